@@ -1,0 +1,1 @@
+"""What plugins implement: driver, serializer, executor and resolver protocols."""

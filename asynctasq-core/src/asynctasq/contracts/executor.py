@@ -1,0 +1,85 @@
+"""The contract between core and an executor: how a task's code is run."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeAlias
+
+from asynctasq.message import Delivery
+from asynctasq.records import record
+from asynctasq.retry import RunPolicy
+from asynctasq.settlement import ErrorInfo
+from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.definition import TaskDefinition
+
+
+class Call(Protocol):
+    """One attempt: a delivery with everything that running it takes."""
+
+    delivery: Delivery
+    definition: TaskDefinition
+    policy: RunPolicy
+
+    async def load(self) -> BaseTask[Any]:
+        """The task, built anew: arguments decoded, models resolved, metadata set.
+
+        Raises:
+            BodyError: the arguments cannot be read, or do not fit the signature.
+            ModelNotFound: a model has no row any more.
+        """
+        ...
+
+    def encode_result(self, value: object) -> bytes:
+        """A return value as stored. Never raises: what cannot be serialized becomes a note of that."""
+        ...
+
+
+@record
+class Returned:
+    """The task returned."""
+
+    result: bytes
+
+
+@record
+class Raised:
+    """The task raised, and was asked whether to be retried."""
+
+    error: ErrorInfo
+    retry: bool
+    """What the task's own rule says (`should_retry`, `retry_on`); attempts are counted elsewhere."""
+    exception: BaseException | None = None
+    """The original, where it was raised in this process."""
+
+
+Attempt: TypeAlias = Returned | Raised
+
+
+class Executor(Protocol):
+    """Runs attempts in one mode."""
+
+    async def start(self, *, concurrency: int) -> None:
+        """Make ready for up to `concurrency` attempts at once."""
+        ...
+
+    async def stop(self) -> None:
+        """Let go of threads or processes. Idempotent."""
+        ...
+
+    async def execute(self, call: Call) -> Attempt:
+        """Run one attempt to its end.
+
+        When the awaiting coroutine is cancelled, the attempt is to be interrupted (cancelled, or
+        lost, or the worker stops); an executor that cannot interrupt waits for the end and then
+        lets the `CancelledError` through.
+
+        Raises:
+            BodyError: from `call.load()`; the runner decides.
+        """
+        ...
+
+    async def failed(self, call: Call, raised: Raised) -> None:
+        """Run the task's `failed` hook, on the same instance where there is one. May raise."""
+        ...
+
+
+Wrapper: TypeAlias = Callable[[Call], Awaitable[Attempt]]
+"""What `wrap_execute` receives and returns."""

@@ -1,0 +1,152 @@
+"""Every error that asynctasq raises on purpose.
+
+    AsynctasqError
+    ├── ConfigurationError            a setting is unknown, of the wrong type, or contradicts another
+    ├── PluginError
+    │   ├── PluginNotFound            nothing installed answers to that name
+    │   ├── PluginConflict            two distributions claim the same kind and name
+    │   └── PluginBroken              it is installed, but failed to import, build or agree with the contract
+    ├── CapabilityMissing             the driver in use cannot do what was asked
+    ├── TaskDefinitionError           a task class, function or option is not acceptable
+    ├── UnknownTask                   no task of that name is registered
+    ├── DispatchError
+    │   ├── NotSerializable           an argument cannot travel (also a TypeError)
+    │   └── MessageTooLarge           the encoded message exceeds the limit (also a ValueError)
+    ├── BodyError                     a stored body cannot be read
+    │   ├── BodyCorrupt               random or truncated bytes
+    │   ├── BodyVersion               written by a release that this one does not know
+    │   └── ArgumentsMismatch         the arguments no longer fit the task's signature
+    ├── DriverError                   the store refused; repeating the call will not help
+    │   └── DriverUnavailable         the store cannot be reached now; repeating the call may help
+    ├── TaskTimeout                   an attempt took longer than its `timeout` (also a TimeoutError)
+    ├── ModelNotFound                 a model reference has no row any more
+    └── ResultError                   awaiting a result ended without one
+        ├── TaskFailed                the message is a dead letter
+        ├── TaskCancelled             the message was cancelled
+        ├── ResultTimeout             no result within the time given (also a TimeoutError)
+        ├── ResultNotSerializable     the task completed, but its return value could not be stored
+        └── ResultUnknown             never dispatched, or finished and forgotten
+"""
+
+
+class AsynctasqError(Exception):
+    """Base of every error that asynctasq raises on purpose."""
+
+
+class ConfigurationError(AsynctasqError):
+    """A setting is unknown, of the wrong type, or contradicts another."""
+
+
+class PluginError(AsynctasqError):
+    """A plugin cannot be used."""
+
+
+class PluginNotFound(PluginError):
+    """Nothing that is installed answers to this name."""
+
+
+class PluginConflict(PluginError):
+    """Two distributions offer a plugin of the same kind and name."""
+
+
+class PluginBroken(PluginError):
+    """A plugin is installed but failed to import, to build, or to agree with the contract."""
+
+
+class CapabilityMissing(AsynctasqError):
+    """The driver in use cannot do what was asked."""
+
+
+class TaskDefinitionError(AsynctasqError):
+    """A task class, function or option is not acceptable."""
+
+
+class UnknownTask(AsynctasqError):
+    """No task of this name is registered."""
+
+
+class DispatchError(AsynctasqError):
+    """A task could not be dispatched; nothing was enqueued."""
+
+
+class NotSerializable(DispatchError, TypeError):
+    """A value cannot travel: no serializer, registered type or model resolver knows it."""
+
+
+class MessageTooLarge(DispatchError, ValueError):
+    """The encoded message exceeds the size limit."""
+
+
+class BodyError(AsynctasqError):
+    """A stored body cannot be turned back into a call."""
+
+
+class BodyCorrupt(BodyError):
+    """The stored bytes are not a body."""
+
+
+class BodyVersion(BodyError):
+    """The body was written by a release that this one does not know."""
+
+
+class ArgumentsMismatch(BodyError):
+    """The stored arguments do not fit the task's signature."""
+
+
+class DriverError(AsynctasqError):
+    """The store refused; repeating the same call will not help."""
+
+
+class DriverUnavailable(DriverError):
+    """The store cannot be reached or is busy; repeating the same call may help."""
+
+
+class TaskTimeout(AsynctasqError, TimeoutError):
+    """An attempt took longer than the task's `timeout`."""
+
+
+class ModelNotFound(AsynctasqError):
+    """A model reference points to a row that does not exist."""
+
+
+class ResultError(AsynctasqError):
+    """Awaiting a result ended without one."""
+
+
+class TaskFailed(ResultError):
+    """The message is a dead letter.
+
+    `reason` is why it died (`failed`, `lost`, `expired`, ...); `error_type`, `error_message` and
+    `traceback` are those of the last attempt, empty where no attempt ended.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        error_type: str = "",
+        error_message: str = "",
+        traceback: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.error_type = error_type
+        self.error_message = error_message
+        self.traceback = traceback
+
+
+class TaskCancelled(ResultError):
+    """The message was cancelled."""
+
+
+class ResultTimeout(ResultError, TimeoutError):
+    """No result arrived within the time given; the task goes on."""
+
+
+class ResultNotSerializable(ResultError):
+    """The task completed, but its return value could not be stored."""
+
+
+class ResultUnknown(ResultError):
+    """The message was never dispatched here, or has finished and been forgotten."""

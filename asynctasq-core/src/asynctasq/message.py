@@ -1,0 +1,227 @@
+"""A message: one dispatched call of a task, as the store sees it."""
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import field
+from enum import StrEnum
+from types import MappingProxyType
+from uuid import UUID
+
+from asynctasq.records import record
+
+PRIORITY_LOWEST = 0
+PRIORITY_DEFAULT = 5
+PRIORITY_HIGHEST = 9
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+NO_RESULTS: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+class State(StrEnum):
+    """Where a message is. The first five are exclusive; the last two are how it ended."""
+
+    SCHEDULED = "scheduled"
+    """Waits for its time."""
+    BLOCKED = "blocked"
+    """Waits for its parents."""
+    READY = "ready"
+    """May be leased."""
+    LEASED = "leased"
+    """A worker has the right to run it."""
+    DEAD = "dead"
+    """Will not be tried again; kept whole."""
+    COMPLETED = "completed"
+    """Ran to its end; only its outcome is kept, until it expires."""
+    CANCELLED = "cancelled"
+    """Was cancelled; only its outcome is kept, until it expires."""
+
+
+class UniqueUntil(StrEnum):
+    """How long a unique key is held."""
+
+    STARTED = "started"
+    """Until the message is first leased."""
+    SETTLED = "settled"
+    """Until the message has completed, died or been cancelled."""
+    PERIOD = "period"
+    """For `Unique.period` seconds from the enqueue, whatever becomes of the message."""
+
+
+class OnConflict(StrEnum):
+    """What an enqueue does when its unique key is held by another message."""
+
+    SKIP = "skip"
+    """The newcomer is dropped."""
+    REPLACE = "replace"
+    """The newcomer takes the place of a holder that waits; a holder that is leased stays (skip)."""
+    EXTEND = "extend"
+    """The newcomer is dropped; a scheduled holder's due time and a period start anew from now."""
+
+
+@record
+class Unique:
+    """A key that at most one message of the namespace holds at a time."""
+
+    key: str
+    until: UniqueUntil = UniqueUntil.SETTLED
+    on_conflict: OnConflict = OnConflict.SKIP
+    period: float | None = None
+    """Seconds; required with `UniqueUntil.PERIOD`, None otherwise."""
+
+
+class OnParentFailure(StrEnum):
+    """What happens to a message when one of its parents dies or is cancelled."""
+
+    FAIL = "fail"
+    CANCEL = "cancel"
+    RUN = "run"
+
+
+@record
+class Parent:
+    """A message that must have ended before this one may start."""
+
+    id: bytes
+    on_failure: OnParentFailure = OnParentFailure.FAIL
+
+
+@record
+class ScheduledRun:
+    """The firing of a schedule that made a message: (schedule, time) is unique."""
+
+    schedule: str
+    fire_time: float
+    """Seconds since the Unix epoch."""
+
+
+@record
+class Message:
+    """One dispatched call. Drivers store every field and interpret none of `body`."""
+
+    id: bytes
+    """UUIDv7, 16 bytes."""
+    queue: str
+    task: str
+    body: bytes
+    priority: int = PRIORITY_DEFAULT
+    """0 to 9; 9 is first."""
+    delay: float = 0.0
+    """Seconds after the enqueue, by the store's clock; not used where `eta` is given."""
+    eta: float | None = None
+    """First due, in seconds since the Unix epoch, by the store's clock."""
+    expires: float | None = None
+    """Seconds after it was first due within which it must be leased; dead (`expired`) otherwise."""
+    max_attempts: int = 3
+    """Runs in all; 0 and 1 both mean one run. Core's business: drivers only carry it."""
+    max_lost: int = 3
+    """Lost leases that are forgiven; one more makes it dead (`lost`)."""
+    result_ttl: float = 3600.0
+    """Seconds for which the outcome is kept. Core passes it on in `Complete`."""
+    unique: Unique | None = None
+    parents: tuple[Parent, ...] = ()
+    workflow: bytes | None = None
+    schedule: ScheduledRun | None = None
+    limits: tuple[str, ...] = ()
+    group: str | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, hash=False)
+
+
+@record
+class Lease:
+    """The right to run one message, for as long as its owner extends it.
+
+    `token` is opaque to core. A driver with `Capability.FENCED` counts it up per message, so that
+    no two leases of one message ever share a token.
+    """
+
+    id: bytes
+    token: int | str
+
+
+@record
+class Delivery:
+    """A leased message."""
+
+    message: Message
+    lease: Lease
+    attempt: int
+    """Runs that have ended before this one: 0 on the first run."""
+    lost: int
+    """Leases of this message that ended unrenewed."""
+    enqueued_at: float
+    """Seconds since the Unix epoch, by the store's clock."""
+    mismatched_for: float = 0.0
+    """Seconds since it was first released with `Release.mismatched`; 0.0 if never."""
+    parent_results: Mapping[bytes, bytes] = field(default_factory=lambda: NO_RESULTS, hash=False)
+
+
+def new_id() -> bytes:
+    """A UUIDv7 (RFC 9562, section 5.7), growing strictly within a process.
+
+    48 bits of milliseconds, then 74 bits that are random for the first id of a millisecond and
+    count up by a random step within it (method 2 of section 6.2).
+    """
+    return _ids.next()
+
+
+def id_to_text(message_id: bytes) -> str:
+    """The canonical text form that users see."""
+    return str(UUID(bytes=message_id))
+
+
+def id_from_text(text: str) -> bytes:
+    """The stored form of a task id.
+
+    Raises:
+        ValueError: `text` is not a UUID.
+    """
+    return UUID(text).bytes
+
+
+class _IdSource:
+    """Ids that grow. The random bits are drawn a page at a time: `os.urandom` is a system call."""
+
+    _VERSION = 0x7 << 76
+    _VARIANT = 0b10 << 62
+    _COUNTER_BITS = 74
+    _STEP_BYTES = 4
+    _PAGE_BYTES = 4096
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._millisecond = 0
+        self._counter = 0
+        self._page = b""
+        self._position = 0
+
+    def next(self) -> bytes:
+        with self._lock:
+            if self._position >= len(self._page):
+                self._page = os.urandom(self._PAGE_BYTES)
+                self._position = 0
+            step = int.from_bytes(self._page[self._position : self._position + self._STEP_BYTES], "big")
+            self._position += self._STEP_BYTES
+            now = time.time_ns() // 1_000_000
+            if now > self._millisecond:
+                self._millisecond = now
+                self._counter = int.from_bytes(os.urandom(9), "big") >> 1
+            else:
+                self._counter += step + 1
+                if self._counter >> self._COUNTER_BITS:
+                    self._millisecond += 1
+                    self._counter = step
+            millisecond, counter = self._millisecond, self._counter
+        high, low = counter >> 62, counter & ((1 << 62) - 1)
+        value = (millisecond << 80) | self._VERSION | (high << 64) | self._VARIANT | low
+        return value.to_bytes(16, "big")
+
+    def restart(self) -> None:
+        """Forget all state, so that a forked child shares no sequence with its parent."""
+        self.__init__()  # type: ignore[misc]
+
+
+_ids = _IdSource()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.restart)

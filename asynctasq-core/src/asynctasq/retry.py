@@ -1,0 +1,53 @@
+"""When to run again, and after how long. Pure: nothing here does I/O or keeps state."""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from asynctasq.records import record
+
+
+class RetryStrategy(StrEnum):
+    """How the delay grows from one retry to the next."""
+
+    FIXED = "fixed"
+    EXPONENTIAL = "exponential"
+
+
+@record
+class RunPolicy:
+    """What a worker must know of a dispatch to run it: it travels with the message.
+
+    A retry therefore follows the options of its dispatch, not the defaults of the worker's release.
+    """
+
+    timeout: float | None = None
+    """Seconds that one attempt may take; None for no limit."""
+    retry_delay: float = 60.0
+    """Seconds before the first retry."""
+    retry_strategy: RetryStrategy = RetryStrategy.FIXED
+    retry_factor: float = 2.0
+    """By which the delay grows with each retry, if exponential."""
+    retry_cap: float = 3600.0
+    """Seconds; no delay is longer, if exponential."""
+    retry_jitter: float = 0.1
+    """Share of the delay by which it is shortened or lengthened at random, if exponential."""
+
+
+def retries_left(attempt: int, max_attempts: int) -> bool:
+    """Whether another run is allowed after the run number `attempt` (0 is the first) has failed."""
+    return attempt + 1 < max_attempts
+
+
+def retry_delay(policy: RunPolicy, attempt: int, random: Callable[[], float]) -> float:
+    """Seconds to wait after the run number `attempt` (0 is the first) has failed.
+
+    `random` returns a number in [0, 1), as `random.random` does.
+    """
+    if policy.retry_strategy is RetryStrategy.FIXED:
+        return policy.retry_delay
+    try:
+        grown = policy.retry_delay * policy.retry_factor**attempt
+    except OverflowError:
+        grown = policy.retry_cap
+    spread = 1.0 + policy.retry_jitter * (2.0 * random() - 1.0)
+    return min(grown, policy.retry_cap) * spread

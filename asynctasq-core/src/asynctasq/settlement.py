@@ -1,0 +1,107 @@
+"""How a lease ends. The decision is core's; a driver applies a list of these."""
+
+from enum import Enum, StrEnum
+from typing import TypeAlias
+
+from asynctasq.message import Lease
+from asynctasq.records import record
+
+
+class Reason(StrEnum):
+    """Why a message is dead."""
+
+    FAILED = "failed"
+    """Its last allowed run raised."""
+    LOST = "lost"
+    """More leases ended unrenewed than `max_lost` forgives."""
+    EXPIRED = "expired"
+    """It was not started within `expires`."""
+    UNDECODABLE = "undecodable"
+    """Its body cannot be read."""
+    UNKNOWN_TASK = "unknown_task"
+    """No worker knew its task for as long as mismatches are forgiven."""
+    ARGUMENTS = "arguments"
+    """No worker's signature fitted its arguments for as long as mismatches are forgiven."""
+    REJECTED = "rejected"
+    """The task said so."""
+    REFUSED = "refused"
+    """The store refused every other settlement of it."""
+
+
+@record
+class ErrorInfo:
+    """An exception as text, so that it can be stored."""
+
+    type: str
+    """Module and qualified name of the class."""
+    message: str
+    traceback: str
+
+
+@record
+class Complete:
+    """It ran to its end. The message goes, its outcome is kept for `result_ttl` seconds."""
+
+    lease: Lease
+    result: bytes | None = None
+    result_ttl: float = 3600.0
+
+
+@record
+class Retry:
+    """The run failed and another is allowed, after `delay` seconds. Counts as an attempt."""
+
+    lease: Lease
+    delay: float
+    error: ErrorInfo
+
+
+@record
+class Fail:
+    """To the dead letters. Counts as an attempt unless `attempted` is False (it never ran)."""
+
+    lease: Lease
+    reason: Reason
+    error: ErrorInfo | None = None
+    attempted: bool = True
+
+
+@record
+class Release:
+    """Give it back after `delay` seconds. Does not count as an attempt; with no delay it keeps its place.
+
+    `mismatched` says that this worker's code does not fit it (unknown task, other signature): the
+    store remembers when that was first said, and tells it in `Delivery.mismatched_for`.
+    """
+
+    lease: Lease
+    delay: float = 0.0
+    mismatched: bool = False
+
+
+@record
+class Cancelled:
+    """The run was interrupted because it was cancelled. Only the outcome is kept."""
+
+    lease: Lease
+    result_ttl: float = 3600.0
+
+
+Settlement: TypeAlias = Complete | Retry | Fail | Release | Cancelled
+
+
+class Settled(Enum):
+    """What became of one settlement."""
+
+    DONE = "done"
+    LOST = "lost"
+    """The lease was not current: nothing changed."""
+    REFUSED = "refused"
+    """The store cannot apply this one (its result is too large, say): nothing changed."""
+
+
+class LeaseState(Enum):
+    """Answer to one extension."""
+
+    HELD = "held"
+    LOST = "lost"

@@ -1,0 +1,3 @@
+from typing import Generic, TypeVar
+T = TypeVar("T")
+class BaseTask(Generic[T]): ...
