@@ -1,0 +1,95 @@
+# Commands for people; `make` alone lists them. Everything happens inside .venv (or .venvs/3.x).
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup
+CODE := $(wildcard asynctasq-*/src tests examples benchmarks scripts docs)
+TYPED := $(wildcard asynctasq-*/src tests examples benchmarks scripts)
+PYTEST_WORKERS ?= 2
+
+.PHONY: help demo test test-all check lint types layers repository build bench bench-sqlite bench-memory format lock clean
+
+help:  ## List the commands
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+# --- environments ------------------------------------------------------------------------------
+
+.venv/.ready: $(SETUP_INPUTS)
+	@echo "==> setting up .venv"
+	@scripts/setup .venv
+	@touch $@
+
+.venv/.ready-dev: $(SETUP_INPUTS) .venv/.ready
+	@echo "==> installing the tools of development"
+	@scripts/setup --dev .venv
+	@touch $@
+
+# --- use ---------------------------------------------------------------------------------------
+
+demo: .venv/.ready  ## See tasks dispatched, run by a worker process, retried and failed
+	@$(BIN)/asynctasq demo
+
+bench: .venv/.ready-dev  ## Measure everything
+	@$(BIN)/python benchmarks/run.py
+
+bench-sqlite: .venv/.ready-dev  ## Measure on the embedded SQLite driver
+	@$(BIN)/python benchmarks/run.py sqlite
+
+bench-memory: .venv/.ready-dev  ## Measure on the memory driver
+	@$(BIN)/python benchmarks/run.py memory
+
+# --- tests and checks --------------------------------------------------------------------------
+
+test: .venv/.ready-dev  ## Run all tests
+	@$(PYTEST) -q -n $(PYTEST_WORKERS)
+
+test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is present
+	@scripts/test-all -q -n $(PYTEST_WORKERS)
+
+check: lint types layers repository  ## Run the linters, type checkers and the tests of the repository itself
+	@echo "==> all checks passed"
+
+lint: .venv/.ready-dev
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: .venv/.ready-dev
+	@echo "==> mypy"
+	@$(BIN)/mypy $(TYPED)
+	@echo "==> pyright"
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+layers: .venv/.ready-dev
+	@echo "==> import-linter"
+	@$(BIN)/lint-imports --no-logo
+
+repository: .venv/.ready-dev
+	@echo "==> tests of the repository"
+	@$(PYTEST) -q tests/test_repository.py
+
+format: .venv/.ready-dev  ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+# --- distributions -----------------------------------------------------------------------------
+
+build: .venv/.ready-dev  ## Build sdist and wheel of each distribution into dist/
+	@rm -rf dist
+	@for project in asynctasq-*/pyproject.toml; do \
+	    $(BIN)/python -m build --no-isolation --outdir dist "$$(dirname "$$project")" >/dev/null; \
+	done
+	@ls -1 dist
+
+lock: .venv/.ready-dev  ## Write the versions installed in .venv into constraints.txt
+	@{ grep '^#' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable; } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+
+clean:  ## Remove what the other commands made
+	@rm -rf .venv .venv.lock .venvs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +
