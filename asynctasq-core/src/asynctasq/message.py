@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from uuid import UUID
 
@@ -36,6 +36,18 @@ class State(StrEnum):
     """Ran to its end; only its outcome is kept, until it expires."""
     CANCELLED = "cancelled"
     """Was cancelled; only its outcome is kept, until it expires."""
+
+
+class CancelOutcome(Enum):
+    """What a request to cancel came to."""
+
+    CANCELLED = "cancelled"
+    """It waited, and is finished."""
+    REQUESTED = "requested"
+    """It runs; its worker interrupts it within a second."""
+    TOO_LATE = "too_late"
+    """It had completed, died or been cancelled."""
+    UNKNOWN = "unknown"
 
 
 class UniqueUntil(StrEnum):
@@ -201,7 +213,9 @@ class _IdSource:
             if self._position >= len(self._page):
                 self._page = os.urandom(self._PAGE_BYTES)
                 self._position = 0
-            step = int.from_bytes(self._page[self._position : self._position + self._STEP_BYTES], "big")
+            step = int.from_bytes(
+                self._page[self._position : self._position + self._STEP_BYTES], "big"
+            )
             self._position += self._STEP_BYTES
             now = time.time_ns() // 1_000_000
             if now > self._millisecond:

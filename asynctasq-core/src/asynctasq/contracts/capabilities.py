@@ -4,10 +4,11 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from enum import Enum, Flag, auto
+from enum import Flag, auto
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from asynctasq.errors import CapabilityMissing, PluginBroken
+from asynctasq.message import CancelOutcome as CancelOutcome
 from asynctasq.message import Lease, Message, State
 from asynctasq.records import record
 from asynctasq.settlement import ErrorInfo, Reason
@@ -140,18 +141,6 @@ class SchemaState:
 
     current: int
     needed: int
-
-
-class CancelOutcome(Enum):
-    """What a request to cancel came to."""
-
-    CANCELLED = "cancelled"
-    """It waited, and is finished."""
-    REQUESTED = "requested"
-    """It runs; its worker interrupts it within a second."""
-    TOO_LATE = "too_late"
-    """It had completed, died or been cancelled."""
-    UNKNOWN = "unknown"
 
 
 @runtime_checkable
@@ -333,7 +322,9 @@ def require(driver: object, capability: Capability, protocol: type[T], *, purpos
         CapabilityMissing: the driver does not have `capability`; the message names it, what it was
             needed for, and the remedy.
     """
-    if capability in getattr(driver, "capabilities", Capability.NONE) and isinstance(driver, protocol):
+    if capability in getattr(driver, "capabilities", Capability.NONE) and isinstance(
+        driver, protocol
+    ):
         return driver
     raise CapabilityMissing(
         f"{purpose} needs the capability {capability.name}, which {type(driver).__qualname__} does "

@@ -1,1 +1,27 @@
-"""Defining tasks."""
+"""Defining tasks: the decorator, the base classes, and what a running task may ask."""
+
+from asynctasq.tasks.base import (
+    AsyncProcessTask,
+    AsyncTask,
+    BaseTask,
+    SyncProcessTask,
+    SyncTask,
+)
+from asynctasq.tasks.context import CurrentTask, current_task
+from asynctasq.tasks.decorator import FunctionCall, FunctionTask, task
+from asynctasq.tasks.options import DispatchOptions, TaskOptions
+
+__all__ = [
+    "AsyncProcessTask",
+    "AsyncTask",
+    "BaseTask",
+    "CurrentTask",
+    "DispatchOptions",
+    "FunctionCall",
+    "FunctionTask",
+    "SyncProcessTask",
+    "SyncTask",
+    "TaskOptions",
+    "current_task",
+    "task",
+]

@@ -1,3 +1,275 @@
-from typing import Generic, TypeVar
+"""Base classes of tasks: what users subclass, and what a dispatched call is."""
+
+import difflib
+import warnings
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Self, TypeVar, Unpack, cast
+
+from asynctasq.errors import TaskDefinitionError
+from asynctasq.importing import module_name
+from asynctasq.results import Handle
+from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
+from asynctasq.tasks.dispatching import current_dispatcher
+from asynctasq.tasks.options import (
+    TASK_OPTION_NAMES,
+    DispatchOptions,
+    TaskOptions,
+    check_options,
+    check_queue_name,
+)
+from asynctasq.tasks.registry import registry
+from asynctasq.tasks.signature import argument_check
+
 T = TypeVar("T")
-class BaseTask(Generic[T]): ...
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Reserved:
+    """A method that neither a subclass nor an instance may hide behind data of its own.
+
+    A data descriptor wins over the instance's attributes, so the check costs nothing elsewhere.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self._function if instance is None else self._function.__get__(instance, owner)
+
+    def __set__(self, instance: object, value: object) -> None:
+        raise TaskDefinitionError(
+            f"{type(instance).__qualname__} cannot have a field named {self._name!r}: that is a method "
+            f"of every task. Rename the field."
+        )
+
+
+def _reserved(function: F) -> F:
+    return cast("F", _Reserved(function))
+
+
+def _is_runnable(cls: "type[BaseTask[Any]]") -> bool:
+    """Whether some class of the user's has written `execute`."""
+    return hasattr(cls, "_mode") and cls.execute.__module__ != __name__
+
+
+def _define(cls: "type[BaseTask[Any]]", name: str | None) -> TaskDefinition:
+    module = module_name(cls)
+    return TaskDefinition(
+        name=name or f"{module}:{cls.__qualname__}",
+        module=module,
+        mode=cls._mode,
+        is_async=cls._is_async,
+        options=cast("Mapping[str, object]", _class_options(cls)),
+        driver=cls._driver_override,
+        create=lambda: cls.__new__(cls),
+        check=argument_check(cls.__init__, name=cls.__qualname__, skip_self=True),
+        named=name is not None,
+    )
+
+
+def _class_options(cls: "type[BaseTask[Any]]") -> TaskOptions:
+    options = {
+        name: value
+        for owner in reversed(cls.__mro__)
+        for name, value in vars(owner).items()
+        if name in TASK_OPTION_NAMES
+    }
+    check_options(options, allowed=TaskOptions, where=f"The task class {cls.__qualname__}")
+    for name, value in vars(cls).items():
+        if isinstance(value, str | int | float) and not name.startswith("_"):
+            _warn_of_misspelling(cls, name)
+    return cast("TaskOptions", options)
+
+
+def _warn_of_misspelling(cls: type, name: str) -> None:
+    if name in TASK_OPTION_NAMES:
+        return
+    near = difflib.get_close_matches(name, TASK_OPTION_NAMES, n=1, cutoff=0.8)
+    if near:
+        warnings.warn(
+            f"{cls.__qualname__}.{name} is not an option and has no effect. Did you mean {near[0]!r}?",
+            stacklevel=5,
+        )
+
+
+async def _nothing() -> None:
+    """What `BaseTask.failed` does."""
+
+
+class BaseTask(Generic[T]):
+    """A task with its arguments: dispatched by the application, run by a worker.
+
+    Subclass one of `AsyncTask`, `SyncTask`, `AsyncProcessTask` and `SyncProcessTask`. What travels is
+    the constructor's arguments; the worker calls the constructor again.
+    """
+
+    _definition: ClassVar[TaskDefinition | None] = None
+    _mode: ClassVar[ExecutionMode]
+    _is_async: ClassVar[bool]
+    _driver_override: ClassVar[object] = None
+
+    _task_id: str | None = None
+    """Set at dispatch, and before anything of the task runs in a worker."""
+    _current_attempt: int = 0
+    """Runs that have ended before this one: 0 on the first."""
+    _dispatched_at: datetime | None = None
+    """When it was enqueued, by the store's clock (aware, UTC)."""
+
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    _overrides: DispatchOptions | None = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._arguments = (args, kwargs)
+        return self
+
+    def __init__(self, **kwargs: Any) -> None:
+        for name, value in kwargs.items():
+            if name.startswith("_"):
+                raise TypeError(
+                    f"{type(self).__qualname__}() got {name!r}: names with a leading underscore are reserved."
+                )
+            setattr(self, name, value)
+
+    def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for reserved in _RESERVED_METHODS & vars(cls).keys():
+            raise TaskDefinitionError(
+                f"{cls.__qualname__} cannot define {reserved!r}: that is a method of every task. Rename it."
+            )
+        cls._definition = None
+        if _is_runnable(cls):
+            cls._definition = _define(cls, name)
+            registry.add(cls._definition)
+
+    def execute(self) -> T | Awaitable[T]:
+        """Do the work. Subclasses write this; it may be sync or async, as the base class says."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
+
+    def failed(self, exception: Exception) -> Any:
+        """Called once, when the task has failed for good. May be sync or async in subclasses."""
+        return _nothing()
+
+    def should_retry(self, exception: Exception) -> Any:
+        """Whether this error is worth another run, if one is left. May be sync or async in subclasses."""
+        return True
+
+    @_reserved
+    def on_queue(self, queue: str) -> Self:
+        """Dispatch to this queue.
+
+        Raises:
+            ValueError: it cannot name a queue.
+        """
+        return self._override(queue=check_queue_name(queue))
+
+    @_reserved
+    def delay(self, seconds: float) -> Self:
+        """Be due after that many seconds; 0 is now.
+
+        Raises:
+            ValueError: negative.
+        """
+        return self.options(delay=seconds)
+
+    @_reserved
+    def retry_after(self, seconds: float) -> Self:
+        """Wait that many seconds before a retry.
+
+        Raises:
+            ValueError: negative.
+        """
+        return self.options(retry_delay=seconds)
+
+    @_reserved
+    def options(self, **options: Unpack[DispatchOptions]) -> Self:
+        """Set options of this dispatch; the names are those of `DispatchOptions`.
+
+        Raises:
+            TypeError: an option is unknown or of the wrong type.
+            ValueError: a value is out of range.
+        """
+        check_options(
+            cast("Mapping[str, object]", options), allowed=DispatchOptions, where="options()"
+        )
+        return self._override(**options)
+
+    @_reserved
+    async def dispatch(self) -> Handle[T]:
+        """Send it off; returns when the store has it.
+
+        Raises:
+            NotSerializable: an argument cannot travel.
+            MessageTooLarge: the arguments exceed `max_message_bytes`.
+            CapabilityMissing: the driver cannot do what an option asks for.
+            DriverError: the store refused, or could not be reached.
+        """
+        return await current_dispatcher().dispatch(self)
+
+    @_reserved
+    def dispatch_sync(self) -> Handle[T]:
+        """Like `dispatch`, for code without an event loop.
+
+        Raises:
+            RuntimeError: an event loop runs in this thread; use `await ….dispatch()`.
+        """
+        return current_dispatcher().dispatch_sync(self)
+
+    def _override(self, **options: Unpack[DispatchOptions]) -> Self:
+        self._overrides = {**self._overrides, **options} if self._overrides else options
+        return self
+
+
+_RESERVED_METHODS = frozenset(
+    name for name, value in vars(BaseTask).items() if isinstance(value, _Reserved)
+)
+
+
+class AsyncTask(BaseTask[T]):
+    """A task whose async `execute` runs on the worker's event loop: for I/O with async libraries."""
+
+    _mode = ExecutionMode.LOOP
+    _is_async = True
+
+    async def execute(self) -> T:
+        """Do the work."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
+
+
+class SyncTask(BaseTask[T]):
+    """A task whose sync `execute` runs in a thread: for blocking libraries."""
+
+    _mode = ExecutionMode.THREAD
+    _is_async = False
+
+    def execute(self) -> T:
+        """Do the work."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
+
+
+class AsyncProcessTask(BaseTask[T]):
+    """A task whose async `execute` runs in another process: for computing with some I/O."""
+
+    _mode = ExecutionMode.PROCESS
+    _is_async = True
+
+    async def execute(self) -> T:
+        """Do the work."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
+
+
+class SyncProcessTask(BaseTask[T]):
+    """A task whose sync `execute` runs in another process: for computing."""
+
+    _mode = ExecutionMode.PROCESS
+    _is_async = False
+
+    def execute(self) -> T:
+        """Do the work."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no execute()")

@@ -1,0 +1,52 @@
+"""What running code can ask about its task: `current_task()`."""
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import field
+from datetime import datetime
+from typing import Any
+
+from asynctasq.records import record
+
+
+@record
+class CurrentTask:
+    """The attempt that is running."""
+
+    id: str
+    name: str
+    queue: str
+    attempt: int
+    """Runs that have ended before this one: 0 on the first."""
+    max_attempts: int
+    dispatched_at: datetime
+    headers: Mapping[str, str] = field(hash=False)
+    resources: Any = field(hash=False)
+    """What the app's `lifespan` yielded in this worker; None without one."""
+    _report: Callable[[object], None] = field(hash=False, repr=False)
+
+    def report(self, progress: object) -> None:
+        """Tell how far it is; anyone with the handle can read the last word within a second or so.
+
+        Returns at once, from any thread.
+
+        Raises:
+            NotSerializable: the value cannot travel.
+            CapabilityMissing: the worker's driver keeps no progress.
+        """
+        self._report(progress)
+
+
+running_task: ContextVar[CurrentTask | None] = ContextVar("asynctasq_running_task", default=None)
+
+
+def current_task() -> CurrentTask:
+    """The task that this code runs in.
+
+    Raises:
+        LookupError: called outside a task.
+    """
+    current = running_task.get()
+    if current is None:
+        raise LookupError("current_task() was called outside a running task.")
+    return current

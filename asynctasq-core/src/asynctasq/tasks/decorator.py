@@ -1,0 +1,195 @@
+"""Function tasks: `@task`."""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+
+from asynctasq.errors import TaskDefinitionError
+from asynctasq.importing import module_name
+from asynctasq.results import Handle
+from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
+from asynctasq.tasks.options import TaskOptions, check_options
+from asynctasq.tasks.registry import registry
+from asynctasq.tasks.signature import argument_check
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+RetryRule = (
+    type[BaseException]
+    | tuple[type[BaseException], ...]
+    | Callable[[Exception], bool | Awaitable[bool]]
+)
+"""Exception types that are worth a retry, or a predicate."""
+FailureHandler = Callable[[Exception], object]
+"""Called with the exception when the task has failed for good; may be async."""
+
+
+class FunctionTask(Generic[P, R]):
+    """A function made into a task. Calling it makes a task with arguments; nothing runs."""
+
+    def __init__(
+        self,
+        function: Callable[P, Any],
+        *,
+        name: str | None,
+        process: bool,
+        driver: object,
+        retry_on: RetryRule | None,
+        on_failure: FailureHandler | None,
+        options: Mapping[str, object],
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.fn: Callable[P, Any] = function
+        """The plain function."""
+        self._retry_on = retry_on
+        self._on_failure = on_failure
+        is_async = inspect.iscoroutinefunction(function)
+        mode = (
+            ExecutionMode.PROCESS
+            if process
+            else ExecutionMode.LOOP
+            if is_async
+            else ExecutionMode.THREAD
+        )
+        module = module_name(function)
+        self._definition = TaskDefinition(
+            name=name or f"{module}:{function.__qualname__}",
+            module=module,
+            mode=mode,
+            is_async=is_async,
+            options=options,
+            driver=driver,
+            create=lambda: FunctionCall.__new__(FunctionCall, self),
+            check=argument_check(function, name=function.__qualname__),
+            named=name is not None,
+        )
+
+    @property
+    def name(self) -> str:
+        """The name under which workers find it."""
+        return self._definition.name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> "FunctionCall[R]":
+        """A task with these arguments, to be dispatched.
+
+        Raises:
+            TypeError: they do not fit the function's signature.
+        """
+        self._definition.check(*args, **kwargs)
+        call: FunctionCall[R] = FunctionCall.__new__(FunctionCall, self)
+        call._arguments = (args, kwargs)
+        return call
+
+    async def dispatch(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Shorthand of `await f(...).dispatch()`."""
+        return await self(*args, **kwargs).dispatch()
+
+    def dispatch_sync(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Shorthand of `f(...).dispatch_sync()`."""
+        return self(*args, **kwargs).dispatch_sync()
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+
+class FunctionCall(BaseTask[T]):
+    """A function task with its arguments."""
+
+    _function_task: FunctionTask[..., T]
+
+    def __new__(cls, function_task: FunctionTask[..., T]) -> "FunctionCall[T]":
+        self = object.__new__(cls)
+        self._function_task = function_task
+        self._definition = function_task._definition  # type: ignore[misc]  # of the instance here: one class serves all functions
+        return self
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._arguments = (args, kwargs)
+
+    def execute(self) -> T | Awaitable[T]:
+        """Call the function."""
+        args, kwargs = self._arguments
+        return cast("T | Awaitable[T]", self._function_task.fn(*args, **kwargs))
+
+    def should_retry(self, exception: Exception) -> Any:
+        """What `retry_on` says; True without it."""
+        rule = self._function_task._retry_on
+        if rule is None:
+            return True
+        if isinstance(rule, tuple) or inspect.isclass(rule):
+            return isinstance(exception, rule)
+        return cast("Callable[[Exception], object]", rule)(exception)
+
+    def failed(self, exception: Exception) -> Any:
+        """Call `on_failure`, if there is one."""
+        handler = self._function_task._on_failure
+        return super().failed(exception) if handler is None else handler(exception)
+
+
+class TaskDecorator(Protocol):
+    """What `task(...)` with options returns."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> FunctionTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> FunctionTask[P, R]: ...
+
+
+class FunctionOptions(TaskOptions, total=False):
+    """What `@task(...)` takes beyond the options of every task."""
+
+    name: str
+    """Instead of module and qualified name."""
+    process: bool
+    """Run in another process."""
+    driver: object
+    """Name, URL or instance of the driver to dispatch to, instead of the app's."""
+    retry_on: RetryRule
+    """What is worth a retry; everything, if not given."""
+    on_failure: FailureHandler
+    """Called when it has failed for good."""
+
+
+@overload
+def task(function: Callable[P, Coroutine[Any, Any, R]], /) -> FunctionTask[P, R]: ...
+@overload
+def task(function: Callable[P, R], /) -> FunctionTask[P, R]: ...
+@overload
+def task(**options: Unpack[FunctionOptions]) -> TaskDecorator: ...
+def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function into a task.
+
+    An async function runs on the worker's event loop, a plain one in a thread, either in another
+    process with `process=True`. Use it bare (`@task`) or with options (`@task(queue='emails')`).
+
+    Raises:
+        TaskDefinitionError: what is decorated is no function, or the name is taken.
+        TypeError: an option is unknown or of the wrong type.
+        ValueError: an option is out of range.
+    """
+    if function is not None:
+        return _make(function, {})
+    return lambda decorated: _make(decorated, options)
+
+
+def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
+    if not inspect.isfunction(function):
+        raise TaskDefinitionError(
+            f"@task makes functions into tasks, and {function!r} is none. For a class, subclass AsyncTask "
+            f"or SyncTask; below @staticmethod, put @task underneath."
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TaskDefinitionError(
+            f"{function.__qualname__} is a generator: a task returns one value."
+        )
+    given = dict(options)
+    own = {name: given.pop(name, None) for name in ("name", "driver", "retry_on", "on_failure")}
+    process = bool(given.pop("process", False))
+    check_options(given, allowed=TaskOptions, where=f"@task on {function.__qualname__}")
+    made: FunctionTask[..., Any] = FunctionTask(function, process=process, options=given, **own)
+    registry.add(made._definition)
+    return made

@@ -1,0 +1,213 @@
+"""Options of tasks and of single dispatches: their names, their limits, and what they add up to."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, TypedDict, cast
+
+from asynctasq.message import PRIORITY_DEFAULT, PRIORITY_HIGHEST, PRIORITY_LOWEST, Unique
+from asynctasq.records import record
+from asynctasq.retry import RetryStrategy, RunPolicy
+
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+
+
+class TaskOptions(TypedDict, total=False):
+    """What a task may say of all its dispatches. Durations are seconds."""
+
+    queue: str
+    max_attempts: int
+    """Runs in all; 0 and 1 both mean no retry."""
+    retry_delay: float
+    """Before the first retry."""
+    retry_strategy: RetryStrategy | str
+    """`fixed`, or `exponential` with the three that follow."""
+    retry_factor: float
+    retry_cap: float
+    retry_jitter: float
+    timeout: float | None
+    """That one attempt may take; None for no limit."""
+    priority: int
+    """0 to 9; 9 is first."""
+    expires: float | None
+    """After it was first due, within which it must start."""
+    result_ttl: float
+    """For which the outcome is kept."""
+    max_lost: int
+    """Lost leases that are forgiven; 0 for work that must not run twice."""
+
+
+class DispatchOptions(TaskOptions, total=False):
+    """What a single dispatch may say beyond that."""
+
+    delay: float
+    """Before it is due."""
+    eta: datetime | float
+    """When it is due: an aware datetime, or seconds since the Unix epoch."""
+    unique: Unique | str
+    """A key that one message at a time may hold; a plain string holds it until settled."""
+    id: str
+    """A UUID of the caller's; an enqueue of a known id changes nothing."""
+    after: Iterable[str]
+    """Ids or handles of the messages that must end first."""
+    headers: Mapping[str, str]
+
+
+def check_queue_name(name: object) -> str:
+    """The name, if it may name a queue.
+
+    Raises:
+        ValueError: it is not 1 to 80 characters of `A-Z a-z 0-9 _ . -`.
+    """
+    if isinstance(name, str) and QUEUE_NAME.fullmatch(name):
+        return name
+    raise ValueError(
+        f"{name!r} cannot name a queue: use 1 to 80 characters out of letters, digits, '_', '.' and '-'."
+    )
+
+
+def check_options(options: Mapping[str, object], *, allowed: type, where: str) -> None:
+    """Check names and values.
+
+    Args:
+        options: as given by the user.
+        allowed: the TypedDict that lists the names.
+        where: says in errors whose options these are.
+
+    Raises:
+        TypeError: an option is unknown (the nearest name is given) or of the wrong type.
+        ValueError: a value is out of range.
+    """
+    names = allowed.__annotations__ | getattr(allowed.__base__, "__annotations__", {})
+    for name, value in options.items():
+        check = _CHECKS.get(name)
+        if name not in names or check is None:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = (
+                f"Did you mean {near[0]!r}?" if near else f"Options are {', '.join(sorted(names))}."
+            )
+            raise TypeError(f"{where} got an unknown option {name!r}. {hint}")
+        try:
+            check(value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{where}: {name}={value!r}: {error}") from None
+
+
+def _seconds(low: float, *, above: bool = False, optional: bool = False) -> "_Check":
+    def check(value: object) -> None:
+        if value is None and optional:
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError("a number is needed" + (", or None." if optional else "."))
+        if not (value > low if above else value >= low) or value == float("inf"):
+            raise ValueError(
+                f"it has to be {'more than' if above else 'at least'} {low:g}, and finite."
+            )
+
+    return check
+
+
+def _integer(low: int, high: int | None = None) -> "_Check":
+    def check(value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError("an integer is needed.")
+        if value < low or (high is not None and value > high):
+            raise ValueError(f"it has to be {low} {'or more' if high is None else f'to {high}'}.")
+
+    return check
+
+
+def _instance(*types: type) -> "_Check":
+    def check(value: object) -> None:
+        if not isinstance(value, types):
+            raise TypeError(f"a {' or '.join(kind.__name__ for kind in types)} is needed.")
+
+    return check
+
+
+def _check_queue(value: object) -> None:
+    check_queue_name(value)
+
+
+def _check_strategy(value: object) -> None:
+    names = [strategy.value for strategy in RetryStrategy]
+    if value not in names:
+        raise ValueError(f"use {' or '.join(map(repr, names))}.")
+
+
+def _check_eta(value: object) -> None:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("it has no time zone: pass an aware datetime.")
+    else:
+        _seconds(0.0)(value)
+
+
+def _check_headers(value: object) -> None:
+    pairs = (
+        cast("Mapping[object, object]", value).items() if isinstance(value, Mapping) else [(0, 0)]
+    )
+    if not all(isinstance(key, str) and isinstance(text, str) for key, text in pairs):
+        raise TypeError("a mapping of strings to strings is needed.")
+
+
+_Check = Callable[[object], None]
+
+_CHECKS: Mapping[str, _Check] = {
+    "queue": _check_queue,
+    "max_attempts": _integer(0),
+    "retry_delay": _seconds(0.0),
+    "retry_strategy": _check_strategy,
+    "retry_factor": _seconds(1.0),
+    "retry_cap": _seconds(0.0),
+    "retry_jitter": _seconds(0.0),
+    "timeout": _seconds(0.0, above=True, optional=True),
+    "priority": _integer(PRIORITY_LOWEST, PRIORITY_HIGHEST),
+    "expires": _seconds(0.0, above=True, optional=True),
+    "result_ttl": _seconds(0.0),
+    "max_lost": _integer(0),
+    "delay": _seconds(0.0),
+    "eta": _check_eta,
+    "unique": _instance(Unique, str),
+    "id": _instance(str),
+    "after": _instance(Iterable),
+    "headers": _check_headers,
+}
+
+TASK_OPTION_NAMES: frozenset[str] = frozenset(TaskOptions.__annotations__)
+
+
+@record
+class ResolvedOptions:
+    """What a dispatch amounts to once every level has been asked."""
+
+    queue: str = "default"
+    max_attempts: int = 3
+    priority: int = PRIORITY_DEFAULT
+    expires: float | None = None
+    result_ttl: float = 3600.0
+    max_lost: int = 3
+    policy: RunPolicy = RunPolicy()
+
+
+_POLICY_NAMES = frozenset(RunPolicy.__annotations__)
+_MESSAGE_NAMES = frozenset(ResolvedOptions.__annotations__) - {"policy"}
+
+
+def resolve_options(defaults: ResolvedOptions, *levels: Mapping[str, Any]) -> ResolvedOptions:
+    """Lay levels of given options over the defaults, the last one on top.
+
+    A key that is there counts, None too: `timeout=None` beats a default timeout.
+    """
+    given: dict[str, Any] = {}
+    for level in levels:
+        given.update(level)
+    if not given:
+        return defaults
+    policy = {name: getattr(defaults.policy, name) for name in _POLICY_NAMES}
+    policy.update((name, value) for name, value in given.items() if name in _POLICY_NAMES)
+    policy["retry_strategy"] = RetryStrategy(policy["retry_strategy"])
+    fields = {name: getattr(defaults, name) for name in _MESSAGE_NAMES}
+    fields.update((name, value) for name, value in given.items() if name in _MESSAGE_NAMES)
+    return ResolvedOptions(policy=RunPolicy(**policy), **fields)
