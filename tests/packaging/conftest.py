@@ -1,0 +1,113 @@
+"""Distributions built once a test run, and empty environments to install them into."""
+
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from asynctasq.records import record
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@record
+class Built:
+    """The two files that `python -m build` makes of one distribution."""
+
+    sdist: Path
+    wheel: Path
+
+
+@record
+class Environment:
+    """A virtual environment without our checkout, our tools or anybody's settings."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    def run(
+        self, *command: str | Path, cwd: Path, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of this environment (or any other) and fail with what it printed."""
+        name, *arguments = command
+        program = self.folder / "bin" / name
+        done = subprocess.run(
+            [program if program.exists() else name, *arguments],
+            cwd=cwd,
+            env={"PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "HOME": str(cwd)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode:
+            pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout}")
+        return done
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of one test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def build(shared_folder: Path) -> Callable[[Path], Built]:
+    """Build the sdist, and the wheel from it, of the project in a folder; once a test run."""
+
+    def build_once(project: Path) -> Built:
+        folder = shared_folder / "built" / project.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not list(folder.glob("*.whl")):
+                _run([sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, project])
+        (sdist,) = folder.glob("*.tar.gz")
+        (wheel,) = folder.glob("*.whl")
+        return Built(sdist=sdist, wheel=wheel)
+
+    return build_once
+
+
+@pytest.fixture(scope="session")
+def core(build: Callable[[Path], Built]) -> Built:
+    """The distribution `asynctasq`."""
+    return build(ROOT / "asynctasq-core")
+
+
+@pytest.fixture
+def make_environment(tmp_path: Path) -> Callable[..., Environment]:
+    """Make an environment and install requirements into it, from files or from the registry."""
+
+    def make(*requirements: str | Path, name: str = "environment") -> Environment:
+        folder = tmp_path / name
+        venv.create(folder, with_pip=False)
+        python = folder / "bin" / "python"
+        install: Sequence[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]
+        quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
+        _run([*install, *quiet, "-c", ROOT / "constraints.txt", *requirements])
+        return Environment(folder)
+
+    return make
+
+
+def _run(command: Sequence[str | Path]) -> None:
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout}")

@@ -1,0 +1,204 @@
+"""The repository itself: versions that agree, files that belong here, imports that stay light."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECTS = sorted(path.parent for path in ROOT.glob("asynctasq-*/pyproject.toml"))
+MAX_FILE_BYTES = 500_000
+
+# Extras of core and the distribution that each brings; kept here so that none is forgotten.
+EXTRAS = {
+    "redis": "asynctasq-redis=={version}",
+    "postgres": "asynctasq-postgres=={version}",
+    "mysql": "asynctasq-mysql=={version}",
+    "sqs": "asynctasq-sqs=={version}",
+    "rabbitmq": "asynctasq-rabbitmq=={version}",
+    "sqlalchemy": "asynctasq-orm[sqlalchemy]=={version}",
+    "django": "asynctasq-orm[django]=={version}",
+    "tortoise": "asynctasq-orm[tortoise]=={version}",
+}
+
+# Nothing of this may be imported by `import asynctasq`.
+HEAVY = {
+    "aioboto3",
+    "aiohttp",
+    "aio_pika",
+    "aiomysql",
+    "asyncpg",
+    "click",
+    "cronsim",
+    "django",
+    "fastapi",
+    "hypothesis",
+    "msgpack",
+    "multiprocessing",
+    "orjson",
+    "pluggy",
+    "pydantic",
+    "pydantic_settings",
+    "pytest",
+    "redis",
+    "rich",
+    "sqlalchemy",
+    "sqlite3",
+    "starlette",
+    "tortoise",
+    "uvloop",
+}
+
+# Places and hosts that differ between machines. Written in pieces, so that this file passes.
+FORBIDDEN_TEXT = [
+    re.compile(pattern)
+    for pattern in (
+        r"(?<![\w.])/(?:work|home|root|Users)/" + r"[\w.-]+",  # somebody's folders
+        r"files\.python" + r"hosted\.org",
+        r"pypi" + r"\.org/simple",
+        r"(?:index|extra-index)-url\s*=",
+        r"registry\.(?:npmjs|yarnpkg)" + r"\.",
+    )
+]
+
+each_project = pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
+
+
+def tracked_files() -> list[Path]:
+    """The files that git knows, or would add: what a clone gets."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listing.split("\0") if name and (ROOT / name).is_file()]
+
+
+def project_table(project: Path) -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    return table
+
+
+def package_of(project: Path) -> Path:
+    (package,) = (path.parent for path in (project / "src").glob("*/__init__.py"))
+    return package
+
+
+VERSION: str = project_table(ROOT / "asynctasq-core")["version"]
+
+
+@each_project
+def test_all_distributions_have_one_version(project: Path) -> None:
+    assert project_table(project)["version"] == VERSION
+    init = (package_of(project) / "__init__.py").read_text()
+    declared = re.search(r'^__version__(?:: \w+)? = "(.+)"$', init, flags=re.MULTILINE)
+    assert declared is None or declared[1] == VERSION
+
+
+def test_core_tells_its_version() -> None:
+    import asynctasq
+
+    assert asynctasq.__version__ == VERSION
+
+
+@each_project
+def test_siblings_depend_on_core_within_one_major_version(project: Path) -> None:
+    table = project_table(project)
+    if table["name"] == "asynctasq":
+        return
+    major = int(VERSION.partition(".")[0])
+    assert f"asynctasq>={VERSION},<{major + 1}" in table["dependencies"]
+
+
+def test_every_extra_brings_its_sibling_of_the_same_version() -> None:
+    extras = project_table(ROOT / "asynctasq-core")["optional-dependencies"]
+    for name, requirement in EXTRAS.items():
+        assert extras[name] == [requirement.format(version=VERSION)]
+    everything = f"asynctasq[{','.join(sorted(EXTRAS))}]"
+    assert extras["all"] == [everything]
+    assert set(extras) == {*EXTRAS, "all", "testing"}
+
+
+def test_changelog_has_the_version() -> None:
+    assert re.search(
+        rf"^## \[{re.escape(VERSION)}\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+
+
+@each_project
+def test_each_distribution_is_complete(project: Path) -> None:
+    assert (package_of(project) / "py.typed").is_file()
+    assert (project / "README.md").read_text().strip()
+    assert (project / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_tracked_files_are_small() -> None:
+    large = [str(path) for path in tracked_files() if path.stat().st_size > MAX_FILE_BYTES]
+    assert not large
+
+
+def test_no_file_names_a_place_on_somebodys_machine_or_a_registry() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
+        for path in tracked_files()
+        for number, line in enumerate(path.read_bytes().decode(errors="replace").splitlines(), 1)
+        if any(pattern.search(line) for pattern in FORBIDDEN_TEXT)
+    ]
+    assert not found
+
+
+def test_constraints_are_names_and_versions() -> None:
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[0-9][\w.!+]*", line), line
+
+
+def test_constraints_pin_every_tool_and_dependency() -> None:
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*root["dependency-groups"]["dev"]]
+    for project in PROJECTS:
+        wanted += project_table(project)["dependencies"]
+    pinned = {
+        normalized(line.partition("==")[0])
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
+    names = {normalized(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted}
+    assert names - {"asynctasq"} <= pinned
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_exceptions_to_the_checks_give_a_reason() -> None:
+    """`noqa` and `type: ignore` name a rule, and a reason stands beside them."""
+    silenced = re.compile(r"#\s*(?:noqa|type: ignore|pyright: ignore)(?P<rest>.*)")
+    bare = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
+        for path in tracked_files()
+        if path.suffix == ".py" and path != Path(__file__)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if (match := silenced.search(line))
+        and not re.match(r"(?:: [A-Z]+\d+(?:, [A-Z]+\d+)*|\[[\w, -]+\])\s+(?:#\s*)?\w\w", match["rest"])
+    ]
+    assert not bare
+
+
+def imported_by(statement: str) -> set[str]:
+    """The top-level modules in `sys.modules` after a statement in a new process."""
+    code = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    command = [sys.executable, "-W", "error", "-c", code]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_asynctasq_imports_nothing_heavy() -> None:
+    assert not imported_by("import asynctasq") & HEAVY
+
+
+def test_every_public_name_can_be_imported() -> None:
+    import asynctasq
+
+    names = getattr(asynctasq, "__all__", [])
+    assert names, "asynctasq has no __all__"
+    missing = [name for name in names if not hasattr(asynctasq, name)]
+    assert not missing
