@@ -1,0 +1,43 @@
+"""What to tell those who select a plugin that is not there."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from asynctasq.hookspecs import PROJECT
+
+# Name or URL scheme that people type to the extra that brings it.
+OFFICIAL: Mapping[str, Mapping[str, str]] = {
+    "driver": {
+        "redis": "redis",
+        "rediss": "redis",
+        "valkey": "redis",
+        "postgres": "postgres",
+        "postgresql": "postgres",
+        "mysql": "mysql",
+        "mariadb": "mysql",
+        "sqs": "sqs",
+        "rabbitmq": "rabbitmq",
+        "amqp": "rabbitmq",
+        "amqps": "rabbitmq",
+    },
+    "resolver": {"sqlalchemy": "sqlalchemy", "django": "django", "tortoise": "tortoise"},
+}
+
+
+def not_found(kind: str, name: str, installed: Sequence[str]) -> str:
+    """The message of `PluginNotFound`."""
+    official = OFFICIAL.get(kind, {})
+    parts = [
+        f"No {kind} plugin named {name!r} is installed; "
+        + (f"installed: {', '.join(installed)}." if installed else "none is."),
+    ]
+    nearest = name if name in official else _nearest(name, [*installed, *official])
+    if nearest is not None and nearest != name:
+        parts.append(f"Did you mean {nearest!r}?")
+    if nearest is not None and nearest in official and nearest not in installed:
+        parts.append(f"To install it: pip install '{PROJECT}[{official[nearest]}]'")
+    return " ".join(parts)
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    return next(iter(get_close_matches(name, names, n=1)), None)

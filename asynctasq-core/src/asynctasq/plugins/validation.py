@@ -1,0 +1,185 @@
+"""Holding a plugin's hooks, and what its factories make, against the contract."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+
+import pluggy
+
+from asynctasq import hookspecs
+from asynctasq.contracts.capabilities import Capability, check_capabilities
+from asynctasq.contracts.driver import DRIVER_API_VERSION
+from asynctasq.errors import PluginBroken
+from asynctasq.hookspecs import PROJECT
+from asynctasq.plugins.discovery import Offer
+
+FACTORIES: Mapping[str, str] = {
+    "driver": "create_driver",
+    "serializer": "create_serializer",
+    "executor": "create_executor",
+    "resolver": "create_resolver",
+}
+"""Kind to the hook that makes its product."""
+
+MEMBERS: Mapping[str, Sequence[str]] = {
+    "driver": (
+        *("api_version", "capabilities", "clock_offset", "description"),
+        *("clone", "open", "close"),
+        *("enqueue", "reserve", "wait", "settle", "extend", "count"),
+    ),
+    "serializer": ("content_type", "dumps", "loads"),
+    "executor": ("start", "stop", "execute", "failed"),
+    "resolver": ("reference", "resolve", "close"),
+}
+"""Kind to what its product must have."""
+
+# Asked on the spot, so that a coroutine would come to nothing.
+PLAIN_HOOKS = frozenset(
+    [*FACTORIES.values(), "settings_class", "wrap_execute", "register_commands"]
+)
+
+
+@cache
+def specifications() -> Mapping[str, tuple[str, ...]]:
+    """Every hook there is, with the names of its parameters."""
+    return {
+        name: tuple(inspect.signature(function).parameters)
+        for name, function in vars(hookspecs).items()
+        if hasattr(function, f"{PROJECT}_spec")
+    }
+
+
+def check_hooks(target: object, implementations: Sequence[tuple[str, pluggy.HookImpl]]) -> None:
+    """Judge what pluggy accepts in silence, or words for its own developers.
+
+    Raises:
+        PluginBroken: a hook does not exist, or its function cannot be called as it will be.
+    """
+    for name, implementation in implementations:
+        if name in specifications():
+            _check_function(name, implementation, of_class=isinstance(target, type))
+        elif not implementation.optionalhook:
+            near = get_close_matches(name, specifications(), n=1)
+            raise PluginBroken(
+                f"there is no hook named {name!r}."
+                + (f" Did you mean {near[0]!r}?" if near else "")
+            )
+
+
+def check_purpose(kind: str, target: object, offered: frozenset[str]) -> None:
+    """Make sure that a plugin implements what its kind is for.
+
+    Raises:
+        PluginBroken: it has no factory, or, among the hooks, nothing at all.
+    """
+    factory = FACTORIES.get(kind)
+    if factory in offered or (factory is None and offered):
+        return
+    missing = "any hook" if factory is None else f"the hook {factory!r}"
+    remedy = (
+        "mark its functions with @hookimpl of asynctasq.hookspecs"
+        if unmarked(target)
+        else "a plugin is a module or object with functions marked @hookimpl of asynctasq.hookspecs"
+    )
+    raise PluginBroken(f"it does not implement {missing}: {remedy}.")
+
+
+def unmarked(target: object) -> list[str]:
+    """Functions that are named like hooks and are none, for want of the decorator."""
+    found: list[str] = []
+    for name in specifications():
+        function = inspect.getattr_static(target, name, None)
+        if inspect.isfunction(function) and not (
+            hasattr(function, f"{PROJECT}_spec") or hasattr(function, f"{PROJECT}_impl")
+        ):
+            found.append(name)
+    return found
+
+
+def check_product(kind: str, name: str, product: object) -> None:
+    """Hold what a factory made against the contract of its kind.
+
+    Raises:
+        PluginBroken: something is missing, or does not fit.
+    """
+    made = type(product).__qualname__
+    missing = [member for member in MEMBERS[kind] if not hasattr(product, member)]
+    if missing:
+        raise PluginBroken(f"{made} lacks {', '.join(missing)}, which every {kind} has.")
+    if kind == "driver":
+        _check_flags(product)
+    elif kind == "serializer":
+        content_type = getattr(product, "content_type", None)
+        if content_type != name:
+            raise PluginBroken(
+                f"{made}.content_type is {content_type!r}; it must be the name of the entry point, "
+                f"{name!r}, by which a worker finds the serializer again."
+            )
+
+
+def check_driver(driver: object, offer: Offer | None = None) -> None:
+    """Hold a driver against the contract. `offer` is where it came from, if from a plugin.
+
+    Raises:
+        PluginBroken: a required member is missing, it was written for another version of the
+            contract, or its flags and methods disagree.
+    """
+    _check_version(driver, offer)
+    check_product("driver", "", driver)
+
+
+def _check_version(driver: object, offer: Offer | None) -> None:
+    version = getattr(driver, "api_version", DRIVER_API_VERSION)
+    if version == DRIVER_API_VERSION:
+        return
+    made = type(driver).__qualname__
+    source = offer.distribution if offer is not None and offer.distribution else made
+    if not isinstance(version, int):
+        remedy = "it must be an integer"
+    elif version < DRIVER_API_VERSION:
+        remedy = f"upgrade {source}"
+    else:
+        remedy = f"upgrade {PROJECT}"
+    raise PluginBroken(
+        f"{made} was written for version {version!r} of the driver API, and this release of "
+        f"{PROJECT} has version {DRIVER_API_VERSION}: {remedy}."
+    )
+
+
+def _check_flags(driver: object) -> None:
+    capabilities = getattr(driver, "capabilities", None)
+    if not isinstance(capabilities, Capability):
+        raise PluginBroken(
+            f"{type(driver).__qualname__}.capabilities is {capabilities!r}; "
+            "it must be a combination of Capability flags."
+        )
+    check_capabilities(driver, capabilities)
+
+
+def _check_function(name: str, implementation: pluggy.HookImpl, *, of_class: bool) -> None:
+    function = implementation.function
+    if implementation.wrapper or implementation.hookwrapper:
+        raise PluginBroken(f"the hook {name!r} is marked as a wrapper; only wrap_execute may wrap.")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise PluginBroken(f"the hook {name!r} is a generator, whose code would never run.")
+    if name in PLAIN_HOOKS and inspect.iscoroutinefunction(function):
+        raise PluginBroken(f"the hook {name!r} must be a plain function, not async.")
+    known = specifications()[name]
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            continue
+        required = parameter.default is parameter.empty
+        if parameter.name not in known and not required:
+            continue
+        if parameter.name not in known:
+            hint = " (the plugin is a class: give an instance)" if of_class else ""
+            raise PluginBroken(
+                f"the hook {name!r} asks for {parameter.name!r}, but is given only "
+                f"{', '.join(known)}{hint}."
+            )
+        # pluggy passes neither of these, and says nothing.
+        if not required or parameter.kind is parameter.KEYWORD_ONLY:
+            raise PluginBroken(
+                f"the hook {name!r} must take {parameter.name!r} by position and without a default."
+            )
