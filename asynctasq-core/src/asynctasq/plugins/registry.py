@@ -86,6 +86,13 @@ class PluginRegistry:
 
     # The ones in use.
 
+    def plugin(self, kind: str, name: str) -> Plugin:
+        """A plugin with its hooks, imported at the first call. Raises as `load` does."""
+        offer = self._select(kind, name)
+        if offer not in self._loaded:
+            self._loaded[offer] = load_plugin(offer)
+        return self._loaded[offer]
+
     def load(self, kind: str, name: str) -> object:
         """The module or object behind a name, imported at the first call.
 
@@ -94,11 +101,11 @@ class PluginRegistry:
             PluginConflict: more than one does.
             PluginBroken: it cannot be imported, or its hooks do not fit.
         """
-        return self._plugin(kind, name).target
+        return self.plugin(kind, name).target
 
     def settings_class(self, kind: str, name: str) -> type | None:
         """The class of a plugin's settings; None if it takes a plain dict. Raises as `load` does."""
-        return self._plugin(kind, name).settings_class()
+        return self.plugin(kind, name).settings_class()
 
     def create_driver(self, name: str, settings: object = None) -> Driver:
         """An unopened driver, checked. `settings` are an instance of the plugin's settings class.
@@ -108,22 +115,22 @@ class PluginRegistry:
                 raises or returns None, or makes what disagrees with the contract.
             ConfigurationError: the plugin refuses the settings.
         """
-        driver: Driver = self._plugin("driver", name).create(settings)
+        driver: Driver = self.plugin("driver", name).create(settings)
         return driver
 
     def create_serializer(self, name: str, settings: object = None) -> Serializer:
         """A serializer. Raises as `create_driver` does."""
-        serializer: Serializer = self._plugin("serializer", name).create(settings)
+        serializer: Serializer = self.plugin("serializer", name).create(settings)
         return serializer
 
     def create_executor(self, name: str, settings: object = None) -> Executor:
         """An executor, not started. Raises as `create_driver` does."""
-        executor: Executor = self._plugin("executor", name).create(settings)
+        executor: Executor = self.plugin("executor", name).create(settings)
         return executor
 
     def create_resolver(self, name: str, settings: object = None) -> Resolver:
         """A model resolver. Raises as `create_driver` does."""
-        resolver: Resolver = self._plugin("resolver", name).create(settings)
+        resolver: Resolver = self.plugin("resolver", name).create(settings)
         return resolver
 
     def hooks(self) -> list[Plugin]:
@@ -132,7 +139,7 @@ class PluginRegistry:
         Raises:
             PluginConflict, PluginBroken: as `load`.
         """
-        return [self._plugin("hook", offer.name) for offer in self._enabled("hook")]
+        return [self.plugin("hook", offer.name) for offer in self._enabled("hook")]
 
     # The application's own.
 
@@ -214,12 +221,6 @@ class PluginRegistry:
                 )
         raise PluginNotFound(not_found(kind, name, self.names(kind)))
 
-    def _plugin(self, kind: str, name: str) -> Plugin:
-        offer = self._select(kind, name)
-        if offer not in self._loaded:
-            self._loaded[offer] = load_plugin(offer)
-        return self._loaded[offer]
-
     def _state(self, offer: Offer) -> PluginState:
         if self._rules.match(offer) is not None:
             return PluginState.DISABLED
@@ -235,7 +236,7 @@ class PluginRegistry:
             rivals = self._enabled(offer.kind, offer.name)
             return _info(offer, state, error=_conflict(offer.kind, offer.name, rivals))
         try:
-            plugin = self._plugin(offer.kind, offer.name)
+            plugin = self.plugin(offer.kind, offer.name)
             product: Any = plugin.create() if offer.kind in FACTORIES else None
         except PluginBroken as error:
             return _info(offer, PluginState.BROKEN, error=str(error))

@@ -1,0 +1,130 @@
+"""What plugins hear of a message's life, and how they take part in running it.
+
+An empty pluggy call costs more than core's own share of settling a message, so hooks are looked up
+once: each becomes a tuple of callables, and an empty tuple is falsy and skipped by the caller.
+
+    if observers.before_execute:
+        await observers.notify(observers.before_execute, context)
+"""
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pluggy
+
+from asynctasq.contracts.executor import Wrapper
+from asynctasq.errors import PluginBroken
+from asynctasq.hookspecs import DispatchContext, ExecutionContext, WorkerContext
+from asynctasq.plugins import Plugin
+from asynctasq.records import record
+
+logger = logging.getLogger("asynctasq.plugins")
+
+
+@record
+class Observer:
+    """One function that watches."""
+
+    plugin: str
+    hook: str
+    call: Callable[[Any], Any]
+    is_async: bool
+
+
+class Observers:
+    """The hooks of an app's plugins, made from `PluginRegistry.hooks()` once.
+
+    Order: those marked `tryfirst`, the others, those marked `trylast`; within each, installed
+    plugins by name and then the application's own in the order of their registration.
+    """
+
+    before_dispatch: tuple[Observer, ...]
+    """Done before the message is encoded: it may add headers."""
+    after_dispatch: tuple[Observer, ...]
+    before_execute: tuple[Observer, ...]
+    after_execute: tuple[Observer, ...]
+    on_retry: tuple[Observer, ...]
+    on_failure: tuple[Observer, ...]
+    on_dead: tuple[Observer, ...]
+    on_lost: tuple[Observer, ...]
+    on_release: tuple[Observer, ...]
+    on_cancel: tuple[Observer, ...]
+    worker_started: tuple[Observer, ...]
+    worker_stopping: tuple[Observer, ...]
+    worker_stopped: tuple[Observer, ...]
+
+    def __init__(self, plugins: Iterable[Plugin] = ()) -> None:
+        plugins = list(plugins)
+        for hook in OBSERVER_HOOKS:
+            found = tuple(_observer(hook, *each) for each in _in_order(plugins, hook))
+            setattr(self, hook, found)
+        self._wrappers = tuple(_in_order(plugins, "wrap_execute"))
+
+    async def notify(
+        self,
+        observers: tuple[Observer, ...],
+        context: DispatchContext | ExecutionContext | WorkerContext,
+    ) -> None:
+        """Call one hook's observers in turn. What they raise is logged and goes no further."""
+        for observer in observers:
+            try:
+                answer = observer.call(context)
+                if observer.is_async or (answer is not None and inspect.isawaitable(answer)):
+                    await answer
+            except Exception:
+                logger.exception(
+                    "Plugin %s raised in %s; the task is not affected",
+                    observer.plugin,
+                    observer.hook,
+                    extra={"plugin": observer.plugin, "hook": observer.hook},
+                )
+
+    def wrap(self, call: Wrapper) -> Wrapper:
+        """Fold every `wrap_execute` around `call`; the first in the order is the outermost.
+
+        Raises:
+            PluginBroken: one raised, or did not return a callable.
+        """
+        for plugin, implementation in reversed(self._wrappers):
+            try:
+                wrapped = _bind(implementation)(call)
+            except Exception as error:
+                raise PluginBroken(
+                    f"The {plugin.offer.label} is broken: wrap_execute raised "
+                    f"{type(error).__qualname__}: {error}"
+                ) from error
+            answer: object = wrapped
+            if not callable(answer):
+                raise PluginBroken(
+                    f"The {plugin.offer.label} is broken: wrap_execute returned {answer!r}, "
+                    "not a function that takes a call."
+                )
+            call = wrapped
+        return call
+
+
+OBSERVER_HOOKS = tuple(Observers.__annotations__)
+
+
+def _in_order(plugins: list[Plugin], hook: str) -> Iterator[tuple[Plugin, pluggy.HookImpl]]:
+    found = [(plugin, each) for plugin in plugins for each in plugin.implementations(hook)]
+    return iter(sorted(found, key=lambda pair: (not pair[1].tryfirst, pair[1].trylast)))
+
+
+def _observer(hook: str, plugin: Plugin, implementation: pluggy.HookImpl) -> Observer:
+    return Observer(
+        plugin=plugin.name,
+        hook=hook,
+        call=_bind(implementation),
+        is_async=inspect.iscoroutinefunction(implementation.function),
+    )
+
+
+def _bind(implementation: pluggy.HookImpl) -> Callable[[Any], Any]:
+    """The function with exactly one parameter; plugins may leave it out."""
+    function: Callable[..., Any] = implementation.function
+    if implementation.argnames:
+        return function
+    return lambda _: function()
