@@ -55,7 +55,7 @@ def _loopback_only() -> Iterator[None]:
         if self.family in {socket.AF_INET, socket.AF_INET6}:
             host = str(address[0])
             if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-                pytest.fail(f"a test connects to {address}; only this machine is allowed")
+                raise PermissionError(f"tests connect to this machine only, not to {address}")
         connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
