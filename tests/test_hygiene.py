@@ -46,12 +46,16 @@ def report(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("leaky") / "test_leaky.py"
     path.write_text(MODULE)
     options = ["-p", "tests.conftest", "-p", "no:randomly", "-p", "no:cacheprovider", "-rA", "-q"]
-    config = ["-c", repository / "pyproject.toml", "--rootdir", path.parent]
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
-    command = [sys.executable, "-m", "pytest", *options, *config, path]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False
-    ).stdout
+    command = [sys.executable, "-m", "pytest", *options, "-c", str(repository / "pyproject.toml")]
+    done = subprocess.run(
+        [*command, "--rootdir", str(path.parent), path.name],
+        cwd=path.parent,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout
 
 
 @pytest.mark.parametrize(
