@@ -1,0 +1,283 @@
+"""The memory driver: the store, seen through the driver contract."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from typing import Self
+
+from asynctasq.contracts.capabilities import (
+    CancelOutcome,
+    Capability,
+    DeadLetter,
+    Outcome,
+    Page,
+    QueueInfo,
+    Snapshot,
+    WorkerInfo,
+)
+from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.drivers.memory import views
+from asynctasq.drivers.memory.settings import DAY, MemorySettings
+from asynctasq.drivers.memory.store import Store
+from asynctasq.errors import DriverError
+from asynctasq.message import Delivery, Lease, Message, State
+from asynctasq.settlement import LeaseState, Settled, Settlement
+
+SHORTEST_SLEEP = 0.001
+"""Seconds. Some event loops round timers to milliseconds, and would spin on a shorter one."""
+
+
+class MemoryDriver:
+    """Messages in this process: for tests, for work that may be lost, and as the oracle of others.
+
+    An instance and its clones share one store, from whichever threads and event loops they are
+    used; two instances made separately share nothing, whatever their namespace. Nothing survives
+    the process, other processes see nothing, and a forked child begins with an empty store.
+    """
+
+    api_version = DRIVER_API_VERSION
+    capabilities = (
+        Capability.PRIORITY
+        | Capability.UNIQUE
+        | Capability.RESULTS
+        | Capability.PROGRESS
+        | Capability.CANCEL
+        | Capability.PAUSE
+        | Capability.DEAD_LETTERS
+        | Capability.INSPECT
+        | Capability.PURGE
+        | Capability.WORKERS
+        | Capability.FENCED
+        | Capability.ATOMIC
+        | Capability.COUNTED
+        | Capability.IDEMPOTENT
+        | Capability.FIFO
+        | Capability.EXACT_COUNT
+    )
+    store_class = Store
+    """Replaced by tests which break one rule."""
+
+    def __init__(
+        self,
+        *,
+        namespace: str = "asynctasq",
+        dead_letter_ttl: float = 30 * DAY,
+        dead_letter_limit: int = 100_000,
+        outcome_limit: int = 1_000_000,
+    ) -> None:
+        settings = MemorySettings(namespace, dead_letter_ttl, dead_letter_limit, outcome_limit)
+        self.description = f"memory of this process ({namespace})"
+        self._store = self.store_class(settings)
+        self._open = False
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds added to the clock, for all clones at once."""
+        return self._store.clock_offset
+
+    @clock_offset.setter
+    def clock_offset(self, seconds: float) -> None:
+        with self._store.lock:
+            self._store.clock_offset = seconds
+            self._store.waiting_for_work.wake_all()
+
+    def clone(self) -> Self:
+        twin = type(self).__new__(type(self))
+        twin.description = self.description
+        twin._store = self._store
+        twin._open = False
+        return twin
+
+    async def open(self) -> None:
+        self._store.begin_in_this_process()
+        self._open = True
+
+    async def close(self) -> None:
+        self._open = False
+        store = self._store
+        with store.lock:
+            store.waiting_for_work.wake_all()
+            store.waiting_for_results.wake_all()
+
+    def _opened(self) -> Store:
+        if not self._open:
+            raise DriverError("This memory driver is not open. Await its `open()` first.")
+        return self._store
+
+    # Required.
+
+    async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        store = self._opened()
+        with store.lock:
+            return store.enqueue(messages)
+
+    async def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        store = self._opened()
+        with store.lock:
+            return store.reserve(queues, limit=limit, owner=owner, lease=lease)
+
+    async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
+        store = self._opened()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while self._open:
+            with store.lock:
+                now = store.now()
+                if store.has_work(queues, now):
+                    return
+                until_event = store.next_event(now) - now
+                left = end - loop.time()
+                if until_event <= 0.0 or left <= 0.0:
+                    return
+                waiter = store.waiting_for_work.add(queues)
+            try:
+                await waiter.sleep(max(min(until_event, left), SHORTEST_SLEEP))
+            finally:
+                with store.lock:
+                    store.waiting_for_work.discard(waiter)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        store = self._opened()
+        with store.lock:
+            return store.settle(settlements)
+
+    async def extend(
+        self, owner: str, leases: Sequence[Lease], *, lease: float
+    ) -> list[LeaseState]:
+        store = self._opened()
+        with store.lock:
+            return store.extend(owner, leases, lease=lease)
+
+    async def count(self, queue: str) -> QueueCounts:
+        store = self._opened()
+        with store.lock:
+            return views.count(store, queue)
+
+    # Results and progress.
+
+    async def results(self, ids: Sequence[bytes]) -> list[Outcome | None]:
+        store = self._opened()
+        with store.lock:
+            return views.results(store, ids)
+
+    async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
+        store = self._opened()
+        with store.lock:
+            if any(views.results(store, ids)):
+                return
+            waiter = store.waiting_for_results.add(ids)
+        try:
+            await waiter.sleep(timeout)
+        finally:
+            with store.lock:
+                store.waiting_for_results.discard(waiter)
+
+    async def set_progress(self, updates: Sequence[tuple[Lease, bytes]]) -> None:
+        store = self._opened()
+        with store.lock:
+            store.set_progress(updates)
+
+    async def progress(self, ids: Sequence[bytes]) -> list[bytes | None]:
+        store = self._opened()
+        with store.lock:
+            return views.progress(store, ids)
+
+    # Cancel and pause.
+
+    async def cancel(self, ids: Sequence[bytes]) -> list[CancelOutcome]:
+        store = self._opened()
+        with store.lock:
+            return store.cancel(ids)
+
+    async def cancel_requests(self, owner: str) -> list[Lease]:
+        store = self._opened()
+        with store.lock:
+            return store.cancel_requests(owner)
+
+    async def pause(self, queue: str) -> None:
+        store = self._opened()
+        with store.lock:
+            store.pause(queue)
+
+    async def resume(self, queue: str) -> None:
+        store = self._opened()
+        with store.lock:
+            store.resume(queue)
+
+    async def paused(self) -> frozenset[str]:
+        store = self._opened()
+        with store.lock:
+            return frozenset(store.paused)
+
+    # Dead letters, inspection, purge.
+
+    async def dead_letters(
+        self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[DeadLetter]:
+        store = self._opened()
+        with store.lock:
+            return views.dead_letters(store, queue=queue, limit=limit, cursor=cursor)
+
+    async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
+        store = self._opened()
+        with store.lock:
+            return store.requeue(ids)
+
+    async def requeue_edited(self, message: Message) -> bool:
+        store = self._opened()
+        with store.lock:
+            return store.requeue_edited(message)
+
+    async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
+        store = self._opened()
+        with store.lock:
+            return store.delete_dead(ids)
+
+    async def queues(self) -> list[QueueInfo]:
+        store = self._opened()
+        with store.lock:
+            return views.queues(store)
+
+    async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
+        store = self._opened()
+        with store.lock:
+            return views.find(store, ids)
+
+    async def browse(
+        self,
+        state: State,
+        *,
+        queue: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Snapshot]:
+        store = self._opened()
+        with store.lock:
+            return views.browse(
+                store, state, queue=queue, since=since, until=until, limit=limit, cursor=cursor
+            )
+
+    async def purge(self, queue: str, *, states: Collection[State]) -> int:
+        store = self._opened()
+        with store.lock:
+            return store.purge(queue, states)
+
+    # Workers.
+
+    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
+        store = self._opened()
+        with store.lock:
+            store.workers[worker.id] = (worker, store.now() + ttl)
+
+    async def forget_worker(self, worker_id: str) -> None:
+        store = self._opened()
+        with store.lock:
+            store.workers.pop(worker_id, None)
+
+    async def workers(self) -> list[WorkerInfo]:
+        store = self._opened()
+        with store.lock:
+            return views.workers(store)

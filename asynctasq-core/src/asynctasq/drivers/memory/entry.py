@@ -1,0 +1,75 @@
+"""What the store knows of one message, one owner, one unique key."""
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from asynctasq.message import Message, State, UniqueUntil
+from asynctasq.settlement import ErrorInfo, Reason
+
+if TYPE_CHECKING:
+    from asynctasq.drivers.memory.order import Queue
+
+
+class Entry:
+    """One message and where it is.
+
+    Not slotted: most fields keep the class's value for life, and an instance that sets three
+    fields instead of eighteen is made four times as fast.
+    """
+
+    state = State.READY
+    due_at = 0.0
+    """When it became or becomes ready."""
+    expires_at = inf
+    """When it dies unless leased before; infinity once it was leased."""
+    token = 0
+    attempt = 0
+    lost = 0
+    error: ErrorInfo | None = None
+    mismatched_at: float | None = None
+    progress: bytes | None = None
+
+    # While leased.
+    owner: "Owner | None" = None
+    leased_at = 0.0
+    cancelling = False
+
+    # While dead.
+    reason = Reason.FAILED
+    died_at = 0.0
+    death = 0
+    """Number of the death: a later one has a higher number."""
+
+    def __init__(self, message: Message, queue: "Queue", enqueued_at: float) -> None:
+        self.message = message
+        self.queue = queue
+        self.enqueued_at = enqueued_at
+
+    def __lt__(self, other: "Entry") -> bool:
+        """Heaps ask where due time and id are equal: one of the two is a leftover."""
+        return False
+
+
+class Owner:
+    """Who leases, and until when: one deadline for all of its leases."""
+
+    __slots__ = ("deadline", "leases", "name")
+
+    def __init__(self, name: str, deadline: float) -> None:
+        self.name = name
+        self.deadline = deadline
+        self.leases: dict[bytes, Entry] = {}
+
+
+class Hold:
+    """A unique key in use."""
+
+    __slots__ = ("ends_at", "holder", "key", "period", "until")
+
+    def __init__(self, key: str, holder: bytes, until: UniqueUntil) -> None:
+        self.key = key
+        self.holder = holder
+        self.until = until
+        self.period = 0.0
+        self.ends_at = inf
+        """When the period ends; infinity where the key is not held for a period."""

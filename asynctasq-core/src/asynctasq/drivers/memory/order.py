@@ -1,0 +1,165 @@
+"""What comes next: by time (`Agenda`), and by priority and time within a queue (`Lanes`).
+
+Both drop things lazily. What has been taken away elsewhere stays in its heap until it comes up, or
+until such leftovers outnumber the rest, and is recognised because it no longer stands: so nothing
+here ever searches the backlog.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Generic, TypeVar
+
+from asynctasq.drivers.memory.entry import Entry
+from asynctasq.message import PRIORITY_HIGHEST, State
+
+T = TypeVar("T")
+
+LEFTOVERS_TOLERATED = 64
+
+
+class Agenda(Generic[T]):
+    """Things by time. `stands(time, thing)` tells whether an item still means something."""
+
+    def __init__(self, stands: Callable[[float, T], bool]) -> None:
+        self._stands = stands
+        self._heap: list[tuple[float, int, T]] = []
+        self._sequence = 0
+        self._leftovers = 0
+
+    def __len__(self) -> int:
+        return len(self._heap) - self._leftovers
+
+    def add(self, time: float, thing: T) -> None:
+        # The sequence number keeps heapq from ever comparing two things.
+        self._sequence += 1
+        heappush(self._heap, (time, self._sequence, thing))
+
+    def next_time(self) -> float:
+        """When the first thing falls due; infinity if there is none."""
+        heap = self._heap
+        while heap:
+            time, _, thing = heap[0]
+            if self._stands(time, thing):
+                return time
+            heappop(heap)
+            self._leftovers -= 1
+        return inf
+
+    def take(self, now: float) -> T | None:
+        """Take the first thing that is due, if there is one."""
+        first = self.next_time()
+        return self.take_first() if self._heap and first <= now else None
+
+    def take_first(self) -> T:
+        """Take the first thing, due or not."""
+        return heappop(self._heap)[2]
+
+    def dropped(self) -> None:
+        """Tell that one item no longer stands."""
+        self._leftovers += 1
+        if self._leftovers > LEFTOVERS_TOLERATED and self._leftovers * 2 > len(self._heap):
+            self._heap = [item for item in self._heap if self._stands(item[0], item[2])]
+            self._leftovers = 0
+            heapify(self._heap)
+
+
+Item = tuple[float, bytes, Entry]
+
+
+class Lane:
+    """The ready messages of one priority of one queue, by due time and id.
+
+    Most arrive in that order. They go to the end of `_line`, which costs the same however long it
+    is; only those that come out of turn go through the heap.
+    """
+
+    __slots__ = ("_heap", "_line")
+
+    def __init__(self) -> None:
+        self._line: deque[Item] = deque()
+        self._heap: list[Item] = []
+
+    def push(self, entry: Entry) -> None:
+        item = (entry.due_at, entry.message.id, entry)
+        if not self._line or item > self._line[-1]:
+            self._line.append(item)
+        else:
+            heappush(self._heap, item)
+
+    def take(self) -> Entry | None:
+        """Take the first message that stands; None if there is none."""
+        line, heap = self._line, self._heap
+        while line or heap:
+            from_heap = heap and (not line or heap[0] < line[0])
+            item = heappop(heap) if from_heap else line.popleft()
+            if _stands(item):
+                return item[2]
+        return None
+
+    def first(self) -> Entry | None:
+        """The first message that stands, left in its place."""
+        entry = self.take()
+        if entry is not None:
+            self._line.appendleft((entry.due_at, entry.message.id, entry))
+        return entry
+
+    def keep_standing(self) -> None:
+        """Let go of the leftovers."""
+        self._line = deque(item for item in self._line if _stands(item))
+        self._heap = [item for item in self._heap if _stands(item)]
+        heapify(self._heap)
+
+
+def _stands(item: Item) -> bool:
+    return item[2].state is State.READY and item[2].due_at == item[0]
+
+
+class Queue:
+    """The ready messages of one queue in order, and how many messages are in each state."""
+
+    __slots__ = ("_lanes", "_leftovers", "dead", "leased", "name", "ready", "scheduled")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ready = 0
+        self.scheduled = 0
+        self.leased = 0
+        self.dead = 0
+        self._leftovers = 0
+        self._lanes: dict[int, Lane] = {}
+
+    def push(self, entry: Entry) -> None:
+        priority = self.rank(entry)
+        lane = self._lanes.get(priority)
+        if lane is None:
+            self._lanes[priority] = lane = Lane()
+            self._lanes = {key: self._lanes[key] for key in sorted(self._lanes)}
+        lane.push(entry)
+
+    def rank(self, entry: Entry) -> int:
+        """The lane of a message: 0 comes first."""
+        return PRIORITY_HIGHEST - entry.message.priority
+
+    def take(self) -> Entry | None:
+        """Take the message that is next to be leased; None if there is none."""
+        if self.ready:
+            for lane in self._lanes.values():
+                entry = lane.take()
+                if entry is not None:
+                    return entry
+        return None
+
+    def oldest_ready_at(self) -> float | None:
+        """When the message that has been ready for longest became so."""
+        firsts = [entry.due_at for lane in self._lanes.values() if (entry := lane.first())]
+        return min(firsts, default=None)
+
+    def dropped(self) -> None:
+        """Tell that a ready message was taken away where it stood."""
+        self._leftovers += 1
+        if self._leftovers > LEFTOVERS_TOLERATED and self._leftovers > self.ready:
+            self._leftovers = 0
+            for lane in self._lanes.values():
+                lane.keep_standing()

@@ -1,0 +1,63 @@
+"""Coroutines that wait for the store to change, on whichever event loop of whichever thread."""
+
+import asyncio
+from collections.abc import Collection, Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Waiter(Generic[T]):
+    """One waiting coroutine and what it waits for."""
+
+    def __init__(self, topics: Collection[T]) -> None:
+        self.topics = frozenset(topics)
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        """Until woken, or for `seconds`."""
+        timer = self._loop.call_later(seconds, self._woken.set)
+        try:
+            await self._woken.wait()
+        finally:
+            timer.cancel()
+
+    def wake(self) -> None:
+        """May be called from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._woken.set)
+        except RuntimeError:
+            # Its loop is closed: nobody waits there any more.
+            if not self._loop.is_closed():
+                raise
+
+
+class Waiters(Generic[T]):
+    """Those who wait. Guarded by the store's lock, but for `Waiter.sleep`."""
+
+    def __init__(self) -> None:
+        self._waiters: set[Waiter[T]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiters)
+
+    def add(self, topics: Collection[T]) -> Waiter[T]:
+        waiter = Waiter(topics)
+        self._waiters.add(waiter)
+        return waiter
+
+    def discard(self, waiter: Waiter[T]) -> None:
+        self._waiters.discard(waiter)
+
+    def wake(self, topic: T) -> None:
+        """Wake those who wait for `topic`; each is woken once."""
+        self._wake({waiter for waiter in self._waiters if topic in waiter.topics})
+
+    def wake_all(self) -> None:
+        self._wake(set(self._waiters))
+
+    def _wake(self, waiters: set[Waiter[T]]) -> None:
+        self._waiters -= waiters
+        for waiter in waiters:
+            waiter.wake()
