@@ -1,0 +1,29 @@
+"""The command line `asynctasq`. Each command is imported when it is run."""
+
+import click
+
+from asynctasq import __version__
+from asynctasq.cli.commands import Commands
+from asynctasq.config.sources import DEBUG
+
+
+@click.group(
+    cls=Commands,
+    built_in={
+        "worker": ("asynctasq.cli.worker:command", "Run tasks until told to stop."),
+        "demo": ("asynctasq.cli.demo:command", "See tasks dispatched, run, retried and failed."),
+        "plugins": ("asynctasq.cli.plugins:command", "Show what is installed."),
+        "migrate": ("asynctasq.cli.migrate:command", "Bring a store's tables up to date."),
+        "publish": ("asynctasq.cli.publish:command", "Write a commented .env.example."),
+    },
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="asynctasq", message="%(prog)s %(version)s")
+@click.option(
+    "--debug",
+    is_flag=True,
+    envvar=DEBUG,
+    help=f"Show tracebacks of errors (also {DEBUG}=1).",
+)
+def main(debug: bool) -> None:
+    """Task queue for asyncio in which stores, serializers and executors are plugins."""

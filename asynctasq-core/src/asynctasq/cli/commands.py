@@ -1,0 +1,123 @@
+"""The group of commands: built-in ones by import path, further ones from plugins."""
+
+import importlib
+import logging
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import click
+
+from asynctasq.errors import AsynctasqError, PluginError
+
+logger = logging.getLogger("asynctasq.plugins")
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is run, and plugins when it knows no such command.
+
+    `built_in` maps a name to where its command is (`module:attribute`) and what it does in a few
+    words. Errors that asynctasq raises on purpose are printed as one clear message, exit code 1;
+    with `--debug` they come with their traceback.
+    """
+
+    def __init__(self, *args: Any, built_in: Mapping[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._built_in = built_in
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Built-in commands as listed, then those of plugins by name."""
+        return [*self._built_in, *sorted(_of_plugins(ctx, self._built_in))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in self._built_in:
+            return _of_plugins(ctx, self._built_in).get(cmd_name)
+        module, _, attribute = self._built_in[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing the built-in ones."""
+        of_plugins = _of_plugins(ctx, self._built_in)
+        shown = {name: about for name, (_, about) in self._built_in.items()}
+        shown |= {
+            name: of_plugins[name].get_short_help_str(formatter.width)
+            for name in sorted(of_plugins)
+            if not of_plugins[name].hidden
+        }
+        with formatter.section("Commands"):
+            formatter.write_dl(list(shown.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or say which one was probably meant."""
+        name = args[0]
+        if (
+            not name.startswith("-")
+            and not ctx.resilient_parsing
+            and not self.get_command(ctx, name)
+        ):
+            near = get_close_matches(name, self.list_commands(ctx), n=1)
+            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except AsynctasqError as error:
+            if ctx.params.get("debug"):
+                raise
+            raise click.ClickException(str(error) or type(error).__name__) from error
+
+
+def _of_plugins(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str, click.Command]:
+    """The commands that plugins register; asked for once per run of the command line."""
+    key = f"{__name__}.of_plugins"
+    if key not in ctx.meta:
+        ctx.meta[key] = _collect(reserved)
+    found: Mapping[str, click.Command] = ctx.meta[key]
+    return found
+
+
+def _collect(reserved: Mapping[str, object]) -> Mapping[str, click.Command]:
+    """Ask every plugin of the kind `hook`. A broken one only costs its own commands."""
+    from asynctasq.cli.environment import plugin_registry
+
+    found: dict[str, click.Command] = {}
+    try:
+        registry = plugin_registry()
+    except AsynctasqError as error:  # a wrong `disable_plugins`
+        _warn(f"plugins are left out: {error}")
+        return found
+    for name in registry.names("hook"):
+        group = click.Group()
+        try:
+            plugin = registry.plugin("hook", name)
+        except PluginError as error:
+            _warn(str(error))
+            continue
+        for implementation in plugin.implementations("register_commands"):
+            try:
+                implementation.function(*[group][: len(implementation.argnames)])
+            except Exception as error:
+                logger.debug("register_commands of %s", plugin.name, exc_info=True)
+                _warn(
+                    f"The {plugin.offer.label} is broken: register_commands raised "
+                    f"{type(error).__qualname__}: {error}"
+                )
+        for command_name, command in group.commands.items():
+            if command_name in reserved or command_name in found:
+                _warn(
+                    f"The {plugin.offer.label} adds a command {command_name!r}, which exists already; "
+                    "its own is left out."
+                )
+            else:
+                found[command_name] = command
+    return found
+
+
+def _warn(text: str) -> None:
+    click.echo(f"Warning: {text}", err=True)

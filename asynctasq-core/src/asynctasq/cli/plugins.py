@@ -1,0 +1,77 @@
+"""`asynctasq plugins`: what is installed, and whether it works."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from asynctasq.cli.environment import plugin_registry
+from asynctasq.hookspecs import GROUPS
+from asynctasq.plugins import PluginInfo, PluginState
+
+STYLES = {
+    PluginState.AVAILABLE: "green",
+    PluginState.LOCAL: "green",
+    PluginState.DISABLED: "dim",
+    PluginState.CONFLICT: "red",
+    PluginState.BROKEN: "red",
+}
+
+
+@click.group()
+def command() -> None:
+    """Show the plugins that are installed: drivers, serializers, executors, resolvers, hooks."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, for programs.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Import and test each; exit code 1 if one is broken or in conflict.",
+)
+@click.option("--kind", type=click.Choice(list(GROUPS)), help="Only plugins of one kind.")
+def list_plugins(as_json: bool, check: bool, kind: str | None) -> None:
+    """List plugins. Without --check none is imported: metadata is read only."""
+    registry = plugin_registry()
+    found = registry.check(kind) if check else registry.available(kind)
+    if as_json:
+        click.echo(json.dumps([asdict(info) for info in found], indent=2))
+    else:
+        _print_table(found, checked=check)
+    failed = any(info.state in {PluginState.BROKEN, PluginState.CONFLICT} for info in found)
+    if check and failed:
+        sys.exit(1)
+
+
+def _print_table(found: Sequence[PluginInfo], *, checked: bool) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("Kind", "Name", "Distribution", "Version", "State"):
+        table.add_column(title, no_wrap=True)
+    if checked:
+        table.add_column("API", no_wrap=True)
+        table.add_column("Capabilities")
+    for info in found:
+        row = [
+            Text(info.kind),
+            Text(info.name),
+            Text(info.distribution or "-"),
+            Text(info.version or "-"),
+            Text(info.state, style=STYLES[info.state]),
+        ]
+        if checked:
+            row.append(Text("" if info.api_version is None else str(info.api_version)))
+            row.append(Text(", ".join(info.capabilities or ()).lower()))
+        table.add_row(*row)
+    # A pipe has no width; cutting names there would spoil them for grep.
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 1000)
+    console.print(table if found else "No plugins.")
+    for error in dict.fromkeys(info.error for info in found if info.error):
+        click.echo(error)
