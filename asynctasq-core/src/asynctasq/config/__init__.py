@@ -1,0 +1,21 @@
+"""Settings: what an application can set, where it may say so, and errors that help.
+
+`load_settings` reads them; `Settings` is the immutable result; `describe_settings` tells all there
+are. pydantic is imported when settings are loaded, not before.
+"""
+
+from asynctasq.config.describe import SettingInfo, describe_plugin_settings, describe_settings
+from asynctasq.config.loading import OFFICIAL_PLUGINS, load_settings
+from asynctasq.config.settings import Settings
+from asynctasq.config.urls import mask_url, url_scheme
+
+__all__ = [
+    "OFFICIAL_PLUGINS",
+    "SettingInfo",
+    "Settings",
+    "describe_plugin_settings",
+    "describe_settings",
+    "load_settings",
+    "mask_url",
+    "url_scheme",
+]

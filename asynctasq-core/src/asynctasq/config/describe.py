@@ -1,0 +1,80 @@
+"""All settings in words, for `docs/settings.md` and the file that `asynctasq publish` writes."""
+
+import ast
+import inspect
+import textwrap
+from dataclasses import fields
+from itertools import pairwise
+from typing import Any, get_type_hints
+
+from asynctasq.config.sections import variable_of
+from asynctasq.config.settings import CORE_FIELDS, CORE_TYPES, default_of, rule_of
+from asynctasq.config.values import type_text
+from asynctasq.records import record
+
+
+@record
+class SettingInfo:
+    """One setting."""
+
+    name: str
+    type: str
+    """In words, with the bounds."""
+    default: object
+    """`dataclasses.MISSING` if it must be given."""
+    description: str
+    variable: str
+    """Of the environment."""
+
+
+def describe_settings() -> list[SettingInfo]:
+    """Every setting of core, in the order in which documents show them."""
+    return [
+        SettingInfo(
+            name=name,
+            type=", ".join(filter(None, (type_text(CORE_TYPES[name]), rule_of(name).bounds()))),
+            default=default_of(each),
+            description=rule_of(name).description,
+            variable=variable_of(name),
+        )
+        for name, each in CORE_FIELDS.items()
+    ]
+
+
+def describe_plugin_settings(plugin: str, settings_class: Any) -> list[SettingInfo]:
+    """Every setting of a plugin; `settings_class` is its dataclass.
+
+    A description is the field's metadata `description`, or the docstring below the field.
+    """
+    hints = get_type_hints(settings_class)
+    docstrings = _field_docstrings(settings_class)
+    return [
+        SettingInfo(
+            name=f"{plugin}.{each.name}",
+            type=type_text(hints[each.name]),
+            default=default_of(each),
+            description=str(each.metadata.get("description") or docstrings.get(each.name, "")),
+            variable=variable_of(each.name, plugin),
+        )
+        for each in fields(settings_class)
+        if each.init
+    ]
+
+
+def _field_docstrings(cls: type) -> dict[str, str]:
+    """The docstrings that stand below fields, on one line each; none if there is no source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    found: dict[str, str] = {}
+    for statement, following in pairwise(body):
+        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+            continue
+        match following:
+            case ast.Expr(value=ast.Constant(value=str() as text)):
+                found[statement.target.id] = " ".join(text.split())
+            case _:
+                pass
+    return found

@@ -1,0 +1,159 @@
+"""Settings from arguments, environment and `.env`: who wins, and what is wrong with them.
+
+Arguments win over the environment, that over `.env`, that over the defaults. Problems are collected
+and told in one error, each naming the key as it was written and where.
+"""
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any
+
+from asynctasq.config.problems import all_in_one, converted, nearest, wrong_value
+from asynctasq.config.sections import PluginSections, variable_of
+from asynctasq.config.settings import (
+    CORE_FIELDS,
+    CORE_TYPES,
+    PLUGIN_NAME,
+    Settings,
+    SettingsClass,
+    rule_of,
+)
+from asynctasq.config.sources import Given, Rank, read_variables
+from asynctasq.config.urls import url_scheme
+from asynctasq.config.values import Mismatch, type_text
+
+OFFICIAL_PLUGINS = frozenset(
+    {"redis", "postgres", "mysql", "sqs", "rabbitmq", "sqlalchemy", "django", "tortoise"}
+)
+"""Names whose settings may stand anywhere, whether the plugin is installed or not."""
+
+CORE_VARIABLES: Mapping[str, str] = {variable_of(name): name for name in CORE_FIELDS}
+
+
+def load_settings(
+    arguments: Mapping[str, object] | None = None,
+    *,
+    settings_class: SettingsClass,
+    known_plugins: Collection[str],
+    environ: Mapping[str, str] | None = None,
+    dotenv: str | Path | None = ".env",
+) -> Settings:
+    """Read the settings of an application.
+
+    `settings_class` gives the settings class of an installed plugin, None if it has none;
+    `known_plugins` are the names of all that are installed. `environ` is `os.environ` if None.
+    The sections of the plugins in use (the driver, the serializer, and those that `arguments`
+    name) are checked now, those of others when `Settings.plugin` is asked for them.
+
+    Raises:
+        ConfigurationError: all that is wrong, one problem a line.
+        PluginError: raised by `settings_class`.
+    """
+    problems: list[str] = []
+    arguments = arguments or {}
+    variables = read_variables(os.environ if environ is None else environ, dotenv, problems)
+    core = _core_given(arguments, variables)
+    values = _core_values(core, problems)
+    settings = Settings(**values)
+    driver, instance = settings.driver, None
+    if isinstance(driver, str):
+        driver_name = url_scheme(driver) or driver
+        named = {driver_name, settings.serializer}
+    else:
+        instance, driver_name = driver, type(driver).__qualname__
+        named = {settings.serializer}
+
+    plugin_names = OFFICIAL_PLUGINS | set(known_plugins) | named
+    problems.extend(
+        f"{name} (arguments): unknown setting{nearest(name, [*CORE_FIELDS, *plugin_names])}"
+        for name in arguments
+        if name not in CORE_FIELDS and name not in plugin_names
+    )
+    sections = PluginSections(
+        {
+            name: section
+            for name, section in arguments.items()
+            if name in plugin_names and name not in CORE_FIELDS
+        },
+        {name: given for name, given in variables.items() if name not in CORE_VARIABLES},
+        plugin_names,
+        url=core.get("driver") if instance is None and url_scheme(str(driver)) else None,
+        settings_class=settings_class,
+    )
+    in_use = sorted((named | sections.names) & set(known_plugins))
+    for name in in_use:
+        sections.resolve(name, problems)
+    suggestions = [*CORE_VARIABLES, *(v for name in in_use for v in sections.variables(name))]
+    problems.extend(
+        f"{given}: unknown setting{nearest(given.key, suggestions)}" for given in sections.strays
+    )
+    _check_heartbeat(settings, core, values, problems)
+    if problems:
+        raise all_in_one(problems)
+    return Settings(**values, driver_name=driver_name, driver_instance=instance, sections=sections)
+
+
+def _core_given(
+    arguments: Mapping[str, object], variables: Mapping[str, Given]
+) -> dict[str, Given]:
+    """What was given for each setting of core, by whoever wins."""
+    core = {CORE_VARIABLES[name]: variables[name] for name in CORE_VARIABLES if name in variables}
+    for name, value in arguments.items():
+        if name in CORE_FIELDS:
+            core[name] = Given(value, name, Rank.ARGUMENTS, "arguments")
+    return core
+
+
+def _core_values(core: Mapping[str, Given], problems: list[str]) -> dict[str, Any]:
+    """Those that are right; `problems` gets a line for each of the others."""
+    values = {
+        name: _driver_value(given, problems)
+        if name == "driver"
+        else _core_value(name, given, problems)
+        for name, given in core.items()
+    }
+    return {name: value for name, value in values.items() if value is not MISSING}
+
+
+def _core_value(name: str, given: Given, problems: list[str]) -> Any:
+    rule = rule_of(name)
+    expected = type_text(CORE_TYPES[name])
+    try:
+        value = converted(given, CORE_TYPES[name])
+    except Mismatch as mismatch:
+        expected = str(mismatch)
+    else:
+        if rule.allows(value):
+            return value
+        expected += f" {rule.bounds()}"
+    problems.append(f"{wrong_value(given, name, expected.strip())}. {rule.description}")
+    return MISSING
+
+
+def _driver_value(given: Given, problems: list[str]) -> Any:
+    value = given.value
+    expected = "a plugin's name, a URL such as sqlite:///path/to/file.db, or a driver instance"
+    if isinstance(value, str):
+        if url_scheme(value) or PLUGIN_NAME.fullmatch(value):
+            return value
+    elif isinstance(value, type):
+        expected = f"an instance: make one, {value.__qualname__}(...)"
+    elif hasattr(value, "api_version") and hasattr(value, "clone"):
+        return value
+    problems.append(wrong_value(given, "driver", expected))
+    return MISSING
+
+
+def _check_heartbeat(
+    settings: Settings, core: Mapping[str, Given], values: Mapping[str, Any], problems: list[str]
+) -> None:
+    names = [name for name in ("heartbeat_interval", "lease") if name in core]
+    if settings.heartbeat < settings.lease or any(name not in values for name in names):
+        return
+    problems.append(
+        f"{' and '.join(str(core[name]) for name in names)}: heartbeat_interval must be shorter "
+        f"than lease, or leases end between two renewals; got {settings.heartbeat:g} and "
+        f"{settings.lease:g} s"
+    )

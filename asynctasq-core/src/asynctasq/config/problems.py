@@ -1,0 +1,54 @@
+"""The words of configuration errors."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from asynctasq.config.sources import PREFIX, Given, Rank
+from asynctasq.config.urls import mask_in
+from asynctasq.config.values import Mismatch, convert, convert_text, type_text
+from asynctasq.errors import ConfigurationError
+
+
+def all_in_one(problems: Sequence[str]) -> ConfigurationError:
+    """One error that tells all problems, one a line."""
+    if len(problems) == 1:
+        return ConfigurationError(problems[0])
+    return ConfigurationError("\n".join([f"{len(problems)} settings are not right:", *problems]))
+
+
+def nearest(key: object, candidates: Iterable[str]) -> str:
+    """`; did you mean ...?`, or else where to find all names.
+
+    What a variable's name or a plugin's section has in common with all candidates is not compared.
+    """
+    names = {_significant(candidate): candidate for candidate in candidates}
+    close = get_close_matches(_significant(str(key)), names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {names[close[0]]}?"
+    if len(names) <= 12:
+        return f"; there is {', '.join(sorted(names.values()))}" if names else "; there is none"
+    return "; `asynctasq publish` writes a file with all of them"
+
+
+def _significant(name: str) -> str:
+    return name.upper().removeprefix(PREFIX).rpartition(".")[2].lower()
+
+
+def wrong_value(given: Given, name: str, expected: str) -> str:
+    """That the value of the setting `name` is not what was expected."""
+    return f"{given}: expected {expected}, got {given.shown(name)}"
+
+
+def converted(given: Given, hint: Any) -> Any:
+    """The value as one of the type `hint`.
+
+    Raises:
+        Mismatch: it is not of that type; the text does not contain its secrets.
+    """
+    if not isinstance(given.value, str) or (given.rank is Rank.ARGUMENTS and not given.from_url):
+        return convert(given.value, hint)
+    try:
+        return convert_text(given.value, hint, none_words=not given.from_url)
+    except Mismatch as mismatch:
+        raise Mismatch(mask_in(str(mismatch), given.value) or type_text(hint)) from None

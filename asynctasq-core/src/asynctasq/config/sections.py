@@ -1,0 +1,228 @@
+"""The settings of plugins: from a section of the arguments, variables, and the driver's URL."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from asynctasq.config.problems import all_in_one, converted, nearest, wrong_value
+from asynctasq.config.settings import SettingsClass, default_of
+from asynctasq.config.sources import PREFIX, Given, Rank
+from asynctasq.config.urls import looks_secret, mask_in, mask_url, url_scheme
+from asynctasq.config.values import Mismatch
+from asynctasq.errors import ConfigurationError, PluginBroken
+
+
+def variable_of(name: str, plugin: str = "") -> str:
+    """The environment variable of a setting of core, or of a plugin."""
+    full = f"{plugin}_{name}" if plugin else name
+    return PREFIX + full.replace("-", "_").replace(".", "_").replace("+", "_").upper()
+
+
+class PluginSections:
+    """What was said about plugins, turned into their settings when asked for.
+
+    `arguments` has the section of each plugin that has one, `variables` all that are none of
+    core's, and `url` what named the driver, where that was a URL.
+    """
+
+    def __init__(
+        self,
+        arguments: Mapping[str, object],
+        variables: Mapping[str, Given],
+        plugin_names: Collection[str],
+        *,
+        url: Given | None,
+        settings_class: SettingsClass,
+    ) -> None:
+        self._arguments = arguments
+        self._url = url
+        self._settings_class = settings_class
+        self._resolved: dict[str, object] = {}
+        self._variables: dict[str, dict[str, Given]] = {}
+        self.strays: list[Given] = []
+        """Variables that belong to no plugin."""
+        prefixes = {variable_of("", name): name for name in plugin_names}
+        for variable, given in variables.items():
+            # Of `redis` and `redis-cluster`, the longer name is meant.
+            owner = max(filter(variable.startswith, prefixes), key=len, default="")
+            if owner:
+                section = self._variables.setdefault(prefixes[owner], {})
+                section[variable.removeprefix(owner).lower()] = given
+            else:
+                self.strays.append(given)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of the plugins that have a section in the arguments."""
+        return frozenset(self._arguments)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PluginSections):
+            return NotImplemented
+        mine, theirs = self._spoken_of(), other._spoken_of()
+        return all(
+            self._resolved[name] == other._resolved[name]
+            if name in self._resolved and name in other._resolved
+            else self._said(name) == other._said(name)
+            for name in mine | theirs
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # values that people gave need not be hashable
+
+    def plugin(self, name: str) -> object:
+        if name not in self._resolved:
+            problems: list[str] = []
+            self.resolve(name, problems)
+            if problems:
+                raise all_in_one(problems)
+        return self._resolved[name]
+
+    def resolve(self, name: str, problems: list[str]) -> None:
+        """Make the settings of the plugin `name`; `problems` gets a line for each that is wrong."""
+        cls = self._settings_class(name)
+        if cls is not None and not is_dataclass(cls):
+            raise PluginBroken(
+                f"The settings class {cls.__qualname__} of the plugin {name!r} is no dataclass: "
+                f"decorate it with asynctasq.records.record."
+            )
+        before = len(problems)
+        offers: dict[str, list[Given]] = {}
+        for field_name, given in self._offers(name, cls, problems):
+            offers.setdefault(field_name, []).append(given)
+        hints = {} if cls is None else get_type_hints(cls, include_extras=True)
+        values = {
+            field_name: _choose(field_name, given, hints.get(field_name, Any), problems)
+            for field_name, given in offers.items()
+            if cls is None or self._check_known(name, cls, field_name, given, problems)
+        }
+        if len(problems) > before:
+            return
+        settings = values if cls is None else _make(name, cls, values, problems)
+        if settings is not None:
+            self._resolved[name] = settings
+
+    def variables(self, name: str) -> list[str]:
+        """The names of the environment variables of a plugin."""
+        cls = self._settings_class(name)
+        return [] if cls is None else [variable_of(each, name) for each in _field_names(cls)]
+
+    def _offers(
+        self, name: str, cls: type | None, problems: list[str]
+    ) -> Iterator[tuple[str, Given]]:
+        yield from self._variables.get(name, {}).items()
+        if self._url is not None and url_scheme(str(self._url.value)) == name:
+            yield from _url_parts(name, cls, self._url, problems)
+        section = self._arguments.get(name)
+        if section is None:
+            return
+        if isinstance(section, Mapping):
+            parts = {str(key): value for key, value in section.items()}
+        elif cls is not None and isinstance(section, cls):
+            # An instance does not tell which of its defaults were meant: they are not said.
+            parts = {
+                each.name: getattr(section, each.name)
+                for each in fields(cls)
+                if getattr(section, each.name) != default_of(each)
+            }
+        else:
+            expected = "a dict" if cls is None else f"a dict or {cls.__qualname__}"
+            problems.append(
+                f"{name} (arguments): expected {expected}, got {type(section).__qualname__}"
+            )
+            return
+        for key, value in parts.items():
+            yield key, Given(value, f"{name}.{key}", Rank.ARGUMENTS, "arguments")
+
+    def _check_known(
+        self, name: str, cls: type, field_name: str, offers: list[Given], problems: list[str]
+    ) -> bool:
+        names = _field_names(cls)
+        if field_name in names:
+            return True
+        for given in offers:
+            if given.from_url:
+                what, candidates = f"unknown setting {field_name} in {self._shown_url()}", names
+            elif given.rank is Rank.ARGUMENTS:
+                what, candidates = "unknown setting", [f"{name}.{each}" for each in names]
+            else:
+                what, candidates = "unknown setting", [variable_of(each, name) for each in names]
+            problems.append(f"{given}: {what}{nearest(field_name, candidates)}")
+        return False
+
+    def _shown_url(self) -> str:
+        return mask_url(str(self._url.value)) if self._url else ""
+
+    def _spoken_of(self) -> frozenset[str]:
+        return frozenset(self._arguments) | frozenset(self._variables) | frozenset(self._resolved)
+
+    def _said(self, name: str) -> object:
+        variables = {key: given.value for key, given in self._variables.get(name, {}).items()}
+        url = self._url and url_scheme(str(self._url.value)) == name and self._url.value
+        return self._arguments.get(name), variables, url
+
+
+def _field_names(cls: Any) -> list[str]:
+    return [each.name for each in fields(cls) if each.init]
+
+
+def _url_parts(name: str, cls: Any, url: Given, problems: list[str]) -> Iterator[tuple[str, Given]]:
+    """What a driver URL says, setting by setting."""
+    text = str(url.value)
+    parts: Mapping[str, object] = {"url": text}
+    if hasattr(cls, "from_url"):
+        try:
+            parts = cls.from_url(text)
+        except (ValueError, ConfigurationError) as error:
+            reason = mask_in(str(error), text) or "it cannot be understood"
+            problems.append(f"{url}: {mask_url(text)} is no URL of {name}: {reason}")
+            return
+    for key, value in parts.items():
+        yield key, Given(value, url.key, url.rank, url.place, from_url=True)
+
+
+def _choose(name: str, offers: list[Given], hint: Any, problems: list[str]) -> Any:
+    """The value of highest rank. Two of one rank must agree."""
+    highest = max(given.rank for given in offers)
+    chosen: list[tuple[Any, Given]] = []
+    for given in offers:
+        if given.rank is not highest:
+            continue
+        try:
+            chosen.append((converted(given, hint), given))
+        except Mismatch as mismatch:
+            problems.append(wrong_value(given, name, str(mismatch)))
+            return MISSING
+    value, first = chosen[0]
+    for other_value, other in chosen[1:]:
+        if other_value != value:
+            problems.append(
+                f"{first} says that {name} is {first.shown(name)}, but {other} says "
+                f"{other.shown(name)}; give one of them"
+            )
+    return value
+
+
+def _make(name: str, cls: Any, values: dict[str, Any], problems: list[str]) -> object | None:
+    for each in fields(cls):
+        if each.init and each.name not in values and default_of(each) is MISSING:
+            problems.append(
+                f"{name}.{each.name}: needed; give it as {name}.{each.name} or as "
+                f"{variable_of(each.name, name)}"
+            )
+            return None
+    try:
+        made: object = cls(**values)
+    except (ValueError, ConfigurationError) as error:
+        problems.append(f"{name}: {_without_secrets(str(error), values)}")
+        return None
+    return made
+
+
+def _without_secrets(text: str, values: Mapping[str, Any]) -> str:
+    for name, value in values.items():
+        if isinstance(value, str) and value:
+            masked = mask_in(text, value)
+            if masked is None or (looks_secret(name) and value in masked):
+                return "its settings do not fit together (the message contains a password)"
+            text = masked
+    return text

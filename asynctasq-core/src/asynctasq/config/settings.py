@@ -1,0 +1,231 @@
+"""The settings of core: names, types, defaults, bounds and what they mean, in one place.
+
+The texts here are shown to users: in errors, in `docs/settings.md` and in the file
+that `asynctasq publish` writes.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, field, fields
+from math import isfinite
+from typing import Any, Protocol, get_type_hints
+
+from asynctasq.config.urls import mask_url
+from asynctasq.records import record
+from asynctasq.retry import RetryStrategy
+
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
+
+
+@record
+class Rule:
+    """What a setting means and which values of its type are sensible."""
+
+    description: str
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    pattern: re.Pattern[str] | None = None
+    """Of the text, or of each item of a list."""
+
+    def bounds(self) -> str:
+        """The allowed range in words; empty if every value is allowed."""
+        words: list[str] = []
+        if self.at_least is not None:
+            words.append(f"at least {self.at_least:g}")
+        if self.above is not None:
+            words.append(f"above {self.above:g}")
+        if self.at_most is not None:
+            words.append(f"at most {self.at_most:g}")
+        if self.pattern is not None:
+            words.append(f"made of {self.pattern.pattern}")
+        return ", ".join(words)
+
+    def allows(self, value: object) -> bool:
+        """Whether a value of the right type is in range. None always is, where the type has it."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return (
+                isfinite(value)
+                and (self.at_least is None or value >= self.at_least)
+                and (self.above is None or value > self.above)
+                and (self.at_most is None or value <= self.at_most)
+            )
+        if self.pattern is not None:
+            texts = value if isinstance(value, tuple) else (value,)
+            return all(isinstance(text, str) and self.pattern.fullmatch(text) for text in texts)
+        return True
+
+
+def _rule(description: str, **limits: Any) -> Mapping[str, Rule]:
+    return {"rule": Rule(description, **limits)}
+
+
+class Sections(Protocol):
+    """The settings of plugins, made when asked for; see `sections.PluginSections`."""
+
+    def plugin(self, name: str) -> object:
+        """The settings of the plugin `name`: an instance of its settings class, or a dict."""
+        ...
+
+
+@record
+class Settings:
+    """All settings of one application. Immutable; equal if everything they say is equal."""
+
+    driver: object = field(
+        default="sqlite",
+        compare=False,
+        repr=False,
+        metadata=_rule("The store: a plugin's name, a URL, or (in code) a driver instance."),
+    )
+    serializer: str = field(
+        default="msgpack",
+        metadata=_rule(
+            "The serializer plugin that encodes arguments and results.", pattern=PLUGIN_NAME
+        ),
+    )
+    disable_plugins: tuple[str, ...] = field(
+        default=(),
+        metadata=_rule("Plugins to leave out: by name, `kind:name` or distribution."),
+    )
+    imports: tuple[str, ...] = field(
+        default=(), metadata=_rule("Modules that a worker imports first, to learn of their tasks.")
+    )
+    queues: tuple[str, ...] = field(
+        default=(),
+        metadata=_rule(
+            "Queues that a worker serves, in strict order; if empty, those of the registered tasks "
+            "and `default`.",
+            pattern=QUEUE_NAME,
+        ),
+    )
+    concurrency: int = field(
+        default=100, metadata=_rule("Tasks that one worker runs at a time.", at_least=1)
+    )
+    lease: float = field(
+        default=30.0,
+        metadata=_rule(
+            "Seconds after which the tasks of a worker that died are given to another.", above=0
+        ),
+    )
+    heartbeat_interval: float | None = field(
+        default=None,
+        metadata=_rule(
+            "Seconds between two renewals of a worker's leases; none: a third of `lease`.", above=0
+        ),
+    )
+    grace_period: float = field(
+        default=30.0,
+        metadata=_rule(
+            "Seconds that running tasks get to finish when a worker is told to stop.", at_least=0
+        ),
+    )
+    stall_limit: float = field(
+        default=600.0,
+        metadata=_rule(
+            "Seconds that a worker's event loop may be blocked before its leases are let go.",
+            above=0,
+        ),
+    )
+    mismatch_patience: float = field(
+        default=600.0,
+        metadata=_rule(
+            "Seconds for which messages with an unknown task or arguments that do not fit are "
+            "given back, for a worker of another release, before they are dead.",
+            at_least=0,
+        ),
+    )
+    max_message_bytes: int = field(
+        default=4 * 2**20,
+        metadata=_rule("The largest encoded message that may be dispatched.", at_least=1),
+    )
+    default_queue: str = field(
+        default="default",
+        metadata=_rule("Queue of tasks that name none.", pattern=QUEUE_NAME),
+    )
+    default_max_attempts: int = field(
+        default=3, metadata=_rule("Runs in all; 0 and 1 both mean no retry.", at_least=0)
+    )
+    default_retry_delay: float = field(
+        default=60.0, metadata=_rule("Seconds before the first retry.", at_least=0)
+    )
+    default_retry_strategy: RetryStrategy = field(
+        default=RetryStrategy.FIXED, metadata=_rule("How the delay grows from retry to retry.")
+    )
+    default_retry_factor: float = field(
+        default=2.0,
+        metadata=_rule("By which an exponential delay grows with each retry.", at_least=1),
+    )
+    default_retry_cap: float = field(
+        default=3600.0,
+        metadata=_rule("Seconds that no exponential delay exceeds.", at_least=0),
+    )
+    default_retry_jitter: float = field(
+        default=0.1,
+        metadata=_rule(
+            "Share of an exponential delay by which it varies at random.", at_least=0, at_most=1
+        ),
+    )
+    default_timeout: float | None = field(
+        default=None, metadata=_rule("Seconds that one run may take; none: no limit.", above=0)
+    )
+    default_priority: int = field(
+        default=5, metadata=_rule("Order within a queue: 9 comes first.", at_least=0, at_most=9)
+    )
+    default_result_ttl: float = field(
+        default=3600.0, metadata=_rule("Seconds for which a result is kept.", at_least=0)
+    )
+    default_max_lost: int = field(
+        default=3,
+        metadata=_rule(
+            "Workers that may die with a task before it is dead; 0 for work that must not run "
+            "twice.",
+            at_least=0,
+        ),
+    )
+    driver_name: str = "sqlite"
+    """Name of the driver's plugin; of its class where an instance was given."""
+    driver_instance: object | None = field(default=None, hash=False, repr=False)
+    sections: Sections | None = field(default=None, hash=False, repr=False)
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two renewals of a worker's leases."""
+        return self.lease / 3 if self.heartbeat_interval is None else self.heartbeat_interval
+
+    @property
+    def driver_text(self) -> str:
+        """The driver as it was given, fit for logs: passwords are masked."""
+        return mask_url(self.driver) if isinstance(self.driver, str) else self.driver_name
+
+    def plugin(self, name: str) -> object:
+        """The settings of a plugin: an instance of its settings class, or a dict if it has none.
+
+        Raises:
+            ConfigurationError: what the arguments, the environment or `.env` say of this plugin is
+                not right.
+        """
+        return {} if self.sections is None else self.sections.plugin(name)
+
+
+CORE_FIELDS: Mapping[str, Field[Any]] = {
+    each.name: each for each in fields(Settings) if "rule" in each.metadata
+}
+CORE_TYPES: Mapping[str, Any] = {
+    name: hint for name, hint in get_type_hints(Settings).items() if name in CORE_FIELDS
+}
+
+SettingsClass = Callable[[str], type | None]
+"""Gives the settings class of the plugin of a name, None if it has none."""
+
+
+def rule_of(name: str) -> Rule:
+    """The rule of a core setting."""
+    rule: Rule = CORE_FIELDS[name].metadata["rule"]
+    return rule
+
+
+def default_of(each: Field[Any]) -> Any:
+    """The default of a field of a settings class; `dataclasses.MISSING` if it has none."""
+    return each.default if each.default_factory is MISSING else each.default_factory()
