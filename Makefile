@@ -8,8 +8,7 @@ SHELL := /usr/bin/env bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup
-CODE := $(wildcard asynctasq-*/src tests examples benchmarks scripts docs)
-TYPED := $(wildcard asynctasq-*/src tests examples benchmarks scripts)
+TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 PYTEST_WORKERS ?= 2
 
 .PHONY: help demo test test-all check lint types layers repository build bench bench-sqlite bench-memory format lock clean

@@ -148,6 +148,44 @@ def test_no_file_names_a_place_on_somebodys_machine_or_a_registry() -> None:
     assert not found
 
 
+def markdown_files() -> list[Path]:
+    return [path for path in tracked_files() if path.suffix == ".md"]
+
+
+def test_documents_name_only_commands_that_make_has() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    unknown = [
+        f"{path.relative_to(ROOT)}: make {name}"
+        for path in markdown_files()
+        for name in re.findall(r"(?:`|^\$ )make ([a-z-]+)", path.read_text(), re.MULTILINE)
+        if name not in targets
+    ]
+    assert not unknown
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in markdown_files()
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
+        if "://" not in target and not (path.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_code_keeps_to_the_glossary() -> None:
+    """What others call a job is a task, or a message when the store sees it."""
+    stranger = re.compile(r"(?i)(?<![a-z])jobs?(?![a-z])")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
+        for path in tracked_files()
+        if "src" in path.relative_to(ROOT).parts
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if stranger.search(line)
+    ]
+    assert not found
+
+
 def test_constraints_are_names_and_versions() -> None:
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         assert re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[0-9][\w.!+]*", line), line
@@ -179,7 +217,9 @@ def test_exceptions_to_the_checks_give_a_reason() -> None:
         if path.suffix == ".py" and path != Path(__file__)
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if (match := silenced.search(line))
-        and not re.match(r"(?:: [A-Z]+\d+(?:, [A-Z]+\d+)*|\[[\w, -]+\])\s+(?:#\s*)?\w\w", match["rest"])
+        and not re.match(
+            r"(?:: [A-Z]+\d+(?:, [A-Z]+\d+)*|\[[\w, -]+\])\s+(?:[#-]\s*)?\w\w", match["rest"]
+        )
     ]
     assert not bare
 
