@@ -9,6 +9,9 @@ from asynctasq.settlement import ErrorInfo, Reason
 if TYPE_CHECKING:
     from asynctasq.drivers.memory.order import Queue
 
+READY, SCHEDULED, LEASED, DEAD = State.READY, State.SCHEDULED, State.LEASED, State.DEAD
+"""As constants: to look up a member in its enum takes as long as a dozen other look-ups."""
+
 
 class Entry:
     """One message and where it is.
@@ -17,7 +20,7 @@ class Entry:
     fields instead of eighteen is made four times as fast.
     """
 
-    state = State.READY
+    state = READY
     due_at = 0.0
     """When it became or becomes ready."""
     expires_at = inf

@@ -11,8 +11,8 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Generic, TypeVar
 
-from asynctasq.drivers.memory.entry import Entry
-from asynctasq.message import PRIORITY_HIGHEST, State
+from asynctasq.drivers.memory.entry import READY, Entry
+from asynctasq.message import PRIORITY_HIGHEST
 
 T = TypeVar("T")
 
@@ -93,9 +93,9 @@ class Lane:
         line, heap = self._line, self._heap
         while line or heap:
             from_heap = heap and (not line or heap[0] < line[0])
-            item = heappop(heap) if from_heap else line.popleft()
-            if _stands(item):
-                return item[2]
+            due_at, _, entry = heappop(heap) if from_heap else line.popleft()
+            if entry.state is READY and entry.due_at == due_at:
+                return entry
         return None
 
     def first(self) -> Entry | None:
@@ -113,7 +113,7 @@ class Lane:
 
 
 def _stands(item: Item) -> bool:
-    return item[2].state is State.READY and item[2].due_at == item[0]
+    return item[2].state is READY and item[2].due_at == item[0]
 
 
 class Queue:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def create_driver(
-    name: str,  # noqa: ARG001 - one plugin, one name
+    name: str,
     settings: MemorySettings,
 ) -> "MemoryDriver":
     """An unopened memory driver with a store of its own."""
@@ -26,6 +26,6 @@ def create_driver(
 
 
 @hookimpl
-def settings_class(name: str) -> type:  # noqa: ARG001 - one plugin, one name
+def settings_class(name: str) -> type:
     """The class of the settings."""
     return MemorySettings

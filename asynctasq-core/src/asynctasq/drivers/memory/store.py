@@ -20,7 +20,7 @@ from math import inf
 
 from asynctasq.contracts.capabilities import CancelOutcome, Outcome, WorkerInfo
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.drivers.memory.entry import Entry, Hold, Owner
+from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Hold, Owner
 from asynctasq.drivers.memory.order import Agenda, Queue
 from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.drivers.memory.waiting import Waiters
@@ -73,7 +73,7 @@ class Store:
         self._earliest_deadline = inf
         """No owner's deadline is earlier."""
         self._scheduled = Agenda[Entry](
-            lambda at, entry: entry.state is State.SCHEDULED and entry.due_at == at
+            lambda at, entry: entry.state is SCHEDULED and entry.due_at == at
         )
         self._expiring = Agenda[Entry](lambda at, entry: entry.expires_at == at)
         self._forgetting = Agenda[bytes](
@@ -181,7 +181,7 @@ class Store:
             self._periods.dropped()
 
     def _extend_hold(self, hold: Hold, holder: Entry | None, newcomer: Entry, now: float) -> None:
-        if holder is not None and holder.state is State.SCHEDULED:
+        if holder is not None and holder.state is SCHEDULED:
             self._reschedule(holder, newcomer.due_at, now)
         if hold.until is UniqueUntil.PERIOD:
             unique = newcomer.message.unique
@@ -272,7 +272,7 @@ class Store:
     def _lease(self, entry: Entry, owner: Owner, now: float) -> Delivery:
         message = entry.message
         self._leave_ready(entry)
-        entry.state = State.LEASED
+        entry.state = LEASED
         entry.queue.leased += 1
         entry.token += 1
         entry.owner = owner
@@ -343,7 +343,7 @@ class Store:
             entry = self._expiring.take(now)
             if entry is None:
                 return
-            if entry.state is State.SCHEDULED:  # promotion has not come to it yet
+            if entry.state is SCHEDULED:  # promotion has not come to it yet
                 self._unschedule(entry)
             else:
                 self._leave_ready(entry)
@@ -403,7 +403,7 @@ class Store:
         return Settled.DONE
 
     def _is_current(self, entry: Entry, lease: Lease) -> bool:
-        return entry.state is State.LEASED and entry.token == lease.token
+        return entry.state is LEASED and entry.token == lease.token
 
     def _complete(self, entry: Entry, result: bytes | None, ttl: float, now: float) -> None:
         self._finish(entry, State.COMPLETED, now, ttl, result if ttl > 0.0 else None)
@@ -475,9 +475,9 @@ class Store:
         if entry is None:
             known = self.outcome(message_id, now) is not None
             return CancelOutcome.TOO_LATE if known else CancelOutcome.UNKNOWN
-        if entry.state is State.DEAD:
+        if entry.state is DEAD:
             return CancelOutcome.TOO_LATE
-        if entry.state is State.LEASED:
+        if entry.state is LEASED:
             self._flag(entry)
             return CancelOutcome.REQUESTED
         self._cancel_waiting(entry, now)
@@ -521,7 +521,7 @@ class Store:
 
     def _requeue(self, message_id: bytes, edited: Message | None, now: float) -> bool:
         entry = self.entries.get(message_id)
-        if entry is None or entry.state is not State.DEAD:
+        if entry is None or entry.state is not DEAD:
             return False
         message = entry.message if edited is None else edited
         unique = message.unique
@@ -550,7 +550,7 @@ class Store:
         answers = []
         for message_id in ids:
             entry = self.entries.get(message_id)
-            dead = entry is not None and entry.state is State.DEAD
+            dead = entry is not None and entry.state is DEAD
             if entry is not None and dead:
                 self._delete(entry)
             answers.append(dead)
@@ -569,19 +569,19 @@ class Store:
         return len(doomed)
 
     def _may_purge(self, entry: Entry, states: Collection[State]) -> bool:
-        return entry.state in states and entry.state is not State.LEASED
+        return entry.state in states and entry.state is not LEASED
 
     # From state to state. Each `_leave_*` ends one state; what follows begins another.
 
     def _make_ready(self, entry: Entry) -> None:
-        entry.state = State.READY
+        entry.state = READY
         entry.queue.ready += 1
         entry.queue.push(entry)
         if self.waiting_for_work:
             self.waiting_for_work.wake(entry.queue.name)
 
     def _make_scheduled(self, entry: Entry) -> None:
-        entry.state = State.SCHEDULED
+        entry.state = SCHEDULED
         entry.queue.scheduled += 1
         earlier = entry.due_at < self._scheduled.next_time()
         self._scheduled.add(entry.due_at, entry)
@@ -590,7 +590,7 @@ class Store:
 
     def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
         """To the dead letters."""
-        entry.state = State.DEAD
+        entry.state = DEAD
         entry.queue.dead += 1
         entry.reason = reason
         entry.error = error
@@ -602,7 +602,8 @@ class Store:
         entry.death = self._deaths
         self.dead[entry.death] = entry
         self._free_key(entry)
-        self._tell_ended(entry.message.id)
+        if self.waiting_for_results:
+            self.waiting_for_results.wake(entry.message.id)
 
     def _finish(
         self, entry: Entry, state: State, now: float, ttl: float, result: bytes | None = None
@@ -618,14 +619,15 @@ class Store:
         until = now + self._outcome_ttl(ttl)
         self.outcomes[message_id] = (until, Outcome(message_id, state, now, result))
         self._forgetting.add(until, message_id)
-        self._tell_ended(message_id)
+        if self.waiting_for_results:
+            self.waiting_for_results.wake(message_id)
 
     def _outcome_ttl(self, ttl: float) -> float:
         return max(ttl, OUTCOME_TTL_LEAST)
 
     def _delete(self, entry: Entry) -> None:
         """Nothing stays."""
-        if entry.state is State.DEAD:
+        if entry.state is DEAD:
             self._leave_dead(entry)
         else:
             self._leave_waiting(entry)
@@ -634,12 +636,8 @@ class Store:
         if entry.expires_at != inf:
             self._never_expires(entry)
 
-    def _tell_ended(self, message_id: bytes) -> None:
-        if self.waiting_for_results:
-            self.waiting_for_results.wake(message_id)
-
     def _leave_waiting(self, entry: Entry) -> None:
-        if entry.state is State.SCHEDULED:
+        if entry.state is SCHEDULED:
             self._unschedule(entry)
         else:
             self._leave_ready(entry)
@@ -650,7 +648,7 @@ class Store:
 
     def _unschedule(self, entry: Entry) -> None:
         entry.queue.scheduled -= 1
-        entry.state = State.READY  # so that its place in the agenda no longer stands
+        entry.state = READY  # so that its place in the agenda no longer stands
         self._scheduled.dropped()
 
     def _leave_lease(self, entry: Entry) -> None:
@@ -688,4 +686,4 @@ class Store:
 
 
 def _waits(entry: Entry) -> bool:
-    return entry.state is State.READY or entry.state is State.SCHEDULED
+    return entry.state is READY or entry.state is SCHEDULED
