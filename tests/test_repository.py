@@ -218,7 +218,7 @@ def test_exceptions_to_the_checks_give_a_reason() -> None:
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if (match := silenced.search(line))
         and not re.match(
-            r"(?:: [A-Z]+\d+(?:, [A-Z]+\d+)*|\[[\w, -]+\])\s+(?:[#-]\s*)?\w\w", match["rest"]
+            r"(?:: [A-Z]+\d+(?:, [A-Z]+\d+)*|\[[\w, -]+\])\s+(?:[#-]\s*)?\w", match["rest"]
         )
     ]
     assert not bare
