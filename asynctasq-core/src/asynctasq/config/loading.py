@@ -20,7 +20,7 @@ from asynctasq.config.settings import (
     SettingsClass,
     rule_of,
 )
-from asynctasq.config.sources import Given, Rank, read_variables
+from asynctasq.config.sources import PREFIX, Given, Rank, read_variables
 from asynctasq.config.urls import url_scheme
 from asynctasq.config.values import Mismatch, type_text
 
@@ -67,7 +67,7 @@ def load_settings(
 
     plugin_names = OFFICIAL_PLUGINS | set(known_plugins) | named
     problems.extend(
-        f"{name} (arguments): unknown setting{nearest(name, [*CORE_FIELDS, *plugin_names])}"
+        f"{name} (arguments): unknown setting{nearest(str(name), [*CORE_FIELDS, *plugin_names])}"
         for name in arguments
         if name not in CORE_FIELDS and name not in plugin_names
     )
@@ -87,7 +87,8 @@ def load_settings(
         sections.resolve(name, problems)
     suggestions = [*CORE_VARIABLES, *(v for name in in_use for v in sections.variables(name))]
     problems.extend(
-        f"{given}: unknown setting{nearest(given.key, suggestions)}" for given in sections.strays
+        f"{given}: unknown setting{nearest(given.key, suggestions, common=PREFIX)}"
+        for given in sections.strays
     )
     _check_heartbeat(settings, core, values, problems)
     if problems:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from asynctasq.config.sources import PREFIX, Given, Rank
+from asynctasq.config.sources import Given, Rank
 from asynctasq.config.urls import mask_in
 from asynctasq.config.values import Mismatch, convert, convert_text, type_text
 from asynctasq.errors import ConfigurationError
@@ -17,22 +17,18 @@ def all_in_one(problems: Sequence[str]) -> ConfigurationError:
     return ConfigurationError("\n".join([f"{len(problems)} settings are not right:", *problems]))
 
 
-def nearest(key: object, candidates: Iterable[str]) -> str:
+def nearest(key: str, candidates: Iterable[str], *, common: str = "") -> str:
     """`; did you mean ...?`, or else where to find all names.
 
-    What a variable's name or a plugin's section has in common with all candidates is not compared.
+    `common` is how they all begin; it is not compared, or everything would look alike.
     """
-    names = {_significant(candidate): candidate for candidate in candidates}
-    close = get_close_matches(_significant(str(key)), names, n=1, cutoff=0.6)
+    names = {name.upper().removeprefix(common.upper()): name for name in candidates}
+    close = get_close_matches(key.upper().removeprefix(common.upper()), names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {names[close[0]]}?"
     if len(names) <= 12:
         return f"; there is {', '.join(sorted(names.values()))}" if names else "; there is none"
     return "; `asynctasq publish` writes a file with all of them"
-
-
-def _significant(name: str) -> str:
-    return name.upper().removeprefix(PREFIX).rpartition(".")[2].lower()
 
 
 def wrong_value(given: Given, name: str, expected: str) -> str:

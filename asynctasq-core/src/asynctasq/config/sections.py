@@ -141,19 +141,25 @@ class PluginSections:
             return True
         for given in offers:
             if given.from_url:
-                what, candidates = f"unknown setting {field_name} in {self._shown_url()}", names
+                key, candidates, common = field_name, names, ""
             elif given.rank is Rank.ARGUMENTS:
-                what, candidates = "unknown setting", [f"{name}.{each}" for each in names]
+                key, common = given.key, f"{name}."
+                candidates = [f"{name}.{each}" for each in names]
             else:
-                what, candidates = "unknown setting", [variable_of(each, name) for each in names]
-            problems.append(f"{given}: {what}{nearest(field_name, candidates)}")
+                key, common = given.key, variable_of("", name)
+                candidates = [variable_of(each, name) for each in names]
+            where = f" {key} in {self._shown_url()}" if given.from_url else ""
+            problems.append(
+                f"{given}: unknown setting{where}{nearest(key, candidates, common=common)}"
+            )
         return False
 
     def _shown_url(self) -> str:
         return mask_url(str(self._url.value)) if self._url else ""
 
     def _spoken_of(self) -> frozenset[str]:
-        return frozenset(self._arguments) | frozenset(self._variables) | frozenset(self._resolved)
+        driver = {url_scheme(str(self._url.value)) or ""} if self._url else set[str]()
+        return frozenset({*self._arguments, *self._variables, *self._resolved, *driver})
 
     def _said(self, name: str) -> object:
         variables = {key: given.value for key, given in self._variables.get(name, {}).items()}

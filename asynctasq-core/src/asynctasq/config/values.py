@@ -157,7 +157,7 @@ def _expected(hint: Any, error: Any) -> str:
     """What was expected, told by our words for the type or pydantic's for a constraint."""
     first = error.errors(include_url=False, include_input=False)[0]
     if len(error.errors()) == 1 and not first["type"].endswith(
-        ("_type", "_parsing", "_of", "enum")
+        ("_type", "_parsing", "_of", "enum", "literal_error")
     ):
         return str(first["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     return type_text(hint)
