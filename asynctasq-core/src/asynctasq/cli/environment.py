@@ -24,5 +24,5 @@ def plugin_registry() -> PluginRegistry:
     try:
         entries = [str(entry) for entry in split_list(str(given.value))]
     except Mismatch as error:
-        raise ConfigurationError(f"{given}: {given.shown()} is not {error}") from error
+        raise ConfigurationError(f"{given}: expected {error}") from error
     return PluginRegistry(disabled=entries)
