@@ -1,0 +1,1 @@
+"""The driver conformance suite: what every store must do, as runnable checks."""

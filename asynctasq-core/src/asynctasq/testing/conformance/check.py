@@ -1,0 +1,46 @@
+"""One check: a coroutine, the guarantees that it proves, and the capabilities that it needs."""
+
+from collections.abc import Awaitable, Callable
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.records import record
+from asynctasq.testing.conformance.kit import Kit
+
+
+@record
+class Check:
+    """One rule that a driver must keep."""
+
+    name: str
+    """Unique in the suite; what `known_failures` names."""
+    theme: str
+    run: Callable[[Kit], Awaitable[None]]
+    proves: str
+    """Letters of the guarantees in `docs/guarantees.md`; empty for rules below them."""
+    needs: Capability
+    """A driver without these is not asked."""
+    durable: bool
+    """Only for stores that outlive their last open instance."""
+    summary: str
+
+    def applies_to(self, capabilities: Capability, *, durable: bool) -> bool:
+        return self.needs in capabilities and (durable or not self.durable)
+
+
+def check(
+    proves: str = "", *, needs: Capability = Capability.NONE, durable: bool = False
+) -> Callable[[Callable[[Kit], Awaitable[None]]], Check]:
+    """Make a check of a coroutine function; its name is the check's, its module the theme."""
+
+    def make(run: Callable[[Kit], Awaitable[None]]) -> Check:
+        return Check(
+            name=run.__name__,
+            theme=run.__module__.rpartition(".")[2],
+            run=run,
+            proves=proves,
+            needs=needs,
+            durable=durable,
+            summary=(run.__doc__ or run.__name__.replace("_", " ")).strip(),
+        )
+
+    return make

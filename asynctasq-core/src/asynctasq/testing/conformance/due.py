@@ -1,0 +1,89 @@
+"""Delay and eta: never early, ready in time, counted as what they are."""
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.settlement import Complete
+from asynctasq.testing.conformance.check import check
+from asynctasq.testing.conformance.kit import Kit, expect, expect_equal, random_name
+
+
+async def _now_of_store(kit: Kit) -> float:
+    """The store's time, as near as the contract tells it."""
+    queue = random_name("clock")
+    await kit.enqueue(queue=queue)
+    delivery = await kit.lease(queue=queue)
+    await kit.settle(Complete(delivery.lease))
+    return delivery.enqueued_at
+
+
+@check("b")
+async def delayed_message_is_ready_in_time_and_never_early(kit: Kit) -> None:
+    message = await kit.enqueue(delay=1000.0)
+    await kit.expect_counts(scheduled=1)
+    await kit.expect_nothing_ready("a delayed message was delivered at once")
+    kit.advance(900)
+    await kit.expect_nothing_ready("a delayed message was delivered 100 s early")
+    await kit.expect_counts(scheduled=1)
+    kit.advance(101)
+    delivery = await kit.lease()
+    expect_equal(delivery.message, message, "the delayed message")
+    kit.expect_tries(delivery, attempt=0, lost=0)
+
+
+@check("b")
+async def eta_is_kept(kit: Kit) -> None:
+    """`eta` wins over `delay`."""
+    eta = await _now_of_store(kit) + 1000.0
+    message = await kit.enqueue(eta=eta, delay=50_000.0)
+    kit.advance(900)
+    await kit.expect_nothing_ready("a message was delivered before its eta")
+    kit.advance(101)
+    expect_equal((await kit.lease()).message, message, "the message whose eta has come")
+
+
+@check("b")
+async def eta_in_the_past_is_now(kit: Kit) -> None:
+    message = await kit.enqueue(eta=1_000_000.0)
+    await kit.expect_counts(ready=1)
+    expect_equal((await kit.lease()).message, message, "the message of the past")
+
+
+@check("b")
+async def years_ahead(kit: Kit) -> None:
+    year = 365 * 24 * 3600.0
+    message = await kit.enqueue(delay=3 * year)
+    kit.advance(2 * year)
+    await kit.expect_nothing_ready("a message due in a year was delivered")
+    await kit.expect_counts(scheduled=1)
+    kit.advance(year + 100)
+    expect_equal((await kit.lease()).message.id, message.id, "the message of three years ago")
+
+
+@check("b", needs=Capability.EXACT_COUNT)
+async def due_message_counts_as_ready_before_anyone_reserves(kit: Kit) -> None:
+    await kit.enqueue_count(3, delay=1000.0)
+    await kit.enqueue(delay=5000.0)
+    kit.advance(1001)
+    await kit.expect_counts(ready=3, scheduled=1)
+
+
+@check("b")
+async def due_messages_of_any_queue_come_up(kit: Kit) -> None:
+    """A consumer that never saw the queue, nor was there at the enqueue, gets them."""
+    sent = [await kit.enqueue(delay=500.0) for _ in range(20)]
+    kit.advance(501)
+    [late] = await kit.open_twins(1)
+    got = await late.reserve({kit.queue: 50}, limit=50, owner=kit.owner, lease=100.0)
+    expect_equal(
+        sorted(d.message.id for d in got), sorted(m.id for m in sent), "what a newcomer reserves"
+    )
+
+
+@check("b")
+async def many_due_messages_are_not_held_back(kit: Kit) -> None:
+    """Upkeep is a bounded piece at a time, but a few reserves get all that is due."""
+    await kit.enqueue_count(500, delay=500.0)
+    kit.advance(501)
+    got: set[bytes] = set()
+    for _ in range(20):
+        got.update(d.message.id for d in await kit.reserve(100))
+    expect(len(got) == 500, f"{len(got)} of 500 due messages were delivered in 20 reserves of 100")

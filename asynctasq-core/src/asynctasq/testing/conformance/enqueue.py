@@ -1,0 +1,300 @@
+"""What goes in comes out: fields, bodies, names, chunks, repeated ids."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import overload
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Enqueued
+from asynctasq.message import Message, ScheduledRun, Unique, UniqueUntil, new_id
+from asynctasq.settlement import Complete, Fail, Reason, Retry
+from asynctasq.testing.conformance.check import check
+from asynctasq.testing.conformance.kit import (
+    ERROR,
+    LEASE,
+    Kit,
+    expect,
+    expect_equal,
+    random_name,
+)
+
+CHUNK = 1000
+"""The most that core sends in one chunk."""
+
+OUTCOME_LEAST_TTL = 60.0
+"""Seconds for which the id of a finished message is known at least."""
+
+
+@check("a")
+async def every_field_is_delivered(kit: Kit) -> None:
+    message = await kit.enqueue(
+        task="shop.orders:Ship.now",
+        body=b"\x93\x01\xc0\xff",
+        priority=7,
+        expires=5000.0,
+        max_attempts=17,
+        max_lost=9,
+        result_ttl=12.5,
+        unique=Unique(random_name("key"), UniqueUntil.PERIOD, period=90.5),
+        workflow=new_id(),
+        schedule=ScheduledRun(random_name("nightly"), 1_700_000_000.25),
+        limits=("mail", "customer:17"),
+        group="customer-17",
+        headers={"trace": "00-4bf9", "": "empty name", "empty value": ""},
+    )
+    delivery = await kit.lease()
+    for field in fields(Message):
+        got, sent = getattr(delivery.message, field.name), getattr(message, field.name)
+        expect_equal(got, sent, f"field {field.name}")
+    kit.expect_tries(delivery, attempt=0, lost=0)
+    expect_equal(delivery.lease.id, message.id, "id of the lease")
+    expect_equal(delivery.mismatched_for, 0.0, "mismatched_for of a new message")
+
+
+@check("a")
+async def plain_message_keeps_its_defaults(kit: Kit) -> None:
+    message = await kit.enqueue()
+    delivery = await kit.lease()
+    expect_equal(delivery.message, message, "a message without options")
+
+
+@check("a")
+async def bodies_are_opaque_bytes(kit: Kit) -> None:
+    every_byte = bytes(range(256))
+    bodies = [b"", b"\x00", every_byte, every_byte[::-1] * 2, b"\r\n", b"\xff" * 66_000]
+    sent = [kit.message(body=body) for body in bodies]
+    await kit.enqueue_all(sent)
+    got = {d.message.id: d.message.body for d in await kit.reserve()}
+    for message in sent:
+        expect(
+            got.get(message.id) == message.body,
+            f"a body of {len(message.body)} bytes ({message.body[:8]!r}…) came back different",
+        )
+
+
+@check("a")
+async def body_of_a_megabyte(kit: Kit) -> None:
+    message = await kit.enqueue(body=bytes(range(256)) * 4096)
+    delivery = await kit.lease()
+    expect(delivery.message.body == message.body, "a body of 1 MiB came back different")
+
+
+@check("a")
+async def text_is_unicode(kit: Kit) -> None:
+    message = await kit.enqueue(
+        task="dépôt.コピー:Ünï",
+        group="Müller & Söhne 🧺",
+        limits=("größe", "🚚"),
+        headers={"naïve": "日本語 \U0001f9fa 'quoted' \"double\" \\ back\nline\ttab", "%s": "{}"},
+    )
+    delivery = await kit.lease()
+    expect_equal(delivery.message, message, "a message with text of all kinds")
+
+
+@check("a")
+async def queue_names_are_kept_apart(kit: Kit) -> None:
+    """Dots, dashes, underscores, case and prefixes: every name is a queue of its own."""
+    base = random_name("q")
+    names = [
+        base,
+        base.upper(),
+        f"{base}.high",
+        f"{base}-high",
+        f"{base}_high",
+        f"{base}xhigh",
+        f"{base}.",
+        f"..{base}",
+        base.ljust(80, "z"),
+    ]
+    sent = {name: await kit.enqueue(queue=name) for name in names}
+    for name in names:
+        got = await kit.reserve(queue=name)
+        expect_equal([d.message.id for d in got], [sent[name].id], f"messages of queue {name!r}")
+        expect_equal(got[0].message.queue, name, "name of the queue in the delivery")
+
+
+@check()
+async def empty_batches_are_allowed(kit: Kit) -> None:
+    await kit.enqueue()
+    expect_equal(await kit.driver.enqueue([]), [], "enqueue of nothing")
+    expect_equal(await kit.driver.settle([]), [], "settle of nothing")
+    expect_equal(await kit.driver.extend(kit.owner, [], lease=LEASE), [], "extend of nothing")
+    nothing = await kit.driver.reserve({}, limit=10, owner=kit.owner, lease=LEASE)
+    expect_equal(nothing, [], "reserve from no queue")
+    nothing = await kit.driver.reserve({kit.queue: 10}, limit=0, owner=kit.owner, lease=LEASE)
+    expect_equal(nothing, [], "reserve of at most none")
+    nothing = await kit.driver.reserve({kit.queue: 0}, limit=10, owner=kit.owner, lease=LEASE)
+    expect_equal(nothing, [], "reserve of at most none of the queue")
+    await kit.expect_counts(ready=1)
+
+
+@check()
+async def queue_that_was_never_used_is_empty(kit: Kit) -> None:
+    await kit.expect_counts(queue=random_name("never"))
+    await kit.expect_nothing_ready("an unused queue delivered something")
+
+
+@check("a")
+async def chunk_of_a_thousand(kit: Kit) -> None:
+    """A full chunk goes in with one call, and out with one reserve."""
+    sent = await kit.enqueue_count(CHUNK)
+    await kit.expect_counts(ready=CHUNK)
+    got = await kit.reserve(CHUNK)
+    expect_equal(
+        sorted(d.message.id for d in got), [message.id for message in sent], "ids of the chunk"
+    )
+    await kit.settle(*(Complete(d.lease) for d in got))
+    await kit.expect_counts()
+
+
+@check("a")
+async def equal_messages_are_separate(kit: Kit) -> None:
+    """Two calls with the same task and body are two messages, settled one by one."""
+    await kit.enqueue_count(2, body=b"same")
+    first, second = await kit.reserve()
+    await kit.settle(Complete(first.lease))
+    await kit.expect_counts(leased=1)
+    await kit.settle(Retry(second.lease, 0.0, ERROR))
+    again = await kit.lease()
+    expect_equal(again.message.id, second.message.id, "the one that was not completed")
+
+
+@check()
+async def enqueue_time_is_the_stores(kit: Kit) -> None:
+    early = await kit.enqueue_and_lease()
+    await kit.settle(Complete(early.lease))
+    kit.advance(5000)
+    late = await kit.enqueue_and_lease()
+    between = late.enqueued_at - early.enqueued_at
+    expect(4990 < between < 5200, f"enqueued 5000 s apart, but the times differ by {between} s")
+
+
+@check("g", needs=Capability.IDEMPOTENT)
+async def known_id_changes_nothing_while_it_lives(kit: Kit) -> None:
+    """Waiting, scheduled or leased: enqueued again it is answered with itself, not created."""
+    waiting = await kit.enqueue(queue=random_name("waiting"))
+    scheduled = await kit.enqueue(queue=random_name("scheduled"), delay=LEASE)
+    leased = (await kit.enqueue_and_lease(body=b"first")).message
+    again = [kit.message(id=m.id, body=b"second") for m in (waiting, scheduled, leased)]
+    answers = await kit.twin.enqueue(again)
+    expected = [Enqueued(m.id, created=False) for m in (waiting, scheduled, leased)]
+    expect_equal(answers, expected, "answers for known ids")
+    await kit.expect_counts(leased=1)
+    await kit.expect_counts(queue=waiting.queue, ready=1)
+    await kit.expect_counts(queue=scheduled.queue, scheduled=1)
+    delivery = await kit.lease(queue=waiting.queue)
+    expect_equal(delivery.message, waiting, "the message that stands")
+
+
+@check("g", needs=Capability.IDEMPOTENT)
+async def known_id_changes_nothing_when_dead(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
+    answers = await kit.driver.enqueue([kit.message(id=delivery.message.id)])
+    expect_equal(answers, [Enqueued(delivery.message.id, created=False)], "answer for a dead id")
+    await kit.expect_counts(dead=1)
+
+
+@check("g", needs=Capability.IDEMPOTENT)
+async def known_id_changes_nothing_for_a_minute_after_its_end(kit: Kit) -> None:
+    """Even with no result kept; and when the outcome is forgotten, so is the id."""
+    delivery = await kit.enqueue_and_lease(result_ttl=0.0)
+    await kit.settle(Complete(delivery.lease, b"result", result_ttl=0.0))
+    kit.advance(OUTCOME_LEAST_TTL / 3)
+    repeated = kit.message(id=delivery.message.id)
+    answers = await kit.driver.enqueue([repeated])
+    expect_equal(answers, [Enqueued(repeated.id, created=False)], "answer for a finished id")
+    await kit.expect_counts()
+    kit.advance(OUTCOME_LEAST_TTL * 3)
+    await kit.upkeep()
+    await kit.enqueue_all([repeated])
+
+
+@check("g", needs=Capability.IDEMPOTENT)
+async def known_id_is_kept_as_long_as_its_outcome(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Complete(delivery.lease, b"result", result_ttl=5000.0))
+    kit.advance(4000)
+    await kit.upkeep()
+    answers = await kit.driver.enqueue([kit.message(id=delivery.message.id)])
+    expect_equal(answers, [Enqueued(delivery.message.id, created=False)], "answer for a kept id")
+
+
+@check("g", needs=Capability.IDEMPOTENT)
+async def same_id_twice_in_a_chunk_is_one_message(kit: Kit) -> None:
+    message = kit.message(body=b"first")
+    answers = await kit.driver.enqueue([message, kit.message(), kit.message(id=message.id)])
+    expect_equal([a.created for a in answers], [True, True, False], "created, item by item")
+    expect_equal(answers[2].id, message.id, "id of the duplicate")
+    await kit.expect_counts(ready=2)
+    got = {d.message.id: d.message.body for d in await kit.reserve()}
+    expect_equal(got[message.id], b"first", "body of the one that stands")
+
+
+@check("g", needs=Capability.IDEMPOTENT)
+async def repeated_chunk_adds_only_what_is_new(kit: Kit) -> None:
+    """A call repeated after a broken connection, with more than it had: no second copies."""
+    sent = await kit.enqueue_count(5)
+    more = [kit.message() for _ in range(2)]
+    answers = await kit.twin.enqueue([*sent, *more])
+    expect_equal([a.created for a in answers], [False] * 5 + [True] * 2, "created, item by item")
+    await kit.expect_counts(ready=7)
+
+
+class _BreaksHalfway(Sequence[Message]):
+    """A chunk whose last item cannot be had."""
+
+    def __init__(self, messages: list[Message]) -> None:
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages) + 1
+
+    def __iter__(self) -> Iterator[Message]:
+        yield from self._messages
+        raise ZeroDivisionError("the last message of the chunk is broken")
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Message]: ...
+    def __getitem__(self, index: int | slice) -> Message | Sequence[Message]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if index >= len(self._messages) or index == -1:
+            raise ZeroDivisionError("the last message of the chunk is broken")
+        return self._messages[index]
+
+
+@check("a", needs=Capability.ATOMIC)
+async def chunk_that_breaks_leaves_nothing(kit: Kit) -> None:
+    messages = [kit.message() for _ in range(3)]
+    try:
+        await kit.driver.enqueue(_BreaksHalfway(messages))
+    except ZeroDivisionError:
+        pass
+    else:
+        raise AssertionError("a chunk whose last message raises was accepted")
+    await kit.expect_counts()
+    await kit.expect_nothing_ready("a part of a chunk was stored")
+    await kit.enqueue_all(messages)
+
+
+@check("a", needs=Capability.ATOMIC | Capability.EXACT_COUNT)
+async def chunk_appears_at_once(kit: Kit) -> None:
+    """While one instance enqueues chunks of twenty, another never counts a part of one."""
+
+    async def enqueue_chunks() -> None:
+        for _ in range(15):
+            await kit.enqueue_count(20)
+
+    writing = asyncio.create_task(enqueue_chunks())
+    try:
+        while not writing.done():
+            ready = (await kit.twin.count(kit.queue)).ready
+            expect(ready % 20 == 0, f"{ready} messages ready: a part of a chunk was seen")
+            await asyncio.sleep(0)
+    finally:
+        await writing
+    await kit.expect_counts(ready=300)

@@ -1,0 +1,325 @@
+"""What a check works with: two opened instances of the driver on one store, and a movable clock."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypedDict, TypeVar, Unpack
+from uuid import uuid4
+
+from asynctasq.contracts.capabilities import (
+    Capability,
+    SupportsCancel,
+    SupportsDeadLetters,
+    SupportsInspect,
+    SupportsPause,
+    SupportsProgress,
+    SupportsPurge,
+    SupportsResults,
+    SupportsSchema,
+    SupportsWorkers,
+)
+from asynctasq.contracts.driver import Driver, QueueCounts
+from asynctasq.message import (
+    Delivery,
+    Message,
+    Parent,
+    ScheduledRun,
+    Unique,
+    new_id,
+)
+from asynctasq.settlement import ErrorInfo, Reason, Settled, Settlement
+
+T = TypeVar("T")
+
+LEASE = 1000.0
+"""Seconds. Long, because the real clock runs on while a check moves its own in steps of hundreds."""
+
+ERROR = ErrorInfo("shop.OutOfStock", "no more blue ones", "Traceback (most recent call last): …")
+
+UPKEEP_CALLS = 3
+"""Reserves after which the little that a check leaves behind must have been tidied up."""
+
+
+class Fields(TypedDict, total=False):
+    """The fields of a message that a check may choose."""
+
+    id: bytes
+    queue: str
+    task: str
+    body: bytes
+    priority: int
+    delay: float
+    eta: float | None
+    expires: float | None
+    max_attempts: int
+    max_lost: int
+    result_ttl: float
+    unique: Unique | None
+    parents: tuple[Parent, ...]
+    workflow: bytes | None
+    schedule: ScheduledRun | None
+    limits: tuple[str, ...]
+    group: str | None
+    headers: Mapping[str, str]
+
+
+def expect(condition: object, failure: str) -> None:
+    """Fail the check unless `condition` holds (an `assert` that `python -O` leaves in)."""
+    if not condition:
+        raise AssertionError(failure)
+
+
+def expect_equal(actual: object, expected: object, about: str) -> None:
+    """Fail the check unless both are equal; `about` says what was looked at."""
+    if actual != expected:
+        raise AssertionError(f"{about}: expected {_short(expected)}, got {_short(actual)}")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 400 else f"{text[:300]} … {text[-80:]}"
+
+
+def random_name(prefix: str) -> str:
+    """A name that nothing else in the store has."""
+    return f"{prefix}-{uuid4().hex[:12]}"
+
+
+class Kit:
+    """One check's surroundings. `driver` enqueues and `twin` reserves unless a check says otherwise.
+
+    Every name is random, and nothing is assumed about what else the store holds. But the clock of
+    the whole store appears to jump, so run the suite in a namespace or file of its own.
+    """
+
+    def __init__(self, make_driver: Callable[[], Driver]) -> None:
+        self.driver = make_driver()
+        self.twin = self.driver.clone()
+        self.queue = random_name("conformance")
+        self.owner = random_name("owner")
+        self.elapsed = 0.0
+        self._opened: list[Driver] = []
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.open(self.driver)
+            await self.open(self.twin)
+        except BaseException:
+            await self._close_all()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._close_all()
+
+    async def open(self, driver: Driver) -> Driver:
+        """Open one more instance; it lives in the same (moved) time and is closed at the end."""
+        self._opened.append(driver)
+        await driver.open()
+        driver.clock_offset = self.elapsed
+        return driver
+
+    async def open_twins(self, count: int) -> list[Driver]:
+        return [await self.open(self.driver.clone()) for _ in range(count)]
+
+    async def _close_all(self) -> None:
+        for driver in self._opened:
+            await driver.close()
+        for driver in self._opened:
+            await driver.close()  # idempotent
+
+    def advance(self, seconds: float) -> None:
+        """Let the store's clock jump ahead, for every instance."""
+        self.elapsed += seconds
+        for driver in self._opened:
+            driver.clock_offset = self.elapsed
+
+    def has(self, capability: Capability) -> bool:
+        return capability in self.driver.capabilities
+
+    # Messages.
+
+    def message(self, **fields: Unpack[Fields]) -> Message:
+        given: Fields = {
+            "id": new_id(),
+            "queue": self.queue,
+            "task": "shop.ship",
+            "body": b"\x00body",
+        }
+        given.update(fields)
+        return Message(**given)
+
+    async def enqueue(self, **fields: Unpack[Fields]) -> Message:
+        """Enqueue one message that must be new."""
+        message = self.message(**fields)
+        await self.enqueue_all([message])
+        return message
+
+    async def enqueue_all(self, messages: Sequence[Message]) -> None:
+        """Enqueue one chunk, all of which must be new."""
+        answers = await self.driver.enqueue(messages)
+        expect_equal(
+            [(answer.id, answer.created) for answer in answers],
+            [(message.id, True) for message in messages],
+            "answers of enqueue",
+        )
+
+    async def enqueue_count(self, count: int, **fields: Unpack[Fields]) -> list[Message]:
+        messages = [self.message(**fields) for _ in range(count)]
+        await self.enqueue_all(messages)
+        return messages
+
+    async def reserve(
+        self,
+        limit: int = 100,
+        *,
+        queue: str | None = None,
+        owner: str | None = None,
+        lease: float = LEASE,
+    ) -> list[Delivery]:
+        """Reserve from one queue, through the twin."""
+        return await self.twin.reserve(
+            {queue or self.queue: limit}, limit=limit, owner=owner or self.owner, lease=lease
+        )
+
+    async def lease(
+        self, *, queue: str | None = None, owner: str | None = None, lease: float = LEASE
+    ) -> Delivery:
+        """Reserve one message; there must be one."""
+        deliveries = await self.reserve(1, queue=queue, owner=owner, lease=lease)
+        expect_equal(len(deliveries), 1, "number of messages that a reserve of one delivered")
+        return deliveries[0]
+
+    async def enqueue_and_lease(self, **fields: Unpack[Fields]) -> Delivery:
+        message = await self.enqueue(**fields)
+        delivery = await self.lease(queue=message.queue)
+        expect_equal(delivery.message.id, message.id, "id of the delivery")
+        return delivery
+
+    async def settle(self, *settlements: Settlement) -> None:
+        """Settle through the instance that reserved; every item must be done."""
+        answers = await self.twin.settle(settlements)
+        expect_equal(answers, [Settled.DONE] * len(settlements), "answers of settle")
+
+    async def upkeep(self) -> None:
+        """Give the store the occasions at which it tidies up."""
+        for _ in range(UPKEEP_CALLS):
+            await self.twin.reserve(
+                {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=LEASE
+            )
+
+    # Expectations, as sharp as the capabilities allow.
+
+    async def expect_counts(
+        self,
+        *,
+        ready: int = 0,
+        scheduled: int = 0,
+        leased: int = 0,
+        dead: int = 0,
+        queue: str | None = None,
+    ) -> None:
+        if not self.has(Capability.EXACT_COUNT):
+            return
+        expected = QueueCounts(ready=ready, scheduled=scheduled, leased=leased, dead=dead)
+        for driver in (self.driver, self.twin):
+            expect_equal(await driver.count(queue or self.queue), expected, "counts of the queue")
+
+    async def expect_nothing_ready(self, why: str) -> None:
+        expect_equal(await self.reserve(owner=random_name("other")), [], why)
+
+    async def expect_delivered(self, ids: Sequence[bytes], about: str) -> list[Delivery]:
+        """Reserve all that is ready: exactly these, in this order with `FIFO`."""
+        deliveries = await self.reserve(len(ids) + 10)
+        got = [delivery.message.id for delivery in deliveries]
+        if self.has(Capability.FIFO):
+            expect_equal(got, list(ids), about)
+        else:
+            expect_equal(sorted(got), sorted(ids), about)
+        return deliveries
+
+    async def expect_gone(self, message_id: bytes) -> None:
+        """It is in no state any more, and time brings it back to none."""
+        await self.expect_counts()
+        if self.has(Capability.INSPECT):
+            expect_equal(await self.inspect.find([message_id]), [None], "what find gives")
+        self.advance(LEASE * 10)
+        await self.expect_nothing_ready("a message that ended was delivered again")
+
+    async def expect_dead(
+        self, message_id: bytes, reason: Reason, error: ErrorInfo | None = None
+    ) -> None:
+        """It is the queue's one dead letter, for this reason, and stays so."""
+        await self.expect_counts(dead=1)
+        if self.has(Capability.RESULTS):
+            [outcome] = await self.results.results([message_id])
+            expect(outcome is not None, "a dead message has no outcome")
+            if outcome is not None:
+                expect_equal(
+                    (outcome.reason, outcome.error), (reason, error), "outcome of the dead"
+                )
+        if self.has(Capability.DEAD_LETTERS):
+            page = await self.dead.dead_letters(queue=self.queue)
+            expect_equal(
+                [(dead.message.id, dead.reason, dead.error) for dead in page.items],
+                [(message_id, reason, error)],
+                "dead letters of the queue",
+            )
+        self.advance(LEASE * 10)
+        await self.expect_nothing_ready("a dead message was delivered")
+
+    def expect_tries(self, delivery: Delivery, *, attempt: int, lost: int) -> None:
+        if self.has(Capability.COUNTED):
+            expect_equal(
+                (delivery.attempt, delivery.lost), (attempt, lost), "attempt and lost count"
+            )
+
+    # The twin, seen as what its capabilities make of it.
+
+    def _twin_as(self, protocol: Callable[[object], T | None], name: str) -> T:
+        supported = protocol(self.twin)
+        if supported is None:
+            raise AssertionError(f"the driver lacks methods of {name}")
+        return supported
+
+    @property
+    def results(self) -> SupportsResults:
+        return self._twin_as(lambda d: d if isinstance(d, SupportsResults) else None, "RESULTS")
+
+    @property
+    def progress(self) -> SupportsProgress:
+        return self._twin_as(lambda d: d if isinstance(d, SupportsProgress) else None, "PROGRESS")
+
+    @property
+    def canceller(self) -> SupportsCancel:
+        return self._twin_as(lambda d: d if isinstance(d, SupportsCancel) else None, "CANCEL")
+
+    @property
+    def pauser(self) -> SupportsPause:
+        return self._twin_as(lambda d: d if isinstance(d, SupportsPause) else None, "PAUSE")
+
+    @property
+    def dead(self) -> SupportsDeadLetters:
+        return self._twin_as(
+            lambda d: d if isinstance(d, SupportsDeadLetters) else None, "DEAD_LETTERS"
+        )
+
+    @property
+    def inspect(self) -> SupportsInspect:
+        return self._twin_as(lambda d: d if isinstance(d, SupportsInspect) else None, "INSPECT")
+
+    @property
+    def purger(self) -> SupportsPurge:
+        return self._twin_as(lambda d: d if isinstance(d, SupportsPurge) else None, "PURGE")
+
+    @property
+    def workers(self) -> SupportsWorkers:
+        return self._twin_as(lambda d: d if isinstance(d, SupportsWorkers) else None, "WORKERS")
+
+    @property
+    def schema(self) -> SupportsSchema:
+        return self._twin_as(lambda d: d if isinstance(d, SupportsSchema) else None, "SCHEMA")

@@ -1,0 +1,161 @@
+"""Run checks: each on a fresh pair of instances, bounded in time, leaving nothing behind."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver
+from asynctasq.records import record
+from asynctasq.testing.conformance.check import Check
+from asynctasq.testing.conformance.kit import Kit
+from asynctasq.testing.conformance.themes import all_checks
+
+CHECK_TIMEOUT = 30.0
+_TURNS_TO_SETTLE = 20
+
+
+@record
+class CheckResult:
+    """What one check came to."""
+
+    check: Check
+    failure: str | None
+    """Why it failed, with a traceback; None if it passed."""
+    known: str | None
+    """The declared reason, if it was expected to fail."""
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """It passed, or failed as declared."""
+        return (self.failure is None) == (self.known is None)
+
+
+@record
+class Report:
+    """What the suite found."""
+
+    results: tuple[CheckResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(result.ok for result in self.results)
+
+    @property
+    def failures(self) -> tuple[CheckResult, ...]:
+        """Those that failed undeclared, or passed although declared to fail."""
+        return tuple(result for result in self.results if not result.ok)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.results)} checks, {len(self.failures)} not as expected"]
+        for result in self.failures:
+            what = result.failure or f"passes, but is declared to fail: {result.known}"
+            lines.append(f"\n{result.check.theme}.{result.check.name}: {what}")
+        return "\n".join(lines)
+
+
+def select_checks(
+    capabilities: Capability,
+    *,
+    durable: bool,
+    known_failures: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> list[Check]:
+    """The checks that concern such a driver, in the order of the suite.
+
+    Args:
+        only: names of checks or themes; None for all.
+
+    Raises:
+        ValueError: `known_failures` or `only` names what is not among them.
+    """
+    checks = [check for check in all_checks() if check.applies_to(capabilities, durable=durable)]
+    unknown = set(known_failures) - {check.name for check in checks}
+    if only is not None:
+        unknown |= set(only) - {name for check in checks for name in (check.name, check.theme)}
+        checks = [check for check in checks if check.name in only or check.theme in only]
+    if unknown:
+        raise ValueError(
+            f"no check of this driver is called {', '.join(sorted(unknown))}: misspelt, renamed, "
+            f"or not applicable to its capabilities"
+        )
+    return checks
+
+
+async def run_check(
+    check: Check, make_driver: Callable[[], Driver], *, timeout: float = CHECK_TIMEOUT
+) -> None:
+    """Run one check.
+
+    Raises:
+        AssertionError: the driver breaks the rule, or leaves tasks or unhandled errors behind.
+        Exception: whatever the driver raised.
+    """
+    loop = asyncio.get_running_loop()
+    before = asyncio.all_tasks()
+    unhandled: list[Mapping[str, object]] = []
+    previous = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    try:
+        async with asyncio.timeout(timeout):
+            async with Kit(make_driver) as kit:
+                await check.run(kit)
+        for _ in range(_TURNS_TO_SETTLE):
+            await asyncio.sleep(0)
+        left = asyncio.all_tasks() - before
+    finally:
+        loop.set_exception_handler(previous)
+    if left:
+        raise AssertionError(f"tasks left running after close: {', '.join(map(repr, left))}")
+    if unhandled:
+        raise AssertionError(f"errors that nobody handled: {unhandled}")
+
+
+async def run_conformance(
+    make_driver: Callable[[], Driver],
+    *,
+    durable: bool = False,
+    known_failures: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
+    timeout: float = CHECK_TIMEOUT,
+    stop_at_first: bool = False,
+) -> Report:
+    """Run every check that concerns the driver, in the running loop, and report.
+
+    `make_driver` is called once for each check and gives an unopened instance. It may give the same
+    store each time; a namespace of its own keeps the moved clock away from real work.
+
+    Args:
+        durable: messages outlive the last open instance, so that reopening can be checked.
+        known_failures: name of check to reason; those must fail.
+        only: names of checks or themes to run.
+        timeout: seconds for each check.
+        stop_at_first: end at the first that does not come out as expected.
+    """
+    known = known_failures or {}
+    checks = select_checks(
+        make_driver().capabilities, durable=durable, known_failures=known, only=only
+    )
+    results: list[CheckResult] = []
+    for check in checks:
+        started = time.perf_counter()
+        failure: str | None = None
+        try:
+            await run_check(check, make_driver, timeout=timeout)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it
+            failure = "".join(traceback.format_exception(error))
+        result = CheckResult(check, failure, known.get(check.name), time.perf_counter() - started)
+        results.append(result)
+        if stop_at_first and not result.ok:
+            break
+    return Report(tuple(results))
+
+
+def guarantees(checks: Sequence[Check]) -> dict[str, list[str]]:
+    """Letter of a guarantee to the names of the checks that prove it."""
+    letters = sorted({letter for check in checks for letter in check.proves})
+    return {
+        letter: [check.name for check in checks if letter in check.proves] for letter in letters
+    }

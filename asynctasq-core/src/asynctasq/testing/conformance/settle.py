@@ -1,0 +1,218 @@
+"""Settlements: each ends a lease in one step, and only once."""
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.message import Lease, new_id
+from asynctasq.settlement import (
+    Cancelled,
+    Complete,
+    Fail,
+    Reason,
+    Release,
+    Retry,
+    Settled,
+    Settlement,
+)
+from asynctasq.testing.conformance.check import check
+from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal
+
+DONE, LOST = Settled.DONE, Settled.LOST
+
+
+@check("ad")
+async def completed_message_is_gone(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Complete(delivery.lease, b"result"))
+    await kit.expect_gone(delivery.message.id)
+
+
+@check("ad")
+async def cancelled_run_is_gone(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Cancelled(delivery.lease))
+    await kit.expect_gone(delivery.message.id)
+
+
+@check("a")
+async def retried_message_is_delivered_again_as_it_was(kit: Kit) -> None:
+    """Same queue, same options; one attempt more."""
+    first = await kit.enqueue_and_lease(
+        priority=8, max_attempts=5, result_ttl=7.0, headers={"trace": "1"}, group="g"
+    )
+    await kit.settle(Retry(first.lease, 0.0, ERROR))
+    await kit.expect_counts(ready=1)
+    second = await kit.lease()
+    expect_equal(second.message, first.message, "the message after a retry")
+    kit.expect_tries(second, attempt=1, lost=0)
+    await kit.settle(Retry(second.lease, 0.0, ERROR))
+    kit.expect_tries(await kit.lease(), attempt=2, lost=0)
+
+
+@check("ab")
+async def retry_waits_for_its_delay(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Retry(delivery.lease, 1000.0, ERROR))
+    await kit.expect_counts(scheduled=1)
+    kit.advance(900)
+    await kit.expect_nothing_ready("a retry came 100 s early")
+    kit.advance(101)
+    kit.expect_tries(await kit.lease(), attempt=1, lost=0)
+
+
+@check("aj")
+async def failed_message_is_dead(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Fail(delivery.lease, Reason.REJECTED, ERROR))
+    await kit.expect_dead(delivery.message.id, Reason.REJECTED, ERROR)
+
+
+@check("aj")
+async def every_reason_is_kept(kit: Kit) -> None:
+    for reason in (Reason.FAILED, Reason.UNDECODABLE, Reason.UNKNOWN_TASK, Reason.REFUSED):
+        delivery = await kit.enqueue_and_lease()
+        await kit.settle(Fail(delivery.lease, reason, None, attempted=False))
+        if kit.has(Capability.RESULTS):
+            [outcome] = await kit.results.results([delivery.message.id])
+            expect(outcome is not None and outcome.reason is reason, f"{reason}: {outcome}")
+    await kit.expect_counts(dead=4)
+
+
+@check("a")
+async def released_message_is_delivered_again_uncounted(kit: Kit) -> None:
+    first = await kit.enqueue_and_lease()
+    await kit.settle(Release(first.lease))
+    await kit.expect_counts(ready=1)
+    second = await kit.lease()
+    expect_equal(second.message, first.message, "the message after a release")
+    kit.expect_tries(second, attempt=0, lost=0)
+
+
+@check("ab")
+async def release_waits_for_its_delay(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Release(delivery.lease, 1000.0))
+    await kit.expect_counts(scheduled=1)
+    kit.advance(900)
+    await kit.expect_nothing_ready("a released message came 100 s early")
+    kit.advance(101)
+    kit.expect_tries(await kit.lease(), attempt=0, lost=0)
+
+
+@check()
+async def mismatch_is_remembered_from_the_first_time(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Release(delivery.lease, 0.0, mismatched=True))
+    kit.advance(300)
+    delivery = await kit.lease()
+    expect(
+        250 < delivery.mismatched_for < 400, f"mismatched for {delivery.mismatched_for}, not 300 s"
+    )
+    await kit.settle(Release(delivery.lease, 100.0, mismatched=True))
+    kit.advance(300)
+    delivery = await kit.lease()
+    expect(
+        550 < delivery.mismatched_for < 700, f"mismatched for {delivery.mismatched_for}, not 600 s"
+    )
+    await kit.settle(Release(delivery.lease))
+    delivery = await kit.lease()
+    expect(delivery.mismatched_for > 550, "a plain release made it forget the mismatch")
+    await kit.settle(Retry(delivery.lease, 0.0, ERROR))
+    delivery = await kit.lease()
+    expect_equal(delivery.mismatched_for, 0.0, "mismatched_for after a run")
+
+
+@check("a")
+async def mixed_batch(kit: Kit) -> None:
+    """Every kind of settlement in one call."""
+    await kit.enqueue_count(6)
+    completed, retried, failed, released, cancelled, delayed = await kit.reserve()
+    await kit.settle(
+        Complete(completed.lease),
+        Retry(retried.lease, 0.0, ERROR),
+        Fail(failed.lease, Reason.FAILED, ERROR),
+        Release(released.lease),
+        Cancelled(cancelled.lease),
+        Retry(delayed.lease, 500.0, ERROR),
+    )
+    await kit.expect_counts(ready=2, dead=1, scheduled=1)
+    ready = {delivery.message.id for delivery in await kit.reserve()}
+    expect_equal(ready, {retried.message.id, released.message.id}, "what is ready after the batch")
+
+
+@check("c", needs=Capability.FENCED)
+async def mixed_batch_answers_in_order(kit: Kit) -> None:
+    """Current, stale, unknown and doubled items in one call: each gets its own answer."""
+    await kit.enqueue_count(5)
+    leases = [delivery.lease for delivery in await kit.reserve()]
+    await kit.settle(Complete(leases[1]))
+    settlements: list[Settlement] = [
+        Retry(leases[0], 0.0, ERROR),
+        Complete(leases[1]),
+        Complete(Lease(new_id(), leases[0].token)),
+        Release(leases[2]),
+        Complete(leases[2]),
+        Fail(leases[3], Reason.FAILED, ERROR),
+        Complete(leases[3]),
+        Complete(leases[4]),
+        Complete(leases[4]),
+    ]
+    answers = await kit.driver.settle(settlements)
+    expected = [DONE, LOST, LOST, DONE, LOST, DONE, LOST, DONE, LOST]
+    expect_equal(answers, expected, "answers of settle")
+    await kit.expect_counts(ready=2, dead=1)
+
+
+@check("c", needs=Capability.FENCED)
+async def second_settlement_of_a_lease_is_lost(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Retry(delivery.lease, 0.0, ERROR))
+    answers = await kit.driver.settle([Complete(delivery.lease)])
+    expect_equal(answers, [LOST], "answer to the second settlement")
+    await kit.expect_counts(ready=1)
+
+
+@check("c", needs=Capability.FENCED)
+async def repeated_settlement_of_an_ended_message_is_lost(kit: Kit) -> None:
+    """As after a broken connection: told as lost, and nothing comes back."""
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Complete(delivery.lease))
+    answers = await kit.driver.settle(
+        [Complete(delivery.lease), Retry(delivery.lease, 0.0, ERROR), Release(delivery.lease)]
+    )
+    expect_equal(answers, [LOST, LOST, LOST], "answers to repeated settlements")
+    await kit.expect_gone(delivery.message.id)
+
+
+@check("c", needs=Capability.FENCED)
+async def any_instance_settles(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    answers = await kit.driver.settle([Complete(delivery.lease)])
+    expect_equal(answers, [DONE], "settlement through another instance")
+    await kit.expect_counts()
+
+
+@check("a")
+async def settling_some_leaves_the_others(kit: Kit) -> None:
+    await kit.enqueue_count(4)
+    first, second, third, fourth = await kit.reserve()
+    await kit.settle(Complete(second.lease), Release(third.lease))
+    await kit.expect_counts(leased=2, ready=1)
+    kit.advance(LEASE * 1.5)
+    again = {delivery.message.id for delivery in await kit.reserve()}
+    expect_equal(
+        again, {first.message.id, third.message.id, fourth.message.id}, "messages not yet ended"
+    )
+
+
+@check("a")
+async def large_results_and_errors(kit: Kit) -> None:
+    await kit.enqueue_count(2)
+    first, second = await kit.reserve()
+    long_error = type(ERROR)("shop.Odd", "naïve 🧺 " * 1000, "line\n" * 20_000)
+    await kit.settle(
+        Complete(first.lease, bytes(1_000_000)), Fail(second.lease, Reason.FAILED, long_error)
+    )
+    if kit.has(Capability.RESULTS):
+        done, dead = await kit.results.results([first.message.id, second.message.id])
+        expect(done is not None and done.result == bytes(1_000_000), "a result of 1 MB changed")
+        expect(dead is not None and dead.error == long_error, "a long error changed")
+    await kit.expect_counts(dead=1)

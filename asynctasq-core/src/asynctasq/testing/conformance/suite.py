@@ -1,0 +1,106 @@
+"""The suite as a pytest class."""
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver
+from asynctasq.testing.conformance.check import Check
+from asynctasq.testing.conformance.runner import CHECK_TIMEOUT, run_check, select_checks
+
+
+class _Metafunc(Protocol):
+    """What pytest hands to `pytest_generate_tests`, as far as it is used here."""
+
+    @property
+    def fixturenames(self) -> list[str]: ...
+
+    def parametrize(self, argnames: str, argvalues: list[Check], *, ids: list[str]) -> None: ...
+
+
+class DriverConformance:
+    """Subclass this in a test module and every rule of the contract becomes a test of your driver.
+
+        class TestMyDriver(DriverConformance):
+            durable = True
+
+            def make_driver(self) -> Driver:
+                return MyDriver(self.folder / "queue")
+
+    A check that needs a capability which the driver lacks is not generated at all. There is no
+    skipping and no overriding; what is known to fail is declared, with the reason, and must fail.
+    """
+
+    durable: ClassVar[bool] = False
+    """Messages outlive the last open instance: reopening is checked too."""
+
+    known_failures: ClassVar[Mapping[str, str]] = {}
+    """Name of check to the reason for which it fails."""
+
+    capabilities: ClassVar[Capability | None] = None
+    """Needed only where `make_driver` cannot work while tests are being collected (because it uses
+    a fixture); must equal the driver's."""
+
+    check_timeout: ClassVar[float] = CHECK_TIMEOUT
+    """Seconds for each check."""
+
+    folder: Path = Path(tempfile.gettempdir())
+    """An empty folder for each check; while tests are being collected, just some folder."""
+
+    def make_driver(self) -> Driver:
+        """An unopened driver; called once for each check, and once when tests are collected.
+
+        Two checks may share a store but should not share a namespace when they run in parallel:
+        each moves the clock.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} must define make_driver")
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        sealed = {"test_check", "test_capabilities_are_as_declared", "pytest_generate_tests"}
+        overridden = sealed & set(vars(cls))
+        if overridden:
+            raise TypeError(
+                f"{cls.__qualname__} may not override {', '.join(sorted(overridden))}. Declare what "
+                f"is known to fail in known_failures = {{'name_of_check': 'reason'}}."
+            )
+
+    def pytest_generate_tests(self, metafunc: _Metafunc) -> None:
+        if "conformance_check" not in metafunc.fixturenames:
+            return
+        capabilities = self.capabilities
+        if capabilities is None:
+            capabilities = self.make_driver().capabilities
+        checks = select_checks(
+            capabilities, durable=self.durable, known_failures=self.known_failures
+        )
+        metafunc.parametrize(
+            "conformance_check", checks, ids=[f"{check.theme}.{check.name}" for check in checks]
+        )
+
+    def test_check(self, conformance_check: Check, tmp_path: Path) -> None:
+        self.folder = tmp_path
+        reason = self.known_failures.get(conformance_check.name)
+        try:
+            asyncio.run(run_check(conformance_check, self.make_driver, timeout=self.check_timeout))
+        except Exception:
+            if reason is None:
+                raise
+        else:
+            if reason is not None:
+                raise AssertionError(
+                    f"{conformance_check.name} passes, but is declared to fail ({reason}): "
+                    f"remove it from known_failures"
+                )
+
+    def test_capabilities_are_as_declared(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+        if self.capabilities is not None:
+            actual = self.make_driver().capabilities
+            if actual != self.capabilities:
+                raise AssertionError(
+                    f"declared {self.capabilities!r}, but the driver has {actual!r}"
+                )

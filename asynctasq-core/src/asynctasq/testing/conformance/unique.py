@@ -1,0 +1,290 @@
+"""UNIQUE: a key that one message of the namespace holds at a time."""
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Enqueued
+from asynctasq.message import Message, OnConflict, State, Unique, UniqueUntil
+from asynctasq.settlement import Cancelled, Complete, Fail, Reason, Release, Retry
+from asynctasq.testing.conformance.check import check
+from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal, random_name
+
+NEEDS = Capability.UNIQUE
+STARTED, SETTLED, PERIOD = UniqueUntil.STARTED, UniqueUntil.SETTLED, UniqueUntil.PERIOD
+
+
+def _key() -> str:
+    return random_name("key")
+
+
+async def _expect_held(kit: Kit, unique: Unique, holder: bytes) -> None:
+    answers = await kit.driver.enqueue([kit.message(queue=random_name("rival"), unique=unique)])
+    expect_equal(answers, [Enqueued(holder, created=False)], "answer while the key is held")
+
+
+async def _expect_free(kit: Kit, unique: Unique) -> Message:
+    return await kit.enqueue(queue=random_name("successor"), unique=unique)
+
+
+@check("e", needs=NEEDS)
+async def second_of_a_key_is_told_the_first(kit: Kit) -> None:
+    """Whichever queue it goes to; nothing is added."""
+    unique = Unique(_key())
+    first = await kit.enqueue(unique=unique)
+    elsewhere = random_name("elsewhere")
+    rivals = [kit.message(unique=unique), kit.message(queue=elsewhere, unique=unique)]
+    answers = await kit.twin.enqueue(rivals)
+    expect_equal(answers, [Enqueued(first.id, created=False)] * 2, "answers for a held key")
+    await kit.expect_counts(ready=1)
+    await kit.expect_counts(queue=elsewhere)
+
+
+@check("e", needs=NEEDS)
+async def second_of_a_key_within_a_chunk(kit: Kit) -> None:
+    key, other = Unique(_key()), Unique(_key())
+    chunk = [kit.message(unique=u) for u in (key, other, key, None, other)]
+    answers = await kit.driver.enqueue(chunk)
+    stands = [chunk[0], chunk[1], chunk[0], chunk[3], chunk[1]]
+    created = [True, True, False, True, False]
+    expected = [Enqueued(m.id, c) for m, c in zip(stands, created, strict=True)]
+    expect_equal(answers, expected, "answers for a chunk with doubled keys")
+    await kit.expect_counts(ready=3)
+
+
+@check("e", needs=NEEDS)
+async def keys_are_exact_text(kit: Kit) -> None:
+    """Case, accents, trailing blanks and length distinguish keys."""
+    base = _key()
+    long = base + "x" * 150
+    keys = [
+        base,
+        base.upper(),
+        f"{base} ",
+        f"{base}é",
+        f"{base}e\u0301",
+        f"{base}e",
+        long,
+        long + "y",
+    ]
+    await kit.enqueue_all([kit.message(unique=Unique(key)) for key in keys])
+    await kit.expect_counts(ready=len(keys))
+
+
+@check("eg", needs=NEEDS | Capability.IDEMPOTENT)
+async def holder_enqueued_again_is_a_known_id(kit: Kit) -> None:
+    """The id is looked at before the key: a repeated call replaces nothing, itself included."""
+    for on_conflict in OnConflict:
+        message = await kit.enqueue(unique=Unique(_key(), on_conflict=on_conflict))
+        answers = await kit.twin.enqueue([message])
+        expect_equal(answers, [Enqueued(message.id, created=False)], f"repeated, {on_conflict}")
+    await kit.expect_counts(ready=3)
+
+
+@check("de", needs=NEEDS)
+async def settled_key_is_held_until_the_end(kit: Kit) -> None:
+    unique = Unique(_key())
+    delivery = await kit.enqueue_and_lease(unique=unique)
+    holder = delivery.message.id
+    await _expect_held(kit, unique, holder)
+    await kit.settle(Retry(delivery.lease, 100.0, ERROR))
+    await _expect_held(kit, unique, holder)
+    kit.advance(101)
+    delivery = await kit.lease()
+    await kit.settle(Release(delivery.lease))
+    await _expect_held(kit, unique, holder)
+    await kit.lease()
+    kit.advance(LEASE * 1.5)
+    await kit.upkeep()
+    await _expect_held(kit, unique, holder)
+    delivery = await kit.lease()
+    await kit.settle(Complete(delivery.lease))
+    await _expect_free(kit, unique)
+
+
+@check("de", needs=NEEDS)
+async def settled_key_is_freed_by_failure_and_cancelled_run(kit: Kit) -> None:
+    for number in range(2):
+        unique = Unique(_key())
+        delivery = await kit.enqueue_and_lease(unique=unique)
+        end = Cancelled(delivery.lease) if number else Fail(delivery.lease, Reason.FAILED, ERROR)
+        await kit.settle(end)
+        await _expect_free(kit, unique)
+
+
+@check("de", needs=NEEDS | Capability.COUNTED)
+async def settled_key_is_freed_when_lost_or_expired(kit: Kit) -> None:
+    lost, expired = Unique(_key()), Unique(_key())
+    await kit.enqueue_and_lease(unique=lost, max_lost=0)
+    await kit.enqueue(unique=expired, expires=100.0)
+    kit.advance(LEASE * 1.5)
+    await kit.upkeep()
+    await kit.reserve()
+    await kit.expect_counts(dead=2)
+    await _expect_free(kit, lost)
+    await _expect_free(kit, expired)
+
+
+@check("deh", needs=NEEDS | Capability.CANCEL)
+async def settled_key_is_freed_by_cancel(kit: Kit) -> None:
+    waiting, flagged = Unique(_key()), Unique(_key())
+    delivery = await kit.enqueue_and_lease(unique=flagged)
+    message = await kit.enqueue(unique=waiting)
+    await kit.canceller.cancel([message.id, delivery.message.id])
+    await _expect_free(kit, waiting)
+    await _expect_held(kit, flagged, delivery.message.id)
+    await kit.settle(Retry(delivery.lease, 0.0, ERROR))
+    await _expect_free(kit, flagged)
+
+
+@check("e", needs=NEEDS)
+async def started_key_is_freed_by_the_first_lease(kit: Kit) -> None:
+    """And not taken again by a retry."""
+    unique = Unique(_key(), STARTED)
+    message = await kit.enqueue(unique=unique)
+    await _expect_held(kit, unique, message.id)
+    delivery = await kit.lease()
+    successor = await _expect_free(kit, unique)
+    await kit.settle(Retry(delivery.lease, 0.0, ERROR))
+    await _expect_held(kit, unique, successor.id)
+    again = await kit.lease()
+    await kit.settle(Complete(again.lease))
+    await _expect_held(kit, unique, successor.id)
+
+
+@check("e", needs=NEEDS)
+async def period_key_is_held_for_its_time_whatever_happens(kit: Kit) -> None:
+    unique = Unique(_key(), PERIOD, period=1000.0)
+    delivery = await kit.enqueue_and_lease(unique=unique)
+    await kit.settle(Complete(delivery.lease, result_ttl=0.0))
+    kit.advance(900)
+    await kit.upkeep()
+    await _expect_held(kit, unique, delivery.message.id)
+    kit.advance(200)
+    await _expect_free(kit, unique)
+
+
+@check("e", needs=NEEDS)
+async def period_key_is_free_after_its_time_though_the_holder_waits(kit: Kit) -> None:
+    unique = Unique(_key(), PERIOD, period=1000.0)
+    await kit.enqueue(unique=unique)
+    kit.advance(1100)
+    successor = await _expect_free(kit, unique)
+    delivery = await kit.lease()
+    await kit.settle(Complete(delivery.lease))
+    await _expect_held(kit, unique, successor.id)
+
+
+@check("e", needs=NEEDS)
+async def replace_takes_the_place_of_a_holder_that_waits(kit: Kit) -> None:
+    for delay in (0.0, 5000.0):
+        key, queue = _key(), random_name("replace")
+        holder = await kit.enqueue(queue=queue, unique=Unique(key), delay=delay)
+        replacing = Unique(key, on_conflict=OnConflict.REPLACE)
+        newcomer = await kit.enqueue(queue=queue, unique=replacing, body=b"newer")
+        await kit.expect_counts(queue=queue, ready=1)
+        await _expect_held(kit, Unique(key), newcomer.id)
+        if kit.has(Capability.RESULTS):
+            [outcome] = await kit.results.results([holder.id])
+            expect(outcome is not None and outcome.state is State.CANCELLED, f"replaced: {outcome}")
+        delivery = await kit.lease(queue=queue)
+        expect_equal(delivery.message, newcomer, "the message that replaced")
+
+
+@check("e", needs=NEEDS)
+async def replace_never_touches_a_running_holder(kit: Kit) -> None:
+    key = _key()
+    delivery = await kit.enqueue_and_lease(unique=Unique(key))
+    await _expect_held(kit, Unique(key, on_conflict=OnConflict.REPLACE), delivery.message.id)
+    await kit.expect_counts(leased=1)
+    await kit.settle(Complete(delivery.lease))
+    await _expect_free(kit, Unique(key))
+
+
+@check("e", needs=NEEDS)
+async def replace_respects_the_period_of_a_finished_holder(kit: Kit) -> None:
+    key = _key()
+    delivery = await kit.enqueue_and_lease(unique=Unique(key, PERIOD, period=1000.0))
+    await kit.settle(Complete(delivery.lease))
+    await _expect_held(kit, Unique(key, on_conflict=OnConflict.REPLACE), delivery.message.id)
+
+
+@check("e", needs=NEEDS)
+async def extend_moves_the_time_of_a_scheduled_holder(kit: Kit) -> None:
+    """A debounce: each newcomer puts it off."""
+    key = _key()
+    holder = await kit.enqueue(unique=Unique(key), delay=1000.0)
+    kit.advance(600)
+    newcomer = kit.message(unique=Unique(key, on_conflict=OnConflict.EXTEND), delay=1000.0)
+    answers = await kit.driver.enqueue([newcomer])
+    expect_equal(answers, [Enqueued(holder.id, created=False)], "answer of an extending enqueue")
+    kit.advance(600)
+    await kit.expect_nothing_ready("the holder kept its old time")
+    kit.advance(500)
+    delivery = await kit.lease()
+    expect_equal((delivery.message.id, delivery.message.body), (holder.id, holder.body), "holder")
+
+
+@check("e", needs=NEEDS)
+async def extend_leaves_a_holder_that_is_ready(kit: Kit) -> None:
+    key = _key()
+    holder = await kit.enqueue(unique=Unique(key))
+    newcomer = kit.message(unique=Unique(key, on_conflict=OnConflict.EXTEND), delay=1000.0)
+    answers = await kit.driver.enqueue([newcomer])
+    expect_equal(answers, [Enqueued(holder.id, created=False)], "answer of an extending enqueue")
+    await kit.expect_counts(ready=1)
+
+
+@check("e", needs=NEEDS)
+async def extend_starts_a_period_anew(kit: Kit) -> None:
+    key = _key()
+    delivery = await kit.enqueue_and_lease(unique=Unique(key, PERIOD, period=1000.0))
+    await kit.settle(Complete(delivery.lease))
+    kit.advance(600)
+    await _expect_held(
+        kit, Unique(key, PERIOD, OnConflict.EXTEND, period=2000.0), delivery.message.id
+    )
+    kit.advance(1800)
+    await _expect_held(kit, Unique(key), delivery.message.id)
+    kit.advance(400)
+    await _expect_free(kit, Unique(key))
+
+
+@check("e", needs=NEEDS | Capability.PURGE)
+async def purge_frees_keys(kit: Kit) -> None:
+    uniques = [
+        Unique(_key(), until, period=9000.0 if until is PERIOD else None) for until in UniqueUntil
+    ]
+    await kit.enqueue_all([kit.message(unique=unique) for unique in uniques])
+    purged = await kit.purger.purge(kit.queue, states=[State.READY])
+    expect_equal(purged, 3, "messages purged")
+    for unique in uniques:
+        await _expect_free(kit, unique)
+
+
+@check("ej", needs=NEEDS | Capability.DEAD_LETTERS)
+async def requeue_takes_the_key_again(kit: Kit) -> None:
+    unique = Unique(_key())
+    delivery = await kit.enqueue_and_lease(unique=unique)
+    await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
+    expect_equal(await kit.dead.requeue([delivery.message.id]), [True], "answer of requeue")
+    await _expect_held(kit, unique, delivery.message.id)
+
+
+@check("ej", needs=NEEDS | Capability.DEAD_LETTERS)
+async def requeue_leaves_it_dead_while_another_holds_the_key(kit: Kit) -> None:
+    unique = Unique(_key())
+    delivery = await kit.enqueue_and_lease(unique=unique)
+    await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
+    successor = await _expect_free(kit, unique)
+    expect_equal(await kit.dead.requeue([delivery.message.id]), [False], "answer of requeue")
+    expect_equal(await kit.dead.requeue_edited(delivery.message), False, "answer of requeue_edited")
+    await kit.expect_counts(dead=1)
+    await _expect_held(kit, unique, successor.id)
+
+
+@check("ej", needs=NEEDS | Capability.DEAD_LETTERS)
+async def requeue_of_a_period_holder_needs_no_key(kit: Kit) -> None:
+    unique = Unique(_key(), PERIOD, period=500.0)
+    delivery = await kit.enqueue_and_lease(unique=unique)
+    await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
+    kit.advance(600)
+    await _expect_free(kit, unique)
+    expect_equal(await kit.dead.requeue([delivery.message.id]), [True], "answer of requeue")
