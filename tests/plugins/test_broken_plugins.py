@@ -134,7 +134,7 @@ def test_a_driver_that_does_not_keep_the_contract(
 def test_a_driver_of_another_version_says_so_before_what_it_lacks(site: Site) -> None:
     driver = DRIVER_SOURCE.replace("= DRIVER_API_VERSION", "= 0").replace("settle", "acknowledge")
     install(site, FACTORY, driver=driver)
-    with pytest.raises(PluginBroken, match=f"this release .* has version {DRIVER_API_VERSION}"):
+    with pytest.raises(PluginBroken, match=rf"this release .* has version {DRIVER_API_VERSION}"):
         PluginRegistry().create_driver("shelf", {})
 
 
@@ -177,7 +177,7 @@ def test_settings_that_the_factory_refuses_are_the_users_error(site: Site) -> No
 def test_a_settings_class_that_cannot_be_used(site: Site, answer: str, problem: str) -> None:
     hook = f"\n@hookimpl\ndef settings_class(name):\n    return {answer}\n"
     install(site, FACTORY + hook)
-    with pytest.raises(PluginBroken, match="oak-shelf 1.5") as caught:
+    with pytest.raises(PluginBroken, match=r"oak-shelf 1.5") as caught:
         PluginRegistry().create_driver("shelf")
     assert problem in str(caught.value)
 

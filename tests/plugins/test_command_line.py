@@ -1,0 +1,168 @@
+"""The group of commands: lazy, extensible, and clear about errors."""
+
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from asynctasq import __version__
+from asynctasq.cli import main
+from asynctasq.cli.commands import Commands
+from tests.plugins.conftest import Site
+
+HOOKS = """
+    import click
+    from asynctasq.hookspecs import hookimpl
+
+    @hookimpl
+    def register_commands(cli):
+        @cli.command()
+        def stocktake():
+            "Count what is on the shelf."
+            click.echo("3 books")
+"""
+COMMANDS = """
+    import click
+    from asynctasq.errors import ConfigurationError
+
+    @click.command()
+    def greet():
+        "Not shown."
+        click.echo("hello")
+
+    @click.command()
+    def fail():
+        raise ConfigurationError("concurency: unknown setting")
+
+    @click.command()
+    def crash():
+        raise ZeroDivisionError("a bug")
+"""
+
+
+@pytest.fixture
+def commands(site: Site) -> click.Command:
+    """A group like `main`, with commands in modules that are made for the test."""
+    site.write_module("some_commands", COMMANDS)
+
+    @click.group(
+        cls=Commands,
+        built_in={
+            name: (f"some_commands:{name}", f"To {name}.") for name in ("greet", "fail", "crash")
+        },
+    )
+    @click.option("--debug", is_flag=True, envvar="ASYNCTASQ_DEBUG")
+    def group(debug: bool) -> None: ...
+
+    return group
+
+
+def install_hooks(site: Site, source: str = HOOKS, name: str = "shelf") -> None:
+    site.install(
+        f"oak-{name}", f"[asynctasq.hooks]\n{name} = {name}_hooks\n", {f"{name}_hooks": source}
+    )
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(main, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"asynctasq {__version__}\n")
+
+
+def test_help_imports_no_built_in_command(commands: click.Command) -> None:
+    result = CliRunner().invoke(commands, ["--help"])
+    assert result.exit_code == 0
+    assert "greet  To greet." in result.output
+    assert "some_commands" not in sys.modules
+
+
+def test_every_built_in_command_is_listed() -> None:
+    result = CliRunner().invoke(main, ["--help"])
+    for name in ("worker", "demo", "plugins", "migrate", "publish"):
+        assert f"\n  {name} " in result.output
+
+
+def test_a_command_runs_without_importing_plugins(site: Site, commands: click.Command) -> None:
+    install_hooks(site)
+    result = CliRunner().invoke(commands, ["greet"])
+    assert (result.exit_code, result.output) == (0, "hello\n")
+    assert "shelf_hooks" not in sys.modules
+
+
+def test_an_error_of_asynctasq_is_one_clear_line(commands: click.Command) -> None:
+    result = CliRunner().invoke(commands, ["fail"])
+    assert (result.exit_code, result.output) == (1, "Error: concurency: unknown setting\n")
+
+
+@pytest.mark.parametrize("arguments, value", [(["--debug", "fail"], ""), (["fail"], "1")])
+def test_debugging_shows_the_traceback(
+    commands: click.Command, arguments: list[str], value: str
+) -> None:
+    result = CliRunner().invoke(commands, arguments, env={"ASYNCTASQ_DEBUG": value})
+    assert type(result.exception).__name__ == "ConfigurationError"
+
+
+def test_a_bug_is_not_dressed_up(commands: click.Command) -> None:
+    assert isinstance(CliRunner().invoke(commands, ["crash"]).exception, ZeroDivisionError)
+
+
+def test_an_unknown_command_suggests_the_nearest(site: Site, commands: click.Command) -> None:
+    install_hooks(site)
+    for typed, meant in [("greeet", "greet"), ("stocktak", "stocktake")]:
+        result = CliRunner().invoke(commands, [typed])
+        assert result.exit_code == 2
+        assert f"No such command {typed!r}. Did you mean {meant!r}?" in result.output
+
+
+def test_an_unknown_option_is_a_usage_error(commands: click.Command) -> None:
+    result = CliRunner().invoke(commands, ["--nothing"])
+    assert result.exit_code == 2
+    assert "--nothing" in result.output
+
+
+def test_plugins_add_commands(site: Site) -> None:
+    install_hooks(site)
+    assert CliRunner().invoke(main, ["stocktake"]).output == "3 books\n"
+    assert "stocktake  Count what is on the shelf." in CliRunner().invoke(main, ["--help"]).output
+
+
+def test_a_disabled_plugin_adds_no_commands(site: Site) -> None:
+    install_hooks(site)
+    result = CliRunner().invoke(
+        main, ["stocktake"], env={"ASYNCTASQ_DISABLE_PLUGINS": "hook:shelf"}
+    )
+    assert result.exit_code == 2
+    assert "shelf_hooks" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "source, problem",
+    [
+        ("1 / 0", "cannot be imported: ZeroDivisionError"),
+        (
+            HOOKS.replace("@cli.command()", "1 / 0\n\n        @cli.command()"),
+            "register_commands raised ZeroDivisionError",
+        ),
+        (HOOKS.replace("(cli)", "(group)"), "asks for 'group', but is given only cli"),
+        (
+            HOOKS.replace("def stocktake", "def worker"),
+            "adds a command 'worker', which exists already",
+        ),
+    ],
+)
+def test_a_broken_plugin_only_warns(site: Site, source: str, problem: str) -> None:
+    install_hooks(site, source, "bad")
+    install_hooks(site, HOOKS, "good")
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    assert "Warning: The hook plugin 'bad' of oak-bad 1.0" in result.stderr
+    assert problem in result.stderr
+    assert result.stdout.count("stocktake") == 1
+    assert result.stdout.count("  worker ") == 1
+    assert CliRunner().invoke(main, ["plugins", "list"]).stderr == ""
+
+
+def test_plugins_are_asked_once_per_run(site: Site) -> None:
+    install_hooks(site, "1 / 0", "bad")
+    result = CliRunner().invoke(main, ["nothing-like-this"])
+    assert result.stderr.count("Warning:") == 1
