@@ -1,0 +1,1 @@
+"""Values, calls and results to bytes and back."""

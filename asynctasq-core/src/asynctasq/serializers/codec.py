@@ -1,0 +1,198 @@
+"""Calls and results to the bytes that a store keeps, and back."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from asynctasq.contracts.resolver import Reference
+from asynctasq.contracts.serializer import Refer, Serializer
+from asynctasq.errors import (
+    BodyCorrupt,
+    BodyError,
+    BodyVersion,
+    MessageTooLarge,
+    NotSerializable,
+    PluginError,
+    ResultNotSerializable,
+)
+from asynctasq.resolvers import Resolvers
+from asynctasq.retry import RunPolicy
+from asynctasq.serializers.envelope import Envelope, EnvelopeFormat, Unstorable
+from asynctasq.serializers.unserializable import Unserializable, brief, no_reference, type_label
+
+MAX_MESSAGE_BYTES = 4 * 2**20
+
+_logger = logging.getLogger("asynctasq.serializers")
+_WHY_SHOWN = 1_000
+_WARNINGS_KEPT = 1_000
+
+
+class Codec:
+    """Encodes with one serializer; decodes what any installed one has encoded.
+
+    `find_serializer` gives the serializer of a content type, or raises a `PluginError`. Safe to share
+    between threads.
+    """
+
+    def __init__(
+        self,
+        serializer: Serializer,
+        *,
+        find_serializer: Callable[[str], Serializer],
+        resolvers: Resolvers | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._serializer = serializer
+        self._find_serializer = find_serializer
+        self._serializers: dict[str, Serializer] = {serializer.content_type: serializer}
+        self._resolvers = resolvers
+        self._max_message_bytes = max_message_bytes
+        self._format = EnvelopeFormat(serializer.content_type)
+        self._none = self._format.seal_result(serializer.dumps(None, refer=no_reference))
+        self._warned: set[str] = set()
+
+    def encode_call(
+        self,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        policy: RunPolicy,
+        *,
+        task: str,
+    ) -> bytes:
+        """The body of a message.
+
+        Raises:
+            NotSerializable: an argument cannot travel; names the task, the argument and its type.
+            MessageTooLarge: the body exceeds the limit.
+        """
+        references: list[Reference] = []
+        resolvers = self._resolvers
+        refer = no_reference if resolvers is None else _collector(resolvers, references)
+        try:
+            data = self._serializer.dumps([list(args), dict(kwargs)], refer=refer)
+            body = self._format.seal(policy, references, data)
+        except NotSerializable as error:
+            raise _named(error, task) from error
+        if len(body) > self._max_message_bytes:
+            raise MessageTooLarge(
+                f"Task {task!r} was not dispatched: its arguments take {len(body):,} bytes, and the "
+                f"setting max_message_bytes allows {self._max_message_bytes:,}. Pass a key or a path "
+                "to the data rather than the data, or raise the setting."
+            )
+        return body
+
+    def open_call(self, body: bytes) -> Envelope:
+        """Read the outer form of a body, without decoding the arguments.
+
+        Raises:
+            BodyCorrupt: it is none.
+            BodyVersion: another release wrote it.
+        """
+        return self._format.open(body)
+
+    def decode_arguments(
+        self, envelope: Envelope, models: Sequence[object] = ()
+    ) -> tuple[list[object], dict[str, object]]:
+        """Positional and named arguments, with `models` where `envelope.references` stood.
+
+        Raises:
+            BodyCorrupt: the bytes are no arguments.
+            BodyVersion: no serializer of that name is installed here.
+            ArgumentsMismatch: a class in them is missing here, or no longer fits.
+        """
+        value = self._decode(envelope.content_type, envelope.data, models)
+        match value:
+            case [list() as args, dict() as kwargs] if all(type(name) is str for name in kwargs):
+                return args, kwargs
+            case _:
+                raise BodyCorrupt("The bytes are not the arguments of a call.")
+
+    def encode_result(self, value: object) -> bytes:
+        """A return value as stored. Never raises: what cannot be stored becomes a note of that."""
+        if value is None:
+            return self._none
+        try:
+            stored = self._format.seal_result(self._serializer.dumps(value, refer=no_reference))
+            if len(stored) <= self._max_message_bytes:
+                return stored
+            why = (
+                f"takes {len(stored):,} bytes, and the setting max_message_bytes allows "
+                f"{self._max_message_bytes:,}"
+            )
+        except Unserializable as error:
+            why = f"{error.path and f'at {error.path} '}{error.why}"
+        except Exception as error:  # noqa: BLE001 - reported, in the note and the log
+            why = brief(error)
+        return self._format.seal_unstorable(self._note(value, why))
+
+    def decode_result(self, data: bytes) -> object:
+        """A return value from its stored form.
+
+        Raises:
+            ResultNotSerializable: a note of that was stored in its place.
+            BodyError: the bytes cannot be read here.
+        """
+        opened = self._format.open_result(data)
+        if isinstance(opened, Unstorable):
+            raise ResultNotSerializable(
+                f"The task completed, but its return value, a {opened.type}, could not be stored: it "
+                f"{opened.why}"
+            )
+        content_type, encoded = opened
+        return self._decode(content_type, encoded, ())
+
+    def _decode(self, content_type: str, data: bytes, models: Sequence[object]) -> Any:
+        serializer = self._serializers.get(content_type) or self._serializer_of(content_type)
+        try:
+            return serializer.loads(data, models=models)
+        except BodyError:
+            raise
+        except Exception as error:
+            raise BodyCorrupt(f"The serializer {content_type!r} failed: {brief(error)}") from error
+
+    def _serializer_of(self, content_type: str) -> Serializer:
+        try:
+            serializer = self._find_serializer(content_type)
+        except PluginError as error:
+            raise BodyVersion(
+                f"The bytes were written by the serializer {content_type!r}, which this process "
+                f"cannot use: {error}"
+            ) from error
+        self._serializers[content_type] = serializer
+        return serializer
+
+    def _note(self, value: object, why: str) -> Unstorable:
+        label = type_label(type(value))
+        if label not in self._warned and len(self._warned) < _WARNINGS_KEPT:
+            self._warned.add(label)
+            _logger.warning(
+                "A task returned a %s that could not be stored: it %s The task is complete; awaiting "
+                "its result raises ResultNotSerializable. Further ones of this type are not logged.",
+                label,
+                why,
+            )
+        return Unstorable(label, why.encode(errors="replace").decode()[:_WHY_SHOWN])
+
+
+def _collector(resolvers: Resolvers, references: list[Reference]) -> Refer:
+    def refer(value: object) -> int | None:
+        reference = resolvers.refer(value)
+        if reference is None:
+            return None
+        references.append(reference)
+        return len(references) - 1
+
+    return refer
+
+
+def _named(error: NotSerializable, task: str) -> NotSerializable:
+    """The error with the argument called as the caller calls it."""
+    if not isinstance(error, Unserializable):
+        return NotSerializable(f"Task {task!r} was not dispatched: {error}")
+    path = error.path
+    if path.startswith("[0]"):
+        path = f"args{path[3:]}"
+    elif path.startswith("[1]['"):
+        name, _, rest = path[5:].partition("']")
+        path = name + rest
+    return NotSerializable(f"Task {task!r} was not dispatched: {path or 'an argument'} {error.why}")

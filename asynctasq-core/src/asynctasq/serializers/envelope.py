@@ -1,0 +1,230 @@
+"""The outer form of bodies and results: what releases must agree on, whatever they do inside.
+
+A body is one msgpack array: `[version, content type, policy, references, data]`. `data` is what the
+serializer named by the content type made of `[positional arguments, {name: argument}]`. `references`
+is empty, or msgpack (as `MsgpackSerializer` writes it) of `[[resolver, model, key], ...]`. `policy` is
+`[timeout, delay, strategy, factor, cap, jitter]`.
+
+A result is `[version, content type, data]`, or `[version, nil, [type, why]]` for a value that could not
+be stored.
+
+A release reads the version that it writes and the one before. `tests/serializers/samples` keeps
+bytes of every version that was published.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from struct import Struct
+from typing import Any
+
+import msgpack
+
+from asynctasq import __version__
+from asynctasq.contracts.resolver import Reference
+from asynctasq.errors import BodyCorrupt, BodyError, BodyVersion
+from asynctasq.records import record
+from asynctasq.retry import RetryStrategy, RunPolicy
+from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
+from asynctasq.serializers.unserializable import brief, no_reference
+
+VERSION = 1
+"""Of what this release writes."""
+
+_BODY_FIELDS = 5
+_RESULT_FIELDS = 3
+_HIGHEST_VERSION = 127
+"""A version takes one byte of msgpack; anything else is no version, but noise."""
+_POLICIES_KEPT = 1024
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_NO_REFERENCES = b"\xc4\x00"
+_SHORT = [b"\xc4" + bytes((size,)) for size in range(256)]
+_LONG = Struct(">BI")
+
+
+@record
+class Envelope:
+    """A body whose outer form is read and whose arguments are not."""
+
+    content_type: str
+    policy: RunPolicy
+    references: tuple[Reference, ...]
+    data: bytes
+
+
+@record
+class Unstorable:
+    """Stands in place of a result that could not be stored."""
+
+    type: str
+    why: str
+
+
+class EnvelopeFormat:
+    """Writes and reads envelopes, remembering what repeats from message to message."""
+
+    def __init__(self, content_type: str) -> None:
+        self._content_type = content_type
+        # By identity: hashing a policy takes longer than all the rest. Holding the policy keeps its
+        # identity from being given to another.
+        self._heads: dict[int, tuple[RunPolicy, bytes]] = {}
+        self._policies: dict[tuple[Any, ...], RunPolicy] = {}
+        self._references = MsgpackSerializer()
+        self._result_head = b"\x93" + _pack(VERSION) + _pack(content_type)
+
+    def seal(self, policy: RunPolicy, references: Sequence[Reference], data: bytes) -> bytes:
+        """The body of these parts.
+
+        Raises:
+            NotSerializable: the key of a reference cannot be encoded.
+        """
+        known = self._heads.get(id(policy))
+        head = known[1] if known is not None and known[0] is policy else self._head(policy)
+        if not references:
+            return b"".join((head, _NO_REFERENCES, _bin_head(data), data))
+        packed = self._references.dumps(
+            [[r.resolver, r.model, r.key] for r in references], refer=no_reference
+        )
+        return b"".join((head, _bin_head(packed), packed, _bin_head(data), data))
+
+    def open(self, body: bytes) -> Envelope:
+        """Read the outer form of a body.
+
+        Raises:
+            BodyCorrupt: it is none.
+            BodyVersion: another release wrote it.
+        """
+        fields = _fields(body, _BODY_FIELDS, "body")
+        _, content_type, policy, references, data = fields
+        if not isinstance(data, bytes) or not isinstance(references, bytes):
+            raise BodyCorrupt("The bytes are not a body: it has no data.")
+        return Envelope(
+            _checked_content_type(content_type),
+            self._policy(policy),
+            self._read_references(references) if references else (),
+            data,
+        )
+
+    def seal_result(self, data: bytes) -> bytes:
+        """The stored form of a result."""
+        return b"".join((self._result_head, _bin_head(data), data))
+
+    def seal_unstorable(self, note: Unstorable) -> bytes:
+        """The stored form of a result that could not be stored."""
+        return _pack([VERSION, None, [note.type, note.why]])
+
+    def open_result(self, stored: bytes) -> tuple[str, bytes] | Unstorable:
+        """Content type and data of a result, or the note that stands in its place.
+
+        Raises:
+            BodyCorrupt: it is none.
+            BodyVersion: another release wrote it.
+        """
+        _, content_type, data = _fields(stored, _RESULT_FIELDS, "result")
+        if content_type is None and isinstance(data, list) and len(data) == len(("type", "why")):
+            return Unstorable(str(data[0]), str(data[1]))
+        if not isinstance(data, bytes):
+            raise BodyCorrupt("The bytes are not a result: it has no data.")
+        return _checked_content_type(content_type), data
+
+    def _head(self, policy: RunPolicy) -> bytes:
+        head = b"\x95" + _pack(VERSION) + _pack(self._content_type) + _pack(_policy_fields(policy))
+        if len(self._heads) >= _POLICIES_KEPT:
+            self._heads.clear()
+        self._heads[id(policy)] = (policy, head)
+        return head
+
+    def _policy(self, fields: Any) -> RunPolicy:
+        try:
+            key = tuple(fields)
+            known = self._policies.get(key)
+            if known is not None:
+                return known
+            policy = _read_policy(*key)
+        except (TypeError, ValueError) as error:
+            raise BodyCorrupt(f"The bytes are not a body: no policy ({brief(error)}).") from error
+        if len(self._policies) >= _POLICIES_KEPT:
+            self._policies.clear()
+        self._policies[key] = policy
+        return policy
+
+    def _read_references(self, packed: bytes) -> tuple[Reference, ...]:
+        try:
+            references = tuple(Reference(*fields) for fields in self._references.loads(packed))
+        except BodyError:
+            raise
+        except TypeError as error:
+            raise BodyCorrupt(f"The bytes are not a body: no references ({error}).") from error
+        for reference in references:
+            if not (isinstance(reference.resolver, str) and isinstance(reference.model, str)):
+                raise BodyCorrupt("The bytes are not a body: a reference names no model.")
+        return references
+
+
+def _fields(packed: bytes, count: int, what: str) -> list[Any]:
+    try:
+        fields = msgpack.unpackb(packed)
+    except Exception as error:
+        raise BodyCorrupt(f"The bytes are not a {what}: {brief(error)}.") from error
+    if not isinstance(fields, list) or not fields or type(fields[0]) is not int:
+        raise BodyCorrupt(f"The bytes are not a {what}: no version.")
+    version = fields[0]
+    if version != VERSION and 0 <= version <= _HIGHEST_VERSION:
+        raise BodyVersion(
+            f"The {what} has version {version}, which "
+            + (
+                f"needs a later release of asynctasq than {__version__}, the one that runs here. "
+                "Upgrade this process."
+                if version > VERSION
+                else f"no release of asynctasq up to {__version__} writes; it needs one older than 0.1."
+            )
+        )
+    if version != VERSION or len(fields) != count:
+        raise BodyCorrupt(f"The bytes are not a {what}: {len(fields)} fields of version {version}.")
+    return fields
+
+
+def _checked_content_type(value: Any) -> str:
+    if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
+        raise BodyCorrupt("The bytes name no serializer.")
+    return value
+
+
+def _policy_fields(policy: RunPolicy) -> list[Any]:
+    return [
+        policy.timeout,
+        policy.retry_delay,
+        policy.retry_strategy.value,
+        policy.retry_factor,
+        policy.retry_cap,
+        policy.retry_jitter,
+    ]
+
+
+def _read_policy(
+    timeout: Any, delay: Any, strategy: Any, factor: Any, cap: Any, jitter: Any
+) -> RunPolicy:
+    return RunPolicy(
+        timeout=None if timeout is None else _number(timeout),
+        retry_delay=_number(delay),
+        retry_strategy=RetryStrategy(strategy),
+        retry_factor=_number(factor),
+        retry_cap=_number(cap),
+        retry_jitter=_number(jitter),
+    )
+
+
+def _number(value: Any) -> float:
+    if type(value) not in {int, float} or math.isnan(value) or value < 0:
+        raise ValueError("a number is wrong")
+    return float(value)
+
+
+def _pack(value: object) -> bytes:
+    packed: bytes = msgpack.packb(value)
+    return packed
+
+
+def _bin_head(data: bytes) -> bytes:
+    size = len(data)
+    return _SHORT[size] if size < len(_SHORT) else _LONG.pack(0xC6, size)

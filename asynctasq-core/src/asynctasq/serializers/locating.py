@@ -1,0 +1,85 @@
+"""Where in an argument the value sits that cannot travel."""
+
+from asynctasq.contracts.serializer import Refer
+from asynctasq.errors import NotSerializable
+from asynctasq.serializers.kinds import dissect, mapping_steps, steps_of
+from asynctasq.serializers.unserializable import Unserializable, brief, type_label
+
+_NESTING_SEARCHED = 2_000
+_PLAIN = frozenset({type(None), bool, float, bytes})
+
+
+def locate(value: object, refer: Refer, cause: BaseException) -> Unserializable:
+    """The error for `value`, which failed to encode with `cause`: names the part at fault.
+
+    Works without recursion, as nesting may be the very fault.
+    """
+    enclosing: set[int] = set()
+    pending: list[tuple[str, object, bool]] = [("", value, False)]
+    while pending:
+        path, part, leaving = pending.pop()
+        if leaving:
+            enclosing.discard(id(part))
+            continue
+        if id(part) in enclosing:
+            return Unserializable(
+                f"is a {type_label(type(part))} that contains itself. Pass it without the cycle.",
+                path=path,
+            )
+        if len(enclosing) > _NESTING_SEARCHED:
+            break
+        steps, fault = _examine(part, refer)
+        if fault is not None:
+            return Unserializable(fault.why, path=path + fault.path)
+        if steps:
+            enclosing.add(id(part))
+            pending.append((path, part, True))
+            pending.extend((path + step, child, False) for step, child in reversed(steps))
+    if isinstance(cause, Unserializable):
+        return cause
+    return Unserializable(f"is nested too deeply to be sent, or too large ({brief(cause)}).")
+
+
+def _examine(
+    part: object, refer: Refer
+) -> tuple[list[tuple[str, object]], None] | tuple[None, Unserializable]:
+    try:
+        return _steps(part, refer), None
+    except Unserializable as error:
+        return None, error
+    except NotSerializable as error:
+        return None, Unserializable(f"cannot be sent: {error}")
+    except Exception as error:  # noqa: BLE001 - reported: this is a search for what to report
+        label = type_label(type(part))
+        return None, Unserializable(f"is a {label} that failed to be encoded ({brief(error)}).")
+
+
+def _steps(part: object, refer: Refer) -> list[tuple[str, object]]:
+    cls = type(part)
+    if cls in _PLAIN or cls is int:
+        return []
+    if isinstance(part, str) and cls is str:
+        if not _is_unicode(part):
+            raise Unserializable(
+                "is a str with lone surrogates, which is no Unicode text. Pass os.fsencode(...) or "
+                "another bytes form of it."
+            )
+        return []
+    if isinstance(part, list) and cls is list:
+        return [(f"[{index}]", child) for index, child in enumerate(part)]
+    if isinstance(part, dict) and cls is dict:
+        return mapping_steps(part)
+    kind, content = dissect(part, refer)
+    if isinstance(content, str) and not _is_unicode(content):
+        raise Unserializable(
+            f"is a {type_label(cls)} with bytes that are no Unicode text. Pass os.fsencode(...) of it."
+        )
+    return steps_of(kind, content)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,14 @@
+"""Entry point of the serializer `msgpack`."""
+
+from typing import Any
+
+from asynctasq.contracts.serializer import Serializer
+from asynctasq.hookspecs import hookimpl
+
+
+@hookimpl
+def create_serializer(name: str, settings: Any) -> Serializer:
+    """Make it; there are no settings."""
+    from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
+
+    return MsgpackSerializer()
