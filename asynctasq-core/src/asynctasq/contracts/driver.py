@@ -61,10 +61,19 @@ class Driver(Protocol):
     api_version: int
     """`DRIVER_API_VERSION` of the release that the driver was written for."""
     capabilities: Capability
-    clock_offset: float
-    """Seconds added to the store's clock; set by tests only, on opened drivers too."""
     description: str
     """Where the store is, for logs: an absolute path, or a URL whose password is masked."""
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds added to the store's clock; set by tests only, on opened drivers too.
+
+        A plain attribute will do; it is written as a property so that a property may be one too.
+        """
+        ...
+
+    @clock_offset.setter
+    def clock_offset(self, seconds: float) -> None: ...
 
     def clone(self) -> Self:
         """An unopened twin: the same store and settings, nothing shared that belongs to a loop."""
