@@ -32,7 +32,7 @@ def describe_settings() -> list[SettingInfo]:
     return [
         SettingInfo(
             name=name,
-            type=", ".join(filter(None, (type_text(CORE_TYPES[name]), rule_of(name).bounds()))),
+            type=_type_and_bounds(name),
             default=default_of(each),
             description=rule_of(name).description,
             variable=variable_of(name),
@@ -59,6 +59,11 @@ def describe_plugin_settings(plugin: str, settings_class: Any) -> list[SettingIn
         for each in fields(settings_class)
         if each.init
     ]
+
+
+def _type_and_bounds(name: str) -> str:
+    rule = rule_of(name)
+    return ", ".join(filter(None, (rule.type or type_text(CORE_TYPES[name]), rule.bounds())))
 
 
 def _field_docstrings(cls: type) -> dict[str, str]:

@@ -16,6 +16,10 @@ from asynctasq.retry import RetryStrategy
 
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
+PATTERN_WORDS: Mapping[re.Pattern[str], str] = {
+    QUEUE_NAME: "of 1 to 80 letters, digits and .-_",
+    PLUGIN_NAME: "of letters, digits and .-_+",
+}
 
 
 @record
@@ -28,6 +32,8 @@ class Rule:
     at_most: float | None = None
     pattern: re.Pattern[str] | None = None
     """Of the text, or of each item of a list."""
+    type: str = ""
+    """In words, where the annotation does not tell."""
 
     def bounds(self) -> str:
         """The allowed range in words; empty if every value is allowed."""
@@ -39,7 +45,7 @@ class Rule:
         if self.at_most is not None:
             words.append(f"at most {self.at_most:g}")
         if self.pattern is not None:
-            words.append(f"made of {self.pattern.pattern}")
+            words.append(PATTERN_WORDS[self.pattern])
         return ", ".join(words)
 
     def allows(self, value: object) -> bool:
@@ -77,7 +83,10 @@ class Settings:
         default="sqlite",
         compare=False,
         repr=False,
-        metadata=_rule("The store: a plugin's name, a URL, or (in code) a driver instance."),
+        metadata=_rule(
+            "The store: a plugin's name, a URL, or (in code) a driver instance.",
+            type="text or a driver instance",
+        ),
     )
     serializer: str = field(
         default="msgpack",

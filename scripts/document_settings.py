@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Write docs/settings.md from the settings themselves; with --check, say whether it is current."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import MISSING
+from pathlib import Path
+
+from asynctasq.config import SettingInfo, describe_plugin_settings, describe_settings
+from asynctasq.config.values import value_as_text
+from asynctasq.plugins import PluginRegistry
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
+BUILT_IN = {"driver": ("memory", "sqlite"), "serializer": ("msgpack", "json")}
+
+INTRODUCTION = """\
+<!-- Written by scripts/document_settings.py: change the settings or that script, then run it. -->
+
+# Settings
+
+```python
+import asynctasq
+
+asynctasq.init({"driver": "sqlite:///srv/shop/tasks.db", "concurrency": 50})
+```
+
+A setting can be given in four places. The first in this list that has it wins:
+
+1. the arguments of `asynctasq.init({...})` or `App({...})`;
+2. environment variables, `ASYNCTASQ_` and the name in capitals;
+3. a file `.env` in the current folder, with the same names;
+4. the defaults below.
+
+`asynctasq publish` writes a commented `.env.example` with all of them, those of installed plugins
+too.
+
+## How values are written
+
+In code a value has its type: `"100"` is no number there. A text where a list is wanted is a list of
+one, and a path may be a text. In the environment and in `.env`, lists are comma separated
+(`emails,reports`) or JSON (`["emails", "reports"]`), truth values are `true` and `false`, and `none`
+or nothing at all means none where that is allowed. `None` given in code is a value like any other:
+`{"default_timeout": None}` beats a `ASYNCTASQ_DEFAULT_TIMEOUT=30` in the environment.
+
+`.env` is read as other programs read it: `export`, quotes, comments and `${NAME}` work (in single
+quotes a `${NAME}` stays as it is). Names without our prefix are left to others.
+
+## Plugins
+
+The settings of a plugin form a section with the plugin's name: a dict, or an instance of the
+plugin's settings class. An instance says only what differs from its defaults.
+
+```python
+asynctasq.init({"driver": "sqlite", "sqlite": {"namespace": "shop"}})
+```
+
+In the environment the plugin's name comes first: `ASYNCTASQ_SQLITE_NAMESPACE=shop`.
+
+A driver may be given as a URL, whose scheme is the plugin's name. What the URL says counts like a
+section in the same place: a URL in code beats the environment, a URL in the environment yields to a
+section in code. A URL and a section in the same place must not contradict each other. Passwords in
+URLs are percent-encoded, and masked wherever a URL is logged or shown.
+
+## Mistakes
+
+A key that does not exist, a value of the wrong type or out of range is a `ConfigurationError`. It
+tells everything that is wrong at once, each by the key as you wrote it, where it was found, and the
+nearest one that exists:
+
+```text
+2 settings are not right:
+concurency (arguments): unknown setting; did you mean concurrency?
+ASYNCTASQ_LEASE (.env line 7): expected a number, got 'long'. Seconds after which the tasks of a worker that died are given to another.
+```
+
+Variables of plugins that are not in use are not looked at, nor are `ASYNCTASQ_DEBUG` and those that
+begin with `ASYNCTASQ_TEST_`.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    page = render()
+    if arguments != ["--check"]:
+        PAGE.write_text(page, encoding="utf-8")
+        return 0
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page:
+        return 0
+    print(f"{PAGE.name} is stale: run scripts/document_settings.py")
+    return 1
+
+
+def render() -> str:
+    registry = PluginRegistry()
+    sections = [INTRODUCTION, "## Core\n", table(describe_settings())]
+    for kind, names in BUILT_IN.items():
+        for name in names:
+            settings_class = registry.settings_class(kind, name)
+            if settings_class is not None:
+                sections.append(f"## {kind.capitalize()} `{name}`\n")
+                sections.append(table(describe_plugin_settings(name, settings_class)))
+    return "\n".join(sections)
+
+
+def table(settings: Iterable[SettingInfo]) -> str:
+    rows = ["| setting | default | type | meaning |", "|---|---|---|---|"]
+    for each in settings:
+        default = "" if each.default is MISSING else value_as_text(each.default)
+        cells = (
+            f"`{each.name}`<br>`{each.variable}`",
+            f"`{default}`" if default else "empty" if default == "" else "",
+            each.type,
+            each.description,
+        )
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
