@@ -11,7 +11,7 @@ SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.
 TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test test-all check lint types layers repository build bench bench-sqlite bench-memory format lock clean
+.PHONY: help demo test test-all check lint types layers repository api build bench bench-sqlite bench-memory format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -75,6 +75,10 @@ repository: .venv/.ready-dev
 format: .venv/.ready-dev  ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+api: .venv/.ready-dev  ## Record the public interface in tests/public_api.txt
+	@$(BIN)/python scripts/public_api.py > tests/public_api.txt.new
+	@mv tests/public_api.txt.new tests/public_api.txt
 
 # --- distributions -----------------------------------------------------------------------------
 

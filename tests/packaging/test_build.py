@@ -106,12 +106,15 @@ def test_the_quick_start_runs_from_the_wheel(
                 (folder / first_line.removeprefix("#").strip()).write_text(code)
             elif language == "console":
                 run_commands(environment, folder, code, workers)
-    finally:
         for worker in workers:
             worker.terminate()
-        for worker in workers:
             output, _ = worker.communicate(timeout=30)
             assert worker.returncode == 0, output
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.kill()
+                print(worker.communicate()[0])
 
 
 def run_commands(
