@@ -19,6 +19,10 @@ JOIN_SECONDS = 5.0
 KEPT_VARIABLES = ("ASYNCTASQ_TEST_", "ASYNCTASQ_MODEL_")
 LONG_LIVED_CHILDREN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
+# Tests change the current folder, where hypothesis would keep what it remembers.
+os.environ.setdefault(
+    "HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).resolve().parent.parent / ".hypothesis")
+)
 # Machines differ in speed, so no example has a deadline.
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True, database=None)
