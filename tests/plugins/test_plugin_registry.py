@@ -12,6 +12,12 @@ from asynctasq.hookspecs import hookimpl
 from asynctasq.plugins import PluginRegistry, PluginState
 from tests.plugins.conftest import Site
 
+IMPORT_AND_HOOK = """
+    from asynctasq.hookspecs import hookimpl
+
+    @hookimpl
+    def worker_started(context): ...
+"""
 THIRD_PARTY_SETTINGS = """
     from asynctasq.errors import ConfigurationError
     from asynctasq.hookspecs import hookimpl
@@ -216,16 +222,21 @@ def test_a_rule_that_matches_nothing_is_logged(caplog: pytest.LogCaptureFixture)
     ]
 
 
-def test_metadata_that_cannot_be_read_spoils_nothing_else(
+def test_metadata_that_cannot_be_read_is_logged_and_spoils_nothing_else(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site.install("bad-shelf", "[asynctasq.drivers]\nno equals sign\n")
+    site.install("bad-shelf", "[asynctasq.drivers]\nthis is no entry point\n")
     site.install_driver("shelf", "oak-shelf", "oak")
-    assert "shelf" in PluginRegistry().names("driver")
     nameless = site.folder / "nameless.dist-info"
     nameless.mkdir()
     (nameless / "entry_points.txt").write_text("[asynctasq.drivers]\nghost = ghost\n")
-    assert "shelf" in PluginRegistry().names("driver")
+    with caplog.at_level(logging.WARNING, "asynctasq.plugins"):
+        names = PluginRegistry().names("driver")
+    assert "shelf" in names
+    assert "ghost" not in names
+    logged = " ".join(record.getMessage() for record in caplog.records)
+    assert "A distribution without a name is left out" in logged
+    assert "The metadata of bad-shelf cannot be read" in logged
 
 
 class Shouting:
@@ -239,14 +250,7 @@ def test_local_hooks_need_no_name_and_come_last(site: Site) -> None:
     site.install(
         "tracing",
         "[asynctasq.hooks]\ntracing = tracing",
-        {
-            "tracing": """
-                from asynctasq.hookspecs import hookimpl
-
-                @hookimpl
-                def worker_started(context): ...
-            """
-        },
+        {"tracing": IMPORT_AND_HOOK},
     )
     registry = PluginRegistry()
     first, second = Shouting(), Shouting()
@@ -302,3 +306,12 @@ def test_a_local_plugin_does_not_silently_replace_an_installed_one(site: Site) -
     alone.register(Cupboard(), kind="driver", name="shelf")
     assert alone.create_driver("shelf", {})
     assert not site.imported()
+
+
+def test_hooks_of_one_name_conflict_for_every_app_until_one_is_disabled(site: Site) -> None:
+    site.install("oak-tracing", "[asynctasq.hooks]\ntracing = oak\n", {"oak": IMPORT_AND_HOOK})
+    site.install("pine-tracing", "[asynctasq.hooks]\ntracing = pine\n", {"pine": IMPORT_AND_HOOK})
+    with pytest.raises(PluginConflict, match="hook name 'tracing': oak-tracing"):
+        PluginRegistry().hooks()
+    assert len(PluginRegistry(disabled=["pine-tracing"]).hooks()) == 1
+    assert "pine" not in sys.modules

@@ -110,6 +110,9 @@ def _distributions() -> Iterator[metadata.Distribution]:
         if f"{PROJECT}." not in (found.read_text("entry_points.txt") or ""):
             continue
         name = _name(found)
+        if name is None:
+            logger.warning("A distribution without a name is left out: %s", found)
+            continue
         if canonical(name) in seen:
             continue
         seen.add(canonical(name))
@@ -121,7 +124,7 @@ def _distributions() -> Iterator[metadata.Distribution]:
 
 def _offers_of(found: metadata.Distribution) -> Iterator[Offer]:
     groups = {group: kind for kind, group in GROUPS.items()}
-    name = _name(found)
+    name = _name(found) or "a distribution without a name"
     try:
         entry_points = [point for point in found.entry_points if point.group in groups]
         version = found.version
@@ -139,9 +142,9 @@ def _offers_of(found: metadata.Distribution) -> Iterator[Offer]:
         )
 
 
-def _name(found: metadata.Distribution) -> str:
+def _name(found: metadata.Distribution) -> str | None:
     try:
-        name: str | None = found.metadata["Name"]
-    except (TypeError, KeyError, metadata.PackageNotFoundError):  # no metadata file
-        name = None
-    return name or "unknown distribution"
+        names = found.metadata.get_all("Name")
+    except (TypeError, KeyError, metadata.PackageNotFoundError):  # there is no metadata file
+        return None
+    return str(names[0]) if names else None
