@@ -1,0 +1,150 @@
+"""What the operations of the model test are made of. Everything is small, so that it meets again."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.message import (
+    Lease,
+    Message,
+    OnConflict,
+    OnParentFailure,
+    Parent,
+    ScheduledRun,
+    Unique,
+    UniqueUntil,
+)
+from asynctasq.records import record
+from asynctasq.settlement import (
+    Cancelled,
+    Complete,
+    ErrorInfo,
+    Fail,
+    Reason,
+    Release,
+    Retry,
+    Settlement,
+)
+
+UNIT = 100.0
+"""Seconds; all durations are multiples of it, so that no two events are close by accident."""
+A_MONTH = 26_000 * UNIT
+"""A step after which dead letters are past their time."""
+QUEUES = ("a", "b.2", "c-3")
+OWNERS = ("owner-1", "owner-2", "owner-3")
+KEYS = ("key-1", "key-2")
+IDS = tuple(UUID(int=(0x0190 << 112) | (7 << 76) | (2 << 62) | n).bytes for n in range(16))
+"""Few, so that they meet again."""
+RECENT_LEASES = 10
+
+# What operations are made of.
+
+numbers = st.integers(0, 3)
+positions = st.integers(0, RECENT_LEASES - 1)
+seconds = st.integers(1, 4).map(lambda n: n * UNIT)
+delays = st.one_of(st.just(0.0), seconds)
+ids = st.sampled_from(IDS)
+few_ids = st.lists(ids, min_size=1, max_size=4)
+queues = st.sampled_from(QUEUES)
+owners = st.sampled_from(OWNERS)
+errors = st.builds(
+    ErrorInfo, st.sampled_from(("ValueError", "OSError")), st.text(max_size=3), st.just("trace")
+)
+
+
+@st.composite
+def uniques(draw: st.DrawFn) -> Unique:
+    """Unique keys of every kind."""
+    until = draw(st.sampled_from(UniqueUntil))
+    period = draw(seconds) if until is UniqueUntil.PERIOD else None
+    return Unique(draw(st.sampled_from(KEYS)), until, draw(st.sampled_from(OnConflict)), period)
+
+
+FIELDS_CARRIED: dict[str, object] = {
+    "max_attempts": 7,
+    "parents": (Parent(IDS[0], OnParentFailure.RUN), Parent(IDS[1])),
+    "workflow": IDS[2],
+    "schedule": ScheduledRun("nightly", 1_700_000_000.5),
+    "limits": ("limit-1", "limit-2"),
+    "group": "group",
+    "headers": {"trace": "é"},
+}
+"""Fields that drivers store and do not act on."""
+
+
+@record
+class Plan:
+    """A message but for what depends on the driver and the clock."""
+
+    id: bytes
+    queue: str
+    body: bytes
+    priority: int
+    delay: float
+    eta_units: int | None
+    """From the beginning of the example."""
+    expires: float | None
+    max_lost: int
+    result_ttl: float
+    unique: Unique | None
+    carried: tuple[str, ...]
+
+    def message(self, began_at: float, capabilities: Capability) -> Message:
+        """Half a unit keeps `eta` apart from what comes of delays, however the clocks differ."""
+        eta = None if self.eta_units is None else began_at + (self.eta_units - 0.5) * UNIT
+        message = Message(
+            self.id,
+            self.queue,
+            "task",
+            self.body,
+            priority=self.priority if Capability.PRIORITY in capabilities else 5,
+            delay=self.delay,
+            eta=eta,
+            expires=self.expires,
+            max_lost=self.max_lost,
+            result_ttl=self.result_ttl,
+            unique=self.unique if Capability.UNIQUE in capabilities else None,
+        )
+        for name in self.carried:
+            setattr(message, name, FIELDS_CARRIED[name])
+        return message
+
+
+plans = st.builds(
+    Plan,
+    id=ids,
+    queue=queues,
+    body=st.sampled_from((b"body", b"", b"\x00\xff")),
+    priority=st.sampled_from((5, 9, 0, 6)),
+    delay=delays,
+    eta_units=st.one_of(st.none(), st.none(), st.integers(-1, 8)),
+    expires=st.one_of(st.none(), st.just(0.0), seconds),
+    max_lost=st.integers(0, 2),
+    result_ttl=delays,
+    unique=st.one_of(st.none(), uniques()),
+    carried=st.one_of(st.just(()), st.just(tuple(FIELDS_CARRIED))),
+)
+
+Ending = Callable[[Lease], Settlement]
+endings: st.SearchStrategy[Ending] = st.one_of(
+    st.builds(
+        lambda result, ttl: lambda lease: Complete(lease, result, ttl),
+        st.sampled_from((None, b"", b"result")),
+        delays,
+    ),
+    st.builds(lambda delay, error: lambda lease: Retry(lease, delay, error), delays, errors),
+    st.builds(
+        lambda reason, error, attempted: lambda lease: Fail(lease, reason, error, attempted),
+        st.sampled_from((Reason.FAILED, Reason.UNDECODABLE, Reason.REJECTED)),
+        st.one_of(st.none(), errors),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda delay, mismatched: lambda lease: Release(lease, delay, mismatched),
+        delays,
+        st.booleans(),
+    ),
+    st.builds(lambda ttl: lambda lease: Cancelled(lease, ttl), delays),
+)
