@@ -1,3 +1,124 @@
-"""A task queue for asyncio in which everything that touches the outside is a plugin."""
+"""A task queue for asyncio in which everything that touches the outside is a plugin.
+
+    import asynctasq
+
+    @asynctasq.task
+    async def greet(name: str) -> str:
+        return f"Hello, {name}!"
+
+    async def main() -> None:
+        handle = await greet("world").dispatch()
+        print(await handle.result(timeout=30))
+
+    asynctasq.run(main())
+
+A worker runs what is dispatched: `asynctasq worker --app MODULE`.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asynctasq.message import OnConflict, State, Unique, UniqueUntil
+from asynctasq.results import Handle
+from asynctasq.tasks import (
+    AsyncProcessTask,
+    AsyncTask,
+    BaseTask,
+    CurrentTask,
+    SyncProcessTask,
+    SyncTask,
+    current_task,
+    task,
+)
+from asynctasq.tasks.dispatching import Dispatcher, provide_dispatcher
+
+if TYPE_CHECKING:
+    from asynctasq.app import App, Lifespan, close, default_app, init, run
+    from asynctasq.core.worker import Worker
+    from asynctasq.hookspecs import hookimpl
+    from asynctasq.serializers.own_types import register_type
 
 __version__ = "0.1.0"
+
+T = TypeVar("T")
+
+_LAZY: Mapping[str, str] = {
+    "App": "asynctasq.app",
+    "Lifespan": "asynctasq.app",
+    "Worker": "asynctasq.core.worker",
+    "close": "asynctasq.app",
+    "default_app": "asynctasq.app",
+    "hookimpl": "asynctasq.hookspecs",
+    "init": "asynctasq.app",
+    "register_type": "asynctasq.serializers.own_types",
+    "run": "asynctasq.app",
+}
+"""Public names whose modules import more than defining tasks takes; imported when first used."""
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+def _current_app() -> Dispatcher:
+    from asynctasq.app import current_app
+
+    return current_app()
+
+
+provide_dispatcher(_current_app)
+
+
+async def dispatch_many(
+    tasks: Sequence[BaseTask[T]], *, on_progress: Callable[[int], object] | None = None
+) -> list[Handle[T]]:
+    """Dispatch tasks in large chunks; see `App.dispatch_many`."""
+    from asynctasq.app import current_app
+
+    return await current_app().dispatch_many(tasks, on_progress=on_progress)
+
+
+def handle(task_id: str) -> Handle[Any]:
+    """The handle of a task that was dispatched earlier; see `App.handle`."""
+    from asynctasq.app import current_app
+
+    return current_app().handle(task_id)
+
+
+__all__ = [
+    "App",
+    "AsyncProcessTask",
+    "AsyncTask",
+    "BaseTask",
+    "CurrentTask",
+    "Handle",
+    "Lifespan",
+    "OnConflict",
+    "State",
+    "SyncProcessTask",
+    "SyncTask",
+    "Unique",
+    "UniqueUntil",
+    "Worker",
+    "__version__",
+    "close",
+    "current_task",
+    "default_app",
+    "dispatch_many",
+    "handle",
+    "hookimpl",
+    "init",
+    "register_type",
+    "run",
+    "task",
+]

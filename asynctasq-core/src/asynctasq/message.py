@@ -180,7 +180,8 @@ def new_id() -> bytes:
 
 def id_to_text(message_id: bytes) -> str:
     """The canonical text form that users see."""
-    return str(UUID(bytes=message_id))
+    text = message_id.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def id_from_text(text: str) -> bytes:

@@ -69,7 +69,8 @@ class Executor(Protocol):
 
         When the awaiting coroutine is cancelled, the attempt is to be interrupted (cancelled, or
         lost, or the worker stops); an executor that cannot interrupt waits for the end and then
-        lets the `CancelledError` through.
+        lets the `CancelledError` through. One that the task's own code raised goes through as well:
+        the runner knows whether it asked for an interruption.
 
         Raises:
             BodyError: from `call.load()`; the runner decides.

@@ -152,11 +152,11 @@ class BaseTask(Generic[T]):
         """Do the work. Subclasses write this; it may be sync or async, as the base class says."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
-    def failed(self, exception: Exception) -> Any:
+    def failed(self, exception: Exception) -> Any:  # noqa: ARG002  subclasses use it
         """Called once, when the task has failed for good. May be sync or async in subclasses."""
         return _nothing()
 
-    def should_retry(self, exception: Exception) -> Any:
+    def should_retry(self, exception: Exception) -> Any:  # noqa: ARG002  subclasses use it
         """Whether this error is worth another run, if one is left. May be sync or async in subclasses."""
         return True
 

@@ -28,16 +28,18 @@ class CurrentTask:
     def report(self, progress: object) -> None:
         """Tell how far it is; anyone with the handle can read the last word within a second or so.
 
-        Returns at once, from any thread.
+        Returns at once, from any thread. A value that cannot be serialized is the reader's error.
 
         Raises:
-            NotSerializable: the value cannot travel.
             CapabilityMissing: the worker's driver keeps no progress.
         """
         self._report(progress)
 
 
-running_task: ContextVar[CurrentTask | None] = ContextVar("asynctasq_running_task", default=None)
+running_task: ContextVar[Callable[[], CurrentTask] | None] = ContextVar(
+    "asynctasq_running_task", default=None
+)
+"""Makes the `CurrentTask`: most tasks never ask for it."""
 
 
 def current_task() -> CurrentTask:
@@ -46,7 +48,7 @@ def current_task() -> CurrentTask:
     Raises:
         LookupError: called outside a task.
     """
-    current = running_task.get()
-    if current is None:
+    make = running_task.get()
+    if make is None:
         raise LookupError("current_task() was called outside a running task.")
-    return current
+    return make()

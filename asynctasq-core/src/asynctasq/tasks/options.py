@@ -79,7 +79,7 @@ def check_options(options: Mapping[str, object], *, allowed: type, where: str) -
         TypeError: an option is unknown (the nearest name is given) or of the wrong type.
         ValueError: a value is out of range.
     """
-    names = allowed.__annotations__ | getattr(allowed.__base__, "__annotations__", {})
+    names = allowed.__annotations__
     for name, value in options.items():
         check = _CHECKS.get(name)
         if name not in names or check is None:

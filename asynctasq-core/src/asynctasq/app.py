@@ -1,0 +1,456 @@
+"""The app: owns settings, plugins, serializer and drivers, and dispatches."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar, Token
+from typing import Any, Self, TypeVar, cast
+
+from asynctasq.config import Settings, load_settings, url_scheme
+from asynctasq.config.disabling import disabled_plugins
+from asynctasq.contracts.capabilities import (
+    Capability,
+    Outcome,
+    SupportsCancel,
+    SupportsInspect,
+    SupportsProgress,
+    SupportsResults,
+    require,
+)
+from asynctasq.contracts.driver import Driver
+from asynctasq.contracts.resolver import Resolver
+from asynctasq.contracts.serializer import Serializer
+from asynctasq.dispatcher.connections import Connection, ConnectionPool
+from asynctasq.dispatcher.messages import MessageFactory, announce, check_supported, chunks
+from asynctasq.dispatcher.portal import Portal
+from asynctasq.dispatcher.watcher import unknown
+from asynctasq.errors import ConfigurationError, TaskCancelled, TaskFailed
+from asynctasq.hookspecs import GROUPS, DispatchContext
+from asynctasq.lifecycle import Observers
+from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text
+from asynctasq.plugins import PluginRegistry, check_driver
+from asynctasq.resolvers import Resolvers
+from asynctasq.results import Handle
+from asynctasq.retry import RunPolicy
+from asynctasq.serializers.codec import Codec
+from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.options import ResolvedOptions
+
+logger = logging.getLogger("asynctasq")
+
+T = TypeVar("T")
+Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
+"""Opens what tasks need while a worker runs; what it yields is `current_task().resources`."""
+
+
+class App:
+    """One application's queue.
+
+        app = App({"driver": "sqlite", "sqlite": {"path": "queue.db"}})
+        async with app:
+            handle = await app.dispatch(send_email(to="user@example.com"))
+
+    Inside `async with app`, `task.dispatch()` goes to this app too. `asynctasq.init(...)` makes the
+    default app, which serves everything else.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | None = None
+    ) -> None:
+        """Read the settings; nothing is opened.
+
+        Args:
+            settings: see `docs/settings.md`; the environment and `.env` supply what is not given.
+            lifespan: an async context manager function, entered by each worker.
+
+        Raises:
+            ConfigurationError: a setting is wrong; all problems in one error.
+            PluginError: the driver's or the serializer's plugin cannot be used.
+        """
+        self._arguments = dict(settings or {})
+        self.lifespan = lifespan
+        self.plugins = PluginRegistry(disabled=disabled_plugins(self._arguments))
+        self.settings: Settings = self._load(self._arguments)
+        self._serializers: dict[str, Serializer] = {}
+        self.resolvers = Resolvers(
+            lambda: self.plugins.names("resolver"),
+            self._make_resolver,
+        )
+        self.codec = Codec(
+            self.serializer(self.settings.serializer),
+            find_serializer=self.serializer,
+            resolvers=self.resolvers,
+            max_message_bytes=self.settings.max_message_bytes,
+        )
+        self.defaults = _defaults(self.settings)
+        self._messages = MessageFactory(self.codec, self.defaults)
+        self._drivers: dict[str, Driver] = {}
+        self._default_key = self._key_of(self.settings.driver)
+        self._template(self._default_key, self.settings.driver)
+        self._pool = ConnectionPool()
+        self._portal = Portal(self.close)
+        self._observers: Observers | None = None
+        self._entered: list[Token[App | None]] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a driver is open on a loop that lives."""
+        return self._pool.is_open
+
+    def is_same_as(self, other: "App") -> bool:
+        """Whether the two would do the same."""
+        return self.settings == other.settings and self.lifespan is other.lifespan
+
+    def serializer(self, name: str) -> Serializer:
+        """The serializer of that name, made once.
+
+        Raises:
+            PluginError: there is none, or it is broken.
+        """
+        found = self._serializers.get(name)
+        if found is None:
+            found = self.plugins.create_serializer(name, self.settings.plugin(name))
+            self._serializers[name] = found
+        return found
+
+    @property
+    def observers(self) -> Observers:
+        """The hooks of all plugins, bound once.
+
+        Raises:
+            PluginError: a plugin is broken.
+        """
+        if self._observers is None:
+            self._observers = Observers(self.plugins.hooks())
+        return self._observers
+
+    async def driver(self) -> Driver:
+        """The app's driver, opened for the running loop.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        return (await self._connect(self._default_key)).driver
+
+    def _make_resolver(self, name: str) -> Resolver:
+        return self.plugins.create_resolver(name, self.settings.plugin(name))
+
+    async def open(self) -> None:
+        """Connect now rather than at the first dispatch. Raises as `driver` does."""
+        await self.driver()
+
+    async def close(self) -> None:
+        """Send what waits and close what is open on this loop. Idempotent; it opens again when used."""
+        await self._pool.close_here()
+        await self.resolvers.close()
+
+    def close_sync(self) -> None:
+        """End what `dispatch_sync` keeps open. Idempotent."""
+        self._portal.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        self._entered.append(_current.set(self))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        token = self._entered.pop()
+        if _current.get() is self:
+            _current.set(token.old_value if token.old_value is not Token.MISSING else None)
+        await self.close()
+
+    # Dispatch.
+
+    async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
+        """Enqueue a task; returns when the store has it. Raises as `BaseTask.dispatch` does."""
+        key = self._key_for(task)
+        connection = self._pool.here().opened.get(key) or await self._connect(key)
+        message = self._messages.make(task)
+        check_supported(connection.driver, message)
+        observers = self._observers or self.observers
+        if observers.before_dispatch:
+            message = await announce(observers, message)
+        enqueued = await connection.outbox.send(message)
+        if observers.after_dispatch:
+            await self._announce_done(observers, message)
+        return self._handle(task, enqueued.id, key, created=enqueued.created)
+
+    def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
+        """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""
+        return self._portal.call(lambda: self.dispatch(task), instead="`await task.dispatch()`")
+
+    async def dispatch_many(
+        self,
+        tasks: Sequence[BaseTask[T]],
+        *,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> list[Handle[T]]:
+        """Enqueue tasks in chunks of at most 1,000 messages or 1 MB, each atomic.
+
+        Args:
+            tasks: with arguments; each may have options of its own.
+            on_progress: told after each chunk how many the store has taken.
+
+        Raises:
+            DispatchError: a task cannot be dispatched; then none was.
+            DriverError: the store refused a chunk; earlier ones stay dispatched.
+        """
+        observers = self.observers
+        handles: list[Handle[T] | None] = [None] * len(tasks)
+        taken = 0
+        for key, positions in self._by_driver(tasks).items():
+            connection = await self._connect(key)
+            messages = [self._messages.make(tasks[position]) for position in positions]
+            for message in messages:
+                check_supported(connection.driver, message)
+            if observers.before_dispatch:
+                messages = [await announce(observers, message) for message in messages]
+            place = iter(positions)
+            for chunk in chunks(messages):
+                for enqueued in await connection.outbox.send_chunk(chunk):
+                    position = next(place)
+                    handles[position] = self._handle(
+                        tasks[position], enqueued.id, key, created=enqueued.created
+                    )
+                if observers.after_dispatch:
+                    for message in chunk:
+                        await self._announce_done(observers, message)
+                taken += len(chunk)
+                if on_progress is not None:
+                    on_progress(taken)
+        return cast("list[Handle[T]]", handles)
+
+    def handle(self, task_id: str) -> Handle[Any]:
+        """The handle of a task that was dispatched earlier, or elsewhere, on the app's driver.
+
+        Raises:
+            ValueError: it is no UUID.
+        """
+        return Handle(id_to_text(id_from_text(task_id)), _Source(self, self._default_key))
+
+    async def _announce_done(self, observers: Observers, message: Message) -> None:
+        context = DispatchContext(message, dict(message.headers))
+        await observers.notify(observers.after_dispatch, context)
+
+    def _handle(
+        self, task: BaseTask[T], message_id: bytes, key: str, *, created: bool
+    ) -> Handle[T]:
+        handle: Handle[T] = Handle(id_to_text(message_id), _Source(self, key), created=created)
+        task._task_id = str(handle)
+        return handle
+
+    def _by_driver(self, tasks: Sequence[BaseTask[Any]]) -> dict[str, list[int]]:
+        positions: dict[str, list[int]] = {}
+        for position, task in enumerate(tasks):
+            positions.setdefault(self._key_for(task), []).append(position)
+        return positions
+
+    # Drivers.
+
+    async def _connect(self, key: str) -> Connection:
+        return await self._pool.here().get(key, self._drivers[key].clone)
+
+    def _key_for(self, task: BaseTask[Any]) -> str:
+        chosen = task._driver_override
+        if chosen is None and task._definition is not None:
+            chosen = task._definition.driver
+        if chosen is None:
+            return self._default_key
+        key = self._key_of(chosen)
+        self._template(key, chosen)
+        return key
+
+    @staticmethod
+    def _key_of(chosen: object) -> str:
+        return (
+            chosen if isinstance(chosen, str) else f"{type(chosen).__qualname__} at {id(chosen):#x}"
+        )
+
+    def _template(self, key: str, chosen: object) -> Driver:
+        """The unopened driver of which connections open twins."""
+        found = self._drivers.get(key)
+        if found is None:
+            found = self._drivers[key] = self._make_driver(chosen)
+        return found
+
+    def _make_driver(self, chosen: object) -> Driver:
+        if not isinstance(chosen, str):
+            check_driver(chosen)
+            return cast("Driver", chosen)
+        name = url_scheme(chosen) or chosen
+        settings = self.settings
+        if chosen != settings.driver and url_scheme(chosen):
+            settings = self._load({**self._arguments, "driver": chosen})
+        return self.plugins.create_driver(name, settings.plugin(name))
+
+    def _load(self, arguments: Mapping[str, object]) -> Settings:
+        return load_settings(
+            arguments,
+            settings_class=self._settings_class,
+            known_plugins={name for kind in GROUPS for name in self.plugins.names(kind)},
+        )
+
+    def _settings_class(self, name: str) -> type | None:
+        for kind in GROUPS:
+            if name in self.plugins.names(kind):
+                return self.plugins.settings_class(kind, name)
+        return None
+
+
+class _Source:
+    """Where the handles of one driver ask."""
+
+    def __init__(self, app: App, key: str) -> None:
+        self._app = app
+        self._key = key
+
+    async def result(self, task_id: str, *, timeout: float | None) -> object:
+        connection = await self._app._connect(self._key)
+        outcome = await connection.watcher.outcome(id_from_text(task_id), timeout)
+        return _value_of(outcome, task_id, self._app.codec)
+
+    async def status(self, task_id: str) -> State:
+        message_id = id_from_text(task_id)
+        driver = await self._driver()
+        inspected = require(
+            driver, Capability.INSPECT, SupportsInspect, purpose="Asking for a task's status"
+        )
+        for _ in range(2):  # it may end between the two looks
+            [snapshot] = await inspected.find([message_id])
+            if snapshot is not None:
+                return snapshot.state
+            if isinstance(driver, SupportsResults):
+                [outcome] = await driver.results([message_id])
+                if outcome is not None:
+                    return outcome.state
+        raise unknown(message_id)
+
+    async def cancel(self, task_id: str) -> CancelOutcome:
+        driver = require(
+            await self._driver(), Capability.CANCEL, SupportsCancel, purpose="Cancelling a task"
+        )
+        return (await driver.cancel([id_from_text(task_id)]))[0]
+
+    async def progress(self, task_id: str) -> object:
+        driver = require(
+            await self._driver(),
+            Capability.PROGRESS,
+            SupportsProgress,
+            purpose="Asking for a task's progress",
+        )
+        [progress] = await driver.progress([id_from_text(task_id)])
+        return None if progress is None else self._app.codec.decode_result(progress)
+
+    async def _driver(self) -> Driver:
+        return (await self._app._connect(self._key)).driver
+
+
+def _value_of(outcome: Outcome, task_id: str, codec: Codec) -> object:
+    if outcome.state is State.COMPLETED:
+        return None if outcome.result is None else codec.decode_result(outcome.result)
+    if outcome.state is State.CANCELLED:
+        raise TaskCancelled(f"Task {task_id} was cancelled.")
+    error = outcome.error
+    reason = outcome.reason.value if outcome.reason is not None else "unknown"
+    told = f": {error.type}: {error.message}" if error is not None else "."
+    raise TaskFailed(
+        f"Task {task_id} is dead ({reason}){told}",
+        reason=reason,
+        error_type=error.type if error is not None else "",
+        error_message=error.message if error is not None else "",
+        traceback=error.traceback if error is not None else "",
+    )
+
+
+def _defaults(settings: Settings) -> ResolvedOptions:
+    return ResolvedOptions(
+        queue=settings.default_queue,
+        max_attempts=settings.default_max_attempts,
+        priority=settings.default_priority,
+        result_ttl=settings.default_result_ttl,
+        max_lost=settings.default_max_lost,
+        policy=RunPolicy(
+            timeout=settings.default_timeout,
+            retry_delay=settings.default_retry_delay,
+            retry_strategy=settings.default_retry_strategy,
+            retry_factor=settings.default_retry_factor,
+            retry_cap=settings.default_retry_cap,
+            retry_jitter=settings.default_retry_jitter,
+        ),
+    )
+
+
+_default: App | None = None
+_current: ContextVar[App | None] = ContextVar("asynctasq_current_app", default=None)
+
+
+def current_app() -> App:
+    """The app in use here: that of the enclosing `async with app` or worker, else the default one."""
+    return _current.get() or default_app()
+
+
+def use_here(app: App) -> None:
+    """Make an app the current one of this context and those copied from it."""
+    _current.set(app)
+
+
+def default_app() -> App:
+    """The app that `init` made; made from environment and defaults if it was not called.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+    """
+    global _default  # noqa: PLW0603  the default app is the one piece of global state
+    if _default is None:
+        _default = App()
+    return _default
+
+
+def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | None = None) -> App:
+    """Make the default app.
+
+    A second call replaces it unless it is open; one that changes nothing does nothing.
+
+    Args:
+        settings: see `docs/settings.md`; the environment and `.env` supply what is not given.
+        lifespan: an async context manager function, entered by each worker; what it yields is
+            `current_task().resources`.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or the default app is open with other settings.
+        PluginError: the driver's or the serializer's plugin cannot be used.
+    """
+    global _default  # noqa: PLW0603  the default app is the one piece of global state
+    made = App(settings, lifespan=lifespan)
+    if _default is not None and _default.is_same_as(made):
+        return _default
+    if _default is not None and _default.is_open:
+        raise ConfigurationError(
+            f"init() with other settings, while the default app is open on {_default.settings.driver_text}. "
+            f"Call init() once, before the first dispatch, or close the app first: await asynctasq.close()."
+        )
+    _default = made
+    return made
+
+
+async def close() -> None:
+    """Close what the default app has open on this loop. Idempotent."""
+    if _default is not None:
+        await _default.close()
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on uvloop where it exists, and close the default app afterwards."""
+
+    async def closing() -> T:
+        try:
+            return await main
+        finally:
+            await close()
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(closing())
+    return uvloop.run(closing())

@@ -1,0 +1,247 @@
+"""The worker, for code that runs one: `Worker(...).start()`."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from asynctasq import __version__
+from asynctasq.app import App, default_app, use_here
+from asynctasq.config import mask_url
+from asynctasq.contracts.driver import Driver
+from asynctasq.contracts.executor import Executor
+from asynctasq.errors import ConfigurationError, PluginNotFound
+from asynctasq.plugins import check_driver
+from asynctasq.serializers.codec import Codec
+from asynctasq.tasks.definition import ExecutionMode
+from asynctasq.tasks.options import resolve_options
+from asynctasq.tasks.registry import registry
+from asynctasq.worker.engine import Engine, EngineSettings
+from asynctasq.worker.slots import parse_queues
+
+logger = logging.getLogger("asynctasq")
+
+
+class Worker:
+    """Leases messages from one driver and runs their tasks.
+
+        worker = Worker(queues=["emails", "default"], concurrency=50)
+        await worker.start()
+
+    What is not given comes from the app's settings.
+    """
+
+    def __init__(
+        self,
+        queue_driver: Driver | None = None,
+        queues: Sequence[str] | None = None,
+        concurrency: int | None = None,
+        max_tasks: int | None = None,
+        serializer: str | None = None,
+        worker_id: str | None = None,
+        heartbeat_interval: float | None = None,
+        process_pool_size: int | None = None,
+        process_pool_max_tasks_per_child: int | None = None,
+        *,
+        app: App | None = None,
+        burst: bool = False,
+        handle_signals: bool = True,
+    ) -> None:
+        """Make a worker; nothing is opened.
+
+        Args:
+            queue_driver: unopened; None for the app's.
+            queues: in strict order, each `NAME` or `NAME:LIMIT` with its own number of tasks at once;
+                None for the setting `queues`, or else those of the registered tasks and the default.
+            concurrency: tasks at once.
+            max_tasks: end after that many runs; None for never.
+            serializer: of results; arguments name theirs.
+            worker_id: unique among the workers of a store; None makes one of host and process.
+            heartbeat_interval: seconds between two renewals of the leases.
+            process_pool_size: children of the process executor.
+            process_pool_max_tasks_per_child: after which a child is replaced.
+            app: None for the default app.
+            burst: end when there is nothing more to do.
+            handle_signals: stop on SIGTERM and SIGINT, where this is the main thread.
+
+        Raises:
+            ConfigurationError: a value is out of range.
+        """
+        self._app = app
+        self._driver = queue_driver
+        self._queues = queues
+        self._concurrency = concurrency
+        self._max_tasks = max_tasks
+        self._serializer = serializer
+        self.id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+        self._heartbeat_interval = heartbeat_interval
+        self._process_settings = {
+            "size": process_pool_size,
+            "max_tasks_per_child": process_pool_max_tasks_per_child,
+        }
+        self._burst = burst
+        self._handle_signals = handle_signals
+        self._engine: Engine | None = None
+        self._stop_asked = False
+        if queue_driver is not None:
+            check_driver(queue_driver)
+        for name, value in [
+            ("concurrency", concurrency),
+            ("max_tasks", max_tasks),
+            ("heartbeat_interval", heartbeat_interval),
+            ("process_pool_size", process_pool_size),
+            ("process_pool_max_tasks_per_child", process_pool_max_tasks_per_child),
+        ]:
+            if value is not None and value <= 0:
+                raise ConfigurationError(f"Worker({name}={value!r}): it has to be more than 0.")
+        parse_queues(queues or ())
+
+    @property
+    def stuck(self) -> bool:
+        """After `start`: whether code of a task still runs that could not be interrupted."""
+        return self._engine is not None and self._engine.stuck
+
+    async def start(self) -> None:
+        """Work until `stop`, a signal, or the end of a burst; then settle and close.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+            PluginError: a plugin is broken.
+            DriverError: the store refused, or could not be reached at the start.
+        """
+        app = self._app or default_app()
+        use_here(app)
+        if self._driver is None:
+            driver = await app.driver()
+            await self._run(app, driver)
+            return
+        driver = self._driver.clone()
+        try:
+            await driver.open()
+            await self._run(app, driver)
+        finally:
+            await driver.close()
+
+    def stop(self) -> None:
+        """Stop gracefully; the second call interrupts what runs."""
+        self._stop_asked = True
+        if self._engine is not None:
+            self._engine.stop()
+
+    async def _run(self, app: App, driver: Driver) -> None:
+        settings = self._settings(app)
+        self._engine = Engine(
+            settings,
+            driver=driver,
+            codec=self._codec(app),
+            resolvers=app.resolvers,
+            find_task=registry.find,
+            executors=self._executors(app),
+            observers=app.observers,
+            lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
+        )
+        if self._stop_asked:
+            self._engine.stop()
+        self._announce(app, driver, settings)
+        with self._signals():
+            await self._engine.run()
+        logger.info("Worker %s has stopped.", self.id)
+
+    def _settings(self, app: App) -> EngineSettings:
+        settings = app.settings
+        heartbeat = self._heartbeat_interval or settings.heartbeat
+        if heartbeat >= settings.lease:
+            raise ConfigurationError(
+                f"heartbeat_interval ({heartbeat:g} s) has to be shorter than lease "
+                f"({settings.lease:g} s), or leases end between two renewals."
+            )
+        return EngineSettings(
+            worker_id=self.id,
+            queues=parse_queues(self._queues or settings.queues or _queues_of_tasks(app)),
+            concurrency=self._concurrency or settings.concurrency,
+            max_tasks=self._max_tasks,
+            lease=settings.lease,
+            heartbeat_interval=heartbeat,
+            grace_period=settings.grace_period,
+            stall_limit=settings.stall_limit,
+            mismatch_patience=settings.mismatch_patience,
+            burst=self._burst,
+            version=__version__,
+        )
+
+    def _codec(self, app: App) -> Codec:
+        if self._serializer is None:
+            return app.codec
+        return Codec(
+            app.serializer(self._serializer),
+            find_serializer=app.serializer,
+            resolvers=app.resolvers,
+            max_message_bytes=app.settings.max_message_bytes,
+        )
+
+    def _executors(self, app: App) -> dict[ExecutionMode, Executor]:
+        """Those of the modes in use; a task that needs one that is missing waits for another worker."""
+        modes = {ExecutionMode.LOOP, ExecutionMode.THREAD} | {each.mode for each in registry}
+        executors: dict[ExecutionMode, Executor] = {}
+        for mode in sorted(modes):
+            own: dict[str, Any] = self._process_settings if mode is ExecutionMode.PROCESS else {}
+            try:
+                executors[mode] = app.plugins.create_executor(mode.value, own)
+            except PluginNotFound as error:
+                names = ", ".join(sorted(each.name for each in registry if each.mode is mode))
+                logger.warning("This worker cannot run %s: %s", names, error)
+        return executors
+
+    def _announce(self, app: App, driver: Driver, settings: EngineSettings) -> None:
+        logger.info(
+            "Worker %s serves %s, queues %s, %d at once, tasks %s.",
+            self.id,
+            driver.description,
+            ", ".join(settings.queues),
+            settings.concurrency,
+            ", ".join(sorted(each.name for each in registry)) or "none yet",
+        )
+        own = (None, app.settings.driver, app.settings.driver_name)
+        for each in registry:
+            if each.driver not in own and each.driver is not self._driver:
+                name = (
+                    each.driver if isinstance(each.driver, str) else type(each.driver).__qualname__
+                )
+                logger.warning(
+                    "The task %s is dispatched to another driver (%s): this worker does not see it.",
+                    each.name,
+                    mask_url(name),
+                )
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        handled: list[signal.Signals] = []
+        if self._handle_signals and threading.current_thread() is threading.main_thread():
+            for each in (signal.SIGTERM, signal.SIGINT):
+                try:
+                    loop.add_signal_handler(each, self._on_signal, each)
+                except NotImplementedError:  # Windows: Ctrl-C ends the loop the hard way
+                    break
+                handled.append(each)
+        try:
+            yield
+        finally:
+            for each in handled:
+                loop.remove_signal_handler(each)
+
+    def _on_signal(self, received: signal.Signals) -> None:
+        logger.info("%s: worker %s stops.", received.name, self.id)
+        self.stop()
+
+
+def _queues_of_tasks(app: App) -> list[str]:
+    """The queues of the registered tasks, by name, and the default one last."""
+    queues = {resolve_options(app.defaults, each.options).queue for each in registry}
+    return [*sorted(queues - {app.settings.default_queue}), app.settings.default_queue]

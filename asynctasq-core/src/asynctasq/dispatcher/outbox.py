@@ -1,0 +1,105 @@
+"""The way of one event loop into one opened driver."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from asynctasq.contracts.driver import Driver, Enqueued
+from asynctasq.dispatcher.messages import CHUNK_BYTES, CHUNK_MESSAGES
+from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.message import Message
+
+logger = logging.getLogger("asynctasq")
+
+PAUSES_SECONDS = (0.05, 0.2, 0.5)
+"""Before an enqueue that could not reach the store is repeated; after the last the caller is told."""
+
+_Item = tuple[Message, "asyncio.Future[Enqueued]"]
+
+
+class Outbox:
+    """Sends messages.
+
+    Dispatches that happen together share round trips. Each has its own outcome: where the store
+    refuses a chunk, its messages are sent again one by one, which is safe because an enqueue of a
+    known id changes nothing.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._waiting: deque[_Item] = deque()
+        self._scheduled = False
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def send(self, message: Message) -> Enqueued:
+        """Enqueue one message, in company of those that are dispatched in the same turn of the loop.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[Enqueued] = loop.create_future()
+        self._waiting.append((message, outcome))
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._send_waiting)
+        return await outcome
+
+    async def send_chunk(self, messages: Sequence[Message]) -> list[Enqueued]:
+        """Enqueue a chunk, all or nothing where the driver is ATOMIC.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        for pause in PAUSES_SECONDS:
+            try:
+                return await self._driver.enqueue(messages)
+            except DriverUnavailable as error:
+                logger.warning("An enqueue is repeated in %g s: %s", pause, error)
+                await asyncio.sleep(pause)
+        return await self._driver.enqueue(messages)
+
+    async def drain(self) -> None:
+        """Return when all that was given to `send` is enqueued or refused."""
+        if self._scheduled:
+            self._send_waiting()
+        if self._sending:
+            await asyncio.wait(set(self._sending))
+
+    def _send_waiting(self) -> None:
+        self._scheduled = False
+        while self._waiting:
+            chunk: list[_Item] = []
+            size = 0
+            while self._waiting and len(chunk) < CHUNK_MESSAGES and size < CHUNK_BYTES:
+                size += len(self._waiting[0][0].body)
+                chunk.append(self._waiting.popleft())
+            task = asyncio.get_running_loop().create_task(self._send(chunk))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, chunk: list[_Item]) -> None:
+        try:
+            answers = await self.send_chunk([message for message, _ in chunk])
+        except DriverUnavailable as error:
+            _fail(chunk, error)
+        except DriverError as error:
+            if len(chunk) == 1:
+                _fail(chunk, error)
+            else:
+                await asyncio.gather(*(self._send([item]) for item in chunk))
+        except BaseException as error:
+            _fail(chunk, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for (_, outcome), answer in zip(chunk, answers, strict=True):
+                if not outcome.done():
+                    outcome.set_result(answer)
+
+
+def _fail(chunk: list[_Item], error: BaseException) -> None:
+    for _, outcome in chunk:
+        if not outcome.done():
+            outcome.set_exception(error)

@@ -1,0 +1,66 @@
+"""Calling async code from code without an event loop: a thread with a loop, kept for the next call."""
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Portal:
+    """A daemon thread that runs an event loop; started at the first call, anew in a forked child."""
+
+    def __init__(self, at_exit: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Make a portal.
+
+        Args:
+            at_exit: run on the loop before it is closed.
+        """
+        self._at_exit = at_exit
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._process = 0
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str) -> T:
+        """Run a coroutine there, and wait for it.
+
+        Args:
+            make: makes the coroutine.
+            instead: what to use where a loop runs.
+
+        Raises:
+            RuntimeError: an event loop runs in this thread, which the call would block.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run_coroutine_threadsafe(make(), self._running_loop()).result()
+        raise RuntimeError(f"An event loop runs in this thread: use {instead}.")
+
+    def close(self) -> None:
+        """End the thread. Idempotent; safe in a forked child."""
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+            if loop is None or thread is None or self._process != os.getpid():
+                return
+            atexit.unregister(self.close)
+        asyncio.run_coroutine_threadsafe(self._at_exit(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._process != os.getpid():
+                self._process = os.getpid()
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._loop.run_forever, name="asynctasq-portal", daemon=True
+                )
+                self._thread.start()
+                atexit.register(self.close)
+            return self._loop

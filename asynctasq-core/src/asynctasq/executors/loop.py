@@ -1,0 +1,47 @@
+"""Runs async tasks on the worker's event loop."""
+
+import asyncio
+from typing import Any, cast
+
+from asynctasq.contracts.executor import Attempt, Call, Raised, Returned
+from asynctasq.errors import BodyError, TaskTimeout
+from asynctasq.executors.asking import ask_here, ask_retry, run_failed
+from asynctasq.tasks.base import BaseTask
+
+
+class LoopExecutor:
+    """Executor of the mode `loop`."""
+
+    async def start(self, *, concurrency: int) -> None:
+        """Nothing to make ready."""
+
+    async def stop(self) -> None:
+        """Nothing to let go of."""
+
+    async def execute(self, call: Call) -> Attempt:
+        """Await the task's `execute`, cancelling it at its time-out."""
+        task: BaseTask[Any] | None = None
+        try:
+            task = await call.load()
+            timeout = call.policy.timeout
+            value = await (task.execute() if timeout is None else _within(task, timeout))
+        except (BodyError, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            return await ask_retry(call, task, error, ask_here)
+        return Returned(call.encode_result(value))
+
+    async def failed(self, call: Call, raised: Raised) -> None:
+        """Run the task's `failed` hook here."""
+        await run_failed(await call.load(), raised, ask_here)
+
+
+async def _within(task: BaseTask[Any], timeout: float) -> Any:
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return await cast("Any", task.execute())
+    except TimeoutError as error:
+        if limit.expired():
+            raise TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.") from error
+        raise

@@ -1,0 +1,91 @@
+"""A call as executors see it: the delivery, and how to build the task from it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from asynctasq.errors import ArgumentsMismatch
+from asynctasq.message import Delivery, id_to_text
+from asynctasq.resolvers import Resolvers
+from asynctasq.retry import RunPolicy
+from asynctasq.serializers.codec import Codec
+from asynctasq.serializers.envelope import Envelope
+from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.context import CurrentTask
+from asynctasq.tasks.definition import TaskDefinition
+
+
+class WorkerCall:
+    """Implements `contracts.executor.Call`."""
+
+    __slots__ = (
+        "_codec",
+        "_envelope",
+        "_report",
+        "_resolvers",
+        "_resources",
+        "_task",
+        "definition",
+        "delivery",
+        "policy",
+    )
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        definition: TaskDefinition,
+        envelope: Envelope,
+        *,
+        codec: Codec,
+        resolvers: Resolvers,
+        resources: object,
+        report: Callable[[Delivery, object], None],
+    ) -> None:
+        self.delivery = delivery
+        self.definition = definition
+        self.policy: RunPolicy = envelope.policy
+        self._envelope = envelope
+        self._codec = codec
+        self._resolvers = resolvers
+        self._resources = resources
+        self._report = report
+        self._task: BaseTask[Any] | None = None
+
+    async def load(self) -> BaseTask[Any]:
+        """The task; built at the first call, the same instance afterwards."""
+        if self._task is not None:
+            return self._task
+        references = self._envelope.references
+        models = await self._resolvers.resolve(references) if references else ()
+        args, kwargs = self._codec.decode_arguments(self._envelope, models)
+        try:
+            self.definition.check(*args, **kwargs)
+        except TypeError as error:
+            raise ArgumentsMismatch(str(error)) from error
+        task = self.definition.create()
+        message = self.delivery.message
+        task._task_id = id_to_text(message.id)
+        task._current_attempt = self.delivery.attempt
+        task._dispatched_at = datetime.fromtimestamp(self.delivery.enqueued_at, UTC)
+        task.__init__(*args, **kwargs)  # type: ignore[misc]  # after the metadata, which it may read
+        self._task = task
+        return task
+
+    def encode_result(self, value: object) -> bytes:
+        """The value as stored."""
+        return self._codec.encode_result(value)
+
+    def current(self) -> CurrentTask:
+        """What `current_task()` returns inside it."""
+        message = self.delivery.message
+        return CurrentTask(
+            id=id_to_text(message.id),
+            name=message.task,
+            queue=message.queue,
+            attempt=self.delivery.attempt,
+            max_attempts=message.max_attempts,
+            dispatched_at=datetime.fromtimestamp(self.delivery.enqueued_at, UTC),
+            headers=message.headers,
+            resources=self._resources,
+            _report=lambda value: self._report(self.delivery, value),
+        )

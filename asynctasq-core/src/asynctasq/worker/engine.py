@@ -1,0 +1,298 @@
+"""Puts fetcher, runner, settler and keeper together, and sees to start and end."""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from asynctasq.contracts.capabilities import Capability, WorkerInfo
+from asynctasq.contracts.driver import Driver
+from asynctasq.contracts.executor import Executor
+from asynctasq.errors import CapabilityMissing
+from asynctasq.hookspecs import WorkerContext
+from asynctasq.lifecycle import Observers
+from asynctasq.message import Delivery, Lease
+from asynctasq.records import record
+from asynctasq.resolvers import Resolvers
+from asynctasq.serializers.codec import Codec
+from asynctasq.settlement import Release
+from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
+from asynctasq.worker.fetcher import Fetcher
+from asynctasq.worker.keeper import Keeper, KeeperSettings
+from asynctasq.worker.runner import Runner
+from asynctasq.worker.running import Interrupt, Running
+from asynctasq.worker.settler import Settler
+from asynctasq.worker.slots import Slots
+
+logger = logging.getLogger("asynctasq")
+
+INTERRUPTED_SECONDS = 5.0
+"""How long interrupted tasks may take to end."""
+SETTLE_AT_END_SECONDS = 10.0
+"""How long the last settlements may take when the worker stops."""
+
+
+@record
+class EngineSettings:
+    """Durations in seconds."""
+
+    worker_id: str
+    queues: Mapping[str, int | None]
+    """In strict order, each with its own limit of tasks at once, or None."""
+    concurrency: int
+    max_tasks: int | None
+    """Runs after which the worker ends."""
+    lease: float
+    heartbeat_interval: float
+    grace_period: float
+    stall_limit: float
+    mismatch_patience: float
+    burst: bool
+    version: str
+
+
+class Engine:
+    """One worker: runs on the loop that calls `run`, until `stop`."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        driver: Driver,
+        codec: Codec,
+        resolvers: Resolvers,
+        find_task: Callable[[str], TaskDefinition],
+        executors: Mapping[ExecutionMode, Executor],
+        observers: Observers,
+        lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None,
+    ) -> None:
+        self._settings = settings
+        self._driver = driver
+        self._codec = codec
+        self._resolvers = resolvers
+        self._find_task = find_task
+        self._executors = executors
+        self._observers = observers
+        self._lifespan = lifespan
+        self._owner = f"{settings.worker_id}/{os.urandom(4).hex()}"
+        self._slots = Slots(settings.concurrency, settings.queues)
+        self._held: set[Running] = set()
+        self._hand: deque[Running] = deque()
+        self._progress: dict[Lease, bytes] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hurry = asyncio.Event()
+        self._begun = 0
+        self._settler = Settler(driver, settled=self._forget)
+        self._fetcher = Fetcher(
+            driver,
+            slots=self._slots,
+            queues=list(settings.queues),
+            owner=self._owner,
+            lease=settings.lease,
+            burst=settings.burst,
+            in_hand=lambda: len(self._hand),
+            held=lambda: len(self._held),
+            accept=self._accept,
+            give_back=self._give_back_hand,
+            known=lambda: [running.delivery for running in self._held],
+        )
+        self._runner: Runner | None = None
+        self.stuck = False
+        """After `run`: whether code of a task still runs that could not be interrupted."""
+
+    async def run(self) -> None:
+        """Work until stopped; returns when everything that ran is settled or given back."""
+        async with AsyncExitStack() as stack:
+            for executor in self._executors.values():
+                stack.push_async_callback(executor.stop)
+                await executor.start(concurrency=self._settings.concurrency)
+            resources = (
+                await stack.enter_async_context(self._lifespan()) if self._lifespan else None
+            )
+            self._runner = self._make_runner(resources)
+            await stack.enter_async_context(self._keeper())
+            context = WorkerContext(
+                self._settings.worker_id, tuple(self._settings.queues), self._settings.concurrency
+            )
+            if self._observers.worker_started:
+                await self._observers.notify(self._observers.worker_started, context)
+            try:
+                await self._fetcher.run()
+            finally:
+                if self._observers.worker_stopping:
+                    await self._observers.notify(self._observers.worker_stopping, context)
+                await self._wind_down()
+            if self._observers.worker_stopped:
+                await self._observers.notify(self._observers.worker_stopped, context)
+
+    def stop(self) -> None:
+        """Fetch nothing more, let running tasks end within the grace period; at the second call, interrupt
+        them at once."""
+        if self._fetcher.stopping:
+            self._hurry.set()
+        self._fetcher.stop()
+
+    def _make_runner(self, resources: object) -> Runner:
+        return Runner(
+            worker_id=self._settings.worker_id,
+            codec=self._codec,
+            resolvers=self._resolvers,
+            find_task=self._find_task,
+            executors=self._executors,
+            observers=self._observers,
+            resources=resources,
+            report=self._report,
+            mismatch_patience=self._settings.mismatch_patience,
+        )
+
+    @asynccontextmanager
+    async def _keeper(self) -> AsyncIterator[None]:
+        settings = self._settings
+        keeper = Keeper(
+            self._driver.clone(),
+            KeeperSettings(
+                owner=self._owner,
+                lease=settings.lease,
+                interval=settings.heartbeat_interval,
+                stall_limit=settings.stall_limit,
+            ),
+            worker=WorkerInfo(
+                id=settings.worker_id,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started_at=time.time(),
+                queues=tuple(settings.queues),
+                concurrency=settings.concurrency,
+                running=0,
+                version=settings.version,
+            ),
+            held=lambda: tuple(self._held.copy()),  # one atomic step: the keeper's thread calls it
+            take_progress=self._take_progress,
+        )
+        keeper.start()
+        try:
+            yield
+        finally:
+            await keeper.stop()
+
+    def _accept(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            running = Running(delivery)
+            self._held.add(running)
+            if self._slots.free > 0 and not self._hand and not self._is_enough:
+                self._begin(running)
+            else:
+                self._hand.append(running)
+
+    def _begin(self, running: Running) -> None:
+        self._slots.take(running.delivery.message.queue)
+        self._begun += 1
+        if self._is_enough:
+            self._fetcher.stop()
+        task = asyncio.get_running_loop().create_task(self._work(running))
+        running.task = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def _is_enough(self) -> bool:
+        return self._settings.max_tasks is not None and self._begun >= self._settings.max_tasks
+
+    async def _work(self, running: Running) -> None:
+        assert self._runner is not None, "run() makes it"
+        clock = asyncio.get_running_loop().time
+        running.started_at = clock()
+        try:
+            settlement = await self._runner.run(running)
+        except asyncio.CancelledError:
+            settlement = (
+                None if running.interrupt is Interrupt.LOST else Release(running.delivery.lease)
+            )
+        except Exception:
+            logger.exception(
+                "Deciding on %s failed; it is given back.", running.delivery.message.task
+            )
+            settlement = Release(running.delivery.lease, delay=1.0)
+        if settlement is None:
+            self._forget(running)
+        else:
+            self._settler.add(running, settlement)
+        self._slots.give(running.delivery.message.queue, clock() - running.started_at)
+        self._begin_next()
+        self._fetcher.notice()
+
+    def _begin_next(self) -> None:
+        while self._hand and self._slots.free > 0 and not self._fetcher.stopping:
+            running = self._hand.popleft()
+            if running.interrupt is None:
+                self._begin(running)
+            elif running.interrupt is Interrupt.LOST:
+                self._forget(running)
+            else:
+                self._settler.add(running, Release(running.delivery.lease))
+
+    def _give_back_hand(self) -> None:
+        while self._hand:
+            running = self._hand.popleft()
+            self._settler.add(running, Release(running.delivery.lease))
+
+    def _forget(self, running: Running) -> None:
+        self._held.discard(running)
+        self._progress.pop(running.delivery.lease, None)
+        self._fetcher.notice()
+
+    def _report(self, delivery: Delivery, value: object) -> None:
+        if Capability.PROGRESS not in self._driver.capabilities:
+            raise CapabilityMissing(
+                f"Reporting progress needs the capability PROGRESS, which "
+                f"{type(self._driver).__qualname__} does not have."
+            )
+        self._progress[delivery.lease] = self._codec.encode_result(value)
+
+    def _take_progress(self) -> list[tuple[Lease, bytes]]:
+        """Called from the keeper's thread, while tasks report: one atomic step for each."""
+        return [self._progress.popitem() for _ in range(len(self._progress))]
+
+    async def _wind_down(self) -> None:
+        """Give back what has not begun, wait for what runs, then interrupt it; settle everything."""
+        self._give_back_hand()
+        if self._tasks and not await self._ended_within(self._settings.grace_period):
+            logger.warning("%d tasks are interrupted and given back.", len(self._tasks))
+            for running in self._held:
+                running.end_early(Interrupt.STOP)
+            self._hurry.clear()
+            if not await self._ended_within(INTERRUPTED_SECONDS):
+                self._give_back_stuck()
+        try:
+            async with asyncio.timeout(SETTLE_AT_END_SECONDS):
+                await self._settler.drain()
+        except TimeoutError:
+            await self._settler.abandon()
+
+    async def _ended_within(self, seconds: float) -> bool:
+        """Wait until nothing runs, for so long at most, and only until told to hurry."""
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        ended = asyncio.ensure_future(asyncio.wait(set(self._tasks)))
+        try:
+            await asyncio.wait([hurry, ended], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return ended.done()
+        finally:
+            hurry.cancel()
+            ended.cancel()
+
+    def _give_back_stuck(self) -> None:
+        """Release what cannot be interrupted: it ends with the process at the latest."""
+        stuck = [running for running in self._held if running.task in self._tasks]
+        logger.error(
+            "%d tasks do not end and are given back while they still run: %s.",
+            len(stuck),
+            ", ".join(sorted({running.delivery.message.task for running in stuck})),
+        )
+        self.stuck = True
+        for running in stuck:
+            self._settler.add(running, Release(running.delivery.lease))

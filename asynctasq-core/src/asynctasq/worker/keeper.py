@@ -1,0 +1,232 @@
+"""Keeps leases alive and hears of cancels, from a thread that no task can block."""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from asynctasq.contracts.capabilities import (
+    Capability,
+    SupportsCancel,
+    SupportsProgress,
+    SupportsWorkers,
+    WorkerInfo,
+)
+from asynctasq.contracts.driver import Driver
+from asynctasq.errors import DriverError
+from asynctasq.message import Lease
+from asynctasq.records import record
+from asynctasq.settlement import LeaseState
+from asynctasq.worker.running import Interrupt, Running
+
+logger = logging.getLogger("asynctasq")
+
+TICK_SECONDS = 0.5
+"""Between looks at cancel requests, progress and the worker's loop."""
+BLOCKED_AFTER_SECONDS = 2.0
+"""A loop that has not run for this long is reported."""
+REGISTRY_INTERVAL_SECONDS = 10.0
+REGISTRY_TTL_SECONDS = 60.0
+
+
+@record
+class KeeperSettings:
+    """Durations in seconds."""
+
+    owner: str
+    lease: float
+    interval: float
+    """Between renewals."""
+    stall_limit: float
+    """For which a blocked loop keeps its leases."""
+
+
+class Keeper:
+    """A thread with a loop and a driver of its own."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        settings: KeeperSettings,
+        *,
+        worker: WorkerInfo,
+        held: Callable[[], Sequence[Running]],
+        take_progress: Callable[[], list[tuple[Lease, bytes]]],
+    ) -> None:
+        """Make a keeper for the running loop.
+
+        Args:
+            driver: an unopened twin of the worker's.
+            settings: how often, for whom.
+            worker: how it stands in the registry of workers.
+            held: what the worker holds; called from the keeper's thread.
+            take_progress: what tasks have reported since the last call; called from its thread.
+        """
+        self._driver = driver
+        self._settings = settings
+        self._worker = worker
+        self._held = held
+        self._take_progress = take_progress
+        self._watch = LoopWatch(asyncio.get_running_loop(), settings.stall_limit)
+        self._main_loop = asyncio.get_running_loop()
+        self._own_loop: asyncio.AbstractEventLoop | None = None
+        self._looping = threading.Event()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="asynctasq-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End; returns when the thread has ended."""
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        self._looping.wait()
+        if self._own_loop is not None:
+            with suppress(RuntimeError):  # it has ended by itself
+                self._own_loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._keep())
+        except Exception:
+            logger.exception("The keeper has died: leases will end unrenewed.")
+        finally:
+            self._looping.set()
+
+    async def _keep(self) -> None:
+        self._own_loop = asyncio.get_running_loop()
+        self._looping.set()
+        opened = False
+        renew_at = register_at = 0.0
+        while not self._stopping.is_set():
+            now = time.monotonic()
+            try:
+                if not opened:
+                    await self._driver.open()
+                    opened = True
+                    renew_at = now + self._settings.interval
+                if self._watch.look():
+                    if now >= renew_at:
+                        await self._renew()
+                        renew_at = now + self._settings.interval
+                    await self._hear_cancels()
+                    await self._send_progress()
+                    if now >= register_at:
+                        await self._register()
+                        register_at = now + REGISTRY_INTERVAL_SECONDS
+            except DriverError as error:
+                logger.warning("The keeper cannot reach the store and tries again: %s", error)
+            await self._pause()
+        await self._finish()
+
+    async def _finish(self) -> None:
+        try:
+            await self._send_progress()
+            if Capability.WORKERS in self._driver.capabilities and isinstance(
+                self._driver, SupportsWorkers
+            ):
+                await self._driver.forget_worker(self._worker.id)
+        except DriverError as error:
+            logger.warning("The keeper cannot tell the store of its end: %s", error)
+        finally:
+            await self._driver.close()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(TICK_SECONDS):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _renew(self) -> None:
+        held = self._held()
+        if not held:
+            return
+        leases = [running.delivery.lease for running in held]
+        states = await self._driver.extend(self._settings.owner, leases, lease=self._settings.lease)
+        for running, state in zip(held, states, strict=True):
+            if state is LeaseState.LOST:
+                self._interrupt(running, Interrupt.LOST)
+
+    async def _hear_cancels(self) -> None:
+        held = self._held()
+        if (
+            not held
+            or Capability.CANCEL not in self._driver.capabilities
+            or not isinstance(self._driver, SupportsCancel)
+        ):
+            return
+        flagged = set(await self._driver.cancel_requests(self._settings.owner))
+        if flagged:
+            for running in held:
+                if running.delivery.lease in flagged:
+                    self._interrupt(running, Interrupt.CANCEL)
+
+    def _interrupt(self, running: Running, why: Interrupt) -> None:
+        if running.interrupt is not why:
+            self._main_loop.call_soon_threadsafe(running.end_early, why)
+
+    async def _send_progress(self) -> None:
+        updates = self._take_progress()
+        if updates and isinstance(self._driver, SupportsProgress):
+            await self._driver.set_progress(updates)
+
+    async def _register(self) -> None:
+        if Capability.WORKERS in self._driver.capabilities and isinstance(
+            self._driver, SupportsWorkers
+        ):
+            worker = replace(self._worker, running=len(self._held()))
+            await self._driver.record_worker(worker, ttl=REGISTRY_TTL_SECONDS)
+
+
+class LoopWatch:
+    """Sees whether the worker's loop runs, by asking it to tick."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stall_limit: float) -> None:
+        """Watch the loop of the calling thread."""
+        self._loop = loop
+        self._thread_id = threading.get_ident()
+        self._stall_limit = stall_limit
+        self._ticked_at = time.monotonic()
+        self._asked = False
+        self._reported = False
+        self._given_up = False
+
+    def look(self) -> bool:
+        """Ask again, report a blocked loop; False once it has been blocked for `stall_limit`."""
+        blocked_for = time.monotonic() - self._ticked_at if self._asked else 0.0
+        if not self._asked:
+            self._asked = True
+            self._loop.call_soon_threadsafe(self._tick)
+        if blocked_for > BLOCKED_AFTER_SECONDS and not self._reported:
+            self._reported = True
+            logger.warning(
+                "The worker's event loop has been blocked for %.1f s, here:\n%s",
+                blocked_for,
+                self._stack(),
+            )
+        if blocked_for > self._stall_limit and not self._given_up:
+            self._given_up = True
+            logger.critical(
+                "The worker's event loop has been blocked for %.0f s: its leases are not renewed any more, "
+                "and other workers will run its messages.",
+                blocked_for,
+            )
+        return not self._given_up
+
+    def _tick(self) -> None:
+        self._ticked_at = time.monotonic()
+        self._asked = self._reported = self._given_up = False
+
+    def _stack(self) -> str:
+        frame = sys._current_frames().get(self._thread_id)
+        return "".join(traceback.format_stack(frame)) if frame is not None else "(no stack)"

@@ -1,0 +1,206 @@
+"""One delivery to one settlement. No I/O of its own: what runs is the executor's."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+
+from asynctasq.contracts.executor import Attempt, Call, Executor, Raised, Returned
+from asynctasq.errors import (
+    ArgumentsMismatch,
+    BodyCorrupt,
+    BodyVersion,
+    UnknownTask,
+)
+from asynctasq.executors.asking import describe
+from asynctasq.hookspecs import ExecutionContext
+from asynctasq.lifecycle import Observer, Observers
+from asynctasq.message import Delivery, id_to_text
+from asynctasq.resolvers import Resolvers
+from asynctasq.retry import retries_left, retry_delay
+from asynctasq.serializers.codec import Codec
+from asynctasq.settlement import (
+    Cancelled,
+    Complete,
+    ErrorInfo,
+    Fail,
+    Reason,
+    Release,
+    Retry,
+    Settlement,
+)
+from asynctasq.tasks.context import running_task
+from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
+from asynctasq.worker.call import WorkerCall
+from asynctasq.worker.running import Interrupt, Running
+
+logger = logging.getLogger("asynctasq")
+
+MISMATCH_DELAY_SECONDS = 5.0
+"""Before a message that does not fit this release is offered again, to a newer one perhaps."""
+
+
+class Runner:
+    """Decides what becomes of a delivery, by running it."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: str,
+        codec: Codec,
+        resolvers: Resolvers,
+        find_task: Callable[[str], TaskDefinition],
+        executors: Mapping[ExecutionMode, Executor],
+        observers: Observers,
+        resources: object,
+        report: Callable[[Delivery, object], None],
+        mismatch_patience: float,
+    ) -> None:
+        self._worker_id = worker_id
+        self._codec = codec
+        self._resolvers = resolvers
+        self._find_task = find_task
+        self._executors = executors
+        self._observers = observers
+        self._resources = resources
+        self._report = report
+        self._mismatch_patience = mismatch_patience
+        self._execute = observers.wrap(self._route)
+
+    async def run(self, running: Running) -> Settlement | None:
+        """Run one delivery to its outcome. Never raises; None if its lease was lost."""
+        delivery = running.delivery
+        try:
+            call = self._call(delivery)
+            running.call = call
+            running_task.set(call.current)
+            if self._observers.before_execute:
+                await self._tell(self._observers.before_execute, delivery)
+            attempt = await self._execute(call)
+        except asyncio.CancelledError as error:
+            if running.interrupt is not None:
+                return await self._interrupted(delivery, running.interrupt)
+            attempt = Raised(describe(error), retry=True, exception=error)
+        except UnknownTask as error:
+            return await self._mismatch(delivery, Reason.UNKNOWN_TASK, error)
+        except ArgumentsMismatch as error:
+            return await self._mismatch(delivery, Reason.ARGUMENTS, error)
+        except BodyVersion as error:
+            return await self._mismatch(delivery, Reason.UNDECODABLE, error)
+        except BodyCorrupt as error:
+            return await self._bury(delivery, Reason.UNDECODABLE, describe(error))
+        except Exception as error:
+            logger.exception("Running %s failed outside the task's code.", delivery.message.task)
+            attempt = Raised(describe(error), retry=True, exception=error)
+        return await self._settle(running, attempt)
+
+    def _route(self, call: Call) -> Awaitable[Attempt]:
+        return self._executors[call.definition.mode].execute(call)
+
+    def _call(self, delivery: Delivery) -> WorkerCall:
+        definition = self._find_task(delivery.message.task)
+        if definition.mode not in self._executors:
+            raise UnknownTask(
+                f"This worker has no executor {definition.mode.value!r}, which the task "
+                f"{definition.name!r} needs."
+            )
+        return WorkerCall(
+            delivery,
+            definition,
+            self._codec.open_call(delivery.message.body),
+            codec=self._codec,
+            resolvers=self._resolvers,
+            resources=self._resources,
+            report=self._report,
+        )
+
+    async def _settle(self, running: Running, attempt: Attempt) -> Settlement:
+        delivery = running.delivery
+        message = delivery.message
+        if self._observers.after_execute:
+            await self._tell(self._observers.after_execute, delivery, attempt=attempt)
+        if isinstance(attempt, Returned):
+            return Complete(delivery.lease, attempt.result, message.result_ttl)
+        if attempt.retry and retries_left(delivery.attempt, message.max_attempts):
+            assert running.call is not None
+            delay = retry_delay(running.call.policy, delivery.attempt, random.random)
+            if self._observers.on_retry:
+                await self._tell(
+                    self._observers.on_retry, delivery, error=attempt.error, retry_delay=delay
+                )
+            return Retry(delivery.lease, delay, attempt.error)
+        return await self._fail(running, attempt)
+
+    async def _fail(self, running: Running, raised: Raised) -> Settlement:
+        delivery = running.delivery
+        call = running.call
+        assert call is not None
+        try:
+            await self._executors[call.definition.mode].failed(call, raised)
+        except asyncio.CancelledError:
+            logger.warning("The failed() hook of %s was interrupted.", delivery.message.task)
+        except BaseException:
+            logger.exception("The failed() hook of %s raised.", delivery.message.task)
+        if self._observers.on_failure:
+            await self._tell(
+                self._observers.on_failure, delivery, attempt=raised, error=raised.error
+            )
+        return await self._bury(delivery, Reason.FAILED, raised.error, attempted=True)
+
+    async def _mismatch(self, delivery: Delivery, reason: Reason, error: Exception) -> Settlement:
+        """The message is for another release: give it back for a while, then bury it."""
+        if delivery.mismatched_for >= self._mismatch_patience:
+            return await self._bury(delivery, reason, describe(error))
+        logger.warning(
+            "Task %s of %s does not fit this worker and is given back: %s",
+            id_to_text(delivery.message.id),
+            delivery.message.task,
+            error,
+        )
+        delay = min(MISMATCH_DELAY_SECONDS, self._mismatch_patience)
+        if self._observers.on_release:
+            await self._tell(self._observers.on_release, delivery, retry_delay=delay)
+        return Release(delivery.lease, delay, mismatched=True)
+
+    async def _bury(
+        self, delivery: Delivery, reason: Reason, error: ErrorInfo, *, attempted: bool = False
+    ) -> Settlement:
+        logger.error(
+            "Task %s of %s is dead (%s): %s: %s",
+            id_to_text(delivery.message.id),
+            delivery.message.task,
+            reason.value,
+            error.type,
+            error.message,
+        )
+        if self._observers.on_dead:
+            await self._tell(self._observers.on_dead, delivery, error=error, reason=reason)
+        return Fail(delivery.lease, reason, error, attempted)
+
+    async def _interrupted(self, delivery: Delivery, why: Interrupt) -> Settlement | None:
+        match why:
+            case Interrupt.LOST:
+                if self._observers.on_lost:
+                    await self._tell(self._observers.on_lost, delivery)
+                return None
+            case Interrupt.CANCEL:
+                if self._observers.on_cancel:
+                    await self._tell(self._observers.on_cancel, delivery)
+                return Cancelled(delivery.lease, delivery.message.result_ttl)
+            case Interrupt.STOP:
+                if self._observers.on_release:
+                    await self._tell(self._observers.on_release, delivery, retry_delay=0.0)
+                return Release(delivery.lease)
+
+    async def _tell(
+        self,
+        observers: tuple[Observer, ...],
+        delivery: Delivery,
+        *,
+        attempt: Attempt | None = None,
+        error: ErrorInfo | None = None,
+        reason: Reason | None = None,
+        retry_delay: float | None = None,
+    ) -> None:
+        context = ExecutionContext(delivery, self._worker_id, attempt, error, reason, retry_delay)
+        await self._observers.notify(observers, context)

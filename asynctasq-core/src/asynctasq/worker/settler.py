@@ -1,0 +1,121 @@
+"""Collects settlements and flushes them together: at once when idle, in batches under load."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+from asynctasq.contracts.driver import Driver
+from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.executors.asking import describe
+from asynctasq.message import id_to_text
+from asynctasq.settlement import Fail, Reason, Settled, Settlement
+from asynctasq.worker.patience import Patience
+from asynctasq.worker.running import Running
+
+logger = logging.getLogger("asynctasq")
+
+BATCH_SIZE = 1000
+
+_Item = tuple[Running, Settlement]
+
+
+class Settler:
+    """Hands settlements to the driver, one batch at a time, in the order in which they came."""
+
+    def __init__(self, driver: Driver, *, settled: Callable[[Running], None]) -> None:
+        """Make a settler.
+
+        Args:
+            driver: opened.
+            settled: told of each delivery that is no longer held.
+        """
+        self._driver = driver
+        self._settled = settled
+        self._pending: deque[_Item] = deque()
+        self._flushing: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, running: Running, settlement: Settlement) -> None:
+        """Settle soon."""
+        self._pending.append((running, settlement))
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
+    async def drain(self) -> None:
+        """Return when everything that was added is settled."""
+        while self._flushing is not None:
+            await asyncio.shield(self._flushing)
+
+    async def abandon(self) -> None:
+        """Give up what cannot be settled: its leases end by themselves."""
+        if self._flushing is not None:
+            logger.error("%d settlements were given up: the store is away.", len(self._pending))
+            self._flushing.cancel()
+            await asyncio.wait([self._flushing])
+
+    async def _flush(self) -> None:
+        patience = Patience("settle")
+        try:
+            while self._pending:
+                batch = list(islice(self._pending, BATCH_SIZE))
+                try:
+                    await self._settle(batch, repeated=patience.failures > 0)
+                except DriverUnavailable as error:
+                    await patience.after(error)
+                    continue
+                patience.reached()
+                for running, _ in batch:
+                    self._pending.popleft()
+                    self._settled(running)
+        finally:
+            self._flushing = None
+
+    async def _settle(self, batch: Sequence[_Item], *, repeated: bool) -> None:
+        """Settle a batch; item by item if the store refuses it whole.
+
+        Raises:
+            DriverUnavailable: nothing is known of it; repeat.
+        """
+        try:
+            answers = await self._driver.settle([settlement for _, settlement in batch])
+        except DriverUnavailable:
+            raise
+        except DriverError as error:
+            if len(batch) == 1:
+                await self._refused(batch[0], describe_refusal=str(error))
+                return
+            for item in batch:
+                await self._settle([item], repeated=True)
+            return
+        for item, answer in zip(batch, answers, strict=True):
+            if answer is Settled.REFUSED:
+                await self._refused(item, describe_refusal="the store cannot hold its outcome")
+            elif answer is Settled.LOST and not repeated:
+                logger.warning(
+                    "The lease of task %s of %s had ended before it was settled; its outcome is discarded.",
+                    id_to_text(item[0].delivery.message.id),
+                    item[0].delivery.message.task,
+                )
+
+    async def _refused(self, item: _Item, *, describe_refusal: str) -> None:
+        """Bury a message whose settlement the store refuses."""
+        running, settlement = item
+        message = running.delivery.message
+        error = describe(
+            DriverError(f"{type(settlement).__name__} was refused: {describe_refusal}")
+        )
+        logger.error("Task %s of %s: %s", id_to_text(message.id), message.task, error.message)
+        if isinstance(settlement, Fail) and settlement.reason is Reason.REFUSED:
+            return
+        try:
+            await self._driver.settle([Fail(running.delivery.lease, Reason.REFUSED, error)])
+        except DriverUnavailable:
+            raise
+        except DriverError:
+            logger.exception(
+                "Task %s cannot be settled at all; its lease ends by itself.", message.task
+            )

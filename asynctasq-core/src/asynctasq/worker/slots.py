@@ -1,0 +1,92 @@
+"""How much a worker may take on: its slots, those of each queue, and what it may hold in hand."""
+
+from collections.abc import Mapping, Sequence
+
+from asynctasq.errors import ConfigurationError
+from asynctasq.tasks.options import check_queue_name
+
+SHORT_TASK_SECONDS = 0.005
+"""Below this, a round trip to the store costs about as much as the tasks it brings."""
+_WEIGHT_OF_LAST = 0.05
+_ENOUGH_RUNS = 20
+
+
+def parse_queues(queues: Sequence[str]) -> dict[str, int | None]:
+    """Names in order, each with its own limit of tasks at once, if it has one (`emails:5`).
+
+    Raises:
+        ConfigurationError: a name or limit is not valid, or a queue stands twice.
+    """
+    parsed: dict[str, int | None] = {}
+    for text in queues:
+        name, separator, limit = text.partition(":")
+        try:
+            check_queue_name(name)
+        except ValueError as error:
+            raise ConfigurationError(f"queues: {error}") from None
+        if separator and not (limit.isascii() and limit.isdigit() and int(limit) > 0):
+            raise ConfigurationError(
+                f"queues: {text!r} has no valid limit: write NAME or NAME:LIMIT, as in 'emails:5'."
+            )
+        if name in parsed:
+            raise ConfigurationError(f"queues: {name!r} stands twice.")
+        parsed[name] = int(limit) if separator else None
+    return parsed
+
+
+class Slots:
+    """Counts what runs. A slot is taken by a running task; a queue may have fewer than the worker."""
+
+    def __init__(self, concurrency: int, queues: Mapping[str, int | None]) -> None:
+        self.concurrency = concurrency
+        self._limits = queues
+        self._limited = any(limit is not None for limit in queues.values())
+        self._by_queue = dict.fromkeys(queues, 0)
+        self.running = 0
+        self._runs = 0
+        self._mean_seconds = 0.0
+
+    @property
+    def free(self) -> int:
+        """Slots that nothing runs in."""
+        return self.concurrency - self.running
+
+    @property
+    def short(self) -> bool:
+        """Whether tasks have been so short of late that a batch may be held in hand."""
+        return (
+            self._runs >= _ENOUGH_RUNS
+            and self._mean_seconds < SHORT_TASK_SECONDS
+            and not self._limited
+        )
+
+    def room(self, in_hand: int) -> int:
+        """How many to reserve now; 0 to wait."""
+        if not self.short:
+            return self.free - in_hand
+        wanted = self.free + self.concurrency - in_hand
+        return wanted if self.free or in_hand <= self.concurrency // 2 else 0
+
+    def caps(self, limit: int) -> dict[str, int]:
+        """For each queue in order, how many to reserve at most; queues at their limit are left out."""
+        if not self._limited:
+            return dict.fromkeys(self._limits, limit)
+        return {
+            queue: cap
+            for queue, most in self._limits.items()
+            if (cap := limit if most is None else min(limit, most - self._by_queue[queue])) > 0
+        }
+
+    def take(self, queue: str) -> None:
+        """A task of this queue begins."""
+        self.running += 1
+        if self._limited:
+            self._by_queue[queue] += 1
+
+    def give(self, queue: str, seconds: float) -> None:
+        """It has ended, after this long."""
+        self.running -= 1
+        if self._limited:
+            self._by_queue[queue] -= 1
+        self._runs += 1
+        self._mean_seconds += (seconds - self._mean_seconds) * _WEIGHT_OF_LAST
