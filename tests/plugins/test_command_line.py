@@ -166,3 +166,10 @@ def test_plugins_are_asked_once_per_run(site: Site) -> None:
     install_hooks(site, "1 / 0", "bad")
     result = CliRunner().invoke(main, ["nothing-like-this"])
     assert result.stderr.count("Warning:") == 1
+
+
+def test_debugging_shows_where_a_plugin_breaks(site: Site) -> None:
+    install_hooks(site, "1 / 0", "bad")
+    result = CliRunner().invoke(main, ["--debug", "nothing-like-this"])
+    assert "Traceback" in result.stderr
+    assert "bad_hooks.py" in result.stderr

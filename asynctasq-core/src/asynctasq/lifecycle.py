@@ -75,7 +75,7 @@ class Observers:
                     await answer
             except Exception:
                 logger.exception(
-                    "Plugin %s raised in %s; the task is not affected",
+                    "Plugin %s raised in %s; nothing else is affected",
                     observer.plugin,
                     observer.hook,
                     extra={"plugin": observer.plugin, "hook": observer.hook},

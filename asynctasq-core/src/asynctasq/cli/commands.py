@@ -1,16 +1,17 @@
 """The group of commands: built-in ones by import path, further ones from plugins."""
 
 import importlib
-import logging
+import traceback
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from asynctasq.errors import AsynctasqError, PluginError
+from asynctasq.errors import AsynctasqError, PluginBroken, PluginError
 
-logger = logging.getLogger("asynctasq.plugins")
+if TYPE_CHECKING:
+    from asynctasq.plugins import Plugin
 
 
 class Commands(click.Group):
@@ -77,47 +78,56 @@ def _of_plugins(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[s
     """The commands that plugins register; asked for once per run of the command line."""
     key = f"{__name__}.of_plugins"
     if key not in ctx.meta:
-        ctx.meta[key] = _collect(reserved)
+        ctx.meta[key] = _collect(ctx, reserved)
     found: Mapping[str, click.Command] = ctx.meta[key]
     return found
 
 
-def _collect(reserved: Mapping[str, object]) -> Mapping[str, click.Command]:
+def _collect(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str, click.Command]:
     """Ask every plugin of the kind `hook`. A broken one only costs its own commands."""
-    from asynctasq.cli.environment import plugin_registry
+    from asynctasq.config.disabling import disabled_plugins
+    from asynctasq.plugins import PluginRegistry
 
     found: dict[str, click.Command] = {}
     try:
-        registry = plugin_registry()
+        registry = PluginRegistry(disabled=disabled_plugins())
     except AsynctasqError as error:  # a wrong `disable_plugins`
-        _warn(f"plugins are left out: {error}")
+        _warn(ctx, f"plugins are left out: {error}", error)
         return found
     for name in registry.names("hook"):
-        group = click.Group()
         try:
             plugin = registry.plugin("hook", name)
+            commands = _registered_by(plugin)
         except PluginError as error:
-            _warn(str(error))
+            _warn(ctx, str(error), error)
             continue
-        for implementation in plugin.implementations("register_commands"):
-            try:
-                implementation.function(*[group][: len(implementation.argnames)])
-            except Exception as error:
-                logger.debug("register_commands of %s", plugin.name, exc_info=True)
-                _warn(
-                    f"The {plugin.offer.label} is broken: register_commands raised "
-                    f"{type(error).__qualname__}: {error}"
-                )
-        for command_name, command in group.commands.items():
+        for command_name, command in commands.items():
             if command_name in reserved or command_name in found:
                 _warn(
+                    ctx,
                     f"The {plugin.offer.label} adds a command {command_name!r}, which exists already; "
-                    "its own is left out."
+                    "its own is left out.",
                 )
             else:
                 found[command_name] = command
     return found
 
 
-def _warn(text: str) -> None:
+def _registered_by(plugin: "Plugin") -> Mapping[str, click.Command]:
+    """The commands of one plugin, gathered in a group of its own so that none is replaced."""
+    group = click.Group()
+    for implementation in plugin.implementations("register_commands"):
+        try:
+            implementation.function(*[group][: len(implementation.argnames)])
+        except Exception as error:
+            raise PluginBroken(
+                f"The {plugin.offer.label} is broken: register_commands raised "
+                f"{type(error).__qualname__}: {error}"
+            ) from error
+    return group.commands
+
+
+def _warn(ctx: click.Context, text: str, error: Exception | None = None) -> None:
     click.echo(f"Warning: {text}", err=True)
+    if error is not None and ctx.params.get("debug"):
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
