@@ -85,12 +85,11 @@ def _of_plugins(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[s
 
 def _collect(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str, click.Command]:
     """Ask every plugin of the kind `hook`. A broken one only costs its own commands."""
-    from asynctasq.config.disabling import disabled_plugins
-    from asynctasq.plugins import PluginRegistry
+    from asynctasq.cli.environment import plugin_registry
 
     found: dict[str, click.Command] = {}
     try:
-        registry = PluginRegistry(disabled=disabled_plugins())
+        registry = plugin_registry()
     except AsynctasqError as error:  # a wrong `disable_plugins`
         _warn(ctx, f"plugins are left out: {error}", error)
         return found

@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 import click
 
-from asynctasq.config.disabling import disabled_plugins
+from asynctasq.cli.environment import plugin_registry
 from asynctasq.hookspecs import GROUPS
-from asynctasq.plugins import PluginInfo, PluginRegistry, PluginState
+from asynctasq.plugins import PluginInfo, PluginState
 
 STYLES = {
     PluginState.AVAILABLE: "green",
@@ -35,7 +35,7 @@ def command() -> None:
 @click.option("--kind", type=click.Choice(list(GROUPS)), help="Only plugins of one kind.")
 def list_plugins(as_json: bool, check: bool, kind: str | None) -> None:
     """List plugins. Without --check none is imported: metadata is read only."""
-    registry = PluginRegistry(disabled=disabled_plugins())
+    registry = plugin_registry()
     found = registry.check(kind) if check else registry.available(kind)
     if as_json:
         click.echo(json.dumps([asdict(info) for info in found], indent=2))
