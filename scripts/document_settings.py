@@ -21,7 +21,7 @@ INTRODUCTION = """\
 ```python
 import asynctasq
 
-asynctasq.init({"driver": "sqlite:///srv/shop/tasks.db", "concurrency": 50})
+asynctasq.init({"driver": "sqlite:////srv/shop/tasks.db", "concurrency": 50})
 ```
 
 A setting can be given in four places. The first in this list that has it wins:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from asynctasq.config import Settings
+from asynctasq.config import Settings, load_settings
+from asynctasq.records import record
 from tests.config.toy_settings import FakeDriver, ShelfSettings, load, shelf
 
 ARGUMENT, ENVIRONMENT, DOTENV = 1, 2, 3
@@ -87,6 +88,25 @@ def test_a_settings_instance_says_what_differs_from_its_defaults() -> None:
         {"ASYNCTASQ_SHELF_NAMESPACE": "shop", "ASYNCTASQ_SHELF_SIZE": "4"},
     )
     assert (shelf(settings).size, shelf(settings).namespace) == (3, "shop")
+
+
+def test_a_default_that_the_class_changes_itself_is_not_said() -> None:
+    @record
+    class Absolute:
+        path: str = "x"
+        size: int = 1
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "path", f"/{self.path.strip('/')}")
+
+    settings = load_settings(
+        {"driver": "absolute", "absolute": Absolute(size=2)},
+        settings_class={"absolute": Absolute}.get,
+        known_plugins=["absolute"],
+        environ={"ASYNCTASQ_ABSOLUTE_PATH": "variable"},
+        dotenv=None,
+    )
+    assert settings.plugin("absolute") == Absolute(path="/variable", size=2)
 
 
 def test_a_plugin_used_later_reads_the_same_environment() -> None:

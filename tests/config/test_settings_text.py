@@ -63,6 +63,7 @@ def test_text_becomes_the_type_of_the_setting(name: str, text: str, expected: ob
     [
         ("path", "x.db", Path("x.db")),
         ("path", Path("x.db"), Path("x.db")),
+        ("namespace", Path("a/b"), "a/b"),
         ("mode", "fast", Mode.FAST),
         ("mode", Mode.FAST, Mode.FAST),
         ("ratio", 1, 1.0),

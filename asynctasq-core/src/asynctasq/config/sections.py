@@ -120,9 +120,9 @@ class PluginSections:
         elif cls is not None and isinstance(section, cls):
             # An instance does not tell which of its defaults were meant: they are not said.
             parts = {
-                each.name: getattr(section, each.name)
-                for each in fields(cls)
-                if getattr(section, each.name) != default_of(each)
+                field_name: getattr(section, field_name)
+                for field_name, default in _defaults(cls).items()
+                if getattr(section, field_name) != default
             }
         else:
             expected = "a dict" if cls is None else f"a dict or {cls.__qualname__}"
@@ -171,6 +171,15 @@ def _field_names(cls: Any) -> list[str]:
     return [each.name for each in fields(cls) if each.init]
 
 
+def _defaults(cls: Any) -> dict[str, object]:
+    """What each field is if nothing is said: as the class itself makes it, where it can."""
+    try:
+        made = cls()
+    except (TypeError, ValueError, ConfigurationError):  # something must be given
+        return {each.name: default_of(each) for each in fields(cls) if each.init}
+    return {name: getattr(made, name) for name in _field_names(cls)}
+
+
 def _url_parts(name: str, cls: Any, url: Given, problems: list[str]) -> Iterator[tuple[str, Given]]:
     """What a driver URL says, setting by setting."""
     text = str(url.value)
@@ -179,8 +188,10 @@ def _url_parts(name: str, cls: Any, url: Given, problems: list[str]) -> Iterator
         try:
             parts = cls.from_url(text)
         except (ValueError, ConfigurationError) as error:
+            shown = mask_url(text)
             reason = mask_in(str(error), text) or "it cannot be understood"
-            problems.append(f"{url}: {mask_url(text)} is no URL of {name}: {reason}")
+            about = "" if shown in reason else f"{shown} is no URL of {name}: "
+            problems.append(f"{url}: {about}{reason}")
             return
     for key, value in parts.items():
         yield key, Given(value, url.key, url.rank, url.place, from_url=True)

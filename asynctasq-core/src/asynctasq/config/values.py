@@ -36,8 +36,8 @@ class Mismatch(Exception):
 def convert(value: object, hint: Any) -> Any:
     """A value from code as a value of the type `hint`.
 
-    Text becomes a path or a member of an enumeration where one is wanted, never a number; text
-    where a list is wanted is a list of one.
+    Text becomes a path or a member of an enumeration where one is wanted, never a number, and a
+    path becomes text; text where a list is wanted is a list of one.
 
     Raises:
         Mismatch: it is not of that type.
@@ -46,6 +46,8 @@ def convert(value: object, hint: Any) -> Any:
 
     if isinstance(value, str) and _is_list(hint):
         value = [value]
+    elif isinstance(value, PurePath) and str in _members(hint):
+        value = str(value)
     adapter = _adapter(hint)
     try:
         return adapter.validate_python(value, strict=True)

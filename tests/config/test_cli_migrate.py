@@ -1,0 +1,60 @@
+"""`asynctasq migrate` brings tables up to date, and says what it did."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from asynctasq.cli import main
+
+
+def migrate(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["migrate", *arguments])
+    return result.exit_code, result.output
+
+
+def test_a_driver_without_tables_has_nothing_to_do() -> None:
+    code, output = migrate("--driver", "memory")
+    assert code == 0
+    assert "no tables: nothing to do" in output
+
+
+def test_a_new_store_is_made_and_up_to_date(sqlite_url: str) -> None:
+    code, output = migrate("--driver", sqlite_url)
+    assert code == 0
+    assert sqlite_url.removeprefix("sqlite://") in output
+    assert "Up to date: version " in output
+    assert migrate("--driver", sqlite_url, "--check") == (0, output)
+
+
+def test_the_driver_of_the_settings_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"ASYNCTASQ_DRIVER=sqlite:///{tmp_path}/shop.db\n")
+    code, output = migrate()
+    assert code == 0
+    assert f"{tmp_path}/shop.db" in output
+
+
+def test_what_is_no_store_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("these are notes, no database\n" * 100)
+    code, output = migrate("--driver", f"sqlite:///{tmp_path}/notes.txt")
+    assert code == 1
+    assert output.startswith("Error: ")
+    assert "notes.txt" in output
+    assert "Traceback" not in output
+
+
+def test_a_misspelt_driver_is_one_clear_line() -> None:
+    code, output = migrate("--driver", "sqlte")
+    assert code == 1
+    assert "Did you mean 'sqlite'?" in output
+
+
+def test_a_store_of_a_newer_release_is_left_alone(tmp_path: Path, sqlite_url: str) -> None:
+    assert migrate("--driver", sqlite_url)[0] == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    for arguments in ((), ("--check",)):
+        code, output = migrate("--driver", sqlite_url, *arguments)
+        assert code == 1
+        assert "upgrade asynctasq" in output
