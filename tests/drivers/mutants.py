@@ -1,0 +1,742 @@
+"""Seeded bugs: memory drivers that break one rule each, for testing the tests of drivers.
+
+Each mutant says in its docstring what it does wrong; `driver_of` makes a driver of it.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
+
+from asynctasq.contracts.capabilities import CancelOutcome, Outcome
+from asynctasq.contracts.driver import Enqueued
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.drivers.memory.entry import Entry, Hold, Owner
+from asynctasq.drivers.memory.order import Queue
+from asynctasq.drivers.memory.store import Store
+from asynctasq.message import Delivery, Lease, Message, State, Unique
+from asynctasq.settlement import (
+    ErrorInfo,
+    Fail,
+    LeaseState,
+    Reason,
+    Release,
+    Retry,
+    Settled,
+    Settlement,
+)
+
+MUTANTS: dict[type[Store], str] = {}
+
+
+class OneLane(Queue):
+    """A queue that knows no priorities."""
+
+    def rank(self, entry: Entry) -> int:
+        return 0
+
+
+def _copy(message: Message, *, body: bytes | None = None, headers: bool = True) -> Message:
+    copied = copy(message)
+    if body is not None:
+        copied.body = body  # type: ignore[misc]  # nobody else has this copy
+    if not headers:
+        copied.headers = {}  # type: ignore[misc]  # same
+    return copied
+
+
+def mutant(theme: str) -> Callable[[type[Store]], type[Store]]:
+    """Register a broken store; `theme` is the part of the suite that must catch it."""
+
+    def register(store: type[Store]) -> type[Store]:
+        MUTANTS[store] = theme
+        return store
+
+    return register
+
+
+def driver_of(store: type[Store]) -> type[MemoryDriver]:
+    """The memory driver on a broken store."""
+    return type(store.__name__, (MemoryDriver,), {"store_class": store})
+
+
+# Enqueue.
+
+
+@mutant("due")
+class DelayIgnored(Store):
+    """A delayed message is ready at once."""
+
+    def _first_due(self, message: Message, now: float) -> float:
+        return now if message.eta is None else super()._first_due(message, now)
+
+
+@mutant("due")
+class EtaIgnored(Store):
+    """A message with an eta is ready at once."""
+
+    def _first_due(self, message: Message, now: float) -> float:
+        return now + message.delay
+
+
+@mutant("enqueue")
+class EnqueueNotIdempotent(Store):
+    """A repeated enqueue makes a second message of the same id."""
+
+    def _is_known(self, message_id: bytes, now: float) -> bool:
+        return False
+
+
+@mutant("enqueue")
+class IdForgottenAtTheEnd(Store):
+    """The id of a finished message is not known any more."""
+
+    def _is_known(self, message_id: bytes, now: float) -> bool:
+        return message_id in self.entries
+
+
+@mutant("enqueue")
+class OutcomeKeptTooShort(Store):
+    """An id without result is forgotten before 60 s are over."""
+
+    def _outcome_ttl(self, ttl: float) -> float:
+        return ttl
+
+
+@mutant("enqueue")
+class ChunkNotAtomic(Store):
+    """What stands before a bad message of a chunk is enqueued."""
+
+    def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        answers = []
+        for message in messages:
+            answers += super().enqueue([message])
+        return answers
+
+
+@mutant("enqueue")
+class HeadersDropped(Store):
+    """A field that drivers only carry is lost."""
+
+    def _new_entry(self, message: Message, now: float) -> Entry:
+        entry = super()._new_entry(message, now)
+        entry.message = _copy(message, headers=False)
+        return entry
+
+
+# Unique keys.
+
+
+@mutant("unique")
+class UniqueKeyNotHeld(Store):
+    """Two messages hold one key."""
+
+    def _current_hold(self, key: str, now: float) -> Hold | None:
+        return None
+
+
+@mutant("unique")
+class UniqueKeyNeverFreed(Store):
+    """A key is held for ever."""
+
+    def _free_key(self, entry: Entry, *, even_period: bool = False, started: bool = False) -> None:
+        pass
+
+
+@mutant("unique")
+class UniqueKeyFreedAtStart(Store):
+    """A key held until settled is free while its message runs."""
+
+    def _free_key(self, entry: Entry, *, even_period: bool = False, started: bool = False) -> None:
+        super()._free_key(entry, even_period=even_period)
+
+
+@mutant("unique")
+class UniqueKeyKeptPastStart(Store):
+    """A key held until started is held until settled."""
+
+    def _free_key(self, entry: Entry, *, even_period: bool = False, started: bool = False) -> None:
+        if not started:
+            super()._free_key(entry, even_period=even_period)
+
+
+@mutant("unique")
+class PeriodEndsWithItsMessage(Store):
+    """A key held for a period is free when its message ends."""
+
+    def _free_key(self, entry: Entry, *, even_period: bool = False, started: bool = False) -> None:
+        super()._free_key(entry, even_period=not started, started=started)
+
+
+@mutant("unique")
+class PeriodNeverEnds(Store):
+    """A key held for a period is held for ever."""
+
+    def _current_hold(self, key: str, now: float) -> Hold | None:
+        return self.holds.get(key)
+
+    def _forget(self, now: float) -> None:
+        pass
+
+
+@mutant("unique")
+class RunningHolderReplaced(Store):
+    """A message that runs is replaced by a newcomer with its key."""
+
+    def _conflict(self, newcomer: Entry, unique: Unique, now: float) -> bytes | None:
+        answer = super()._conflict(newcomer, unique, now)
+        hold = self._current_hold(unique.key, now)
+        holder = None if hold is None else self.entries.get(hold.holder)
+        replace = unique.on_conflict.value == "replace"
+        return None if replace and holder and holder.state is State.LEASED else answer
+
+
+@mutant("unique")
+class ConflictNotExtended(Store):
+    """On conflict, extend only skips."""
+
+    def _extend_hold(self, hold: Hold, holder: Entry | None, newcomer: Entry, now: float) -> None:
+        pass
+
+
+# Reserve.
+
+
+@mutant("order")
+class PriorityIgnored(Store):
+    """Messages of all priorities stand in one line."""
+
+    def queue(self, name: str) -> Queue:
+        if name not in self.queues:
+            self.queues[name] = OneLane(name)
+        return self.queues[name]
+
+
+@mutant("due")
+class DeliveredBeforeDue(Store):
+    """A scheduled message is ready a little early."""
+
+    def promote(self, now: float, *, limit: int | None = None) -> None:
+        super().promote(now + 50.0, limit=limit)
+
+
+@mutant("due")
+class NeverPromoted(Store):
+    """A scheduled message stays scheduled."""
+
+    def promote(self, now: float, *, limit: int | None = None) -> None:
+        pass
+
+
+@mutant("pause")
+class PauseIgnored(Store):
+    """A paused queue is reserved from."""
+
+    def _is_paused(self, queue: str) -> bool:
+        return False
+
+
+@mutant("order")
+class QueueCapIgnored(Store):
+    """More is taken of a queue than asked for."""
+
+    def _room(self, most: int, left: int) -> int:
+        return left
+
+
+@mutant("order")
+class LimitIgnored(Store):
+    """More is taken in all than asked for."""
+
+    def _room(self, most: int, left: int) -> int:
+        return most
+
+
+@mutant("order")
+class QueuesInAnyOrder(Store):
+    """The queues are served in the order of their names, not in the order given."""
+
+    def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        by_name = dict(sorted(queues.items()))
+        return super().reserve(by_name, limit=limit, owner=owner, lease=lease)
+
+
+@mutant("lease")
+class TokenReused(Store):
+    """Every lease of a message has the same token."""
+
+    def _lease(self, entry: Entry, owner: Owner, now: float) -> Delivery:
+        entry.token = 0
+        return super()._lease(entry, owner, now)
+
+
+@mutant("order")
+class DeliveredTwice(Store):
+    """One message is delivered twice by the same reserve."""
+
+    def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        deliveries = super().reserve(queues, limit=limit, owner=owner, lease=lease)
+        return deliveries + deliveries[: limit - len(deliveries)]
+
+
+@mutant("lease")
+class LeaseEndsEarly(Store):
+    """A message is taken from its owner before the lease is over."""
+
+    def _upkeep(self, now: float) -> None:
+        self._reclaim_ended(now + 50.0)
+        super()._upkeep(now)
+
+
+@mutant("lease")
+class LeaseShortenedByReserve(Store):
+    """A later reserve with a shorter lease shortens the owner's other leases."""
+
+    def _renew_by_reserve(self, name: str, deadline: float) -> Owner:
+        owner = super()._renew_by_reserve(name, deadline)
+        owner.deadline = deadline
+        self._mind_deadline(deadline)
+        return owner
+
+
+# Expiry.
+
+
+@mutant("expiry")
+class ExpiryIgnored(Store):
+    """A message that was not started in time is delivered."""
+
+    def _has_expired(self, entry: Entry, now: float) -> bool:
+        return False
+
+    def _expire(self, now: float) -> None:
+        pass
+
+
+@mutant("expiry")
+class ExpiryCountsFromEnqueue(Store):
+    """The time of a delayed message to expire begins before it is due."""
+
+    def _new_entry(self, message: Message, now: float) -> Entry:
+        entry = super()._new_entry(message, now)
+        if message.expires is not None:
+            entry.expires_at = now + message.expires
+        return entry
+
+
+@mutant("expiry")
+class ExpiresAfterStart(Store):
+    """A message that was started expires when it waits again."""
+
+    def _lease(self, entry: Entry, owner: Owner, now: float) -> Delivery:
+        expires_at = entry.expires_at
+        delivery = super()._lease(entry, owner, now)
+        entry.expires_at = expires_at
+        return delivery
+
+    def _expire(self, now: float) -> None:
+        pass
+
+
+# Leases that end.
+
+
+@mutant("lease")
+class LostNotCounted(Store):
+    """A lease that ended unrenewed is not counted."""
+
+    def _reclaim(self, entry: Entry, now: float) -> None:
+        entry.lost -= 1
+        super()._reclaim(entry, now)
+
+
+@mutant("lease")
+class MaxLostIgnored(Store):
+    """A message that kills its workers is delivered for ever."""
+
+    def _is_lost_for_good(self, entry: Entry) -> bool:
+        return False
+
+
+@mutant("lease")
+class MaxLostOffByOne(Store):
+    """A message dies one lost lease too early."""
+
+    def _is_lost_for_good(self, entry: Entry) -> bool:
+        return entry.lost >= entry.message.max_lost
+
+
+@mutant("lease")
+class LostCountsAttempt(Store):
+    """A lost lease counts as an attempt."""
+
+    def _reclaim(self, entry: Entry, now: float) -> None:
+        entry.attempt += 1
+        super()._reclaim(entry, now)
+
+
+@mutant("order")
+class ReclaimLosesPlace(Store):
+    """A reclaimed message goes to the end of its queue."""
+
+    def _reclaim(self, entry: Entry, now: float) -> None:
+        entry.due_at = now
+        super()._reclaim(entry, now)
+
+
+@mutant("lease")
+class NeverReclaimed(Store):
+    """What a dead worker had leased stays leased."""
+
+    def _reclaim_ended(self, now: float) -> None:
+        pass
+
+
+@mutant("cancel")
+class FlaggedReclaimedToReady(Store):
+    """A lost message that was to be cancelled runs again."""
+
+    def _reclaim(self, entry: Entry, now: float) -> None:
+        entry.cancelling = False
+        super()._reclaim(entry, now)
+
+
+@mutant("lease")
+class ExtendDoesNotExtend(Store):
+    """A lease ends although it is renewed."""
+
+    def extend(self, name: str, leases: Sequence[Lease], *, lease: float) -> list[LeaseState]:
+        owner = self.owners.get(name)
+        deadline = None if owner is None else owner.deadline
+        answers = super().extend(name, leases, lease=lease)
+        if owner is not None and deadline is not None:
+            owner.deadline = deadline
+        return answers
+
+
+@mutant("lease")
+class ExtendRevivesLost(Store):
+    """A lease that was reclaimed is held again after an extend."""
+
+    def extend(self, name: str, leases: Sequence[Lease], *, lease: float) -> list[LeaseState]:
+        super().extend(name, leases, lease=lease)
+        return [LeaseState.HELD for _ in leases]
+
+
+@mutant("lease")
+class OmittedLeasesKept(Store):
+    """What an owner never learned of stays leased to it."""
+
+    def _give_back_unknown(
+        self, owner: Owner, leases: Sequence[Lease], leased_until: float, now: float
+    ) -> None:
+        pass
+
+
+@mutant("lease")
+class FreshLeasesGivenBack(Store):
+    """A lease that is not named is given back although its reserve may still be under way."""
+
+    def _give_back_unknown(
+        self, owner: Owner, leases: Sequence[Lease], leased_until: float, now: float
+    ) -> None:
+        super()._give_back_unknown(owner, leases, now, now)
+
+
+# Settle.
+
+
+@mutant("lease")
+class StaleTokenAccepted(Store):
+    """A worker that lost its lease may still settle."""
+
+    def _is_current(self, entry: Entry, lease: Lease) -> bool:
+        return entry.state is State.LEASED
+
+
+@mutant("settle")
+class UnleasedSettled(Store):
+    """A message that was given back may be settled with the token of its last lease."""
+
+    def _settle(self, settlement: Settlement, now: float) -> Settled:
+        entry = self.entries.get(settlement.lease.id)
+        if entry and entry.state is State.READY and entry.token == settlement.lease.token:
+            self._leave_waiting(entry)
+            self._complete(entry, None, 0.0, now)
+            return Settled.DONE
+        return super()._settle(settlement, now)
+
+
+@mutant("settle")
+class AnsweredDoneTwice(Store):
+    """The second settlement of a lease is told that it is done."""
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        super().settle(settlements)
+        return [Settled.DONE for _ in settlements]
+
+
+@mutant("settle")
+class AttemptNotCounted(Store):
+    """A retry does not count as an attempt."""
+
+    def _retry(self, entry: Entry, retry: Retry, now: float) -> None:
+        entry.attempt -= 1
+        super()._retry(entry, retry, now)
+
+
+@mutant("settle")
+class RetryDelayIgnored(Store):
+    """A retry is ready at once."""
+
+    def _retry(self, entry: Entry, retry: Retry, now: float) -> None:
+        super()._retry(entry, Retry(retry.lease, 0.0, retry.error), now)
+
+
+@mutant("lease")
+class RetryDropsError(Store):
+    """The error of a failed attempt is not remembered."""
+
+    def _retry(self, entry: Entry, retry: Retry, now: float) -> None:
+        super()._retry(entry, retry, now)
+        entry.error = None
+
+
+@mutant("settle")
+class ReleaseCountsAttempt(Store):
+    """A release counts as an attempt."""
+
+    def _release(self, entry: Entry, release: Release, now: float) -> None:
+        entry.attempt += 1
+        super()._release(entry, release, now)
+
+
+@mutant("order")
+class ReleaseLosesPlace(Store):
+    """A released message goes to the end of its queue."""
+
+    def _release(self, entry: Entry, release: Release, now: float) -> None:
+        entry.due_at = now
+        super()._release(entry, release, now)
+
+
+@mutant("settle")
+class ReleaseDelayIgnored(Store):
+    """A release with a delay is ready at once."""
+
+    def _release(self, entry: Entry, release: Release, now: float) -> None:
+        super()._release(entry, Release(release.lease, 0.0, release.mismatched), now)
+
+
+@mutant("settle")
+class MismatchForgotten(Store):
+    """The time since a message first fitted no worker starts anew with each release."""
+
+    def _release(self, entry: Entry, release: Release, now: float) -> None:
+        entry.mismatched_at = None
+        super()._release(entry, release, now)
+
+
+@mutant("settle")
+class CompletionKeepsRow(Store):
+    """A completed message is ready again."""
+
+    def _complete(self, entry: Entry, result: bytes | None, ttl: float, now: float) -> None:
+        self._make_ready(entry)
+
+
+@mutant("results")
+class ResultDropped(Store):
+    """The result of a completed message is not stored."""
+
+    def _complete(self, entry: Entry, result: bytes | None, ttl: float, now: float) -> None:
+        super()._complete(entry, None, ttl, now)
+
+
+@mutant("results")
+class ResultKeptForEver(Store):
+    """An outcome is never forgotten."""
+
+    def outcome(self, message_id: bytes, now: float) -> Outcome | None:
+        return super().outcome(message_id, 0.0)
+
+    def _forget(self, now: float) -> None:
+        pass
+
+
+@mutant("dead_letters")
+class UnattemptedFailCounts(Store):
+    """A message that could not run counts an attempt."""
+
+    def _fail(self, entry: Entry, fail: Fail, now: float) -> None:
+        super()._fail(entry, Fail(fail.lease, fail.reason, fail.error), now)
+
+
+@mutant("settle")
+class FailedMessageVanishes(Store):
+    """A message that failed for good is not kept."""
+
+    def _fail(self, entry: Entry, fail: Fail, now: float) -> None:
+        super()._fail(entry, fail, now)
+        self._delete(entry)
+
+
+# Dead letters.
+
+
+@mutant("dead_letters")
+class DeadLetterDropsBody(Store):
+    """A dead letter has lost its body."""
+
+    def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
+        entry.message = _copy(entry.message, body=b"")
+        super()._bury(entry, reason, error, now)
+
+
+@mutant("dead_letters")
+class DeadLetterDropsError(Store):
+    """A dead letter does not say what went wrong."""
+
+    def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
+        super()._bury(entry, reason, None, now)
+
+
+@mutant("dead_letters")
+class DeadLettersKeptForEver(Store):
+    """Dead letters are never trimmed."""
+
+    def _trim_dead(self, now: float) -> None:
+        pass
+
+
+@mutant("dead_letters")
+class RequeueKeepsAttempts(Store):
+    """A requeued message has its attempts used up."""
+
+    def _begin_anew(self, entry: Entry, message: Message, now: float) -> None:
+        attempt = entry.attempt
+        super()._begin_anew(entry, message, now)
+        entry.attempt = attempt
+
+
+@mutant("dead_letters")
+class RequeueKeepsLost(Store):
+    """A requeued message dies at its next lost lease."""
+
+    def _begin_anew(self, entry: Entry, message: Message, now: float) -> None:
+        lost = entry.lost
+        super()._begin_anew(entry, message, now)
+        entry.lost = lost
+
+
+@mutant("unique")
+class RequeueIgnoresUniqueKey(Store):
+    """A requeued message runs beside the holder of its key."""
+
+    def _requeue(self, message_id: bytes, edited: Message | None, now: float) -> bool:
+        holds, self.holds = self.holds, {}
+        try:
+            return super()._requeue(message_id, edited, now)
+        finally:
+            self.holds = {**self.holds, **holds}
+
+
+@mutant("dead_letters")
+class RequeueAnything(Store):
+    """A waiting message is said to be requeued."""
+
+    def _requeue(self, message_id: bytes, edited: Message | None, now: float) -> bool:
+        return super()._requeue(message_id, edited, now) or message_id in self.entries
+
+
+# Cancel and purge.
+
+
+@mutant("cancel")
+class CancelFlagIgnored(Store):
+    """A running message cannot be cancelled."""
+
+    def _flag(self, entry: Entry) -> None:
+        pass
+
+
+@mutant("cancel")
+class FlagDoesNotStopRetry(Store):
+    """A cancelled message is retried."""
+
+    def _settle(self, settlement: Settlement, now: float) -> Settled:
+        entry = self.entries.get(settlement.lease.id)
+        if entry is not None and isinstance(settlement, Retry | Release):
+            entry.cancelling = False
+        return super()._settle(settlement, now)
+
+
+@mutant("cancel")
+class CancelLeavesNoOutcome(Store):
+    """Nobody learns that a waiting message was cancelled."""
+
+    def _cancel_waiting(self, entry: Entry, now: float) -> None:
+        super()._cancel_waiting(entry, now)
+        del self.outcomes[entry.message.id]
+
+
+@mutant("cancel")
+class CancelAlwaysSucceeds(Store):
+    """A finished message is said to be cancelled."""
+
+    def _cancel(self, message_id: bytes, now: float) -> CancelOutcome:
+        outcome = super()._cancel(message_id, now)
+        return CancelOutcome.CANCELLED if outcome is CancelOutcome.TOO_LATE else outcome
+
+
+@mutant("purge")
+class PurgeTakesLeased(Store):
+    """A purge deletes messages that run."""
+
+    def purge(self, name: str, states: Collection[State]) -> int:
+        for entry in list(self.entries.values()):
+            if entry.queue.name == name and entry.state is State.LEASED:
+                self._leave_lease(entry)
+                self._make_ready(entry)
+        return super().purge(name, states)
+
+
+@mutant("purge")
+class PurgeTakesAllStates(Store):
+    """A purge deletes what it was not asked to."""
+
+    def _may_purge(self, entry: Entry, states: Collection[State]) -> bool:
+        return entry.state is not State.LEASED
+
+
+@mutant("unique")
+class PurgeKeepsKeys(Store):
+    """The unique keys of purged messages stay held."""
+
+    def purge(self, name: str, states: Collection[State]) -> int:
+        holds = dict(self.holds)
+        purged = super().purge(name, states)
+        self.holds = holds
+        return purged
+
+
+@mutant("purge")
+class PurgeLeavesOneBehind(Store):
+    """One message survives each purge."""
+
+    def _may_purge(self, entry: Entry, states: Collection[State]) -> bool:
+        first = next(iter(self.entries.values()))
+        return entry is not first and super()._may_purge(entry, states)
+
+
+@mutant("progress")
+class StaleProgressAccepted(Store):
+    """A worker that lost its lease overwrites the progress of the one that has it."""
+
+    def set_progress(self, updates: Sequence[tuple[Lease, bytes]]) -> None:
+        for lease, word in updates:
+            entry = self.entries.get(lease.id)
+            if entry is not None:
+                entry.progress = word
