@@ -86,6 +86,7 @@ class App:
         self.defaults = _defaults(self.settings)
         self._messages = MessageFactory(self.codec, self.defaults)
         self._drivers: dict[str, Driver] = {}
+        self._sources: dict[str, _Source] = {}
         self._default_key = self._key_of(self.settings.driver)
         self._template(self._default_key, self.settings.driver)
         self._pool = ConnectionPool()
@@ -227,7 +228,7 @@ class App:
         Raises:
             ValueError: it is no UUID.
         """
-        return Handle(id_to_text(id_from_text(task_id)), _Source(self, self._default_key))
+        return Handle(id_to_text(id_from_text(task_id)), self._source(self._default_key))
 
     async def _announce_done(self, observers: Observers, message: Message) -> None:
         context = DispatchContext(message, dict(message.headers))
@@ -236,9 +237,14 @@ class App:
     def _handle(
         self, task: BaseTask[T], message_id: bytes, key: str, *, created: bool
     ) -> Handle[T]:
-        handle: Handle[T] = Handle(id_to_text(message_id), _Source(self, key), created=created)
-        task._task_id = str(handle)
-        return handle
+        task._task_id = text = id_to_text(message_id)
+        return Handle(text, self._source(key), created=created)
+
+    def _source(self, key: str) -> "_Source":
+        found = self._sources.get(key)
+        if found is None:
+            found = self._sources[key] = _Source(self, key)
+        return found
 
     def _by_driver(self, tasks: Sequence[BaseTask[Any]]) -> dict[str, list[int]]:
         positions: dict[str, list[int]] = {}

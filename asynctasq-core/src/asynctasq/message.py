@@ -172,8 +172,8 @@ class Delivery:
 def new_id() -> bytes:
     """A UUIDv7 (RFC 9562, section 5.7), growing strictly within a process.
 
-    48 bits of milliseconds, then 74 bits that are random for the first id of a millisecond and
-    count up by a random step within it (method 2 of section 6.2).
+    48 bits of milliseconds, then 73 bits that are random for the first id of a millisecond and count
+    up from there within it (section 6.2, method 2).
     """
     return _ids.next()
 
@@ -194,47 +194,33 @@ def id_from_text(text: str) -> bytes:
 
 
 class _IdSource:
-    """Ids that grow. The random bits are drawn a page at a time: `os.urandom` is a system call."""
+    """Ids that grow. One system call a millisecond at the most, for its random bits."""
 
-    _VERSION = 0x7 << 76
-    _VARIANT = 0b10 << 62
-    _COUNTER_BITS = 74
-    _STEP_BYTES = 4
-    _PAGE_BYTES = 4096
+    _VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
+    _RAND_A = (1 << 12) - 1
+    _RAND_B = (1 << 61) - 1  # one bit short, so that counting up never reaches the variant
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._millisecond = 0
-        self._counter = 0
-        self._page = b""
-        self._position = 0
+        self._last = 0
 
     def next(self) -> bytes:
+        millisecond = time.time_ns() // 1_000_000
         with self._lock:
-            if self._position >= len(self._page):
-                self._page = os.urandom(self._PAGE_BYTES)
-                self._position = 0
-            step = int.from_bytes(
-                self._page[self._position : self._position + self._STEP_BYTES], "big"
-            )
-            self._position += self._STEP_BYTES
-            now = time.time_ns() // 1_000_000
-            if now > self._millisecond:
-                self._millisecond = now
-                self._counter = int.from_bytes(os.urandom(9), "big") >> 1
+            if millisecond > self._millisecond:
+                self._millisecond = millisecond
+                bits = int.from_bytes(os.urandom(10), "big")
+                random = ((bits >> 64) & self._RAND_A) << 64 | (bits & self._RAND_B)
+                self._last = millisecond << 80 | self._VERSION_AND_VARIANT | random
             else:
-                self._counter += step + 1
-                if self._counter >> self._COUNTER_BITS:
-                    self._millisecond += 1
-                    self._counter = step
-            millisecond, counter = self._millisecond, self._counter
-        high, low = counter >> 62, counter & ((1 << 62) - 1)
-        value = (millisecond << 80) | self._VERSION | (high << 64) | self._VARIANT | low
-        return value.to_bytes(16, "big")
+                self._last += 1
+            return self._last.to_bytes(16, "big")
 
     def restart(self) -> None:
         """Forget all state, so that a forked child shares no sequence with its parent."""
-        self.__init__()  # type: ignore[misc]
+        self._lock = threading.Lock()
+        self._millisecond = 0
 
 
 _ids = _IdSource()
