@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from asynctasq.config import mask_url, url_scheme
+from asynctasq.config import load_settings, mask_url, url_scheme
+from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.errors import ConfigurationError
 from tests.config.toy_settings import ShelfSettings, WireSettings, load, shelf
 
@@ -124,3 +125,31 @@ def test_passwords_are_masked_however_they_are_written(url: str, masked: str) ->
 )
 def test_a_url_is_told_from_a_name_by_its_scheme(text: str, scheme: str | None) -> None:
     assert url_scheme(text) == scheme
+
+
+@pytest.mark.parametrize(
+    "arguments, path, synchronous",
+    [
+        ({}, "asynctasq.db", "full"),
+        ({"driver": "sqlite"}, "asynctasq.db", "full"),
+        ({"driver": "sqlite:///work.db?synchronous=normal"}, "work.db", "normal"),
+        ({"driver": "sqlite:////srv/a%20b.db"}, "/srv/a b.db", "full"),
+        ({"driver": "sqlite", "sqlite": {"path": Path("work.db")}}, "work.db", "full"),
+        ({"driver": "sqlite", "sqlite": lambda: SqliteSettings(path="work.db")}, "work.db", "full"),
+        ({"driver": "sqlite:///work.db", "sqlite": lambda: SqliteSettings(synchronous="off")}, "work.db", "off"),
+    ],
+)  # fmt: skip
+def test_the_embedded_driver_takes_every_form(
+    tmp_path: Path, arguments: dict[str, object], path: str, synchronous: str
+) -> None:
+    # An instance makes its path absolute at once, so it is made in the test's own folder.
+    made_here = {key: value() if callable(value) else value for key, value in arguments.items()}
+    settings = load_settings(
+        made_here,
+        settings_class={"sqlite": SqliteSettings}.get,
+        known_plugins=["sqlite"],
+        environ={},
+    )
+    made = settings.plugin("sqlite")
+    assert isinstance(made, SqliteSettings)
+    assert (made.path, made.synchronous) == (str(tmp_path / path), synchronous)

@@ -14,7 +14,7 @@ from asynctasq.contracts.driver import Driver
 @click.option(
     "--check",
     is_flag=True,
-    help="Change no table; exit code 1 if they are not up to date.",
+    help="Only say whether they are up to date; exit code 1 if not.",
 )
 def command(driver: str | None, check: bool) -> None:
     """Bring the tables of a store up to date. Messages stay as they are."""
