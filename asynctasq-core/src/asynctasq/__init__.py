@@ -32,14 +32,13 @@ from asynctasq.tasks import (
     task,
 )
 from asynctasq.tasks.dispatching import Dispatcher, provide_dispatcher
+from asynctasq.version import __version__
 
 if TYPE_CHECKING:
     from asynctasq.app import App, Lifespan, close, default_app, init, run
     from asynctasq.core.worker import Worker
     from asynctasq.hookspecs import hookimpl
     from asynctasq.serializers.own_types import register_type
-
-__version__ = "0.1.0"
 
 T = TypeVar("T")
 
