@@ -66,7 +66,7 @@ types: .venv/.ready-dev
 
 layers: .venv/.ready-dev
 	@echo "==> import-linter"
-	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 repository: .venv/.ready-dev
 	@echo "==> tests of the repository"
