@@ -1,0 +1,183 @@
+"""Messages to rows and back.
+
+What the messages of one task have in common goes into the column `profile`, so that a chunk of them
+is encoded, and a batch decoded, by one look-up each. A message that has more (headers, a delay, a
+unique key, ...) says so in its profile, and carries it in front of the body.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import msgpack
+
+from asynctasq.errors import DriverError
+from asynctasq.message import (
+    NO_HEADERS,
+    PRIORITY_HIGHEST,
+    Message,
+    OnConflict,
+    OnParentFailure,
+    Parent,
+    ScheduledRun,
+    Unique,
+    UniqueUntil,
+)
+from asynctasq.settlement import ErrorInfo
+
+FOREVER = 1 << 60
+"""Microseconds: so long that nobody waits for its end, and sums of two still fit 64 bits."""
+ID_BYTES = 16
+SIZE_BITS = 31
+VALUE_LIMIT = 999_000_000
+"""Bytes: a little under SQLite's limit for one value, which is also its limit for a row."""
+PROFILES_REMEMBERED = 2048
+PREFIX_BYTES = 4
+
+Profile: TypeAlias = tuple[str, int, int, int, float, float | None, bool]
+"""Task, priority, max_attempts, max_lost, result_ttl, expires, and whether there is more."""
+
+
+def micros(seconds: float) -> int:
+    """Seconds as stored."""
+    if -1e12 < seconds < 1e12:
+        return round(seconds * 1e6)
+    if math.isnan(seconds):
+        raise DriverError("A time or duration is not a number (NaN).")
+    return FOREVER if seconds > 0 else -FOREVER
+
+
+def seconds(microseconds: int) -> float:
+    """What `micros` made, as seconds."""
+    return microseconds / 1e6
+
+
+@lru_cache(PROFILES_REMEMBERED)
+def pack_profile(*profile: object) -> bytes:
+    """The fields of a `Profile` as stored."""
+    return _pack(profile)
+
+
+@lru_cache(PROFILES_REMEMBERED)
+def unpack_profile(data: bytes) -> Profile:
+    """What `pack_profile` made."""
+    profile: Profile = tuple(_unpack(data))
+    return profile
+
+
+def is_plain(message: Message) -> bool:
+    """Whether the profile and the body say all there is."""
+    return not (
+        message.headers
+        or message.delay
+        or message.eta is not None
+        or message.unique is not None
+        or message.parents
+        or message.workflow is not None
+        or message.schedule is not None
+        or message.limits
+        or message.group is not None
+    )
+
+
+def pack_payload(message: Message, *, plain: bool) -> bytes:
+    """The body, behind what else there is."""
+    if plain:
+        return message.body
+    unique, schedule = message.unique, message.schedule
+    more = _pack(
+        (
+            message.delay,
+            message.eta,
+            unique and (unique.key, unique.until, unique.on_conflict, unique.period),
+            [(parent.id, parent.on_failure) for parent in message.parents],
+            message.workflow,
+            schedule and (schedule.schedule, schedule.fire_time),
+            message.limits,
+            message.group,
+            dict(message.headers),
+        )
+    )
+    return len(more).to_bytes(PREFIX_BYTES, "big") + more + message.body
+
+
+def unpack_message(message_id: bytes, queue: str, profile: bytes, payload: bytes) -> Message:
+    """The message of a row."""
+    task, priority, max_attempts, max_lost, result_ttl, expires, plain = unpack_profile(profile)
+    if plain:
+        return Message(
+            message_id, queue, task, payload, priority, 0.0, None, expires, max_attempts, max_lost,
+            result_ttl, None, (), None, None, (), None, NO_HEADERS,
+        )  # fmt: skip
+    end = PREFIX_BYTES + int.from_bytes(payload[:PREFIX_BYTES], "big")
+    delay, eta, unique, parents, workflow, schedule, limits, group, headers = _unpack(
+        payload[PREFIX_BYTES:end]
+    )
+    return Message(
+        id=message_id,
+        queue=queue,
+        task=task,
+        body=payload[end:],
+        priority=priority,
+        delay=delay,
+        eta=eta,
+        expires=expires,
+        max_attempts=max_attempts,
+        max_lost=max_lost,
+        result_ttl=result_ttl,
+        unique=unique
+        and Unique(unique[0], UniqueUntil(unique[1]), OnConflict(unique[2]), unique[3]),
+        parents=tuple(Parent(parent[0], OnParentFailure(parent[1])) for parent in parents),
+        workflow=workflow,
+        schedule=schedule and ScheduledRun(schedule[0], schedule[1]),
+        limits=tuple(limits),
+        group=group,
+        headers=headers or NO_HEADERS,
+    )
+
+
+def pack_error(error: ErrorInfo | None) -> bytes | None:
+    """An error as stored."""
+    return None if error is None else _pack((error.type, error.message, error.traceback))
+
+
+def unpack_error(data: bytes | None) -> ErrorInfo | None:
+    """What `pack_error` made."""
+    return None if data is None else ErrorInfo(*_unpack(data))
+
+
+def rank(priority: int) -> int:
+    """Priority as stored: the first has the lowest."""
+    return PRIORITY_HIGHEST - priority
+
+
+def check_id(message_id: bytes) -> None:
+    """Refuse an id that would shift the places of those behind it."""
+    if len(message_id) != ID_BYTES:
+        raise DriverError(
+            f"The message id {message_id!r} has {len(message_id)} bytes instead of 16."
+        )
+
+
+def join_ids(ids: Sequence[bytes]) -> tuple[bytes, str]:
+    """Ids as one value, and their places as a JSON array, whose keys are their numbers."""
+    for message_id in ids:
+        check_id(message_id)
+    return b"".join(ids), json_list(range(1, len(ids) * ID_BYTES + 1, ID_BYTES))
+
+
+def json_list(numbers: Iterable[int]) -> str:
+    """Whole numbers as a JSON array."""
+    return str(list(numbers))
+
+
+def _pack(value: object) -> bytes:
+    data: bytes = msgpack.packb(value, unicode_errors="surrogatepass")
+    return data
+
+
+def _unpack(data: bytes) -> Any:
+    return msgpack.unpackb(
+        data, unicode_errors="surrogatepass", use_list=False, strict_map_key=False
+    )

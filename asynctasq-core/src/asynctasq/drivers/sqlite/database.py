@@ -1,0 +1,172 @@
+"""The file: how it is opened, recognised as ours, created and migrated."""
+
+import logging
+import sqlite3
+import time
+from pathlib import Path
+
+from asynctasq.contracts.capabilities import SchemaState
+from asynctasq.drivers.sqlite.faults import primary_code
+from asynctasq.drivers.sqlite.queries import script
+from asynctasq.drivers.sqlite.settings import SqliteSettings
+from asynctasq.errors import ConfigurationError, DriverError
+
+APPLICATION_ID = 0x61737471
+"""`astq`: stands in the header of the file, for `file(1)` and for `open_database`."""
+STEPS = ("schema_1",)
+"""The script that leads to each version of the schema, from the first."""
+NEEDED_VERSION = len(STEPS)
+LEAST_SQLITE = (3, 35, 0)
+"""The first that has RETURNING and UPDATE FROM."""
+CACHE_KIB = 8192
+STATEMENTS_REMEMBERED = 256
+FIRST_RETRY = 0.005
+
+log = logging.getLogger("asynctasq.sqlite")
+
+
+def open_database(settings: SqliteSettings) -> sqlite3.Connection:
+    """Open the file, creating or migrating what is missing or old.
+
+    Raises:
+        ConfigurationError: the SQLite library is too old.
+        DriverError: the file is not ours, newer than this release, or its folder is missing.
+        sqlite3.Error: SQLite refused.
+    """
+    if sqlite3.sqlite_version_info < LEAST_SQLITE:
+        raise ConfigurationError(
+            f"The sqlite driver needs SQLite {'.'.join(map(str, LEAST_SQLITE))}; this Python has "
+            f"{sqlite3.sqlite_version}. Use a newer Python, or another driver."
+        )
+    path = Path(settings.path)
+    if not path.parent.is_dir():
+        raise DriverError(
+            f"The queue file {settings.path} cannot be created: there is no folder {path.parent}. "
+            f"Make it, or set another `path`."
+        )
+    if path.is_dir():
+        raise DriverError(
+            f"The queue file {settings.path} is a folder. Set `path` to the name of a file in it."
+        )
+    connection = sqlite3.connect(
+        settings.path,
+        timeout=settings.busy_timeout,
+        isolation_level=None,
+        cached_statements=STATEMENTS_REMEMBERED,
+    )
+    try:
+        _recognise(connection, settings.path)
+        _prepare(connection, settings)
+        if migrate(connection, settings.path):
+            log.info("Created or migrated the queue file %s", settings.path)
+        _try_to_write(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def schema_state(connection: sqlite3.Connection) -> SchemaState:
+    """The version of the file, and the one that this release needs."""
+    return SchemaState(_number(connection, "PRAGMA user_version"), NEEDED_VERSION)
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> list[str]:
+    """Bring the tables to the needed version; the names of the steps taken."""
+    current = schema_state(connection).current
+    _refuse_newer(current, path)
+    if current == NEEDED_VERSION:
+        return []
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have been first.
+        current = schema_state(connection).current
+        _refuse_newer(current, path)
+        for step in STEPS[current:]:
+            for statement in _statements(script(step)):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {NEEDED_VERSION}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return list(STEPS[current:])
+
+
+def _recognise(connection: sqlite3.Connection, path: str) -> None:
+    """Refuse a database of another application, before anything in it is changed."""
+    if _number(connection, "PRAGMA application_id") == APPLICATION_ID:
+        return
+    if _number(connection, "SELECT count(*) FROM sqlite_master") == 0:
+        return
+    # Read again: another process may have created the tables between the two.
+    if _number(connection, "PRAGMA application_id") != APPLICATION_ID:
+        raise DriverError(
+            f"The file {path} is an SQLite database of another application. Set another `path`; "
+            f"the queue needs a file of its own."
+        )
+
+
+def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    _use_wal(connection, settings)
+    connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = memory")
+    # Statements are written for certain indexes; one that SQLite makes up for the length of a
+    # statement costs a pass over the backlog.
+    connection.execute("PRAGMA automatic_index = off")
+    connection.execute("PRAGMA secure_delete = off")
+
+
+def _use_wal(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    """Set the journal mode, which SQLite does not wait for when others open the file too."""
+    deadline = time.monotonic() + settings.busy_timeout
+    pause = FIRST_RETRY
+    mode = ""
+    while not mode:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = wal").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+            time.sleep(pause)
+            pause = min(pause * 2, 0.1)
+    if mode != "wal":
+        raise DriverError(
+            f"The queue file {settings.path} cannot use a write-ahead log (journal mode {mode}): it "
+            f"is read-only, or its file system lacks shared memory. Set `path` to a writable file "
+            f"on a local disk."
+        )
+
+
+def _try_to_write(connection: sqlite3.Connection) -> None:
+    """Find out now, and not at the first message, that the file is read-only."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")
+
+
+def _refuse_newer(current: int, path: str) -> None:
+    if current > NEEDED_VERSION:
+        raise DriverError(
+            f"The queue file {path} was written by a newer release (schema {current}, this one "
+            f"knows {NEEDED_VERSION}): upgrade asynctasq."
+        )
+
+
+def _number(connection: sqlite3.Connection, sql: str) -> int:
+    number: int = connection.execute(sql).fetchone()[0]
+    return number
+
+
+def _statements(text: str) -> list[str]:
+    """The statements of a script; `executescript` would commit before the first."""
+    statements = []
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements

@@ -1,0 +1,258 @@
+"""The sqlite driver: operations in a thread, seen through the driver contract."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Self, TypeVar
+
+from asynctasq.contracts.capabilities import (
+    CancelOutcome,
+    Capability,
+    DeadLetter,
+    Outcome,
+    Page,
+    QueueInfo,
+    SchemaState,
+    Snapshot,
+    WorkerInfo,
+)
+from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.drivers.sqlite import dead_letters as letters
+from asynctasq.drivers.sqlite import inspection, leasing, settling
+from asynctasq.drivers.sqlite.database import migrate, schema_state
+from asynctasq.drivers.sqlite.engine import Engine, Operation
+from asynctasq.drivers.sqlite.enqueueing import Enqueue
+from asynctasq.drivers.sqlite.settings import DAY, SqliteSettings, Synchronous
+from asynctasq.drivers.sqlite.watching import Watcher
+from asynctasq.errors import DriverError
+from asynctasq.message import Delivery, Lease, Message, State
+from asynctasq.settlement import LeaseState, Settled, Settlement
+
+T = TypeVar("T")
+
+
+class SqliteDriver:
+    """Messages in one file of this machine, shared by any number of processes.
+
+    What it accepts survives the crash of every process, and with `synchronous='full'`, which is the
+    default, a power failure. The arguments are those of `SqliteSettings`.
+    """
+
+    api_version = DRIVER_API_VERSION
+    capabilities = (
+        Capability.PRIORITY
+        | Capability.UNIQUE
+        | Capability.RESULTS
+        | Capability.PROGRESS
+        | Capability.CANCEL
+        | Capability.PAUSE
+        | Capability.DEAD_LETTERS
+        | Capability.INSPECT
+        | Capability.PURGE
+        | Capability.WORKERS
+        | Capability.SCHEMA
+        | Capability.FENCED
+        | Capability.ATOMIC
+        | Capability.COUNTED
+        | Capability.IDEMPOTENT
+        | Capability.FIFO
+        | Capability.EXACT_COUNT
+    )
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = "asynctasq.db",
+        *,
+        namespace: str = "asynctasq",
+        synchronous: Synchronous = "full",
+        busy_timeout: float = 10.0,
+        dead_letter_ttl: float = 30 * DAY,
+        dead_letter_limit: int = 100_000,
+        poll_interval: float = 0.02,
+    ) -> None:
+        self._configure(
+            SqliteSettings(
+                path=os.fspath(path),
+                namespace=namespace,
+                synchronous=synchronous,
+                busy_timeout=busy_timeout,
+                dead_letter_ttl=dead_letter_ttl,
+                dead_letter_limit=dead_letter_limit,
+                poll_interval=poll_interval,
+            )
+        )
+
+    @classmethod
+    def from_settings(cls, settings: SqliteSettings) -> Self:
+        """An unopened driver."""
+        driver = cls.__new__(cls)
+        driver._configure(settings)
+        return driver
+
+    def _configure(self, settings: SqliteSettings) -> None:
+        self.settings = settings
+        self.description = settings.path
+        self._clock_offset = 0.0
+        self._engine: Engine | None = None
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds added to the machine's clock, in this instance alone."""
+        return self._clock_offset
+
+    @clock_offset.setter
+    def clock_offset(self, seconds: float) -> None:
+        self._clock_offset = seconds
+        if self._engine is not None:
+            self._engine.clock_offset = seconds
+            self._engine.look_again()
+
+    def clone(self) -> Self:
+        twin = self.from_settings(self.settings)
+        twin._clock_offset = self._clock_offset
+        return twin
+
+    async def open(self) -> None:
+        if self._engine is not None and self._engine.process == os.getpid():
+            return
+        engine = Engine(self.settings, self._clock_offset)
+        await engine.start()
+        self._engine = engine
+
+    async def close(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.stop()
+
+    def _opened(self) -> Engine:
+        engine = self._engine
+        if engine is None or engine.closed:
+            raise DriverError(
+                f"The sqlite driver of {self.description} is not open. Await its `open()` first."
+            )
+        if engine.process != os.getpid():
+            raise DriverError(
+                f"The sqlite driver of {self.description} was opened in the process "
+                f"{engine.process} and cannot be used in its forked child. Open a `clone()` here."
+            )
+        return engine
+
+    async def _write(self, operation: Operation[T]) -> T:
+        return await self._opened().call(operation, writes=True)
+
+    async def _read(self, operation: Operation[T]) -> T:
+        return await self._opened().call(operation, writes=False)
+
+    # Required.
+
+    async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        return await self._write(Enqueue(messages))
+
+    async def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        return await self._write(leasing.Reserve(queues, limit, owner, lease))
+
+    async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
+        await self._opened().watch(Watcher(queues=queues), timeout)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        return await self._write(settling.Settle(settlements))
+
+    async def extend(
+        self, owner: str, leases: Sequence[Lease], *, lease: float
+    ) -> list[LeaseState]:
+        return await self._write(leasing.Extend(owner, leases, lease))
+
+    async def count(self, queue: str) -> QueueCounts:
+        return await self._read(inspection.Count(queue))
+
+    # Results and progress.
+
+    async def results(self, ids: Sequence[bytes]) -> list[Outcome | None]:
+        return await self._read(inspection.Results(ids))
+
+    async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
+        await self._opened().watch(Watcher(ids=ids), timeout)
+
+    async def set_progress(self, updates: Sequence[tuple[Lease, bytes]]) -> None:
+        await self._write(settling.SetProgress(updates))
+
+    async def progress(self, ids: Sequence[bytes]) -> list[bytes | None]:
+        return await self._read(inspection.Progress(ids))
+
+    # Cancel and pause.
+
+    async def cancel(self, ids: Sequence[bytes]) -> list[CancelOutcome]:
+        return await self._write(settling.Cancel(ids))
+
+    async def cancel_requests(self, owner: str) -> list[Lease]:
+        return await self._read(leasing.CancelRequests(owner))
+
+    async def pause(self, queue: str) -> None:
+        await self._write(inspection.SetPaused(queue, True))
+
+    async def resume(self, queue: str) -> None:
+        await self._write(inspection.SetPaused(queue, False))
+
+    async def paused(self) -> frozenset[str]:
+        return await self._read(inspection.Paused())
+
+    # Dead letters, inspection, purge.
+
+    async def dead_letters(
+        self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[DeadLetter]:
+        return await self._read(letters.DeadLetters(queue, limit, cursor))
+
+    async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
+        return await self._write(letters.Requeue(ids))
+
+    async def requeue_edited(self, message: Message) -> bool:
+        return await self._write(letters.RequeueEdited(message))
+
+    async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
+        return await self._write(letters.DeleteDead(ids))
+
+    async def queues(self) -> list[QueueInfo]:
+        return await self._read(inspection.Queues())
+
+    async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
+        return await self._read(inspection.Find(ids))
+
+    async def browse(
+        self,
+        state: State,
+        *,
+        queue: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Snapshot]:
+        return await self._read(inspection.Browse(state, queue, since, until, limit, cursor))
+
+    async def purge(self, queue: str, *, states: Collection[State]) -> int:
+        total = 0
+        for state in states:
+            while purged := await self._write(letters.Purge(queue, state)):
+                total += purged
+                if purged < letters.PURGE_BOUND:
+                    break
+        return total
+
+    # Workers and schema.
+
+    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
+        await self._write(inspection.RecordWorker(worker, ttl))
+
+    async def forget_worker(self, worker_id: str) -> None:
+        await self._write(inspection.ForgetWorker(worker_id))
+
+    async def workers(self) -> list[WorkerInfo]:
+        return await self._read(inspection.Workers())
+
+    async def schema(self) -> SchemaState:
+        return await self._read(lambda session: schema_state(session.connection))
+
+    async def migrate(self) -> Sequence[str]:
+        return await self._read(lambda session: migrate(session.connection, session.settings.path))

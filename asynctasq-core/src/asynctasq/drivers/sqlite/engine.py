@@ -1,0 +1,360 @@
+"""The thread that owns a connection: it runs what is asked of it, and watches for work.
+
+SQLite has no network to wait for but takes its time, above all for the disk; so everything happens
+off the event loop, in one thread for each opened driver. All writes that wait are run in one
+transaction: under load a single sync of the disk serves them all.
+"""
+
+import asyncio
+import atexit
+import logging
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from asynctasq.drivers.sqlite.database import open_database
+from asynctasq.drivers.sqlite.faults import BROKEN_CONNECTION, primary_code, translated
+from asynctasq.drivers.sqlite.neighbours import Neighbours
+from asynctasq.drivers.sqlite.session import Careful, Session
+from asynctasq.drivers.sqlite.settings import SqliteSettings
+from asynctasq.drivers.sqlite.watching import Watcher, Watchers
+from asynctasq.errors import DriverError
+
+T = TypeVar("T")
+Operation: TypeAlias = Callable[[Session], T]
+
+EXIT_PATIENCE = 5.0
+"""Seconds for which the exit of the interpreter waits for what the thread is writing."""
+MOST_TOGETHER = 1_000
+"""Calls that one transaction serves."""
+
+log = logging.getLogger("asynctasq.sqlite")
+
+
+class Signal(Enum):
+    """What the inbox holds beside requests and watchers."""
+
+    LOOK = "look"
+    STOP = "stop"
+
+
+class Request:
+    """One call, on its way to the thread and back."""
+
+    __slots__ = ("careful", "error", "future", "loop", "operation", "value", "writes")
+
+    def __init__(self, operation: Operation[Any], *, writes: bool) -> None:
+        self.operation = operation
+        self.writes = writes
+        self.careful = False
+        self.value: Any = None
+        self.error: Exception | None = None
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+
+
+class Engine:
+    """The thread and its inbox."""
+
+    def __init__(self, settings: SqliteSettings, clock_offset: float) -> None:
+        self.settings = settings
+        self.clock_offset = clock_offset
+        self.process = os.getpid()
+        self.closed = False
+        self._inbox: queue.SimpleQueue[Request | Watcher | Signal] = queue.SimpleQueue()
+        self._watchers = Watchers()
+        self._opened: Future[None] = Future()
+        self._ended: Future[None] = Future()
+        self._broken = False
+        self._file: tuple[int, int] | None = None
+        self._thread = threading.Thread(
+            target=self._run, name=f"asynctasq-sqlite:{settings.path}", daemon=True
+        )
+
+    async def start(self) -> None:
+        """Open the file in the thread.
+
+        Raises:
+            DriverError: the file cannot be used.
+        """
+        for future in (self._opened, self._ended):
+            future.set_running_or_notify_cancel()  # cancelling who awaits it must not cancel it
+        self._thread.start()
+        # A daemon thread does not keep the interpreter from ending; at its end it would be frozen
+        # wherever it is, with the file open.
+        atexit.register(self.stop_now)
+        try:
+            await asyncio.wrap_future(self._opened)
+        except BaseException:
+            self._leave()
+            raise
+        _neighbours.add(self.settings.path, self)
+
+    async def stop(self) -> None:
+        """Finish what was asked, close the file, end the thread."""
+        if self.process != os.getpid():
+            return  # it is the parent's, whose thread did not come along
+        self._leave()
+        await asyncio.wrap_future(self._ended)
+        self._thread.join()
+
+    def stop_now(self) -> None:
+        """As `stop`, at the exit of the interpreter."""
+        if self.process == os.getpid():
+            self._leave()
+            self._thread.join(EXIT_PATIENCE)
+
+    def _leave(self) -> None:
+        self.closed = True
+        atexit.unregister(self.stop_now)
+        _neighbours.discard(self.settings.path, self)
+        self._inbox.put(Signal.STOP)
+
+    def call(self, operation: Operation[T], *, writes: bool) -> "asyncio.Future[T]":
+        """Run an operation in the thread, to its end even if nobody waits for it any more."""
+        request = Request(operation, writes=writes)
+        self._inbox.put(request)
+        return request.future
+
+    async def watch(self, watcher: Watcher, timeout: float) -> None:
+        """Wait until there is what the watcher waits for, or for `timeout` seconds."""
+        self._inbox.put(watcher)
+        await watcher.sleep(timeout)
+
+    def look_again(self) -> None:
+        """Something happened, here or in another engine, that watchers may wait for."""
+        if self._watchers:
+            self._watchers.stale = True
+            self._inbox.put(Signal.LOOK)
+
+    # From here on in the thread.
+
+    def _run(self) -> None:
+        # The session is known to this frame alone. A forked child does not have the frame, so that
+        # nothing there can close the parent's connection and by that let go of its locks.
+        try:
+            session: Session | None = self._open()
+        except BaseException as error:  # noqa: BLE001 - raised again, by `start`
+            self._opened.set_exception(error)
+            self._ended.set_result(None)
+            return
+        self._opened.set_result(None)
+        going_on = True
+        try:
+            while going_on:
+                requests, watchers, going_on = self._receive()
+                if session is None or self._broken or self._was_replaced():
+                    session = self._reopen(session, requests)
+                    if session is None:
+                        for watcher in watchers:
+                            watcher.tell()
+                        continue
+                self._serve(session, requests)
+                self._look(session, watchers)
+        finally:
+            self._watchers.tell_all()
+            if session is not None:
+                session.connection.close()
+            self._refuse_rest()
+            self._ended.set_result(None)
+
+    def _receive(self) -> tuple[list[Request], list[Watcher], bool]:
+        """Wait for something to do, and take all of it."""
+        requests: list[Request] = []
+        watchers: list[Watcher] = []
+        going_on = True
+        try:
+            item = self._inbox.get(timeout=self.settings.poll_interval if self._watchers else None)
+            while True:
+                if isinstance(item, Request):
+                    requests.append(item)
+                    if len(requests) == MOST_TOGETHER:
+                        break
+                elif isinstance(item, Watcher):
+                    watchers.append(item)
+                elif item is Signal.STOP:
+                    going_on = False
+                item = self._inbox.get_nowait()
+        except queue.Empty:
+            pass
+        return requests, watchers, going_on
+
+    def _serve(self, session: Session, requests: Sequence[Request]) -> None:
+        """Run what was asked: the writes together, then the reads."""
+        writes = [request for request in requests if request.writes]
+        if writes:
+            self._write(session, writes)
+            _answer(writes)
+            self._watchers.stale = True
+            for other in _neighbours.others(self.settings.path, self):
+                other.look_again()
+        reads = [request for request in requests if not request.writes]
+        for request in reads:
+            self._run_one(session, request)
+        _answer(reads)
+
+    def _write(self, session: Session, requests: Sequence[Request]) -> None:
+        """Run requests in one transaction; if one of them fails, each in a transaction of its own."""
+        if self._transact(session, requests):
+            return
+        for request in requests:
+            if len(requests) > 1 or isinstance(request.error, Careful):
+                request.careful = isinstance(request.error, Careful)
+                request.error = None
+                self._write(session, [request])
+
+    def _transact(self, session: Session, requests: Sequence[Request]) -> bool:
+        """Run requests in one transaction; False if it was rolled back."""
+        try:
+            session.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            for request in requests:
+                request.error = self._translated(error)
+            return True  # nobody's fault: it would be the same for each alone
+        for request in requests:
+            self._run_one(session, request)
+            if request.error is not None:
+                self._roll_back(session)
+                return False
+        try:
+            session.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            requests[-1].error = self._translated(error)
+            self._roll_back(session)
+            return False
+        return True
+
+    def _run_one(self, session: Session, request: Request) -> None:
+        session.begin(self.clock_offset, careful=request.careful)
+        try:
+            request.value = request.operation(session)
+        except Exception as error:  # noqa: BLE001 - given to whoever asked
+            request.error = error if isinstance(error, Careful) else self._translated(error)
+
+    def _roll_back(self, session: Session) -> None:
+        session.rolled_back()
+        try:
+            # After some errors SQLite has rolled back by itself.
+            if session.connection.in_transaction:
+                session.connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            log.warning("Rolling back in %s failed: %s", self.settings.path, error)
+            self._broken = True
+
+    def _look(self, session: Session, new: Sequence[Watcher]) -> None:
+        """Tell those who wait for something that there is."""
+        if not new and not self._watchers:
+            return
+        session.begin(self.clock_offset, careful=False)
+        try:
+            for watcher in new:
+                self._watchers.add(session, watcher)
+            self._watchers.look(session)
+        except sqlite3.Error as error:
+            # Their next call meets the error, and reports it.
+            log.debug("Watching %s failed: %s", self.settings.path, self._translated(error))
+            for watcher in new:
+                watcher.tell()
+            self._watchers.tell_all()
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, (sqlite3.Error, OverflowError)):
+            self._broken = self._broken or primary_code(error) in BROKEN_CONNECTION
+            fault = translated(error, self.settings.path)
+            fault.__cause__ = error
+            return fault
+        return error
+
+    # The connection.
+
+    def _open(self) -> Session:
+        try:
+            session = Session(open_database(self.settings), self.settings)
+        except sqlite3.Error as error:
+            raise translated(error, self.settings.path) from error
+        self._broken = False
+        self._file = self._file_now()
+        return session
+
+    def _file_now(self) -> tuple[int, int] | None:
+        try:
+            found = Path(self.settings.path).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _was_replaced(self) -> bool:
+        """Whether the path leads to another file than the one that is open, or to none."""
+        if self._file_now() == self._file:
+            return False
+        log.error(
+            "The queue file %s was removed or replaced while it was in use. Messages in the old "
+            "one are out of reach; going on with the one that is there now.",
+            self.settings.path,
+        )
+        return True
+
+    def _reopen(self, session: Session | None, requests: Sequence[Request]) -> Session | None:
+        """Connect anew; if that fails, so do the requests."""
+        if session is not None:
+            session.connection.close()
+            self._watchers.tell_all()
+        try:
+            return self._open()
+        except Exception as error:  # noqa: BLE001 - given to whoever asked
+            for request in requests:
+                request.error = error
+            _answer(requests)
+            return None
+
+    def _refuse_rest(self) -> None:
+        """Answer what came after the end."""
+        refused = []
+        while True:
+            try:
+                item = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(item, Request):
+                item.error = DriverError(f"The sqlite driver of {self.settings.path} is closed.")
+                refused.append(item)
+            elif isinstance(item, Watcher):
+                item.tell()
+        _answer(refused)
+
+
+_neighbours = Neighbours[Engine]()
+"""Process-wide, because drivers of one file do not know of each other: a worker, its keeper and the
+application that dispatches to it each open one, and what one commits should wake the others at once
+rather than at their next look."""
+
+
+def _answer(requests: Iterable[Request]) -> None:
+    """Hand outcomes over to the loops that wait for them, with one wake-up for each loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Request]] = {}
+    for request in requests:
+        by_loop.setdefault(request.loop, []).append(request)
+    for loop, answered in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_hand_over, answered)
+        except RuntimeError:
+            # The loop is closed: nobody waits there any more.
+            if not loop.is_closed():
+                raise
+
+
+def _hand_over(requests: Sequence[Request]) -> None:
+    """On the loop: set the futures, but for those that nobody waits for any more."""
+    for request in requests:
+        if request.future.done():
+            continue
+        if request.error is None:
+            request.future.set_result(request.value)
+        else:
+            request.future.set_exception(request.error)

@@ -1,0 +1,195 @@
+"""Adding messages."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from asynctasq.contracts.driver import Enqueued
+from asynctasq.drivers.sqlite.codec import (
+    FOREVER,
+    ID_BYTES,
+    SIZE_BITS,
+    VALUE_LIMIT,
+    check_id,
+    is_plain,
+    micros,
+    pack_payload,
+    pack_profile,
+    rank,
+)
+from asynctasq.drivers.sqlite.queries import queries
+from asynctasq.drivers.sqlite.session import Careful, Session
+from asynctasq.errors import DriverError
+from asynctasq.message import Message, OnConflict, Unique, UniqueUntil
+
+BLOB_LIMIT = 32 << 20
+"""Bytes of messages that one statement adds."""
+
+GroupKey: TypeAlias = tuple[str, str, int, int, int, float, float | None, bool, str | None]
+
+_SQL = queries("enqueue")
+
+
+class Group:
+    """Messages that one statement adds: all that is in their rows but not here is the same."""
+
+    __slots__ = ("index", "key", "parts", "place")
+
+    def __init__(self, key: GroupKey) -> None:
+        self.key = key
+        self.parts: list[bytes] = []
+        self.index: list[str] = []
+        self.place = 1
+        """Of the next message in the blob; SQLite counts from 1."""
+
+    def add(self, message: Message, payload: bytes) -> None:
+        """One more message."""
+        size = len(payload)
+        due = "0" if self.key[7] else _due(message)
+        self.parts += (message.id, payload)
+        self.index.append(f'"{due}":{self.place << SIZE_BITS | size}')
+        self.place += ID_BYTES + size
+
+    def insert(self, session: Session) -> int:
+        """Write the rows; how many were new."""
+        queue, task, priority, max_attempts, max_lost, result_ttl, expires, plain, key = self.key
+        return session.run(
+            _SQL["insert"],
+            {
+                "blob": b"".join(self.parts),
+                "index": f"{{{','.join(self.index)}}}",
+                "queue": session.used_queue_key(queue),
+                "rank": rank(priority),
+                "expires": None if expires is None else micros(expires),
+                "result_ttl": micros(result_ttl),
+                "max_lost": max_lost,
+                "unique_key": key,
+                "profile": pack_profile(
+                    task, priority, max_attempts, max_lost, result_ttl, expires, plain
+                ),
+            },
+        )
+
+
+def group_messages(messages: Sequence[Message]) -> list[Group]:
+    """Messages ready to be written.
+
+    Raises:
+        DriverError: one of them cannot be stored.
+    """
+    groups: dict[GroupKey, Group] = {}
+    full: list[Group] = []
+    for message in messages:
+        check_id(message.id)
+        plain = is_plain(message)
+        payload = message.body if plain else pack_payload(message, plain=False)
+        if len(payload) > VALUE_LIMIT:
+            raise DriverError(
+                f"The message of {message.task} has {len(payload)} bytes; the sqlite driver stores "
+                f"at most {VALUE_LIMIT}. Keep large data elsewhere, and send where it is."
+            )
+        key = (
+            message.queue, message.task, message.priority, message.max_attempts, message.max_lost,
+            message.result_ttl, message.expires, plain,
+            None if message.unique is None else message.unique.key,
+        )  # fmt: skip
+        group = groups.get(key)
+        if group is None:
+            groups[key] = group = Group(key)
+        elif group.place + len(payload) > BLOB_LIMIT:
+            full.append(group)
+            groups[key] = group = Group(key)
+        group.add(message, payload)
+    return [*full, *groups.values()]
+
+
+class Enqueue:
+    """The operation behind `Driver.enqueue`."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self.groups = group_messages(messages)
+        self.has_unique = any(group.key[8] is not None for group in self.groups)
+
+    def __call__(self, session: Session) -> list[Enqueued]:
+        if session.careful or self.has_unique:
+            return [_admit(session, message) for message in self.messages]
+        if sum(group.insert(session) for group in self.groups) < len(self.messages):
+            raise Careful  # some ids are known: find out which
+        return [Enqueued(message.id, True) for message in self.messages]
+
+
+def _due(message: Message) -> str:
+    """When a message is due, as the query reads it: a time, or a delay with a minus sign."""
+    if message.eta is not None:
+        return str(max(micros(message.eta), 0))
+    # Never early: a fraction of a microsecond counts as one.
+    return str(-min(max(micros(message.delay), 0), FOREVER))
+
+
+def due_at(message: Message, now: int) -> int:
+    """When a message that is enqueued now is due."""
+    due = int(_due(message))
+    return max(now, now - due if due < 0 else due)
+
+
+def _admit(session: Session, message: Message) -> Enqueued:
+    """Add one message, looking at whatever may stand in its way."""
+    here = {"id": message.id}
+    known = session.row(_SQL["known"], here)
+    if known is not None:
+        state, forget_at = known
+        if state <= 4 or forget_at > session.now:
+            return Enqueued(message.id, False)
+        session.run(_SQL["forget"], here)
+    if message.unique is not None:
+        holder = _conflict(session, message, message.unique)
+        if holder is not None:
+            return Enqueued(holder, False)
+        hold_key(session, message.id, message.unique)
+    for group in group_messages([message]):
+        group.insert(session)
+    return Enqueued(message.id, True)
+
+
+def key_holder(session: Session, key: str) -> bytes | None:
+    """Who holds a unique key."""
+    row = session.row(_SQL["holder"], {"key": key})
+    return None if row is None else row[0]
+
+
+def hold_key(session: Session, message_id: bytes, unique: Unique) -> None:
+    """Let a message hold a key, whoever held it before."""
+    period = None
+    if unique.until is UniqueUntil.PERIOD:
+        period = micros(unique.period or 0.0)
+    session.run(
+        _SQL["hold"],
+        {
+            "key": unique.key,
+            "holder": message_id,
+            "until": unique.until.value,
+            "period": period,
+            "ends_at": None if period is None else session.now + period,
+        },
+    )
+
+
+def _conflict(session: Session, newcomer: Message, unique: Unique) -> bytes | None:
+    """Who holds the newcomer's key and keeps it; None if the newcomer may take it."""
+    holder = key_holder(session, unique.key)
+    if holder is None:
+        return None
+    if unique.on_conflict is OnConflict.REPLACE and session.run(
+        _SQL["cancel_waiting"], {"id": holder}
+    ):
+        return None
+    if unique.on_conflict is OnConflict.EXTEND:
+        session.run(_SQL["reschedule"], {"id": holder, "due_at": due_at(newcomer, session.now)})
+        session.run(
+            _SQL["prolong_period"],
+            {
+                "key": unique.key,
+                "period": None if unique.period is None else micros(unique.period),
+            },
+        )
+    return holder

@@ -1,0 +1,50 @@
+"""What SQLite says when it fails, as errors of asynctasq that name the file and the remedy."""
+
+import sqlite3
+
+from asynctasq.errors import DriverError, DriverUnavailable
+
+BUSY = "another process has been writing to it for longer than `busy_timeout`"
+_MAY_PASS = {
+    "SQLITE_BUSY": f"{BUSY}. Raise that setting, or find out who holds the file",
+    "SQLITE_LOCKED": f"{BUSY}. Raise that setting, or find out who holds the file",
+    "SQLITE_PROTOCOL": "too many processes began to use it at once. Try again",
+    "SQLITE_FULL": "the disk (or its quota) is full. Make room; nothing that was accepted is lost",
+    "SQLITE_IOERR": "reading or writing failed. Look at the disk and the system's log",
+    "SQLITE_CANTOPEN": "it, or a file beside it, cannot be opened. Look at the folder, its "
+    "permissions, and the limit of open files",
+    "SQLITE_NOMEM": "there is not enough memory",
+}
+_LASTING = {
+    "SQLITE_READONLY": "it is read-only. Make the file and its folder writable for this user (SQLite "
+    "keeps files ending in -wal and -shm beside it)",
+    "SQLITE_PERM": "it may not be accessed. Make the file and its folder writable for this user",
+    "SQLITE_AUTH": "it may not be accessed. Make the file and its folder writable for this user",
+    "SQLITE_NOTADB": "it is no SQLite database. Choose another `path`, or move the file away",
+    "SQLITE_CORRUPT": "it is damaged. Stop all workers, then save what is left with "
+    "`sqlite3 FILE .recover`",
+    "SQLITE_TOOBIG": "a body, a result or a batch of them is larger than SQLite stores (1 GB)",
+}
+BROKEN_CONNECTION = frozenset(
+    {"SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT"}
+)
+"""After these, a connection made anew may work where the old one does not."""
+
+
+def primary_code(error: Exception) -> str:
+    """The name of the primary result code: SQLITE_IOERR of SQLITE_IOERR_FSYNC."""
+    name = getattr(error, "sqlite_errorname", "")
+    return "_".join(name.split("_")[:2])
+
+
+def translated(error: Exception, path: str) -> DriverError:
+    """The error to raise in place of one that came from the `sqlite3` module."""
+    code = primary_code(error)
+    if code == "SQLITE_FULL" or "disk is full" in str(error):
+        code = "SQLITE_FULL"
+    elif isinstance(error, (sqlite3.DataError, OverflowError)):
+        code = "SQLITE_TOOBIG"
+    if code in _MAY_PASS:
+        return DriverUnavailable(f"The queue file {path}: {_MAY_PASS[code]} ({error}).")
+    reason = _LASTING.get(code, "SQLite refused a statement")
+    return DriverError(f"The queue file {path}: {reason} ({error}).")

@@ -1,0 +1,114 @@
+"""What an operation works with: the open file, the time, and the names it knows."""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from asynctasq.drivers.sqlite.codec import json_list, micros
+from asynctasq.drivers.sqlite.queries import queries
+from asynctasq.drivers.sqlite.settings import SqliteSettings
+
+Row: TypeAlias = tuple[Any, ...]
+
+_SQL = queries("inspect")
+
+
+class Careful(Exception):
+    """A statement for many messages did not fit all of them: run again, and look at each.
+
+    Never leaves the engine.
+    """
+
+
+class Session:
+    """The use of one connection. Lives in the engine's thread.
+
+    Queues have numbers in the file, which are never given to another: once read they are known for
+    good, unless the transaction that made them is rolled back.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.now = 0
+        """Microseconds since the Unix epoch, the same throughout one operation."""
+        self.careful = False
+        """Whether the operation runs again after `Careful`."""
+        self.deaths = settings.dead_letter_limit
+        """Dead letters made since their number was last looked at; at first nobody knows."""
+        self._keys: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self.run(_SQL["add_namespace"], {"name": settings.namespace})
+        self.namespace: int = self.rows(_SQL["namespace"], {"name": settings.namespace})[0][0]
+
+    def begin(self, clock_offset: float, *, careful: bool) -> None:
+        """Begin an operation."""
+        self.now = time.time_ns() // 1000 + micros(clock_offset)
+        self.careful = careful
+
+    def rolled_back(self) -> None:
+        """Forget what may not have been written."""
+        self._keys.clear()
+        self._names.clear()
+        self.deaths = self.settings.dead_letter_limit
+
+    # Statements. Each finds `:now` and `:namespace` among its parameters.
+
+    def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+        """All rows that a statement gives."""
+        return self.connection.execute(sql, self._bound(parameters)).fetchall()
+
+    def row(self, sql: str, parameters: Mapping[str, Any]) -> Row | None:
+        """The only row, or None."""
+        found = self.rows(sql, parameters)
+        return found[0] if found else None
+
+    def run(self, sql: str, parameters: Mapping[str, Any]) -> int:
+        """Run a statement; the number of rows that it changed."""
+        return self.connection.execute(sql, self._bound(parameters)).rowcount
+
+    def run_each(self, sql: str, parameters: Sequence[Mapping[str, Any]]) -> None:
+        """Run a statement once for each set of parameters."""
+        if parameters:
+            self.connection.executemany(sql, map(self._bound, parameters))
+
+    def _bound(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return {"now": self.now, "namespace": getattr(self, "namespace", 0), **parameters}
+
+    # Names of queues.
+
+    def queue_key(self, name: str) -> int | None:
+        """The number of a queue; None if it was never used."""
+        key = self._keys.get(name)
+        if key is None:
+            self._read_queues()
+            key = self._keys.get(name)
+        return key
+
+    def used_queue_key(self, name: str) -> int:
+        """The number of a queue, which gets one now if it has none. Needs a write transaction."""
+        key = self.queue_key(name)
+        if key is None:
+            self.run(_SQL["add_queue"], {"name": name})
+            self._read_queues()
+            key = self._keys[name]
+        return key
+
+    def queue_name(self, key: int) -> str:
+        """The name of a queue."""
+        if key not in self._names:
+            self._read_queues()
+        return self._names[key]
+
+    def queue_keys(self, names: Iterable[str]) -> dict[int, str]:
+        """The numbers of those queues that were ever used, in order."""
+        return {key: name for name in names if (key := self.queue_key(name)) is not None}
+
+    def queue_list(self, names: Iterable[str]) -> str:
+        """The numbers as a JSON array."""
+        return json_list(self.queue_keys(names))
+
+    def _read_queues(self) -> None:
+        self._names = dict(self.rows(_SQL["queues"], {}))
+        self._keys = {name: key for key, name in self._names.items()}

@@ -1,0 +1,55 @@
+-- Queries that add messages.
+
+-- name: insert
+-- One statement for any number of messages that share a profile. :blob is each id followed by its
+-- payload; :index is an object of one member a message. Its name says when the message is due (a
+-- time, or a delay as a negative number, 0 for now); its value is the place of the id in :blob,
+-- shifted left by 31, plus the size of the payload.
+INSERT INTO messages (
+    id, namespace, queue, state, rank, due_at, enqueued_at, expires, expires_at, result_ttl,
+    max_lost, unique_key, profile, payload
+)
+SELECT
+    substr(:blob, place, 16), :namespace, :queue, due_at <= :now, :rank, due_at, :now, :expires,
+    due_at + :expires, :result_ttl, :max_lost, :unique_key, :profile,
+    substr(:blob, place + 16, size)
+FROM (
+    SELECT
+        value >> 31 AS place,
+        value & 2147483647 AS size,
+        max(:now, CASE WHEN key < '.' THEN :now - key ELSE key + 0 END) AS due_at
+    FROM json_each(:index)
+)
+WHERE true
+ON CONFLICT DO NOTHING
+
+-- name: known
+SELECT state, forget_at FROM messages WHERE id = :id AND namespace = :namespace
+
+-- name: forget
+DELETE FROM messages WHERE id = :id AND namespace = :namespace
+
+-- name: holder
+SELECT holder, until, period
+FROM unique_keys
+WHERE namespace = :namespace AND key = :key AND (ends_at IS NULL OR ends_at > :now)
+
+-- name: hold
+INSERT OR REPLACE INTO unique_keys (namespace, key, holder, until, period, ends_at)
+VALUES (:namespace, :key, :holder, :until, :period, :ends_at)
+
+-- name: prolong_period
+UPDATE unique_keys SET ends_at = :now + coalesce(:period, period)
+WHERE namespace = :namespace AND key = :key AND until = 'period'
+
+-- name: reschedule
+UPDATE messages
+SET due_at = :due_at, expires_at = :due_at + expires, state = :due_at <= :now
+WHERE id = :id AND namespace = :namespace AND state = 0 AND due_at > :now
+
+-- name: cancel_waiting
+UPDATE messages
+SET state = 6, finished_at = :now, forget_at = :now + max(result_ttl, 60000000),
+    expires_at = NULL, mismatched_at = NULL, progress = NULL, error = NULL,
+    profile = NULL, payload = NULL
+WHERE id = :id AND namespace = :namespace AND state <= 2

@@ -1,0 +1,167 @@
+-- Queries that look, and those of dead letters, pauses and workers.
+
+-- name: count
+SELECT
+    (SELECT count(*) FROM messages WHERE state = 1 AND queue = :queue)
+    + (
+        SELECT count(*) FROM messages INDEXED BY messages_scheduled
+        WHERE namespace = :namespace AND state = 0 AND due_at <= :now AND queue = :queue
+    ),
+    (
+        SELECT count(*) FROM messages INDEXED BY messages_scheduled
+        WHERE namespace = :namespace AND state = 0 AND due_at > :now AND queue = :queue
+    ),
+    (SELECT count(*) FROM messages INDEXED BY messages_leased WHERE state = 3 AND queue = :queue),
+    (SELECT count(*) FROM messages WHERE state = 4 AND queue = :queue),
+    (SELECT paused FROM queues WHERE key = :queue),
+    min(
+        coalesce(
+            (
+                SELECT min(oldest)
+                FROM (
+                    SELECT (
+                        SELECT min(due_at) FROM messages
+                        WHERE state = 1 AND queue = :queue AND rank = ranks.value
+                    ) AS oldest
+                    FROM json_each('[0,1,2,3,4,5,6,7,8,9]') AS ranks
+                )
+            ),
+            :never
+        ),
+        coalesce(
+            (
+                SELECT min(due_at) FROM messages INDEXED BY messages_scheduled
+                WHERE namespace = :namespace AND state = 0 AND due_at <= :now AND queue = :queue
+            ),
+            :never
+        )
+    )
+
+-- name: find
+SELECT {columns}
+FROM json_each(:index) AS named CROSS JOIN messages
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 4
+
+-- name: browse
+-- Through all messages by time of enqueue: for ready ones, which are most of them.
+SELECT {columns}
+FROM messages INDEXED BY messages_by_enqueue
+WHERE namespace = :namespace AND state <= 4
+    AND (enqueued_at, id) > (:after, :after_id)
+    AND enqueued_at >= :since AND enqueued_at < :until
+    AND {is_state} AND (:queue IS NULL OR queue = :queue)
+ORDER BY enqueued_at, id
+LIMIT :limit
+
+-- name: dead_letters
+SELECT {columns}
+FROM messages
+WHERE namespace = :namespace AND state = 4 AND (finished_at, id) < (:before, :before_id)
+ORDER BY finished_at DESC, id DESC
+LIMIT :limit
+
+-- name: dead_letters_of_queue
+SELECT {columns}
+FROM messages
+WHERE queue = :queue AND state = 4 AND (finished_at, id) < (:before, :before_id)
+ORDER BY finished_at DESC, id DESC
+LIMIT :limit
+
+-- name: outcomes
+SELECT named.key, state, finished_at, payload, reason, error
+FROM json_each(:index) AS named CROSS JOIN messages
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace
+    AND (state = 4 OR (state >= 5 AND forget_at > :now))
+
+-- name: ended
+-- Which of the messages named have ended, as one row.
+SELECT json_group_array(named.key)
+FROM json_each(:index) AS named CROSS JOIN messages
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state >= 4
+
+-- name: progress
+SELECT named.key, progress
+FROM json_each(:index) AS named CROSS JOIN messages
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 4
+
+-- name: states
+SELECT named.key, state, forget_at
+FROM json_each(:index) AS named CROSS JOIN messages
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace
+
+-- name: requeue
+UPDATE messages
+SET state = 1, due_at = :now, expires_at = :now + expires, attempt = 0, lost = 0,
+    mismatched_at = NULL, error = NULL, reason = NULL, finished_at = NULL
+WHERE id = :id AND namespace = :namespace AND state = 4
+
+-- name: edit
+UPDATE messages
+SET queue = :queue, rank = :rank, expires = :expires, result_ttl = :result_ttl,
+    max_lost = :max_lost, unique_key = :unique_key, profile = :profile, payload = :payload
+WHERE id = :id AND namespace = :namespace AND state = 4
+
+-- name: dead
+SELECT queue, profile, payload FROM messages
+WHERE id = :id AND namespace = :namespace AND state = 4
+
+-- name: delete_dead
+DELETE FROM messages WHERE id = :id AND namespace = :namespace AND state = 4
+
+-- name: purgeable_ready
+SELECT n FROM messages WHERE state = 1 AND queue = :queue
+UNION ALL
+SELECT n FROM messages INDEXED BY messages_scheduled
+WHERE namespace = :namespace AND state = 0 AND due_at <= :now AND queue = :queue
+LIMIT :bound
+
+-- name: purgeable_scheduled
+SELECT n FROM messages INDEXED BY messages_scheduled
+WHERE namespace = :namespace AND state = 0 AND due_at > :now AND queue = :queue
+LIMIT :bound
+
+-- name: purgeable_dead
+SELECT n FROM messages WHERE state = 4 AND queue = :queue LIMIT :bound
+
+-- name: purge_keys
+DELETE FROM unique_keys
+WHERE namespace = :namespace AND (key, holder) IN (
+    SELECT unique_key, messages.id
+    FROM json_each(:doomed) AS named CROSS JOIN messages
+    WHERE n = named.value AND unique_key IS NOT NULL
+)
+
+-- name: purge
+DELETE FROM messages WHERE n IN (SELECT value FROM json_each(:doomed))
+
+-- name: pause
+UPDATE queues SET paused = :paused WHERE key = :queue
+
+-- name: paused
+SELECT name FROM queues WHERE namespace = :namespace AND paused
+
+-- name: queues
+SELECT key, name FROM queues WHERE namespace = :namespace ORDER BY name
+
+-- name: add_queue
+INSERT INTO queues (namespace, name) VALUES (:namespace, :name)
+
+-- name: namespace
+SELECT key FROM namespaces WHERE name = :name
+
+-- name: add_namespace
+INSERT INTO namespaces (name) VALUES (:name) ON CONFLICT DO NOTHING
+
+-- name: owner_names
+SELECT key, name FROM owners WHERE namespace = :namespace
+
+-- name: record_worker
+INSERT OR REPLACE INTO workers (namespace, id, description, ends_at)
+VALUES (:namespace, :id, :description, :ends_at)
+
+-- name: forget_worker
+DELETE FROM workers WHERE namespace = :namespace AND id = :id
+
+-- name: workers
+SELECT description FROM workers
+WHERE namespace = :namespace AND ends_at > :now ORDER BY id

@@ -1,0 +1,104 @@
+-- Queries that lease messages and keep leases.
+
+-- name: look
+-- What a reserve has to do: kinds of upkeep that are due, and which of :queues have ready messages.
+SELECT
+    EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state = 0 AND due_at <= :now)
+    OR EXISTS (SELECT 1 FROM owners WHERE namespace = :namespace AND deadline <= :now)
+    OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND expires_at <= :now)
+    OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state >= 5 AND forget_at <= :now)
+    OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state = 4 AND finished_at <= :dead_since)
+    OR EXISTS (SELECT 1 FROM unique_keys WHERE namespace = :namespace AND ends_at <= :now)
+    OR EXISTS (SELECT 1 FROM workers WHERE namespace = :namespace AND ends_at <= :now),
+    (
+        SELECT json_group_array(value) FROM json_each(:queues) AS named
+        WHERE EXISTS (SELECT 1 FROM messages WHERE state = 1 AND queue = named.value)
+            AND NOT (SELECT paused FROM queues WHERE key = named.value)
+    )
+
+-- name: take
+-- The next messages of a queue, as one row: each step of a statement lets go of Python's global
+-- lock and has to get it back, which takes long when the event loop is busy. Large payloads would
+-- make that row too large, and are read one by one.
+SELECT
+    json_group_array(json_array(
+        n, token, attempt, lost, enqueued_at, mismatched_at, length(profile), length(payload)
+    )),
+    CAST(group_concat(
+        id || profile || CASE WHEN length(payload) <= :large THEN payload ELSE x'' END, ''
+    ) AS BLOB)
+FROM (
+    SELECT n, id, token, attempt, lost, enqueued_at, mismatched_at, profile, payload
+    FROM messages
+    WHERE state = 1 AND queue = :queue AND (expires_at IS NULL OR expires_at > :now)
+    ORDER BY rank, due_at, id
+    LIMIT :limit
+)
+
+-- name: payload
+SELECT payload FROM messages WHERE n = :n
+
+-- name: lease
+UPDATE messages
+SET state = 3, token = token + 1, owner = :owner, leased_at = :now, expires_at = NULL
+WHERE n IN (SELECT value FROM json_each(:taken))
+
+-- name: renew_by_reserve
+INSERT INTO owners (namespace, name, deadline) VALUES (:namespace, :owner, :deadline)
+ON CONFLICT DO UPDATE SET deadline = max(deadline, excluded.deadline)
+RETURNING key
+
+-- name: renew_if_known
+UPDATE owners SET deadline = :deadline
+WHERE namespace = :namespace AND name = :owner AND deadline < :deadline
+
+-- name: renew_by_extend
+UPDATE owners SET deadline = :deadline WHERE namespace = :namespace AND name = :owner
+RETURNING key
+
+-- name: held
+SELECT
+    json_group_array(json_array(n, token, leased_at)),
+    CAST(group_concat(id, '') AS BLOB)
+FROM (SELECT n, id, token, leased_at FROM messages WHERE state = 3 AND owner = :owner)
+
+-- name: flagged
+SELECT id, token
+FROM messages
+WHERE state = 3 AND cancelling = 1
+    AND owner = (SELECT key FROM owners WHERE namespace = :namespace AND name = :owner)
+
+-- name: give_back
+-- Take leases from their owner: flagged messages are cancelled; the others are ready again, or
+-- dead if the loss is :counted and was one too many.
+UPDATE messages
+SET state = CASE
+        WHEN cancelling THEN 6
+        WHEN :counted AND lost >= max_lost THEN 4
+        ELSE 1
+    END,
+    lost = lost + (:counted AND NOT cancelling),
+    reason = CASE WHEN :counted AND lost >= max_lost AND NOT cancelling THEN 'lost' END,
+    finished_at = CASE WHEN cancelling OR (:counted AND lost >= max_lost) THEN :now END,
+    forget_at = CASE WHEN cancelling THEN :now + max(result_ttl, 60000000) END,
+    progress = CASE WHEN NOT (cancelling OR (:counted AND lost >= max_lost)) THEN progress END,
+    error = CASE WHEN NOT cancelling THEN error END,
+    profile = CASE WHEN NOT cancelling THEN profile END,
+    payload = CASE WHEN NOT cancelling THEN payload END,
+    owner = NULL, leased_at = NULL, cancelling = 0
+WHERE n IN (SELECT value FROM json_each(:taken))
+
+-- name: watch_work
+-- Whether there is anything to reserve or to look after, and when there will next be.
+SELECT
+    EXISTS (
+        SELECT 1 FROM json_each(:queues) AS named
+        WHERE EXISTS (SELECT 1 FROM messages WHERE state = 1 AND queue = named.value)
+            AND NOT (SELECT paused FROM queues WHERE key = named.value)
+    ),
+    min(
+        coalesce(
+            (SELECT min(due_at) FROM messages WHERE namespace = :namespace AND state = 0), :never
+        ),
+        coalesce((SELECT min(deadline) FROM owners WHERE namespace = :namespace), :never)
+    )

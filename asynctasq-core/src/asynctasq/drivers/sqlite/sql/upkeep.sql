@@ -1,0 +1,69 @@
+-- Queries for what time brings about; each moves at most :bound messages.
+
+-- name: promote
+UPDATE messages SET state = 1
+WHERE n IN (
+    SELECT n FROM messages
+    WHERE namespace = :namespace AND state = 0 AND due_at <= :now
+    ORDER BY due_at
+    LIMIT :bound
+)
+
+-- name: ended_leases
+SELECT json_group_array(n)
+FROM (
+    SELECT messages.n
+    FROM owners CROSS JOIN messages
+    WHERE owners.namespace = :namespace AND owners.deadline <= :now
+        AND messages.state = 3 AND messages.owner = owners.key
+    LIMIT :bound
+)
+
+-- name: forget_owners
+DELETE FROM owners
+WHERE namespace = :namespace AND deadline <= :now
+    AND NOT EXISTS (SELECT 1 FROM messages WHERE state = 3 AND owner = owners.key)
+
+-- name: expire
+UPDATE messages
+SET state = 4, reason = 'expired', error = NULL, finished_at = :now, expires_at = NULL,
+    progress = NULL
+WHERE n IN (
+    SELECT n FROM messages
+    WHERE namespace = :namespace AND expires_at <= :now
+    ORDER BY expires_at
+    LIMIT :bound
+)
+
+-- name: forget_outcomes
+DELETE FROM messages
+WHERE n IN (
+    SELECT n FROM messages
+    WHERE namespace = :namespace AND state >= 5 AND forget_at <= :now
+    ORDER BY forget_at
+    LIMIT :bound
+)
+
+-- name: forget_old_dead
+DELETE FROM messages
+WHERE n IN (
+    SELECT n FROM messages
+    WHERE namespace = :namespace AND state = 4 AND finished_at <= :dead_since
+    ORDER BY finished_at
+    LIMIT :bound
+)
+
+-- name: forget_surplus_dead
+DELETE FROM messages
+WHERE n IN (
+    SELECT n FROM messages
+    WHERE namespace = :namespace AND state = 4
+    ORDER BY finished_at DESC, id DESC
+    LIMIT :bound OFFSET :kept
+)
+
+-- name: forget_keys
+DELETE FROM unique_keys WHERE namespace = :namespace AND ends_at <= :now
+
+-- name: forget_workers
+DELETE FROM workers WHERE namespace = :namespace AND ends_at <= :now
