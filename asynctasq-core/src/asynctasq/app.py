@@ -69,14 +69,19 @@ class App:
             PluginError: the driver's or the serializer's plugin cannot be used.
         """
         self._arguments = dict(settings or {})
+        self._command_line: dict[str, object] = {}
         self.lifespan = lifespan
         self.plugins = PluginRegistry(disabled=disabled_plugins(self._arguments))
-        self.settings: Settings = self._load(self._arguments)
+        self.resolvers = Resolvers(lambda: self.plugins.names("resolver"), self._make_resolver)
+        self._pool = ConnectionPool()
+        self._portal = Portal(self.close)
+        self._observers: Observers | None = None
+        self._entered: list[Token[App | None]] = []
+        self._configure()
+
+    def _configure(self) -> None:
+        self.settings: Settings = self._load(self._arguments, self._command_line)
         self._serializers: dict[str, Serializer] = {}
-        self.resolvers = Resolvers(
-            lambda: self.plugins.names("resolver"),
-            self._make_resolver,
-        )
         self.codec = Codec(
             self.serializer(self.settings.serializer),
             find_serializer=self.serializer,
@@ -89,10 +94,19 @@ class App:
         self._sources: dict[str, _Source] = {}
         self._default_key = self._key_of(self.settings.driver)
         self._template(self._default_key, self.settings.driver)
-        self._pool = ConnectionPool()
-        self._portal = Portal(self.close)
-        self._observers: Observers | None = None
-        self._entered: list[Token[App | None]] = []
+
+    def override(self, settings: Mapping[str, object]) -> None:
+        """Let settings of core win over all that were given, as those of a command line do.
+
+        Raises:
+            ConfigurationError: a setting is wrong, or the app is open.
+            PluginError: the driver's or the serializer's plugin cannot be used.
+        """
+        if self.is_open:
+            raise ConfigurationError("override() comes before the app is opened.")
+        self._command_line |= settings
+        self._observers = None
+        self._configure()
 
     @property
     def is_open(self) -> bool:
@@ -287,12 +301,16 @@ class App:
         name = url_scheme(chosen) or chosen
         settings = self.settings
         if chosen != settings.driver and url_scheme(chosen):
-            settings = self._load({**self._arguments, "driver": chosen})
+            command_line = {k: v for k, v in self._command_line.items() if k != "driver"}
+            settings = self._load({**self._arguments, "driver": chosen}, command_line)
         return self.plugins.create_driver(name, settings.plugin(name))
 
-    def _load(self, arguments: Mapping[str, object]) -> Settings:
+    def _load(
+        self, arguments: Mapping[str, object], command_line: Mapping[str, object]
+    ) -> Settings:
         return load_settings(
             arguments,
+            command_line=command_line,
             settings_class=self._settings_class,
             known_plugins={name for kind in GROUPS for name in self.plugins.names(kind)},
         )
@@ -429,6 +447,8 @@ def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | N
     """
     global _default  # noqa: PLW0603  the default app is the one piece of global state
     made = App(settings, lifespan=lifespan)
+    if _default is not None and _default._command_line:
+        made.override(_default._command_line)
     if _default is not None and _default.is_same_as(made):
         return _default
     if _default is not None and _default.is_open:

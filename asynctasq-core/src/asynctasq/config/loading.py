@@ -1,7 +1,8 @@
 """Settings from arguments, environment and `.env`: who wins, and what is wrong with them.
 
-Arguments win over the environment, that over `.env`, that over the defaults. Problems are collected
-and told in one error, each naming the key as it was written and where.
+The command line wins over arguments, these over the environment, that over `.env`, that over the
+defaults. Problems are collected and told in one error, each naming the key as it was written and
+where.
 """
 
 import os
@@ -37,13 +38,15 @@ def load_settings(
     *,
     settings_class: SettingsClass,
     known_plugins: Collection[str],
+    command_line: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
     dotenv: str | Path | None = ".env",
 ) -> Settings:
     """Read the settings of an application.
 
     `settings_class` gives the settings class of an installed plugin, None if it has none;
-    `known_plugins` are the names of all that are installed. `environ` is `os.environ` if None.
+    `known_plugins` are the names of all that are installed. `command_line` has settings of core
+    only. `environ` is `os.environ` if None.
     The sections of the plugins in use (the driver, the serializer, and those that `arguments`
     name) are checked now, those of others when `Settings.plugin` is asked for them.
 
@@ -54,7 +57,7 @@ def load_settings(
     problems: list[str] = []
     arguments = arguments or {}
     variables = read_variables(os.environ if environ is None else environ, dotenv, problems)
-    core = _core_given(arguments, variables)
+    core = _core_given(arguments, variables, command_line or {})
     values = _core_values(core, problems)
     settings = Settings(**values)
     driver, instance = settings.driver, None
@@ -97,13 +100,17 @@ def load_settings(
 
 
 def _core_given(
-    arguments: Mapping[str, object], variables: Mapping[str, Given]
+    arguments: Mapping[str, object],
+    variables: Mapping[str, Given],
+    command_line: Mapping[str, object],
 ) -> dict[str, Given]:
     """What was given for each setting of core, by whoever wins."""
     core = {CORE_VARIABLES[name]: variables[name] for name in CORE_VARIABLES if name in variables}
     for name, value in arguments.items():
         if name in CORE_FIELDS:
             core[name] = Given(value, name, Rank.ARGUMENTS, "arguments")
+    for name, value in command_line.items():
+        core[name] = Given(value, name, Rank.COMMAND_LINE, "command line")
     return core
 
 

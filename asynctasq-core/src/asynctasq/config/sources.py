@@ -20,6 +20,7 @@ class Rank(IntEnum):
     DOTENV = 0
     ENVIRONMENT = 1
     ARGUMENTS = 2
+    COMMAND_LINE = 3
 
 
 @record

@@ -1,0 +1,123 @@
+"""From `--app MODULE[:APP]` to the app that a worker serves."""
+
+import importlib
+import re
+import sys
+import traceback
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+from asynctasq.app import App, default_app
+from asynctasq.errors import ConfigurationError
+
+_TARGET = re.compile(r"(?P<module>[\w-]+(\.[\w-]+)*)(:(?P<attribute>\w+))?")
+
+
+def load_application(target: str | None) -> App:
+    """Import the module of `--app` and those of the setting `imports`; returns the app to serve.
+
+    That is the one that `MODULE:APP` names, or else the default app: what `asynctasq.init(...)` in
+    those modules made. The current folder is searched first.
+
+    Raises:
+        ConfigurationError: a module cannot be imported, or there is no such app in it.
+        PluginError: as `App`.
+    """
+    folder = str(Path.cwd())
+    if folder not in sys.path[:1]:
+        sys.path.insert(0, folder)
+    app = _app_of_target(target) if target is not None else None
+    imported: set[str] = set()
+    while True:
+        chosen = app or default_app()  # an import may have called init()
+        todo = [name for name in chosen.settings.imports if name not in imported]
+        if not todo:
+            return chosen
+        for name in todo:
+            _import(name, "The setting imports")
+        imported.update(todo)
+
+
+def _app_of_target(target: str) -> App | None:
+    parts = _TARGET.fullmatch(target)
+    if parts is None or target.endswith(".py"):
+        hint = _as_module(target)
+        raise ConfigurationError(
+            f"--app {target}: write the name of a module as in an import, or MODULE:APP"
+            + (f": --app {hint}." if hint else ".")
+        )
+    module = _import(parts["module"], "--app")
+    attribute = parts["attribute"]
+    if attribute is None:
+        _warn_of_apps(target, module)
+        return None
+    if not hasattr(module, attribute):
+        raise ConfigurationError(
+            f"--app {target}: the module {module.__name__!r} has no {attribute!r}."
+            f"{_apps_in(module)}"
+        )
+    app = getattr(module, attribute)
+    if not isinstance(app, App):
+        raise ConfigurationError(
+            f"--app {target}: {attribute!r} is of type {type(app).__qualname__}, not asynctasq.App."
+            f"{_apps_in(module)}"
+        )
+    return app
+
+
+def _import(name: str, where: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent is not None and f"{name}.".startswith(f"{absent}."):
+            raise ConfigurationError(_not_found(name, where)) from error
+        cause = f"{type(error).__qualname__}: {error}"
+        raise ConfigurationError(
+            f"{where}: importing {name!r} failed, {_place(error)}{cause}\n"
+            f"`asynctasq --debug worker ...` shows the traceback."
+        ) from error
+
+
+def _not_found(name: str, where: str) -> str:
+    folder = Path.cwd()
+    here = [path.stem for path in folder.glob("*.py")]
+    here += [path.parent.name for path in folder.glob("*/__init__.py")]
+    near = get_close_matches(name.partition(".")[0], here, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
+    return f"{where}: there is no module {name!r} in {folder} or among what is installed.{hint}"
+
+
+def _place(error: BaseException) -> str:
+    """The line of the application that was being run, if the error comes from there."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"in {error.filename}, line {error.lineno}: "
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(Path.cwd())]
+    frame = (own or frames)[-1]
+    return f"in {frame.filename}, line {frame.lineno}: "
+
+
+def _as_module(target: str) -> str:
+    """What was probably meant by a path to a file."""
+    path, _, attribute = target.partition(":")
+    name = ".".join(Path(path).with_suffix("").parts).lstrip(".")
+    return f"{name}:{attribute}" if attribute else name if re.fullmatch(r"[\w.-]+\w", name) else ""
+
+
+def _warn_of_apps(target: str, module: ModuleType) -> None:
+    apps = {name: value for name, value in vars(module).items() if isinstance(value, App)}
+    if apps and default_app() not in apps.values():
+        click.echo(
+            f"Warning: the default app is served, not one of {module.__name__}. To serve that: "
+            f"--app {target}:{min(apps)}",
+            err=True,
+        )
+
+
+def _apps_in(module: ModuleType) -> str:
+    names = sorted(name for name, value in vars(module).items() if isinstance(value, App))
+    return f" Did you mean {module.__name__}:{names[0]}?" if names else ""

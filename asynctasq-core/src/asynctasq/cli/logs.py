@@ -1,0 +1,117 @@
+"""What a worker on the command line tells: lines for people, and one line for each task."""
+
+import logging
+import sys
+from time import perf_counter
+
+import click
+
+from asynctasq.contracts.executor import Attempt, Call, Returned, Wrapper
+from asynctasq.hookspecs import ExecutionContext, hookimpl
+from asynctasq.message import Delivery, id_to_text
+
+logger = logging.getLogger("asynctasq")
+
+COLOURS = {
+    logging.WARNING: "yellow",
+    logging.ERROR: "red",
+    logging.CRITICAL: "bright_red",
+}
+
+
+def configure_logging(level: str | None) -> None:
+    """Log to stderr, unless the application has set up logging itself.
+
+    `level` counts for everything where logging is set up here (None is `info`), and for asynctasq
+    alone where the application has done it (None leaves that alone).
+    """
+    root = logging.getLogger()
+    if root.handlers:
+        if level is not None:
+            logger.setLevel(level.upper())
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(coloured=sys.stderr.isatty()))
+    root.addHandler(handler)
+    root.setLevel((level or "info").upper())
+
+
+class LineFormatter(logging.Formatter):
+    """Time, level, message; and the logger, where it is not one of ours."""
+
+    def __init__(self, *, coloured: bool) -> None:
+        super().__init__("%(asctime)s %(level)s %(origin)s%(message)s", datefmt="%H:%M:%S")
+        self._coloured = coloured
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  named by logging
+        """Make one line of a record."""
+        level = f"{record.levelname:<8}"
+        if self._coloured:
+            level = click.style(level, fg=COLOURS.get(record.levelno), dim=record.levelno < 30)
+        record.level = level
+        record.origin = "" if record.name.partition(".")[0] == "asynctasq" else f"{record.name}: "
+        return super().formatMessage(record)
+
+
+class TaskLog:
+    """A local plugin that logs how each attempt ended.
+
+    What is dead is not told here: core logs that itself.
+    """
+
+    @hookimpl(tryfirst=True)
+    def wrap_execute(self, call_next: Wrapper) -> Wrapper:
+        """Tell of runs that returned, and how long they took."""
+
+        async def timed(call: Call) -> Attempt:
+            started = perf_counter()
+            attempt = await call_next(call)
+            if isinstance(attempt, Returned):
+                logger.info("%s completed in %s.", _name(call.delivery), _seconds(started))
+            return attempt
+
+        return timed
+
+    @hookimpl
+    def on_retry(self, context: ExecutionContext) -> None:
+        """Tell of a run that failed and will be repeated."""
+        delivery, error = context.delivery, context.error
+        assert error is not None, "core says why"
+        logger.warning(
+            "%s failed, run %d of %d, next in %g s: %s: %s",
+            _name(delivery),
+            delivery.attempt + 1,
+            delivery.message.max_attempts,
+            round(context.retry_delay or 0.0, 3),
+            error.type,
+            error.message,
+        )
+        logger.debug("%s", error.traceback)
+
+    @hookimpl
+    def on_cancel(self, context: ExecutionContext) -> None:
+        """Tell of a run that was cancelled."""
+        logger.info("%s was cancelled.", _name(context.delivery))
+
+    @hookimpl
+    def on_lost(self, context: ExecutionContext) -> None:
+        """Tell of a run that was interrupted because its lease is gone."""
+        logger.warning(
+            "%s was interrupted: its lease had ended, and another worker may be running it.",
+            _name(context.delivery),
+        )
+
+    @hookimpl
+    def on_release(self, context: ExecutionContext) -> None:
+        """Tell of a run that was interrupted because the worker stops."""
+        if not context.retry_delay:  # the others do not fit this worker, and core says so
+            logger.info("%s was interrupted and given back.", _name(context.delivery))
+
+
+def _name(delivery: Delivery) -> str:
+    return f"Task {id_to_text(delivery.message.id)} of {delivery.message.task}"
+
+
+def _seconds(started: float) -> str:
+    seconds = perf_counter() - started
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

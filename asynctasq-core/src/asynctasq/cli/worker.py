@@ -1,0 +1,127 @@
+"""`asynctasq worker`: run tasks until told to stop."""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asynctasq.app import App, run
+from asynctasq.cli.application import load_application
+from asynctasq.cli.logs import TaskLog, configure_logging
+from asynctasq.core.worker import Worker
+from asynctasq.errors import ConfigurationError
+from asynctasq.tasks.registry import registry
+from asynctasq.worker.slots import parse_queues
+
+logger = logging.getLogger("asynctasq")
+
+SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[str]) -> list[str]:
+    queues = [name.strip() for text in given for name in text.split(",")]
+    try:
+        parse_queues(queues)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error).removeprefix("queues: ")) from error
+    return queues
+
+
+@click.command()
+@click.option(
+    "--app",
+    "target",
+    metavar="MODULE[:APP]",
+    help="Import this module first; serve its APP, or what its asynctasq.init(...) made.",
+)
+@click.option(
+    "--queues",
+    "-q",
+    multiple=True,
+    callback=_queues,
+    metavar="NAME[:LIMIT],...",
+    help="Queues in strict order, each with a limit of tasks at once if it has one; may be repeated.  "
+    "[default: those of the tasks]",
+)
+@click.option(
+    "--concurrency", "-c", type=click.IntRange(min=1), help="Tasks at once.  [default: 100]"
+)
+@click.option("--driver", metavar="NAME|URL", help="The store to take messages from.")
+@click.option("--burst", is_flag=True, help="End when there is nothing more to do.")
+@click.option("--max-tasks", type=click.IntRange(min=1), help="End after that many runs.")
+@click.option("--worker-id", help="Unique among the workers of a store.  [default: made up]")
+@click.option(
+    "--grace-period",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="What running tasks get to finish at the end.  [default: 30]",
+)
+@click.option(
+    "--lease",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="After which the tasks of a worker that died go to another.  [default: 30]",
+)
+@click.option(
+    "--heartbeat-interval",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Between two renewals of the leases.  [default: a third of the lease]",
+)
+@click.option("--serializer", metavar="NAME", help="Of results; arguments name theirs.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+    help="Lines of this level and above; `warning` leaves out the line for each task.  "
+    "[default: info]",
+)
+def command(target: str | None, log_level: str | None, **options: Any) -> None:
+    """Run tasks until told to stop.
+
+    What is not given here comes from init(...) in the imported modules, the environment, .env, and
+    the defaults, in this order. Modules under the current folder are found by the names of their
+    tasks even without --app.
+
+    SIGTERM or Ctrl-C lets running tasks finish within the grace period, the second one interrupts
+    and gives them back.
+    """
+    app = load_application(target)
+    configure_logging(log_level)
+    app.close_sync()  # a module may have dispatched something while it was imported
+    app.override(_given(options, "driver", "grace_period", "lease", "heartbeat_interval"))
+    if logger.isEnabledFor(logging.INFO):
+        app.plugins.register(TaskLog())
+    worker = Worker(
+        app=app,
+        burst=options["burst"],
+        **_given(options, "queues", "concurrency", "max_tasks", "worker_id", "serializer"),
+    )
+    if not len(registry):
+        logger.warning(
+            "No tasks are registered: --app MODULE imports them. Until then only tasks of modules "
+            "under %s are found, by their names.",
+            Path.cwd(),
+        )
+    run(_work(worker, app))
+
+
+def _given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options[name] for name in names if options[name] not in (None, [])}
+
+
+async def _work(worker: Worker, app: App) -> None:
+    try:
+        await worker.start()
+    finally:
+        await app.close()
+    if worker.stuck:
+        # A thread that cannot be interrupted, or a coroutine that refuses to be, would keep the
+        # process for as long as it likes; its message has been given back already.
+        logger.warning("The process ends although tasks still run in it.")
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
