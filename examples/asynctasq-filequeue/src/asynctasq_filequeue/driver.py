@@ -1,0 +1,170 @@
+"""One file, rewritten as a whole by each call: for learning, and for a few hundred messages."""
+
+import asyncio
+import fcntl
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.packing import pack_message, unpack_message
+from asynctasq.errors import DriverUnavailable
+from asynctasq.message import Delivery, Lease, Message
+from asynctasq.settlement import Fail, LeaseState, Release, Retry, Settled, Settlement
+
+COUNTED = ("ready", "waiting", "blocked", "leased", "dead")  # in the order of QueueCounts
+
+
+@dataclass
+class Row:
+    """A message, and where it stands."""
+
+    message: Message
+    enqueued_at: float
+    due_at: float
+    state: str = "waiting"  # then leased, dead or finished
+    owner: str = ""
+    until: float = 0.0  # when the lease ends, or the id of a finished message is forgotten
+    leased_at: float = 0.0
+    token: int = 0  # of the latest lease; 0 if there was none
+    attempt: int = 0
+    lost: int = 0
+    mismatched_at: float | None = None
+    reason: str = ""  # why it is dead, if it is
+
+    @property
+    def lease(self) -> Lease:
+        return Lease(self.message.id, self.token)
+
+    def state_at(self, now: float) -> str:
+        return "ready" if self.state == "waiting" and self.due_at <= now else self.state
+
+    def deliver(self, now: float) -> Delivery:
+        since = now - self.mismatched_at if self.mismatched_at else 0.0
+        return Delivery(self.message, self.lease, self.attempt, self.lost, self.enqueued_at, since)
+
+
+class FileQueueDriver:
+    """A driver whose store is the file at `path`."""
+
+    api_version = DRIVER_API_VERSION
+    capabilities = Capability.FENCED | Capability.ATOMIC | Capability.COUNTED | Capability.FIFO
+    capabilities |= Capability.IDEMPOTENT | Capability.PRIORITY | Capability.EXACT_COUNT
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+        self.description = str(self.path)
+        self.clock_offset = 0.0
+
+    def clone(self) -> "FileQueueDriver":
+        return FileQueueDriver(self.path)
+
+    async def open(self) -> None:
+        await self.count("")  # fails here, rather than later, if the file cannot be used
+
+    async def close(self) -> None:
+        """Nothing to let go of: each call opens the file and closes it again."""
+
+    @contextmanager
+    def _file(self) -> Generator[tuple[dict[bytes, Row], float], None, None]:
+        """What the file holds, and the time: for one caller at a time among all processes."""
+        try:
+            with self.path.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                before = self.path.read_bytes() if self.path.exists() else msgpack.packb([])
+                stored = [Row(unpack_message(m), *rest) for m, *rest in msgpack.unpackb(before)]
+                rows = {row.message.id: row for row in stored}
+                yield rows, time.time() + self.clock_offset
+                values = [[*vars(row).values()] for row in rows.values()]
+                after = msgpack.packb(values, default=pack_message)
+                if after != before:
+                    new = self.path.with_suffix(".new")
+                    new.write_bytes(after)
+                    new.replace(self.path)  # a process killed here leaves the one or the other
+        except OSError as error:
+            raise DriverUnavailable(f"Cannot use {self.path}: {error}") from error
+
+    async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        with self._file() as (rows, now):
+            answers = []
+            for message in messages:
+                answers.append(Enqueued(message.id, created=message.id not in rows))
+                due_at = now + message.delay if message.eta is None else max(message.eta, now)
+                rows.setdefault(message.id, Row(message, now, due_at))
+            return answers
+
+    async def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        with self._file() as (rows, now):
+            _tidy_up(rows, now)
+            ready = [row for row in rows.values() if row.state_at(now) == "ready"]
+            ready.sort(key=lambda row: (-row.message.priority, row.due_at, row.message.id))
+            taken: list[Row] = []
+            for queue, most in queues.items():
+                room = min(most, limit - len(taken))
+                taken += [row for row in ready if row.message.queue == queue][:room]
+            for row in taken:
+                row.state, row.owner, row.leased_at, row.until = "leased", owner, now, now + lease
+                row.token += 1
+            return [row.deliver(now) for row in taken]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        with self._file() as (rows, now):
+            return [_settle(rows.get(each.lease.id), each, now) for each in settlements]
+
+    async def extend(
+        self, owner: str, leases: Sequence[Lease], *, lease: float
+    ) -> list[LeaseState]:
+        with self._file() as (rows, now):
+            owned = [r for r in rows.values() if r.state == "leased" and r.owner == owner]
+            for row in owned:
+                row.until = now + lease
+                if row.leased_at <= now - lease and row.lease not in leases:
+                    row.state = "waiting"  # the answer of its reserve never arrived
+            held = {row.lease for row in owned}
+            return [LeaseState.HELD if each in held else LeaseState.LOST for each in leases]
+
+    async def count(self, queue: str) -> QueueCounts:
+        with self._file() as (rows, now):
+            states = [r.state_at(now) for r in rows.values() if r.message.queue == queue]
+            return QueueCounts(*map(states.count, COUNTED))
+
+    async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
+        await asyncio.sleep(min(timeout, 0.1))  # a hint may come early, so to poll is enough
+
+
+def _tidy_up(rows: dict[bytes, Row], now: float) -> None:
+    """Reclaim ended leases, bury what expired, forget what finished."""
+    for row in list(rows.values()):
+        in_time = row.message.expires is None or now < row.due_at + row.message.expires
+        if row.state == "leased" and row.until <= now:
+            row.lost, row.reason = row.lost + 1, "lost"
+            row.state = "dead" if row.lost > row.message.max_lost else "waiting"
+        elif row.state_at(now) == "ready" and row.token == 0 and not in_time:
+            row.state, row.reason = "dead", "expired"
+        elif row.state == "finished" and row.until <= now:
+            del rows[row.message.id]
+
+
+def _settle(row: Row | None, settlement: Settlement, now: float) -> Settled:
+    if row is None or row.state != "leased" or row.lease != settlement.lease:
+        return Settled.LOST
+    if isinstance(settlement, Retry):
+        row.state, row.due_at, row.mismatched_at = "waiting", now + settlement.delay, None
+        row.attempt += 1
+    elif isinstance(settlement, Release):
+        row.state = "waiting"
+        row.due_at = now + settlement.delay if settlement.delay else row.due_at
+        row.mismatched_at = row.mismatched_at or (now if settlement.mismatched else None)
+    elif isinstance(settlement, Fail):
+        row.state, row.reason = "dead", settlement.reason
+        row.attempt += settlement.attempted
+    else:
+        row.state, row.until = "finished", now + max(settlement.result_ttl, 60.0)
+    return Settled.DONE
