@@ -69,7 +69,8 @@ class Codec:
         resolvers = self._resolvers
         refer = no_reference if resolvers is None else _collector(resolvers, references)
         try:
-            data = self._serializer.dumps([list(args), dict(kwargs)], refer=refer)
+            named = kwargs if type(kwargs) is dict else dict(kwargs)
+            data = self._serializer.dumps([list(args), named], refer=refer)
             body = self._format.seal(policy, references, data)
         except NotSerializable as error:
             raise _named(error, task) from error
@@ -101,11 +102,11 @@ class Codec:
             ArgumentsMismatch: a class in them is missing here, or no longer fits.
         """
         value = self._decode(envelope.content_type, envelope.data, models)
-        match value:
-            case [list() as args, dict() as kwargs] if all(type(name) is str for name in kwargs):
+        if type(value) is list and len(value) == 2:
+            args, kwargs = value
+            if type(args) is list and type(kwargs) is dict and _has_names(kwargs):
                 return args, kwargs
-            case _:
-                raise BodyCorrupt("The bytes are not the arguments of a call.")
+        raise BodyCorrupt("The bytes are not the arguments of a call.")
 
     def encode_result(self, value: object) -> bytes:
         """A return value as stored. Never raises: what cannot be stored becomes a note of that."""
@@ -116,11 +117,11 @@ class Codec:
             if len(stored) <= self._max_message_bytes:
                 return stored
             why = (
-                f"takes {len(stored):,} bytes, and the setting max_message_bytes allows "
-                f"{self._max_message_bytes:,}"
+                f"it takes {len(stored):,} bytes, and the setting max_message_bytes allows "
+                f"{self._max_message_bytes:,}."
             )
         except Unserializable as error:
-            why = f"{error.path and f'at {error.path} '}{error.why}"
+            why = f"{error.path or 'it'} {error.why}"
         except Exception as error:  # noqa: BLE001 - reported, in the note and the log
             why = brief(error)
         return self._format.seal_unstorable(self._note(value, why))
@@ -135,7 +136,7 @@ class Codec:
         opened = self._format.open_result(data)
         if isinstance(opened, Unstorable):
             raise ResultNotSerializable(
-                f"The task completed, but its return value, a {opened.type}, could not be stored: it "
+                f"The task completed, but its return value, a {opened.type}, could not be stored: "
                 f"{opened.why}"
             )
         content_type, encoded = opened
@@ -166,21 +167,34 @@ class Codec:
         if label not in self._warned and len(self._warned) < _WARNINGS_KEPT:
             self._warned.add(label)
             _logger.warning(
-                "A task returned a %s that could not be stored: it %s The task is complete; awaiting "
-                "its result raises ResultNotSerializable. Further ones of this type are not logged.",
+                "A task returned a %s that could not be stored: %s The task is complete; awaiting its "
+                "result raises ResultNotSerializable. Further ones of this type are not logged.",
                 label,
                 why,
             )
         return Unstorable(label, why.encode(errors="replace").decode()[:_WHY_SHOWN])
 
 
+def _has_names(kwargs: dict[Any, Any]) -> bool:
+    for name in kwargs:  # noqa: SIM110 - a generator for `all` costs more than all the rest
+        if type(name) is not str:
+            return False
+    return True
+
+
 def _collector(resolvers: Resolvers, references: list[Reference]) -> Refer:
+    places: dict[int, tuple[int, object]] = {}  # holding the model keeps its identity its own
+
     def refer(value: object) -> int | None:
+        if known := places.get(id(value)):
+            return known[0]
         reference = resolvers.refer(value)
         if reference is None:
             return None
         references.append(reference)
-        return len(references) - 1
+        place = len(references) - 1
+        places[id(value)] = (place, value)
+        return place
 
     return refer
 

@@ -16,17 +16,17 @@ import math
 import re
 from collections.abc import Sequence
 from struct import Struct
-from typing import Any
+from typing import Any, cast
 
 import msgpack
 
-from asynctasq import __version__
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import BodyCorrupt, BodyError, BodyVersion
 from asynctasq.records import record
 from asynctasq.retry import RetryStrategy, RunPolicy
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
 from asynctasq.serializers.unserializable import brief, no_reference
+from asynctasq.version import __version__
 
 VERSION = 1
 """Of what this release writes."""
@@ -99,7 +99,9 @@ class EnvelopeFormat:
         if not isinstance(data, bytes) or not isinstance(references, bytes):
             raise BodyCorrupt("The bytes are not a body: it has no data.")
         return Envelope(
-            _checked_content_type(content_type),
+            content_type
+            if content_type == self._content_type
+            else _checked_content_type(content_type),
             self._policy(policy),
             self._read_references(references) if references else (),
             data,
@@ -221,8 +223,7 @@ def _number(value: Any) -> float:
 
 
 def _pack(value: object) -> bytes:
-    packed: bytes = msgpack.packb(value)
-    return packed
+    return cast("bytes", msgpack.packb(value))  # typed as optional
 
 
 def _bin_head(data: bytes) -> bytes:

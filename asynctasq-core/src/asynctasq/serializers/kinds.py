@@ -8,10 +8,10 @@ names stand in stored messages: they never change and are never used again.
 from base64 import b64decode, b64encode
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from asynctasq.contracts.serializer import Refer
@@ -47,27 +47,42 @@ Dissected: TypeAlias = tuple[Leaf, str] | tuple[Compound, list[Any]]
 # that no worker's zone tables can move a moment in time.
 
 _FOLD = "~"
+_OFFSET = "@"
+"""Before an offset in microseconds: Python 3.11 reads those of less than a second as UTC."""
+
+M = TypeVar("M", datetime, time)
 
 
 def _moment_text(value: datetime | time) -> str:
-    if value.tzinfo is not None and value.utcoffset() is None:
-        raise Unserializable(
-            f"is a {type(value).__name__} whose time zone ({type(value.tzinfo).__name__}) gives it "
-            "no offset from UTC. Pass it without a zone, or a datetime."
-        )
-    return value.isoformat() + _FOLD if value.fold else value.isoformat()
+    text = value.isoformat()
+    if value.tzinfo is not None:
+        offset = value.utcoffset()
+        if offset is None:
+            raise Unserializable(
+                f"is a {type(value).__name__} whose time zone ({type(value.tzinfo).__name__}) gives "
+                "it no offset from UTC. Pass it without a zone, or a datetime."
+            )
+        if offset.microseconds:
+            naive = value.replace(tzinfo=None).isoformat()
+            text = f"{naive}{_OFFSET}{offset // timedelta.resolution}"
+    return text + _FOLD if value.fold else text
+
+
+def _read_moment(text: str, read: Callable[[str], M]) -> M:
+    fold = text.endswith(_FOLD)
+    text, _, offset = text.removesuffix(_FOLD).partition(_OFFSET)
+    moment = read(text)
+    if offset:
+        moment = moment.replace(tzinfo=timezone(timedelta(microseconds=int(offset))))
+    return moment.replace(fold=1) if fold else moment
 
 
 def _datetime(text: str) -> datetime:
-    if text.endswith(_FOLD):
-        return datetime.fromisoformat(text[:-1]).replace(fold=1)
-    return datetime.fromisoformat(text)
+    return _read_moment(text, datetime.fromisoformat)
 
 
 def _time(text: str) -> time:
-    if text.endswith(_FOLD):
-        return time.fromisoformat(text[:-1]).replace(fold=1)
-    return time.fromisoformat(text)
+    return _read_moment(text, time.fromisoformat)
 
 
 def _timedelta_text(value: timedelta) -> str:

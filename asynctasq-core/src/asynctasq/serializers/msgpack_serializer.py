@@ -6,20 +6,26 @@ without recursion in the decoder. What a user passes never yields an extension, 
 can be taken for a mark.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgpack
 
 from asynctasq.contracts.serializer import Refer
 from asynctasq.errors import BodyCorrupt, BodyError
-from asynctasq.serializers.kinds import BY_CODE, REFERENCE, Compound, dissect, model_at
+from asynctasq.serializers.kinds import BY_CODE, REFERENCE, Compound, Dissected, dissect, model_at
 from asynctasq.serializers.locating import locate
-from asynctasq.serializers.unserializable import brief
+from asynctasq.serializers.unserializable import brief, no_reference
 
 _MARKS = {
     code: msgpack.ExtType(code, b"") for code, kind in BY_CODE.items() if isinstance(kind, Compound)
 }
+_PACKERS_KEPT = 64
+_BUFFER_FIRST = 1024
+_BUFFER_KEPT = 2**20
+"""Bytes; the buffer of a packer never shrinks, so one that has packed more is not kept."""
+_Extension = msgpack.ExtType._make  # half the time of calling the class, which checks both fields
 
 
 class MsgpackSerializer:
@@ -28,23 +34,19 @@ class MsgpackSerializer:
     content_type = "msgpack"
 
     def __init__(self) -> None:
-        # Knows plain data only, so that it never calls Python code while it packs: that is what
-        # makes one packer safe for all threads.
-        self._pack_plain = msgpack.Packer(strict_types=True).pack
+        # Making a packer takes longer than packing a few arguments. One is taken out for each call,
+        # so that neither threads nor an encode function that calls back ever share one.
+        self._idle: deque[_Packing] = deque(maxlen=_PACKERS_KEPT)
 
     def dumps(self, value: object, *, refer: Refer) -> bytes:
         """Encode a value."""
         try:
-            packed: bytes = self._pack_plain(value)
-        except Exception:  # noqa: BLE001 - not plain: packed again below, which reports
-            packed, contents = _pack(value, refer)
-        else:
-            contents = []
-        # The packer takes bytearray and memoryview for bytes without asking.
-        if (b"\xc4" in packed or b"\xc5" in packed or b"\xc6" in packed) and _has_buffer(
-            [value, *contents]
-        ):
-            packed, _ = _pack(value, refer, buffers=True)
+            packing = self._idle.pop()
+        except IndexError:
+            packing = _Packing()
+        packed = packing.pack(value, refer)
+        if len(packed) < _BUFFER_KEPT:
+            self._idle.append(packing)
         return packed
 
     def loads(self, data: bytes, *, models: Sequence[object] = ()) -> Any:
@@ -57,26 +59,56 @@ class MsgpackSerializer:
             raise BodyCorrupt(f"The bytes are not msgpack: {brief(error)}") from error
 
 
-def _pack(value: object, refer: Refer, *, buffers: bool = False) -> tuple[bytes, list[list[Any]]]:
-    """Pack a value that is not plain; also the parts into which compounds were taken apart."""
-    contents: list[list[Any]] = []
+class _Packing:
+    """Packs one value at a time."""
 
-    def default(part: object) -> object:
+    __slots__ = ("_again", "_pack", "_refer", "_taken")
+
+    def __init__(self) -> None:
+        self._pack: Callable[[object], bytes] = msgpack.Packer(
+            default=self._take_apart, strict_types=True, buf_size=_BUFFER_FIRST
+        ).pack
+        self._refer: Refer = no_reference
+        self._taken: list[Dissected] = []
+        self._again: Iterator[Dissected] | None = None
+
+    def pack(self, value: object, refer: Refer) -> bytes:
+        self._refer = refer
+        try:
+            packed = self._pack(value)
+            # The packer takes bytearray and memoryview for bytes without asking.
+            if b"\xc4" in packed or b"\xc5" in packed or b"\xc6" in packed:
+                packed = self._with_buffers(value, packed)
+        except Exception as error:
+            raise locate(value, refer, error) from error
+        if self._taken:
+            self._taken = []
+        self._refer = no_reference
+        return packed
+
+    def _with_buffers(self, value: object, packed: bytes) -> bytes:
+        """Pack again if there are buffers; what was taken apart is not asked for its parts again."""
+        if not _has_buffer([value, *(content for _, content in self._taken)]):
+            return packed
+        self._again = iter(self._taken)
+        packed = self._pack(_hide_buffers(value))
+        self._again = None
+        return packed
+
+    def _take_apart(self, part: object) -> object:
+        """What stands for a value that the packer does not know."""
         if type(part) is _Buffer:
-            part = part.buffer
-        kind, content = dissect(part, refer)
+            kind, content = dissect(part.buffer, self._refer)
+        elif self._again is not None:
+            kind, content = next(self._again)
+            content = _hide_buffers(content)
+        else:
+            taken = dissect(part, self._refer)
+            self._taken.append(taken)
+            kind, content = taken
         if isinstance(content, str):
-            return msgpack.ExtType(kind.code, content.encode())
-        if buffers:
-            content = _wrap_buffers(content)
-        contents.append(content)
+            return _Extension((kind.code, content.encode()))
         return [_MARKS[kind.code], *content]
-
-    try:
-        root = _wrap_buffers(value) if buffers else value
-        return msgpack.Packer(default=default, strict_types=True).pack(root), contents
-    except Exception as error:
-        raise locate(value, refer, error) from error
 
 
 class _Buffer:
@@ -102,12 +134,12 @@ def _has_buffer(values: list[Any]) -> bool:
     return False
 
 
-def _wrap_buffers(part: Any) -> Any:
+def _hide_buffers(part: Any) -> Any:
     cls = type(part)
     if cls is list:
-        return [_wrap_buffers(child) for child in part]
+        return [_hide_buffers(child) for child in part]
     if cls is dict:
-        return {key: _wrap_buffers(child) for key, child in part.items()}
+        return {key: _hide_buffers(child) for key, child in part.items()}
     return _Buffer(part) if cls is bytearray or cls is memoryview else part
 
 
