@@ -24,12 +24,13 @@ import asynctasq
 asynctasq.init({"driver": "sqlite:////srv/shop/tasks.db", "concurrency": 50})
 ```
 
-A setting can be given in four places. The first in this list that has it wins:
+The first in this list that has a setting wins:
 
-1. the arguments of `asynctasq.init({...})` or `App({...})`;
-2. environment variables, `ASYNCTASQ_` and the name in capitals;
-3. a file `.env` in the current folder, with the same names;
-4. the defaults below.
+1. an option of the command line, such as `asynctasq worker --concurrency 50`;
+2. the arguments of `asynctasq.init({...})` or `App({...})`;
+3. environment variables, `ASYNCTASQ_` and the name in capitals;
+4. a file `.env` in the current folder, with the same names;
+5. the defaults below.
 
 `asynctasq publish` writes a commented `.env.example` with all of them, those of installed plugins
 too.
@@ -73,8 +74,8 @@ concurency (arguments): unknown setting; did you mean concurrency?
 ASYNCTASQ_LEASE (.env line 7): expected a number, got 'long'. Seconds after which the tasks of a worker that died are given to another.
 ```
 
-Variables of plugins that are not in use are not looked at, nor are `ASYNCTASQ_DEBUG` and those that
-begin with `ASYNCTASQ_TEST_`.
+Variables of plugins that are not in use are not looked at, nor are `ASYNCTASQ_DEBUG`,
+`ASYNCTASQ_MODEL_EXAMPLES` and those that begin with `ASYNCTASQ_TEST_`.
 """
 
 

@@ -20,10 +20,10 @@ def test_a_driver_without_tables_has_nothing_to_do() -> None:
     assert "no tables: nothing to do" in output
 
 
-def test_a_new_store_is_made_and_up_to_date(sqlite_url: str) -> None:
+def test_a_new_store_is_made_and_up_to_date(tmp_path: Path, sqlite_url: str) -> None:
     code, output = migrate("--driver", sqlite_url)
     assert code == 0
-    assert sqlite_url.removeprefix("sqlite://") in output
+    assert str(tmp_path / "store.db") in output
     assert "Up to date: version " in output
     assert migrate("--driver", sqlite_url, "--check") == (0, output)
 

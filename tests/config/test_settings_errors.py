@@ -98,6 +98,11 @@ def test_a_wrong_line_of_dotenv_is_named_by_its_number(tmp_path: Path) -> None:
     assert f"ASYNCTASQ_LEASE ({dotenv} line 5): expected a number" in problem({}, {}, dotenv)
 
 
+def test_a_wrong_option_is_named_as_one() -> None:
+    with pytest.raises(ConfigurationError, match=r"^concurrency \(command line\): expected"):
+        load({"concurrency": 5}, command_line={"concurrency": 0})
+
+
 def test_all_problems_are_told_in_one_error_one_a_line(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("ASYNCTASQ_GRACE=1\n")
     lines = problem(
@@ -126,6 +131,7 @@ def test_a_problem_says_what_the_setting_means() -> None:
         "ASYNCTASQ_SHELF_SIZE",
         "ASYNCTASQ_TEST_ANYTHING",
         "ASYNCTASQ_DEBUG",
+        "ASYNCTASQ_MODEL_EXAMPLES",
         "ASYNCTASQ",
         "ASYNCTASQX_CONCURENCY",
         "DRIVER",

@@ -1,4 +1,4 @@
-"""Arguments beat the environment, that beats `.env`, that beats the defaults."""
+"""The command line beats arguments, these the environment, that `.env`, that the defaults."""
 
 from pathlib import Path
 
@@ -41,6 +41,16 @@ def test_each_source_beats_those_below_it(
 
     assert settings.concurrency == winner
     assert shelf(settings).size == (winner if places else 10)
+
+
+def test_the_command_line_beats_everything() -> None:
+    settings = load(
+        {"driver": "wire", "concurrency": 1, "shelf": {"path": "/section"}},
+        {"ASYNCTASQ_DRIVER": "wire", "ASYNCTASQ_SHELF_PATH": "/variable"},
+        command_line={"driver": "shelf:///option", "concurrency": 2},
+    )
+    assert (settings.driver_name, settings.concurrency) == ("shelf", 2)
+    assert shelf(settings).path == Path("/option")
 
 
 def test_nothing_given_means_the_embedded_driver_and_the_defaults() -> None:

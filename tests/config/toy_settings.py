@@ -73,11 +73,13 @@ def load(
     arguments: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
     dotenv: Path | None = None,
+    command_line: Mapping[str, object] | None = None,
 ) -> Settings:
     return load_settings(
         arguments,
         settings_class=CLASSES.__getitem__,
         known_plugins=CLASSES,
+        command_line=command_line,
         environ=environ or {},
         dotenv=dotenv,
     )

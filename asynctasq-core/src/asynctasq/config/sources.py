@@ -10,6 +10,7 @@ from asynctasq.records import record
 
 PREFIX = "ASYNCTASQ_"
 DEBUG = "ASYNCTASQ_DEBUG"
+NO_SETTINGS = frozenset({DEBUG, "ASYNCTASQ_MODEL_EXAMPLES"})
 TESTS_PREFIX = "ASYNCTASQ_TEST_"
 """Variables that have our prefix and are no settings: the command line and tests read them."""
 
@@ -65,7 +66,7 @@ def read_variables(
 
 def _is_ours(key: str) -> bool:
     name = key.upper()
-    return name.startswith(PREFIX) and not name.startswith(TESTS_PREFIX) and name != DEBUG
+    return name.startswith(PREFIX) and not (name in NO_SETTINGS or name.startswith(TESTS_PREFIX))
 
 
 def _read_dotenv(path: Path, environ: Mapping[str, str], problems: list[str]) -> dict[str, Given]:
