@@ -16,7 +16,7 @@ A worker runs what is dispatched: `asynctasq worker --app MODULE`.
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asynctasq.message import OnConflict, State, Unique, UniqueUntil
@@ -79,7 +79,7 @@ provide_dispatcher(_current_app)
 
 
 async def dispatch_many(
-    tasks: Sequence[BaseTask[T]], *, on_progress: Callable[[int], object] | None = None
+    tasks: Iterable[BaseTask[T]], *, on_progress: Callable[[int], object] | None = None
 ) -> list[Handle[T]]:
     """Dispatch tasks in large chunks; see `App.dispatch_many`."""
     from asynctasq.app import current_app

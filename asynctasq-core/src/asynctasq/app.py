@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, Token
 from typing import Any, Self, TypeVar, cast
@@ -18,11 +18,12 @@ from asynctasq.contracts.capabilities import (
     SupportsResults,
     require,
 )
-from asynctasq.contracts.driver import Driver
+from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
+from asynctasq.dispatcher.bulk import Bulk
 from asynctasq.dispatcher.connections import Connection, ConnectionPool
-from asynctasq.dispatcher.messages import MessageFactory, announce, check_supported, chunks
+from asynctasq.dispatcher.messages import MessageFactory, announce, check_supported
 from asynctasq.dispatcher.portal import Portal
 from asynctasq.dispatcher.watcher import unknown
 from asynctasq.errors import ConfigurationError, TaskCancelled, TaskFailed
@@ -189,7 +190,7 @@ class App:
         enqueued = await connection.outbox.send(message)
         if observers.after_dispatch:
             await self._announce_done(observers, message)
-        return self._handle(task, enqueued.id, key, created=enqueued.created)
+        return self._handle(task, enqueued, key)
 
     def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
         """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""
@@ -197,44 +198,57 @@ class App:
 
     async def dispatch_many(
         self,
-        tasks: Sequence[BaseTask[T]],
+        tasks: Iterable[BaseTask[T]],
         *,
         on_progress: Callable[[int], object] | None = None,
     ) -> list[Handle[T]]:
         """Enqueue tasks in chunks of at most 1,000 messages or 1 MB, each atomic.
+
+        A chunk is under way while the next is made. An error ends it; the chunks before it stay
+        dispatched, and a note on the error says how many tasks those are.
 
         Args:
             tasks: with arguments; each may have options of its own.
             on_progress: told after each chunk how many the store has taken.
 
         Raises:
-            DispatchError: a task cannot be dispatched; then none was.
-            DriverError: the store refused a chunk; earlier ones stay dispatched.
+            DispatchError: a task cannot be dispatched.
+            DriverError: the store refused a chunk, or could not be reached.
         """
         observers = self.observers
-        handles: list[Handle[T] | None] = [None] * len(tasks)
-        taken = 0
-        for key, positions in self._by_driver(tasks).items():
-            connection = await self._connect(key)
-            messages = [self._messages.make(tasks[position]) for position in positions]
-            for message in messages:
+        bulks: dict[str, Bulk] = {}
+        dispatched: list[tuple[BaseTask[T], str]] = []
+        taken: list[Message] = []
+
+        def sent(chunk: Sequence[Message]) -> None:
+            taken.extend(chunk)
+            if on_progress is not None:
+                on_progress(len(taken))
+
+        try:
+            for task in tasks:
+                key = self._key_for(task)
+                connection = await self._connect(key)
+                bulk = bulks.get(key) or bulks.setdefault(key, Bulk(connection.outbox, sent))
+                message = self._messages.make(task)
                 check_supported(connection.driver, message)
-            if observers.before_dispatch:
-                messages = [await announce(observers, message) for message in messages]
-            place = iter(positions)
-            for chunk in chunks(messages):
-                for enqueued in await connection.outbox.send_chunk(chunk):
-                    position = next(place)
-                    handles[position] = self._handle(
-                        tasks[position], enqueued.id, key, created=enqueued.created
-                    )
-                if observers.after_dispatch:
-                    for message in chunk:
-                        await self._announce_done(observers, message)
-                taken += len(chunk)
-                if on_progress is not None:
-                    on_progress(taken)
-        return cast("list[Handle[T]]", handles)
+                if observers.before_dispatch:
+                    message = await announce(observers, message)
+                await bulk.add(message)
+                dispatched.append((task, key))
+            for bulk in bulks.values():
+                await bulk.finish()
+        except BaseException as error:
+            await asyncio.gather(
+                *(bulk.settle() for bulk in bulks.values()), return_exceptions=True
+            )
+            error.add_note(f"{len(taken)} tasks had been dispatched before this error.")
+            raise
+        if observers.after_dispatch:
+            for message in taken:
+                await self._announce_done(observers, message)
+        answers = {key: iter(bulk.answers) for key, bulk in bulks.items()}
+        return [self._handle(task, next(answers[key]), key) for task, key in dispatched]
 
     def handle(self, task_id: str) -> Handle[Any]:
         """The handle of a task that was dispatched earlier, or elsewhere, on the app's driver.
@@ -248,23 +262,15 @@ class App:
         context = DispatchContext(message, dict(message.headers))
         await observers.notify(observers.after_dispatch, context)
 
-    def _handle(
-        self, task: BaseTask[T], message_id: bytes, key: str, *, created: bool
-    ) -> Handle[T]:
-        task._task_id = text = id_to_text(message_id)
-        return Handle(text, self._source(key), created=created)
+    def _handle(self, task: BaseTask[T], enqueued: Enqueued, key: str) -> Handle[T]:
+        task._task_id = text = id_to_text(enqueued.id)
+        return Handle(text, self._source(key), created=enqueued.created)
 
     def _source(self, key: str) -> "_Source":
         found = self._sources.get(key)
         if found is None:
             found = self._sources[key] = _Source(self, key)
         return found
-
-    def _by_driver(self, tasks: Sequence[BaseTask[Any]]) -> dict[str, list[int]]:
-        positions: dict[str, list[int]] = {}
-        for position, task in enumerate(tasks):
-            positions.setdefault(self._key_for(task), []).append(position)
-        return positions
 
     # Drivers.
 

@@ -123,7 +123,7 @@ class ConnectionPool:
         """Close those of the running loop, and let go of those whose loop is gone."""
         connections = self.here()
         with self._lock:
-            self._by_loop.remove(connections)
+            self._by_loop = [each for each in self._by_loop if each is not connections]
         await connections.close()
 
     def _add(self, loop: asyncio.AbstractEventLoop) -> LoopConnections:

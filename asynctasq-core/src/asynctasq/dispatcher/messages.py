@@ -1,6 +1,6 @@
 """From a task with arguments to a message."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -28,9 +28,6 @@ from asynctasq.tasks.options import (
     ResolvedOptions,
     resolve_options,
 )
-
-CHUNK_MESSAGES = 1000
-CHUNK_BYTES = 1_000_000
 
 
 class MessageFactory:
@@ -151,18 +148,3 @@ async def announce(observers: Observers, message: Message) -> Message:
     context = DispatchContext(message, dict(message.headers))
     await observers.notify(observers.before_dispatch, context)
     return replace(message, headers=context.headers or NO_HEADERS)
-
-
-def chunks(messages: Sequence[Message]) -> list[Sequence[Message]]:
-    """The messages in chunks of at most 1,000 or, but for a single larger one, 1 MB of bodies."""
-    found: list[Sequence[Message]] = []
-    start = size = 0
-    for position, message in enumerate(messages):
-        length = len(message.body)
-        if position > start and (position - start >= CHUNK_MESSAGES or size + length > CHUNK_BYTES):
-            found.append(messages[start:position])
-            start, size = position, 0
-        size += length
-    if start < len(messages):
-        found.append(messages[start:])
-    return found

@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Sequence
 
 from asynctasq.contracts.driver import Driver, Enqueued
-from asynctasq.dispatcher.messages import CHUNK_BYTES, CHUNK_MESSAGES
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message
 
 logger = logging.getLogger("asynctasq")
 
+CHUNK_MESSAGES = 1000
+CHUNK_BYTES = 1_000_000
 PAUSES_SECONDS = (0.05, 0.2, 0.5)
 """Before an enqueue that could not reach the store is repeated; after the last the caller is told."""
 
