@@ -5,7 +5,16 @@ from collections import namedtuple
 from dataclasses import InitVar, dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, RootModel, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    PostgresDsn,
+    RootModel,
+    field_validator,
+)
 
 T = TypeVar("T")
 
@@ -183,6 +192,11 @@ class Person(BaseModel):
     home: Address
     tags: set[str] = Field(default_factory=set)
     colour: Colour = Colour.RED
+
+
+class Site(BaseModel):
+    home: HttpUrl
+    store: PostgresDsn
 
 
 class Numbers(RootModel[list[int]]):

@@ -38,12 +38,13 @@ def arguments_of(kind: str, name: str) -> list[Any]:
         "pydantic": [name, {"args": ["touch", "owned"]}, []],
         "namedtuple": [name, "touch owned"],
         "scalar": [name, "touch owned"],
+        "url": [name, "touch owned"],
         "own": [name, "touch owned"],
     }
     return parts[kind]
 
 
-KINDS = ["enum", "flag", "dataclass", "pydantic", "namedtuple", "scalar", "own"]
+KINDS = ["enum", "flag", "dataclass", "pydantic", "namedtuple", "scalar", "url", "own"]
 TARGETS = [
     *("subprocess:Popen", "os:system", "builtins:eval", "builtins:exec", "builtins:object"),
     *("builtins:type", "builtins:open", "builtins:__import__", "pathlib:Path", "shutil:rmtree"),
@@ -100,6 +101,7 @@ def test_names_lead_to_data_classes_only(
         ("scalar", [f"{HOME}:Count", "1"]),
         ("scalar", [f"{HOME}:Size", 1]),
         ("scalar", [f"{HOME}:Name", [1]]),
+        ("url", [f"{HOME}:Name", "https://example.org"]),
         ("enum", [f"{HOME}:Colour"]),
         ("enum", [1, 2]),
         ("enum", []),
@@ -127,6 +129,7 @@ def test_class_of_another_kind_is_refused(
         ("pydantic", [f"{HOME}:Strict", {"value": -1}, []], "negative"),
         ("pydantic", [f"{HOME}:Address", {}, []], "street"),
         ("namedtuple", [f"{HOME}:Pair", 1, 2, 3], "2 fields, not 3"),
+        ("url", ["pydantic.networks:HttpUrl", "no url"], "cannot be made"),
         ("own", ["never registered", 1], "register_type"),
         ("own", [f"{HOME}:Opaque", 1], "register_type"),
     ],

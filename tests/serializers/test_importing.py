@@ -65,6 +65,33 @@ def test_script_has_its_import_name_and_is_not_imported_twice(tmp_path: Path) ->
     assert run(tmp_path.parent, str(tmp_path / "app_of_mine.py")) == "app_of_mine True False"
 
 
+def test_installed_command_is_not_taken_for_a_module_of_its_name(tmp_path: Path) -> None:
+    write(
+        tmp_path / "bin" / "asynctasq",
+        """
+        import asynctasq
+        from asynctasq.importing import import_from_application
+        print(import_from_application("asynctasq") is asynctasq)
+        """,
+    )
+    assert run(tmp_path, "bin/asynctasq") == "True"
+
+
+def test_script_keeps_its_name_when_it_changes_the_path(tmp_path: Path) -> None:
+    write(
+        tmp_path / "scripts" / "moving.py",
+        """
+        import sys
+        from asynctasq.importing import module_name
+        class Thing: ...
+        before = module_name(Thing)
+        sys.path.insert(0, "/")
+        print(before, module_name(Thing))
+        """,
+    )
+    assert run(tmp_path, "scripts/moving.py") == "moving moving"
+
+
 def test_script_run_as_module_has_its_full_name(tmp_path: Path) -> None:
     write(tmp_path / "pack" / "__init__.py", "")
     write(tmp_path / "pack" / "tool.py", tell())

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import HttpUrl, PostgresDsn
 
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.serializers.json_serializer import JsonSerializer
@@ -43,6 +44,7 @@ from tests.serializers.sample_types import (
     Plain,
     Ratio,
     SeedByDefault,
+    Site,
     Size,
 )
 
@@ -187,6 +189,17 @@ def test_pydantic_model_keeps_aliases_extras_and_what_was_given(serializer: Seri
     assert back.model_fields_set == person.model_fields_set
     assert back.model_extra == {"more": (1, 2)}
     assert back.home.model_fields_set == {"street"}
+
+
+def test_urls_of_pydantic_travel(serializer: Serializer) -> None:
+    site = Site(
+        home=HttpUrl("https://example.org/ü?q=1#f"), store=PostgresDsn("postgresql://u:p@h:1/d")
+    )
+
+    back = round_trip(serializer, [site, site.home])
+
+    assert back == [site, site.home]
+    assert [type(back[0].home), type(back[0].store)] == [HttpUrl, PostgresDsn]
 
 
 def test_shared_object_arrives_as_equal_copies(serializer: Serializer) -> None:

@@ -11,7 +11,8 @@ import site
 import sys
 import sysconfig
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
+from functools import lru_cache
+from importlib.machinery import SOURCE_SUFFIXES, ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -56,10 +57,11 @@ def imported_module(name: str) -> ModuleType | None:
     Where the running script is the file of that name, it is the script itself, so that its classes
     do not come to exist twice.
     """
+    found = sys.modules.get(name)
     main = sys.modules.get("__main__")
-    if main is not None and name == _main_import_name():
-        return main
-    return sys.modules.get(name)
+    if main is None or name != _main_import_name():
+        return found
+    return main if found is None or _file_of(found) == _file_of(main) else found
 
 
 def import_from_application(name: str) -> ModuleType | None:
@@ -88,22 +90,27 @@ def _main_import_name() -> str | None:
     spec: ModuleSpec | None = getattr(main, "__spec__", None)
     if spec is not None and spec.name not in _MAIN:
         return spec.name
-    file: str | None = getattr(main, "__file__", None)
-    if file is None:
-        return None
-    return _import_name_of_file(file, sys.path[0] if sys.path else "")
+    file = _file_of(main)
+    return None if file is None else _import_name_of_file(file)
 
 
-def _import_name_of_file(file: str, root: str) -> str | None:
-    path = Path(os.path.abspath(file))
-    base = Path(os.path.abspath(root))
-    parts = path.relative_to(base).parts if path.is_relative_to(base) else (path.name,)
-    names = (*parts[:-1], Path(parts[-1]).stem)
-    if names[-1] == "__main__" and len(names) == 1:
+def _file_of(module: ModuleType) -> str | None:
+    return getattr(module, "__file__", None)
+
+
+@lru_cache(maxsize=8)
+def _import_name_of_file(file: str) -> str | None:
+    """The name under which a script would be imported from the folder that Python put on the path.
+
+    Remembered, as scripts change the path, but must not change their name.
+    """
+    path = Path(file).absolute()
+    folder = Path(sys.path[0] if sys.path else "").absolute()
+    parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
+    name = ".".join((*parts[:-1], path.stem))
+    if path.suffix not in SOURCE_SUFFIXES or name in _MAIN or not _MODULE_NAME.fullmatch(name):
         return None
-    if not all(re.fullmatch(r"[\w-]+", name) for name in names):
-        return None
-    return ".".join(names)
+    return name if name.count(".") == len(parts) - 1 else None
 
 
 def _is_initializing(module: ModuleType) -> bool:

@@ -133,12 +133,13 @@ COUNTER = Compound(43, "counter", lambda parts: Counter(dict(parts)))
 DEQUE = Compound(44, "deque", lambda parts: deque(parts[1:], parts[0]))
 BYTEARRAY = Compound(45, "bytearray", structures.build_bytearray)
 DICT = Compound(46, "dict", dict)
+URL = Compound(47, "url", structures.build_url)
 
 KINDS: tuple[Leaf | Compound, ...] = (
     *(DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_, INTEGER, COMPLEX),
     *(PATH, POSIX_PATH, WINDOWS_PATH, REFERENCE, FLOAT, BYTES),
     *(TUPLE, SET, FROZENSET, ENUM, FLAG, DATACLASS, PYDANTIC, NAMEDTUPLE, SCALAR, OWN),
-    *(ORDERED, COUNTER, DEQUE, BYTEARRAY, DICT),
+    *(ORDERED, COUNTER, DEQUE, BYTEARRAY, DICT, URL),
 )
 BY_CODE: Mapping[int, Leaf | Compound] = {kind.code: kind for kind in KINDS}
 BY_NAME: Mapping[str, Leaf | Compound] = {kind.name: kind for kind in KINDS}
@@ -183,6 +184,7 @@ _TAKE_APART: Mapping[structures.Structure, tuple[Compound, Callable[[str, Any], 
     structures.Structure.PYDANTIC: (PYDANTIC, structures.pydantic_parts),
     structures.Structure.NAMEDTUPLE: (NAMEDTUPLE, structures.namedtuple_parts),
     structures.Structure.SCALAR: (SCALAR, structures.scalar_parts),
+    structures.Structure.URL: (URL, structures.url_parts),
 }
 
 

@@ -19,7 +19,7 @@ from asynctasq.errors import ArgumentsMismatch, BodyCorrupt
 from asynctasq.serializers.classes import class_name, find_class
 from asynctasq.serializers.unserializable import Unserializable, brief, type_label
 
-_PLANS_KEPT = 4096
+_CLASSES_KEPT = 4096
 
 
 class Structure(enum.Enum):
@@ -31,9 +31,10 @@ class Structure(enum.Enum):
     PYDANTIC = enum.auto()
     NAMEDTUPLE = enum.auto()
     SCALAR = enum.auto()
+    URL = enum.auto()
 
 
-@lru_cache(maxsize=_PLANS_KEPT)
+@lru_cache(maxsize=_CLASSES_KEPT)
 def structure_of(cls: type) -> tuple[Structure, str]:
     """What a class is, and the name by which a worker finds it.
 
@@ -47,6 +48,8 @@ def structure_of(cls: type) -> tuple[Structure, str]:
         structure = Structure.DATACLASS
     elif _is_pydantic_model(cls):
         structure = Structure.PYDANTIC
+    elif _is_pydantic_url(cls):
+        structure = Structure.URL
     elif _is_namedtuple(cls):
         structure = Structure.NAMEDTUPLE
     elif _scalar_base(cls) is not None:
@@ -206,7 +209,7 @@ def build_pydantic(parts: list[Any]) -> object:
     try:
         if getattr(model, "__pydantic_root_model__", False):
             instance = model.model_validate(fields["root"])
-        elif _VALIDATES_BY_NAME in inspect.signature(model.model_validate).parameters:
+        elif _validates_by_name(model):
             instance = model.model_validate(fields, by_alias=False, by_name=True)
         else:
             instance = model.model_validate(_aliased(model, fields))
@@ -216,8 +219,10 @@ def build_pydantic(parts: list[Any]) -> object:
     return instance
 
 
-_VALIDATES_BY_NAME = "by_name"
-"""A parameter that pydantic has from 2.11 on; before, a field with an alias went by that only."""
+@lru_cache(maxsize=_CLASSES_KEPT)
+def _validates_by_name(model: Any) -> bool:
+    """Pydantic does from 2.11 on; before, a field with an alias went by that only."""
+    return "by_name" in inspect.signature(model.model_validate).parameters
 
 
 def _aliased(model: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,6 +233,30 @@ def _aliased(model: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
         else key: part
         for key, part in fields.items()
     }
+
+
+# The URL types of pydantic, which its models are full of, are made from their text.
+
+
+def _is_pydantic_url(cls: type) -> bool:
+    return cls.__module__.startswith("pydantic") and callable(getattr(cls, "unicode_string", None))
+
+
+def url_parts(name: str, value: Any) -> list[Any]:
+    """Class and text."""
+    return [name, str(value)]
+
+
+def build_url(parts: list[Any]) -> object:
+    """The URL of that text."""
+    name, text = parts
+    cls = find_class(name)
+    if not _is_pydantic_url(cls):
+        raise BodyCorrupt(f"{name} is not a URL of pydantic.")
+    try:
+        return cls(text)
+    except (TypeError, ValueError) as error:
+        raise ArgumentsMismatch(f"The {name} cannot be made: {brief(error)}") from error
 
 
 # Named tuples, and subclasses of int, float, str and bytes without attributes, are made by the
