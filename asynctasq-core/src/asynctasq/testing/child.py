@@ -29,6 +29,8 @@ LEASE = 1000.0
 SHORT_LEASE = 0.5
 """Seconds: so short that the messages of killed processes come back while others work."""
 MAX_LOST = 1_000_000
+COMPLETED_SHARE = 0.02
+"""So small that the messages outlive the kills, in many hands."""
 TIMEOUT = 60.0
 _ERROR = ErrorInfo("builtins.RuntimeError", "again", "")
 _COMMAND = "from asynctasq.testing.child import main; main()"
@@ -159,7 +161,7 @@ async def _consume(driver: Driver, work: Work, owner: str, log: Log) -> None:
 def _any_settlement(lease: Lease, owner: str, chance: random.Random) -> Settlement:
     """Mostly not the end, so that messages live through many hands."""
     drawn = chance.random()
-    if drawn < 0.1:
+    if drawn < COMPLETED_SHARE:
         return Complete(lease, f"{owner}:{lease.token}".encode())
     if drawn < 0.5:
         return Retry(lease, 0.0, _ERROR)
@@ -179,20 +181,25 @@ class Child:
         self.process = process
         self.log = log
         self.killed = False
+        self._events: list[Event] = []
+        self._position = 0
 
     def events(self) -> list[Event]:
-        if not self.log.exists():
-            return []
-        events: list[Event] = []
-        for line in self.log.read_text().splitlines(keepends=True):
-            if line.endswith("\n"):
-                name, message_id, token = line.split()
-                if message_id == "-":
-                    events.append(Event(name, self.log.stem))
-                else:
-                    lease_id, number = bytes.fromhex(message_id), json.loads(token)
-                    events.append(Event(name, self.log.stem, lease_id, number))
-        return events
+        """All that it has noted so far."""
+        if self.log.exists():
+            with self.log.open("rb") as log:
+                log.seek(self._position)
+                noted = log.read().rpartition(b"\n")[0]
+            if noted:
+                self._position += len(noted) + 1
+                self._events += map(self._parse, noted.splitlines())
+        return self._events
+
+    def _parse(self, line: bytes) -> Event:
+        name, message_id, token = line.decode().split()
+        if message_id == "-":
+            return Event(name, self.log.stem)
+        return Event(name, self.log.stem, bytes.fromhex(message_id), json.loads(token))
 
     def has(self, name: str) -> bool:
         return any(event.name == name for event in self.events())
@@ -261,12 +268,12 @@ class Children:
         for child in self._children:
             child.process.wait()
 
-    def wait_until_ready(self) -> None:
-        """Until every process has opened its driver."""
-        self.wait_until(lambda: all(child.has("ready") for child in self.alive()))
+    def ready(self) -> list[Child]:
+        """Those that have opened their driver and live."""
+        return [child for child in self.alive() if child.has("ready")]
 
     def wait_until(self, happened: Callable[[], bool], *, timeout: float = TIMEOUT) -> None:
-        """Poll until `happened`.
+        """Return when something has happened.
 
         Raises:
             AssertionError: it did not in time, or a child ended with an error.
