@@ -110,7 +110,7 @@ class Fetcher:
         if len(deliveries) == room or self.stopping:
             return False
         if not self._burst:
-            await self._sleep_in(self._driver.wait(list(caps), timeout=WAIT_SECONDS))
+            await self._sleep_in(self._until_work(list(caps)))
             return False
         if deliveries or not self._held():
             return not deliveries
@@ -142,6 +142,23 @@ class Fetcher:
         )
         answers = zip(deliveries, states[len(known) :], strict=True)
         return [delivery for delivery, state in answers if state is LeaseState.HELD]
+
+    async def _until_work(self, queues: Sequence[str]) -> None:
+        """Sleep until there may be work in `queues`, or room for that of a queue at its limit."""
+        wait = self._driver.wait(queues, timeout=WAIT_SECONDS)
+        if len(queues) == len(self._queues):
+            await wait
+            return
+        work = asyncio.ensure_future(wait)
+        room = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait([work, room], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            work.cancel()
+            room.cancel()
+            await asyncio.wait([work, room])
+        if not work.cancelled():
+            work.result()
 
     async def _until_room(self) -> None:
         """Sleep until a slot is free; what is in hand meanwhile is not kept for long."""
