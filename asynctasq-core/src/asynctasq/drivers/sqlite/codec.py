@@ -1,10 +1,12 @@
 """Messages to rows and back.
 
 What the messages of one task have in common goes into the column `profile`, so that a chunk of them
-is encoded, and a batch decoded, by one look-up each. A message that has more (headers, a delay, a
-unique key, ...) says so in its profile, and carries it in front of the body.
+is encoded, and a batch decoded, by one look-up each; the body goes into `payload` as it is. A message
+that has more (headers, a delay, a unique key, ...) says so in its profile, and its payload is all of
+it, packed.
 """
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -12,18 +14,9 @@ from typing import Any, TypeAlias
 
 import msgpack
 
-from asynctasq.errors import DriverError
-from asynctasq.message import (
-    NO_HEADERS,
-    PRIORITY_HIGHEST,
-    Message,
-    OnConflict,
-    OnParentFailure,
-    Parent,
-    ScheduledRun,
-    Unique,
-    UniqueUntil,
-)
+from asynctasq.contracts.packing import pack_message, unpack_message
+from asynctasq.errors import BodyCorrupt, DriverError
+from asynctasq.message import NO_HEADERS, PRIORITY_HIGHEST, Message
 from asynctasq.settlement import ErrorInfo
 
 FOREVER = 1 << 60
@@ -33,7 +26,8 @@ SIZE_BITS = 31
 VALUE_LIMIT = 999_000_000
 """Bytes: a little under SQLite's limit for one value, which is also its limit for a row."""
 PROFILES_REMEMBERED = 2048
-PREFIX_BYTES = 4
+
+log = logging.getLogger("asynctasq.sqlite")
 
 Profile: TypeAlias = tuple[str, int, int, int, float, float | None, bool]
 """Task, priority, max_attempts, max_lost, result_ttl, expires, and whether there is more."""
@@ -62,8 +56,8 @@ def pack_profile(*profile: object) -> bytes:
 @lru_cache(PROFILES_REMEMBERED)
 def unpack_profile(data: bytes) -> Profile:
     """What `pack_profile` made."""
-    profile: Profile = tuple(_unpack(data))
-    return profile
+    task, priority, max_attempts, max_lost, result_ttl, expires, plain, *_ = _unpack(data)
+    return task, priority, max_attempts, max_lost, result_ttl, expires, plain
 
 
 def is_plain(message: Message) -> bool:
@@ -71,70 +65,34 @@ def is_plain(message: Message) -> bool:
     return not (
         message.headers
         or message.delay
+        or message.parents
+        or message.limits
         or message.eta is not None
         or message.unique is not None
-        or message.parents
         or message.workflow is not None
         or message.schedule is not None
-        or message.limits
         or message.group is not None
     )
 
 
 def pack_payload(message: Message, *, plain: bool) -> bytes:
-    """The body, behind what else there is."""
-    if plain:
-        return message.body
-    unique, schedule = message.unique, message.schedule
-    more = _pack(
-        (
-            message.delay,
-            message.eta,
-            unique and (unique.key, unique.until, unique.on_conflict, unique.period),
-            [(parent.id, parent.on_failure) for parent in message.parents],
-            message.workflow,
-            schedule and (schedule.schedule, schedule.fire_time),
-            message.limits,
-            message.group,
-            dict(message.headers),
-        )
-    )
-    return len(more).to_bytes(PREFIX_BYTES, "big") + more + message.body
+    """The body, or all of the message where there is more."""
+    return message.body if plain else pack_message(message)
 
 
-def unpack_message(message_id: bytes, queue: str, profile: bytes, payload: bytes) -> Message:
+def unpack_row(message_id: bytes, queue: str, profile: bytes, payload: bytes) -> Message:
     """The message of a row."""
     task, priority, max_attempts, max_lost, result_ttl, expires, plain = unpack_profile(profile)
-    if plain:
-        return Message(
-            message_id, queue, task, payload, priority, 0.0, None, expires, max_attempts, max_lost,
-            result_ttl, None, (), None, None, (), None, NO_HEADERS,
-        )  # fmt: skip
-    end = PREFIX_BYTES + int.from_bytes(payload[:PREFIX_BYTES], "big")
-    delay, eta, unique, parents, workflow, schedule, limits, group, headers = _unpack(
-        payload[PREFIX_BYTES:end]
-    )
+    if not plain:
+        try:
+            return unpack_message(payload)
+        except BodyCorrupt as error:
+            # One damaged row must not stop its queue: as a body it ends up with the dead letters.
+            log.warning("Message %s in the queue file is damaged: %s", message_id.hex(), error)
     return Message(
-        id=message_id,
-        queue=queue,
-        task=task,
-        body=payload[end:],
-        priority=priority,
-        delay=delay,
-        eta=eta,
-        expires=expires,
-        max_attempts=max_attempts,
-        max_lost=max_lost,
-        result_ttl=result_ttl,
-        unique=unique
-        and Unique(unique[0], UniqueUntil(unique[1]), OnConflict(unique[2]), unique[3]),
-        parents=tuple(Parent(parent[0], OnParentFailure(parent[1])) for parent in parents),
-        workflow=workflow,
-        schedule=schedule and ScheduledRun(schedule[0], schedule[1]),
-        limits=tuple(limits),
-        group=group,
-        headers=headers or NO_HEADERS,
-    )
+        message_id, queue, task, payload, priority, 0.0, None, expires, max_attempts, max_lost,
+        result_ttl, None, (), None, None, (), None, NO_HEADERS,
+    )  # fmt: skip
 
 
 def pack_error(error: ErrorInfo | None) -> bytes | None:
@@ -173,11 +131,9 @@ def json_list(numbers: Iterable[int]) -> str:
 
 
 def _pack(value: object) -> bytes:
-    data: bytes = msgpack.packb(value, unicode_errors="surrogatepass")
-    return data
+    packed: bytes = msgpack.Packer(unicode_errors="surrogatepass").pack(value)
+    return packed
 
 
 def _unpack(data: bytes) -> Any:
-    return msgpack.unpackb(
-        data, unicode_errors="surrogatepass", use_list=False, strict_map_key=False
-    )
+    return msgpack.unpackb(data, unicode_errors="surrogatepass")

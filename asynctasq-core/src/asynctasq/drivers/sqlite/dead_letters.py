@@ -12,7 +12,7 @@ from asynctasq.drivers.sqlite.codec import (
     pack_profile,
     rank,
     unpack_error,
-    unpack_message,
+    unpack_row,
 )
 from asynctasq.drivers.sqlite.enqueueing import hold_key, key_holder
 from asynctasq.drivers.sqlite.inspection import make_page, numbers, read_cursor
@@ -66,7 +66,7 @@ class DeadLetters:
 def _dead_letter(session: Session, row: Row) -> DeadLetter:
     message_id, queue, profile, payload, reason, error, attempts, lost, enqueued_at, died_at = row
     return DeadLetter(
-        message=unpack_message(message_id, session.queue_name(queue), profile, payload),
+        message=unpack_row(message_id, session.queue_name(queue), profile, payload),
         reason=Reason(reason),
         error=unpack_error(error),
         attempts=attempts,
@@ -92,7 +92,7 @@ def _requeue(session: Session, message_id: bytes) -> bool:
     if row is None:
         return False
     queue, profile, payload = row
-    message = unpack_message(message_id, session.queue_name(queue), profile, payload)
+    message = unpack_row(message_id, session.queue_name(queue), profile, payload)
     if not _take_key_again(session, message_id, message.unique):
         return False
     return session.run(_SQL["requeue"], here) == 1

@@ -269,6 +269,10 @@ class Engine:
             fault = translated(error, self.settings.path)
             fault.__cause__ = error
             return fault
+        if isinstance(error, UnicodeEncodeError):
+            fault = DriverError(f"A name or key is no valid Unicode text: {error.object!r}.")
+            fault.__cause__ = error
+            return fault
         return error
 
     # The connection.

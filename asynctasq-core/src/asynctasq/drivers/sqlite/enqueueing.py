@@ -32,22 +32,33 @@ _SQL = queries("enqueue")
 class Group:
     """Messages that one statement adds: all that is in their rows but not here is the same."""
 
-    __slots__ = ("index", "key", "parts", "place")
+    __slots__ = ("due", "key", "parts", "place", "places")
 
     def __init__(self, key: GroupKey) -> None:
         self.key = key
         self.parts: list[bytes] = []
-        self.index: list[str] = []
+        self.places: list[int] = []
+        self.due: list[str] = []
+        """When each is due; empty if all are due at once."""
         self.place = 1
         """Of the next message in the blob; SQLite counts from 1."""
 
     def add(self, message: Message, payload: bytes) -> None:
         """One more message."""
         size = len(payload)
-        due = "0" if self.key[7] else _due(message)
-        self.parts += (message.id, payload)
-        self.index.append(f'"{due}":{self.place << SIZE_BITS | size}')
+        self.parts.append(message.id)
+        self.parts.append(payload)
+        self.places.append(self.place << SIZE_BITS | size)
         self.place += ID_BYTES + size
+        if not self.key[7]:
+            self.due.append(_due(message))
+
+    def index(self) -> str:
+        """What the query reads: an array of places, or an object if not all are due at once."""
+        if not self.due:
+            return str(self.places)
+        members = (f'"{due}":{place}' for due, place in zip(self.due, self.places, strict=True))
+        return f"{{{','.join(members)}}}"
 
     def insert(self, session: Session) -> int:
         """Write the rows; how many were new."""
@@ -56,7 +67,7 @@ class Group:
             _SQL["insert"],
             {
                 "blob": b"".join(self.parts),
-                "index": f"{{{','.join(self.index)}}}",
+                "index": self.index(),
                 "queue": session.used_queue_key(queue),
                 "rank": rank(priority),
                 "expires": None if expires is None else micros(expires),
@@ -78,25 +89,29 @@ def group_messages(messages: Sequence[Message]) -> list[Group]:
     """
     groups: dict[GroupKey, Group] = {}
     full: list[Group] = []
+    group: Group | None = None
     for message in messages:
-        check_id(message.id)
+        if len(message.id) != ID_BYTES:
+            check_id(message.id)
         plain = is_plain(message)
         payload = message.body if plain else pack_payload(message, plain=False)
-        if len(payload) > VALUE_LIMIT:
+        size = len(payload)
+        if size > VALUE_LIMIT:
             raise DriverError(
-                f"The message of {message.task} has {len(payload)} bytes; the sqlite driver stores "
-                f"at most {VALUE_LIMIT}. Keep large data elsewhere, and send where it is."
+                f"The message of {message.task} has {size} bytes; the sqlite driver stores at most "
+                f"{VALUE_LIMIT}. Keep large data elsewhere, and send where it is."
             )
         key = (
             message.queue, message.task, message.priority, message.max_attempts, message.max_lost,
             message.result_ttl, message.expires, plain,
             None if message.unique is None else message.unique.key,
         )  # fmt: skip
-        group = groups.get(key)
-        if group is None:
-            groups[key] = group = Group(key)
-        elif group.place + len(payload) > BLOB_LIMIT:
-            full.append(group)
+        # Most often it is the group of the message before.
+        if group is None or key != group.key:
+            group = groups.get(key)
+        if group is None or group.place + size > BLOB_LIMIT:
+            if group is not None:
+                full.append(group)
             groups[key] = group = Group(key)
         group.add(message, payload)
     return [*full, *groups.values()]

@@ -14,7 +14,7 @@ from asynctasq.drivers.sqlite.codec import (
     json_list,
     micros,
     unpack_error,
-    unpack_message,
+    unpack_row,
 )
 from asynctasq.drivers.sqlite.leasing import NEVER
 from asynctasq.drivers.sqlite.queries import queries
@@ -40,12 +40,28 @@ _IS_STATE = {
     State.LEASED: "state = 3",
     State.DEAD: "state = 4",
 }
+_INDEXES = {
+    State.SCHEDULED: "messages_scheduled",
+    State.LEASED: "messages_leased",
+    State.DEAD: "messages_dead",
+}
+FEW = 10_000
+"""So many messages in one state are rather sorted than looked for among all others."""
 _COLUMNS = "messages.id, queue, profile, payload, state, attempt, lost, enqueued_at, due_at, owner, cancelling, error"
 _SQL = queries("inspect")
 _FIND = _SQL["find"].replace("{columns}", f"named.key, {_COLUMNS}")
-_BROWSE = {
-    state: _SQL["browse"].replace("{columns}", _COLUMNS).replace("{is_state}", condition)
-    for state, condition in _IS_STATE.items()
+
+
+def _browse_by(index: str, state: State) -> str:
+    browse = _SQL["browse"].replace("{columns}", _COLUMNS).replace("{index}", index)
+    return browse.replace("{is_state}", _IS_STATE[state])
+
+
+_BROWSE = {state: _browse_by("messages_by_enqueue", state) for state in _IS_STATE}
+_BROWSE_FEW = {state: _browse_by(index, state) for state, index in _INDEXES.items()}
+_ARE_FEW = {
+    state: _SQL["are_few"].replace("{index}", index).replace("{is_state}", _IS_STATE[state])
+    for state, index in _INDEXES.items()
 }
 
 T = TypeVar("T")
@@ -148,7 +164,7 @@ class Browse:
     cursor: str | None
 
     def __call__(self, session: Session) -> Page[Snapshot]:
-        sql = _BROWSE.get(self.state)
+        sql = self._query(session)
         key = None if self.queue is None else session.queue_key(self.queue)
         if sql is None or (key is None and self.queue is not None):
             return Page([])
@@ -172,6 +188,12 @@ class Browse:
             lambda snapshot: snapshot.enqueued_at,
         )
 
+    def _query(self, session: Session) -> str | None:
+        are_few = _ARE_FEW.get(self.state)
+        if are_few is not None and session.rows(are_few, {"few": FEW})[0][0] < FEW:
+            return _BROWSE_FEW[self.state]
+        return _BROWSE.get(self.state)
+
 
 def _owners(session: Session, keys: Iterable[int | None]) -> dict[int, str]:
     """The names of owners, read only if there are any."""
@@ -186,7 +208,7 @@ def _snapshot(session: Session, row: Row, owners: dict[int, str]) -> Snapshot:
     if found is State.SCHEDULED and due_at <= session.now:
         found = State.READY
     return Snapshot(
-        message=unpack_message(message_id, session.queue_name(queue), profile, payload),
+        message=unpack_row(message_id, session.queue_name(queue), profile, payload),
         state=found,
         attempt=attempt,
         lost=lost,
@@ -303,8 +325,9 @@ class Workers:
     def __call__(self, session: Session) -> list[WorkerInfo]:
         found = []
         for row in session.rows(_SQL["workers"], {}):
-            fields = orjson.loads(row[0])
-            found.append(WorkerInfo(**{**fields, "queues": tuple(fields["queues"])}))
+            fields: dict[str, Any] = orjson.loads(row[0])
+            queues = tuple(fields.pop("queues"))
+            found.append(WorkerInfo(queues=queues, **fields))
         return found
 
 

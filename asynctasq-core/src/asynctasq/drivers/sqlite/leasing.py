@@ -8,7 +8,7 @@ from asynctasq.drivers.sqlite.codec import (
     ID_BYTES,
     json_list,
     micros,
-    unpack_message,
+    unpack_row,
 )
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Session
@@ -39,21 +39,20 @@ class Reserve:
         keys = session.queue_keys(self.queues)
         ready = self._look(session, keys)
         renewal = {"owner": self.owner, "deadline": session.now + micros(self.lease)}
+        if not ready or self.limit <= 0:
+            session.run(_SQL["renew_if_known"], renewal)
+            return []
+        owner: int = session.rows(_SQL["renew_by_reserve"], renewal)[0][0]
         deliveries: list[Delivery] = []
-        owner: int | None = None
         for key in ready:
             name = keys[key]
             end = len(deliveries) + min(self.queues[name], self.limit - len(deliveries))
             while len(deliveries) < end:
-                if owner is None:
-                    owner = session.rows(_SQL["renew_by_reserve"], renewal)[0][0]
                 wanted = min(end - len(deliveries), MOST_AT_ONCE)
                 taken = _take(session, key, name, owner, wanted)
                 deliveries += taken
                 if len(taken) < wanted:
                     break
-        if owner is None:
-            session.run(_SQL["renew_if_known"], renewal)
         return deliveries
 
     def _look(self, session: Session, keys: Mapping[int, str]) -> list[int]:
@@ -89,7 +88,7 @@ def _take(session: Session, key: int, name: str, owner: int, limit: int) -> list
             payload = session.rows(_SQL["payload"], {"n": n})[0][0]
         deliveries.append(
             Delivery(
-                unpack_message(message_id, name, profile, payload),
+                unpack_row(message_id, name, profile, payload),
                 Lease(message_id, token + 1),
                 attempt,
                 lost,

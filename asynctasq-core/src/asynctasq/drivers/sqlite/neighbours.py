@@ -12,25 +12,27 @@ class Neighbours(Generic[T]):
     """Who has a file open. Holds nobody alive, and starts empty in a forked child."""
 
     def __init__(self) -> None:
-        self._process = os.getpid()
         self._begin()
 
     def _begin(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._by_path: dict[str, WeakSet[T]] = {}
 
-    def add(self, path: str, one: T) -> None:
-        """One more has the file open."""
+    def _enter(self) -> threading.Lock:
         if self._process != os.getpid():
             # The parent's engines have no thread here, and its lock may be held for ever.
-            self._process = os.getpid()
             self._begin()
-        with self._lock:
+        return self._lock
+
+    def add(self, path: str, one: T) -> None:
+        """One more has the file open."""
+        with self._enter():
             self._by_path.setdefault(path, WeakSet()).add(one)
 
     def discard(self, path: str, one: T) -> None:
         """One has closed it."""
-        with self._lock:
+        with self._enter():
             engines = self._by_path.get(path)
             if engines is not None:
                 engines.discard(one)
@@ -39,5 +41,5 @@ class Neighbours(Generic[T]):
 
     def others(self, path: str, one: T) -> list[T]:
         """All but one of those that have it open."""
-        with self._lock:
+        with self._enter():
             return [other for other in self._by_path.get(path, ()) if other is not one]

@@ -2,12 +2,13 @@
 
 from importlib.resources import files
 
+_FOLDER = files("asynctasq.drivers.sqlite") / "sql"
 _MARK = "-- name: "
 
 
 def script(name: str) -> str:
     """A whole file."""
-    return (files(__package__) / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def queries(name: str) -> dict[str, str]:

@@ -33,8 +33,8 @@ def upkeep(session: Session) -> None:
     session.run(_SQL["forget_old_dead"], {"dead_since": dead_since(session), **bound})
     if must_count_dead(session):
         kept = session.settings.dead_letter_limit
-        session.run(_SQL["forget_surplus_dead"], {"kept": kept, **bound})
-        session.deaths = 0
+        if session.run(_SQL["forget_surplus_dead"], {"kept": kept, **bound}) < BOUND:
+            session.deaths = 0
 
 
 def _reclaim(session: Session) -> None:

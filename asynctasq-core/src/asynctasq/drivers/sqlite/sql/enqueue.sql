@@ -2,9 +2,9 @@
 
 -- name: insert
 -- One statement for any number of messages that share a profile. :blob is each id followed by its
--- payload; :index is an object of one member a message. Its name says when the message is due (a
--- time, or a delay as a negative number, 0 for now); its value is the place of the id in :blob,
--- shifted left by 31, plus the size of the payload.
+-- payload. :index has one member a message: the place of the id in :blob, shifted left by 31, plus
+-- the size of the payload. It is an array if all are due now, and otherwise an object, in which the
+-- name of a member says when it is due: a time, or a delay as a negative number.
 INSERT INTO messages (
     id, namespace, queue, state, rank, due_at, enqueued_at, expires, expires_at, result_ttl,
     max_lost, unique_key, profile, payload
@@ -17,7 +17,11 @@ FROM (
     SELECT
         value >> 31 AS place,
         value & 2147483647 AS size,
-        max(:now, CASE WHEN key < '.' THEN :now - key ELSE key + 0 END) AS due_at
+        max(
+            :now,
+            -- Numbers, as the keys of an array, and texts with a minus sign sort before a dot.
+            CASE WHEN key < '.' THEN :now - key ELSE key + 0 END
+        ) AS due_at
     FROM json_each(:index)
 )
 WHERE true

@@ -43,15 +43,20 @@ FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 4
 
 -- name: browse
--- Through all messages by time of enqueue: for ready ones, which are most of them.
+-- Where the state has few messages, by the index of the state and sorted; otherwise through all
+-- messages by time of enqueue.
 SELECT {columns}
-FROM messages INDEXED BY messages_by_enqueue
+FROM messages INDEXED BY {index}
 WHERE namespace = :namespace AND state <= 4
     AND (enqueued_at, id) > (:after, :after_id)
     AND enqueued_at >= :since AND enqueued_at < :until
     AND {is_state} AND (:queue IS NULL OR queue = :queue)
 ORDER BY enqueued_at, id
 LIMIT :limit
+
+-- name: are_few
+SELECT count(*)
+FROM (SELECT 1 FROM messages INDEXED BY {index} WHERE {is_state} LIMIT :few)
 
 -- name: dead_letters
 SELECT {columns}
