@@ -122,6 +122,11 @@ class SeedByDefault:
 
 
 @dataclass
+class FieldsAndItems(dict[str, int]):
+    x: int = 0
+
+
+@dataclass
 class Box(Generic[T]):
     content: T
 

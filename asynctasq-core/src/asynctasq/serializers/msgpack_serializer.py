@@ -2,8 +2,8 @@
 
 Plain data is ordinary msgpack. A leaf is an extension whose data is its text. A compound is an array
 that begins with an empty extension, its mark, so that parts nest without being packed twice and
-without recursion in the decoder. What a user passes never yields an extension, so no value of theirs
-can be taken for a mark.
+without recursion in the decoder. No value but msgpack's own `ExtType` yields an extension otherwise,
+so none can be taken for a mark.
 """
 
 from collections import deque

@@ -10,7 +10,7 @@ import inspect
 import io
 import sys
 import types
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -76,7 +76,7 @@ def _advice(cls: type) -> str:
         return "Pass dict(...) of it."
     if issubclass(cls, type):
         return "Pass its name."
-    for base in (dict, list, tuple, set, frozenset, int, float, str, bytes):
+    for base in _BUILT_IN:
         if issubclass(cls, base):
             return f"Pass {base.__name__}(...) of it, or register the type with asynctasq.register_type."
     return "Pass plain data, or register the type with asynctasq.register_type."
@@ -131,7 +131,15 @@ def build_flag(parts: list[Any]) -> enum.Flag:
 # there; then each field is given the value that it had.
 
 
-def _require_constructible(cls: type) -> None:
+_BUILT_IN = (dict, list, tuple, set, frozenset, deque, int, float, str, bytes)
+
+
+def _require_constructible(cls: Any) -> None:
+    if issubclass(cls, _BUILT_IN):
+        raise Unserializable(
+            f"is a {type_label(cls)}, a dataclass that holds more than its fields. Register the type "
+            "with asynctasq.register_type."
+        )
     if not _has_init(cls):
         return
     wanted = {field.name: None for field in dataclasses.fields(cls) if field.init}
