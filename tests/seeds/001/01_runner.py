@@ -1,0 +1,1 @@
+from asynctasq.utils.loop import run as uv_run

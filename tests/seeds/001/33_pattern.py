@@ -1,0 +1,3 @@
+await TaskClass(param=value).on_queue("queue").delay(60).dispatch()
+#     ^^^^^^^^^^^^^^^^^^^^^^^^  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+#     Instance creation          Chain methods

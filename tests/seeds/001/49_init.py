@@ -1,0 +1,2 @@
+import asynctasq
+asynctasq.init({'driver': 'redis'})  # or 'postgres', 'mysql', 'sqs'

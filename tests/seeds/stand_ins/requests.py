@@ -1,0 +1,7 @@
+"""Instead of requests."""
+
+from types import SimpleNamespace
+
+
+def get(url: str) -> SimpleNamespace:
+    return SimpleNamespace(text=f"page of {url}")

@@ -1,0 +1,153 @@
+"""The code that users were promised, block by block in the order of the documents."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import asynctasq
+import asynctasq.app
+from asynctasq.message import State, id_to_text
+from asynctasq.tasks.definition import ExecutionMode
+from asynctasq.tasks.registry import registry
+from tests.seeds import blocks_000, blocks_001, blocks_002
+from tests.seeds.harness import (
+    FOLDER,
+    STORE_NAME,
+    Block,
+    Run,
+    Sent,
+    as_module,
+    execute,
+    outcomes,
+    source_of,
+    waiting,
+)
+
+BLOCKS = [*blocks_000.BLOCKS, *blocks_001.BLOCKS, *blocks_002.BLOCKS]
+BY_NAME = {block.file: block for block in BLOCKS}
+LONG_SECONDS = 1e9
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(asynctasq.app, "_default", None)
+    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+    # The clock is put forward by days, and still every result is to be had.
+    monkeypatch.setenv("ASYNCTASQ_DEFAULT_RESULT_TTL", str(LONG_SECONDS))
+    modules = set(sys.modules)
+    yield
+    for name in set(sys.modules) - modules:
+        if name.startswith("seed_"):
+            del sys.modules[name]
+
+
+def test_every_block_is_listed_once_in_order() -> None:
+    files = [f"{path.parent.name}/{path.stem}" for path in sorted(FOLDER.glob("00*/*.py"))]
+    assert [block.file for block in BLOCKS] == files
+    for document, number in (("000", 22), ("001", 54), ("002", 47)):
+        numbers = [int(name[4:6]) for name in files if name.startswith(document)]
+        assert numbers == list(range(1, number + 1))
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if not b.left_out], ids=lambda b: b.file)
+def test_block_does_what_the_document_says(
+    block: Block, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = as_module(block)
+    if block.continues:
+        before = BY_NAME[block.continues]
+        execute(module, f"{before.given}\n{source_of(before)}", name=before.file)
+    execute(module, block.given, name=f"given for {block.file}")
+    execute(module, source_of(block), name=block.file)
+    module.__dict__.pop("main", None)
+    execute(module, block.then, name=f"after {block.file}")
+
+    if not block.sent:
+        return
+    snapshots = asynctasq.run(waiting(block.store))
+    runs = asynctasq.run(outcomes(block.store, snapshots))
+    for expected, run in zip(block.sent, runs, strict=True):
+        check_message(expected, run)
+        check_outcome(expected, run)
+    ids = [id_to_text(each.message.id) for each in snapshots]
+    check_output(block, ids, capsys.readouterr().out)
+
+
+def check_message(expected: Sent, run: Run) -> None:
+    message = run.snapshot.message
+    found = Sent(
+        message.task.partition(":")[2],
+        message.queue,
+        max_attempts=message.max_attempts,
+        retry_delay=run.policy.retry_delay,
+        timeout=run.policy.timeout,
+        delay=round(run.snapshot.due_at - run.snapshot.enqueued_at, 3),
+        returns=expected.returns,
+        dies_of=expected.dies_of,
+        runs=expected.runs,
+        in_process=run.mode is ExecutionMode.PROCESS,
+    )
+    assert found == expected
+    assert run.snapshot.state is (State.SCHEDULED if expected.delay else State.READY)
+
+
+def check_outcome(expected: Sent, run: Run) -> None:
+    if expected.in_process:
+        return
+    assert run.value == expected.returns
+    assert run.error == (expected.dies_of or "")
+    assert run.runs == expected.runs
+
+
+def check_output(block: Block, ids: list[str], printed: str) -> None:
+    place = 0
+    for line in block.prints:
+        wanted = re.sub(r"\{(\d)\}", lambda match: ids[int(match[1])], line)
+        assert wanted in printed[place:]
+        place = printed.index(wanted, place)
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.left_out], ids=lambda b: b.file)
+def test_blocks_left_out_are_python(block: Block) -> None:
+    compile(source_of(block), block.file, "exec")
+
+
+def test_stores_that_come_later_are_the_only_names_replaced() -> None:
+    replaced = {
+        match[0]
+        for path in FOLDER.glob("00*/*.py")
+        for match in STORE_NAME.finditer(path.read_text())
+    }
+    assert replaced == {"'redis'", '"redis"', "'postgres'", '"postgres"', "'sqs'", '"sqs"'}
+
+
+@pytest.mark.parametrize("block", ["001/48_send_email", "002/42_send_email"])
+def test_complete_example_runs_as_a_script(block: str, tmp_path: Path) -> None:
+    """No stand-ins: a script in a folder, and a worker that finds its tasks by their names."""
+    script = tmp_path / "shop.py"
+    script.write_text(f"{BY_NAME[block].given}\n{source_of(BY_NAME[block])}")
+    command = [sys.executable, "-W", "error", script.name]
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("Task ID: ") == 5
+
+    found = asynctasq.run(waiting("asynctasq.db"))
+    assert len(found) == 5
+    assert all(each.message.task.startswith("shop:") for each in found)
+    work = "import asynctasq as a; a.run(a.Worker(queues=%r, burst=True).start())"
+    queues = ["emails", "payments", "reports"]
+    command = [sys.executable, "-W", "error", "-c", work % queues]
+    worker = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (worker.returncode, worker.stderr) == (0, "")
+    assert "Sending email to user@example.com: Welcome" in worker.stdout
+    assert "Generating report 1" in worker.stdout
+    left = asynctasq.run(waiting("asynctasq.db"))
+    assert [each.state for each in left] == [State.SCHEDULED, State.SCHEDULED]
