@@ -1,0 +1,106 @@
+"""A project with tasks, dispatched from here and run by worker processes."""
+
+import importlib
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import pytest_asyncio
+
+from asynctasq import App
+from tests.cli.processes import WorkerProcess
+
+TASKS = '''\
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from asynctasq import current_task, task
+
+
+def note(text: str) -> None:
+    """Tell the test that a task runs: where, and after how many failed runs."""
+    with Path("runs.txt").open("a") as file:
+        file.write(f"{text} {os.getpid()} {current_task().attempt}\\n")
+
+
+@task
+async def add(a: int, b: int) -> int:
+    return a + b
+
+
+@task
+async def held(until: str) -> int:
+    """Runs until a file of that name exists."""
+    note("held")
+    while not Path(until).exists():
+        await asyncio.sleep(0.02)
+    return os.getpid()
+
+
+@task
+def stubborn(until: str) -> None:
+    """The same, in a thread that cannot be interrupted."""
+    note("stubborn")
+    while not Path(until).exists():
+        time.sleep(0.02)
+
+
+@task(max_attempts=2, retry_delay=0)
+async def flaky() -> str:
+    if current_task().attempt == 0:
+        raise ConnectionError("try again")
+    return "done"
+
+
+@task(queue="letters")
+async def letter(number: int) -> int:
+    return number
+'''
+
+
+@pytest.fixture
+def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The module `tasks` in the current folder, imported here too."""
+    (tmp_path / "tasks.py").write_text(TASKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    sys.modules.pop("tasks", None)
+    importlib.invalidate_caches()
+    yield importlib.import_module("tasks")
+    sys.modules.pop("tasks", None)
+
+
+@pytest_asyncio.fixture
+async def app(tmp_path: Path) -> AsyncIterator[App]:
+    """Dispatches into the store that is the default in the current folder."""
+    async with App({"driver": "sqlite", "sqlite": {"path": str(tmp_path / "asynctasq.db")}}) as app:
+        yield app
+
+
+@pytest.fixture
+def start_worker() -> Iterator[Callable[..., WorkerProcess]]:
+    """Start worker processes; they are gone after the test."""
+    started: list[WorkerProcess] = []
+
+    def start(*arguments: str) -> WorkerProcess:
+        started.append(WorkerProcess(arguments))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.close()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Callable[[], list[list[str]]]:
+    """What `note` of the tasks has written: name, process, failed runs before."""
+    file = tmp_path / "runs.txt"
+
+    def read() -> list[list[str]]:
+        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+
+    return read

@@ -1,0 +1,90 @@
+"""Real `asynctasq` processes for tests, and waiting for what they do."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+DEADLINE_SECONDS = 40.0
+"""For what happens within a second or two on a machine that is not busy."""
+COMMAND = [sys.executable, "-X", "faulthandler", "-m", "asynctasq.cli"]
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Return when the condition holds."""
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not condition():  # noqa: ASYNC110  other processes set no event of ours
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"never: {what}") from None
+
+
+def asynctasq(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in the current folder."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+
+class WorkerProcess:
+    """`asynctasq worker`, running in the current folder."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            [*COMMAND, "worker", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.pid = self._process.pid
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def output(self) -> str:
+        """All that it has printed."""
+        return "".join(self._lines)
+
+    async def told(self, text: str) -> None:
+        """Return when it has printed this."""
+        await until(
+            lambda: text in self.output or self._process.poll() is not None,
+            f"{text!r} in:\n{self.output}",
+        )
+        assert text in self.output or await self.ended() is None, self.output
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Its exit code, when it has ended."""
+        await until(lambda: self._process.poll() is not None, f"the end of:\n{self.output}")
+        self._reader.join()
+        assert self._process.returncode is not None
+        return self._process.returncode
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line)
