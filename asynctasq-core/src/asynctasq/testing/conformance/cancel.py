@@ -107,12 +107,13 @@ async def failure_wins_over_a_flag(kit: Kit) -> None:
 
 @check("h", needs=NEEDS)
 async def flagged_message_whose_lease_ends_is_cancelled(kit: Kit) -> None:
-    """Even if nobody is left to interrupt, it is not run again."""
-    delivery = await kit.enqueue_and_lease()
-    await kit.canceller.cancel([delivery.message.id])
-    kit.advance(LEASE * 1.5)
-    await kit.upkeep()
-    await _expect_cancelled(kit, delivery.message.id)
+    """Even if nobody is left to interrupt, it is not run again, nor dead."""
+    for max_lost in (3, 0):
+        delivery = await kit.enqueue_and_lease(max_lost=max_lost, result_ttl=LEASE)
+        await kit.canceller.cancel([delivery.message.id])
+        kit.advance(LEASE * 1.5)
+        await kit.upkeep()
+        await _expect_cancelled(kit, delivery.message.id)
 
 
 @check("h", needs=NEEDS)
@@ -154,6 +155,17 @@ async def answers_of_cancel_in_order(kit: Kit) -> None:
     expect_equal(answers, expected, "answers of cancel")
     expect_equal(await kit.canceller.cancel([]), [], "cancel of nothing")
     await kit.expect_counts(leased=1, dead=1)
+
+
+@check("gh", needs=NEEDS | Capability.IDEMPOTENT)
+async def cancelled_id_stays_known(kit: Kit) -> None:
+    """The repeated call of a producer does not bring back what was cancelled."""
+    message = await kit.enqueue(result_ttl=0.0)
+    await kit.canceller.cancel([message.id])
+    kit.advance(30)
+    answers = await kit.driver.enqueue([message])
+    expect_equal([answer.created for answer in answers], [False], "created, for a cancelled id")
+    await kit.expect_counts()
 
 
 @check("h", needs=NEEDS)

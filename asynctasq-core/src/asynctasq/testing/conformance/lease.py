@@ -263,6 +263,18 @@ async def given_back_lease_is_over(kit: Kit) -> None:
     await kit.expect_counts(ready=1)
 
 
+@check("b", needs=Capability.FENCED)
+async def a_lease_named_with_another_token_is_not_known(kit: Kit) -> None:
+    """The owner names a lease that it had before; that of now never reached it."""
+    first = await kit.enqueue_and_lease()
+    await kit.settle(Release(first.lease))
+    await kit.lease()
+    kit.advance(LEASE * 1.2)
+    states = await kit.driver.extend(kit.owner, [first.lease], lease=LEASE)
+    expect_equal(states, [LOST], "answer of extend for the old token")
+    kit.expect_tries(await kit.lease(), attempt=0, lost=0)
+
+
 @check("c", needs=Capability.FENCED)
 async def only_the_owner_extends(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()

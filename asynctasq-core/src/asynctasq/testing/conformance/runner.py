@@ -108,6 +108,9 @@ async def run_check(
     finally:
         loop.set_exception_handler(previous)
     if left:
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         raise AssertionError(f"tasks left running after close: {', '.join(map(repr, left))}")
     if unhandled:
         raise AssertionError(f"errors that nobody handled: {unhandled}")

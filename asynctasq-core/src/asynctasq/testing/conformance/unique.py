@@ -247,6 +247,31 @@ async def extend_starts_a_period_anew(kit: Kit) -> None:
     await _expect_free(kit, Unique(key))
 
 
+@check("e", needs=NEEDS)
+async def extend_without_a_period_repeats_the_holders(kit: Kit) -> None:
+    key = _key()
+    delivery = await kit.enqueue_and_lease(unique=Unique(key, PERIOD, period=1000.0))
+    await kit.settle(Complete(delivery.lease))
+    kit.advance(600)
+    await _expect_held(kit, Unique(key, on_conflict=OnConflict.EXTEND), delivery.message.id)
+    kit.advance(900)
+    await _expect_held(kit, Unique(key), delivery.message.id)
+    kit.advance(200)
+    await _expect_free(kit, Unique(key))
+
+
+@check("eh", needs=NEEDS | Capability.CANCEL)
+async def period_key_outlives_a_cancelled_holder(kit: Kit) -> None:
+    unique = Unique(_key(), PERIOD, period=1000.0)
+    message = await kit.enqueue(unique=unique, result_ttl=0.0)
+    await kit.canceller.cancel([message.id])
+    kit.advance(900)
+    await kit.upkeep()
+    await _expect_held(kit, unique, message.id)
+    kit.advance(200)
+    await _expect_free(kit, unique)
+
+
 @check("e", needs=NEEDS | Capability.PURGE)
 async def purge_frees_keys(kit: Kit) -> None:
     uniques = [
@@ -261,11 +286,15 @@ async def purge_frees_keys(kit: Kit) -> None:
 
 @check("ej", needs=NEEDS | Capability.DEAD_LETTERS)
 async def requeue_takes_the_key_again(kit: Kit) -> None:
-    unique = Unique(_key())
-    delivery = await kit.enqueue_and_lease(unique=unique)
-    await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
-    expect_equal(await kit.dead.requeue([delivery.message.id]), [True], "answer of requeue")
-    await _expect_held(kit, unique, delivery.message.id)
+    for until in (SETTLED, STARTED):
+        unique = Unique(_key(), until)
+        delivery = await kit.enqueue_and_lease(unique=unique)
+        await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
+        expect_equal(await kit.dead.requeue([delivery.message.id]), [True], "answer of requeue")
+        await _expect_held(kit, unique, delivery.message.id)
+        again = await kit.lease()
+        await kit.settle(Complete(again.lease))
+        await _expect_free(kit, unique)
 
 
 @check("ej", needs=NEEDS | Capability.DEAD_LETTERS)

@@ -5,18 +5,23 @@ that does not return within `PATIENCE` while there is work to be had is broken.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.message import Delivery
 from asynctasq.settlement import Complete, Release, Retry
 from asynctasq.testing.conformance.check import check
-from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect_equal, random_name
+from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal, random_name
 
 PATIENCE = 10.0
 """Seconds: ten times what a wake-up may take, so that a busy machine fails no driver."""
 
 LONG = 3600.0
+
+SHORT_WAITS = 10
+LEAST_FOR_SHORT_WAITS = 0.1
+"""Seconds: a wait may return early for no reason, but not every time."""
 
 
 async def _expect_wake_up(kit: Kit, make_work: Callable[[], Awaitable[object]]) -> Delivery:
@@ -56,6 +61,31 @@ async def wait_ends_at_its_timeout(kit: Kit) -> None:
     async with asyncio.timeout(PATIENCE):
         await kit.twin.wait([kit.queue], timeout=0.02)
         await kit.twin.wait([kit.queue], timeout=0.0)
+
+
+async def _expect_no_spinning(kit: Kit) -> None:
+    """A worker waits again and again; that must not keep a processor busy."""
+    started = time.monotonic()
+    for _ in range(SHORT_WAITS):
+        await kit.twin.wait([kit.queue], timeout=0.05)
+    expect(
+        time.monotonic() - started > LEAST_FOR_SHORT_WAITS,
+        f"{SHORT_WAITS} waits of 0.05 s with nothing to reserve returned at once",
+    )
+
+
+@check()
+async def wait_with_nothing_to_do_does_not_spin(kit: Kit) -> None:
+    await kit.enqueue(delay=LEASE)
+    await kit.enqueue_and_lease()
+    await _expect_no_spinning(kit)
+
+
+@check(needs=Capability.PAUSE)
+async def wait_on_a_paused_queue_does_not_spin(kit: Kit) -> None:
+    await kit.pauser.pause(kit.queue)
+    await kit.enqueue()
+    await _expect_no_spinning(kit)
 
 
 @check("b")

@@ -1,0 +1,186 @@
+"""The conformance suite as a thing of its own: what it selects, forbids and notices."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.message import Delivery
+from asynctasq.testing import Check, DriverConformance, Kit, all_checks, run_check, run_conformance
+from asynctasq.testing.conformance.runner import guarantees, select_checks
+
+
+class NoPriority(MemoryDriver):
+    capabilities = MemoryDriver.capabilities & ~Capability.PRIORITY
+
+
+class LastFirst(MemoryDriver):
+    async def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        return (await super().reserve(queues, limit=limit, owner=owner, lease=lease))[::-1]
+
+
+class LeavesATask(MemoryDriver):
+    async def open(self) -> None:
+        await super().open()
+        self._left = asyncio.create_task(asyncio.sleep(3600), name="left behind")
+
+
+class LosesAnError(MemoryDriver):
+    async def open(self) -> None:
+        await super().open()
+        asyncio.get_running_loop().call_soon(int, "not a number")
+
+
+class ClosesWithAnError(MemoryDriver):
+    async def close(self) -> None:
+        await super().close()
+        raise ValueError("connection already closed")
+
+
+class Suite(DriverConformance):
+    def make_driver(self) -> Driver:
+        return MemoryDriver()
+
+
+def _checks_of(suite: type[DriverConformance]) -> list[Check]:
+    """What pytest is told to generate."""
+    generated: list[Check] = []
+
+    class Metafunc:
+        fixturenames = ("conformance_check",)
+
+        def parametrize(self, names: str, values: Sequence[Check], *, ids: list[str]) -> None:
+            assert len(ids) == len(values)
+            generated.extend(values)
+
+    metafunc: Any = Metafunc()
+    suite().pytest_generate_tests(metafunc)
+    return generated
+
+
+def _check(name: str) -> Check:
+    (found,) = [check for check in all_checks() if check.name == name]
+    return found
+
+
+def test_every_guarantee_that_a_suite_can_prove_is_proved() -> None:
+    proved = guarantees(all_checks())
+    assert set("abcdefghij") <= set(proved)
+    assert all(len(names) >= 3 for letter, names in proved.items() if letter in "abcdefghij")
+
+
+def test_every_capability_of_now_is_checked() -> None:
+    later = (
+        Capability.EVENTS
+        | Capability.TRANSACTIONS
+        | Capability.DEPENDENCIES
+        | Capability.SCHEDULES
+        | Capability.LIMITS
+    )
+    needed = Capability.NONE
+    for check in all_checks():
+        needed |= check.needs
+    assert needed == ~later
+
+
+def test_driver_without_a_capability_gets_none_of_its_checks() -> None:
+    class Less(Suite):
+        def make_driver(self) -> Driver:
+            return NoPriority()
+
+    names = {check.name for check in _checks_of(Less)}
+    assert {check.name for check in _checks_of(Suite)} - names >= {"higher_priority_comes_first"}
+    assert not any(Capability.PRIORITY in check.needs for check in _checks_of(Less))
+
+
+def test_only_durable_stores_are_reopened() -> None:
+    class Durable(Suite):
+        durable = True
+
+    more = {check.name for check in _checks_of(Durable)} - {c.name for c in _checks_of(Suite)}
+    assert "messages_outlive_the_last_open_instance" in more
+
+
+def test_checks_cannot_be_overridden() -> None:
+    with pytest.raises(TypeError, match="may not override test_check"):
+        type("Sly", (Suite,), {"test_check": lambda self: None})
+
+
+def test_misspelt_known_failure_is_an_error() -> None:
+    class Misspelt(Suite):
+        known_failures = {"higher_priority_comes_frist": "we cannot"}  # noqa: RUF012 - as users write it
+
+    with pytest.raises(ValueError, match="higher_priority_comes_frist"):
+        _checks_of(Misspelt)
+
+
+def test_known_failure_must_fail(tmp_path: Any) -> None:
+    class Wrong(Suite):
+        known_failures = {"first_in_first_out": "we cannot"}  # noqa: RUF012 - as users write it
+
+    with pytest.raises(AssertionError, match="remove it from known_failures"):
+        Wrong().test_check(_check("first_in_first_out"), tmp_path)
+
+
+def test_known_failure_that_fails_is_fine(tmp_path: Any) -> None:
+    class Known(Suite):
+        known_failures = {"within_a_chunk_the_id_decides": "no index"}  # noqa: RUF012 - as users write it
+
+        def make_driver(self) -> Driver:
+            return LastFirst()
+
+    Known().test_check(_check("within_a_chunk_the_id_decides"), tmp_path)
+
+
+def test_declared_capabilities_must_be_the_drivers(tmp_path: Any) -> None:
+    class Declared(Suite):
+        capabilities = Capability.FENCED
+
+    with pytest.raises(AssertionError, match="declared"):
+        Declared().test_capabilities_are_as_declared(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("driver", "complaint"),
+    [
+        (LeavesATask, "left behind"),
+        (LosesAnError, "errors that nobody handled"),
+        (ClosesWithAnError, "close raised"),
+    ],
+)
+async def test_untidy_driver_fails_every_check(driver: type[MemoryDriver], complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        await run_check(_check("first_in_first_out"), driver)
+
+
+async def test_check_that_hangs_is_ended() -> None:
+    async def hang(kit: Kit) -> None:
+        await asyncio.Event().wait()
+
+    hanging = Check("hangs", "none", hang, "", Capability.NONE, durable=False, summary="hangs")
+    with pytest.raises(TimeoutError):
+        await run_check(hanging, MemoryDriver, timeout=0.05)
+
+
+async def test_report_tells_what_failed_and_why() -> None:
+    report = await run_conformance(
+        MemoryDriver,
+        only=["first_in_first_out"],
+        known_failures={"first_in_first_out": "we cannot"},
+    )
+    assert not report.ok
+    assert "order.first_in_first_out: passes, but is declared to fail: we cannot" in str(report)
+
+
+def test_selection_knows_names_and_themes() -> None:
+    capabilities = MemoryDriver.capabilities
+    themes = select_checks(capabilities, durable=False, only=["order", "body_of_a_megabyte"])
+    assert {check.theme for check in themes} == {"order", "enqueue"}
+    with pytest.raises(ValueError, match="oder"):
+        select_checks(capabilities, durable=False, only=["oder"])

@@ -1,0 +1,55 @@
+"""The tutorial on writing a driver prints the example driver, all of it and nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from asynctasq.contracts.capabilities import PROTOCOLS, Capability
+
+ROOT = Path(__file__).resolve().parent.parent
+TUTORIAL = ROOT / "docs" / "writing-a-driver.md"
+PROJECT = ROOT / "examples" / "asynctasq-filequeue"
+BLOCK = re.compile(r'^```\w+ title="(?P<file>[^"]+)"\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
+LATER = (
+    Capability.EVENTS
+    | Capability.TRANSACTIONS
+    | Capability.DEPENDENCIES
+    | Capability.SCHEDULES
+    | Capability.LIMITS
+)
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _printed() -> dict[str, list[str]]:
+    printed: dict[str, list[str]] = {}
+    for block in BLOCK.finditer(TUTORIAL.read_text()):
+        printed.setdefault(block["file"], []).extend(_lines(block["code"]))
+    return printed
+
+
+def test_tutorial_prints_every_file_of_the_example() -> None:
+    files = {
+        str(path.relative_to(PROJECT))
+        for pattern in ("pyproject.toml", "src/**/*.py", "tests/*.py")
+        for path in PROJECT.glob(pattern)
+    }
+    assert set(_printed()) == files
+
+
+@pytest.mark.parametrize("file", sorted(_printed()))
+def test_printed_code_is_the_example_itself(file: str) -> None:
+    assert _printed()[file] == _lines((PROJECT / file).read_text())
+
+
+def test_tutorial_lists_every_capability_with_its_methods() -> None:
+    rows = dict(
+        re.findall(r"^\| `([A-Z_]+)` \|.*?\|([^|]*)\|$", TUTORIAL.read_text(), re.MULTILINE)
+    )
+    assert set(rows) == {flag.name for flag in Capability if flag not in LATER}
+    for flag, protocol in PROTOCOLS.items():
+        methods = {name for name in vars(protocol) if not name.startswith("_")}
+        assert set(re.findall(r"`(\w+)`", rows[str(flag.name)])) == methods
