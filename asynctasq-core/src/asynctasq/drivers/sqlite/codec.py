@@ -76,8 +76,17 @@ def is_plain(message: Message) -> bool:
 
 
 def pack_payload(message: Message, *, plain: bool) -> bytes:
-    """The body, or all of the message where there is more."""
-    return message.body if plain else pack_message(message)
+    """The body, or all of the message where there is more.
+
+    Raises:
+        DriverError: a header, the unique key or another name is no valid text.
+    """
+    if plain:
+        return message.body
+    try:
+        return pack_message(message)
+    except UnicodeEncodeError as error:
+        raise not_unicode(error) from error
 
 
 def unpack_row(message_id: bytes, queue: str, profile: bytes, payload: bytes) -> Message:
@@ -93,6 +102,11 @@ def unpack_row(message_id: bytes, queue: str, profile: bytes, payload: bytes) ->
         message_id, queue, task, payload, priority, 0.0, None, expires, max_attempts, max_lost,
         result_ttl, None, (), None, None, (), None, NO_HEADERS,
     )  # fmt: skip
+
+
+def not_unicode(error: UnicodeEncodeError) -> DriverError:
+    """The error for text that cannot be stored."""
+    return DriverError(f"A name, key or header is no valid Unicode text: {error.object!r}.")
 
 
 def pack_error(error: ErrorInfo | None) -> bytes | None:

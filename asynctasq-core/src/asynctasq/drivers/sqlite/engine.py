@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
+from asynctasq.drivers.sqlite.codec import not_unicode
 from asynctasq.drivers.sqlite.database import open_database
 from asynctasq.drivers.sqlite.faults import BROKEN_CONNECTION, primary_code, translated
 from asynctasq.drivers.sqlite.neighbours import Neighbours
@@ -270,7 +271,7 @@ class Engine:
             fault.__cause__ = error
             return fault
         if isinstance(error, UnicodeEncodeError):
-            fault = DriverError(f"A name or key is no valid Unicode text: {error.object!r}.")
+            fault = not_unicode(error)
             fault.__cause__ = error
             return fault
         return error

@@ -1,6 +1,8 @@
 """What SQLite says when it fails, as errors of asynctasq that name the file and the remedy."""
 
+import os
 import sqlite3
+from pathlib import Path
 
 from asynctasq.errors import DriverError, DriverUnavailable
 
@@ -44,6 +46,8 @@ def translated(error: Exception, path: str) -> DriverError:
         code = "SQLITE_FULL"
     elif isinstance(error, (sqlite3.DataError, OverflowError)):
         code = "SQLITE_TOOBIG"
+    elif code == "SQLITE_CANTOPEN" and not os.access(Path(path).parent, os.W_OK):
+        code = "SQLITE_READONLY"
     if code in _MAY_PASS:
         return DriverUnavailable(f"The queue file {path}: {_MAY_PASS[code]} ({error}).")
     reason = _LASTING.get(code, "SQLite refused a statement")

@@ -52,13 +52,14 @@ CREATE TABLE messages (
     UNIQUE (id, namespace)
 );
 
-CREATE INDEX messages_ready ON messages (queue, rank, due_at, id) WHERE state = 1;
-CREATE INDEX messages_scheduled ON messages (namespace, due_at, queue) WHERE state = 0;
+-- `state` stands in indexes by which messages are counted, so that counting reads the index alone.
+CREATE INDEX messages_ready ON messages (queue, rank, due_at, id, state) WHERE state = 1;
+CREATE INDEX messages_scheduled ON messages (namespace, due_at, queue, state) WHERE state = 0;
 CREATE INDEX messages_expiring ON messages (namespace, expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX messages_leased ON messages (owner, queue) WHERE state = 3;
+CREATE INDEX messages_leased ON messages (owner, queue, state) WHERE state = 3;
 CREATE INDEX messages_flagged ON messages (owner) WHERE state = 3 AND cancelling = 1;
 CREATE INDEX messages_dead ON messages (namespace, finished_at, id) WHERE state = 4;
-CREATE INDEX messages_dead_by_queue ON messages (queue, finished_at, id) WHERE state = 4;
+CREATE INDEX messages_dead_by_queue ON messages (queue, finished_at, id, state) WHERE state = 4;
 CREATE INDEX messages_ended ON messages (namespace, forget_at) WHERE state >= 5;
 CREATE INDEX messages_by_enqueue ON messages (namespace, enqueued_at, id) WHERE state <= 4;
 

@@ -1,0 +1,123 @@
+"""What a statement costs does not depend on how many messages wait or have been run."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from operator import lt
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from asynctasq.drivers.sqlite import SqliteSettings
+from asynctasq.drivers.sqlite.database import open_database
+from asynctasq.drivers.sqlite.enqueueing import Enqueue
+from asynctasq.drivers.sqlite.leasing import Reserve
+from asynctasq.drivers.sqlite.queries import queries
+from asynctasq.drivers.sqlite.session import Session
+from asynctasq.drivers.sqlite.settling import Settle
+from asynctasq.message import Message, new_id
+from asynctasq.settlement import Complete
+
+T = TypeVar("T")
+
+HOT = [(file, name) for file in ("enqueue", "lease", "upkeep", "settle") for name in queries(file)]
+LISTINGS = [
+    ("inspect", name)
+    for name in ("outcomes", "ended", "progress", "states", "find", "purgeable_ready")
+]
+PAGES = [("inspect", name) for name in ("dead_letters", "dead_letters_of_queue")]
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    opened = open_database(SqliteSettings(path=str(tmp_path / "plans.db")))
+    yield opened
+    opened.close()
+
+
+def plan(connection: sqlite3.Connection, sql: str) -> list[str]:
+    parameters = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+@pytest.mark.parametrize(("file", "name"), HOT + LISTINGS + PAGES)
+def test_no_statement_passes_over_a_table_or_sorts_it(
+    connection: sqlite3.Connection, file: str, name: str
+) -> None:
+    sql = queries(file)[name].replace("{columns}", "messages.id")
+    for step in plan(connection, sql):
+        scans_a_table = step.startswith("SCAN") and "VIRTUAL TABLE" not in step
+        # What a subquery has already limited is read whole.
+        if scans_a_table and not re.match(r"SCAN (\(subquery|SUBQUERY|CONSTANT ROW|settled)", step):
+            pytest.fail(f"{file}.{name}: {step}")
+        assert "TEMP B-TREE" not in step, f"{file}.{name}: {step}"
+
+
+def test_counting_reads_indexes_alone(connection: sqlite3.Connection) -> None:
+    counting = [
+        step
+        for step in plan(connection, queries("inspect")["count"])
+        if " messages " in step and "min" not in step
+    ]
+    assert counting
+    assert all("COVERING INDEX" in step for step in counting), counting
+
+
+def some_messages(count: int) -> list[Message]:
+    return [Message(new_id(), "emails", "app.send", b"body") for _ in range(count)]
+
+
+def run(session: Session, operation: Callable[[Session], T]) -> T:
+    session.begin(0.0, careful=False)
+    session.connection.execute("BEGIN IMMEDIATE")
+    answer = operation(session)
+    session.connection.execute("COMMIT")
+    return answer
+
+
+def run_counted(session: Session, operation: Callable[[Session], T]) -> tuple[T, int]:
+    """The answer, and how many instructions SQLite's virtual machine executed for it."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    session.connection.set_progress_handler(count, 1)
+    answer = run(session, operation)
+    session.connection.set_progress_handler(None, 0)
+    return answer, steps
+
+
+def finish(session: Session, count: int) -> None:
+    deliveries = run(session, Reserve({"emails": count}, count, "worker", 30.0))
+    run(session, Settle([Complete(delivery.lease, b"done") for delivery in deliveries]))
+
+
+def test_cost_of_a_batch_is_the_same_with_a_backlog_and_with_a_history(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    session = Session(connection, SqliteSettings(path=str(tmp_path / "plans.db")))
+
+    def costs_of_a_batch() -> list[int]:
+        _, enqueue = run_counted(session, Enqueue(some_messages(20)))
+        deliveries, reserve = run_counted(session, Reserve({"emails": 20}, 20, "worker", 30.0))
+        completions = [Complete(delivery.lease, b"done") for delivery in deliveries]
+        _, settle = run_counted(session, Settle(completions))
+        return [enqueue, reserve, settle]
+
+    run(session, Enqueue(some_messages(100)))
+    finish(session, 20)
+    at_first = costs_of_a_batch()
+    for _ in range(20):
+        run(session, Enqueue(some_messages(1_000)))
+    with_a_backlog = costs_of_a_batch()
+    for _ in range(20):
+        finish(session, 1_000)
+    with_a_history = costs_of_a_batch()
+
+    most = [1.1 * first for first in at_first]
+    assert all(map(lt, with_a_backlog, most)), (at_first, with_a_backlog)
+    assert all(map(lt, with_a_history, most)), (at_first, with_a_history)
