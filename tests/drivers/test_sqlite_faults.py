@@ -59,7 +59,7 @@ async def test_full_disk_is_told_as_such_and_loses_nothing(driver: SqliteDriver)
 
     await driver._read(limit_pages)
     lost = a_message(bytes(100_000))
-    with pytest.raises(DriverUnavailable, match="disk .* is full"):
+    with pytest.raises(DriverUnavailable, match=r"disk .* is full"):
         await driver.enqueue([lost])
     await driver._read(lambda session: limit_pages(session, 1_000_000))
     assert await driver.find([lost.id]) == [None]

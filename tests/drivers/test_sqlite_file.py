@@ -7,8 +7,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,22 @@ def a_message(body: bytes = b"body") -> Message:
     return Message(new_id(), "emails", "app.send", body)
 
 
-@contextmanager
-def raw(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        yield connection
+def raw(path: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(path, isolation_level=None))
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def remove_files(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def set_modes(path: Path, file_mode: int, folder_mode: int) -> None:
+    path.chmod(file_mode)
+    path.parent.chmod(folder_mode)
 
 
 async def used_file(path: Path) -> Message:
@@ -61,7 +72,7 @@ async def test_new_file_says_whose_it_is(tmp_path: Path) -> None:
 
 async def test_closed_file_stands_alone(tmp_path: Path) -> None:
     await used_file(tmp_path / "work.db")
-    assert [path.name for path in tmp_path.iterdir()] == ["work.db"]
+    assert names_in(tmp_path) == ["work.db"]
 
 
 async def test_empty_database_is_taken_over(tmp_path: Path) -> None:
@@ -116,9 +127,13 @@ async def test_damaged_file_is_told_with_a_remedy(tmp_path: Path) -> None:
     content[4096:] = os.urandom(len(content) - 4096)
     path.write_bytes(content)
     driver = SqliteDriver(path)
-    with pytest.raises(DriverError, match=r"damaged.*\.recover") as caught:
+
+    async def use() -> None:
         await driver.open()
         await driver.enqueue([a_message()])
+
+    with pytest.raises(DriverError, match=r"damaged.*\.recover") as caught:
+        await use()
     assert str(path) in str(caught.value)
     await driver.close()
 
@@ -155,13 +170,12 @@ async def test_read_only_is_told_when_opening(file_mode: int, folder_mode: int) 
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "work.db")
         await used_file(path)
-        path.chmod(file_mode)
-        path.parent.chmod(folder_mode)
+        set_modes(path, file_mode, folder_mode)
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-c", textwrap.dedent(OPENING), str(path), stdout=subprocess.PIPE
         )
         told = (await child.communicate())[0].decode()
-        path.parent.chmod(0o700)
+        set_modes(path, 0o600, 0o700)
     assert told.startswith("DriverError")
     assert str(path) in told
     assert "writable" in told
@@ -239,8 +253,7 @@ async def test_file_replaced_while_in_use_is_noticed(
     driver = SqliteDriver(tmp_path / "work.db")
     await driver.open()
     await driver.enqueue([a_message()])
-    for path in tmp_path.iterdir():
-        path.unlink()
+    remove_files(tmp_path)
     await driver.enqueue([a_message()])
     assert "removed or replaced" in caplog.text
     other = SqliteDriver(tmp_path / "work.db")
