@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -203,8 +204,6 @@ if __name__ == "__main__":
 
 
 async def run_program(*command: str) -> str:
-    import sys
-
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", *command, stdout=asyncio.subprocess.PIPE
     )

@@ -216,7 +216,7 @@ class Play:
         row.tell(f"SIGKILL while {LONG_TASKS} tasks ran; process {process} takes over")
         processes = await self._all(handles, row)
         expect(set(processes) == {process}, processes)
-        return f"{LONG_TASKS} tasks were running: all of them ended in process {process}"
+        return f"{LONG_TASKS} tasks ran when it got SIGKILL: all of them ended in process {process}"
 
     async def dead_letter(self) -> DeadLetter:
         """What the store keeps of the task that failed."""

@@ -1,0 +1,80 @@
+"""`asynctasq demo`: it checks what it shows, so that its exit code tells."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.processes import COMMAND, asynctasq, until
+
+
+def test_everything_comes_out_as_promised(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    done = subprocess.run(
+        [*COMMAND, "demo", "--folder", folder],
+        # Settings of whoever tries it must not change it.
+        env={**os.environ, "ASYNCTASQ_DRIVER": "redis://elsewhere", "PYTHONWARNINGS": "error"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    for part in ("dead letter", "SIGKILL", "nothing is lost", "Now you", str(folder)):
+        assert part in done.stdout
+    assert "✗" not in done.stdout
+    assert {"tasks.py", "asynctasq.db", "worker.log"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").touch()
+    done = asynctasq("demo", "--folder", str(tmp_path))
+    assert done.returncode == 1
+    assert "precious.txt" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def start_demo(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*COMMAND, "demo", "--folder", folder],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+async def test_ctrl_c_ends_the_worker_too(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    demo = start_demo(folder)
+    try:
+        log = folder / "worker.log"
+        await until(lambda: log.exists() and "serves" in log.read_text(), "the worker has begun")
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=40)
+        assert demo.returncode != 0
+        await until(lambda: "has stopped" in log.read_text(), "the worker has stopped")
+    finally:
+        demo.kill()
+        demo.communicate()
+
+
+def test_the_tasks_of_the_demo_run_by_themselves(tmp_path: Path) -> None:
+    """What the last lines of the demo invite to."""
+    from asynctasq.cli.demo import stage
+
+    source = Path(stage.__file__).with_name("tasks.py").read_text()
+    (tmp_path / "tasks.py").write_text(source)
+    worker = subprocess.Popen(
+        [*COMMAND, "worker", "--app", "tasks"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        program = subprocess.run(
+            [sys.executable, "tasks.py"], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert program.stdout == "Hello, world!\n"
+    finally:
+        worker.terminate()
+        worker.wait(timeout=60)
