@@ -1,12 +1,12 @@
 """The state machine: two drivers that live through the same operations."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import replace
 from typing import Protocol, TypeVar, cast
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from asynctasq.contracts.capabilities import (
     Capability,
@@ -22,33 +22,35 @@ from asynctasq.contracts.capabilities import (
     SupportsWorkers,
     WorkerInfo,
 )
-from asynctasq.contracts.driver import Driver, QueueCounts
+from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.errors import ConfigurationError
 from asynctasq.message import Lease, State
 from asynctasq.records import record
 from asynctasq.testing.model.agreement import agree, all_pages, by_id
 from asynctasq.testing.model.plays import (
-    A_MONTH,
     IDS,
     OWNERS,
     QUEUES,
-    RECENT_LEASES,
     UNIT,
     Ending,
     Plan,
+    choices,
     endings,
-    few_ids,
     numbers,
     owners,
     plans,
     positions,
     queues,
     seconds,
+    some_states,
+    steps_of_time,
 )
 
 T = TypeVar("T")
 
+LEASES_REMEMBERED = 30
+STALE_LEASES = 3
 PROMPT = 10.0
 """Seconds within which `wait` must return when there is work."""
 
@@ -125,27 +127,55 @@ class DriverModel(RuleBasedStateMachine):
     def _has(self, capability: Capability) -> bool:
         return capability in self.capabilities
 
-    def _run(self, call: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await call
+    def _run(self, call: Coroutine[object, object, T]) -> T:
+        return self._loop.run_until_complete(call)
 
-        return self._loop.run_until_complete(wait())
-
-    def _both(self, call: Callable[[FullDriver], Awaitable[T]], twin: int = 0) -> tuple[T, T]:
+    def _both(
+        self, call: Callable[[FullDriver], Coroutine[object, object, T]], twin: int = 0
+    ) -> tuple[T, T]:
         return self._run(call(self._oracle)), self._run(call(self._twins[twin]))
 
     def _compare(
-        self, what: str, call: Callable[[FullDriver], Awaitable[object]], twin: int = 0
+        self,
+        what: str,
+        call: Callable[[FullDriver], Coroutine[object, object, object]],
+        twin: int = 0,
     ) -> None:
         agree(what, *self._both(call, twin))
 
-    def _lease(self, position: int) -> Leased | None:
-        return self._leases[position] if position < len(self._leases) else None
+    @initialize(plans=st.lists(plans, min_size=1, max_size=4))
+    def begin(self, plans: list[Plan]) -> None:
+        """With something to work on."""
+        self._enqueue(plans, 0)
+
+    def _pool(self) -> list[Leased]:
+        """The current leases, and the newest of those that are not."""
+        current: list[Leased] = []
+        stale: list[Leased] = []
+        for leased in self._leases:
+            entry = self._oracle._store.entries.get(leased.expected.id)
+            holds = entry is not None and entry.state is State.LEASED
+            known = holds and entry is not None and entry.token == leased.expected.token
+            (current if known else stale).append(leased)
+        return current + stale[:STALE_LEASES]
+
+    def _chosen(self, choices: list[int], *states: State) -> list[bytes]:
+        """Ids of messages that are in such states where there are any; otherwise any ids."""
+        found = self._run(self._oracle.find(IDS))
+        there = [s.message.id for state in states for s in found if s and s.state is state]
+        return [there[n % len(there)] if there and n < 10 else IDS[n % len(IDS)] for n in choices]
 
     # Operations. Each is played by one of two instances of the driver under test.
 
+    @rule(plan=plans)
+    def enqueue_one(self, plan: Plan) -> None:
+        self._enqueue([plan], 1)
+
     @rule(plans=st.lists(plans, min_size=1, max_size=3), twin=st.integers(0, 1))
     def enqueue(self, plans: list[Plan], twin: int) -> None:
+        self._enqueue(plans, twin)
+
+    def _enqueue(self, plans: list[Plan], twin: int) -> None:
         if not self._has(Capability.IDEMPOTENT):
             known = self._run(self._oracle.find([plan.id for plan in plans]))
             plans = [plan for plan, snapshot in zip(plans, known, strict=True) if not snapshot]
@@ -168,6 +198,20 @@ class DriverModel(RuleBasedStateMachine):
     def reserve_all(self, owner: str, lease: float, twin: int) -> None:
         self._reserve(dict.fromkeys(QUEUES, 100), 100, owner, lease, twin)
 
+    @rule(plan=plans, owner=owners, lease=seconds)
+    def enqueue_and_reserve_one(self, plan: Plan, owner: str, lease: float) -> None:
+        """Most of what is of interest happens to messages that were leased."""
+        self._enqueue_and_reserve([plan], owner, lease)
+
+    @rule(plans=st.lists(plans, min_size=2, max_size=4), owner=owners, lease=seconds)
+    def enqueue_and_reserve_all(self, plans: list[Plan], owner: str, lease: float) -> None:
+        self._enqueue_and_reserve(plans, owner, lease)
+
+    def _enqueue_and_reserve(self, plans: list[Plan], owner: str, lease: float) -> None:
+        ready = [replace(plan, delay=0.0, eta_units=None, expires=None) for plan in plans]
+        self._enqueue(ready, 0)
+        self._reserve(dict.fromkeys(QUEUES, 100), 100, owner, lease, 1)
+
     def _reserve(
         self, caps: Mapping[str, int], limit: int, owner: str, lease: float, twin: int
     ) -> None:
@@ -179,18 +223,31 @@ class DriverModel(RuleBasedStateMachine):
             [(d.message, d.attempt, d.lost, d.enqueued_at, d.mismatched_for) for d in expected],
             [(d.message, d.attempt, d.lost, d.enqueued_at, d.mismatched_for) for d in actual],
         )
-        for left, right in zip(expected, actual, strict=True):
-            self._leases.insert(0, Leased(left.lease, right.lease, owner))
-        del self._leases[RECENT_LEASES:]
+        pairs = zip(expected, actual, strict=True)
+        given = [Leased(left.lease, right.lease, owner) for left, right in pairs]
+        self._leases = [*given, *self._leases][:LEASES_REMEMBERED]
 
-    @precondition(lambda self: self._leases)
+    @precondition(lambda self: self._pool())
     @rule(
         picks=st.lists(st.tuples(positions, endings), min_size=1, max_size=4),
         twin=st.integers(0, 1),
     )
     def settle(self, picks: list[tuple[int, Ending]], twin: int) -> None:
         """Current leases, stale ones, and the same one twice."""
-        picked = [(self._leases[p % len(self._leases)], ending) for p, ending in picks]
+        pool = self._pool()
+        self._settle([(pool[p % len(pool)], ending) for p, ending in picks], twin)
+
+    @precondition(lambda self: self._pool())
+    @rule(ending=endings, twin=st.integers(0, 1))
+    def settle_newest(self, ending: Ending, twin: int) -> None:
+        self._settle([(self._pool()[0], ending)], twin)
+
+    @precondition(lambda self: self._pool())
+    @rule(ending=endings, twin=st.integers(0, 1))
+    def settle_all(self, ending: Ending, twin: int) -> None:
+        self._settle([(leased, ending) for leased in self._pool()], twin)
+
+    def _settle(self, picked: list[tuple[Leased, Ending]], twin: int) -> None:
         expected = [ending(lease.expected) for lease, ending in picked]
         actual = [ending(lease.actual) for lease, ending in picked]
         agree(
@@ -199,31 +256,37 @@ class DriverModel(RuleBasedStateMachine):
             self._run(self._twins[twin].settle(actual)),
         )
 
+    @precondition(lambda self: self._pool())
     @rule(
-        owner=owners,
+        position=positions,
         lease=seconds,
-        omitted=st.frozensets(positions, max_size=3),
-        foreign=st.lists(positions, max_size=2),
+        swapped=st.frozensets(positions, max_size=3),
         twin=st.integers(0, 1),
     )
-    def extend(
-        self, owner: str, lease: float, omitted: frozenset[int], foreign: list[int], twin: int
-    ) -> None:
-        """Mostly what the owner holds; some omitted, some stale or another owner's."""
+    def extend(self, position: int, lease: float, swapped: frozenset[int], twin: int) -> None:
+        """What the owner was given, but for some that are omitted, and some of other owners."""
+        pool = self._pool()
+        owner = pool[position % len(pool)].owner
         named = [
             leased
-            for position, leased in enumerate(self._leases)
-            if leased.owner == owner and position not in omitted
+            for place, leased in enumerate(pool)
+            if (leased.owner == owner) is (place not in swapped)
         ]
-        named += [leased for p in foreign if (leased := self._lease(p)) and leased not in named]
         agree(
             "extend",
             self._run(self._oracle.extend(owner, [n.expected for n in named], lease=lease)),
             self._run(self._twins[twin].extend(owner, [n.actual for n in named], lease=lease)),
         )
 
-    @rule(elapsed=st.one_of(seconds, seconds, seconds, st.just(A_MONTH)))
+    @rule()
+    def a_unit_of_time_passes(self) -> None:
+        self._advance(UNIT)
+
+    @rule(elapsed=steps_of_time)
     def time_passes(self, elapsed: float) -> None:
+        self._advance(elapsed)
+
+    def _advance(self, elapsed: float) -> None:
         self._oracle.clock_offset += elapsed
         for twin in self._twins:
             twin.clock_offset = self._oracle.clock_offset
@@ -244,45 +307,51 @@ class DriverModel(RuleBasedStateMachine):
             waiting = self._twins[twin].wait(names, timeout=PROMPT * 3)
             self._run(asyncio.wait_for(waiting, PROMPT))
 
-    @precondition(lambda self: self._has(Capability.CANCEL))
-    @rule(ids=few_ids, twin=st.integers(0, 1))
-    def cancel(self, ids: list[bytes], twin: int) -> None:
+    @precondition(lambda self: self._has(Capability.CANCEL) and self._oracle._store.entries)
+    @rule(choices=choices, twin=st.integers(0, 1))
+    def cancel(self, choices: list[int], twin: int) -> None:
+        ids = self._chosen(choices, State.LEASED, State.READY, State.SCHEDULED)
         self._compare("cancel", lambda driver: driver.cancel(ids), twin)
 
     @precondition(lambda self: self._has(Capability.PAUSE))
     @rule(queue=queues, twin=st.integers(0, 1))
     def pause_or_resume(self, queue: str, twin: int) -> None:
-        paused = queue in self._run(self._oracle.paused())
-        self._both(lambda driver: (driver.resume if paused else driver.pause)(queue), twin)
+        """One queue at a time, so that the others go on."""
+        paused = self._run(self._oracle.paused())
+        if paused:
+            self._both(lambda driver: driver.resume(*paused), twin)
+        else:
+            self._both(lambda driver: driver.pause(queue), twin)
 
-    @precondition(lambda self: self._has(Capability.PROGRESS) and self._leases)
+    @precondition(lambda self: self._has(Capability.PROGRESS) and self._pool())
     @rule(position=positions, word=st.sampled_from((b"", b"half")), twin=st.integers(0, 1))
     def set_progress(self, position: int, word: bytes, twin: int) -> None:
-        leased = self._leases[position % len(self._leases)]
+        pool = self._pool()
+        leased = pool[position % len(pool)]
         self._run(self._oracle.set_progress([(leased.expected, word)]))
         self._run(self._twins[twin].set_progress([(leased.actual, word)]))
 
-    @precondition(lambda self: self._has(Capability.DEAD_LETTERS))
-    @rule(ids=few_ids, twin=st.integers(0, 1))
-    def requeue(self, ids: list[bytes], twin: int) -> None:
+    @precondition(lambda self: self._has(Capability.DEAD_LETTERS) and self._oracle._store.dead)
+    @rule(choices=choices, twin=st.integers(0, 1))
+    def requeue(self, choices: list[int], twin: int) -> None:
+        ids = self._chosen(choices, State.DEAD)
         self._compare("requeue", lambda driver: driver.requeue(ids), twin)
 
-    @precondition(lambda self: self._has(Capability.DEAD_LETTERS))
+    @precondition(lambda self: self._has(Capability.DEAD_LETTERS) and self._oracle._store.dead)
     @rule(position=numbers, plan=plans, twin=st.integers(0, 1))
     def requeue_edited(self, position: int, plan: Plan, twin: int) -> None:
-        message = plan.message(self._began_at, self.capabilities)
-        dead = self._run(self._oracle.dead_letters()).items
-        if position < len(dead):
-            message.id = dead[position].message.id  # type: ignore[misc]  # a record just made here
+        [message_id] = self._chosen([position], State.DEAD)
+        message = replace(plan, id=message_id).message(self._began_at, self.capabilities)
         self._compare("requeue_edited", lambda driver: driver.requeue_edited(message), twin)
 
-    @precondition(lambda self: self._has(Capability.DEAD_LETTERS))
-    @rule(ids=few_ids, twin=st.integers(0, 1))
-    def delete_dead(self, ids: list[bytes], twin: int) -> None:
+    @precondition(lambda self: self._has(Capability.DEAD_LETTERS) and self._oracle._store.dead)
+    @rule(choices=choices, twin=st.integers(0, 1))
+    def delete_dead(self, choices: list[int], twin: int) -> None:
+        ids = self._chosen(choices, State.DEAD)
         self._compare("delete_dead", lambda driver: driver.delete_dead(ids), twin)
 
-    @precondition(lambda self: self._has(Capability.PURGE))
-    @rule(queue=queues, states=st.frozensets(st.sampled_from(State)), twin=st.integers(0, 1))
+    @precondition(lambda self: self._has(Capability.PURGE) and len(self._oracle._store.entries) > 2)
+    @rule(queue=queues, states=some_states, twin=st.integers(0, 1))
     def purge(self, queue: str, states: Collection[State], twin: int) -> None:
         self._compare("purge", lambda driver: driver.purge(queue, states=states), twin)
 
@@ -325,46 +394,34 @@ class DriverModel(RuleBasedStateMachine):
 
         self._compare("browse", listing)
 
-    # Everything that can be seen.
-
     @invariant()
-    def counts_agree(self) -> None:
-        async def count(driver: FullDriver, queue: str) -> QueueCounts:
-            return await driver.count(queue)
+    def everything_that_can_be_seen_agrees(self) -> None:
+        agree("state", *self._both(self._picture))
 
-        for queue in QUEUES:
-            self._compare(f"count of {queue}", partial(count, queue=queue))
-
-    @invariant()
-    def messages_agree(self) -> None:
+    async def _picture(self, driver: FullDriver) -> dict[str, object]:
+        seen: dict[str, object] = {"count": [await driver.count(queue) for queue in QUEUES]}
         if self._has(Capability.INSPECT):
-            self._compare("find", lambda driver: driver.find(IDS))
-            self._compare("queues", lambda driver: driver.queues())
-        if self._has(Capability.PROGRESS):
-            self._compare("progress", lambda driver: driver.progress(IDS))
+            seen["find"] = await driver.find(IDS)
+            seen["queues"] = await driver.queues()
         if self._has(Capability.RESULTS):
-            self._compare("results", lambda driver: driver.results(IDS))
-
-    @invariant()
-    def dead_letters_agree(self) -> None:
-        async def letters(driver: FullDriver) -> dict[bytes, DeadLetter]:
-            found = await all_pages(lambda cursor: driver.dead_letters(limit=5, cursor=cursor))
-            times = [letter.died_at for letter in found]
-            assert times == sorted(times, reverse=True), "dead letters are not newest first"
-            return by_id(found)
-
+            seen["results"] = await driver.results(IDS)
+        if self._has(Capability.PROGRESS):
+            seen["progress"] = await driver.progress(IDS)
         if self._has(Capability.DEAD_LETTERS):
-            self._compare("dead letters", letters)
-
-    @invariant()
-    def requests_agree(self) -> None:
-        async def requests(driver: FullDriver, owner: str) -> set[bytes]:
-            return {lease.id for lease in await driver.cancel_requests(owner)}
-
+            seen["dead_letters"] = await dead_letters(driver)
         if self._has(Capability.CANCEL):
-            for owner in OWNERS:
-                self._compare("cancel requests", partial(requests, owner=owner))
+            requests = [await driver.cancel_requests(owner) for owner in OWNERS]
+            seen["cancel_requests"] = [sorted(lease.id for lease in found) for found in requests]
         if self._has(Capability.PAUSE):
-            self._compare("paused", lambda driver: driver.paused())
+            seen["paused"] = sorted(await driver.paused())
         if self._has(Capability.WORKERS):
-            self._compare("workers", lambda driver: driver.workers())
+            seen["workers"] = await driver.workers()
+        return seen
+
+
+async def dead_letters(driver: FullDriver) -> dict[bytes, DeadLetter]:
+    """All of them, read in pages."""
+    found = await all_pages(lambda cursor: driver.dead_letters(limit=5, cursor=cursor))
+    times = [letter.died_at for letter in found]
+    assert times == sorted(times, reverse=True), "dead letters are not newest first"
+    return by_id(found)

@@ -13,6 +13,7 @@ from asynctasq.message import (
     OnParentFailure,
     Parent,
     ScheduledRun,
+    State,
     Unique,
     UniqueUntil,
 )
@@ -37,21 +38,24 @@ OWNERS = ("owner-1", "owner-2", "owner-3")
 KEYS = ("key-1", "key-2")
 IDS = tuple(UUID(int=(0x0190 << 112) | (7 << 76) | (2 << 62) | n).bytes for n in range(16))
 """Few, so that they meet again."""
-RECENT_LEASES = 10
 
 # What operations are made of.
 
 numbers = st.integers(0, 3)
-positions = st.integers(0, RECENT_LEASES - 1)
+positions = st.integers(0, 9)
+some_states = st.frozensets(st.sampled_from(State), min_size=1, max_size=2)
 seconds = st.integers(1, 4).map(lambda n: n * UNIT)
-delays = st.one_of(st.just(0.0), seconds)
+delays = st.sampled_from((0.0, 0.0, 0.0, UNIT, 2 * UNIT, 3 * UNIT))
+steps_of_time = st.sampled_from((*(UNIT, UNIT, 2 * UNIT, 4 * UNIT) * 4, A_MONTH))
 ids = st.sampled_from(IDS)
-few_ids = st.lists(ids, min_size=1, max_size=4)
+choices = st.lists(st.integers(0, len(IDS) + 9), min_size=1, max_size=3)
+"""Mostly of what there is, by position; beyond nine of any id."""
 queues = st.sampled_from(QUEUES)
 owners = st.sampled_from(OWNERS)
 errors = st.builds(
     ErrorInfo, st.sampled_from(("ValueError", "OSError")), st.text(max_size=3), st.just("trace")
 )
+keys = st.sampled_from((KEYS[0], KEYS[0], KEYS[1]))
 
 
 @st.composite
@@ -59,7 +63,7 @@ def uniques(draw: st.DrawFn) -> Unique:
     """Unique keys of every kind."""
     until = draw(st.sampled_from(UniqueUntil))
     period = draw(seconds) if until is UniqueUntil.PERIOD else None
-    return Unique(draw(st.sampled_from(KEYS)), until, draw(st.sampled_from(OnConflict)), period)
+    return Unique(draw(keys), until, draw(st.sampled_from(OnConflict)), period)
 
 
 FIELDS_CARRIED: dict[str, object] = {
@@ -119,10 +123,10 @@ plans = st.builds(
     body=st.sampled_from((b"body", b"", b"\x00\xff")),
     priority=st.sampled_from((5, 9, 0, 6)),
     delay=delays,
-    eta_units=st.one_of(st.none(), st.none(), st.integers(-1, 8)),
-    expires=st.one_of(st.none(), st.just(0.0), seconds),
+    eta_units=st.sampled_from((*(None,) * 12, -1, 1, 2, 4)),
+    expires=st.sampled_from((*(None,) * 12, 0.0, UNIT, 3 * UNIT)),
     max_lost=st.integers(0, 2),
-    result_ttl=delays,
+    result_ttl=st.sampled_from((0.0, 0.0, UNIT, 3 * UNIT)),
     unique=st.one_of(st.none(), uniques()),
     carried=st.one_of(st.just(()), st.just(tuple(FIELDS_CARRIED))),
 )
