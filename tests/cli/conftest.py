@@ -8,8 +8,10 @@ from types import ModuleType
 
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner, Result
 
 from asynctasq import App
+from asynctasq.cli import main
 from tests.cli.processes import WorkerProcess
 
 TASKS = '''\
@@ -93,6 +95,24 @@ def start_worker() -> Iterator[Callable[..., WorkerProcess]]:
     yield start
     for worker in started:
         worker.close()
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
+    """Run a command in this process, for those that end before anything is opened."""
+    modules = sys.modules.copy()
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr("asynctasq.app._default", None)
+    importlib.invalidate_caches()
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, arguments, prog_name="asynctasq")
+
+    yield run
+    for name in sys.modules.keys() - modules.keys():
+        if not name.startswith("asynctasq"):
+            del sys.modules[name]
 
 
 @pytest.fixture
