@@ -1,9 +1,9 @@
 """msgpack by hand, for bodies that asynctasq would not write."""
 
-from typing import Any, cast
+from typing import Any
 
 import msgpack
 
 
 def packed(value: Any) -> bytes:
-    return cast("bytes", msgpack.packb(value))
+    return msgpack.packb(value)

@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Sequence
 from struct import Struct
-from typing import Any, cast
+from typing import Any
 
 import msgpack
 
@@ -223,7 +223,7 @@ def _number(value: Any) -> float:
 
 
 def _pack(value: object) -> bytes:
-    return cast("bytes", msgpack.packb(value))  # typed as optional
+    return msgpack.packb(value)
 
 
 def _bin_head(data: bytes) -> bytes:
