@@ -60,8 +60,13 @@ def test_every_field_comes_back(message: Message) -> None:
 def test_fields_of_a_later_release_are_ignored() -> None:
     message = Message(id=bytes(16), queue="q", task="t", body=b"")
     values = msgpack.unpackb(pack_message(message))
-    later = msgpack.packb({**values, "colour": "blue"})
+    later = msgpack.Packer().pack({**values, "colour": "blue"})
     assert unpack_message(later) == message
+
+
+def test_text_that_is_not_unicode_comes_back() -> None:
+    message = Message(id=bytes(16), queue="q", task="t", body=b"", headers={"file": "\udcff.txt"})
+    assert unpack_message(pack_message(message)) == message
 
 
 def test_default_fields_take_no_room() -> None:

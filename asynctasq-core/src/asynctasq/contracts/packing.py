@@ -21,6 +21,9 @@ from asynctasq.message import (
     UniqueUntil,
 )
 
+_SURROGATES = "surrogatepass"
+"""Names of files, say, may hold what is not Unicode; a header with one must not be refused here."""
+
 
 def _default(field: "Field[Any]") -> object:
     return field.default if field.default_factory is MISSING else field.default_factory()
@@ -44,7 +47,7 @@ def pack_message(message: Message) -> bytes:
         values["unique"] = astuple(message.unique)
     if message.schedule is not None:
         values["schedule"] = astuple(message.schedule)
-    packed: bytes = msgpack.packb(values)
+    packed: bytes = msgpack.Packer(unicode_errors=_SURROGATES).pack(values)
     return packed
 
 
@@ -55,7 +58,7 @@ def unpack_message(data: bytes) -> Message:
         BodyCorrupt: `data` is something else.
     """
     try:
-        unpacked: dict[str, Any] = msgpack.unpackb(data)
+        unpacked: dict[str, Any] = msgpack.unpackb(data, unicode_errors=_SURROGATES)
         values = {name: value for name, value in unpacked.items() if name in _DEFAULTS}
         if "limits" in values:
             values["limits"] = tuple(values["limits"])

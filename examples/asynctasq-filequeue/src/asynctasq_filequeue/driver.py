@@ -81,7 +81,7 @@ class FileQueueDriver:
                 rows = {row.message.id: row for row in stored}
                 yield rows, time.time() + self.clock_offset
                 values = [[*vars(row).values()] for row in rows.values()]
-                after = msgpack.packb(values, default=pack_message)
+                after = msgpack.Packer(default=pack_message).pack(values)
                 if after != before:
                     new = self.path.with_suffix(".new")
                     new.write_bytes(after)

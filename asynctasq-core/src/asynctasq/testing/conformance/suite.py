@@ -47,7 +47,7 @@ class DriverConformance:
     check_timeout: ClassVar[float] = CHECK_TIMEOUT
     """Seconds for each check."""
 
-    folder: Path = Path(tempfile.gettempdir())
+    folder: Path
     """An empty folder for each check; while tests are being collected, just some folder."""
 
     def make_driver(self) -> Driver:
@@ -71,6 +71,7 @@ class DriverConformance:
     def pytest_generate_tests(self, metafunc: _Metafunc) -> None:
         if "conformance_check" not in metafunc.fixturenames:
             return
+        self.folder = Path(tempfile.gettempdir())
         capabilities = self.capabilities
         if capabilities is None:
             capabilities = self.make_driver().capabilities
