@@ -263,7 +263,7 @@ class App:
         await observers.notify(observers.after_dispatch, context)
 
     def _handle(self, task: BaseTask[T], enqueued: Enqueued, key: str) -> Handle[T]:
-        task._task_id = text = id_to_text(enqueued.id)
+        vars(task)["_task_id"] = text = id_to_text(enqueued.id)  # a task may be a frozen dataclass
         return Handle(text, self._source(key), created=enqueued.created)
 
     def _source(self, key: str) -> "_Source":
@@ -278,7 +278,12 @@ class App:
         return await self._pool.here().get(key, self._drivers[key].clone)
 
     def _key_for(self, task: BaseTask[Any]) -> str:
-        chosen = task._driver_override
+        try:
+            chosen = task._driver_override
+        except AttributeError:
+            raise TypeError(
+                f"{task!r} is no task with its arguments: call the task first, as in `f(...)`."
+            ) from None
         if chosen is None and task._definition is not None:
             chosen = task._definition.driver
         if chosen is None:

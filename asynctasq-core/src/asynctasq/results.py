@@ -37,6 +37,16 @@ class Handle(str, Generic[T_co]):
         self.created = created
         return self
 
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        """Elsewhere it is the plain id: the way to the store does not travel."""
+        return str, (str(self),)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     async def result(self, *, timeout: float | None = None) -> T_co:
         """Wait until the task has ended, and return what it returned.
 

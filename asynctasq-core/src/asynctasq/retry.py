@@ -48,6 +48,6 @@ def retry_delay(policy: RunPolicy, attempt: int, random: Callable[[], float]) ->
     try:
         grown = policy.retry_delay * policy.retry_factor**attempt
     except OverflowError:
-        grown = policy.retry_cap
+        grown = policy.retry_cap if policy.retry_delay else 0.0
     spread = 1.0 + policy.retry_jitter * (2.0 * random() - 1.0)
-    return min(grown, policy.retry_cap) * spread
+    return min(min(grown, policy.retry_cap) * spread, policy.retry_cap)

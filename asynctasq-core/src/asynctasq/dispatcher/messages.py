@@ -20,7 +20,7 @@ from asynctasq.message import (
     new_id,
 )
 from asynctasq.serializers.codec import Codec
-from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.base import BaseTask, check_fields
 from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.tasks.options import (
     TASK_OPTION_NAMES,
@@ -44,14 +44,16 @@ class MessageFactory:
         Raises:
             NotSerializable: an argument cannot travel.
             MessageTooLarge: the arguments exceed the limit.
-            TaskDefinitionError: the class has no `execute`, so no worker could run it.
-            ValueError: an id is no UUID.
+            TaskDefinitionError: the class has no `execute`, so no worker could run it, or a field
+                hides a method.
+            ValueError: an id is no UUID, or options contradict each other.
         """
         definition = task._definition
         if definition is None:
             raise TaskDefinitionError(
                 f"{type(task).__qualname__} has no execute(): nothing could be run."
             )
+        check_fields(task)
         overrides = task._overrides
         options = (
             self._of_definition(definition)
@@ -94,6 +96,8 @@ def _without_dispatch_only(overrides: DispatchOptions) -> Mapping[str, object]:
 
 def _with_dispatch_only(message: Message, overrides: DispatchOptions) -> Message:
     changes: dict[str, Any] = {}
+    if "delay" in overrides and "eta" in overrides:
+        raise ValueError("A dispatch has a delay and an eta: which of them says when it is due?")
     if "delay" in overrides:
         changes["delay"] = float(overrides["delay"])
     if "eta" in overrides:

@@ -1,10 +1,11 @@
 """Base classes of tasks: what users subclass, and what a dispatched call is."""
 
 import difflib
+import inspect
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Self, TypeVar, Unpack, cast
+from typing import Any, ClassVar, Generic, Never, Self, TypeVar, Unpack, cast
 
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
@@ -19,7 +20,7 @@ from asynctasq.tasks.options import (
     check_queue_name,
 )
 from asynctasq.tasks.registry import registry
-from asynctasq.tasks.signature import argument_check
+from asynctasq.tasks.signature import ArgumentCheck, argument_check
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,10 +44,7 @@ class _Reserved:
         return self._function if instance is None else self._function.__get__(instance, owner)
 
     def __set__(self, instance: object, value: object) -> None:
-        raise TaskDefinitionError(
-            f"{type(instance).__qualname__} cannot have a field named {self._name!r}: that is a method "
-            f"of every task. Rename the field."
-        )
+        raise shadowed(cast("BaseTask[Any]", instance), self._name)
 
 
 def _reserved(function: F) -> F:
@@ -59,6 +57,7 @@ def _is_runnable(cls: "type[BaseTask[Any]]") -> bool:
 
 
 def _define(cls: "type[BaseTask[Any]]", name: str | None) -> TaskDefinition:
+    _check_execute(cls)
     module = module_name(cls)
     return TaskDefinition(
         name=name or f"{module}:{cls.__qualname__}",
@@ -68,9 +67,46 @@ def _define(cls: "type[BaseTask[Any]]", name: str | None) -> TaskDefinition:
         options=cast("Mapping[str, object]", _class_options(cls)),
         driver=cls._driver_override,
         create=lambda: cls.__new__(cls),
-        check=argument_check(cls.__init__, name=cls.__qualname__, skip_self=True),
+        check=_check_of_constructor(cls),
         named=name is not None,
     )
+
+
+def _check_execute(cls: "type[BaseTask[Any]]") -> None:
+    """Make sure that `execute` is of the kind that the executor will call.
+
+    Raises:
+        TaskDefinitionError: it is not.
+    """
+    execute: Any = cls.execute
+    if inspect.isgeneratorfunction(execute) or inspect.isasyncgenfunction(execute):
+        raise TaskDefinitionError(
+            f"{cls.__qualname__}.execute is a generator: a task returns one value."
+        )
+    is_async = inspect.iscoroutinefunction(execute)
+    if is_async and not cls._is_async:
+        raise TaskDefinitionError(
+            f"{cls.__qualname__}.execute is async, which a sync task cannot await: subclass "
+            f"AsyncTask or AsyncProcessTask."
+        )
+    if cls._is_async and not is_async and not hasattr(execute, "__wrapped__"):
+        raise TaskDefinitionError(
+            f"{cls.__qualname__}.execute is not async: write `async def execute`, or subclass "
+            f"SyncTask or SyncProcessTask."
+        )
+
+
+def _check_of_constructor(cls: "type[BaseTask[Any]]") -> ArgumentCheck:
+    """Made at the first use: `@dataclass` writes the constructor when the class is there already."""
+    made: ArgumentCheck | None = None
+
+    def check(*args: Any, **kwargs: Any) -> None:
+        nonlocal made
+        if made is None:
+            made = argument_check(cls.__init__, name=cls.__qualname__, skip_self=True)
+        made(*args, **kwargs)
+
+    return check
 
 
 def _class_options(cls: "type[BaseTask[Any]]") -> TaskOptions:
@@ -98,8 +134,21 @@ def _warn_of_misspelling(cls: type, name: str) -> None:
         )
 
 
-async def _nothing() -> None:
-    """What `BaseTask.failed` does."""
+class _Nothing(Coroutine[Any, Any, None]):
+    """What `BaseTask.failed` returns: a coroutine that does nothing, and that a sync override which
+    calls `super().failed(...)` may drop."""
+
+    def send(self, value: Any, /) -> Never:  # noqa: ARG002  the signature of coroutines
+        raise StopIteration
+
+    def throw(self, *error: Any) -> Never:
+        raise error[0]
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+    def __await__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator promises more than awaiting needs
+        return iter(())
 
 
 class BaseTask(Generic[T]):
@@ -124,17 +173,19 @@ class BaseTask(Generic[T]):
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
     _overrides: DispatchOptions | None = None
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        self._arguments = (args, kwargs)
+        self.__dict__["_arguments"] = (args, kwargs)  # past the __setattr__ of frozen dataclasses
         return self
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, /, **kwargs: Any) -> None:
         for name, value in kwargs.items():
             if name.startswith("_"):
                 raise TypeError(
                     f"{type(self).__qualname__}() got {name!r}: names with a leading underscore are reserved."
                 )
+            if name in _HOOKS:
+                raise shadowed(self, name)
             setattr(self, name, value)
 
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
@@ -143,6 +194,12 @@ class BaseTask(Generic[T]):
             raise TaskDefinitionError(
                 f"{cls.__qualname__} cannot define {reserved!r}: that is a method of every task. Rename it."
             )
+        for hook in _HOOKS & vars(cls).keys():
+            if not callable(getattr(cls, hook)):
+                raise TaskDefinitionError(
+                    f"{cls.__qualname__} cannot have a field named {hook!r}: that is a method of every "
+                    f"task. Rename the field."
+                )
         cls._definition = None
         if _is_runnable(cls):
             cls._definition = _define(cls, name)
@@ -154,7 +211,7 @@ class BaseTask(Generic[T]):
 
     def failed(self, exception: Exception) -> Any:  # noqa: ARG002  subclasses use it
         """Called once, when the task has failed for good. May be sync or async in subclasses."""
-        return _nothing()
+        return _Nothing()
 
     def should_retry(self, exception: Exception) -> Any:  # noqa: ARG002  subclasses use it
         """Whether this error is worth another run, if one is left. May be sync or async in subclasses."""
@@ -222,13 +279,35 @@ class BaseTask(Generic[T]):
         return current_dispatcher().dispatch_sync(self)
 
     def _override(self, **options: Unpack[DispatchOptions]) -> Self:
-        self._overrides = {**self._overrides, **options} if self._overrides else options
+        self.__dict__["_overrides"] = {**self._overrides, **options} if self._overrides else options
         return self
 
 
 _RESERVED_METHODS = frozenset(
     name for name, value in vars(BaseTask).items() if isinstance(value, _Reserved)
 )
+
+
+_HOOKS = frozenset({"execute", "failed", "should_retry"})
+"""Methods that users write, and that no field may hide."""
+
+
+def check_fields(task: BaseTask[Any]) -> None:
+    """Make sure that no field of an instance hides a method that the worker will call.
+
+    Raises:
+        TaskDefinitionError: one does.
+    """
+    if not _HOOKS.isdisjoint(vars(task)):
+        raise shadowed(task, min(_HOOKS & vars(task).keys()))
+
+
+def shadowed(task: BaseTask[Any], name: str) -> TaskDefinitionError:
+    """The error for a field with the name of a method."""
+    return TaskDefinitionError(
+        f"{type(task).__qualname__} cannot have a field named {name!r}: that is a method of every "
+        f"task. Rename the field."
+    )
 
 
 class AsyncTask(BaseTask[T]):

@@ -31,6 +31,9 @@ FailureHandler = Callable[[Exception], object]
 class FunctionTask(Generic[P, R]):
     """A function made into a task. Calling it makes a task with arguments; nothing runs."""
 
+    __name__: str
+    __qualname__: str
+
     def __init__(
         self,
         function: Callable[P, Any],
@@ -73,7 +76,7 @@ class FunctionTask(Generic[P, R]):
         """The name under which workers find it."""
         return self._definition.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> "FunctionCall[R]":
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> "FunctionCall[R]":
         """A task with these arguments, to be dispatched.
 
         Raises:
@@ -84,11 +87,11 @@ class FunctionTask(Generic[P, R]):
         call._arguments = (args, kwargs)
         return call
 
-    async def dispatch(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    async def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Shorthand of `await f(...).dispatch()`."""
         return await self(*args, **kwargs).dispatch()
 
-    def dispatch_sync(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Shorthand of `f(...).dispatch_sync()`."""
         return self(*args, **kwargs).dispatch_sync()
 
@@ -107,7 +110,7 @@ class FunctionCall(BaseTask[T]):
         self._definition = function_task._definition  # type: ignore[misc]  # of the instance here: one class serves all functions
         return self
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self._arguments = (args, kwargs)
 
     def execute(self) -> T | Awaitable[T]:
@@ -180,16 +183,42 @@ def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
     if not inspect.isfunction(function):
         raise TaskDefinitionError(
             f"@task makes functions into tasks, and {function!r} is none. For a class, subclass AsyncTask "
-            f"or SyncTask; below @staticmethod, put @task underneath."
+            f"or SyncTask; of @staticmethod and @task, write @task below."
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TaskDefinitionError(
             f"{function.__qualname__} is a generator: a task returns one value."
         )
+    where = f"@task on {function.__qualname__}"
     given = dict(options)
     own = {name: given.pop(name, None) for name in ("name", "driver", "retry_on", "on_failure")}
-    process = bool(given.pop("process", False))
-    check_options(given, allowed=TaskOptions, where=f"@task on {function.__qualname__}")
+    process = given.pop("process", False)
+    check_options(given, allowed=FunctionOptions, where=where)
+    _check_own({**own, "process": process}, where)
     made: FunctionTask[..., Any] = FunctionTask(function, process=process, options=given, **own)
     registry.add(made._definition)
     return made
+
+
+def _check_own(options: Mapping[str, Any], where: str) -> None:
+    name, rule = options["name"], options["retry_on"]
+    if name is not None and not (isinstance(name, str) and name):
+        raise TypeError(f"{where}: name={name!r}: a text is needed.")
+    if not isinstance(options["process"], bool):
+        raise TypeError(f"{where}: process={options['process']!r}: True or False is needed.")
+    types: tuple[object, ...] = rule if isinstance(rule, tuple) else (rule,)
+    if not all(_is_exception_type(each) for each in types) and not (
+        rule is None or (callable(rule) and not isinstance(rule, type))
+    ):
+        raise TypeError(
+            f"{where}: retry_on={rule!r}: an exception type, a tuple of them, or a function of the "
+            f"exception is needed."
+        )
+    if options["on_failure"] is not None and not callable(options["on_failure"]):
+        raise TypeError(
+            f"{where}: on_failure={options['on_failure']!r}: a function of the exception is needed."
+        )
+
+
+def _is_exception_type(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)

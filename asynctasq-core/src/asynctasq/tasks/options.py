@@ -2,14 +2,23 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, TypedDict, cast
 
-from asynctasq.message import PRIORITY_DEFAULT, PRIORITY_HIGHEST, PRIORITY_LOWEST, Unique
+from asynctasq.message import (
+    PRIORITY_DEFAULT,
+    PRIORITY_HIGHEST,
+    PRIORITY_LOWEST,
+    Unique,
+    UniqueUntil,
+)
 from asynctasq.records import record
 from asynctasq.retry import RetryStrategy, RunPolicy
 
+SECONDS_LIMIT = 1e10
+"""Some 300 years: what is longer is a mistake, and no store could add it to its time."""
+INTEGER_LIMIT = 2**31 - 1
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
@@ -49,7 +58,7 @@ class DispatchOptions(TaskOptions, total=False):
     """A key that one message at a time may hold; a plain string holds it until settled."""
     id: str
     """A UUID of the caller's; an enqueue of a known id changes nothing."""
-    after: Iterable[str]
+    after: Collection[str]
     """Ids or handles of the messages that must end first."""
     headers: Mapping[str, str]
 
@@ -100,20 +109,23 @@ def _seconds(low: float, *, above: bool = False, optional: bool = False) -> "_Ch
             return
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError("a number is needed" + (", or None." if optional else "."))
-        if not (value > low if above else value >= low) or value == float("inf"):
+        if not (value > low if above else value >= low) or value > SECONDS_LIMIT:
             raise ValueError(
-                f"it has to be {'more than' if above else 'at least'} {low:g}, and finite."
+                f"it has to be {'more than' if above else 'at least'} {low:g}, and at most "
+                f"{SECONDS_LIMIT:,.0f}."
             )
 
     return check
 
 
-def _integer(low: int, high: int | None = None) -> "_Check":
+def _integer(low: int, high: int = INTEGER_LIMIT) -> "_Check":
     def check(value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError("an integer is needed.")
-        if value < low or (high is not None and value > high):
-            raise ValueError(f"it has to be {low} {'or more' if high is None else f'to {high}'}.")
+        if not low <= value <= high:
+            raise ValueError(
+                f"it has to be {low} {'or more' if high == INTEGER_LIMIT else f'to {high}'}."
+            )
 
     return check
 
@@ -144,6 +156,30 @@ def _check_eta(value: object) -> None:
         _seconds(0.0)(value)
 
 
+def _check_share(value: object) -> None:
+    _seconds(0.0)(value)
+    if cast("float", value) > 1.0:
+        raise ValueError("it has to be a share, 0 to 1.")
+
+
+def _check_unique(value: object) -> None:
+    _instance(Unique, str)(value)
+    unique = value if isinstance(value, Unique) else Unique(cast("str", value))
+    if not unique.key:
+        raise ValueError("the key is empty.")
+    if (unique.until is UniqueUntil.PERIOD) != (unique.period is not None):
+        raise ValueError(
+            "`period` goes with `until=UniqueUntil.PERIOD`, and only with that; it is in seconds."
+        )
+    if unique.period is not None:
+        _seconds(0.0, above=True)(unique.period)
+
+
+def _check_after(value: object) -> None:
+    if isinstance(value, str) or not isinstance(value, Collection):
+        raise TypeError("a list of ids or handles is needed.")
+
+
 def _check_headers(value: object) -> None:
     pairs = (
         cast("Mapping[object, object]", value).items() if isinstance(value, Mapping) else [(0, 0)]
@@ -161,7 +197,7 @@ _CHECKS: Mapping[str, _Check] = {
     "retry_strategy": _check_strategy,
     "retry_factor": _seconds(1.0),
     "retry_cap": _seconds(0.0),
-    "retry_jitter": _seconds(0.0),
+    "retry_jitter": _check_share,
     "timeout": _seconds(0.0, above=True, optional=True),
     "priority": _integer(PRIORITY_LOWEST, PRIORITY_HIGHEST),
     "expires": _seconds(0.0, above=True, optional=True),
@@ -169,9 +205,9 @@ _CHECKS: Mapping[str, _Check] = {
     "max_lost": _integer(0),
     "delay": _seconds(0.0),
     "eta": _check_eta,
-    "unique": _instance(Unique, str),
+    "unique": _check_unique,
     "id": _instance(str),
-    "after": _instance(Iterable),
+    "after": _check_after,
     "headers": _check_headers,
 }
 

@@ -1,0 +1,29 @@
+"""A default app of its own for every test, and what came of what it dispatched."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+import asynctasq
+import asynctasq.app
+from asynctasq import App
+from asynctasq.tasks.registry import registry
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(asynctasq.app, "_default", None)
+    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+    yield
+    default = asynctasq.app._default
+    if default is not None:
+        default.close_sync()
+
+
+@pytest_asyncio.fixture
+async def app() -> AsyncIterator[App]:
+    """The default app, on the memory driver."""
+    app = asynctasq.init({"driver": "memory"})
+    yield app
+    await app.close()

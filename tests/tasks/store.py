@@ -1,0 +1,53 @@
+"""Looking into the store of an app, and running what is in it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asynctasq import App, BaseTask, Worker
+from asynctasq.contracts.capabilities import Snapshot, SupportsInspect
+from asynctasq.contracts.driver import Driver
+from asynctasq.message import Message, State, id_to_text
+from asynctasq.retry import RunPolicy
+
+
+async def snapshots(app: App) -> list[Snapshot]:
+    """What waits in the store of an app, in the order of its dispatch."""
+    driver = await app.driver()
+    assert isinstance(driver, SupportsInspect)
+    found = [
+        each
+        for state in (State.SCHEDULED, State.READY)
+        for each in (await driver.browse(state, limit=10_000)).items
+    ]
+    return sorted(found, key=lambda each: each.message.id)
+
+
+async def messages(app: App) -> list[Message]:
+    return [each.message for each in await snapshots(app)]
+
+
+async def message_of(app: App, task: BaseTask[Any]) -> Message:
+    """Dispatch a task and show the message."""
+    handle = await task.dispatch()
+    [message] = [each for each in await messages(app) if id_to_text(each.id) == handle]
+    return message
+
+
+def policy_of(app: App, message: Message) -> RunPolicy:
+    return app.codec.open_call(message.body).policy
+
+
+async def work(app: App, *, driver: Driver | None = None, queues: list[str] | None = None) -> None:
+    """Run everything that is ready, and what comes of it."""
+    await Worker(driver, app=app, burst=True, queues=queues, handle_signals=False).start()
+
+
+@asynccontextmanager
+async def opened(app: App) -> AsyncIterator[App]:
+    """An app that is not the current one, closed at the end."""
+    try:
+        await app.open()
+        yield app
+    finally:
+        await app.close()

@@ -1,0 +1,348 @@
+"""`@task`: what may be decorated, how calls are checked, and what the options come to."""
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from asynctasq import App, task
+from asynctasq.errors import TaskDefinitionError, TaskFailed
+from asynctasq.tasks.definition import ExecutionMode
+from asynctasq.tasks.registry import registry
+from tests.tasks.store import message_of, messages, policy_of, work
+
+untyped: Any = task
+
+
+@task
+async def add(first: int, second: int = 2, /, *rest: int, scale: int, **named: int) -> int:
+    """Adds numbers."""
+    return (first + second + sum(rest) + sum(named.values())) * scale
+
+
+@task
+def shout(text: str) -> str:
+    return text.upper()
+
+
+def test_a_task_looks_like_its_function() -> None:
+    assert add.__name__ == "add"
+    assert add.__doc__ == "Adds numbers."
+    assert add.__module__ == __name__
+    assert list(inspect.signature(add).parameters) == ["first", "second", "rest", "scale", "named"]
+
+
+async def test_fn_is_the_plain_function() -> None:
+    assert await add.fn(1, scale=10) == 30
+    assert shout.fn("a") == "A"
+    assert inspect.iscoroutinefunction(add.fn)
+
+
+def test_calling_runs_nothing() -> None:
+    ran: list[int] = []
+
+    @task
+    def note(number: int) -> None:
+        ran.append(number)
+
+    note(1)
+    assert not ran
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: untyped_add(1),
+        lambda: untyped_add(scale=1),
+        lambda: untyped_add(first=1, scale=1),
+        lambda: untyped_shout(*()),
+        lambda: untyped_shout("a", "b"),
+        lambda: untyped_shout("a", text="a"),
+        lambda: untyped_shout(loud=True),
+    ],
+)
+def test_wrong_arguments_are_a_type_error_at_the_call(call: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match=r"^(add|shout)\(\) "):
+        call()
+
+
+untyped_add: Any = add
+untyped_shout: Any = shout
+
+
+async def test_wrong_arguments_are_a_type_error_at_the_shorthand_too(app: App) -> None:
+    with pytest.raises(TypeError, match=r"shout\(\) missing 1 required positional argument"):
+        await untyped_shout.dispatch()
+    assert not await messages(app)
+
+
+async def test_every_kind_of_argument_arrives(app: App) -> None:
+    handles = [
+        await add(1, scale=1).dispatch(),
+        await add(1, 3, 5, scale=2, other=7).dispatch(),
+        await add.dispatch(1, scale=1, self=4, cls=5, function=6),
+    ]
+    await work(app)
+    assert [await handle.result(timeout=5) for handle in handles] == [3, 32, 18]
+
+
+@pytest.mark.parametrize(
+    ("is_async", "process", "mode"),
+    [
+        (True, False, ExecutionMode.LOOP),
+        (False, False, ExecutionMode.THREAD),
+        (True, True, ExecutionMode.PROCESS),
+        (False, True, ExecutionMode.PROCESS),
+    ],
+)
+def test_mode_follows_from_function_and_process(
+    is_async: bool, process: bool, mode: ExecutionMode
+) -> None:
+    async def asynchronous() -> None: ...
+
+    def plain() -> None: ...
+
+    made = untyped(process=process)(asynchronous if is_async else plain)
+    definition = registry.find(made.name)
+    assert (definition.mode, definition.is_async) == (mode, is_async)
+
+
+async def test_options_of_the_decorator_are_in_the_message(app: App) -> None:
+    @task(
+        queue="emails",
+        max_attempts=5,
+        retry_delay=120,
+        retry_strategy="exponential",
+        timeout=30,
+        priority=8,
+        expires=60,
+        result_ttl=10,
+        max_lost=0,
+    )
+    async def configured() -> None: ...
+
+    message = await message_of(app, configured())
+    assert (message.queue, message.max_attempts, message.priority) == ("emails", 5, 8)
+    assert (message.expires, message.result_ttl, message.max_lost) == (60, 10, 0)
+    policy = policy_of(app, message)
+    assert (policy.retry_delay, policy.retry_strategy, policy.timeout) == (120, "exponential", 30)
+
+
+async def test_bare_decorator_takes_the_defaults(app: App) -> None:
+    message = await message_of(app, shout("a"))
+    assert (message.queue, message.max_attempts, message.priority) == ("default", 3, 5)
+    policy = policy_of(app, message)
+    assert (policy.retry_delay, policy.retry_strategy, policy.timeout) == (60, "fixed", None)
+
+
+async def nothing() -> None: ...
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+async def async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+class Klass:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("decorated", "said"),
+    [
+        (generator, "generator is a generator"),
+        (async_generator, "async_generator is a generator"),
+        (Klass, "subclass AsyncTask"),
+        (staticmethod(nothing), "write @task below"),
+        (classmethod(cast("Any", nothing)), "@task makes functions into tasks"),
+        (functools.partial(nothing), "@task makes functions into tasks"),
+        (Klass(), "@task makes functions into tasks"),
+        (print, "@task makes functions into tasks"),
+        ("emails", "@task makes functions into tasks"),
+        (shout, "@task makes functions into tasks"),
+    ],
+)
+def test_what_is_no_function_is_refused(decorated: object, said: str) -> None:
+    with pytest.raises(TaskDefinitionError, match=said):
+        untyped(decorated)
+
+
+async def test_static_method_that_is_a_task(app: App) -> None:
+    class Mailer:
+        @staticmethod
+        @task
+        async def send(to: str) -> str:
+            return f"to {to}"
+
+    handle = await Mailer.send("a").dispatch()
+    await work(app)
+    assert await handle.result(timeout=5) == "to a"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"que": "a"}, TypeError, r"@task on nothing got an unknown option 'que'.*'queue'"),
+        ({"proces": True}, TypeError, "Did you mean 'process'"),
+        ({"retry_one": ValueError}, TypeError, "Did you mean 'retry_on'"),
+        ({"delay": 5}, TypeError, "unknown option 'delay'"),
+        ({"zzz": 5}, TypeError, "Options are .*queue"),
+        ({"queue": "a b"}, ValueError, "'a b' cannot name a queue"),
+        ({"queue": ""}, ValueError, "cannot name a queue"),
+        ({"queue": 5}, ValueError, "cannot name a queue"),
+        ({"max_attempts": -1}, ValueError, "0 or more"),
+        ({"max_attempts": 1.5}, TypeError, "an integer is needed"),
+        ({"max_attempts": True}, TypeError, "an integer is needed"),
+        ({"max_attempts": 2**31}, ValueError, "max_attempts"),
+        ({"retry_delay": -1}, ValueError, "at least 0"),
+        ({"retry_delay": "60"}, TypeError, "a number is needed"),
+        ({"retry_delay": None}, TypeError, "a number is needed"),
+        ({"retry_delay": float("nan")}, ValueError, "at least 0"),
+        ({"retry_delay": float("inf")}, ValueError, "at most"),
+        ({"retry_strategy": "linear"}, ValueError, "'fixed' or 'exponential'"),
+        ({"retry_factor": 0.5}, ValueError, "at least 1"),
+        ({"retry_jitter": 1.5}, ValueError, "0 to 1"),
+        ({"timeout": 0}, ValueError, "more than 0"),
+        ({"timeout": -5}, ValueError, "more than 0"),
+        ({"priority": 10}, ValueError, "0 to 9"),
+        ({"priority": -1}, ValueError, "0 to 9"),
+        ({"expires": 0}, ValueError, "more than 0"),
+        ({"result_ttl": -1}, ValueError, "at least 0"),
+        ({"name": ""}, TypeError, "a text is needed"),
+        ({"name": 5}, TypeError, "a text is needed"),
+        ({"process": "yes"}, TypeError, "True or False"),
+        ({"retry_on": "ValueError"}, TypeError, "an exception type"),
+        ({"retry_on": [ValueError]}, TypeError, "an exception type"),
+        ({"retry_on": int}, TypeError, "an exception type"),
+        ({"retry_on": (ValueError, 5)}, TypeError, "an exception type"),
+        ({"on_failure": "log"}, TypeError, "a function of the exception"),
+    ],
+)
+def test_wrong_options_name_task_option_and_remedy(
+    options: dict[str, object], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said) as caught:
+        untyped(**options)(nothing)
+    assert "@task on nothing" in str(caught.value)
+
+
+def test_timeout_and_expires_may_be_none() -> None:
+    task(timeout=None, expires=None)(nothing)
+
+
+async def test_none_beats_a_default_that_is_set(app: App) -> None:
+    import asynctasq
+
+    @task
+    async def unset() -> None: ...
+
+    @task(timeout=None)
+    async def none() -> None: ...
+
+    await app.close()
+    with_default = asynctasq.init({"driver": "memory", "default_timeout": 5})
+    calls = [unset(), none(), unset().options(timeout=None), none().options(timeout=2)]
+    asked = [
+        policy_of(with_default, await message_of(with_default, each)).timeout for each in calls
+    ]
+    await with_default.close()
+    assert asked == [5, None, None, 2]
+
+
+class _Gone(OSError):
+    pass
+
+
+def only_gone(error: Exception) -> bool:
+    return isinstance(error, _Gone)
+
+
+async def only_gone_async(error: Exception) -> bool:
+    return isinstance(error, _Gone)
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+@pytest.mark.parametrize("rule", [_Gone, (KeyError, _Gone), only_gone, only_gone_async], ids=repr)
+@pytest.mark.parametrize(("error", "runs"), [(_Gone(), 3), (OSError(), 1)], ids=["listed", "not"])
+async def test_retry_on_says_what_is_worth_a_retry(
+    app: App, is_async: bool, rule: Any, error: Exception, runs: int
+) -> None:
+    ran: list[int] = []
+
+    async def asynchronous() -> None:
+        ran.append(1)
+        raise error
+
+    def plain() -> None:
+        ran.append(1)
+        raise error
+
+    made = untyped(retry_on=rule, retry_delay=0)(asynchronous if is_async else plain)
+    handle = await made().dispatch()
+    await work(app)
+    assert len(ran) == runs
+    with pytest.raises(TaskFailed):
+        await handle.result(timeout=5)
+
+
+@pytest.mark.parametrize("handler_is_async", [True, False], ids=["async", "sync"])
+@pytest.mark.parametrize("is_async", [True, False], ids=["on the loop", "in a thread"])
+async def test_on_failure_is_called_once_with_the_original_error(
+    app: App, is_async: bool, handler_is_async: bool
+) -> None:
+    error = ValueError("original")
+    heard: list[Exception] = []
+
+    async def asynchronous() -> None:
+        raise error
+
+    def plain() -> None:
+        raise error
+
+    async def hear_async(exception: Exception) -> None:
+        heard.append(exception)
+
+    made = untyped(
+        on_failure=hear_async if handler_is_async else heard.append, max_attempts=2, retry_delay=0
+    )(asynchronous if is_async else plain)
+    await made().dispatch()
+    await work(app)
+    assert heard == [error]
+    assert heard[0] is error
+
+
+async def test_calls_have_the_hooks_of_class_tasks(app: App) -> None:
+    call = shout("a")
+    assert call.should_retry(ValueError()) is True
+    await call.failed(ValueError())
+
+
+async def test_a_sync_wrapper_around_async_code_fails_rather_than_doing_nothing(app: App) -> None:
+    def quiet(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(*args: Any) -> Any:
+            return function(*args)
+
+        return wrapper
+
+    @task(max_attempts=1)
+    @quiet
+    async def wrapped() -> None: ...
+
+    handle = await wrapped().dispatch()
+    await work(app)
+    with pytest.raises(TaskFailed, match="returned a coroutine"):
+        await handle.result(timeout=5)
+
+
+async def test_an_uncalled_task_cannot_be_dispatched_as_one_of_many(app: App) -> None:
+    broken: Any = shout
+    with pytest.raises(TypeError, match="call the task first"):
+        await app.dispatch_many([broken])
+    with pytest.raises(TypeError, match="call the task first"):
+        await app.dispatch(broken)
