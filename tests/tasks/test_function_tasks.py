@@ -267,7 +267,11 @@ async def only_gone_async(error: Exception) -> bool:
 
 
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
-@pytest.mark.parametrize("rule", [_Gone, (KeyError, _Gone), only_gone, only_gone_async], ids=repr)
+@pytest.mark.parametrize(
+    "rule",
+    [_Gone, (KeyError, _Gone), only_gone, only_gone_async],
+    ids=["class", "classes", "function", "coroutine function"],
+)
 @pytest.mark.parametrize(("error", "runs"), [(_Gone(), 3), (OSError(), 1)], ids=["listed", "not"])
 async def test_retry_on_says_what_is_worth_a_retry(
     app: App, is_async: bool, rule: Any, error: Exception, runs: int
