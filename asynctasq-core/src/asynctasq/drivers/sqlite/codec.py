@@ -16,9 +16,20 @@ import msgpack
 
 from asynctasq.contracts.packing import pack_message, unpack_message
 from asynctasq.errors import BodyCorrupt, DriverError
-from asynctasq.message import NO_HEADERS, PRIORITY_HIGHEST, Message
+from asynctasq.message import NO_HEADERS, PRIORITY_HIGHEST, Message, State
 from asynctasq.settlement import ErrorInfo
 
+BLOCKED, LEASED, DEAD = 4, 5, 6
+"""States as stored; what is lower waits, what is higher has ended."""
+STATES = {
+    2: State.SCHEDULED,
+    3: State.READY,
+    BLOCKED: State.BLOCKED,
+    LEASED: State.LEASED,
+    DEAD: State.DEAD,
+    7: State.COMPLETED,
+    8: State.CANCELLED,
+}
 FOREVER = 1 << 60
 """Microseconds: so long that nobody waits for its end, and sums of two still fit 64 bits."""
 ID_BYTES = 16

@@ -92,8 +92,10 @@ class Engine:
         atexit.register(self.stop_now)
         try:
             await asyncio.wrap_future(self._opened)
-        except BaseException:
+        except BaseException as error:
             self._leave()
+            if isinstance(error, Exception):
+                self._thread.join()  # it has ended; otherwise the wait was cancelled, and it goes on
             raise
         _neighbours.add(self.settings.path, self)
 

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.drivers.sqlite.codec import (
+    DEAD,
     FOREVER,
     ID_BYTES,
     SIZE_BITS,
@@ -153,7 +154,7 @@ def _admit(session: Session, message: Message) -> Enqueued:
     known = session.row(_SQL["known"], here)
     if known is not None:
         state, forget_at = known
-        if state <= 4 or forget_at > session.now:
+        if state <= DEAD or forget_at > session.now:
             return Enqueued(message.id, False)
         session.run(_SQL["forget"], here)
     if message.unique is not None:

@@ -10,6 +10,7 @@ from asynctasq.contracts.driver import QueueCounts
 from asynctasq.drivers.sqlite.codec import (
     FOREVER,
     ID_BYTES,
+    STATES,
     join_ids,
     json_list,
     micros,
@@ -24,21 +25,12 @@ from asynctasq.message import State
 from asynctasq.records import record
 from asynctasq.settlement import Reason
 
-STATES = {
-    0: State.SCHEDULED,
-    1: State.READY,
-    2: State.BLOCKED,
-    3: State.LEASED,
-    4: State.DEAD,
-    5: State.COMPLETED,
-    6: State.CANCELLED,
-}
 _IS_STATE = {
-    State.SCHEDULED: "state = 0 AND due_at > :now",
-    State.BLOCKED: "state = 2",
-    State.READY: "(state = 1 OR state = 0 AND due_at <= :now)",
-    State.LEASED: "state = 3",
-    State.DEAD: "state = 4",
+    State.SCHEDULED: "state = 2 AND due_at > :now",
+    State.BLOCKED: "state = 4",
+    State.READY: "(state = 3 OR state = 2 AND due_at <= :now)",
+    State.LEASED: "state = 5",
+    State.DEAD: "reason IS NOT NULL",
 }
 _INDEXES = {
     State.SCHEDULED: "messages_scheduled",
@@ -47,7 +39,10 @@ _INDEXES = {
 }
 FEW = 10_000
 """So many messages in one state are rather sorted than looked for among all others."""
-_COLUMNS = "messages.id, queue, profile, payload, state, attempt, lost, enqueued_at, due_at, owner, cancelling, error"
+_COLUMNS = (
+    "messages.id, queue, profile, payload, state, attempt, lost, enqueued_at, due_at,"
+    " CASE state WHEN 5 THEN owner END, cancelling, error"
+)
 _SQL = queries("inspect")
 _FIND = _SQL["find"].replace("{columns}", f"named.key, {_COLUMNS}")
 

@@ -7,7 +7,10 @@ import orjson
 
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.drivers.sqlite.codec import (
+    BLOCKED,
+    DEAD,
     ID_BYTES,
+    LEASED,
     SIZE_BITS,
     VALUE_LIMIT,
     check_id,
@@ -207,12 +210,12 @@ def _cancel(session: Session, message_id: bytes, found: tuple[int, int] | None) 
         return CancelOutcome.UNKNOWN
     state, forget_at = found
     here: Mapping[str, Any] = {"id": message_id}
-    if state <= 2:
+    if state <= BLOCKED:
         session.run(_CANCEL_WAITING, here)
         return CancelOutcome.CANCELLED
-    if state == 3:
+    if state == LEASED:
         session.run(_SQL["flag"], here)
         return CancelOutcome.REQUESTED
-    if state == 4 or forget_at > session.now:
+    if state == DEAD or forget_at > session.now:
         return CancelOutcome.TOO_LATE
     return CancelOutcome.UNKNOWN

@@ -6,11 +6,11 @@
 -- the size of the payload. It is an array if all are due now, and otherwise an object, in which the
 -- name of a member says when it is due: a time, or a delay as a negative number.
 INSERT INTO messages (
-    id, namespace, queue, state, rank, due_at, enqueued_at, expires, expires_at, result_ttl,
+    id, namespace, queue, state, rank, due_at, enqueued_at, leased_at, expires, expires_at, result_ttl,
     max_lost, unique_key, profile, payload
 )
 SELECT
-    substr(:blob, place, 16), :namespace, :queue, due_at <= :now, :rank, due_at, :now, :expires,
+    substr(:blob, place, 16), :namespace, :queue, 2 + (due_at <= :now), :rank, due_at, :now, :now, :expires,
     due_at + :expires, :result_ttl, :max_lost, :unique_key, :profile,
     substr(:blob, place + 16, size)
 FROM (
@@ -48,12 +48,12 @@ WHERE namespace = :namespace AND key = :key AND until = 'period'
 
 -- name: reschedule
 UPDATE messages
-SET due_at = :due_at, expires_at = :due_at + expires, state = :due_at <= :now
-WHERE id = :id AND namespace = :namespace AND state = 0 AND due_at > :now
+SET due_at = :due_at, expires_at = :due_at + expires, state = 2 + (:due_at <= :now)
+WHERE id = :id AND namespace = :namespace AND state = 2 AND due_at > :now
 
 -- name: cancel_waiting
 UPDATE messages
-SET state = 6, finished_at = :now, forget_at = :now + max(result_ttl, 60000000),
+SET state = 8, finished_at = :now, forget_at = :now + max(result_ttl, 60000000),
     expires_at = NULL, mismatched_at = NULL, progress = NULL, error = NULL,
     profile = NULL, payload = NULL
-WHERE id = :id AND namespace = :namespace AND state <= 2
+WHERE id = :id AND namespace = :namespace AND state <= 4

@@ -2,17 +2,17 @@
 
 -- name: count
 SELECT
-    (SELECT count(*) FROM messages WHERE state = 1 AND queue = :queue)
+    (SELECT count(*) FROM messages WHERE state = 3 AND queue = :queue)
     + (
         SELECT count(*) FROM messages INDEXED BY messages_scheduled
-        WHERE namespace = :namespace AND state = 0 AND due_at <= :now AND queue = :queue
+        WHERE namespace = :namespace AND state = 2 AND due_at <= :now AND queue = :queue
     ),
     (
         SELECT count(*) FROM messages INDEXED BY messages_scheduled
-        WHERE namespace = :namespace AND state = 0 AND due_at > :now AND queue = :queue
+        WHERE namespace = :namespace AND state = 2 AND due_at > :now AND queue = :queue
     ),
-    (SELECT count(*) FROM messages INDEXED BY messages_leased WHERE state = 3 AND queue = :queue),
-    (SELECT count(*) FROM messages WHERE state = 4 AND queue = :queue),
+    (SELECT count(*) FROM messages INDEXED BY messages_leased WHERE state = 5 AND queue = :queue),
+    (SELECT count(*) FROM messages WHERE reason IS NOT NULL AND queue = :queue),
     (SELECT paused FROM queues WHERE key = :queue),
     min(
         coalesce(
@@ -21,7 +21,7 @@ SELECT
                 FROM (
                     SELECT (
                         SELECT min(due_at) FROM messages
-                        WHERE state = 1 AND queue = :queue AND rank = ranks.value
+                        WHERE state = 3 AND queue = :queue AND rank = ranks.value
                     ) AS oldest
                     FROM json_each('[0,1,2,3,4,5,6,7,8,9]') AS ranks
                 )
@@ -31,7 +31,7 @@ SELECT
         coalesce(
             (
                 SELECT min(due_at) FROM messages INDEXED BY messages_scheduled
-                WHERE namespace = :namespace AND state = 0 AND due_at <= :now AND queue = :queue
+                WHERE namespace = :namespace AND state = 2 AND due_at <= :now AND queue = :queue
             ),
             :never
         )
@@ -40,14 +40,14 @@ SELECT
 -- name: find
 SELECT {columns}
 FROM json_each(:index) AS named CROSS JOIN messages
-WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 4
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 6
 
 -- name: browse
 -- Where the state has few messages, by the index of the state and sorted; otherwise through all
 -- messages by time of enqueue.
 SELECT {columns}
 FROM messages INDEXED BY {index}
-WHERE namespace = :namespace AND state <= 4
+WHERE namespace = :namespace AND forget_at IS NULL
     AND (enqueued_at, id) > (:after, :after_id)
     AND enqueued_at >= :since AND enqueued_at < :until
     AND {is_state} AND (:queue IS NULL OR queue = :queue)
@@ -61,14 +61,14 @@ FROM (SELECT 1 FROM messages INDEXED BY {index} WHERE {is_state} LIMIT :few)
 -- name: dead_letters
 SELECT {columns}
 FROM messages
-WHERE namespace = :namespace AND state = 4 AND (finished_at, id) < (:before, :before_id)
+WHERE namespace = :namespace AND reason IS NOT NULL AND (finished_at, id) < (:before, :before_id)
 ORDER BY finished_at DESC, id DESC
 LIMIT :limit
 
 -- name: dead_letters_of_queue
 SELECT {columns}
 FROM messages
-WHERE queue = :queue AND state = 4 AND (finished_at, id) < (:before, :before_id)
+WHERE queue = :queue AND reason IS NOT NULL AND (finished_at, id) < (:before, :before_id)
 ORDER BY finished_at DESC, id DESC
 LIMIT :limit
 
@@ -76,18 +76,18 @@ LIMIT :limit
 SELECT named.key, state, finished_at, payload, reason, error
 FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace
-    AND (state = 4 OR (state >= 5 AND forget_at > :now))
+    AND (state = 6 OR (state >= 7 AND forget_at > :now))
 
 -- name: ended
 -- Which of the messages named have ended, as one row.
 SELECT json_group_array(named.key)
 FROM json_each(:index) AS named CROSS JOIN messages
-WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state >= 4
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state >= 6
 
 -- name: progress
 SELECT named.key, progress
 FROM json_each(:index) AS named CROSS JOIN messages
-WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 4
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 6
 
 -- name: states
 SELECT named.key, state, forget_at
@@ -96,37 +96,37 @@ WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace
 
 -- name: requeue
 UPDATE messages
-SET state = 1, due_at = :now, expires_at = :now + expires, attempt = 0, lost = 0,
+SET state = 3, due_at = :now, expires_at = :now + expires, attempt = 0, lost = 0,
     mismatched_at = NULL, error = NULL, reason = NULL, finished_at = NULL
-WHERE id = :id AND namespace = :namespace AND state = 4
+WHERE id = :id AND namespace = :namespace AND state = 6
 
 -- name: edit
 UPDATE messages
 SET queue = :queue, rank = :rank, expires = :expires, result_ttl = :result_ttl,
     max_lost = :max_lost, unique_key = :unique_key, profile = :profile, payload = :payload
-WHERE id = :id AND namespace = :namespace AND state = 4
+WHERE id = :id AND namespace = :namespace AND state = 6
 
 -- name: dead
 SELECT queue, profile, payload FROM messages
-WHERE id = :id AND namespace = :namespace AND state = 4
+WHERE id = :id AND namespace = :namespace AND state = 6
 
 -- name: delete_dead
-DELETE FROM messages WHERE id = :id AND namespace = :namespace AND state = 4
+DELETE FROM messages WHERE id = :id AND namespace = :namespace AND state = 6
 
 -- name: purgeable_ready
-SELECT n FROM messages WHERE state = 1 AND queue = :queue
+SELECT n FROM messages WHERE state = 3 AND queue = :queue
 UNION ALL
 SELECT n FROM messages INDEXED BY messages_scheduled
-WHERE namespace = :namespace AND state = 0 AND due_at <= :now AND queue = :queue
+WHERE namespace = :namespace AND state = 2 AND due_at <= :now AND queue = :queue
 LIMIT :bound
 
 -- name: purgeable_scheduled
 SELECT n FROM messages INDEXED BY messages_scheduled
-WHERE namespace = :namespace AND state = 0 AND due_at > :now AND queue = :queue
+WHERE namespace = :namespace AND state = 2 AND due_at > :now AND queue = :queue
 LIMIT :bound
 
 -- name: purgeable_dead
-SELECT n FROM messages WHERE state = 4 AND queue = :queue LIMIT :bound
+SELECT n FROM messages WHERE reason IS NOT NULL AND queue = :queue LIMIT :bound
 
 -- name: purge_keys
 DELETE FROM unique_keys

@@ -3,16 +3,16 @@
 -- name: look
 -- What a reserve has to do: kinds of upkeep that are due, and which of :queues have ready messages.
 SELECT
-    EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state = 0 AND due_at <= :now)
+    EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state = 2 AND due_at <= :now)
     OR EXISTS (SELECT 1 FROM owners WHERE namespace = :namespace AND deadline <= :now)
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND expires_at <= :now)
-    OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state >= 5 AND forget_at <= :now)
-    OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state = 4 AND finished_at <= :dead_since)
+    OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND forget_at <= :now)
+    OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND reason IS NOT NULL AND finished_at <= :dead_since)
     OR EXISTS (SELECT 1 FROM unique_keys WHERE namespace = :namespace AND ends_at <= :now)
     OR EXISTS (SELECT 1 FROM workers WHERE namespace = :namespace AND ends_at <= :now),
     (
         SELECT json_group_array(value) FROM json_each(:queues) AS named
-        WHERE EXISTS (SELECT 1 FROM messages WHERE state = 1 AND queue = named.value)
+        WHERE EXISTS (SELECT 1 FROM messages WHERE state = 3 AND queue = named.value)
             AND NOT (SELECT paused FROM queues WHERE key = named.value)
     )
 
@@ -30,7 +30,7 @@ SELECT
 FROM (
     SELECT n, id, token, attempt, lost, enqueued_at, mismatched_at, profile, payload
     FROM messages
-    WHERE state = 1 AND queue = :queue AND (expires_at IS NULL OR expires_at > :now)
+    WHERE state = 3 AND queue = :queue AND (expires_at IS NULL OR expires_at > :now)
     ORDER BY rank, due_at, id
     LIMIT :limit
 )
@@ -40,7 +40,7 @@ SELECT payload FROM messages WHERE n = :n
 
 -- name: lease
 UPDATE messages
-SET state = 3, token = token + 1, owner = :owner, leased_at = :now, expires_at = NULL
+SET state = 5, token = token + 1, owner = :owner, leased_at = :now, expires_at = NULL
 WHERE n IN (SELECT value FROM json_each(:taken))
 
 -- name: renew_by_reserve
@@ -60,12 +60,12 @@ RETURNING key
 SELECT
     json_group_array(json_array(n, token, leased_at)),
     CAST(group_concat(id, '') AS BLOB)
-FROM (SELECT n, id, token, leased_at FROM messages WHERE state = 3 AND owner = :owner)
+FROM (SELECT n, id, token, leased_at FROM messages WHERE state = 5 AND owner = :owner)
 
 -- name: flagged
 SELECT id, token
 FROM messages
-WHERE state = 3 AND cancelling = 1
+WHERE cancelling = 1
     AND owner = (SELECT key FROM owners WHERE namespace = :namespace AND name = :owner)
 
 -- name: give_back
@@ -73,9 +73,9 @@ WHERE state = 3 AND cancelling = 1
 -- dead if the loss is :counted and was one too many.
 UPDATE messages
 SET state = CASE
-        WHEN cancelling THEN 6
-        WHEN :counted AND lost >= max_lost THEN 4
-        ELSE 1
+        WHEN cancelling THEN 8
+        WHEN :counted AND lost >= max_lost THEN 6
+        ELSE 3
     END,
     lost = lost + (:counted AND NOT cancelling),
     reason = CASE WHEN :counted AND lost >= max_lost AND NOT cancelling THEN 'lost' END,
@@ -85,7 +85,7 @@ SET state = CASE
     error = CASE WHEN NOT cancelling THEN error END,
     profile = CASE WHEN NOT cancelling THEN profile END,
     payload = CASE WHEN NOT cancelling THEN payload END,
-    owner = NULL, leased_at = NULL, cancelling = 0
+    cancelling = 0
 WHERE n IN (SELECT value FROM json_each(:taken))
 
 -- name: watch_work
@@ -93,12 +93,12 @@ WHERE n IN (SELECT value FROM json_each(:taken))
 SELECT
     EXISTS (
         SELECT 1 FROM json_each(:queues) AS named
-        WHERE EXISTS (SELECT 1 FROM messages WHERE state = 1 AND queue = named.value)
+        WHERE EXISTS (SELECT 1 FROM messages WHERE state = 3 AND queue = named.value)
             AND NOT (SELECT paused FROM queues WHERE key = named.value)
     ),
     min(
         coalesce(
-            (SELECT min(due_at) FROM messages WHERE namespace = :namespace AND state = 0), :never
+            (SELECT min(due_at) FROM messages WHERE namespace = :namespace AND state = 2), :never
         ),
         coalesce((SELECT min(deadline) FROM owners WHERE namespace = :namespace), :never)
     )

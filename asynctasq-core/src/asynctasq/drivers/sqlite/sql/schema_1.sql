@@ -6,7 +6,12 @@
 -- finding the next message does not depend on how many have been run.
 --
 -- Times are microseconds since the Unix epoch, durations microseconds, both as integers.
--- States: 0 scheduled, 1 ready, 2 blocked, 3 leased, 4 dead, 5 completed, 6 cancelled.
+-- States: 2 scheduled, 3 ready, 4 blocked, 5 leased, 6 dead, 7 completed, 8 cancelled.
+--
+-- To lease a message must not change the size of its row, or SQLite moves it, splitting one page of
+-- the table for each page of rows. So the states are numbers that take one byte (0 and 1 take
+-- none), and the columns of the lease have values of the right size before the first lease; they
+-- mean something only in state 5.
 
 CREATE TABLE namespaces (
     key INTEGER PRIMARY KEY,
@@ -37,14 +42,14 @@ CREATE TABLE messages (
     token INTEGER NOT NULL DEFAULT 0,
     attempt INTEGER NOT NULL DEFAULT 0,
     lost INTEGER NOT NULL DEFAULT 0,
-    owner INTEGER,
-    leased_at INTEGER,
+    owner INTEGER NOT NULL DEFAULT 2,
+    leased_at INTEGER NOT NULL,
     cancelling INTEGER NOT NULL DEFAULT 0,
     mismatched_at INTEGER,
     unique_key TEXT,
-    reason TEXT,
-    finished_at INTEGER,
-    forget_at INTEGER,
+    reason TEXT,                           -- of dead letters
+    finished_at INTEGER,                   -- of those and of outcomes
+    forget_at INTEGER,                     -- of outcomes
     progress BLOB,
     error BLOB,
     profile BLOB,                          -- what the messages of one task have in common
@@ -52,16 +57,19 @@ CREATE TABLE messages (
     UNIQUE (id, namespace)
 );
 
--- `state` stands in indexes by which messages are counted, so that counting reads the index alone.
-CREATE INDEX messages_ready ON messages (queue, rank, due_at, id, state) WHERE state = 1;
-CREATE INDEX messages_scheduled ON messages (namespace, due_at, queue, state) WHERE state = 0;
+-- An index whose condition names `state` is written whenever the state changes, even if the row stays
+-- in it; so only those do that have to. The column of the condition stands in indexes by which
+-- messages are counted, so that counting reads the index alone.
+CREATE INDEX messages_ready ON messages (queue, rank, due_at, id, state) WHERE state = 3;
+CREATE INDEX messages_scheduled ON messages (namespace, due_at, queue, state) WHERE state = 2;
 CREATE INDEX messages_expiring ON messages (namespace, expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX messages_leased ON messages (owner, queue, state) WHERE state = 3;
-CREATE INDEX messages_flagged ON messages (owner) WHERE state = 3 AND cancelling = 1;
-CREATE INDEX messages_dead ON messages (namespace, finished_at, id) WHERE state = 4;
-CREATE INDEX messages_dead_by_queue ON messages (queue, finished_at, id, state) WHERE state = 4;
-CREATE INDEX messages_ended ON messages (namespace, forget_at) WHERE state >= 5;
-CREATE INDEX messages_by_enqueue ON messages (namespace, enqueued_at, id) WHERE state <= 4;
+CREATE INDEX messages_leased ON messages (owner, queue, state) WHERE state = 5;
+CREATE INDEX messages_flagged ON messages (owner) WHERE cancelling = 1;
+CREATE INDEX messages_dead ON messages (namespace, finished_at, id) WHERE reason IS NOT NULL;
+CREATE INDEX messages_dead_by_queue ON messages (queue, finished_at, id, reason)
+    WHERE reason IS NOT NULL;
+CREATE INDEX messages_ended ON messages (namespace, forget_at) WHERE forget_at IS NOT NULL;
+CREATE INDEX messages_by_enqueue ON messages (namespace, enqueued_at, id) WHERE forget_at IS NULL;
 
 -- Leases belong to owners: renewing them is one update, however many there are.
 CREATE TABLE owners (
@@ -72,6 +80,7 @@ CREATE TABLE owners (
     UNIQUE (namespace, name)
 );
 CREATE INDEX owners_by_deadline ON owners (namespace, deadline);
+INSERT INTO owners (key, namespace, name, deadline) VALUES (1, 0, '', 0);  -- so that real keys take a byte
 
 CREATE TABLE unique_keys (
     namespace INTEGER NOT NULL,
@@ -85,7 +94,7 @@ CREATE TABLE unique_keys (
 CREATE INDEX unique_keys_by_end ON unique_keys (namespace, ends_at) WHERE ends_at IS NOT NULL;
 
 CREATE TRIGGER unique_key_when_started AFTER UPDATE OF state ON messages
-WHEN OLD.unique_key IS NOT NULL AND NEW.state = 3
+WHEN OLD.unique_key IS NOT NULL AND NEW.state = 5
 BEGIN
     DELETE FROM unique_keys
     WHERE namespace = OLD.namespace AND key = OLD.unique_key
@@ -93,7 +102,7 @@ BEGIN
 END;
 
 CREATE TRIGGER unique_key_when_ended AFTER UPDATE OF state ON messages
-WHEN OLD.unique_key IS NOT NULL AND NEW.state >= 4
+WHEN OLD.unique_key IS NOT NULL AND NEW.state >= 6
 BEGIN
     DELETE FROM unique_keys
     WHERE namespace = OLD.namespace AND key = OLD.unique_key

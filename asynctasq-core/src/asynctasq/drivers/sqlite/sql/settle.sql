@@ -5,7 +5,7 @@
 -- :index an object of one member a message: its name is the token, its value the place of the id in
 -- :blob, shifted left by 31, plus the size of the result.
 UPDATE messages
-SET state = 5, finished_at = :now, forget_at = :now + :keep, owner = NULL, leased_at = NULL,
+SET state = 7, finished_at = :now, forget_at = :now + :keep,
     cancelling = 0, mismatched_at = NULL, progress = NULL, error = NULL, profile = NULL,
     payload = CASE WHEN :stored THEN settled.result END
 FROM (
@@ -16,51 +16,50 @@ FROM (
     FROM json_each(:index)
 ) AS settled
 WHERE messages.id = settled.id AND messages.namespace = :namespace
-    AND messages.state = 3 AND messages.token = settled.token
+    AND messages.state = 5 AND messages.token = settled.token
 
 -- name: leases
 -- Which of the messages named are leased. :ids are 16 bytes each, :index the place of each.
 SELECT json_group_array(json_array(named.key, n, token, cancelling))
 FROM json_each(:index) AS named CROSS JOIN messages
-WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state = 3
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state = 5
 
 -- name: complete
 UPDATE messages
-SET state = 5, finished_at = :now, forget_at = :now + :keep, owner = NULL, leased_at = NULL,
+SET state = 7, finished_at = :now, forget_at = :now + :keep,
     cancelling = 0, mismatched_at = NULL, progress = NULL, error = NULL, profile = NULL,
     payload = :result
 WHERE n = :n
 
 -- name: cancelled
 UPDATE messages
-SET state = 6, finished_at = :now, forget_at = :now + coalesce(:keep, max(result_ttl, 60000000)),
-    owner = NULL, leased_at = NULL, cancelling = 0, mismatched_at = NULL, progress = NULL,
+SET state = 8, finished_at = :now, forget_at = :now + coalesce(:keep, max(result_ttl, 60000000)),
+    cancelling = 0, mismatched_at = NULL, progress = NULL,
     error = NULL, profile = NULL, payload = NULL
 WHERE n = :n
 
 -- name: retry
 UPDATE messages
-SET state = :due_at <= :now, due_at = :due_at, attempt = attempt + 1, error = :error,
-    mismatched_at = NULL, owner = NULL, leased_at = NULL
+SET state = 2 + (:due_at <= :now), due_at = :due_at, attempt = attempt + 1, error = :error,
+    mismatched_at = NULL
 WHERE n = :n
 
 -- name: release
 UPDATE messages
-SET state = coalesce(:due_at <= :now, 1), due_at = coalesce(:due_at, due_at),
-    mismatched_at = CASE WHEN :mismatched THEN coalesce(mismatched_at, :now) ELSE mismatched_at END,
-    owner = NULL, leased_at = NULL
+SET state = coalesce(2 + (:due_at <= :now), 3), due_at = coalesce(:due_at, due_at),
+    mismatched_at = CASE WHEN :mismatched THEN coalesce(mismatched_at, :now) ELSE mismatched_at END
 WHERE n = :n
 
 -- name: fail
 UPDATE messages
-SET state = 4, reason = :reason, error = :error, finished_at = :now, attempt = attempt + :counted,
-    progress = NULL, owner = NULL, leased_at = NULL, cancelling = 0
+SET state = 6, reason = :reason, error = :error, finished_at = :now, attempt = attempt + :counted,
+    progress = NULL, cancelling = 0
 WHERE n = :n
 
 -- name: set_progress
 UPDATE messages SET progress = :progress
-WHERE id = :id AND namespace = :namespace AND state = 3 AND token = :token
+WHERE id = :id AND namespace = :namespace AND state = 5 AND token = :token
 
 -- name: flag
 UPDATE messages SET cancelling = 1
-WHERE id = :id AND namespace = :namespace AND state = 3
+WHERE id = :id AND namespace = :namespace AND state = 5

@@ -1,10 +1,10 @@
 -- Queries for what time brings about; each moves at most :bound messages.
 
 -- name: promote
-UPDATE messages SET state = 1
+UPDATE messages SET state = 3
 WHERE n IN (
     SELECT n FROM messages
-    WHERE namespace = :namespace AND state = 0 AND due_at <= :now
+    WHERE namespace = :namespace AND state = 2 AND due_at <= :now
     ORDER BY due_at
     LIMIT :bound
 )
@@ -15,18 +15,18 @@ FROM (
     SELECT messages.n
     FROM owners CROSS JOIN messages
     WHERE owners.namespace = :namespace AND owners.deadline <= :now
-        AND messages.state = 3 AND messages.owner = owners.key
+        AND messages.state = 5 AND messages.owner = owners.key
     LIMIT :bound
 )
 
 -- name: forget_owners
 DELETE FROM owners
 WHERE namespace = :namespace AND deadline <= :now
-    AND NOT EXISTS (SELECT 1 FROM messages WHERE state = 3 AND owner = owners.key)
+    AND NOT EXISTS (SELECT 1 FROM messages WHERE state = 5 AND owner = owners.key)
 
 -- name: expire
 UPDATE messages
-SET state = 4, reason = 'expired', error = NULL, finished_at = :now, expires_at = NULL,
+SET state = 6, reason = 'expired', error = NULL, finished_at = :now, expires_at = NULL,
     progress = NULL
 WHERE n IN (
     SELECT n FROM messages
@@ -39,7 +39,7 @@ WHERE n IN (
 DELETE FROM messages
 WHERE n IN (
     SELECT n FROM messages
-    WHERE namespace = :namespace AND state >= 5 AND forget_at <= :now
+    WHERE namespace = :namespace AND forget_at <= :now
     ORDER BY forget_at
     LIMIT :bound
 )
@@ -48,7 +48,7 @@ WHERE n IN (
 DELETE FROM messages
 WHERE n IN (
     SELECT n FROM messages
-    WHERE namespace = :namespace AND state = 4 AND finished_at <= :dead_since
+    WHERE namespace = :namespace AND reason IS NOT NULL AND finished_at <= :dead_since
     ORDER BY finished_at
     LIMIT :bound
 )
@@ -57,7 +57,7 @@ WHERE n IN (
 DELETE FROM messages
 WHERE n IN (
     SELECT n FROM messages
-    WHERE namespace = :namespace AND state = 4
+    WHERE namespace = :namespace AND reason IS NOT NULL
     ORDER BY finished_at DESC, id DESC
     LIMIT :bound OFFSET :kept
 )
