@@ -10,6 +10,7 @@ from asynctasq.tasks.base import (
 from asynctasq.tasks.context import CurrentTask, current_task
 from asynctasq.tasks.decorator import FunctionCall, FunctionTask, task
 from asynctasq.tasks.options import DispatchOptions, TaskOptions
+from asynctasq.tasks.outcomes import Reject, Retry, Snooze
 
 __all__ = [
     "AsyncProcessTask",
@@ -19,6 +20,9 @@ __all__ = [
     "DispatchOptions",
     "FunctionCall",
     "FunctionTask",
+    "Reject",
+    "Retry",
+    "Snooze",
     "SyncProcessTask",
     "SyncTask",
     "TaskOptions",

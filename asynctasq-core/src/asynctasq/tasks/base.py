@@ -18,6 +18,7 @@ from asynctasq.tasks.options import (
     TaskOptions,
     check_options,
     check_queue_name,
+    check_task_name,
 )
 from asynctasq.tasks.registry import registry
 from asynctasq.tasks.signature import ArgumentCheck, argument_check
@@ -190,6 +191,8 @@ class BaseTask(Generic[T]):
 
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if name is not None:
+            check_task_name(name, where=f"The task class {cls.__qualname__}")
         for reserved in _RESERVED_METHODS & vars(cls).keys():
             raise TaskDefinitionError(
                 f"{cls.__qualname__} cannot define {reserved!r}: that is a method of every task. Rename it."

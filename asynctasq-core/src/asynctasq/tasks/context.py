@@ -1,5 +1,6 @@
 """What running code can ask about its task: `current_task()`."""
 
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import field
@@ -24,6 +25,26 @@ class CurrentTask:
     resources: Any = field(hash=False)
     """What the app's `lifespan` yielded in this worker; None without one."""
     _report: Callable[[object], None] = field(hash=False, repr=False)
+    _is_interrupted: Callable[[], bool] = field(hash=False, repr=False)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task is to end early: cancelled, timed out, its lease lost, or the worker stops.
+
+        For code that nothing can interrupt, above all a `SyncTask` in its thread: it may look here now
+        and then, and return or raise; what it then says is discarded unless it returns. Work that
+        it has finished by then counts, but not after a time-out.
+        """
+        return self._is_interrupted()
+
+    def check_cancelled(self) -> None:
+        """Raise if the task is to end early.
+
+        Raises:
+            asyncio.CancelledError: it is; `except Exception` lets this through.
+        """
+        if self._is_interrupted():
+            raise CancelledError
 
     def report(self, progress: object) -> None:
         """Tell how far it is; anyone with the handle can read the last word within a second or so.

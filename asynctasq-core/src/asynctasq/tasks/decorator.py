@@ -10,7 +10,7 @@ from asynctasq.importing import module_name
 from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
-from asynctasq.tasks.options import TaskOptions, check_options
+from asynctasq.tasks.options import TaskOptions, check_options, check_task_name
 from asynctasq.tasks.registry import registry
 from asynctasq.tasks.signature import argument_check
 
@@ -202,8 +202,8 @@ def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
 
 def _check_own(options: Mapping[str, Any], where: str) -> None:
     name, rule = options["name"], options["retry_on"]
-    if name is not None and not (isinstance(name, str) and name):
-        raise TypeError(f"{where}: name={name!r}: a text is needed.")
+    if name is not None:
+        check_task_name(name, where=where)
     if not isinstance(options["process"], bool):
         raise TypeError(f"{where}: process={options['process']!r}: True or False is needed.")
     types: tuple[object, ...] = rule if isinstance(rule, tuple) else (rule,)

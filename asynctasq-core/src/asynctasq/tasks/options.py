@@ -76,6 +76,16 @@ def check_queue_name(name: object) -> str:
     )
 
 
+def check_task_name(name: object, *, where: str) -> None:
+    """Make sure that this can name a task.
+
+    Raises:
+        TypeError: it cannot.
+    """
+    if not (isinstance(name, str) and name):
+        raise TypeError(f"{where}: name={name!r}: a text is needed.")
+
+
 def check_options(options: Mapping[str, object], *, allowed: type, where: str) -> None:
     """Check names and values.
 

@@ -1,0 +1,130 @@
+"""Under which name a task is known."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asynctasq import AsyncTask, task
+from asynctasq.errors import TaskDefinitionError, UnknownTask
+from asynctasq.tasks.registry import registry
+
+
+def defined_in(module: str, source: str) -> types.ModuleType:
+    """A module made of source."""
+    made = types.ModuleType(module)
+    exec(source, made.__dict__)
+    return made
+
+
+FUNCTION = """
+from asynctasq import task
+
+@task{options}
+def ship(number): return {returned!r}
+"""
+
+
+def test_a_name_is_module_and_qualified_name() -> None:
+    class Outer:
+        class Ship(AsyncTask[None]):
+            async def execute(self) -> None: ...
+
+        @staticmethod
+        @task
+        def pack() -> None: ...
+
+    place = "test_a_name_is_module_and_qualified_name.<locals>.Outer"
+    assert Outer.Ship._definition is not None
+    assert Outer.Ship._definition.name == f"{__name__}:{place}.Ship"
+    assert Outer.pack.name == f"{__name__}:{place}.pack"
+
+
+def test_the_same_name_again_from_the_same_module_replaces() -> None:
+    defined_in("shop_a", FUNCTION.format(options="", returned=1))
+    module = defined_in("shop_a", FUNCTION.format(options="", returned=2))
+    found = registry.find("shop_a:ship")
+    assert found is module.ship._definition
+    assert sum(each.name == "shop_a:ship" for each in registry) == 1
+
+
+def test_functions_of_one_name_in_two_modules_are_two_tasks() -> None:
+    for module in ("shop_a", "shop_b"):
+        defined_in(module, FUNCTION.format(options="", returned=1))
+    assert registry.find("shop_a:ship") is not registry.find("shop_b:ship")
+
+
+def test_explicit_name_may_be_defined_again_by_its_module_only() -> None:
+    named = FUNCTION.format(options="(name='ship')", returned=1)
+    defined_in("shop_a", named)
+    defined_in("shop_a", named)
+    with pytest.raises(TaskDefinitionError, match="'ship' of shop_b is taken by a task of shop_a"):
+        defined_in("shop_b", named)
+    assert registry.find("ship").module == "shop_a"
+
+
+def test_classes_are_named_with_a_class_argument() -> None:
+    class Ship(AsyncTask[None], name="ships.ship"):
+        async def execute(self) -> None: ...
+
+    class Child(Ship):
+        pass
+
+    assert registry.find("ships.ship") is Ship._definition
+    assert Child._definition is not None
+    assert Child._definition.name.endswith("<locals>.Child")
+
+
+@pytest.mark.parametrize("name", ["", 5])
+def test_names_of_classes_are_texts(name: Any) -> None:
+    with pytest.raises(TypeError, match="The task class Ship: name="):
+        types.new_class("Ship", (AsyncTask[None],), {"name": name})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nowhere:ship", "ship", "", "os:system", "subprocess:Popen", "asynctasq:init", ":", "a b"],
+)
+def test_unknown_names_say_where_they_were_looked_for(name: str) -> None:
+    with pytest.raises(UnknownTask, match="asynctasq worker --app MODULE"):
+        registry.find(name)
+
+
+SCRIPT = """
+import sys
+from asynctasq import AsyncTask, task
+from asynctasq.tasks.registry import registry
+
+@task
+def pack(): ...
+
+class Ship(AsyncTask[None]):
+    async def execute(self): ...
+
+print(*sorted(each.name for each in registry))
+"""
+
+
+def run(*arguments: str, cwd: Path) -> str:
+    command = [sys.executable, "-W", "error", *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout + done.stderr.strip().rpartition("\n")[2]
+
+
+def test_a_script_is_called_as_it_is_imported_never_main(tmp_path: Path) -> None:
+    package = tmp_path / "shop"
+    package.mkdir()
+    for path in (tmp_path / "orders.py", package / "__init__.py", package / "__main__.py"):
+        path.write_text("" if path.name == "__init__.py" else SCRIPT)
+    assert run("orders.py", cwd=tmp_path) == "orders:Ship orders:pack\n"
+    assert run("-m", "orders", cwd=tmp_path) == "orders:Ship orders:pack\n"
+    assert run("-m", "shop", cwd=tmp_path) == "shop.__main__:Ship shop.__main__:pack\n"
+
+
+def test_code_that_no_worker_could_import_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "my orders.py").write_text(SCRIPT)
+    assert "TaskDefinitionError" in run("-c", SCRIPT, cwd=tmp_path)
+    assert "TaskDefinitionError" in run("my orders.py", cwd=tmp_path)
