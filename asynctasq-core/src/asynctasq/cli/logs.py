@@ -6,7 +6,7 @@ from time import perf_counter
 
 import click
 
-from asynctasq.contracts.executor import Attempt, Call, Returned, Wrapper
+from asynctasq.contracts.executor import Attempt, Call, Returned, Snoozed, Wrapper
 from asynctasq.hookspecs import ExecutionContext, hookimpl
 from asynctasq.message import Delivery, id_to_text
 
@@ -68,6 +68,8 @@ class TaskLog:
             attempt = await call_next(call)
             if isinstance(attempt, Returned):
                 logger.info("%s completed in %s.", _name(call.delivery), _seconds(started))
+            elif isinstance(attempt, Snoozed):
+                logger.info("%s snoozes for %g s.", _name(call.delivery), attempt.delay)
             return attempt
 
         return timed
@@ -104,7 +106,9 @@ class TaskLog:
     @hookimpl
     def on_release(self, context: ExecutionContext) -> None:
         """Tell of a run that was interrupted because the worker stops."""
-        if not context.retry_delay:  # the others do not fit this worker, and core says so
+        if (
+            not context.retry_delay
+        ):  # the others snooze, or do not fit this worker, and core says so
             logger.info("%s was interrupted and given back.", _name(context.delivery))
 
 

@@ -27,8 +27,30 @@ class Call(Protocol):
         """
         ...
 
+    def as_built(self) -> BaseTask[Any]:
+        """The task as far as `load` came: where that raised, before or amidst its constructor.
+
+        Its `should_retry` and `failed` are asked on this, so that they hear of such errors too.
+        """
+        ...
+
     def encode_result(self, value: object) -> bytes:
         """A return value as stored. Never raises: what cannot be serialized becomes a note of that."""
+        ...
+
+    def report_encoded(self, progress: bytes) -> None:
+        """Tell how far the task is; encoded as `encode_result` does, by another process perhaps.
+
+        Raises:
+            CapabilityMissing: the worker's driver keeps no progress.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Let the task know that it is to end early: `current_task().cancelled` is true from now on.
+
+        Called by executors that cannot simply cancel it.
+        """
         ...
 
 
@@ -48,9 +70,29 @@ class Raised:
     """What the task's own rule says (`should_retry`, `retry_on`); attempts are counted elsewhere."""
     exception: BaseException | None = None
     """The original, where it was raised in this process."""
+    retry_delay: float | None = None
+    """Seconds that the task itself asked for (`Retry(delay=)`), instead of what its policy says."""
 
 
-Attempt: TypeAlias = Returned | Raised
+@record
+class Snoozed:
+    """The task raised `Snooze`: it is given back, uncounted."""
+
+    delay: float
+    """Seconds."""
+
+
+@record
+class Rejected:
+    """The task raised `Reject`: it is dead, and its `failed` hook is called."""
+
+    error: ErrorInfo
+    exception: BaseException | None = None
+    """The original, where it was raised in this process."""
+
+
+Failure: TypeAlias = Raised | Rejected
+Attempt: TypeAlias = Returned | Snoozed | Failure
 
 
 class Executor(Protocol):
@@ -68,8 +110,8 @@ class Executor(Protocol):
         """Run one attempt to its end.
 
         When the awaiting coroutine is cancelled, the attempt is to be interrupted (cancelled, or
-        lost, or the worker stops); an executor that cannot interrupt waits for the end and then
-        lets the `CancelledError` through. One that the task's own code raised goes through as well:
+        lost, or the worker stops); an executor that cannot interrupt waits for the end, and then
+        returns what the task returned or lets the `CancelledError` through. One that the task's own code raised goes through as well:
         the runner knows whether it asked for an interruption.
 
         Raises:
@@ -77,7 +119,7 @@ class Executor(Protocol):
         """
         ...
 
-    async def failed(self, call: Call, raised: Raised) -> None:
+    async def failed(self, call: Call, failure: Failure) -> None:
         """Run the task's `failed` hook, on the same instance where there is one. May raise."""
         ...
 

@@ -1,17 +1,20 @@
 """Asking a task what it says of an exception; shared by the executors."""
 
+import asyncio
 import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
-from asynctasq.contracts.executor import Call, Raised
+from asynctasq.contracts.executor import Attempt, Call, Failure, Raised, Rejected, Snoozed
 from asynctasq.settlement import ErrorInfo
-from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.outcomes import Reject, Retry, Snooze
 
 logger = logging.getLogger("asynctasq")
 
+MESSAGE_LIMIT_CHARACTERS = 8_192
 TRACEBACK_LIMIT_CHARACTERS = 32_768
 
 
@@ -26,42 +29,55 @@ def describe(exception: BaseException) -> ErrorInfo:
         lines = "".join(traceback.format_exception(exception))
     except Exception as error:
         lines = f"<no traceback: formatting it raised {type(error).__qualname__}>"
-    if len(lines) > TRACEBACK_LIMIT_CHARACTERS:
-        half = TRACEBACK_LIMIT_CHARACTERS // 2
-        lines = (
-            f"{lines[:half]}\n... {len(lines) - 2 * half} characters left out ...\n{lines[-half:]}"
-        )
     name = (
         kind.__qualname__
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-    return ErrorInfo(type=name, message=_storable(message), traceback=_storable(lines))
+    return ErrorInfo(
+        type=name,
+        message=_storable(message, MESSAGE_LIMIT_CHARACTERS),
+        traceback=_storable(lines, TRACEBACK_LIMIT_CHARACTERS),
+    )
 
 
-async def ask_retry(
-    call: Call, task: BaseTask[Any] | None, exception: BaseException, ask: "Asker"
-) -> Raised:
-    """The outcome of an attempt that raised: the error, and whether the task wants another run.
+async def judge(call: Call, exception: BaseException, ask: "Asker") -> Attempt:
+    """The outcome of an attempt that raised: what the task said by it, or says when it is asked.
 
-    What is no `Exception` (`SystemExit`, `KeyboardInterrupt`) is retried without asking, as is an
-    error raised before the task was built. A `should_retry` that raises counts as a yes.
+    What is no `Exception` (`SystemExit`, `KeyboardInterrupt`) is retried without asking. A
+    `should_retry` that raises counts as a yes.
     """
+    match exception:
+        case Snooze(seconds=seconds):
+            return Snoozed(seconds)
+        case Reject():
+            return Rejected(describe(exception), exception)
+        case Retry(delay=delay):
+            return Raised(describe(exception), True, exception, retry_delay=delay)
+        case _:
+            return await _ask_retry(call, exception, ask)
+
+
+async def _ask_retry(call: Call, exception: BaseException, ask: "Asker") -> Raised:
     retry = True
-    if task is not None and isinstance(exception, Exception):
+    if isinstance(exception, Exception):
         try:
-            retry = bool(await ask(task.should_retry, exception))
-        except Exception:
+            retry = bool(await ask(call.as_built().should_retry, exception))
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
             logger.exception(
                 "should_retry of %s raised; the task is retried.", call.definition.name
             )
     return Raised(error=describe(exception), retry=retry, exception=exception)
 
 
-async def run_failed(task: BaseTask[Any], raised: Raised, ask: "Asker") -> None:
+async def run_failed(call: Call, failure: Failure, ask: "Asker") -> None:
     """Call the task's `failed` hook with the original exception."""
-    if isinstance(raised.exception, Exception):
-        await ask(task.failed, raised.exception)
+    if isinstance(failure.exception, Exception):
+        with suppress(Exception):  # it raises what the hook is about to hear
+            await call.load()
+        await ask(call.as_built().failed, failure.exception)
 
 
 Asker = Callable[[Callable[[Exception], Any], Exception], Awaitable[Any]]
@@ -74,6 +90,9 @@ async def ask_here(method: Callable[[Exception], Any], exception: Exception) -> 
     return await answer if inspect.isawaitable(answer) else answer
 
 
-def _storable(text: str) -> str:
-    """The text without lone surrogates, which UTF-8 cannot carry."""
+def _storable(text: str, limit: int) -> str:
+    """The text with its middle left out if it is long, and no lone surrogates: UTF-8 has none."""
+    if len(text) > limit:
+        half = limit // 2
+        text = f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

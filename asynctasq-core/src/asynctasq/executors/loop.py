@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any, cast
 
-from asynctasq.contracts.executor import Attempt, Call, Raised, Returned
+from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
-from asynctasq.executors.asking import ask_here, ask_retry, run_failed
+from asynctasq.executors.asking import ask_here, judge, run_failed
 from asynctasq.tasks.base import BaseTask
 
 
@@ -25,15 +25,17 @@ class LoopExecutor:
             task = await call.load()
             timeout = call.policy.timeout
             value = await (task.execute() if timeout is None else _within(task, timeout))
-        except (BodyError, asyncio.CancelledError):
+        except asyncio.CancelledError:
             raise
         except BaseException as error:
-            return await ask_retry(call, task, error, ask_here)
+            if task is None and isinstance(error, BodyError):
+                raise
+            return await judge(call, error, ask_here)
         return Returned(call.encode_result(value))
 
-    async def failed(self, call: Call, raised: Raised) -> None:
+    async def failed(self, call: Call, failure: Failure) -> None:
         """Run the task's `failed` hook here."""
-        await run_failed(await call.load(), raised, ask_here)
+        await run_failed(call, failure, ask_here)
 
 
 async def _within(task: BaseTask[Any], timeout: float) -> Any:

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from asynctasq.contracts.executor import Attempt, Call, Raised, Returned
+from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
-from asynctasq.executors.asking import ask_retry, run_failed
+from asynctasq.executors.asking import judge, run_failed
 from asynctasq.records import record
 from asynctasq.tasks.base import BaseTask
 
@@ -23,9 +23,10 @@ T = TypeVar("T")
 class ThreadExecutor:
     """Executor of the mode `thread`.
 
-    A thread cannot be stopped. At its time-out, or when it is to be interrupted, the task is
-    reported and keeps its slot and its lease until the thread ends, so that no second run of it
-    goes on beside the first; then its outcome is discarded.
+    A thread cannot be stopped. At its time-out the task is reported and keeps its slot and its lease
+    until the thread ends, so that no second run of it goes on beside the first; then its outcome is
+    discarded. One that is to be interrupted is waited for in the same way; if it returns, its work
+    is done, and counts.
     """
 
     def __init__(self) -> None:
@@ -46,35 +47,40 @@ class ThreadExecutor:
         task: BaseTask[Any] | None = None
         try:
             task = await call.load()
-            value = await self._within(task.execute, call.policy.timeout, call.definition.name)
-        except (BodyError, asyncio.CancelledError):
+            ended = await self._within(task.execute, call)
+            value = ended.value()
+            _refuse_coroutine(value)
+        except asyncio.CancelledError:
             raise
         except BaseException as error:
-            return await ask_retry(call, task, error, self._ask)
+            if task is None and isinstance(error, BodyError):
+                raise
+            return await judge(call, error, self._ask)
         return Returned(call.encode_result(value))
 
-    async def failed(self, call: Call, raised: Raised) -> None:
+    async def failed(self, call: Call, failure: Failure) -> None:
         """Run the task's `failed` hook in a thread, or here if it is async."""
-        await run_failed(await call.load(), raised, self._ask)
+        await run_failed(call, failure, self._ask)
 
-    async def _within(self, function: Callable[[], T], timeout: float | None, name: str) -> T:
+    async def _within(self, function: Callable[[], T], call: Call) -> "_Ended[T]":
+        timeout = call.policy.timeout
         waiter = self._start(function)
         if timeout is not None:
             try:
                 await asyncio.wait([waiter], timeout=timeout)
             except asyncio.CancelledError:
-                await _end_of(waiter)
-                raise
+                return await _end_of(waiter, cancelled=True)
             if not waiter.done():
+                call.interrupt()
                 logger.warning(
                     "The task %s has passed its timeout of %g s in a thread, which cannot be stopped: it "
                     "keeps its slot until it ends, and its outcome is discarded.",
-                    name,
+                    call.definition.name,
                     timeout,
                 )
                 await _end_of(waiter)
                 raise TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.")
-        return (await _end_of(waiter)).value()
+        return await _end_of(waiter)
 
     async def _ask(self, method: Callable[[Exception], Any], exception: Exception) -> Any:
         answer = (await _end_of(self._start(partial(method, exception)))).value()
@@ -106,14 +112,22 @@ def _run(function: Callable[[], T]) -> _Ended[T]:
         return _Ended(None, error)
 
 
-async def _end_of(waiter: "asyncio.Future[_Ended[T]]") -> _Ended[T]:
-    """Await a thread's end; a cancellation meanwhile is passed on only then."""
-    cancelled = False
+def _refuse_coroutine(value: object) -> None:
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(
+            "The task returned a coroutine, so its work was not done: write `async def`."
+        )
+
+
+async def _end_of(waiter: "asyncio.Future[_Ended[T]]", *, cancelled: bool = False) -> _Ended[T]:
+    """Await a thread's end. A cancellation is passed on only then, and not if it has done its work."""
     while not waiter.done():
         try:
-            await asyncio.shield(waiter)
+            await asyncio.wait([waiter])
         except asyncio.CancelledError:
             cancelled = True
-    if cancelled:
+    ended = waiter.result()
+    if cancelled and ended.raised is not None:
         raise asyncio.CancelledError
-    return waiter.result()
+    return ended

@@ -21,6 +21,8 @@ class WorkerCall:
     __slots__ = (
         "_codec",
         "_envelope",
+        "_interrupted",
+        "_loaded",
         "_report",
         "_resolvers",
         "_resources",
@@ -39,7 +41,7 @@ class WorkerCall:
         codec: Codec,
         resolvers: Resolvers,
         resources: object,
-        report: Callable[[Delivery, object], None],
+        report: Callable[[Delivery, bytes], None],
     ) -> None:
         self.delivery = delivery
         self.definition = definition
@@ -50,11 +52,14 @@ class WorkerCall:
         self._resources = resources
         self._report = report
         self._task: BaseTask[Any] | None = None
+        self._loaded = False
+        self._interrupted = False
 
     async def load(self) -> BaseTask[Any]:
         """The task; built at the first call, the same instance afterwards."""
-        if self._task is not None:
+        if self._loaded and self._task is not None:
             return self._task
+        self._task = task = self._bare()
         references = self._envelope.references
         models = await self._resolvers.resolve(references) if references else ()
         args, kwargs = self._codec.decode_arguments(self._envelope, models)
@@ -62,18 +67,46 @@ class WorkerCall:
             self.definition.check(*args, **kwargs)
         except TypeError as error:
             raise ArgumentsMismatch(str(error)) from error
+        task.__init__(*args, **kwargs)  # type: ignore[misc]  # after the metadata, which it may read
+        self._loaded = True
+        return task
+
+    def as_built(self) -> BaseTask[Any]:
+        """The task as far as `load` came."""
+        if self._task is None:
+            self._task = self._bare()
+        return self._task
+
+    def _bare(self) -> BaseTask[Any]:
+        """The task before its constructor runs, with what it is told of itself."""
         task = self.definition.create()
         message = self.delivery.message
-        task._task_id = id_to_text(message.id)
-        task._current_attempt = self.delivery.attempt
-        task._dispatched_at = datetime.fromtimestamp(self.delivery.enqueued_at, UTC)
-        task.__init__(*args, **kwargs)  # type: ignore[misc]  # after the metadata, which it may read
-        self._task = task
+        vars(task).update(  # past the __setattr__ of frozen dataclasses
+            _task_id=id_to_text(message.id),
+            _current_attempt=self.delivery.attempt,
+            _dispatched_at=datetime.fromtimestamp(self.delivery.enqueued_at, UTC),
+        )
         return task
 
     def encode_result(self, value: object) -> bytes:
         """The value as stored."""
         return self._codec.encode_result(value)
+
+    def report_encoded(self, progress: bytes) -> None:
+        """Tell how far the task is."""
+        self._report(self.delivery, progress)
+
+    def _report_value(self, value: object) -> None:
+        self._report(self.delivery, self._codec.encode_result(value))
+
+    def interrupt(self) -> None:
+        """Let the task know that it is to end early."""
+        self._interrupted = True
+
+    @property
+    def has_models(self) -> bool:
+        """Whether `load` has to fetch something."""
+        return bool(self._envelope.references)
 
     def current(self) -> CurrentTask:
         """What `current_task()` returns inside it."""
@@ -87,5 +120,6 @@ class WorkerCall:
             dispatched_at=datetime.fromtimestamp(self.delivery.enqueued_at, UTC),
             headers=message.headers,
             resources=self._resources,
-            _report=lambda value: self._report(self.delivery, value),
+            _report=self._report_value,
+            _is_interrupted=lambda: self._interrupted,
         )

@@ -1,13 +1,14 @@
 """Puts fetcher, runner, settler and keeper together, and sees to start and end."""
 
 import asyncio
+import contextvars
 import logging
 import os
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from asynctasq.contracts.capabilities import Capability, WorkerInfo
@@ -85,7 +86,10 @@ class Engine:
         self._hand: deque[Running] = deque()
         self._progress: dict[Lease, bytes] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._context = contextvars.copy_context()
         self._hurry = asyncio.Event()
+        self._stops_asked = 0
+        self._cancelled = False
         self._begun = 0
         self._settler = Settler(driver, settled=self._forget)
         self._fetcher = Fetcher(
@@ -106,7 +110,10 @@ class Engine:
         """After `run`: whether code of a task still runs that could not be interrupted."""
 
     async def run(self) -> None:
-        """Work until stopped; returns when everything that ran is settled or given back."""
+        """Work until stopped; returns when everything that ran is settled or given back.
+
+        Cancelled, it interrupts what runs, gives it back, and then passes the cancellation on.
+        """
         async with AsyncExitStack() as stack:
             for executor in self._executors.values():
                 stack.push_async_callback(executor.stop)
@@ -122,20 +129,38 @@ class Engine:
             if self._observers.worker_started:
                 await self._observers.notify(self._observers.worker_started, context)
             try:
-                await self._fetcher.run()
+                await self._to_its_end(self._fetcher.run())
             finally:
-                if self._observers.worker_stopping:
-                    await self._observers.notify(self._observers.worker_stopping, context)
-                await self._wind_down()
-            if self._observers.worker_stopped:
-                await self._observers.notify(self._observers.worker_stopped, context)
+                await self._to_its_end(self._end(context))
+        if self._cancelled:
+            raise asyncio.CancelledError
 
     def stop(self) -> None:
         """Fetch nothing more, let running tasks end within the grace period; at the second call, interrupt
         them at once."""
-        if self._fetcher.stopping:
+        self._stops_asked += 1
+        if self._stops_asked > 1:
             self._hurry.set()
         self._fetcher.stop()
+
+    async def _to_its_end(self, part: Coroutine[Any, Any, None]) -> None:
+        """Await a part of the work. A cancellation hurries it, and never tears a call to the store."""
+        task = asyncio.get_running_loop().create_task(part)
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                self._cancelled = True
+                self._hurry.set()
+                self._fetcher.stop()
+        task.result()
+
+    async def _end(self, context: WorkerContext) -> None:
+        if self._observers.worker_stopping:
+            await self._observers.notify(self._observers.worker_stopping, context)
+        await self._wind_down()
+        if self._observers.worker_stopped:
+            await self._observers.notify(self._observers.worker_stopped, context)
 
     def _make_runner(self, resources: object) -> Runner:
         return Runner(
@@ -184,7 +209,7 @@ class Engine:
         for delivery in deliveries:
             running = Running(delivery)
             self._held.add(running)
-            if self._slots.free > 0 and not self._hand and not self._is_enough:
+            if self._slots.free > 0 and not self._hand and not self._fetcher.stopping:
                 self._begin(running)
             else:
                 self._hand.append(running)
@@ -194,7 +219,10 @@ class Engine:
         self._begun += 1
         if self._is_enough:
             self._fetcher.stop()
-        task = asyncio.get_running_loop().create_task(self._work(running))
+        # A context of its own: the task that ends here may have set variables in this one.
+        task = asyncio.get_running_loop().create_task(
+            self._work(running), context=self._context.copy()
+        )
         running.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -218,7 +246,7 @@ class Engine:
                 "Deciding on %s failed; it is given back.", running.delivery.message.task
             )
             settlement = Release(running.delivery.lease, delay=1.0)
-        if settlement is None:
+        if settlement is None or running not in self._held:  # given back while it ran
             self._forget(running)
         else:
             self._settler.add(running, settlement)
@@ -246,22 +274,26 @@ class Engine:
         self._progress.pop(running.delivery.lease, None)
         self._fetcher.notice()
 
-    def _report(self, delivery: Delivery, value: object) -> None:
+    def _report(self, delivery: Delivery, progress: bytes) -> None:
         if Capability.PROGRESS not in self._driver.capabilities:
             raise CapabilityMissing(
                 f"Reporting progress needs the capability PROGRESS, which "
                 f"{type(self._driver).__qualname__} does not have."
             )
-        self._progress[delivery.lease] = self._codec.encode_result(value)
+        self._progress[delivery.lease] = progress
 
     def _take_progress(self) -> list[tuple[Lease, bytes]]:
-        """Called from the keeper's thread, while tasks report: one atomic step for each."""
-        return [self._progress.popitem() for _ in range(len(self._progress))]
+        """Called from the keeper's thread while others add and remove: one atomic step for each."""
+        taken: list[tuple[Lease, bytes]] = []
+        with suppress(KeyError):
+            for _ in range(len(self._progress)):
+                taken.append(self._progress.popitem())  # noqa: PERF401  what was taken is kept
+        return taken
 
     async def _wind_down(self) -> None:
         """Give back what has not begun, wait for what runs, then interrupt it; settle everything."""
         self._give_back_hand()
-        if self._tasks and not await self._ended_within(self._settings.grace_period):
+        if not await self._ended_within(self._settings.grace_period):
             logger.warning("%d tasks are interrupted and given back.", len(self._tasks))
             for running in self._held:
                 running.end_early(Interrupt.STOP)
@@ -276,14 +308,15 @@ class Engine:
 
     async def _ended_within(self, seconds: float) -> bool:
         """Wait until nothing runs, for so long at most, and only until told to hurry."""
+        if not self._tasks:
+            return True
         hurry = asyncio.ensure_future(self._hurry.wait())
-        ended = asyncio.ensure_future(asyncio.wait(set(self._tasks)))
-        try:
-            await asyncio.wait([hurry, ended], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return ended.done()
-        finally:
-            hurry.cancel()
-            ended.cancel()
+        ended = asyncio.ensure_future(asyncio.wait(self._tasks.copy()))
+        await asyncio.wait([hurry, ended], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        ended.cancel()
+        await asyncio.wait([hurry, ended])
+        return not self._tasks
 
     def _give_back_stuck(self) -> None:
         """Release what cannot be interrupted: it ends with the process at the latest."""
@@ -295,4 +328,5 @@ class Engine:
         )
         self.stuck = True
         for running in stuck:
+            self._held.discard(running)
             self._settler.add(running, Release(running.delivery.lease))

@@ -4,8 +4,19 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
-from asynctasq.contracts.executor import Attempt, Call, Executor, Raised, Returned
+from asynctasq.contracts.executor import (
+    Attempt,
+    Call,
+    Executor,
+    Failure,
+    Raised,
+    Rejected,
+    Returned,
+    Snoozed,
+    Wrapper,
+)
 from asynctasq.errors import (
     ArgumentsMismatch,
     BodyCorrupt,
@@ -53,7 +64,7 @@ class Runner:
         executors: Mapping[ExecutionMode, Executor],
         observers: Observers,
         resources: object,
-        report: Callable[[Delivery, object], None],
+        report: Callable[[Delivery, bytes], None],
         mismatch_patience: float,
     ) -> None:
         self._worker_id = worker_id
@@ -65,21 +76,26 @@ class Runner:
         self._resources = resources
         self._report = report
         self._mismatch_patience = mismatch_patience
-        self._execute = observers.wrap(self._route)
+        wrapped = observers.wrap(self._route)
+        self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
 
     async def run(self, running: Running) -> Settlement | None:
         """Run one delivery to its outcome. Never raises; None if its lease was lost."""
         delivery = running.delivery
+        if (why := running.interrupt) is not None:  # before it began
+            return await self._interrupted(delivery, why)
         try:
             call = self._call(delivery)
             running.call = call
             running_task.set(call.current)
             if self._observers.before_execute:
                 await self._tell(self._observers.before_execute, delivery)
+                if (why := running.interrupt) is not None:
+                    return await self._interrupted(delivery, why)
             attempt = await self._execute(call)
         except asyncio.CancelledError as error:
-            if running.interrupt is not None:
-                return await self._interrupted(delivery, running.interrupt)
+            if (why := running.interrupt) is not None:
+                return await self._interrupted(delivery, why)
             attempt = Raised(describe(error), retry=True, exception=error)
         except UnknownTask as error:
             return await self._mismatch(delivery, Reason.UNKNOWN_TASK, error)
@@ -92,6 +108,10 @@ class Runner:
         except Exception as error:
             logger.exception("Running %s failed outside the task's code.", delivery.message.task)
             attempt = Raised(describe(error), retry=True, exception=error)
+        why = running.interrupt
+        if why is Interrupt.LOST or (why is not None and not isinstance(attempt, Returned)):
+            # What it raised may come of the interruption; what it finished is done all the same.
+            return await self._interrupted(delivery, why)
         return await self._settle(running, attempt)
 
     def _route(self, call: Call) -> Awaitable[Attempt]:
@@ -121,31 +141,42 @@ class Runner:
             await self._tell(self._observers.after_execute, delivery, attempt=attempt)
         if isinstance(attempt, Returned):
             return Complete(delivery.lease, attempt.result, message.result_ttl)
+        if isinstance(attempt, Snoozed):
+            return await self._give_back(delivery, attempt.delay)
+        if isinstance(attempt, Rejected):
+            return await self._fail(running, attempt, Reason.REJECTED)
         if attempt.retry and retries_left(delivery.attempt, message.max_attempts):
             assert running.call is not None
-            delay = retry_delay(running.call.policy, delivery.attempt, random.random)
+            delay = attempt.retry_delay
+            if delay is None:
+                delay = retry_delay(running.call.policy, delivery.attempt, random.random)
             if self._observers.on_retry:
                 await self._tell(
                     self._observers.on_retry, delivery, error=attempt.error, retry_delay=delay
                 )
             return Retry(delivery.lease, delay, attempt.error)
-        return await self._fail(running, attempt)
+        return await self._fail(running, attempt, Reason.FAILED)
 
-    async def _fail(self, running: Running, raised: Raised) -> Settlement:
+    async def _give_back(self, delivery: Delivery, delay: float) -> Settlement:
+        if self._observers.on_release:
+            await self._tell(self._observers.on_release, delivery, retry_delay=delay)
+        return Release(delivery.lease, delay)
+
+    async def _fail(self, running: Running, failure: Failure, reason: Reason) -> Settlement:
         delivery = running.delivery
         call = running.call
         assert call is not None
         try:
-            await self._executors[call.definition.mode].failed(call, raised)
+            await self._executors[call.definition.mode].failed(call, failure)
         except asyncio.CancelledError:
             logger.warning("The failed() hook of %s was interrupted.", delivery.message.task)
         except BaseException:
             logger.exception("The failed() hook of %s raised.", delivery.message.task)
         if self._observers.on_failure:
             await self._tell(
-                self._observers.on_failure, delivery, attempt=raised, error=raised.error
+                self._observers.on_failure, delivery, attempt=failure, error=failure.error
             )
-        return await self._bury(delivery, Reason.FAILED, raised.error, attempted=True)
+        return await self._bury(delivery, reason, failure.error, attempted=True)
 
     async def _mismatch(self, delivery: Delivery, reason: Reason, error: Exception) -> Settlement:
         """The message is for another release: give it back for a while, then bury it."""
@@ -188,9 +219,7 @@ class Runner:
                     await self._tell(self._observers.on_cancel, delivery)
                 return Cancelled(delivery.lease, delivery.message.result_ttl)
             case Interrupt.STOP:
-                if self._observers.on_release:
-                    await self._tell(self._observers.on_release, delivery, retry_delay=0.0)
-                return Release(delivery.lease)
+                return await self._give_back(delivery, 0.0)
 
     async def _tell(
         self,
@@ -203,4 +232,15 @@ class Runner:
         retry_delay: float | None = None,
     ) -> None:
         context = ExecutionContext(delivery, self._worker_id, attempt, error, reason, retry_delay)
-        await self._observers.notify(observers, context)
+        try:
+            await self._observers.notify(observers, context)
+        except asyncio.CancelledError:  # observers change nothing, not even by being interrupted
+            logger.warning("Observers of %s were interrupted.", delivery.message.task)
+
+
+async def _checked(wrapped: Wrapper, call: Call) -> Attempt:
+    """What a plugin's wrapper returned, if it is an outcome."""
+    attempt: object = await wrapped(call)
+    if isinstance(attempt, Returned | Snoozed | Raised | Rejected):
+        return attempt
+    raise TypeError(f"A plugin's wrap_execute gave {attempt!r}, which is no outcome of a task.")

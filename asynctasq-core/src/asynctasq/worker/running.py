@@ -38,5 +38,8 @@ class Running:
         """Interrupt the run. The first reason counts, but a lost lease outdoes the others."""
         if self.interrupt is None or why is Interrupt.LOST:
             self.interrupt = why
-        if self.task is not None:
+        if self.call is not None:
+            self.call.interrupt()
+        if self.task is not None and self.started_at:
+            # Not earlier: a coroutine that is cancelled before its first step never runs at all.
             self.task.cancel()
