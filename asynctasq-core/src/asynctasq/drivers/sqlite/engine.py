@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from enum import Enum
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from asynctasq.drivers.sqlite.codec import not_unicode
@@ -151,8 +150,8 @@ class Engine:
         going_on = True
         try:
             while going_on:
-                requests, watchers, going_on = self._receive()
-                if session is None or self._broken or self._was_replaced():
+                requests, watchers, going_on = self._receive(session)
+                if session is None or self._broken or (requests and self._was_replaced()):
                     session = self._reopen(session, requests)
                     if session is None:
                         for watcher in watchers:
@@ -167,13 +166,25 @@ class Engine:
             self._refuse_rest()
             self._ended.set_result(None)
 
-    def _receive(self) -> tuple[list[Request], list[Watcher], bool]:
+    def _next(self, session: Session | None) -> Request | Watcher | Signal:
+        """Wait for the inbox, or until those who wait may be told something."""
+        while session is not None and self._watchers:
+            try:
+                return self._inbox.get(timeout=self.settings.poll_interval)
+            except queue.Empty:
+                # Fifty times a second in an idle worker: the less here, the better.
+                session.begin(self.clock_offset, careful=False)
+                if self._watchers.may_have_news(session):
+                    return Signal.LOOK
+        return self._inbox.get()
+
+    def _receive(self, session: Session | None) -> tuple[list[Request], list[Watcher], bool]:
         """Wait for something to do, and take all of it."""
         requests: list[Request] = []
         watchers: list[Watcher] = []
         going_on = True
         try:
-            item = self._inbox.get(timeout=self.settings.poll_interval if self._watchers else None)
+            item = self._next(session)
             while True:
                 if isinstance(item, Request):
                     requests.append(item)
@@ -291,7 +302,7 @@ class Engine:
 
     def _file_now(self) -> tuple[int, int] | None:
         try:
-            found = Path(self.settings.path).stat()
+            found = os.stat(self.settings.path)  # noqa: PTH116 - a fifth of the time, at every call
         except OSError:
             return None
         return found.st_dev, found.st_ino

@@ -1,6 +1,7 @@
 """Coroutines that wait for work or for results, and the thread's list of them."""
 
 import asyncio
+import sqlite3
 from collections.abc import Collection, Sequence
 
 from asynctasq.drivers.sqlite.inspection import ended
@@ -67,6 +68,18 @@ class Watchers:
             self._next_event = NEVER
         if self._unfulfilled(session, [watcher]):
             self._waiting.append(watcher)
+
+    def may_have_news(self, session: Session) -> bool:
+        """Whether it is time to `look`: cheap, and without touching a table."""
+        try:
+            return (
+                self.stale
+                or self._next_event <= session.now
+                or _data_version(session) != self._version
+                or all(watcher.gone for watcher in self._waiting)
+            )
+        except sqlite3.Error:
+            return True  # the look meets the error too, and deals with it
 
     def look(self, session: Session) -> None:
         """Tell those for whom there is something."""

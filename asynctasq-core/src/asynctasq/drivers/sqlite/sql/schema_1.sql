@@ -93,20 +93,13 @@ CREATE TABLE unique_keys (
 ) WITHOUT ROWID;
 CREATE INDEX unique_keys_by_end ON unique_keys (namespace, ends_at) WHERE ends_at IS NOT NULL;
 
-CREATE TRIGGER unique_key_when_started AFTER UPDATE OF state ON messages
-WHEN OLD.unique_key IS NOT NULL AND NEW.state = 5
+-- Frees the key of a message that starts (state 5) or has ended, in the same step.
+CREATE TRIGGER unique_key AFTER UPDATE OF state ON messages
+WHEN OLD.unique_key IS NOT NULL AND NEW.state >= 5
 BEGIN
     DELETE FROM unique_keys
-    WHERE namespace = OLD.namespace AND key = OLD.unique_key
-        AND holder = OLD.id AND until = 'started';
-END;
-
-CREATE TRIGGER unique_key_when_ended AFTER UPDATE OF state ON messages
-WHEN OLD.unique_key IS NOT NULL AND NEW.state >= 6
-BEGIN
-    DELETE FROM unique_keys
-    WHERE namespace = OLD.namespace AND key = OLD.unique_key
-        AND holder = OLD.id AND until <> 'period';
+    WHERE namespace = OLD.namespace AND key = OLD.unique_key AND holder = OLD.id
+        AND (until = 'started' OR (until = 'settled' AND NEW.state >= 6));
 END;
 
 CREATE TABLE workers (
