@@ -72,6 +72,10 @@ def test_the_setting_imports_names_modules_too(tmp_path: Path) -> None:
     assert "second:of_second" in served(ASYNCTASQ_IMPORTS="first")
 
 
+def test_the_setting_queues_may_have_limits(tmp_path: Path) -> None:
+    assert "queues letters, default" in served(ASYNCTASQ_QUEUES="letters:1,default")
+
+
 def test_durations_reach_the_worker(tmp_path: Path) -> None:
     """A probe plugin of the application's sees the settings as the worker has them."""
     (tmp_path / "probe.py").write_text(

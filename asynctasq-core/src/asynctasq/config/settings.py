@@ -15,9 +15,11 @@ from asynctasq.records import record
 from asynctasq.retry import RetryStrategy
 
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+SERVED_QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,80}(:0*[1-9][0-9]*)?")
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 PATTERN_WORDS: Mapping[re.Pattern[str], str] = {
     QUEUE_NAME: "of 1 to 80 letters, digits and .-_",
+    SERVED_QUEUE: "of 1 to 80 letters, digits and .-_, and of a limit after a colon if need be",
     PLUGIN_NAME: "of letters, digits and .-_+",
 }
 
@@ -104,9 +106,9 @@ class Settings:
     queues: tuple[str, ...] = field(
         default=(),
         metadata=_rule(
-            "Queues that a worker serves, in strict order; if empty, those of the registered tasks "
-            "and `default`.",
-            pattern=QUEUE_NAME,
+            "Queues that a worker serves, in strict order, each with a limit of tasks at once if it "
+            "has one (`emails:5`); if empty, those of the registered tasks and `default`.",
+            pattern=SERVED_QUEUE,
         ),
     )
     concurrency: int = field(
