@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from asynctasq.errors import ArgumentsMismatch, BodyError, ConfigurationError
 from asynctasq.importing import import_from_application
 from asynctasq.records import record
+from asynctasq.results import Handle
 from asynctasq.serializers.classes import class_name
 from asynctasq.serializers.unserializable import Unserializable, brief, type_label
 
@@ -92,6 +93,7 @@ class OwnTypes:
 
 own_types = OwnTypes()
 """Of the process: types are registered while modules are imported, before there is an app."""
+own_types.add(OwnType(Handle, "asynctasq.handle", str, str))  # elsewhere it is the plain id
 
 
 def register_type(
