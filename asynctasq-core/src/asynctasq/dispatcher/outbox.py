@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from asynctasq.contracts.driver import Driver, Enqueued
-from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Message
 
 logger = logging.getLogger("asynctasq")
@@ -85,15 +85,14 @@ class Outbox:
             answers = await self.send_chunk([message for message, _ in chunk])
         except DriverUnavailable as error:
             _fail(chunk, error)
-        except DriverError as error:
+        except Exception as error:  # noqa: BLE001  whatever a driver raises, the callers are told
             if len(chunk) == 1:
                 _fail(chunk, error)
             else:
                 await asyncio.gather(*(self._send([item]) for item in chunk))
         except BaseException as error:
             _fail(chunk, error)
-            if not isinstance(error, Exception):
-                raise
+            raise
         else:
             for (_, outcome), answer in zip(chunk, answers, strict=True):
                 if not outcome.done():

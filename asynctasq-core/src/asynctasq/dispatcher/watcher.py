@@ -53,13 +53,13 @@ class ResultWatcher:
             self._drop(message_id, future)
 
     async def close(self) -> None:
-        """Stop watching; what is still awaited is cancelled."""
+        """Stop watching; who still waits is told."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
-        for futures in self._awaited.values():
-            for future in futures:
-                future.cancel()
+        self._fail(
+            list(self._awaited), DriverError("The app was closed while a result was awaited.")
+        )
 
     def _drop(self, message_id: bytes, future: "asyncio.Future[Outcome]") -> None:
         futures = self._awaited.get(message_id)
@@ -82,7 +82,7 @@ class ResultWatcher:
                 except DriverUnavailable as error:
                     logger.warning("Results cannot be read now; trying again: %s", error)
                     await asyncio.sleep(PAUSE_SECONDS)
-                except DriverError as error:
+                except Exception as error:  # noqa: BLE001  whatever a driver raises, the callers are told
                     self._fail(list(self._awaited), error)
         finally:
             self._watching = None

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from asynctasq.contracts.driver import Driver
-from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Delivery
 from asynctasq.settlement import LeaseState
 from asynctasq.worker.patience import Patience
@@ -67,11 +68,15 @@ class Fetcher:
         self._known = known
         self._changed = asyncio.Event()
         self.stopping = False
-        self._sleeping: asyncio.Task[None] | None = None
+        self._sleeping: asyncio.Task[object] | None = None
+        self._some_full = False
+        """Whether a queue that is at its limit is left out of the wait that is going on."""
 
     def notice(self) -> None:
         """A slot has become free, or something has been settled."""
         self._changed.set()
+        if self._some_full and self._sleeping is not None:
+            self._sleeping.cancel()
 
     def stop(self) -> None:
         """Reserve nothing more; a reserve that is under way is let finish, and what it brings is accepted."""
@@ -88,7 +93,7 @@ class Fetcher:
                 finished = await self._step()
             except DriverUnavailable as error:
                 await self._sleep_in(patience.after(error))
-            except DriverError:
+            except Exception:  # whatever a driver raises, the worker outlives it
                 logger.exception("The store refused to hand out messages; trying again.")
                 await self._sleep_in(asyncio.sleep(REFUSED_PAUSE_SECONDS))
             else:
@@ -109,12 +114,14 @@ class Fetcher:
             self._accept(deliveries)
         if len(deliveries) == room or self.stopping:
             return False
-        if not self._burst:
-            await self._sleep_in(self._until_work(list(caps)))
-            return False
-        if deliveries or not self._held():
-            return not deliveries
-        await self._sleep_in(self._changed.wait())
+        if self._in_hand():
+            await self._until_room()
+        elif not self._burst:
+            await self._until_work()
+        elif not deliveries:
+            if not self._held():
+                return True
+            await self._changed.wait()
         return False
 
     @property
@@ -143,22 +150,17 @@ class Fetcher:
         answers = zip(deliveries, states[len(known) :], strict=True)
         return [delivery for delivery, state in answers if state is LeaseState.HELD]
 
-    async def _until_work(self, queues: Sequence[str]) -> None:
-        """Sleep until there may be work in `queues`, or room for that of a queue at its limit."""
-        wait = self._driver.wait(queues, timeout=WAIT_SECONDS)
-        if len(queues) == len(self._queues):
-            await wait
+    async def _until_work(self) -> None:
+        """Sleep until the store has work, in a queue that has room."""
+        open_queues = list(self._slots.caps(1))
+        if not open_queues:
+            await self._changed.wait()
             return
-        work = asyncio.ensure_future(wait)
-        room = asyncio.ensure_future(self._changed.wait())
+        self._some_full = len(open_queues) < len(self._queues)
         try:
-            await asyncio.wait([work, room], return_when=asyncio.FIRST_COMPLETED)
+            await self._sleep_in(self._driver.wait(open_queues, timeout=WAIT_SECONDS))
         finally:
-            work.cancel()
-            room.cancel()
-            await asyncio.wait([work, room])
-        if not work.cancelled():
-            work.result()
+            self._some_full = False
 
     async def _until_room(self) -> None:
         """Sleep until a slot is free; what is in hand meanwhile is not kept for long."""
@@ -169,15 +171,12 @@ class Fetcher:
             async with asyncio.timeout(HAND_SECONDS):
                 await self._changed.wait()
         except TimeoutError:
+            self._slots.turned_long()
             self._give_back()
 
-    async def _sleep_in(self, sleep: Awaitable[object]) -> None:
+    async def _sleep_in(self, sleep: Coroutine[Any, Any, object]) -> None:
         """Await something that `stop()` may cancel."""
-
-        async def sleeping() -> None:
-            await sleep
-
-        self._sleeping = asyncio.get_running_loop().create_task(sleeping())
+        self._sleeping = asyncio.get_running_loop().create_task(sleep)
         if self.stopping:
             self._sleeping.cancel()
         try:

@@ -32,6 +32,8 @@ BLOCKED_AFTER_SECONDS = 2.0
 """A loop that has not run for this long is reported."""
 REGISTRY_INTERVAL_SECONDS = 10.0
 REGISTRY_TTL_SECONDS = 60.0
+END_SECONDS = 10.0
+"""How long the keeper may take to end: it may hang in a call to the store."""
 
 
 @record
@@ -75,8 +77,10 @@ class Keeper:
         self._watch = LoopWatch(asyncio.get_running_loop(), settings.stall_limit)
         self._main_loop = asyncio.get_running_loop()
         self._own_loop: asyncio.AbstractEventLoop | None = None
-        self._looping = threading.Event()
+        self._stop_asked = False
         self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._unsent: dict[Lease, bytes] = {}
         self._thread = threading.Thread(target=self._run, name="asynctasq-keeper", daemon=True)
 
     def start(self) -> None:
@@ -84,15 +88,18 @@ class Keeper:
         self._thread.start()
 
     async def stop(self) -> None:
-        """End; returns when the thread has ended."""
-        await asyncio.to_thread(self._end)
-
-    def _end(self) -> None:
-        self._looping.wait()
+        """End; returns when the thread has ended, or is left behind because the store does not answer."""
+        self._stop_asked = True
         if self._own_loop is not None:
             with suppress(RuntimeError):  # it has ended by itself
                 self._own_loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await self._ended.wait()
+        except TimeoutError:
+            logger.warning("The keeper hangs in a call to the store and is left behind.")
+        else:
+            self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -100,14 +107,16 @@ class Keeper:
         except Exception:
             logger.exception("The keeper has died: leases will end unrenewed.")
         finally:
-            self._looping.set()
+            with suppress(RuntimeError):  # the worker's loop was closed under us
+                self._main_loop.call_soon_threadsafe(self._ended.set)
 
     async def _keep(self) -> None:
         self._own_loop = asyncio.get_running_loop()
-        self._looping.set()
+        if self._stop_asked:  # `stop` reads the loop after it has set this
+            self._stopping.set()
         opened = False
         renew_at = register_at = 0.0
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self._main_loop.is_closed():
             now = time.monotonic()
             try:
                 if not opened:
@@ -125,8 +134,16 @@ class Keeper:
                         register_at = now + REGISTRY_INTERVAL_SECONDS
             except DriverError as error:
                 logger.warning("The keeper cannot reach the store and tries again: %s", error)
+            except (
+                Exception
+            ):  # without a keeper every lease would end, so it outlives whatever it meets
+                logger.exception("The keeper failed and tries again.")
             await self._pause()
-        await self._finish()
+        try:
+            if opened:
+                await self._finish()
+        finally:
+            await self._driver.close()
 
     async def _finish(self) -> None:
         try:
@@ -137,20 +154,17 @@ class Keeper:
                 await self._driver.forget_worker(self._worker.id)
         except DriverError as error:
             logger.warning("The keeper cannot tell the store of its end: %s", error)
-        finally:
-            await self._driver.close()
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(TICK_SECONDS):
+            async with asyncio.timeout(min(TICK_SECONDS, self._settings.interval)):
                 await self._stopping.wait()
         except TimeoutError:
             return
 
     async def _renew(self) -> None:
+        # Also with nothing held: a message whose delivery was lost on the way is given back by this.
         held = self._held()
-        if not held:
-            return
         leases = [running.delivery.lease for running in held]
         states = await self._driver.extend(self._settings.owner, leases, lease=self._settings.lease)
         for running, state in zip(held, states, strict=True):
@@ -176,9 +190,10 @@ class Keeper:
             self._main_loop.call_soon_threadsafe(running.end_early, why)
 
     async def _send_progress(self) -> None:
-        updates = self._take_progress()
-        if updates and isinstance(self._driver, SupportsProgress):
-            await self._driver.set_progress(updates)
+        self._unsent.update(self._take_progress())
+        if self._unsent and isinstance(self._driver, SupportsProgress):
+            await self._driver.set_progress(list(self._unsent.items()))
+            self._unsent.clear()
 
     async def _register(self) -> None:
         if Capability.WORKERS in self._driver.capabilities and isinstance(

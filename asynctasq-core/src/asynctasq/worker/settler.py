@@ -17,6 +17,7 @@ from asynctasq.worker.running import Running
 logger = logging.getLogger("asynctasq")
 
 BATCH_SIZE = 1000
+NONSENSE_PAUSE_SECONDS = 1.0
 
 _Item = tuple[Running, Settlement]
 
@@ -67,6 +68,13 @@ class Settler:
                 except DriverUnavailable as error:
                     await patience.after(error)
                     continue
+                except (
+                    Exception
+                ):  # a driver that answers nonsense; what it settled is lost on repeating
+                    logger.exception("%d settlements failed; trying again.", len(batch))
+                    patience.failures += 1
+                    await asyncio.sleep(NONSENSE_PAUSE_SECONDS)
+                    continue
                 patience.reached()
                 for running, _ in batch:
                     self._pending.popleft()
@@ -84,16 +92,16 @@ class Settler:
             answers = await self._driver.settle([settlement for _, settlement in batch])
         except DriverUnavailable:
             raise
-        except DriverError as error:
+        except Exception as error:  # noqa: BLE001  whatever a driver raises is reported with its message
             if len(batch) == 1:
-                await self._refused(batch[0], describe_refusal=str(error))
+                await self._refused(batch[0], error)
                 return
             for item in batch:
                 await self._settle([item], repeated=True)
             return
         for item, answer in zip(batch, answers, strict=True):
             if answer is Settled.REFUSED:
-                await self._refused(item, describe_refusal="the store cannot hold its outcome")
+                await self._refused(item, DriverError("the store cannot hold its outcome"))
             elif answer is Settled.LOST and not repeated:
                 logger.warning(
                     "The lease of task %s of %s had ended before it was settled; its outcome is discarded.",
@@ -101,21 +109,19 @@ class Settler:
                     item[0].delivery.message.task,
                 )
 
-    async def _refused(self, item: _Item, *, describe_refusal: str) -> None:
+    async def _refused(self, item: _Item, refusal: Exception) -> None:
         """Bury a message whose settlement the store refuses."""
         running, settlement = item
         message = running.delivery.message
-        error = describe(
-            DriverError(f"{type(settlement).__name__} was refused: {describe_refusal}")
-        )
+        refused = DriverError(f"{type(settlement).__name__} was refused: {refusal}")
+        refused.__cause__ = refusal
+        error = describe(refused)
         logger.error("Task %s of %s: %s", id_to_text(message.id), message.task, error.message)
-        if isinstance(settlement, Fail) and settlement.reason is Reason.REFUSED:
-            return
         try:
             await self._driver.settle([Fail(running.delivery.lease, Reason.REFUSED, error)])
         except DriverUnavailable:
             raise
-        except DriverError:
+        except Exception:
             logger.exception(
                 "Task %s cannot be settled at all; its lease ends by itself.", message.task
             )

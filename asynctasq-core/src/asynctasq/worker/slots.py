@@ -60,6 +60,10 @@ class Slots:
             and not self._limited
         )
 
+    def turned_long(self) -> None:
+        """No slot has become free for a while: hold nothing in hand until tasks are short again."""
+        self._runs = 0
+
     def room(self, in_hand: int) -> int:
         """How many to reserve now; 0 to wait."""
         if not self.short:

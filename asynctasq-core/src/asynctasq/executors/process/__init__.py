@@ -1,0 +1,6 @@
+"""Runs tasks in other processes.
+
+executor ──► pool ──► child (one process, one task at a time)
+             orders go down a datagram socket, replies come up a stream: frames
+main        what a child does: receive an order, run it, reply
+"""

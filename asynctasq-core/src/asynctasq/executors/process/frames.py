@@ -1,0 +1,161 @@
+"""What crosses between a worker and its children, as msgpack; never pickle.
+
+Down, each an own datagram, or announced by one if it is large: an order, which is what a child has to
+do for one message. Down the stream: `[CANCEL, number]` and `[LARGE, number, order]`. Up the stream:
+`[number, kind, spent, ...]`, a reply, where `spent` says that the child wants to be replaced.
+"""
+
+from typing import Any, TypeAlias, cast
+
+import msgpack
+
+from asynctasq.contracts.executor import Attempt, Raised, Rejected, Returned, Snoozed
+from asynctasq.errors import (
+    ArgumentsMismatch,
+    AsynctasqError,
+    BodyCorrupt,
+    BodyVersion,
+    ChildDied,
+    TaskTimeout,
+    UnknownTask,
+)
+from asynctasq.message import Delivery, Lease, Message
+from asynctasq.records import record
+from asynctasq.settlement import ErrorInfo
+
+RUN, JUDGE, FAILED, LARGE, CANCEL = range(5)
+"""Of an order: run the task; ask its `should_retry` of an error that this process made; call its
+`failed` hook. Of other frames that go down."""
+
+(
+    READY,
+    BROKEN,
+    PROGRESS,
+    CANCELLED,
+    RETURNED,
+    RAISED,
+    SNOOZED,
+    REJECTED,
+    UNFIT,
+    HOOK,
+) = range(10)
+"""Of a reply: a child is ready; its start failed; progress; the run was interrupted; how it ended;
+the message does not fit this release; the hook has ended."""
+
+Frame: TypeAlias = list[Any]
+_SURROGATES = "surrogatepass"
+"""Headers may hold what is not Unicode."""
+_UNFIT = {each.__name__: each for each in (ArgumentsMismatch, BodyCorrupt, BodyVersion, UnknownTask)}
+_MADE_HERE = {f"asynctasq.errors.{each.__name__}": each for each in (ChildDied, TaskTimeout)}
+
+
+@record
+class Order:
+    """What a child has to do."""
+
+    op: int
+    number: int
+    delivery: Delivery
+    module: str
+    """Where the task was defined."""
+    about: int
+    """Of `FAILED`: the number of the run that failed."""
+    error: ErrorInfo | None
+    """Of `JUDGE` and `FAILED`."""
+
+
+def pack_order(
+    op: int,
+    number: int,
+    delivery: Delivery,
+    module: str,
+    *,
+    about: int = 0,
+    error: ErrorInfo | None = None,
+) -> bytes:
+    """An order as bytes."""
+    message = delivery.message
+    return pack(
+        [
+            op,
+            number,
+            message.id,
+            message.queue,
+            message.task,
+            message.body,
+            message.max_attempts,
+            delivery.attempt,
+            delivery.enqueued_at,
+            dict(message.headers) or None,
+            module,
+            about,
+            None if error is None else [error.type, error.message, error.traceback],
+        ]
+    )
+
+
+def unpack_order(frame: Frame) -> Order:
+    """The order in a frame."""
+    op, number, id_, queue, task, body, attempts, attempt, enqueued_at, headers = frame[:10]
+    module, about, error = frame[10:]
+    message = Message(id_, queue, task, body, max_attempts=attempts, headers=headers or {})
+    delivery = Delivery(message, Lease(id_, 0), attempt, 0, enqueued_at)
+    return Order(op, number, delivery, module, about, None if error is None else ErrorInfo(*error))
+
+
+def pack(value: Frame) -> bytes:
+    """A frame as bytes."""
+    return cast("bytes", msgpack.packb(value, unicode_errors=_SURROGATES))  # typed as optional
+
+
+def unpack(data: bytes) -> Frame:
+    """The frame in a datagram."""
+    return cast("Frame", msgpack.unpackb(data, unicode_errors=_SURROGATES))
+
+
+def unpacker() -> msgpack.Unpacker:
+    """Takes a stream apart, frames of any size."""
+    return msgpack.Unpacker(unicode_errors=_SURROGATES, max_buffer_size=0)
+
+
+def attempt_fields(attempt: Attempt) -> Frame:
+    """Kind and fields of a reply that tells how a run ended."""
+    match attempt:
+        case Returned(result=result):
+            return [RETURNED, result]
+        case Snoozed(delay=delay):
+            return [SNOOZED, delay]
+        case Rejected(error=error):
+            return [REJECTED, error.type, error.message, error.traceback]
+        case Raised(error=error):
+            described = [error.type, error.message, error.traceback]
+            return [RAISED, *described, attempt.retry, attempt.retry_delay]
+
+
+def read_attempt(kind: int, fields: Frame) -> Attempt:
+    """How a run ended.
+
+    Raises:
+        BodyError, UnknownTask: the message does not fit this release.
+    """
+    if kind == RETURNED:
+        return Returned(fields[0])
+    if kind == SNOOZED:
+        return Snoozed(fields[0])
+    if kind == REJECTED:
+        return Rejected(ErrorInfo(*fields))
+    if kind == RAISED:
+        return Raised(ErrorInfo(*fields[:3]), retry=fields[3], retry_delay=fields[4])
+    raise _UNFIT[fields[0]](fields[1])
+
+
+def unfit_fields(error: AsynctasqError) -> Frame:
+    """Kind and fields of a reply about a message that does not fit this release."""
+    names = [cls.__name__ for cls in type(error).__mro__ if cls.__name__ in _UNFIT]
+    return [UNFIT, names[0] if names else BodyCorrupt.__name__, str(error)]
+
+
+def rebuilt(error: ErrorInfo) -> Exception:
+    """An exception for the hooks of a task whose own process has not seen the original."""
+    kind = _MADE_HERE.get(error.type)
+    return RuntimeError(f"{error.type}: {error.message}") if kind is None else kind(error.message)

@@ -1,0 +1,56 @@
+"""Each test of this folder runs on both embedded drivers."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.drivers.sqlite import SqliteDriver
+from tests.worker.faulty_driver import FaultyDriver, Line
+from tests.worker.stage import Stage
+
+MakeStage = Callable[..., Awaitable[Stage]]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """An unopened driver on a new store."""
+    if request.param == "memory":
+        return MemoryDriver()
+    return SqliteDriver(path=tmp_path / "queue.db", synchronous="off")
+
+
+@pytest_asyncio.fixture
+async def make_stage(driver: Any) -> AsyncIterator[MakeStage]:
+    """Makes stages on that store; closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**settings: object) -> Stage:
+            stage = Stage(settings.pop("driver", driver), settings)  # type: ignore[arg-type]  # a driver
+            await stack.enter_async_context(stage.app)
+            stack.callback(stage.app.close_sync)
+            return stage
+
+        yield make
+
+
+@pytest_asyncio.fixture
+async def stage(make_stage: MakeStage) -> Stage:
+    """A stage with default settings."""
+    return await make_stage()
+
+
+@pytest_asyncio.fixture
+async def line() -> Line:
+    """The line that `faulty` breaks."""
+    return Line()
+
+
+@pytest_asyncio.fixture
+async def faulty(make_stage: MakeStage, driver: Any, line: Line) -> Stage:
+    """A stage whose line to the store can be broken; its leases are short enough to wait for."""
+    return await make_stage(driver=FaultyDriver(driver, line), lease=2.0)

@@ -1,0 +1,179 @@
+"""What the tests of workers share: an app on a real store, workers in this process, and what tasks tell."""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from asynctasq import App, Worker, current_task
+from asynctasq.contracts.capabilities import (
+    DeadLetter,
+    Snapshot,
+    SupportsDeadLetters,
+    SupportsInspect,
+)
+from asynctasq.contracts.driver import Driver
+from asynctasq.message import Message, State, id_from_text, new_id
+from asynctasq.retry import RunPolicy
+from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.decorator import FunctionTask
+
+PATIENCE = 10.0
+"""Seconds after which a test that waits for an event has failed."""
+
+
+class Flag:
+    """An event for the test's loop and for the threads of its tasks."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._here = asyncio.Event()
+        self._there = threading.Event()
+
+    def set(self) -> None:
+        self._there.set()
+        self._loop.call_soon_threadsafe(self._here.set)
+
+    @property
+    def is_set(self) -> bool:
+        return self._there.is_set()
+
+    async def wait(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self._here.wait()
+
+    def wait_in_thread(self) -> None:
+        assert self._there.wait(PATIENCE)
+
+
+class Probe:
+    """The resources of the tests' workers: what tasks did, and what they wait for."""
+
+    def __init__(self) -> None:
+        self.log: list[Any] = []
+        self._flags: dict[str, Flag] = {}
+        self._counts: dict[str, int] = defaultdict(int)
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+
+    def flag(self, name: str) -> Flag:
+        if name not in self._flags:
+            self._flags[name] = Flag(self._loop)
+        return self._flags[name]
+
+    def note(self, *entry: Any) -> None:
+        """From any thread."""
+        self.log.append(entry[0] if len(entry) == 1 else entry)
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    async def noted(self, count: int) -> None:
+        """Wait for so many entries."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.log) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+def probe() -> Probe:
+    """That of the running task."""
+    found = current_task().resources
+    assert isinstance(found, Probe)
+    return found
+
+
+class Stage:
+    """An app on one store, entered."""
+
+    def __init__(self, driver: Driver, settings: dict[str, object]) -> None:
+        self.template = driver
+        self.probe = Probe()
+        self.app = App(
+            {"driver": driver, "grace_period": PATIENCE, **settings}, lifespan=self._lend
+        )
+
+    @asynccontextmanager
+    async def _lend(self, _: App) -> AsyncIterator[Probe]:
+        yield self.probe
+
+    def flag(self, name: str) -> Flag:
+        return self.probe.flag(name)
+
+    @property
+    def log(self) -> list[Any]:
+        return self.probe.log
+
+    async def driver(self) -> Any:
+        """The app's own opened driver; any capability."""
+        return await self.app.driver()
+
+    def make_worker(self, **options: Any) -> Worker:
+        return Worker(**{"app": self.app, "handle_signals": False, **options})
+
+    @asynccontextmanager
+    async def worker(self, **options: Any) -> AsyncIterator[Worker]:
+        """A worker that is told to stop at the end, and has to."""
+        worker = self.make_worker(**options)
+        working = asyncio.create_task(worker.start())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            async with asyncio.timeout(2 * PATIENCE):
+                await working
+
+    async def burst(self, **options: Any) -> None:
+        """Run what is ready, in a worker that ends by itself."""
+        async with asyncio.timeout(PATIENCE):
+            await self.make_worker(burst=True, **options).start()
+
+    async def snapshot(self, task_id: str) -> Snapshot | None:
+        driver = await self.driver()
+        assert isinstance(driver, SupportsInspect)
+        [found] = await driver.find([id_from_text(task_id)])
+        return found
+
+    async def state(self, task_id: str) -> State:
+        return await self.app.handle(task_id).status()
+
+    async def dead(self) -> list[DeadLetter]:
+        driver = await self.driver()
+        assert isinstance(driver, SupportsDeadLetters)
+        return list((await driver.dead_letters()).items)
+
+    async def until(self, task_id: str, state: State) -> None:
+        """Wait until a message is in that state."""
+        async with asyncio.timeout(PATIENCE):
+            while await self.state(task_id) is not state:
+                await asyncio.sleep(0.01)
+
+    def message(self, task: str | BaseTask[Any], **changes: Any) -> Message:
+        """A message as a dispatch makes it, or of a task that only its name tells."""
+        if isinstance(task, str):
+            body = self.app.codec.encode_call((), {}, RunPolicy(), task=task)
+            return Message(
+                **{"id": new_id(), "queue": "default", "task": task, "body": body} | changes
+            )
+        definition = task._definition
+        assert definition is not None
+        args, kwargs = task._arguments
+        body = self.app.codec.encode_call(
+            args, kwargs, RunPolicy(retry_delay=0.0), task=definition.name
+        )
+        return Message(
+            **{"id": new_id(), "queue": "default", "task": definition.name, "body": body} | changes
+        )
+
+
+def forget(*tasks: FunctionTask[..., Any]) -> None:
+    """Take tasks out of the registry, as if this process had never heard of them."""
+    from asynctasq.tasks.registry import registry
+
+    for each in tasks:
+        registry._definitions.pop(each.name, None)
+
+
+def warnings_of(caplog: Any, text: str) -> list[str]:
+    """The log lines that contain `text`."""
+    return [line for line in caplog.messages if text in line]

@@ -1,0 +1,121 @@
+"""A worker with nothing to do does next to nothing, and ends when it is meant to."""
+
+import asyncio
+
+import pytest
+
+from asynctasq import State, task
+from asynctasq.errors import ConfigurationError
+from tests.worker.conftest import MakeStage
+from tests.worker.faulty_driver import Line
+from tests.worker.stage import PATIENCE, Stage, probe
+
+
+@task
+async def note(what: int) -> int:
+    probe().note(what)
+    return what
+
+
+@task
+async def dispatches(depth: int) -> None:
+    probe().note(depth)
+    if depth:
+        await dispatches(depth - 1).dispatch()
+
+
+@task
+async def waits() -> None:
+    it = probe()
+    it.flag("began").set()
+    await it.flag("go on").wait()
+
+
+async def test_an_idle_worker_waits_rather_than_asks(faulty: Stage, line: Line) -> None:
+    async with faulty.worker():
+        await line.called("wait")
+        for number in range(20):
+            before = line.calls["reserve"], line.calls["wait"]
+            handle = await note(number).dispatch()
+            await handle.result(timeout=PATIENCE)
+            await asyncio.sleep(0)
+            # One to find it, one to see that there is no more; the same again for a stray hint.
+            assert line.calls["reserve"] - before[0] <= 4
+            assert line.calls["wait"] - before[1] <= 4
+
+
+async def test_a_full_worker_asks_for_nothing(faulty: Stage, line: Line) -> None:
+    async with faulty.worker(concurrency=1):
+        first = await waits.dispatch()
+        await faulty.flag("began").wait()
+        waiting = [await note(number).dispatch() for number in range(20)]
+        reserves = line.calls["reserve"]
+        await line.called("cancel_requests", 3)  # the keeper's pace
+        assert line.calls["reserve"] == reserves
+        faulty.flag("go on").set()
+        for handle in (first, *waiting):
+            await handle.result(timeout=PATIENCE)
+
+
+async def test_a_burst_ends_when_nothing_is_left(stage: Stage) -> None:
+    await dispatches(5).dispatch()
+    await stage.burst()
+    assert stage.log == [5, 4, 3, 2, 1, 0]
+
+
+async def test_a_burst_on_an_empty_store_ends_at_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.burst()
+    assert [r.message for r in caplog.records if r.levelname != "INFO"] == []
+
+
+async def test_a_burst_does_not_wait_for_what_is_not_due(stage: Stage) -> None:
+    later = await note(1).delay(1000).dispatch()
+    now = await note(2).dispatch()
+    await stage.burst()
+    assert await later.status() is State.SCHEDULED
+    assert await now.result(timeout=1) == 2
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 50])
+async def test_a_worker_ends_after_so_many_runs(stage: Stage, concurrency: int) -> None:
+    handles = [await note(number).dispatch() for number in range(20)]
+    async with asyncio.timeout(PATIENCE):
+        await stage.make_worker(max_tasks=7, concurrency=concurrency).start()
+    assert sorted(stage.log) == list(range(7))
+    assert [await handle.status() for handle in handles[7:]] == [State.READY] * 13
+    await stage.burst()
+    assert sorted(stage.log) == list(range(20))
+
+
+async def test_nothing_stays_leased_after_a_clean_stop(stage: Stage) -> None:
+    handles = [await note(number).dispatch() for number in range(300)]
+    async with stage.worker(concurrency=10):
+        await stage.probe.noted(100)
+    driver = await stage.driver()
+    counts = await driver.count("default")
+    assert counts.leased == 0
+    done = [await handle.status() for handle in handles].count(State.COMPLETED)
+    assert done == len(stage.log) == 300 - counts.ready
+    assert await driver.workers() == []
+
+
+async def test_a_worker_is_registered_while_it_runs(stage: Stage) -> None:
+    async with stage.worker(worker_id="the worker", queues=["a", "b:3"], concurrency=7):
+        driver = await stage.driver()
+        async with asyncio.timeout(PATIENCE):
+            while not (workers := await driver.workers()):
+                await asyncio.sleep(0.01)
+        assert (workers[0].id, workers[0].queues, workers[0].concurrency) == (
+            "the worker",
+            ("a", "b"),
+            7,
+        )
+    assert await driver.workers() == []
+
+
+async def test_a_heartbeat_as_long_as_the_lease_is_refused(make_stage: MakeStage) -> None:
+    stage = await make_stage(lease=3.0)
+    with pytest.raises(ConfigurationError, match="shorter than lease"):
+        await stage.make_worker(heartbeat_interval=3.0).start()

@@ -1,0 +1,192 @@
+"""Which message is run next, and how many at once."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from asynctasq import State, task
+from asynctasq.errors import ConfigurationError
+from tests.worker.conftest import MakeStage
+from tests.worker.faulty_driver import Line
+from tests.worker.stage import PATIENCE, Stage, probe
+
+
+@task
+async def note(what: Any) -> None:
+    probe().note(what)
+
+
+@task
+async def note_and_yield(what: Any) -> None:
+    await asyncio.sleep(0)
+    probe().note(what)
+
+
+async def test_queues_are_served_in_strict_order(stage: Stage) -> None:
+    for number in range(5):
+        for queue in ("low", "high", "middle"):
+            await note(f"{queue} {number}").on_queue(queue).dispatch()
+    await stage.burst(queues=["high", "middle", "low"], concurrency=1)
+    assert stage.log == [f"{queue} {n}" for queue in ("high", "middle", "low") for n in range(5)]
+
+
+async def test_other_queues_are_left_alone(stage: Stage) -> None:
+    handle = await note("mine").on_queue("mine").dispatch()
+    other = await note("other").on_queue("other").dispatch()
+    await stage.burst(queues=["mine"])
+    assert await handle.status() is State.COMPLETED
+    assert await other.status() is State.READY
+
+
+async def test_priority_goes_before_age(stage: Stage) -> None:
+    for priority in (0, 5, 9, 3):
+        await note(priority).options(priority=priority).dispatch()
+    await stage.burst(concurrency=1)
+    assert stage.log == [9, 5, 3, 0]
+
+
+running: Counter[str] = Counter()
+most: Counter[str] = Counter()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_runs() -> None:
+    running.clear()
+    most.clear()
+
+
+@task
+async def counted(kind: str) -> None:
+    for name in (kind, "all"):
+        running[name] += 1
+        most[name] = max(most[name], running[name])
+    for _ in range(3):
+        await asyncio.sleep(0)
+    for name in (kind, "all"):
+        running[name] -= 1
+
+
+@task
+def counted_in_thread(kind: str) -> None:
+    probe()  # reaches the context, as any task may
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, 10])
+async def test_concurrency_is_reached_and_never_exceeded(stage: Stage, concurrency: int) -> None:
+    await stage.app.dispatch_many([counted("any") for _ in range(300)])
+    await stage.burst(concurrency=concurrency)
+    assert most["all"] == concurrency
+    assert running["all"] == 0
+
+
+async def test_a_queue_may_have_a_limit_of_its_own(stage: Stage) -> None:
+    await stage.app.dispatch_many(
+        [counted(queue).on_queue(queue) for queue in ("emails", "default") for _ in range(40)]
+    )
+    await stage.burst(queues=["emails:2", "default"], concurrency=10)
+    assert most["emails"] == 2
+    assert most["all"] == 10
+    assert running["all"] == 0
+
+
+async def test_a_queue_at_its_limit_goes_on_as_soon_as_it_has_room(stage: Stage) -> None:
+    gates = [await waits(f"gate {n}").on_queue("emails").dispatch() for n in range(6)]
+    async with stage.worker(queues=["emails:2", "default"], concurrency=10):
+        for number, handle in enumerate(gates):
+            await stage.flag(f"gate {number} began").wait()
+            stage.flag(f"gate {number}").set()
+            await handle.result(timeout=PATIENCE)
+    assert len(stage.log) == 6
+
+
+async def test_a_full_queue_holds_up_no_other(stage: Stage) -> None:
+    for number in range(3):
+        await waits(f"gate {number}").on_queue("emails").dispatch()
+    async with stage.worker(queues=["emails:1", "default"], concurrency=10):
+        await stage.flag("gate 0 began").wait()
+        other = await note("other").dispatch()
+        await other.result(timeout=PATIENCE)
+        for number in range(3):
+            stage.flag(f"gate {number}").set()
+
+
+@task
+async def waits(gate: str) -> None:
+    it = probe()
+    it.note(gate)
+    it.flag(f"{gate} began").set()
+    await it.flag(gate).wait()
+
+
+@pytest.mark.parametrize("queues", [["emails:0"], ["emails:x"], ["a b"], ["a", "a"], ["a:1", "a"]])
+def test_queues_that_make_no_sense_are_refused(queues: list[str], make_stage: MakeStage) -> None:
+    from asynctasq import Worker
+
+    with pytest.raises(ConfigurationError, match="queues"):
+        Worker(queues=queues)
+
+
+async def fill_hand(faulty: Stage, worker: Any) -> None:
+    """Run short tasks until the worker holds a batch in hand."""
+    await faulty.app.dispatch_many([note_and_yield(number) for number in range(60)])
+    await faulty.probe.noted(60)
+    assert worker._engine._slots.short
+
+
+async def test_what_is_in_hand_is_given_back_when_tasks_turn_long(
+    faulty: Stage, line: Line
+) -> None:
+    concurrency = 4
+    async with faulty.worker(concurrency=concurrency) as worker:
+        await fill_hand(faulty, worker)
+        # As one chunk: the worker reserves more than it has slots.
+        long = await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(3 * concurrency)])
+        await faulty.probe.noted(60 + concurrency)
+        # Other workers can have the rest, within moments.
+        async with asyncio.timeout(PATIENCE):
+            driver = await faulty.driver()
+            while (await driver.count("default")).leased > concurrency:
+                await asyncio.sleep(0.01)
+        reserves = line.calls["reserve"]
+        later = await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(100, 103)])
+        await asyncio.sleep(0)
+        assert line.calls["reserve"] - reserves <= 1  # and are not fetched and given back in turns
+        for number in (*range(3 * concurrency), *range(100, 103)):
+            faulty.flag(f"gate {number}").set()
+        for handle in (*long, *later):
+            await handle.result(timeout=PATIENCE)
+
+
+async def test_what_is_in_hand_is_given_back_at_the_end(faulty: Stage) -> None:
+    async with faulty.worker(concurrency=4) as worker:
+        await fill_hand(faulty, worker)
+        long = await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(12)])
+        await faulty.probe.noted(64)
+        worker.stop()
+        for number in range(12):
+            faulty.flag(f"gate {number}").set()
+    states = [await handle.status() for handle in long]
+    assert states == [State.COMPLETED] * 4 + [State.READY] * 8
+    for handle in long[4:]:
+        snapshot = await faulty.snapshot(handle)
+        assert snapshot is not None
+        assert (snapshot.attempt, snapshot.lost) == (0, 0)
+
+
+async def test_a_batch_in_hand_keeps_an_urgent_message_waiting_for_one_batch_at_most(
+    stage: Stage,
+) -> None:
+    concurrency = 5
+    async with stage.worker(concurrency=concurrency) as worker:
+        await fill_hand(stage, worker)
+        await stage.app.dispatch_many(
+            [note_and_yield("low").options(priority=1) for _ in range(2000)]
+        )
+        await stage.probe.noted(60 + 200)
+        urgent = await note_and_yield("urgent").options(priority=9).dispatch()
+        dispatched_at = len(stage.log)
+        await urgent.result(timeout=PATIENCE)
+        assert stage.log.index("urgent") - dispatched_at <= 6 * concurrency
+        await stage.probe.noted(60 + 2001)
