@@ -1,6 +1,8 @@
 """The tutorial on writing a driver prints the example driver, all of it and nothing else."""
 
+import importlib
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,16 @@ def test_tutorial_lists_every_capability_with_its_methods() -> None:
     for flag, protocol in PROTOCOLS.items():
         methods = {name for name in vars(protocol) if not name.startswith("_")}
         assert set(re.findall(r"`(\w+)`", rows[str(flag.name)])) == methods
+
+
+def test_names_in_the_tutorial_exist() -> None:
+    names = set(re.findall(r"`(asynctasq(?:\.\w+)+)[`(]", TUTORIAL.read_text()))
+    assert names
+    missing = [name for name in sorted(names) if not _exists(name)]
+    assert not missing
+
+
+def _exists(name: str) -> bool:
+    """Whether there is a module, or something in a module, of that dotted name."""
+    module, _, attribute = name.rpartition(".")
+    return hasattr(importlib.import_module(module), attribute) or bool(find_spec(name))

@@ -17,6 +17,7 @@ from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Delivery, Lease, Message
 from asynctasq.settlement import Fail, LeaseState, Release, Retry, Settled, Settlement
 
+MONTH = 30 * 24 * 3600.0
 COUNTED = ("ready", "waiting", "blocked", "leased", "dead")  # in the order of QueueCounts
 
 
@@ -29,7 +30,7 @@ class Row:
     due_at: float
     state: str = "waiting"  # then leased, dead or finished
     owner: str = ""
-    until: float = 0.0  # when the lease ends, or the id of a finished message is forgotten
+    until: float = 0.0  # when the lease ends, or a message that is dead or finished is forgotten
     leased_at: float = 0.0
     token: int = 0  # of the latest lease; 0 if there was none
     attempt: int = 0
@@ -37,7 +38,6 @@ class Row:
     mismatched_at: float | None = None
     reason: str = ""  # why it is dead, if it is
 
-    @property
     def lease(self) -> Lease:
         return Lease(self.message.id, self.token)
 
@@ -45,8 +45,8 @@ class Row:
         return "ready" if self.state == "waiting" and self.due_at <= now else self.state
 
     def deliver(self, now: float) -> Delivery:
-        since = now - self.mismatched_at if self.mismatched_at else 0.0
-        return Delivery(self.message, self.lease, self.attempt, self.lost, self.enqueued_at, since)
+        ago = now - self.mismatched_at if self.mismatched_at else 0.0
+        return Delivery(self.message, self.lease(), self.attempt, self.lost, self.enqueued_at, ago)
 
 
 class FileQueueDriver:
@@ -125,9 +125,9 @@ class FileQueueDriver:
             owned = [r for r in rows.values() if r.state == "leased" and r.owner == owner]
             for row in owned:
                 row.until = now + lease
-                if row.leased_at <= now - lease and row.lease not in leases:
+                if row.leased_at <= now - lease and row.lease() not in leases:
                     row.state = "waiting"  # the answer of its reserve never arrived
-            held = {row.lease for row in owned}
+            held = {row.lease() for row in owned}
             return [LeaseState.HELD if each in held else LeaseState.LOST for each in leases]
 
     async def count(self, queue: str) -> QueueCounts:
@@ -140,20 +140,20 @@ class FileQueueDriver:
 
 
 def _tidy_up(rows: dict[bytes, Row], now: float) -> None:
-    """Reclaim ended leases, bury what expired, forget what finished."""
+    """Reclaim ended leases, bury what expired, forget what has ended."""
     for row in list(rows.values()):
         in_time = row.message.expires is None or now < row.due_at + row.message.expires
         if row.state == "leased" and row.until <= now:
-            row.lost, row.reason = row.lost + 1, "lost"
+            row.lost, row.reason, row.until = row.lost + 1, "lost", now + MONTH
             row.state = "dead" if row.lost > row.message.max_lost else "waiting"
         elif row.state_at(now) == "ready" and row.token == 0 and not in_time:
-            row.state, row.reason = "dead", "expired"
-        elif row.state == "finished" and row.until <= now:
+            row.state, row.reason, row.until = "dead", "expired", now + MONTH
+        elif row.state in {"dead", "finished"} and row.until <= now:
             del rows[row.message.id]
 
 
 def _settle(row: Row | None, settlement: Settlement, now: float) -> Settled:
-    if row is None or row.state != "leased" or row.lease != settlement.lease:
+    if row is None or row.state != "leased" or row.lease() != settlement.lease:
         return Settled.LOST
     if isinstance(settlement, Retry):
         row.state, row.due_at, row.mismatched_at = "waiting", now + settlement.delay, None
@@ -163,7 +163,7 @@ def _settle(row: Row | None, settlement: Settlement, now: float) -> Settled:
         row.due_at = now + settlement.delay if settlement.delay else row.due_at
         row.mismatched_at = row.mismatched_at or (now if settlement.mismatched else None)
     elif isinstance(settlement, Fail):
-        row.state, row.reason = "dead", settlement.reason
+        row.state, row.reason, row.until = "dead", settlement.reason, now + MONTH
         row.attempt += settlement.attempted
     else:
         row.state, row.until = "finished", now + max(settlement.result_ttl, 60.0)

@@ -15,6 +15,7 @@ from asynctasq.settlement import (
 from asynctasq.testing.conformance.check import check
 from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal
 
+DAY = 24 * 3600.0
 DONE, LOST = Settled.DONE, Settled.LOST
 
 
@@ -74,6 +75,19 @@ async def every_reason_is_kept(kit: Kit) -> None:
             [outcome] = await kit.results.results([delivery.message.id])
             expect(outcome is not None and outcome.reason is reason, f"{reason}: {outcome}")
     await kit.expect_counts(dead=4)
+
+
+@check("k", needs=Capability.EXACT_COUNT)
+async def dead_message_is_forgotten_after_thirty_days(kit: Kit) -> None:
+    """Neither earlier nor never, whether dead letters can be listed or not."""
+    delivery = await kit.enqueue_and_lease()
+    await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
+    kit.advance(29 * DAY)
+    await kit.upkeep()
+    await kit.expect_counts(dead=1)
+    kit.advance(2 * DAY)
+    await kit.upkeep()
+    await kit.expect_counts()
 
 
 @check("a")
