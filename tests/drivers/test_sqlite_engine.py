@@ -282,7 +282,7 @@ HAMMER = """
             )
             assert answers == [Settled.DONE] * len(deliveries), answers
             for delivery in done:
-                print(delivery.lease.id.hex(), flush=False)
+                sys.stdout.write(delivery.lease.id.hex() + "\\n")  # print() would write twice
         await driver.close()
 
     threads = [
