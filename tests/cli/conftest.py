@@ -20,7 +20,7 @@ import os
 import time
 from pathlib import Path
 
-from asynctasq import current_task, task
+from asynctasq import Snooze, current_task, task
 
 
 def note(text: str) -> None:
@@ -56,6 +56,11 @@ async def flaky() -> str:
     if current_task().attempt == 0:
         raise ConnectionError("try again")
     return "done"
+
+
+@task
+async def sleepy() -> None:
+    raise Snooze(60)
 
 
 @task(queue="letters")

@@ -63,7 +63,9 @@ class WorkerProcess:
             lambda: text in self.output or self._process.poll() is not None,
             f"{text!r} in:\n{self.output}",
         )
-        assert text in self.output or await self.ended() is None, self.output
+        if text not in self.output:
+            await self.ended()  # its last words may just have been on the way
+        assert text in self.output, self.output
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

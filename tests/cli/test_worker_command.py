@@ -251,7 +251,9 @@ async def parent() -> str:
 
 
 LINES = [
-    pytest.param([], ["add completed in", "run 1 of 2", "ConnectionError: try again"], id="info"),
+    pytest.param(
+        [], ["add completed in", "run 1 of 2", "try again", "sleepy snoozes for 60 s"], id="info"
+    ),
     pytest.param(["--log-level", "debug"], ["Traceback", "add completed in"], id="debug"),
 ]
 
@@ -260,7 +262,7 @@ LINES = [
 async def test_every_task_gets_a_line(
     arguments: Sequence[str], parts: Sequence[str], app: App, tasks: Any, start_worker: StartWorker
 ) -> None:
-    await app.dispatch_many([tasks.add(1, 1), tasks.flaky()])
+    await app.dispatch_many([tasks.add(1, 1), tasks.flaky(), tasks.sleepy()])
     worker = start_worker("--app", "tasks", "--burst", *arguments)
     assert await worker.ended() == 0
     for part in parts:

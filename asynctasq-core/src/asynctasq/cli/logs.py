@@ -108,7 +108,7 @@ class TaskLog:
         """Tell of a run that was interrupted because the worker stops."""
         if (
             not context.retry_delay
-        ):  # the others snooze, or do not fit this worker, and core says so
+        ):  # others snooze, or do not fit this worker: that is told already
             logger.info("%s was interrupted and given back.", _name(context.delivery))
 
 
