@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +34,10 @@ COMPLETED_SHARE = 0.02
 """So small that the messages outlive the kills, in many hands."""
 TIMEOUT = 60.0
 _ERROR = ErrorInfo("builtins.RuntimeError", "again", "")
-_COMMAND = "from asynctasq.testing.child import main; main()"
+_COMMAND = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from asynctasq.testing.child import main; main()"
+)
 
 
 class Role(StrEnum):
@@ -89,10 +93,8 @@ class Log:
 
 
 def main() -> None:
-    """Do what standard input says: a pickled `(sys.path, path of the log, pickled work)`."""
-    path, log_path, rest = pickle.load(sys.stdin.buffer)
-    sys.path[:] = path
-    make_driver, work = pickle.loads(rest)
+    """Do what standard input says: a pickled `(make_driver, work, path of the log)`."""
+    make_driver, work, log_path = pickle.load(sys.stdin.buffer)
     asyncio.run(_work(make_driver(), work, log_path))
 
 
@@ -238,16 +240,19 @@ class Children:
 
     def start(self, work: Work) -> Child:
         log = self._folder / f"{work.queue}.{len(self._children)}.log"
-        rest = pickle.dumps((self._make_driver, work))
+        told = pickle.dumps((self._make_driver, work, log))
         with log.with_suffix(".err").open("wb") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-c", _COMMAND], stdin=subprocess.PIPE, stderr=errors
+                [sys.executable, "-c", _COMMAND, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stderr=errors,
             )
         child = Child(work, process, log)
         self._children.append(child)
         if process.stdin is not None:
-            with process.stdin as pipe:
-                pipe.write(pickle.dumps((sys.path, log, rest)))
+            # One that ended at once has said why; `check` tells it.
+            with suppress(BrokenPipeError), process.stdin as pipe:
+                pipe.write(told)
         return child
 
     def alive(self) -> list[Child]:
