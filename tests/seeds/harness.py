@@ -197,6 +197,9 @@ async def outcomes(store: str, snapshots: Sequence[Snapshot]) -> list[Run]:
         )
         for each in snapshots
     ]
+    for run in runs:
+        if run.mode is ExecutionMode.PROCESS:  # keeps workers from starting processes for them
+            registry._definitions.pop(run.snapshot.message.task, None)
     here = {run.snapshot.message.queue for run in runs if run.mode is not ExecutionMode.PROCESS}
     driver = SqliteDriver(store)
     await driver.open()

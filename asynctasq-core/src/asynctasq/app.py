@@ -157,12 +157,17 @@ class App:
         await self.driver()
 
     async def close(self) -> None:
-        """Send what waits and close what is open on this loop. Idempotent; it opens again when used."""
+        """Send what waits and close what is open on this loop, and what `dispatch_sync` keeps open.
+
+        Idempotent; it opens again when used.
+        """
+        if self._portal.is_open:
+            await asyncio.to_thread(self._portal.close)
         await self._pool.close_here()
         await self.resolvers.close()
 
     def close_sync(self) -> None:
-        """End what `dispatch_sync` keeps open. Idempotent."""
+        """End what `dispatch_sync` keeps open, for code without an event loop. Idempotent."""
         self._portal.close()
 
     async def __aenter__(self) -> Self:
@@ -467,6 +472,8 @@ def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | N
             f"init() with other settings, while the default app is open on {_default.settings.driver_text}. "
             f"Call init() once, before the first dispatch, or close the app first: await asynctasq.close()."
         )
+    if _default is not None:
+        made._pool.take_over(_default._pool)
     _default = made
     return made
 

@@ -53,6 +53,7 @@ class LoopConnections:
         self._process = os.getpid()
         self.opened: dict[str, Connection] = {}
         self._opening: dict[str, asyncio.Task[Connection]] = {}
+        self._letting_go: set[asyncio.Task[None]] = set()
 
     @property
     def is_stale(self) -> bool:
@@ -81,11 +82,23 @@ class LoopConnections:
 
     async def close(self) -> None:
         """Close all of them."""
-        if self._opening:
-            await asyncio.wait(set(self._opening.values()))
+        if unfinished := {*self._opening.values(), *self._letting_go}:
+            await asyncio.wait(unfinished)
         while self.opened:
             _, connection = self.opened.popitem()
             await connection.close()
+
+    def let_go(self, gone: "LoopConnections") -> None:
+        """Close drivers whose loop was closed under them; drivers allow that from another loop."""
+
+        async def close() -> None:
+            while gone.opened:
+                _, connection = gone.opened.popitem()
+                await connection.driver.close()
+
+        closing = self.loop.create_task(close())
+        self._letting_go.add(closing)
+        closing.add_done_callback(self._letting_go.discard)
 
     async def _open(self, key: str, make: Callable[[], Driver]) -> Connection:
         driver = make()
@@ -126,6 +139,15 @@ class ConnectionPool:
             self._by_loop = [each for each in self._by_loop if each is not connections]
         await connections.close()
 
+    def take_over(self, other: "ConnectionPool") -> None:
+        """Take what another pool has left on closed loops, to be closed with the next use of this one."""
+        with other._lock:
+            stale = [each for each in other._by_loop if each.is_stale]
+            other._by_loop = [each for each in other._by_loop if not each.is_stale]
+        with self._lock:
+            self._by_loop.extend(stale)
+            self._left_behind.extend(other._left_behind)
+
     def _add(self, loop: asyncio.AbstractEventLoop) -> LoopConnections:
         added = LoopConnections(loop)
         with self._lock:
@@ -134,17 +156,5 @@ class ConnectionPool:
             self._left_behind.extend(each for each in stale if each.is_inherited)
         for each in stale:
             if not each.is_inherited and each.opened:
-                self._let_go(added, each)
+                added.let_go(each)
         return added
-
-    @staticmethod
-    def _let_go(living: LoopConnections, gone: LoopConnections) -> None:
-        """Close drivers whose loop was closed under them; drivers allow that from another loop."""
-
-        async def close() -> None:
-            while gone.opened:
-                _, connection = gone.opened.popitem()
-                await connection.driver.close()
-
-        closing = living.loop.create_task(close())
-        closing.add_done_callback(lambda _: gone.opened.clear())

@@ -25,6 +25,11 @@ class Portal:
         self._thread: threading.Thread | None = None
         self._process = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the thread runs, in this process."""
+        return self._loop is not None and self._process == os.getpid()
+
     def call(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str) -> T:
         """Run a coroutine there, and wait for it.
 
@@ -35,11 +40,9 @@ class Portal:
         Raises:
             RuntimeError: an event loop runs in this thread, which the call would block.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(make(), self._running_loop()).result()
-        raise RuntimeError(f"An event loop runs in this thread: use {instead}.")
+        if _is_loop_running():
+            raise RuntimeError(f"An event loop runs in this thread: use {instead}.")
+        return asyncio.run_coroutine_threadsafe(make(), self._running_loop()).result()
 
     def close(self) -> None:
         """End the thread. Idempotent; safe in a forked child."""
@@ -64,3 +67,11 @@ class Portal:
                 self._thread.start()
                 atexit.register(self.close)
             return self._loop
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
