@@ -17,7 +17,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
     """Return when the condition holds."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not condition():  # noqa: ASYNC110  other processes set no event of ours
+            while not condition():
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"never: {what}") from None
