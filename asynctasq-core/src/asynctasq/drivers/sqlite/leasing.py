@@ -39,20 +39,24 @@ class Reserve:
         keys = session.queue_keys(self.queues)
         ready = self._look(session, keys)
         renewal = {"owner": self.owner, "deadline": session.now + micros(self.lease)}
-        if not ready or self.limit <= 0:
-            session.run(_SQL["renew_if_known"], renewal)
-            return []
-        owner: int = session.rows(_SQL["renew_by_reserve"], renewal)[0][0]
         deliveries: list[Delivery] = []
+        owner: int | None = None
         for key in ready:
             name = keys[key]
             end = len(deliveries) + min(self.queues[name], self.limit - len(deliveries))
             while len(deliveries) < end:
                 wanted = min(end - len(deliveries), MOST_AT_ONCE)
-                taken = _take(session, key, name, owner, wanted)
+                numbers, taken = _take(session, key, name, wanted)
+                if not taken:
+                    break
+                if owner is None:
+                    owner = session.rows(_SQL["renew_by_reserve"], renewal)[0][0]
+                session.run(_SQL["lease"], {"owner": owner, "taken": str(numbers)})
                 deliveries += taken
                 if len(taken) < wanted:
                     break
+        if owner is None:
+            session.run(_SQL["renew_if_known"], renewal)
         return deliveries
 
     def _look(self, session: Session, keys: Mapping[int, str]) -> list[int]:
@@ -66,8 +70,8 @@ class Reserve:
         return found
 
 
-def _take(session: Session, key: int, name: str, owner: int, limit: int) -> list[Delivery]:
-    """Lease the next messages of one queue."""
+def _take(session: Session, key: int, name: str, limit: int) -> tuple[list[int], list[Delivery]]:
+    """The next messages of one queue, about to be leased, and the numbers of their rows."""
     facts, blob = session.rows(_SQL["take"], {"queue": key, "limit": limit, "large": LARGE})[0]
     now = session.now
     deliveries: list[Delivery] = []
@@ -96,9 +100,7 @@ def _take(session: Session, key: int, name: str, owner: int, limit: int) -> list
                 0.0 if mismatched_at is None else max(now - mismatched_at, 0) / 1e6,
             )
         )
-    if taken:
-        session.run(_SQL["lease"], {"owner": owner, "taken": str(taken)})
-    return deliveries
+    return taken, deliveries
 
 
 @record
