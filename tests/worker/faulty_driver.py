@@ -12,7 +12,38 @@ from asynctasq.errors import DriverUnavailable
 from tests.worker.stage import PATIENCE, Flag
 
 REQUIRED = ("enqueue", "reserve", "wait", "settle", "extend", "count")
-OPTIONAL = ["results", "wait_results", "set_progress", "progress", "cancel", "cancel_requests", "pause", "resume", "paused", "dead_letters", "requeue", "requeue_edited", "delete_dead", "queues", "find", "browse", "purge", "record_worker", "forget_worker", "workers"]
+OPTIONAL = [
+    "results",
+    "wait_results",
+    "set_progress",
+    "progress",
+    "cancel",
+    "cancel_requests",
+    "pause",
+    "resume",
+    "paused",
+    "dead_letters",
+    "requeue",
+    "requeue_edited",
+    "delete_dead",
+    "queues",
+    "find",
+    "browse",
+    "purge",
+    "record_worker",
+    "forget_worker",
+    "workers",
+]
+
+
+class _Instead:
+    """An answer that no store gave."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    async def __call__(self, _: Any) -> Any:
+        return self.answer
 
 
 class Line:
@@ -51,6 +82,10 @@ class Line:
 
         self._faults[method].append((True, changed))
 
+    def replace(self, method: str, answer: Any) -> None:
+        """Answer the next call in the store's stead, which never hears of it."""
+        self._faults[method].append((False, _Instead(answer)))
+
     def hold(self, method: str, until: Flag, reached: Flag | None = None) -> None:
         """Keep the answer of the next call back."""
 
@@ -88,8 +123,11 @@ class Line:
             )
             if act is None:
                 return await call()
+            if isinstance(act, _Instead):
+                return act.answer
             if not answered:
                 await act(None)
+                return await call()
             return await act(await call())
         finally:
             with suppress(RuntimeError):  # the keeper's last calls may outlive the test's loop

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,6 +22,13 @@ from asynctasq.tasks.decorator import FunctionTask
 
 PATIENCE = 10.0
 """Seconds after which a test that waits for an event has failed."""
+
+
+async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
+    """Wait for what no event tells of: the state of a store, or of a worker's inner parts."""
+    async with asyncio.timeout(PATIENCE):
+        while not await holds():
+            await asyncio.sleep(0.01)  # noqa: ASYNC110  see above
 
 
 class Flag:
@@ -144,9 +151,11 @@ class Stage:
 
     async def until(self, task_id: str, state: State) -> None:
         """Wait until a message is in that state."""
-        async with asyncio.timeout(PATIENCE):
-            while await self.state(task_id) is not state:
-                await asyncio.sleep(0.01)
+
+        async def reached() -> bool:
+            return await self.state(task_id) is state
+
+        await eventually(reached)
 
     def message(self, task: str | BaseTask[Any], **changes: Any) -> Message:
         """A message as a dispatch makes it, or of a task that only its name tells."""

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from asynctasq import AsyncTask, State, task
+from asynctasq import AsyncTask, State, Worker, task
 from asynctasq.errors import TaskCancelled
 from asynctasq.message import CancelOutcome, id_to_text, new_id
-from tests.worker.stage import PATIENCE, Stage, probe
+from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
 
 class Patient(AsyncTask[str]):
@@ -85,15 +85,20 @@ def fails_in_thread() -> None:
     raise LookupError("failed in the end")
 
 
+async def told_to_end(worker: Worker) -> None:
+    async def told() -> bool:
+        engine = worker._engine
+        return engine is not None and any(each.interrupt for each in engine._held)
+
+    await eventually(told)
+
+
 async def cancel_in_thread(stage: Stage, made: Any) -> Any:
     handle = await made.dispatch()
     async with stage.worker() as worker:
         await stage.flag("running").wait()
         assert await handle.cancel() is CancelOutcome.REQUESTED
-        assert worker._engine is not None
-        async with asyncio.timeout(PATIENCE):
-            while not any(each.interrupt for each in worker._engine._held):
-                await asyncio.sleep(0.01)
+        await told_to_end(worker)
         assert await handle.status() is State.LEASED
         stage.flag("go on").set()
         await asyncio.wait([asyncio.ensure_future(_ended(handle))], timeout=PATIENCE)

@@ -11,7 +11,7 @@ import pytest
 
 from asynctasq import App, Worker, current_task, task
 from asynctasq.message import State
-from tests.worker.stage import PATIENCE, Stage, probe
+from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
 seen_by: ContextVar[str] = ContextVar("seen_by", default="nobody")
 
@@ -109,9 +109,11 @@ async def test_progress_is_read_by_handle(stage: Stage, each: Any) -> None:
     handle = await each().dispatch()
     assert await handle.progress() is None
     async with stage.worker():
-        async with asyncio.timeout(PATIENCE):
-            while await handle.progress() != {"done": 2}:
-                await asyncio.sleep(0.01)
+
+        async def told() -> bool:
+            return bool(await handle.progress() == {"done": 2})
+
+        await eventually(told)
         stage.flag("go on").set()
         await handle.result(timeout=PATIENCE)
         assert await handle.progress() is None

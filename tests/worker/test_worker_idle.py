@@ -8,7 +8,7 @@ from asynctasq import State, task
 from asynctasq.errors import ConfigurationError
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
-from tests.worker.stage import PATIENCE, Stage, probe
+from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
 
 @task
@@ -104,14 +104,9 @@ async def test_nothing_stays_leased_after_a_clean_stop(stage: Stage) -> None:
 async def test_a_worker_is_registered_while_it_runs(stage: Stage) -> None:
     async with stage.worker(worker_id="the worker", queues=["a", "b:3"], concurrency=7):
         driver = await stage.driver()
-        async with asyncio.timeout(PATIENCE):
-            while not (workers := await driver.workers()):
-                await asyncio.sleep(0.01)
-        assert (workers[0].id, workers[0].queues, workers[0].concurrency) == (
-            "the worker",
-            ("a", "b"),
-            7,
-        )
+        await eventually(driver.workers)
+        [info] = await driver.workers()
+        assert (info.id, info.queues, info.concurrency) == ("the worker", ("a", "b"), 7)
     assert await driver.workers() == []
 
 

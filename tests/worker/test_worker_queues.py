@@ -10,7 +10,7 @@ from asynctasq import State, task
 from asynctasq.errors import ConfigurationError
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
-from tests.worker.stage import PATIENCE, Stage, probe
+from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
 
 @task
@@ -145,10 +145,12 @@ async def test_what_is_in_hand_is_given_back_when_tasks_turn_long(
         long = await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(3 * concurrency)])
         await faulty.probe.noted(60 + concurrency)
         # Other workers can have the rest, within moments.
-        async with asyncio.timeout(PATIENCE):
-            driver = await faulty.driver()
-            while (await driver.count("default")).leased > concurrency:
-                await asyncio.sleep(0.01)
+        driver = await faulty.driver()
+
+        async def given_back() -> bool:
+            return (await driver.count("default")).leased == concurrency
+
+        await eventually(given_back)
         reserves = line.calls["reserve"]
         later = await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(100, 103)])
         await asyncio.sleep(0)

@@ -7,7 +7,7 @@ import pytest
 
 from asynctasq import AsyncTask, State, SyncTask, task
 from tests.worker.conftest import MakeStage
-from tests.worker.stage import PATIENCE, Stage, probe
+from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
 SHORT = 0.05
 
@@ -117,9 +117,11 @@ async def test_a_thread_keeps_its_slot_and_lease_until_it_ends(
     handle = await Stuck().dispatch()
     async with stage.worker(concurrency=1):
         await stage.flag("began").wait()
-        async with asyncio.timeout(PATIENCE):
-            while not any("cannot be stopped" in line for line in caplog.messages):
-                await asyncio.sleep(0.01)
+
+        async def reported() -> bool:
+            return any("cannot be stopped" in line for line in caplog.messages)
+
+        await eventually(reported)
         waits = await quick.dispatch()
         assert await stage.state(handle) is State.LEASED
         assert await waits.status() is State.READY

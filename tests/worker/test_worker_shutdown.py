@@ -1,0 +1,285 @@
+"""Stopping: what runs gets its time, what does not end is given back uncounted, nothing is left over."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from asynctasq import AsyncTask, State, SyncTask, current_task, task
+from tests.worker.conftest import MakeStage
+from tests.worker.faulty_driver import Line
+from tests.worker.stage import PATIENCE, Stage, probe
+
+
+class Endless(AsyncTask[str]):
+    """Runs until it is interrupted; on the second run, to its end."""
+
+    async def execute(self) -> str:
+        it = probe()
+        it.note("began", self._current_attempt)
+        if it.flag("be quick").is_set:
+            return "done"
+        it.flag("began").set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            it.note("cleaned up")
+        return "never"
+
+    async def failed(self, exception: Exception) -> None:
+        probe().note("failed")
+
+
+class Converting(Endless):
+    """Answers an interruption with an error of its own."""
+
+    async def execute(self) -> str:
+        try:
+            return await super().execute()
+        except asyncio.CancelledError:
+            raise ConnectionError("dropped") from None
+
+
+@task
+async def gated() -> str:
+    it = probe()
+    it.flag("began").set()
+    await it.flag("go on").wait()
+    return "done"
+
+
+@task
+def gated_in_thread() -> str:
+    it = probe()
+    it.note("began")
+    it.flag("began").set()
+    it.flag("go on").wait_in_thread()
+    return "done"
+
+
+@task
+async def note(what: int) -> None:
+    probe().note(what)
+
+
+@pytest.mark.parametrize("each", [gated, gated_in_thread])
+async def test_running_tasks_may_finish(stage: Stage, each: Any) -> None:
+    handle = await each().dispatch()
+    async with stage.worker(concurrency=1) as worker:
+        await stage.flag("began").wait()
+        waiting = await note(1).dispatch()
+        worker.stop()
+        stage.flag("go on").set()
+    assert await handle.result(timeout=1) == "done"
+    assert await waiting.status() is State.READY
+
+
+@pytest.mark.parametrize("kind", [Endless, Converting])
+async def test_after_the_grace_period_they_are_given_back_uncounted(
+    make_stage: MakeStage, kind: Any
+) -> None:
+    stage = await make_stage(grace_period=0.05)
+    handle = await kind().dispatch()
+    async with stage.worker() as worker:
+        await stage.flag("began").wait()
+    snapshot = await stage.snapshot(handle)
+    assert snapshot is not None
+    assert (snapshot.state, snapshot.attempt, snapshot.lost) == (State.READY, 0, 0)
+    assert not worker.stuck
+    stage.flag("be quick").set()
+    await stage.burst()
+    assert await handle.result(timeout=1) == "done"
+    assert stage.log == [("began", 0), "cleaned up", ("began", 0)]
+
+
+async def test_the_second_stop_interrupts(stage: Stage) -> None:
+    handle = await Endless().dispatch()
+    async with stage.worker() as worker:
+        await stage.flag("began").wait()
+        worker.stop()
+        await asyncio.sleep(0)
+        assert await handle.status() is State.LEASED
+        worker.stop()
+    assert await handle.status() is State.READY
+    assert stage.log == [("began", 0), "cleaned up"]
+
+
+async def test_one_stop_during_the_last_runs_does_not_interrupt(stage: Stage) -> None:
+    handle = await gated().dispatch()
+    async with stage.worker(max_tasks=1) as worker:
+        await stage.flag("began").wait()
+        worker.stop()  # the first: reaching `max_tasks` was none
+        await asyncio.sleep(0)
+        stage.flag("go on").set()
+    assert await handle.result(timeout=1) == "done"
+
+
+async def test_a_stop_before_the_start_counts(stage: Stage) -> None:
+    handle = await note(1).dispatch()
+    worker = stage.make_worker()
+    worker.stop()
+    await asyncio.wait_for(worker.start(), PATIENCE)
+    assert await handle.status() is State.READY
+
+
+@pytest.mark.parametrize("each", [Endless, Converting])
+async def test_a_cancelled_worker_gives_back_at_once_and_is_cancelled(
+    stage: Stage, each: Any
+) -> None:
+    handle = await each().dispatch()
+    working = asyncio.create_task(stage.make_worker().start())
+    await stage.flag("began").wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(working, PATIENCE)
+    assert await handle.status() is State.READY
+    assert stage.log[-1] == "cleaned up"
+
+
+async def test_a_reserve_under_way_is_let_finish(faulty: Stage, line: Line) -> None:
+    handles = [await note(number).dispatch() for number in range(3)]
+    reached, go_on = faulty.flag("reached"), faulty.flag("go on")
+    line.hold("reserve", go_on, reached)
+    working = asyncio.create_task(faulty.make_worker().start())
+    await reached.wait()
+    working.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(working, PATIENCE)
+    assert faulty.log == []  # not begun any more
+    for handle in handles:
+        snapshot = await faulty.snapshot(handle)
+        assert snapshot is not None
+        assert (snapshot.state, snapshot.lost) == (State.READY, 0)
+
+
+class StuckThread(SyncTask[str]):
+    """Cannot be interrupted."""
+
+    def execute(self) -> str:
+        it = probe()
+        it.note("began", self._current_attempt)
+        if it.flag("be quick").is_set:
+            return "second run"
+        it.flag("began").set()
+        it.flag("go on").wait_in_thread()
+        it.flag("over").set()
+        return "first run"
+
+
+async def test_a_stuck_thread_does_not_keep_the_worker(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.engine.INTERRUPTED_SECONDS", 0.05)
+    stage = await make_stage(grace_period=0.05)
+    handle = await StuckThread().dispatch()
+    async with stage.worker() as worker:
+        await stage.flag("began").wait()
+    assert worker.stuck
+    assert any("do not end" in line and "StuckThread" in line for line in caplog.messages)
+    snapshot = await stage.snapshot(handle)
+    assert snapshot is not None
+    assert (snapshot.state, snapshot.attempt, snapshot.lost) == (State.READY, 0, 0)
+
+    stage.flag("be quick").set()
+    await stage.burst()
+    stage.flag("go on").set()
+    await stage.flag("over").wait()
+    assert await handle.result(timeout=1) == "second run"
+    records = [record for record in caplog.records if "do not end" not in record.message]
+    assert [record for record in records if record.levelname in {"ERROR", "CRITICAL"}] == []
+
+
+async def test_a_thread_that_ends_after_the_grace_period_has_done_its_work(
+    make_stage: MakeStage,
+) -> None:
+    stage = await make_stage(grace_period=0.02)
+    handle = await gated_in_thread().dispatch()
+    async with stage.worker() as worker:
+        await stage.flag("began").wait()
+        asyncio.get_running_loop().call_later(0.1, stage.flag("go on").set)
+    assert not worker.stuck
+    assert await handle.result(timeout=1) == "done"
+    assert stage.log == ["began"]
+
+
+async def test_settlements_are_flushed_before_the_end(faulty: Stage, line: Line) -> None:
+    line.fail("settle", 3)
+    handles = [await note(number).dispatch() for number in range(20)]
+    async with faulty.worker():
+        await faulty.probe.noted(20)
+    assert [await handle.status() for handle in handles] == [State.COMPLETED] * 20
+    assert (await (await faulty.driver()).count("default")).leased == 0
+
+
+async def test_a_store_that_stays_away_does_not_keep_the_worker(
+    faulty: Stage, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.engine.SETTLE_AT_END_SECONDS", 0.2)
+    handle = await note(1).dispatch()
+    line.fail("settle", 1000)
+    async with faulty.worker():
+        await line.failed("settle")
+    line.restore()
+    assert await handle.status() is State.LEASED  # until its lease ends
+    driver = await faulty.driver()
+    driver.clock_offset = 1000.0
+    await faulty.burst()
+    assert await handle.result(timeout=1) is None
+    assert faulty.log == [1, 1]
+
+
+async def test_a_keeper_that_hangs_does_not_keep_the_worker(
+    faulty: Stage, line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.keeper.END_SECONDS", 0.1)
+    keepers = set(threading.enumerate())
+    release = threading.Event()
+
+    def hang(answer: Any) -> Any:
+        release.wait(PATIENCE)  # blocks the keeper's thread, as a client without a timeout may
+        return answer
+
+    line.answer("record_worker", hang)
+    await note(1).dispatch()
+    try:
+        async with faulty.worker():
+            await faulty.probe.noted(1)
+            await line.called("record_worker", 0)
+    finally:
+        release.set()
+        for thread in set(threading.enumerate()) - keepers:
+            if thread.name == "asynctasq-keeper":
+                await asyncio.to_thread(thread.join, PATIENCE)
+    assert any("keeper hangs" in line for line in caplog.messages)
+
+
+@task
+async def starves_the_default_executor() -> None:
+    it = probe()
+    loop = asyncio.get_running_loop()
+    for _ in range(64):
+        loop.run_in_executor(None, it.flag("go on").wait_in_thread)
+    it.note("began")
+
+
+async def test_threads_of_users_do_not_keep_the_worker(stage: Stage) -> None:
+    await starves_the_default_executor().dispatch()
+    async with stage.worker():
+        await stage.probe.noted(1)
+    stage.flag("go on").set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
+@task
+async def knows_its_worker() -> str:
+    return current_task().id
+
+
+async def test_a_worker_can_be_started_again_as_another(stage: Stage) -> None:
+    for _ in range(3):
+        handle = await knows_its_worker.dispatch()
+        await stage.burst()
+        assert await handle.result(timeout=1) == handle
