@@ -75,8 +75,9 @@ def check_kills(
 ) -> KillReport:
     """Kill processes that enqueue, reserve and settle, at random moments, and go on with new ones.
 
-    In the end every message has ended exactly once, none is lost and none is stuck. Producers are
-    killed too where a repeated enqueue is harmless (`IDEMPOTENT`).
+    In the end every message has ended exactly once, none is lost and none is stuck. Half of them are
+    left to the parent to complete, so that every kill finds work going on. Producers are killed too
+    where a repeated enqueue is harmless (`IDEMPOTENT`).
     """
     chance = random.Random(seed)
     queue = random_name("killed")
@@ -97,6 +98,7 @@ def check_kills(
             else:
                 children.start(Work(Role.CONSUME, queue, seed=seed * 1000 + 100 + number))
         children.wait_until(lambda: producer.has("end"))
+        children.wait_until(lambda: any(event.name == "done" for event in children.events()))
         children.kill_all()
         events = children.events()
     return asyncio.run(_account(make_driver, queue, ids, events, kills))
