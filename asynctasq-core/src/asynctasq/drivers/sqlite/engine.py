@@ -160,6 +160,7 @@ class Engine:
                 self._serve(session, requests)
                 self._look(session, watchers)
         finally:
+            self.closed = True
             self._watchers.tell_all()
             if session is not None:
                 session.connection.close()

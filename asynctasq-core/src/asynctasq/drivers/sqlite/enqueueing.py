@@ -6,7 +6,6 @@ from typing import TypeAlias
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.drivers.sqlite.codec import (
     DEAD,
-    FOREVER,
     ID_BYTES,
     SIZE_BITS,
     VALUE_LIMIT,
@@ -138,8 +137,7 @@ def _due(message: Message) -> str:
     """When a message is due, as the query reads it: a time, or a delay with a minus sign."""
     if message.eta is not None:
         return str(max(micros(message.eta), 0))
-    # Never early: a fraction of a microsecond counts as one.
-    return str(-min(max(micros(message.delay), 0), FOREVER))
+    return str(-max(micros(message.delay), 0))
 
 
 def due_at(message: Message, now: int) -> int:

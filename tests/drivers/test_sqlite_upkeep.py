@@ -1,0 +1,143 @@
+"""Bounds of the sqlite driver: what is kept, how much one call moves, how much it takes."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from asynctasq.drivers.sqlite import SqliteDriver, upkeep
+from asynctasq.drivers.sqlite.session import Row
+from asynctasq.errors import ConfigurationError
+from asynctasq.message import Message, new_id
+from asynctasq.settlement import Complete, Fail, Reason
+
+HOUR = 3600.0
+
+
+def some_messages(count: int, *, delay: float = 0.0) -> list[Message]:
+    return [Message(new_id(), "emails", "app.send", b"", delay=delay) for _ in range(count)]
+
+
+async def opened(
+    folder: Path, *, dead_letter_limit: int = 100_000, dead_letter_ttl: float = 1e6
+) -> SqliteDriver:
+    driver = SqliteDriver(
+        folder / "work.db",
+        synchronous="off",
+        dead_letter_limit=dead_letter_limit,
+        dead_letter_ttl=dead_letter_ttl,
+    )
+    await driver.open()
+    return driver
+
+
+async def rows_of(driver: SqliteDriver, sql: str) -> list[Row]:
+    return await driver._read(lambda session: session.rows(sql, {}))
+
+
+async def bury(driver: SqliteDriver, count: int) -> list[bytes]:
+    """Make dead letters; their ids, the newest last."""
+    await driver.enqueue(some_messages(count))
+    ids = []
+    for delivery in await driver.reserve({"emails": count}, limit=count, owner="w", lease=30.0):
+        await driver.settle([Fail(delivery.lease, Reason.FAILED)])
+        ids.append(delivery.lease.id)
+    return ids
+
+
+async def upkeep_of(driver: SqliteDriver) -> None:
+    await driver.reserve({"others": 1}, limit=1, owner="w", lease=30.0)
+
+
+async def kept_dead(driver: SqliteDriver) -> list[bytes]:
+    page = await driver.dead_letters(limit=1_000)
+    return [letter.message.id for letter in page.items]
+
+
+async def test_the_newest_dead_letters_are_kept(tmp_path: Path) -> None:
+    driver = await opened(tmp_path, dead_letter_limit=5)
+    ids = await bury(driver, 12)
+    await upkeep_of(driver)
+    assert await kept_dead(driver) == ids[:-6:-1]
+    await driver.close()
+
+
+async def test_surplus_that_others_left_is_trimmed_after_opening(tmp_path: Path) -> None:
+    careless = await opened(tmp_path)
+    ids = await bury(careless, 8)
+    await careless.close()
+    driver = await opened(tmp_path, dead_letter_limit=3)
+    await bury(driver, 1)
+    await upkeep_of(driver)
+    assert (await kept_dead(driver))[1:] == ids[:-3:-1]
+    await driver.close()
+
+
+async def test_dead_letters_are_kept_for_their_time(tmp_path: Path) -> None:
+    driver = await opened(tmp_path, dead_letter_ttl=HOUR)
+    old = await bury(driver, 2)
+    driver.clock_offset = HOUR / 2
+    young = await bury(driver, 1)
+    await upkeep_of(driver)
+    assert set(await kept_dead(driver)) == {*old, *young}
+    driver.clock_offset = HOUR + 1.0
+    await upkeep_of(driver)
+    assert await kept_dead(driver) == young
+    await driver.close()
+
+
+async def test_one_reserve_moves_a_bounded_piece(tmp_path: Path) -> None:
+    driver = await opened(tmp_path)
+    for _ in range(2):
+        await driver.enqueue(some_messages(upkeep.BOUND, delay=HOUR))
+    driver.clock_offset = HOUR + 1.0
+    assert (await driver.count("emails")).ready == 2 * upkeep.BOUND  # whether promoted or not
+    waiting = "SELECT count(*) FROM messages WHERE state = 2"
+    for left in (upkeep.BOUND, 0):
+        await upkeep_of(driver)
+        assert await rows_of(driver, waiting) == [(left,)]
+    await driver.close()
+
+
+async def test_one_reserve_may_take_thousands_in_order(tmp_path: Path) -> None:
+    driver = await opened(tmp_path)
+    messages = some_messages(2_500)
+    await driver.enqueue(messages)
+    deliveries = await driver.reserve({"emails": 5_000}, limit=2_400, owner="w", lease=30.0)
+    assert [delivery.message for delivery in deliveries] == messages[:2_400]
+    await driver.close()
+
+
+async def test_outcomes_leave_nothing_behind_when_forgotten(tmp_path: Path) -> None:
+    driver = await opened(tmp_path)
+    await driver.enqueue(some_messages(50))
+    deliveries = await driver.reserve({"emails": 50}, limit=50, owner="w", lease=30.0)
+    await driver.settle([Complete(delivery.lease, b"done", HOUR) for delivery in deliveries])
+    driver.clock_offset = HOUR + 1.0
+    await upkeep_of(driver)
+    assert await rows_of(driver, "SELECT * FROM messages") == []
+    assert len(await rows_of(driver, "SELECT * FROM owners")) == 1  # a placeholder of the schema
+    await driver.close()
+
+
+async def test_large_payloads_among_small_ones_arrive_whole(tmp_path: Path) -> None:
+    driver = await opened(tmp_path)
+    sizes = [0, 300_000, 1, 131_072, 131_073, 70_000]
+    messages = [Message(new_id(), "emails", "app.send", uuid4().bytes[:1] * size) for size in sizes]
+    await driver.enqueue(messages)
+    deliveries = await driver.reserve({"emails": 10}, limit=10, owner="w", lease=30.0)
+    assert [delivery.message for delivery in deliveries] == messages
+    await driver.settle(
+        [Complete(delivery.lease, delivery.message.body) for delivery in deliveries]
+    )
+    outcomes = await driver.results([message.id for message in messages])
+    assert [outcome and outcome.result for outcome in outcomes] == [m.body for m in messages]
+    await driver.close()
+
+
+def test_old_library_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(ConfigurationError, match=r"needs SQLite 3\.35\.0"):
+        asyncio.run(SqliteDriver(tmp_path / "work.db").open())
