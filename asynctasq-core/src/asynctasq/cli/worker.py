@@ -53,6 +53,12 @@ def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[s
 @click.option("--driver", metavar="NAME|URL", help="The store to take messages from.")
 @click.option("--burst", is_flag=True, help="End when there is nothing more to do.")
 @click.option("--max-tasks", type=click.IntRange(min=1), help="End after that many runs.")
+@click.option(
+    "--process-pool-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Child processes for process tasks.  [default: one per processor]",
+)
 @click.option("--worker-id", help="Unique among the workers of a store.  [default: made up]")
 @click.option(
     "--grace-period",
@@ -92,7 +98,12 @@ def command(target: str | None, log_level: str | None, **options: Any) -> None:
     app = load_application(target)
     configure_logging(log_level)
     app.close_sync()  # a module may have dispatched something while it was imported
-    app.override(_given(options, "driver", "grace_period", "lease", "heartbeat_interval"))
+    changes = _given(
+        options, "driver", "grace_period", "lease", "heartbeat_interval", "process_pool_size"
+    )
+    if target is not None:  # child processes import it, too
+        changes["imports"] = [target.partition(":")[0], *app.settings.imports]
+    app.override(changes)
     if logger.isEnabledFor(logging.INFO):
         app.plugins.register(TaskLog())
     worker = Worker(

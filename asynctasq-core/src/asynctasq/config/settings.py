@@ -17,10 +17,12 @@ from asynctasq.retry import RetryStrategy
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 SERVED_QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,80}(:0*[1-9][0-9]*)?")
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
+FUNCTION_PATH = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 PATTERN_WORDS: Mapping[re.Pattern[str], str] = {
     QUEUE_NAME: "of 1 to 80 letters, digits and .-_",
     SERVED_QUEUE: "of 1 to 80 letters, digits and .-_, and of a limit after a colon if need be",
     PLUGIN_NAME: "of letters, digits and .-_+",
+    FUNCTION_PATH: "as `module:function`",
 }
 
 
@@ -150,6 +152,33 @@ class Settings:
     max_message_bytes: int = field(
         default=4 * 2**20,
         metadata=_rule("The largest encoded message that may be dispatched.", at_least=1),
+    )
+    process_pool_size: int | None = field(
+        default=None,
+        metadata=_rule(
+            "Child processes of a worker that has process tasks; none: one per processor.",
+            at_least=1,
+        ),
+    )
+    process_pool_max_tasks_per_child: int | None = field(
+        default=None,
+        metadata=_rule("Runs after which a child process is replaced; none: never.", at_least=1),
+    )
+    process_pool_max_memory: int | None = field(
+        default=None,
+        metadata=_rule(
+            "Bytes of resident memory above which a child process is replaced, once its task has "
+            "ended; none: never.",
+            at_least=1,
+        ),
+    )
+    process_initializer: str | None = field(
+        default=None,
+        metadata=_rule(
+            "`module:function`, called without arguments in each child process before its first "
+            "task.",
+            pattern=FUNCTION_PATH,
+        ),
     )
     default_queue: str = field(
         default="default",

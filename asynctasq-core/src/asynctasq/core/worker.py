@@ -16,9 +16,9 @@ from asynctasq.app import App, default_app, use_here
 from asynctasq.config import mask_url
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
+from asynctasq.core.child import describe_app, worker_codec
 from asynctasq.errors import ConfigurationError, PluginNotFound
 from asynctasq.plugins import check_driver
-from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
@@ -81,10 +81,8 @@ class Worker:
         self._serializer = serializer
         self.id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
         self._heartbeat_interval = heartbeat_interval
-        self._process_settings = {
-            "size": process_pool_size,
-            "max_tasks_per_child": process_pool_max_tasks_per_child,
-        }
+        self._process_pool_size = process_pool_size
+        self._process_pool_max_tasks_per_child = process_pool_max_tasks_per_child
         self._burst = burst
         self._handle_signals = handle_signals
         self._engine: Engine | None = None
@@ -139,7 +137,7 @@ class Worker:
         self._engine = Engine(
             settings,
             driver=driver,
-            codec=self._codec(app),
+            codec=worker_codec(app, self._serializer),
             resolvers=app.resolvers,
             find_task=registry.find,
             executors=self._executors(app),
@@ -175,28 +173,31 @@ class Worker:
             version=__version__,
         )
 
-    def _codec(self, app: App) -> Codec:
-        if self._serializer is None:
-            return app.codec
-        return Codec(
-            app.serializer(self._serializer),
-            find_serializer=app.serializer,
-            resolvers=app.resolvers,
-            max_message_bytes=app.settings.max_message_bytes,
-        )
-
     def _executors(self, app: App) -> dict[ExecutionMode, Executor]:
-        """Those of the modes in use; a task that needs one that is missing waits for another worker."""
-        modes = {ExecutionMode.LOOP, ExecutionMode.THREAD} | {each.mode for each in registry}
+        """Of all modes: a task of any may be found by its name later."""
         executors: dict[ExecutionMode, Executor] = {}
-        for mode in sorted(modes):
-            own: dict[str, Any] = self._process_settings if mode is ExecutionMode.PROCESS else {}
+        for mode in ExecutionMode:
+            own = self._process_settings(app) if mode is ExecutionMode.PROCESS else {}
             try:
                 executors[mode] = app.plugins.create_executor(mode.value, own)
             except PluginNotFound as error:
                 names = ", ".join(sorted(each.name for each in registry if each.mode is mode))
-                logger.warning("This worker cannot run %s: %s", names, error)
+                if names:
+                    logger.warning("This worker cannot run %s: %s", names, error)
         return executors
+
+    def _process_settings(self, app: App) -> dict[str, Any]:
+        """The fields of `ProcessSettings`."""
+        settings = app.settings
+        return {
+            "size": self._process_pool_size or settings.process_pool_size,
+            "max_tasks_per_child": self._process_pool_max_tasks_per_child
+            or settings.process_pool_max_tasks_per_child,
+            "max_memory": settings.process_pool_max_memory,
+            "initializer": settings.process_initializer,
+            "warm": any(each.mode is ExecutionMode.PROCESS for each in registry),
+            "arguments": describe_app(app, self._serializer),
+        }
 
     def _announce(self, app: App, driver: Driver, settings: EngineSettings) -> None:
         logger.info(

@@ -90,6 +90,19 @@ async def ask_here(method: Callable[[Exception], Any], exception: Exception) -> 
     return await answer if inspect.isawaitable(answer) else answer
 
 
+def refuse_coroutine(value: object) -> None:
+    """Make sure that a sync task has done its work.
+
+    Raises:
+        TypeError: it has only returned a coroutine.
+    """
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(
+            "The task returned a coroutine, so its work was not done: write `async def`."
+        )
+
+
 def _storable(text: str, limit: int) -> str:
     """The text with its middle left out if it is long, and no lone surrogates: UTF-8 has none."""
     if len(text) > limit:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
-from asynctasq.executors.asking import judge, run_failed
+from asynctasq.executors.asking import judge, refuse_coroutine, run_failed
 from asynctasq.records import record
 from asynctasq.tasks.base import BaseTask
 
@@ -49,7 +49,7 @@ class ThreadExecutor:
             task = await call.load()
             ended = await self._within(task.execute, call)
             value = ended.value()
-            _refuse_coroutine(value)
+            refuse_coroutine(value)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -110,14 +110,6 @@ def _run(function: Callable[[], T]) -> _Ended[T]:
         return _Ended(function(), None)
     except BaseException as error:
         return _Ended(None, error)
-
-
-def _refuse_coroutine(value: object) -> None:
-    if inspect.iscoroutine(value):
-        value.close()
-        raise TypeError(
-            "The task returned a coroutine, so its work was not done: write `async def`."
-        )
 
 
 async def _end_of(waiter: "asyncio.Future[_Ended[T]]", *, cancelled: bool = False) -> _Ended[T]:

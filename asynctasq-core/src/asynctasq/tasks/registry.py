@@ -55,6 +55,10 @@ class TaskRegistry:
             )
         return definition
 
+    def knows(self, name: str) -> bool:
+        """Whether a task of that name is registered; imports nothing."""
+        return name in self._definitions
+
     def __iter__(self) -> Iterator[TaskDefinition]:
         return iter(tuple(self._definitions.values()))
 

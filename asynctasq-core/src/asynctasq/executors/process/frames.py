@@ -2,7 +2,7 @@
 
 Down, each an own datagram, or announced by one if it is large: an order, which is what a child has to
 do for one message. Down the stream: `[CANCEL, number]` and `[LARGE, number, order]`. Up the stream:
-`[number, kind, spent, ...]`, a reply, where `spent` says that the child wants to be replaced.
+`[number, kind, flags, ...]`, a reply.
 """
 
 from typing import Any, TypeAlias, cast
@@ -42,10 +42,15 @@ RUN, JUDGE, FAILED, LARGE, CANCEL = range(5)
 """Of a reply: a child is ready; its start failed; progress; the run was interrupted; how it ended;
 the message does not fit this release; the hook has ended."""
 
+SPENT, REMEMBERED = 1, 2
+"""Flags of a reply: the child wants to be replaced; it keeps the failed task for its `failed` hook."""
+
 Frame: TypeAlias = list[Any]
 _SURROGATES = "surrogatepass"
 """Headers may hold what is not Unicode."""
-_UNFIT = {each.__name__: each for each in (ArgumentsMismatch, BodyCorrupt, BodyVersion, UnknownTask)}
+_UNFIT = {
+    each.__name__: each for each in (ArgumentsMismatch, BodyCorrupt, BodyVersion, UnknownTask)
+}
 _MADE_HERE = {f"asynctasq.errors.{each.__name__}": each for each in (ChildDied, TaskTimeout)}
 
 
@@ -105,7 +110,8 @@ def unpack_order(frame: Frame) -> Order:
 
 def pack(value: Frame) -> bytes:
     """A frame as bytes."""
-    return cast("bytes", msgpack.packb(value, unicode_errors=_SURROGATES))  # typed as optional
+    packed: bytes = msgpack.packb(value, unicode_errors=_SURROGATES)
+    return packed
 
 
 def unpack(data: bytes) -> Frame:

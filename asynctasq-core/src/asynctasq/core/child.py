@@ -1,0 +1,241 @@
+"""The application inside a child of the process executor."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
+from pathlib import PurePath
+from typing import Any, Self
+
+import asynctasq.app
+from asynctasq.app import App, init, use_here
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import DRIVER_API_VERSION
+from asynctasq.errors import ConfigurationError, TaskDefinitionError
+from asynctasq.importing import imported_module, module_name
+from asynctasq.message import Delivery
+from asynctasq.serializers.codec import Codec
+from asynctasq.tasks.registry import registry
+from asynctasq.worker.call import WorkerCall
+
+logger = logging.getLogger("asynctasq")
+
+PLAIN = (str, int, float, bool, type(None))
+LOG_FORMAT = "%(asctime)s %(levelname)-8s %(message)s"
+
+
+def worker_codec(app: App, serializer: str | None) -> Codec:
+    """The codec of a worker: that of the app, unless the worker has a serializer of its own."""
+    if serializer is None:
+        return app.codec
+    return Codec(
+        app.serializer(serializer),
+        find_serializer=app.serializer,
+        resolvers=app.resolvers,
+        max_message_bytes=app.settings.max_message_bytes,
+    )
+
+
+# In the worker.
+
+
+def describe_app(app: App, serializer: str | None) -> dict[str, Any]:
+    """What `bootstrap` needs to know, as msgpack can carry it."""
+    modules = [*app.settings.imports, *(each.module for each in registry)]
+    settings = {name: _plain(value) for name, value in app._arguments.items()}
+    lost = [name for name, value in settings.items() if value is MISSING]
+    if app.settings.driver_name == "memory":
+        settings["driver"] = MISSING
+    return {
+        "imports": list(dict.fromkeys(modules)),
+        "app": _path_of(app, dict.fromkeys(modules)),
+        "settings": {name: value for name, value in settings.items() if value is not MISSING},
+        "driver": settings.get("driver") is not MISSING,
+        "lost": [name for name in lost if name != "driver"],
+        "command_line": {name: _plain(value) for name, value in app._command_line.items()},
+        "lifespan": _function_path(app.lifespan),
+        "serializer": serializer,
+        "log_level": logging.getLogger().getEffectiveLevel(),
+    }
+
+
+def _path_of(app: App, modules: Mapping[str, None]) -> str | None:
+    """`module:name` of an app that is a global of a module of the application."""
+    for name in modules:
+        module = imported_module(name)
+        for attribute, value in list(vars(module).items()) if module is not None else ():
+            if value is app:
+                return f"{name}:{attribute}"
+    return None
+
+
+def _function_path(function: object) -> str | None:
+    """`module:name` of a function of a module; empty if it is none."""
+    if function is None:
+        return None
+    name = getattr(function, "__qualname__", "<>")
+    try:
+        return "" if "<" in name else f"{module_name(function)}:{name}"
+    except TaskDefinitionError:
+        return ""
+
+
+def _plain(value: Any) -> Any:
+    """The value as msgpack can carry it, `MISSING` if it cannot."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, PurePath):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {each.name: getattr(value, each.name) for each in fields(value)}
+        return _plain(
+            {each.name: changed[each.name] for each in fields(value) if _differs(each, value)}
+        )
+    if isinstance(value, Mapping):
+        made = {name: _plain(part) for name, part in value.items()}
+        return MISSING if MISSING in made.values() else made
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = [_plain(part) for part in value]
+        return MISSING if MISSING in parts else parts
+    return MISSING
+
+
+def _differs(each: "Field[Any]", instance: object) -> bool:
+    default = each.default if each.default_factory is MISSING else each.default_factory()
+    return bool(getattr(instance, each.name) != default)
+
+
+# In the child.
+
+
+def bootstrap(given: Mapping[str, Any]) -> "AppBench":
+    """Import the application, and make its app the one in use here."""
+    problems = list(_import_all(given["imports"]))
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=given["log_level"], format=LOG_FORMAT, stream=sys.stderr)
+    for name, problem in problems:
+        logger.error("The module %r cannot be imported in a child process.", name, exc_info=problem)
+    app = _find_app(given)
+    use_here(app)
+    return AppBench(app, worker_codec(app, given["serializer"]), given["lifespan"])
+
+
+def _import_all(names: list[str]) -> Iterator[tuple[str, BaseException]]:
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  logged once logging is set up
+            yield name, error
+
+
+def _find_app(given: Mapping[str, Any]) -> App:
+    """The worker's app: the same global, or the default app if it has the same settings, or made anew."""
+    found: object = None
+    if given["app"] is not None:
+        module, _, attribute = given["app"].partition(":")
+        found = getattr(sys.modules.get(module), attribute, None)
+    if not isinstance(found, App):
+        default = asynctasq.app._default
+        if not given["driver"] and default is not None:
+            found = default
+        else:
+            settings = dict(given["settings"])
+            if not given["driver"]:
+                settings["driver"] = OutOfReach()
+            app = App(settings)
+            found = default if default and default.settings == app.settings else init(settings)
+    changes = dict(given["command_line"])
+    if found.settings.driver_name == "memory":
+        changes["driver"] = OutOfReach()
+    if changes and not found.is_open:
+        found.override(changes)
+    return found
+
+
+class AppBench:
+    """Implements `executors.process.bench.Bench`."""
+
+    def __init__(self, app: App, codec: Codec, lifespan: str | None) -> None:
+        self._app = app
+        self._codec = codec
+        self._lifespan = lifespan
+        self._stack = AsyncExitStack()
+        self._resources: object = None
+
+    async def open(self) -> None:
+        """Enter the app's `lifespan`, so that each child has resources of its own."""
+        lifespan: Any = self._app.lifespan
+        if lifespan is None and self._lifespan:
+            module, _, name = self._lifespan.partition(":")
+            lifespan = importlib.import_module(module)
+            for part in name.split("."):
+                lifespan = getattr(lifespan, part)
+        if lifespan is not None:
+            self._resources = await self._stack.enter_async_context(lifespan(self._app))
+        elif self._lifespan is not None:
+            logger.warning(
+                "The app's lifespan is not a function of a module, so process tasks have no resources."
+            )
+
+    async def close(self) -> None:
+        """Leave it, and close the app."""
+        await self._stack.aclose()
+        await self._app.close()
+        self._app.close_sync()
+
+    def make_call(
+        self, delivery: Delivery, module: str, report: Callable[[bytes], None]
+    ) -> WorkerCall:
+        """The call of a delivery."""
+        name = delivery.message.task
+        if not registry.knows(name):
+            importlib.import_module(module)
+        return WorkerCall(
+            delivery,
+            registry.find(name),
+            self._codec.open_call(delivery.message.body),
+            codec=self._codec,
+            resolvers=self._app.resolvers,
+            resources=self._resources,
+            report=lambda _, progress: report(progress),
+        )
+
+
+class OutOfReach:
+    """Stands in for a driver that only the worker's own process has, so that nothing is lost in another."""
+
+    capabilities = Capability(0)
+    api_version = DRIVER_API_VERSION
+    description = "the driver of the worker's process"
+    max_message_bytes = None
+
+    clock_offset = 0.0
+
+    def clone(self) -> Self:
+        """The same."""
+        return self
+
+    async def open(self) -> None:
+        """Refuse.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        await self._refuse()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _refuse(self, *_: object, **__: object) -> Any:
+        raise ConfigurationError(
+            "The worker's driver exists only in its own process (the memory driver, or one given as an "
+            "object), so a process task cannot dispatch to it. Give the driver by name or URL, or call "
+            "init() in a module that the worker imports."
+        )
+
+    enqueue = reserve = wait = settle = extend = count = _refuse

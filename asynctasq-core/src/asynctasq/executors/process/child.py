@@ -1,0 +1,322 @@
+"""One child process, as the worker sees it."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from asynctasq.errors import ConfigurationError
+from asynctasq.executors.process.errand import Errand
+from asynctasq.executors.process.frames import (
+    BROKEN,
+    CANCEL,
+    LARGE,
+    READY,
+    Frame,
+    pack,
+    unpack,
+    unpacker,
+)
+from asynctasq.executors.process.settings import ProcessSettings
+
+logger = logging.getLogger("asynctasq")
+
+DATAGRAM_BYTES = 2**17
+SMALL_BYTES = 2**15
+"""Orders up to this size go as datagrams."""
+ENDING_SECONDS = 0.5
+"""How long a process may outlive its stream, and its stream the process."""
+DISMISSED_SECONDS = 5.0
+"""How long a process that is not needed any more may take to end."""
+START_SECONDS = 120.0
+"""How long a child may take to import the application."""
+
+_COMMAND = """\
+import json, sys
+sys.path[:] = json.loads(sys.argv.pop())
+from asynctasq.executors.process.main import main
+main(int(sys.argv.pop()), int(sys.argv.pop()))
+"""
+
+
+class Child(asyncio.Protocol):
+    """Starts a process, gives it errands, hears its replies, and sees it end.
+
+    An errand that the process has not begun lies in the datagram socket, of which this side holds both
+    ends: it can be taken back at any time, and whatever cannot be has been begun.
+    """
+
+    def __init__(
+        self,
+        *,
+        replied: "Callable[[Child, Frame], None]",
+        ended: "Callable[[Child], None]",
+    ) -> None:
+        """Make one; `start` starts it.
+
+        Args:
+            replied: told of each reply about an errand or its progress.
+            ended: told once, when the process is gone and everything it wrote is read.
+        """
+        self._replied = replied
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._frames = unpacker()
+        self._transport: asyncio.Transport | None = None
+        self._stream_lost = False
+        self._exit: int | None = None
+        self._starting: asyncio.TimerHandle | None = None
+        self._ending: asyncio.TimerHandle | None = None
+        self._killed_because = ""
+        self._watch: Callable[[], None] = _nothing
+        self.gone = False
+        self.over = asyncio.Event()
+        """Set when it is gone, and everybody has been told."""
+        self.ready: asyncio.Future[bool] = self._loop.create_future()
+        """True when it can take errands; False if it has ended before that."""
+        self.problem = ""
+        """What went wrong at its start, as it told."""
+        self.sent: deque[Errand] = deque()
+        """Given to it and not replied to; the first is running or about to."""
+        self.retiring = False
+        """Takes nothing more."""
+        self.remembers: set[int] = set()
+        """Errands whose failed tasks it keeps until their `failed` hook has run."""
+
+    async def start(self, settings: ProcessSettings) -> None:
+        """Start the process; it is not ready yet.
+
+        Raises:
+            OSError: the system cannot.
+        """
+        orders, self._orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        stream, stream_end = socket.socketpair()
+        self._orders = orders
+        for each in (orders, self._orders_end):
+            each.setblocking(False)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * DATAGRAM_BYTES)
+        with stream_end:
+            # In this thread: a child is killed with the thread that started it.
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603  takes a millisecond; our own program
+                _command(self._orders_end.fileno(), stream_end.fileno()),
+                pass_fds=(self._orders_end.fileno(), stream_end.fileno()),
+                stdin=subprocess.DEVNULL,
+            )
+        self._starting = self._loop.call_later(
+            START_SECONDS, self.kill, f"was not ready after {START_SECONDS:g} s"
+        )
+        self._watch = self._watch_exit()
+        await self._loop.create_unix_connection(lambda: self, sock=stream)
+        plan = pack([_plan(settings)])
+        self._write(len(plan).to_bytes(4) + plan)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can take errands."""
+        return (
+            not self.gone
+            and not self.retiring
+            and not self._stream_lost
+            and self.ready.done()
+            and self.ready.result()
+        )
+
+    def give(self, errand: Errand) -> bool:
+        """Give it an errand, to be done after those it has; False if there is no room."""
+        order = errand.order
+        large = len(order) > SMALL_BYTES
+        try:
+            self._orders.send(pack([LARGE, errand.number]) if large else order)
+        except BlockingIOError:
+            return False
+        if large:
+            self._write(b"".join((_LARGE_HEAD, pack_number(errand.number), order)))
+        errand.child = self
+        self.sent.append(errand)
+        return True
+
+    def take_back(self) -> list[Errand]:
+        """Those that it has not begun, in order; it does not have them any more."""
+        numbers: set[int] = set()
+        with suppress(BlockingIOError):
+            while True:
+                numbers.add(unpack(self._orders_end.recv(DATAGRAM_BYTES))[1])
+        taken = [errand for errand in self.sent if errand.number in numbers]
+        for errand in taken:
+            self.sent.remove(errand)
+            if len(errand.order) > SMALL_BYTES:
+                self.cancel(errand)
+            errand.child = None
+        return taken
+
+    def cancel(self, errand: Errand) -> None:
+        """Let the process cancel a coroutine."""
+        self._write(pack([CANCEL, errand.number]))
+
+    def kill(self, because: str = "") -> None:
+        """End the process at once."""
+        if self._exit is None and not self.gone:
+            self._killed_because = self._killed_because or because
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    def dismiss(self) -> None:
+        """Let the process end by itself."""
+        self.retiring = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def how_it_ended(self) -> str:
+        """In words."""
+        code = self._exit
+        if code is None or self._killed_because:
+            return self._killed_because or "was given up"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        hint = " (out of memory, perhaps)" if name == "SIGKILL" else ""
+        return f"was killed by {name}{hint}"
+
+    # Told by the loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The stream stands."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Some replies, or parts of one."""
+        self._frames.feed(data)
+        for frame in self._frames:
+            if frame[1] == READY:
+                _cancel(self._starting)
+                self.ready.set_result(True)
+            elif frame[1] == BROKEN:
+                self.problem = frame[3]
+            self._replied(self, frame)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The process has ended, or it has closed what was not its own."""
+        self._stream_lost = True
+        if self._exit is None:
+            self._ending = self._loop.call_later(
+                ENDING_SECONDS if not self.retiring else DISMISSED_SECONDS,
+                self.kill,
+                "closed its connection to the worker, and was killed",
+            )
+        else:
+            self._end()
+
+    def _exited(self) -> None:
+        self._watch()
+        self._exit = self._process.wait()
+        if self._stream_lost:
+            self._end()
+        else:  # a process of the child's own may hold the stream open
+            self._ending = self._loop.call_later(ENDING_SECONDS, self._end)
+
+    def _end(self) -> None:
+        if self.gone:
+            return
+        self.gone = True
+        _cancel(self._starting)
+        _cancel(self._ending)
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.ready.done():
+            self.ready.set_result(False)
+        self._ended(self)
+        self._orders.close()
+        self._orders_end.close()
+        self.over.set()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._stream_lost:
+            self._transport.write(data)
+
+    def _watch_exit(self) -> Callable[[], None]:
+        """Call `_exited` when the process has ended; returns how to let go."""
+        try:
+            fd = os.pidfd_open(self._process.pid)
+        except (AttributeError, OSError):  # not on macOS
+            threading.Thread(
+                target=self._wait_in_thread, name=f"asynctasq-child-{self.pid}", daemon=True
+            ).start()
+            return _nothing
+        self._loop.add_reader(fd, self._exited)
+
+        def let_go() -> None:
+            self._loop.remove_reader(fd)
+            os.close(fd)
+
+        return let_go
+
+    def _wait_in_thread(self) -> None:
+        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        with suppress(RuntimeError):  # the loop was closed under us
+            self._loop.call_soon_threadsafe(self._exited)
+
+
+def check_platform() -> None:
+    """Make sure that there can be children.
+
+    Raises:
+        ConfigurationError: there cannot.
+    """
+    if not sys.executable or not hasattr(socket, "AF_UNIX"):
+        raise ConfigurationError(
+            "Process tasks need a Python that is a program of its own, on Linux, macOS or another Unix."
+        )
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
+
+
+def _nothing() -> None:
+    pass
+
+
+_LARGE_HEAD = b"\x93" + bytes([LARGE])
+
+
+def pack_number(number: int) -> bytes:
+    """A number within a frame that is put together by hand."""
+    return b"\xce" + number.to_bytes(4)
+
+
+def _command(orders_fd: int, stream_fd: int) -> list[str]:
+    flags = [f"-{'O' * sys.flags.optimize}"] if sys.flags.optimize else []
+    flags += [part for option in sys.warnoptions for part in ("-W", option)]
+    if sys.flags.dev_mode:
+        flags += ["-X", "dev"]
+    path = json.dumps([os.path.abspath(each) for each in sys.path])
+    return [sys.executable, *flags, "-c", _COMMAND, str(stream_fd), str(orders_fd), path]
+
+
+def _plan(settings: ProcessSettings) -> dict[str, Any]:
+    return {
+        "parent": os.getpid(),
+        "bootstrap": settings.bootstrap,
+        "arguments": settings.arguments,
+        "initializer": settings.initializer,
+        "max_tasks": settings.max_tasks_per_child,
+        "max_memory": settings.max_memory,
+    }

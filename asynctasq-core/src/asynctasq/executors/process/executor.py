@@ -1,0 +1,169 @@
+"""Runs tasks in child processes."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from contextlib import suppress
+
+from asynctasq.contracts.executor import Attempt, Call, Failure, Raised
+from asynctasq.errors import ChildDied, TaskTimeout
+from asynctasq.executors.asking import describe
+from asynctasq.executors.process.child import Child
+from asynctasq.executors.process.errand import Errand
+from asynctasq.executors.process.frames import (
+    CANCELLED,
+    FAILED,
+    JUDGE,
+    RETURNED,
+    RUN,
+    Frame,
+    pack_order,
+    read_attempt,
+)
+from asynctasq.executors.process.pool import CANCEL_SECONDS, ProcessPool
+from asynctasq.executors.process.settings import ProcessSettings
+from asynctasq.settlement import ErrorInfo
+
+logger = logging.getLogger("asynctasq")
+
+JUDGE_SECONDS = 30.0
+"""How long a task may think about an error that its process has not survived."""
+FAILED_KEPT = 1000
+"""Failed runs whose hooks have not been called yet; more only if a plugin swallows failures."""
+LAST_NUMBER = 2**32 - 1
+
+
+class ProcessExecutor:
+    """Executor of the mode `process`.
+
+    A child runs one task at a time. Whatever happens to its process ends only that attempt. A sync
+    task is interrupted by killing its process; an async one is cancelled, and its process is killed if
+    it does not end within a second. What the task raised stays in its process: `should_retry` and
+    `failed` are asked there.
+    """
+
+    def __init__(self, settings: ProcessSettings) -> None:
+        self._settings = settings
+        self._pool: ProcessPool | None = None
+        self._numbers = 0
+        self._failed: OrderedDict[int, Errand] = OrderedDict()
+        """By the identity of the call: runs that failed for good, and whose child remembers them."""
+
+    async def start(self, *, concurrency: int) -> None:
+        """Start the children if they are to be warm; otherwise the first task does."""
+        del concurrency  # there are as many children as the settings say
+        self._pool = ProcessPool(self._settings)
+        if self._settings.warm:
+            await self._pool.warm()
+
+    async def stop(self) -> None:
+        """End the children."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def execute(self, call: Call) -> Attempt:
+        """Run the task in the next child that is free."""
+        limit = call.policy.timeout
+        if limit is not None and call.definition.is_async:
+            limit += CANCEL_SECONDS  # its process cancels it at its time-out
+        errand = self._errand(RUN, call, limit)
+        try:
+            reply = await self._do(errand)
+        except (ChildDied, TaskTimeout) as error:
+            return await self._judge(call, error)
+        return self._attempt(errand, reply)
+
+    async def failed(self, call: Call, failure: Failure) -> None:
+        """Run the `failed` hook where the task ran; where that is gone, on a new instance."""
+        run = self._failed.pop(id(call), None)
+        if run is None or run.child is None:
+            reply = await self._do(self._errand(FAILED, call, None, error=failure.error))
+        else:
+            errand = self._errand(FAILED, call, None, about=run.number, error=failure.error)
+            try:
+                reply = await self._do(errand, run.child)
+            finally:
+                if self._pool is not None:
+                    self._pool.forget(run.child, run.number)
+        if reply[0] == CANCELLED:
+            raise asyncio.CancelledError
+        if reply[1] is not None:
+            logger.error(
+                "The failed() hook of %s raised in its process:\n%s", call.definition.name, reply[1]
+            )
+
+    async def _judge(self, call: Call, error: ChildDied | TaskTimeout) -> Attempt:
+        """Ask a new instance of the task what it says of an error that its process did not survive."""
+        described = describe(error)
+        errand = self._errand(JUDGE, call, JUDGE_SECONDS, error=described)
+        try:
+            attempt = self._attempt(errand, await self._do(errand))
+        except (ChildDied, TaskTimeout):
+            logger.warning(
+                "%s cannot be asked whether to retry, and is: asking ended its process.",
+                call.definition.name,
+            )
+            return Raised(described, retry=True)
+        if isinstance(attempt, Raised):
+            return Raised(described, attempt.retry, retry_delay=attempt.retry_delay)
+        return attempt
+
+    def _errand(
+        self,
+        op: int,
+        call: Call,
+        limit: float | None,
+        *,
+        about: int = 0,
+        error: ErrorInfo | None = None,
+    ) -> Errand:
+        self._numbers = self._numbers + 1 if self._numbers < LAST_NUMBER else 1
+        order = pack_order(
+            op, self._numbers, call.delivery, call.definition.module, about=about, error=error
+        )
+        return Errand(self._numbers, order, call, limit)
+
+    async def _do(self, errand: Errand, child: Child | None = None) -> Frame:
+        """Have an errand done, and return its reply.
+
+        Raises:
+            ChildDied: its process died.
+            TaskTimeout: it was killed at its limit.
+        """
+        pool = self._pool
+        assert pool is not None, "start() comes first"
+        if child is None:
+            pool.add(errand)
+        else:
+            pool.add_for(child, errand)
+        try:
+            await errand.done
+        except asyncio.CancelledError:
+            await _end_of(pool, errand)
+            if isinstance(errand.outcome, list) and errand.outcome[0] == RETURNED:
+                return errand.outcome  # it had just finished: that counts
+            raise
+        if isinstance(errand.outcome, Exception):
+            raise errand.outcome
+        assert errand.outcome is not None, "it is done"
+        return errand.outcome
+
+    def _attempt(self, errand: Errand, reply: Frame) -> Attempt:
+        kind, *fields = reply
+        if kind == CANCELLED:
+            raise asyncio.CancelledError
+        attempt = read_attempt(kind, fields)
+        if errand.remembered:
+            self._failed[id(errand.call)] = errand
+            if len(self._failed) > FAILED_KEPT:
+                self._failed.popitem(last=False)
+        return attempt
+
+
+async def _end_of(pool: ProcessPool, errand: Errand) -> None:
+    """Interrupt an errand and await its end, however often this is cancelled meanwhile."""
+    pool.interrupt(errand)
+    while errand.outcome is None:
+        errand.done = asyncio.get_running_loop().create_future()
+        with suppress(asyncio.CancelledError):
+            await errand.done

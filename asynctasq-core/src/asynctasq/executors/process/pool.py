@@ -1,0 +1,311 @@
+"""The children of a worker: who gets which errand, and who takes the place of one that has ended."""
+
+import asyncio
+import contextvars
+import logging
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+from asynctasq.errors import ChildDied, TaskTimeout
+from asynctasq.executors.process.child import Child, check_platform
+from asynctasq.executors.process.errand import Errand
+from asynctasq.executors.process.frames import (
+    BROKEN,
+    CANCELLED,
+    PROGRESS,
+    READY,
+    REMEMBERED,
+    SPENT,
+    Frame,
+)
+from asynctasq.executors.process.settings import ProcessSettings
+
+logger = logging.getLogger("asynctasq")
+
+SHORT_SECONDS = 0.005
+"""While errands take less on average, a child is given some ahead, so that it never waits for one."""
+AHEAD = 4
+"""Errands that a child may have at once."""
+STUCK_SECONDS = 0.02
+"""What lies behind an errand that takes longer than this is given to others."""
+CANCEL_SECONDS = 1.0
+"""What an async task gets to end when it is cancelled, before its process is killed."""
+REMEMBER_SECONDS = 10.0
+"""How long a child that is to be replaced waits to hear what became of a failed run."""
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 10.0
+_WEIGHT_OF_LAST = 0.05
+
+
+class ProcessPool:
+    """Keeps `settings.children` children, from `open` to `close`."""
+
+    def __init__(self, settings: ProcessSettings) -> None:
+        """Make a pool for the running loop; nothing is started."""
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.Context()  # not that of the task that needs a child first
+        self._children: list[Child] = []
+        self._waiting: deque[Errand] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._mean_seconds = 1.0
+        self._rescuing: asyncio.TimerHandle | None = None
+        self._failed_starts = 0
+        self._opened = False
+        self._closing = False
+
+    def open(self) -> None:
+        """Start the children, if that has not been done.
+
+        Raises:
+            ConfigurationError: this platform has none.
+        """
+        if not self._opened:
+            check_platform()
+            self._opened = True
+            for _ in range(self._settings.children):
+                self._spawn(self._start_child())
+
+    async def warm(self) -> None:
+        """Start the children, and return when each is ready or has failed."""
+        self.open()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._children:
+            await asyncio.wait([child.ready for child in self._children])
+
+    async def close(self) -> None:
+        """End the children: those that are busy at once. Idempotent."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        if self._rescuing is not None:
+            self._rescuing.cancel()
+        for child in self._children:
+            if child.sent or not child.ready.done():
+                child.kill("was ended with the worker")
+            else:
+                child.dismiss()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        while self._children:
+            await self._children[0].over.wait()
+
+    # Errands.
+
+    def add(self, errand: Errand) -> None:
+        """Have an errand done by whoever is free first."""
+        if self._closing:
+            errand.settle(ChildDied("The worker's child processes have been ended."))
+            return
+        self.open()
+        self._waiting.append(errand)
+        self._assign()
+
+    def add_for(self, child: Child | None, errand: Errand) -> None:
+        """Have an errand done by that child, next; by another if that is not possible."""
+        if child is None or child.gone or not child.ready.done():
+            self.add(errand)
+            return
+        self._waiting.extendleft(reversed(child.take_back()))
+        if child.give(errand):
+            if len(child.sent) == 1:
+                self._begin(errand)
+        else:
+            self._waiting.appendleft(errand)
+        self._assign()
+
+    def interrupt(self, errand: Errand) -> None:
+        """Have an errand end soon; its reply tells when it has."""
+        if errand.outcome is not None:
+            return
+        if errand.child is not None:
+            self._waiting.extendleft(reversed(errand.child.take_back()))
+        child = errand.child
+        if child is None:
+            with suppress(ValueError):
+                self._waiting.remove(errand)
+            errand.settle([CANCELLED])
+            self._assign()
+        elif errand.call.definition.is_async:
+            child.cancel(errand)
+            if errand.timer is not None:
+                errand.timer.cancel()
+            errand.timer = self._loop.call_later(CANCEL_SECONDS, self._kill_for, errand)
+        else:
+            child.kill("was killed, as its task was interrupted")
+
+    def forget(self, child: Child, number: int) -> None:
+        """The `failed` hook of that errand has been called."""
+        child.remembers.discard(number)
+        if child.retiring:
+            self._dismiss_when_done(child)
+
+    def _assign(self) -> None:
+        while self._waiting and (child := self._free_child()) is not None:
+            errand = self._waiting.popleft()
+            if not child.give(errand):
+                self._waiting.appendleft(errand)
+                return
+            if len(child.sent) == 1:
+                self._begin(errand)
+            elif self._rescuing is None:
+                self._rescuing = self._loop.call_later(STUCK_SECONDS, self._rescue)
+
+    def _free_child(self) -> Child | None:
+        best: Child | None = None
+        fewest = AHEAD if self._mean_seconds < SHORT_SECONDS else 1
+        for child in self._children:
+            if len(child.sent) < fewest and child.is_usable:
+                best, fewest = child, len(child.sent)
+                if fewest == 0:
+                    break
+        return best
+
+    def _begin(self, errand: Errand) -> None:
+        errand.begun_at = self._loop.time()
+        if errand.limit is not None:
+            errand.timer = self._loop.call_later(errand.limit, self._time_out, errand)
+
+    def _time_out(self, errand: Errand) -> None:
+        errand.timed_out = True
+        self._kill_for(errand)
+
+    def _kill_for(self, errand: Errand) -> None:
+        if errand.child is not None and errand.outcome is None:
+            errand.child.kill("was killed, as its task did not end when it was to")
+
+    def _rescue(self) -> None:
+        """Take errands from behind those that have turned out long."""
+        self._rescuing = None
+        now = self._loop.time()
+        behind = False
+        for child in self._children:
+            if len(child.sent) > 1:
+                if now - child.sent[0].begun_at > STUCK_SECONDS:
+                    self._mean_seconds = max(self._mean_seconds, SHORT_SECONDS)
+                    self._waiting.extendleft(reversed(child.take_back()))
+                else:
+                    behind = True
+        self._assign()
+        if behind and self._rescuing is None:
+            self._rescuing = self._loop.call_later(STUCK_SECONDS, self._rescue)
+
+    # Told by children.
+
+    def _replied(self, child: Child, frame: Frame) -> None:
+        number, kind = frame[0], frame[1]
+        if kind == READY:
+            self._failed_starts = 0
+        elif kind == BROKEN:
+            pass
+        elif kind == PROGRESS:
+            for errand in child.sent:
+                if errand.number == number:
+                    _report(errand, frame[3])
+            return
+        else:
+            errand = child.sent.popleft()
+            assert errand.number == number, "a child does its errands in order"
+            now = self._loop.time()
+            self._mean_seconds += (now - errand.begun_at - self._mean_seconds) * _WEIGHT_OF_LAST
+            if frame[2] & REMEMBERED:
+                errand.remembered = True
+                child.remembers.add(number)
+            if frame[2] & SPENT and not child.retiring:
+                self._retire(child)
+            errand.settle([kind, *frame[3:]])
+            if child.sent:
+                self._begin(child.sent[0])
+        self._assign()
+
+    def _retire(self, child: Child) -> None:
+        """Replace a child that has done its share."""
+        child.retiring = True
+        self._waiting.extendleft(reversed(child.take_back()))
+        self._spawn(self._start_child())
+        self._loop.call_soon(self._dismiss_when_done, child)
+        self._loop.call_later(REMEMBER_SECONDS, self._dismiss_forgetful, child)
+
+    def _dismiss_when_done(self, child: Child) -> None:
+        if not child.sent and not child.remembers and not child.gone:
+            child.dismiss()
+
+    def _dismiss_forgetful(self, child: Child) -> None:
+        child.remembers.clear()
+        self._dismiss_when_done(child)
+
+    def _ended(self, child: Child) -> None:
+        self._children.remove(child)
+        self._waiting.extendleft(reversed(child.take_back()))
+        was_ready = child.ready.result()
+        if child.sent:  # one at the most: the others have just been taken back
+            errand = child.sent.popleft()
+            errand.settle(_death(errand, child))
+        if self._closing:
+            return
+        if not was_ready:
+            self._start_failed(child)
+        elif not child.retiring:
+            self._spawn(self._start_child())
+        self._assign()
+
+    def _start_failed(self, child: Child) -> None:
+        """Try again after a pause. What waits fails meanwhile, unless there is another child to do it."""
+        pause = min(FIRST_PAUSE_SECONDS * 2**self._failed_starts, LONGEST_PAUSE_SECONDS)
+        self._failed_starts += 1
+        logger.error(
+            "A child process %s while it started; the next starts in %g s.%s",
+            child.how_it_ended(),
+            pause,
+            f"\n{child.problem}" if child.problem else "",
+        )
+        self._spawn(self._start_child(pause))
+        if not any(each.is_usable for each in self._children):
+            last = child.problem.strip().rpartition("\n")[2]
+            error = f"No child process can be started: it {child.how_it_ended()}" + (
+                f": {last}" if last else "."
+            )
+            while self._waiting:
+                self._waiting.popleft().settle(ChildDied(error))
+
+    async def _start_child(self, pause: float = 0.0) -> None:
+        if pause:
+            await asyncio.sleep(pause)
+        child = Child(replied=self._replied, ended=self._ended)
+        self._children.append(child)
+        try:
+            await child.start(self._settings)
+        except asyncio.CancelledError:
+            child.kill()
+            raise
+        except OSError as error:
+            self._children.remove(child)
+            child.ready.set_result(False)
+            child.problem = str(error)
+            self._start_failed(child)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        if self._closing:
+            coroutine.close()
+            return
+        task = self._loop.create_task(coroutine, context=self._context.copy())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _death(errand: Errand, child: Child) -> Exception:
+    if errand.timed_out:
+        return TaskTimeout(
+            f"The task took longer than its timeout of {errand.call.policy.timeout:g} s."
+        )
+    return ChildDied(f"The process that ran the task {child.how_it_ended()}.")
+
+
+def _report(errand: Errand, progress: bytes) -> None:
+    try:
+        errand.call.report_encoded(progress)
+    except Exception as error:
+        logger.warning("The progress of %s is lost: %s", errand.call.definition.name, error)
