@@ -20,6 +20,8 @@ LEAST_SQLITE = (3, 35, 0)
 """The first that has RETURNING and UPDATE FROM."""
 CACHE_KIB = 8192
 STATEMENTS_REMEMBERED = 256
+LOG_BYTES_KEPT = 64 << 20
+"""Of the write-ahead log, which grows while somebody reads for long."""
 FIRST_RETRY = 0.005
 
 log = logging.getLogger("asynctasq.sqlite")
@@ -114,6 +116,7 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
     connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA temp_store = memory")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
     # Statements are written for certain indexes; one that SQLite makes up for the length of a
     # statement costs a pass over the backlog.
     connection.execute("PRAGMA automatic_index = off")
