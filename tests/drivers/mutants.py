@@ -294,11 +294,9 @@ class LeaseEndsEarly(Store):
 class LeaseShortenedByReserve(Store):
     """A later reserve with a shorter lease shortens the owner's other leases."""
 
-    def _renew_by_reserve(self, name: str, deadline: float) -> Owner:
-        owner = super()._renew_by_reserve(name, deadline)
+    def _renew_by_reserve(self, owner: Owner, deadline: float) -> None:
         owner.deadline = deadline
         self._mind_deadline(deadline)
-        return owner
 
 
 # Expiry.

@@ -227,7 +227,9 @@ class Store:
     ) -> list[Delivery]:
         now = self.now()
         self._upkeep(now)
-        holder = self._renew_by_reserve(owner, now + lease)
+        holder = self.owners.get(owner)
+        if holder is not None:
+            self._renew_by_reserve(holder, now + lease)
         deliveries: list[Delivery] = []
         for name, most in queues.items():
             queue = self.queues.get(name)
@@ -242,6 +244,8 @@ class Store:
                     self._leave_ready(entry)
                     self._bury(entry, Reason.EXPIRED, None, now)
                 else:
+                    if holder is None:
+                        holder = self._new_owner(owner, now + lease)
                     deliveries.append(self._lease(entry, holder, now))
         return deliveries
 
@@ -255,14 +259,15 @@ class Store:
     def _has_expired(self, entry: Entry, now: float) -> bool:
         return entry.expires_at <= now
 
-    def _renew_by_reserve(self, name: str, deadline: float) -> Owner:
-        owner = self.owners.get(name)
-        if owner is None:
-            self.owners[name] = owner = Owner(name, deadline)
-        elif owner.deadline < deadline:
-            owner.deadline = deadline
-        self._mind_deadline(owner.deadline)
+    def _new_owner(self, name: str, deadline: float) -> Owner:
+        """An owner begins with its first delivery, and ends with its deadline."""
+        self.owners[name] = owner = Owner(name, deadline)
+        self._mind_deadline(deadline)
         return owner
+
+    def _renew_by_reserve(self, owner: Owner, deadline: float) -> None:
+        owner.deadline = max(owner.deadline, deadline)
+        self._mind_deadline(owner.deadline)
 
     def _mind_deadline(self, deadline: float) -> None:
         if deadline < self._earliest_deadline:

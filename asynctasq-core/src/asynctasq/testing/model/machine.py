@@ -86,7 +86,7 @@ class Leased:
 class DriverModel(RuleBasedStateMachine):
     """One example: a memory driver and a driver under test that live through the same.
 
-    Subclass with a `make_driver`, or use `model_test_case`.
+    Subclass with a `make_driver`, or use `run_model`.
     """
 
     capabilities: Capability
@@ -98,10 +98,7 @@ class DriverModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._loop = asyncio.new_event_loop()
-        self._oracle = MemoryDriver()
         subject = cast("FullDriver", self.make_driver())
-        self._twins = [subject, subject.clone()]
         if not hasattr(self, "capabilities"):
             self.capabilities = subject.capabilities
         if NEEDED not in self.capabilities:
@@ -109,8 +106,15 @@ class DriverModel(RuleBasedStateMachine):
                 f"The model test compares exactly, and so needs {NEEDED}; "
                 f"{type(subject).__qualname__} lacks {NEEDED & ~self.capabilities}."
             )
-        for driver in (self._oracle, *self._twins):
-            self._run(driver.open())
+        self._oracle = MemoryDriver()
+        self._twins = [subject, subject.clone()]
+        self._loop = asyncio.new_event_loop()
+        try:
+            for driver in (self._oracle, *self._twins):
+                self._run(driver.open())
+        except BaseException:  # hypothesis tears down only what was made
+            self._loop.close()
+            raise
         self._began_at = self._oracle._store.now()
         self._leases: list[Leased] = []
         """The newest first."""
