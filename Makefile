@@ -11,7 +11,7 @@ SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.
 TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test test-all check lint types layers repository api build bench bench-sqlite bench-memory format lock clean
+.PHONY: help demo test test-all check lint mypy pyright layers repository api build bench bench-sqlite bench-memory format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -50,7 +50,7 @@ test: .venv/.ready-dev  ## Run all tests
 test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is present
 	@scripts/test-all -q -n $(PYTEST_WORKERS)
 
-check: lint types layers repository  ## Run the linters, type checkers and the tests of the repository itself
+check: lint mypy pyright layers repository  ## Run the linters, type checkers and the tests of the repository itself
 	@echo "==> all checks passed"
 
 lint: .venv/.ready-dev
@@ -58,9 +58,11 @@ lint: .venv/.ready-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: .venv/.ready-dev
+mypy: .venv/.ready-dev
 	@echo "==> mypy"
 	@$(BIN)/mypy $(TYPED)
+
+pyright: .venv/.ready-dev
 	@echo "==> pyright"
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
