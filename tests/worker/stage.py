@@ -18,7 +18,6 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.message import Message, State, id_from_text, new_id
 from asynctasq.retry import RunPolicy
 from asynctasq.tasks.base import BaseTask
-from asynctasq.tasks.decorator import FunctionTask
 
 PATIENCE = 10.0
 """Seconds after which a test that waits for an event has failed."""
@@ -28,7 +27,7 @@ async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
     """Wait for what no event tells of: the state of a store, or of a worker's inner parts."""
     async with asyncio.timeout(PATIENCE):
         while not await holds():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  see above
+            await asyncio.sleep(0.01)
 
 
 class Flag:
@@ -116,7 +115,7 @@ class Stage:
         return await self.app.driver()
 
     def make_worker(self, **options: Any) -> Worker:
-        return Worker(**{"app": self.app, "handle_signals": False, **options})
+        return Worker(app=self.app, handle_signals=False, **options)
 
     @asynccontextmanager
     async def worker(self, **options: Any) -> AsyncIterator[Worker]:
@@ -157,32 +156,12 @@ class Stage:
 
         await eventually(reached)
 
-    def message(self, task: str | BaseTask[Any], **changes: Any) -> Message:
+    def message(self, task: str | BaseTask[Any], *, body: bytes | None = None) -> Message:
         """A message as a dispatch makes it, or of a task that only its name tells."""
         if isinstance(task, str):
-            body = self.app.codec.encode_call((), {}, RunPolicy(), task=task)
-            return Message(
-                **{"id": new_id(), "queue": "default", "task": task, "body": body} | changes
-            )
-        definition = task._definition
-        assert definition is not None
-        args, kwargs = task._arguments
-        body = self.app.codec.encode_call(
-            args, kwargs, RunPolicy(retry_delay=0.0), task=definition.name
-        )
-        return Message(
-            **{"id": new_id(), "queue": "default", "task": definition.name, "body": body} | changes
-        )
-
-
-def forget(*tasks: FunctionTask[..., Any]) -> None:
-    """Take tasks out of the registry, as if this process had never heard of them."""
-    from asynctasq.tasks.registry import registry
-
-    for each in tasks:
-        registry._definitions.pop(each.name, None)
-
-
-def warnings_of(caplog: Any, text: str) -> list[str]:
-    """The log lines that contain `text`."""
-    return [line for line in caplog.messages if text in line]
+            name, args, kwargs = task, (), dict[str, Any]()
+        else:
+            assert task._definition is not None
+            name, (args, kwargs) = task._definition.name, task._arguments
+        encoded = self.app.codec.encode_call(args, kwargs, RunPolicy(), task=name)
+        return Message(new_id(), "default", name, encoded if body is None else body)

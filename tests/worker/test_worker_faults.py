@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asynctasq import State, task
+from asynctasq import task
 from asynctasq.errors import DriverError, DriverUnavailable, TaskFailed
 from asynctasq.settlement import Complete, Settled
 from tests.worker.faulty_driver import Line

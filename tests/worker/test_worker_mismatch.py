@@ -4,7 +4,6 @@ import asyncio
 import random
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgpack
 import pytest
@@ -226,7 +225,7 @@ async def test_whatever_is_in_the_store_the_worker_lives(stage: Stage, seed: int
 
         async def all_judged() -> bool:
             counts = await (await stage.driver()).count("default")
-            return counts.ready == 0 and counts.leased == 0
+            return bool(counts.ready == counts.leased == 0)
 
         await eventually(all_judged)
         assert not worker.stuck
@@ -250,7 +249,7 @@ async def test_many_mismatches_at_once_make_no_hot_loop(stage: Stage) -> None:
         driver = await stage.driver()
 
         async def all_given_back() -> bool:
-            return (await driver.count("default")).scheduled == 200
+            return bool((await driver.count("default")).scheduled == 200)
 
         await eventually(all_given_back)
         handle = await here(1).dispatch()

@@ -148,7 +148,7 @@ async def test_what_is_in_hand_is_given_back_when_tasks_turn_long(
         driver = await faulty.driver()
 
         async def given_back() -> bool:
-            return (await driver.count("default")).leased == concurrency
+            return bool((await driver.count("default")).leased == concurrency)
 
         await eventually(given_back)
         reserves = line.calls["reserve"]

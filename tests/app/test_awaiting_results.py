@@ -1,0 +1,173 @@
+"""Awaiting outcomes: handles share their looks at the store, and each ends as it should."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from asynctasq import App, State, task
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.drivers.sqlite import SqliteDriver
+from asynctasq.errors import DriverError, ResultTimeout, ResultUnknown
+from asynctasq.message import id_to_text, new_id
+from asynctasq.settlement import Complete
+from tests.worker.faulty_driver import FaultyDriver, Line
+
+PATIENCE = 10.0
+
+
+@task
+async def never_run(number: int) -> int:
+    return number
+
+
+@pytest_asyncio.fixture
+async def line() -> Line:
+    return Line()
+
+
+@pytest_asyncio.fixture(params=["memory", "sqlite"])
+async def app(request: pytest.FixtureRequest, tmp_path: Path, line: Line) -> AsyncIterator[App]:
+    """An app whose line to the store can be broken. No worker runs."""
+    inner: Any = (
+        MemoryDriver()
+        if request.param == "memory"
+        else SqliteDriver(path=tmp_path / "queue.db", synchronous="off")
+    )
+    async with App({"driver": FaultyDriver(inner, line)}) as app:
+        yield app
+
+
+async def finish(app: App, count: int) -> None:
+    """Complete so many messages, each with its argument as the result."""
+    driver = await app.driver()
+    deliveries = await driver.reserve({"default": count}, limit=count, owner="me", lease=100.0)
+    assert len(deliveries) == count
+    settlements = []
+    for delivery in deliveries:
+        args, _ = app.codec.decode_arguments(app.codec.open_call(delivery.message.body))
+        settlements.append(Complete(delivery.lease, app.codec.encode_result(args[0])))
+    await driver.settle(settlements)
+
+
+async def test_many_handles_share_their_looks(app: App, line: Line) -> None:
+    count = 500
+    handles = await app.dispatch_many([never_run(number) for number in range(count)])
+    awaiting = [asyncio.create_task(handle.result(timeout=PATIENCE)) for handle in handles]
+    await line.called("wait_results", 1)
+    looks = line.calls["results"]
+    assert looks <= 4
+    await finish(app, count)
+    assert await asyncio.gather(*awaiting) == list(range(count))
+    assert line.calls["results"] - looks <= 4
+
+
+async def test_a_result_that_is_there_needs_no_waiting(app: App, line: Line) -> None:
+    handle = await never_run(1).dispatch()
+    await finish(app, 1)
+    assert await handle.result(timeout=0.5) == 1
+    assert line.calls["wait_results"] == 0
+    assert await handle.result() == 1
+
+
+async def test_two_who_await_the_same_task_both_learn_of_it(app: App, line: Line) -> None:
+    handle = await never_run(1).dispatch()
+    again = app.handle(handle)
+    awaiting = [asyncio.create_task(each.result(timeout=PATIENCE)) for each in (handle, again)]
+    await line.called("wait_results")
+    await finish(app, 1)
+    assert await asyncio.gather(*awaiting) == [1, 1]
+
+
+async def test_one_who_comes_later_is_not_kept_waiting(app: App, line: Line) -> None:
+    first = await never_run(1).dispatch()
+    waiting = asyncio.create_task(first.result(timeout=PATIENCE))
+    await line.called("wait_results")
+    second = app.handle(id_to_text(new_id()))
+    with pytest.raises(ResultUnknown, match=str(second)):
+        await second.result(timeout=PATIENCE)
+    assert not waiting.done()
+    await finish(app, 1)
+    assert await waiting == 1
+
+
+async def test_a_timeout_ends_the_waiting_and_not_the_task(app: App) -> None:
+    handle = await never_run(1).dispatch()
+    with pytest.raises(ResultTimeout, match="goes on") as caught:
+        await handle.result(timeout=0.01)
+    assert isinstance(caught.value, TimeoutError)
+    assert await handle.status() is State.READY
+    await finish(app, 1)
+    assert await handle.result(timeout=PATIENCE) == 1
+
+
+async def test_giving_up_leaves_nothing_behind(app: App, line: Line) -> None:
+    handle = await never_run(1).dispatch()
+    waiting = asyncio.create_task(handle.result())
+    await line.called("wait_results")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    watcher = app._pool.here().opened[app._default_key].watcher
+    assert watcher._awaited == {}
+    assert watcher._looks == {}
+
+
+async def test_a_task_that_never_was_is_unknown(app: App) -> None:
+    handle = app.handle(id_to_text(new_id()))
+    for ask in (handle.result(timeout=PATIENCE), handle.status()):
+        with pytest.raises(ResultUnknown, match=str(handle)):
+            await ask
+
+
+async def test_a_task_that_is_purged_while_awaited_is_unknown(
+    app: App, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynctasq.dispatcher.watcher.POLL_SECONDS", 0.05)
+    handle = await never_run(1).dispatch()
+    waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
+    await line.called("wait_results")
+    driver: Any = await app.driver()
+    assert await driver.purge("default", states={State.READY}) == 1
+    with pytest.raises(ResultUnknown):
+        await waiting
+
+
+@pytest.mark.parametrize("method", ["results", "wait_results", "find"])
+async def test_an_outage_while_awaiting_is_outlived(app: App, line: Line, method: str) -> None:
+    handle = await never_run(1).dispatch()
+    line.fail(method, 2)
+    waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
+    await line.failed(method, 1)
+    await finish(app, 1)
+    assert await waiting == 1
+
+
+@pytest.mark.parametrize("error", [lambda: DriverError("no"), lambda: KeyError("a mistake")])
+async def test_what_will_not_pass_is_told(app: App, line: Line, error: Any) -> None:
+    handle = await never_run(1).dispatch()
+    line.fail("results", error=error)
+    with pytest.raises(type(error())):
+        await handle.result(timeout=PATIENCE)
+    await finish(app, 1)
+    assert await handle.result(timeout=PATIENCE) == 1
+
+
+async def test_closing_the_app_tells_those_who_wait(app: App, line: Line) -> None:
+    handle = await never_run(1).dispatch()
+    waiting = asyncio.create_task(handle.result())
+    await line.called("wait_results")
+    await app.close()
+    with pytest.raises(DriverError, match="closed"):
+        await waiting
+
+
+async def test_an_app_that_was_closed_opens_again(app: App) -> None:
+    handle = await never_run(1).dispatch()
+    await app.close()
+    assert not app.is_open
+    assert await handle.status() is State.READY
+    assert app.is_open

@@ -1,0 +1,61 @@
+"""A worker in a process of its own, that tests kill: `killable_worker.py STORE LOG`."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from asynctasq import App, Worker, current_task, task
+from asynctasq.drivers.sqlite import SqliteDriver
+
+LEASE = 1.0
+
+
+def tell(line: str) -> None:
+    """Append a line, in one call: several processes write to the file."""
+    file = os.open(os.environ["KILL_TEST_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(file, f"{line}\n".encode())
+    finally:
+        os.close(file)
+
+
+@task(name="killable.hangs")
+async def hangs() -> str:
+    """Begins for ever on its first delivery."""
+    if "calm" in os.environ.get("KILL_TEST_MODE", ""):
+        return f"attempt {current_task().attempt}"
+    tell("began")
+    await asyncio.Event().wait()
+    return "never"
+
+
+@task(name="killable.steps")
+async def steps(number: int) -> int:
+    """Takes a moment, so that kills hit it."""
+    await asyncio.sleep(0.002)
+    tell(f"ran {number}")
+    return number
+
+
+@task(name="killable.steps_in_thread")
+def steps_in_thread(number: int) -> int:
+    """The same, in a thread."""
+    tell(f"ran {number}")
+    return number
+
+
+def app_on(store: str) -> App:
+    """The app of the test and of its workers."""
+    driver = SqliteDriver(path=Path(store), synchronous="off")
+    return App({"driver": driver, "lease": LEASE, "heartbeat_interval": LEASE / 5})
+
+
+async def main(store: str) -> None:
+    async with app_on(store) as app:
+        await Worker(app=app, concurrency=8).start()
+
+
+if __name__ == "__main__":
+    os.environ["KILL_TEST_LOG"] = sys.argv[2]
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,362 @@
+"""What plugins hear of each attempt, and what they may change."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from asynctasq import current_task, hookimpl, task
+from asynctasq.contracts.executor import Attempt, Call, Raised, Returned
+from asynctasq.errors import TaskFailed
+from asynctasq.executors.asking import describe
+from asynctasq.hookspecs import DispatchContext, ExecutionContext, WorkerContext
+from asynctasq.lifecycle import OBSERVER_HOOKS, Observers
+from asynctasq.message import State
+from tests.worker.conftest import MakeStage
+from tests.worker.stage import PATIENCE, Stage, eventually, probe
+
+
+class Recorder:
+    """Writes down every hook, sync."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def _note(self, hook: str, context: Any) -> None:
+        if isinstance(context, ExecutionContext):
+            details = (
+                type(context.attempt).__name__ if context.attempt else None,
+                context.error.message if context.error else None,
+                context.reason.value if context.reason else None,
+                context.retry_delay,
+            )
+            self.heard.append((hook, *details))
+        else:
+            self.heard.append(hook)
+
+    @property
+    def hooks(self) -> list[str]:
+        return [each if isinstance(each, str) else each[0] for each in self.heard]
+
+
+class AsyncRecorder(Recorder):
+    """Writes down every hook, async."""
+
+
+def _sync(hook: str) -> Callable[..., Any]:
+    def observe(self: Recorder, context: Any) -> None:
+        self._note(hook, context)
+
+    observe.__name__ = hook
+    return hookimpl(observe)
+
+
+def _async(hook: str) -> Callable[..., Any]:
+    async def observe(self: Recorder, context: Any) -> None:
+        await asyncio.sleep(0)
+        self._note(hook, context)
+
+    observe.__name__ = hook
+    return hookimpl(observe)
+
+
+for _hook in OBSERVER_HOOKS:
+    setattr(Recorder, _hook, _sync(_hook))
+    setattr(AsyncRecorder, _hook, _async(_hook))
+
+
+@task(retry_delay=0.0)
+async def good() -> dict[str, str]:
+    probe().note("ran")
+    return dict(current_task().headers)
+
+
+@task(retry_delay=0.0, max_attempts=2)
+def bad() -> None:
+    probe().note("ran")
+    raise LookupError("bad")
+
+
+@task
+async def waits() -> None:
+    it = probe()
+    it.flag("began").set()
+    await it.flag("go on").wait()
+
+
+BOTH = pytest.mark.parametrize("kind", [Recorder, AsyncRecorder])
+START, END = ["worker_started"], ["worker_stopping", "worker_stopped"]
+SENT = ["before_dispatch", "after_dispatch"]
+
+
+async def observed(make_stage: MakeStage, *plugins: object) -> Stage:
+    stage = await make_stage()
+    for plugin in plugins:
+        stage.app.plugins.register(plugin)
+    return stage
+
+
+@BOTH
+async def test_a_good_run_in_order(make_stage: MakeStage, kind: type[Recorder]) -> None:
+    recorder = kind()
+    stage = await observed(make_stage, recorder)
+    await good().dispatch()
+    await stage.burst()
+    assert recorder.heard == [
+        *SENT,
+        *START,
+        ("before_execute", None, None, None, None),
+        ("after_execute", "Returned", None, None, None),
+        *END,
+    ]
+
+
+@BOTH
+async def test_a_retry_and_a_death_in_order(make_stage: MakeStage, kind: type[Recorder]) -> None:
+    recorder = kind()
+    stage = await observed(make_stage, recorder)
+    await bad().dispatch()
+    await stage.burst()
+    assert recorder.heard == [
+        *SENT,
+        *START,
+        ("before_execute", None, None, None, None),
+        ("after_execute", "Raised", None, None, None),
+        ("on_retry", None, "bad", None, 0.0),
+        ("before_execute", None, None, None, None),
+        ("after_execute", "Raised", None, None, None),
+        ("on_failure", "Raised", "bad", None, None),
+        ("on_dead", None, "bad", "failed", None),
+        *END,
+    ]
+
+
+@BOTH
+async def test_a_cancel_in_order(make_stage: MakeStage, kind: type[Recorder]) -> None:
+    recorder = kind()
+    stage = await observed(make_stage, recorder)
+    handle = await waits().dispatch()
+    async with stage.worker():
+        await stage.flag("began").wait()
+        await handle.cancel()
+        await stage.until(handle, State.CANCELLED)
+    assert recorder.hooks == [*SENT, *START, "before_execute", "on_cancel", *END]
+
+
+@BOTH
+async def test_a_release_in_order(make_stage: MakeStage, kind: type[Recorder]) -> None:
+    recorder = kind()
+    stage = await observed(make_stage, recorder)
+    await waits().dispatch()
+    async with stage.worker() as worker:
+        await stage.flag("began").wait()
+        worker.stop()
+    assert recorder.hooks == [
+        *SENT,
+        *START,
+        "before_execute",
+        "worker_stopping",
+        "on_release",
+        "worker_stopped",
+    ]
+
+
+async def test_messages_that_cannot_be_run_are_told_too(make_stage: MakeStage) -> None:
+    recorder = Recorder()
+    stage = await observed(make_stage, recorder)
+    driver = await stage.driver()
+    await driver.enqueue([stage.message("nobody:knows"), stage.message(good(), body=b"noise")])
+    await stage.burst(concurrency=1)
+    assert sorted(recorder.hooks) == sorted([*START, "on_release", "on_dead", *END])
+
+
+class Raising:
+    """Every hook of it raises."""
+
+
+def _raising(hook: str) -> Callable[..., Any]:
+    def observe(self: Raising, context: Any) -> None:
+        raise asyncio.CancelledError if "execute" in hook else LookupError(hook)
+
+    observe.__name__ = hook
+    return hookimpl(observe)
+
+
+for _hook in OBSERVER_HOOKS:
+    setattr(Raising, _hook, _raising(_hook))
+
+
+async def test_observers_that_raise_harm_nobody(
+    make_stage: MakeStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = await observed(make_stage, Raising())
+    handle = await good().dispatch()
+    failing = await bad().dispatch()
+    await stage.burst()
+    assert await handle.result(timeout=1) == {}
+    assert await failing.status() is State.DEAD
+    assert any("worker_started" in line for line in caplog.messages)
+
+
+async def test_an_observer_that_hangs_at_the_end_does_not_undo_the_work(
+    make_stage: MakeStage,
+) -> None:
+    class Hanging:
+        @hookimpl
+        async def after_execute(self, context: ExecutionContext) -> None:
+            hanging.set()
+            await asyncio.Event().wait()
+
+    hanging = asyncio.Event()
+    stage = await observed(make_stage, Hanging())
+    handle = await good().dispatch()
+    async with stage.worker() as worker:
+        await asyncio.wait_for(hanging.wait(), PATIENCE)
+        worker.stop()
+        worker.stop()
+    assert await handle.result(timeout=1) == {}
+    assert stage.log == ["ran"]
+
+
+async def test_headers_of_observers_reach_the_task(make_stage: MakeStage) -> None:
+    class Tracing:
+        @hookimpl
+        def before_dispatch(self, context: DispatchContext) -> None:
+            context.headers["trace"] = "42"
+
+    stage = await observed(make_stage, Tracing())
+    single = await good().options(headers={"own": "1"}).dispatch()
+    [chunked] = await stage.app.dispatch_many([good()])
+    await stage.burst()
+    assert await single.result(timeout=1) == {"own": "1", "trace": "42"}
+    assert await chunked.result(timeout=1) == {"trace": "42"}
+
+
+async def test_workers_are_told_of_themselves(make_stage: MakeStage) -> None:
+    contexts: list[WorkerContext] = []
+
+    class Watching:
+        @hookimpl
+        def worker_started(self, context: WorkerContext) -> None:
+            contexts.append(context)
+
+    stage = await observed(make_stage, Watching())
+    await stage.burst(worker_id="w", queues=["a", "b:2"], concurrency=3)
+    assert contexts == [WorkerContext("w", ("a", "b"), 3)]
+
+
+Next = Callable[[Call], Awaitable[Attempt]]
+
+
+class Wrapping:
+    """Wraps every attempt by a function of (next, call)."""
+
+    def __init__(self, around: Callable[[Next, Call], Awaitable[Any]]) -> None:
+        self._around = around
+
+    @hookimpl
+    def wrap_execute(self, call_next: Next) -> Next:
+        async def wrapped(call: Call) -> Attempt:
+            return await self._around(call_next, call)  # type: ignore[no-any-return]  # or nonsense
+
+        return wrapped
+
+
+async def test_a_wrapper_may_change_the_outcome(make_stage: MakeStage) -> None:
+    async def around(call_next: Next, call: Call) -> Attempt:
+        attempt = await call_next(call)
+        assert isinstance(attempt, Returned)
+        return Returned(call.encode_result("changed"))
+
+    stage = await observed(make_stage, Wrapping(around))
+    handle = await good().dispatch()
+    await stage.burst()
+    result: object = await handle.result(timeout=1)
+    assert result == "changed"
+
+
+async def test_a_wrapper_may_run_it_again(make_stage: MakeStage) -> None:
+    async def around(call_next: Next, call: Call) -> Attempt:
+        await call_next(call)
+        return await call_next(call)
+
+    stage = await observed(make_stage, Wrapping(around))
+    await good().dispatch()
+    await stage.burst()
+    assert stage.log == ["ran", "ran"]
+
+
+async def test_a_wrapper_may_refuse_and_the_task_hears_of_it(make_stage: MakeStage) -> None:
+    heard: list[str] = []
+
+    async def hear(exception: Exception) -> None:
+        heard.append(str(exception))
+
+    @task(name="observers.refused", on_failure=hear)
+    async def refused() -> None:
+        raise AssertionError("it was refused")
+
+    async def around(call_next: Next, call: Call) -> Attempt:
+        error = PermissionError("not on Sundays")
+        return Raised(describe(error), retry=False, exception=error)
+
+    stage = await observed(make_stage, Wrapping(around))
+    handle = await refused().dispatch()
+    await stage.burst()
+    with pytest.raises(TaskFailed, match="Sundays"):
+        await handle.result(timeout=1)
+    assert heard == ["not on Sundays"]
+
+
+async def _nonsense(call_next: Next, call: Call) -> Any:
+    await call_next(call)
+    return "nonsense"
+
+
+async def _raises(call_next: Next, call: Call) -> Any:
+    raise LookupError("nonsense")
+
+
+@pytest.mark.parametrize("around", [_nonsense, _raises])
+async def test_a_wrapper_that_fails_is_a_failed_attempt(make_stage: MakeStage, around: Any) -> None:
+    stage = await observed(make_stage, Wrapping(around))
+    await bad().dispatch()
+    await stage.burst()
+    [letter] = await stage.dead()
+    assert letter.error is not None
+    assert letter.attempts == 2
+    assert "nonsense" in letter.error.message
+
+
+async def test_a_wrapper_may_limit_the_time_of_a_thread(make_stage: MakeStage) -> None:
+    async def around(call_next: Next, call: Call) -> Attempt:
+        async with asyncio.timeout(0.02):
+            return await call_next(call)
+
+    @task(name="observers.slow", max_attempts=1)
+    def slow() -> None:
+        probe().flag("go on").wait_in_thread()
+        raise ValueError("late")
+
+    stage = await observed(make_stage, Wrapping(around))
+    asyncio.get_running_loop().call_later(0.2, stage.flag("go on").set)
+    await slow().dispatch()
+    await stage.burst()
+    [letter] = await stage.dead()
+    assert letter.error is not None
+    assert letter.error.type == "TimeoutError"
+
+
+async def test_nothing_is_told_where_nobody_listens(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("nobody listens")
+
+    monkeypatch.setattr(Observers, "notify", never)
+    handle = await good().dispatch()
+    await bad().dispatch()
+    await stage.burst()
+    assert await handle.result(timeout=1) == {}
+    await eventually(stage.dead)
