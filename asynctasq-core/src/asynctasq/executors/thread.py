@@ -1,23 +1,19 @@
 """Runs sync tasks in threads."""
 
 import asyncio
-import contextvars
 import inspect
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any
 
 from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
 from asynctasq.executors.asking import judge, refuse_coroutine, run_failed
-from asynctasq.records import record
+from asynctasq.executors.thread_pool import ThreadPool, ThreadRun
 from asynctasq.tasks.base import BaseTask
 
 logger = logging.getLogger("asynctasq")
-
-T = TypeVar("T")
 
 
 class ThreadExecutor:
@@ -26,20 +22,20 @@ class ThreadExecutor:
     A thread cannot be stopped. At its time-out the task is reported and keeps its slot and its lease
     until the thread ends, so that no second run of it goes on beside the first; then its outcome is
     discarded. One that is to be interrupted is waited for in the same way; if it returns, its work
-    is done, and counts.
+    is done, and counts. Either can be seen by the task: `current_task().cancelled`.
     """
 
     def __init__(self) -> None:
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: ThreadPool | None = None
 
     async def start(self, *, concurrency: int) -> None:
         """Make room for that many threads; each is started when first needed."""
-        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="asynctasq-task")
+        self._threads = ThreadPool(concurrency)
 
     async def stop(self) -> None:
         """Let idle threads end; a thread that is stuck in a task is left behind."""
         if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.close()
             self._threads = None
 
     async def execute(self, call: Call) -> Attempt:
@@ -47,8 +43,12 @@ class ThreadExecutor:
         task: BaseTask[Any] | None = None
         try:
             task = await call.load()
-            ended = await self._within(task.execute, call)
-            value = ended.value()
+            run = self._run(task.execute)
+            if call.policy.timeout is None:
+                await run.end()
+            else:
+                await _end_within(run, call, call.policy.timeout)
+            value = run.value()
             refuse_coroutine(value)
         except asyncio.CancelledError:
             raise
@@ -62,64 +62,40 @@ class ThreadExecutor:
         """Run the task's `failed` hook in a thread, or here if it is async."""
         await run_failed(call, failure, self._ask)
 
-    async def _within(self, function: Callable[[], T], call: Call) -> "_Ended[T]":
-        timeout = call.policy.timeout
-        waiter = self._start(function)
-        if timeout is not None:
-            try:
-                await asyncio.wait([waiter], timeout=timeout)
-            except asyncio.CancelledError:
-                return await _end_of(waiter, cancelled=True)
-            if not waiter.done():
-                call.interrupt()
-                logger.warning(
-                    "The task %s has passed its timeout of %g s in a thread, which cannot be stopped: it "
-                    "keeps its slot until it ends, and its outcome is discarded.",
-                    call.definition.name,
-                    timeout,
-                )
-                await _end_of(waiter)
-                raise TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.")
-        return await _end_of(waiter)
-
     async def _ask(self, method: Callable[[Exception], Any], exception: Exception) -> Any:
-        answer = (await _end_of(self._start(partial(method, exception)))).value()
+        run = self._run(partial(method, exception))
+        await run.end()
+        answer = run.value()
         return await answer if inspect.isawaitable(answer) else answer
 
-    def _start(self, function: Callable[[], T]) -> "asyncio.Future[_Ended[T]]":
+    def _run(self, function: Callable[[], Any]) -> ThreadRun[Any]:
         assert self._threads is not None, "start() comes first"
-        context = contextvars.copy_context()
-        return asyncio.wrap_future(self._threads.submit(context.run, _run, function))
+        return self._threads.run(function)
 
 
-@record
-class _Ended(Generic[T]):
-    """How a function ended. Not a future's exception: a future cannot hold a `StopIteration`."""
+async def _end_within(run: ThreadRun[Any], call: Call, timeout: float) -> None:
+    """Wait for the end of a run.
 
-    returned: T | None
-    raised: BaseException | None
+    Raises:
+        TaskTimeout: it came after the time-out.
+    """
 
-    def value(self) -> T:
-        if self.raised is not None:
-            raise self.raised
-        return cast("T", self.returned)
+    def overdue() -> None:
+        if run.ended:
+            return
+        run.overdue = True
+        call.interrupt()
+        logger.warning(
+            "The task %s has passed its timeout of %g s in a thread, which cannot be stopped: it "
+            "keeps its slot until it ends, and its outcome is discarded.",
+            call.definition.name,
+            timeout,
+        )
 
-
-def _run(function: Callable[[], T]) -> _Ended[T]:
+    timer = asyncio.get_running_loop().call_later(timeout, overdue)
     try:
-        return _Ended(function(), None)
-    except BaseException as error:
-        return _Ended(None, error)
-
-
-async def _end_of(waiter: "asyncio.Future[_Ended[T]]", *, cancelled: bool = False) -> _Ended[T]:
-    """Await a thread's end. A cancellation is passed on only then, and not if it has done its work."""
-    while not waiter.done():
-        try:
-            await asyncio.wait([waiter])
-        except asyncio.CancelledError:
-            cancelled = True
-    ended = waiter.result()
-    if cancelled and ended.raised is not None:
-        raise asyncio.CancelledError
-    return ended
+        await run.end()
+    finally:
+        timer.cancel()
+    if run.overdue:
+        raise TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.")

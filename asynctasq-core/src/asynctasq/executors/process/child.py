@@ -19,6 +19,7 @@ from asynctasq.executors.process.errand import Errand
 from asynctasq.executors.process.frames import (
     BROKEN,
     CANCEL,
+    CONNECTION_LOST_EXIT,
     LARGE,
     READY,
     Frame,
@@ -185,6 +186,8 @@ class Child(asyncio.Protocol):
         code = self._exit
         if code is None or self._killed_because:
             return self._killed_because or "was given up"
+        if code == CONNECTION_LOST_EXIT:
+            return "lost its connection to the worker (has the task closed file descriptors?)"
         if code >= 0:
             return f"ended with exit code {code}"
         try:
@@ -218,7 +221,7 @@ class Child(asyncio.Protocol):
             self._ending = self._loop.call_later(
                 ENDING_SECONDS if not self.retiring else DISMISSED_SECONDS,
                 self.kill,
-                "closed its connection to the worker, and was killed",
+                "closed its connection to the worker and was killed",
             )
         else:
             self._end()

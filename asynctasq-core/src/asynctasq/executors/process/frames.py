@@ -45,6 +45,9 @@ the message does not fit this release; the hook has ended."""
 SPENT, REMEMBERED = 1, 2
 """Flags of a reply: the child wants to be replaced; it keeps the failed task for its `failed` hook."""
 
+CONNECTION_LOST_EXIT = 74
+"""Exit code of a child that cannot reach its worker any more (`EX_IOERR` of sysexits.h)."""
+
 Frame: TypeAlias = list[Any]
 _SURROGATES = "surrogatepass"
 """Headers may hold what is not Unicode."""

@@ -33,6 +33,7 @@ from asynctasq.executors.process.frames import (
     BROKEN,
     CANCEL,
     CANCELLED,
+    CONNECTION_LOST_EXIT,
     FAILED,
     HOOK,
     JUDGE,
@@ -135,7 +136,7 @@ class Child:
                 self._write_all(pack(frame))
         except OSError:
             # The worker is gone, or a task has closed what was not its own: nothing more can be told.
-            os._exit(1)
+            os._exit(CONNECTION_LOST_EXIT)
 
     def _write_all(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -168,7 +169,7 @@ class Child:
         except BlockingIOError:
             return None
         except OSError:
-            os._exit(1)
+            os._exit(CONNECTION_LOST_EXIT)
 
     def _await_large(self, number: int) -> Frame:
         while number not in self._large:
