@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from asynctasq import State, task
+from asynctasq import App, State, Worker, task
+from asynctasq.app import current_app
+from asynctasq.contracts.driver import Driver
 from asynctasq.errors import ConfigurationError
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
@@ -114,3 +116,22 @@ async def test_a_heartbeat_as_long_as_the_lease_is_refused(make_stage: MakeStage
     stage = await make_stage(lease=3.0)
     with pytest.raises(ConfigurationError, match="shorter than lease"):
         await stage.make_worker(heartbeat_interval=3.0).start()
+
+
+async def test_a_worker_takes_no_more_than_it_will_run(faulty: Stage, line: Line) -> None:
+    handles = await faulty.app.dispatch_many([note(number) for number in range(10)])
+    async with asyncio.timeout(PATIENCE):
+        await faulty.make_worker(max_tasks=3, concurrency=100).start()
+    assert sorted(faulty.log) == [0, 1, 2]
+    stolen = await (await faulty.driver()).reserve({"default": 1}, limit=1, owner="me", lease=9.0)
+    assert [delivery.lease.token for delivery in stolen] == [1]  # never leased before
+    assert len(handles) == 10
+
+
+async def test_the_app_of_a_worker_is_current_for_as_long_as_it_runs(driver: Driver) -> None:
+    outer = App({"driver": "memory"})
+    async with outer:
+        inner = App({"driver": driver})
+        await Worker(app=inner, burst=True, handle_signals=False).start()
+        assert current_app() is outer
+        await inner.close()

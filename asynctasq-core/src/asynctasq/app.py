@@ -430,9 +430,9 @@ def current_app() -> App:
     return _current.get() or default_app()
 
 
-def use_here(app: App) -> None:
-    """Make an app the current one of this context and those copied from it."""
-    _current.set(app)
+def use_here(app: App) -> Token[App | None]:
+    """Make an app the current one of this context and those copied from it; the token undoes it."""
+    return _current.set(app)
 
 
 def default_app() -> App:

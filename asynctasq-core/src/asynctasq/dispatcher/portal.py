@@ -5,9 +5,13 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+CLOSE_SECONDS = 10.0
+"""How long closing may take: it sends what waits."""
 
 
 class Portal:
@@ -51,7 +55,8 @@ class Portal:
             if loop is None or thread is None or self._process != os.getpid():
                 return
             atexit.unregister(self.close)
-        asyncio.run_coroutine_threadsafe(self._at_exit(), loop).result()
+        with suppress(TimeoutError):  # a store that does not answer does not keep the program
+            asyncio.run_coroutine_threadsafe(self._at_exit(), loop).result(CLOSE_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -81,7 +81,7 @@ class Engine:
         self._observers = observers
         self._lifespan = lifespan
         self._owner = f"{settings.worker_id}/{os.urandom(4).hex()}"
-        self._slots = Slots(settings.concurrency, settings.queues)
+        self._slots = Slots(settings.concurrency, settings.queues, most_runs=settings.max_tasks)
         self._held: set[Running] = set()
         self._hand: deque[Running] = deque()
         self._progress: dict[Lease, bytes] = {}
@@ -90,7 +90,6 @@ class Engine:
         self._hurry = asyncio.Event()
         self._stops_asked = 0
         self._cancelled = False
-        self._begun = 0
         self._settler = Settler(driver, settled=self._forget)
         self._fetcher = Fetcher(
             driver,
@@ -216,8 +215,7 @@ class Engine:
 
     def _begin(self, running: Running) -> None:
         self._slots.take(running.delivery.message.queue)
-        self._begun += 1
-        if self._is_enough:
+        if self._slots.used_up:
             self._fetcher.stop()
         # A context of its own: the task that ends here may have set variables in this one.
         task = asyncio.get_running_loop().create_task(
@@ -226,10 +224,6 @@ class Engine:
         running.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    @property
-    def _is_enough(self) -> bool:
-        return self._settings.max_tasks is not None and self._begun >= self._settings.max_tasks
 
     async def _work(self, running: Running) -> None:
         assert self._runner is not None, "run() makes it"

@@ -1,6 +1,7 @@
 """Collects settlements and flushes them together: at once when idle, in batches under load."""
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ class Settler:
         """
         self._driver = driver
         self._settled = settled
+        self._context = contextvars.copy_context()
         self._pending: deque[_Item] = deque()
         self._flushing: asyncio.Task[None] | None = None
 
@@ -44,7 +46,10 @@ class Settler:
         """Settle soon."""
         self._pending.append((running, settlement))
         if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+            self._flushing = asyncio.get_running_loop().create_task(
+                self._flush(),
+                context=self._context,  # not that of the task that has just ended
+            )
 
     async def drain(self) -> None:
         """Return when everything that was added is settled."""

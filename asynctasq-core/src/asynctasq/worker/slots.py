@@ -37,8 +37,18 @@ def parse_queues(queues: Sequence[str]) -> dict[str, int | None]:
 class Slots:
     """Counts what runs. A slot is taken by a running task; a queue may have fewer than the worker."""
 
-    def __init__(self, concurrency: int, queues: Mapping[str, int | None]) -> None:
+    def __init__(
+        self, concurrency: int, queues: Mapping[str, int | None], *, most_runs: int | None = None
+    ) -> None:
+        """Make slots, none of them taken.
+
+        Args:
+            concurrency: how many.
+            queues: each with its own limit, if it has one.
+            most_runs: how often a slot is taken at most; None for no limit.
+        """
         self.concurrency = concurrency
+        self._runs_left = most_runs
         self._limits = queues
         self._limited = any(limit is not None for limit in queues.values())
         self._by_queue = dict.fromkeys(queues, 0)
@@ -60,12 +70,19 @@ class Slots:
             and not self._limited
         )
 
+    @property
+    def used_up(self) -> bool:
+        """Whether there have been as many runs as there may be."""
+        return self._runs_left == 0
+
     def turned_long(self) -> None:
         """No slot has become free for a while: hold nothing in hand until tasks are short again."""
         self._runs = 0
 
     def room(self, in_hand: int) -> int:
         """How many to reserve now; 0 to wait."""
+        if self._runs_left is not None:
+            return min(self.free, self._runs_left) - in_hand
         if not self.short:
             return self.free - in_hand
         wanted = self.free + self.concurrency - in_hand
@@ -84,6 +101,8 @@ class Slots:
     def take(self, queue: str) -> None:
         """A task of this queue begins."""
         self.running += 1
+        if self._runs_left is not None:
+            self._runs_left -= 1
         if self._limited:
             self._by_queue[queue] += 1
 
