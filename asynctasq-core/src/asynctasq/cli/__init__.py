@@ -11,6 +11,7 @@ from asynctasq.config.sources import DEBUG
     cls=Commands,
     built_in={
         "worker": ("asynctasq.cli.worker:command", "Run tasks until told to stop."),
+        "workers": ("asynctasq.cli.workers:command", "Show the workers of a store."),
         "demo": ("asynctasq.cli.demo:command", "See tasks dispatched, run, retried and failed."),
         "plugins": ("asynctasq.cli.plugins:command", "Show what is installed."),
         "migrate": ("asynctasq.cli.migrate:command", "Bring a store's tables up to date."),

@@ -7,8 +7,11 @@ from time import perf_counter
 import click
 
 from asynctasq.contracts.executor import Attempt, Call, Returned, Snoozed, Wrapper
+from asynctasq.core.log_fields import TaskFields, add_task_fields
+from asynctasq.errors import BodyError
 from asynctasq.hookspecs import ExecutionContext, hookimpl
 from asynctasq.message import Delivery, id_to_text
+from asynctasq.worker.call import WorkerCall
 
 logger = logging.getLogger("asynctasq")
 
@@ -18,22 +21,28 @@ COLOURS = {
     logging.CRITICAL: "bright_red",
 }
 
+SHOWN_CHARACTERS = 1000
+"""Of the arguments of a call."""
 
-def configure_logging(level: str | None) -> None:
+
+def configure_logging(level: str | None, style: str | None = None) -> TaskFields:
     """Log to stderr, unless the application has set up logging itself.
 
     `level` counts for everything where logging is set up here (None is `info`), and for asynctasq
-    alone where the application has done it (None leaves that alone).
+    alone where the application has done it (None leaves that alone). `style` is `text` or `json`;
+    `json` counts for the handlers of the application, too (None leaves them alone). Either way their
+    records get fields that tell of the task they come from.
     """
     root = logging.getLogger()
     if root.handlers:
         if level is not None:
             logger.setLevel(level.upper())
-        return
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter(coloured=sys.stderr.isatty()))
-    root.addHandler(handler)
-    root.setLevel((level or "info").upper())
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(LineFormatter(coloured=sys.stderr.isatty()))
+        root.addHandler(handler)
+        root.setLevel((level or "info").upper())
+    return add_task_fields(as_json=style == "json")
 
 
 class LineFormatter(logging.Formatter):
@@ -56,14 +65,23 @@ class LineFormatter(logging.Formatter):
 class TaskLog:
     """A local plugin that logs how each attempt ended.
 
-    What is dead is not told here: core logs that itself.
+    What is dead is not told here: core logs that itself. The arguments of calls are secret, as far
+    as anyone knows, and told only on request.
     """
+
+    def __init__(self, *, arguments: bool = False) -> None:
+        self._arguments = arguments
 
     @hookimpl(tryfirst=True)
     def wrap_execute(self, call_next: Wrapper) -> Wrapper:
         """Tell of runs that returned, and how long they took."""
 
         async def timed(call: Call) -> Attempt:
+            if self._arguments and isinstance(call, WorkerCall):
+                shown = _arguments(call)
+                logger.info(
+                    "%s begins with %s.", _name(call.delivery), shown, extra={"arguments": shown}
+                )
             started = perf_counter()
             attempt = await call_next(call)
             if isinstance(attempt, Returned):
@@ -114,6 +132,18 @@ class TaskLog:
 
 def _name(delivery: Delivery) -> str:
     return f"Task {id_to_text(delivery.message.id)} of {delivery.message.task}"
+
+
+def _arguments(call: WorkerCall) -> str:
+    """As they were written in the call, cut short; models as the references that travelled."""
+    try:
+        args, kwargs = call.arguments()
+        shown = ", ".join([*map(repr, args), *(f"{name}={kwargs[name]!r}" for name in kwargs)])
+    except BodyError as error:
+        return f"({error})"
+    except Exception as error:  # noqa: BLE001  the repr of a user's class
+        return f"(not shown: {type(error).__qualname__}: {error})"
+    return f"({shown[:SHOWN_CHARACTERS]}{'...' if len(shown) > SHOWN_CHARACTERS else ''})"
 
 
 def _seconds(started: float) -> str:

@@ -85,7 +85,24 @@ def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[s
     help="Lines of this level and above; `warning` leaves out the line for each task.  "
     "[default: info]",
 )
-def command(target: str | None, log_level: str | None, **options: Any) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="Lines for people, or a JSON object each, which tells task, queue and attempt.  "
+    "[default: text]",
+)
+@click.option(
+    "--log-arguments",
+    is_flag=True,
+    help="Log the arguments of each task: never done otherwise, as they may be secret.",
+)
+def command(
+    target: str | None,
+    log_level: str | None,
+    log_format: str | None,
+    log_arguments: bool,
+    **options: Any,
+) -> None:
     """Run tasks until told to stop.
 
     What is not given here comes from init(...) in the imported modules, the environment, .env, and
@@ -96,7 +113,7 @@ def command(target: str | None, log_level: str | None, **options: Any) -> None:
     and gives them back.
     """
     app = load_application(target)
-    configure_logging(log_level)
+    log_fields = configure_logging(log_level, log_format)
     app.close_sync()  # a module may have dispatched something while it was imported
     changes = _given(
         options, "driver", "grace_period", "lease", "heartbeat_interval", "process_pool_size"
@@ -105,12 +122,13 @@ def command(target: str | None, log_level: str | None, **options: Any) -> None:
         changes["imports"] = [target.partition(":")[0], *app.settings.imports]
     app.override(changes)
     if logger.isEnabledFor(logging.INFO):
-        app.plugins.register(TaskLog())
+        app.plugins.register(TaskLog(arguments=log_arguments))
     worker = Worker(
         app=app,
         burst=options["burst"],
         **_given(options, "queues", "concurrency", "max_tasks", "worker_id", "serializer"),
     )
+    log_fields.worker_id = worker.id
     if not len(registry):
         logger.warning(
             "No tasks are registered: --app MODULE imports them. Until then only tasks of modules "

@@ -133,6 +133,8 @@ class WorkerInfo:
     concurrency: int
     running: int
     version: str
+    seen_at: float = 0.0
+    """When it told so last, by its own clock; seconds since the epoch."""
 
 
 @record

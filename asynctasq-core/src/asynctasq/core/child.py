@@ -15,6 +15,7 @@ from asynctasq.app import App, init, use_here
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION
 from asynctasq.errors import ConfigurationError, TaskDefinitionError
+from asynctasq.core.log_fields import fields_in_use, use_fields
 from asynctasq.importing import imported_module, module_name
 from asynctasq.message import Delivery
 from asynctasq.serializers.codec import Codec
@@ -62,6 +63,7 @@ def describe_app(app: App, serializer: str | None) -> dict[str, Any]:
     }
 
 
+        "log_fields": fields_in_use(),
 def _path_of(app: App, modules: Mapping[str, None]) -> str | None:
     """`module:name` of an app that is a global of a module of the application."""
     for name in modules:
@@ -140,6 +142,7 @@ def _find_app(given: Mapping[str, Any]) -> App:
         module, _, attribute = given["app"].partition(":")
         found = getattr(sys.modules.get(module), attribute, None)
     if not isinstance(found, App):
+    use_fields(given["log_fields"])
         default = asynctasq.app._default
         if not given["driver"] and default is not None:
             found = default

@@ -71,6 +71,14 @@ class WorkerCall:
         self._loaded = True
         return task
 
+    def arguments(self) -> tuple[list[object], dict[str, object]]:
+        """Positional and named arguments, for people: models are the references that stand for them.
+
+        Raises:
+            BodyError: they cannot be read.
+        """
+        return self._codec.decode_arguments(self._envelope, self._envelope.references)
+
     def as_built(self) -> BaseTask[Any]:
         """The task as far as `load` came."""
         if self._task is None:

@@ -199,7 +199,7 @@ class Keeper:
         if Capability.WORKERS in self._driver.capabilities and isinstance(
             self._driver, SupportsWorkers
         ):
-            worker = replace(self._worker, running=len(self._held()))
+            worker = replace(self._worker, running=len(self._held()), seen_at=time.time())
             await self._driver.record_worker(worker, ttl=REGISTRY_TTL_SECONDS)
 
 

@@ -1,0 +1,66 @@
+"""The figures as a table: for the screen, and for `docs/benchmarks.md`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.figures import Figure
+
+BEGIN = "<!-- figures: written by `benchmarks/run.py --update-docs` -->"
+END = "<!-- end of figures -->"
+HEADINGS = ("what", "bar", "measured", "verdict")
+
+
+def rows(figures: Sequence[Figure]) -> list[tuple[str, str, str, str]]:
+    return [
+        (
+            figure.title,
+            figure.bar,
+            f"{figure.measured}; {figure.note}" if figure.note else figure.measured,
+            figure.verdict,
+        )
+        for figure in figures
+    ]
+
+
+def as_text(figures: Sequence[Figure]) -> str:
+    """Columns as wide as their widest cell."""
+    table = [HEADINGS, *rows(figures)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def as_markdown(session: Mapping[str, Any], figures: Sequence[Figure]) -> str:
+    machine, scale, load = session["machine"], session["scale"], session["load"]
+    packages = ", ".join(f"{name} {text}" for name, text in machine["packages"].items() if text)
+    lines = [
+        f"Measured on {session['date']} at commit {machine['commit']}, scale `{scale['name']}`: "
+        f"{scale['runs']} runs of {scale['tasks']:,} tasks.",
+        "",
+        f"- Machine: {machine['processors']} processors ({machine['processor']}), "
+        f"{machine['memory_gib']} GiB, {machine['system']}; {machine['file_system']}, "
+        f"one synced write {machine['sync_ms']:.2g} ms.",
+        f"- Versions: Python {machine['python']}, SQLite {machine['sqlite']}, {packages}"
+        + "".join(f", {name} {peer['version']}" for name, peer in session["peers"].items())
+        + ".",
+        f"- Load average before the runs: {load['least']:.2g} to {load['most']:.2g}. "
+        f"{load['noisy']} of {load['runs']} runs were noisy.",
+        "",
+        "| what | bar | measured | verdict |",
+        "|---|---|---|---|",
+        *("| " + " | ".join(row) + " |" for row in rows(figures)),
+    ]
+    return "\n".join(lines)
+
+
+def update(document: Path, text: str) -> None:
+    """Replace what stands between the two marks."""
+    before, begin, rest = document.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{document} lacks {BEGIN!r} or {END!r}.")
+    document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
