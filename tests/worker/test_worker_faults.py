@@ -130,7 +130,7 @@ async def test_deliveries_that_come_late_are_verified(faulty: Stage, line: Line)
         thief.clock_offset = 1000.0
         [stolen] = await thief.reserve({"default": 1}, limit=1, owner="thief", lease=1000.0)
         assert worker._engine is not None
-        worker._engine._fetcher._lease = 0.0  # any answer counts as late
+        worker._engine._fetcher._lease = -1.0  # any answer counts as late
         extends = line.calls["extend"]
         go_on.set()
 
