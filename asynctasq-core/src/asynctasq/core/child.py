@@ -1,6 +1,7 @@
 """The application inside a child of the process executor."""
 
 import importlib
+import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +12,18 @@ from pathlib import PurePath
 from typing import Any, Self
 
 import asynctasq.app
-from asynctasq.app import App, init, use_here
+from asynctasq.app import App, current_app, init, use_here
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION
-from asynctasq.errors import ConfigurationError, TaskDefinitionError
 from asynctasq.core.log_fields import fields_in_use, use_fields
+from asynctasq.errors import ConfigurationError, TaskDefinitionError
 from asynctasq.importing import imported_module, module_name
 from asynctasq.message import Delivery
+from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
+from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.definition import ExecutionMode
+from asynctasq.tasks.dispatching import provide_dispatcher
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.call import WorkerCall
 
@@ -45,7 +50,8 @@ def worker_codec(app: App, serializer: str | None) -> Codec:
 
 def describe_app(app: App, serializer: str | None) -> dict[str, Any]:
     """What `bootstrap` needs to know, as msgpack can carry it."""
-    modules = [*app.settings.imports, *(each.module for each in registry)]
+    own = [each.module for each in registry if each.mode is ExecutionMode.PROCESS]
+    modules = [*app.settings.imports, *own]
     settings = {name: _plain(value) for name, value in app._arguments.items()}
     lost = [name for name, value in settings.items() if value is MISSING]
     if app.settings.driver_name == "memory":
@@ -60,10 +66,10 @@ def describe_app(app: App, serializer: str | None) -> dict[str, Any]:
         "lifespan": _function_path(app.lifespan),
         "serializer": serializer,
         "log_level": logging.getLogger().getEffectiveLevel(),
+        "log_fields": fields_in_use(),
     }
 
 
-        "log_fields": fields_in_use(),
 def _path_of(app: App, modules: Mapping[str, None]) -> str | None:
     """`module:name` of an app that is a global of a module of the application."""
     for name in modules:
@@ -78,7 +84,7 @@ def _function_path(function: object) -> str | None:
     """`module:name` of a function of a module; empty if it is none."""
     if function is None:
         return None
-    name = getattr(function, "__qualname__", "<>")
+    name = function.__qualname__ if inspect.isfunction(function) else "<>"
     try:
         return "" if "<" in name else f"{module_name(function)}:{name}"
     except TaskDefinitionError:
@@ -115,11 +121,31 @@ def _differs(each: "Field[Any]", instance: object) -> bool:
 # In the child.
 
 
+_is_child = False
+"""Whether this process is a child; there is no other place that the code of a script could look at."""
+
+
+def refuse_in_child() -> None:
+    """Make sure that this process is not a child.
+
+    Raises:
+        ConfigurationError: it is, and imports a script that starts a worker wherever it is imported.
+    """
+    if _is_child:
+        raise ConfigurationError(
+            "A worker was started while a child process imported the script. Start it below "
+            '`if __name__ == "__main__":`.'
+        )
+
+
 def bootstrap(given: Mapping[str, Any]) -> "AppBench":
     """Import the application, and make its app the one in use here."""
+    global _is_child  # noqa: PLW0603  see there
+    _is_child = True
     problems = list(_import_all(given["imports"]))
     if not logging.getLogger().handlers:
         logging.basicConfig(level=given["log_level"], format=LOG_FORMAT, stream=sys.stderr)
+    use_fields(given["log_fields"])
     for name, problem in problems:
         logger.error("The module %r cannot be imported in a child process.", name, exc_info=problem)
     app = _find_app(given)
@@ -128,11 +154,15 @@ def bootstrap(given: Mapping[str, Any]) -> "AppBench":
 
 
 def _import_all(names: list[str]) -> Iterator[tuple[str, BaseException]]:
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  logged once logging is set up
-            yield name, error
+    provide_dispatcher(Refusal)
+    try:
+        for name in names:
+            try:
+                importlib.import_module(name)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  logged once logging is set up
+                yield name, error
+    finally:
+        provide_dispatcher(current_app)
 
 
 def _find_app(given: Mapping[str, Any]) -> App:
@@ -142,7 +172,6 @@ def _find_app(given: Mapping[str, Any]) -> App:
         module, _, attribute = given["app"].partition(":")
         found = getattr(sys.modules.get(module), attribute, None)
     if not isinstance(found, App):
-    use_fields(given["log_fields"])
         default = asynctasq.app._default
         if not given["driver"] and default is not None:
             found = default
@@ -158,6 +187,25 @@ def _find_app(given: Mapping[str, Any]) -> App:
     if changes and not found.is_open:
         found.override(changes)
     return found
+
+
+class Refusal:
+    """Dispatches nothing: what a script dispatches when it is imported, each child would do again."""
+
+    async def dispatch(self, _: BaseTask[Any]) -> Handle[Any]:
+        """Refuse."""
+        return self.dispatch_sync(_)
+
+    def dispatch_sync(self, _: BaseTask[Any]) -> Handle[Any]:
+        """Refuse.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "A task was dispatched while a child process imported the script. Dispatch it below "
+            '`if __name__ == "__main__":`.'
+        )
 
 
 class AppBench:

@@ -16,7 +16,7 @@ from asynctasq.app import App, default_app, use_here
 from asynctasq.config import mask_url
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
-from asynctasq.core.child import describe_app, worker_codec
+from asynctasq.core.child import describe_app, refuse_in_child, worker_codec
 from asynctasq.errors import ConfigurationError, PluginNotFound
 from asynctasq.plugins import check_driver
 from asynctasq.tasks.definition import ExecutionMode
@@ -113,11 +113,17 @@ class Worker:
             PluginError: a plugin is broken.
             DriverError: the store refused, or could not be reached at the start.
         """
+        refuse_in_child()
         app = self._app or default_app()
-        use_here(app)
+        before = use_here(app)
+        try:
+            await self._work_for(app)
+        finally:
+            before.var.reset(before)
+
+    async def _work_for(self, app: App) -> None:
         if self._driver is None:
-            driver = await app.driver()
-            await self._run(app, driver)
+            await self._run(app, await app.driver())
             return
         driver = self._driver.clone()
         try:
@@ -127,7 +133,7 @@ class Worker:
             await driver.close()
 
     def stop(self) -> None:
-        """Stop gracefully; the second call interrupts what runs."""
+        """Stop gracefully; the second call interrupts what runs. To be called on the worker's loop."""
         self._stop_asked = True
         if self._engine is not None:
             self._engine.stop()

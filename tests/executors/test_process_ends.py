@@ -1,0 +1,234 @@
+"""How runs in processes end before their time: deaths, time-outs, cancels, and the worker's own end."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asynctasq.errors import TaskCancelled, TaskFailed
+from asynctasq.message import State
+from tests.executors import tasks
+from tests.executors.conftest import PATIENCE, Bench, MakeBench, noted
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("exit", "ended with exit code 3"),
+        ("SIGSEGV", "was killed by SIGSEGV"),
+        ("SIGKILL", "was killed by SIGKILL"),
+        ("closes files", "lost its connection"),
+    ],
+)
+async def test_death_ends_only_the_attempt_that_ran(bench: Bench, how: str, told: str) -> None:
+    dies = await tasks.die(how).dispatch()
+    others = [await tasks.echo(i).dispatch() for i in range(3)]
+    with pytest.raises(TaskFailed, match=told) as failure:
+        await dies.result(timeout=PATIENCE)
+    assert failure.value.error_type == "asynctasq.errors.ChildDied"
+    assert [await handle.result(timeout=PATIENCE) for handle in others] == [0, 1, 2]
+
+
+async def test_what_lies_in_a_child_that_dies_is_done_by_another(bench: Bench) -> None:
+    for _ in range(2):  # so short that children are given some ahead
+        handles = [await tasks.echo(i).dispatch() for i in range(100)]
+        for handle in handles:
+            await handle.result(timeout=PATIENCE)
+    kinds = [tasks.die("exit") if i % 10 == 5 else tasks.echo(i) for i in range(40)]
+    made = [await kind.options(max_attempts=1).dispatch() for kind in kinds]
+    ends = await asyncio.gather(
+        *(handle.result(timeout=PATIENCE) for handle in made), return_exceptions=True
+    )
+    assert [i for i, end in enumerate(ends) if isinstance(end, TaskFailed)] == [5, 15, 25, 35]
+    assert [end for end in ends if not isinstance(end, TaskFailed)] == [
+        i for i in range(40) if i % 10 != 5
+    ]
+
+
+async def test_memory_error_is_an_ordinary_failure(bench: Bench) -> None:
+    bench.worker.stop()
+    async with bench.serving(process_pool_max_tasks_per_child=1):
+        with pytest.raises(TaskFailed) as failure:
+            await bench.result(tasks.die("memory"))
+    assert failure.value.error_type == "MemoryError"
+
+
+async def test_a_new_instance_is_asked_after_a_death(bench: Bench, notes: Path) -> None:
+    assert await bench.result(tasks.DiesOnce(str(notes), True)) == "second run"
+    assert notes.read_text().splitlines() == ["runs 0", "asked ChildDied", "runs 1"]
+
+
+async def test_a_new_instance_hears_of_its_failure_after_a_death(bench: Bench, notes: Path) -> None:
+    with pytest.raises(TaskFailed):
+        await bench.result(tasks.DiesOnce(str(notes), False))
+    assert notes.read_text().splitlines() == ["runs 0", "asked ChildDied", "failed ChildDied True"]
+
+
+async def test_a_task_that_kills_every_process_ends(bench: Bench) -> None:
+    with pytest.raises(TaskFailed, match="exit code 5"):
+        await bench.result(tasks.DiesForEver())
+    assert await bench.result(tasks.echo(1)) == 1
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_async_task_is_cancelled_at_its_timeout(
+    bench: Bench, notes: Path, stubborn: bool
+) -> None:
+    with pytest.raises(TaskFailed) as failure:
+        await bench.result(tasks.SleepsAsync(str(notes), stubborn).options(timeout=0.2))
+    assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
+    assert notes.read_text().splitlines()[1:] == ["cleaned up False", "failed TaskTimeout"]
+
+
+async def test_sync_task_is_killed_at_its_timeout(bench: Bench, notes: Path) -> None:
+    with pytest.raises(TaskFailed) as failure:
+        await bench.result(tasks.Sleeps(str(notes)).options(timeout=0.2))
+    assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
+    lines = notes.read_text().splitlines()
+    assert lines[-1] == "failed TaskTimeout"
+    assert int(lines[0]) not in bench.children
+
+
+async def test_waiting_for_a_child_is_no_part_of_the_timeout(bench: Bench, notes: Path) -> None:
+    slow = [await tasks.Sleeps(str(notes), 0.6).options(timeout=30).dispatch() for _ in range(2)]
+    quick = await tasks.echo(1).options(timeout=1, max_attempts=1).dispatch()
+    assert await quick.result(timeout=PATIENCE) == 1
+    for handle in slow:
+        assert await handle.result(timeout=PATIENCE) == "slept"
+
+
+@pytest.mark.parametrize("stubborn", [None, False, True], ids=["sync", "async", "stubborn"])
+async def test_cancel_interrupts(bench: Bench, notes: Path, stubborn: bool | None) -> None:
+    made: Any = (
+        tasks.Sleeps(str(notes)) if stubborn is None else tasks.SleepsAsync(str(notes), stubborn)
+    )
+    handle = await made.dispatch()
+    await noted(notes)
+    await handle.cancel()
+    with pytest.raises(TaskCancelled):
+        await handle.result(timeout=PATIENCE)
+    cleaned = [] if stubborn is None else ["cleaned up True"]
+    assert notes.read_text().splitlines()[1:] == cleaned
+    assert await bench.result(tasks.echo(1)) == 1
+    assert await bench.dead() == []
+
+
+async def test_cancel_of_what_waits_for_a_child(bench: Bench, notes: Path) -> None:
+    running = await tasks.Sleeps(str(notes)).dispatch()
+    await noted(notes)
+    behind = await tasks.Sleeps(str(notes)).dispatch()
+    async with asyncio.timeout(PATIENCE):
+        while await behind.status() is not State.LEASED:
+            await asyncio.sleep(0.01)
+    await behind.cancel()
+    with pytest.raises(TaskCancelled):
+        await behind.result(timeout=PATIENCE)
+    assert await running.status() is State.LEASED
+    await running.cancel()
+    with pytest.raises(TaskCancelled):
+        await running.result(timeout=PATIENCE)
+    assert len(notes.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", [tasks.Sleeps, tasks.SleepsAsync], ids=["sync", "async"])
+async def test_stop_gives_back_uncounted(make_bench: MakeBench, notes: Path, kind: Any) -> None:
+    bench = await make_bench(grace_period=0)
+    handle = await kind(str(notes)).dispatch()
+    async with bench.serving():
+        await noted(notes)
+    assert await handle.status() is State.READY
+    [snapshot] = await (await bench.app.driver()).find(
+        [bytes.fromhex(str(handle).replace("-", ""))]
+    )  # type: ignore[attr-defined]  # the memory driver has it
+    assert snapshot.attempt == 0
+
+
+SCRIPT = """\
+import asyncio, os, sys, time
+import asynctasq
+from asynctasq import task, Worker
+
+asynctasq.init({{"driver": {url!r}, "process_pool_size": 2}})
+
+@task(process=True)
+def busy(path: str) -> str:
+    with open(path, "a") as file:
+        file.write(f"{{os.getpid()}}\\n")
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        pass
+    return "done"
+
+@task(process=True)
+def add(one: int, two: int) -> int:
+    return one + two
+
+async def main() -> None:
+    worker = Worker()
+    working = asyncio.create_task(worker.start())
+    print(await (await add(1, two=2).dispatch()).result(timeout=60), flush=True)
+    await busy(sys.argv[1]).dispatch()
+    await working
+
+{guard}asynctasq.run(main())
+"""
+
+
+def start_script(folder: Path, notes: Path, url: str, guard: str) -> "subprocess.Popen[str]":
+    (folder / "program.py").write_text(SCRIPT.format(url=url, guard=guard))
+    return subprocess.Popen(
+        [sys.executable, "program.py", str(notes)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+async def test_children_end_with_a_worker_that_is_killed(
+    tmp_path: Path, notes: Path, sqlite_url: str
+) -> None:
+    with start_script(tmp_path, notes, sqlite_url, 'if __name__ == "__main__":\n    ') as program:
+        assert program.stdout is not None
+        assert await asyncio.to_thread(program.stdout.readline) == "3\n"
+        busy = int((await noted(notes))[0])
+        children = [
+            int(pid)
+            for pid in Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
+        ]
+        assert busy in children
+        assert len(children) == 2
+        os.killpg(program.pid, signal.SIGINT)  # what a terminal sends: the worker decides
+        os.kill(busy, signal.SIGTERM)
+        assert is_running(busy)
+        program.kill()
+        program.wait()
+        async with asyncio.timeout(PATIENCE):
+            while any(is_running(pid) for pid in children):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_script_without_a_guard_is_told(
+    tmp_path: Path, notes: Path, sqlite_url: str
+) -> None:
+    with start_script(tmp_path, notes, sqlite_url, "") as program:
+        assert program.stdout is not None
+        lines: list[str] = []
+        while "__main__" not in (line := await asyncio.to_thread(program.stdout.readline)):
+            lines.append(line)
+            assert line, "".join(lines)
+        program.kill()
+        program.stdout.read()

@@ -1,0 +1,32 @@
+"""Tasks in threads: how they can be told to end, and what they may call."""
+
+from pathlib import Path
+
+import pytest
+
+from asynctasq.errors import TaskCancelled, TaskFailed
+from tests.executors import tasks
+from tests.executors.conftest import PATIENCE, Bench, MakeBench, noted
+
+
+async def test_a_thread_can_see_that_it_is_cancelled(bench: Bench, notes: Path) -> None:
+    handle = await tasks.looks_for_cancel(str(notes)).dispatch()
+    await noted(notes)
+    await handle.cancel()
+    with pytest.raises(TaskCancelled):
+        await handle.result(timeout=PATIENCE)
+
+
+async def test_a_thread_can_see_that_its_time_is_over(bench: Bench) -> None:
+    with pytest.raises(TaskFailed) as failure:
+        await bench.result(tasks.looks_for_timeout())
+    assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
+
+
+async def test_a_thread_reports_progress_and_dispatches(
+    make_bench: MakeBench, sqlite_url: str
+) -> None:
+    bench = await make_bench(driver=sqlite_url)
+    async with bench.serving():
+        made = bench.app.handle(await bench.result(tasks.reports_and_dispatches(7)))
+        assert await made.result(timeout=PATIENCE) == 7
