@@ -114,8 +114,8 @@ class Stage:
         """The app's own opened driver; any capability."""
         return await self.app.driver()
 
-    def make_worker(self, **options: Any) -> Worker:
-        return Worker(app=self.app, handle_signals=False, **options)
+    def make_worker(self, *, handle_signals: bool = False, **options: Any) -> Worker:
+        return Worker(app=self.app, handle_signals=handle_signals, **options)
 
     @asynccontextmanager
     async def worker(self, **options: Any) -> AsyncIterator[Worker]:

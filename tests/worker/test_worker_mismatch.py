@@ -121,11 +121,18 @@ async def test_a_module_that_cannot_be_imported_is_told_and_waits(
     broken = tmp_path / "tasks_that_break.py"
     broken.write_text("import a_package_that_is_not_installed\n")
     message = stage.message("tasks_that_break:run")
-    await enqueue(stage, message)
+    await enqueue(stage, message, stage.message("tasks_that_break:another"))
     await stage.burst()
     assert await stage.state(id_to_text(message.id)) is State.SCHEDULED
-    assert any("a_package_that_is_not_installed" in line for line in caplog.messages)
+    tracebacks = [record.exc_text for record in caplog.records if record.exc_info]
+    assert len(tracebacks) == 1  # one for all its messages
+    assert "a_package_that_is_not_installed" in str(tracebacks[0])
+    told = [line for line in caplog.messages if "is given back" in line]
+    assert len(told) == 2
+    assert all("a_package_that_is_not_installed" in line for line in told)
 
+    monkeypatch.setattr("asynctasq.tasks.registry.IMPORT_PAUSE_SECONDS", 0.0)
+    registry._broken.clear()
     broken.write_text(
         "from asynctasq import task\n@task\nasync def run() -> str:\n    return 'mended'\n"
     )

@@ -1,15 +1,19 @@
 """Stopping: what runs gets its time, what does not end is given back uncounted, nothing is left over."""
 
 import asyncio
+import os
+import signal
 import threading
 from typing import Any
 
 import pytest
 
 from asynctasq import AsyncTask, State, SyncTask, current_task, task
+from asynctasq.errors import TaskCancelled
+from asynctasq.worker.running import Interrupt, Running
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
-from tests.worker.stage import PATIENCE, Stage, probe
+from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
 
 class Endless(AsyncTask[str]):
@@ -283,3 +287,50 @@ async def test_a_worker_can_be_started_again_as_another(stage: Stage) -> None:
         handle = await knows_its_worker.dispatch()
         await stage.burst()
         assert await handle.result(timeout=1) == handle
+
+
+async def test_a_signal_stops_every_worker_of_the_process(stage: Stage) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    handles = [await gated().dispatch(), await gated().dispatch()]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            worker = stage.make_worker(concurrency=1, handle_signals=True)
+            group.create_task(worker.start())
+
+        async def both_run() -> bool:
+            return [await handle.status() for handle in handles] == [State.LEASED] * 2
+
+        await eventually(both_run)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0)
+        stage.flag("go on").set()
+    assert [await handle.status() for handle in handles] == [State.COMPLETED] * 2
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+async def test_a_message_that_is_cancelled_as_it_begins_leaves_its_slot(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper's call may come between the making of the task and its first step."""
+    async with stage.worker(concurrency=1) as worker:
+
+        async def started() -> bool:
+            return worker._engine is not None
+
+        await eventually(started)
+        engine = worker._engine
+        assert engine is not None
+        begin = engine._begin
+
+        def begin_and_cancel(running: Running) -> None:
+            begin(running)
+            running.end_early(Interrupt.CANCEL)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "_begin", begin_and_cancel)
+            cancelled = await note(1).dispatch()
+            with pytest.raises(TaskCancelled):
+                await cancelled.result(timeout=PATIENCE)
+        after = await note(2).dispatch()
+        await after.result(timeout=PATIENCE)
+    assert stage.log == [2]

@@ -1,13 +1,11 @@
 """The worker, for code that runs one: `Worker(...).start()`."""
 
-import asyncio
 import logging
 import os
 import signal
 import socket
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -23,6 +21,7 @@ from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.engine import Engine, EngineSettings
+from asynctasq.worker.signals import stop_signals
 from asynctasq.worker.slots import parse_queues
 
 logger = logging.getLogger("asynctasq")
@@ -153,7 +152,7 @@ class Worker:
         if self._stop_asked:
             self._engine.stop()
         self._announce(app, driver, settings)
-        with self._signals():
+        with stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext():
             await self._engine.run()
         logger.info("Worker %s has stopped.", self.id)
 
@@ -225,23 +224,6 @@ class Worker:
                     each.name,
                     mask_url(name),
                 )
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        handled: list[signal.Signals] = []
-        if self._handle_signals and threading.current_thread() is threading.main_thread():
-            for each in (signal.SIGTERM, signal.SIGINT):
-                try:
-                    loop.add_signal_handler(each, self._on_signal, each)
-                except NotImplementedError:  # Windows: Ctrl-C ends the loop the hard way
-                    break
-                handled.append(each)
-        try:
-            yield
-        finally:
-            for each in handled:
-                loop.remove_signal_handler(each)
 
     def _on_signal(self, received: signal.Signals) -> None:
         logger.info("%s: worker %s stops.", received.name, self.id)
