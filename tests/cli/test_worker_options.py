@@ -159,6 +159,7 @@ def test_debug_shows_where_an_import_failed(tmp_path: Path) -> None:
 TARGETS = [
     pytest.param("projcet", ["no module 'projcet'", "Did you mean 'project'?"], id="misspelt"),
     pytest.param("project.py", ["--app project."], id="file"),
+    pytest.param("a.py", ["--app a."], id="short"),
     pytest.param("./project.py:app", ["--app project:app"], id="path"),
     pytest.param(
         "project:missing", ["has no 'missing'", "Did you mean project:app?"], id="missing"

@@ -1,6 +1,7 @@
 """The default app, explicit apps, and drivers of single tasks."""
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import asynctasq
 from asynctasq import App, AsyncTask, Worker, task
 from asynctasq.app import current_app
 from asynctasq.contracts.driver import QueueCounts
+from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import ConfigurationError, PluginError, PluginNotFound
 from tests.tasks.counting import CountingDriver
@@ -29,6 +31,20 @@ async def test_without_init_the_default_is_a_file_in_the_current_folder(tmp_path
     assert (tmp_path / "asynctasq.db").is_file()
     assert asynctasq.default_app().settings.driver_name == "sqlite"
     await asynctasq.close()
+
+
+def test_the_log_names_the_store_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "asynctasq")
+    asynctasq.init()
+
+    async def program() -> None:
+        await note(1).dispatch()
+        await asynctasq.close()
+
+    asyncio.run(program())
+    asyncio.run(program())
+    told = [line for line in caplog.messages if line.startswith("The store is")]
+    assert told == [f"The store is {tmp_path / 'asynctasq.db'}."]
 
 
 async def test_an_equal_init_does_nothing(app: App) -> None:
@@ -64,6 +80,23 @@ async def test_a_different_init_in_a_running_worker_is_an_error(app: App) -> Non
     handle = await again().dispatch()
     await work(app)
     assert await handle.result(timeout=5) == "refused"
+
+
+async def test_that_holds_for_a_worker_with_a_driver_of_its_own_too(app: App) -> None:
+    @task(max_attempts=1)
+    async def again() -> str:
+        with pytest.raises(ConfigurationError, match="open"):
+            asynctasq.init({"driver": "sqlite"})
+        return "refused"
+
+    driver = MemoryDriver()
+    other = App({"driver": driver})
+    async with other:
+        handle = await other.dispatch(again())
+        await app.close()
+        await Worker(queue_driver=driver, app=app, burst=True, handle_signals=False).start()
+        assert await handle.result(timeout=5) == "refused"
+    assert asynctasq.init({"driver": "sqlite"}) is not app  # the worker has ended
 
 
 def test_a_wrong_init_leaves_the_default_as_it_was() -> None:

@@ -65,7 +65,7 @@ async def test_later_options_win_and_others_stay(app: App) -> None:
         ({"delay": float("inf")}, ValueError, "at most"),
         ({"delay": 1e11}, ValueError, "at most"),
         ({"eta": datetime(2030, 1, 1)}, ValueError, "no time zone"),
-        ({"eta": "2030-01-01"}, TypeError, "a number is needed"),
+        ({"eta": "2030-01-01"}, TypeError, "an aware datetime is needed"),
         ({"eta": -1}, ValueError, "at least 0"),
         ({"unique": 5}, TypeError, "a Unique or str is needed"),
         ({"unique": ""}, ValueError, "the key is empty"),

@@ -9,15 +9,6 @@ from typing import Any, Self, TypeVar, cast
 
 from asynctasq.config import Settings, load_settings, url_scheme
 from asynctasq.config.disabling import disabled_plugins
-from asynctasq.contracts.capabilities import (
-    Capability,
-    Outcome,
-    SupportsCancel,
-    SupportsInspect,
-    SupportsProgress,
-    SupportsResults,
-    require,
-)
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
@@ -25,11 +16,11 @@ from asynctasq.dispatcher.bulk import Bulk
 from asynctasq.dispatcher.connections import Connection, ConnectionPool
 from asynctasq.dispatcher.messages import MessageFactory, announce, check_supported
 from asynctasq.dispatcher.portal import Portal
-from asynctasq.dispatcher.watcher import unknown
-from asynctasq.errors import ConfigurationError, TaskCancelled, TaskFailed
+from asynctasq.dispatcher.source import DriverSource
+from asynctasq.errors import ConfigurationError
 from asynctasq.hookspecs import GROUPS, DispatchContext
 from asynctasq.lifecycle import Observers
-from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text
+from asynctasq.message import Message, id_from_text, id_to_text
 from asynctasq.plugins import PluginRegistry, check_driver
 from asynctasq.resolvers import Resolvers
 from asynctasq.results import Handle
@@ -78,6 +69,8 @@ class App:
         self._portal = Portal(self.close)
         self._observers: Observers | None = None
         self._entered: list[Token[App | None]] = []
+        self._told: set[str] = set()
+        """Keys of the drivers that the log has named."""
         self._configure()
 
     def _configure(self) -> None:
@@ -92,7 +85,7 @@ class App:
         self.defaults = _defaults(self.settings)
         self._messages = MessageFactory(self.codec, self.defaults)
         self._drivers: dict[str, Driver] = {}
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, DriverSource] = {}
         self._default_key = self._key_of(self.settings.driver)
         self._template(self._default_key, self.settings.driver)
 
@@ -271,16 +264,24 @@ class App:
         vars(task)["_task_id"] = text = id_to_text(enqueued.id)  # a task may be a frozen dataclass
         return Handle(text, self._source(key), created=enqueued.created)
 
-    def _source(self, key: str) -> "_Source":
+    def _source(self, key: str) -> DriverSource:
         found = self._sources.get(key)
         if found is None:
-            found = self._sources[key] = _Source(self, key)
+            found = DriverSource(lambda: self._connect(key), self.codec)
+            self._sources[key] = found
         return found
 
     # Drivers.
 
     async def _connect(self, key: str) -> Connection:
-        return await self._pool.here().get(key, self._drivers[key].clone)
+        return await self._pool.here().get(key, lambda: self._twin(key))
+
+    def _twin(self, key: str) -> Driver:
+        twin = self._drivers[key].clone()
+        if key not in self._told:  # once: programs with a loop for each call open many twins
+            self._told.add(key)
+            logger.info("The store is %s.", twin.description)
+        return twin
 
     def _key_for(self, task: BaseTask[Any]) -> str:
         try:
@@ -336,71 +337,6 @@ class App:
             if name in self.plugins.names(kind):
                 return self.plugins.settings_class(kind, name)
         return None
-
-
-class _Source:
-    """Where the handles of one driver ask."""
-
-    def __init__(self, app: App, key: str) -> None:
-        self._app = app
-        self._key = key
-
-    async def result(self, task_id: str, *, timeout: float | None) -> object:
-        connection = await self._app._connect(self._key)
-        outcome = await connection.watcher.outcome(id_from_text(task_id), timeout)
-        return _value_of(outcome, task_id, self._app.codec)
-
-    async def status(self, task_id: str) -> State:
-        message_id = id_from_text(task_id)
-        driver = await self._driver()
-        inspected = require(
-            driver, Capability.INSPECT, SupportsInspect, purpose="Asking for a task's status"
-        )
-        for _ in range(2):  # it may end between the two looks
-            [snapshot] = await inspected.find([message_id])
-            if snapshot is not None:
-                return snapshot.state
-            if isinstance(driver, SupportsResults):
-                [outcome] = await driver.results([message_id])
-                if outcome is not None:
-                    return outcome.state
-        raise unknown(message_id)
-
-    async def cancel(self, task_id: str) -> CancelOutcome:
-        driver = require(
-            await self._driver(), Capability.CANCEL, SupportsCancel, purpose="Cancelling a task"
-        )
-        return (await driver.cancel([id_from_text(task_id)]))[0]
-
-    async def progress(self, task_id: str) -> object:
-        driver = require(
-            await self._driver(),
-            Capability.PROGRESS,
-            SupportsProgress,
-            purpose="Asking for a task's progress",
-        )
-        [progress] = await driver.progress([id_from_text(task_id)])
-        return None if progress is None else self._app.codec.decode_result(progress)
-
-    async def _driver(self) -> Driver:
-        return (await self._app._connect(self._key)).driver
-
-
-def _value_of(outcome: Outcome, task_id: str, codec: Codec) -> object:
-    if outcome.state is State.COMPLETED:
-        return None if outcome.result is None else codec.decode_result(outcome.result)
-    if outcome.state is State.CANCELLED:
-        raise TaskCancelled(f"Task {task_id} was cancelled.")
-    error = outcome.error
-    reason = outcome.reason.value if outcome.reason is not None else "unknown"
-    told = f": {error.type}: {error.message}" if error is not None else "."
-    raise TaskFailed(
-        f"Task {task_id} is dead ({reason}){told}",
-        reason=reason,
-        error_type=error.type if error is not None else "",
-        error_message=error.message if error is not None else "",
-        traceback=error.traceback if error is not None else "",
-    )
 
 
 def _defaults(settings: Settings) -> ResolvedOptions:
@@ -467,7 +403,7 @@ def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | N
         made.override(_default._command_line)
     if _default is not None and _default.is_same_as(made):
         return _default
-    if _default is not None and _default.is_open:
+    if _default is not None and (_default.is_open or _current.get() is _default):
         raise ConfigurationError(
             f"init() with other settings, while the default app is open on {_default.settings.driver_text}. "
             f"Call init() once, before the first dispatch, or close the app first: await asynctasq.close()."

@@ -105,7 +105,7 @@ def _as_module(target: str) -> str:
     """What was probably meant by a path to a file."""
     path, _, attribute = target.partition(":")
     name = ".".join(Path(path).with_suffix("").parts).lstrip(".")
-    return f"{name}:{attribute}" if attribute else name if re.fullmatch(r"[\w.-]+\w", name) else ""
+    return f"{name}:{attribute}" if attribute else name if re.fullmatch(r"[\w.-]*\w", name) else ""
 
 
 def _warn_of_apps(target: str, module: ModuleType) -> None:

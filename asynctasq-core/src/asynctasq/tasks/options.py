@@ -162,6 +162,8 @@ def _check_eta(value: object) -> None:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("it has no time zone: pass an aware datetime.")
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("an aware datetime is needed, or seconds since the Unix epoch.")
     else:
         _seconds(0.0)(value)
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from time import monotonic
 
 from asynctasq.errors import TaskDefinitionError, UnknownTask
 from asynctasq.importing import import_from_application
@@ -9,12 +10,17 @@ from asynctasq.tasks.definition import TaskDefinition
 
 logger = logging.getLogger("asynctasq")
 
+IMPORT_PAUSE_SECONDS = 1.0
+"""After a failed import: thousands of messages may ask for tasks of one broken module."""
+
 
 class TaskRegistry:
     """Definitions by name. Tasks register themselves where they are defined."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, TaskDefinition] = {}
+        self._broken: dict[str, tuple[str, float]] = {}
+        """Modules that could not be imported: what was wrong, and until when that is believed."""
 
     def add(self, definition: TaskDefinition) -> None:
         """Register a task; the same name from the same module replaces the earlier one.
@@ -39,14 +45,7 @@ class TaskRegistry:
         definition = self._definitions.get(name)
         if definition is not None:
             return definition
-        module = name.partition(":")[0]
-        problem = f"no file of the application holds a module {module!r}"
-        try:
-            if import_from_application(module) is not None:
-                problem = f"the module {module!r} defines no such task"
-        except Exception as error:
-            logger.exception("The module %r of the task %r cannot be imported.", module, name)
-            problem = f"its module cannot be imported: {type(error).__name__}: {error}"
+        problem = self._import(name.partition(":")[0])
         definition = self._definitions.get(name)
         if definition is None:
             raise UnknownTask(
@@ -54,6 +53,23 @@ class TaskRegistry:
                 f"the worker: `asynctasq worker --app MODULE`, or the setting `imports`."
             )
         return definition
+
+    def _import(self, module: str) -> str:
+        """Import a module of the application; says why a task would not be in it."""
+        told, until = self._broken.get(module, ("", 0.0))
+        if monotonic() < until:
+            return told
+        try:
+            if import_from_application(module) is None:
+                return f"no file of the application holds a module {module!r}"
+        except Exception as error:
+            problem = f"its module cannot be imported: {type(error).__name__}: {error}"
+            if problem != told:
+                logger.exception("The module %r cannot be imported.", module)
+            self._broken[module] = (problem, monotonic() + IMPORT_PAUSE_SECONDS)
+            return problem
+        self._broken.pop(module, None)
+        return f"the module {module!r} defines no such task"
 
     def knows(self, name: str) -> bool:
         """Whether a task of that name is registered; imports nothing."""

@@ -1,0 +1,90 @@
+"""Where handles ask: one driver, by the id of a message."""
+
+from collections.abc import Awaitable, Callable
+
+from asynctasq.contracts.capabilities import (
+    Capability,
+    Outcome,
+    SupportsCancel,
+    SupportsInspect,
+    SupportsProgress,
+    SupportsResults,
+    require,
+)
+from asynctasq.contracts.driver import Driver
+from asynctasq.dispatcher.connections import Connection
+from asynctasq.dispatcher.watcher import unknown
+from asynctasq.errors import TaskCancelled, TaskFailed
+from asynctasq.message import CancelOutcome, State, id_from_text
+from asynctasq.serializers.codec import Codec
+
+
+class DriverSource:
+    """Implements `results.ResultSource` with one driver."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], codec: Codec) -> None:
+        """Make a source.
+
+        Args:
+            connect: gives the connection of the running loop.
+            codec: decodes what tasks returned and reported.
+        """
+        self._connect = connect
+        self._codec = codec
+
+    async def result(self, task_id: str, *, timeout: float | None) -> object:
+        connection = await self._connect()
+        outcome = await connection.watcher.outcome(id_from_text(task_id), timeout)
+        return _value_of(outcome, task_id, self._codec)
+
+    async def status(self, task_id: str) -> State:
+        message_id = id_from_text(task_id)
+        driver = await self._driver()
+        inspected = require(
+            driver, Capability.INSPECT, SupportsInspect, purpose="Asking for a task's status"
+        )
+        for _ in range(2):  # it may end between the two looks
+            [snapshot] = await inspected.find([message_id])
+            if snapshot is not None:
+                return snapshot.state
+            if isinstance(driver, SupportsResults):
+                [outcome] = await driver.results([message_id])
+                if outcome is not None:
+                    return outcome.state
+        raise unknown(message_id)
+
+    async def cancel(self, task_id: str) -> CancelOutcome:
+        driver = require(
+            await self._driver(), Capability.CANCEL, SupportsCancel, purpose="Cancelling a task"
+        )
+        return (await driver.cancel([id_from_text(task_id)]))[0]
+
+    async def progress(self, task_id: str) -> object:
+        driver = require(
+            await self._driver(),
+            Capability.PROGRESS,
+            SupportsProgress,
+            purpose="Asking for a task's progress",
+        )
+        [progress] = await driver.progress([id_from_text(task_id)])
+        return None if progress is None else self._codec.decode_result(progress)
+
+    async def _driver(self) -> Driver:
+        return (await self._connect()).driver
+
+
+def _value_of(outcome: Outcome, task_id: str, codec: Codec) -> object:
+    if outcome.state is State.COMPLETED:
+        return None if outcome.result is None else codec.decode_result(outcome.result)
+    if outcome.state is State.CANCELLED:
+        raise TaskCancelled(f"Task {task_id} was cancelled.")
+    error = outcome.error
+    reason = outcome.reason.value if outcome.reason is not None else "unknown"
+    told = f": {error.type}: {error.message}" if error is not None else "."
+    raise TaskFailed(
+        f"Task {task_id} is dead ({reason}){told}",
+        reason=reason,
+        error_type=error.type if error is not None else "",
+        error_message=error.message if error is not None else "",
+        traceback=error.traceback if error is not None else "",
+    )
