@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, Token
+from functools import partial
 from typing import Any, Self, TypeVar, cast
 
 from asynctasq.config import Settings, load_settings, url_scheme
@@ -188,7 +189,7 @@ class App:
         enqueued = await connection.outbox.send(message)
         if observers.after_dispatch:
             await self._announce_done(observers, message)
-        return self._handle(task, enqueued, key)
+        return self._handle(self._source(key), task, enqueued)
 
     def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
         """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""
@@ -214,39 +215,51 @@ class App:
             DriverError: the store refused a chunk, or could not be reached.
         """
         observers = self.observers
-        bulks: dict[str, Bulk] = {}
-        dispatched: list[tuple[BaseTask[T], str]] = []
-        taken: list[Message] = []
+        bulks: dict[str, Bulk[T]] = {}
+        order: list[Bulk[T]] = []
+        announced: list[Message] = []
+        taken = 0
 
         def sent(chunk: Sequence[Message]) -> None:
-            taken.extend(chunk)
+            nonlocal taken
+            taken += len(chunk)
+            if observers.after_dispatch:
+                announced.extend(chunk)
             if on_progress is not None:
-                on_progress(len(taken))
+                on_progress(taken)
 
         try:
             for task in tasks:
                 key = self._key_for(task)
-                connection = await self._connect(key)
-                bulk = bulks.get(key) or bulks.setdefault(key, Bulk(connection.outbox, sent))
+                bulk = bulks.get(key)
+                if bulk is None:
+                    bulk = bulks[key] = Bulk(
+                        await self._connect(key),
+                        handle=partial(self._handle, self._source(key)),
+                        sent=sent,
+                    )
                 message = self._messages.make(task)
-                check_supported(connection.driver, message)
+                check_supported(bulk.driver, message)
                 if observers.before_dispatch:
                     message = await announce(observers, message)
-                await bulk.add(message)
-                dispatched.append((task, key))
+                if not bulk.takes(task, message):
+                    await bulk.ship()
+                    bulk.takes(task, message)
+                order.append(bulk)
             for bulk in bulks.values():
                 await bulk.finish()
         except BaseException as error:
             await asyncio.gather(
                 *(bulk.settle() for bulk in bulks.values()), return_exceptions=True
             )
-            error.add_note(f"{len(taken)} tasks had been dispatched before this error.")
+            error.add_note(f"{taken} tasks had been dispatched before this error.")
             raise
-        if observers.after_dispatch:
-            for message in taken:
-                await self._announce_done(observers, message)
-        answers = {key: iter(bulk.answers) for key, bulk in bulks.items()}
-        return [self._handle(task, next(answers[key]), key) for task, key in dispatched]
+        for message in announced:
+            await self._announce_done(observers, message)
+        if len(bulks) == 1:
+            return order[0].handles
+        handles = {bulk: iter(bulk.handles) for bulk in bulks.values()}
+        return [next(handles[bulk]) for bulk in order]
 
     def handle(self, task_id: str) -> Handle[Any]:
         """The handle of a task that was dispatched earlier, or elsewhere, on the app's driver.
@@ -260,9 +273,11 @@ class App:
         context = DispatchContext(message, dict(message.headers))
         await observers.notify(observers.after_dispatch, context)
 
-    def _handle(self, task: BaseTask[T], enqueued: Enqueued, key: str) -> Handle[T]:
-        vars(task)["_task_id"] = text = id_to_text(enqueued.id)  # a task may be a frozen dataclass
-        return Handle(text, self._source(key), created=enqueued.created)
+    @staticmethod
+    def _handle(source: "_Source", task: BaseTask[T], enqueued: Enqueued) -> Handle[T]:
+        text = id_to_text(enqueued.id)
+        task.__dict__["_task_id"] = text  # past the __setattr__ of a frozen dataclass
+        return Handle(text, source, created=enqueued.created)
 
     def _source(self, key: str) -> DriverSource:
         found = self._sources.get(key)

@@ -2,63 +2,86 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
-from asynctasq.contracts.driver import Enqueued
-from asynctasq.dispatcher.outbox import CHUNK_BYTES, CHUNK_MESSAGES, Outbox
+from asynctasq.contracts.driver import Driver, Enqueued
+from asynctasq.dispatcher.connections import Connection
+from asynctasq.dispatcher.outbox import CHUNK_BYTES, CHUNK_MESSAGES
 from asynctasq.message import Message
+from asynctasq.results import Handle
+from asynctasq.tasks.base import BaseTask
+
+T = TypeVar("T")
 
 
-class Bulk:
+class Bulk(Generic[T]):
     """Messages for one driver, sent in chunks of at most 1,000, or 1 MB of bodies where more than one.
 
-    At most one chunk is under way, so that memory is bounded and order kept.
+    At most one chunk is under way, so that memory is bounded and order kept. What the store has taken
+    is let go of at once but for its handle: what would be kept of each task until the end makes
+    Python's garbage collector take longer than all the rest.
     """
 
-    def __init__(self, outbox: Outbox, sent: Callable[[Sequence[Message]], object]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        handle: Callable[[BaseTask[T], Enqueued], Handle[T]],
+        sent: Callable[[Sequence[Message]], object],
+    ) -> None:
         """Make a bulk.
 
         Args:
-            outbox: sends the chunks.
+            connection: takes the chunks.
+            handle: makes the handle of a task that the store has taken.
             sent: told of each chunk that the store has taken.
         """
-        self.answers: list[Enqueued] = []
-        """What the store has said so far, in the order of the messages."""
-        self._outbox = outbox
+        self.handles: list[Handle[T]] = []
+        """Of what the store has taken so far, in order."""
+        self.driver: Driver = connection.driver
+        self._outbox = connection.outbox
+        self._handle = handle
         self._sent = sent
+        self._tasks: list[BaseTask[T]] = []
         self._chunk: list[Message] = []
         self._bytes = 0
         self._under_way: asyncio.Task[None] | None = None
 
-    async def add(self, message: Message) -> None:
-        """One more message; waits while two chunks are unsent.
+    def takes(self, task: BaseTask[T], message: Message) -> bool:
+        """Add a task and its message if the chunk has room for it; else `ship` comes first."""
+        size = len(message.body)
+        if self._chunk and (len(self._chunk) >= CHUNK_MESSAGES or self._bytes + size > CHUNK_BYTES):
+            return False
+        self._tasks.append(task)
+        self._chunk.append(message)
+        self._bytes += size
+        return True
+
+    async def ship(self) -> None:
+        """Send the chunk and begin another; waits while the one before is under way.
 
         Raises:
             DriverError: the store refused an earlier chunk, or could not be reached.
         """
-        size = len(message.body)
-        if self._chunk and (len(self._chunk) >= CHUNK_MESSAGES or self._bytes + size > CHUNK_BYTES):
-            await self._ship()
-        self._chunk.append(message)
-        self._bytes += size
+        await self.settle()
+        tasks, chunk = self._tasks, self._chunk
+        self._tasks, self._chunk, self._bytes = [], [], 0
+        self._under_way = asyncio.get_running_loop().create_task(self._deliver(tasks, chunk))
+        await asyncio.sleep(0)  # let it begin
 
     async def finish(self) -> None:
-        """Send what is left; returns when the store has taken everything. Raises as `add` does."""
+        """Send what is left; returns when the store has taken everything. Raises as `ship` does."""
         if self._chunk:
-            await self._ship()
+            await self.ship()
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait for the chunk that is under way. Raises as `add` does."""
+        """Wait for the chunk that is under way. Raises as `ship` does."""
         if self._under_way is not None:
             under_way, self._under_way = self._under_way, None
             await under_way
 
-    async def _ship(self) -> None:
-        await self.settle()
-        chunk, self._chunk, self._bytes = self._chunk, [], 0
-        self._under_way = asyncio.get_running_loop().create_task(self._deliver(chunk))
-        await asyncio.sleep(0)  # let it begin
-
-    async def _deliver(self, chunk: Sequence[Message]) -> None:
-        self.answers.extend(await self._outbox.send_chunk(chunk))
+    async def _deliver(self, tasks: Sequence[BaseTask[T]], chunk: Sequence[Message]) -> None:
+        answers = await self._outbox.send_chunk(chunk)
+        self.handles.extend(map(self._handle, tasks, answers))
         self._sent(chunk)
