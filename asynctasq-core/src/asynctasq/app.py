@@ -274,7 +274,7 @@ class App:
         await observers.notify(observers.after_dispatch, context)
 
     @staticmethod
-    def _handle(source: "_Source", task: BaseTask[T], enqueued: Enqueued) -> Handle[T]:
+    def _handle(source: DriverSource, task: BaseTask[T], enqueued: Enqueued) -> Handle[T]:
         text = id_to_text(enqueued.id)
         task.__dict__["_task_id"] = text  # past the __setattr__ of a frozen dataclass
         return Handle(text, source, created=enqueued.created)
