@@ -4,8 +4,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -213,6 +214,8 @@ class Worker:
             settings.concurrency,
             ", ".join(sorted(each.name for each in registry)) or "none yet",
         )
+        for name, near in _misspelt(settings.queues, _queues_of_tasks(app)):
+            logger.warning("No registered task is for the queue %r. Did you mean %r?", name, near)
         own = (None, app.settings.driver, app.settings.driver_name)
         for each in registry:
             if each.driver not in own and each.driver is not self._driver:
@@ -234,3 +237,13 @@ def _queues_of_tasks(app: App) -> list[str]:
     """The queues of the registered tasks, by name, and the default one last."""
     queues = {resolve_options(app.defaults, each.options).queue for each in registry}
     return [*sorted(queues - {app.settings.default_queue}), app.settings.default_queue]
+
+
+def _misspelt(served: Collection[str], of_tasks: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Queues that are served and belong to no task, each with one of a task's that is left out and
+    looks like it."""
+    left_out = [name for name in of_tasks if name not in served]
+    for name in served:
+        near = get_close_matches(name, left_out, n=1, cutoff=0.75)
+        if near and name not in of_tasks:
+            yield name, near[0]
