@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,17 @@ from asynctasq.worker.slots import parse_queues
 logger = logging.getLogger("asynctasq")
 
 SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+def _memory(_context: click.Context, _option: click.Parameter, given: str | None) -> int | None:
+    """Bytes, of a text."""
+    if given is None:
+        return None
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)(?:i?B)?", given, re.IGNORECASE)
+    size = int(float(parts[1]) * 1024 ** " KMG".index(parts[2].upper() or " ")) if parts else 0
+    if size <= 0:
+        raise click.BadParameter(f"{given!r} is no size: write bytes, or 512M, or 2G.")
+    return size
 
 
 def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[str]) -> list[str]:
@@ -54,6 +66,12 @@ def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[s
 @click.option("--burst", is_flag=True, help="End when there is nothing more to do.")
 @click.option("--max-tasks", type=click.IntRange(min=1), help="End after that many runs.")
 @click.option(
+    "--max-memory",
+    callback=_memory,
+    metavar="BYTES",
+    help="End when the process takes more memory than that, such as 512M or 2G.",
+)
+@click.option(
     "--process-pool-size",
     type=click.IntRange(min=1),
     metavar="N",
@@ -79,6 +97,17 @@ def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[s
     help="Between two renewals of the leases.  [default: a third of the lease]",
 )
 @click.option("--serializer", metavar="NAME", help="Of results; arguments name theirs.")
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve /livez, /readyz and /status over HTTP.",
+)
+@click.option(
+    "--health-host",
+    metavar="HOST",
+    help="Where to serve them.  [default: 127.0.0.1, this machine only]",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
@@ -126,7 +155,17 @@ def command(
     worker = Worker(
         app=app,
         burst=options["burst"],
-        **_given(options, "queues", "concurrency", "max_tasks", "worker_id", "serializer"),
+        **_given(
+            options,
+            "queues",
+            "concurrency",
+            "max_tasks",
+            "max_memory",
+            "worker_id",
+            "serializer",
+            "health_port",
+            "health_host",
+        ),
     )
     log_fields.worker_id = worker.id
     if not len(registry):

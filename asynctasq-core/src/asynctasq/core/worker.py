@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.engine import Engine, EngineSettings
+from asynctasq.worker.health import HealthServer, Vitals, worker_reports
 from asynctasq.worker.signals import stop_signals
 from asynctasq.worker.slots import parse_queues
 
@@ -52,6 +53,9 @@ class Worker:
         app: App | None = None,
         burst: bool = False,
         handle_signals: bool = True,
+        max_memory: int | None = None,
+        health_port: int | None = None,
+        health_host: str = "127.0.0.1",
     ) -> None:
         """Make a worker; nothing is opened.
 
@@ -69,6 +73,10 @@ class Worker:
             app: None for the default app.
             burst: end when there is nothing more to do.
             handle_signals: stop on SIGTERM and SIGINT, where this is the main thread.
+            max_memory: end when this process takes more bytes of memory than that, once tasks that run
+                have ended; looked at every half second.
+            health_port: serve `/livez`, `/readyz` and `/status` over HTTP there; 0 for any that is free.
+            health_host: where to listen; this machine only by default, as nobody is asked who they are.
 
         Raises:
             ConfigurationError: a value is out of range.
@@ -85,6 +93,9 @@ class Worker:
         self._process_pool_max_tasks_per_child = process_pool_max_tasks_per_child
         self._burst = burst
         self._handle_signals = handle_signals
+        self._max_memory = max_memory
+        self._health_port = health_port
+        self._health_host = health_host
         self._engine: Engine | None = None
         self._stop_asked = False
         if queue_driver is not None:
@@ -93,12 +104,18 @@ class Worker:
             ("concurrency", concurrency),
             ("max_tasks", max_tasks),
             ("heartbeat_interval", heartbeat_interval),
+            ("max_memory", max_memory),
             ("process_pool_size", process_pool_size),
             ("process_pool_max_tasks_per_child", process_pool_max_tasks_per_child),
         ]:
             if value is not None and value <= 0:
                 raise ConfigurationError(f"Worker({name}={value!r}): it has to be more than 0.")
         parse_queues(queues or ())
+
+    @property
+    def vitals(self) -> Vitals | None:
+        """How it is; None before `start` has begun to work."""
+        return None if self._engine is None else self._engine.vitals
 
     @property
     def stuck(self) -> bool:
@@ -153,9 +170,22 @@ class Worker:
         if self._stop_asked:
             self._engine.stop()
         self._announce(app, driver, settings)
-        with stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext():
+        with (
+            self._health(self._engine.vitals),
+            stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext(),
+        ):
             await self._engine.run()
         logger.info("Worker %s has stopped.", self.id)
+
+    @contextmanager
+    def _health(self, vitals: Vitals) -> Iterator[None]:
+        """Serve it over HTTP, if asked to."""
+        if self._health_port is None:
+            yield
+            return
+        with HealthServer(self._health_host, self._health_port, worker_reports(vitals)) as server:
+            logger.info("Health is served at http://%s:%d.", self._health_host, server.port)
+            yield
 
     def _settings(self, app: App) -> EngineSettings:
         settings = app.settings
@@ -170,6 +200,7 @@ class Worker:
             queues=parse_queues(self._queues or settings.queues or _queues_of_tasks(app)),
             concurrency=self._concurrency or settings.concurrency,
             max_tasks=self._max_tasks,
+            max_memory=self._max_memory,
             lease=settings.lease,
             heartbeat_interval=heartbeat,
             grace_period=settings.grace_period,

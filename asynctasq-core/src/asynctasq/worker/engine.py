@@ -24,7 +24,9 @@ from asynctasq.serializers.codec import Codec
 from asynctasq.settlement import Release
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.worker.fetcher import Fetcher
+from asynctasq.worker.health import Phase, Vitals
 from asynctasq.worker.keeper import Keeper, KeeperSettings
+from asynctasq.worker.memory import resident_bytes
 from asynctasq.worker.runner import Runner
 from asynctasq.worker.running import Interrupt, Running
 from asynctasq.worker.settler import Settler
@@ -36,6 +38,8 @@ INTERRUPTED_SECONDS = 5.0
 """How long interrupted tasks may take to end."""
 SETTLE_AT_END_SECONDS = 10.0
 """How long the last settlements may take when the worker stops."""
+MEMORY_LOOK_SECONDS = 0.5
+"""Between looks at `max_memory`."""
 
 
 @record
@@ -48,6 +52,8 @@ class EngineSettings:
     concurrency: int
     max_tasks: int | None
     """Runs after which the worker ends."""
+    max_memory: int | None
+    """Bytes of resident memory above which it ends."""
     lease: float
     heartbeat_interval: float
     grace_period: float
@@ -105,6 +111,7 @@ class Engine:
             known=lambda: [running.delivery for running in self._held],
         )
         self._runner: Runner | None = None
+        self.vitals = self._make_vitals()
         self.stuck = False
         """After `run`: whether code of a task still runs that could not be interrupted."""
 
@@ -127,9 +134,13 @@ class Engine:
             )
             if self._observers.worker_started:
                 await self._observers.notify(self._observers.worker_started, context)
+            self.vitals.phase = Phase.RUNNING
             try:
-                await self._to_its_end(self._fetcher.run())
+                async with self._memory_watched():
+                    await self._to_its_end(self._fetcher.run())
             finally:
+                self.vitals.fetching = False
+                self.vitals.phase = Phase.STOPPING
                 await self._to_its_end(self._end(context))
         if self._cancelled:
             raise asyncio.CancelledError
@@ -141,6 +152,7 @@ class Engine:
         if self._stops_asked > 1:
             self._hurry.set()
         self._fetcher.stop()
+        self.vitals.phase = Phase.STOPPING
 
     async def _to_its_end(self, part: Coroutine[Any, Any, None]) -> None:
         """Await a part of the work. A cancellation hurries it, and never tears a call to the store."""
@@ -195,14 +207,65 @@ class Engine:
                 running=0,
                 version=settings.version,
             ),
-            held=lambda: tuple(self._held.copy()),  # one atomic step: the keeper's thread calls it
+            held=self._held_now,
             take_progress=self._take_progress,
+            reached=self.vitals.reached,
         )
         keeper.start()
         try:
             yield
         finally:
             await keeper.stop()
+
+    @asynccontextmanager
+    async def _memory_watched(self) -> AsyncIterator[None]:
+        """Stop fetching when the process has grown too large."""
+        limit = self._settings.max_memory
+        if limit is None:
+            yield
+            return
+
+        async def watch() -> None:
+            taken = resident_bytes()
+            while taken <= limit:
+                await asyncio.sleep(MEMORY_LOOK_SECONDS)
+                taken = resident_bytes()
+            logger.warning(
+                "Worker %s takes %d MB of memory, more than max_memory allows (%d MB), and ends.",
+                self._settings.worker_id,
+                taken // 2**20,
+                limit // 2**20,
+            )
+            self._fetcher.stop()
+
+        watching = asyncio.get_running_loop().create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    def _held_now(self) -> tuple[Running, ...]:
+        """In one atomic step: other threads call it."""
+        return tuple(self._held.copy())
+
+    def _make_vitals(self) -> Vitals:
+        settings = self._settings
+        return Vitals(
+            about={
+                "worker_id": settings.worker_id,
+                "version": settings.version,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "started_at": time.time(),
+                "queues": dict(settings.queues),
+                "concurrency": settings.concurrency,
+            },
+            held=self._held_now,
+            lease=settings.lease,
+            stall_limit=settings.stall_limit,
+            grace_period=settings.grace_period,
+        )
 
     def _accept(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:

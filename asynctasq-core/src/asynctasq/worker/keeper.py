@@ -59,6 +59,7 @@ class Keeper:
         worker: WorkerInfo,
         held: Callable[[], Sequence[Running]],
         take_progress: Callable[[], list[tuple[Lease, bytes]]],
+        reached: Callable[[], None],
     ) -> None:
         """Make a keeper for the running loop.
 
@@ -68,12 +69,14 @@ class Keeper:
             worker: how it stands in the registry of workers.
             held: what the worker holds; called from the keeper's thread.
             take_progress: what tasks have reported since the last call; called from its thread.
+            reached: told, in its thread, whenever the store has renewed.
         """
         self._driver = driver
         self._settings = settings
         self._worker = worker
         self._held = held
         self._take_progress = take_progress
+        self._reached = reached
         self._watch = LoopWatch(asyncio.get_running_loop(), settings.stall_limit)
         self._main_loop = asyncio.get_running_loop()
         self._own_loop: asyncio.AbstractEventLoop | None = None
@@ -167,6 +170,7 @@ class Keeper:
         held = self._held()
         leases = [running.delivery.lease for running in held]
         states = await self._driver.extend(self._settings.owner, leases, lease=self._settings.lease)
+        self._reached()
         for running, state in zip(held, states, strict=True):
             if state is LeaseState.LOST:
                 self._interrupt(running, Interrupt.LOST)

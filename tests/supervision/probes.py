@@ -1,0 +1,28 @@
+"""Asking a worker over HTTP how it is."""
+
+import http.client
+import json
+from typing import Any
+
+from tests.cli.processes import WorkerProcess
+
+
+def ask(port: int, path: str, *, method: str = "GET") -> tuple[int, dict[str, Any]]:
+    """Code and content of an answer; 0 if nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        body = answer.read()
+    except OSError:
+        return 0, {}
+    finally:
+        connection.close()
+    return answer.status, json.loads(body) if body else {}
+
+
+async def port_of(worker: WorkerProcess) -> int:
+    """Where a process that was given port 0 serves its health."""
+    await worker.told("Health is served at ")
+    line = next(line for line in worker.output.splitlines() if "Health is served at " in line)
+    return int(line.rpartition(":")[2].rstrip("."))

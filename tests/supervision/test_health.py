@@ -1,0 +1,136 @@
+"""The health of a worker over HTTP, and its end when it has grown too large."""
+
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asynctasq import App, State
+from tests.cli.processes import WorkerProcess, asynctasq, until
+from tests.cli.test_worker_command import result_of
+from tests.supervision.probes import ask, port_of
+
+StartWorker = Callable[..., WorkerProcess]
+HEALTH = ("--app", "shop", "--health-port", "0")
+
+
+async def test_a_worker_tells_that_it_lives_and_what_it_runs(
+    app: App, tasks: Any, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    handles = [
+        await app.dispatch(each("go"))
+        for each in (tasks.held, tasks.held_in_thread, tasks.held_elsewhere)
+    ]
+    worker = start_worker(*HEALTH, "--worker-id", "w1", "--queues", "default:9")
+    port = await port_of(worker)
+    await until(lambda: ask(port, "/readyz")[0] == 200, "it is ready")
+    await until(lambda: len(ask(port, "/status")[1]["running"]) == 3, "all are told of")
+    assert ask(port, "/livez")[0] == 200
+    code, status = ask(port, "/status")
+    assert code == 200
+    assert (status["worker_id"], status["pid"], status["phase"]) == ("w1", worker.pid, "running")
+    assert status["queues"] == {"default": 9}
+    assert {each["id"] for each in status["running"]} == set(handles)
+    for each in status["running"]:
+        assert each.keys() == {"id", "name", "queue", "attempt", "age"}
+        assert (each["queue"], each["attempt"]) == ("default", 0)
+        assert each["age"] >= 0
+    assert "go" not in {value for each in status["running"] for value in each.values()}
+    (tmp_path / "go").touch()
+    for handle in handles:
+        await result_of(handle)
+    await until(lambda: not ask(port, "/status")[1]["running"], "nothing runs")
+
+
+async def test_a_blocked_loop_still_answers(
+    app: App,
+    tasks: Any,
+    start_worker: StartWorker,
+    runs: Callable[[], object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ASYNCTASQ_STALL_LIMIT", "3")
+    handle = await app.dispatch(tasks.block("go"))
+    port = await port_of(start_worker(*HEALTH, "--lease", "2"))
+    await until(runs, "the task runs")
+    await until(lambda: ask(port, "/readyz")[0] == 503, "it is not ready")
+    assert "blocked" in ask(port, "/readyz")[1]["problems"][0]
+    assert [each["id"] for each in ask(port, "/status")[1]["running"]] == [handle]
+    await until(lambda: ask(port, "/livez")[0] == 503, "it is of no use any more")
+    (tmp_path / "go").touch()
+    await until(lambda: ask(port, "/livez")[0] == 200, "it runs again")
+
+
+async def test_one_that_stops_is_not_ready_and_still_lives(
+    app: App, tasks: Any, start_worker: StartWorker, runs: Callable[[], object], tmp_path: Path
+) -> None:
+    await app.dispatch(tasks.held("go"))
+    worker = start_worker(*HEALTH)
+    port = await port_of(worker)
+    await until(runs, "the task runs")
+    worker.send(signal.SIGTERM)
+    await until(lambda: ask(port, "/readyz")[0] == 503, "it is not ready")
+    assert ask(port, "/readyz")[1]["problems"] == ["the worker is stopping"]
+    assert ask(port, "/livez")[0] == 200
+    (tmp_path / "go").touch()
+    assert await worker.ended() == 0
+    assert ask(port, "/livez")[0] == 0
+
+
+async def test_other_requests_are_refused_kindly(tasks: Any, start_worker: StartWorker) -> None:
+    port = await port_of(start_worker(*HEALTH))
+    code, told = ask(port, "/metrics")
+    assert (code, "/livez" in told["problems"][0]) == (404, True)
+    assert ask(port, "/livez", method="HEAD") == (200, {})
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"\x00\xff nonsense\r\n\r\n")
+        assert client.recv(100)
+    socket.create_connection(("127.0.0.1", port)).close()
+    assert ask(port, "/livez")[0] == 200
+
+
+async def test_only_this_machine_is_served_unless_told_otherwise(
+    tasks: Any, start_worker: StartWorker
+) -> None:
+    first = start_worker(*HEALTH)
+    await first.told("http://127.0.0.1:")
+    everywhere = start_worker(*HEALTH, "--health-host", "0.0.0.0")
+    await everywhere.told("http://0.0.0.0:")
+
+
+async def test_a_port_that_is_taken_is_a_clear_error(tasks: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = asynctasq("worker", "--app", "shop", "--health-port", str(port))
+    assert outcome.returncode == 1
+    assert f"port {port}" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+async def test_a_worker_that_has_grown_too_large_ends_after_its_tasks(
+    app: App,
+    tasks: Any,
+    start_worker: StartWorker,
+    runs: Callable[[], list[list[str]]],
+    tmp_path: Path,
+) -> None:
+    held = await app.dispatch(tasks.held("go"))
+    large = await app.dispatch(tasks.grow(megabytes=400))
+    worker = start_worker("--app", "shop", "--max-memory", "300M")
+    await worker.told("more than max_memory allows")
+    late = await app.dispatch(tasks.add(1, 1))
+    (tmp_path / "go").touch()
+    assert await worker.ended() == 0
+    assert {await held.status(), await large.status()} == {State.COMPLETED}
+    assert await late.status() is State.READY
+
+
+@pytest.mark.parametrize("size", ["0", "lots", "5X", "-1", "M"])
+def test_sizes_that_are_none_are_refused(size: str, invoke: Callable[..., Any]) -> None:
+    outcome = invoke("worker", "--max-memory", size)
+    assert outcome.exit_code == 2
+    assert "max-memory" in outcome.output
