@@ -47,11 +47,12 @@ class Signal(Enum):
 class Request:
     """One call, on its way to the thread and back."""
 
-    __slots__ = ("careful", "error", "future", "loop", "operation", "value", "writes")
+    __slots__ = ("careful", "error", "future", "lasting", "loop", "operation", "value", "writes")
 
-    def __init__(self, operation: Operation[Any], *, writes: bool) -> None:
+    def __init__(self, operation: Operation[Any], *, writes: bool, lasting: bool) -> None:
         self.operation = operation
         self.writes = writes
+        self.lasting = lasting
         self.careful = False
         self.value: Any = None
         self.error: Exception | None = None
@@ -118,9 +119,14 @@ class Engine:
         _neighbours.discard(self.settings.path, self)
         self._inbox.put(Signal.STOP)
 
-    def call(self, operation: Operation[T], *, writes: bool) -> "asyncio.Future[T]":
-        """Run an operation in the thread, to its end even if nobody waits for it any more."""
-        request = Request(operation, writes=writes)
+    def call(
+        self, operation: Operation[T], *, writes: bool, lasting: bool = True
+    ) -> "asyncio.Future[T]":
+        """Run an operation in the thread, to its end even if nobody waits for it any more.
+
+        What it writes survives a power failure if it is `lasting`, by the time of the answer.
+        """
+        request = Request(operation, writes=writes, lasting=lasting)
         self._inbox.put(request)
         return request.future
 
@@ -227,7 +233,7 @@ class Engine:
     def _transact(self, session: Session, requests: Sequence[Request]) -> bool:
         """Run requests in one transaction; False if it was rolled back."""
         try:
-            session.connection.execute("BEGIN IMMEDIATE")
+            session.begin_writing(lasting=any(request.lasting for request in requests))
         except sqlite3.Error as error:
             for request in requests:
                 request.error = self._translated(error)

@@ -11,7 +11,7 @@ from asynctasq.drivers.sqlite.codec import (
     unpack_row,
 )
 from asynctasq.drivers.sqlite.queries import queries
-from asynctasq.drivers.sqlite.session import Session
+from asynctasq.drivers.sqlite.session import Careful, Session
 from asynctasq.drivers.sqlite.upkeep import dead_since, must_count_dead, upkeep
 from asynctasq.message import Delivery, Lease
 from asynctasq.records import record
@@ -57,6 +57,11 @@ class Reserve:
                     break
         if owner is None:
             session.run(_SQL["renew_if_known"], renewal)
+        elif not session.must_not_run_twice and any(
+            delivery.message.max_lost == 0 for delivery in deliveries
+        ):
+            session.must_not_run_twice = True
+            raise Careful  # once more, synced: not even a power failure may undo these leases
         return deliveries
 
     def _look(self, session: Session, keys: Mapping[int, str]) -> list[int]:

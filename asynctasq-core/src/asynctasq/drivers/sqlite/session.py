@@ -37,6 +37,10 @@ class Session:
         """Whether the operation runs again after `Careful`."""
         self.deaths = settings.dead_letter_limit
         """Dead letters made since their number was last looked at; at first nobody knows."""
+        self.must_not_run_twice = False
+        """Whether a message was seen that a second run would harm: from then on leases are synced."""
+        self._can_spare_syncs = settings.synchronous in {"full", "extra"}
+        self._synced = True
         self._keys: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self.run(_SQL["add_namespace"], {"name": settings.namespace})
@@ -46,6 +50,20 @@ class Session:
         """Begin an operation."""
         self.now = time.time_ns() // 1000 + micros(clock_offset)
         self.careful = careful
+
+    def begin_writing(self, *, lasting: bool) -> None:
+        """Begin a transaction.
+
+        Its commit returns when the disk has it; unless it is not `lasting`: then the next one that is
+        takes it along.
+        """
+        synced = lasting or self.must_not_run_twice
+        if synced is not self._synced and self._can_spare_syncs:
+            level = self.settings.synchronous if synced else "normal"
+            # SQLite obeys when it compiles this. `execute` would find it compiled, in its cache.
+            self.connection.executescript(f"PRAGMA synchronous = {level}")
+            self._synced = synced
+        self.connection.execute("BEGIN IMMEDIATE")
 
     def rolled_back(self) -> None:
         """Forget what may not have been written."""
