@@ -112,6 +112,18 @@ async def test_a_good_run_in_order(make_stage: MakeStage, kind: type[Recorder]) 
     ]
 
 
+async def test_who_registers_after_a_dispatch_hears_of_the_next(make_stage: MakeStage) -> None:
+    stage = await observed(make_stage)
+    await good().dispatch()
+    recorder = Recorder()
+    stage.app.plugins.register(recorder)
+    await good().dispatch()
+    assert recorder.heard == SENT
+    stage.app.plugins.unregister(recorder)
+    await good().dispatch()
+    assert recorder.heard == SENT
+
+
 @BOTH
 async def test_a_retry_and_a_death_in_order(make_stage: MakeStage, kind: type[Recorder]) -> None:
     recorder = kind()

@@ -64,7 +64,9 @@ class App:
         self._arguments = dict(settings or {})
         self._command_line: dict[str, object] = {}
         self.lifespan = lifespan
-        self.plugins = PluginRegistry(disabled=disabled_plugins(self._arguments))
+        self.plugins = PluginRegistry(
+            disabled=disabled_plugins(self._arguments), changed=self._forget_observers
+        )
         self.resolvers = Resolvers(lambda: self.plugins.names("resolver"), self._make_resolver)
         self._pool = ConnectionPool()
         self._portal = Portal(self.close)
@@ -126,7 +128,7 @@ class App:
 
     @property
     def observers(self) -> Observers:
-        """The hooks of all plugins, bound once.
+        """The hooks of all plugins, bound once, and again when one is registered.
 
         Raises:
             PluginError: a plugin is broken.
@@ -134,6 +136,9 @@ class App:
         if self._observers is None:
             self._observers = Observers(self.plugins.hooks())
         return self._observers
+
+    def _forget_observers(self) -> None:
+        self._observers = None
 
     async def driver(self) -> Driver:
         """The app's driver, opened for the running loop.

@@ -1,7 +1,7 @@
 """The plugins of one app: which there are, and the ones in use."""
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import Any
 
@@ -58,17 +58,21 @@ class PluginRegistry:
     """Finds plugins, loads those that are selected, and keeps them.
 
     `disabled` is the setting `disable_plugins`: plugin names, `kind:name`, or distributions. It
-    concerns installed plugins; those that the application registers are its own business.
+    concerns installed plugins; those that the application registers are its own business. `changed` is
+    told of these.
 
     Raises:
         ConfigurationError: `disabled` names a kind that does not exist.
     """
 
-    def __init__(self, *, disabled: Collection[str] = ()) -> None:
+    def __init__(
+        self, *, disabled: Collection[str] = (), changed: Callable[[], None] | None = None
+    ) -> None:
         self._rules = DisableRules.parse(disabled)
         self._installed: list[Offer] | None = None
         self._local: list[tuple[Offer, object]] = []
         self._loaded: dict[Offer, Plugin] = {}
+        self._changed = changed
 
     # What there is; nothing is imported.
 
@@ -146,7 +150,8 @@ class PluginRegistry:
     def register(self, plugin: Any, *, kind: str = "hook", name: str | None = None) -> None:
         """Add a plugin of the application: a module or object with functions marked `@hookimpl`.
 
-        An object with observers needs neither kind nor name; any other is selected by both.
+        An object with observers needs neither kind nor name; any other is selected by both. Observers
+        hear of dispatches from now on, and of what workers do that start from now on.
 
         Raises:
             PluginBroken: its hooks do not fit.
@@ -175,6 +180,7 @@ class PluginRegistry:
         )
         self._loaded[offer] = load_plugin(offer)
         self._local.append((offer, plugin))
+        self._tell()
 
     def unregister(self, plugin: Any) -> None:
         """Take back a `register`.
@@ -189,8 +195,13 @@ class PluginRegistry:
             if target is plugin:
                 self._loaded.pop(offer, None)
         self._local = kept
+        self._tell()
 
     # Within.
+
+    def _tell(self) -> None:
+        if self._changed is not None:
+            self._changed()
 
     def _offers(self, kind: str | None) -> list[Offer]:
         if kind is not None:
