@@ -1,5 +1,6 @@
 """`.options(...)` and the chain: what a single dispatch may say."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -8,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from asynctasq import App, OnConflict, State, Unique, UniqueUntil, task
-from asynctasq.errors import CapabilityMissing
+from asynctasq.errors import CapabilityMissing, TaskFailed
 from tests.tasks.store import message_of, messages, policy_of, snapshots, work
 
 
@@ -196,6 +197,53 @@ async def test_conflict_may_replace_the_holder(app: App) -> None:
     assert await first.status() is State.CANCELLED
     await work(app)
     assert await second.result(timeout=5) == 2
+
+
+async def test_key_that_is_held_until_the_start_is_free_while_it_runs(app: App) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    key = Unique("report", UniqueUntil.STARTED)
+
+    @task
+    async def report() -> None:
+        begun.set()
+        await go_on.wait()
+
+    first = await report().options(unique=key).dispatch()
+    assert not (await report().options(unique=key).dispatch()).created
+    working = asyncio.create_task(work(app))
+    await begun.wait()
+    second = await report().options(unique=key).dispatch()
+    assert second.created
+    assert second != first
+    go_on.set()
+    await working
+
+
+async def test_key_may_be_held_for_a_period_and_that_be_extended(app: App) -> None:
+    once = Unique("digest", UniqueUntil.PERIOD, period=60)
+    longer = Unique("digest", UniqueUntil.PERIOD, OnConflict.EXTEND, period=600)
+    first = await ship(1).options(unique=once).dispatch()
+    await work(app)
+    assert await first.result(timeout=5) == 1
+    for key in (once, longer):  # it has ended, and its period goes on
+        again = await ship(2).options(unique=key).dispatch()
+        assert (again, again.created) == (first, False)
+    driver = await app.driver()
+    driver.clock_offset = 300.0
+    assert not (await ship(3).options(unique=once).dispatch()).created
+    driver.clock_offset = 700.0
+    assert (await ship(4).options(unique=once).dispatch()).created
+
+
+async def test_what_is_not_started_in_time_never_runs_and_says_why(app: App) -> None:
+    late = await ship(1).options(expires=60).dispatch()
+    in_time = await ship(2).options(expires=60, delay=100).dispatch()
+    (await app.driver()).clock_offset = 120.0
+    await work(app)
+    with pytest.raises(TaskFailed, match="expired") as failed:
+        await late.result(timeout=5)
+    assert (failed.value.reason, await late.status()) == ("expired", State.DEAD)
+    assert await in_time.result(timeout=5) == 2
 
 
 async def test_dependencies_come_later_and_say_so(app: App) -> None:
