@@ -1,5 +1,6 @@
 """`asynctasq worker`: run tasks until told to stop."""
 
+import asyncio
 import logging
 import os
 import re
@@ -16,7 +17,10 @@ from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.core.worker import Worker
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.registry import registry
+from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer
+from asynctasq.worker.leash import Leash
 from asynctasq.worker.slots import parse_queues
+from asynctasq.worker.supervisor import Supervisor, interpreter_command
 
 logger = logging.getLogger("asynctasq")
 
@@ -64,6 +68,13 @@ def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[s
 )
 @click.option("--driver", metavar="NAME|URL", help="The store to take messages from.")
 @click.option("--burst", is_flag=True, help="End when there is nothing more to do.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Run N worker processes, and replace those that die.",
+)
+@click.option("--leash", type=int, hidden=True)  # given by the supervisor
 @click.option("--max-tasks", type=click.IntRange(min=1), help="End after that many runs.")
 @click.option(
     "--max-memory",
@@ -130,6 +141,8 @@ def command(
     log_level: str | None,
     log_format: str | None,
     log_arguments: bool,
+    processes: int | None,
+    leash: int | None,
     **options: Any,
 ) -> None:
     """Run tasks until told to stop.
@@ -140,7 +153,17 @@ def command(
 
     SIGTERM or Ctrl-C lets running tasks finish within the grace period, the second one interrupts
     and gives them back.
+
+    With --processes, options count for each process; --worker-id gets a number appended.
     """
+    if processes is not None and leash is None:
+        configure_logging(log_level, log_format)
+        sys.exit(_supervise(processes, options))
+    held = None
+    if leash is not None:
+        options["health_port"] = None  # the supervisor's
+        held = Leash(leash)
+        held.hold()
     app = load_application(target)
     log_fields = configure_logging(log_level, log_format)
     app.close_sync()  # a module may have dispatched something while it was imported
@@ -168,6 +191,8 @@ def command(
         ),
     )
     log_fields.worker_id = worker.id
+    if held is not None:
+        held.watch(lambda: worker.vitals)
     if not len(registry):
         logger.warning(
             "No tasks are registered: --app MODULE imports them. Until then only tasks of modules "
@@ -175,6 +200,26 @@ def command(
             Path.cwd(),
         )
     run(_work(worker, app))
+
+
+def _supervise(processes: int, options: Mapping[str, Any]) -> int:
+    """Run this same command that many times; the exit code."""
+    own = interpreter_command()
+
+    def command_of(number: int, leash: int) -> list[str]:
+        extra = ["--leash", str(leash)]
+        if options["worker_id"] is not None:
+            extra += ["--worker-id", f"{options['worker_id']}-{number}"]
+        return [*own, *extra]
+
+    supervisor = Supervisor(command_of, processes=processes, burst=options["burst"])
+    port = options["health_port"]
+    if port is None:
+        return asyncio.run(supervisor.run())
+    host = options["health_host"] or DEFAULT_HEALTH_HOST
+    with HealthServer(host, port, supervisor.reports()) as server:
+        logger.info("Health is served at http://%s:%d.", host, server.port)
+        return asyncio.run(supervisor.run())
 
 
 def _given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:

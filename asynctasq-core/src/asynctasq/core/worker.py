@@ -22,7 +22,7 @@ from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.engine import Engine, EngineSettings
-from asynctasq.worker.health import HealthServer, Vitals, worker_reports
+from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals, worker_reports
 from asynctasq.worker.signals import stop_signals
 from asynctasq.worker.slots import parse_queues
 
@@ -55,7 +55,7 @@ class Worker:
         handle_signals: bool = True,
         max_memory: int | None = None,
         health_port: int | None = None,
-        health_host: str = "127.0.0.1",
+        health_host: str = DEFAULT_HEALTH_HOST,
     ) -> None:
         """Make a worker; nothing is opened.
 

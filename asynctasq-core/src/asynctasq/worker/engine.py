@@ -139,8 +139,8 @@ class Engine:
                 async with self._memory_watched():
                     await self._to_its_end(self._fetcher.run())
             finally:
-                self.vitals.fetching = False
                 self.vitals.phase = Phase.STOPPING
+                self.vitals.fetching = False
                 await self._to_its_end(self._end(context))
         if self._cancelled:
             raise asyncio.CancelledError

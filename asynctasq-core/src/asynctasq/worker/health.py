@@ -19,6 +19,8 @@ from asynctasq.worker.running import Running
 Report: TypeAlias = dict[str, Any]
 """What JSON can carry."""
 
+DEFAULT_HEALTH_HOST = "127.0.0.1"
+"""Nobody is asked who they are, so only this machine is served unless told otherwise."""
 ANSWER_SECONDS = 1.0
 """What a loop gets to show that it runs."""
 BLOCKED_SECONDS = 2.0
@@ -62,7 +64,7 @@ class Vitals:
         self._held = held
         self._lease = lease
         self._stall_limit = stall_limit
-        self._grace_period = grace_period
+        self.grace_period = grace_period
         self._lag = LoopLag(asyncio.get_running_loop())
         self.phase = Phase.STARTING
         self.fetching = True
@@ -129,7 +131,7 @@ class Vitals:
             "phase": self.phase,
             "live": self.live()["ok"],
             "stall_limit": self._stall_limit,
-            "grace_period": self._grace_period,
+            "grace_period": self.grace_period,
         }
 
 

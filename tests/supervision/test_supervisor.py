@@ -1,0 +1,205 @@
+"""`--processes N`: worker processes that are kept running, and all end together."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from asynctasq import App, State
+from asynctasq.worker.supervisor import LONGEST_PAUSE_SECONDS, how_it_ended, pause_after
+from tests.cli.processes import WorkerProcess, asynctasq, until
+from tests.cli.test_worker_command import result_of
+from tests.supervision.probes import ask, port_of
+
+StartWorker = Callable[..., WorkerProcess]
+Runs = Callable[[], list[list[str]]]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of all descendants."""
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [each for child in map(int, listed) for each in (child, *children_of(child))]
+
+
+class Pool:
+    """A supervisor, and all that it has started."""
+
+    def __init__(self, process: WorkerProcess, port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def status(self) -> list[dict[str, Any]]:
+        processes: list[dict[str, Any]] = ask(self.port, "/status")[1].get("processes", [])
+        return processes
+
+    def pids(self) -> list[int]:
+        return [each["pid"] for each in self.status()]
+
+    async def ready(self) -> None:
+        def all_ready() -> bool:
+            return all(
+                each["status"] and each["status"].get("phase") == "running"
+                for each in self.status() or [{"status": None}]
+            )
+
+        await until(all_ready, "all processes run")
+
+
+@pytest_asyncio.fixture
+async def start_pool(start_worker: StartWorker) -> AsyncIterator[Callable[..., Any]]:
+    started: set[int] = set()
+
+    async def start(*arguments: str, processes: int = 2) -> Pool:
+        process = start_worker(
+            "--app", "shop", "--processes", str(processes), "--health-port", "0", *arguments
+        )
+        pool = Pool(process, await port_of(process))
+        await pool.ready()
+        started.update(children_of(process.pid))
+        return pool
+
+    yield start
+    left = [pid for pid in started if is_alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_processes_share_the_work_and_end_together(
+    app: App, tasks: Any, start_pool: Callable[..., Any], tmp_path: Path
+) -> None:
+    pool = await start_pool("--concurrency", "1", "--worker-id", "w")
+    pids = pool.pids()
+    assert len(set(pids)) == 2
+    assert [each["status"]["worker_id"] for each in pool.status()] == ["w-1", "w-2"]
+    assert {ask(pool.port, path)[0] for path in ("/livez", "/readyz")} == {200}
+    handles = [await app.dispatch(tasks.held("go")) for _ in range(2)]
+    await until(
+        lambda: sum(len(each["status"]["running"]) for each in pool.status()) == 2, "both run"
+    )
+    pool.process.send(signal.SIGTERM)
+    await pool.process.told("worker processes stop")
+    (tmp_path / "go").touch()
+    assert await pool.process.ended() == 0
+    assert {await result_of(handle) for handle in handles} == set(pids)
+    assert not any(map(is_alive, pids))
+
+
+async def test_one_that_dies_is_replaced_and_its_task_runs_again(
+    app: App, tasks: Any, start_pool: Callable[..., Any]
+) -> None:
+    pool = await start_pool("--lease", "1")
+    pids = pool.pids()
+    handle = await app.dispatch(tasks.die(int(signal.SIGKILL)))
+    await result_of(handle)
+    await pool.process.told("was killed by SIGKILL")
+    assert "another starts in" in pool.process.output
+    await until(lambda: len(set(pool.pids()) - set(pids)) == 1, "another has been started")
+    await pool.ready()
+    assert sum(each["restarts"] for each in pool.status()) == 1
+
+
+async def test_a_blocked_process_is_killed_and_replaced(
+    app: App, tasks: Any, start_pool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCTASQ_STALL_LIMIT", "2")
+    pool = await start_pool("--lease", "1", processes=1)
+    [pid] = pool.pids()
+    handle = await app.dispatch(tasks.block_once())
+    assert await result_of(handle) != pid
+    assert "event loop was blocked, and was killed" in pool.process.output
+
+
+async def test_one_that_is_stopped_by_a_signal_is_killed_and_replaced(
+    app: App, tasks: Any, start_pool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCTASQ_STALL_LIMIT", "1")
+    pool = await start_pool(processes=1)
+    [pid] = pool.pids()
+    os.kill(pid, signal.SIGSTOP)
+    await pool.process.told("had not answered")
+    assert await result_of(await app.dispatch(tasks.add(1, 1))) == 2
+
+
+async def test_a_second_signal_hurries(
+    app: App, tasks: Any, start_pool: Callable[..., Any], runs: Runs
+) -> None:
+    pool = await start_pool("--grace-period", "3600", processes=1)
+    handle = await app.dispatch(tasks.held("never"))
+    await until(runs, "the task runs")
+    pool.process.send(signal.SIGINT)
+    await pool.process.told("processes stop")
+    pool.process.send(signal.SIGINT)
+    assert await pool.process.ended() == 0
+    assert await handle.status() is State.READY
+
+
+async def test_processes_end_when_their_supervisor_is_killed(
+    app: App, tasks: Any, start_pool: Callable[..., Any], runs: Runs
+) -> None:
+    pool = await start_pool("--grace-period", "0")
+    handles = [await app.dispatch(each("never")) for each in (tasks.held, tasks.held_elsewhere)]
+    await until(lambda: len(runs()) == 2, "both run")
+    everyone = children_of(pool.process.pid)
+    assert len(everyone) > 2, "there is a child for process tasks, too"
+    pool.process.send(signal.SIGKILL)
+    await until(lambda: not any(map(is_alive, everyone)), "all have ended")
+    assert {await handle.status() for handle in handles} == {State.READY}
+
+
+async def test_recycled_processes_are_replaced(
+    app: App, tasks: Any, start_pool: Callable[..., Any]
+) -> None:
+    pool = await start_pool("--max-tasks", "2", processes=1)
+    handles = [await app.dispatch(tasks.add(n, n)) for n in range(5)]
+    assert [await result_of(handle) for handle in handles] == [0, 2, 4, 6, 8]
+    await until(lambda: pool.status()[0]["restarts"] >= 2, "it was replaced")
+    assert "ERROR" not in pool.process.output
+
+
+async def test_burst_ends_all(app: App, tasks: Any, start_worker: StartWorker) -> None:
+    handles = [await app.dispatch(tasks.add(n, n)) for n in range(5)]
+    worker = start_worker("--app", "shop", "--processes", "2", "--burst")
+    assert await worker.ended() == 0
+    assert {await handle.status() for handle in handles} == {State.COMPLETED}
+
+
+async def test_a_wrong_setting_ends_the_supervisor_instead_of_repeating_it() -> None:
+    outcome = await asyncio.to_thread(asynctasq, "worker", "--processes", "2", "--app", "absent")
+    assert outcome.returncode == 1
+    assert "no module 'absent'" in outcome.stderr
+
+
+def test_pauses_grow_up_to_a_bound() -> None:
+    pauses = [pause_after(deaths) for deaths in range(100)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[1], pauses[-1]) == (0.0, 0.5, LONGEST_PAUSE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, "ended with exit code 0"),
+        (-9, "was killed by SIGKILL (out of memory, perhaps)"),
+        (-11, "was killed by SIGSEGV"),
+        (-64, "was killed by SIGRTMAX"),
+        (-99, "was killed by signal 99"),
+    ],
+)
+def test_ends_are_told_in_words(code: int, words: str) -> None:
+    assert how_it_ended(code) == words
