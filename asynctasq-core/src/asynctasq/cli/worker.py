@@ -17,7 +17,8 @@ from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.core.worker import Worker
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.registry import registry
-from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer
+from asynctasq.worker.dump import dump_on_signal
+from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals
 from asynctasq.worker.leash import Leash
 from asynctasq.worker.slots import parse_queues
 from asynctasq.worker.supervisor import Supervisor, interpreter_command
@@ -154,16 +155,22 @@ def command(
     SIGTERM or Ctrl-C lets running tasks finish within the grace period, the second one interrupts
     and gives them back.
 
+    SIGUSR1 logs the tasks that run, each with its stack.
+
     With --processes, options count for each process; --worker-id gets a number appended.
     """
     if processes is not None and leash is None:
         configure_logging(log_level, log_format)
         sys.exit(_supervise(processes, options))
-    held = None
+    running: list[Worker] = []  # none until it is made
+
+    def vitals() -> Vitals | None:
+        return running[0].vitals if running else None
+
+    dump_on_signal(lambda: () if (known := vitals()) is None else known.held())
     if leash is not None:
         options["health_port"] = None  # the supervisor's
-        held = Leash(leash)
-        held.hold()
+        Leash(leash, vitals).hold()
     app = load_application(target)
     log_fields = configure_logging(log_level, log_format)
     app.close_sync()  # a module may have dispatched something while it was imported
@@ -191,8 +198,7 @@ def command(
         ),
     )
     log_fields.worker_id = worker.id
-    if held is not None:
-        held.watch(lambda: worker.vitals)
+    running.append(worker)
     if not len(registry):
         logger.warning(
             "No tasks are registered: --app MODULE imports them. Until then only tasks of modules "

@@ -207,7 +207,7 @@ class Engine:
                 running=0,
                 version=settings.version,
             ),
-            held=self._held_now,
+            held=self.held,
             take_progress=self._take_progress,
             reached=self.vitals.reached,
         )
@@ -245,8 +245,8 @@ class Engine:
             watching.cancel()
             await asyncio.wait([watching])
 
-    def _held_now(self) -> tuple[Running, ...]:
-        """In one atomic step: other threads call it."""
+    def held(self) -> tuple[Running, ...]:
+        """What is in hand, runs, or has run and is not yet settled; any thread may ask."""
         return tuple(self._held.copy())
 
     def _make_vitals(self) -> Vitals:
@@ -261,7 +261,7 @@ class Engine:
                 "queues": dict(settings.queues),
                 "concurrency": settings.concurrency,
             },
-            held=self._held_now,
+            held=self.held,
             lease=settings.lease,
             stall_limit=settings.stall_limit,
             grace_period=settings.grace_period,

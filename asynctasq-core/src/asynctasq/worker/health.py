@@ -61,7 +61,7 @@ class Vitals:
             grace_period: seconds that running tasks get at the end.
         """
         self._about = dict(about)
-        self._held = held
+        self.held = held
         self._lease = lease
         self._stall_limit = stall_limit
         self.grace_period = grace_period
@@ -102,7 +102,7 @@ class Vitals:
 
     def status(self) -> Report:
         """Who it is and what it runs. No arguments: they may be secret."""
-        held = self._held()
+        held = self.held()
         now = time.monotonic()  # the clock of asyncio's loops, too
         running = sorted(
             (each for each in held if each.started_at), key=lambda each: each.started_at

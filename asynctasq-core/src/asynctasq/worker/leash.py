@@ -25,19 +25,20 @@ class Leash:
     ended.
     """
 
-    def __init__(self, fd: int) -> None:
-        """Take over the socket."""
+    def __init__(self, fd: int, vitals: Callable[[], Vitals | None]) -> None:
+        """Take over the socket.
+
+        Args:
+            fd: of the socket.
+            vitals: of the worker; None while it starts.
+        """
         self._socket = socket.socket(fileno=fd)
         self._socket.set_inheritable(False)
-        self._vitals: Callable[[], Vitals | None] = _unknown
+        self._vitals = vitals
 
     def hold(self) -> None:
         """Begin to answer."""
         threading.Thread(target=self._run, name="asynctasq-leash", daemon=True).start()
-
-    def watch(self, vitals: Callable[[], Vitals | None]) -> None:
-        """Answer for this worker; None while it starts."""
-        self._vitals = vitals
 
     def _run(self) -> None:
         try:
@@ -63,7 +64,3 @@ class Leash:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(grace + END_SECONDS)
         os._exit(ORPHANED_EXIT)
-
-
-def _unknown() -> Vitals | None:
-    return None

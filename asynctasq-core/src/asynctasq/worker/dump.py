@@ -1,0 +1,144 @@
+"""What a worker is doing, with stacks, on SIGUSR1.
+
+The handler is one of the C level (faulthandler's): it runs at once, in whatever thread, and writes to a
+pipe, from which a thread of its own reads and then tells the rest. So a main thread that is blocked, in
+Python or in a call that waits, changes nothing. Only code that keeps the interpreter to itself does:
+nothing is told then until it lets go.
+"""
+
+import asyncio
+import faulthandler
+import inspect
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from asynctasq.message import id_to_text
+from asynctasq.worker.running import Running
+
+logger = logging.getLogger("asynctasq")
+
+READ_BYTES = 2**16
+QUIET_SECONDS = 0.1
+"""After this, what one signal has written is read: the handler writes piece by piece."""
+OWN_FOLDERS = tuple(
+    str(Path(__file__).parent.parent / folder) + os.sep for folder in ("worker", "executors")
+)
+"""Frames from here lead to the task's code and tell nothing of it."""
+
+
+def dump_on_signal(held: Callable[[], Sequence[Running]]) -> None:
+    """Log a dump at each SIGUSR1 from now on. Does nothing where there is no such signal.
+
+    Args:
+        held: what the worker holds, in one atomic step; called from another thread.
+    """
+    if not hasattr(faulthandler, "register"):
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)  # a full pipe wakes as well as any
+    threading.Thread(
+        target=_dump_when_told, args=(reading, held), name="asynctasq-dump", daemon=True
+    ).start()
+    faulthandler.register(signal.SIGUSR1, file=writing, all_threads=False)
+
+
+def _dump_when_told(reading: int, held: Callable[[], Sequence[Running]]) -> None:
+    while os.read(reading, READ_BYTES):
+        while select.select([reading], [], [], QUIET_SECONDS)[0]:
+            os.read(reading, READ_BYTES)
+        try:
+            logger.warning("%s", dump(held()))
+        except Exception:
+            logger.exception("What runs cannot be dumped.")
+
+
+def dump(held: Sequence[Running]) -> str:
+    """What runs, with stacks; no arguments."""
+    now = time.monotonic()
+    running = sorted((each for each in held if each.started_at), key=lambda each: each.started_at)
+    parts = [f"SIGUSR1: {len(running)} tasks run, {len(held) - len(running)} others are held.\n"]
+    for each in running:
+        message = each.delivery.message
+        parts.append(
+            f"\nTask {id_to_text(message.id)} of {message.task}, queue {message.queue}, attempt "
+            f"{each.delivery.attempt}, for {max(0.0, now - each.started_at):.1f} s"
+            f"{f', told to end ({each.interrupt.value})' if each.interrupt else ''}:\n"
+        )
+        parts.extend(_stack_of(each.task))
+    frames = sys._current_frames()
+    for thread in threading.enumerate():
+        frame = frames.get(thread.ident or 0)
+        if thread is not threading.current_thread() and frame is not None:
+            parts.append(f"\nThread {thread.name}:\n")
+            parts.extend(traceback.format_stack(frame))
+    children = child_processes(os.getpid())
+    if children:
+        parts.append("\nChild processes:\n")
+        parts.extend(f"  {pid} ({state}): {command}\n" for pid, state, command in children)
+    return "".join(parts).rstrip()
+
+
+def child_processes(pid: int) -> list[tuple[int, str, str]]:
+    """Process id, state and command of each child; none where the system does not tell."""
+    found: list[tuple[int, str, str]] = []
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            pids = [int(each) for each in listing.read_text().split()]
+        except OSError:
+            continue
+        for child in pids:
+            try:
+                state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+                name = Path(f"/proc/{child}/comm").read_text().strip()
+            except OSError:
+                continue
+            found.append((child, STATES.get(state, state), name))
+    return sorted(found)
+
+
+STATES = {
+    "R": "running",
+    "S": "sleeping",
+    "D": "waiting for a disk",
+    "Z": "ended",
+    "T": "stopped",
+    "t": "being traced",
+    "I": "idle",
+}
+
+
+def _stack_of(task: "asyncio.Task[Any] | None") -> list[str]:
+    """From the task's own code inwards, as far as coroutines await each other."""
+    if task is None or task.done():
+        return ["  (has just ended)\n"]
+    frames = list(_frames_of(task.get_coro()))
+    while len(frames) > 1 and frames[0].f_code.co_filename.startswith(OWN_FOLDERS):
+        del frames[0]
+    if not frames:
+        return ["  (runs at this moment)\n"]
+    summary = traceback.StackSummary.extract((frame, frame.f_lineno) for frame in frames)
+    return summary.format()
+
+
+def _frames_of(awaited: Any) -> Iterator[FrameType]:
+    while awaited is not None:
+        if inspect.iscoroutine(awaited):
+            frame, awaited = awaited.cr_frame, awaited.cr_await
+        elif inspect.isgenerator(awaited):
+            frame, awaited = awaited.gi_frame, awaited.gi_yieldfrom
+        elif inspect.isasyncgen(awaited):
+            frame, awaited = awaited.ag_frame, awaited.ag_await
+        else:
+            return
+        if frame is not None:
+            yield frame

@@ -1,0 +1,75 @@
+"""SIGUSR1 shows what runs, with stacks, whatever the worker's event loop does."""
+
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from asynctasq import App
+from tests.cli.processes import WorkerProcess, until
+from tests.cli.test_worker_command import result_of
+
+StartWorker = Callable[..., WorkerProcess]
+Runs = Callable[[], list[list[str]]]
+
+
+async def test_tasks_of_all_modes_are_shown_with_their_stacks(
+    app: App, tasks: Any, start_worker: StartWorker, runs: Runs, tmp_path: Path
+) -> None:
+    handles = [
+        await app.dispatch(each("secret-name"))
+        for each in (tasks.held, tasks.held_in_thread, tasks.held_elsewhere)
+    ]
+    worker = start_worker("--app", "shop")
+    await until(lambda: len(runs()) == 3, "all run")
+    worker.send(signal.SIGUSR1)
+    await worker.told("Child processes:")
+    shown = worker.output
+    for handle in handles:
+        assert f"Task {handle} of shop:" in shown
+    assert "SIGUSR1: 3 tasks run" in shown
+    assert "in held\n    await asyncio.sleep(0.02)" in shown
+    assert "in until_there" in shown, "of the thread"
+    [child] = {int(run[1]) for run in runs() if run[0] == "held_elsewhere"}
+    assert re.search(rf"^  {child} \((sleeping|running)\)", shown, re.MULTILINE)
+    assert "secret-name" not in shown
+    (tmp_path / "secret-name").touch()
+    for handle in handles:
+        await result_of(handle)
+
+
+async def test_a_blocked_loop_is_shown_where_it_is_blocked(
+    app: App, tasks: Any, start_worker: StartWorker, runs: Runs, tmp_path: Path
+) -> None:
+    handle = await app.dispatch(tasks.block("go"))
+    worker = start_worker("--app", "shop")
+    await until(runs, "the task runs")
+    for _ in range(3):
+        worker.send(signal.SIGUSR1)
+    await worker.told("Thread MainThread:")
+    assert "in until_there" in worker.output
+    (tmp_path / "go").touch()
+    assert await result_of(handle) == worker.pid
+
+
+async def test_the_supervisor_passes_it_on(tasks: Any, start_worker: StartWorker) -> None:
+    worker = start_worker("--app", "shop", "--processes", "2")
+    await until(lambda: worker.output.count("serves") == 2, "both run")
+    worker.send(signal.SIGUSR1)
+    await until(lambda: worker.output.count("SIGUSR1: 0 tasks run") == 2, "both tell")
+
+
+async def test_it_ends_no_worker_that_only_starts(
+    tmp_path: Path, start_worker: StartWorker
+) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, time\n"
+        "pathlib.Path('importing').touch()\n"
+        "while not pathlib.Path('go').exists(): time.sleep(0.02)\n"
+    )
+    worker = start_worker("--app", "slow", "--burst")
+    await until((tmp_path / "importing").exists, "it is being imported")
+    worker.send(signal.SIGUSR1)
+    (tmp_path / "go").touch()
+    assert await worker.ended() == 0
