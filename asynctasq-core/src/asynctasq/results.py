@@ -32,7 +32,7 @@ class Handle(str, Generic[T_co]):
     _source: ResultSource
 
     def __new__(cls, task_id: str, source: ResultSource, *, created: bool = True) -> Self:
-        self = super().__new__(cls, task_id)
+        self = str.__new__(cls, task_id)
         self._source = source
         self.created = created
         return self

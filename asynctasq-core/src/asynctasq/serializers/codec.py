@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from asynctasq.contracts.resolver import Reference
-from asynctasq.contracts.serializer import Refer, Serializer
+from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import (
     BodyCorrupt,
     BodyError,
@@ -25,6 +26,10 @@ MAX_MESSAGE_BYTES = 4 * 2**20
 _logger = logging.getLogger("asynctasq.serializers")
 _WHY_SHOWN = 1_000
 _WARNINGS_KEPT = 1_000
+
+Found: TypeAlias = dict[int, tuple[int, Reference, object]]
+"""By identity of a model: its place among the references, the reference, and the model, which keeps
+its identity its own as long as it is held."""
 
 
 class Codec:
@@ -65,12 +70,13 @@ class Codec:
             NotSerializable: an argument cannot travel; names the task, the argument and its type.
             MessageTooLarge: the body exceeds the limit.
         """
-        references: list[Reference] = []
+        found: Found = {}
         resolvers = self._resolvers
-        refer = no_reference if resolvers is None else _collector(resolvers, references)
+        refer = no_reference if resolvers is None else partial(_refer, resolvers, found)
         try:
             named = kwargs if type(kwargs) is dict else dict(kwargs)
             data = self._serializer.dumps([list(args), named], refer=refer)
+            references = [reference for _, reference, _ in found.values()] if found else ()
             body = self._format.seal(policy, references, data)
         except NotSerializable as error:
             raise _named(error, task) from error
@@ -182,21 +188,15 @@ def _has_names(kwargs: dict[Any, Any]) -> bool:
     return True
 
 
-def _collector(resolvers: Resolvers, references: list[Reference]) -> Refer:
-    places: dict[int, tuple[int, object]] = {}  # holding the model keeps its identity its own
-
-    def refer(value: object) -> int | None:
-        if known := places.get(id(value)):
-            return known[0]
-        reference = resolvers.refer(value)
-        if reference is None:
-            return None
-        references.append(reference)
-        place = len(references) - 1
-        places[id(value)] = (place, value)
-        return place
-
-    return refer
+def _refer(resolvers: Resolvers, found: Found, value: object) -> int | None:
+    if known := found.get(id(value)):
+        return known[0]
+    reference = resolvers.refer(value)
+    if reference is None:
+        return None
+    place = len(found)
+    found[id(value)] = (place, reference, value)
+    return place
 
 
 def _named(error: NotSerializable, task: str) -> NotSerializable:

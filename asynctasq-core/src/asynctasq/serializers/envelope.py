@@ -68,6 +68,8 @@ class EnvelopeFormat:
         # By identity: hashing a policy takes longer than all the rest. Holding the policy keeps its
         # identity from being given to another.
         self._heads: dict[int, tuple[RunPolicy, bytes]] = {}
+        self._last: tuple[RunPolicy | None, bytes] = (None, b"")
+        """The head of the message before: most often this one's, too."""
         self._policies: dict[tuple[Any, ...], RunPolicy] = {}
         self._references = MsgpackSerializer()
         self._result_head = b"\x93" + _pack(VERSION) + _pack(content_type)
@@ -78,8 +80,10 @@ class EnvelopeFormat:
         Raises:
             NotSerializable: the key of a reference cannot be encoded.
         """
-        known = self._heads.get(id(policy))
-        head = known[1] if known is not None and known[0] is policy else self._head(policy)
+        last, head = self._last  # at once, for other threads may replace it
+        if last is not policy:
+            head = self._head(policy)
+            self._last = (policy, head)
         if not references:
             return b"".join((head, _NO_REFERENCES, _bin_head(data), data))
         packed = self._references.dumps(
@@ -130,6 +134,9 @@ class EnvelopeFormat:
         return _checked_content_type(content_type), data
 
     def _head(self, policy: RunPolicy) -> bytes:
+        known = self._heads.get(id(policy))
+        if known is not None and known[0] is policy:
+            return known[1]
         head = b"\x95" + _pack(VERSION) + _pack(self._content_type) + _pack(_policy_fields(policy))
         if len(self._heads) >= _POLICIES_KEPT:
             self._heads.clear()
