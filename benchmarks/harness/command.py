@@ -38,8 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     load = machine.load_average()
     if load > machine.LOAD_TOO_HIGH:
         machine.warn(f"the load average is {load:.1f}: what others do here makes figures noisy.")
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as made:
+        folder = Path(made)
         bench = Bench(scale, folder, environments=asked.environments)
         described = machine.describe(folder)
         for name in asked.only or MEASUREMENTS:

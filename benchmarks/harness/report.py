@@ -37,18 +37,29 @@ def as_text(figures: Sequence[Figure]) -> str:
 def as_markdown(session: Mapping[str, Any], figures: Sequence[Figure]) -> str:
     machine, scale, load = session["machine"], session["scale"], session["load"]
     packages = ", ".join(f"{name} {text}" for name, text in machine["packages"].items() if text)
-    lines = [
+    peers = "".join(f", {name} {peer['version']}" for name, peer in session["peers"].items())
+    intro = (
         f"Measured on {session['date']} at commit {machine['commit']}, scale `{scale['name']}`: "
-        f"{scale['runs']} runs of {scale['tasks']:,} tasks.",
-        "",
+        f"{scale['runs']} runs of {scale['tasks']:,} tasks."
+    )
+    described = (
         f"- Machine: {machine['processors']} processors ({machine['processor']}), "
         f"{machine['memory_gib']} GiB, {machine['system']}; {machine['file_system']}, "
-        f"one synced write {machine['sync_ms']:.2g} ms.",
-        f"- Versions: Python {machine['python']}, SQLite {machine['sqlite']}, {packages}"
-        + "".join(f", {name} {peer['version']}" for name, peer in session["peers"].items())
-        + ".",
+        f"one synced write {machine['sync_ms']:.2g} ms."
+    )
+    versions = (
+        f"- Versions: Python {machine['python']}, SQLite {machine['sqlite']}, {packages}{peers}."
+    )
+    loads = (
         f"- Load average before the runs: {load['least']:.2g} to {load['most']:.2g}. "
-        f"{load['noisy']} of {load['runs']} runs were noisy.",
+        f"{load['noisy']} of {load['runs']} runs were noisy."
+    )
+    lines = [
+        intro,
+        "",
+        described,
+        versions,
+        loads,
         "",
         "| what | bar | measured | verdict |",
         "|---|---|---|---|",

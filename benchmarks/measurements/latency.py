@@ -12,11 +12,32 @@ ACROSS_BAR_MS = 25.0
 
 def measure(bench: Bench, stores: Sequence[Store]) -> None:
     for store in stores:
-        with bench.new_store(store) as url:
-            answer = bench.run("latency_inside", url=url, samples=bench.scale.latency_samples)
+        with bench.new_store(store) as url, bench.folder() as folder:
+            answer = bench.run(
+                "latency_inside",
+                url=url,
+                samples=bench.scale.latency_samples,
+                bare=str(folder / "bare.db") if store.name == "sqlite" else None,
+            )
         _tell(bench, store, "inside", "in one process", answer["seconds"], INSIDE_BAR_MS)
+        if answer["commits"]:
+            _tell_commits(bench, store, answer["commits"])
         if store.shared:
             _tell(bench, store, "across", "across processes", across(bench, store), ACROSS_BAR_MS)
+
+
+def _tell_commits(bench: Bench, store: Store, seconds: Sequence[float]) -> None:
+    """A dispatch waits for one such commit, whoever makes it."""
+    samples = [each * 1e3 for each in seconds]
+    bench.add(
+        Figure(
+            f"latency.commit.{store.name}",
+            "of which one synced commit, measured beside it on a bare SQLite file",
+            "ms",
+            tuple(samples),
+            percentiles=percentiles(samples),
+        )
+    )
 
 
 def across(bench: Bench, store: Store) -> list[float]:

@@ -6,7 +6,6 @@ whether a write survives a power failure, as it always does with ours.
 
 import importlib
 import logging
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -94,9 +93,7 @@ def latency(path: str, *, samples: int) -> None:
 def consume(path: str, *, workers: int) -> None:
     huey = make(path, fsync=True)
     define(huey)
-    working = consumer(huey, workers)
-    working.start()
-    threading.Event().wait()
+    consumer(huey, workers).run()
 
 
 def enqueue(path: str, *, marks: str, tasks: int, seconds: float) -> None:
