@@ -33,13 +33,13 @@ help:  ## List the commands
 demo: .venv/.ready  ## See tasks dispatched, run by a worker process, retried and failed
 	@$(BIN)/asynctasq demo
 
-bench: .venv/.ready-dev  ## Measure everything
-	@$(BIN)/python benchmarks/run.py
+bench: .venv/.ready-dev  ## Measure everything, in a short run
+	@$(BIN)/python benchmarks/run.py --quick
 
-bench-sqlite: .venv/.ready-dev  ## Measure on the embedded SQLite driver
+bench-sqlite: .venv/.ready-dev  ## Measure the embedded SQLite driver in full
 	@$(BIN)/python benchmarks/run.py sqlite
 
-bench-memory: .venv/.ready-dev  ## Measure on the memory driver
+bench-memory: .venv/.ready-dev  ## Measure the memory driver in full
 	@$(BIN)/python benchmarks/run.py memory
 
 # --- tests and checks --------------------------------------------------------------------------
