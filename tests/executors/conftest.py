@@ -88,9 +88,14 @@ def notes(tmp_path: Path) -> Path:
     return path
 
 
+def lines_of(path: Path) -> list[str]:
+    """What tasks have written."""
+    return path.read_text().splitlines()
+
+
 async def noted(path: Path, count: int = 1) -> list[str]:
     """Wait for so many lines."""
     async with asyncio.timeout(PATIENCE):
-        while len(lines := path.read_text().splitlines()) < count:
+        while len(lines := lines_of(path)) < count:
             await asyncio.sleep(0.01)
     return lines

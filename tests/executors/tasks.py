@@ -34,7 +34,7 @@ MODES = {
 
 def note(path: str, *words: object) -> None:
     """Append a line to a file that the test reads."""
-    with open(path, "a") as file:
+    with Path(path).open("a") as file:
         file.write(" ".join(map(str, words)) + "\n")
 
 

@@ -1,5 +1,6 @@
 """What a task may say, and what it may do wrong, in every mode."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from asynctasq.hookspecs import ExecutionContext
 from asynctasq.message import State, id_from_text
 from asynctasq.settlement import Reason
 from tests.executors import tasks
-from tests.executors.conftest import Bench, noted
+from tests.executors.conftest import PATIENCE, Bench, lines_of, noted
 
 KINDS = [tasks.InLoop, tasks.InThread, tasks.InProcess, tasks.InProcessLoop]
 
@@ -71,7 +72,7 @@ async def test_snooze_runs_it_later_uncounted(
     served: Bench, watcher: Watcher, notes: Path, kind: Any
 ) -> None:
     assert await served.result(kind("snooze", str(notes), 0.05).options(max_attempts=1)) == "snooze"
-    assert notes.read_text().splitlines() == ["runs 0", "runs 0"]
+    assert lines_of(notes) == ["runs 0", "runs 0"]
     assert watcher.heard == [("release", 0.05)]
 
 
@@ -80,8 +81,9 @@ async def test_snoozing_is_scheduled(served: Bench, notes: Path, kind: Any) -> N
     await noted(notes)
     driver = await served.app.driver()
     assert isinstance(driver, SupportsInspect)
-    while await handle.status() is not State.SCHEDULED:
-        pass
+    async with asyncio.timeout(PATIENCE):
+        while await handle.status() is not State.SCHEDULED:
+            await asyncio.sleep(0.01)
     [snapshot] = await driver.find([id_from_text(handle)])
     assert snapshot is not None
     assert snapshot.attempt == 0
@@ -94,7 +96,7 @@ async def test_reject_goes_to_the_dead_letters_at_once(
         await served.result(kind("reject", str(notes), "no such customer"))
     assert failure.value.reason == "rejected"
     assert failure.value.error_message == "no such customer"
-    assert notes.read_text().splitlines() == ["failed Reject"]
+    assert lines_of(notes) == ["failed Reject"]
     [dead] = await served.dead()
     assert (dead.reason, dead.attempts) == (Reason.REJECTED, 1)
     assert watcher.heard == [("failure", None), ("rejected", None)]
@@ -103,7 +105,7 @@ async def test_reject_goes_to_the_dead_letters_at_once(
 async def test_retry_says_when(served: Bench, watcher: Watcher, notes: Path, kind: Any) -> None:
     made = kind("retry", str(notes), 0.05).options(retry_delay=3000)
     assert await served.result(made) == "retry"
-    assert notes.read_text().splitlines() == ["runs 0", "runs 1"]
+    assert lines_of(notes) == ["runs 0", "runs 1"]
     assert watcher.heard == [("retry", 0.05)]
 
 
@@ -111,7 +113,7 @@ async def test_retry_counts(served: Bench, notes: Path, kind: Any) -> None:
     with pytest.raises(TaskFailed) as failure:
         await served.result(kind("always_retry", str(notes), 0))
     assert failure.value.reason == "failed"
-    assert notes.read_text().splitlines() == ["runs 0", "runs 1", "failed Retry"]
+    assert lines_of(notes) == ["runs 0", "runs 1", "failed Retry"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ async def test_what_is_raised_is_an_ordinary_failure(
     with pytest.raises(TaskFailed) as failure:
         await served.result(kind(what, str(notes), 4))
     assert failure.value.error_type == error
-    assert notes.read_text().splitlines() == hook
+    assert lines_of(notes) == hook
     [dead] = await served.dead()
     assert dead.attempts == 2
     assert await served.result(kind("say", str(notes))) == "say"

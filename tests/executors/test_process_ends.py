@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from asynctasq.contracts.capabilities import SupportsInspect
 from asynctasq.errors import TaskCancelled, TaskFailed
-from asynctasq.message import State
+from asynctasq.message import State, id_from_text
 from tests.executors import tasks
-from tests.executors.conftest import PATIENCE, Bench, MakeBench, noted
+from tests.executors.conftest import PATIENCE, Bench, MakeBench, lines_of, noted
 
 
 @pytest.mark.parametrize(
@@ -60,13 +61,13 @@ async def test_memory_error_is_an_ordinary_failure(bench: Bench) -> None:
 
 async def test_a_new_instance_is_asked_after_a_death(bench: Bench, notes: Path) -> None:
     assert await bench.result(tasks.DiesOnce(str(notes), True)) == "second run"
-    assert notes.read_text().splitlines() == ["runs 0", "asked ChildDied", "runs 1"]
+    assert lines_of(notes) == ["runs 0", "asked ChildDied", "runs 1"]
 
 
 async def test_a_new_instance_hears_of_its_failure_after_a_death(bench: Bench, notes: Path) -> None:
     with pytest.raises(TaskFailed):
         await bench.result(tasks.DiesOnce(str(notes), False))
-    assert notes.read_text().splitlines() == ["runs 0", "asked ChildDied", "failed ChildDied True"]
+    assert lines_of(notes) == ["runs 0", "asked ChildDied", "failed ChildDied True"]
 
 
 async def test_a_task_that_kills_every_process_ends(bench: Bench) -> None:
@@ -82,14 +83,14 @@ async def test_async_task_is_cancelled_at_its_timeout(
     with pytest.raises(TaskFailed) as failure:
         await bench.result(tasks.SleepsAsync(str(notes), stubborn).options(timeout=0.2))
     assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
-    assert notes.read_text().splitlines()[1:] == ["cleaned up False", "failed TaskTimeout"]
+    assert lines_of(notes)[1:] == ["cleaned up False", "failed TaskTimeout"]
 
 
 async def test_sync_task_is_killed_at_its_timeout(bench: Bench, notes: Path) -> None:
     with pytest.raises(TaskFailed) as failure:
         await bench.result(tasks.Sleeps(str(notes)).options(timeout=0.2))
     assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
-    lines = notes.read_text().splitlines()
+    lines = lines_of(notes)
     assert lines[-1] == "failed TaskTimeout"
     assert int(lines[0]) not in bench.children
 
@@ -113,7 +114,7 @@ async def test_cancel_interrupts(bench: Bench, notes: Path, stubborn: bool | Non
     with pytest.raises(TaskCancelled):
         await handle.result(timeout=PATIENCE)
     cleaned = [] if stubborn is None else ["cleaned up True"]
-    assert notes.read_text().splitlines()[1:] == cleaned
+    assert lines_of(notes)[1:] == cleaned
     assert await bench.result(tasks.echo(1)) == 1
     assert await bench.dead() == []
 
@@ -132,7 +133,7 @@ async def test_cancel_of_what_waits_for_a_child(bench: Bench, notes: Path) -> No
     await running.cancel()
     with pytest.raises(TaskCancelled):
         await running.result(timeout=PATIENCE)
-    assert len(notes.read_text().splitlines()) == 1
+    assert len(lines_of(notes)) == 1
 
 
 @pytest.mark.parametrize("kind", [tasks.Sleeps, tasks.SleepsAsync], ids=["sync", "async"])
@@ -142,9 +143,10 @@ async def test_stop_gives_back_uncounted(make_bench: MakeBench, notes: Path, kin
     async with bench.serving():
         await noted(notes)
     assert await handle.status() is State.READY
-    [snapshot] = await (await bench.app.driver()).find(
-        [bytes.fromhex(str(handle).replace("-", ""))]
-    )  # type: ignore[attr-defined]  # the memory driver has it
+    driver = await bench.app.driver()
+    assert isinstance(driver, SupportsInspect)
+    [snapshot] = await driver.find([id_from_text(handle)])
+    assert snapshot is not None
     assert snapshot.attempt == 0
 
 
@@ -191,6 +193,10 @@ def start_script(folder: Path, notes: Path, url: str, guard: str) -> "subprocess
     )
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -205,10 +211,7 @@ async def test_children_end_with_a_worker_that_is_killed(
         assert program.stdout is not None
         assert await asyncio.to_thread(program.stdout.readline) == "3\n"
         busy = int((await noted(notes))[0])
-        children = [
-            int(pid)
-            for pid in Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
-        ]
+        children = children_of(program.pid)
         assert busy in children
         assert len(children) == 2
         os.killpg(program.pid, signal.SIGINT)  # what a terminal sends: the worker decides

@@ -8,7 +8,7 @@ import pytest
 
 from asynctasq.errors import ConfigurationError, ResultNotSerializable, TaskFailed
 from tests.executors import tasks
-from tests.executors.conftest import Bench, MakeBench, noted
+from tests.executors.conftest import Bench, MakeBench, lines_of, noted
 
 
 @pytest.mark.parametrize("kind", [tasks.where, tasks.where_async], ids=["sync", "async"])
@@ -47,12 +47,12 @@ async def test_hooks_get_the_original_exception_on_the_same_instance(
         failure.value.traceback
     )
     if kind is tasks.Remembers:
-        assert notes.read_text().splitlines() == [
+        assert lines_of(notes) == [
             *["asked True True"] * 2,
             "failed True True",
         ]
     else:
-        assert notes.read_text().splitlines() == ["asked True", "failed True"]
+        assert lines_of(notes) == ["asked True", "failed True"]
         assert "the hook fails as well" in caplog.text
 
 
@@ -144,11 +144,15 @@ async def test_nothing_is_left_open(make_bench: MakeBench) -> None:
     bench = await make_bench()
     async with bench.serving():
         await bench.result(tasks.where())
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     for _ in range(2):
         async with bench.serving(process_pool_max_tasks_per_child=1):
             for _ in range(3):
                 await bench.result(tasks.where())
             with pytest.raises(TaskFailed):
                 await bench.result(tasks.die("exit"))
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert open_files() <= before
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

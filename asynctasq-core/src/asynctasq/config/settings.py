@@ -61,7 +61,7 @@ class Rule:
                 and (self.above is None or value > self.above)
                 and (self.at_most is None or value <= self.at_most)
             )
-        if self.pattern is not None:
+        if self.pattern is not None and value is not None:
             texts = value if isinstance(value, tuple) else (value,)
             return all(isinstance(text, str) and self.pattern.fullmatch(text) for text in texts)
         return True

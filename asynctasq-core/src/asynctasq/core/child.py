@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import asynctasq.app
 from asynctasq.app import App, current_app, init, use_here
@@ -27,6 +27,7 @@ from asynctasq.tasks.dispatching import provide_dispatcher
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.call import WorkerCall
 
+T = TypeVar("T")
 logger = logging.getLogger("asynctasq")
 
 PLAIN = (str, int, float, bool, type(None))
@@ -192,18 +193,18 @@ def _find_app(given: Mapping[str, Any]) -> App:
 class Refusal:
     """Dispatches nothing: what a script dispatches when it is imported, each child would do again."""
 
-    async def dispatch(self, _: BaseTask[Any]) -> Handle[Any]:
+    async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
         """Refuse."""
-        return self.dispatch_sync(_)
+        return self.dispatch_sync(task)
 
-    def dispatch_sync(self, _: BaseTask[Any]) -> Handle[Any]:
+    def dispatch_sync(self, task: BaseTask[Any]) -> Handle[Any]:
         """Refuse.
 
         Raises:
             ConfigurationError: always.
         """
         raise ConfigurationError(
-            "A task was dispatched while a child process imported the script. Dispatch it below "
+            f"{type(task).__qualname__} was dispatched while a child process imported the script. Dispatch it below "
             '`if __name__ == "__main__":`.'
         )
 

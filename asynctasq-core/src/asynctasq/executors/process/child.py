@@ -214,8 +214,9 @@ class Child(asyncio.Protocol):
                 self.problem = frame[3]
             self._replied(self, frame)
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """The process has ended, or it has closed what was not its own."""
+        del exc  # the process tells more
         self._stream_lost = True
         if self._exit is None:
             self._ending = self._loop.call_later(
