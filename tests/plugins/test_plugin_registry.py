@@ -108,7 +108,8 @@ def test_an_unknown_name_lists_what_is_installed_and_the_nearest(site: Site) -> 
         PluginRegistry().create_driver("shefl", {})
     text = str(caught.value)
     assert "'shefl'" in text
-    assert "memory, shelf, sqlite" in text
+    for name in ("memory", "shelf", "sqlite"):
+        assert name in text
     assert "Did you mean 'shelf'?" in text
     assert "pip install" not in text
 
@@ -116,8 +117,6 @@ def test_an_unknown_name_lists_what_is_installed_and_the_nearest(site: Site) -> 
 @pytest.mark.parametrize(
     "kind, name, extra",
     [
-        ("driver", "redis", "redis"),
-        ("driver", "rediss", "redis"),
         ("driver", "postgresql", "postgres"),
         ("driver", "mysql", "mysql"),
         ("driver", "sqs", "sqs"),

@@ -1,0 +1,254 @@
+"""Messages to bytes and back, laid out so that scripts read what they need at fixed places.
+
+What the messages of one task have in common goes into a profile, which is encoded and decoded once;
+the body follows as it is. A message that has more (headers, a workflow, ...) says so in its profile,
+and is packed whole instead.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from struct import Struct
+from typing import Any, TypeAlias
+
+import msgpack
+
+from asynctasq.contracts.packing import pack_message, unpack_message
+from asynctasq.errors import BodyCorrupt, DriverError
+from asynctasq.message import (
+    NO_HEADERS,
+    PRIORITY_HIGHEST,
+    Delivery,
+    Lease,
+    Message,
+    OnConflict,
+    Unique,
+    UniqueUntil,
+)
+from asynctasq.records import record
+from asynctasq.settlement import ErrorInfo
+
+WAITING, DEAD, COMPLETED = 1, 2, 3
+"""First byte of a message's key; one more is cancelled."""
+UNIQUE, MISMATCHED = 2, 8
+"""Bits of the second byte."""
+HEAD = Struct(">BBIIIIBddddH")
+"""state, flags, token, attempt, lost, max_lost, priority, enqueued, due, expires, result_ttl, and the
+length of the queue's name, which follows."""
+OUTCOME = Struct(">BBdd")
+"""state, whether there is a result, finished, kept until; then the result."""
+LEASE = Struct(">IdBH")
+"""token, leased at, flags, and the length of the owner's name, which follows."""
+NUMBERS = Struct(">BIddddB")
+"""priority, max_lost, result_ttl, delay, eta, expires, whether there is a unique key."""
+UNIQUE_NUMBERS = Struct(">BBdI")
+_SHORT = Struct(">H")
+_LONG = Struct(">I")
+
+ID_BYTES = 16
+FOREVER = 4 * 10**15
+"""Microseconds: so long that nobody waits for its end, and now plus that is exact in a float."""
+NONE = -1.0
+MOST_32 = 2**32 - 1
+BODY_LIMIT = 500_000_000
+"""Bytes: a little under what a Redis takes at once."""
+PROFILES_REMEMBERED = 2048
+_SURROGATES = "surrogatepass"
+
+log = logging.getLogger("asynctasq.redis")
+
+HOLDS = {UniqueUntil.STARTED: 1, UniqueUntil.SETTLED: 2, UniqueUntil.PERIOD: 3}
+CONFLICTS = {OnConflict.SKIP: 1, OnConflict.REPLACE: 2, OnConflict.EXTEND: 3}
+
+Profile: TypeAlias = tuple[str, int, int, int, float, float | None, bool]
+"""Task, priority, max_attempts, max_lost, result_ttl, expires, and whether there is no more."""
+
+
+def micros(seconds: float) -> float:
+    """Seconds as stored: whole microseconds.
+
+    Raises:
+        DriverError: it is not a number.
+    """
+    if -4e9 < seconds < 4e9:
+        return float(round(seconds * 1e6))
+    if math.isnan(seconds):
+        raise DriverError("A time or duration is not a number (NaN).")
+    return float(FOREVER if seconds > 0 else -FOREVER)
+
+
+def check_id(message_id: bytes) -> None:
+    """Refuse an id that would shift the places of those behind it."""
+    if len(message_id) != ID_BYTES:
+        raise DriverError(
+            f"The message id {message_id!r} has {len(message_id)} bytes instead of 16."
+        )
+
+
+@lru_cache(PROFILES_REMEMBERED)
+def _pack_profile(*profile: object) -> bytes:
+    packed = _pack(profile)
+    return _SHORT.pack(len(packed)) + packed
+
+
+@lru_cache(PROFILES_REMEMBERED)
+def _unpack_profile(data: bytes) -> Profile:
+    task, priority, max_attempts, max_lost, result_ttl, expires, plain, *_ = _unpack(data)
+    return task, priority, max_attempts, max_lost, result_ttl, expires, plain
+
+
+def pack_blob(message: Message) -> bytes:
+    """All of a message but its id and, where its profile tells the rest, its queue.
+
+    Raises:
+        DriverError: it is too large, or a header, key or name is no valid text.
+    """
+    plain = not (
+        message.headers
+        or message.delay
+        or message.parents
+        or message.limits
+        or message.eta is not None
+        or message.unique is not None
+        or message.workflow is not None
+        or message.schedule is not None
+        or message.group is not None
+    )
+    if len(message.body) > BODY_LIMIT:
+        raise DriverError(
+            f"A message of {len(message.body)} bytes: Redis takes {BODY_LIMIT} at the most."
+        )
+    try:
+        profile = _pack_profile(
+            message.task,
+            message.priority,
+            message.max_attempts,
+            message.max_lost,
+            message.result_ttl,
+            message.expires,
+            plain,
+        )
+        return profile + (message.body if plain else pack_message(message))
+    except UnicodeEncodeError as error:
+        raise DriverError(
+            f"A name, key or header is no valid Unicode text: {error.object!r}."
+        ) from error
+
+
+def _unpack_blob(message_id: bytes, queue: bytes, value: bytes, at: int) -> Message:
+    start = at + 2
+    end = start + _SHORT.unpack_from(value, at)[0]
+    task, priority, max_attempts, max_lost, result_ttl, expires, plain = _unpack_profile(
+        value[start:end]
+    )
+    rest = value[end:]
+    if not plain:
+        try:
+            return unpack_message(rest)
+        except BodyCorrupt as error:
+            # One damaged message must not stop its queue: as a body it goes to the dead letters.
+            log.warning("Message %s in Redis is damaged: %s", message_id.hex(), error)
+    return Message(
+        message_id, queue_name(queue), task, rest, priority, 0.0, None, expires, max_attempts,
+        max_lost, result_ttl, None, (), None, None, (), None, NO_HEADERS,
+    )  # fmt: skip
+
+
+@lru_cache(PROFILES_REMEMBERED)
+def queue_name(data: bytes) -> str:
+    """A name as stored, as text."""
+    return data.decode("utf-8", _SURROGATES)
+
+
+def text_bytes(text: str) -> bytes:
+    """A name or key as stored."""
+    return text.encode("utf-8", _SURROGATES)
+
+
+@record
+class Head:
+    """The beginning of a message's key."""
+
+    state: int
+    flags: int
+    token: int
+    attempt: int
+    lost: int
+    enqueued_at: float
+    due_at: float
+
+
+def unpack_message_key(message_id: bytes, value: bytes) -> tuple[Head, Message]:
+    """A message's key."""
+    head = HEAD.unpack_from(value)
+    at = HEAD.size + head[11]
+    queue = value[HEAD.size : at]
+    flags = head[1]
+    if flags & UNIQUE:
+        at += 4 + _LONG.unpack_from(value, at)[0]
+    found = Head(head[0], flags, head[2], head[3], head[4], head[7] / 1e6, head[8] / 1e6)
+    return found, _unpack_blob(message_id, queue, value, at)
+
+
+def unpack_delivery(message_id: bytes, value: bytes) -> Delivery:
+    """A message's key as it was just before it was leased."""
+    _, flags, token, attempt, lost, _, _, enqueued_at, _, _, _, length = HEAD.unpack_from(value)
+    at = HEAD.size + length
+    queue = value[HEAD.size : at]
+    if flags & UNIQUE:
+        at += 4 + _LONG.unpack_from(value, at)[0]
+    message = _unpack_blob(message_id, queue, value, at)
+    return Delivery(message, Lease(message_id, token + 1), attempt, lost, enqueued_at / 1e6)
+
+
+def pack_numbers(message: Message) -> bytes:
+    """What scripts must know of a message and has a fixed size."""
+    return NUMBERS.pack(
+        min(max(message.priority, 0), PRIORITY_HIGHEST),
+        min(max(message.max_lost, 0), MOST_32),
+        message.result_ttl,
+        max(micros(message.delay), 0.0),
+        NONE if message.eta is None else max(micros(message.eta), 0.0),
+        NONE if message.expires is None else max(micros(message.expires), 0.0),
+        message.unique is not None,
+    )
+
+
+def pack_unique(unique: Unique) -> bytes:
+    """A unique key with its rule."""
+    try:
+        key = text_bytes(unique.key)
+    except UnicodeEncodeError as error:  # pragma: no cover - every str can be encoded so
+        raise DriverError(f"The unique key {unique.key!r} is no valid text.") from error
+    period = NONE if unique.period is None else max(micros(unique.period), 0.0)
+    return (
+        UNIQUE_NUMBERS.pack(HOLDS[unique.until], CONFLICTS[unique.on_conflict], period, len(key))
+        + key
+    )
+
+
+def pack_error(error: ErrorInfo | None) -> bytes:
+    """An error as stored; nothing for none."""
+    return b"" if error is None else _pack((error.type, error.message, error.traceback))
+
+
+def unpack_error(data: bytes | None) -> ErrorInfo | None:
+    """What `pack_error` made."""
+    return ErrorInfo(*_unpack(data)) if data else None
+
+
+def batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """Pieces that one script call takes."""
+    if len(items) <= size:
+        return [items]
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _pack(value: object) -> bytes:
+    packed: bytes = msgpack.Packer(unicode_errors=_SURROGATES).pack(value)
+    return packed
+
+
+def _unpack(data: bytes) -> Any:
+    return msgpack.unpackb(data, unicode_errors=_SURROGATES)

@@ -1,0 +1,120 @@
+"""Making clients of redis-py for an address: one server, one that sentinels name, or a cluster."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+import hiredis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import (
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+
+from asynctasq_redis.addresses import SENTINEL, Address
+from asynctasq_redis.settings import RedisSettings
+
+
+class Wire(Protocol):
+    """What is used of redis-py's connections."""
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    async def connect(self) -> None: ...
+
+    async def disconnect(self, nowait: bool = False) -> None: ...
+
+    async def send_packed_command(self, command: bytes, check_health: bool = True) -> None: ...
+
+    async def read_response(self) -> Any: ...
+
+
+Argument = bytes | str | int | float
+
+pack_command: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its own annotation allows one argument
+"""A command as it is sent."""
+
+MakeWire = Callable[[], Wire]
+"""Makes unconnected connections."""
+
+
+def wire_maker(settings: RedisSettings, address: Address) -> MakeWire:
+    """What makes connections to the server."""
+    options: dict[str, Any] = {**_options(settings, address), "db": address.db or 0}
+    if address.path:
+        return _maker(ConnectionPool(UnixDomainSocketConnection, path=address.path, **options))
+    if address.kind != SENTINEL:
+        host, port = address.hosts[0]
+        return node_maker(settings, address, host, port, db=address.db or 0)
+    reach: dict[str, Any] = {
+        "socket_timeout": settings.connect_timeout,
+        "socket_connect_timeout": settings.connect_timeout,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if address.tls:
+        tls = {"ssl": True, **_tls_options(settings)}
+        reach |= tls
+        options |= tls
+    # redis-py leaves these two without types.
+    sentinels = cast("Any", Sentinel)(list(address.hosts), sentinel_kwargs=reach)
+    return _maker(cast("Any", SentinelConnectionPool)(address.service, sentinels, **options))
+
+
+def node_maker(
+    settings: RedisSettings, address: Address, host: str, port: int, *, db: int = 0
+) -> MakeWire:
+    """What makes connections to one server, a node of a cluster perhaps."""
+    options = _options(settings, address)
+    options |= {"host": host, "port": port, "db": db, "socket_keepalive": True}
+    if address.tls:
+        return _maker(ConnectionPool(SSLConnection, **options, **_tls_options(settings)))
+    return _maker(ConnectionPool(Connection, **options))
+
+
+def cluster_client(settings: RedisSettings, address: Address) -> RedisCluster:
+    """A client that knows which node has which keys."""
+    options = _options(settings, address)
+    options["socket_timeout"] = settings.timeout
+    if address.tls:
+        options |= {"ssl": True, **_tls_options(settings)}
+    nodes = [ClusterNode(host, port) for host, port in address.hosts]
+    return RedisCluster(startup_nodes=nodes, max_connections=settings.max_connections, **options)
+
+
+def _maker(pool: Any) -> MakeWire:
+    """Pools are used for nothing but making connections; the driver keeps them itself."""
+
+    def make() -> Wire:
+        wire: Wire = pool.make_connection()
+        return wire
+
+    return make
+
+
+def _options(settings: RedisSettings, address: Address) -> dict[str, Any]:
+    """What every connection is made with. Repeating is core's business, not the client's."""
+    return {
+        "username": address.username,
+        "password": address.password,
+        "socket_timeout": None,  # calls have a timeout of their own, which costs less
+        "socket_connect_timeout": settings.connect_timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "client_name": "asynctasq",
+    }
+
+
+def _tls_options(settings: RedisSettings) -> dict[str, Any]:
+    """What connections by TLS are made with in addition."""
+    return {
+        "ssl_ca_certs": settings.tls_ca,
+        "ssl_certfile": settings.tls_certificate,
+        "ssl_keyfile": settings.tls_key,
+        "ssl_cert_reqs": "required" if settings.tls_verify else "none",
+        "ssl_check_hostname": settings.tls_verify,
+    }

@@ -1,0 +1,502 @@
+"""The Redis driver: each operation on a batch is one script, seen through the driver contract."""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
+
+import msgpack
+
+from asynctasq.contracts.capabilities import (
+    CancelOutcome,
+    Capability,
+    DeadLetter,
+    Outcome,
+    Page,
+    QueueInfo,
+    Snapshot,
+    WorkerInfo,
+)
+from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.errors import DriverError
+from asynctasq.message import Delivery, Lease, Message, State, UniqueUntil
+from asynctasq.settlement import LeaseState, Settled, Settlement
+from asynctasq_redis.addresses import Address
+from asynctasq_redis.codec import (
+    HOLDS,
+    MOST_32,
+    batches,
+    check_id,
+    micros,
+    pack_blob,
+    pack_numbers,
+    pack_unique,
+    text_bytes,
+    unpack_delivery,
+)
+from asynctasq_redis.settings import DAY, DEFAULT_URL, RedisSettings
+from asynctasq_redis.settling import is_too_large, pack_settlement
+
+if TYPE_CHECKING:
+    from asynctasq_redis.server import Server
+    from asynctasq_redis.waking import Listener
+
+AT_ONCE = 1000
+"""Items that one script call takes."""
+ENQUEUED_AT_ONCE = 60_000
+_ANSWER = 17
+"""Bytes for each message in the answer of an enqueue: the standing id, and whether it is new."""
+
+_CANCEL_OUTCOMES = {
+    "C": CancelOutcome.CANCELLED,
+    "R": CancelOutcome.REQUESTED,
+    "T": CancelOutcome.TOO_LATE,
+    "U": CancelOutcome.UNKNOWN,
+}
+_DONE = ord("1")
+
+
+class RedisDriver:
+    """Messages in a Redis or Valkey server, from 6.2 on; also by Sentinel, or in a cluster.
+
+    What it accepts is as durable as the server is set to be (`appendonly`, replicas with
+    `wait_replicas`; see docs/redis.md). The arguments are those of `RedisSettings`.
+    """
+
+    api_version = DRIVER_API_VERSION
+    capabilities = (
+        Capability.PRIORITY
+        | Capability.UNIQUE
+        | Capability.RESULTS
+        | Capability.PROGRESS
+        | Capability.CANCEL
+        | Capability.PAUSE
+        | Capability.DEAD_LETTERS
+        | Capability.INSPECT
+        | Capability.PURGE
+        | Capability.WORKERS
+        | Capability.FENCED
+        | Capability.ATOMIC
+        | Capability.COUNTED
+        | Capability.IDEMPOTENT
+        | Capability.FIFO
+        | Capability.EXACT_COUNT
+    )
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        db: int | None = None,
+        namespace: str = "asynctasq",
+        max_connections: int = 50,
+        timeout: float = 10.0,
+        connect_timeout: float = 5.0,
+        wait_replicas: int = 0,
+        wait_replicas_timeout: float = 1.0,
+        dead_letter_ttl: float = 30 * DAY,
+        dead_letter_limit: int = 100_000,
+        tls_ca: str | None = None,
+        tls_certificate: str | None = None,
+        tls_key: str | None = None,
+        tls_verify: bool = True,
+    ) -> None:
+        given: dict[str, Any] = {
+            "username": username,
+            "password": password,
+            "db": db,
+            "namespace": namespace,
+            "max_connections": max_connections,
+            "timeout": timeout,
+            "connect_timeout": connect_timeout,
+            "wait_replicas": wait_replicas,
+            "wait_replicas_timeout": wait_replicas_timeout,
+            "dead_letter_ttl": dead_letter_ttl,
+            "dead_letter_limit": dead_letter_limit,
+            "tls_ca": tls_ca,
+            "tls_certificate": tls_certificate,
+            "tls_key": tls_key,
+            "tls_verify": tls_verify,
+        }
+        given |= RedisSettings.from_url(url)
+        self._configure(RedisSettings(**given))
+
+    @classmethod
+    def from_settings(cls, settings: RedisSettings) -> Self:
+        """An unopened driver."""
+        driver = cls.__new__(cls)
+        driver._configure(settings)
+        return driver
+
+    def _configure(self, settings: RedisSettings) -> None:
+        self.settings = settings
+        self.description = _describe(settings.address(), settings.namespace)
+        self._offset = 0
+        self._server: Server | None = None
+        self._listener: Listener | None = None
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds added to the server's clock, in this instance alone."""
+        return self._offset / 1e6
+
+    @clock_offset.setter
+    def clock_offset(self, seconds: float) -> None:
+        self._offset = round(seconds * 1e6)
+        if self._listener is not None:
+            self._listener.look_again()
+
+    def clone(self) -> Self:
+        twin = self.from_settings(self.settings)
+        twin._offset = self._offset
+        return twin
+
+    async def open(self) -> None:
+        if self._server is not None and self._server.process == os.getpid():
+            return
+        from asynctasq_redis.server import Server
+        from asynctasq_redis.waking import Listener
+
+        server = Server(self.settings, self.description)
+        try:
+            await server.greet()
+        except BaseException:
+            await server.close()
+            raise
+        self._server, self._listener = server, Listener(server)
+
+    async def close(self) -> None:
+        server, self._server = self._server, None
+        listener, self._listener = self._listener, None
+        if server is None or listener is None or server.process != os.getpid():
+            return
+        await listener.stop()
+        await server.close()
+
+    def _opened(self) -> "Server":
+        server = self._server
+        if server is None:
+            raise DriverError(
+                f"The Redis driver of {self.description} is not open. Await its `open()` first."
+            )
+        if server.process != os.getpid():
+            raise DriverError(
+                f"The Redis driver of {self.description} was opened in the process "
+                f"{server.process} and cannot be used in its forked child. Open a `clone()` here."
+            )
+        return server
+
+    # Required.
+
+    async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        answers: list[Enqueued] = []
+        for some in batches(messages, ENQUEUED_AT_ONCE):
+            if not some:
+                continue
+            answer = await self._opened().run("enqueue", self._offset, *_enqueue_arguments(some))
+            answers += [
+                Enqueued(answer[at : at + 16], answer[at + 16] == _DONE)
+                for at in range(0, len(answer), _ANSWER)
+            ]
+        return answers
+
+    async def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        taken: list[Delivery] = []
+        left = dict(queues)
+        while True:
+            asked = min(limit - len(taken), AT_ONCE)
+            some = await self._reserve(left, asked, owner, lease)
+            taken += some
+            if len(some) < asked or len(taken) >= limit or not some:
+                return taken
+            for delivery in some:
+                left[delivery.message.queue] -= 1
+
+    async def _reserve(
+        self, queues: Mapping[str, int], limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        named: list[bytes | int] = []
+        for name, most in queues.items():
+            named += (text_bytes(name), max(most, 0))
+        now, rows, mismatches = await self._opened().run(
+            "reserve",
+            self._offset,
+            max(limit, 0),
+            int(micros(lease)),
+            text_bytes(owner),
+            int(micros(self.settings.dead_letter_ttl)),
+            self.settings.dead_letter_limit,
+            *named,
+        )
+        deliveries = list(map(unpack_delivery, rows[::2], rows[1::2]))
+        for number, since in zip(mismatches[::2], mismatches[1::2], strict=True):
+            deliveries[number].mismatched_for = max((int(now) - int(since)) / 1e6, 0.0)
+        return deliveries
+
+    async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
+        server, listener = self._opened(), self._listening()
+        names = [text_bytes(name) for name in queues]
+
+        async def look() -> float:
+            answer = await server.run("wait", self._offset, listener.instance, *names)
+            return float(answer) / 1e6
+
+        await listener.wait_for_queues(queues, look, timeout)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        answers = [Settled.LOST] * len(settlements)
+        packed: list[tuple[int, bytes, bytes]] = []
+        for number, settlement in enumerate(settlements):
+            if is_too_large(settlement):
+                answers[number] = Settled.REFUSED
+            elif (parts := pack_settlement(settlement)) is not None:
+                packed.append((number, *parts))
+        for some in batches(packed, AT_ONCE):
+            arguments = [part for _, *parts in some for part in parts]
+            if not arguments:
+                continue
+            answer = await self._opened().run("settle", self._offset, *arguments)
+            for (number, _, _), code in zip(some, answer, strict=True):
+                if code == _DONE:
+                    answers[number] = Settled.DONE
+        return answers
+
+    async def extend(
+        self, owner: str, leases: Sequence[Lease], *, lease: float
+    ) -> list[LeaseState]:
+        named = b"".join(each.id + (_token(each) or 0).to_bytes(4, "big") for each in leases)
+        answer = await self._opened().run(
+            "extend", self._offset, text_bytes(owner), int(micros(lease)), named
+        )
+        return [LeaseState.HELD if code == _DONE else LeaseState.LOST for code in answer]
+
+    async def count(self, queue: str) -> QueueCounts:
+        from asynctasq_redis import inspection
+
+        return await inspection.count(self._opened(), self._offset, queue)
+
+    # Results and progress.
+
+    async def results(self, ids: Sequence[bytes]) -> list[Outcome | None]:
+        from asynctasq_redis import inspection
+
+        return await inspection.results(self._opened(), self._offset, ids)
+
+    async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
+        server, listener = self._opened(), self._listening()
+
+        async def look() -> float:
+            ended = await server.run("wait_results", self._offset, listener.instance, *ids)
+            return 0.0 if ended else float("inf")
+
+        await listener.wait_for_ids(ids, look, timeout)
+
+    async def set_progress(self, updates: Sequence[tuple[Lease, bytes]]) -> None:
+        for some in batches(updates, AT_ONCE):
+            parts: list[bytes | int] = []
+            for lease, word in some:
+                parts += (lease.id, _token(lease) or 0, word)
+            await self._opened().run("set_progress", *parts)
+
+    async def progress(self, ids: Sequence[bytes]) -> list[bytes | None]:
+        found: list[bytes | None] = []
+        for some in batches(ids, AT_ONCE):
+            found += await self._opened().run("progress", *some)
+        return found
+
+    # Cancel and pause.
+
+    async def cancel(self, ids: Sequence[bytes]) -> list[CancelOutcome]:
+        found: list[CancelOutcome] = []
+        for some in batches(ids, AT_ONCE):
+            answer = await self._opened().run("cancel", self._offset, *some)
+            found += [_CANCEL_OUTCOMES[code] for code in answer.decode()]
+        return found
+
+    async def cancel_requests(self, owner: str) -> list[Lease]:
+        rows = await self._opened().run("cancel_requests", text_bytes(owner))
+        return [Lease(one, token) for one, token in zip(rows[::2], rows[1::2], strict=True)]
+
+    async def pause(self, queue: str) -> None:
+        await self._opened().run("pause", text_bytes(queue), "pause")
+
+    async def resume(self, queue: str) -> None:
+        await self._opened().run("pause", text_bytes(queue), "resume")
+
+    async def paused(self) -> frozenset[str]:
+        server = self._opened()
+        names = await server.command("SMEMBERS", server.prefix + b"paused")
+        return frozenset(name.decode("utf-8", "surrogatepass") for name in names)
+
+    # Dead letters, inspection, purge.
+
+    async def dead_letters(
+        self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[DeadLetter]:
+        from asynctasq_redis import inspection
+
+        return await inspection.dead_letters(
+            self._opened(), self._offset, queue=queue, limit=limit, cursor=cursor
+        )
+
+    async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
+        answers: list[bool] = []
+        for some in batches(ids, AT_ONCE):
+            found = await self.find(some)
+            dead = [s.message if s and s.state is State.DEAD else None for s in found]
+            done = iter(await self._requeue([message for message in dead if message is not None]))
+            answers += [message is not None and next(done) for message in dead]
+        return answers
+
+    async def requeue_edited(self, message: Message) -> bool:
+        return (await self._requeue([message]))[0]
+
+    async def _requeue(self, messages: Sequence[Message]) -> list[bool]:
+        arguments: list[bytes | int] = []
+        for message in messages:
+            check_id(message.id)
+            unique = message.unique
+            keeps = unique is not None and unique.until is not UniqueUntil.PERIOD
+            arguments += (
+                message.id,
+                pack_numbers(message),
+                text_bytes(message.queue),
+                HOLDS[unique.until] if unique is not None and keeps else 0,
+                b"" if unique is None else text_bytes(unique.key),
+                pack_blob(message),
+            )
+        if not arguments:
+            return []
+        answer = await self._opened().run("requeue", self._offset, *arguments)
+        return [code == _DONE for code in answer]
+
+    async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
+        answers: list[bool] = []
+        for some in batches(ids, AT_ONCE):
+            answer = await self._opened().run("delete_dead", *some)
+            answers += [code == _DONE for code in answer]
+        return answers
+
+    async def queues(self) -> list[QueueInfo]:
+        from asynctasq_redis import inspection
+
+        return await inspection.queues(self._opened(), self._offset)
+
+    async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
+        from asynctasq_redis import inspection
+
+        return await inspection.find(self._opened(), self._offset, ids)
+
+    async def browse(
+        self,
+        state: State,
+        *,
+        queue: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Snapshot]:
+        from asynctasq_redis import inspection
+
+        return await inspection.browse(
+            self._opened(),
+            self._offset,
+            state,
+            queue=queue,
+            since=since,
+            until=until,
+            limit=limit,
+            cursor=cursor,
+        )
+
+    async def purge(self, queue: str, *, states: Collection[State]) -> int:
+        total = 0
+        for state in states:
+            purged = AT_ONCE
+            while purged == AT_ONCE:
+                purged = await self._opened().run(
+                    "purge", self._offset, text_bytes(queue), state.value
+                )
+                total += purged
+        return total
+
+    # Workers.
+
+    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
+        fields = asdict(worker)
+        await self._opened().run(
+            "record_worker",
+            self._offset,
+            text_bytes(worker.id),
+            msgpack.packb(fields),
+            int(micros(ttl)),
+        )
+
+    async def forget_worker(self, worker_id: str) -> None:
+        await self._opened().run("forget_worker", text_bytes(worker_id))
+
+    async def workers(self) -> list[WorkerInfo]:
+        found: list[WorkerInfo] = []
+        for row in await self._opened().run("workers", self._offset):
+            if row is not None:
+                fields: dict[str, Any] = msgpack.unpackb(row)
+                queues = tuple(fields.pop("queues"))
+                found.append(WorkerInfo(queues=queues, **fields))
+        return sorted(found, key=lambda worker: worker.id)
+
+    def _listening(self) -> "Listener":
+        listener = self._listener
+        assert listener is not None
+        return listener
+
+
+def _enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
+    """What messages have in common is sent once."""
+    profiles: dict[tuple[object, ...], bytes] = {}
+    heads: list[bytes | int] = []
+    items: list[bytes | int] = []
+    for message in messages:
+        check_id(message.id)
+        unique = message.unique
+        kind = (
+            message.queue,
+            message.priority,
+            message.max_lost,
+            message.result_ttl,
+            message.delay,
+            message.eta,
+            message.expires,
+            unique is not None,
+        )
+        number = profiles.get(kind)
+        if number is None:
+            number = (len(profiles) + 1).to_bytes(2, "big")  # Lua counts from 1
+            profiles[kind] = number
+            heads += (pack_numbers(message), text_bytes(message.queue))
+        items += (message.id + number, pack_blob(message))
+        if unique is not None:
+            items.append(pack_unique(unique))
+    return [len(profiles), *heads, *items]
+
+
+def _token(lease: Lease) -> int | None:
+    """The token of a lease that this driver may have given."""
+    token = lease.token
+    return token if isinstance(token, int) and 0 < token <= MOST_32 else None
+
+
+def _describe(address: Address, namespace: str) -> str:
+    scheme = "unix" if address.path else "rediss" if address.tls else "redis"
+    scheme += "" if address.kind == "single" else f"+{address.kind}"
+    user = address.username or ""
+    who = f"{user}:***@" if address.password is not None else f"{user}@" if user else ""
+    hosts = ",".join(f"{host}:{port}" for host, port in address.hosts)
+    service = f"/{address.service}" if address.service else ""
+    db = "" if address.kind == "cluster" else f"/{address.db or 0}"
+    place = f"{scheme}://{who}{hosts}{address.path}{service}{db if not address.path else ''}"
+    return f"{place} ({namespace})"

@@ -1,0 +1,71 @@
+"""What Redis and its client say when they fail, as errors of asynctasq that name the remedy."""
+
+import re
+
+import redis.exceptions as client
+
+from asynctasq.errors import DriverError, DriverUnavailable
+
+FULL = (
+    "has reached `maxmemory` and takes nothing new. Raise that limit or let workers drain the "
+    "queues; nothing that was accepted is lost"
+)
+_REFUSED = (
+    "refuses us. Look at the user name and the password, and at what the user may do (see `ACL "
+    "users` in docs/redis.md)"
+)
+_LASTING: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    (
+        (client.AuthenticationError, client.AuthorizationError, client.NoPermissionError),
+        _REFUSED,
+    ),
+    ((client.ClusterCrossSlotError, client.MovedError), "is a cluster. Write redis+cluster://"),
+)
+_PASSING: tuple[type[Exception], ...] = (
+    client.RedisClusterException,
+    client.ConnectionError,
+    client.TimeoutError,
+    client.ReadOnlyError,
+    client.TryAgainError,
+    client.ClusterDownError,
+    client.AskError,
+    OSError,
+)
+# A script's error hides the code: before Redis 7 within the message.
+_CODES_THAT_PASS = re.compile(
+    r"\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|UNBLOCKED)\b"
+)
+_CODE_FULL = re.compile(r"\bOOM\b|used memory > 'maxmemory'")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the server has no memory left for what was asked."""
+    return isinstance(error, client.OutOfMemoryError) or bool(_CODE_FULL.search(str(error)))
+
+
+def translated(error: Exception, place: str, *, adds: bool) -> DriverError:
+    """The error to raise in place of one that came from the client.
+
+    Args:
+        error: what was raised.
+        place: where the server is.
+        adds: whether something was to be added; where a worker goes on with what there is, a full
+            server is a reason to wait.
+    """
+    if is_full(error):
+        return (DriverError if adds else DriverUnavailable)(
+            f"The Redis at {place} {FULL} ({error})."
+        )
+    for kinds, reason in _LASTING:
+        if isinstance(error, kinds):
+            return DriverError(f"The Redis at {place} {reason} ({error}).")
+    if isinstance(error, _PASSING):
+        return DriverUnavailable(f"The Redis at {place} cannot be reached ({_describe(error)}).")
+    if isinstance(error, client.ResponseError) and _CODES_THAT_PASS.search(str(error)):
+        return DriverUnavailable(f"The Redis at {place} is not ready ({error}).")
+    return DriverError(f"The Redis at {place} refused a command ({_describe(error)}).")
+
+
+def _describe(error: Exception) -> str:
+    text = str(error).strip()
+    return text or type(error).__qualname__

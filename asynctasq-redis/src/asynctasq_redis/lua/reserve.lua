@@ -1,0 +1,95 @@
+-- Lease messages. ARGV: clock offset, limit, length of the lease, owner, how long and how many dead
+-- letters are kept; then names of queues with the most that may be taken of each. Answers with ids
+-- and messages in turn, then numbers of deliveries with the time of their first mismatch, in turn.
+
+even_when_full()
+local now = clock(tonumber(ARGV[1]))
+local limit, owner = tonumber(ARGV[2]), ARGV[4]
+local deadline = now + tonumber(ARGV[3])
+
+reclaim_ended(now)
+expire(now)
+trim_dead(now, tonumber(ARGV[5]), tonumber(ARGV[6]))
+
+local ends = call('ZSCORE', P .. 'owners', owner)
+if ends and tonumber(ends) < deadline then
+    call('ZADD', P .. 'owners', whole(deadline), owner)
+end
+
+local deliveries, mismatches, leases, owned = {}, {}, {}, {}
+local taken = 0
+local any_paused = call('EXISTS', P .. 'paused') == 1
+
+local function lease_one(queue, tails, id, value)
+    local flags = byte(value, 2)
+    if flags > EXTRA then
+        local h = parse(value)
+        if band(flags, EXPIRES) ~= 0 then
+            if h.expires <= now then
+                bury(id, h, 'expired', '', now)
+                return false
+            end
+            never_expires(id, h)
+            write_head(id, h)
+            flags = h.flags
+        end
+        free_key(id, h, false, true)
+        if band(flags, MISMATCHED) ~= 0 then
+            mismatches[#mismatches + 1] = taken
+            mismatches[#mismatches + 1] = call('HGET', P .. 'x:' .. id, 'm')
+        end
+    end
+    local tail = tails[flags]
+    if not tail then
+        tail = lease_tail(owner, queue, flags, now)
+        tails[flags] = tail
+    end
+    taken = taken + 1
+    leases[taken * 2 - 1] = id
+    leases[taken * 2] = pack('>I4', unpack_from('>I4', value, 3) + 1) .. tail
+    owned[taken] = id
+    deliveries[taken * 2 - 1] = id
+    deliveries[taken * 2] = value
+    return true
+end
+
+local function take(queue, most)
+    promote(queue, now)
+    local tails = {}
+    local from = taken
+    while taken - from < most do
+        local popped = call('ZPOPMIN', P .. 'r:' .. queue, most - (taken - from))
+        if #popped == 0 then break end
+        local keys = {}
+        for i = 1, #popped, 2 do keys[(i + 1) / 2] = P .. 'm:' .. popped[i] end
+        local values = call('MGET', unpack(keys))
+        for i = 1, #keys do
+            local value = values[i]
+            if value and byte(value, 1) == WAITING then
+                lease_one(queue, tails, popped[i * 2 - 1], value)
+            end
+        end
+    end
+    if taken > from then
+        call('HINCRBY', P .. 'queues', queue, taken - from)
+    end
+end
+
+for i = 7, #ARGV, 2 do
+    local queue = ARGV[i]
+    local most = math.min(tonumber(ARGV[i + 1]), limit - taken)
+    if most > 0 and not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
+        take(queue, most)
+    end
+end
+
+if taken > 0 then
+    spread('HSET', P .. 'leases', leases)
+    spread('SADD', P .. 'o:' .. owner, owned)
+    if not ends then
+        call('ZADD', P .. 'owners', whole(deadline), owner)
+    end
+else
+    for i = 7, #ARGV, 2 do forget_if_empty(ARGV[i]) end
+end
+return {whole(now), deliveries, mismatches}

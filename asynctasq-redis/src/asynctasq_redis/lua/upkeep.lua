@@ -1,0 +1,89 @@
+-- What time brings about, for scripts that come after this file.
+
+-- Make ready what has fallen due.
+local function promote(queue, now)
+    local key = P .. 's:' .. queue
+    local due = call('ZRANGEBYSCORE', key, '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, BOUND)
+    if #due == 0 then return end
+    local ready = {}
+    for i = 1, #due, 2 do
+        local member = due[i]
+        ready[i], ready[i + 1] = rank(byte(member, 1), tonumber(due[i + 1])), sub(member, 2)
+    end
+    spread('ZADD', P .. 'r:' .. queue, ready)
+    call('ZREMRANGEBYRANK', key, 0, #due / 2 - 1)
+end
+
+local function reclaim(id, h, flagged, now)
+    if flagged then
+        cancel_for_good(id, h, h.ttl, now)
+        return
+    end
+    h.lost = h.lost + 1
+    if h.lost > h.max_lost then
+        bury(id, h, 'lost', nil, now)
+    else
+        write_head(id, h)
+        make_ready(id, h)
+    end
+end
+
+-- Take back what owners had whose time is over.
+local function reclaim_ended(now)
+    local left = BOUND
+    local gone = call('ZRANGEBYSCORE', P .. 'owners', '-inf', whole(now), 'LIMIT', 0, 100)
+    for _, owner in ipairs(gone) do
+        if left <= 0 then return end
+        local leased = P .. 'o:' .. owner
+        local ids = call('SPOP', leased, left)
+        left = left - #ids
+        for _, id in ipairs(ids) do
+            local lease = call('HGET', P .. 'leases', id)
+            if lease then
+                local _, queue = owner_and_queue(lease)
+                call('HDEL', P .. 'leases', id)
+                call('HINCRBY', P .. 'queues', queue, -1)
+                local h = head(id)
+                if h then
+                    h.token = unpack_from('>I4', lease)
+                    reclaim(id, h, call('SISMEMBER', P .. 'c:' .. owner, id) == 1, now)
+                end
+            end
+        end
+        if call('EXISTS', leased) == 0 then
+            call('ZREM', P .. 'owners', owner)
+            call('DEL', P .. 'c:' .. owner)
+        end
+    end
+end
+
+-- Bury what was not started in time.
+local function expire(now)
+    local late = call('ZRANGEBYSCORE', P .. 'exp', '-inf', whole(now), 'LIMIT', 0, BOUND)
+    for _, id in ipairs(late) do
+        local h = head(id)
+        if h then
+            leave_waiting(id, h)
+            bury(id, h, 'expired', '', now)
+        else
+            call('ZREM', P .. 'exp', id)
+        end
+    end
+end
+
+local function trim_dead(now, ttl, limit)
+    for _ = 1, BOUND do
+        local oldest = call('ZRANGE', P .. 'dead', 0, 0, 'WITHSCORES')
+        if #oldest == 0 then return end
+        if tonumber(oldest[2]) > now - ttl and call('ZCARD', P .. 'dead') <= limit then return end
+        local id = oldest[1]
+        local h = head(id)
+        if h then
+            leave_dead(id, h)
+            delete(id, h)
+            forget_if_empty(h.queue)
+        else
+            call('ZREM', P .. 'dead', id)
+        end
+    end
+end

@@ -1,0 +1,29 @@
+-- Look for work, and be told of it otherwise. ARGV: clock offset, instance, queues. Answers with 0 if
+-- there is something to reserve, or with the microseconds until time brings something about.
+
+local now = clock(tonumber(ARGV[1]))
+local instance = ARGV[2]
+local next_event = 3600000000
+local any_paused = call('EXISTS', P .. 'paused') == 1
+local listening = {}
+
+local function sooner(key)
+    local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    if #first > 0 then next_event = math.min(next_event, tonumber(first[2]) - now) end
+end
+
+sooner(P .. 'owners')
+for i = 3, #ARGV do
+    local queue = ARGV[i]
+    if not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
+        if call('EXISTS', P .. 'r:' .. queue) == 1 then return 0 end
+        sooner(P .. 's:' .. queue)
+    end
+end
+if next_event <= 0 then return 0 end
+for i = 3, #ARGV do
+    local key = P .. 'i:' .. ARGV[i]
+    call('ZADD', key, whole(now), instance)
+    call('PEXPIRE', key, 3000)
+end
+return math.max(math.floor(next_event), 1)

@@ -1,0 +1,278 @@
+"""The server as one opened driver sees it: connections, and scripts run on them."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import redis.exceptions as client
+
+from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq_redis.addresses import CLUSTER
+from asynctasq_redis.connecting import (
+    Argument,
+    MakeWire,
+    Wire,
+    cluster_client,
+    node_maker,
+    pack_command,
+    wire_maker,
+)
+from asynctasq_redis.faults import translated
+from asynctasq_redis.scripts import script
+from asynctasq_redis.settings import RedisSettings
+
+log = logging.getLogger("asynctasq.redis")
+
+ADDING = frozenset({"enqueue", "requeue"})
+"""Scripts that a full server is to refuse with an error that users see."""
+REPLICATED = frozenset({"enqueue", "requeue", "settle"})
+"""Scripts after which `wait_replicas` waits."""
+EVICTION_SAFE = "noeviction"
+FAILURES = (client.RedisError, client.RedisClusterException, OSError)
+
+
+class Commands(Protocol):
+    """Whatever sends a command and gives its answer."""
+
+    async def execute(self, *command: Argument) -> Any: ...
+
+    async def execute_and_wait(
+        self, replicas: int, milliseconds: int, *command: Argument
+    ) -> tuple[Any, int]: ...
+
+    async def connect_for_messages(self) -> Wire: ...
+
+    async def close(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+
+class Connections:
+    """Connections to one server, each used by one call at a time and kept for the next."""
+
+    def __init__(self, make: MakeWire, limit: int, timeout: float) -> None:
+        self._make = make
+        self._timeout = timeout
+        self._free: list[Wire] = []
+        self._all: set[Wire] = set()
+        self._permits = asyncio.Semaphore(limit)
+
+    async def execute(self, *command: Argument) -> Any:
+        """One command, one answer."""
+        answers = await self._exchange(command)
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers[0]
+
+    async def execute_and_wait(
+        self, replicas: int, milliseconds: int, *command: Argument
+    ) -> tuple[Any, int]:
+        """One command, and how many replicas have what it changed."""
+        answer, reached = await self._exchange(command, ("WAIT", replicas, milliseconds))
+        for each in (answer, reached):
+            if isinstance(each, Exception):
+                raise each
+        return answer, reached
+
+    async def _exchange(self, *commands: tuple[Argument, ...]) -> list[Any]:
+        packed = b"".join(pack_command(command) for command in commands)
+        async with self._permits:
+            if self._free:
+                connection = self._free.pop()
+                try:
+                    return await self._exchange_on(connection, packed, len(commands))
+                except client.ConnectionError:
+                    # It may have been closed while nobody used it, and so may the others.
+                    await self._disconnect(self._free)
+                    self._free = []
+            connection = self._make()
+            self._all.add(connection)
+            return await self._exchange_on(connection, packed, len(commands))
+
+    async def _exchange_on(self, connection: Wire, packed: bytes, expected: int) -> list[Any]:
+        answers: list[Any] = []
+        whole = False
+        try:
+            async with asyncio.timeout(self._timeout):
+                if not connection.is_connected:
+                    await connection.connect()
+                await connection.send_packed_command(packed, check_health=False)
+                for _ in range(expected):
+                    try:
+                        answers.append(await connection.read_response())
+                    except client.ResponseError as error:
+                        answers.append(error)
+            whole = True
+        finally:
+            # A server that has become a replica stays one: look for the new primary.
+            if whole and not any(isinstance(answer, client.ReadOnlyError) for answer in answers):
+                self._free.append(connection)
+            else:
+                self._all.discard(connection)
+                await connection.disconnect(nowait=True)
+        return answers
+
+    async def connect_for_messages(self) -> Wire:
+        """A connection that the caller uses and disconnects."""
+        connection = self._make()
+        await connection.connect()
+        return connection
+
+    async def _disconnect(self, connections: Iterable[Wire]) -> None:
+        for connection in list(connections):
+            self._all.discard(connection)
+            with suppress(*FAILURES):
+                await connection.disconnect(nowait=True)
+
+    async def close(self) -> None:
+        self._free = []
+        await self._disconnect(self._all)
+
+    def drop(self) -> None:
+        """Close what can be closed where the loop is gone."""
+        for connection in self._all:
+            drop_connection(connection)
+        self._all.clear()
+        self._free = []
+
+
+class ClusterConnections:
+    """Connections to all nodes of a cluster."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._settings = settings
+        self._address = settings.address()
+        self._client: Any = cluster_client(settings, self._address)
+
+    async def execute(self, *command: Argument) -> Any:
+        return await self._client.execute_command(*command)
+
+    async def execute_and_wait(
+        self,
+        replicas: int,  # noqa: ARG002 - the settings refuse it before it comes to this
+        milliseconds: int,  # noqa: ARG002 - same
+        *command: Argument,  # noqa: ARG002 - same
+    ) -> tuple[Any, int]:
+        raise DriverError("A cluster does not wait for replicas.")
+
+    async def connect_for_messages(self) -> Wire:
+        """To any node: a cluster passes messages on to all."""
+        await self._client.initialize()
+        failure: Exception = client.ConnectionError("the cluster has no nodes")
+        for node in self._client.get_primaries():
+            connection = node_maker(self._settings, self._address, str(node.host), int(node.port))()
+            try:
+                await connection.connect()
+            except FAILURES as error:
+                failure = error
+            else:
+                return connection
+        raise failure
+
+    async def close(self) -> None:
+        with suppress(*FAILURES):
+            await self._client.aclose()
+
+    def drop(self) -> None:
+        for node in self._client.get_nodes():
+            for connection in node._connections:
+                drop_connection(connection)
+
+
+def drop_connection(connection: Any) -> None:
+    """Close the socket of a connection whose loop is closed, so that nothing warns of it later.
+
+    Nothing public does that; where these attributes are gone, Python warns, and no more.
+    """
+    writer = getattr(connection, "_writer", None)
+    if writer is not None:
+        transport = writer.transport
+        kept = getattr(transport, "_sock", None)
+        if kept is not None:
+            kept.close()
+            transport._sock = None
+
+
+class Server:
+    """Runs scripts for one opened driver."""
+
+    def __init__(self, settings: RedisSettings, place: str) -> None:
+        self.settings = settings
+        self.place = place
+        self.prefix = f"{{{settings.namespace}}}:".encode()
+        self.process = os.getpid()
+        self.loop = asyncio.get_running_loop()
+        self.connections: Commands = self._connections()
+
+    def _connections(self) -> Commands:
+        address = self.settings.address()
+        if address.kind == CLUSTER:
+            return ClusterConnections(self.settings)
+        settings = self.settings
+        make = wire_maker(settings, address)
+        return Connections(make, settings.max_connections, settings.timeout)
+
+    async def greet(self) -> None:
+        """Make sure that the server is there, and tell what is dangerous about it."""
+        try:
+            await self.connections.execute("EXISTS", self.prefix + b"queues")
+        except FAILURES as error:
+            raise translated(error, self.place, adds=False) from error
+        try:
+            answer = await self.connections.execute("CONFIG", "GET", "maxmemory-policy")
+        except FAILURES:
+            return  # forbidden, as hosted servers do
+        values = list(answer.values()) if isinstance(answer, dict) else list(answer)[1:2]
+        policy = values[0] if values else EVICTION_SAFE
+        policy = policy.decode() if isinstance(policy, bytes) else str(policy)
+        if policy != EVICTION_SAFE:
+            log.warning(
+                "The Redis at %s has maxmemory-policy %s: when it is full, it deletes messages. "
+                "Set it to noeviction",
+                self.place,
+                policy,
+            )
+
+    async def run(self, name: str, *arguments: Argument) -> Any:
+        """Run a script.
+
+        Raises:
+            DriverError: the server refused, or cannot be reached (`DriverUnavailable`).
+        """
+        known = script(name)
+        try:
+            try:
+                return await self._send(name, "EVALSHA", known.digest, 1, self.prefix, *arguments)
+            except client.NoScriptError:
+                return await self._send(name, "EVAL", known.source, 1, self.prefix, *arguments)
+        except FAILURES as error:
+            raise translated(error, self.place, adds=name in ADDING) from error
+
+    async def command(self, *command: Argument) -> Any:
+        """Send a plain command. Raises as `run` does."""
+        try:
+            return await self.connections.execute(*command)
+        except FAILURES as error:
+            raise translated(error, self.place, adds=False) from error
+
+    async def _send(self, name: str, *command: Argument) -> Any:
+        replicas = self.settings.wait_replicas
+        if not replicas or name not in REPLICATED:
+            return await self.connections.execute(*command)
+        milliseconds = max(round(self.settings.wait_replicas_timeout * 1000), 1)
+        answer, reached = await self.connections.execute_and_wait(replicas, milliseconds, *command)
+        if reached < replicas:
+            raise DriverUnavailable(
+                f"The Redis at {self.place} has passed this on to {reached} instead of {replicas} "
+                f"replicas within {self.settings.wait_replicas_timeout} s (`wait_replicas`)."
+            )
+        return answer
+
+    async def close(self) -> None:
+        if self.loop is asyncio.get_running_loop():
+            await self.connections.close()
+        else:
+            self.connections.drop()

@@ -1,0 +1,142 @@
+"""Waiting: one connection per opened driver on which the server says what there is to look at.
+
+A message that is pushed is a hint. Behind it every waiter looks for itself once a second, which also
+renews its entry in the store: scripts push only to those who have one.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from asynctasq_redis.codec import text_bytes
+from asynctasq_redis.connecting import Wire, pack_command
+from asynctasq_redis.server import FAILURES, Server, drop_connection
+
+POLL = 1.0
+"""Seconds after which a waiter looks for itself."""
+SHORTEST_SLEEP = 0.001
+RECONNECT = (0.05, 2.0)
+"""Seconds: the first pause, and the longest."""
+
+log = logging.getLogger("asynctasq.redis")
+
+Look = Callable[[], Awaitable[float]]
+"""Looks into the store: 0 if there is something, otherwise seconds until it may be."""
+
+
+class Waiter:
+    """One waiting coroutine."""
+
+    def __init__(self, topics: frozenset[bytes]) -> None:
+        self.topics = topics
+        self.told = False
+        """Something was pushed for it."""
+        self.event = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        """Until it is to look again, or for so long."""
+        timer = asyncio.get_running_loop().call_later(max(seconds, SHORTEST_SLEEP), self.event.set)
+        try:
+            await self.event.wait()
+        finally:
+            timer.cancel()
+
+
+class Listener:
+    """Hears what the server pushes, and wakes those whom it concerns."""
+
+    def __init__(self, server: Server) -> None:
+        self.instance = secrets.token_hex(8)
+        self._server = server
+        self._waiters: set[Waiter] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._first_try = asyncio.Event()
+        self._connection: Wire | None = None
+
+    async def wait_for_queues(self, queues: Sequence[str], look: Look, timeout: float) -> None:
+        await self._wait(frozenset(b"q" + text_bytes(queue) for queue in queues), look, timeout)
+
+    async def wait_for_ids(self, ids: Sequence[bytes], look: Look, timeout: float) -> None:
+        await self._wait(frozenset(b"r" + one for one in ids), look, timeout)
+
+    async def _wait(self, topics: frozenset[bytes], look: Look, timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        await self._begin()
+        waiter = Waiter(topics)
+        self._waiters.add(waiter)
+        try:
+            while not waiter.told:
+                waiter.event.clear()
+                pause = await look()
+                left = end - loop.time()
+                if pause <= 0.0 or left <= 0.0:
+                    return
+                if not waiter.told:
+                    await waiter.sleep(min(pause, left, POLL))
+        finally:
+            self._waiters.discard(waiter)
+
+    def look_again(self) -> None:
+        """Let every waiter look for itself now."""
+        for waiter in self._waiters:
+            waiter.event.set()
+
+    async def _begin(self) -> None:
+        """Be connected, or have tried: what is pushed before that is not heard."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen(), name="asynctasq-redis-listener")
+        if not self._first_try.is_set():
+            await self._first_try.wait()
+
+    async def _listen(self) -> None:
+        pause = RECONNECT[0]
+        while True:
+            try:
+                self._connection = await self._server.connections.connect_for_messages()
+                channel = self._server.prefix + b"p:" + self.instance.encode()
+                await self._connection.send_packed_command(pack_command(("SUBSCRIBE", channel)))
+                await self._connection.read_response()
+                pause = RECONNECT[0]
+                self._first_try.set()
+                self.look_again()
+                while True:
+                    self._heard(await self._connection.read_response())
+            except FAILURES as error:
+                log.info("Waiting for the Redis at %s by polling: %s", self._server.place, error)
+            finally:
+                self._first_try.set()
+                await self._disconnect()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RECONNECT[1])
+
+    def _heard(self, push: object) -> None:
+        if isinstance(push, list) and len(push) == 3 and isinstance(push[2], bytes):
+            topic = push[2]
+            for waiter in self._waiters:
+                if topic in waiter.topics:
+                    waiter.told = True
+                    waiter.event.set()
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*FAILURES):
+                await connection.disconnect(nowait=True)
+
+    async def stop(self) -> None:
+        """End, and let every waiter return."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if task.get_loop() is not asyncio.get_running_loop():
+            if self._connection is not None:
+                drop_connection(self._connection)
+            return
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        for waiter in self._waiters:
+            waiter.told = True
+            waiter.event.set()

@@ -1,0 +1,47 @@
+"""One server for all tests of a process, and a check after each that nothing stays in it for ever."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from asynctasq_redis import RedisDriver
+from tests.conftest import _loopback_only as _loopback_only
+from tests.conftest import _nothing_left_behind as _nothing_left_behind
+from tests.conftest import _own_folder_and_settings as _own_folder_and_settings
+from tests.conftest import no_task_left_behind as no_task_left_behind
+from tests.servers.redis import redis_url
+
+MakeDriver = Callable[..., RedisDriver]
+
+
+@pytest.fixture(scope="session")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the server that tests share, each in namespaces of its own."""
+    with redis_url(tmp_path_factory.mktemp("redis")) as found:
+        yield found
+
+
+@pytest.fixture
+def namespace() -> str:
+    """One that no other test uses."""
+    return f"test-{uuid4().hex}"
+
+
+@pytest.fixture
+def client(url: str) -> Iterator["redis.Redis"]:
+    """A client of the shared server."""
+    with redis.Redis.from_url(url) as made:
+        yield made
+
+
+@pytest.fixture
+def make_driver(url: str, namespace: str) -> MakeDriver:
+    """Makes unopened drivers on the shared server, in one namespace."""
+
+    def make(**settings: Any) -> RedisDriver:
+        return RedisDriver(url, **{"namespace": namespace, **settings})
+
+    return make

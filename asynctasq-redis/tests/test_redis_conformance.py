@@ -1,0 +1,59 @@
+"""The driver keeps every rule of the contract, and survives what happens to its processes."""
+
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+
+from asynctasq.contracts.driver import Driver
+from asynctasq.testing import DriverConformance
+from asynctasq.testing.model import run_model
+from asynctasq.testing.processes import check_each_message_once, check_kills, check_stale_owner
+from asynctasq_redis import RedisDriver
+from tests.servers.redis import lasting_keys
+
+
+class TestRedis(DriverConformance):
+    durable = True
+    capabilities = RedisDriver.capabilities
+
+    url: str
+    namespace: str
+
+    @pytest.fixture(autouse=True)
+    def _server(self, url: str, namespace: str, client: "redis.Redis") -> object:
+        self.url, self.namespace = url, namespace
+        yield
+        leaked = lasting_keys(client, namespace)
+        unexplained = [key for key in leaked if not self._is_of_a_message(key)]
+        assert not unexplained, f"keys that belong to nothing: {unexplained}"
+
+    def _is_of_a_message(self, key: str) -> bool:
+        kinds = ("m:", "x:", "r:", "s:", "d:", "u:", "o:", "c:")
+        return key.startswith(kinds) or key in {
+            "dead", "exp", "leases", "owners", "paused", "queues"
+        }  # fmt: skip
+
+    def make_driver(self) -> Driver:
+        return RedisDriver(self.url, namespace=self.namespace)
+
+
+def test_lives_like_memory(url: str) -> None:
+    run_model(lambda: RedisDriver(url, namespace=uuid4().hex), examples=20)
+
+
+def test_each_message_goes_to_one_of_several_processes(url: str, tmp_path: Path) -> None:
+    check_each_message_once(partial(RedisDriver, url, namespace=uuid4().hex), tmp_path)
+
+
+def test_killed_processes_lose_and_double_nothing(url: str, tmp_path: Path) -> None:
+    make = partial(RedisDriver, url, namespace=uuid4().hex)
+    report = check_kills(make, tmp_path, kills=10)
+    assert report.completed_by_children
+    assert report.completed_by_parent, "the messages ended before the kills did"
+
+
+def test_token_of_a_killed_process_is_rejected(url: str, tmp_path: Path) -> None:
+    check_stale_owner(partial(RedisDriver, url, namespace=uuid4().hex), tmp_path)

@@ -1,0 +1,158 @@
+"""Redis (or Valkey) servers: one, a cluster of three, or a primary with a replica and sentinels."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.servers.packages import program
+from tests.servers.processes import ServerProcess, free_port
+
+VARIABLE = "ASYNCTASQ_TEST_REDIS_URL"
+"""A server to test on, instead of one that is started."""
+BUS = 10_000
+"""Nodes of a cluster talk to each other on a port that is so much higher."""
+
+
+class RedisServer:
+    """A server of our own: in memory, unless told otherwise."""
+
+    def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
+        executable = program("redis-server", "valkey-server", package="redis-server")
+        self.port = free_port() if port is None else port
+        self.url = f"redis://127.0.0.1:{self.port}"
+        given = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        defaults = ["--save", "", "--daemonize", "no"]
+        self.process = ServerProcess([executable, *given, *defaults, *options], folder)
+
+    def start(self, **credentials: Any) -> None:
+        """Start it; `credentials` are what a client needs to be let in."""
+        self._credentials = credentials
+        self.process.start(self._is_up)
+
+    def _is_up(self) -> bool:
+        with suppress(redis.RedisError, OSError), self.client() as client:
+            return bool(client.ping())
+        return False
+
+    def client(self) -> "redis.Redis":
+        """A client of this server; the caller closes it."""
+        return redis.Redis.from_url(self.url, protocol=2, **self._credentials)
+
+    def restart(self, number: int = 15) -> None:
+        """Stop it with a signal, and start it again on its files."""
+        self.process.stop(number)
+        self.process.start(self._is_up)
+
+    def stop(self) -> None:
+        self.process.stop()
+
+
+@contextmanager
+def redis_server(folder: Path, *options: str, **credentials: Any) -> Iterator[RedisServer]:
+    """A server, stopped in the end."""
+    server = RedisServer(folder, *options)
+    server.start(**credentials)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def redis_url(folder: Path) -> Iterator[str]:
+    """The address of a server that tests share."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        yield given
+        return
+    with redis_server(folder) as server:
+        yield server.url
+
+
+@contextmanager
+def redis_cluster(folder: Path) -> Iterator[list[RedisServer]]:
+    """Three nodes, each with a third of the slots."""
+    with ExitStack() as stack:
+        nodes = []
+        for number in range(3):
+            port = free_port(companion=BUS)
+            own = folder / str(number)
+            node = RedisServer(
+                own, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", port=port
+            )
+            node.start()
+            stack.callback(node.stop)
+            nodes.append(node)
+        command = [program("redis-cli", "valkey-cli", package="redis-tools"), "--cluster", "create"]
+        addresses = [f"127.0.0.1:{node.port}" for node in nodes]
+        subprocess.run(
+            [*command, *addresses, "--cluster-yes"], check=True, capture_output=True, timeout=60
+        )
+        yield nodes
+
+
+class Sentinels:
+    """A primary, its replica, and three sentinels that watch them."""
+
+    service = "tested"
+
+    def __init__(self, folder: Path) -> None:
+        self.primary = RedisServer(folder / "primary")
+        self.replica = RedisServer(
+            folder / "replica", "--replicaof", "127.0.0.1", str(self.primary.port)
+        )
+        self._folder = folder
+        self._watchers: list[RedisServer] = []
+
+    def start(self) -> None:
+        self.primary.start()
+        self.replica.start()
+        for number in range(3):
+            self._watchers.append(self._sentinel(self._folder / f"sentinel{number}"))
+
+    def _sentinel(self, folder: Path) -> RedisServer:
+        folder.mkdir()
+        watcher = RedisServer(folder)
+        settings = folder / "sentinel.conf"
+        settings.write_text(
+            f"port {watcher.port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor {self.service} 127.0.0.1 {self.primary.port} 2\n"
+            f"sentinel down-after-milliseconds {self.service} 1000\n"
+            f"sentinel failover-timeout {self.service} 5000\n"
+        )
+        watcher.process.command[1:] = [str(settings), "--sentinel"]
+        watcher.start()
+        return watcher
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{watcher.port}" for watcher in self._watchers)
+        return f"redis+sentinel://{hosts}/{self.service}/0"
+
+    def stop(self) -> None:
+        for server in (*self._watchers, self.primary, self.replica):
+            server.stop()
+
+
+@contextmanager
+def redis_sentinels(folder: Path) -> Iterator[Sentinels]:
+    """A primary and its replica under the eyes of sentinels, stopped in the end."""
+    servers = Sentinels(folder)
+    try:
+        servers.start()
+        yield servers
+    finally:
+        servers.stop()
+
+
+def lasting_keys(client: "redis.Redis", namespace: str) -> list[str]:
+    """The keys of a namespace that do not expire, without their prefix."""
+    prefix = f"{{{namespace}}}:".encode()
+    keys: list[bytes] = list(client.scan_iter(match=prefix + b"*", count=1000))
+    lasting = (key.removeprefix(prefix) for key in keys if client.pttl(key) < 0)
+    return sorted(key.decode(errors="backslashreplace") for key in lasting)
