@@ -131,6 +131,13 @@ async def test_a_thread_that_cannot_be_interrupted_does_not_keep_the_process(
     assert await handle.status() is State.READY
 
 
+@pytest.mark.usefixtures("tasks")
+async def test_a_worker_on_memory_says_that_nobody_reaches_it(start_worker: StartWorker) -> None:
+    worker = start_worker("--app", "tasks", "--driver", "memory", "--burst")
+    assert await worker.ended() == 0
+    assert "what other programs dispatch does not come here" in worker.output
+
+
 async def test_burst_ends_when_everything_is_done(
     app: App, tasks: Any, start_worker: StartWorker
 ) -> None:

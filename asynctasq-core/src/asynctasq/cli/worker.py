@@ -199,13 +199,23 @@ def command(
     )
     log_fields.worker_id = worker.id
     running.append(worker)
+    _warn_of_emptiness(app)
+    run(_work(worker, app))
+
+
+def _warn_of_emptiness(app: App) -> None:
+    """Point out what makes a worker run nothing, and is probably not meant."""
     if not len(registry):
         logger.warning(
             "No tasks are registered: --app MODULE imports them. Until then only tasks of modules "
             "under %s are found, by their names.",
             Path.cwd(),
         )
-    run(_work(worker, app))
+    if app.settings.driver_name == "memory":
+        logger.warning(
+            "The memory driver lives in this process: what other programs dispatch does not come "
+            "here. Use another driver, such as sqlite, or run a Worker in the program itself."
+        )
 
 
 def _supervise(processes: int, options: Mapping[str, Any]) -> int:
