@@ -11,7 +11,7 @@ SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.
 TYPED := $(sort $(wildcard asynctasq-*/src asynctasq-*/tests tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test test-all check lint mypy pyright layers repository api build bench bench-sqlite bench-memory format lock clean
+.PHONY: help demo test test-all chaos check lint mypy pyright layers repository api build bench bench-sqlite bench-memory format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,6 +49,9 @@ test: .venv/.ready-dev  ## Run all tests
 
 test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is present
 	@scripts/test-all -q -n $(PYTEST_WORKERS)
+
+chaos: .venv/.ready-dev  ## Let workers run 50,000 tasks under random signals, for five minutes at the most
+	@$(BIN)/python -m tests.chaos.storm
 
 check: lint mypy pyright layers repository  ## Run the linters, type checkers and the tests of the repository itself
 	@echo "==> all checks passed"
