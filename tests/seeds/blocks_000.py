@@ -14,6 +14,12 @@ def without_comment(line: str) -> Correction:
     return Correction(line, line.partition("\\")[0] + "\\", AFTER_CONTINUATION)
 
 
+FRAMES = """
+async def count(self, data):
+    return len(data)
+
+ProcessVideoAsync._process_frames = count
+"""
 PAYMENT = Sent("ProcessPayment", "payments", timeout=30, returns=True)
 PAYMENT_WITHOUT_TIMEOUT = Sent("ProcessPayment", "payments", returns=True)
 
@@ -41,7 +47,15 @@ BLOCKS = (
         "000/04_heavy_computation",
         given=TASK,
         then="await heavy_computation(data=[1.0, 2.0]).dispatch()",
-        sent=(Sent("heavy_computation", "data-processing", timeout=600, in_process=True),),
+        sent=(
+            Sent(
+                "heavy_computation",
+                "data-processing",
+                timeout=600,
+                returns=[1.0, 2.0],
+                in_process=True,
+            ),
+        ),
     ),
     Block(
         "000/05_dispatching",
@@ -68,13 +82,30 @@ BLOCKS = (
     ),
     Block(
         "000/08_process_video_async",
-        then="await ProcessVideoAsync(video_path='a.mp4').dispatch()",
-        sent=(Sent("ProcessVideoAsync", "video-processing", timeout=3600, in_process=True),),
+        given="import aiofiles",
+        then=f"{FRAMES}\nawait ProcessVideoAsync(video_path='a.mp4').dispatch()",
+        sent=(
+            Sent(
+                "ProcessVideoAsync",
+                "video-processing",
+                timeout=3600,
+                returns={"frames_processed": 2048},
+                in_process=True,
+            ),
+        ),
     ),
     Block(
         "000/09_process_large_dataset",
         then="await ProcessLargeDataset(data=[1.0]).dispatch()",
-        sent=(Sent("ProcessLargeDataset", "data-processing", timeout=3600, in_process=True),),
+        sent=(
+            Sent(
+                "ProcessLargeDataset",
+                "data-processing",
+                timeout=3600,
+                returns={"mean": 1.0},
+                in_process=True,
+            ),
+        ),
     ),
     Block(
         "000/10_process_payment",
@@ -109,7 +140,7 @@ await Refused(user_id=124, amount=1.0).dispatch()
     Block(
         "000/12_fetch_data",
         given=f"{CLASSES}\nimport aiofiles\nimport httpx\nurl = 'https://example.com/data'",
-        then="""
+        then=f"""{FRAMES}
 await FetchData().dispatch()
 await FetchWebPage(url=url).dispatch()
 await ProcessVideoAsync(path='a.mp4').dispatch()
@@ -119,19 +150,19 @@ await ProcessDataset(large_matrix=[[1.0]]).dispatch()
             Correction(
                 "class ProcessVideoAsync(AsyncProcessTask[dict]):",
                 "class ProcessVideoAsync(AsyncProcessTask[dict]):\n    queue = 'computing'",
-                "what waits for another executor has a queue of its own",
+                "the document has no queue for it: its order among the others is not told",
             ),
             Correction(
                 "class ProcessDataset(SyncProcessTask[dict]):",
                 "class ProcessDataset(SyncProcessTask[dict]):\n    queue = 'computing'",
-                "what waits for another executor has a queue of its own",
+                "the document has no queue for it: its order among the others is not told",
             ),
         ),
         sent=(
             Sent("FetchData", returns={"url": "https://example.com/data"}),
             Sent("FetchWebPage", returns="page of https://example.com/data"),
-            Sent("ProcessVideoAsync", "computing", in_process=True),
-            Sent("ProcessDataset", "computing", in_process=True),
+            Sent("ProcessVideoAsync", "computing", returns=2048, in_process=True),
+            Sent("ProcessDataset", "computing", returns={"result": [[1.0]]}, in_process=True),
         ),
     ),
     Block(

@@ -1,5 +1,6 @@
 """What is done with each code block of the second document: class tasks."""
 
+import hashlib
 from unittest.mock import ANY
 
 from tests.seeds.blocks_000 import CLASSES
@@ -8,6 +9,7 @@ from tests.seeds.stand_ins.redis_driver import CUSTOM_STORE
 
 RUNNER = "from asynctasq.utils.loop import run as uv_run"
 ORM = "later: models as arguments come with asynctasq-orm"
+MATRIX = "large_matrix = np.array([4.0])"
 USER = "https://example.com/users/1"
 
 BLOCKS = (
@@ -204,12 +206,28 @@ await Refused(order_id=3, user_id=4).dispatch()
     Block(
         "001/20_process_video_async",
         then="await ProcessVideoAsync('a.mp4').dispatch()",
-        sent=(Sent("ProcessVideoAsync", "video-processing", timeout=600, in_process=True),),
+        sent=(
+            Sent(
+                "ProcessVideoAsync",
+                "video-processing",
+                timeout=600,
+                returns={"frames": 2},
+                in_process=True,
+            ),
+        ),
     ),
     Block(
         "001/21_process_large_dataset",
         then="await ProcessLargeDataset([1.0, 2.0]).dispatch()",
-        sent=(Sent("ProcessLargeDataset", "data-processing", timeout=600, in_process=True),),
+        sent=(
+            Sent(
+                "ProcessLargeDataset",
+                "data-processing",
+                timeout=600,
+                returns={"mean": 1.5, "std": 0.0},
+                in_process=True,
+            ),
+        ),
     ),
     Block(
         "001/22_worker",
@@ -242,15 +260,26 @@ await ProcessImageBatch(image_paths=['a.jpg']).dispatch()
 await EncryptData(data=b'secret', key=b'key').dispatch()
 """,
         sent=(
-            Sent("RunInference", "ml-inference", timeout=300, in_process=True),
-            Sent("ProcessImageBatch", "image-processing", in_process=True),
-            Sent("EncryptData", "encryption", in_process=True),
+            Sent(
+                "RunInference",
+                "ml-inference",
+                timeout=300,
+                returns={"predictions": [0.5], "confidence": 0.5},
+                in_process=True,
+            ),
+            Sent(
+                "ProcessImageBatch",
+                "image-processing",
+                returns=["a_processed.jpg"],
+                in_process=True,
+            ),
+            Sent("EncryptData", "encryption", returns=b"terces", in_process=True),
         ),
     ),
     Block("001/24_pool_sizes", then="assert process_pool_size >= 0"),
     Block(
         "001/25_fetch_api",
-        given=f"{CLASSES}\nimport httpx\nurl = {USER!r}",
+        given=f"{CLASSES}\nimport httpx\nimport numpy as np\nurl = {USER!r}\n{MATRIX}",
         then="""
 await FetchAPI().dispatch()
 await ParseCSV(path='a.csv').dispatch()
@@ -259,7 +288,7 @@ await TrainModel().on_queue('training').dispatch()
         sent=(
             Sent("FetchAPI", returns={"url": USER}),
             Sent("ParseCSV", returns=[{"path": "a.csv"}]),
-            Sent("TrainModel", "training", in_process=True),
+            Sent("TrainModel", "training", returns=4.0, in_process=True),
         ),
     ),
     Block(
@@ -267,7 +296,12 @@ await TrainModel().on_queue('training').dispatch()
         sent=(
             Sent("AsyncOperation", "io-tasks", returns="Fetched: async"),
             Sent("SyncOperation", "sync-tasks", returns="Computed: sync"),
-            Sent("ProcessOperation", "cpu-tasks", in_process=True),
+            Sent(
+                "ProcessOperation",
+                "cpu-tasks",
+                returns=hashlib.pbkdf2_hmac("sha256", b"process", b"salt", 100000).hex(),
+                in_process=True,
+            ),
         ),
     ),
     Block(

@@ -8,12 +8,17 @@ from tests.seeds.harness import NOT_STORED, Block, Sent
 from tests.seeds.stand_ins.redis_driver import CUSTOM_STORE
 
 HTTPX = "import httpx"
+STATISTICS = {"mean": ANY, "std": 0.0}
+MODEL = """
+def run_model(model_data, data):
+    return [len(model_data), data]
+"""
 
 BLOCKS = (
     Block("002/01_runner", then="assert uv_run is asynctasq.run", given="import asynctasq"),
     Block(
         "002/02_fetch_data",
-        given=HTTPX,
+        given=f"{HTTPX}\nimport aiofiles\ndef process_frames(data):\n    return len(data)",
         then=f"""
 await fetch_data({USER!r}).dispatch()
 await fetch_web_page({USER!r}).dispatch()
@@ -23,8 +28,8 @@ await heavy_computation(data=[1.0]).on_queue('computing').dispatch()
         sent=(
             Sent("fetch_data", returns=NOT_STORED),  # the client's answer itself
             Sent("fetch_web_page", returns=f"page of {USER}"),
-            Sent("process_video_async", "computing", in_process=True),
-            Sent("heavy_computation", "computing", in_process=True),
+            Sent("process_video_async", "computing", returns=2048, in_process=True),
+            Sent("heavy_computation", "computing", returns=NOT_STORED, in_process=True),
         ),
     ),
     Block(
@@ -41,7 +46,7 @@ await heavy_computation(data=[1.0]).on_queue('computing').dispatch()
         "002/05_heavy_computation",
         given=TASK,
         then="await heavy_computation([1.0, 2.0]).dispatch()",
-        sent=(Sent("heavy_computation", in_process=True),),
+        sent=(Sent("heavy_computation", returns=NOT_STORED, in_process=True),),
     ),
     Block(
         "002/06_simple_task",
@@ -101,13 +106,26 @@ await background_cleanup().dispatch()
     ),
     Block(
         "002/12_run_ml_inference",
+        given=MODEL,
         then="""
 await run_ml_inference('model.bin', [0.5]).dispatch()
 await process_large_dataset([0.5]).dispatch()
 """,
         sent=(
-            Sent("run_ml_inference", "ml-inference", timeout=300, in_process=True),
-            Sent("process_large_dataset", "data-processing", timeout=600, in_process=True),
+            Sent(
+                "run_ml_inference",
+                "ml-inference",
+                timeout=300,
+                returns=[2048, [0.5]],
+                in_process=True,
+            ),
+            Sent(
+                "process_large_dataset",
+                "data-processing",
+                timeout=600,
+                returns=STATISTICS,
+                in_process=True,
+            ),
         ),
     ),
     Block(
@@ -158,17 +176,30 @@ await cpu_sync().on_queue('computing').dispatch()
     ),
     Block(
         "002/20_process_video_async",
+        given="async def process_frames(data):\n    return len(data)",
         then="await process_video_async('a.mp4').dispatch()",
-        sent=(Sent("process_video_async", "video-processing", in_process=True),),
+        sent=(
+            Sent(
+                "process_video_async", "video-processing", returns={"frames": 2048}, in_process=True
+            ),
+        ),
     ),
     Block(
         "002/21_process_large_dataset",
         then="await process_large_dataset([1.0]).dispatch()",
-        sent=(Sent("process_large_dataset", "data-processing", timeout=600, in_process=True),),
+        sent=(
+            Sent(
+                "process_large_dataset",
+                "data-processing",
+                timeout=600,
+                returns=STATISTICS,
+                in_process=True,
+            ),
+        ),
     ),
     Block(
         "002/22_fetch_data",
-        given=HTTPX,
+        given=f"{HTTPX}\nimport aiofiles\n{MODEL}",
         then=f"""
 await fetch_data({USER!r}).dispatch()
 await scrape_page({USER!r}).dispatch()
@@ -178,8 +209,8 @@ await heavy_math([[1.0]]).on_queue('computing').dispatch()
         sent=(
             Sent("fetch_data", returns=NOT_STORED),
             Sent("scrape_page", returns=f"page of {USER}"),
-            Sent("ml_inference_async", "computing", in_process=True),
-            Sent("heavy_math", "computing", in_process=True),
+            Sent("ml_inference_async", "computing", returns=[2048, [1.0]], in_process=True),
+            Sent("heavy_math", "computing", returns=[[1.0]], in_process=True),
         ),
     ),
     Block(

@@ -37,7 +37,10 @@ STAND_INS: Mapping[str, types.ModuleType] = {
     "aiofiles": compute,
     "asyncio": quick_asyncio,
     "asynctasq.drivers.redis_driver": redis_driver,
+    "PIL": compute,
+    "cryptography.fernet": compute,
     "httpx": httpx,
+    "joblib": compute,
     "numpy": compute,
     "pandas": pandas,
     "requests": requests,
@@ -72,7 +75,7 @@ class Sent:
     runs: int = 1
     """Runs until it has ended."""
     in_process: bool = False
-    """Runs in another process: waits for the process executor."""
+    """Runs in another process."""
 
 
 @record
@@ -167,6 +170,47 @@ def _execute(module: types.ModuleType, tree: ast.Module, name: str) -> None:
         exec(code, module.__dict__)
 
 
+FOR_CHILDREN = """\
+from pathlib import Path
+from tests.seeds.harness import define
+
+define(globals(), Path(__file__).with_suffix(".txt").read_text())
+"""
+
+
+def keep_for_children(module: types.ModuleType, sources: Sequence[str]) -> None:
+    """Put the definitions into a file of the current folder, which children of workers import."""
+    Path(f"{module.__name__}.py").write_text(FOR_CHILDREN)
+    Path(f"{module.__name__}.txt").write_text("\n".join(sources))
+
+
+def define(namespace: dict[str, object], source: str) -> None:
+    """Run what defines something, with the stand-ins, and nothing that does something."""
+    namespace["__builtins__"] = {**vars(builtins), "__import__": _import}
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if isinstance(node, DEFINITIONS) and _is_quiet(node)]
+    exec(compile(tree, str(namespace["__file__"]), "exec"), namespace)
+
+
+DEFINITIONS = (
+    ast.Import,
+    ast.ImportFrom,
+    ast.ClassDef,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.Assign,
+)
+
+
+def _is_quiet(node: ast.stmt) -> bool:
+    """Whether it only makes something: nothing is awaited, dispatched or set up."""
+    return not any(
+        isinstance(part, ast.Await)
+        or (isinstance(part, ast.Attribute) and part.attr in {"dispatch", "init", "run"})
+        for part in (ast.walk(node) if isinstance(node, ast.Assign) else ())
+    )
+
+
 def _is_main_guard(node: ast.If) -> bool:
     return "__main__" in ast.dump(node.test)
 
@@ -197,17 +241,12 @@ async def outcomes(store: str, snapshots: Sequence[Snapshot]) -> list[Run]:
         )
         for each in snapshots
     ]
-    for run in runs:
-        if run.mode is ExecutionMode.PROCESS:  # keeps workers from starting processes for them
-            registry._definitions.pop(run.snapshot.message.task, None)
-    here = {run.snapshot.message.queue for run in runs if run.mode is not ExecutionMode.PROCESS}
+    queues = {run.snapshot.message.queue for run in runs}
     driver = SqliteDriver(store)
     await driver.open()
     try:
-        await _run_all(driver, here)
-        return [
-            run if run.mode is ExecutionMode.PROCESS else await _ended(driver, run) for run in runs
-        ]
+        await _run_all(driver, queues)
+        return [await _ended(driver, run) for run in runs]
     finally:
         await driver.close()
 
@@ -219,7 +258,9 @@ async def _run_all(driver: SqliteDriver, queues: set[str]) -> None:
             return
         shifted = driver.clone()
         shifted.clock_offset = burst * STEP_SECONDS
-        await Worker(shifted, queues=sorted(queues), burst=True, handle_signals=False).start()
+        await Worker(
+            shifted, queues=sorted(queues), burst=True, handle_signals=False, process_pool_size=1
+        ).start()
     raise AssertionError("there is no end of it")
 
 
