@@ -270,6 +270,19 @@ class DiesOnce(SyncProcessTask[str]):
         note(self.path, "failed", type(exception).__name__, "exit code 9" in str(exception))
 
 
+class Ponders(SyncProcessTask[None]):
+    """Kills its process, and cannot decide what to say of that."""
+
+    max_attempts = 1
+
+    def execute(self) -> None:
+        os._exit(6)
+
+    def should_retry(self, exception: Exception) -> bool:
+        time.sleep(60)
+        return True
+
+
 class DiesForEver(SyncProcessTask[None]):
     """Kills whatever process it is built in."""
 

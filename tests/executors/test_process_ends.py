@@ -12,6 +12,7 @@ import pytest
 
 from asynctasq.contracts.capabilities import SupportsInspect
 from asynctasq.errors import TaskCancelled, TaskFailed
+from asynctasq.executors.process import executor
 from asynctasq.message import State, id_from_text
 from tests.executors import tasks
 from tests.executors.conftest import PATIENCE, Bench, MakeBench, lines_of, noted
@@ -68,6 +69,15 @@ async def test_a_new_instance_hears_of_its_failure_after_a_death(bench: Bench, n
     with pytest.raises(TaskFailed):
         await bench.result(tasks.DiesOnce(str(notes), False))
     assert lines_of(notes) == ["runs 0", "asked ChildDied", "failed ChildDied True"]
+
+
+async def test_a_task_may_not_ponder_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "JUDGE_SECONDS", 0.2)
+    with pytest.raises(TaskFailed, match="exit code 6"):
+        await bench.result(tasks.Ponders())
+    assert await bench.result(tasks.echo(1)) == 1
 
 
 async def test_a_task_that_kills_every_process_ends(bench: Bench) -> None:

@@ -71,8 +71,8 @@ def test_block_does_what_the_document_says(
         return
     if any(sent.in_process for sent in block.sent):
         monkeypatch.syspath_prepend(Path.cwd())
-        before = [BY_NAME[block.continues]] if block.continues else []
-        sources = [part for each in (*before, block) for part in (each.given, source_of(each))]
+        earlier = [BY_NAME[block.continues]] if block.continues else []
+        sources = [part for each in (*earlier, block) for part in (each.given, source_of(each))]
         keep_for_children(module, [*sources, block.then])
     snapshots = asynctasq.run(waiting(block.store))
     runs = asynctasq.run(outcomes(block.store, snapshots))

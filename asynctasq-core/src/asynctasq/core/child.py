@@ -180,6 +180,12 @@ def _find_app(given: Mapping[str, Any]) -> App:
             settings = dict(given["settings"])
             if not given["driver"]:
                 settings["driver"] = OutOfReach()
+            if given["lost"]:
+                logger.warning(
+                    "Settings that are objects are unknown to child processes: %s. Call init() in a "
+                    "module that the worker imports.",
+                    ", ".join(given["lost"]),
+                )
             app = App(settings)
             found = default if default and default.settings == app.settings else init(settings)
     changes = dict(given["command_line"])

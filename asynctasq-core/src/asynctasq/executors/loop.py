@@ -1,12 +1,18 @@
 """Runs async tasks on the worker's event loop."""
 
 import asyncio
+import logging
 from typing import Any, cast
 
 from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
 from asynctasq.executors.asking import ask_here, judge, run_failed
 from asynctasq.tasks.base import BaseTask
+
+logger = logging.getLogger("asynctasq")
+
+REFUSAL_SECONDS = 5.0
+"""A task that goes on for this long after its time-out is reported."""
 
 
 class LoopExecutor:
@@ -40,6 +46,9 @@ class LoopExecutor:
 
 async def _within(task: BaseTask[Any], timeout: float) -> Any:
     limit = asyncio.timeout(timeout)
+    refusal = asyncio.get_running_loop().call_later(
+        timeout + REFUSAL_SECONDS, _report_refusal, task, timeout
+    )
     try:
         async with limit:
             return await cast("Any", task.execute())
@@ -47,3 +56,16 @@ async def _within(task: BaseTask[Any], timeout: float) -> Any:
         if limit.expired():
             raise TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.") from error
         raise
+    finally:
+        refusal.cancel()
+
+
+def _report_refusal(task: BaseTask[Any], timeout: float) -> None:
+    logger.warning(
+        "Task %s of %s has passed its timeout of %g s by %g s and still runs, keeping its slot: it swallows "
+        "its cancellation.",
+        task._task_id,
+        type(task).__qualname__,
+        timeout,
+        REFUSAL_SECONDS,
+    )

@@ -298,9 +298,10 @@ class ProcessPool:
 
 def _death(errand: Errand, child: Child) -> Exception:
     if errand.timed_out:
-        return TaskTimeout(
-            f"The task took longer than its timeout of {errand.call.policy.timeout:g} s."
-        )
+        timeout = errand.call.policy.timeout
+        if timeout is None:
+            timeout = errand.limit  # of a hook
+        return TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.")
     return ChildDied(f"The process that ran the task {child.how_it_ended()}.")
 
 
