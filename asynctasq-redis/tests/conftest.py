@@ -42,6 +42,7 @@ def make_driver(url: str, namespace: str) -> MakeDriver:
     """Makes unopened drivers on the shared server, in one namespace."""
 
     def make(**settings: Any) -> RedisDriver:
-        return RedisDriver(url, **{"namespace": namespace, **settings})
+        settings.setdefault("namespace", namespace)
+        return RedisDriver(url, **settings)
 
     return make

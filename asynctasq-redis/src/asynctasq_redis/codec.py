@@ -45,6 +45,7 @@ NUMBERS = Struct(">BIddddB")
 UNIQUE_NUMBERS = Struct(">BBdI")
 _SHORT = Struct(">H")
 _LONG = Struct(">I")
+_RUN = Struct(">HH")
 
 ID_BYTES = 16
 FOREVER = 4 * 10**15
@@ -213,6 +214,11 @@ def pack_numbers(message: Message) -> bytes:
         NONE if message.expires is None else max(micros(message.expires), 0.0),
         message.unique is not None,
     )
+
+
+def pack_run(profile: int, length: int) -> bytes:
+    """How many messages of a profile follow."""
+    return _RUN.pack(profile, length)
 
 
 def pack_unique(unique: Unique) -> bytes:

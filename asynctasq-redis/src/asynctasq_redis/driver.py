@@ -24,18 +24,20 @@ from asynctasq.settlement import LeaseState, Settled, Settlement
 from asynctasq_redis.addresses import Address
 from asynctasq_redis.codec import (
     HOLDS,
+    ID_BYTES,
     MOST_32,
     batches,
     check_id,
     micros,
     pack_blob,
     pack_numbers,
+    pack_run,
     pack_unique,
     text_bytes,
     unpack_delivery,
 )
 from asynctasq_redis.settings import DAY, DEFAULT_URL, RedisSettings
-from asynctasq_redis.settling import is_too_large, pack_settlement
+from asynctasq_redis.settling import Packed, is_too_large, pack_settlement, settle_arguments
 
 if TYPE_CHECKING:
     from asynctasq_redis.server import Server
@@ -44,8 +46,8 @@ if TYPE_CHECKING:
 AT_ONCE = 1000
 """Items that one script call takes."""
 ENQUEUED_AT_ONCE = 60_000
-_ANSWER = 17
-"""Bytes for each message in the answer of an enqueue: the standing id, and whether it is new."""
+RUN = 1000
+"""Messages that a script stores by one command."""
 
 _CANCEL_OUTCOMES = {
     "C": CancelOutcome.CANCELLED,
@@ -196,10 +198,12 @@ class RedisDriver:
             if not some:
                 continue
             answer = await self._opened().run("enqueue", self._offset, *_enqueue_arguments(some))
-            answers += [
-                Enqueued(answer[at : at + 16], answer[at + 16] == _DONE)
-                for at in range(0, len(answer), _ANSWER)
-            ]
+            if not answer:
+                answers += [Enqueued(message.id, True) for message in some]
+                continue
+            for message, standing in zip(some, answer, strict=True):
+                created = standing == b"1"
+                answers.append(Enqueued(message.id if created else standing[:ID_BYTES], created))
         return answers
 
     async def reserve(
@@ -249,20 +253,18 @@ class RedisDriver:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         answers = [Settled.LOST] * len(settlements)
-        packed: list[tuple[int, bytes, bytes]] = []
+        packed: list[Packed] = []
         for number, settlement in enumerate(settlements):
             if is_too_large(settlement):
                 answers[number] = Settled.REFUSED
-            elif (parts := pack_settlement(settlement)) is not None:
-                packed.append((number, *parts))
+            elif (parts := pack_settlement(number, settlement)) is not None:
+                packed.append(parts)
         for some in batches(packed, AT_ONCE):
-            arguments = [part for _, *parts in some for part in parts]
-            if not arguments:
-                continue
-            answer = await self._opened().run("settle", self._offset, *arguments)
-            for (number, _, _), code in zip(some, answer, strict=True):
-                if code == _DONE:
-                    answers[number] = Settled.DONE
+            if some:
+                answer = await self._opened().run("settle", self._offset, *settle_arguments(some))
+                for each, code in zip(some, answer, strict=True):
+                    if code == _DONE:
+                        answers[each[0]] = Settled.DONE
         return answers
 
     async def extend(
@@ -457,9 +459,12 @@ class RedisDriver:
 
 def _enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
     """What messages have in common is sent once."""
-    profiles: dict[tuple[object, ...], bytes] = {}
+    profiles: dict[tuple[object, ...], int] = {}
     heads: list[bytes | int] = []
     items: list[bytes | int] = []
+    current = length = place = 0
+    # An id that stands twice must not meet itself in one run.
+    longest = RUN if len({message.id for message in messages}) == len(messages) else 1
     for message in messages:
         check_id(message.id)
         unique = message.unique
@@ -475,12 +480,18 @@ def _enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
         )
         number = profiles.get(kind)
         if number is None:
-            number = (len(profiles) + 1).to_bytes(2, "big")  # Lua counts from 1
-            profiles[kind] = number
+            number = profiles[kind] = len(profiles) + 1
             heads += (pack_numbers(message), text_bytes(message.queue))
-        items += (message.id + number, pack_blob(message))
+        if number != current or length == longest:
+            if length:
+                items[place] = pack_run(current, length)
+            current, length, place = number, 0, len(items)
+            items.append(b"")
+        length += 1
+        items += (message.id, pack_blob(message))
         if unique is not None:
             items.append(pack_unique(unique))
+    items[place] = pack_run(current, length)
     return [len(profiles), *heads, *items]
 
 

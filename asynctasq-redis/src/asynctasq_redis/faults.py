@@ -35,12 +35,18 @@ _PASSING: tuple[type[Exception], ...] = (
 _CODES_THAT_PASS = re.compile(
     r"\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|UNBLOCKED)\b"
 )
+_CODE_DEMOTED = re.compile(r"\bREADONLY\b")
 _CODE_FULL = re.compile(r"\bOOM\b|used memory > 'maxmemory'")
 
 
 def is_full(error: BaseException) -> bool:
     """Whether the server has no memory left for what was asked."""
     return isinstance(error, client.OutOfMemoryError) or bool(_CODE_FULL.search(str(error)))
+
+
+def is_demoted(error: BaseException) -> bool:
+    """Whether the server has become a replica."""
+    return isinstance(error, client.ReadOnlyError) or bool(_CODE_DEMOTED.search(str(error)))
 
 
 def translated(error: Exception, place: str, *, adds: bool) -> DriverError:

@@ -20,7 +20,7 @@ from asynctasq_redis.connecting import (
     pack_command,
     wire_maker,
 )
-from asynctasq_redis.faults import translated
+from asynctasq_redis.faults import is_demoted, translated
 from asynctasq_redis.scripts import script
 from asynctasq_redis.settings import RedisSettings
 
@@ -86,8 +86,8 @@ class Connections:
                     return await self._exchange_on(connection, packed, len(commands))
                 except client.ConnectionError:
                     # It may have been closed while nobody used it, and so may the others.
-                    await self._disconnect(self._free)
-                    self._free = []
+                    free, self._free = self._free, []
+                    await self._disconnect(free)
             connection = self._make()
             self._all.add(connection)
             return await self._exchange_on(connection, packed, len(commands))
@@ -107,12 +107,14 @@ class Connections:
                         answers.append(error)
             whole = True
         finally:
-            # A server that has become a replica stays one: look for the new primary.
-            if whole and not any(isinstance(answer, client.ReadOnlyError) for answer in answers):
+            if whole:
                 self._free.append(connection)
             else:
-                self._all.discard(connection)
-                await connection.disconnect(nowait=True)
+                await self._disconnect([connection])
+        if any(isinstance(answer, Exception) and is_demoted(answer) for answer in answers):
+            # It has become a replica: the next connections go to the new primary.
+            free, self._free = self._free, []
+            await self._disconnect(free)
         return answers
 
     async def connect_for_messages(self) -> Wire:
@@ -188,8 +190,11 @@ def drop_connection(connection: Any) -> None:
     Nothing public does that; where these attributes are gone, Python warns, and no more.
     """
     writer = getattr(connection, "_writer", None)
+    connection._reader = connection._writer = None
     if writer is not None:
         transport = writer.transport
+        with suppress(RuntimeError):  # its loop is closed; but the transport knows now that it is
+            transport.abort()
         kept = getattr(transport, "_sock", None)
         if kept is not None:
             kept.close()

@@ -1,6 +1,7 @@
--- Store a chunk. ARGV: clock offset, number of profiles, for each its numbers and its queue; then
--- for each message its id with the number of its profile, its bytes and, where the profile says so,
--- its unique key. Answers with the standing id and '1' (created) or '0' for each message.
+-- Store a chunk. ARGV: clock offset, number of profiles, for each its numbers and its queue; then for
+-- each run of messages of one profile the profile's number with how many there are, and for each of
+-- these its id, its bytes and, where the profile says so, its unique key. Answers with '' if all are
+-- new; otherwise for each message with '1' (created), or the standing id and '0'.
 
 local now = clock(tonumber(ARGV[1]))
 local next_argument = 3
@@ -73,52 +74,93 @@ local function flush(p)
 end
 
 local answers = {}
-local count = 0
+local all_new = true
 local woken = {}
-local last = #ARGV
 
-while next_argument <= last do
-    local item, blob = ARGV[next_argument], ARGV[next_argument + 1]
-    next_argument = next_argument + 2
-    local id = sub(item, 1, 16)
-    local p = profiles[byte(item, 17) * 256 + byte(item, 18)]
-    local key = P .. 'm:' .. id
-    local standing, created = id, '1'
-    if p.unique then
-        local held_until, on_conflict, period, name = unpack_from('>BBdI4c0', ARGV[next_argument])
-        next_argument = next_argument + 1
-        if is_known(id, now) then
-            created = '0'
-        else
-            for _, other in ipairs(profiles) do flush(other) end
-            local holder = conflict(p, name, on_conflict, period)
-            if holder then
-                standing, created = holder, '0'
-            else
-                hold_key(id, name, held_until, period, now)
-                call('SET', key, p.head .. pack('>I4', #name) .. name .. blob)
+local function admitted(p, id)
+    local added = p.added
+    added[#added + 1] = p.score
+    added[#added + 1] = p.prefix .. id
+    if p.expiring then call('ZADD', P .. 'exp', whole(p.expires), id) end
+    if p.due - now < 1500000 then
+        woken[p.queue] = (woken[p.queue] or 0) + 1
+    end
+end
+
+local function refused(number, standing)
+    all_new = false
+    answers[number] = standing .. '0'
+end
+
+local function enqueue_unique(p, id, blob, unique, number)
+    if is_known(id, now) then return refused(number, id) end
+    for _, other in ipairs(profiles) do flush(other) end
+    local held_until, on_conflict, period, name = unpack_from('>BBdI4c0', unique)
+    local holder = conflict(p, name, on_conflict, period)
+    if holder then return refused(number, holder) end
+    hold_key(id, name, held_until, period, now)
+    call('SET', P .. 'm:' .. id, p.head .. pack('>I4', #name) .. name .. blob)
+    admitted(p, id)
+end
+
+local function enqueue_one(p, id, blob, number)
+    local key, value = P .. 'm:' .. id, p.head .. blob
+    if not call('SET', key, value, 'NX') then
+        if is_known(id, now) then return refused(number, id) end
+        call('SET', key, value) -- over an outcome that is past its time
+    end
+    admitted(p, id)
+end
+
+-- Messages of one profile, nearly always all new. `from` is the place of the first's id.
+local function enqueue_run(p, from, count, number)
+    local pairs_to_set, added, prefix, score = {}, p.added, p.prefix, p.score
+    local head, keys, places = p.head, P .. 'm:', #added
+    for i = 1, count do
+        local id = ARGV[from + i * 2 - 2]
+        pairs_to_set[i * 2 - 1] = keys .. id
+        pairs_to_set[i * 2] = head .. ARGV[from + i * 2 - 1]
+        added[places + i * 2 - 1] = score
+        added[places + i * 2] = prefix == '' and id or prefix .. id
+    end
+    if call('MSETNX', unpack(pairs_to_set)) == 1 then
+        if p.expiring then
+            local late = {}
+            for i = 1, count do
+                late[i * 2 - 1], late[i * 2] = whole(p.expires), ARGV[from + i * 2 - 2]
             end
+            spread('ZADD', P .. 'exp', late)
         end
-    elseif not call('SET', key, p.head .. blob, 'NX') then
-        if is_known(id, now) then
-            created = '0'
-        else
-            call('SET', key, p.head .. blob) -- over an outcome that is past its time
-        end
+        if p.due - now < 1500000 then woken[p.queue] = (woken[p.queue] or 0) + count end
+        return
     end
-    if created == '1' then
-        local added = p.added
-        added[#added + 1] = p.score
-        added[#added + 1] = p.prefix .. id
-        if p.expiring then call('ZADD', P .. 'exp', whole(p.expires), id) end
-        if p.due - now < 1500000 then
-            woken[p.queue] = (woken[p.queue] or 0) + 1
-        end
+    for i = places + 1, #added do added[i] = nil end
+    for i = 1, count do
+        enqueue_one(p, ARGV[from + i * 2 - 2], ARGV[from + i * 2 - 1], number + i)
     end
-    count = count + 1
-    answers[count] = standing .. created
+end
+
+local done = 0
+local last = #ARGV
+while next_argument <= last do
+    local number, count = unpack_from('>HH', ARGV[next_argument])
+    local p = profiles[number]
+    next_argument = next_argument + 1
+    if p.unique then
+        for i = 1, count do
+            local at = next_argument + i * 3 - 3
+            enqueue_unique(p, ARGV[at], ARGV[at + 1], ARGV[at + 2], done + i)
+        end
+        next_argument = next_argument + count * 3
+    else
+        enqueue_run(p, next_argument, count, done)
+        next_argument = next_argument + count * 2
+    end
+    done = done + count
 end
 
 for _, p in ipairs(profiles) do flush(p) end
 for queue, messages in pairs(woken) do wake(queue, messages) end
-return table.concat(answers)
+if all_new then return '' end
+for i = 1, done do answers[i] = answers[i] or '1' end
+return answers

@@ -1,37 +1,60 @@
--- End leases. ARGV: clock offset; then for each settlement its numbers (kind, token, delay or time
--- to live in seconds, id) and its bytes. Answers with '1' (done) or '0' (lost) for each.
+-- End leases. ARGV: clock offset; then for each run of like settlements its numbers (kind, token,
+-- delay or time to live in seconds, how many, whether they carry bytes), their ids, and their bytes.
+-- Answers with '1' (done) or '0' (lost) for each.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
-local count = (#ARGV - 1) / 2
 local COMPLETE, COMPLETE_EMPTY, RETRY, FAIL, FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL =
     1, 2, 3, 4, 5, 6, 7, 8
 
-local kinds, tokens, numbers, ids = {}, {}, {}, {}
-for i = 1, count do
-    kinds[i], tokens[i], numbers[i], ids[i] = unpack_from('>BI4dc16', ARGV[i * 2])
+local kinds, tokens, numbers, payloads, ids = {}, {}, {}, {}, {}
+local count = 0
+local place = 2
+while place <= #ARGV do
+    local kind, token, number, length, carries = unpack_from('>BI4dHB', ARGV[place])
+    for i = 1, length do
+        count = count + 1
+        kinds[count], tokens[count], numbers[count] = kind, token, number
+        ids[count] = ARGV[place + i]
+        payloads[count] = carries == 1 and ARGV[place + length + i] or ''
+    end
+    place = place + 1 + length * (1 + carries)
 end
 local leases = call('HMGET', P .. 'leases', unpack(ids))
 
--- Which are current; and the leases end.
-local answers, ended, groups = {}, {}, {}
+-- Which are current; and the leases end. Leases of one reserve are mostly equal byte by byte.
+local answers, ended, groups, parsed = {}, {}, {}, {}
 local seen = {}
+
+local function parse_lease(lease)
+    local token, _, flags = unpack_from(LEASE, lease)
+    local owner, queue = owner_and_queue(lease)
+    local name = queue .. '\0' .. owner
+    local group = groups[name]
+    if not group then
+        group = {owner = owner, queue = queue, ids = {}}
+        group.flagged = call('EXISTS', P .. 'c:' .. owner) == 1
+        groups[name] = group
+    end
+    local found = {token = token, flags = flags, group = group}
+    parsed[lease] = found
+    return found
+end
+
 for i = 1, count do
     local lease, id = leases[i], ids[i]
-    if lease and not seen[id] and unpack_from('>I4', lease) == tokens[i] then
-        seen[id] = true
-        answers[i] = '1'
-        ended[#ended + 1] = id
-        local tail = sub(lease, LEASE_TAIL)
-        local group = groups[tail]
-        if not group then
-            local owner, queue = owner_and_queue(lease)
-            group = {owner = owner, queue = queue, ids = {}}
-            group.flags = call('EXISTS', P .. 'c:' .. owner) == 1
-            groups[tail] = group
+    if lease and not seen[id] then
+        lease = parsed[lease] or parse_lease(lease)
+        if lease.token == tokens[i] then
+            seen[id] = true
+            ended[#ended + 1] = id
+            local own = lease.group.ids
+            own[#own + 1] = id
+            answers[i] = '1'
+            leases[i] = lease
+        else
+            answers[i] = '0'
         end
-        group.ids[#group.ids + 1] = id
-        leases[i] = {byte(lease, 13), group}
     else
         answers[i] = '0'
     end
@@ -45,6 +68,9 @@ end
 
 local prefixes = {}
 
+local real_now = now - tonumber(ARGV[1])
+local messages = P .. 'm:'
+
 local function complete(id, flags, ttl, result)
     if flags ~= 0 then
         local h = head(id)
@@ -56,11 +82,11 @@ local function complete(id, flags, ttl, result)
         local seconds = math.max(math.min(ttl, MOST_TTL), LEAST_TTL)
         prefix = {
             pack(OUTCOME, COMPLETED, result and 1 or 0, now, now + seconds * 1000000),
-            whole(seconds * 1000),
+            whole((real_now / 1000) + seconds * 1000),
         }
         prefixes[kind] = prefix
     end
-    call('SET', P .. 'm:' .. id, result and prefix[1] .. result or prefix[1], 'PX', prefix[2])
+    call('SET', messages .. id, result and prefix[1] .. result or prefix[1], 'PXAT', prefix[2])
     tell_end(id)
 end
 
@@ -96,8 +122,8 @@ end
 
 for i = 1, count do
     if answers[i] == '1' then
-        local id, kind, number, payload = ids[i], kinds[i], numbers[i], ARGV[i * 2 + 1]
-        local flags, group = leases[i][1], leases[i][2]
+        local id, kind, number, payload = ids[i], kinds[i], numbers[i], payloads[i]
+        local flags, group = leases[i].flags, leases[i].group
         if kind == COMPLETE then
             complete(id, flags, number, payload)
         elseif kind == COMPLETE_EMPTY then
@@ -109,7 +135,7 @@ for i = 1, count do
                 local wins = kind == FAIL or kind == FAIL_UNTRIED
                 if kind == CANCEL then
                     cancel_for_good(id, h, number, now)
-                elseif not wins and group.flags and call('SISMEMBER', P .. 'c:' .. group.owner, id) == 1 then
+                elseif not wins and group.flagged and call('SISMEMBER', P .. 'c:' .. group.owner, id) == 1 then
                     cancel_for_good(id, h, h.ttl, now)
                 elseif kind == RETRY then
                     retry(id, h, number, payload)
@@ -123,6 +149,6 @@ for i = 1, count do
     end
 end
 for _, group in pairs(groups) do
-    if group.flags then spread('SREM', P .. 'c:' .. group.owner, group.ids) end
+    if group.flagged then spread('SREM', P .. 'c:' .. group.owner, group.ids) end
 end
 return table.concat(answers)

@@ -1,0 +1,289 @@
+"""What servers do to their clients: flush scripts, cut connections, restart, fill up, refuse."""
+
+import asyncio
+import logging
+import os
+import signal
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.message import Message, new_id
+from asynctasq.settlement import Complete, Settled
+from asynctasq_redis import RedisDriver
+from tests.servers.processes import free_port
+from tests.servers.redis import RedisServer, redis_server
+
+MakeDriver = Callable[..., RedisDriver]
+LEASE = 60.0
+
+
+def message(**fields: Any) -> Message:
+    return Message(new_id(), "q", "task", b"body", **fields)
+
+
+@asynccontextmanager
+async def opened(driver: RedisDriver) -> AsyncIterator[RedisDriver]:
+    await driver.open()
+    try:
+        yield driver
+    finally:
+        await driver.close()
+
+
+async def live_a_life(driver: RedisDriver) -> None:
+    """Everything that a message goes through."""
+    sent = message()
+    await driver.enqueue([sent])
+    async with asyncio.timeout(30.0):
+        await driver.wait(["q"], timeout=30.0)
+    [delivery] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=LEASE)
+    assert delivery.message == sent
+    assert await driver.settle([Complete(delivery.lease, b"result")]) == [Settled.DONE]
+    [outcome] = await driver.results([sent.id])
+    assert outcome is not None
+    assert outcome.result == b"result"
+
+
+async def until_it_works(driver: RedisDriver) -> None:
+    """Core repeats what failed because the store was unavailable."""
+    async with asyncio.timeout(30.0):
+        while True:
+            try:
+                return await live_a_life(driver)
+            except DriverUnavailable:
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that a test may maltreat; what it accepts survives."""
+    with redis_server(
+        tmp_path / "server", "--appendonly", "yes", "--appendfsync", "always"
+    ) as server:
+        yield server
+
+
+async def test_flushed_scripts_are_loaded_again(own_server: RedisServer) -> None:
+    async with opened(RedisDriver(own_server.url)) as driver:
+        await live_a_life(driver)
+        with own_server.client() as client:
+            client.script_flush()
+        await live_a_life(driver)
+
+
+async def test_idle_connections_that_were_cut_are_not_noticed(own_server: RedisServer) -> None:
+    async with opened(RedisDriver(own_server.url)) as driver:
+        await asyncio.gather(*(live_one(driver) for _ in range(5)))
+        with own_server.client() as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await live_a_life(driver)
+
+
+async def live_one(driver: RedisDriver) -> None:
+    await driver.enqueue([Message(new_id(), "other", "task", b"")])
+
+
+async def test_a_waiter_whose_connection_is_cut_is_woken_all_the_same(
+    own_server: RedisServer,
+) -> None:
+    async with opened(RedisDriver(own_server.url)) as driver:
+        waiting = asyncio.create_task(driver.wait(["q"], timeout=60.0))
+        await asyncio.sleep(0.1)
+        with own_server.client() as client:
+            for kind in ("pubsub", "normal"):
+                client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+        async with opened(driver.clone()) as other:
+            await other.enqueue([message()])
+        async with asyncio.timeout(10.0):
+            await waiting
+
+
+async def test_what_was_accepted_survives_a_restart(own_server: RedisServer) -> None:
+    async with opened(RedisDriver(own_server.url)) as driver:
+        kept = [message() for _ in range(10)]
+        await driver.enqueue(kept)
+        [leased] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=LEASE)
+        await asyncio.to_thread(own_server.restart, signal.SIGKILL)
+        deadline = asyncio.get_running_loop().time() + 30.0
+        while True:
+            try:
+                assert await driver.settle([Complete(leased.lease)]) == [Settled.DONE]
+                break
+            except DriverUnavailable:
+                assert asyncio.get_running_loop().time() < deadline
+        got = await driver.reserve({"q": 100}, limit=100, owner="one", lease=LEASE)
+        assert {delivery.message.id for delivery in got} | {leased.message.id} == {
+            one.id for one in kept
+        }
+
+
+async def test_a_server_that_is_away_is_unavailable_and_comes_back(
+    own_server: RedisServer,
+) -> None:
+    async with opened(RedisDriver(own_server.url)) as driver:
+        await live_a_life(driver)
+        waiting = asyncio.create_task(driver.wait(["nothing"], timeout=30.0))
+        await asyncio.sleep(0.05)
+        own_server.stop()
+        with pytest.raises(DriverUnavailable, match="cannot be reached"):
+            await driver.enqueue([message()])
+        with pytest.raises(DriverUnavailable):
+            await waiting
+        own_server.restart()
+        await until_it_works(driver)
+
+
+async def test_a_server_that_hangs_is_unavailable(own_server: RedisServer) -> None:
+    async with opened(RedisDriver(own_server.url, timeout=0.2)) as driver:
+        await live_a_life(driver)
+        own_server.process.send(signal.SIGSTOP)
+        try:
+            with pytest.raises(DriverUnavailable):
+                await driver.count("q")
+        finally:
+            own_server.process.send(signal.SIGCONT)
+        await until_it_works(driver)
+
+
+async def test_nobody_there_is_unavailable_at_open() -> None:
+    driver = RedisDriver(f"redis://127.0.0.1:{free_port()}")
+    with pytest.raises(DriverUnavailable, match="cannot be reached"):
+        await driver.open()
+    await driver.close()
+
+
+async def test_a_full_server_refuses_dispatch_and_lets_workers_go_on(
+    own_server: RedisServer,
+) -> None:
+    async with opened(RedisDriver(own_server.url)) as driver:
+        await driver.enqueue([message() for _ in range(20)])
+        with own_server.client() as client:
+            client.config_set("maxmemory", 1)
+            with pytest.raises(DriverError, match="maxmemory") as refused:
+                await driver.enqueue([message()])
+            assert not isinstance(refused.value, DriverUnavailable)
+            got = await driver.reserve({"q": 20}, limit=20, owner="one", lease=LEASE)
+            assert len(got) == 20
+            answers = await driver.settle([Complete(each.lease, b"r") for each in got])
+            assert answers == [Settled.DONE] * 20
+            client.config_set("maxmemory", 0)
+        await live_a_life(driver)
+
+
+async def test_a_server_that_evicts_is_warned_of(
+    own_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with own_server.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    with caplog.at_level(logging.WARNING, "asynctasq.redis"):
+        async with opened(RedisDriver(own_server.url)):
+            pass
+    assert "noeviction" in caplog.text
+
+
+async def test_a_key_of_another_kind_is_an_error_that_repeating_does_not_help(
+    make_driver: MakeDriver, client: "redis.Redis", namespace: str
+) -> None:
+    client.set(f"{{{namespace}}}:r:q", "not a queue")
+    try:
+        async with opened(make_driver()) as driver:
+            with pytest.raises(DriverError, match="WRONGTYPE") as refused:
+                await driver.enqueue([message()])
+            assert not isinstance(refused.value, DriverUnavailable)
+    finally:
+        client.delete(f"{{{namespace}}}:r:q")
+
+
+async def test_enqueue_waits_for_replicas(own_server: RedisServer, tmp_path: Path) -> None:
+    driver = RedisDriver(own_server.url, wait_replicas=1, wait_replicas_timeout=0.1)
+    async with opened(driver):
+        with pytest.raises(DriverUnavailable, match="replicas"):
+            await driver.enqueue([message()])
+        port = str(own_server.port)
+        with redis_server(tmp_path / "replica", "--replicaof", "127.0.0.1", port):
+            async with asyncio.timeout(30.0):
+                while True:
+                    try:
+                        await driver.enqueue([message()])
+                        break
+                    except DriverUnavailable:
+                        await asyncio.sleep(0.05)
+
+
+def test_a_driver_is_used_from_several_loops(make_driver: MakeDriver) -> None:
+    driver = make_driver()
+
+    async def use(one: RedisDriver) -> None:
+        async with opened(one):
+            await live_a_life(one)
+
+    asyncio.run(use(driver))
+    asyncio.run(use(driver))
+    asyncio.run(use(driver.clone()))
+
+
+def test_a_driver_whose_loop_is_gone_closes_on_another(make_driver: MakeDriver) -> None:
+    driver = make_driver()
+
+    async def open_and_leave() -> None:
+        await driver.open()
+        await driver.wait(["q"], timeout=0.01)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(open_and_leave())
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.close()
+    asyncio.run(driver.close())
+
+
+def test_a_forked_child_opens_a_clone(make_driver: MakeDriver) -> None:
+    driver = make_driver()
+    with asyncio.Runner() as runner:
+        runner.run(driver.open())
+        runner.run(live_a_life(driver))
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = asyncio.run(_in_the_child(driver))
+            finally:
+                traceback.print_exc()
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        runner.run(live_a_life(driver))
+        runner.run(driver.close())
+
+
+async def _in_the_child(inherited: RedisDriver) -> int:
+    try:
+        await inherited.count("q")
+    except DriverError as error:
+        if "forked" not in str(error):
+            return 2
+    else:
+        return 3
+    async with opened(inherited.clone()) as driver:
+        await live_a_life(driver)
+    return 0
+
+
+async def test_calls_beyond_the_limit_of_connections_wait_for_their_turn(
+    own_server: RedisServer,
+) -> None:
+    async with opened(RedisDriver(own_server.url, max_connections=2)) as driver:
+        await asyncio.gather(*(live_one(driver) for _ in range(50)))
+        assert (await driver.count("other")).ready == 50
+        with own_server.client() as client:
+            ours = [one for one in client.client_list() if one["name"] == "asynctasq"]
+        assert len(ours) <= 2
