@@ -21,8 +21,9 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 def describe(folder: Path) -> dict[str, Any]:
     """Machine and versions, and how long the disk takes to make a write certain."""
+    release = ".".join(platform.release().split(".")[:2])
     return {
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {release} {platform.machine()}",
         "processor": _processor(),
         "processors": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
@@ -115,9 +116,9 @@ def _processor() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    command = ["stat", "-f", "-c", "%T", str(folder)]
+    command = ["df", "--output=fstype", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    return done.stdout.split()[-1] if done.stdout else "unknown"
 
 
 def _version(name: str) -> str | None:

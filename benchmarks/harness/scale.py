@@ -46,7 +46,7 @@ QUICK = Scale(
     depths=(1_000, 100_000),
     depth_rounds=30,
     starts=5,
-    growth=(10_000, 50_000),
+    growth=(40_000, 90_000),
     peer_seconds=2.0,
     kill_tasks=10,
 )
