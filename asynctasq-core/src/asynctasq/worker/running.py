@@ -1,13 +1,19 @@
 """One delivery while a worker holds it."""
 
 import asyncio
+import logging
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from asynctasq.message import Delivery
+from asynctasq.message import Delivery, id_to_text
 
 if TYPE_CHECKING:
     from asynctasq.worker.call import WorkerCall
+
+logger = logging.getLogger("asynctasq")
+
+REFUSAL_SECONDS = 5.0
+"""A run that has been interrupted and goes on for this long is reported."""
 
 
 class Interrupt(Enum):
@@ -43,3 +49,16 @@ class Running:
         if self.task is not None and self.started_at:
             # Not earlier: a coroutine that is cancelled before its first step never runs at all.
             self.task.cancel()
+            if why is not Interrupt.STOP:  # how that ends is told by the engine
+                asyncio.get_running_loop().call_later(REFUSAL_SECONDS, self._report_refusal, why)
+
+    def _report_refusal(self, why: Interrupt) -> None:
+        if self.task is not None and not self.task.done():
+            logger.warning(
+                "Task %s of %s was interrupted (%s) %g s ago and still runs, keeping its slot: it "
+                "swallows its cancellation, or runs in a thread, which nobody can stop.",
+                id_to_text(self.delivery.message.id),
+                self.delivery.message.task,
+                why.value,
+                REFUSAL_SECONDS,
+            )

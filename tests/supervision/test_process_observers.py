@@ -1,0 +1,77 @@
+"""Plugins hear of tasks in other processes what they hear of those in their own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asynctasq import hookimpl
+from asynctasq.contracts.executor import Attempt, Call, Returned, Wrapper
+from asynctasq.message import State
+from tests.executors import tasks
+from tests.executors.conftest import MakeBench, noted
+from tests.executors.conftest import make_bench as make_bench
+from tests.executors.conftest import notes as notes
+from tests.worker.stage import eventually
+from tests.worker.test_worker_observers import END, SENT, START, AsyncRecorder, Recorder
+
+RUN = [("before_execute", None, None, None, None)]
+
+
+@pytest.mark.parametrize("kind", [Recorder, AsyncRecorder])
+@pytest.mark.parametrize("made", [tasks.where, tasks.where_async], ids=["sync", "async"])
+async def test_a_good_run(make_bench: MakeBench, kind: type[Recorder], made: Any) -> None:
+    bench = await make_bench()
+    recorder = kind()
+    bench.app.plugins.register(recorder)
+    async with bench.serving():
+        await bench.result(made())
+    ends = [("after_execute", "Returned", None, None, None)]
+    assert sorted(map(str, recorder.heard)) == sorted(map(str, [*SENT, *START, *RUN, *ends, *END]))
+
+
+async def test_a_child_that_dies_is_a_failed_run(make_bench: MakeBench) -> None:
+    bench = await make_bench()
+    recorder = Recorder()
+    bench.app.plugins.register(recorder)
+    async with bench.serving():
+        with pytest.raises(Exception, match="ended with exit code"):
+            await bench.result(tasks.die("exit"))
+    hooks = [each for each in recorder.hooks if each not in {*SENT, *START, *END}]
+    assert hooks == ["before_execute", "after_execute", "on_failure", "on_dead"]
+    [failure] = [each for each in recorder.heard if each[0] == "on_failure"]
+    assert "ended with exit code" in failure[2]
+
+
+async def test_a_cancel(make_bench: MakeBench, notes: Path) -> None:
+    bench = await make_bench()
+    recorder = Recorder()
+    bench.app.plugins.register(recorder)
+    async with bench.serving():
+        handle = await tasks.Sleeps(str(notes)).dispatch()
+        await noted(notes)
+        await handle.cancel()
+
+        async def cancelled() -> bool:
+            return await handle.status() is State.CANCELLED
+
+        await eventually(cancelled)
+    hooks = [each for each in recorder.hooks if each not in {*SENT, *START, *END}]
+    assert hooks == ["before_execute", "on_cancel"]
+
+
+async def test_a_wrapper_changes_the_outcome(make_bench: MakeBench) -> None:
+    class Doubles:
+        @hookimpl
+        def wrap_execute(self, call_next: Wrapper) -> Wrapper:
+            async def around(call: Call) -> Attempt:
+                attempt = await call_next(call)
+                assert isinstance(attempt, Returned)
+                return Returned(call.encode_result("changed"))
+
+            return around
+
+    bench = await make_bench()
+    bench.app.plugins.register(Doubles())
+    async with bench.serving():
+        assert await bench.result(tasks.where()) == "changed"

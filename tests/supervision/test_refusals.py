@@ -1,0 +1,105 @@
+"""Tasks that do not end when they are to, and a store that takes no settlements."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from asynctasq import task
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.message import State
+from tests.worker.faulty_driver import FaultyDriver, Line
+from tests.worker.stage import Stage, eventually, probe
+
+
+@task(max_attempts=1)
+async def refuses() -> None:
+    it = probe()
+    it.flag("began").set()
+    while not it.flag("go on").is_set:
+        try:
+            await it.flag("go on").wait()
+        except asyncio.CancelledError:
+            it.note("cancelled")
+
+
+@task
+async def nothing() -> None:
+    pass
+
+
+@pytest_asyncio.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        driver: Any = FaultyDriver(MemoryDriver(), Line())
+        made = Stage(driver, {})
+        await stack.enter_async_context(made.app)
+        stack.callback(made.app.close_sync)
+        yield made
+
+
+def told(caplog: pytest.LogCaptureFixture, text: str) -> Any:
+    async def found() -> bool:
+        return text in caplog.text
+
+    return found
+
+
+async def test_a_task_that_swallows_its_cancellation_is_reported(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.running.REFUSAL_SECONDS", 0.05)
+    handle = await refuses().dispatch()
+    async with stage.worker():
+        await stage.flag("began").wait()
+        await handle.cancel()
+        await eventually(told(caplog, "swallows its cancellation"))
+        assert str(handle) in caplog.text
+        assert await stage.state(handle) is State.LEASED
+        stage.flag("go on").set()
+        await stage.until(handle, State.COMPLETED)  # what was finished all the same is done
+    assert stage.log == ["cancelled"]
+
+
+async def test_a_task_that_swallows_its_time_out_is_reported(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynctasq.executors.loop.REFUSAL_SECONDS", 0.05)
+    handle = await refuses().options(timeout=0.05).dispatch()
+    async with stage.worker():
+        await eventually(told(caplog, "has passed its timeout of 0.05 s"))
+        assert str(handle) in caplog.text
+        stage.flag("go on").set()
+
+
+async def test_what_ends_when_it_is_to_is_not_reported(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynctasq.executors.loop.REFUSAL_SECONDS", 0.0)
+    await nothing().options(timeout=60).dispatch()
+    await stage.burst()
+    assert "swallows" not in caplog.text
+
+
+async def test_what_is_held_is_bounded_although_nothing_can_be_settled(stage: Stage) -> None:
+    assert isinstance(stage.template, FaultyDriver)
+    stage.template.line.hold("settle", stage.flag("go on"), reached=stage.flag("settling"))
+    total = 3000
+    handles = await stage.app.dispatch_many([nothing() for _ in range(total)])
+    async with stage.worker(concurrency=10) as worker:
+        await stage.flag("settling").wait()
+        held = 0
+
+        async def no_more_are_fetched() -> bool:
+            nonlocal held
+            before, held = held, len(worker.vitals.held()) if worker.vitals else 0
+            await asyncio.sleep(0.05)
+            return held >= 1000 and held == before
+
+        await eventually(no_more_are_fetched)
+        assert held < 4 * 10 + 1000 + 2 * 10
+        stage.flag("go on").set()
+        await stage.until(handles[-1], State.COMPLETED)
