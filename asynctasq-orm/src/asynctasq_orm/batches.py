@@ -1,0 +1,93 @@
+"""The models of one message in batches: by database, and within one by class."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from asynctasq.contracts.resolver import Reference
+from asynctasq.errors import ModelNotFound
+from asynctasq.records import record
+
+D = TypeVar("D", bound=Hashable)
+Key = tuple[Any, ...]
+
+
+@record
+class Batch:
+    """The rows of one class in one database that a message refers to."""
+
+    model: Any
+    """The class."""
+    keys: tuple[Key, ...]
+    """Of each row once, in the order in which they occur."""
+
+    def missing(self, found: Iterable[Key]) -> ModelNotFound | None:
+        """The error for those that were not found; None if all were."""
+        there = set(found)
+        gone = [key for key in self.keys if key not in there]
+        if not gone:
+            return None
+        shown = ", ".join(repr(key[0] if len(key) == 1 else key) for key in gone)
+        return ModelNotFound(
+            f"{self.model.__module__}.{self.model.__qualname__} has no row with the key {shown}: "
+            "deleted since the task was dispatched, or not committed yet."
+        )
+
+
+Load = Callable[[D, Sequence[Batch]], Awaitable[Sequence[dict[Key, object]]]]
+"""Loads the batches of one database, one after the other; a dict from key to model for each."""
+
+
+def key_of(reference: Reference) -> Key:
+    """The key as a tuple, whether it travelled as one value or as several."""
+    key = reference.key
+    return tuple(key) if isinstance(key, list | tuple) else (key,)
+
+
+async def load_in_batches(
+    references: Sequence[Reference], place: Callable[[Reference], tuple[D, type]], load: Load[D]
+) -> list[object]:
+    """The models of all references, in order; `place` tells database and class of each.
+
+    Raises:
+        ModelNotFound: a row does not exist.
+    """
+    databases: dict[D, dict[type, dict[Key, None]]] = {}
+    places = []
+    for reference in references:
+        database, model = place(reference)
+        key = key_of(reference)
+        databases.setdefault(database, {}).setdefault(model, {})[key] = None
+        places.append((database, model, key))
+
+    loaded: dict[tuple[D, type], dict[Key, object]] = {}
+
+    async def load_database(database: D) -> None:
+        wanted = databases[database]
+        batches = [Batch(model, tuple(keys)) for model, keys in wanted.items()]
+        found = await load(database, batches)
+        for batch, models in zip(batches, found, strict=True):
+            loaded[database, batch.model] = models
+
+    await _all([load_database(database) for database in databases])
+    models = []
+    for database, model, key in places:
+        found = loaded[database, model]
+        if key not in found:
+            wanted = tuple(databases[database][model])
+            raise Batch(model, wanted).missing(found) or AssertionError
+        models.append(found[key])
+    return models
+
+
+async def _all(coroutines: "Sequence[Any]") -> None:
+    """Await them together; the first error ends the others and is raised as it is."""
+    if len(coroutines) == 1:
+        await coroutines[0]
+        return
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in coroutines:
+                group.create_task(each)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None

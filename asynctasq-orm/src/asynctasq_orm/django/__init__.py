@@ -1,0 +1,1 @@
+"""Django models as arguments of tasks."""

@@ -1,0 +1,89 @@
+"""The resolver of Django models."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import django
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import close_old_connections, connections, models, router
+
+from asynctasq.contracts.resolver import Reference
+from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
+from asynctasq_orm.batches import Batch, Key, load_in_batches
+
+NAME = "django"
+
+
+class DjangoResolver:
+    """Refers to instances by label, key and database, and loads them in Django's own thread.
+
+    That is the one in which all of Django's async ORM works, so that connections are shared with the
+    async tasks. They are closed as Django does around a request: when they are broken, or older than
+    `CONN_MAX_AGE`.
+    """
+
+    def __init__(self) -> None:
+        self._used = False
+
+    def reference(self, instance: object) -> Reference | None:
+        """The reference of a model instance; asks the database nothing."""
+        if not isinstance(instance, models.Model):
+            return None
+        row: Any = instance
+        label: str = row._meta.label
+        if row.pk is None or row._state.adding:
+            raise NotSerializable(f"a {label} without a row: save it before the task is dispatched")
+        # Not where it was read from: a replica may be behind.
+        database = router.db_for_write(type(row), instance=row)
+        return Reference(NAME, f"{label}@{database}", row.pk)
+
+    async def resolve(self, references: Sequence[Reference]) -> list[object]:
+        """Load the models: one query for each class and database."""
+        _set_up()
+        self._used = True
+        return await load_in_batches(references, _place, sync_to_async(_load))
+
+    async def close(self) -> None:
+        """Close the connections of Django's thread, if models were loaded."""
+        if self._used:
+            self._used = False
+            await sync_to_async(connections.close_all)()
+
+
+def _set_up() -> None:
+    if apps.ready:
+        return
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:
+        raise ConfigurationError(
+            f"A task has a Django model, and Django is not set up in this worker: {error} Set "
+            "DJANGO_SETTINGS_MODULE, or call django.setup() in a module that the worker imports."
+        ) from error
+
+
+def _place(reference: Reference) -> tuple[str, type]:
+    label, _, database = reference.model.partition("@")
+    try:
+        return database, apps.get_model(label)
+    except (LookupError, ValueError) as error:
+        raise ArgumentsMismatch(
+            f"The arguments contain the Django model {label}, which is not installed here: {error}"
+        ) from error
+
+
+def _load(database: str, batches: Sequence[Batch]) -> list[dict[Key, object]]:
+    close_old_connections()
+    try:
+        return [_load_batch(database, batch) for batch in batches]
+    finally:
+        close_old_connections()
+
+
+def _load_batch(database: str, batch: Batch) -> dict[Key, object]:
+    keys = [key[0] if len(key) == 1 else key for key in batch.keys]
+    # The base manager: the default one may hide rows.
+    rows = batch.model._base_manager.using(database).filter(pk__in=keys)
+    return {row.pk if isinstance(row.pk, tuple) else (row.pk,): row for row in rows}

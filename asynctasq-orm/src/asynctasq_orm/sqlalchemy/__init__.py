@@ -1,0 +1,1 @@
+"""SQLAlchemy models (and SQLModel's) as arguments of tasks."""

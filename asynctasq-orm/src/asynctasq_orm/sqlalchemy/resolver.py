@@ -1,0 +1,171 @@
+"""The resolver of SQLAlchemy models."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine, Select, and_, inspect, or_, select
+from sqlalchemy.exc import NoInspectionAvailable
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.pool import StaticPool
+
+from asynctasq.contracts.resolver import Reference
+from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
+from asynctasq.records import record
+from asynctasq.serializers.classes import class_name, find_class
+from asynctasq_orm.batches import Batch, Key, key_of, load_in_batches
+from asynctasq_orm.sqlalchemy.factories import (
+    SessionFactory,
+    factory_of,
+    new_session,
+    what_to_do,
+)
+
+NAME = "sqlalchemy"
+
+
+@record
+class Database:
+    """Sessions of one factory that go to one engine."""
+
+    factory: SessionFactory
+    bind: Any
+    """None unless the factory sends models to several engines."""
+
+
+class SqlalchemyResolver:
+    """Refers to instances by their identity, and loads them in sessions of their base's factory."""
+
+    def __init__(self) -> None:
+        self._names: WeakKeyDictionary[type, str] = WeakKeyDictionary()
+        self._models: dict[str, type] = {}
+        self._engines: dict[Engine, asyncio.AbstractEventLoop] = {}
+
+    def reference(self, instance: object) -> Reference | None:
+        """The reference of a mapped instance; asks the database nothing."""
+        state = getattr(instance, "_sa_instance_state", None)
+        if not isinstance(state, InstanceState):
+            return None
+        model = type(instance)
+        name = self._names.get(model)
+        if name is None:
+            name = self._names[model] = class_name(model)
+        if factory_of(model) is None:
+            raise NotSerializable(what_to_do(model))
+        identity = state.key
+        if identity is None or state.deleted or state.was_deleted:
+            raise NotSerializable(_no_row(state, model))
+        key = identity[1]
+        return Reference(NAME, name, key[0] if len(key) == 1 else key)
+
+    async def resolve(self, references: Sequence[Reference]) -> list[object]:
+        """Load the models: one query for each class."""
+        return await load_in_batches(references, self._place, self._load)
+
+    async def close(self) -> None:
+        """Close the idle connections of the engines that were used on this loop."""
+        here = asyncio.get_running_loop()
+        for engine, loop in list(self._engines.items()):
+            if loop is here:
+                del self._engines[engine]
+                await AsyncEngine(engine).dispose()
+
+    def _place(self, reference: Reference) -> tuple[Database, type]:
+        model = self._models.get(reference.model)
+        if model is None:
+            model = self._models[reference.model] = _mapped(reference.model)
+        factory = factory_of(model)
+        if factory is None:
+            raise ConfigurationError(f"A task cannot be loaded: {what_to_do(model)}")
+        if len(key_of(reference)) != len(_mapper(model).primary_key):
+            raise ArgumentsMismatch(
+                f"The primary key of {reference.model} has {len(_mapper(model).primary_key)} columns "
+                f"here, and the task was dispatched with the key {reference.key!r}."
+            )
+        return Database(factory, _bind_of(factory, model)), model
+
+    async def _load(self, database: Database, batches: Sequence[Batch]) -> list[dict[Key, object]]:
+        session = await new_session(database.factory)
+        if isinstance(session, Session):
+            return await asyncio.to_thread(_load_sync, session, batches)
+        async with session:
+            found = []
+            for batch in batches:
+                rows = await session.scalars(_query(batch))
+                found.append(_by_key(rows.unique().all()))
+                self._remember(session, batch.model)
+            return found
+
+    def _remember(self, session: AsyncSession, model: type) -> None:
+        """Which engine was used, so that `close` leaves no connection open."""
+        engine = session.get_bind(_mapper(model))
+        # A pool of one connection is how a database in memory lives on.
+        if isinstance(engine, Engine) and not isinstance(engine.pool, StaticPool):
+            self._engines[engine] = asyncio.get_running_loop()
+
+
+def _load_sync(session: Session, batches: Sequence[Batch]) -> list[dict[Key, object]]:
+    with session:
+        return [_by_key(session.scalars(_query(batch)).unique().all()) for batch in batches]
+
+
+def _query(batch: Batch) -> Select[Any]:
+    mapper = _mapper(batch.model)
+    columns = [
+        getattr(batch.model, mapper.get_property_by_column(column).key)
+        for column in mapper.primary_key
+    ]
+    if len(columns) == 1:
+        return select(batch.model).where(columns[0].in_([key[0] for key in batch.keys]))
+    rows = (
+        and_(*(column == part for column, part in zip(columns, key, strict=True)))
+        for key in batch.keys
+    )
+    return select(batch.model).where(or_(*rows))
+
+
+def _by_key(rows: Sequence[Any]) -> dict[Key, object]:
+    found: dict[Key, object] = {}
+    for row in rows:
+        identity = inspect(row).identity
+        found[tuple(identity)] = row
+    return found
+
+
+def _bind_of(factory: SessionFactory, model: type) -> Any:
+    """The engine of a model, where one factory has several."""
+    options = getattr(factory, "kw", {})
+    if not options.get("binds"):
+        return None
+    # Making a session connects to nothing.
+    session = factory()
+    return session.get_bind(_mapper(model))
+
+
+def _mapper(model: type) -> Mapper[Any]:
+    return inspect(model)
+
+
+def _mapped(name: str) -> type:
+    model = find_class(name)
+    try:
+        _mapper(model)
+    except NoInspectionAvailable:
+        raise ArgumentsMismatch(
+            f"The arguments contain the model {name}, which SQLAlchemy has not mapped here."
+        ) from None
+    return model
+
+
+def _no_row(state: InstanceState[Any], model: type) -> str:
+    label = f"{model.__module__}.{model.__qualname__}"
+    if state.key is not None:
+        return f"a deleted {label}: there is no row that a worker could load"
+    if state.pending:
+        return f"a {label} without a row yet: flush the session, and commit before the task starts"
+    return (
+        f"a {label} that is neither saved nor attached to a session, so that it has no key: "
+        "add it to a session and commit it first"
+    )

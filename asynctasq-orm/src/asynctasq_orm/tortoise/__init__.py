@@ -1,0 +1,1 @@
+"""Tortoise models as arguments of tasks."""

@@ -1,0 +1,35 @@
+"""Databases in SQLite files, and a worker on a store in memory."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest_asyncio
+
+from asynctasq import App, Worker
+from tests.conftest import _loopback_only as _loopback_only
+from tests.conftest import _nothing_left_behind as _nothing_left_behind
+from tests.conftest import _own_folder_and_settings as _own_folder_and_settings
+from tests.conftest import no_task_left_behind as no_task_left_behind
+
+RunTask = Callable[[Any], Awaitable[Any]]
+
+
+@pytest_asyncio.fixture
+async def app() -> AsyncIterator[App]:
+    """An app on a store in memory, current in the test."""
+    made = App({"driver": "memory"})
+    async with made:
+        yield made
+    made.close_sync()
+
+
+@pytest_asyncio.fixture
+async def run_task(app: App) -> RunTask:
+    """Dispatches a task, lets a worker run it, and gives its result or raises `TaskFailed`."""
+
+    async def run(task: Any) -> Any:
+        handle = await app.dispatch(task.options(max_attempts=1, result_ttl=60))
+        await Worker(app=app, burst=True, handle_signals=False).start()
+        return await handle.result(timeout=5)
+
+    return run

@@ -1,0 +1,340 @@
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import Column, ForeignKey, Integer, String, event
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    DeclarativeMeta,
+    Mapped,
+    MappedAsDataclass,
+    make_transient,
+    mapped_column,
+    registry,
+    relationship,
+)
+from sqlmodel import Field, SQLModel
+
+from asynctasq import App, task
+from asynctasq.contracts.resolver import Reference
+from asynctasq.errors import ArgumentsMismatch, ModelNotFound, NotSerializable, TaskFailed
+from asynctasq.retry import RunPolicy
+from asynctasq_orm.sqlalchemy.resolver import SqlalchemyResolver
+
+
+class Base(DeclarativeBase):
+    _asynctasq_session_factory: Any
+
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    number: Mapped[int] = mapped_column("order_no", primary_key=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    lines: Mapped[list["Line"]] = relationship()
+
+
+class Line(Base):
+    __tablename__ = "lines"
+    order: Mapped[int] = mapped_column("order_id", ForeignKey("orders.order_no"), primary_key=True)
+    code: Mapped[str] = mapped_column("line_code", primary_key=True)
+    amount: Mapped[int]
+
+
+class Device(Base):
+    __tablename__ = "devices"
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+
+
+class Animal(Base):
+    __tablename__ = "animals"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}  # noqa: RUF012  as SQLAlchemy wants it
+
+
+class Dog(Animal):  # joined
+    __tablename__ = "dogs"
+    id: Mapped[int] = mapped_column("dog_id", ForeignKey("animals.id"), primary_key=True)
+    tricks: Mapped[int]
+    __mapper_args__ = {"polymorphic_identity": "dog"}  # noqa: RUF012  as SQLAlchemy wants it
+
+
+class Cat(Animal):  # single table
+    __mapper_args__ = {"polymorphic_identity": "cat"}  # noqa: RUF012  as SQLAlchemy wants it
+
+
+class Point(MappedAsDataclass, Base):
+    __tablename__ = "points"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    x: Mapped[int]
+
+
+class OldBase(metaclass=DeclarativeMeta):
+    __abstract__ = True
+    registry = registry()
+    metadata = registry.metadata
+
+    def __init__(self, **columns: Any) -> None:
+        for name, value in columns.items():
+            setattr(self, name, value)
+
+
+class Old(OldBase):
+    __tablename__ = "olds"
+    code = Column(String(10), primary_key=True)
+    size = Column(Integer)
+
+
+class Hero(SQLModel, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+
+
+class Orphan(DeclarativeBase):
+    pass
+
+
+class Forgotten(Orphan):
+    __tablename__ = "forgotten"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+@dataclasses.dataclass
+class Basket:
+    owner: User
+    lines: list[Line]
+
+
+class Queries:
+    """What the engine was asked, and how many connections are out."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.asked: list[str] = []
+        event.listen(engine.sync_engine, "before_cursor_execute", self._hear)
+
+    def _hear(self, _c: object, _u: object, statement: str, *_: object) -> None:
+        self.asked.append(statement)
+
+    @property
+    def out(self) -> int:
+        pool: Any = self.engine.sync_engine.pool
+        return int(pool.checkedout())
+
+
+@pytest_asyncio.fixture
+async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncEngine]:
+    made = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'models.db'}")
+    factory = async_sessionmaker(made)  # expires on commit
+    for base in (Base, OldBase, SQLModel):
+        monkeypatch.setattr(base, "_asynctasq_session_factory", factory, raising=False)
+        async with made.begin() as connection:
+            await connection.run_sync(base.metadata.create_all)
+    yield made
+    await made.dispose()
+
+
+@pytest_asyncio.fixture
+async def session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    async with async_sessionmaker(engine)() as made:
+        yield made
+
+
+@pytest.fixture
+def queries(engine: AsyncEngine) -> Queries:
+    return Queries(engine)
+
+
+async def saved(session: AsyncSession, *models: Any) -> None:
+    session.add_all(models)
+    await session.commit()
+
+
+async def there_and_back(*models: object) -> list[Any]:
+    resolver = SqlalchemyResolver()
+    references = [resolver.reference(model) for model in models]
+    found = await resolver.resolve([each for each in references if each is not None])
+    await resolver.close()
+    return found
+
+
+@task
+async def describe(basket: Basket, by_name: dict[str, Any], old: Old) -> list[Any]:
+    return [
+        basket.owner.name,
+        [line.amount for line in basket.lines],
+        basket.owner is by_name["again"],
+        old.size,
+    ]
+
+
+async def test_models_arrive_wherever_they_stand(
+    session: AsyncSession, app: App, run_task: Any, queries: Queries
+) -> None:
+    user, old = User(id=7, name="Ada"), Old(code="a", size=3)
+    order = Order(number=1, lines=[Line(code="x", amount=1), Line(code="y", amount=2)])
+    await saved(session, user, old, order)
+    await session.refresh(order, ["lines"])
+    basket = Basket(user, list(order.lines))
+    await session.commit()
+
+    assert await run_task(describe(basket, {"again": user}, old=old)) == ["Ada", [1, 2], True, 3]
+    assert queries.out == 0
+
+
+async def test_dispatch_asks_the_database_nothing(
+    session: AsyncSession, app: App, queries: Queries
+) -> None:
+    user = User(id=7, name="Ada")
+    await saved(session, user)  # expired now
+    queries.asked.clear()
+    body = app.codec.encode_call((user,), {}, RunPolicy(), task="t")
+    assert queries.asked == []
+    assert b"Ada" not in body
+
+
+async def test_there_is_one_query_for_each_class(session: AsyncSession, queries: Queries) -> None:
+    users = [User(id=n, name=str(n)) for n in range(5)]
+    orders = [Order(number=n) for n in range(5)]
+    await saved(session, *users, *orders)
+    queries.asked.clear()
+
+    found = await there_and_back(
+        *(each for pair in zip(users, orders, strict=True) for each in pair)
+    )
+
+    assert [getattr(each, "id", None) for each in found[::2]] == [0, 1, 2, 3, 4]
+    assert [each.number for each in found[1::2]] == [0, 1, 2, 3, 4]
+    assert len([each for each in queries.asked if each.startswith("SELECT")]) == 2
+    assert queries.out == 0  # the test's own session has committed
+
+
+async def test_every_kind_of_key_and_inheritance(
+    session: AsyncSession, engine: AsyncEngine
+) -> None:
+    models: list[Any] = [
+        Line(order=3, code="b", amount=5),
+        Device(id=UUID(int=5)),
+        Dog(id=1, tricks=4),
+        Cat(id=2),
+        Animal(id=3, kind="animal"),
+        Point(id=1, x=9),
+        Hero(id=1, name="Joan"),
+    ]
+    await saved(session, *models)
+
+    line, device, dog, cat, animal, point, hero = await there_and_back(*models)
+
+    assert (line.order, line.code, line.amount) == (3, "b", 5)
+    assert device.id == UUID(int=5)
+    assert (type(dog), dog.tricks) == (Dog, 4)
+    assert (type(cat), type(animal)) == (Cat, Animal)
+    assert (point.x, hero.name) == (9, "Joan")
+
+
+async def test_detached_model_has_its_key(session: AsyncSession) -> None:
+    user = User(id=7, name="Ada")
+    await saved(session, user)
+    session.expunge(user)
+    [found] = await there_and_back(user)
+    assert found.name == "Ada"
+
+
+async def test_models_without_a_row_are_refused(session: AsyncSession, app: App) -> None:
+    user = User(id=7, name="Ada")
+    with pytest.raises(NotSerializable, match=r"basket.*neither saved nor attached.*commit it"):
+        await describe(basket=user, by_name={}, old=user).dispatch()  # type: ignore[arg-type]  # refused
+    session.add(user)
+    with pytest.raises(NotSerializable, match="flush the session"):
+        await describe(user, {}, user).dispatch()  # type: ignore[arg-type]  # refused
+    await session.commit()
+    await session.delete(user)
+    await session.commit()
+    with pytest.raises(NotSerializable, match="a deleted"):
+        SqlalchemyResolver().reference(user)
+    make_transient(user)
+    with pytest.raises(NotSerializable, match="neither saved"):
+        SqlalchemyResolver().reference(user)
+
+
+async def test_model_without_a_session_factory_is_refused() -> None:
+    with pytest.raises(NotSerializable, match=r"Forgotten.*_asynctasq_session_factory = async"):
+        SqlalchemyResolver().reference(Forgotten(id=1))
+
+
+async def test_class_that_no_worker_would_find_is_refused(engine: AsyncEngine) -> None:
+    class Local(Base):
+        __tablename__ = "locals"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    with pytest.raises(NotSerializable, match="inside a function"):
+        SqlalchemyResolver().reference(Local(id=1))
+
+
+async def test_missing_row_is_named(session: AsyncSession, run_task: Any) -> None:
+    user = User(id=7, name="Ada")
+    await saved(session, user)
+    with pytest.raises(ModelNotFound, match=r"User has no row with the key 8, 9:"):
+        await SqlalchemyResolver().resolve(
+            [Reference("sqlalchemy", f"{__name__}:User", key) for key in (7, 8, 9)]
+        )
+    session.expunge(user)
+    await session.delete(await session.get_one(User, 7))
+    await session.commit()
+    with pytest.raises(TaskFailed) as raised:
+        await run_task(greet(user))
+    assert raised.value.error_type == "asynctasq.errors.ModelNotFound"
+
+
+@task
+async def greet(user: User) -> str:
+    return f"Hello {user.name}"
+
+
+@task
+def greet_in_thread(user: User) -> str:
+    return f"Hello {user.name}"
+
+
+async def test_database_that_is_away_fails_the_attempt(
+    session: AsyncSession, engine: AsyncEngine, run_task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = User(id=7, name="Ada")
+    await saved(session, user)
+    away = create_async_engine("postgresql+asyncpg://nobody@127.0.0.1:1/none")
+    monkeypatch.setattr(Base, "_asynctasq_session_factory", async_sessionmaker(away))
+    with pytest.raises(TaskFailed) as raised:
+        await run_task(greet(user))
+    assert raised.value.error_type == "ConnectionRefusedError"
+
+
+async def test_references_that_do_not_fit_are_for_another_release(engine: AsyncEngine) -> None:
+    resolver = SqlalchemyResolver()
+    for model, key, why in (
+        (f"{__name__}:Basket", 1, "has not mapped"),
+        (f"{__name__}:Nothing", 1, "no class of that name"),
+        (f"{__name__}:User", [1, 2], "has 1 columns"),
+    ):
+        with pytest.raises(ArgumentsMismatch, match=why):
+            await resolver.resolve([Reference("sqlalchemy", model, key)])
+
+
+async def test_sync_task_gets_its_model(session: AsyncSession, run_task: Any) -> None:
+    await saved(session, user := User(id=7, name="Ada"))
+    assert await run_task(greet_in_thread(user)) == "Hello Ada"
