@@ -8,7 +8,46 @@ from tests.seeds.harness import Block, Correction, Sent
 from tests.seeds.stand_ins.redis_driver import CUSTOM_STORE
 
 RUNNER = "from asynctasq.utils.loop import run as uv_run"
-ORM = "later: models as arguments come with asynctasq-orm"
+DJANGO = "it needs a project: see test_django_blocks_run_in_a_project"
+MODELS_HERE = Correction(
+    "postgresql+asyncpg://user:pass@localhost/db",
+    "sqlite+aiosqlite:///models.db",
+    "the database is a file of the test",
+)
+ROWS = """
+import sqlite3
+
+database = sqlite3.connect("models.db")
+database.executescript('''
+    create table users (id integer primary key, email text, name text);
+    create table orders (id integer primary key, user_id integer, total float);
+    insert into users values (1, 'ada@example.com', 'Ada');
+    insert into orders values (100, 1, 9.5);
+''')
+database.close()
+
+async def stop():
+    await engine.dispose()
+"""
+TORTOISE = """
+import asynctasq
+from tortoise import Tortoise
+
+CONFIG = {
+    "connections": {"default": "sqlite://models.db"},
+    "apps": {"models": {"models": [__name__], "default_connection": "default"}},
+}
+asynctasq.init({"tortoise": {"config": CONFIG}})
+
+async def start():
+    await Tortoise.init(config=CONFIG)
+    await Tortoise.generate_schemas()
+    author = await User.create(id=1, email="ada@example.com", name="Ada")
+    await Post.create(id=10, title="On engines", author=author)
+
+async def stop():
+    await Tortoise.close_connections()
+"""
 MATRIX = "large_matrix = np.array([4.0])"
 USER = "https://example.com/users/1"
 
@@ -337,9 +376,23 @@ await RedisTask().dispatch()
             Sent("RedisTask", "default-queue"),  # the second class of that name
         ),
     ),
-    Block("001/30_base", left_out=ORM),
-    Block("001/31_user", left_out=ORM),
-    Block("001/32_user", left_out=ORM),
+    Block(
+        "001/30_base",
+        given=ROWS,
+        corrections=(MODELS_HERE,),
+        sent=(Sent("SendWelcomeEmail", "emails"), Sent("ProcessOrder", "orders")),
+        prints=(
+            "Sending welcome email to ada@example.com (ID: 1)",
+            "Processing order 100 for user Ada",
+        ),
+    ),
+    Block("001/31_user", left_out=DJANGO),
+    Block(
+        "001/32_user",
+        given=TORTOISE,
+        sent=(Sent("NotifyNewPost", "notifications"),),
+        prints=("New post 'On engines' by Ada",),
+    ),
     Block(
         "001/33_pattern",
         given="""

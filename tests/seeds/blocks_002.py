@@ -3,7 +3,7 @@
 from unittest.mock import ANY
 
 from tests.seeds.blocks_000 import TASK
-from tests.seeds.blocks_001 import ORM, RUNNER, USER
+from tests.seeds.blocks_001 import DJANGO, MODELS_HERE, ROWS, RUNNER, TORTOISE, USER
 from tests.seeds.harness import NOT_STORED, Block, Sent
 from tests.seeds.stand_ins.redis_driver import CUSTOM_STORE
 
@@ -253,9 +253,23 @@ await redis_task('a').dispatch()
             Sent("redis_task", "default-queue"),  # the second function of that name
         ),
     ),
-    Block("002/27_base", left_out=ORM),
-    Block("002/28_user", left_out=ORM),
-    Block("002/29_user", left_out=ORM),
+    Block(
+        "002/27_base",
+        given=ROWS,
+        corrections=(MODELS_HERE,),
+        sent=(Sent("send_welcome_email", "emails"), Sent("process_order", "orders")),
+        prints=(
+            "Sending welcome email to ada@example.com (ID: 1)",
+            "Processing order 100 for user Ada",
+        ),
+    ),
+    Block("002/28_user", left_out=DJANGO),
+    Block(
+        "002/29_user",
+        given=TORTOISE,
+        sent=(Sent("notify_new_post", "notifications"),),
+        prints=("New post 'On engines' by Ada",),
+    ),
     Block(
         "002/30_pattern",
         given="""

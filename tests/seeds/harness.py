@@ -97,7 +97,8 @@ class Block:
     """In that order, among other lines; `{0}` is the id of the first message."""
     corrections: tuple[Correction, ...] = ()
     given: str = ""
-    """What the document leaves to its reader: forgotten imports, names that are not shown."""
+    """What the document leaves to its reader: forgotten imports, names that are not shown. Coroutine
+    functions `start` and `stop` in it are awaited around `main`."""
     continues: str = ""
     """The block that stands before it and that it needs."""
     then: str = ""
@@ -159,7 +160,18 @@ def execute(module: types.ModuleType, source: str, *, name: str) -> None:
         _execute(module, ast.Module(guard.body, []), name)
     main = module.__dict__.get("main")
     if main is not None and not guards:
-        asynctasq.run(main())
+        asynctasq.run(_run_main(module))
+
+
+async def _run_main(module: types.ModuleType) -> None:
+    names = module.__dict__
+    if "start" in names:
+        await names["start"]()
+    try:
+        await names["main"]()
+    finally:
+        if "stop" in names:
+            await names["stop"]()
 
 
 def _execute(module: types.ModuleType, tree: ast.Module, name: str) -> None:

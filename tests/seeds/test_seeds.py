@@ -1,5 +1,6 @@
 """The code that users were promised, block by block in the order of the documents."""
 
+import os
 import re
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def test_every_block_is_listed_once_in_order() -> None:
         assert numbers == list(range(1, number + 1))
 
 
+@pytest.mark.filterwarnings("ignore:`pk` is deprecated")  # Tortoise has renamed it
 @pytest.mark.parametrize("block", [b for b in BLOCKS if not b.left_out], ids=lambda b: b.file)
 def test_block_does_what_the_document_says(
     block: Block, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -155,3 +157,55 @@ def test_complete_example_runs_as_a_script(block: str, tmp_path: Path) -> None:
     assert "Generating report 1" in worker.stdout
     left = asynctasq.run(waiting("asynctasq.db"))
     assert [each.state for each in left] == [State.SCHEDULED, State.SCHEDULED]
+
+
+SETTINGS = """
+SECRET_KEY = "of a test"
+INSTALLED_APPS = ["shop"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "models.db"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+"""
+PRODUCER = """
+import django
+django.setup()
+import asynctasq
+from django.core.management import call_command
+from shop.models import Product, User, main
+call_command("migrate", run_syncdb=True, verbosity=0)
+User.objects.create(id=1, email="ada@example.com", name="Ada")
+Product.objects.create(id=5, name="Engine", price=10)
+asynctasq.run(main())
+"""
+WORKER = """
+import django
+django.setup()
+import asynctasq
+worker = asynctasq.Worker(queues=["emails", "products"], burst=True)
+asynctasq.run(worker.start())
+"""
+
+
+@pytest.mark.parametrize("block", ["001/31_user", "002/28_user"])
+def test_django_blocks_run_in_a_project(block: str, tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    (tmp_path / "shop" / "models.py").write_text(source_of(BY_NAME[block]))
+    (tmp_path / "settings.py").write_text(SETTINGS)
+    printed = []
+    for program in (PRODUCER, WORKER):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            cwd=tmp_path,
+            env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        printed.append(done.stdout)
+    assert printed == [
+        "",
+        "Sending welcome email to ada@example.com\nUpdating Engine to $99.99\n",
+    ]
