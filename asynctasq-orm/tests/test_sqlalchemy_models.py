@@ -1,12 +1,15 @@
 import dataclasses
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import Column, ForeignKey, Integer, String, event
+from sqlalchemy import Column, Engine, ForeignKey, Integer, String, create_engine, event
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -18,16 +21,24 @@ from sqlalchemy.orm import (
     DeclarativeMeta,
     Mapped,
     MappedAsDataclass,
+    Session,
     make_transient,
     mapped_column,
     registry,
     relationship,
+    sessionmaker,
 )
 from sqlmodel import Field, SQLModel
 
 from asynctasq import App, task
 from asynctasq.contracts.resolver import Reference
-from asynctasq.errors import ArgumentsMismatch, ModelNotFound, NotSerializable, TaskFailed
+from asynctasq.errors import (
+    ArgumentsMismatch,
+    ConfigurationError,
+    ModelNotFound,
+    NotSerializable,
+    TaskFailed,
+)
 from asynctasq.retry import RunPolicy
 from asynctasq_orm.sqlalchemy.resolver import SqlalchemyResolver
 
@@ -338,3 +349,136 @@ async def test_references_that_do_not_fit_are_for_another_release(engine: AsyncE
 async def test_sync_task_gets_its_model(session: AsyncSession, run_task: Any) -> None:
     await saved(session, user := User(id=7, name="Ada"))
     assert await run_task(greet_in_thread(user)) == "Hello Ada"
+
+
+class Left(DeclarativeBase):
+    _asynctasq_session_factory: Any
+
+
+class Right(DeclarativeBase):
+    _asynctasq_session_factory: Any
+
+
+class Here(Left):
+    __tablename__ = "things"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class There(Right):
+    __tablename__ = "things"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+@pytest.fixture
+def two_files(tmp_path: Path) -> Iterator[dict[type[DeclarativeBase], Engine]]:
+    engines: dict[type[DeclarativeBase], Engine] = {}
+    for base, model in ((Left, Here), (Right, There)):
+        engines[base] = create_engine(f"sqlite:///{tmp_path / model.__name__}.db")
+        base.metadata.create_all(engines[base])
+        with Session(engines[base]) as session:
+            session.add(model(id=1, name=model.__name__))
+            session.commit()
+    yield engines
+    for engine in engines.values():
+        engine.dispose()
+
+
+async def async_session_of(engine: Engine) -> Session:
+    return Session(engine)
+
+
+@pytest.mark.parametrize("kind", ["sessionmaker", "function", "async function", "binds"])
+async def test_each_database_is_asked_whatever_makes_the_sessions(
+    kind: str,
+    two_files: dict[type[DeclarativeBase], Engine],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for base, engine in two_files.items():
+        factories: dict[str, Any] = {
+            "sessionmaker": sessionmaker(engine),
+            "function": partial(Session, engine),
+            "async function": partial(async_session_of, engine),
+            "binds": sessionmaker(binds=two_files),
+        }
+        monkeypatch.setattr(base, "_asynctasq_session_factory", factories[kind], raising=False)
+    wanted = [Reference("sqlalchemy", f"{__name__}:{name}", 1) for name in ("Here", "There")]
+
+    here, there = await SqlalchemyResolver().resolve([*wanted])
+
+    assert isinstance(here, Here)
+    assert isinstance(there, There)
+    assert [here.name, there.name] == ["Here", "There"]
+    assert [engine.pool.checkedout() for engine in two_files.values()] == [0, 0]  # type: ignore[attr-defined]  # of a QueuePool
+
+
+async def test_factory_that_makes_no_session_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Left, "_asynctasq_session_factory", dict, raising=False)
+    with pytest.raises(ConfigurationError, match="returned a dict"):
+        await SqlalchemyResolver().resolve([Reference("sqlalchemy", f"{__name__}:Here", 1)])
+
+
+PROJECT = """
+import os, sqlite3
+from contextlib import closing
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+import asynctasq
+
+class Base(DeclarativeBase):
+    pass
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+engine = create_async_engine("sqlite+aiosqlite:///models.db")
+Base._asynctasq_session_factory = async_sessionmaker(engine)
+
+@asynctasq.task(process=True)
+def greet(user: User) -> tuple[str, int]:
+    return f"Hello {user.name}", os.getpid()
+
+async def main():
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with Base._asynctasq_session_factory() as session:
+        session.add(user := User(id=1, name="Ada"))
+        await session.commit()
+        handle = await greet(user).options(result_ttl=60).dispatch()
+    await asynctasq.Worker(burst=True, process_pool_size=1).start()
+    said, pid = await handle.result(timeout=10)
+    print(said, pid != os.getpid())
+    await engine.dispose()
+
+if __name__ == "__main__":
+    asynctasq.run(main())
+"""
+
+
+def test_process_task_loads_its_model_in_the_child(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(PROJECT)
+    done = subprocess.run(
+        [sys.executable, "shop.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello Ada True\n", "")
+
+
+def test_using_one_orm_imports_no_other() -> None:
+    program = (
+        "import sys, asynctasq, asynctasq_orm\n"
+        "assert not {'sqlalchemy', 'django', 'tortoise'} & set(sys.modules)\n"
+        "import sqlalchemy\n"
+        "from asynctasq import App\n"
+        "App({'driver': 'memory'}).resolvers.refer(object())\n"
+        "assert 'asynctasq_orm.sqlalchemy.resolver' in sys.modules\n"
+        "assert not {'django', 'tortoise'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
