@@ -1,8 +1,9 @@
-"""Databases in SQLite files, and a worker on a store in memory."""
+"""A PostgreSQL server for all tests of a process, and a worker on a store in memory."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from asynctasq import App, Worker
@@ -10,8 +11,16 @@ from tests.conftest import _loopback_only as _loopback_only
 from tests.conftest import _nothing_left_behind as _nothing_left_behind
 from tests.conftest import _own_folder_and_settings as _own_folder_and_settings
 from tests.conftest import no_task_left_behind as no_task_left_behind
+from tests.servers.postgres import postgres_url
 
 RunTask = Callable[[Any], Awaitable[Any]]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of the database that tests share."""
+    with postgres_url() as url:
+        yield url
 
 
 @pytest_asyncio.fixture

@@ -149,15 +149,33 @@ class Queries:
         return int(pool.checkedout())
 
 
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def server_url(request: pytest.FixtureRequest) -> str:
+    """Of the server; SQLite has none."""
+    if request.param == "sqlite":
+        return ""
+    url: str = request.getfixturevalue("postgres")
+    return url.replace("postgresql://", "postgresql+asyncpg://")
+
+
+@pytest.fixture
+def database_url(server_url: str, tmp_path: Path) -> str:
+    """An empty database."""
+    return server_url or f"sqlite+aiosqlite:///{tmp_path / 'models.db'}"
+
+
 @pytest_asyncio.fixture
-async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncEngine]:
-    made = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'models.db'}")
+async def engine(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncEngine]:
+    made = create_async_engine(database_url)
     factory = async_sessionmaker(made)  # expires on commit
     for base in (Base, OldBase, SQLModel):
         monkeypatch.setattr(base, "_asynctasq_session_factory", factory, raising=False)
         async with made.begin() as connection:
             await connection.run_sync(base.metadata.create_all)
     yield made
+    for base in (Base, OldBase, SQLModel):
+        async with made.begin() as connection:
+            await connection.run_sync(base.metadata.drop_all)
     await made.dispose()
 
 
@@ -239,6 +257,7 @@ async def test_there_is_one_query_for_each_class(session: AsyncSession, queries:
 async def test_every_kind_of_key_and_inheritance(
     session: AsyncSession, engine: AsyncEngine
 ) -> None:
+    await saved(session, Order(number=3))
     models: list[Any] = [
         Line(order=3, code="b", amount=5),
         Device(id=UUID(int=5)),
@@ -289,13 +308,16 @@ async def test_model_without_a_session_factory_is_refused() -> None:
         SqlalchemyResolver().reference(Forgotten(id=1))
 
 
-async def test_class_that_no_worker_would_find_is_refused(engine: AsyncEngine) -> None:
-    class Local(Base):
+def test_class_that_no_worker_would_find_is_refused() -> None:
+    class Local(DeclarativeBase):
+        _asynctasq_session_factory = dict
+
+    class Row(Local):
         __tablename__ = "locals"
         id: Mapped[int] = mapped_column(primary_key=True)
 
     with pytest.raises(NotSerializable, match="inside a function"):
-        SqlalchemyResolver().reference(Local(id=1))
+        SqlalchemyResolver().reference(Row(id=1))
 
 
 async def test_missing_row_is_named(session: AsyncSession, run_task: Any) -> None:
