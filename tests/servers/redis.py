@@ -1,4 +1,4 @@
-"""Redis (or Valkey) servers: one, a cluster of three, or a primary with a replica and sentinels."""
+"""Redis (or Valkey) servers: one, a cluster of three, or a primary with replicas and sentinels."""
 
 import os
 import subprocess
@@ -97,21 +97,21 @@ def redis_cluster(folder: Path) -> Iterator[list[RedisServer]]:
 
 
 class Sentinels:
-    """A primary, its replica, and three sentinels that watch them."""
+    """A primary, two replicas, and three sentinels that watch them."""
 
     service = "tested"
 
     def __init__(self, folder: Path) -> None:
         self.primary = RedisServer(folder / "primary")
-        self.replica = RedisServer(
-            folder / "replica", "--replicaof", "127.0.0.1", str(self.primary.port)
-        )
+        follow = ("--replicaof", "127.0.0.1", str(self.primary.port))
+        self.replicas = [RedisServer(folder / f"replica{n}", *follow) for n in range(2)]
         self._folder = folder
         self._watchers: list[RedisServer] = []
 
     def start(self) -> None:
         self.primary.start()
-        self.replica.start()
+        for replica in self.replicas:
+            replica.start()
         for number in range(3):
             self._watchers.append(self._sentinel(self._folder / f"sentinel{number}"))
 
@@ -135,13 +135,13 @@ class Sentinels:
         return f"redis+sentinel://{hosts}/{self.service}/0"
 
     def stop(self) -> None:
-        for server in (*self._watchers, self.primary, self.replica):
+        for server in (*self._watchers, self.primary, *self.replicas):
             server.stop()
 
 
 @contextmanager
 def redis_sentinels(folder: Path) -> Iterator[Sentinels]:
-    """A primary and its replica under the eyes of sentinels, stopped in the end."""
+    """A primary and its replicas under the eyes of sentinels, stopped in the end."""
     servers = Sentinels(folder)
     try:
         servers.start()

@@ -1,6 +1,7 @@
 """Making clients of redis-py for an address: one server, one that sentinels name, or a cluster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import hiredis
@@ -39,15 +40,35 @@ Argument = bytes | str | int | float
 pack_command: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its own annotation allows one argument
 """A command as it is sent."""
 
-MakeWire = Callable[[], Wire]
-"""Makes unconnected connections."""
+
+class WireMaker:
+    """Makes unconnected connections: all that pools are used for, for the driver keeps them itself."""
+
+    def __init__(self, pool: Any, sentinels: Sequence[Any] = ()) -> None:
+        self._pool = pool
+        self._sentinels = sentinels
+        """Clients that are asked where the server is."""
+
+    def make(self) -> Wire:
+        wire: Wire = self._pool.make_connection()
+        return wire
+
+    async def close(self) -> None:
+        for sentinel in self._sentinels:
+            await sentinel.aclose()
+
+    def drop(self) -> None:
+        """Close what can be closed where the loop is gone."""
+        for sentinel in self._sentinels:
+            for wire in sentinel.connection_pool._available_connections:
+                drop_wire(wire)
 
 
-def wire_maker(settings: RedisSettings, address: Address) -> MakeWire:
+def wire_maker(settings: RedisSettings, address: Address) -> WireMaker:
     """What makes connections to the server."""
     options: dict[str, Any] = {**_options(settings, address), "db": address.db or 0}
     if address.path:
-        return _maker(ConnectionPool(UnixDomainSocketConnection, path=address.path, **options))
+        return WireMaker(ConnectionPool(UnixDomainSocketConnection, path=address.path, **options))
     if address.kind != SENTINEL:
         host, port = address.hosts[0]
         return node_maker(settings, address, host, port, db=address.db or 0)
@@ -62,18 +83,19 @@ def wire_maker(settings: RedisSettings, address: Address) -> MakeWire:
         options |= tls
     # redis-py leaves these two without types.
     sentinels = cast("Any", Sentinel)(list(address.hosts), sentinel_kwargs=reach)
-    return _maker(cast("Any", SentinelConnectionPool)(address.service, sentinels, **options))
+    pool = cast("Any", SentinelConnectionPool)(address.service, sentinels, **options)
+    return WireMaker(pool, sentinels.sentinels)
 
 
 def node_maker(
     settings: RedisSettings, address: Address, host: str, port: int, *, db: int = 0
-) -> MakeWire:
+) -> WireMaker:
     """What makes connections to one server, a node of a cluster perhaps."""
     options = _options(settings, address)
     options |= {"host": host, "port": port, "db": db, "socket_keepalive": True}
     if address.tls:
-        return _maker(ConnectionPool(SSLConnection, **options, **_tls_options(settings)))
-    return _maker(ConnectionPool(Connection, **options))
+        return WireMaker(ConnectionPool(SSLConnection, **options, **_tls_options(settings)))
+    return WireMaker(ConnectionPool(Connection, **options))
 
 
 def cluster_client(settings: RedisSettings, address: Address) -> RedisCluster:
@@ -86,14 +108,21 @@ def cluster_client(settings: RedisSettings, address: Address) -> RedisCluster:
     return RedisCluster(startup_nodes=nodes, max_connections=settings.max_connections, **options)
 
 
-def _maker(pool: Any) -> MakeWire:
-    """Pools are used for nothing but making connections; the driver keeps them itself."""
+def drop_wire(wire: Any) -> None:
+    """Close the socket of a connection whose loop is closed, so that nothing warns of it later.
 
-    def make() -> Wire:
-        wire: Wire = pool.make_connection()
-        return wire
-
-    return make
+    Nothing public does that; where these attributes are gone, Python warns, and no more.
+    """
+    writer = getattr(wire, "_writer", None)
+    wire._reader = wire._writer = None
+    if writer is not None:
+        transport = writer.transport
+        with suppress(RuntimeError):  # its loop is closed; but the transport knows now that it is
+            transport.abort()
+        kept = getattr(transport, "_sock", None)
+        if kept is not None:
+            kept.close()
+            transport._sock = None
 
 
 def _options(settings: RedisSettings, address: Address) -> dict[str, Any]:

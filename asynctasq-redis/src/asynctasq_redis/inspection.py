@@ -229,9 +229,7 @@ async def _leased(server: Server, queue: str | None) -> AsyncIterator[list[bytes
     wanted = None if queue is None else text_bytes(queue)
     place: bytes | int = 0
     while True:
-        place, pairs = await server.command(
-            "HSCAN", server.prefix + b"leases", place, "COUNT", FINDS
-        )
+        place, pairs = await server.run("leased", place, FINDS)
         rows = zip(pairs[::2], pairs[1::2], strict=True)
         ids = [one for one, lease in rows if wanted is None or _lease_queue(lease) == wanted]
         for some in batches(ids, FINDS):

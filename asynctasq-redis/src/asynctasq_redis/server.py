@@ -13,9 +13,10 @@ from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq_redis.addresses import CLUSTER
 from asynctasq_redis.connecting import (
     Argument,
-    MakeWire,
     Wire,
+    WireMaker,
     cluster_client,
+    drop_wire,
     node_maker,
     pack_command,
     wire_maker,
@@ -53,8 +54,8 @@ class Commands(Protocol):
 class Connections:
     """Connections to one server, each used by one call at a time and kept for the next."""
 
-    def __init__(self, make: MakeWire, limit: int, timeout: float) -> None:
-        self._make = make
+    def __init__(self, maker: WireMaker, limit: int, timeout: float) -> None:
+        self._maker = maker
         self._timeout = timeout
         self._free: list[Wire] = []
         self._all: set[Wire] = set()
@@ -88,7 +89,7 @@ class Connections:
                     # It may have been closed while nobody used it, and so may the others.
                     free, self._free = self._free, []
                     await self._disconnect(free)
-            connection = self._make()
+            connection = self._maker.make()
             self._all.add(connection)
             return await self._exchange_on(connection, packed, len(commands))
 
@@ -119,7 +120,7 @@ class Connections:
 
     async def connect_for_messages(self) -> Wire:
         """A connection that the caller uses and disconnects."""
-        connection = self._make()
+        connection = self._maker.make()
         await connection.connect()
         return connection
 
@@ -132,13 +133,16 @@ class Connections:
     async def close(self) -> None:
         self._free = []
         await self._disconnect(self._all)
+        with suppress(*FAILURES):
+            await self._maker.close()
 
     def drop(self) -> None:
         """Close what can be closed where the loop is gone."""
         for connection in self._all:
-            drop_connection(connection)
+            drop_wire(connection)
         self._all.clear()
         self._free = []
+        self._maker.drop()
 
 
 class ClusterConnections:
@@ -165,7 +169,8 @@ class ClusterConnections:
         await self._client.initialize()
         failure: Exception = client.ConnectionError("the cluster has no nodes")
         for node in self._client.get_primaries():
-            connection = node_maker(self._settings, self._address, str(node.host), int(node.port))()
+            maker = node_maker(self._settings, self._address, str(node.host), int(node.port))
+            connection = maker.make()
             try:
                 await connection.connect()
             except FAILURES as error:
@@ -181,24 +186,7 @@ class ClusterConnections:
     def drop(self) -> None:
         for node in self._client.get_nodes():
             for connection in node._connections:
-                drop_connection(connection)
-
-
-def drop_connection(connection: Any) -> None:
-    """Close the socket of a connection whose loop is closed, so that nothing warns of it later.
-
-    Nothing public does that; where these attributes are gone, Python warns, and no more.
-    """
-    writer = getattr(connection, "_writer", None)
-    connection._reader = connection._writer = None
-    if writer is not None:
-        transport = writer.transport
-        with suppress(RuntimeError):  # its loop is closed; but the transport knows now that it is
-            transport.abort()
-        kept = getattr(transport, "_sock", None)
-        if kept is not None:
-            kept.close()
-            transport._sock = None
+                drop_wire(connection)
 
 
 class Server:
@@ -217,8 +205,8 @@ class Server:
         if address.kind == CLUSTER:
             return ClusterConnections(self.settings)
         settings = self.settings
-        make = wire_maker(settings, address)
-        return Connections(make, settings.max_connections, settings.timeout)
+        maker = wire_maker(settings, address)
+        return Connections(maker, settings.max_connections, settings.timeout)
 
     async def greet(self) -> None:
         """Make sure that the server is there, and tell what is dangerous about it."""

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from asynctasq_redis.codec import text_bytes
-from asynctasq_redis.connecting import Wire, pack_command
-from asynctasq_redis.server import FAILURES, Server, drop_connection
+from asynctasq_redis.connecting import Wire, drop_wire, pack_command
+from asynctasq_redis.server import FAILURES, Server
 
 POLL = 1.0
 """Seconds after which a waiter looks for itself."""
@@ -133,7 +133,7 @@ class Listener:
             return
         if task.get_loop() is not asyncio.get_running_loop():
             if self._connection is not None:
-                drop_connection(self._connection)
+                drop_wire(self._connection)
             return
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

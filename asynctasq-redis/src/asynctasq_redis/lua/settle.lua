@@ -62,8 +62,10 @@ end
 if #ended == 0 then return table.concat(answers) end
 spread('HDEL', P .. 'leases', ended)
 for _, group in pairs(groups) do
-    spread('SREM', P .. 'o:' .. group.owner, group.ids)
-    call('HINCRBY', P .. 'queues', group.queue, -#group.ids)
+    if #group.ids > 0 then
+        spread('SREM', P .. 'o:' .. group.owner, group.ids)
+        call('HINCRBY', P .. 'queues', group.queue, -#group.ids)
+    end
 end
 
 local prefixes = {}

@@ -1,0 +1,68 @@
+"""Sentinels name another primary while work goes on: what both had is not lost."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from asynctasq.errors import DriverUnavailable
+from asynctasq.message import Message, new_id
+from asynctasq.settlement import Complete
+from asynctasq_redis import RedisDriver
+from tests.servers.redis import redis_sentinels
+
+T = TypeVar("T")
+
+
+async def persistently(call: Callable[[], Awaitable[T]]) -> T:
+    """As core does it."""
+    async with asyncio.timeout(60.0):
+        while True:
+            try:
+                return await call()
+            except DriverUnavailable:
+                await asyncio.sleep(0.05)
+
+
+async def test_fail_over_under_load_loses_nothing(tmp_path: Path) -> None:
+    with redis_sentinels(tmp_path) as servers:
+        driver = RedisDriver(servers.url, wait_replicas=1, wait_replicas_timeout=0.2, timeout=2.0)
+        await persistently(driver.open)
+        try:
+            await _fail_over(driver, servers.primary.process.stop)
+        finally:
+            await driver.close()
+
+
+async def _fail_over(driver: RedisDriver, stop: Callable[[int], None]) -> None:
+    accepted: list[bytes] = []
+    done: set[bytes] = set()
+    failing = asyncio.Event()
+
+    async def produce() -> None:
+        while len(accepted) < 200:
+            message = Message(new_id(), "q", "task", b"body")
+            await persistently(partial(driver.enqueue, [message]))
+            accepted.append(message.id)
+            if len(accepted) == 100:
+                failing.set()
+
+    async def consume() -> None:
+        while not (len(accepted) == 200 and done.issuperset(accepted)):
+            reserve = partial(driver.reserve, {"q": 5}, limit=5, owner="one", lease=2.0)
+            got = await persistently(reserve)
+            endings = [Complete(delivery.lease) for delivery in got]
+            await persistently(partial(driver.settle, endings))
+            done.update(delivery.message.id for delivery in got)
+            if not got:
+                await asyncio.sleep(0.05)
+
+    async def fail() -> None:
+        await failing.wait()
+        await asyncio.to_thread(stop, signal.SIGKILL)
+
+    async with asyncio.timeout(90.0):
+        await asyncio.gather(produce(), consume(), fail())
+    assert done == set(accepted)
