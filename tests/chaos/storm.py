@@ -45,14 +45,15 @@ NASTY = {
     "rejected": 1 / 200,
     "snoozing": 1 / 200,
     "slow_in_thread": 1 / 200,
-    "exits": 1 / 1000,
-    "killed_for_memory": 1 / 1000,
-    "grows": 1 / 2000,
-    "hangs": 1 / 2000,
-    "blocking": 1 / 4000,
-    "exits_worker": 1 / 4000,
+    "exits": 1 / 12500,
+    "killed_for_memory": 1 / 12500,
+    "grows": 1 / 12500,
+    "hangs": 1 / 12500,
+    "blocking": 1 / 5000,
+    "exits_worker": 1 / 5000,
 }
-"""How many there are of each for one task; one at least."""
+"""How many there are of each for one task; one at least. Those that cost a process or block are few:
+starting another takes as long as a thousand tasks."""
 DIES_OF = {
     "hopeless": (Reason.FAILED, "storm_tasks.Trouble"),
     "rejected": (Reason.REJECTED, "Reject"),
@@ -107,7 +108,7 @@ class Crew:
         self._workers = [each for each in self._workers if each.poll() is None]
         while len(self._workers) < self._size:
             arguments = (
-                "--app storm_tasks:app --concurrency 30 --process-pool-size 1 --max-memory 400M "
+                "--app storm_tasks:app --concurrency 60 --process-pool-size 1 --max-memory 400M "
                 "--log-level warning"
             )
             self._workers.append(
@@ -166,7 +167,14 @@ class Crew:
 
 
 async def storm(
-    folder: Path, *, tasks: int, workers: int, strikes: int, seconds: float, seed: int
+    folder: Path,
+    *,
+    tasks: int,
+    workers: int,
+    strikes: int,
+    seconds: float,
+    seed: int,
+    pause: float = 2.0,
 ) -> Report:
     """Let it rage, then wait for the end.
 
@@ -177,6 +185,7 @@ async def storm(
         strikes: how many signals at the most.
         seconds: after which what is not done is a problem.
         seed: of the order of tasks and of the signals.
+        pause: the longest between two signals, in seconds.
     """
     report = Report(seed, 0)
     chance = random.Random(seed)
@@ -201,7 +210,7 @@ async def storm(
                     if passed > seconds:
                         report.problems.append(f"not done in time: {counts}")
                         break
-                    await asyncio.sleep(chance.uniform(0.2, 2.0))
+                    await asyncio.sleep(chance.uniform(0.2, 0.2 + pause))
                     if report.signals.total() < strikes:
                         await crew.strike(chance)
                     crew.recruit()
@@ -283,9 +292,10 @@ def _untrue(kind: str, letter: DeadLetter) -> str | None:
 
 def _check_audit(folder: Path, ids: set[bytes], report: Report, max_attempts: int) -> None:
     """Tokens grow, settle once, and counts stay within their limits."""
+    # A worker may be stopped between what it did and the line about it: lines are not in order.
     delivered: dict[str, set[int]] = defaultdict(set)
-    settled: set[tuple[str, int]] = set()
-    ended: set[str] = set()
+    settled: dict[str, list[int]] = defaultdict(list)
+    final: dict[str, list[int]] = defaultdict(list)
     for line in (folder / "audit.log").read_text().splitlines():
         what, id_, token, *rest = line.split()
         if what == "reserve":
@@ -298,11 +308,14 @@ def _check_audit(folder: Path, ids: set[bytes], report: Report, max_attempts: in
         elif rest[1] == Settled.LOST.name:
             report.lost_leases += 1
         else:
-            if (id_, int(token)) in settled or id_ in ended:
-                report.problems.append(f"{id_} was settled twice: {line}")
-            settled.add((id_, int(token)))
+            settled[id_].append(int(token))
             if rest[0] in {"Complete", "Fail", "Cancelled"}:
-                ended.add(id_)
+                final[id_].append(int(token))
+    for id_, tokens in settled.items():
+        if len(set(tokens)) < len(tokens):
+            report.problems.append(f"{id_} was settled twice with one token: {tokens}")
+        if final[id_] and final[id_] != [max(tokens)]:
+            report.problems.append(f"{id_} was settled after its end: {tokens}, {final[id_]}")
     strange = {bytes.fromhex(each) for each in delivered} - ids
     if strange:
         report.problems.append(f"{len(strange)} messages come from nowhere")
@@ -332,27 +345,29 @@ def main() -> None:
     """Rage, print a report, and fail if there is a problem."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tasks", type=int, default=50_000)
-    parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--strikes", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--strikes", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=270.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        report = asyncio.run(
-            storm(
-                Path(folder),
-                tasks=given.tasks,
-                workers=given.workers,
-                strikes=given.strikes,
-                seconds=given.seconds,
-                seed=given.seed,
-            )
+    folder = Path(tempfile.mkdtemp(prefix="storm-"))
+    report = asyncio.run(
+        storm(
+            folder,
+            tasks=given.tasks,
+            workers=given.workers,
+            strikes=given.strikes,
+            seconds=given.seconds,
+            seed=given.seed,
+            pause=4.0,
         )
-        print(report)
-        if report.problems:
-            print((Path(folder) / "workers.log").read_text()[-5000:])
-            sys.exit(1)
+    )
+    print(report)
+    if report.problems:
+        print(f"Everything is kept in {folder}.")
+        sys.exit(1)
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
