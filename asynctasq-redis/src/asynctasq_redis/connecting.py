@@ -15,6 +15,7 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from asynctasq_redis.addresses import SENTINEL, Address
 from asynctasq_redis.settings import RedisSettings
@@ -55,7 +56,8 @@ class WireMaker:
 
     async def close(self) -> None:
         for sentinel in self._sentinels:
-            await sentinel.aclose()
+            with suppress(RedisError, OSError):
+                await sentinel.aclose()
 
     def drop(self) -> None:
         """Close what can be closed where the loop is gone."""
@@ -84,7 +86,8 @@ def wire_maker(settings: RedisSettings, address: Address) -> WireMaker:
     # redis-py leaves these two without types.
     sentinels = cast("Any", Sentinel)(list(address.hosts), sentinel_kwargs=reach)
     pool = cast("Any", SentinelConnectionPool)(address.service, sentinels, **options)
-    return WireMaker(pool, sentinels.sentinels)
+    # Concurrent look-ups may drop one from redis-py's own list, which it reorders as they go.
+    return WireMaker(pool, tuple(sentinels.sentinels))
 
 
 def node_maker(

@@ -133,8 +133,7 @@ class Connections:
     async def close(self) -> None:
         self._free = []
         await self._disconnect(self._all)
-        with suppress(*FAILURES):
-            await self._maker.close()
+        await self._maker.close()
 
     def drop(self) -> None:
         """Close what can be closed where the loop is gone."""
