@@ -40,6 +40,7 @@ from asynctasq.errors import (
     TaskFailed,
 )
 from asynctasq.retry import RunPolicy
+from asynctasq_orm.sqlalchemy import create_worker_session_factory
 from asynctasq_orm.sqlalchemy.resolver import SqlalchemyResolver
 
 
@@ -439,6 +440,21 @@ async def test_factory_that_makes_no_session_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Left, "_asynctasq_session_factory", dict, raising=False)
     with pytest.raises(ConfigurationError, match="returned a dict"):
         await SqlalchemyResolver().resolve([Reference("sqlalchemy", f"{__name__}:Here", 1)])
+
+
+async def test_worker_session_factory_needs_only_an_address(
+    two_files: dict[type[DeclarativeBase], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory = create_worker_session_factory(two_files[Left].url, echo=False)
+    monkeypatch.setattr(Left, "_asynctasq_session_factory", factory, raising=False)
+    resolver = SqlalchemyResolver()
+    [here] = await resolver.resolve([Reference("sqlalchemy", f"{__name__}:Here", 1)])
+    assert isinstance(here, Here)
+    engine = factory.kw["bind"]
+    assert engine.dialect.driver == "aiosqlite"
+    assert engine.pool.checkedin() == 1
+    await resolver.close()
+    assert engine.pool.checkedin() == 0
 
 
 PROJECT = """
