@@ -1,7 +1,9 @@
 import dataclasses
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from sqlalchemy.orm import (
 )
 from sqlmodel import Field, SQLModel
 
-from asynctasq import App, task
+from asynctasq import App, Worker, task
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import (
     ArgumentsMismatch,
@@ -520,3 +522,48 @@ def test_using_one_orm_imports_no_other() -> None:
         "assert not {'django', 'tortoise'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
+
+
+def _open_files() -> list[str]:
+    found = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself
+            found.append(str(each.readlink()))
+    return found
+
+
+@task
+async def fail(user: User) -> None:
+    raise ValueError(user.name)
+
+
+@task
+def fail_in_thread(user: User) -> None:
+    raise ValueError(user.name)
+
+
+async def test_nothing_stays_open_after_many_tasks_failed_ones_too(
+    tmp_path: Path, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'many.db'}")
+    monkeypatch.setattr(Base, "_asynctasq_session_factory", async_sessionmaker(made), raising=False)
+    async with made.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    async with async_sessionmaker(made)() as session:
+        users = [User(id=n, name=str(n)) for n in range(25)]
+        await saved(session, *users)
+        kinds: list[Any] = [greet, greet_in_thread, fail, fail_in_thread]
+        for kind in kinds:
+            await app.dispatch_many(kind(user).options(max_attempts=1) for user in users)
+        await session.delete(users[0])
+        await session.commit()
+
+    await Worker(app=app, burst=True, handle_signals=False).start()
+
+    pool: Any = made.sync_engine.pool
+    assert pool.checkedout() == 0
+    await app.close()
+    assert pool is not made.sync_engine.pool  # disposed of
+    assert [each for each in threading.enumerate() if "aiosqlite" in repr(each).lower()] == []
+    opened = _open_files()
+    assert not [name for name in opened if "many.db" in name]
