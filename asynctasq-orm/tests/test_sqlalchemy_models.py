@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import Column, Engine, ForeignKey, Integer, String, create_engine, event
+from sqlalchemy import CHAR, Column, Engine, ForeignKey, Integer, String, create_engine, event, text
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -91,6 +91,11 @@ class Dog(Animal):  # joined
 
 class Cat(Animal):  # single table
     __mapper_args__ = {"polymorphic_identity": "cat"}  # noqa: RUF012  as SQLAlchemy wants it
+
+
+class Code(Base):
+    __tablename__ = "codes"
+    code: Mapped[str] = mapped_column(CHAR(5), primary_key=True)
 
 
 class Point(MappedAsDataclass, Base):
@@ -279,6 +284,26 @@ async def test_every_kind_of_key_and_inheritance(
     assert (type(dog), dog.tricks) == (Dog, 4)
     assert (type(cat), type(animal)) == (Cat, Animal)
     assert (point.x, hero.name) == (9, "Joan")
+
+
+async def test_key_that_the_database_spells_otherwise_is_found(
+    session: AsyncSession, engine: AsyncEngine
+) -> None:
+    if engine.dialect.name == "sqlite":  # pads nothing, but may ignore case
+        async with engine.begin() as connection:
+            await connection.execute(text("drop table codes"))
+            await connection.execute(
+                text("create table codes (code text collate nocase primary key)")
+            )
+    await saved(session, Code(code="ab"), Code(code="cd"))
+    other = "AB" if engine.dialect.name == "sqlite" else "ab"
+    references = [Reference("sqlalchemy", f"{__name__}:Code", key) for key in (other, "cd")]
+    ab, cd = await SqlalchemyResolver().resolve(references)
+    assert isinstance(ab, Code)
+    assert isinstance(cd, Code)
+    assert (ab.code.strip(), cd.code.strip()) == ("ab", "cd")
+    with pytest.raises(ModelNotFound, match="key 'xy'"):
+        await SqlalchemyResolver().resolve([Reference("sqlalchemy", f"{__name__}:Code", "xy")])
 
 
 async def test_detached_model_has_its_key(session: AsyncSession) -> None:

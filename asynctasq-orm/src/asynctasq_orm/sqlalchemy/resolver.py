@@ -94,7 +94,10 @@ class SqlalchemyResolver:
             found = []
             for batch in batches:
                 rows = await session.scalars(_query(batch))
-                found.append(_by_key(rows.unique().all()))
+                models = _by_key(rows.unique().all())
+                for key in _spelled_otherwise(batch, models):
+                    models |= _if_any(key, await session.get(batch.model, key))
+                found.append(models)
                 self._remember(session, batch.model)
             return found
 
@@ -108,7 +111,13 @@ class SqlalchemyResolver:
 
 def _load_sync(session: Session, batches: Sequence[Batch]) -> list[dict[Key, object]]:
     with session:
-        return [_by_key(session.scalars(_query(batch)).unique().all()) for batch in batches]
+        found = []
+        for batch in batches:
+            models = _by_key(session.scalars(_query(batch)).unique().all())
+            for key in _spelled_otherwise(batch, models):
+                models |= _if_any(key, session.get(batch.model, key))
+            found.append(models)
+        return found
 
 
 def _query(batch: Batch) -> Select[Any]:
@@ -132,6 +141,20 @@ def _by_key(rows: Sequence[Any]) -> dict[Key, object]:
         identity = inspect(row).identity
         found[tuple(identity)] = row
     return found
+
+
+def _spelled_otherwise(batch: Batch, models: dict[Key, object]) -> list[Key]:
+    """Keys that may be among those found, under another spelling.
+
+    Databases pad a CHAR, ignore case in some collations, or cut microseconds off.
+    """
+    if models.keys() <= set(batch.keys):
+        return []
+    return [key for key in batch.keys if key not in models]
+
+
+def _if_any(key: Key, model: object) -> dict[Key, object]:
+    return {} if model is None else {key: model}
 
 
 def _bind_of(factory: SessionFactory, model: type) -> Any:
