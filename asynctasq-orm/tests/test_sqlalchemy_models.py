@@ -368,6 +368,24 @@ async def greet(user: User) -> str:
     return f"Hello {user.name}"
 
 
+@task(retry_on=lambda error: not isinstance(error, ModelNotFound))
+async def greet_if_there(user: User) -> str:
+    return f"Hello {user.name}"
+
+
+async def test_task_may_give_up_at_once_when_the_row_is_gone(
+    session: AsyncSession, app: App
+) -> None:
+    await saved(session, user := User(id=7, name="Ada"))
+    made = greet_if_there(user)
+    handle = await app.dispatch(made.options(max_attempts=5))
+    await session.delete(user)
+    await session.commit()
+    await Worker(app=app, burst=True, handle_signals=False).start()
+    with pytest.raises(TaskFailed, match="User has no row with the key 7"):
+        await handle.result(timeout=5)
+
+
 @task
 def greet_in_thread(user: User) -> str:
     return f"Hello {user.name}"
