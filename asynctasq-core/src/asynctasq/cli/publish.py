@@ -49,8 +49,12 @@ def command(output: Path, force: bool) -> None:
 
 
 def example_file(registry: PluginRegistry) -> str:
-    """The text of the file: core, then each driver and serializer that has settings."""
+    """The text of the file: core, then each driver and serializer that has settings.
+
+    A plugin of several names (`redis`, `rediss`) is described once, under the first.
+    """
     sections = [_section("Core", describe_settings())]
+    described: set[type] = set()
     for kind in ("driver", "serializer"):
         for name in registry.names(kind):
             try:
@@ -60,7 +64,8 @@ def example_file(registry: PluginRegistry) -> str:
                     f"Warning: the settings of {kind} {name} are left out: {error}", err=True
                 )
                 continue
-            if settings_class is not None:
+            if settings_class is not None and settings_class not in described:
+                described.add(settings_class)
                 about = describe_plugin_settings(name, settings_class)
                 sections.append(_section(f"{kind.capitalize()} {name}", about))
     return "\n".join([HEADER, *sections])

@@ -17,7 +17,7 @@ from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.core.worker import Worker
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.registry import registry
-from asynctasq.worker.dump import dump_on_signal
+from asynctasq.worker.dump import dumps_on_signal
 from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals
 from asynctasq.worker.leash import Leash
 from asynctasq.worker.slots import parse_queues
@@ -167,7 +167,9 @@ def command(
     def vitals() -> Vitals | None:
         return running[0].vitals if running else None
 
-    dump_on_signal(lambda: () if (known := vitals()) is None else known.held())
+    click.get_current_context().with_resource(
+        dumps_on_signal(lambda: () if (known := vitals()) is None else known.held())
+    )
     if leash is not None:
         options["health_port"] = None  # the supervisor's
         Leash(leash, vitals).hold()

@@ -18,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,26 +37,37 @@ OWN_FOLDERS = tuple(
 """Frames from here lead to the task's code and tell nothing of it."""
 
 
-def dump_on_signal(held: Callable[[], Sequence[Running]]) -> None:
-    """Log a dump at each SIGUSR1 from now on. Does nothing where there is no such signal.
+@contextmanager
+def dumps_on_signal(held: Callable[[], Sequence[Running]]) -> Iterator[None]:
+    """Log a dump at each SIGUSR1 meanwhile. Does nothing where there is no such signal.
 
     Args:
         held: what the worker holds, in one atomic step; called from another thread.
     """
     if not hasattr(faulthandler, "register"):
+        yield
         return
     reading, writing = os.pipe()
     os.set_blocking(writing, False)  # a full pipe wakes as well as any
-    threading.Thread(
+    thread = threading.Thread(
         target=_dump_when_told, args=(reading, held), name="asynctasq-dump", daemon=True
-    ).start()
+    )
+    thread.start()
     faulthandler.register(signal.SIGUSR1, file=writing, all_threads=False)
+    try:
+        yield
+    finally:
+        faulthandler.unregister(signal.SIGUSR1)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
 
 
 def _dump_when_told(reading: int, held: Callable[[], Sequence[Running]]) -> None:
     while os.read(reading, READ_BYTES):
         while select.select([reading], [], [], QUIET_SECONDS)[0]:
-            os.read(reading, READ_BYTES)
+            if not os.read(reading, READ_BYTES):
+                break
         try:
             logger.warning("%s", dump(held()))
         except Exception:
@@ -66,7 +78,7 @@ def dump(held: Sequence[Running]) -> str:
     """What runs, with stacks; no arguments."""
     now = time.monotonic()
     running = sorted((each for each in held if each.started_at), key=lambda each: each.started_at)
-    parts = [f"SIGUSR1: {len(running)} tasks run, {len(held) - len(running)} others are held.\n"]
+    parts = [f"SIGUSR1: tasks that run: {len(running)}, others held: {len(held) - len(running)}.\n"]
     for each in running:
         message = each.delivery.message
         parts.append(

@@ -328,7 +328,8 @@ class Engine:
 
     def _forget(self, running: Running) -> None:
         self._held.discard(running)
-        self._progress.pop(running.delivery.lease, None)
+        if self._progress:
+            self._progress.pop(running.delivery.lease, None)
         self._fetcher.notice()
 
     def _report(self, delivery: Delivery, progress: bytes) -> None:
@@ -351,7 +352,7 @@ class Engine:
         """Give back what has not begun, wait for what runs, then interrupt it; settle everything."""
         self._give_back_hand()
         if not await self._ended_within(self._settings.grace_period):
-            logger.warning("%d tasks are interrupted and given back.", len(self._tasks))
+            logger.warning("Running tasks are interrupted and given back: %d.", len(self._tasks))
             for running in self._held:
                 running.end_early(Interrupt.STOP)
             self._hurry.clear()
@@ -379,7 +380,7 @@ class Engine:
         """Release what cannot be interrupted: it ends with the process at the latest."""
         stuck = [running for running in self._held if running.task in self._tasks]
         logger.error(
-            "%d tasks do not end and are given back while they still run: %s.",
+            "Tasks that do not end are given back while they still run (%d): %s.",
             len(stuck),
             ", ".join(sorted({running.delivery.message.task for running in stuck})),
         )

@@ -22,6 +22,7 @@ from asynctasq.errors import DriverError
 from asynctasq.message import Lease
 from asynctasq.records import record
 from asynctasq.settlement import LeaseState
+from asynctasq.worker.patience import Patience
 from asynctasq.worker.running import Interrupt, Running
 
 logger = logging.getLogger("asynctasq")
@@ -119,6 +120,7 @@ class Keeper:
             self._stopping.set()
         opened = False
         renew_at = register_at = 0.0
+        patience = Patience("keep leases")
         while not self._stopping.is_set() and not self._main_loop.is_closed():
             now = time.monotonic()
             try:
@@ -135,8 +137,9 @@ class Keeper:
                     if now >= register_at:
                         await self._register()
                         register_at = now + REGISTRY_INTERVAL_SECONDS
+                patience.reached()
             except DriverError as error:
-                logger.warning("The keeper cannot reach the store and tries again: %s", error)
+                patience.note(error)
             except (
                 Exception
             ):  # without a keeper every lease would end, so it outlives whatever it meets

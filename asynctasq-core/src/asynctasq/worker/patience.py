@@ -3,14 +3,10 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
-from asynctasq.errors import DriverUnavailable
+from asynctasq.errors import DriverError, DriverUnavailable
 
 logger = logging.getLogger("asynctasq")
-
-T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
@@ -26,31 +22,18 @@ class Patience:
 
     async def after(self, error: DriverUnavailable) -> None:
         """Wait before the next attempt."""
+        self.note(error)
+        await asyncio.sleep(self._pause * (0.5 + random.random()))
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+
+    def note(self, error: DriverError) -> None:
+        """One more attempt has failed; for those who have a rhythm of their own."""
         if self.failures == 0:
             logger.warning("The store cannot be reached to %s; trying again: %s", self._what, error)
         self.failures += 1
-        await asyncio.sleep(self._pause * (0.5 + random.random()))
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
 
     def reached(self) -> None:
         """The store has answered."""
         if self.failures:
             logger.info("The store can be reached again to %s.", self._what)
             self._pause, self.failures = FIRST_PAUSE_SECONDS, 0
-
-
-async def patiently(what: str, call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a call until the store answers.
-
-    Raises:
-        DriverError: the store refused; repeating would not help.
-    """
-    patience = Patience(what)
-    while True:
-        try:
-            answer = await call()
-        except DriverUnavailable as error:
-            await patience.after(error)
-        else:
-            patience.reached()
-            return answer

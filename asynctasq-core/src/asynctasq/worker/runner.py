@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -47,6 +49,9 @@ from asynctasq.worker.running import Interrupt, Running
 
 logger = logging.getLogger("asynctasq")
 
+MISMATCH_TOLD_SECONDS = 60.0
+"""Between two warnings about messages of one task."""
+MISMATCHES_REMEMBERED = 1000
 MISMATCH_DELAY_SECONDS = 5.0
 """Before a message that does not fit this release is offered again, to a newer one perhaps."""
 
@@ -76,6 +81,7 @@ class Runner:
         self._resources = resources
         self._report = report
         self._mismatch_patience = mismatch_patience
+        self._told_of: dict[str, float] = {}
         wrapped = observers.wrap(self._route)
         self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
 
@@ -182,16 +188,27 @@ class Runner:
         """The message is for another release: give it back for a while, then bury it."""
         if delivery.mismatched_for >= self._mismatch_patience:
             return await self._bury(delivery, reason, describe(error))
-        logger.warning(
-            "Task %s of %s does not fit this worker and is given back: %s",
-            id_to_text(delivery.message.id),
-            delivery.message.task,
-            error,
-        )
+        self._tell_of_mismatch(delivery, error)
         delay = min(MISMATCH_DELAY_SECONDS, self._mismatch_patience)
         if self._observers.on_release:
             await self._tell(self._observers.on_release, delivery, retry_delay=delay)
         return Release(delivery.lease, delay, mismatched=True)
+
+    def _tell_of_mismatch(self, delivery: Delivery, error: Exception) -> None:
+        """Warn once for each task in a while: a deploy may meet a backlog of thousands."""
+        task, now = delivery.message.task, time.monotonic()
+        often = now < self._told_of.get(task, -math.inf) + MISMATCH_TOLD_SECONDS
+        if not often:
+            if len(self._told_of) >= MISMATCHES_REMEMBERED:
+                self._told_of.clear()
+            self._told_of[task] = now
+        logger.log(
+            logging.DEBUG if often else logging.WARNING,
+            "Task %s of %s does not fit this worker and is given back: %s",
+            id_to_text(delivery.message.id),
+            task,
+            error,
+        )
 
     async def _bury(
         self, delivery: Delivery, reason: Reason, error: ErrorInfo, *, attempted: bool = False

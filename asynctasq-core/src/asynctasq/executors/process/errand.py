@@ -25,9 +25,12 @@ class Errand:
         "remembered",
         "timed_out",
         "timer",
+        "urgent",
     )
 
-    def __init__(self, number: int, order: bytes, call: Call, limit: float | None) -> None:
+    def __init__(
+        self, number: int, order: bytes, call: Call, limit: float | None, *, urgent: bool
+    ) -> None:
         """Make one for the running loop.
 
         Args:
@@ -35,11 +38,13 @@ class Errand:
             order: packed.
             call: what it is about.
             limit: seconds after its begin at which the child is killed.
+            urgent: it ends an attempt, and so goes before those that begin one.
         """
         self.number = number
         self.order = order
         self.call = call
         self.limit = limit
+        self.urgent = urgent
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Cancelled with whoever awaits it; `outcome` tells whether it is over."""
         self.outcome: Frame | Exception | None = None

@@ -121,7 +121,7 @@ class ProcessExecutor:
         order = pack_order(
             op, self._numbers, call.delivery, call.definition.module, about=about, error=error
         )
-        return Errand(self._numbers, order, call, limit)
+        return Errand(self._numbers, order, call, limit, urgent=op != RUN)
 
     async def _do(self, errand: Errand, child: Child | None = None) -> Frame:
         """Have an errand done, and return its reply.

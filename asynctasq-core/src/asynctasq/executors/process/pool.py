@@ -101,7 +101,10 @@ class ProcessPool:
             errand.settle(ChildDied("The worker's child processes have been ended."))
             return
         self.open()
-        self._waiting.append(errand)
+        if errand.urgent:
+            self._waiting.appendleft(errand)
+        else:
+            self._waiting.append(errand)
         self._assign()
 
     def add_for(self, child: Child | None, errand: Errand) -> None:
