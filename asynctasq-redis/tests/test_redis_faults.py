@@ -81,9 +81,15 @@ async def test_flushed_scripts_are_loaded_again(own_server: RedisServer) -> None
 async def test_idle_connections_that_were_cut_are_not_noticed(own_server: RedisServer) -> None:
     async with opened(RedisDriver(own_server.url)) as driver:
         await asyncio.gather(*(live_one(driver) for _ in range(5)))
+        for _ in range(3):
+            [leased] = await driver.reserve({"other": 1}, limit=1, owner="one", lease=LEASE)
+            with own_server.client() as client:
+                client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await asyncio.sleep(0.05)
+            assert await driver.settle([Complete(leased.lease)]) == [Settled.DONE]
         with own_server.client() as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await live_a_life(driver)
+        await live_one(driver)
 
 
 async def live_one(driver: RedisDriver) -> None:

@@ -89,7 +89,9 @@ async def test_idle_connections_and_restarts_stop_no_worker(tmp_path: Path) -> N
     """Cut every connection, flush the scripts, restart the server: work goes on."""
     options = ("--appendonly", "yes", "--appendfsync", "always")
     with redis_server(tmp_path / "server", *options) as server:
-        async with App({"driver": server.url}) as app, working(app):
+        # What a lost answer of a reserve had leased comes back when a lease is over.
+        settings = {"driver": server.url, "lease": 2.0, "heartbeat_interval": 0.5}
+        async with App(settings) as app, working(app):
             for maltreat in (_cut, _flush, _restart, _restart):
                 handles = await _persistently(app, 50)
                 await asyncio.to_thread(maltreat, server)

@@ -1,5 +1,6 @@
 """Making clients of redis-py for an address: one server, one that sentinels name, or a cluster."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
@@ -109,6 +110,15 @@ def cluster_client(settings: RedisSettings, address: Address) -> RedisCluster:
         options |= {"ssl": True, **_tls_options(settings)}
     nodes = [ClusterNode(host, port) for host, port in address.hosts]
     return RedisCluster(startup_nodes=nodes, max_connections=settings.max_connections, **options)
+
+
+def was_closed(wire: Any) -> bool:
+    """Whether the server has closed a connection, as far as the loop has heard of it.
+
+    redis-py's own check costs as much as a round trip.
+    """
+    reader: asyncio.StreamReader | None = getattr(wire, "_reader", None)
+    return reader is not None and (reader.at_eof() or reader.exception() is not None)
 
 
 def drop_wire(wire: Any) -> None:

@@ -19,6 +19,7 @@ from asynctasq_redis.connecting import (
     drop_wire,
     node_maker,
     pack_command,
+    was_closed,
     wire_maker,
 )
 from asynctasq_redis.faults import is_demoted, translated
@@ -31,6 +32,8 @@ ADDING = frozenset({"enqueue", "requeue"})
 """Scripts that a full server is to refuse with an error that users see."""
 REPLICATED = frozenset({"enqueue", "requeue", "settle"})
 """Scripts after which `wait_replicas` waits."""
+NOT_AGAIN = frozenset({"settle", "cancel", "requeue", "delete_dead", "purge"})
+"""Scripts that answer otherwise the second time: only their caller knows whether to repeat them."""
 EVICTION_SAFE = "noeviction"
 FAILURES = (client.RedisError, client.RedisClusterException, OSError)
 
@@ -38,10 +41,10 @@ FAILURES = (client.RedisError, client.RedisClusterException, OSError)
 class Commands(Protocol):
     """Whatever sends a command and gives its answer."""
 
-    async def execute(self, *command: Argument) -> Any: ...
+    async def execute(self, *command: Argument, again: bool = True) -> Any: ...
 
     async def execute_and_wait(
-        self, replicas: int, milliseconds: int, *command: Argument
+        self, replicas: int, milliseconds: int, *command: Argument, again: bool
     ) -> tuple[Any, int]: ...
 
     async def connect_for_messages(self) -> Wire: ...
@@ -61,37 +64,49 @@ class Connections:
         self._all: set[Wire] = set()
         self._permits = asyncio.Semaphore(limit)
 
-    async def execute(self, *command: Argument) -> Any:
-        """One command, one answer."""
-        answers = await self._exchange(command)
+    async def execute(self, *command: Argument, again: bool = True) -> Any:
+        """One command, one answer. `again` says whether it may be sent twice."""
+        answers = await self._exchange(command, again=again)
         if isinstance(answers[0], Exception):
             raise answers[0]
         return answers[0]
 
     async def execute_and_wait(
-        self, replicas: int, milliseconds: int, *command: Argument
+        self, replicas: int, milliseconds: int, *command: Argument, again: bool
     ) -> tuple[Any, int]:
         """One command, and how many replicas have what it changed."""
-        answer, reached = await self._exchange(command, ("WAIT", replicas, milliseconds))
+        wait = ("WAIT", replicas, milliseconds)
+        answer, reached = await self._exchange(command, wait, again=again)
         for each in (answer, reached):
             if isinstance(each, Exception):
                 raise each
         return answer, reached
 
-    async def _exchange(self, *commands: tuple[Argument, ...]) -> list[Any]:
+    async def _exchange(self, *commands: tuple[Argument, ...], again: bool) -> list[Any]:
         packed = b"".join(pack_command(command) for command in commands)
         async with self._permits:
-            if self._free:
-                connection = self._free.pop()
+            connection = await self._used_before(check=not again)
+            if connection is not None:
                 try:
                     return await self._exchange_on(connection, packed, len(commands))
                 except client.ConnectionError:
+                    if not again:
+                        raise
                     # It may have been closed while nobody used it, and so may the others.
                     free, self._free = self._free, []
                     await self._disconnect(free)
             connection = self._maker.make()
             self._all.add(connection)
             return await self._exchange_on(connection, packed, len(commands))
+
+    async def _used_before(self, *, check: bool) -> Wire | None:
+        """A free connection, on demand one that has not been closed while nobody used it."""
+        while self._free:
+            connection = self._free.pop()
+            if not (check and was_closed(connection)):
+                return connection
+            await self._disconnect([connection])
+        return None
 
     async def _exchange_on(self, connection: Wire, packed: bytes, expected: int) -> list[Any]:
         answers: list[Any] = []
@@ -152,7 +167,7 @@ class ClusterConnections:
         self._address = settings.address()
         self._client: Any = cluster_client(settings, self._address)
 
-    async def execute(self, *command: Argument) -> Any:
+    async def execute(self, *command: Argument, again: bool = True) -> Any:  # noqa: ARG002 - the cluster's client decides
         return await self._client.execute_command(*command)
 
     async def execute_and_wait(
@@ -160,6 +175,7 @@ class ClusterConnections:
         replicas: int,  # noqa: ARG002 - the settings refuse it before it comes to this
         milliseconds: int,  # noqa: ARG002 - same
         *command: Argument,  # noqa: ARG002 - same
+        again: bool,  # noqa: ARG002 - same
     ) -> tuple[Any, int]:
         raise DriverError("A cluster does not wait for replicas.")
 
@@ -252,10 +268,13 @@ class Server:
 
     async def _send(self, name: str, *command: Argument) -> Any:
         replicas = self.settings.wait_replicas
+        again = name not in NOT_AGAIN
         if not replicas or name not in REPLICATED:
-            return await self.connections.execute(*command)
+            return await self.connections.execute(*command, again=again)
         milliseconds = max(round(self.settings.wait_replicas_timeout * 1000), 1)
-        answer, reached = await self.connections.execute_and_wait(replicas, milliseconds, *command)
+        answer, reached = await self.connections.execute_and_wait(
+            replicas, milliseconds, *command, again=again
+        )
         if reached < replicas:
             raise DriverUnavailable(
                 f"The Redis at {self.place} has passed this on to {reached} instead of {replicas} "

@@ -89,16 +89,19 @@ class Listener:
         if self._task is None:
             self._task = asyncio.create_task(self._listen(), name="asynctasq-redis-listener")
         if not self._first_try.is_set():
-            await self._first_try.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL):
+                    await self._first_try.wait()
 
     async def _listen(self) -> None:
         pause = RECONNECT[0]
         while True:
             try:
-                self._connection = await self._server.connections.connect_for_messages()
-                channel = self._server.prefix + b"p:" + self.instance.encode()
-                await self._connection.send_packed_command(pack_command(("SUBSCRIBE", channel)))
-                await self._connection.read_response()
+                async with asyncio.timeout(self._server.settings.connect_timeout):
+                    self._connection = await self._server.connections.connect_for_messages()
+                    channel = self._server.prefix + b"p:" + self.instance.encode()
+                    await self._connection.send_packed_command(pack_command(("SUBSCRIBE", channel)))
+                    await self._connection.read_response()
                 pause = RECONNECT[0]
                 self._first_try.set()
                 self.look_again()
