@@ -8,7 +8,7 @@ SHELL := /usr/bin/env bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup
-TYPED := $(sort $(wildcard asynctasq-*/src asynctasq-*/tests tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
+TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 PYTEST_WORKERS ?= 2
 
 .PHONY: help demo test test-all chaos check lint mypy pyright layers repository api build bench bench-sqlite bench-memory bench-orm format lock clean
@@ -67,6 +67,7 @@ lint: .venv/.ready-dev
 mypy: .venv/.ready-dev
 	@echo "==> mypy"
 	@$(BIN)/mypy $(TYPED)
+	@for tests in asynctasq-*/tests; do $(BIN)/mypy $$tests; done  # each has a module `conftest`
 
 pyright: .venv/.ready-dev
 	@echo "==> pyright"
