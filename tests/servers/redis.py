@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import redis
 
 from tests.servers.packages import program
-from tests.servers.processes import ServerProcess, free_port
+from tests.servers.processes import START_SECONDS, ServerProcess, free_port
 
 VARIABLE = "ASYNCTASQ_TEST_REDIS_URL"
 """A server to test on, instead of one that is started."""
@@ -93,7 +94,20 @@ def redis_cluster(folder: Path) -> Iterator[list[RedisServer]]:
         subprocess.run(
             [*command, *addresses, "--cluster-yes"], check=True, capture_output=True, timeout=60
         )
+        deadline = time.monotonic() + START_SECONDS
+        while not all(_is_in_a_cluster(node) for node in nodes):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the cluster does not come up")
+            time.sleep(0.02)
         yield nodes
+
+
+def _is_in_a_cluster(node: RedisServer) -> bool:
+    with node.client() as client:
+        told: Any = client.execute_command("CLUSTER", "INFO")
+    return "cluster_state:ok" in str(told) or (
+        isinstance(told, dict) and told.get("cluster_state") == "ok"
+    )
 
 
 class Sentinels:

@@ -54,6 +54,17 @@ class Commands(Protocol):
     def drop(self) -> None: ...
 
 
+async def connected(maker: WireMaker) -> Wire:
+    """A new connection, which the caller disconnects; nothing is left open where it fails."""
+    connection = maker.make()
+    try:
+        await connection.connect()
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection
+
+
 class Connections:
     """Connections to one server, each used by one call at a time and kept for the next."""
 
@@ -135,9 +146,7 @@ class Connections:
 
     async def connect_for_messages(self) -> Wire:
         """A connection that the caller uses and disconnects."""
-        connection = self._maker.make()
-        await connection.connect()
-        return connection
+        return await connected(self._maker)
 
     async def _disconnect(self, connections: Iterable[Wire]) -> None:
         for connection in list(connections):
@@ -185,13 +194,10 @@ class ClusterConnections:
         failure: Exception = client.ConnectionError("the cluster has no nodes")
         for node in self._client.get_primaries():
             maker = node_maker(self._settings, self._address, str(node.host), int(node.port))
-            connection = maker.make()
             try:
-                await connection.connect()
+                return await connected(maker)
             except FAILURES as error:
                 failure = error
-            else:
-                return connection
         raise failure
 
     async def close(self) -> None:
@@ -200,7 +206,7 @@ class ClusterConnections:
 
     def drop(self) -> None:
         for node in self._client.get_nodes():
-            for connection in node._connections:
+            for connection in getattr(node, "_connections", ()):  # nothing public does that
                 drop_wire(connection)
 
 
