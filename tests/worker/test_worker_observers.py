@@ -343,6 +343,7 @@ async def test_a_wrapper_that_fails_is_a_failed_attempt(make_stage: MakeStage, a
 
 async def test_a_wrapper_may_limit_the_time_of_a_thread(make_stage: MakeStage) -> None:
     async def around(call_next: Next, call: Call) -> Attempt:
+        asyncio.get_running_loop().call_later(0.2, stage.flag("go on").set)
         async with asyncio.timeout(0.02):
             return await call_next(call)
 
@@ -352,7 +353,6 @@ async def test_a_wrapper_may_limit_the_time_of_a_thread(make_stage: MakeStage) -
         raise ValueError("late")
 
     stage = await observed(make_stage, Wrapping(around))
-    asyncio.get_running_loop().call_later(0.2, stage.flag("go on").set)
     await slow().dispatch()
     await stage.burst()
     [letter] = await stage.dead()
