@@ -27,7 +27,7 @@ from asynctasq.worker.running import Interrupt, Running
 
 logger = logging.getLogger("asynctasq")
 
-TICK_SECONDS = 0.5
+TICK_SECONDS = 0.75
 """Between looks at cancel requests, progress and the worker's loop."""
 BLOCKED_AFTER_SECONDS = 2.0
 """A loop that has not run for this long is reported."""
