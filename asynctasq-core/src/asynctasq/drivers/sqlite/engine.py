@@ -187,7 +187,7 @@ class Engine:
             try:
                 return self._inbox.get(timeout=self.settings.poll_interval)
             except queue.Empty:
-                # Fifty times a second in an idle worker: the less here, the better.
+                # Forty times a second in an idle worker: the less here, the better.
                 session.begin(self.clock_offset, careful=False)
                 if self._watchers.may_have_news(session):
                     return Signal.LOOK
