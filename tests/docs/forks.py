@@ -1,0 +1,95 @@
+"""Runs commands as forks of one interpreter that has imported asynctasq: they start in milliseconds.
+
+Reads a JSON object a line. `{"argv", "folder", "output"}` starts a command and is answered with
+`{"pid"}`; `{"wait": pid}` is answered with `{"code"}` when that one has ended; with `"now"`, at once, and
+with `{}` if it goes on.
+"""
+
+import importlib
+import inspect
+import json
+import os
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+PRELOADED = (
+    "asynctasq.cli.worker",
+    "asynctasq.cli.workers",
+    "asynctasq.drivers.sqlite.plugin",
+    "asynctasq.serializers.msgpack_plugin",
+    "rich.table",
+    "uvloop",
+)
+"""What nearly every command needs, and what starts neither threads nor loops."""
+
+
+def serve() -> Callable[[], None] | None:
+    """Answer requests until there are no more; in a fork, what it has to do."""
+    for line in sys.stdin:
+        request: dict[str, Any] = json.loads(line)
+        answer: dict[str, int]
+        if "wait" in request:
+            flags = os.WNOHANG if "now" in request else 0
+            ended, status = os.waitpid(request["wait"], flags)
+            answer = {"code": os.waitstatus_to_exitcode(status)} if ended else {}
+        else:
+            pid = os.fork()
+            if pid == 0:
+                return lambda: run(request["argv"], request["folder"], request["output"])
+            answer = {"pid": pid}
+        print(json.dumps(answer), flush=True)
+    return None
+
+
+def run(argv: Sequence[str], folder: str, output: str) -> None:
+    """Be that command: a process group of its own, in that folder, writing to that file."""
+    os.setpgid(0, 0)
+    os.chdir(folder)
+    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
+    program, *arguments = argv
+    sys.argv = [program, *arguments]
+    sys.path[0] = folder
+    if program == "asynctasq":
+        from asynctasq.cli import main
+
+        main(arguments, prog_name="asynctasq")
+    elif program == "pytest" or arguments[:1] == ["-m"]:
+        sys.argv = [program, *arguments] if program == "pytest" else arguments[1:]
+        runpy.run_module("pytest" if program == "pytest" else arguments[1], run_name="__main__")
+    elif program == "fragment":
+        run_fragment(Path(arguments[0]))
+    else:
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+def run_fragment(file: Path) -> None:
+    """Run a part of a program: `await` may stand outside of functions, and asynctasq is imported."""
+    import ast
+
+    import asynctasq
+
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    module.__file__ = str(file)
+    vars(module)["asynctasq"] = asynctasq
+    code = compile(file.read_text(), file, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    waiting = eval(code, vars(module))
+    if inspect.iscoroutine(waiting):
+        asynctasq.run(waiting)
+
+
+if __name__ == "__main__":
+    for name in PRELOADED:
+        importlib.import_module(name)
+    print("{}", flush=True)
+    act = serve()
+    if act is not None:
+        act()
