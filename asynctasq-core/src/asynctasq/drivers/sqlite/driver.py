@@ -156,8 +156,10 @@ class SqliteDriver:
     # Required.
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
-        long = len(messages) >= MANY
-        return await self._opened().call(Enqueue(messages), writes=True, long=long)
+        operation = Enqueue(messages)
+        return await self._opened().call(
+            operation, writes=True, single=operation.is_single, long=len(messages) >= MANY
+        )
 
     async def reserve(
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float

@@ -50,12 +50,17 @@ class Signal(Enum):
 class Request:
     """One call, on its way to the thread and back."""
 
-    __slots__ = ("careful", "error", "future", "lasting", "loop", "operation", "value", "writes")
+    __slots__ = (
+        "careful", "error", "future", "lasting", "loop", "operation", "single", "value", "writes",
+    )  # fmt: skip
 
-    def __init__(self, operation: Operation[Any], *, writes: bool, lasting: bool) -> None:
+    def __init__(
+        self, operation: Operation[Any], *, writes: bool, lasting: bool, single: bool
+    ) -> None:
         self.operation = operation
         self.writes = writes
         self.lasting = lasting
+        self.single = single
         self.careful = False
         self.value: Any = None
         self.error: Exception | None = None
@@ -123,14 +128,21 @@ class Engine:
         self._inbox.put(Signal.STOP)
 
     def call(
-        self, operation: Operation[T], *, writes: bool, lasting: bool = True, long: bool = False
+        self,
+        operation: Operation[T],
+        *,
+        writes: bool,
+        lasting: bool = True,
+        single: bool = False,
+        long: bool = False,
     ) -> "asyncio.Future[T]":
         """Run an operation in the thread, to its end even if nobody waits for it any more.
 
         What it writes survives a power failure if it is `lasting`, by the time of the answer.
-        `long` says that it has so much to do that it should begin at once.
+        `single` says that it writes all in one statement, or `Careful`ly; `long` that it has so much
+        to do that it should begin at once.
         """
-        request = Request(operation, writes=writes, lasting=lasting)
+        request = Request(operation, writes=writes, lasting=lasting, single=single)
         self._inbox.put(request)
         if long:
             # A caller that goes on computing keeps Python's global lock for 5 ms before the thread gets
@@ -241,7 +253,13 @@ class Engine:
     def _transact(self, session: Session, requests: Sequence[Request]) -> bool:
         """Run requests in one transaction; False if it was rolled back."""
         try:
-            session.begin_writing(lasting=any(request.lasting for request in requests))
+            session.make_lasting(any(request.lasting for request in requests))
+            if len(requests) == 1 and requests[0].single and not requests[0].careful:
+                # SQLite makes it a transaction of its own. Each step lets go of Python's global lock, and
+                # gets it back only when the event loop has nothing to do: so the fewer, the better.
+                self._run_one(session, requests[0])
+                return requests[0].error is None
+            session.connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             for request in requests:
                 request.error = self._translated(error)

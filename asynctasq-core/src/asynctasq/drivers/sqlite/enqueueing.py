@@ -1,5 +1,6 @@
 """Adding messages."""
 
+import sqlite3
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -60,10 +61,14 @@ class Group:
         members = (f'"{due}":{place}' for due, place in zip(self.due, self.places, strict=True))
         return f"{{{','.join(members)}}}"
 
-    def insert(self, session: Session) -> int:
-        """Write the rows; how many were new."""
+    def insert(self, session: Session) -> None:
+        """Write the rows.
+
+        Raises:
+            sqlite3.IntegrityError: an id is known; the transaction is rolled back.
+        """
         queue, task, priority, max_attempts, max_lost, result_ttl, expires, plain, key = self.key
-        return session.run(
+        session.run(
             _SQL["insert"],
             {
                 "blob": b"".join(self.parts),
@@ -125,11 +130,19 @@ class Enqueue:
         self.groups = group_messages(messages)
         self.has_unique = any(group.key[8] is not None for group in self.groups)
 
+    @property
+    def is_single(self) -> bool:
+        """Whether one statement writes all there is."""
+        return len(self.groups) == 1 and not self.has_unique
+
     def __call__(self, session: Session) -> list[Enqueued]:
         if session.careful or self.has_unique:
             return [_admit(session, message) for message in self.messages]
-        if sum(group.insert(session) for group in self.groups) < len(self.messages):
-            raise Careful  # some ids are known: find out which
+        try:
+            for group in self.groups:
+                group.insert(session)
+        except sqlite3.IntegrityError:
+            raise Careful from None  # some ids are known: find out which
         return [Enqueued(message.id, True) for message in self.messages]
 
 

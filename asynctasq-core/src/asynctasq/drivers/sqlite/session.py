@@ -61,11 +61,11 @@ class Session:
             return None
         return found.st_mtime_ns, found.st_size
 
-    def begin_writing(self, *, lasting: bool) -> None:
-        """Begin a transaction.
+    def make_lasting(self, lasting: bool) -> None:
+        """Say what the next commit means.
 
-        Its commit returns when the disk has it; unless it is not `lasting`: then the next one that is
-        takes it along.
+        It returns when the disk has what it wrote; unless that is not `lasting`: then the next one that
+        is takes it along.
         """
         synced = lasting or self.must_not_run_twice
         if synced is not self._synced and self._can_spare_syncs:
@@ -73,7 +73,6 @@ class Session:
             # SQLite obeys when it compiles this. `execute` would find it compiled, in its cache.
             self.connection.executescript(f"PRAGMA synchronous = {level}")
             self._synced = synced
-        self.connection.execute("BEGIN IMMEDIATE")
 
     def rolled_back(self) -> None:
         """Forget what may not have been written."""

@@ -5,7 +5,10 @@
 -- payload. :index has one member a message: the place of the id in :blob, shifted left by 31, plus
 -- the size of the payload. It is an array if all are due now, and otherwise an object, in which the
 -- name of a member says when it is due: a time, or a delay as a negative number.
-INSERT INTO messages (
+--
+-- A known id rolls back the transaction: to give up this statement alone, SQLite would have to keep a
+-- copy of every page that it changes.
+INSERT OR ROLLBACK INTO messages (
     id, namespace, queue, state, rank, due_at, enqueued_at, leased_at, expires, expires_at, result_ttl,
     max_lost, unique_key, profile, payload
 )
@@ -24,8 +27,6 @@ FROM (
         ) AS due_at
     FROM json_each(:index)
 )
-WHERE true
-ON CONFLICT DO NOTHING
 
 -- name: known
 SELECT state, forget_at FROM messages WHERE id = :id AND namespace = :namespace
