@@ -25,19 +25,33 @@ class Capability(Flag):
     UNIQUE = auto()
     """Unique keys, with every `UniqueUntil` and `OnConflict`; scope: the namespace."""
     RESULTS = auto()
+    """What tasks returned can be awaited, and how each ended."""
     PROGRESS = auto()
+    """Running tasks can report how far they are."""
     CANCEL = auto()
+    """Waiting messages can be taken back, running ones interrupted."""
     PAUSE = auto()
+    """Queues can be paused and resumed."""
     DEAD_LETTERS = auto()
+    """Dead letters can be listed, sent again, edited and deleted."""
     INSPECT = auto()
+    """Queues and messages can be looked at: counts, one by its id, lists by state."""
     PURGE = auto()
+    """Waiting messages of a queue can be deleted together."""
     WORKERS = auto()
+    """Workers tell of themselves, and can be listed."""
     SCHEMA = auto()
+    """It has tables, which `asynctasq migrate` brings up to date."""
     EVENTS = auto()
+    """Reserved: what happens to messages, as a stream."""
     TRANSACTIONS = auto()
+    """Reserved: an enqueue within a transaction of the application."""
     DEPENDENCIES = auto()
+    """Reserved: messages that wait for others."""
     SCHEDULES = auto()
+    """Reserved: rules that dispatch by the clock."""
     LIMITS = auto()
+    """Reserved: limits across workers on what runs at once or per second."""
     FENCED = auto()
     """`settle` and `extend` act for the current token only."""
     ATOMIC = auto()

@@ -26,6 +26,7 @@ class TaskOptions(TypedDict, total=False):
     """What a task may say of all its dispatches. Durations are seconds."""
 
     queue: str
+    """To which it is dispatched."""
     max_attempts: int
     """Runs in all; 0 and 1 both mean no retry."""
     retry_delay: float
@@ -33,8 +34,11 @@ class TaskOptions(TypedDict, total=False):
     retry_strategy: RetryStrategy | str
     """`fixed`, or `exponential` with the three that follow."""
     retry_factor: float
+    """By which the delay grows with each retry."""
     retry_cap: float
+    """No delay is longer."""
     retry_jitter: float
+    """Share of the delay by which it varies at random, 0 to 1."""
     timeout: float | None
     """That one attempt may take; None for no limit."""
     priority: int
