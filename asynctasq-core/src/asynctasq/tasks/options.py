@@ -65,6 +65,7 @@ class DispatchOptions(TaskOptions, total=False):
     after: Collection[str]
     """Ids or handles of the messages that must end first."""
     headers: Mapping[str, str]
+    """Texts that travel with it; the task reads them as `current_task().headers`."""
 
 
 def check_queue_name(name: object) -> str:
