@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar, Token
 from functools import partial
 from typing import Any, Self, TypeVar, cast
+from weakref import WeakSet
 
 from asynctasq.config import Settings, load_settings, url_scheme
 from asynctasq.config.disabling import disabled_plugins
@@ -75,6 +76,7 @@ class App:
         self._told: set[str] = set()
         """Keys of the drivers that the log has named."""
         self._configure()
+        _apps.add(self)
 
     def _configure(self) -> None:
         self.settings: Settings = self._load(self._arguments, self._command_line)
@@ -297,6 +299,8 @@ class App:
         return await self._pool.here().get(key, lambda: self._twin(key))
 
     def _twin(self, key: str) -> Driver:
+        if _stand_in is not None:
+            return _stand_in(self, self._drivers[key])
         twin = self._drivers[key].clone()
         if key not in self._told:  # once: programs with a loop for each call open many twins
             self._told.add(key)
@@ -379,6 +383,39 @@ def _defaults(settings: Settings) -> ResolvedOptions:
 
 _default: App | None = None
 _current: ContextVar[App | None] = ContextVar("asynctasq_current_app", default=None)
+_apps: WeakSet[App] = WeakSet()
+"""All of this process, for `stand_in`."""
+_stand_in: Callable[[App, Driver], Driver] | None = None
+
+
+@contextmanager
+def stand_in(make: Callable[[App, Driver], Driver]) -> Iterator[None]:
+    """For tests: give every app of this process other drivers, whatever their settings say.
+
+    What apps have open stays open, unused, and is theirs again afterwards.
+
+    Args:
+        make: asked for an unopened driver instead of the one that it is shown.
+
+    Raises:
+        ConfigurationError: others stand in already.
+    """
+    global _stand_in  # noqa: PLW0603  an app that is made meanwhile is meant too
+    if _stand_in is not None:
+        raise ConfigurationError("Other drivers stand in for those of all apps already.")
+    before = {app: (app._pool, app._portal.is_open) for app in _apps}
+    for app in before:
+        app._pool = ConnectionPool()
+    _stand_in = make
+    try:
+        yield
+    finally:
+        for app in list(_apps):
+            pool, called_sync = before.get(app, (None, False))
+            if not called_sync:
+                app._portal.close()
+            app._pool = pool or ConnectionPool()
+        _stand_in = None
 
 
 def current_app() -> App:
