@@ -1,0 +1,354 @@
+"""Running tasks in this process without a worker around them: no polling, no threads of its own."""
+
+import asyncio
+import contextvars
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+
+from asynctasq.app import App, use_here
+from asynctasq.contracts.executor import Attempt, Call, Executor, Failure
+from asynctasq.core.child import worker_codec
+from asynctasq.errors import TaskFailed
+from asynctasq.hookspecs import WorkerContext
+from asynctasq.message import Delivery, id_to_text
+from asynctasq.settlement import Fail, Release
+from asynctasq.tasks.definition import ExecutionMode
+from asynctasq.tasks.registry import registry
+from asynctasq.testing.sandbox_driver import SandboxDriver
+from asynctasq.worker.runner import Runner
+from asynctasq.worker.running import Interrupt, Running
+
+WORKER_ID = "sandbox"
+LEASE_SECONDS = 1e9
+"""Longer than any clock is moved: what runs here cannot be lost."""
+
+FailureNote = Callable[[bytes, Exception], None]
+"""Told of each task that has failed for good, and of its exception."""
+
+
+class Runs:
+    """What runs in a sandbox at the moment, on whichever event loop."""
+
+    def __init__(self) -> None:
+        self._running: dict[bytes, tuple[asyncio.AbstractEventLoop, Running]] = {}
+        self._drains: set[Drain] = set()
+        self._active_at = time.monotonic()
+
+    def changed(self) -> None:
+        """There may be something to run. From any thread."""
+        self._active_at = time.monotonic()
+        for drain in list(self._drains):
+            drain.notice()
+
+    def seconds_idle(self) -> float:
+        """For how long nothing has been running."""
+        return 0.0 if self._drains else time.monotonic() - self._active_at
+
+    def interrupt(self, message_id: bytes) -> None:
+        """End a run that was cancelled. From any thread."""
+        found = self._running.get(message_id)
+        if found is not None:
+            loop, running = found
+            loop.call_soon_threadsafe(running.end_early, Interrupt.CANCEL)
+
+    def begins(self, running: Running) -> None:
+        self._running[running.delivery.message.id] = (asyncio.get_running_loop(), running)
+
+    def ends(self, running: Running) -> None:
+        self._running.pop(running.delivery.message.id, None)
+
+    def joins(self, drain: "Drain") -> None:
+        self._drains.add(drain)
+
+    def leaves(self, drain: "Drain") -> None:
+        self._drains.discard(drain)
+        self.changed()
+
+
+class Drain:
+    """Runs what is ready in the stores of a sandbox, until nothing is."""
+
+    def __init__(
+        self,
+        stores: Callable[[], Iterable[SandboxDriver]],
+        runs: Runs,
+        *,
+        queues: Collection[str] | None = None,
+        concurrency: int | None = None,
+        most: int,
+        failed: FailureNote,
+    ) -> None:
+        """Make a drain for the running loop.
+
+        Args:
+            stores: asked again and again: tasks may use further apps.
+            runs: where each run is noted.
+            queues: only these; None for all.
+            concurrency: tasks of one app at once; None for its setting.
+            most: runs after which something must be wrong.
+            failed: told of tasks that have failed for good.
+        """
+        self._stores = stores
+        self._noted = runs
+        self._queues = queues
+        self._concurrency = concurrency
+        self._most = most
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._crews: dict[App, Crew] = {}
+        self._running: Counter[Crew] = Counter()
+        self._tasks: dict[asyncio.Task[None], Running] = {}
+        self._count = 0
+
+    def notice(self) -> None:
+        """Look again. From any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+    async def run(self, move_on: Callable[[], bool]) -> int:
+        """Run until nothing is ready; returns the number of runs.
+
+        Args:
+            move_on: called when nothing is ready and nothing runs; True if it has moved the clock on.
+
+        Raises:
+            AssertionError: there were more runs than `most`.
+        """
+        self._noted.joins(self)
+        try:
+            async with AsyncExitStack() as stack:
+                try:
+                    while await self._begin(stack) or self._is_busy or move_on():
+                        if self._is_busy:
+                            await self._until_something_ends()
+                finally:
+                    await self._stop()
+        finally:
+            self._noted.leaves(self)
+        return self._count
+
+    @property
+    def _is_busy(self) -> bool:
+        guests = any(crew.guests for crew in self._crews.values() if crew is not at_work.get())
+        return bool(self._tasks) or guests
+
+    async def _begin(self, stack: AsyncExitStack) -> bool:
+        """Begin what is ready, as far as there is room; False if nothing is."""
+        self._changed.clear()
+        begun = False
+        for store in list(self._stores()):
+            crew = self._crews.get(store.app)
+            if crew is None:
+                crew = await stack.enter_async_context(crew_for(store, self._failed))
+                self._crews[store.app] = crew
+            for delivery in await self._reserve(crew):
+                begun = True
+                self._begin_one(crew, delivery)
+        return begun
+
+    async def _reserve(self, crew: "Crew") -> list[Delivery]:
+        room = (self._concurrency or crew.app.settings.concurrency) - self._running[crew]
+        names = crew.driver.queue_names()
+        if self._queues is not None:
+            names = [name for name in names if name in self._queues]
+        if room < 1 or not names:
+            return []
+        return await crew.driver.reserve(
+            dict.fromkeys(names, room), limit=room, owner=WORKER_ID, lease=LEASE_SECONDS
+        )
+
+    def _begin_one(self, crew: "Crew", delivery: Delivery) -> None:
+        running = Running(delivery)
+        self._count += 1
+        self._running[crew] += 1
+        task = self._loop.create_task(crew.run(running), context=crew.context.copy())
+        running.task = task
+        self._tasks[task] = running
+        self._noted.begins(running)
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self._running[crew] -= 1
+            self._noted.ends(running)
+
+        task.add_done_callback(ended)
+
+    async def _until_something_ends(self) -> None:
+        """Or until something else is ready."""
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait([*self._tasks, changed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+        for task in [task for task in self._tasks if task.done()]:
+            del self._tasks[task]
+            task.result()
+        if self._count > self._most:
+            names = sorted({each.delivery.message.task for each in self._tasks.values()})
+            raise AssertionError(
+                f"There is no end: {self._count} runs of tasks so far, now of "
+                f"{', '.join(names) or 'none'}. Do they dispatch or retry each other for ever? "
+                f"`drain(most=...)` allows more."
+            )
+
+    async def _stop(self) -> None:
+        """Interrupt what still runs, and give it back."""
+        for task, running in self._tasks.items():
+            if not task.done():
+                running.end_early(Interrupt.STOP)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+class Crew:
+    """Executors, resources and hooks of one app, opened on one event loop."""
+
+    def __init__(
+        self,
+        driver: SandboxDriver,
+        executor: "InThisProcess",
+        *,
+        resources: object,
+        failed: FailureNote,
+    ) -> None:
+        """Make a crew for the running loop, and for tasks in a copy of the current context.
+
+        Args:
+            driver: an opened twin.
+            executor: started.
+            resources: what the app's lifespan has given.
+            failed: told of tasks that have failed for good.
+        """
+        self.app = driver.app
+        self.driver = driver
+        self.context = contextvars.copy_context()
+        self.context.run(at_work.set, self)
+        self.loop = asyncio.get_running_loop()
+        self.guests = 0
+        """Dispatches within tasks of this crew that wait for their own tasks to end."""
+        self._executor = executor
+        self._failed = failed
+        self._runner = Runner(
+            worker_id=WORKER_ID,
+            codec=worker_codec(self.app, None),
+            resolvers=self.app.resolvers,
+            find_task=registry.find,
+            executors=dict.fromkeys(ExecutionMode, executor),
+            observers=self.app.observers,
+            resources=resources,
+            report=lambda delivery, progress: driver.note_progress(delivery.lease, progress),
+            mismatch_patience=0.0,
+        )
+
+    async def run(self, running: Running) -> None:
+        """Run one delivery, and settle it."""
+        running.started_at = asyncio.get_running_loop().time()
+        try:
+            settlement = await self._runner.run(running)
+        except asyncio.CancelledError:
+            settlement = Release(running.delivery.lease)
+        if settlement is None:
+            return
+        await self.driver.settle([settlement])
+        if isinstance(settlement, Fail):
+            message_id = running.delivery.message.id
+            raised = self._executor.raised.pop(message_id, None)
+            self._failed(message_id, raised or _task_failed(message_id, settlement))
+
+
+class InThisProcess:
+    """Executor of every mode: async tasks run on the event loop, the others in threads."""
+
+    def __init__(self, app: App) -> None:
+        self._on_loop = app.plugins.create_executor(ExecutionMode.LOOP.value, {})
+        self._in_thread = app.plugins.create_executor(ExecutionMode.THREAD.value, {})
+        self.raised: dict[bytes, Exception] = {}
+        """By id, of those that have failed for good."""
+
+    async def start(self, *, concurrency: int) -> None:
+        """Make both ready."""
+        await self._on_loop.start(concurrency=concurrency)
+        await self._in_thread.start(concurrency=concurrency)
+
+    async def stop(self) -> None:
+        """Let go of the threads."""
+        await self._on_loop.stop()
+        await self._in_thread.stop()
+
+    async def execute(self, call: Call) -> Attempt:
+        """Run one attempt."""
+        return await self._executor_of(call).execute(call)
+
+    async def failed(self, call: Call, failure: Failure) -> None:
+        """Run the task's `failed` hook."""
+        if isinstance(failure.exception, Exception):
+            self.raised[call.delivery.message.id] = failure.exception
+        await self._executor_of(call).failed(call, failure)
+
+    def _executor_of(self, call: Call) -> Executor:
+        return self._on_loop if call.definition.is_async else self._in_thread
+
+
+def _task_failed(message_id: bytes, fail: Fail) -> TaskFailed:
+    """For what never came to raise anything itself: a name that is unknown, arguments that do not fit."""
+    error = fail.error
+    told = "" if error is None else f": {error.type}: {error.message}"
+    return TaskFailed(
+        f"Task {id_to_text(message_id)} is dead ({fail.reason.value}){told}",
+        reason=fail.reason.value,
+        error_type="" if error is None else error.type,
+        error_message="" if error is None else error.message,
+        traceback="" if error is None else error.traceback,
+    )
+
+
+at_work: ContextVar[Crew | None] = ContextVar("asynctasq_sandbox_crew", default=None)
+"""Whose task this code runs in."""
+
+
+@asynccontextmanager
+async def crew_for(store: SandboxDriver, failed: FailureNote) -> AsyncIterator[Crew]:
+    """Those who run the tasks of a store: of a task that dispatches, the ones who run it."""
+    app = store.app
+    outer = at_work.get()
+    if outer is not None and outer.app is app and outer.loop is asyncio.get_running_loop():
+        outer.guests += 1
+        try:
+            yield outer
+        finally:
+            outer.guests -= 1
+        return
+    before = use_here(app)
+    driver = store.clone()
+    executor = InThisProcess(app)
+    try:
+        await driver.open()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(executor.stop)
+            await executor.start(concurrency=app.settings.concurrency)
+            lifespan = app.lifespan
+            resources = None if lifespan is None else await stack.enter_async_context(lifespan(app))
+            crew = Crew(driver, executor, resources=resources, failed=failed)
+            async with _announced(crew):
+                yield crew
+    finally:
+        await driver.close()
+        before.var.reset(before)
+
+
+@asynccontextmanager
+async def _announced(crew: Crew) -> AsyncIterator[None]:
+    """Tell the observers that a worker starts and stops, for that is what they are to see."""
+    observers = crew.app.observers
+    context = WorkerContext(
+        WORKER_ID, tuple(crew.driver.queue_names()), crew.app.settings.concurrency
+    )
+    await observers.notify(observers.worker_started, context)
+    try:
+        yield
+    finally:
+        await observers.notify(observers.worker_stopping, context)
+        await observers.notify(observers.worker_stopped, context)
