@@ -32,10 +32,6 @@ class Wire(Protocol):
 
     async def disconnect(self, nowait: bool = False) -> None: ...
 
-    async def send_packed_command(self, command: bytes, check_health: bool = True) -> None: ...
-
-    async def read_response(self) -> Any: ...
-
 
 Argument = bytes | str | int | float
 
@@ -112,13 +108,10 @@ def cluster_client(settings: RedisSettings, address: Address) -> RedisCluster:
     return RedisCluster(startup_nodes=nodes, max_connections=settings.max_connections, **options)
 
 
-def was_closed(wire: Any) -> bool:
-    """Whether the server has closed a connection, as far as the loop has heard of it.
-
-    redis-py's own check costs as much as a round trip.
-    """
-    reader: asyncio.StreamReader | None = getattr(wire, "_reader", None)
-    return reader is not None and (reader.at_eof() or reader.exception() is not None)
+def transport_of(wire: Any) -> asyncio.Transport:
+    """What a connection sends and receives by."""
+    transport: asyncio.Transport = wire._writer.transport
+    return transport
 
 
 def drop_wire(wire: Any) -> None:

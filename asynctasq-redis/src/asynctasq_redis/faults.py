@@ -6,6 +6,8 @@ import redis.exceptions as client
 
 from asynctasq.errors import DriverError, DriverUnavailable
 
+FAILURES = (client.RedisError, client.RedisClusterException, OSError)
+"""Whatever the client raises."""
 FULL = (
     "has reached `maxmemory` and takes nothing new. Raise that limit or let workers drain the "
     "queues; nothing that was accepted is lost"

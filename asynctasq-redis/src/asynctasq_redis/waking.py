@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from asynctasq_redis.codec import text_bytes
-from asynctasq_redis.connecting import Wire, drop_wire, pack_command
-from asynctasq_redis.server import FAILURES, Server
+from asynctasq_redis.connecting import pack_command
+from asynctasq_redis.faults import FAILURES
+from asynctasq_redis.lines import Line
+from asynctasq_redis.server import Server
 
 POLL = 1.0
 """Seconds after which a waiter looks for itself."""
@@ -53,7 +55,7 @@ class Listener:
         self._waiters: set[Waiter] = set()
         self._task: asyncio.Task[None] | None = None
         self._first_try = asyncio.Event()
-        self._connection: Wire | None = None
+        self._line: Line | None = None
 
     async def wait_for_queues(self, queues: Sequence[str], look: Look, timeout: float) -> None:
         await self._wait(frozenset(b"q" + text_bytes(queue) for queue in queues), look, timeout)
@@ -102,16 +104,17 @@ class Listener:
         pause = RECONNECT[0]
         while True:
             try:
-                async with asyncio.timeout(self._server.settings.connect_timeout):
-                    self._connection = await self._server.connections.connect_for_messages()
-                    channel = self._server.prefix + b"p:" + self.instance.encode()
-                    await self._connection.send_packed_command(pack_command(("SUBSCRIBE", channel)))
-                    await self._connection.read_response()
+                timeout = self._server.settings.connect_timeout
+                async with asyncio.timeout(timeout):
+                    self._line = line = await self._server.connections.line_for_messages()
+                line.heard = self._heard
+                channel = self._server.prefix + b"p:" + self.instance.encode()
+                await line.ask(pack_command(("SUBSCRIBE", channel)), 1, timeout)
                 pause = RECONNECT[0]
                 self._first_try.set()
                 self.look_again()
-                while True:
-                    self._heard(await self._connection.read_response())
+                await line.lost
+                log.info("The connection for messages of the Redis at %s ended", self._server.place)
             except FAILURES as error:
                 log.info("Waiting for the Redis at %s by polling: %s", self._server.place, error)
             finally:
@@ -129,10 +132,10 @@ class Listener:
                     waiter.event.set()
 
     async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        line, self._line = self._line, None
+        if line is not None:
             with suppress(*FAILURES):
-                await connection.disconnect(nowait=True)
+                await line.close()
 
     async def stop(self) -> None:
         """End, and let every waiter return."""
@@ -140,8 +143,8 @@ class Listener:
         if task is None:
             return
         if task.get_loop() is not asyncio.get_running_loop():
-            if self._connection is not None:
-                drop_wire(self._connection)
+            if self._line is not None:
+                self._line.drop()
             return
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

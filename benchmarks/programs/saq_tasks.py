@@ -1,0 +1,86 @@
+"""SAQ doing the same work. Runs in an environment of its own, on uvloop.
+
+Jobs keep their default time-out of ten seconds, without which nothing would find those of a worker
+that was killed.
+"""
+
+import asyncio
+import importlib
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from benchmarks.programs.counting import TEXT, Count
+from benchmarks.programs.protocol import answer, asked
+from benchmarks.programs.starts import latencies, tell_start
+
+count: list[Count] = []
+
+
+async def noop(context: object, *, number: int, text: str) -> int:
+    if count:
+        count[0].one()
+    return number
+
+
+async def note_start(context: object, *, path: str) -> None:
+    tell_start(path)
+
+
+def make(url: str) -> Any:
+    return importlib.import_module("saq").Queue.from_url(url, max_concurrent_ops=100)
+
+
+def worker(queue: Any, functions: list[Any]) -> Any:
+    logging.getLogger("saq").setLevel(logging.ERROR)
+    return importlib.import_module("saq").Worker(queue, functions, concurrency=100)
+
+
+async def version(url: str) -> None:
+    metadata = importlib.import_module("importlib.metadata")
+    answer(version=metadata.version("saq"), client=f"redis-py {metadata.version('redis')}")
+
+
+async def gather(url: str, *, tasks: int) -> None:
+    """Enqueue, a hundred calls at a time; SAQ has nothing for more at once."""
+    queue = make(url)
+    await queue.connect()
+    cpu, wall = time.process_time(), time.perf_counter()
+    for start in range(0, tasks, 100):
+        await asyncio.gather(
+            *(queue.enqueue("noop", number=start + n, text=TEXT) for n in range(100))
+        )
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    await queue.disconnect()
+    answer(cpu_seconds=cpu, seconds=wall)
+
+
+async def drain(url: str, *, tasks: int) -> None:
+    queue = make(url)
+    count.append(Count(tasks))
+    working = asyncio.create_task(worker(queue, [noop]).start())
+    await count[0].all()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    answer(cpu_seconds=count[0].cpu_seconds, seconds=count[0].seconds)
+
+
+async def consume(url: str) -> None:
+    await worker(make(url), [note_start]).start()
+
+
+async def latency(url: str, *, samples: int, path: str) -> None:
+    queue = make(url)
+    await queue.connect()
+    taken = await latencies(lambda: queue.enqueue("note_start", path=path), path, samples)
+    await queue.disconnect()
+    answer(seconds=taken)
+
+
+WAYS = {each.__name__: each for each in (version, gather, drain, consume, latency)}
+
+if __name__ == "__main__":
+    parameters = asked()
+    work: Coroutine[Any, Any, None] = WAYS[parameters.pop("way")](**parameters)
+    importlib.import_module("uvloop").run(work)
