@@ -24,6 +24,7 @@ PUBLIC_MODULES = [
     "asynctasq.errors",
     "asynctasq.hookspecs",
     "asynctasq.message",
+    "asynctasq.operations",
     "asynctasq.records",
     "asynctasq.settlement",
     "asynctasq.testing",

@@ -6,11 +6,17 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar, Token
 from functools import partial
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from weakref import WeakSet
 
 from asynctasq.config import Settings, load_settings, url_scheme
 from asynctasq.config.disabling import disabled_plugins
+from asynctasq.contracts.capabilities import (
+    Capability,
+    SupportsWorkers,
+    WorkerInfo,
+    require,
+)
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
@@ -30,6 +36,9 @@ from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.options import ResolvedOptions
+
+if TYPE_CHECKING:
+    from asynctasq.operations import DeadLetters, Queues, Tasks
 
 logger = logging.getLogger("asynctasq")
 
@@ -141,6 +150,11 @@ class App:
 
     def _forget_observers(self) -> None:
         self._observers = None
+
+    @property
+    def store(self) -> str:
+        """Where its messages are, for people: an absolute path, or a URL whose password is masked."""
+        return self._drivers[self._default_key].description
 
     async def driver(self) -> Driver:
         """The app's driver, opened for the running loop.
@@ -275,6 +289,39 @@ class App:
             ValueError: it is no UUID.
         """
         return Handle(id_to_text(id_from_text(task_id)), self._source(self._default_key))
+
+    # What operators ask for and do; imported by those who do.
+
+    @property
+    def queues(self) -> "Queues":
+        """The queues of the app's store: counts, pause, purge."""
+        from asynctasq.operations import Queues
+
+        return Queues(self.driver)
+
+    @property
+    def tasks(self) -> "Tasks":
+        """The tasks in the app's store: list, look at, cancel."""
+        from asynctasq.operations import Tasks
+
+        return Tasks(self.driver, self.codec)
+
+    @property
+    def dead_letters(self) -> "DeadLetters":
+        """The dead letters in the app's store: list, retry, edit, delete."""
+        from asynctasq.operations import DeadLetters
+
+        return DeadLetters(self.driver, self.codec)
+
+    async def workers(self) -> list[WorkerInfo]:
+        """The workers of the app's store that live, by id.
+
+        Raises:
+            CapabilityMissing: the driver keeps no register of workers.
+        """
+        driver = await self.driver()
+        store = require(driver, Capability.WORKERS, SupportsWorkers, purpose="Listing workers")
+        return await store.workers()
 
     async def _announce_done(self, observers: Observers, message: Message) -> None:
         context = DispatchContext(message, dict(message.headers))

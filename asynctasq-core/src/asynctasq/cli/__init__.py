@@ -12,9 +12,13 @@ from asynctasq.config.sources import DEBUG
     built_in={
         "worker": ("asynctasq.cli.worker:command", "Run tasks until told to stop."),
         "workers": ("asynctasq.cli.workers:command", "Show the workers of a store."),
+        "queues": ("asynctasq.cli.queues:command", "Show, pause, resume and purge queues."),
+        "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel and retry tasks."),
+        "dead": ("asynctasq.cli.dead:command", "List, show, retry and delete dead letters."),
         "demo": ("asynctasq.cli.demo:command", "See tasks dispatched, run, retried and failed."),
         "plugins": ("asynctasq.cli.plugins:command", "Show what is installed."),
         "migrate": ("asynctasq.cli.migrate:command", "Bring a store's tables up to date."),
+        "completion": ("asynctasq.cli.completion:command", "Let the shell complete commands."),
         "publish": ("asynctasq.cli.publish:command", "Write a commented .env.example."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},

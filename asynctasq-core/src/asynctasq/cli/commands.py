@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asynctasq.cli.exit_codes import exit_code_of
 from asynctasq.errors import AsynctasqError, PluginBroken, PluginError
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ class Commands(click.Group):
     """A group that imports a command when it is run, and plugins when it knows no such command.
 
     `built_in` maps a name to where its command is (`module:attribute`) and what it does in a few
-    words. Errors that asynctasq raises on purpose are printed as one clear message, exit code 1;
-    with `--debug` they come with their traceback.
+    words. Errors that asynctasq raises on purpose are printed as one clear message, with the exit code
+    that `exit_codes` gives them; with `--debug` they come with their traceback.
     """
 
     def __init__(self, *args: Any, built_in: Mapping[str, tuple[str, str]], **options: Any) -> None:
@@ -71,7 +72,8 @@ class Commands(click.Group):
         except AsynctasqError as error:
             if ctx.params.get("debug"):
                 raise
-            raise click.ClickException(str(error) or type(error).__name__) from error
+            click.ClickException(str(error) or type(error).__name__).show()
+            ctx.exit(exit_code_of(error))
 
 
 def _of_plugins(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str, click.Command]:

@@ -18,6 +18,21 @@ QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 SERVED_QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,80}(:0*[1-9][0-9]*)?")
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 FUNCTION_PATH = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
+SECRET_NAMES = (
+    "*password*",
+    "*passwd*",
+    "*passphrase*",
+    "*secret*",
+    "*token*",
+    "*api_key*",
+    "*apikey*",
+    "*private_key*",
+    "*credential*",
+    "*authorization*",
+    "*card_number*",
+    "cvv",
+    "cvc",
+)
 PATTERN_WORDS: Mapping[re.Pattern[str], str] = {
     QUEUE_NAME: "of 1 to 80 letters, digits and .-_",
     SERVED_QUEUE: "of 1 to 80 letters, digits and .-_, and of a limit after a colon if need be",
@@ -152,6 +167,19 @@ class Settings:
     max_message_bytes: int = field(
         default=4 * 2**20,
         metadata=_rule("The largest encoded message that may be dispatched.", at_least=1),
+    )
+    show_arguments: bool = field(
+        default=False,
+        metadata=_rule(
+            "Whether commands for operators show arguments, results and progress without being asked."
+        ),
+    )
+    redact_arguments: tuple[str, ...] = field(
+        default=SECRET_NAMES,
+        metadata=_rule(
+            "Names of arguments, or of parts of them, whose values those commands never show, as "
+            "patterns; `*` for all."
+        ),
     )
     process_pool_size: int | None = field(
         default=None,

@@ -1,0 +1,47 @@
+"""The exit codes of every command, in one place."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+from asynctasq.errors import (
+    AsynctasqError,
+    CapabilityMissing,
+    DriverUnavailable,
+    ResultUnknown,
+)
+
+
+class ExitCode(IntEnum):
+    """What a command says to the program that called it. `docs/how-to/operate-queues.md` lists them."""
+
+    DONE = 0
+    """What was asked for was done, or shown."""
+    FAILED = 1
+    """It was not done, or not all of it: the message says why. Also a check that found something."""
+    USAGE = 2
+    """The command line is wrong, or a question that needs an answer could not be asked: give --yes."""
+    UNAVAILABLE = 3
+    """The store cannot be reached, or there is none at that place."""
+    INCAPABLE = 4
+    """The driver cannot do that."""
+    NOT_FOUND = 5
+    """There is no such task."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+    PIPE_CLOSED = 141
+    """Whoever read the output has stopped reading."""
+
+
+_OF_ERRORS: Mapping[type[AsynctasqError], ExitCode] = {
+    DriverUnavailable: ExitCode.UNAVAILABLE,
+    CapabilityMissing: ExitCode.INCAPABLE,
+    ResultUnknown: ExitCode.NOT_FOUND,
+}
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """The exit code of a command that ends with this error."""
+    for cls, code in _OF_ERRORS.items():
+        if isinstance(error, cls):
+            return code
+    return ExitCode.FAILED

@@ -1,0 +1,236 @@
+"""What the commands of operators have in common: the way to a store, questions, output, ends."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import click
+
+from asynctasq.cli.exit_codes import ExitCode
+from asynctasq.errors import DriverUnavailable
+
+if TYPE_CHECKING:
+    from asynctasq.app import App
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class OperatorCommand(click.Command):
+    """A command that ends quietly when it is interrupted, or when nobody reads on."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        try:
+            answer = super().invoke(ctx)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(ExitCode.INTERRUPTED)
+        except BrokenPipeError:
+            # Python flushes stdout once more at its end, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(ExitCode.PIPE_CLOSED)
+        return answer
+
+
+class OperatorGroup(click.Group):
+    """A group whose command `list` runs if none is named.
+
+    Options of the store may stand before the command, too: `queues --driver URL pause emails`.
+    """
+
+    command_class = OperatorCommand
+    _WITH_VALUE = ("--driver", "--app")
+    _FLAGS = ("--json",)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command first."""
+        leading = self._leading(args)
+        rest = args[leading:]
+        if rest and rest[0] in self.commands:
+            args = [rest[0], *args[:leading], *rest[1:]]
+        elif not (rest and rest[0] in ctx.help_option_names) and not (
+            ctx.resilient_parsing and not args
+        ):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Commands, and the options of `list`."""
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            with click.Context(self.commands["list"], info_name="list", parent=ctx) as inner:
+                found += self.commands["list"].shell_complete(inner, incomplete)
+        return found
+
+    def _leading(self, args: Sequence[str]) -> int:
+        """How many arguments before the command are options of the store."""
+        place = 0
+        while place < len(args):
+            name, _, value = args[place].partition("=")
+            if name in self._WITH_VALUE:
+                place += 1 if value else 2
+            elif name in self._FLAGS:
+                place += 1
+            else:
+                break
+        return min(place, len(args))
+
+
+def store_options(command: F) -> F:
+    """Options that say which store is meant, and `--json`."""
+    for option in reversed(
+        (
+            click.option(
+                "--app",
+                "target",
+                metavar="MODULE[:APP]",
+                help="Import this module first; use the store of its APP, or of its "
+                "asynctasq.init(...).",
+            ),
+            click.option(
+                "--driver",
+                metavar="NAME|URL",
+                help="The store, instead of the one in the settings.",
+            ),
+            click.option(
+                "--json", "as_json", is_flag=True, help="Print one JSON document, for programs."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+
+
+class Store:
+    """The app on whose store a command acts, and a loop on which its calls run one after the other.
+
+    Between two calls a question can be asked, which Ctrl-C ends at once. During one, Ctrl-C cancels
+    it, and `KeyboardInterrupt` is raised when it has ended.
+    """
+
+    def __init__(self, target: str | None, driver: str | None) -> None:
+        """Find the app.
+
+        Args:
+            target: `MODULE[:APP]`, or None for what the settings say.
+            driver: name or URL, or None for that of the app.
+
+        Raises:
+            AsynctasqError: a setting is wrong, or the module cannot be imported.
+            DriverUnavailable: the store would be a file, and there is none.
+        """
+        self.app = _find_app(target, driver)
+        self.name = self.app.store
+        if Path(self.name).is_absolute() and not Path(self.name).exists():
+            raise DriverUnavailable(
+                f"There is no store at {self.name}. Nothing was dispatched there so far, or another "
+                f"one is meant: name it with --driver URL or --app MODULE."
+            )
+        if self.app.settings.driver_name == "memory":
+            click.echo(
+                "Warning: the memory driver lives within one program: this one sees nothing of what "
+                "others hold. Name another store with --driver.",
+                err=True,
+            )
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        self._runner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._runner.run(self.app.close())
+        finally:
+            self._runner.__exit__(kind, error, trace)
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run a call to its end."""
+        return self._runner.run(call)
+
+
+def _find_app(target: str | None, driver: str | None) -> "App":
+    from asynctasq.app import App
+
+    if target is None and driver is not None:
+        return App({"driver": driver})  # the application's modules have nothing to add
+    from asynctasq.cli.application import load_application
+
+    app = load_application(target)
+    app.close_sync()  # a module may have dispatched something while it was imported
+    if driver is not None:
+        app.override({"driver": driver})
+    return app
+
+
+def confirm(act: str, *, yes: bool) -> None:
+    """Ask whether to do it.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+        click.Abort: the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"{act}: nobody can be asked here. --yes does it without a question."
+        )
+    click.confirm(f"{act}?", abort=True, err=True)
+
+
+def task_ids(given: Iterable[str]) -> list[str]:
+    """Ids of the command line in their canonical form, each once; `-` stands for lines of stdin.
+
+    Raises:
+        click.UsageError: one is no id.
+    """
+    from asynctasq.message import id_from_text, id_to_text
+
+    found: dict[str, None] = {}
+    for text in given:
+        for part in sys.stdin.read().split() if text == "-" else [text]:
+            try:
+                found[id_to_text(id_from_text(part))] = None
+            except ValueError:
+                raise click.UsageError(
+                    f"{part!r} is no task id: a UUID is needed, as `asynctasq tasks` shows."
+                ) from None
+    return list(found)
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=2))
+
+
+def count_of(number: int, what: str) -> str:
+    """`1 task`, `1,200 tasks`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def complete_queue(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Names of queues, for shells; none if the store does not answer within a second."""
+    from asynctasq.errors import AsynctasqError
+
+    try:
+        with Store(ctx.params.get("target"), ctx.params.get("driver")) as store:
+            found = store.run(asyncio.wait_for(store.app.queues.all(), timeout=1.0))
+    except (AsynctasqError, TimeoutError):
+        return []
+    return [queue.name for queue in found if queue.name.startswith(incomplete)]

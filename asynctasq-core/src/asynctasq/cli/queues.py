@@ -1,0 +1,192 @@
+"""`asynctasq queues`: what waits in a store, and what is done to a queue as a whole."""
+
+import sys
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from asynctasq.cli.operating import (
+    OperatorGroup,
+    Store,
+    complete_queue,
+    confirm,
+    count_of,
+    print_json,
+    store_options,
+    yes_option,
+)
+from asynctasq.message import State
+
+if TYPE_CHECKING:
+    from asynctasq.contracts.capabilities import QueueInfo
+    from asynctasq.contracts.driver import QueueCounts
+
+PURGEABLE = (State.READY, State.SCHEDULED, State.BLOCKED, State.DEAD)
+
+
+def queue_name(_context: click.Context, _option: click.Parameter, given: str) -> str:
+    """The name of a queue, of an option or an argument."""
+    from asynctasq.config.settings import PATTERN_WORDS, QUEUE_NAME
+
+    if not QUEUE_NAME.fullmatch(given):
+        raise click.BadParameter(f"{given!r}: a queue has a name {PATTERN_WORDS[QUEUE_NAME]}.")
+    return given
+
+
+queue_argument = click.argument(
+    "queue", callback=queue_name, shell_complete=complete_queue, metavar="QUEUE"
+)
+
+
+@click.group(cls=OperatorGroup)
+def command() -> None:
+    """Show the queues of a store, pause, resume or purge one.
+
+    Without a command they are listed.
+    """
+
+
+@command.command("list")
+@store_options
+def list_queues(target: str | None, driver: str | None, as_json: bool) -> None:
+    """List the queues with their counts.
+
+    Oldest is how long the message has been ready that has been so for longest.
+    """
+    with Store(target, driver) as store:
+        found = store.run(store.app.queues.all())
+        now = time.time()
+        if as_json:
+            print_json([{**asdict(each), "oldest_ready_age": _age(each, now)} for each in found])
+        else:
+            _print_table(found, store.name, now)
+
+
+@command.command()
+@queue_argument
+@store_options
+def pause(queue: str, target: str | None, driver: str | None, as_json: bool) -> None:
+    """Let workers take nothing more from a queue.
+
+    What they run goes on, and what is dispatched to it waits.
+    """
+    _set_paused(queue, target, driver, as_json, paused=True)
+
+
+@command.command()
+@queue_argument
+@store_options
+def resume(queue: str, target: str | None, driver: str | None, as_json: bool) -> None:
+    """Let workers take from a paused queue again."""
+    _set_paused(queue, target, driver, as_json, paused=False)
+
+
+@command.command()
+@queue_argument
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in PURGEABLE]),
+    help="Messages in this state; may be repeated.  [default: ready, scheduled and blocked]",
+)
+@store_options
+@yes_option
+def purge(
+    queue: str,
+    states: Sequence[str],
+    target: str | None,
+    driver: str | None,
+    as_json: bool,
+    yes: bool,
+) -> None:
+    """Delete what waits in a queue, for good.
+
+    What runs is never deleted, and dead letters only with --state dead.
+    """
+    from asynctasq.operations import PURGED
+
+    wanted = [State(state) for state in states] or [each for each in PURGEABLE if each in PURGED]
+    with Store(target, driver) as store:
+        counts = store.run(store.app.queues.count(queue))
+        told, total = _told(counts, wanted)
+        if total:
+            confirm(f"Delete {told} of the queue {queue} in {store.name}", yes=yes)
+        deleted = store.run(store.app.queues.purge(queue, states=wanted)) if total else 0
+    if as_json:
+        print_json({"queue": queue, "deleted": deleted})
+    else:
+        click.echo(f"{count_of(deleted, 'message')} of {queue} deleted.")
+
+
+def _set_paused(
+    queue: str, target: str | None, driver: str | None, as_json: bool, *, paused: bool
+) -> None:
+    with Store(target, driver) as store:
+        queues = store.app.queues
+        store.run(queues.pause(queue) if paused else queues.resume(queue))
+        _warn_of_unused(store, queue)
+    if as_json:
+        print_json({"queue": queue, "paused": paused})
+    else:
+        click.echo(f"{queue} is {'paused' if paused else 'no longer paused'}.")
+
+
+def _warn_of_unused(store: Store, queue: str) -> None:
+    """A name that was misspelt would be paused as well as any other."""
+    counts = store.run(store.app.queues.count(queue))
+    if not any(asdict(counts).values()):
+        click.echo(f"Note: the queue {queue} is empty.", err=True)
+
+
+def _told(counts: "QueueCounts", states: Collection[State]) -> tuple[str, int]:
+    """How many of each state, in words, and in all."""
+    numbers = {state: getattr(counts, state.value) for state in states}
+    total = sum(numbers.values())
+    parts = ", ".join(f"{number:,} {state}" for state, number in numbers.items() if number)
+    return f"{count_of(total, 'message')} ({parts})", total
+
+
+def _age(queue: "QueueInfo", now: float) -> float | None:
+    moment = queue.oldest_ready_at
+    return None if moment is None else round(max(0.0, now - moment), 3)
+
+
+def _print_table(found: "Sequence[QueueInfo]", store: str, now: float) -> None:
+    from asynctasq.cli.tables import Cell, Column, table_text, terminal_width
+    from asynctasq.cli.times import age
+
+    if not found:
+        click.echo(f"No queues in {store}.")
+        return
+    blocked = any(each.blocked for each in found)
+    columns = [
+        Column("Queue"),
+        Column("Ready", right=True),
+        Column("Scheduled", rank=2, right=True),
+        *([Column("Blocked", rank=3, right=True)] if blocked else []),
+        Column("Running", rank=1, right=True),
+        Column("Dead", right=True),
+        Column("Oldest", rank=1, right=True),
+        Column("State", rank=0),
+    ]
+    rows = [
+        [
+            each.name,
+            f"{each.ready:,}",
+            f"{each.scheduled:,}",
+            *([f"{each.blocked:,}"] if blocked else []),
+            f"{each.leased:,}",
+            Cell(f"{each.dead:,}", "red" if each.dead else ""),
+            age(each.oldest_ready_at, now),
+            Cell("paused", "yellow") if each.paused else "",
+        ]
+        for each in found
+    ]
+    click.echo(f"Store: {store}")
+    click.echo(
+        table_text(columns, rows, width=terminal_width(), coloured=sys.stdout.isatty()), nl=False
+    )

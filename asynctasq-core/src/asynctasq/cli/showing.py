@@ -1,0 +1,311 @@
+"""Tasks as commands show them: rows of tables, one in full, and JSON."""
+
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asynctasq.cli.tables import Cell, Column, printable, table_text, terminal_width
+from asynctasq.cli.times import age, when
+from asynctasq.contracts.capabilities import Page
+from asynctasq.message import State
+from asynctasq.operations import Redaction, TaskDetails, TaskInfo
+from asynctasq.records import record
+
+if TYPE_CHECKING:
+    from asynctasq.app import App
+
+STYLES = {State.LEASED: "cyan", State.DEAD: "red", State.COMPLETED: "green"}
+PAGE = 500
+"""Tasks that are read at once."""
+RUNNING = "running"
+"""What operators call leased."""
+
+
+@record
+class Showing:
+    """Whether arguments are shown, and what of them never is."""
+
+    arguments: bool
+    redaction: Redaction
+
+    def value(self, value: object) -> object:
+        """A result or progress, as JSON can carry it."""
+        return self.redaction.plain(value)
+
+
+def showing_of(app: "App", asked: bool | None) -> Showing:
+    """As asked, or else as the settings say."""
+    settings = app.settings
+    return Showing(
+        settings.show_arguments if asked is None else asked, Redaction(settings.redact_arguments)
+    )
+
+
+def state_text(info: TaskInfo) -> str:
+    """The state of a task in words."""
+    if info.state is State.LEASED:
+        return "cancelling" if info.cancelling else RUNNING
+    return info.state.value
+
+
+def task_object(info: TaskInfo) -> dict[str, Any]:
+    """One task of a listing, for programs."""
+    message = info.message
+    return {
+        "id": info.id,
+        "state": info.state.value,
+        "task": info.task,
+        "queue": info.queue,
+        "priority": None if message is None else message.priority,
+        "attempts": info.attempts,
+        "max_attempts": None if message is None else message.max_attempts,
+        "lost": info.lost,
+        "enqueued_at": info.enqueued_at,
+        "due_at": info.due_at,
+        "finished_at": info.finished_at,
+        "worker": info.worker,
+        "cancelling": info.cancelling,
+        "reason": None if info.reason is None else info.reason.value,
+        "error": None
+        if info.error is None
+        else {"type": info.error.type, "message": info.error.message},
+    }
+
+
+def details_object(details: TaskDetails, showing: Showing) -> dict[str, Any]:
+    """One task with all that is known of it, for programs."""
+    info, message = details.info, details.info.message
+    shown = task_object(info)
+    if info.error is not None:
+        shown["error"]["traceback"] = info.error.traceback
+    shown["headers"] = {} if message is None else dict(message.headers)
+    shown["unique_key"] = None if message is None or message.unique is None else message.unique.key
+    hidden = not showing.arguments
+    shown["arguments"] = None if hidden else arguments_object(details, showing)
+    shown["result"] = None if hidden else showing.value(details.result)
+    shown["progress"] = None if hidden else showing.value(details.progress)
+    shown["hidden"] = hidden
+    shown["unreadable"] = dict(details.unreadable)
+    return shown
+
+
+def arguments_object(details: TaskDetails, showing: Showing) -> dict[str, object] | None:
+    """The arguments by name, but for what is secret."""
+    if details.arguments is None:
+        return None
+    names = parameter_names(details.info.task) if details.arguments.positional else ()
+    if names is None and showing.redaction.hides_anything:
+        click.echo(
+            "Note: positional arguments are hidden, as nothing tells here what they are. --app MODULE "
+            "imports the task, which does.",
+            err=True,
+        )
+    return showing.redaction.arguments(details.arguments, names)
+
+
+def parameter_names(task: str | None) -> Sequence[str] | None:
+    """The names of a task's positional parameters; None if its code is not at hand."""
+    import inspect
+
+    from asynctasq.errors import AsynctasqError
+    from asynctasq.tasks.registry import registry
+
+    if task is None:
+        return None
+    try:
+        parameters = inspect.signature(registry.find(task).check).parameters.values()
+    except AsynctasqError:
+        return None
+    return [
+        each.name
+        for each in parameters
+        if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}
+    ]
+
+
+Fetch = Callable[[int, str | None], Awaitable[Page[TaskInfo]]]
+"""Reads a page of so many tasks, from a cursor on."""
+
+
+async def pages_of(fetch: Fetch, limit: int, cursor: str | None) -> AsyncIterator[Page[TaskInfo]]:
+    """Pages of a listing until there are `limit` tasks; 0 is no limit."""
+    left = limit
+    while True:
+        page = await fetch(min(left, PAGE) if limit else PAGE, cursor)
+        yield page
+        cursor = page.cursor
+        left -= len(page.items)
+        if cursor is None or (limit and left <= 0):
+            return
+
+
+async def print_objects(name: str, pages: AsyncIterator[Page[TaskInfo]]) -> None:
+    """Print a listing as one JSON document, a line for each task, while it is read."""
+    click.echo(f'{{"{name}": [', nl=False)
+    separator, cursor = "\n", None
+    async for page in pages:
+        lines = (json.dumps(task_object(info)) for info in page.items)
+        if page.items:
+            click.echo(separator + ",\n".join(lines), nl=False)
+            separator = ",\n"
+        cursor = page.cursor
+    click.echo(f'\n], "cursor": {json.dumps(cursor)}}}')
+
+
+async def collected(pages: AsyncIterator[Page[TaskInfo]]) -> Page[TaskInfo]:
+    """All pages as one."""
+    found: list[TaskInfo] = []
+    cursor = None
+    async for page in pages:
+        found += page.items
+        cursor = page.cursor
+    return Page(found, cursor)
+
+
+def tell_of_more(page: Page[TaskInfo]) -> None:
+    """Say how to see what comes after this page."""
+    if page.cursor is not None:
+        click.echo(f"There are more: --cursor {page.cursor} goes on from here.", err=True)
+
+
+def print_tasks(found: Sequence[TaskInfo]) -> None:
+    """Print a table of tasks that wait or run."""
+    now = time.time()
+    failed = any(info.error is not None for info in found)
+    columns = [
+        Column("Id"),
+        Column("Task", cut_at=60),
+        Column("State"),
+        Column("Queue", rank=2),
+        Column("Failed", rank=3, right=True),
+        Column("Enqueued", rank=1, right=True),
+        Column("Due", rank=4, right=True),
+        Column("Worker", rank=5),
+        *([Column("Last error", rank=6, cut_at=50)] if failed else []),
+    ]
+    rows: list[list[str | Cell]] = [
+        [
+            info.id,
+            info.task or "",
+            Cell(state_text(info), STYLES.get(info.state, "")),
+            info.queue or "",
+            _attempts(info),
+            age(info.enqueued_at, now),
+            _due(info, now),
+            info.worker or "",
+            *([error_text(info)] if failed else []),
+        ]
+        for info in found
+    ]
+    _print(columns, rows)
+
+
+def print_dead_letters(found: Sequence[TaskInfo]) -> None:
+    """Print a table of dead letters."""
+    now = time.time()
+    columns = [
+        Column("Id"),
+        Column("Task", cut_at=60),
+        Column("Died", rank=1, right=True),
+        Column("Queue", rank=3),
+        Column("Reason", rank=2),
+        Column("Failed", rank=5, right=True),
+        Column("Error", rank=4, cut_at=60),
+    ]
+    rows: list[list[str | Cell]] = [
+        [
+            info.id,
+            info.task or "",
+            age(info.finished_at, now),
+            info.queue or "",
+            "" if info.reason is None else info.reason.value,
+            _attempts(info),
+            error_text(info),
+        ]
+        for info in found
+    ]
+    _print(columns, rows)
+
+
+def print_details(details: TaskDetails, showing: Showing) -> None:
+    """Print one task with all that is known of it."""
+    now = time.time()
+    info, message = details.info, details.info.message
+    reason = "" if info.reason is None else f" ({info.reason.value})"
+    lines = [
+        ("Id", info.id),
+        ("Task", info.task or ""),
+        ("State", f"{state_text(info)}{reason}"),
+        ("Queue", info.queue or ""),
+        ("Priority", "" if message is None else str(message.priority)),
+        ("Failed runs", "" if message is None else f"{info.attempts} of {message.max_attempts}"),
+        ("Lost leases", str(info.lost) if info.lost else ""),
+        ("Enqueued", when(info.enqueued_at, now)),
+        ("Due", when(info.due_at, now) if info.state is State.SCHEDULED else ""),
+        ("Finished" if info.state is not State.DEAD else "Died", when(info.finished_at, now)),
+        ("Worker", info.worker or ""),
+        ("Unique key", message.unique.key if message is not None and message.unique else ""),
+        *(
+            ("Header", f"{name}: {value}")
+            for name, value in (message.headers if message else {}).items()
+        ),
+        *_values(details, showing),
+        ("Error", "" if info.error is None else f"{info.error.type}: {info.error.message}"),
+    ]
+    for title, text in lines:
+        if text:
+            click.echo(f"{title:<12}  " + printable(text).replace("\n", "\n" + 14 * " "))
+    if info.error is not None and info.error.traceback:
+        click.echo(f"\n{printable(info.error.traceback).rstrip()}")
+
+
+def _values(details: TaskDetails, showing: Showing) -> Iterator[tuple[str, str]]:
+    """Arguments, result and progress, as lines."""
+    unread = {name: f"cannot be read here: {why}" for name, why in details.unreadable.items()}
+    completed = details.info.state is State.COMPLETED
+    if not showing.arguments:
+        if details.arguments is not None or completed:
+            yield "Result" if completed else "Arguments", "hidden; --arguments shows"
+    else:
+        title = "Arguments"
+        for name, value in (arguments_object(details, showing) or {}).items():
+            yield title, f"{name} = {_text(value)}"
+            title = ""
+        if completed and "result" not in unread:
+            yield "Result", _text(showing.value(details.result))
+        if details.progress is not None:
+            yield "Progress", _text(showing.value(details.progress))
+    for name, why in unread.items():
+        yield name.capitalize(), why
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _attempts(info: TaskInfo) -> str:
+    most = "" if info.message is None else f" of {info.message.max_attempts}"
+    return f"{info.attempts}{most}" if info.attempts else ""
+
+
+def _due(info: TaskInfo, now: float) -> str:
+    if info.state is not State.SCHEDULED or info.due_at is None:
+        return ""
+    return f"in {age(now, info.due_at)}"
+
+
+def error_text(info: TaskInfo) -> str:
+    """The error in one line."""
+    if info.error is None:
+        return ""
+    return f"{info.error.type.rpartition('.')[2]}: {info.error.message}"
+
+
+def _print(columns: Sequence[Column], rows: Sequence[Sequence[str | Cell]]) -> None:
+    click.echo(
+        table_text(columns, rows, width=terminal_width(), coloured=sys.stdout.isatty()), nl=False
+    )

@@ -1,0 +1,192 @@
+"""`asynctasq tasks`: list, show, cancel and retry single tasks."""
+
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from asynctasq.cli.operating import (
+    OperatorGroup,
+    Store,
+    complete_queue,
+    confirm,
+    count_of,
+    print_json,
+    store_options,
+    task_ids,
+    yes_option,
+)
+from asynctasq.cli.retrying import retry_ids
+from asynctasq.cli.times import moment
+from asynctasq.message import CancelOutcome, State
+
+if TYPE_CHECKING:
+    from asynctasq.contracts.capabilities import Page
+    from asynctasq.operations import TaskInfo
+
+STATES = {
+    "running": State.LEASED,
+    "ready": State.READY,
+    "scheduled": State.SCHEDULED,
+    "blocked": State.BLOCKED,
+    "dead": State.DEAD,
+}
+DONE = {CancelOutcome.CANCELLED, CancelOutcome.REQUESTED}
+TOLD = {
+    CancelOutcome.CANCELLED: "cancelled",
+    CancelOutcome.REQUESTED: "runs; its worker interrupts it",
+    CancelOutcome.TOO_LATE: "not cancelled: it had ended",
+    CancelOutcome.UNKNOWN: "not cancelled: no such task",
+}
+
+ids_argument = click.argument("ids", nargs=-1, required=True, metavar="ID...")
+arguments_option = click.option(
+    "--arguments/--no-arguments",
+    "arguments",
+    default=None,
+    help="Show arguments, result and progress, but for what `redact_arguments` names.  "
+    "[default: the setting `show_arguments`]",
+)
+
+
+@click.group(cls=OperatorGroup)
+def command() -> None:
+    """List the tasks in a store, show, cancel or retry one.
+
+    Without a command they are listed.
+    """
+
+
+@command.command("list")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(list(STATES)),
+    help="Tasks in this state; may be repeated.  [default: all but dead]",
+)
+@click.option("--queue", shell_complete=complete_queue, help="Tasks of this queue.")
+@click.option("--task", metavar="PATTERN", help="Tasks of this name, or like `shop.*`.")
+@click.option(
+    "--since", callback=moment, metavar="TIME", help="Enqueued then or later: 2h, 2026-11-20."
+)
+@click.option("--until", callback=moment, metavar="TIME", help="Enqueued before.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="At the most; 0: all.",
+)
+@click.option("--cursor", help="Go on where the page before ended.")
+@store_options
+def list_tasks(
+    states: Sequence[str],
+    queue: str | None,
+    task: str | None,
+    since: float | None,
+    until: float | None,
+    limit: int,
+    cursor: str | None,
+    target: str | None,
+    driver: str | None,
+    as_json: bool,
+) -> None:
+    """List tasks: those that run, then those that wait, the earliest enqueued first."""
+    from asynctasq.cli import showing
+    from asynctasq.operations import WAITING_OR_RUNNING
+
+    wanted = [STATES[state] for state in states] or WAITING_OR_RUNNING
+    with Store(target, driver) as store:
+
+        def fetch(size: int, place: str | None) -> "Awaitable[Page[TaskInfo]]":
+            return store.app.tasks.page(
+                wanted, limit=size, cursor=place, queue=queue, task=task, since=since, until=until
+            )
+
+        pages = showing.pages_of(fetch, limit, cursor)
+        try:
+            if as_json:
+                store.run(showing.print_objects("tasks", pages))
+                return
+            found = store.run(showing.collected(pages))
+        except ValueError as error:  # the cursor
+            raise click.UsageError(str(error)) from error
+    if not found.items:
+        click.echo(f"No such tasks in {store.name}.")
+        return
+    showing.print_tasks(found.items)
+    showing.tell_of_more(found)
+
+
+@command.command()
+@click.argument("task_id", metavar="ID")
+@arguments_option
+@store_options
+def show(
+    task_id: str, arguments: bool | None, target: str | None, driver: str | None, as_json: bool
+) -> None:
+    """Show one task: where it is, its arguments or result, its error with traceback.
+
+    Names of positional arguments are those of the task's code, which is looked for in the current
+    folder or imported with --app.
+    """
+    show_task(task_id, arguments, target, driver, as_json)
+
+
+@command.command()
+@ids_argument
+@store_options
+@yes_option
+def cancel(
+    ids: Sequence[str], target: str | None, driver: str | None, as_json: bool, yes: bool
+) -> None:
+    """Cancel tasks: end those that wait, have those that run interrupted.
+
+    An ID that is - stands for ids on stdin.
+    """
+    wanted = task_ids(ids)
+    with Store(target, driver) as store:
+        confirm(f"Cancel {count_of(len(wanted), 'task')} in {store.name}", yes=yes)
+        outcomes = store.run(store.app.tasks.cancel(wanted))
+    if as_json:
+        print_json(
+            [
+                {"id": task_id, "outcome": outcome.value}
+                for task_id, outcome in zip(wanted, outcomes, strict=True)
+            ]
+        )
+    else:
+        for task_id, outcome in zip(wanted, outcomes, strict=True):
+            click.echo(f"{task_id}  {TOLD[outcome]}")
+    if not set(outcomes) <= DONE:
+        click.get_current_context().exit(1)
+
+
+@command.command()
+@ids_argument
+@store_options
+def retry(ids: Sequence[str], target: str | None, driver: str | None, as_json: bool) -> None:
+    """Retry tasks that are dead; `dead retry` does so by filter.
+
+    An ID that is - stands for ids on stdin.
+    """
+    wanted = task_ids(ids)
+    with Store(target, driver) as store:
+        retry_ids(store, wanted, as_json=as_json)
+
+
+def show_task(
+    task_id: str, arguments: bool | None, target: str | None, driver: str | None, as_json: bool
+) -> None:
+    """Print all that is known of a task."""
+    from asynctasq.cli import showing
+
+    [wanted] = task_ids([task_id])
+    with Store(target, driver) as store:
+        details = store.run(store.app.tasks.get(wanted))
+        how = showing.showing_of(store.app, arguments)
+    if as_json:
+        print_json(showing.details_object(details, how))
+    else:
+        showing.print_details(details, how)

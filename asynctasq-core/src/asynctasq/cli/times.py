@@ -1,0 +1,52 @@
+"""Times as operators write and read them."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+import click
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)")
+
+
+def moment(_context: click.Context, _option: click.Parameter, given: str | None) -> float | None:
+    """Seconds since the Unix epoch, of `90s`, `15m`, `2h`, `3d` or `1w` ago, or of `2026-11-20T18:30`.
+
+    A date or time without a zone is local.
+    """
+    if given is None:
+        return None
+    text = given.strip()
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return time.time() - float(ago[1]) * _UNITS[ago[2]]
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise click.BadParameter(
+            f"{text!r} is no time: write how long ago (90s, 15m, 2h, 3d, 1w), or a date or time "
+            f"(2026-11-20, 2026-11-20T18:30, 2026-11-20T18:30:00Z)."
+        ) from None
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that leaves at least two of it."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0.0):.0f} s"
+
+
+def age(moment: float | None, now: float) -> str:
+    """How long ago; nothing if there was no such moment."""
+    return "" if moment is None else duration(now - moment)
+
+
+def when(moment: float | None, now: float) -> str:
+    """A moment in local time, and how far it is."""
+    if moment is None:
+        return ""
+    text = datetime.fromtimestamp(moment, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    far = f"in {duration(moment - now)}" if moment > now else f"{duration(now - moment)} ago"
+    return f"{text} ({far})"

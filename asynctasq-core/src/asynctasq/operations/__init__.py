@@ -1,0 +1,32 @@
+"""Looking at what a store holds, and acting on it: `App.queues`, `App.tasks`, `App.dead_letters`.
+
+    async with App() as app:
+        for queue in await app.queues.all():
+            print(queue.name, queue.ready)
+        async for letter in app.dead_letters.each(task="shop:*", since=yesterday):
+            print(letter.id, letter.error)
+
+The command line is made of these calls.
+"""
+
+from asynctasq.operations.dead_letters import DeadLetters
+from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
+from asynctasq.operations.queues import PURGED, Queues
+from asynctasq.operations.redaction import Redaction
+from asynctasq.operations.tasks import WAITING_OR_RUNNING, Tasks
+from asynctasq.operations.views import Arguments, RetryOutcome, TaskDetails, TaskInfo
+
+__all__ = [
+    "PURGED",
+    "WAITING_OR_RUNNING",
+    "Arguments",
+    "DeadLetterFilter",
+    "DeadLetters",
+    "Queues",
+    "Redaction",
+    "RetryOutcome",
+    "TaskDetails",
+    "TaskFilter",
+    "TaskInfo",
+    "Tasks",
+]

@@ -1,0 +1,219 @@
+"""`App.tasks`: find, look at and cancel single tasks."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Unpack
+
+from asynctasq.contracts.capabilities import (
+    Capability,
+    Outcome,
+    Page,
+    Snapshot,
+    SupportsCancel,
+    SupportsInspect,
+    SupportsProgress,
+    SupportsResults,
+    require,
+)
+from asynctasq.contracts.driver import Driver
+from asynctasq.errors import AsynctasqError, ResultUnknown
+from asynctasq.message import CancelOutcome, Message, State, id_from_text
+from asynctasq.operations.filters import TaskFilter, seconds, task_check
+from asynctasq.operations.paging import all_items, check_limit, filled_page
+from asynctasq.operations.views import (
+    Arguments,
+    TaskDetails,
+    TaskInfo,
+    info_of_outcome,
+    info_of_snapshot,
+)
+from asynctasq.serializers.codec import Codec
+
+WAITING_OR_RUNNING = (State.LEASED, State.READY, State.SCHEDULED, State.BLOCKED)
+"""The states that a listing shows unless told otherwise, in its order."""
+_LISTED = (*WAITING_OR_RUNNING, State.DEAD)
+
+
+class Tasks:
+    """The tasks in a store.
+
+    Each call raises `CapabilityMissing` if the driver cannot do it, and `DriverError`.
+    """
+
+    def __init__(self, driver: Callable[[], Awaitable[Driver]], codec: Codec) -> None:
+        self._driver = driver
+        self._codec = codec
+
+    async def page(
+        self,
+        states: Collection[State] = WAITING_OR_RUNNING,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        **wanted: Unpack[TaskFilter],
+    ) -> Page[TaskInfo]:
+        """Up to `limit` tasks: those that run, then ready, scheduled, blocked, dead ones.
+
+        Within a state the earliest enqueue comes first. One that changes its state while pages are
+        read may be on two of them, or on none. A pattern for `task` is looked for among all tasks
+        of these states.
+
+        Args:
+            states: before the end, or DEAD.
+            limit: at least 1.
+            cursor: of the page before.
+            **wanted: see `TaskFilter`.
+
+        Raises:
+            ValueError: the limit or the cursor is none, or a state is not listed.
+        """
+        check_limit(limit)
+        driver = await self._driver()
+        store = require(driver, Capability.INSPECT, SupportsInspect, purpose="Listing tasks")
+        order = _in_order(states)
+        if Capability.DEPENDENCIES not in driver.capabilities and set(states) != {State.BLOCKED}:
+            order = [state for state in order if state is not State.BLOCKED]
+        first, place = _read_cursor(cursor, order)
+        found: list[Snapshot] = []
+        for number in range(first, len(order)):
+            part = await filled_page(
+                partial(_read, store, order[number], wanted),
+                task_check(wanted.get("task")),
+                limit=limit - len(found),
+                cursor=place,
+            )
+            found += part.items
+            if part.cursor is not None:
+                return _page(found, f"{order[number]}:{part.cursor}")
+            if len(found) >= limit and number + 1 < len(order):
+                return _page(found, f"{order[number + 1]}:")
+            place = None
+        return _page(found, None)
+
+    def each(
+        self, states: Collection[State] = WAITING_OR_RUNNING, **wanted: Unpack[TaskFilter]
+    ) -> AsyncIterator[TaskInfo]:
+        """All tasks that `page` would show, page by page."""
+        return all_items(
+            lambda limit, cursor: self.page(states, limit=limit, cursor=cursor, **wanted)
+        )
+
+    async def get(self, task_id: str) -> TaskDetails:
+        """One task with its arguments; once it has finished, with its result instead.
+
+        Raises:
+            ResultUnknown: it was never dispatched, or finished and was forgotten.
+            ValueError: it is no UUID.
+        """
+        message_id = id_from_text(task_id)
+        driver = await self._driver()
+        store = require(driver, Capability.INSPECT, SupportsInspect, purpose="Showing a task")
+        for _ in range(2):  # it may end between the two looks
+            [snapshot] = await store.find([message_id])
+            outcome = await _outcome(driver, message_id)
+            if snapshot is not None:
+                return await self._details(driver, snapshot, outcome)
+            if outcome is not None:
+                return self._finished(outcome)
+        raise ResultUnknown(
+            f"No task {task_id} is in this store: it was never dispatched here, or has finished and "
+            f"been forgotten."
+        )
+
+    async def cancel(self, task_ids: Iterable[str]) -> Sequence[CancelOutcome]:
+        """Finish those that wait, and have those that run interrupted; what came of each, in order.
+
+        Raises:
+            ValueError: one is no UUID.
+        """
+        ids = [id_from_text(task_id) for task_id in task_ids]
+        driver = await self._driver()
+        store = require(driver, Capability.CANCEL, SupportsCancel, purpose="Cancelling tasks")
+        return await store.cancel(ids)
+
+    async def _details(
+        self, driver: Driver, snapshot: Snapshot, outcome: Outcome | None
+    ) -> TaskDetails:
+        info = info_of_snapshot(snapshot)
+        if outcome is not None and outcome.state is snapshot.state:  # it is dead
+            info = replace(info, reason=outcome.reason, finished_at=outcome.finished_at)
+        unreadable: dict[str, str] = {}
+        arguments: Arguments | None = None
+        try:
+            arguments = read_arguments(self._codec, snapshot.message)
+        except AsynctasqError as error:
+            unreadable["arguments"] = str(error)
+        progress: object = None
+        if isinstance(driver, SupportsProgress) and Capability.PROGRESS in driver.capabilities:
+            [told] = await driver.progress([snapshot.message.id])
+            progress = self._read("progress", told, unreadable)
+        return TaskDetails(info, arguments, None, progress, unreadable)
+
+    def _finished(self, outcome: Outcome) -> TaskDetails:
+        unreadable: dict[str, str] = {}
+        result = self._read("result", outcome.result, unreadable)
+        return TaskDetails(info_of_outcome(outcome), None, result, None, unreadable)
+
+    def _read(self, name: str, stored: bytes | None, unreadable: dict[str, str]) -> object:
+        if stored is None:
+            return None
+        try:
+            return self._codec.decode_result(stored)
+        except AsynctasqError as error:
+            unreadable[name] = str(error)
+            return None
+
+
+def read_arguments(codec: Codec, message: Message) -> Arguments:
+    """The arguments in a body.
+
+    Raises:
+        BodyError: they cannot be read here.
+    """
+    envelope = codec.open_call(message.body)
+    positional, named = codec.decode_arguments(envelope, envelope.references)
+    return Arguments(tuple(positional), named)
+
+
+async def _outcome(driver: Driver, message_id: bytes) -> Outcome | None:
+    if isinstance(driver, SupportsResults) and Capability.RESULTS in driver.capabilities:
+        return (await driver.results([message_id]))[0]
+    return None
+
+
+async def _read(
+    store: SupportsInspect, state: State, wanted: TaskFilter, limit: int, cursor: str | None
+) -> Page[Snapshot]:
+    return await store.browse(
+        state,
+        queue=wanted.get("queue"),
+        since=seconds(wanted.get("since")),
+        until=seconds(wanted.get("until")),
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+def _page(found: Sequence[Snapshot], cursor: str | None) -> Page[TaskInfo]:
+    return Page([info_of_snapshot(snapshot) for snapshot in found], cursor)
+
+
+def _in_order(states: Collection[State]) -> list[State]:
+    refused = set(states) - set(_LISTED)
+    if refused:
+        raise ValueError(f"Tasks that are {min(refused)} are not kept, only their outcomes are.")
+    return [state for state in _LISTED if state in states]
+
+
+def _read_cursor(cursor: str | None, order: Sequence[State]) -> tuple[int, str | None]:
+    """Which state to go on with, and where in it."""
+    if cursor is None:
+        return 0, None
+    state, _, place = cursor.partition(":")
+    if state not in list(order):
+        raise ValueError(
+            f"{cursor!r} is no cursor of this listing: pass on the one of its page before, with the "
+            f"same states."
+        )
+    return order.index(State(state)), place or None

@@ -1,0 +1,125 @@
+"""What operations show: a task, with what the store knows of it."""
+
+from collections.abc import Mapping
+from dataclasses import field
+from enum import StrEnum
+
+from asynctasq.contracts.capabilities import DeadLetter, Outcome, Snapshot
+from asynctasq.message import Message, State, id_to_text
+from asynctasq.records import record
+from asynctasq.settlement import ErrorInfo, Reason
+
+
+@record
+class TaskInfo:
+    """One task at one moment. What is not known, or no longer, is None.
+
+    Times are seconds since the Unix epoch, by the store's clock.
+    """
+
+    id: str
+    state: State
+    message: Message | None = None
+    """None once it has completed or was cancelled: only the outcome is kept then."""
+    attempts: int | None = None
+    """Runs that have ended."""
+    lost: int | None = None
+    """Leases that ended unrenewed."""
+    enqueued_at: float | None = None
+    due_at: float | None = None
+    """When it became or becomes ready."""
+    finished_at: float | None = None
+    """When it completed, died or was cancelled."""
+    worker: str | None = None
+    """Who runs it."""
+    cancelling: bool = False
+    """It runs, and is about to be interrupted."""
+    reason: Reason | None = None
+    """Why it is dead."""
+    error: ErrorInfo | None = None
+    """Of the last run that failed."""
+
+    @property
+    def task(self) -> str | None:
+        """The name of the task."""
+        return None if self.message is None else self.message.task
+
+    @property
+    def queue(self) -> str | None:
+        """The name of its queue."""
+        return None if self.message is None else self.message.queue
+
+
+@record
+class Arguments:
+    """The arguments of a call; a `Reference` stands for each model."""
+
+    positional: tuple[object, ...] = ()
+    named: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)
+
+
+@record
+class TaskDetails:
+    """A task with its arguments, and what it returned or last reported."""
+
+    info: TaskInfo
+    arguments: Arguments | None = None
+    """None once it has finished, and where they cannot be read."""
+    result: object = field(default=None, hash=False)
+    progress: object = field(default=None, hash=False)
+    unreadable: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """Why `arguments`, `result` or `progress` could not be read here, by name."""
+
+
+class RetryOutcome(StrEnum):
+    """What became of one dead letter that was to be retried."""
+
+    RETRIED = "retried"
+    NOT_DEAD = "not dead"
+    """It waits, runs, or has finished."""
+    KEY_HELD = "unique key held"
+    """Another message has its unique key."""
+    UNKNOWN = "unknown"
+    """Deleted, finished and forgotten, or never dispatched."""
+
+
+def info_of_snapshot(snapshot: Snapshot) -> TaskInfo:
+    """From a message that waits, runs or is dead."""
+    return TaskInfo(
+        id=id_to_text(snapshot.message.id),
+        state=snapshot.state,
+        message=snapshot.message,
+        attempts=snapshot.attempt,
+        lost=snapshot.lost,
+        enqueued_at=snapshot.enqueued_at,
+        due_at=snapshot.due_at,
+        worker=snapshot.owner,
+        cancelling=snapshot.cancelling,
+        error=snapshot.error,
+    )
+
+
+def info_of_dead_letter(letter: DeadLetter) -> TaskInfo:
+    """From a dead letter."""
+    return TaskInfo(
+        id=id_to_text(letter.message.id),
+        state=State.DEAD,
+        message=letter.message,
+        attempts=letter.attempts,
+        lost=letter.lost,
+        enqueued_at=letter.enqueued_at,
+        finished_at=letter.died_at,
+        reason=letter.reason,
+        error=letter.error,
+    )
+
+
+def info_of_outcome(outcome: Outcome) -> TaskInfo:
+    """From what is kept of a message that has ended."""
+    return TaskInfo(
+        id=id_to_text(outcome.id),
+        state=outcome.state,
+        finished_at=outcome.finished_at,
+        reason=outcome.reason,
+        error=outcome.error,
+    )
