@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from asynctasq.contracts.resolver import Reference
-from asynctasq.contracts.serializer import Refer, Serializer
+from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import (
     BodyCorrupt,
     BodyError,
@@ -73,32 +74,6 @@ class Codec:
         found: Found = {}
         resolvers = self._resolvers
         refer = no_reference if resolvers is None else partial(_refer, resolvers, found)
-        return self._seal_call(args, kwargs, policy, refer, found, task)
-
-    def replace_arguments(
-        self, body: bytes, args: Sequence[object], kwargs: Mapping[str, object], *, task: str
-    ) -> bytes:
-        """A body with other arguments and the same policy; each `Reference` in them stands for a model.
-
-        Raises:
-            BodyError: the body cannot be read.
-            NotSerializable: as `encode_call`.
-            MessageTooLarge: as `encode_call`.
-        """
-        found: Found = {}
-        refer = partial(_refer, _Unresolved(self._resolvers), found)
-        policy = self.open_call(body).policy
-        return self._seal_call(tuple(args), kwargs, policy, refer, found, task)
-
-    def _seal_call(
-        self,
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-        policy: RunPolicy,
-        refer: Refer,
-        found: Found,
-        task: str,
-    ) -> bytes:
         try:
             named = kwargs if type(kwargs) is dict else dict(kwargs)
             data = self._serializer.dumps([list(args), named], refer=refer)
@@ -113,6 +88,21 @@ class Codec:
                 "to the data rather than the data, or raise the setting."
             )
         return body
+
+    def replace_arguments(
+        self, body: bytes, args: Sequence[object], kwargs: Mapping[str, object], *, task: str
+    ) -> bytes:
+        """A body with other arguments and the same policy; each `Reference` in them stands for a model.
+
+        Raises:
+            BodyError: the body cannot be read.
+            NotSerializable: as `encode_call`.
+            MessageTooLarge: as `encode_call`.
+        """
+        policy = self.open_call(body).policy
+        twin = copy(self)
+        twin._resolvers = cast("Resolvers", _Unresolved(self._resolvers))  # encoding only refers
+        return twin.encode_call(tuple(args), kwargs, policy, task=task)
 
     def open_call(self, body: bytes) -> Envelope:
         """Read the outer form of a body, without decoding the arguments.
@@ -226,7 +216,7 @@ class _Unresolved:
         return None if self._resolvers is None else self._resolvers.refer(value)
 
 
-def _refer(resolvers: "Resolvers | _Unresolved", found: Found, value: object) -> int | None:
+def _refer(resolvers: Resolvers, found: Found, value: object) -> int | None:
     if known := found.get(id(value)):
         return known[0]
     reference = resolvers.refer(value)
