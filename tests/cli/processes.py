@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from asynctasq.worker.signals import ECHO_SECONDS
+
 DEADLINE_SECONDS = 40.0
 """For what happens within a second or two on a machine that is not busy."""
 COMMAND = [sys.executable, "-X", "faulthandler", "-m", "asynctasq.cli"]
@@ -69,6 +71,11 @@ class WorkerProcess:
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
+
+    async def send_again(self, number: signal.Signals) -> None:
+        """Send a signal that is no echo of one that has been heard."""
+        await asyncio.sleep(ECHO_SECONDS)
+        self.send(number)
 
     async def ended(self) -> int:
         """Its exit code, when it has ended."""

@@ -98,7 +98,7 @@ async def test_a_second_signal_does_not_wait_for_running_tasks(
     await until(runs, "the task runs")
     worker.send(signal.SIGTERM)
     await worker.told("stops")
-    worker.send(signal.SIGTERM)
+    await worker.send_again(signal.SIGTERM)
     assert await worker.ended() == 0
     assert await handle.status() is State.READY
 

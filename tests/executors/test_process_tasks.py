@@ -1,6 +1,7 @@
 """Tasks in other processes: where they run, what they can do, what they say of errors."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,17 @@ async def test_nothing_is_left_open(make_bench: MakeBench) -> None:
             with pytest.raises(TaskFailed):
                 await bench.result(tasks.die("exit"))
     assert open_files() <= before
+
+
+async def test_a_child_leaves_nothing_open_at_its_own_end(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "warnoptions", ["error::ResourceWarning"])
+    bench = await make_bench()
+    async with bench.serving():
+        for made in (tasks.where(), tasks.where_async(), tasks.echo(b"x" * 100_000)):
+            await bench.result(made)
+    assert capfd.readouterr().err == ""
 
 
 def open_files() -> int:

@@ -144,7 +144,7 @@ async def test_a_second_signal_hurries(
     await until(runs, "the task runs")
     pool.process.send(signal.SIGINT)
     await pool.process.told("processes stop")
-    pool.process.send(signal.SIGINT)
+    await pool.process.send_again(signal.SIGINT)
     assert await pool.process.ended() == 0
     assert await handle.status() is State.READY
 

@@ -14,6 +14,7 @@ import pytest
 
 from asynctasq import State, Worker
 from asynctasq.message import id_from_text
+from asynctasq.worker.signals import ECHO_SECONDS
 from tests.worker import killable_worker
 from tests.worker.killable_worker import app_on, hangs, steps, steps_in_thread
 from tests.worker.stage import PATIENCE, eventually
@@ -110,7 +111,8 @@ async def test_a_terminated_worker_gives_back_what_it_holds(fleet: Fleet) -> Non
         process = fleet.start()
         await fleet.told(1)
         process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGINT)  # of another kind: two equal ones may arrive as one
+        await asyncio.sleep(2 * ECHO_SECONDS)
+        process.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(process.wait, PATIENCE) == 0
         driver: Any = await app.driver()
         [snapshot] = await driver.find([id_from_text(handle)])

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -306,6 +308,60 @@ async def test_a_signal_stops_every_worker_of_the_process(stage: Stage) -> None:
         stage.flag("go on").set()
     assert [await handle.status() for handle in handles] == [State.COMPLETED] * 2
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+@asynccontextmanager
+async def signalled_worker(stage: Stage) -> AsyncIterator[asyncio.Task[None]]:
+    """A worker that listens to signals, and runs a task that waits to go on."""
+    working = asyncio.create_task(stage.make_worker(handle_signals=True).start())
+    await stage.flag("began").wait()
+    yield working
+    async with asyncio.timeout(2 * PATIENCE):
+        await working
+
+
+async def test_a_signal_and_its_echo_leave_the_grace(stage: Stage) -> None:
+    """A service manager signals the whole group, and a supervisor in it passes it on."""
+    handle = await gated().dispatch()
+    async with signalled_worker(stage) as working:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        assert not working.done()
+        stage.flag("go on").set()
+    assert await handle.status() is State.COMPLETED
+
+
+async def test_a_second_signal_is_heard(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asynctasq.worker.signals.ECHO_SECONDS", 0.0)
+    handle = await gated().dispatch()
+    async with signalled_worker(stage):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert await handle.status() is State.READY
+
+
+@task
+async def deafens() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    await gated.fn()
+
+
+async def test_a_task_cannot_make_its_worker_deaf(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.signals.LOOK_SECONDS", 0.01)
+    handle = await deafens().dispatch()
+
+    async def taken_back() -> bool:
+        return "handler of SIGTERM" in caplog.text
+
+    async with signalled_worker(stage):
+        await eventually(taken_back)
+        os.kill(os.getpid(), signal.SIGTERM)
+        stage.flag("go on").set()
+    assert await handle.status() is State.COMPLETED
 
 
 async def test_a_message_that_is_cancelled_as_it_begins_leaves_its_slot(

@@ -1,13 +1,38 @@
 """SIGTERM and SIGINT: a loop has one handler for each, and a process may run several workers."""
 
 import asyncio
+import logging
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+logger = logging.getLogger("asynctasq")
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ECHO_SECONDS = 0.5
+"""A signal that follows another this soon says the same once more: a service manager signals all
+processes of a group, and a supervisor among them passes it on. People are slower."""
+LOOK_SECONDS = 5.0
+"""Between looks whether a task has taken the handlers away."""
+
+
+class Echoes:
+    """Tells a signal to stop from its echo."""
+
+    def __init__(self) -> None:
+        self._heard_at = -math.inf
+
+    def is_new(self) -> bool:
+        """Whether the signal that has just come is one of its own."""
+        now = time.monotonic()
+        new = now - self._heard_at >= ECHO_SECONDS
+        if new:
+            self._heard_at = now
+        return new
 
 
 class StopSignals:
@@ -16,6 +41,9 @@ class StopSignals:
     def __init__(self) -> None:
         self._listeners: list[Callable[[signal.Signals], None]] = []
         self._former: dict[signal.Signals, Any] = {}
+        self._own: dict[signal.Signals, Any] = {}
+        self._looking: asyncio.TimerHandle | None = None
+        self._echoes = Echoes()
 
     @contextmanager
     def told_to(self, listener: Callable[[signal.Signals], None]) -> Iterator[None]:
@@ -35,21 +63,43 @@ class StopSignals:
                 self._leave(loop)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._echoes = Echoes()
         with suppress(NotImplementedError):  # Windows: Ctrl-C ends the loop the hard way
             for each in STOP_SIGNALS:
                 former = signal.getsignal(each)
-                loop.add_signal_handler(each, self._tell, each)
+                self._handle(loop, each)
                 self._former[each] = former
+            self._looking = loop.call_later(LOOK_SECONDS, self._look, loop)
+
+    def _handle(self, loop: asyncio.AbstractEventLoop, each: signal.Signals) -> None:
+        loop.add_signal_handler(each, self._tell, each)
+        self._own[each] = signal.getsignal(each)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take back what a task has taken: a worker that is deaf to SIGTERM ends by SIGKILL."""
+        for each in STOP_SIGNALS:
+            if signal.getsignal(each) is not self._own[each]:
+                logger.warning(
+                    "A task has changed this process's handler of %s, which is for the worker to stop; "
+                    "it is changed back.",
+                    each.name,
+                )
+                self._handle(loop, each)
+        self._looking = loop.call_later(LOOK_SECONDS, self._look, loop)
 
     def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
         while self._former:
             each, former = self._former.popitem()
             loop.remove_signal_handler(each)
             signal.signal(each, former)
 
     def _tell(self, received: signal.Signals) -> None:
-        for listener in tuple(self._listeners):
-            listener(received)
+        if self._echoes.is_new():
+            for listener in tuple(self._listeners):
+                listener(received)
 
 
 stop_signals = StopSignals()

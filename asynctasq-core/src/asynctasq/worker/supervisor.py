@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from asynctasq.worker.health import Report
 from asynctasq.worker.leash import END_SECONDS, GRACE_SECONDS
+from asynctasq.worker.signals import Echoes
 
 logger = logging.getLogger("asynctasq")
 
@@ -69,6 +70,7 @@ class Supervisor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._signals = 0
+        self._echoes = Echoes()
         self._ever_ran = False
         self._exit_code = 0
 
@@ -92,6 +94,8 @@ class Supervisor:
     # Told by signals.
 
     def _on_stop(self, received: signal.Signals) -> None:
+        if not self._echoes.is_new():
+            return
         self._signals += 1
         logger.info(
             "%s: %s",
@@ -102,9 +106,12 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._stopping.set()
-        self._forward(signal.SIGTERM)
         for place in self._places:
-            place.kill_in(place.grace_period + END_SECONDS if self._signals < 2 else HURRY_SECONDS)
+            self._dismiss(place)
+
+    def _dismiss(self, place: "Place") -> None:
+        place.send(signal.SIGTERM)
+        place.kill_in(place.grace_period + END_SECONDS if self._signals < 2 else HURRY_SECONDS)
 
     def _forward(self, number: signal.Signals) -> None:
         for place in self._places:
@@ -159,7 +166,7 @@ class Supervisor:
         reader, writer = await asyncio.open_connection(sock=ours, limit=ANSWER_LIMIT_BYTES)
         place.begin(process, reader, writer)
         if self._stopping.is_set():  # told while it was being started
-            self._stop()
+            self._dismiss(place)
         watching = asyncio.create_task(self._watch(place))
         try:
             return await process.wait()

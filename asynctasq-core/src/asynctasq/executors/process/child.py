@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 from asynctasq.errors import ConfigurationError
@@ -93,8 +94,12 @@ class Child(asyncio.Protocol):
         self.remembers: set[int] = set()
         """Errands whose failed tasks it keeps until their `failed` hook has run."""
 
-    async def start(self, settings: ProcessSettings) -> None:
+    async def start(self, settings: ProcessSettings, folder: str | None) -> None:
         """Start the process; it is not ready yet.
+
+        Args:
+            settings: what it is told.
+            folder: where it is to start, and relative paths in `sys.path` begin.
 
         Raises:
             OSError: the system cannot.
@@ -106,12 +111,18 @@ class Child(asyncio.Protocol):
             each.setblocking(False)
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * DATAGRAM_BYTES)
         with stream_end:
-            # In this thread: a child is killed with the thread that started it.
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603  takes a millisecond; our own program
-                _command(self._orders_end.fileno(), stream_end.fileno()),
-                pass_fds=(self._orders_end.fileno(), stream_end.fileno()),
-                stdin=subprocess.DEVNULL,
-            )
+            try:
+                # In this thread: a child is killed with the thread that started it.
+                self._process = subprocess.Popen(  # noqa: ASYNC220, S603  takes a millisecond; our own program
+                    _command(self._orders_end.fileno(), stream_end.fileno(), folder),
+                    pass_fds=(self._orders_end.fileno(), stream_end.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    cwd=folder,
+                )
+            except OSError:
+                for each in (orders, self._orders_end, stream):
+                    each.close()
+                raise
         self._starting = self._loop.call_later(
             START_SECONDS, self.kill, f"was not ready after {START_SECONDS:g} s"
         )
@@ -306,13 +317,21 @@ def pack_number(number: int) -> bytes:
     return b"\xce" + number.to_bytes(4)
 
 
-def _command(orders_fd: int, stream_fd: int) -> list[str]:
+def _command(orders_fd: int, stream_fd: int, folder: str | None) -> list[str]:
     flags = [f"-{'O' * sys.flags.optimize}"] if sys.flags.optimize else []
     flags += [part for option in sys.warnoptions for part in ("-W", option)]
     if sys.flags.dev_mode:
         flags += ["-X", "dev"]
-    path = json.dumps([os.path.abspath(each) for each in sys.path])
+    path = json.dumps([str(Path(folder or "", each)) for each in sys.path])
     return [sys.executable, *flags, "-c", _COMMAND, str(stream_fd), str(orders_fd), path]
+
+
+def present_folder() -> str | None:
+    """The working folder of this process; None if it has been removed."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None
 
 
 def _plan(settings: ProcessSettings) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import asyncio
 import contextvars
 import ctypes
 import importlib
-import inspect
 import logging
 import os
 import resource
@@ -18,16 +17,14 @@ import signal
 import socket
 import sys
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from asynctasq.contracts.executor import Attempt, Raised, Rejected, Returned
+from asynctasq.contracts.executor import Raised
 from asynctasq.errors import BodyError, UnknownTask
-from asynctasq.executors.asking import ask_here, describe, judge, refuse_coroutine, run_failed
-from asynctasq.executors.loop import LoopExecutor
+from asynctasq.executors.asking import describe
 from asynctasq.executors.process.bench import Bench, ChildCall
 from asynctasq.executors.process.frames import (
     BROKEN,
@@ -35,8 +32,6 @@ from asynctasq.executors.process.frames import (
     CANCELLED,
     CONNECTION_LOST_EXIT,
     FAILED,
-    HOOK,
-    JUDGE,
     LARGE,
     PROGRESS,
     READY,
@@ -47,22 +42,15 @@ from asynctasq.executors.process.frames import (
     Order,
     attempt_fields,
     pack,
-    rebuilt,
     unfit_fields,
     unpack,
     unpack_order,
     unpacker,
 )
-from asynctasq.retry import retries_left
-from asynctasq.settlement import ErrorInfo
-from asynctasq.tasks.context import running_task
-
-T = TypeVar("T")
+from asynctasq.executors.process.runs import OrderRunner
 
 DATAGRAM_BYTES = 2**17
 READ_BYTES = 2**18
-KEPT_RUNS = 16
-"""Failed runs whose instances wait to hear that they have failed."""
 CLOSE_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
 
@@ -85,13 +73,12 @@ class Child:
         self._frames = unpacker()
         self._writing = threading.Lock()
         self._loop = _new_loop()
-        self._loop_executor = LoopExecutor()
+        self._runner = OrderRunner(self._loop)
         self._bench: Bench
         self._max_tasks: int | None = plan["max_tasks"]
         self._max_memory: int | None = plan["max_memory"]
         self._runs = 0
         self._large: dict[int, Frame] = {}
-        self._failed: OrderedDict[int, tuple[ChildCall, BaseException]] = OrderedDict()
         self._arrival: asyncio.Future[None] | None = None
         self._running: tuple[int, ChildCall, asyncio.Task[Frame]] | None = None
         self._cancelled = 0
@@ -180,8 +167,8 @@ class Child:
         return self._large.pop(number)
 
     def _make_call(self, order: Order) -> ChildCall:
-        if order.op == FAILED and order.about in self._failed:
-            return self._failed[order.about][0]
+        if order.op == FAILED and self._runner.remembers(order.about):
+            return self._runner.call_of(order.about)
         return self._bench.make_call(
             order.delivery,
             order.module,
@@ -190,7 +177,7 @@ class Child:
 
     def _reply(self, order: Order, fields: Frame) -> None:
         self._runs += order.op == RUN
-        flags = SPENT * self._is_spent() + REMEMBERED * (order.number in self._failed)
+        flags = SPENT * self._is_spent() + REMEMBERED * self._runner.remembers(order.number)
         self.send([order.number, fields[0], flags, *fields[1:]])
 
     def _is_spent(self) -> bool:
@@ -257,7 +244,7 @@ class Child:
 
     async def _run_in_loop(self, order: Order, call: ChildCall) -> None:
         context = contextvars.copy_context()
-        task = self._loop.create_task(self._fields_in_loop(order, call), context=context)
+        task = self._loop.create_task(self._runner.on_loop(order, call), context=context)
         self._running = (order.number, call, task)
         if self._cancelled == order.number:  # it was told so before it began
             task.cancel()
@@ -268,121 +255,31 @@ class Child:
         self._running = None
         self._reply(order, fields)
 
-    async def _fields_in_loop(self, order: Order, call: ChildCall) -> Frame:
-        running_task.set(call.current)
-        if order.op == FAILED:
-            return await self._hook(run_failed(call, self._failure(order), ask_here))
-        try:
-            if order.op == JUDGE:
-                attempt = await judge_rebuilt(order, call, ask_here)
-            else:
-                attempt = await self._loop_executor.execute(call)
-        except BodyError as error:
-            return unfit_fields(error)
-        self._keep(order, call, attempt)
-        return attempt_fields(attempt)
-
-    async def _hook(self, hook: Coroutine[Any, Any, None]) -> Frame:
-        try:
-            await hook
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            return [HOOK, describe(error).traceback]
-        return [HOOK, None]
-
     # Outside of it.
 
     def _run_here(self, order: Order, call: ChildCall) -> None:
-        running_task.set(call.current)
-        self._reply(order, self._fields_here(order, call))
-
-    def _fields_here(self, order: Order, call: ChildCall) -> Frame:
-        if order.op != RUN and call.has_models and order.about not in self._failed:
-            return self._loop.run_until_complete(self._fields_in_loop(order, call))
-        if order.op == FAILED:
-            failure = self._failure(order)
-            return _finish(self._hook(run_failed(call, failure, self._ask_here)))
-        if order.op == JUDGE:
-            attempt = _finish(judge_rebuilt(order, call, self._ask_here))
-        else:
-            task = None
-            try:
-                load = call.load()
-                task = self._loop.run_until_complete(load) if call.has_models else _finish(load)
-                value = task.execute()
-                refuse_coroutine(value)
-                attempt = Returned(call.encode_result(value))
-            except BaseException as error:
-                if task is None and isinstance(error, BodyError):
-                    return unfit_fields(error)
-                attempt = _finish(judge(call, error, self._ask_here))
-        self._keep(order, call, attempt)
-        return attempt_fields(attempt)
-
-    async def _ask_here(self, method: Callable[[Exception], Any], exception: Exception) -> Any:
-        """Call a method outside of the loop, which is run only for what is async."""
-        answer = method(exception)
-        return self._loop.run_until_complete(answer) if inspect.isawaitable(answer) else answer
-
-    # What failed for good is kept, until it has heard so.
-
-    def _keep(self, order: Order, call: ChildCall, attempt: Attempt) -> None:
-        if not isinstance(attempt, Raised | Rejected) or attempt.exception is None:
-            return
-        delivery = order.delivery
-        left = retries_left(delivery.attempt, delivery.message.max_attempts)
-        if isinstance(attempt, Raised) and attempt.retry and left:
-            return
-        self._failed[order.number] = (call, attempt.exception)
-        if len(self._failed) > KEPT_RUNS:
-            self._failed.popitem(last=False)
-
-    def _failure(self, order: Order) -> Raised:
-        """The failure of which a hook is to hear: the original, or one that says the same."""
-        error = order.error or ErrorInfo("RuntimeError", "", "")
-        known = self._failed.pop(order.about, None)
-        return Raised(error, retry=False, exception=rebuilt(error) if known is None else known[1])
-
-
-def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that has nothing to wait for."""
-    try:
-        coroutine.send(None)
-    except StopIteration as ended:
-        value: T = ended.value
-        return value
-    coroutine.close()
-    raise RuntimeError("a coroutine waits although it runs outside of the loop")
-
-
-async def judge_rebuilt(order: Order, call: ChildCall, ask: Any) -> Attempt:
-    """What a task says of an error that it has not raised itself: a time-out, the death of a child."""
-    assert order.error is not None
-    with suppress(Exception):  # it is asked as far as it is built
-        await call.load()
-    return await judge(call, rebuilt(order.error), ask)
+        self._reply(order, self._runner.here(order, call))
 
 
 def main(orders_fd: int, stream_fd: int) -> None:
     """Be a child. Ends with the worker, however that ends."""
-    orders, stream = socket.socket(fileno=orders_fd), socket.socket(fileno=stream_fd)
-    orders.set_inheritable(False)
-    stream.set_inheritable(False)
-    plan = unpack(_exactly(stream, int.from_bytes(_exactly(stream, 4))))[0]
-    _die_with_parent(plan["parent"])
-    _let_worker_decide()
-    sys.argv = [sys.argv[0]]
-    with suppress(AttributeError, ValueError):
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # not when it is replaced
-    child = Child(orders, stream, plan)
-    try:
-        child.start(plan)
-    except BaseException as error:
-        child.send([0, BROKEN, 0, describe(error).traceback])
-        raise SystemExit(1) from None
-    child.work()
-    child.close()
+    with socket.socket(fileno=orders_fd) as orders, socket.socket(fileno=stream_fd) as stream:
+        orders.set_inheritable(False)
+        stream.set_inheritable(False)
+        plan = unpack(_exactly(stream, int.from_bytes(_exactly(stream, 4))))[0]
+        _die_with_parent(plan["parent"])
+        _let_worker_decide()
+        sys.argv = [sys.argv[0]]
+        with suppress(AttributeError, ValueError):
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # not when it is replaced
+        child = Child(orders, stream, plan)
+        try:
+            child.start(plan)
+        except BaseException as error:
+            child.send([0, BROKEN, 0, describe(error).traceback])
+            raise SystemExit(1) from None
+        child.work()
+        child.close()
 
 
 def _exactly(stream: socket.socket, size: int) -> bytes:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from asynctasq.errors import ChildDied, TaskTimeout
-from asynctasq.executors.process.child import Child, check_platform
+from asynctasq.executors.process.child import Child, check_platform, present_folder
 from asynctasq.executors.process.errand import Errand
 from asynctasq.executors.process.frames import (
     BROKEN,
@@ -45,6 +45,7 @@ class ProcessPool:
     def __init__(self, settings: ProcessSettings) -> None:
         """Make a pool for the running loop; nothing is started."""
         self._settings = settings
+        self._folder = present_folder()  # tasks may change it
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.Context()  # not that of the task that needs a child first
         self._children: list[Child] = []
@@ -280,7 +281,7 @@ class ProcessPool:
         child = Child(replied=self._replied, ended=self._ended)
         self._children.append(child)
         try:
-            await child.start(self._settings)
+            await child.start(self._settings, self._folder)
         except asyncio.CancelledError:
             child.kill()
             raise

@@ -1,0 +1,143 @@
+"""What a child does for one order, once its call is made: on its event loop, or outside of it."""
+
+import asyncio
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from asynctasq.contracts.executor import Attempt, Raised, Rejected, Returned
+from asynctasq.errors import BodyError
+from asynctasq.executors.asking import ask_here, describe, judge, refuse_coroutine, run_failed
+from asynctasq.executors.loop import LoopExecutor
+from asynctasq.executors.process.bench import ChildCall
+from asynctasq.executors.process.frames import (
+    FAILED,
+    HOOK,
+    JUDGE,
+    RUN,
+    Frame,
+    Order,
+    attempt_fields,
+    rebuilt,
+    unfit_fields,
+)
+from asynctasq.retry import retries_left
+from asynctasq.settlement import ErrorInfo
+from asynctasq.tasks.context import running_task
+
+T = TypeVar("T")
+
+KEPT_RUNS = 16
+"""Failed runs whose instances wait to hear that they have failed."""
+
+
+class OrderRunner:
+    """Runs orders, and keeps the tasks that failed for good until they have heard so."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make it for a loop that stands still while an order runs outside of it."""
+        self._loop = loop
+        self._loop_executor = LoopExecutor()
+        self._failed: OrderedDict[int, tuple[ChildCall, BaseException]] = OrderedDict()
+
+    def remembers(self, number: int) -> bool:
+        """Whether the task of that order is kept for its `failed` hook."""
+        return number in self._failed
+
+    def call_of(self, number: int) -> ChildCall:
+        """The call of an order that is remembered."""
+        return self._failed[number][0]
+
+    async def on_loop(self, order: Order, call: ChildCall) -> Frame:
+        """Do it on the loop; kind and fields of the reply."""
+        running_task.set(call.current)
+        if order.op == FAILED:
+            return await self._hook(run_failed(call, self._failure(order), ask_here))
+        try:
+            if order.op == JUDGE:
+                attempt = await judge_rebuilt(order, call, ask_here)
+            else:
+                attempt = await self._loop_executor.execute(call)
+        except BodyError as error:
+            return unfit_fields(error)
+        self._keep(order, call, attempt)
+        return attempt_fields(attempt)
+
+    async def _hook(self, hook: Coroutine[Any, Any, None]) -> Frame:
+        try:
+            await hook
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            return [HOOK, describe(error).traceback]
+        return [HOOK, None]
+
+    def here(self, order: Order, call: ChildCall) -> Frame:
+        """Do it outside of the loop; kind and fields of the reply."""
+        running_task.set(call.current)
+        if order.op != RUN and call.has_models and order.about not in self._failed:
+            return self._loop.run_until_complete(self.on_loop(order, call))
+        if order.op == FAILED:
+            failure = self._failure(order)
+            return _finish(self._hook(run_failed(call, failure, self._ask_here)))
+        if order.op == JUDGE:
+            attempt = _finish(judge_rebuilt(order, call, self._ask_here))
+        else:
+            task = None
+            try:
+                load = call.load()
+                task = self._loop.run_until_complete(load) if call.has_models else _finish(load)
+                value = task.execute()
+                refuse_coroutine(value)
+                attempt = Returned(call.encode_result(value))
+            except BaseException as error:
+                if task is None and isinstance(error, BodyError):
+                    return unfit_fields(error)
+                attempt = _finish(judge(call, error, self._ask_here))
+        self._keep(order, call, attempt)
+        return attempt_fields(attempt)
+
+    async def _ask_here(self, method: Callable[[Exception], Any], exception: Exception) -> Any:
+        """Call a method outside of the loop, which is run only for what is async."""
+        answer = method(exception)
+        return self._loop.run_until_complete(answer) if inspect.isawaitable(answer) else answer
+
+    # What failed for good is kept, until it has heard so.
+
+    def _keep(self, order: Order, call: ChildCall, attempt: Attempt) -> None:
+        if not isinstance(attempt, Raised | Rejected) or attempt.exception is None:
+            return
+        delivery = order.delivery
+        left = retries_left(delivery.attempt, delivery.message.max_attempts)
+        if isinstance(attempt, Raised) and attempt.retry and left:
+            return
+        self._failed[order.number] = (call, attempt.exception)
+        if len(self._failed) > KEPT_RUNS:
+            self._failed.popitem(last=False)
+
+    def _failure(self, order: Order) -> Raised:
+        """The failure of which a hook is to hear: the original, or one that says the same."""
+        error = order.error or ErrorInfo("RuntimeError", "", "")
+        known = self._failed.pop(order.about, None)
+        return Raised(error, retry=False, exception=rebuilt(error) if known is None else known[1])
+
+
+def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that has nothing to wait for."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        value: T = ended.value
+        return value
+    coroutine.close()
+    raise RuntimeError("a coroutine waits although it runs outside of the loop")
+
+
+async def judge_rebuilt(order: Order, call: ChildCall, ask: Any) -> Attempt:
+    """What a task says of an error that it has not raised itself: a time-out, the death of a child."""
+    assert order.error is not None
+    with suppress(Exception):  # it is asked as far as it is built
+        await call.load()
+    return await judge(call, rebuilt(order.error), ask)
