@@ -1,0 +1,48 @@
+"""`App.queues`."""
+
+import pytest
+
+from asynctasq import App, State
+from tests.operations.staging import bury, enqueue, message, reserve
+
+
+async def test_queues_are_counted_by_state(app: App) -> None:
+    await enqueue(app, message(app), message(app), message(app, delay=60.0))
+    await reserve(app, limit=1)
+    await bury(app, message(app, queue="mail"))
+    mine, mail = sorted(await app.queues.all(), key=lambda queue: queue.name)
+    assert (mine.name, mine.ready, mine.scheduled, mine.leased, mine.dead) == (
+        "default",
+        1,
+        1,
+        1,
+        0,
+    )
+    assert (mail.name, mail.ready, mail.dead) == ("mail", 0, 1)
+    assert (await app.queues.count("mail")).dead == 1
+
+
+async def test_a_paused_queue_gives_nothing_until_it_is_resumed(app: App) -> None:
+    await enqueue(app, message(app))
+    await app.queues.pause("default")
+    assert [queue.paused for queue in await app.queues.all()] == [True]
+    assert not await reserve(app)
+    await app.queues.resume("default")
+    assert len(await reserve(app)) == 1
+
+
+async def test_purging_deletes_what_waits_and_nothing_else(app: App) -> None:
+    await bury(app, message(app))
+    await enqueue(app, message(app))
+    await reserve(app)
+    await enqueue(app, message(app), message(app, delay=60.0))
+    assert await app.queues.purge("default") == 2
+    counts = await app.queues.count("default")
+    assert (counts.ready, counts.scheduled, counts.leased, counts.dead) == (0, 0, 1, 1)
+    assert await app.queues.purge("default", states=[State.DEAD]) == 1
+
+
+@pytest.mark.parametrize("state", [State.LEASED, State.COMPLETED])
+async def test_what_runs_or_has_ended_is_never_purged(app: App, state: State) -> None:
+    with pytest.raises(ValueError, match=f"{state} cannot be purged"):
+        await app.queues.purge("default", states=[state])
