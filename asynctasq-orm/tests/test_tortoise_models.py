@@ -9,7 +9,7 @@ from tortoise.models import Model
 
 from asynctasq import App, Worker, task
 from asynctasq.contracts.resolver import Reference
-from asynctasq.errors import ArgumentsMismatch, ConfigurationError, ModelNotFound, NotSerializable
+from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
 from asynctasq_orm.tortoise.resolver import TortoiseResolver
 from asynctasq_orm.tortoise.settings import TortoiseSettings
 
@@ -90,7 +90,6 @@ async def test_missing_row_and_unsaved_model(config: dict[str, Any]) -> None:
         await Tortoise.generate_schemas()
         with pytest.raises(NotSerializable, match="save it"):
             resolver.reference(Author(id=5, name="Eve"))
-        with pytest.raises(ModelNotFound, match="key 3:"):
-            await resolver.resolve([Reference("tortoise", f"{__name__}:Author", 3)])
+        assert await resolver.resolve([Reference("tortoise", f"{__name__}:Author", 3)]) == [None]
         with pytest.raises(ArgumentsMismatch, match="no Tortoise model"):
             await resolver.resolve([Reference("tortoise", f"{__name__}:TortoiseResolver", 3)])

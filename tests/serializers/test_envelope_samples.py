@@ -19,7 +19,7 @@ from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import BodyCorrupt, BodyVersion, ResultNotSerializable
 from asynctasq.resolvers import Resolvers
-from asynctasq.retry import RetryStrategy, RunPolicy
+from asynctasq.retry import OnMissing, RetryStrategy, RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.serializers.json_serializer import JsonSerializer
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
@@ -41,7 +41,12 @@ from tests.serializers.sample_types import (
 )
 
 SAMPLES = Path(__file__).parent / "samples"
-POLICY = RunPolicy(timeout=2.5, retry_strategy=RetryStrategy.EXPONENTIAL, retry_cap=600.0)
+POLICY = RunPolicy(
+    timeout=2.5,
+    retry_strategy=RetryStrategy.EXPONENTIAL,
+    retry_cap=600.0,
+    on_missing=OnMissing.SKIP,
+)
 MODEL = Opaque()
 PLAIN: list[Any] = [
     None,
@@ -89,8 +94,8 @@ class OneModel:
     def reference(self, instance: object) -> Reference | None:
         return Reference("sys", "shop.User", [7, UUID(int=9)]) if instance is MODEL else None
 
-    async def resolve(self, references: Any) -> list[object]:
-        raise NotImplementedError
+    async def resolve(self, references: Any, *, relations: Any = ()) -> list[object]:
+        return [MODEL for _ in references]
 
     async def close(self) -> None:
         return
@@ -114,6 +119,7 @@ def written_now(name: str) -> dict[str, bytes]:
         f"v1_{name}_plain.body": codec.encode_call(tuple(PLAIN), {}, RunPolicy(), task="t"),
         f"v1_{name}_typed.body": codec.encode_call((*TYPED, MODEL), KWARGS, POLICY, task="t"),
         f"v1_{name}.result": codec.encode_result(TYPED),
+        f"v1_{name}_model.result": codec.encode_result(["a", (MODEL,)]),
         f"v1_{name}_none.result": codec.encode_result(None),
         f"v1_{name}_note.result": codec.encode_result([Opaque()]),
     }
@@ -141,10 +147,13 @@ def test_bodies_of_version_1_are_read(name: str) -> None:
 
 
 @both
-def test_results_of_version_1_are_read(name: str) -> None:
+async def test_results_of_version_1_are_read(name: str) -> None:
     codec = codec_of("msgpack")
+    model = (SAMPLES / f"v1_{name}_model.result").read_bytes()
 
     assert identical(codec.decode_result((SAMPLES / f"v1_{name}.result").read_bytes()), TYPED)
+    assert await codec.load_result(model) == ["a", (MODEL,)]
+    assert codec.decode_result(model) == ["a", (Reference("sys", "shop.User", [7, UUID(int=9)]),)]
     assert codec.decode_result((SAMPLES / f"v1_{name}_none.result").read_bytes()) is None
     with pytest.raises(ResultNotSerializable, match="Opaque"):
         codec.decode_result((SAMPLES / f"v1_{name}_note.result").read_bytes())
@@ -202,11 +211,12 @@ def test_wrong_fields_are_corrupt(name: str) -> None:
     wrong: dict[int, list[Any]] = {
         1: [None, 1, "", "a b", "x" * 81, [], "../x"],
         2: [
-            *(None, [], [1] * 5, [None] * 6, "policy", 5, {}, [[]] * 6),
+            *(None, [], [1] * 6, [None] * 7, "policy", 5, {}, [[]] * 7),
             [-1.0, *policy[1:]],
             [None, float("nan"), *policy[2:]],
             [*policy[:2], "sometimes", *policy[3:]],
             [*policy[:3], "2", *policy[4:]],
+            [*policy[:6], "perhaps"],
         ],
         3: [
             *(None, [], b"x", b"\x91\x01", b"\x91\x93\x01\x02\x03", b"\x05"),

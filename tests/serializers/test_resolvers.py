@@ -14,6 +14,7 @@ from asynctasq.errors import (
     NotSerializable,
     PluginBroken,
     PluginNotFound,
+    ResultNotSerializable,
 )
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import RunPolicy
@@ -86,7 +87,9 @@ async def test_model_that_occurs_twice_is_referred_to_once(
 
 async def test_each_resolver_is_called_once_and_order_is_kept(toy: ToyResolver) -> None:
     class Other(ToyResolver):
-        async def resolve(self, references: Sequence[Reference]) -> list[object]:
+        async def resolve(
+            self, references: Sequence[Reference], *, relations: Sequence[str] = ()
+        ) -> list[object]:
             self.calls.append(len(references))
             return [f"other {reference.key}" for reference in references]
 
@@ -102,9 +105,30 @@ async def test_each_resolver_is_called_once_and_order_is_kept(toy: ToyResolver) 
     assert (toy.calls, other.calls) == ([1], [2])
 
 
-async def test_missing_row_is_an_error(toy: ToyResolver) -> None:
-    with pytest.raises(ModelNotFound):
-        await resolvers_of(toy_orm=toy).resolve([Reference("toy_orm", "Row", 99)])
+async def test_missing_rows_are_named_all_at_once(toy: ToyResolver) -> None:
+    wanted = [Reference("toy_orm", "Row", key) for key in (99, 1, "b")]
+    resolvers = resolvers_of(toy_orm=toy)
+
+    with pytest.raises(ModelNotFound, match="Row has no row with the key 99, 'b':") as raised:
+        await resolvers.resolve(wanted)
+
+    assert (raised.value.model, raised.value.key) == ("Row", 99)
+    assert await resolvers.resolve(wanted, missing_ok=True) == [None, ROWS[1], None]
+
+
+async def test_error_of_one_of_several_resolvers_is_raised_as_it_is(toy: ToyResolver) -> None:
+    wanted = [Reference("toy_orm", "Row", 1), Reference("other", "Row", 99)]
+
+    with pytest.raises(ModelNotFound, match="key 99"):
+        await resolvers_of(toy_orm=toy, other=ToyResolver()).resolve(wanted)
+
+
+async def test_relations_are_told_to_the_resolver(toy: ToyResolver) -> None:
+    await resolvers_of(toy_orm=toy).resolve(
+        [Reference("toy_orm", "Row", 1)], relations=["lines", "owner.address"]
+    )
+
+    assert toy.relations == [("lines", "owner.address")]
 
 
 async def test_unknown_resolver_is_an_error(toy: ToyResolver) -> None:
@@ -117,7 +141,9 @@ async def test_unknown_resolver_is_an_error(toy: ToyResolver) -> None:
 
 async def test_resolver_that_gives_too_few_models_is_broken() -> None:
     class Short(ToyResolver):
-        async def resolve(self, references: Sequence[Reference]) -> list[object]:
+        async def resolve(
+            self, references: Sequence[Reference], *, relations: Sequence[str] = ()
+        ) -> list[object]:
             return []
 
     with pytest.raises(PluginBroken, match="1 models and gave 0"):
@@ -172,12 +198,43 @@ def test_reference_without_models_is_corrupt(serializer: Serializer, toy: ToyRes
         codec.decode_arguments(envelope)
 
 
-def test_results_hold_values_not_references(serializer: Serializer, toy: ToyResolver) -> None:
-    """A result is read where nothing loads models, so a model that is a dataclass travels as that."""
+async def test_results_hold_references_to_models(serializer: Serializer, toy: ToyResolver) -> None:
+    codec = codec_of(serializer, resolvers_of(toy_orm=toy))
+    stored = codec.encode_result({"rows": [ROWS[1], ROWS[2, "b"], ROWS[1]], "plain": (1,)})
+
+    assert b"row 1" not in stored
+    back: Any = await codec.load_result(stored)
+
+    assert back == {"rows": [ROWS[1], ROWS[2, "b"], ROWS[1]], "plain": (1,)}
+    assert back["rows"][0] is back["rows"][2]
+    assert toy.calls == [2]
+
+
+async def test_result_is_shown_without_loading_its_models(
+    serializer: Serializer, toy: ToyResolver
+) -> None:
     codec = codec_of(serializer, resolvers_of(toy_orm=toy))
 
-    assert codec.decode_result(codec.encode_result(ROWS[1])) == ROWS[1]
-    assert toy.asked == []
+    assert codec.decode_result(codec.encode_result([ROWS[1]])) == [Reference("toy_orm", "Row", 1)]
+    assert toy.calls == []
+
+
+async def test_model_of_a_result_that_is_gone_is_an_error(
+    serializer: Serializer, toy: ToyResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = codec_of(serializer, resolvers_of(toy_orm=toy))
+    stored = codec.encode_result([ROWS[1]])
+    monkeypatch.delitem(ROWS, 1)
+
+    with pytest.raises(ModelNotFound, match="Row has no row with the key 1"):
+        await codec.load_result(stored)
+
+
+def test_unsaved_model_in_a_result_leaves_a_note(serializer: Serializer, toy: ToyResolver) -> None:
+    codec = codec_of(serializer, resolvers_of(toy_orm=toy))
+
+    with pytest.raises(ResultNotSerializable, match="save it first"):
+        codec.decode_result(codec.encode_result([Row(None)]))
 
 
 async def test_closing_closes_what_was_made_once(toy: ToyResolver) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asynctasq.contracts.resolver import Reference
-from asynctasq.errors import ModelNotFound, NotSerializable
+from asynctasq.errors import NotSerializable
 
 ROWS: dict[Any, "Row"] = {}
 
@@ -20,6 +20,7 @@ class ToyResolver:
     def __init__(self) -> None:
         self.asked: list[type] = []
         self.calls: list[int] = []
+        self.relations: list[tuple[str, ...]] = []
         self.closed = 0
 
     def reference(self, instance: object) -> Reference | None:
@@ -30,12 +31,12 @@ class ToyResolver:
             raise NotSerializable("a Row without a key: save it first")
         return Reference("toy_orm", "Row", instance.key)
 
-    async def resolve(self, references: Sequence[Reference]) -> list[object]:
+    async def resolve(
+        self, references: Sequence[Reference], *, relations: Sequence[str] = ()
+    ) -> list[object]:
         self.calls.append(len(references))
-        missing = [reference.key for reference in references if reference.key not in ROWS]
-        if missing:
-            raise ModelNotFound(f"no Row {missing}")
-        return [ROWS[reference.key] for reference in references]
+        self.relations.append(tuple(relations))
+        return [ROWS.get(reference.key) for reference in references]
 
     async def close(self) -> None:
         self.closed += 1

@@ -111,7 +111,18 @@ class TaskTimeout(AsynctasqError, TimeoutError):
 
 
 class ModelNotFound(AsynctasqError):
-    """A model reference points to a row that does not exist."""
+    """A model reference points to a row that does not exist.
+
+    `model` and `key` are those of the first such reference; the message names them all.
+    """
+
+    on_missing: str | None = None
+    """What the task says of it, where it is a model of the task's own arguments: see `OnMissing`."""
+
+    def __init__(self, message: str, *, model: str = "", key: object = None) -> None:
+        super().__init__(message)
+        self.model = model
+        self.key = key
 
 
 class ResultError(AsynctasqError):

@@ -1,11 +1,15 @@
 """Finding the model resolver of an object or of a reference."""
 
+import asyncio
+import logging
 import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 
-from asynctasq.contracts.resolver import Reference, Resolver
-from asynctasq.errors import PluginBroken
+from asynctasq.contracts.resolver import Attendant, Explainer, Reference, Resolver
+from asynctasq.errors import ModelNotFound, PluginBroken, PluginError
+
+logger = logging.getLogger("asynctasq")
 
 _TYPES_KEPT = 4096
 
@@ -26,6 +30,8 @@ class Resolvers:
         self._made: dict[str, Resolver] = {}
         self._making = threading.Lock()
         self._by_type: dict[type, Resolver | None] = {}
+        self.attendants: tuple[Attendant, ...] = ()
+        """Those that were made and are such."""
 
     def refer(self, value: object) -> Reference | None:
         """The reference that stands for a model instance; None if no resolver knows it.
@@ -53,8 +59,19 @@ class Resolvers:
             self._by_type[cls] = found
         return reference
 
-    async def resolve(self, references: Sequence[Reference]) -> list[object]:
+    async def resolve(
+        self,
+        references: Sequence[Reference],
+        *,
+        relations: Sequence[str] = (),
+        missing_ok: bool = False,
+    ) -> list[object]:
         """Load the models of one message, in order: one call for each resolver.
+
+        Args:
+            references: each model once.
+            relations: what is to be loaded along, for those models that have it.
+            missing_ok: give None for a row that does not exist.
 
         Raises:
             PluginError: the resolver of a reference is not installed, or broken.
@@ -64,17 +81,44 @@ class Resolvers:
         for place, reference in enumerate(references):
             places.setdefault(reference.resolver, []).append(place)
         resolvers = {name: self._resolver(name) for name in places}
+        if len(places) == 1:
+            [resolver] = resolvers.values()
+            return _checked(
+                references, await resolver.resolve(references, relations=relations), missing_ok
+            )
         models: list[object] = [None] * len(references)
-        for name, wanted in places.items():
-            loaded = await resolvers[name].resolve([references[place] for place in wanted])
-            if len(loaded) != len(wanted):
-                raise PluginBroken(
-                    f"The model resolver {name!r} was asked for {len(wanted)} models and gave "
-                    f"{len(loaded)}."
-                )
-            for place, model in zip(wanted, loaded, strict=True):
+
+        async def load(name: str) -> None:
+            wanted = [references[place] for place in places[name]]
+            loaded = await resolvers[name].resolve(wanted, relations=relations)
+            for place, model in zip(
+                places[name], _checked(wanted, loaded, missing_ok), strict=True
+            ):
                 models[place] = model
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name in places:
+                    group.create_task(load(name))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         return models
+
+    def prepare(self) -> None:
+        """Make those resolvers whose framework is imported, so that they attend what runs from now on."""
+        for name in self._names():
+            if name in sys.modules:
+                try:
+                    self._resolver(name)
+                except PluginError as error:
+                    logger.warning("The model resolver %r cannot be used: %s", name, error)
+
+    def explain(self, error: Exception) -> str | None:
+        """What a resolver has to say of an error that a task raised."""
+        for resolver in list(self._made.values()):
+            if isinstance(resolver, Explainer) and (told := resolver.explain(error)):
+                return told
+        return None
 
     async def close(self) -> None:
         """Let go of what the resolvers hold. Idempotent."""
@@ -82,6 +126,7 @@ class Resolvers:
             made = list(self._made.values())
             self._made.clear()
             self._by_type.clear()
+            self.attendants = ()
         for resolver in made:
             await resolver.close()
 
@@ -91,5 +136,36 @@ class Resolvers:
             return made
         with self._making:
             if name not in self._made:
-                self._made[name] = self._create(name)
+                made = self._made[name] = self._create(name)
+                if isinstance(made, Attendant):
+                    self.attendants = (*self.attendants, made)
             return self._made[name]
+
+
+def _checked(
+    references: Sequence[Reference], models: Sequence[object], missing_ok: bool
+) -> list[object]:
+    if len(models) != len(references):
+        raise PluginBroken(
+            f"The model resolver {references[0].resolver!r} was asked for {len(references)} models and "
+            f"gave {len(models)}."
+        )
+    if not missing_ok and any(model is None for model in models):
+        raise _not_found(
+            [each for each, model in zip(references, models, strict=True) if model is None]
+        )
+    return list(models)
+
+
+def _not_found(missing: Sequence[Reference]) -> ModelNotFound:
+    keys: dict[str, list[str]] = {}
+    for reference in missing:
+        keys.setdefault(reference.model, []).append(repr(reference.key))
+    gone = ", ".join(
+        f"{model} has no row with the key {', '.join(each)}" for model, each in keys.items()
+    )
+    return ModelNotFound(
+        f"{gone}: deleted since the task was dispatched, or not committed yet.",
+        model=missing[0].model,
+        key=missing[0].key,
+    )

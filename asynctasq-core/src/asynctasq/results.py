@@ -58,6 +58,7 @@ class Handle(str, Generic[T_co]):
             TaskCancelled: it was cancelled.
             ResultTimeout: it has not ended in time; it goes on.
             ResultNotSerializable: it completed, but its return value could not be stored.
+            ModelNotFound: it completed, and a model in its return value has no row any more.
             ResultUnknown: it ended and its outcome has been forgotten, or it was never dispatched.
             CapabilityMissing: the driver keeps no results.
         """

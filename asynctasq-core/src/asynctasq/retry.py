@@ -13,6 +13,19 @@ class RetryStrategy(StrEnum):
     EXPONENTIAL = "exponential"
 
 
+class OnMissing(StrEnum):
+    """What becomes of an attempt whose task has a model without a row."""
+
+    RETRY = "retry"
+    """It has failed with `ModelNotFound`, and is retried as after any other error."""
+    FAIL = "fail"
+    """It has failed with `ModelNotFound`, for good."""
+    SKIP = "skip"
+    """The task is complete without being run; its result is None."""
+    NONE = "none"
+    """The task runs, with None where the model stood."""
+
+
 @record
 class RunPolicy:
     """What a worker must know of a dispatch to run it: it travels with the message.
@@ -31,6 +44,8 @@ class RunPolicy:
     """Seconds; no delay is longer, if exponential."""
     retry_jitter: float = 0.1
     """Share of the delay by which it is shortened or lengthened at random, if exponential."""
+    on_missing: OnMissing = OnMissing.RETRY
+    """When a model among the arguments has no row any more."""
 
 
 def retries_left(attempt: int, max_attempts: int) -> bool:

@@ -1,11 +1,10 @@
 """The models of one message in batches: by database, and within one by class."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 from asynctasq.contracts.resolver import Reference
-from asynctasq.errors import ModelNotFound
 from asynctasq.records import record
 
 D = TypeVar("D", bound=Hashable)
@@ -20,18 +19,13 @@ class Batch:
     """The class."""
     keys: tuple[Key, ...]
     """Of each row once, in the order in which they occur."""
+    relations: tuple[str, ...] = ()
+    """What is to be loaded along, if the class has it: paths of names, joined by dots."""
 
-    def missing(self, found: Iterable[Key]) -> ModelNotFound | None:
-        """The error for those that were not found; None if all were."""
-        there = set(found)
-        gone = [key for key in self.keys if key not in there]
-        if not gone:
-            return None
-        shown = ", ".join(repr(key[0] if len(key) == 1 else key) for key in gone)
-        return ModelNotFound(
-            f"{self.model.__module__}.{self.model.__qualname__} has no row with the key {shown}: "
-            "deleted since the task was dispatched, or not committed yet."
-        )
+    def paths(self) -> list[list[str]]:
+        """The relations that the class has, step by step."""
+        steps = [path.split(".") for path in self.relations]
+        return [path for path in steps if hasattr(self.model, path[0])]
 
 
 Load = Callable[[D, Sequence[Batch]], Awaitable[Sequence[dict[Key, object]]]]
@@ -45,12 +39,14 @@ def key_of(reference: Reference) -> Key:
 
 
 async def load_in_batches(
-    references: Sequence[Reference], place: Callable[[Reference], tuple[D, type]], load: Load[D]
+    references: Sequence[Reference],
+    place: Callable[[Reference], tuple[D, type]],
+    load: Load[D],
+    relations: Sequence[str] = (),
 ) -> list[object]:
-    """The models of all references, in order; `place` tells database and class of each.
+    """The models of all references, in order, None where there is no row.
 
-    Raises:
-        ModelNotFound: a row does not exist.
+    `place` tells database and class of each.
     """
     databases: dict[D, dict[type, dict[Key, None]]] = {}
     places = []
@@ -64,20 +60,13 @@ async def load_in_batches(
 
     async def load_database(database: D) -> None:
         wanted = databases[database]
-        batches = [Batch(model, tuple(keys)) for model, keys in wanted.items()]
+        batches = [Batch(model, tuple(keys), tuple(relations)) for model, keys in wanted.items()]
         found = await load(database, batches)
         for batch, models in zip(batches, found, strict=True):
             loaded[database, batch.model] = models
 
     await _all([load_database(database) for database in databases])
-    models = []
-    for database, model, key in places:
-        found = loaded[database, model]
-        if key not in found:
-            wanted = tuple(databases[database][model])
-            raise Batch(model, wanted).missing(found) or AssertionError
-        models.append(found[key])
-    return models
+    return [loaded[database, model].get(key) for database, model, key in places]
 
 
 async def _all(coroutines: "Sequence[Any]") -> None:

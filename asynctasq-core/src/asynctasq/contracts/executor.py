@@ -23,7 +23,7 @@ class Call(Protocol):
 
         Raises:
             BodyError: the arguments cannot be read, or do not fit the signature.
-            ModelNotFound: a model has no row any more.
+            ModelNotFound: a model has no row any more; `on_missing` says what the task wants of that.
         """
         ...
 

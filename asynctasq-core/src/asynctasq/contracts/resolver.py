@@ -1,7 +1,7 @@
 """The contract between core and a model resolver: ORM instances to references and back."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from asynctasq.records import record
 
@@ -29,14 +29,52 @@ class Resolver(Protocol):
         """
         ...
 
-    async def resolve(self, references: Sequence[Reference]) -> list[object]:
-        """Load all models of one message, in order.
+    async def resolve(
+        self, references: Sequence[Reference], *, relations: Sequence[str] = ()
+    ) -> Sequence[object]:
+        """Load all models of one message, in order; None where there is no row.
 
-        Raises:
-            ModelNotFound: a row does not exist.
+        Args:
+            references: each model once.
+            relations: what is to be loaded along, for those models that have it: names of
+                relations, or paths of such (`customer.address`).
         """
         ...
 
     async def close(self) -> None:
         """Let go of connections. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Attendant(Protocol):
+    """What a resolver may be besides: it is there whenever code of a task runs, with models or without.
+
+    For frameworks that keep connections open behind the code that uses them. A method that raises is
+    reported, and changes nothing.
+    """
+
+    def enter(self) -> None:
+        """Code of a sync task is about to run in this thread."""
+        ...
+
+    def leave(self) -> None:
+        """It has ended."""
+        ...
+
+    async def enter_loop(self) -> None:
+        """Code of an async task is about to run on this loop, beside others."""
+        ...
+
+    async def leave_loop(self) -> None:
+        """It has ended."""
+        ...
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """What a resolver may be besides: it knows why its framework raised."""
+
+    def explain(self, error: Exception) -> str | None:
+        """What to add to an error that a task raised; None if it is not about models. Must not raise."""
         ...

@@ -35,7 +35,7 @@ class DriverSource:
     async def result(self, task_id: str, *, timeout: float | None) -> object:
         connection = await self._connect()
         outcome = await connection.watcher.outcome(id_from_text(task_id), timeout)
-        return _value_of(outcome, task_id, self._codec)
+        return await _value_of(outcome, task_id, self._codec)
 
     async def status(self, task_id: str) -> State:
         message_id = id_from_text(task_id)
@@ -67,15 +67,15 @@ class DriverSource:
             purpose="Asking for a task's progress",
         )
         [progress] = await driver.progress([id_from_text(task_id)])
-        return None if progress is None else self._codec.decode_result(progress)
+        return None if progress is None else await self._codec.load_result(progress)
 
     async def _driver(self) -> Driver:
         return (await self._connect()).driver
 
 
-def _value_of(outcome: Outcome, task_id: str, codec: Codec) -> object:
+async def _value_of(outcome: Outcome, task_id: str, codec: Codec) -> object:
     if outcome.state is State.COMPLETED:
-        return None if outcome.result is None else codec.decode_result(outcome.result)
+        return None if outcome.result is None else await codec.load_result(outcome.result)
     if outcome.state is State.CANCELLED:
         raise TaskCancelled(f"Task {task_id} was cancelled.")
     error = outcome.error

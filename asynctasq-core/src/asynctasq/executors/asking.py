@@ -8,7 +8,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from asynctasq.contracts.executor import Attempt, Call, Failure, Raised, Rejected, Snoozed
+from asynctasq.contracts.executor import (
+    Attempt,
+    Call,
+    Failure,
+    Raised,
+    Rejected,
+    Returned,
+    Snoozed,
+)
+from asynctasq.errors import ModelNotFound
+from asynctasq.retry import OnMissing
 from asynctasq.settlement import ErrorInfo
 from asynctasq.tasks.outcomes import Reject, Retry, Snooze
 
@@ -54,6 +64,11 @@ async def judge(call: Call, exception: BaseException, ask: "Asker") -> Attempt:
             return Rejected(describe(exception), exception)
         case Retry(delay=delay):
             return Raised(describe(exception), True, exception, retry_delay=delay)
+        case ModelNotFound(on_missing=OnMissing.SKIP):
+            logger.info("%s is skipped: %s", call.definition.name, exception)
+            return Returned(call.encode_result(None))
+        case ModelNotFound(on_missing=OnMissing.FAIL):
+            return Raised(describe(exception), False, exception)
         case _:
             return await _ask_retry(call, exception, ask)
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeAlias, cast
 
 from asynctasq.contracts.resolver import Reference
-from asynctasq.contracts.serializer import Serializer
+from asynctasq.contracts.serializer import Refer, Serializer
 from asynctasq.errors import (
     BodyCorrupt,
     BodyError,
@@ -19,7 +19,7 @@ from asynctasq.errors import (
 )
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import RunPolicy
-from asynctasq.serializers.envelope import Envelope, EnvelopeFormat, Unstorable
+from asynctasq.serializers.envelope import Envelope, EnvelopeFormat, StoredResult, Unstorable
 from asynctasq.serializers.unserializable import Unserializable, brief, no_reference, type_label
 
 MAX_MESSAGE_BYTES = 4 * 2**20
@@ -72,13 +72,11 @@ class Codec:
             MessageTooLarge: the body exceeds the limit.
         """
         found: Found = {}
-        resolvers = self._resolvers
-        refer = no_reference if resolvers is None else partial(_refer, resolvers, found)
+        refer = self._refer(found)
         try:
             named = kwargs if type(kwargs) is dict else dict(kwargs)
             data = self._serializer.dumps([list(args), named], refer=refer)
-            references = [reference for _, reference, _ in found.values()] if found else ()
-            body = self._format.seal(policy, references, data)
+            body = self._format.seal(policy, _references(found), data)
         except NotSerializable as error:
             raise _named(error, task) from error
         if len(body) > self._max_message_bytes:
@@ -134,8 +132,10 @@ class Codec:
         """A return value as stored. Never raises: what cannot be stored becomes a note of that."""
         if value is None:
             return self._none
+        found: Found = {}
         try:
-            stored = self._format.seal_result(self._serializer.dumps(value, refer=no_reference))
+            data = self._serializer.dumps(value, refer=self._refer(found))
+            stored = self._format.seal_result(data, _references(found))
             if len(stored) <= self._max_message_bytes:
                 return stored
             why = (
@@ -148,21 +148,44 @@ class Codec:
             why = brief(error)
         return self._format.seal_unstorable(self._note(value, why))
 
-    def decode_result(self, data: bytes) -> object:
-        """A return value from its stored form.
+    async def load_result(self, stored: bytes) -> object:
+        """A return value from its stored form, with the models in it loaded.
+
+        Raises:
+            ResultNotSerializable: a note of that was stored in its place.
+            BodyError: the bytes cannot be read here.
+            ModelNotFound: a model in it has no row any more.
+            PluginError: no resolver for such models is installed here, or it is broken.
+        """
+        result = self._open_result(stored)
+        if not result.references or self._resolvers is None:
+            return self._decode(result.content_type, result.data, ())
+        models = await self._resolvers.resolve(result.references)
+        return self._decode(result.content_type, result.data, models)
+
+    def decode_result(self, stored: bytes) -> object:
+        """A return value from its stored form, for people: models are the references that stand for them.
 
         Raises:
             ResultNotSerializable: a note of that was stored in its place.
             BodyError: the bytes cannot be read here.
         """
-        opened = self._format.open_result(data)
+        result = self._open_result(stored)
+        return self._decode(result.content_type, result.data, result.references)
+
+    def _open_result(self, stored: bytes) -> StoredResult:
+        opened = self._format.open_result(stored)
         if isinstance(opened, Unstorable):
             raise ResultNotSerializable(
                 f"The task completed, but its return value, a {opened.type}, could not be stored: "
                 f"{opened.why}"
             )
-        content_type, encoded = opened
-        return self._decode(content_type, encoded, ())
+        return opened
+
+    def _refer(self, found: Found) -> Refer:
+        """Refers to models, and notes in `found` which."""
+        resolvers = self._resolvers
+        return no_reference if resolvers is None else partial(_refer, resolvers, found)
 
     def _decode(self, content_type: str, data: bytes, models: Sequence[object]) -> Any:
         serializer = self._serializers.get(content_type) or self._serializer_of(content_type)
@@ -214,6 +237,10 @@ class _Unresolved:
         if isinstance(value, Reference):
             return value
         return None if self._resolvers is None else self._resolvers.refer(value)
+
+
+def _references(found: Found) -> Sequence[Reference]:
+    return [reference for _, reference, _ in found.values()] if found else ()
 
 
 def _refer(resolvers: Resolvers, found: Found, value: object) -> int | None:

@@ -3,10 +3,10 @@
 A body is one msgpack array: `[version, content type, policy, references, data]`. `data` is what the
 serializer named by the content type made of `[positional arguments, {name: argument}]`. `references`
 is empty, or msgpack (as `MsgpackSerializer` writes it) of `[[resolver, model, key], ...]`. `policy` is
-`[timeout, delay, strategy, factor, cap, jitter]`.
+`[timeout, delay, strategy, factor, cap, jitter, on missing]`.
 
-A result is `[version, content type, data]`, or `[version, nil, [type, why]]` for a value that could not
-be stored.
+A result is `[version, content type, references, data]`, or `[version, nil, empty, [type, why]]` for a
+value that could not be stored.
 
 A release reads the version that it writes and the one before. `tests/serializers/samples` keeps
 bytes of every version that was published.
@@ -23,7 +23,7 @@ import msgpack
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import BodyCorrupt, BodyError, BodyVersion
 from asynctasq.records import record
-from asynctasq.retry import RetryStrategy, RunPolicy
+from asynctasq.retry import OnMissing, RetryStrategy, RunPolicy
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
 from asynctasq.serializers.unserializable import brief, no_reference
 from asynctasq.version import __version__
@@ -32,7 +32,7 @@ VERSION = 1
 """Of what this release writes."""
 
 _BODY_FIELDS = 5
-_RESULT_FIELDS = 3
+_RESULT_FIELDS = 4
 _HIGHEST_VERSION = 127
 """A version takes one byte of msgpack; anything else is no version, but noise."""
 _POLICIES_KEPT = 1024
@@ -48,6 +48,15 @@ class Envelope:
 
     content_type: str
     policy: RunPolicy
+    references: tuple[Reference, ...]
+    data: bytes
+
+
+@record
+class StoredResult:
+    """A result whose outer form is read and whose value is not."""
+
+    content_type: str
     references: tuple[Reference, ...]
     data: bytes
 
@@ -72,7 +81,7 @@ class EnvelopeFormat:
         """The head of the message before: most often this one's, too."""
         self._policies: dict[tuple[Any, ...], RunPolicy] = {}
         self._references = MsgpackSerializer()
-        self._result_head = b"\x93" + _pack(VERSION) + _pack(content_type)
+        self._result_head = b"\x94" + _pack(VERSION) + _pack(content_type)
 
     def seal(self, policy: RunPolicy, references: Sequence[Reference], data: bytes) -> bytes:
         """The body of these parts.
@@ -84,12 +93,7 @@ class EnvelopeFormat:
         if last is not policy:
             head = self._head(policy)
             self._last = (policy, head)
-        if not references:
-            return b"".join((head, _NO_REFERENCES, _bin_head(data), data))
-        packed = self._references.dumps(
-            [[r.resolver, r.model, r.key] for r in references], refer=no_reference
-        )
-        return b"".join((head, _bin_head(packed), packed, _bin_head(data), data))
+        return b"".join((head, self._pack_references(references), _bin_head(data), data))
 
     def open(self, body: bytes) -> Envelope:
         """Read the outer form of a body.
@@ -100,38 +104,45 @@ class EnvelopeFormat:
         """
         fields = _fields(body, _BODY_FIELDS, "body")
         _, content_type, policy, references, data = fields
-        if not isinstance(data, bytes) or not isinstance(references, bytes):
+        if not isinstance(data, bytes):
             raise BodyCorrupt("The bytes are not a body: it has no data.")
         return Envelope(
             content_type
             if content_type == self._content_type
             else _checked_content_type(content_type),
             self._policy(policy),
-            self._read_references(references) if references else (),
+            self._read_references(references, "body"),
             data,
         )
 
-    def seal_result(self, data: bytes) -> bytes:
-        """The stored form of a result."""
-        return b"".join((self._result_head, _bin_head(data), data))
+    def seal_result(self, data: bytes, references: Sequence[Reference] = ()) -> bytes:
+        """The stored form of a result whose value was encoded as `data`.
+
+        Raises:
+            NotSerializable: the key of a reference cannot be encoded.
+        """
+        packed = self._pack_references(references)
+        return b"".join((self._result_head, packed, _bin_head(data), data))
 
     def seal_unstorable(self, note: Unstorable) -> bytes:
         """The stored form of a result that could not be stored."""
-        return _pack([VERSION, None, [note.type, note.why]])
+        return _pack([VERSION, None, b"", [note.type, note.why]])
 
-    def open_result(self, stored: bytes) -> tuple[str, bytes] | Unstorable:
-        """Content type and data of a result, or the note that stands in its place.
+    def open_result(self, stored: bytes) -> StoredResult | Unstorable:
+        """Read the outer form of a result, or the note that stands in its place.
 
         Raises:
             BodyCorrupt: it is none.
             BodyVersion: another release wrote it.
         """
-        _, content_type, data = _fields(stored, _RESULT_FIELDS, "result")
+        _, content_type, references, data = _fields(stored, _RESULT_FIELDS, "result")
         if content_type is None and isinstance(data, list) and len(data) == len(("type", "why")):
             return Unstorable(str(data[0]), str(data[1]))
         if not isinstance(data, bytes):
             raise BodyCorrupt("The bytes are not a result: it has no data.")
-        return _checked_content_type(content_type), data
+        return StoredResult(
+            _checked_content_type(content_type), self._read_references(references, "result"), data
+        )
 
     def _head(self, policy: RunPolicy) -> bytes:
         known = self._heads.get(id(policy))
@@ -157,16 +168,28 @@ class EnvelopeFormat:
         self._policies[key] = policy
         return policy
 
-    def _read_references(self, packed: bytes) -> tuple[Reference, ...]:
+    def _pack_references(self, references: Sequence[Reference]) -> bytes:
+        if not references:
+            return _NO_REFERENCES
+        packed = self._references.dumps(
+            [[each.resolver, each.model, each.key] for each in references], refer=no_reference
+        )
+        return _bin_head(packed) + packed
+
+    def _read_references(self, packed: Any, what: str) -> tuple[Reference, ...]:
+        if not isinstance(packed, bytes):
+            raise BodyCorrupt(f"The bytes are not a {what}: it has no references.")
+        if not packed:
+            return ()
         try:
             references = tuple(Reference(*fields) for fields in self._references.loads(packed))
         except BodyError:
             raise
         except TypeError as error:
-            raise BodyCorrupt(f"The bytes are not a body: no references ({error}).") from error
+            raise BodyCorrupt(f"The bytes are not a {what}: no references ({error}).") from error
         for reference in references:
             if not (isinstance(reference.resolver, str) and isinstance(reference.model, str)):
-                raise BodyCorrupt("The bytes are not a body: a reference names no model.")
+                raise BodyCorrupt(f"The bytes are not a {what}: a reference names no model.")
         return references
 
 
@@ -207,11 +230,12 @@ def _policy_fields(policy: RunPolicy) -> list[Any]:
         policy.retry_factor,
         policy.retry_cap,
         policy.retry_jitter,
+        policy.on_missing.value,
     ]
 
 
 def _read_policy(
-    timeout: Any, delay: Any, strategy: Any, factor: Any, cap: Any, jitter: Any
+    timeout: Any, delay: Any, strategy: Any, factor: Any, cap: Any, jitter: Any, on_missing: Any
 ) -> RunPolicy:
     return RunPolicy(
         timeout=None if timeout is None else _number(timeout),
@@ -220,6 +244,7 @@ def _read_policy(
         retry_factor=_number(factor),
         retry_cap=_number(cap),
         retry_jitter=_number(jitter),
+        on_missing=OnMissing(on_missing),
     )
 
 

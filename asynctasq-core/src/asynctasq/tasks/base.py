@@ -13,12 +13,13 @@ from asynctasq.results import Handle
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.tasks.dispatching import current_dispatcher
 from asynctasq.tasks.options import (
-    TASK_OPTION_NAMES,
+    DEFINITION_OPTION_NAMES,
+    DefinitionOptions,
     DispatchOptions,
-    TaskOptions,
     check_options,
     check_queue_name,
     check_task_name,
+    relations_of,
 )
 from asynctasq.tasks.registry import registry
 from asynctasq.tasks.signature import ArgumentCheck, argument_check
@@ -60,15 +61,17 @@ def _is_runnable(cls: "type[BaseTask[Any]]") -> bool:
 def _define(cls: "type[BaseTask[Any]]", name: str | None) -> TaskDefinition:
     _check_execute(cls)
     module = module_name(cls)
+    options = cast("Mapping[str, object]", _class_options(cls))
     return TaskDefinition(
         name=name or f"{module}:{cls.__qualname__}",
         module=module,
         mode=cls._mode,
         is_async=cls._is_async,
-        options=cast("Mapping[str, object]", _class_options(cls)),
+        options=options,
         driver=cls._driver_override,
         create=lambda: cls.__new__(cls),
         check=_check_of_constructor(cls),
+        relations=relations_of(options),
         named=name is not None,
     )
 
@@ -110,24 +113,24 @@ def _check_of_constructor(cls: "type[BaseTask[Any]]") -> ArgumentCheck:
     return check
 
 
-def _class_options(cls: "type[BaseTask[Any]]") -> TaskOptions:
+def _class_options(cls: "type[BaseTask[Any]]") -> DefinitionOptions:
     options = {
         name: value
         for owner in reversed(cls.__mro__)
         for name, value in vars(owner).items()
-        if name in TASK_OPTION_NAMES
+        if name in DEFINITION_OPTION_NAMES
     }
-    check_options(options, allowed=TaskOptions, where=f"The task class {cls.__qualname__}")
+    check_options(options, allowed=DefinitionOptions, where=f"The task class {cls.__qualname__}")
     for name, value in vars(cls).items():
         if isinstance(value, str | int | float) and not name.startswith("_"):
             _warn_of_misspelling(cls, name)
-    return cast("TaskOptions", options)
+    return cast("DefinitionOptions", options)
 
 
 def _warn_of_misspelling(cls: type, name: str) -> None:
-    if name in TASK_OPTION_NAMES:
+    if name in DEFINITION_OPTION_NAMES:
         return
-    near = difflib.get_close_matches(name, TASK_OPTION_NAMES, n=1, cutoff=0.8)
+    near = difflib.get_close_matches(name, DEFINITION_OPTION_NAMES, n=1, cutoff=0.8)
     if near:
         warnings.warn(
             f"{cls.__qualname__}.{name} is not an option and has no effect. Did you mean {near[0]!r}?",

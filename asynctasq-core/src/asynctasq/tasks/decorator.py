@@ -10,7 +10,12 @@ from asynctasq.importing import module_name
 from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
-from asynctasq.tasks.options import TaskOptions, check_options, check_task_name
+from asynctasq.tasks.options import (
+    DefinitionOptions,
+    check_options,
+    check_task_name,
+    relations_of,
+)
 from asynctasq.tasks.registry import registry
 from asynctasq.tasks.signature import argument_check
 
@@ -68,6 +73,7 @@ class FunctionTask(Generic[P, R]):
             driver=driver,
             create=lambda: FunctionCall.__new__(FunctionCall, self),
             check=argument_check(function, name=function.__qualname__),
+            relations=relations_of(options),
             named=name is not None,
         )
 
@@ -142,7 +148,7 @@ class TaskDecorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> FunctionTask[P, R]: ...
 
 
-class FunctionOptions(TaskOptions, total=False):
+class FunctionOptions(DefinitionOptions, total=False):
     """What `@task(...)` takes beyond the options of every task."""
 
     name: str
@@ -194,10 +200,17 @@ def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
     own = {name: given.pop(name, None) for name in ("name", "driver", "retry_on", "on_failure")}
     process = given.pop("process", False)
     check_options(given, allowed=FunctionOptions, where=where)
+    _check_parameters(function, given.get("relations"), where)
     _check_own({**own, "process": process}, where)
     made: FunctionTask[..., Any] = FunctionTask(function, process=process, options=given, **own)
     registry.add(made._definition)
     return made
+
+
+def _check_parameters(function: Callable[..., Any], relations: object, where: str) -> None:
+    if isinstance(relations, Mapping):
+        for name in relations.keys() - inspect.signature(function).parameters.keys():
+            raise TypeError(f"{where}: relations={relations!r}: there is no parameter {name!r}.")
 
 
 def _check_own(options: Mapping[str, Any], where: str) -> None:

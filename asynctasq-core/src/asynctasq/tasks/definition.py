@@ -38,5 +38,7 @@ class TaskDefinition:
     """A bare instance, before its constructor has run."""
     check: ArgumentCheck
     """Raises TypeError if the arguments do not fit."""
+    relations: tuple[str, ...] = ()
+    """What is loaded along with the models among the arguments: see `DefinitionOptions`."""
     named: bool = False
     """The user chose the name."""

@@ -2,8 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, TypedDict, cast
 
 from asynctasq.message import (
@@ -14,11 +15,12 @@ from asynctasq.message import (
     UniqueUntil,
 )
 from asynctasq.records import record
-from asynctasq.retry import RetryStrategy, RunPolicy
+from asynctasq.retry import OnMissing, RetryStrategy, RunPolicy
 
 SECONDS_LIMIT = 1e10
 """Some 300 years: what is longer is a mistake, and no store could add it to its time."""
 INTEGER_LIMIT = 2**31 - 1
+RELATION_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
@@ -49,6 +51,20 @@ class TaskOptions(TypedDict, total=False):
     """For which the outcome is kept."""
     max_lost: int
     """Lost leases that are forgiven; 0 for work that must not run twice."""
+    on_missing: OnMissing | str
+    """When a model among the arguments has no row any more: `retry`, `fail`, `skip` (the task is complete
+    without being run) or `none` (None stands where the model stood)."""
+
+
+Relations = Sequence[str] | Mapping[str, Sequence[str]]
+
+
+class DefinitionOptions(TaskOptions, total=False):
+    """What a task may say at its definition, and only there."""
+
+    relations: Relations
+    """Relations of models among the arguments that are loaded along: `["lines", "customer.address"]`
+    for those models that have them, or by parameter, `{"order": ["lines"]}`."""
 
 
 class DispatchOptions(TaskOptions, total=False):
@@ -157,10 +173,13 @@ def _check_queue(value: object) -> None:
     check_queue_name(value)
 
 
-def _check_strategy(value: object) -> None:
-    names = [strategy.value for strategy in RetryStrategy]
-    if value not in names:
-        raise ValueError(f"use {' or '.join(map(repr, names))}.")
+def _choice(choices: type[StrEnum]) -> "_Check":
+    def check(value: object) -> None:
+        names = [choice.value for choice in choices]
+        if value not in names:
+            raise ValueError(f"use {' or '.join(map(repr, names))}.")
+
+    return check
 
 
 def _check_eta(value: object) -> None:
@@ -205,13 +224,29 @@ def _check_headers(value: object) -> None:
         raise TypeError("a mapping of strings to strings is needed.")
 
 
+def _check_relations(value: object) -> None:
+    named = value.values() if isinstance(value, Mapping) else (value,)
+    for paths in cast("Collection[object]", named):
+        if isinstance(paths, str) or not isinstance(paths, Sequence):
+            raise TypeError("a list of relations is needed, or a mapping of parameters to such.")
+        if not all(isinstance(path, str) and RELATION_PATH.fullmatch(path) for path in paths):
+            raise ValueError("a relation is a name, or several joined by dots.")
+
+
+def relations_of(options: Mapping[str, object]) -> tuple[str, ...]:
+    """The relations that options name, each once."""
+    relations = cast("Relations", options.get("relations", ()))
+    named = relations.values() if isinstance(relations, Mapping) else (relations,)
+    return tuple(dict.fromkeys(path for paths in named for path in paths))
+
+
 _Check = Callable[[object], None]
 
 _CHECKS: Mapping[str, _Check] = {
     "queue": _check_queue,
     "max_attempts": _integer(0),
     "retry_delay": _seconds(0.0),
-    "retry_strategy": _check_strategy,
+    "retry_strategy": _choice(RetryStrategy),
     "retry_factor": _seconds(1.0),
     "retry_cap": _seconds(0.0),
     "retry_jitter": _check_share,
@@ -220,6 +255,8 @@ _CHECKS: Mapping[str, _Check] = {
     "expires": _seconds(0.0, above=True, optional=True),
     "result_ttl": _seconds(0.0),
     "max_lost": _integer(0),
+    "on_missing": _choice(OnMissing),
+    "relations": _check_relations,
     "delay": _seconds(0.0),
     "eta": _check_eta,
     "unique": _check_unique,
@@ -229,6 +266,7 @@ _CHECKS: Mapping[str, _Check] = {
 }
 
 TASK_OPTION_NAMES: frozenset[str] = frozenset(TaskOptions.__annotations__)
+DEFINITION_OPTION_NAMES: frozenset[str] = frozenset(DefinitionOptions.__annotations__)
 
 
 @record
@@ -261,6 +299,7 @@ def resolve_options(defaults: ResolvedOptions, *levels: Mapping[str, Any]) -> Re
     policy = {name: getattr(defaults.policy, name) for name in _POLICY_NAMES}
     policy.update((name, value) for name, value in given.items() if name in _POLICY_NAMES)
     policy["retry_strategy"] = RetryStrategy(policy["retry_strategy"])
+    policy["on_missing"] = OnMissing(policy["on_missing"])
     fields = {name: getattr(defaults, name) for name in _MESSAGE_NAMES}
     fields.update((name, value) for name, value in given.items() if name in _MESSAGE_NAMES)
     return ResolvedOptions(policy=RunPolicy(**policy), **fields)

@@ -1,13 +1,13 @@
 """A call as executors see it: the delivery, and how to build the task from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from asynctasq.errors import ArgumentsMismatch
+from asynctasq.errors import ArgumentsMismatch, ModelNotFound
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.resolvers import Resolvers
-from asynctasq.retry import RunPolicy
+from asynctasq.retry import OnMissing, RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.serializers.envelope import Envelope
 from asynctasq.tasks.base import BaseTask
@@ -60,8 +60,7 @@ class WorkerCall:
         if self._loaded and self._task is not None:
             return self._task
         self._task = task = self._bare()
-        references = self._envelope.references
-        models = await self._resolvers.resolve(references) if references else ()
+        models = await self._models() if self._envelope.references else ()
         args, kwargs = self._codec.decode_arguments(self._envelope, models)
         try:
             self.definition.check(*args, **kwargs)
@@ -70,6 +69,18 @@ class WorkerCall:
         task.__init__(*args, **kwargs)  # type: ignore[misc]  # after the metadata, which it may read
         self._loaded = True
         return task
+
+    async def _models(self) -> Sequence[object]:
+        on_missing = self.policy.on_missing
+        try:
+            return await self._resolvers.resolve(
+                self._envelope.references,
+                relations=self.definition.relations,
+                missing_ok=on_missing is OnMissing.NONE,
+            )
+        except ModelNotFound as error:
+            error.on_missing = on_missing
+            raise
 
     def arguments(self) -> tuple[list[object], dict[str, object]]:
         """Positional and named arguments, for people: models are the references that stand for them.

@@ -39,11 +39,13 @@ class DjangoResolver:
         database = router.db_for_write(type(row), instance=row)
         return Reference(NAME, f"{label}@{database}", row.pk)
 
-    async def resolve(self, references: Sequence[Reference]) -> list[object]:
+    async def resolve(
+        self, references: Sequence[Reference], *, relations: Sequence[str] = ()
+    ) -> list[object]:
         """Load the models: one query for each class and database."""
         _set_up()
         self._used = True
-        return await load_in_batches(references, _place, sync_to_async(_load))
+        return await load_in_batches(references, _place, sync_to_async(_load), relations)
 
     async def close(self) -> None:
         """Close the connections of Django's thread, if models were loaded."""
@@ -86,4 +88,5 @@ def _load_batch(database: str, batch: Batch) -> dict[Key, object]:
     keys = [key[0] if len(key) == 1 else key for key in batch.keys]
     # The base manager: the default one may hide rows.
     rows = batch.model._base_manager.using(database).filter(pk__in=keys)
+    rows = rows.prefetch_related(*("__".join(path) for path in batch.paths()))
     return {row.pk if isinstance(row.pk, tuple) else (row.pk,): row for row in rows}

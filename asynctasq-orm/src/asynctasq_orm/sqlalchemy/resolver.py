@@ -22,6 +22,7 @@ from asynctasq_orm.sqlalchemy.factories import (
     new_session,
     what_to_do,
 )
+from asynctasq_orm.sqlalchemy.relations import options_of
 
 NAME = "sqlalchemy"
 
@@ -60,9 +61,11 @@ class SqlalchemyResolver:
         key = identity[1]
         return Reference(NAME, name, key[0] if len(key) == 1 else key)
 
-    async def resolve(self, references: Sequence[Reference]) -> list[object]:
+    async def resolve(
+        self, references: Sequence[Reference], *, relations: Sequence[str] = ()
+    ) -> list[object]:
         """Load the models: one query for each class."""
-        return await load_in_batches(references, self._place, self._load)
+        return await load_in_batches(references, self._place, self._load, relations)
 
     async def close(self) -> None:
         """Close the idle connections of the engines that were used on this loop."""
@@ -93,10 +96,11 @@ class SqlalchemyResolver:
         async with session:
             found = []
             for batch in batches:
-                rows = await session.scalars(_query(batch))
+                options = options_of(batch)
+                rows = await session.scalars(_query(batch).options(*options))
                 models = _by_key(rows.unique().all())
                 for key in _spelled_otherwise(batch, models):
-                    models |= _if_any(key, await session.get(batch.model, key))
+                    models |= _if_any(key, await session.get(batch.model, key, options=options))
                 found.append(models)
                 self._remember(session, batch.model)
             return found
@@ -113,9 +117,10 @@ def _load_sync(session: Session, batches: Sequence[Batch]) -> list[dict[Key, obj
     with session:
         found = []
         for batch in batches:
-            models = _by_key(session.scalars(_query(batch)).unique().all())
+            options = options_of(batch)
+            models = _by_key(session.scalars(_query(batch).options(*options)).unique().all())
             for key in _spelled_otherwise(batch, models):
-                models |= _if_any(key, session.get(batch.model, key))
+                models |= _if_any(key, session.get(batch.model, key, options=options))
             found.append(models)
         return found
 

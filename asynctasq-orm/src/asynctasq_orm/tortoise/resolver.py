@@ -46,11 +46,13 @@ class TortoiseResolver:
             name = self._names[model] = class_name(model)
         return Reference(NAME, name, instance.pk)
 
-    async def resolve(self, references: Sequence[Reference]) -> list[object]:
+    async def resolve(
+        self, references: Sequence[Reference], *, relations: Sequence[str] = ()
+    ) -> list[object]:
         """Load the models: one query for each class."""
         if not Tortoise._inited:
             await self._start()
-        return await load_in_batches(references, self._place, _load)
+        return await load_in_batches(references, self._place, _load, relations)
 
     async def close(self) -> None:
         """Close the connections, if they were opened here. Idempotent."""
@@ -97,7 +99,8 @@ async def _load(_: str, batches: Sequence[Batch]) -> list[dict[Key, object]]:
     for batch in batches:
         # Not by the model's manager, which may hide rows.
         query: QuerySet[Any] = QuerySet(batch.model).using_db(_connection(batch.model))
-        rows = await query.filter(pk__in=[key[0] for key in batch.keys])
+        query = query.filter(pk__in=[key[0] for key in batch.keys])
+        rows = await query.prefetch_related(*("__".join(path) for path in batch.paths()))
         found.append({(row.pk,): row for row in rows})
     return found
 
