@@ -11,7 +11,7 @@ SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.
 TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test test-all chaos check lint mypy pyright layers repository api build bench bench-sqlite bench-memory bench-orm format lock clean
+.PHONY: help demo test test-all chaos check lint mypy pyright layers repository api build bench bench-sqlite bench-memory bench-orm bench-redis format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -41,6 +41,9 @@ bench-sqlite: .venv/.ready-dev  ## Measure the embedded SQLite driver in full
 
 bench-memory: .venv/.ready-dev  ## Measure the memory driver in full
 	@$(BIN)/python benchmarks/run.py memory
+
+bench-redis: .venv/.ready-dev  ## Measure Redis beside SAQ, taskiq and streaQ, in full
+	@$(BIN)/python benchmarks/redis_bench.py
 
 bench-orm: .venv/.ready-dev  ## Measure what models as arguments cost
 	@$(BIN)/python benchmarks/orm.py

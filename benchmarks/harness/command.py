@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             bench.measurement = name
             MEASUREMENTS[name](bench, stores)
-    session = _session(bench, described)
+    session = session_of(bench, described)
     print(report.as_text(bench.figures))
     if session["load"]["noisy"]:
         machine.warn(
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     return int(any(figure.verdict == "missed" for figure in bench.figures))
 
 
-def _session(bench: Bench, described: dict[str, Any]) -> dict[str, Any]:
+def session_of(bench: Bench, described: dict[str, Any]) -> dict[str, Any]:
+    """Everything that was measured, and where."""
     loads = [run.load_before for run in bench.runs] or [machine.load_average()]
     return {
         "date": time.strftime("%Y-%m-%d"),

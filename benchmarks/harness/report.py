@@ -68,10 +68,10 @@ def as_markdown(session: Mapping[str, Any], figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def update(document: Path, text: str) -> None:
+def update(document: Path, text: str, *, begin: str = BEGIN, end: str = END) -> None:
     """Replace what stands between the two marks."""
-    before, begin, rest = document.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{document} lacks {BEGIN!r} or {END!r}.")
-    document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    before, first, rest = document.read_text().partition(begin)
+    _, last, after = rest.partition(end)
+    if not first or not last:
+        raise ValueError(f"{document} lacks {begin!r} or {end!r}.")
+    document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")

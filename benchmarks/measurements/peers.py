@@ -1,12 +1,11 @@
 """Other task queues on the same store, doing the same work, each in an environment of its own."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.harness.bench import Bench, worker_command
+from benchmarks.harness.environments import installed
 from benchmarks.harness.figures import Figure, percentiles
 from benchmarks.harness.stores import Store
 from benchmarks.measurements.worker import worker
@@ -25,21 +24,8 @@ def measure(bench: Bench, stores: Sequence[Store]) -> None:
             _huey(bench, store)
 
 
-def installed(bench: Bench, name: str) -> Path:
-    """The Python of an environment that has a peer; made from the registry if it is not there."""
-    folder = bench.environments / f"bench-{name}"
-    python = folder / "bin" / "python"
-    if not (folder / ".ready").exists():
-        bench.say(f"installing {name}")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        options = ["--quiet", "--disable-pip-version-check"]
-        subprocess.run([str(python), "-m", "pip", "install", *options, name], check=True)
-        (folder / ".ready").touch()
-    return python
-
-
 def _huey(bench: Bench, store: Store) -> None:
-    python = installed(bench, "huey")
+    python = installed(bench.environments, "huey", ["huey"], bench.say)
     bench.peers["huey"] = bench.run(PROGRAM, python=python, way="version")
     _speed(bench, store, python)
     _latency(bench, python)

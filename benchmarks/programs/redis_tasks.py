@@ -77,11 +77,13 @@ async def drain(
         await Worker(queues=["warm"], concurrency=100, burst=True).start()
     worker = Worker(queues=["default"], concurrency=100, burst=tasks is None, max_tasks=tasks)
     await asyncio.sleep(max(begin_at - time.monotonic(), 0))
+    begun_at = time.monotonic()
     cpu, wall = time.process_time(), time.perf_counter()
     await worker.start()
     answer(
         cpu_seconds=time.process_time() - cpu,
         seconds=time.perf_counter() - wall,
+        begun_at=begun_at,
         ended_at=time.monotonic(),
     )
 

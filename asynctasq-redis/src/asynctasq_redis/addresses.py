@@ -95,6 +95,19 @@ def parse_address(url: str) -> Address:
     )
 
 
+def described(address: Address, namespace: str) -> str:
+    """An address for people, without its password."""
+    scheme = "unix" if address.path else "rediss" if address.tls else "redis"
+    scheme += "" if address.kind == SINGLE else f"+{address.kind}"
+    user = address.username or ""
+    who = f"{user}:***@" if address.password is not None else f"{user}@" if user else ""
+    hosts = ",".join(f"{host}:{port}" for host, port in address.hosts)
+    service = f"/{address.service}" if address.service else ""
+    db = "" if address.kind == CLUSTER else f"/{address.db or 0}"
+    place = f"{scheme}://{who}{hosts}{address.path}{service}{db if not address.path else ''}"
+    return f"{place} ({namespace})"
+
+
 def _host(text: str, default_port: int) -> tuple[str, int]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")

@@ -19,23 +19,19 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
 from asynctasq.errors import DriverError
-from asynctasq.message import Delivery, Lease, Message, State, UniqueUntil
+from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Settled, Settlement
-from asynctasq_redis.addresses import Address
+from asynctasq_redis import inspection
+from asynctasq_redis.addresses import described
 from asynctasq_redis.codec import (
-    HOLDS,
     ID_BYTES,
     MOST_32,
     batches,
-    check_id,
     micros,
-    pack_blob,
-    pack_numbers,
-    pack_run,
-    pack_unique,
     text_bytes,
     unpack_delivery,
 )
+from asynctasq_redis.enqueueing import enqueue_arguments, requeue_arguments
 from asynctasq_redis.settings import DAY, DEFAULT_URL, RedisSettings
 from asynctasq_redis.settling import Packed, is_too_large, pack_settlement, settle_arguments
 
@@ -46,8 +42,6 @@ if TYPE_CHECKING:
 AT_ONCE = 1000
 """Items that one script call takes."""
 ENQUEUED_AT_ONCE = 60_000
-RUN = 1000
-"""Messages that a script stores by one command."""
 
 _CANCEL_OUTCOMES = {
     "C": CancelOutcome.CANCELLED,
@@ -134,7 +128,7 @@ class RedisDriver:
 
     def _configure(self, settings: RedisSettings) -> None:
         self.settings = settings
-        self.description = _describe(settings.address(), settings.namespace)
+        self.description = described(settings.address(), settings.namespace)
         self._offset = 0
         self._server: Server | None = None
         self._listener: Listener | None = None
@@ -197,7 +191,7 @@ class RedisDriver:
         for some in batches(messages, ENQUEUED_AT_ONCE):
             if not some:
                 continue
-            answer = await self._opened().run("enqueue", self._offset, *_enqueue_arguments(some))
+            answer = await self._opened().run("enqueue", self._offset, *enqueue_arguments(some))
             if not answer:
                 answers += [Enqueued(message.id, True) for message in some]
                 continue
@@ -277,15 +271,11 @@ class RedisDriver:
         return [LeaseState.HELD if code == _DONE else LeaseState.LOST for code in answer]
 
     async def count(self, queue: str) -> QueueCounts:
-        from asynctasq_redis import inspection
-
         return await inspection.count(self._opened(), self._offset, queue)
 
     # Results and progress.
 
     async def results(self, ids: Sequence[bytes]) -> list[Outcome | None]:
-        from asynctasq_redis import inspection
-
         return await inspection.results(self._opened(), self._offset, ids)
 
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
@@ -339,8 +329,6 @@ class RedisDriver:
     async def dead_letters(
         self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
     ) -> Page[DeadLetter]:
-        from asynctasq_redis import inspection
-
         return await inspection.dead_letters(
             self._opened(), self._offset, queue=queue, limit=limit, cursor=cursor
         )
@@ -358,22 +346,9 @@ class RedisDriver:
         return (await self._requeue([message]))[0]
 
     async def _requeue(self, messages: Sequence[Message]) -> list[bool]:
-        arguments: list[bytes | int] = []
-        for message in messages:
-            check_id(message.id)
-            unique = message.unique
-            keeps = unique is not None and unique.until is not UniqueUntil.PERIOD
-            arguments += (
-                message.id,
-                pack_numbers(message),
-                text_bytes(message.queue),
-                HOLDS[unique.until] if unique is not None and keeps else 0,
-                b"" if unique is None else text_bytes(unique.key),
-                pack_blob(message),
-            )
-        if not arguments:
+        if not messages:
             return []
-        answer = await self._opened().run("requeue", self._offset, *arguments)
+        answer = await self._opened().run("requeue", self._offset, *requeue_arguments(messages))
         return [code == _DONE for code in answer]
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
@@ -384,13 +359,9 @@ class RedisDriver:
         return answers
 
     async def queues(self) -> list[QueueInfo]:
-        from asynctasq_redis import inspection
-
         return await inspection.queues(self._opened(), self._offset)
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
-        from asynctasq_redis import inspection
-
         return await inspection.find(self._opened(), self._offset, ids)
 
     async def browse(
@@ -403,8 +374,6 @@ class RedisDriver:
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[Snapshot]:
-        from asynctasq_redis import inspection
-
         return await inspection.browse(
             self._opened(),
             self._offset,
@@ -457,57 +426,7 @@ class RedisDriver:
         return listener
 
 
-def _enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
-    """What messages have in common is sent once."""
-    profiles: dict[tuple[object, ...], int] = {}
-    heads: list[bytes | int] = []
-    items: list[bytes | int] = []
-    current = length = place = 0
-    # An id that stands twice must not meet itself in one run.
-    longest = RUN if len({message.id for message in messages}) == len(messages) else 1
-    for message in messages:
-        check_id(message.id)
-        unique = message.unique
-        kind = (
-            message.queue,
-            message.priority,
-            message.max_lost,
-            message.result_ttl,
-            message.delay,
-            message.eta,
-            message.expires,
-            unique is not None,
-        )
-        number = profiles.get(kind)
-        if number is None:
-            number = profiles[kind] = len(profiles) + 1
-            heads += (pack_numbers(message), text_bytes(message.queue))
-        if number != current or length == longest:
-            if length:
-                items[place] = pack_run(current, length)
-            current, length, place = number, 0, len(items)
-            items.append(b"")
-        length += 1
-        items += (message.id, pack_blob(message))
-        if unique is not None:
-            items.append(pack_unique(unique))
-    items[place] = pack_run(current, length)
-    return [len(profiles), *heads, *items]
-
-
 def _token(lease: Lease) -> int | None:
     """The token of a lease that this driver may have given."""
     token = lease.token
     return token if isinstance(token, int) and 0 < token <= MOST_32 else None
-
-
-def _describe(address: Address, namespace: str) -> str:
-    scheme = "unix" if address.path else "rediss" if address.tls else "redis"
-    scheme += "" if address.kind == "single" else f"+{address.kind}"
-    user = address.username or ""
-    who = f"{user}:***@" if address.password is not None else f"{user}@" if user else ""
-    hosts = ",".join(f"{host}:{port}" for host, port in address.hosts)
-    service = f"/{address.service}" if address.service else ""
-    db = "" if address.kind == "cluster" else f"/{address.db or 0}"
-    place = f"{scheme}://{who}{hosts}{address.path}{service}{db if not address.path else ''}"
-    return f"{place} ({namespace})"

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from heapq import nsmallest
 from struct import Struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asynctasq.contracts.capabilities import DeadLetter, Outcome, Page, QueueInfo, Snapshot
 from asynctasq.contracts.driver import QueueCounts
@@ -21,14 +21,16 @@ from asynctasq_redis.codec import (
     unpack_error,
     unpack_message_key,
 )
-from asynctasq_redis.server import Server
+
+if TYPE_CHECKING:
+    from asynctasq_redis.server import Server
 
 FINDS = 1000
 """Messages that one call looks at."""
 _ENQUEUED = Struct(">19xd")
 
 
-async def count(server: Server, offset: int, queue: str) -> QueueCounts:
+async def count(server: "Server", offset: int, queue: str) -> QueueCounts:
     """How many messages of a queue are in each state."""
     [[_, ready, scheduled, leased, dead, _, _]] = await server.run(
         "count", offset, text_bytes(queue)
@@ -36,7 +38,7 @@ async def count(server: Server, offset: int, queue: str) -> QueueCounts:
     return QueueCounts(ready, scheduled, 0, leased, dead)
 
 
-async def queues(server: Server, offset: int) -> list[QueueInfo]:
+async def queues(server: "Server", offset: int) -> list[QueueInfo]:
     """Every queue that holds something or is paused."""
     infos = [
         QueueInfo(
@@ -57,7 +59,7 @@ async def queues(server: Server, offset: int) -> list[QueueInfo]:
     return sorted(infos, key=lambda info: info.name)
 
 
-async def find(server: Server, offset: int, ids: Sequence[bytes]) -> list[Snapshot | None]:
+async def find(server: "Server", offset: int, ids: Sequence[bytes]) -> list[Snapshot | None]:
     """Messages that live or are dead."""
     found: list[Snapshot | None] = []
     for some in batches(ids, FINDS):
@@ -101,7 +103,7 @@ def _lease_queue(lease: bytes) -> bytes:
     return lease[start + 2 : start + 2 + int.from_bytes(lease[start : start + 2], "big")]
 
 
-async def results(server: Server, offset: int, ids: Sequence[bytes]) -> list[Outcome | None]:
+async def results(server: "Server", offset: int, ids: Sequence[bytes]) -> list[Outcome | None]:
     """How messages ended; None for those that have not, or are not known."""
     found: list[Outcome | None] = []
     for some in batches(ids, FINDS):
@@ -133,7 +135,7 @@ def _outcome(message_id: bytes, row: Any) -> Outcome | None:
 
 
 async def dead_letters(
-    server: Server, offset: int, *, queue: str | None, limit: int, cursor: str | None
+    server: "Server", offset: int, *, queue: str | None, limit: int, cursor: str | None
 ) -> Page[DeadLetter]:
     """A page of dead letters, newest first."""
     key = b"dead" if queue is None else b"d:" + text_bytes(queue)
@@ -169,7 +171,7 @@ def _dead_letter(message_id: bytes, row: Any) -> DeadLetter:
 
 
 async def browse(
-    server: Server,
+    server: "Server",
     offset: int,
     state: State,
     *,
@@ -210,7 +212,7 @@ async def browse(
 
 
 async def _members(
-    server: Server, offset: int, state: State, queue: str | None
+    server: "Server", offset: int, state: State, queue: str | None
 ) -> AsyncIterator[list[bytes]]:
     """Ids of all messages in a state, in pieces."""
     if state is State.LEASED:
@@ -225,7 +227,7 @@ async def _members(
             position += len(ids)
 
 
-async def _leased(server: Server, queue: str | None) -> AsyncIterator[list[bytes]]:
+async def _leased(server: "Server", queue: str | None) -> AsyncIterator[list[bytes]]:
     wanted = None if queue is None else text_bytes(queue)
     place: bytes | int = 0
     while True:
