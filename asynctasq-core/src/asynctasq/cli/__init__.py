@@ -17,6 +17,7 @@ from asynctasq.config.sources import DEBUG
         "dead": ("asynctasq.cli.dead:command", "List, show, retry and delete dead letters."),
         "demo": ("asynctasq.cli.demo:command", "See tasks dispatched, run, retried and failed."),
         "plugins": ("asynctasq.cli.plugins:command", "Show what is installed."),
+        "drivers": ("asynctasq.cli.drivers:command", "Check whether a driver keeps the contract."),
         "migrate": ("asynctasq.cli.migrate:command", "Bring a store's tables up to date."),
         "completion": ("asynctasq.cli.completion:command", "Let the shell complete commands."),
         "publish": ("asynctasq.cli.publish:command", "Write a commented .env.example."),

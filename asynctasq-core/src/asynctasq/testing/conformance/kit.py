@@ -92,12 +92,18 @@ class Kit:
     the whole store appears to jump, so run the suite in a namespace or file of its own.
     """
 
-    def __init__(self, make_driver: Callable[[], Driver]) -> None:
+    def __init__(self, make_driver: Callable[[], Driver], *, elapsed: float = 0.0) -> None:
+        """Make a kit.
+
+        Args:
+            make_driver: gives an unopened driver.
+            elapsed: seconds by which the store's clock has been moved before.
+        """
         self.driver = make_driver()
         self.twin = self.driver.clone()
         self.queue = random_name("conformance")
         self.owner = random_name("owner")
-        self.elapsed = 0.0
+        self.elapsed = elapsed
         self._opened: list[Driver] = []
 
     async def __aenter__(self) -> Self:

@@ -13,6 +13,8 @@ from asynctasq.testing.conformance.kit import Kit
 from asynctasq.testing.conformance.themes import all_checks
 
 CHECK_TIMEOUT = 30.0
+AFTER_FAILURE_SECONDS = 1e8
+"""Longer than any check moves the clock: how far one has that failed is not known."""
 _TURNS_TO_SETTLE = 20
 
 
@@ -38,6 +40,10 @@ class Report:
     """What the suite found."""
 
     results: tuple[CheckResult, ...]
+    skipped: tuple[Check, ...] = ()
+    """Those that do not concern the driver: it lacks a capability, or its messages do not last."""
+    elapsed: float = 0.0
+    """Seconds by which the clock of the one namespace has been moved."""
 
     @property
     def ok(self) -> bool:
@@ -85,9 +91,20 @@ def select_checks(
 
 
 async def run_check(
-    check: Check, make_driver: Callable[[], Driver], *, timeout: float = CHECK_TIMEOUT
-) -> None:
-    """Run one check.
+    check: Check,
+    make_driver: Callable[[], Driver],
+    *,
+    timeout: float = CHECK_TIMEOUT,
+    elapsed: float = 0.0,
+) -> float:
+    """Run one check; returns by how many seconds the store's clock has been moved in the end.
+
+    Args:
+        check: the rule.
+        make_driver: gives an unopened driver.
+        timeout: seconds.
+        elapsed: by how many seconds it was moved before: where checks share a namespace, its time must
+            not run backwards.
 
     Raises:
         AssertionError: the driver breaks the rule, or leaves tasks or unhandled errors behind.
@@ -100,7 +117,7 @@ async def run_check(
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
     try:
         async with asyncio.timeout(timeout):
-            async with Kit(make_driver) as kit:
+            async with Kit(make_driver, elapsed=elapsed) as kit:
                 await check.run(kit)
         for _ in range(_TURNS_TO_SETTLE):
             await asyncio.sleep(0)
@@ -114,6 +131,7 @@ async def run_check(
         raise AssertionError(f"tasks left running after close: {', '.join(map(repr, left))}")
     if unhandled:
         raise AssertionError(f"errors that nobody handled: {unhandled}")
+    return kit.elapsed
 
 
 async def run_conformance(
@@ -124,6 +142,8 @@ async def run_conformance(
     only: Collection[str] | None = None,
     timeout: float = CHECK_TIMEOUT,
     stop_at_first: bool = False,
+    one_namespace: bool = False,
+    on_result: Callable[[CheckResult], object] | None = None,
 ) -> Report:
     """Run every check that concerns the driver, in the running loop, and report.
 
@@ -136,24 +156,35 @@ async def run_conformance(
         only: names of checks or themes to run.
         timeout: seconds for each check.
         stop_at_first: end at the first that does not come out as expected.
+        one_namespace: `make_driver` gives the same namespace each time, where what a check leaves
+            behind is there for the next. Time then goes on from check to check.
+        on_result: told of each result as it comes.
     """
     known = known_failures or {}
-    checks = select_checks(
-        make_driver().capabilities, durable=durable, known_failures=known, only=only
-    )
+    capabilities = make_driver().capabilities
+    checks = select_checks(capabilities, durable=durable, known_failures=known, only=only)
+    skipped = [
+        check for check in all_checks() if not check.applies_to(capabilities, durable=durable)
+    ]
     results: list[CheckResult] = []
+    elapsed = 0.0
     for check in checks:
         started = time.perf_counter()
         failure: str | None = None
         try:
-            await run_check(check, make_driver, timeout=timeout)
+            moved = await run_check(check, make_driver, timeout=timeout, elapsed=elapsed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it
             failure = "".join(traceback.format_exception(error))
+            moved = elapsed + AFTER_FAILURE_SECONDS
+        if one_namespace:
+            elapsed = moved
         result = CheckResult(check, failure, known.get(check.name), time.perf_counter() - started)
         results.append(result)
+        if on_result is not None:
+            on_result(result)
         if stop_at_first and not result.ok:
             break
-    return Report(tuple(results))
+    return Report(tuple(results), tuple(skipped), elapsed)
 
 
 def guarantees(checks: Sequence[Check]) -> dict[str, list[str]]:

@@ -1,0 +1,153 @@
+"""`asynctasq drivers check`: a report on a live store, which is left as it was."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from asynctasq.cli import main
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.message import Message, new_id
+from asynctasq.testing import all_checks
+from asynctasq.testing.conformance.meaning import CAPABILITIES, GUARANTEES
+from tests.plugins.conftest import Site, site  # noqa: F401  a fixture
+
+CARELESS = """
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.settlement import Settled
+
+
+class Careless(MemoryDriver):
+    capabilities = MemoryDriver.capabilities & ~(Capability.UNIQUE | Capability.CANCEL)
+
+    async def settle(self, settlements):
+        await super().settle(settlements)
+        return [Settled.DONE for _ in settlements]
+"""
+PLUGIN = """
+from asynctasq.hookspecs import hookimpl
+
+
+@hookimpl
+def create_driver(name, settings):
+    from careless.driver import Careless
+    return Careless()
+"""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["drivers", "check", *arguments])
+
+
+@pytest.fixture
+def careless(site: Site) -> None:  # noqa: F811  that fixture
+    """A driver that says DONE to whoever settles, and has no setting `namespace`."""
+    site.install(
+        "careless-driver",
+        "[asynctasq.drivers]\ncareless = careless.plugin\n",
+        {"careless.plugin": PLUGIN, "careless.driver": CARELESS},
+    )
+
+
+def test_a_good_driver_passes_on_a_store_in_use_and_leaves_it_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    result = run(f"sqlite:///{path}?synchronous=off")
+    assert result.exit_code == 0, result.output
+    assert f"{len(all_checks())} passed in " in result.output
+    assert "a. Nothing is lost: " in result.output
+    assert "cannot tell" not in result.output
+    with sqlite3.connect(path) as database:
+        assert database.execute("select count(*) from messages").fetchone() == (0,)
+    database.close()
+
+
+@pytest.mark.usefixtures("careless")
+def test_a_broken_rule_is_told_with_what_it_means() -> None:
+    result = run("careless", "--yes", "--not-durable", "--only", "lease", "--only", "order")
+    assert result.exit_code == 1
+    output = result.output
+    assert "✗ c. Fencing: " in output
+    assert "✓ f. Order: " in output
+    assert "- UNIQUE: not claimed, " in output
+    assert "the option `unique` is refused" in output
+    assert "The rule: " in output
+    assert "Found: AssertionError: " in output
+    assert f"For users: {GUARANTEES['c'].broken}" in output
+    assert " skipped (" in output
+
+
+@pytest.mark.usefixtures("careless")
+def test_a_driver_without_namespaces_is_not_let_loose_on_a_store() -> None:
+    result = run("careless")
+    assert result.exit_code == 1
+    assert "no setting `namespace`" in result.output
+    assert "--yes" in result.output
+
+
+@pytest.mark.usefixtures("careless")
+def test_programs_get_one_document() -> None:
+    result = run("careless", "--yes", "--not-durable", "--only", "settle", "--json")
+    assert result.exit_code == 1
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert set(document) == {"store", "capabilities", "ok", "seconds", "tidy", "checks"}
+    assert document["ok"] is False
+    assert "UNIQUE" not in document["capabilities"]
+    outcomes = {each["outcome"] for each in document["checks"]}
+    assert outcomes == {"passed", "failed", "skipped"}
+    for each in document["checks"]:
+        assert {"name", "theme", "guarantees", "rule", "outcome"} <= set(each)
+        assert ("lacks" in each) == (each["outcome"] == "skipped")
+        if each["outcome"] == "failed":
+            assert "Traceback" in each["failure"]
+
+
+def test_a_store_that_is_away_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run(f"sqlite:///{tmp_path}/file/store.db")
+    assert result.exit_code in {1, 3}
+    assert result.output.startswith("Error: ")
+    assert len(result.output.splitlines()) <= 3
+
+
+def test_an_unknown_check_is_an_error_that_names_it() -> None:
+    result = run("memory", "--only", "nothing")
+    assert result.exit_code == 2
+    assert "nothing" in result.output
+
+
+def test_meanings_are_given_for_every_letter_and_capability() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "guarantees.md").read_text()
+    for letter, meaning in GUARANTEES.items():
+        assert f"### {letter}. {meaning.title}\n" in text
+    needed = Capability.NONE
+    for check in all_checks():
+        assert set(check.proves) <= set(GUARANTEES)
+        needed |= check.needs
+    assert set(CAPABILITIES) == {flag for flag in Capability if flag in needed}
+
+
+async def test_tidying_deletes_messages_in_every_state() -> None:
+    from asynctasq.settlement import Fail, Reason
+    from asynctasq.testing.conformance.tidying import tidy_up
+
+    driver: Driver = MemoryDriver()
+    await driver.open()
+
+    def message(**fields: Any) -> Message:
+        return Message(new_id(), "q", "task", b"", **fields)
+
+    await driver.enqueue([message() for _ in range(4)])
+    await driver.enqueue([message(delay=1e6)])
+    leased = await driver.reserve({"q": 2}, limit=2, owner="one", lease=60.0)
+    await driver.settle([Fail(leased[0].lease, Reason.FAILED)])
+    assert isinstance(driver, MemoryDriver)
+    await driver.pause("q")
+    assert await tidy_up(driver.clone(), elapsed=0.0)
+    assert await driver.queues() == []
+    await driver.close()
