@@ -11,7 +11,7 @@ SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.
 TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test test-all chaos check lint mypy pyright layers repository api build bench bench-sqlite bench-memory bench-orm bench-redis format lock clean
+.PHONY: help demo test test-all chaos check lint mypy pyright layers repository docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -59,7 +59,7 @@ test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is p
 chaos: .venv/.ready-dev  ## Let workers run 50,000 tasks under random signals, for five minutes at the most
 	@$(BIN)/python -m tests.chaos.storm
 
-check: lint mypy pyright layers repository  ## Run the linters, type checkers and the tests of the repository itself
+check: lint mypy pyright layers repository docs  ## Run the linters, type checkers and the tests of the repository itself; build the site
 	@echo "==> all checks passed"
 
 lint: .venv/.ready-dev
@@ -92,6 +92,18 @@ api: .venv/.ready-dev  ## Record the public interface in tests/public_api.txt
 	@$(BIN)/python scripts/public_api.py > tests/public_api.txt.new
 	@mv tests/public_api.txt.new tests/public_api.txt
 
+# --- documentation -----------------------------------------------------------------------------
+
+docs: .venv/.ready-dev  ## Build the documentation site into site/
+	@echo "==> mkdocs"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --clean
+
+docs-serve: .venv/.ready-dev  ## Show the documentation site at http://127.0.0.1:8000 while it is written
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+docs-pages: .venv/.ready-dev  ## Write the pages of docs/ that are made from the code
+	@$(BIN)/python -m scripts.document
+
 # --- distributions -----------------------------------------------------------------------------
 
 build: .venv/.ready-dev  ## Build sdist and wheel of each distribution into dist/
@@ -106,5 +118,5 @@ lock: .venv/.ready-dev  ## Write the versions installed in .venv into constraint
 	@mv constraints.txt.new constraints.txt
 
 clean:  ## Remove what the other commands made
-	@rm -rf .venv .venv.lock .venvs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv.lock .venvs dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
