@@ -1,22 +1,16 @@
-#!/usr/bin/env python3
-"""Write docs/settings.md from the settings themselves; with --check, say whether it is current."""
+"""Write docs/settings.md from the settings themselves."""
 
-import sys
 from collections.abc import Iterable
 from dataclasses import MISSING
-from pathlib import Path
 
 from asynctasq.config import SettingInfo, describe_plugin_settings, describe_settings
 from asynctasq.config.values import value_as_text
+from asynctasq.hookspecs import GROUPS
 from asynctasq.plugins import PluginRegistry
+from scripts.markdown import made_by, own_plugins, prose, table
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
-BUILT_IN = {"driver": ("memory", "sqlite"), "serializer": ("msgpack", "json")}
-
-INTRODUCTION = """\
-<!-- Written by scripts/document_settings.py: change the settings or that script, then run it. -->
-
-# Settings
+INTRODUCTION = """
+# Settings and environment
 
 ```python
 import asynctasq
@@ -74,47 +68,44 @@ concurency (arguments): unknown setting; did you mean concurrency?
 ASYNCTASQ_LEASE (.env line 7): expected a number, got 'long'. Seconds after which the tasks of a worker that died are given to another.
 ```
 
-Variables of plugins that are not in use are not looked at, nor are `ASYNCTASQ_DEBUG`,
-`ASYNCTASQ_MODEL_EXAMPLES` and those that begin with `ASYNCTASQ_TEST_`.
+Variables of plugins that are not in use are not looked at.
+
+## Variables that are no settings
+
+| variable | meaning |
+|---|---|
+| `ASYNCTASQ_DEBUG` | `1` makes every command show tracebacks of errors, as `asynctasq --debug` does |
+| `ASYNCTASQ_MODEL_EXAMPLES` | how many plays the model test of `asynctasq.testing` tries with a driver |
+| `ASYNCTASQ_TEST_...` | addresses of servers for the tests of asynctasq itself |
 """
 
 
-def main(arguments: list[str]) -> int:
-    page = render()
-    if arguments != ["--check"]:
-        PAGE.write_text(page, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page:
-        return 0
-    print(f"{PAGE.name} is stale: run scripts/document_settings.py")
-    return 1
-
-
 def render() -> str:
+    sections = [made_by(__name__) + INTRODUCTION, "## Core\n", _table(describe_settings())]
     registry = PluginRegistry()
-    sections = [INTRODUCTION, "## Core\n", table(describe_settings())]
-    for kind, names in BUILT_IN.items():
-        for name in names:
+    for kind in GROUPS:
+        described: set[type] = set()  # a plugin of several names (redis, rediss) is described once
+        for name in own_plugins(kind):
             settings_class = registry.settings_class(kind, name)
-            if settings_class is not None:
+            if settings_class is not None and settings_class not in described:
+                described.add(settings_class)
                 sections.append(f"## {kind.capitalize()} `{name}`\n")
-                sections.append(table(describe_plugin_settings(name, settings_class)))
+                sections.append(_table(describe_plugin_settings(name, settings_class)))
     return "\n".join(sections)
 
 
-def table(settings: Iterable[SettingInfo]) -> str:
-    rows = ["| setting | default | type | meaning |", "|---|---|---|---|"]
+def _table(settings: Iterable[SettingInfo]) -> str:
+    rows: list[list[str]] = []
     for each in settings:
+        if not each.description:
+            raise ValueError(f"the setting {each.name} has no description: documents show it")
         default = "" if each.default is MISSING else value_as_text(each.default)
-        cells = (
-            f"`{each.name}`<br>`{each.variable}`",
-            f"`{default}`" if default else "empty" if default == "" else "",
-            each.type,
-            each.description,
+        rows.append(
+            [
+                f"`{each.name}`<br>`{each.variable}`",
+                f"`{default}`" if default else "empty" if default == "" else "",
+                each.type,
+                prose(each.description),
+            ]
         )
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(rows) + "\n"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return table(["setting", "default", "type", "meaning"], rows)

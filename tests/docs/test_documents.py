@@ -3,8 +3,9 @@
 A page is a session in a folder of its own. Blocks are taken in order: Python with a `title` is a file;
 other Python is run, with `await` allowed anywhere; lines of `console` blocks that begin with `$` are
 typed, and what follows them is compared with what is printed (see `looks_like`). A worker without
-`--burst` stays in the background until the end of the page. Where something cannot be run,
-`<!-- not run: why -->` stands above the block.
+`--burst` stays in the background until the end of the page. Files that nothing on the page uses are imported
+at the end. Where something cannot be run, `<!-- not run: why -->` stands above the block; a page that needs the
+files of another says `<!-- continues: page -->`.
 """
 
 import json
@@ -75,6 +76,27 @@ class Session:
             fragment.write_text(block.code)
             self._finish(self._terminal.start(["fragment", str(fragment)], self._folder), block)
 
+    def write(self, blocks: list[Block]) -> None:
+        """Have the files of another page."""
+        for block in blocks:
+            if block.file is not None:
+                (self._folder / block.file).write_text(block.code)
+
+    def import_unused(self, blocks: list[Block]) -> None:
+        """Import the modules that nothing on the page has run."""
+        files = [block for block in blocks if block.language == "python" and block.file]
+        unused = [
+            Path(str(block.file)).stem
+            for block in files
+            if not any(
+                Path(str(block.file)).stem in each.code for each in blocks if each is not block
+            )
+        ]
+        if unused:
+            fragment = self._folder / "all_of_them.py"
+            fragment.write_text("".join(f"import {name}\n" for name in sorted({*unused})))
+            self._finish(self._terminal.start(["fragment", str(fragment)], self._folder), files[-1])
+
     def end(self) -> None:
         """Press Ctrl-C in the other terminals, and compare what was printed there."""
         for command, _, _ in self._background:
@@ -103,7 +125,7 @@ class Session:
     def _finish(command: Command, block: Block, screen: Screen | None = None) -> None:
         code = command.ended()
         failure_shown = screen is not None and re.search(
-            r"^(?:Error|Usage): ", screen.expected, re.MULTILINE
+            r"^(?:[\w.]*Error|Usage): ", screen.expected, re.MULTILINE
         )
         assert code == 0 or failure_shown, (
             f"{block.where}: {command.text}: {code}\n{command.output}"
@@ -124,10 +146,21 @@ def test_page_is_true(name: str, terminal: Terminal, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     session = Session(terminal, folder)
+    text = (DOCS / name).read_text()
+    for module in ("fastapi.testclient", "pytest"):
+        if (
+            f"import {module}" in text.replace("from fastapi", "import fastapi")
+            or f"$ {module}" in text
+        ):
+            terminal.ask({"import": module})
+    blocks = [*blocks_of(DOCS / name)]
+    for earlier in re.findall(r"^<!-- continues: (\S+) -->$", text, re.MULTILINE):
+        session.write([*blocks_of(DOCS / earlier)])
     try:
-        for block in blocks_of(DOCS / name):
+        for block in blocks:
             if block.not_run is None:
                 session.show(block)
+        session.import_unused(blocks)
     finally:
         session.end()
 

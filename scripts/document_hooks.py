@@ -1,0 +1,105 @@
+"""Write docs/reference/hooks.md from the hook specifications."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from asynctasq import hookspecs
+from scripts.markdown import made_by, prose, table
+
+INTRODUCTION = """
+# Hooks
+
+A plugin is a module, or an object, with functions that are marked `@hookimpl` and named as below. One
+that takes fewer arguments than are listed is fine. [Watch what happens](../how-to/own-plugin.md) shows
+how to write one, and [Write a driver](../writing-a-driver.md) how to publish one.
+
+| kind | entry-point group |
+|---|---|
+{groups}
+An entry point's name is what users type, its value is the module. An application registers its own
+with `app.plugins.register(module_or_object, kind=..., name=...)`.
+
+## Factories
+
+Asked of the one plugin that a name selects.
+
+{factories}
+`settings` is an instance of the class that `settings_class` returned, filled from arguments, environment
+and `.env`; a plain dict without that hook. Import what is heavy inside the factory.
+
+## Observers
+
+Observers watch. Each takes one context, may be sync or async, and cannot change what happens; what one
+raises is logged with the plugin's name, and nothing else follows. `before_dispatch` may add headers.
+
+{observers}
+## What may change the outcome
+
+{others}
+## Contexts
+
+::: asynctasq.hookspecs.DispatchContext
+    options:
+      heading_level: 3
+
+::: asynctasq.hookspecs.ExecutionContext
+    options:
+      heading_level: 3
+
+::: asynctasq.hookspecs.WorkerContext
+    options:
+      heading_level: 3
+
+`delivery` is an [`asynctasq.message.Delivery`][], `message` an [`asynctasq.message.Message`][].
+"""
+
+
+def render() -> str:
+    hooks = {name: value for name, value in vars(hookspecs).items() if is_hook(value)}
+    observers = {name: hook for name, hook in hooks.items() if "context" in parameters(hook)}
+    factories = {name: hook for name, hook in hooks.items() if "name" in parameters(hook)}
+    others = {n: hook for n, hook in hooks.items() if n not in observers and n not in factories}
+    groups = "".join(f"| {kind} | `{group}` |\n" for kind, group in hookspecs.GROUPS.items())
+    return made_by(__name__) + INTRODUCTION.format(
+        groups=groups,
+        factories=_table(factories, "hook", "what it does"),
+        observers=_table(observers, "hook", "when"),
+        others=_table(others, "hook", "what it does"),
+    )
+
+
+def is_hook(value: object) -> bool:
+    """Whether this is a hook specification."""
+    return inspect.isfunction(value) and hasattr(value, f"{hookspecs.PROJECT}_spec")
+
+
+def parameters(hook: Callable[..., Any]) -> list[str]:
+    """The names of its arguments."""
+    return list(inspect.signature(hook).parameters)
+
+
+def _table(hooks: dict[str, Callable[..., Any]], *titles: str) -> str:
+    rows: list[list[str]] = []
+    for name, hook in hooks.items():
+        if not hook.__doc__:
+            raise ValueError(f"the hook {name} has no docstring: documents show it")
+        rows.append(
+            [f"`{name}({', '.join(_arguments(hook))})`", prose(inspect.cleandoc(hook.__doc__))]
+        )
+    return table(titles, rows)
+
+
+def _arguments(hook: Callable[..., Any]) -> list[str]:
+    return [
+        name if each.annotation in {str, Any} else f"{name}: {_type(each.annotation)}"
+        for name, each in inspect.signature(hook).parameters.items()
+    ]
+
+
+def _type(annotation: Any) -> str:
+    return (
+        annotation
+        if isinstance(annotation, str)
+        else getattr(annotation, "__name__", str(annotation))
+    )
