@@ -128,17 +128,12 @@ def _set_paused(
     with Store(target, driver) as store:
         queues = store.app.queues
         store.run(queues.pause(queue) if paused else queues.resume(queue))
-        _warn_of_unused(store, queue)
+        counts = store.run(queues.count(queue))
     if as_json:
         print_json({"queue": queue, "paused": paused})
     else:
         click.echo(f"{queue} is {'paused' if paused else 'no longer paused'}.")
-
-
-def _warn_of_unused(store: Store, queue: str) -> None:
-    """A name that was misspelt would be paused as well as any other."""
-    counts = store.run(store.app.queues.count(queue))
-    if not any(asdict(counts).values()):
+    if not any(asdict(counts).values()):  # a misspelt name is paused as well as any other
         click.echo(f"Note: the queue {queue} is empty.", err=True)
 
 

@@ -1,0 +1,196 @@
+"""`asynctasq dead`."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from asynctasq import App
+from asynctasq.cli import main
+from asynctasq.contracts.driver import QueueCounts
+from asynctasq.operations import Arguments, TaskDetails
+from asynctasq.settlement import Reason
+from tests.cli.stores import with_store
+from tests.cli.test_tasks_command import SHOP, one_payment
+from tests.operations.staging import bury, message
+from tests.operations.test_task_operations import UNKNOWN
+
+Invoke = Callable[..., Result]
+
+
+async def three(app: App) -> list[str]:
+    return [
+        *await bury(app, message(app)),
+        *await bury(
+            app, message(app, task="mail:send", queue="mail"), reason=Reason.LOST, error=None
+        ),
+        *await bury(app, message(app)),
+    ]
+
+
+async def counts(app: App) -> QueueCounts:
+    return await app.queues.count("default")
+
+
+def listed(done: Result) -> list[str]:
+    return [letter["id"] for letter in json.loads(done.stdout)["dead_letters"]]
+
+
+def test_dead_letters_are_a_table_for_people(invoke: Invoke) -> None:
+    first, second, third = with_store(three)
+    lines = [line.split() for line in invoke("dead").stdout.splitlines()[2:]]
+    assert [line[0] for line in lines] == [third, second, first]
+    assert lines[0][-3:] == ["Refused:", "no", "money"]
+    assert "lost" in lines[1]
+
+
+def test_dead_letters_are_chosen_by_what_they_keep(invoke: Invoke) -> None:
+    first, second, third = with_store(three)
+    every = ["dead", "list", "--json"]
+    assert listed(invoke(*every)) == [third, second, first]
+    assert listed(invoke(*every, "--queue", "mail")) == [second]
+    assert listed(invoke(*every, "--task", "shop:*")) == [third, first]
+    assert listed(invoke(*every, "--reason", "lost")) == [second]
+    assert listed(invoke(*every, "--error", "Ref*")) == [third, first]
+    assert listed(invoke(*every, "--until", "1h")) == []
+    page = json.loads(invoke(*every, "--limit", "1").stdout)
+    assert listed(invoke(*every, "--cursor", page["cursor"])) == [second, first]
+    assert invoke("dead", "--reason", "expired").stdout.startswith("No such dead letters in ")
+
+
+def test_named_dead_letters_are_retried(invoke: Invoke) -> None:
+    first, second, _ = with_store(three)
+    done = invoke("dead", "retry", first, second.upper(), first)
+    assert (done.exit_code, done.stdout) == (0, "2 of 2 dead letters retried.\n")
+    assert with_store(counts).ready == 1
+
+
+def test_those_of_a_filter_are_retried_when_that_is_confirmed(invoke: Invoke) -> None:
+    with_store(three)
+    refused = invoke("dead", "retry", "--error", "*.Refused")
+    assert refused.exit_code == 2
+    assert "Retry 2 dead letters in " in refused.stderr
+    assert with_store(counts).dead == 2
+    done = invoke("dead", "retry", "--error", "*.Refused", "--yes", "--rate", "1000", "--json")
+    assert json.loads(done.stdout) == {
+        "matched": 2,
+        "retried": 2,
+        "refused": [],
+        "interrupted": False,
+    }
+
+
+def test_those_that_died_first_are_retried_first(invoke: Invoke) -> None:
+    first, second, third = with_store(three)
+    assert invoke("dead", "retry", "--all", "--limit", "2", "--yes").exit_code == 0
+    assert listed(invoke("dead", "--json")) == [third]
+    assert {first, second}.isdisjoint(listed(invoke("dead", "--json")))
+
+
+def test_ids_come_from_stdin(invoke: Invoke) -> None:
+    first, second, third = with_store(three)
+    done = CliRunner().invoke(main, ["dead", "delete", "-", "--yes"], input=f"{first}\n{second}\n")
+    assert done.stdout == "2 of 2 dead letters deleted.\n"
+    assert listed(invoke("dead", "--json")) == [third]
+
+
+@pytest.mark.parametrize("command", ["retry", "delete"])
+@pytest.mark.parametrize("arguments", [[], [UNKNOWN, "--all"], ["--all", "--queue", "mail"]])
+def test_what_is_meant_has_to_be_said_in_one_way(
+    invoke: Invoke, command: str, arguments: list[str]
+) -> None:
+    with_store(three)
+    done = invoke("dead", command, *arguments)
+    assert done.exit_code == 2
+    assert "one of the three" in done.stderr
+
+
+def test_a_filter_that_chooses_nothing_does_nothing(invoke: Invoke) -> None:
+    with_store(three)
+    done = invoke("dead", "retry", "--task", "nothing")
+    assert (done.exit_code, done.stdout) == (0, "There are no such dead letters.\n")
+
+
+def test_deleting_asks_first(invoke: Invoke) -> None:
+    first, *_ = with_store(three)
+    done = invoke("dead", "delete", first)
+    assert done.exit_code == 2
+    assert "Delete 1 dead letter in " in done.stderr
+    done = invoke("dead", "delete", first, UNKNOWN, "--yes")
+    assert done.exit_code == 1
+    assert done.stdout == (
+        f"{UNKNOWN}  not deleted: no such dead letter\n1 of 2 dead letters deleted.\n"
+    )
+
+
+class TestEditing:
+    """`asynctasq dead edit`."""
+
+    @pytest.fixture
+    def task_id(self) -> str:
+        """A dead letter whose code is not at hand."""
+        return with_store(partial(one_payment, task="gone:pay"))
+
+    @pytest.fixture
+    def known_id(self, tmp_path: Path) -> str:
+        """One whose code is in the current folder."""
+        (tmp_path / "shop_of_operators.py").write_text(SHOP)
+        return with_store(one_payment)
+
+    @staticmethod
+    def details(task_id: str) -> TaskDetails:
+        async def get(app: App) -> TaskDetails:
+            return await app.tasks.get(task_id)
+
+        return with_store(get)
+
+    def test_arguments_are_changed_by_name(self, invoke: Invoke, known_id: str) -> None:
+        done = invoke("dead", "edit", known_id, "-a", "order:=8", "-a", "note=a=b")
+        assert (done.exit_code, done.stdout) == (0, f"{known_id} is changed, and ready again.\n")
+        assert self.details(known_id).arguments == Arguments((8, "pw"), {"note": "a=b"})
+
+    def test_arguments_are_changed_by_number_without_the_code(
+        self, invoke: Invoke, task_id: str
+    ) -> None:
+        done = invoke("dead", "edit", task_id, "-a", "0:=[1]", "-a", "note:=null", "--json")
+        assert json.loads(done.stdout) == {"id": task_id, "outcome": "retried"}
+        assert self.details(task_id).arguments == Arguments(([1], "pw"), {"note": None})
+
+    def test_options_are_changed(self, invoke: Invoke, task_id: str) -> None:
+        options = ["--queue", "mail", "--priority", "9", "--max-attempts", "5"]
+        assert invoke("dead", "edit", task_id, *options).exit_code == 0
+        changed: Any = self.details(task_id).info.message
+        assert (changed.queue, changed.priority, changed.max_attempts) == ("mail", 9, 5)
+        again = invoke("dead", "edit", task_id, *options)
+        assert (again.exit_code, again.stderr) == (1, f"Error: {task_id} is ready, not dead.\n")
+
+    @pytest.mark.parametrize(
+        "change, told",
+        [
+            ("to=x", "no such argument, but 0, 1, note"),
+            ("5=x", "no such argument"),
+            ("note", "write NAME=TEXT"),
+            ("=x", "write NAME=TEXT"),
+            ("note:=x", "is no JSON"),
+        ],
+    )
+    def test_a_change_that_cannot_be_is_refused(
+        self, invoke: Invoke, task_id: str, change: str, told: str
+    ) -> None:
+        done = invoke("dead", "edit", task_id, "-a", change)
+        assert done.exit_code == 2
+        assert told in done.stderr
+
+    def test_arguments_that_would_not_fit_are_refused(self, invoke: Invoke, known_id: str) -> None:
+        done = invoke("dead", "edit", known_id, "-a", "to=x")
+        assert done.exit_code == 2
+        assert "would not fit the task" in done.stderr
+
+    def test_something_has_to_be_changed(self, invoke: Invoke, task_id: str) -> None:
+        assert invoke("dead", "edit", task_id).exit_code == 2
+        assert invoke("dead", "edit", task_id, "--queue", "no queue").exit_code == 2
+        assert invoke("dead", "edit", UNKNOWN, "--queue", "q").exit_code == 5

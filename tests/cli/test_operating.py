@@ -1,0 +1,183 @@
+"""What the commands of operators have in common: stores, questions, pipes, Ctrl-C, exit codes."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from asynctasq import App
+from asynctasq.cli.exit_codes import ExitCode, exit_code_of
+from asynctasq.contracts.driver import QueueCounts
+from asynctasq.errors import CapabilityMissing, DriverError, DriverUnavailable, ResultUnknown
+from tests.cli.processes import COMMAND, DEADLINE_SECONDS
+from tests.cli.stores import with_store
+from tests.operations.staging import bury, enqueue, message
+from tests.operations.test_task_operations import UNKNOWN
+
+Invoke = Callable[..., Result]
+
+INCAPABLE = """\
+import asyncio, sys
+from pathlib import Path
+sys.path.append({source!r})
+from asynctasq import App
+from asynctasq.message import Message, new_id
+from asynctasq_filequeue.driver import FileQueueDriver
+app = App({{"driver": FileQueueDriver("tasks.file")}})
+if not Path("tasks.file").exists():
+    asyncio.run(FileQueueDriver("tasks.file").enqueue([Message(new_id(), "default", "t", b"")]))
+"""
+
+
+async def counts(app: App) -> QueueCounts:
+    return await app.queues.count("default")
+
+
+async def many_dead(app: App) -> list[str]:
+    return await bury(app, *(message(app) for _ in range(40)))
+
+
+@pytest.mark.parametrize(
+    "arguments, capability",
+    [
+        (["queues"], "INSPECT"),
+        (["queues", "pause", "q"], "PAUSE"),
+        (["queues", "purge", "default", "--yes"], "PURGE"),
+        (["tasks"], "INSPECT"),
+        (["tasks", "show", UNKNOWN], "INSPECT"),
+        (["tasks", "cancel", UNKNOWN, "--yes"], "CANCEL"),
+        (["tasks", "retry", UNKNOWN], "DEAD_LETTERS"),
+        (["dead"], "DEAD_LETTERS"),
+        (["dead", "retry", "--all"], "DEAD_LETTERS"),
+        (["dead", "delete", UNKNOWN, "--yes"], "DEAD_LETTERS"),
+        (["workers"], "WORKERS"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
+)
+def test_a_driver_that_cannot_says_which_capability_is_missing(
+    invoke: Invoke, repository: Path, tmp_path: Path, arguments: list[str], capability: str
+) -> None:
+    source = str(repository / "examples/asynctasq-filequeue/src")
+    (tmp_path / "filing.py").write_text(INCAPABLE.format(source=source))
+    done = invoke(*arguments, "--app", "filing:app")
+    assert done.exit_code == 4, done.output
+    assert f"needs the capability {capability}, which FileQueueDriver does not have" in done.stderr
+    assert "Use a driver that has it" in done.stderr
+
+
+def test_errors_have_exit_codes() -> None:
+    assert exit_code_of(DriverError("x")) is ExitCode.FAILED
+    assert exit_code_of(DriverUnavailable("x")) is ExitCode.UNAVAILABLE
+    assert exit_code_of(CapabilityMissing("x")) is ExitCode.INCAPABLE
+    assert exit_code_of(ResultUnknown("x")) is ExitCode.NOT_FOUND
+
+
+def test_exit_codes_are_documented(repository: Path) -> None:
+    page = (repository / "docs/how-to/operate-queues.md").read_text()
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    assert listed == set(ExitCode)
+
+
+def test_looking_at_a_store_that_is_not_there_does_not_make_one(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    for command in ("queues", "tasks", "dead", "workers"):
+        done = invoke(command)
+        assert done.exit_code == 3
+        assert f"There is no store at {tmp_path / 'asynctasq.db'}" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_cannot_be_read_is_one_clear_message(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "asynctasq.db").write_bytes(b"no database" * 1000)
+    done = invoke("queues")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.output
+
+
+def test_a_driver_that_is_not_installed_is_one_clear_message(invoke: Invoke) -> None:
+    done = invoke("tasks", "--driver", "nonsense")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "nonsense" in done.stderr
+
+
+def test_the_memory_of_another_program_cannot_be_seen(invoke: Invoke) -> None:
+    done = invoke("queues", "--driver", "memory")
+    assert done.exit_code == 0
+    assert "lives within one program" in done.stderr
+
+
+async def test_ctrl_c_ends_a_retry_between_batches_and_tells_how_many_were_done(app: App) -> None:
+    await many_dead(app)
+    retrying = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *["dead", "retry", "--all", "--yes", "--rate", "2", "--json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not (await counts(app)).ready:
+                await asyncio.sleep(0.02)
+            retrying.send_signal(signal.SIGINT)
+            output, _ = await retrying.communicate()
+    finally:
+        if retrying.returncode is None:
+            retrying.kill()
+            await retrying.wait()
+    assert retrying.returncode == 130
+    told = json.loads(output)
+    left = await counts(app)
+    assert told == {"matched": 40, "retried": left.ready, "refused": [], "interrupted": True}
+    assert left.dead == 40 - left.ready > 0
+
+
+def test_output_that_nobody_reads_on_ends_quietly() -> None:
+    async def many(app: App) -> None:
+        await enqueue(app, *(message(app) for _ in range(1000)))
+
+    with_store(many)
+    with subprocess.Popen(
+        [*COMMAND, "tasks", "--json", "--limit", "0"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        assert listing.stdout.readline() == '{"tasks": [\n'
+        listing.stdout.close()
+        assert listing.stderr.read() == ""
+    assert listing.returncode == 141
+
+
+@pytest.mark.parametrize("answer, code, left", [("n", 1, 40), ("y", 0, 0)])
+def test_people_are_asked_at_a_terminal(answer: str, code: int, left: int) -> None:
+    with_store(many_dead)
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [*COMMAND, "dead", "delete", "--all"],
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as deleting:
+            os.write(ours, f"{answer}\n".encode())
+            _, question = deleting.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "Delete 40 dead letters in " in question
+    assert deleting.returncode == code
+    assert with_store(counts).dead == left

@@ -1,0 +1,113 @@
+"""`asynctasq queues`."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from asynctasq import App
+from asynctasq.contracts.driver import QueueCounts
+from tests.cli.stores import with_store
+from tests.operations.staging import bury, enqueue, message, reserve
+
+Invoke = Callable[..., Result]
+
+
+async def some_of_each(app: App) -> None:
+    await enqueue(app, message(app), message(app), message(app, delay=60.0))
+    await reserve(app, limit=1)
+    await bury(app, message(app, queue="mail"))
+
+
+async def counts(app: App) -> QueueCounts:
+    return await app.queues.count("default")
+
+
+@pytest.fixture
+def filled() -> None:
+    with_store(some_of_each)
+
+
+@pytest.mark.usefixtures("filled")
+def test_queues_are_a_table_for_people(invoke: Invoke) -> None:
+    done = invoke("queues")
+    assert done.exit_code == 0
+    store, titles, _, default, mail = done.stdout.splitlines()
+    assert store.endswith("asynctasq.db")
+    assert titles.split() == ["Queue", "Ready", "Scheduled", "Running", "Dead", "Oldest", "State"]
+    assert default.split()[:5] == ["default", "1", "1", "1", "0"]
+    assert mail.split() == ["mail", "0", "0", "0", "1"]
+
+
+@pytest.mark.usefixtures("filled")
+def test_queues_are_json_for_programs(invoke: Invoke) -> None:
+    [default, mail] = json.loads(invoke("queues", "list", "--json").stdout)
+    assert default["oldest_ready_age"] >= 0
+    assert set(default) == {
+        "name",
+        "ready",
+        "scheduled",
+        "blocked",
+        "leased",
+        "dead",
+        "paused",
+        "oldest_ready_at",
+        "oldest_ready_age",
+    }
+    assert (mail["name"], mail["dead"], mail["oldest_ready_at"]) == ("mail", 1, None)
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_queue_is_paused_and_resumed(invoke: Invoke) -> None:
+    assert invoke("queues", "pause", "default").stdout == "default is paused.\n"
+    assert "paused" in invoke("queues").stdout
+    assert not with_store(reserve)
+    done = invoke("queues", "resume", "default", "--json")
+    assert json.loads(done.stdout) == {"queue": "default", "paused": False}
+    assert with_store(reserve)
+
+
+@pytest.mark.usefixtures("filled")
+def test_pausing_an_empty_queue_is_told_as_it_may_be_misspelt(invoke: Invoke) -> None:
+    done = invoke("queues", "pause", "defualt")
+    assert done.exit_code == 0
+    assert "defualt is empty" in done.stderr
+
+
+@pytest.mark.usefixtures("filled")
+def test_purging_asks_first(invoke: Invoke) -> None:
+    done = invoke("queues", "purge", "default")
+    assert done.exit_code == 2
+    assert "Delete 2 messages (1 ready, 1 scheduled) of the queue default" in done.stderr
+    assert "--yes" in done.stderr
+    assert with_store(counts).ready == 1
+
+
+@pytest.mark.usefixtures("filled")
+def test_purging_deletes_what_waits(invoke: Invoke) -> None:
+    done = invoke("queues", "purge", "default", "--yes")
+    assert done.stdout == "2 messages of default deleted.\n"
+    left = with_store(counts)
+    assert (left.ready, left.scheduled, left.leased) == (0, 0, 1)
+    done = invoke("queues", "purge", "mail", "--state", "dead", "--yes", "--json")
+    assert json.loads(done.stdout) == {"queue": "mail", "deleted": 1}
+    assert invoke("queues", "purge", "mail").stdout == "0 messages of mail deleted.\n"
+
+
+@pytest.mark.usefixtures("filled")
+def test_options_of_the_store_may_stand_before_the_command(invoke: Invoke) -> None:
+    done = invoke("queues", "--json", "--driver=sqlite:///asynctasq.db", "pause", "mail")
+    assert json.loads(done.stdout) == {"queue": "mail", "paused": True}
+
+
+def test_a_name_that_no_queue_can_have_is_refused(invoke: Invoke) -> None:
+    done = invoke("queues", "pause", "no queue")
+    assert done.exit_code == 2
+    assert "'no queue'" in done.stderr
+
+
+def test_an_unknown_command_or_option_is_a_usage_error(invoke: Invoke) -> None:
+    assert invoke("queues", "drop").exit_code == 2
+    assert invoke("queues", "--nothing").exit_code == 2
+    assert "pause" in invoke("queues", "--help").stdout

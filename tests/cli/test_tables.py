@@ -1,0 +1,74 @@
+"""Tables are readable however narrow the terminal is."""
+
+import pytest
+
+from asynctasq.cli.tables import Cell, Column, printable, table_text
+from asynctasq.cli.times import age, duration, when
+
+COLUMNS = [
+    Column("Id"),
+    Column("Task", cut_at=12),
+    Column("Queue", rank=1),
+    Column("Failed", rank=2, right=True),
+]
+ROWS: list[list[str | Cell]] = [
+    ["01a1fbfb", "shop:pay", "default", "1 of 3"],
+    ["01a1fbfc", "shop:a_long_name", "mail", Cell("", "red")],
+]
+
+
+def lines(width: int | None) -> list[str]:
+    return table_text(COLUMNS, ROWS, width=width).splitlines()
+
+
+def test_nothing_is_cut_where_there_is_no_terminal() -> None:
+    titles, _, first, second = lines(None)
+    assert titles.split() == ["Id", "Task", "Queue", "Failed"]
+    assert first.split() == ["01a1fbfb", "shop:pay", "default", "1", "of", "3"]
+    assert second.split() == ["01a1fbfc", "shop:a_long_name", "mail"]
+
+
+def test_long_texts_are_cut_on_a_terminal() -> None:
+    assert "shop:a_long…" in lines(200)[3]
+
+
+def test_columns_are_left_out_where_it_gets_narrow() -> None:
+    assert lines(40)[0].split() == ["Id", "Task", "Queue"]
+    assert lines(40)[-1] == " (too narrow for: Failed)"
+    assert lines(30)[0].split() == ["Id", "Task"]
+    assert lines(30)[-1] == " (too narrow for: Queue, Failed)"
+    assert all(len(line) <= 40 for line in lines(40))
+
+
+def test_rows_become_blocks_where_even_that_is_too_wide() -> None:
+    assert lines(16)[:5] == [
+        "Id      01a1fbfb",
+        "Task    shop:pay",
+        "Queue   default",
+        "Failed  1 of 3",
+        "",
+    ]
+
+
+def test_colours_are_for_terminals() -> None:
+    rows = [[Cell("a", "red")]]
+    assert "\x1b[31m" in table_text([Column("A")], rows, width=80, coloured=True)
+    assert "\x1b" not in table_text([Column("A")], rows, width=80)
+
+
+@pytest.mark.parametrize("text", ["\x1b]0;title\x07", "a\rb", "\u202eabc", "\udcff", "\x9b2J"])
+def test_what_terminals_act_on_is_spelt_out(text: str) -> None:
+    assert printable(text) == text.encode("unicode_escape").decode()
+
+
+@pytest.mark.parametrize(
+    "seconds, told", [(-1, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (1e6, "12 d")]
+)
+def test_durations_are_short(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+def test_moments_tell_how_far_they_are() -> None:
+    assert age(None, 100.0) == when(None, 100.0) == ""
+    assert when(40.0, 100.0).endswith(" (60 s ago)")
+    assert when(160.0, 100.0).endswith(" (in 60 s)")
