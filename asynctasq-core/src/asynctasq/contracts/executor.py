@@ -1,7 +1,7 @@
 """The contract between core and an executor: how a task's code is run."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from asynctasq.message import Delivery
 from asynctasq.records import record
@@ -9,6 +9,8 @@ from asynctasq.retry import RunPolicy
 from asynctasq.settlement import ErrorInfo
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import TaskDefinition
+
+T = TypeVar("T")
 
 
 class Call(Protocol):
@@ -44,6 +46,27 @@ class Call(Protocol):
         Raises:
             CapabilityMissing: the worker's driver keeps no progress.
         """
+        ...
+
+    @property
+    def attended(self) -> bool:
+        """Whether `enter` or `leave` have something to do now; spares the loop two calls."""
+        ...
+
+    async def enter(self) -> None:
+        """Code of the task is about to run on this loop. Never raises."""
+        ...
+
+    async def leave(self) -> None:
+        """It has ended: what it has opened is closed, even if this is cancelled. Otherwise never raises."""
+        ...
+
+    def run_here(self, function: Callable[[], T]) -> T:
+        """Run code of the task in this thread, outside of event loops, with all that is around it."""
+        ...
+
+    def explain(self, error: Exception) -> None:
+        """Add to an error of the task what is known about it beyond its text. Never raises."""
         ...
 
     def interrupt(self) -> None:

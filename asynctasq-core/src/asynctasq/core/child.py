@@ -227,6 +227,7 @@ class AppBench:
 
     async def open(self) -> None:
         """Enter the app's `lifespan`, so that each child has resources of its own."""
+        self._app.resolvers.prepare()
         lifespan: Any = self._app.lifespan
         if lifespan is None and self._lifespan:
             module, _, name = self._lifespan.partition(":")

@@ -167,6 +167,7 @@ class Worker:
             observers=app.observers,
             lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
         )
+        app.resolvers.prepare()
         if self._stop_asked:
             self._engine.stop()
         self._announce(app, driver, settings)

@@ -70,6 +70,8 @@ async def judge(call: Call, exception: BaseException, ask: "Asker") -> Attempt:
         case ModelNotFound(on_missing=OnMissing.FAIL):
             return Raised(describe(exception), False, exception)
         case _:
+            if isinstance(exception, Exception):
+                call.explain(exception)
             return await _ask_retry(call, exception, ask)
 
 
@@ -77,7 +79,7 @@ async def _ask_retry(call: Call, exception: BaseException, ask: "Asker") -> Rais
     retry = True
     if isinstance(exception, Exception):
         try:
-            retry = bool(await ask(call.as_built().should_retry, exception))
+            retry = bool(await ask(call, call.as_built().should_retry, exception))
         except asyncio.CancelledError:
             raise
         except BaseException:
@@ -92,17 +94,32 @@ async def run_failed(call: Call, failure: Failure, ask: "Asker") -> None:
     if isinstance(failure.exception, Exception):
         with suppress(Exception):  # it raises what the hook is about to hear
             await call.load()
-        await ask(call.as_built().failed, failure.exception)
+        await ask(call, call.as_built().failed, failure.exception)
 
 
-Asker = Callable[[Callable[[Exception], Any], Exception], Awaitable[Any]]
+Asker = Callable[[Call, Callable[[Exception], Any], Exception], Awaitable[Any]]
 """Calls a task's method with an exception, where that executor runs the task's code."""
 
 
-async def ask_here(method: Callable[[Exception], Any], exception: Exception) -> Any:
+async def ask_here(call: Call, method: Callable[[Exception], Any], exception: Exception) -> Any:
     """Call the method on the event loop, and await what it returns if need be."""
-    answer = method(exception)
-    return await answer if inspect.isawaitable(answer) else answer
+    try:
+        if call.attended:
+            await call.enter()
+        answer = method(exception)
+        return await answer if inspect.isawaitable(answer) else answer
+    finally:
+        if call.attended:
+            await call.leave()
+
+
+async def await_here(call: Call, answer: Awaitable[Any]) -> Any:
+    """Await what a method of a sync task returned."""
+
+    async def awaited(_: Exception) -> Any:
+        return await answer
+
+    return await ask_here(call, awaited, Exception())
 
 
 def refuse_coroutine(value: object) -> None:

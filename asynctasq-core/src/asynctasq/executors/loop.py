@@ -30,7 +30,13 @@ class LoopExecutor:
         try:
             task = await call.load()
             timeout = call.policy.timeout
-            value = await (task.execute() if timeout is None else _within(task, timeout))
+            try:
+                if call.attended:
+                    await call.enter()
+                value = await (task.execute() if timeout is None else _within(task, timeout))
+            finally:
+                if call.attended:  # perhaps only since the task has run
+                    await call.leave()
         except asyncio.CancelledError:
             raise
         except BaseException as error:

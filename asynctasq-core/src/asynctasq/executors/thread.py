@@ -9,7 +9,7 @@ from typing import Any
 
 from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
-from asynctasq.executors.asking import judge, refuse_coroutine, run_failed
+from asynctasq.executors.asking import await_here, judge, refuse_coroutine, run_failed
 from asynctasq.executors.thread_pool import ThreadPool, ThreadRun
 from asynctasq.tasks.base import BaseTask
 
@@ -43,7 +43,7 @@ class ThreadExecutor:
         task: BaseTask[Any] | None = None
         try:
             task = await call.load()
-            run = self._run(task.execute)
+            run = self._run(partial(call.run_here, task.execute))
             if call.policy.timeout is None:
                 await run.end()
             else:
@@ -62,11 +62,13 @@ class ThreadExecutor:
         """Run the task's `failed` hook in a thread, or here if it is async."""
         await run_failed(call, failure, self._ask)
 
-    async def _ask(self, method: Callable[[Exception], Any], exception: Exception) -> Any:
-        run = self._run(partial(method, exception))
+    async def _ask(
+        self, call: Call, method: Callable[[Exception], Any], exception: Exception
+    ) -> Any:
+        run = self._run(partial(call.run_here, partial(method, exception)))
         await run.end()
         answer = run.value()
-        return await answer if inspect.isawaitable(answer) else answer
+        return await await_here(call, answer) if inspect.isawaitable(answer) else answer
 
     def _run(self, function: Callable[[], Any]) -> ThreadRun[Any]:
         assert self._threads is not None, "start() comes first"

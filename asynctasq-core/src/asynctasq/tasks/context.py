@@ -1,13 +1,21 @@
 """What running code can ask about its task: `current_task()`."""
 
 from asyncio import CancelledError
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from asynctasq.records import record
+
+
+class Surroundings(Protocol):
+    """What is around the code of an attempt."""
+
+    state: dict[object, Any]
+
+    def at_end(self, close: Callable[[], object]) -> None: ...
 
 
 @record
@@ -24,8 +32,24 @@ class CurrentTask:
     headers: Mapping[str, str] = field(hash=False)
     resources: Any = field(hash=False)
     """What the app's `lifespan` yielded in this worker; None without one."""
+    models: Sequence[object] = field(hash=False, repr=False)
+    """The models among its arguments, each once, as they were loaded."""
     _report: Callable[[object], None] = field(hash=False, repr=False)
     _is_interrupted: Callable[[], bool] = field(hash=False, repr=False)
+    _surroundings: Callable[[], "Surroundings"] = field(hash=False, repr=False)
+
+    @property
+    def state(self) -> dict[object, Any]:
+        """A dict of this attempt's own, for libraries; forgotten at its end."""
+        return self._surroundings().state
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Call this when the task's code has ended, however it ended; what was told last is called first.
+
+        It is called where that code ran: in its thread or process, or on its event loop, where it may be
+        async. An error of its own is logged, and changes nothing.
+        """
+        self._surroundings().at_end(close)
 
     @property
     def cancelled(self) -> bool:

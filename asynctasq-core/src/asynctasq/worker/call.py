@@ -1,8 +1,9 @@
 """A call as executors see it: the delivery, and how to build the task from it."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from asynctasq.errors import ArgumentsMismatch, ModelNotFound
 from asynctasq.message import Delivery, id_to_text
@@ -13,6 +14,10 @@ from asynctasq.serializers.envelope import Envelope
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.context import CurrentTask
 from asynctasq.tasks.definition import TaskDefinition
+from asynctasq.worker.surroundings import Surroundings
+
+T = TypeVar("T")
+logger = logging.getLogger("asynctasq")
 
 
 class WorkerCall:
@@ -26,7 +31,9 @@ class WorkerCall:
         "_report",
         "_resolvers",
         "_resources",
+        "_surroundings",
         "_task",
+        "_unique_models",
         "definition",
         "delivery",
         "policy",
@@ -54,13 +61,15 @@ class WorkerCall:
         self._task: BaseTask[Any] | None = None
         self._loaded = False
         self._interrupted = False
+        self._surroundings: Surroundings | None = None
+        self._unique_models: Sequence[object] = ()
 
     async def load(self) -> BaseTask[Any]:
         """The task; built at the first call, the same instance afterwards."""
         if self._loaded and self._task is not None:
             return self._task
         self._task = task = self._bare()
-        models = await self._models() if self._envelope.references else ()
+        models = self._unique_models = await self._models() if self._envelope.references else ()
         args, kwargs = self._codec.decode_arguments(self._envelope, models)
         try:
             self.definition.check(*args, **kwargs)
@@ -118,6 +127,38 @@ class WorkerCall:
     def _report_value(self, value: object) -> None:
         self._report(self.delivery, self._codec.encode_result(value))
 
+    @property
+    def attended(self) -> bool:
+        """Whether something is to be done around the code of the task."""
+        return self._surroundings is not None or bool(self._resolvers.attendants)
+
+    async def enter(self) -> None:
+        """Code of the task is about to run on this loop."""
+        await self._around().enter(self._resolvers.attendants)
+
+    async def leave(self) -> None:
+        """It has ended."""
+        await self._around().leave()
+
+    def run_here(self, function: Callable[[], T]) -> T:
+        """Run code of the task in this thread."""
+        return self._around().run(function, self._resolvers.attendants)
+
+    def _around(self) -> Surroundings:
+        if self._surroundings is None:
+            self._surroundings = Surroundings(self.definition.name)
+        return self._surroundings
+
+    def explain(self, error: Exception) -> None:
+        """Add to an error of the task what a model resolver knows about it."""
+        try:
+            told = self._resolvers.explain(error)
+        except Exception:
+            logger.exception("A model resolver failed to explain an error of a task.")
+            return
+        if told and told not in getattr(error, "__notes__", ()):
+            error.add_note(told)
+
     def interrupt(self) -> None:
         """Let the task know that it is to end early."""
         self._interrupted = True
@@ -139,6 +180,8 @@ class WorkerCall:
             dispatched_at=datetime.fromtimestamp(self.delivery.enqueued_at, UTC),
             headers=message.headers,
             resources=self._resources,
+            models=self._unique_models,
             _report=self._report_value,
             _is_interrupted=lambda: self._interrupted,
+            _surroundings=self._around,
         )

@@ -5,11 +5,19 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
-from asynctasq.contracts.executor import Attempt, Raised, Rejected, Returned
+from asynctasq.contracts.executor import Attempt, Call, Raised, Rejected, Returned
 from asynctasq.errors import BodyError
-from asynctasq.executors.asking import ask_here, describe, judge, refuse_coroutine, run_failed
+from asynctasq.executors.asking import (
+    ask_here,
+    await_here,
+    describe,
+    judge,
+    refuse_coroutine,
+    run_failed,
+)
 from asynctasq.executors.loop import LoopExecutor
 from asynctasq.executors.process.bench import ChildCall
 from asynctasq.executors.process.frames import (
@@ -89,7 +97,7 @@ class OrderRunner:
             try:
                 load = call.load()
                 task = self._loop.run_until_complete(load) if call.has_models else _finish(load)
-                value = task.execute()
+                value = call.run_here(task.execute)
                 refuse_coroutine(value)
                 attempt = Returned(call.encode_result(value))
             except BaseException as error:
@@ -99,10 +107,14 @@ class OrderRunner:
         self._keep(order, call, attempt)
         return attempt_fields(attempt)
 
-    async def _ask_here(self, method: Callable[[Exception], Any], exception: Exception) -> Any:
+    async def _ask_here(
+        self, call: Call, method: Callable[[Exception], Any], exception: Exception
+    ) -> Any:
         """Call a method outside of the loop, which is run only for what is async."""
-        answer = method(exception)
-        return self._loop.run_until_complete(answer) if inspect.isawaitable(answer) else answer
+        answer = call.run_here(partial(method, exception))
+        if inspect.isawaitable(answer):
+            return self._loop.run_until_complete(await_here(call, answer))
+        return answer
 
     # What failed for good is kept, until it has heard so.
 

@@ -1,0 +1,87 @@
+"""What is around the code of one attempt: resolvers that attend it, and what is closed at its end."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from asynctasq.contracts.resolver import Attendant
+
+T = TypeVar("T")
+logger = logging.getLogger("asynctasq")
+
+
+class Surroundings:
+    """Of one call; entered and left once for each piece of its code (`execute`, then a hook, say)."""
+
+    __slots__ = ("_attendants", "_closers", "state", "task")
+
+    def __init__(self, task: str) -> None:
+        """Make them for a task of that name."""
+        self.task = task
+        self.state: dict[object, Any] = {}
+        """Of this piece of code, for whoever needs to find again what it has opened."""
+        self._closers: list[Callable[[], object]] = []
+        self._attendants: list[Attendant] = []
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Call this when the piece of code has ended."""
+        self._closers.append(close)
+
+    def run(self, function: Callable[[], T], attendants: Sequence[Attendant]) -> T:
+        """Run a piece of code in this thread, outside of event loops."""
+        for each in attendants:
+            self._guard(each.enter)
+        try:
+            return function()
+        finally:
+            while self._closers:
+                self._close_here(self._closers.pop())
+            self.state.clear()
+            for each in reversed(attendants):
+                self._guard(each.leave)
+
+    async def enter(self, attendants: Sequence[Attendant]) -> None:
+        """A piece of code is about to run on this loop."""
+        for each in attendants:
+            await self._guard_async(each.enter_loop)
+            self._attendants.append(each)
+
+    async def leave(self) -> None:
+        """It has ended. What is closed is closed even if this is cancelled meanwhile."""
+        closing = asyncio.ensure_future(self._leave())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await asyncio.wait([closing])
+            raise
+
+    async def _leave(self) -> None:
+        while self._closers:
+            await self._guard_async(self._closers.pop())
+        self.state.clear()
+        while self._attendants:
+            await self._guard_async(self._attendants.pop().leave_loop)
+
+    def _close_here(self, close: Callable[[], object]) -> None:
+        answer = self._guard(close)
+        if inspect.isawaitable(answer):
+            if inspect.iscoroutine(answer):
+                answer.close()
+            logger.error("%s is sync, and cannot await what it closes at its end.", self.task)
+
+    def _guard(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except Exception:
+            logger.exception("Something around the code of %s failed.", self.task)
+            return None
+
+    async def _guard_async(self, step: Callable[[], object]) -> None:
+        try:
+            answer = step()
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:
+            logger.exception("Something around the code of %s failed.", self.task)
