@@ -194,9 +194,10 @@ class _Connection:
         """End it; returns when it has ended."""
         if reset:
             for writer in self.writers:
-                writer.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, _RESET
-                )
+                with suppress(OSError):  # it has ended meanwhile
+                    writer.get_extra_info("socket").setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, _RESET
+                    )
         if self._task is not None:
             self._task.cancel()
         await self.ended.wait()
