@@ -36,7 +36,6 @@ LANGUAGES = {
     "yaml",
     "ini",
     "dockerfile",
-    "mermaid",
     "sql",
 }
 NOT_TYPED = {"make", "kill", "pip"}  # what a page needs is installed here
