@@ -11,7 +11,7 @@ SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.
 TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo test test-all chaos check lint mypy pyright layers repository docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis format lock clean
+.PHONY: help demo test test-all chaos check lint mypy pyright layers repository docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -58,6 +58,9 @@ test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is p
 
 chaos: .venv/.ready-dev  ## Let workers run 50,000 tasks under random signals, for five minutes at the most
 	@$(BIN)/python -m tests.chaos.storm
+
+chaos-redis: .venv/.ready-dev  ## Let Redis, connections and workers fail while tasks run, for three minutes at the most
+	@$(BIN)/python -m tests.chaos.redis_storm
 
 check: lint mypy pyright layers repository docs  ## Run the linters, type checkers and the tests of the repository itself; build the site
 	@echo "==> all checks passed"

@@ -1,20 +1,19 @@
 """What a reserve, a settle and an enqueue cost, at a few waiting messages and at many.
 
-The two stores take turns in one process, each with caches as warm as its own work makes them. Each
-round reserves and completes 100 messages, so that history grows alike in both; then the shallow one
-is emptied and filled again to its depth before the enqueue.
+The two stores take turns in one process, each with caches as warm as its own work makes them. In each
+round as many messages leave as come, so that both stay at their depth, history grows alike in both,
+and neither has to ask the system for memory, which takes longer than to enqueue.
 """
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 import asynctasq
-from asynctasq import App, State
-from asynctasq.contracts.capabilities import Capability, SupportsPurge, require
+from asynctasq import App
 from asynctasq.contracts.driver import Driver
-from asynctasq.message import Message, new_id
-from asynctasq.settlement import Complete
+from asynctasq.message import Delivery, Message, new_id
+from asynctasq.settlement import Complete, Settlement
 from benchmarks.programs.protocol import answer, asked
 
 T = TypeVar("T")
@@ -27,10 +26,9 @@ BODY = bytes(40)
 class Store:
     """One of the two, and what its calls took."""
 
-    def __init__(self, driver: Driver, depth: int, *, refilled: bool) -> None:
+    def __init__(self, driver: Driver, depth: int) -> None:
         self.driver = driver
         self.depth = depth
-        self.refilled = refilled
         self.cpu: dict[str, list[float]] = {}
         self.wall: dict[str, list[float]] = {}
 
@@ -44,19 +42,20 @@ class Store:
     async def fill(self) -> None:
         for first in range(0, self.depth, CHUNK):
             await self.driver.enqueue(messages(min(CHUNK, self.depth - first)))
+        await self.driver.enqueue(messages(CHUNK))
 
     async def round(self) -> None:
-        reserve = self.driver.reserve({QUEUE: BATCH}, limit=BATCH, owner="bench", lease=3600.0)
-        deliveries = await self.timed("reserve", reserve)
-        done = [Complete(delivery.lease, b"result") for delivery in deliveries]
-        await self.timed("settle", self.driver.settle(done))
-        if self.refilled:
-            purging = require(
-                self.driver, Capability.PURGE, SupportsPurge, purpose="keeping a store shallow"
-            )
-            await purging.purge(QUEUE, states={State.READY})
-            await self.fill()
+        deliveries = await self.timed("reserve", self._reserve(BATCH))
+        await self.timed("settle", self.driver.settle(_done(deliveries)))
+        await self.driver.settle(_done(await self._reserve(CHUNK - BATCH)))
         await self.timed("enqueue", self.driver.enqueue(messages(CHUNK)))
+
+    async def _reserve(self, number: int) -> list[Delivery]:
+        return await self.driver.reserve({QUEUE: number}, limit=number, owner="bench", lease=3600.0)
+
+
+def _done(deliveries: Sequence[Delivery]) -> list[Settlement]:
+    return [Complete(delivery.lease, b"result") for delivery in deliveries]
 
 
 def messages(number: int) -> list[Message]:
@@ -66,8 +65,8 @@ def messages(number: int) -> list[Message]:
 async def main(urls: list[str], depths: list[int], *, rounds: int) -> None:
     async with App({"driver": urls[0]}) as small, App({"driver": urls[1]}) as large:
         stores = [
-            Store(await small.driver(), depths[0], refilled=True),
-            Store(await large.driver(), depths[1], refilled=False),
+            Store(await small.driver(), depths[0]),
+            Store(await large.driver(), depths[1]),
         ]
         for store in stores:
             await store.fill()

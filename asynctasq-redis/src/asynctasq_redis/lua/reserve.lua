@@ -8,17 +8,15 @@ local limit, owner = tonumber(ARGV[2]), ARGV[4]
 local deadline = now + tonumber(ARGV[3])
 
 reclaim_ended(now)
-expire(now)
-trim_dead(now, tonumber(ARGV[5]), tonumber(ARGV[6]))
-
-local ends = call('ZSCORE', P .. 'owners', owner)
-if ends and tonumber(ends) < deadline then
-    call('ZADD', P .. 'owners', whole(deadline), owner)
+local any_paused = false
+if call('EXISTS', P .. 'exp', P .. 'dead', P .. 'paused') > 0 then
+    expire(now)
+    trim_dead(now, tonumber(ARGV[5]), tonumber(ARGV[6]))
+    any_paused = call('EXISTS', P .. 'paused') == 1
 end
 
 local deliveries, mismatches, leases, owned = {}, {}, {}, {}
 local taken = 0
-local any_paused = call('EXISTS', P .. 'paused') == 1
 
 local function lease_one(queue, made, id, value)
     local flags = byte(value, 2)
@@ -56,7 +54,7 @@ local function lease_one(queue, made, id, value)
 end
 
 local function take(queue, most)
-    promote(queue, now)
+    promote(queue, now, most)
     local made = {}
     local from = taken
     local ready, prefix = P .. 'r:' .. queue, P .. 'm:'
@@ -93,10 +91,9 @@ end
 if taken > 0 then
     spread('HSET', P .. 'leases', leases)
     spread('SADD', P .. 'o:' .. owner, owned)
-    if not ends then
-        call('ZADD', P .. 'owners', whole(deadline), owner)
-    end
+    call('ZADD', P .. 'owners', 'GT', whole(deadline), owner)
 else
+    call('ZADD', P .. 'owners', 'XX', 'GT', whole(deadline), owner)
     for i = 7, #ARGV, 2 do forget_if_empty(ARGV[i]) end
 end
 return {whole(now), deliveries, mismatches}

@@ -1,9 +1,11 @@
 -- What time brings about, for scripts that come after this file.
 
--- Make ready what has fallen due.
-local function promote(queue, now)
+-- Make ready what has fallen due: more than are wanted now, so that the pile shrinks, but not so many
+-- more that few reserves have the work of many.
+local function promote(queue, now, wanted)
     local key = P .. 's:' .. queue
-    local due = call('ZRANGEBYSCORE', key, '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, BOUND)
+    local most = math.min(2 * wanted + 100, BOUND)
+    local due = call('ZRANGEBYSCORE', key, '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, most)
     if #due == 0 then return end
     local ready = {}
     for i = 1, #due, 2 do
