@@ -61,6 +61,7 @@ def test_commands_and_options_are_completed(invoke: Invoke) -> None:
     assert completions("queues", "p") == ["pause", "purge"]
     assert "--queue" in completions("tasks", "--q")
     assert "dead" in completions("tasks", "list", "--state", "")
+    assert completions("dead", "list", "--driver", "sq") == ["sqlite"]
 
 
 def test_names_of_queues_are_completed(invoke: Invoke) -> None:

@@ -23,6 +23,8 @@ from asynctasq.config.sources import DEBUG
         "publish": ("asynctasq.cli.publish:command", "Write a commented .env.example."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 not done, 2 wrong usage, 3 no store, 4 capability missing, 5 no such "
+    "task.",
 )
 @click.version_option(__version__, prog_name="asynctasq", message="%(prog)s %(version)s")
 @click.option(

@@ -46,8 +46,13 @@ def filter_options(command: F) -> F:
     """Options that choose among dead letters."""
     for option in reversed(
         (
-            click.option("--queue", shell_complete=complete_queue, help="Those of this queue."),
-            click.option("--task", metavar="PATTERN", help="Of this name, or like `shop.*`."),
+            click.option(
+                "--queue",
+                metavar="NAME",
+                shell_complete=complete_queue,
+                help="Those of this queue.",
+            ),
+            click.option("--task", metavar="PATTERN", help="Of this name, or like `shop:*`."),
             click.option(
                 "--reason",
                 type=click.Choice([reason.value for reason in Reason]),
@@ -87,12 +92,12 @@ def command() -> None:
 @filter_options
 @click.option(
     "--limit",
+    metavar="N",
     type=click.IntRange(min=0),
     default=50,
-    show_default=True,
-    help="At the most; 0: all.",
+    help="At the most; 0: all.  [default: 50]",
 )
-@click.option("--cursor", help="Go on where the page before ended.")
+@click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
 @store_options
 def list_dead(
     limit: int,
@@ -139,7 +144,10 @@ def show(
 @filter_options
 @all_option
 @click.option(
-    "--limit", type=click.IntRange(min=1), help="The most that are retried: those that died first."
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="The most that are retried: those that died first.",
 )
 @click.option(
     "--rate",
@@ -205,17 +213,18 @@ def delete(
     "-a",
     "changes",
     multiple=True,
-    metavar="NAME=TEXT",
+    metavar="NAME=VALUE",
     help="Give an argument this text; NAME:=JSON gives it a value that is no text.  May be repeated.",
 )
 @click.option(
     "--queue",
+    metavar="NAME",
     callback=lambda ctx, option, given: given and queue_name(ctx, option, given),
     shell_complete=complete_queue,
     help="Move it to this queue.",
 )
-@click.option("--priority", type=click.IntRange(0, 9), help="9 comes first.")
-@click.option("--max-attempts", type=click.IntRange(min=0), help="Runs in all.")
+@click.option("--priority", metavar="N", type=click.IntRange(0, 9), help="9 comes first.")
+@click.option("--max-attempts", metavar="N", type=click.IntRange(min=0), help="Runs in all.")
 @store_options
 def edit(
     task_id: str,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
@@ -83,6 +84,17 @@ class OperatorGroup(click.Group):
         return min(place, len(args))
 
 
+def complete_driver(_: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
+    """Names of installed drivers, for shells."""
+    from asynctasq.cli.environment import plugin_registry
+    from asynctasq.errors import AsynctasqError
+
+    try:
+        return [name for name in plugin_registry().names("driver") if name.startswith(incomplete)]
+    except AsynctasqError:  # a wrong `disable_plugins`
+        return []
+
+
 def store_options(command: F) -> F:
     """Options that say which store is meant, and `--json`."""
     for option in reversed(
@@ -97,6 +109,7 @@ def store_options(command: F) -> F:
             click.option(
                 "--driver",
                 metavar="NAME|URL",
+                shell_complete=complete_driver,
                 help="The store, instead of the one in the settings.",
             ),
             click.option(
@@ -131,7 +144,7 @@ class Store:
         """
         self.app = _find_app(target, driver)
         self.name = self.app.store
-        if Path(self.name).is_absolute() and not Path(self.name).exists():
+        if _is_missing_file(self.name):
             raise DriverUnavailable(
                 f"There is no store at {self.name}. Nothing was dispatched there so far, or another "
                 f"one is meant: name it with --driver URL or --app MODULE."
@@ -162,6 +175,12 @@ class Store:
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         """Run a call to its end."""
         return self._runner.run(call)
+
+
+def _is_missing_file(description: str) -> bool:
+    """Whether a driver describes its store as a path, maybe with a namespace, where there is nothing."""
+    paths = [Path(description), Path(re.sub(r" \([^()]*\)$", "", description))]
+    return paths[0].is_absolute() and not any(path.exists() for path in paths)
 
 
 def _find_app(target: str | None, driver: str | None) -> "App":

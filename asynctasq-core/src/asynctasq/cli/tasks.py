@@ -65,20 +65,20 @@ def command() -> None:
     type=click.Choice(list(STATES)),
     help="Tasks in this state; may be repeated.  [default: all but dead]",
 )
-@click.option("--queue", shell_complete=complete_queue, help="Tasks of this queue.")
-@click.option("--task", metavar="PATTERN", help="Tasks of this name, or like `shop.*`.")
+@click.option("--queue", metavar="NAME", shell_complete=complete_queue, help="Tasks of this queue.")
+@click.option("--task", metavar="PATTERN", help="Tasks of this name, or like `shop:*`.")
 @click.option(
     "--since", callback=moment, metavar="TIME", help="Enqueued then or later: 2h, 2026-11-20."
 )
 @click.option("--until", callback=moment, metavar="TIME", help="Enqueued before.")
 @click.option(
     "--limit",
+    metavar="N",
     type=click.IntRange(min=0),
     default=50,
-    show_default=True,
-    help="At the most; 0: all.",
+    help="At the most; 0: all.  [default: 50]",
 )
-@click.option("--cursor", help="Go on where the page before ended.")
+@click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
 @store_options
 def list_tasks(
     states: Sequence[str],

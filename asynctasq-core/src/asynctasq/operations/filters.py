@@ -15,7 +15,7 @@ class TaskFilter(TypedDict, total=False):
 
     queue: str | None
     task: str | None
-    """A name, or a pattern such as `shop.*`."""
+    """A name, or a pattern such as `shop:*`."""
     since: datetime | float | None
     """Enqueued then or later; a time with zone, or seconds since the Unix epoch."""
     until: datetime | float | None
@@ -27,7 +27,7 @@ class DeadLetterFilter(TypedDict, total=False):
 
     queue: str | None
     task: str | None
-    """A name, or a pattern such as `shop.*`."""
+    """A name, or a pattern such as `shop:*`."""
     reason: Reason | None
     error: str | None
     """The type of the error: a name with or without its module, or a pattern such as `*Timeout`."""
