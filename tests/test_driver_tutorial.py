@@ -6,8 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from asynctasq.cli import main
 from asynctasq.contracts.capabilities import PROTOCOLS, Capability
+from tests.docs.blocks import blocks_of, looks_like, screens_of
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = ROOT / "docs" / "writing-a-driver.md"
@@ -55,6 +58,22 @@ def test_tutorial_lists_every_capability_with_its_methods() -> None:
     for flag, protocol in PROTOCOLS.items():
         methods = {name for name in vars(protocol) if not name.startswith("_")}
         assert set(re.findall(r"`(\w+)`", rows[str(flag.name)])) == methods
+
+
+def test_screens_of_the_tutorial_show_what_is_printed() -> None:
+    screens = [
+        screen
+        for block in blocks_of(TUTORIAL)
+        if block.language == "console"
+        for screen in screens_of(block)
+    ]
+    assert screens
+    for screen in screens:
+        program, *arguments = screen.argv
+        assert program == "asynctasq"
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0
+        assert looks_like(screen.expected, result.output), result.output
 
 
 def test_names_in_the_tutorial_exist() -> None:

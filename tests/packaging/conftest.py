@@ -85,19 +85,29 @@ def core(build: Callable[[Path], Built]) -> Built:
 
 
 @pytest.fixture
+def install() -> Callable[..., None]:
+    """Install requirements into an environment that exists."""
+    return _install
+
+
+@pytest.fixture
 def make_environment(tmp_path: Path) -> Callable[..., Environment]:
     """Make an environment and install requirements into it, from files or from the registry."""
 
     def make(*requirements: str | Path, name: str = "environment") -> Environment:
         folder = tmp_path / name
         venv.create(folder, with_pip=False)
-        python = folder / "bin" / "python"
-        install: Sequence[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]
-        quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
-        _run([*install, *quiet, "-c", ROOT / "constraints.txt", *requirements])
-        return Environment(folder)
+        environment = Environment(folder)
+        _install(environment, *requirements)
+        return environment
 
     return make
+
+
+def _install(environment: Environment, *requirements: str | Path) -> None:
+    install = [sys.executable, "-m", "pip", "--python", environment.python, "install"]
+    quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
+    _run([*install, *quiet, "-c", ROOT / "constraints.txt", *requirements])
 
 
 def _run(command: Sequence[str | Path]) -> None:

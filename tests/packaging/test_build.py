@@ -16,7 +16,7 @@ import pytest
 from tests.packaging.conftest import ROOT, Built, Environment
 
 PROJECTS = sorted(path.parent for path in ROOT.glob("asynctasq-*/pyproject.toml"))
-DATA_FILES = {".sql", ".lua", ".typed", ".html", ".css", ".js", ".svg"}
+DATA_FILES = {".sql", ".lua", ".typed", ".tmpl", ".html", ".css", ".js", ".svg"}
 
 each_project = pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
 

@@ -1,9 +1,10 @@
-"""`asynctasq plugins`: what is installed, and whether it works."""
+"""`asynctasq plugins`: what is installed, whether it works, and a start for one's own."""
 
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -22,7 +23,9 @@ STYLES = {
 
 @click.group()
 def command() -> None:
-    """Show the plugins that are installed: drivers, serializers, executors, resolvers, hooks."""
+    """Show the plugins that are installed (drivers, serializers, executors, resolvers, hooks), or begin
+    one.
+    """
 
 
 @command.command("list")
@@ -44,6 +47,36 @@ def list_plugins(as_json: bool, check: bool, kind: str | None) -> None:
     failed = any(info.state in {PluginState.BROKEN, PluginState.CONFLICT} for info in found)
     if check and failed:
         sys.exit(1)
+
+
+@command.command("new")
+@click.argument("name")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Where to make the folder asynctasq-NAME; the current folder if not given.",
+)
+@click.option("--author", help="Who holds the copyright; what git says if not given.")
+def new_plugin(name: str, folder: Path, author: str | None) -> None:
+    """Write a project with a driver NAME that works, to be changed into one for your store.
+
+    It installs, passes the conformance suite and is ready to publish. Nothing is overwritten.
+    """
+    from asynctasq.cli.new_driver import write_project
+
+    project = write_project(name, folder, author=author)
+    click.echo(f"{project} holds a driver that keeps its queue in a file:\n")
+    for path in sorted(each for each in project.rglob("*") if each.is_file()):
+        click.echo(f"  {path.relative_to(project)}")
+    click.echo(
+        f"\nNext:\n"
+        f"  cd {project}\n"
+        f"  python -m venv .venv && .venv/bin/pip install -e '.[dev]'\n"
+        f"  .venv/bin/pytest\n\n"
+        f'Then put your store in its place, one method at a time: "Writing a driver" in the '
+        f"documentation explains each."
+    )
 
 
 def _print_table(found: Sequence[PluginInfo], *, checked: bool) -> None:

@@ -8,6 +8,7 @@ from asynctasq.records import record
 @record
 class FileQueueSettings:
     path: str = "filequeue.state"
+    namespace: str = "asynctasq"
 
 
 @hookimpl
@@ -19,4 +20,4 @@ def settings_class(name: str) -> type:
 def create_driver(name: str, settings: FileQueueSettings) -> Driver:
     from asynctasq_filequeue.driver import FileQueueDriver
 
-    return FileQueueDriver(settings.path)
+    return FileQueueDriver(settings.path, settings.namespace)

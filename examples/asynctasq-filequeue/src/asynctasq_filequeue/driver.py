@@ -2,13 +2,12 @@
 
 import asyncio
 import fcntl
+import json
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import msgpack
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
@@ -36,7 +35,6 @@ class Row:
     attempt: int = 0
     lost: int = 0
     mismatched_at: float | None = None
-    reason: str = ""  # why it is dead, if it is
 
     def lease(self) -> Lease:
         return Lease(self.message.id, self.token)
@@ -50,19 +48,18 @@ class Row:
 
 
 class FileQueueDriver:
-    """A driver whose store is the file at `path`."""
+    """A driver whose store is the file at `path`; each namespace in it is a world of its own."""
 
     api_version = DRIVER_API_VERSION
     capabilities = Capability.FENCED | Capability.ATOMIC | Capability.COUNTED | Capability.FIFO
     capabilities |= Capability.IDEMPOTENT | Capability.PRIORITY | Capability.EXACT_COUNT
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
-        self.description = str(self.path)
-        self.clock_offset = 0.0
+    def __init__(self, path: str | Path, namespace: str = "asynctasq") -> None:
+        self.path, self.namespace = Path(path).absolute(), namespace
+        self.description, self.clock_offset = f"{self.path} ({namespace})", 0.0
 
     def clone(self) -> "FileQueueDriver":
-        return FileQueueDriver(self.path)
+        return FileQueueDriver(self.path, self.namespace)
 
     async def open(self) -> None:
         await self.count("")  # fails here, rather than later, if the file cannot be used
@@ -72,19 +69,21 @@ class FileQueueDriver:
 
     @contextmanager
     def _file(self) -> Generator[tuple[dict[bytes, Row], float], None, None]:
-        """What the file holds, and the time: for one caller at a time among all processes."""
+        """Our rows in the file, and the time: for one caller at a time among all processes."""
         try:
             with self.path.with_suffix(".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                before = self.path.read_bytes() if self.path.exists() else msgpack.packb([])
-                stored = [Row(unpack_message(m), *rest) for m, *rest in msgpack.unpackb(before)]
-                rows = {row.message.id: row for row in stored}
+                before = self.path.read_text() if self.path.exists() else "{}"
+                stored = json.loads(before)
+                own = stored.get(self.namespace, [])
+                listed = [Row(unpack_message(bytes.fromhex(m)), *rest) for m, *rest in own]
+                rows = {row.message.id: row for row in listed}
                 yield rows, time.time() + self.clock_offset
-                values = [[*vars(row).values()] for row in rows.values()]
-                after = msgpack.Packer(default=pack_message).pack(values)
+                stored[self.namespace] = [[*vars(row).values()] for row in rows.values()]
+                after = json.dumps(stored, default=lambda message: pack_message(message).hex())
                 if after != before:
                     new = self.path.with_suffix(".new")
-                    new.write_bytes(after)
+                    new.write_text(after)
                     new.replace(self.path)  # a process killed here leaves the one or the other
         except OSError as error:
             raise DriverUnavailable(f"Cannot use {self.path}: {error}") from error
@@ -144,10 +143,10 @@ def _tidy_up(rows: dict[bytes, Row], now: float) -> None:
     for row in list(rows.values()):
         in_time = row.message.expires is None or now < row.due_at + row.message.expires
         if row.state == "leased" and row.until <= now:
-            row.lost, row.reason, row.until = row.lost + 1, "lost", now + MONTH
+            row.lost, row.until = row.lost + 1, now + MONTH
             row.state = "dead" if row.lost > row.message.max_lost else "waiting"
         elif row.state_at(now) == "ready" and row.token == 0 and not in_time:
-            row.state, row.reason, row.until = "dead", "expired", now + MONTH
+            row.state, row.until = "dead", now + MONTH
         elif row.state in {"dead", "finished"} and row.until <= now:
             del rows[row.message.id]
 
@@ -163,8 +162,7 @@ def _settle(row: Row | None, settlement: Settlement, now: float) -> Settled:
         row.due_at = now + settlement.delay if settlement.delay else row.due_at
         row.mismatched_at = row.mismatched_at or (now if settlement.mismatched else None)
     elif isinstance(settlement, Fail):
-        row.state, row.reason, row.until = "dead", settlement.reason, now + MONTH
-        row.attempt += settlement.attempted
+        row.state, row.until, row.attempt = "dead", now + MONTH, row.attempt + settlement.attempted
     else:
         row.state, row.until = "finished", now + max(settlement.result_ttl, 60.0)
     return Settled.DONE

@@ -1,0 +1,96 @@
+"""`asynctasq plugins new`: names that can be used, nothing overwritten, and the code of the tutorial."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from asynctasq.cli import main
+from asynctasq.cli.new_driver import rendered, words_for
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "asynctasq-filequeue"
+
+
+def new(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["plugins", "new", *arguments])
+
+
+def test_writes_a_whole_project(tmp_path: Path) -> None:
+    result = new("asynctasq-big-table", "--folder", str(tmp_path), "--author", 'Ada "L"')
+    assert result.exit_code == 0, result.output
+    project = tmp_path / "asynctasq-big-table"
+    files = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
+    assert files == {
+        ".gitignore",
+        "LICENSE",
+        "README.md",
+        "pyproject.toml",
+        "src/asynctasq_big_table/__init__.py",
+        "src/asynctasq_big_table/driver.py",
+        "src/asynctasq_big_table/py.typed",
+        "tests/test_big_table.py",
+    }
+    for name in files:
+        assert name in result.output
+        assert "{{" not in (project / name).read_text()
+    metadata = tomllib.loads((project / "pyproject.toml").read_text())
+    assert metadata["project"]["entry-points"]["asynctasq.drivers"] == {
+        "big_table": "asynctasq_big_table"
+    }
+    assert "Ada 'L'" in (project / "LICENSE").read_text()
+    assert "class BigTableDriver" in (project / "src/asynctasq_big_table/driver.py").read_text()
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    project = tmp_path / "asynctasq-acme"
+    project.mkdir()
+    (project / "mine").write_text("kept")
+    result = new("acme", "--folder", str(tmp_path))
+    assert result.exit_code == 1
+    assert "is left as it is" in result.output
+    assert [path.name for path in project.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Mongo", "3d", "a b", "../up", "a--b", "-a", "a-", "", "class", "ä", "a.b", "x" * 31],
+)
+def test_names_that_cannot_be_used_are_refused(name: str, tmp_path: Path) -> None:
+    result = new("--folder", str(tmp_path), "--", name)
+    assert result.exit_code == 1
+    assert "cannot name a driver" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["redis", "asynctasq-sqlite"])
+def test_names_of_drivers_that_exist_are_refused(name: str, tmp_path: Path) -> None:
+    result = new(name, "--folder", str(tmp_path))
+    assert result.exit_code == 1
+    assert "already" in result.output
+
+
+def test_the_code_is_that_of_the_tutorial() -> None:
+    """Only docstrings differ: what stands in the documentation explains what is generated."""
+    project = {str(path): text for path, text in rendered(words_for("filequeue", "Ada"))}
+    for name in (
+        "src/asynctasq_filequeue/__init__.py",
+        "src/asynctasq_filequeue/driver.py",
+        "tests/test_filequeue.py",
+    ):
+        example = (EXAMPLE / name).read_text().replace("FileQueue", "Filequeue")
+        assert _code(project[name]) == _code(example), name
+
+
+def _code(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [
+                each
+                for each in node.body
+                if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+            ]
+    return re.sub(r"\s+", " ", ast.unparse(tree))
