@@ -34,7 +34,7 @@ from asynctasq.resolvers import Resolvers
 from asynctasq.results import Handle
 from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
-from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.base import BaseTask, set_field
 from asynctasq.tasks.options import ResolvedOptions
 
 if TYPE_CHECKING:
@@ -330,14 +330,13 @@ class App:
     @staticmethod
     def _handle(source: DriverSource, task: BaseTask[T], enqueued: Enqueued) -> Handle[T]:
         text = id_to_text(enqueued.id)
-        task.__dict__["_task_id"] = text  # past the __setattr__ of a frozen dataclass
+        set_field(task, "_task_id", text)
         return Handle(text, source, created=enqueued.created)
 
     def _source(self, key: str) -> DriverSource:
         found = self._sources.get(key)
         if found is None:
-            found = DriverSource(lambda: self._connect(key), self.codec)
-            self._sources[key] = found
+            found = self._sources[key] = DriverSource(lambda: self._connect(key), self.codec)
         return found
 
     # Drivers.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatcher.connections import Connection
@@ -12,6 +12,9 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 T = TypeVar("T")
+
+_Taken: TypeAlias = tuple[Sequence[BaseTask[T]], Sequence[Message], list[Enqueued]]
+"""A chunk that the store has taken: its tasks, its messages, and what the store answered."""
 
 
 class Bulk(Generic[T]):
@@ -45,7 +48,9 @@ class Bulk(Generic[T]):
         self._tasks: list[BaseTask[T]] = []
         self._chunk: list[Message] = []
         self._bytes = 0
-        self._under_way: asyncio.Task[None] | None = None
+        self._under_way: (
+            tuple[Sequence[BaseTask[T]], Sequence[Message], asyncio.Task[list[Enqueued]]] | None
+        ) = None
 
     def takes(self, task: BaseTask[T], message: Message) -> bool:
         """Add a task and its message if the chunk has room for it; else `ship` comes first."""
@@ -63,11 +68,11 @@ class Bulk(Generic[T]):
         Raises:
             DriverError: the store refused an earlier chunk, or could not be reached.
         """
-        await self.settle()
-        tasks, chunk = self._tasks, self._chunk
+        before = await self._arrival()
+        self._under_way = self._tasks, self._chunk, self._send(self._chunk)
         self._tasks, self._chunk, self._bytes = [], [], 0
-        self._under_way = asyncio.get_running_loop().create_task(self._deliver(tasks, chunk))
-        await asyncio.sleep(0)  # let it begin
+        await asyncio.sleep(0)  # let it begin: the store works while handles are made
+        self._note(before)
 
     async def finish(self) -> None:
         """Send what is left; returns when the store has taken everything. Raises as `ship` does."""
@@ -77,11 +82,21 @@ class Bulk(Generic[T]):
 
     async def settle(self) -> None:
         """Wait for the chunk that is under way. Raises as `ship` does."""
-        if self._under_way is not None:
-            under_way, self._under_way = self._under_way, None
-            await under_way
+        self._note(await self._arrival())
 
-    async def _deliver(self, tasks: Sequence[BaseTask[T]], chunk: Sequence[Message]) -> None:
-        answers = await self._outbox.send_chunk(chunk)
-        self.handles.extend(map(self._handle, tasks, answers))
-        self._sent(chunk)
+    def _send(self, chunk: Sequence[Message]) -> "asyncio.Task[list[Enqueued]]":
+        return asyncio.get_running_loop().create_task(self._outbox.send_chunk(chunk))
+
+    async def _arrival(self) -> _Taken[T] | None:
+        """Wait for the chunk that is under way, if there is one."""
+        if self._under_way is None:
+            return None
+        tasks, chunk, sending = self._under_way
+        self._under_way = None
+        return tasks, chunk, await sending
+
+    def _note(self, taken: _Taken[T] | None) -> None:
+        if taken is not None:
+            tasks, chunk, answers = taken
+            self.handles.extend(map(self._handle, tasks, answers))
+            self._sent(chunk)

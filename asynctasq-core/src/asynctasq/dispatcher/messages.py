@@ -20,7 +20,7 @@ from asynctasq.message import (
     new_id,
 )
 from asynctasq.serializers.codec import Codec
-from asynctasq.tasks.base import BaseTask, check_fields
+from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.tasks.options import (
     TASK_OPTION_NAMES,
@@ -53,7 +53,7 @@ class MessageFactory:
             raise TaskDefinitionError(
                 f"{type(task).__qualname__} has no execute(): nothing could be run."
             )
-        check_fields(task)
+        task._check_fields()
         overrides = task._overrides
         options = (
             self._of_definition(definition)

@@ -155,6 +155,11 @@ class _Nothing(Coroutine[Any, Any, None]):
         return iter(())
 
 
+set_field = object.__setattr__
+"""Past the `__setattr__` of frozen dataclasses; and an instance whose `__dict__` nobody asks for has none,
+which spares Python's garbage collector as many objects as there are tasks."""
+
+
 class BaseTask(Generic[T]):
     """A task with its arguments: dispatched by the application, run by a worker.
 
@@ -179,7 +184,7 @@ class BaseTask(Generic[T]):
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        self.__dict__["_arguments"] = (args, kwargs)  # past the __setattr__ of frozen dataclasses
+        set_field(self, "_arguments", (args, kwargs))
         return self
 
     def __init__(self, /, **kwargs: Any) -> None:
@@ -284,8 +289,19 @@ class BaseTask(Generic[T]):
         """
         return current_dispatcher().dispatch_sync(self)
 
+    def _check_fields(self) -> None:
+        """Make sure that no field hides a method that the worker will call.
+
+        Raises:
+            TaskDefinitionError: one does.
+        """
+        if not _HOOKS.isdisjoint(vars(self)):
+            raise shadowed(self, min(_HOOKS & vars(self).keys()))
+
     def _override(self, **options: Unpack[DispatchOptions]) -> Self:
-        self.__dict__["_overrides"] = {**self._overrides, **options} if self._overrides else options
+        set_field(
+            self, "_overrides", {**self._overrides, **options} if self._overrides else options
+        )
         return self
 
 
@@ -296,16 +312,6 @@ _RESERVED_METHODS = frozenset(
 
 _HOOKS = frozenset({"execute", "failed", "should_retry"})
 """Methods that users write, and that no field may hide."""
-
-
-def check_fields(task: BaseTask[Any]) -> None:
-    """Make sure that no field of an instance hides a method that the worker will call.
-
-    Raises:
-        TaskDefinitionError: one does.
-    """
-    if not _HOOKS.isdisjoint(vars(task)):
-        raise shadowed(task, min(_HOOKS & vars(task).keys()))
 
 
 def shadowed(task: BaseTask[Any], name: str) -> TaskDefinitionError:

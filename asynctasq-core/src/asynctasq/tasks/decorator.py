@@ -119,6 +119,9 @@ class FunctionCall(BaseTask[T]):
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self._arguments = (args, kwargs)
 
+    def _check_fields(self) -> None:
+        """It has none of the user's."""
+
     def execute(self) -> T | Awaitable[T]:
         """Call the function."""
         args, kwargs = self._arguments

@@ -11,7 +11,7 @@ from asynctasq.resolvers import Resolvers
 from asynctasq.retry import OnMissing, RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.serializers.envelope import Envelope
-from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.base import BaseTask, set_field
 from asynctasq.tasks.context import CurrentTask
 from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.worker.surroundings import Surroundings
@@ -109,11 +109,10 @@ class WorkerCall:
         """The task before its constructor runs, with what it is told of itself."""
         task = self.definition.create()
         message = self.delivery.message
-        vars(task).update(  # past the __setattr__ of frozen dataclasses
-            _task_id=id_to_text(message.id),
-            _current_attempt=self.delivery.attempt,
-            _dispatched_at=datetime.fromtimestamp(self.delivery.enqueued_at, UTC),
-        )
+        enqueued_at = datetime.fromtimestamp(self.delivery.enqueued_at, UTC)
+        set_field(task, "_task_id", id_to_text(message.id))
+        set_field(task, "_current_attempt", self.delivery.attempt)
+        set_field(task, "_dispatched_at", enqueued_at)
         return task
 
     def encode_result(self, value: object) -> bytes:
