@@ -51,11 +51,11 @@ def test_one_long_task_among_short_ones_ends_that() -> None:
         (0, 4, 0, 6),
         (0, 10, 0, 0),
         (0, 10, 3, -3),
-        (50, 0, 0, 20),  # short: a batch in hand on top
-        (50, 10, 0, 10),
-        (50, 10, 5, 5),
-        (50, 10, 6, 0),  # enough in hand
-        (50, 9, 6, 5),
+        (50, 0, 0, 40),  # short: three for each slot in hand on top
+        (50, 10, 0, 30),
+        (50, 10, 15, 15),
+        (50, 10, 16, 0),  # enough in hand
+        (50, 9, 16, 15),
     ],
 )
 def test_room(runs: int, running: int, in_hand: int, room: int) -> None:
@@ -72,7 +72,7 @@ def test_nothing_is_held_once_tasks_have_turned_long_until_they_are_short_again(
     for _ in range(20):
         made.take("default")
         made.give("default", SHORT)
-    assert made.room(0) == 20
+    assert made.room(0) == 40
 
 
 def test_a_limited_number_of_runs_is_not_exceeded() -> None:

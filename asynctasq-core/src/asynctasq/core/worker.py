@@ -25,6 +25,7 @@ from asynctasq.worker.engine import Engine, EngineSettings
 from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals, worker_reports
 from asynctasq.worker.signals import stop_signals
 from asynctasq.worker.slots import parse_queues
+from asynctasq.worker.turns import short_turns
 
 logger = logging.getLogger("asynctasq")
 
@@ -172,6 +173,7 @@ class Worker:
             self._engine.stop()
         self._announce(app, driver, settings)
         with (
+            short_turns(),
             self._health(self._engine.vitals),
             stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext(),
         ):

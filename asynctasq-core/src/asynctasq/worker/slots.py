@@ -7,6 +7,8 @@ from asynctasq.tasks.options import check_queue_name
 
 SHORT_TASK_SECONDS = 0.005
 """Below this, a round trip to the store costs about as much as the tasks it brings."""
+HAND_ROUNDS = 3
+"""Of short tasks, how many may wait in hand for each slot: the longest round trip then keeps none idle."""
 _WEIGHT_OF_LAST = 0.05
 _ENOUGH_RUNS = 20
 
@@ -63,7 +65,7 @@ class Slots:
 
     @property
     def short(self) -> bool:
-        """Whether tasks have been so short of late that a batch may be held in hand."""
+        """Whether tasks have been so short of late that some may be held in hand."""
         return (
             self._runs >= _ENOUGH_RUNS
             and self._mean_seconds < SHORT_TASK_SECONDS
@@ -85,8 +87,8 @@ class Slots:
             return min(self.free, self._runs_left) - in_hand
         if not self.short:
             return self.free - in_hand
-        wanted = self.free + self.concurrency - in_hand
-        return wanted if self.free or in_hand <= self.concurrency // 2 else 0
+        hand = HAND_ROUNDS * self.concurrency
+        return self.free + hand - in_hand if self.free or in_hand <= hand // 2 else 0
 
     def caps(self, limit: int) -> dict[str, int]:
         """For each queue in order, how many to reserve at most; queues at their limit are left out."""
