@@ -70,7 +70,7 @@ class SqliteDriver:
         busy_timeout: float = 10.0,
         dead_letter_ttl: float = 30 * DAY,
         dead_letter_limit: int = 100_000,
-        poll_interval: float = 0.025,
+        poll_interval: float = 0.03,
     ) -> None:
         self._configure(
             SqliteSettings(

@@ -199,7 +199,7 @@ class Engine:
             try:
                 return self._inbox.get(timeout=self.settings.poll_interval)
             except queue.Empty:
-                # Forty times a second in an idle worker: the less here, the better.
+                # Thirty times a second in an idle worker: the less here, the better.
                 session.begin(self.clock_offset, careful=False)
                 if self._watchers.may_have_news(session):
                     return Signal.LOOK

@@ -56,7 +56,7 @@ class Session:
     def log_mark(self) -> tuple[int, int] | None:
         """Time and size of the write-ahead log; None if there is none."""
         try:
-            found = os.stat(self._log_path)  # noqa: PTH116 - a fifth of the time, forty times a second
+            found = os.stat(self._log_path)  # noqa: PTH116 - a fifth of the time, thirty times a second
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size

@@ -34,7 +34,7 @@ class SqliteSettings:
     """Seconds for which a dead letter is kept."""
     dead_letter_limit: int = 100_000
     """How many dead letters are kept, the newest."""
-    poll_interval: float = 0.025
+    poll_interval: float = 0.03
     """Seconds between two looks for the work of other processes, while somebody waits for it."""
 
     def __post_init__(self) -> None:
