@@ -1,32 +1,32 @@
 """Every error that asynctasq raises on purpose.
 
-AsynctasqError
-├── ConfigurationError            a setting is unknown, of the wrong type, or contradicts another
-├── PluginError
-│   ├── PluginNotFound            nothing installed answers to that name
-│   ├── PluginConflict            two distributions claim the same kind and name
-│   └── PluginBroken              it is installed, but failed to import, build or agree with the contract
-├── CapabilityMissing             the driver in use cannot do what was asked
-├── TaskDefinitionError           a task class, function or option is not acceptable
-├── UnknownTask                   no task of that name is registered
-├── DispatchError
-│   ├── NotSerializable           an argument cannot travel (also a TypeError)
-│   └── MessageTooLarge           the encoded message exceeds the limit (also a ValueError)
-├── BodyError                     a stored body cannot be read
-│   ├── BodyCorrupt               random or truncated bytes
-│   ├── BodyVersion               written by a release that this one does not know
-│   └── ArgumentsMismatch         the arguments no longer fit the task's signature
-├── DriverError                   the store refused; repeating the call will not help
-│   └── DriverUnavailable         the store cannot be reached now; repeating the call may help
-├── ChildDied                     the process that ran an attempt died under it
-├── TaskTimeout                   an attempt took longer than its `timeout` (also a TimeoutError)
-├── ModelNotFound                 a model reference has no row any more
-└── ResultError                   awaiting a result ended without one
-    ├── TaskFailed                the message is a dead letter
-    ├── TaskCancelled             the message was cancelled
-    ├── ResultTimeout             no result within the time given (also a TimeoutError)
-    ├── ResultNotSerializable     the task completed, but its return value could not be stored
-    └── ResultUnknown             never dispatched, or finished and forgotten
+    AsynctasqError
+    ├── ConfigurationError            a setting is unknown, of the wrong type, or contradicts another
+    ├── PluginError
+    │   ├── PluginNotFound            nothing installed answers to that name
+    │   ├── PluginConflict            two distributions claim the same kind and name
+    │   └── PluginBroken              it is installed, but failed to import, build or agree with the contract
+    ├── CapabilityMissing             the driver in use cannot do what was asked
+    ├── TaskDefinitionError           a task class, function or option is not acceptable
+    ├── UnknownTask                   no task of that name is registered
+    ├── DispatchError
+    │   ├── NotSerializable           an argument cannot travel (also a TypeError)
+    │   └── MessageTooLarge           the encoded message exceeds the limit (also a ValueError)
+    ├── BodyError                     a stored body cannot be read
+    │   ├── BodyCorrupt               random or truncated bytes
+    │   ├── BodyVersion               written by a release that this one does not know
+    │   └── ArgumentsMismatch         the arguments no longer fit the task's signature
+    ├── DriverError                   the store refused; repeating the call will not help
+    │   └── DriverUnavailable         the store cannot be reached now; repeating the call may help
+    ├── ChildDied                     the process that ran an attempt died under it
+    ├── TaskTimeout                   an attempt took longer than its `timeout` (also a TimeoutError)
+    ├── ModelNotFound                 a model reference has no row any more
+    └── ResultError                   awaiting a result ended without one
+        ├── TaskFailed                the message is a dead letter
+        ├── TaskCancelled             the message was cancelled
+        ├── ResultTimeout             no result within the time given (also a TimeoutError)
+        ├── ResultNotSerializable     the task completed, but its return value could not be stored
+        └── ResultUnknown             never dispatched, or finished and forgotten
 """
 
 

@@ -49,9 +49,9 @@ class Driver(Protocol):
 
     Guarantees that every driver keeps (`asynctasq.testing` proves them):
 
-    a. From the moment `enqueue` returns, a message is in exactly one state until it is settled for
+    - a. From the moment `enqueue` returns, a message is in exactly one state until it is settled for
        good, whichever process is killed when.
-    b. A lease that its owner stops extending ends within a second after `lease` seconds, when any
+    - b. A lease that its owner stops extending ends within a second after `lease` seconds, when any
        worker reserves from any queue; the message is ready again (keeping its place in the order)
        and its lost count is one higher, or it is dead with reason `lost` if that exceeds
        `max_lost`. Until some worker's reserve has reclaimed it, its owner may still settle or
