@@ -65,6 +65,15 @@ async def new_session(factory: SessionFactory) -> AsyncSession | Session:
     session = factory()
     if inspect.isawaitable(session):
         session = await session
+    return checked_session(factory, session)
+
+
+def checked_session(factory: SessionFactory, session: object) -> AsyncSession | Session:
+    """What a factory has made, if it is a session.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
     if not isinstance(session, AsyncSession | Session):
         raise ConfigurationError(
             f"The session factory {factory!r} returned a {type(session).__qualname__}, which is "

@@ -1,14 +1,17 @@
-"""What is loaded along with models: the relations that a task names."""
+"""What is loaded along with models: the relations that a task names, and errors about others."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import inspect
+from sqlalchemy.exc import MissingGreenlet, StatementError
 from sqlalchemy.orm import Mapper, selectinload, undefer
-from sqlalchemy.orm.interfaces import ORMOption
+from sqlalchemy.orm.exc import DetachedInstanceError
+from sqlalchemy.orm.interfaces import LoaderStrategy, ORMOption
 
 from asynctasq.errors import ConfigurationError
 from asynctasq_orm.batches import Batch
+from asynctasq_orm.tracebacks import name_it, receivers
 
 
 def options_of(batch: Batch) -> list[ORMOption]:
@@ -39,3 +42,15 @@ def _option(mapper: Mapper[Any], path: Sequence[str]) -> ORMOption:
             )
     loading: ORMOption = option
     return loading
+
+
+def explain(error: Exception) -> str | None:
+    """Which attribute was wanted, of an error that came of wanting one that was not loaded."""
+    cause = error.orig if isinstance(error, StatementError) else error
+    if not isinstance(cause, DetachedInstanceError | MissingGreenlet):
+        return None
+    for loader in receivers(error):
+        if isinstance(loader, LoaderStrategy):
+            wanted: Any = loader.parent_property
+            return name_it(wanted.parent.class_, wanted.key)
+    return None

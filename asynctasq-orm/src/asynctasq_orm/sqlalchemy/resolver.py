@@ -5,24 +5,23 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, Select, and_, inspect, or_, select
+from sqlalchemy import Select, and_, inspect, or_, select
 from sqlalchemy.exc import NoInspectionAvailable
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import InstanceState, Mapper, Session
-from sqlalchemy.pool import StaticPool
 
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
 from asynctasq.records import record
 from asynctasq.serializers.classes import class_name, find_class
 from asynctasq_orm.batches import Batch, Key, key_of, load_in_batches
+from asynctasq_orm.sqlalchemy.engines import close_idle_connections, remember
 from asynctasq_orm.sqlalchemy.factories import (
     SessionFactory,
     factory_of,
     new_session,
     what_to_do,
 )
-from asynctasq_orm.sqlalchemy.relations import options_of
+from asynctasq_orm.sqlalchemy.relations import explain, options_of
 
 NAME = "sqlalchemy"
 
@@ -42,7 +41,6 @@ class SqlalchemyResolver:
     def __init__(self) -> None:
         self._names: WeakKeyDictionary[type, str] = WeakKeyDictionary()
         self._models: dict[str, type] = {}
-        self._engines: dict[Engine, asyncio.AbstractEventLoop] = {}
 
     def reference(self, instance: object) -> Reference | None:
         """The reference of a mapped instance; asks the database nothing."""
@@ -68,12 +66,12 @@ class SqlalchemyResolver:
         return await load_in_batches(references, self._place, self._load, relations)
 
     async def close(self) -> None:
-        """Close the idle connections of the engines that were used on this loop."""
-        here = asyncio.get_running_loop()
-        for engine, loop in list(self._engines.items()):
-            if loop is here:
-                del self._engines[engine]
-                await AsyncEngine(engine).dispose()
+        """Close the idle connections of the engines that were used, on this loop or in threads."""
+        await close_idle_connections()
+
+    def explain(self, error: Exception) -> str | None:
+        """Which relation an error is about, if it came of wanting one that was not loaded."""
+        return explain(error)
 
     def _place(self, reference: Reference) -> tuple[Database, type]:
         model = self._models.get(reference.model)
@@ -91,6 +89,7 @@ class SqlalchemyResolver:
 
     async def _load(self, database: Database, batches: Sequence[Batch]) -> list[dict[Key, object]]:
         session = await new_session(database.factory)
+        remember(session)
         if isinstance(session, Session):
             return await asyncio.to_thread(_load_sync, session, batches)
         async with session:
@@ -102,15 +101,7 @@ class SqlalchemyResolver:
                 for key in _spelled_otherwise(batch, models):
                     models |= _if_any(key, await session.get(batch.model, key, options=options))
                 found.append(models)
-                self._remember(session, batch.model)
             return found
-
-    def _remember(self, session: AsyncSession, model: type) -> None:
-        """Which engine was used, so that `close` leaves no connection open."""
-        engine = session.get_bind(_mapper(model))
-        # A pool of one connection is how a database in memory lives on.
-        if isinstance(engine, Engine) and not isinstance(engine.pool, StaticPool):
-            self._engines[engine] = asyncio.get_running_loop()
 
 
 def _load_sync(session: Session, batches: Sequence[Batch]) -> list[dict[Key, object]]:
