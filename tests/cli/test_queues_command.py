@@ -108,6 +108,9 @@ def test_a_name_that_no_queue_can_have_is_refused(invoke: Invoke) -> None:
 
 
 def test_an_unknown_command_or_option_is_a_usage_error(invoke: Invoke) -> None:
-    assert invoke("queues", "drop").exit_code == 2
+    for leading in ([], ["--json"], ["--driver", "sqlite"]):
+        done = invoke("queues", *leading, "pruge")
+        assert done.exit_code == 2
+        assert "No such command 'pruge'. Did you mean 'purge'?" in done.stderr
     assert invoke("queues", "--nothing").exit_code == 2
     assert "pause" in invoke("queues", "--help").stdout

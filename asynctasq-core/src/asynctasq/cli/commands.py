@@ -2,9 +2,9 @@
 
 import importlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -61,8 +61,7 @@ class Commands(click.Group):
             and not ctx.resilient_parsing
             and not self.get_command(ctx, name)
         ):
-            near = get_close_matches(name, self.list_commands(ctx), n=1)
-            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            fail_for_unknown(ctx, name, self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -74,6 +73,12 @@ class Commands(click.Group):
                 raise
             click.ClickException(str(error) or type(error).__name__).show()
             ctx.exit(exit_code_of(error))
+
+
+def fail_for_unknown(ctx: click.Context, name: str, known: Iterable[str]) -> NoReturn:
+    """End with a usage error that suggests the nearest command."""
+    near = get_close_matches(name, known, n=1)
+    ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
 
 
 def _of_plugins(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str, click.Command]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
+from asynctasq.cli.commands import fail_for_unknown
 from asynctasq.cli.exit_codes import ExitCode
 from asynctasq.errors import DriverUnavailable
 
@@ -54,13 +55,21 @@ class OperatorGroup(click.Group):
         """Put the command first."""
         leading = self._leading(args)
         rest = args[leading:]
-        if rest and rest[0] in self.commands:
+        if rest and not rest[0].startswith("-"):
             args = [rest[0], *args[:leading], *rest[1:]]
-        elif not (rest and rest[0] in ctx.help_option_names) and not (
-            ctx.resilient_parsing and not args
+        elif not (rest and rest[0] in ctx.help_option_names) and (
+            args or not ctx.resilient_parsing
         ):
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or say which one was probably meant."""
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            fail_for_unknown(ctx, args[0], self.commands)
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """Commands, and the options of `list`."""

@@ -1,6 +1,5 @@
 """`asynctasq queues`: what waits in a store, and what is done to a queue as a whole."""
 
-import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
@@ -151,7 +150,7 @@ def _age(queue: "QueueInfo", now: float) -> float | None:
 
 
 def _print_table(found: "Sequence[QueueInfo]", store: str, now: float) -> None:
-    from asynctasq.cli.tables import Cell, Column, table_text, terminal_width
+    from asynctasq.cli.tables import Cell, Column, print_table
     from asynctasq.cli.times import age
 
     if not found:
@@ -182,6 +181,4 @@ def _print_table(found: "Sequence[QueueInfo]", store: str, now: float) -> None:
         for each in found
     ]
     click.echo(f"Store: {store}")
-    click.echo(
-        table_text(columns, rows, width=terminal_width(), coloured=sys.stdout.isatty()), nl=False
-    )
+    print_table(columns, rows)

@@ -1,14 +1,13 @@
 """Tasks as commands show them: rows of tables, one in full, and JSON."""
 
 import json
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from asynctasq.cli.tables import Cell, Column, printable, table_text, terminal_width
+from asynctasq.cli.tables import Cell, Column, print_table, printable
 from asynctasq.cli.times import age, when
 from asynctasq.contracts.capabilities import Page
 from asynctasq.message import State
@@ -201,7 +200,7 @@ def print_tasks(found: Sequence[TaskInfo]) -> None:
         ]
         for info in found
     ]
-    _print(columns, rows)
+    print_table(columns, rows)
 
 
 def print_dead_letters(found: Sequence[TaskInfo]) -> None:
@@ -228,7 +227,7 @@ def print_dead_letters(found: Sequence[TaskInfo]) -> None:
         ]
         for info in found
     ]
-    _print(columns, rows)
+    print_table(columns, rows)
 
 
 def print_details(details: TaskDetails, showing: Showing) -> None:
@@ -303,9 +302,3 @@ def error_text(info: TaskInfo) -> str:
     if info.error is None:
         return ""
     return f"{info.error.type.rpartition('.')[2]}: {info.error.message}"
-
-
-def _print(columns: Sequence[Column], rows: Sequence[Sequence[str | Cell]]) -> None:
-    click.echo(
-        table_text(columns, rows, width=terminal_width(), coloured=sys.stdout.isatty()), nl=False
-    )

@@ -1,6 +1,5 @@
 """`asynctasq workers`: who serves a store."""
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -40,7 +39,7 @@ def _age(worker: "WorkerInfo", now: float) -> float:
 
 
 def _print_table(found: "Sequence[WorkerInfo]", now: float) -> None:
-    from asynctasq.cli.tables import Cell, Column, table_text, terminal_width
+    from asynctasq.cli.tables import Cell, Column, print_table
     from asynctasq.cli.times import duration
 
     columns = [
@@ -68,6 +67,4 @@ def _print_table(found: "Sequence[WorkerInfo]", now: float) -> None:
                 each.version,
             ]
         )
-    click.echo(
-        table_text(columns, rows, width=terminal_width(), coloured=sys.stdout.isatty()), nl=False
-    )
+    print_table(columns, rows)
