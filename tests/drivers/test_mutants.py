@@ -1,10 +1,19 @@
 """The conformance suite is tested by drivers that break one rule each: it must catch every one."""
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.store import Store
+from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.testing import run_conformance
+from tests.drivers.driver_mutants import MUTANTS as DRIVER_MUTANTS
+from tests.drivers.driver_mutants import mutated
 from tests.drivers.mutants import MUTANTS, driver_of
 
 TIMEOUT = 5.0
@@ -22,3 +31,29 @@ async def test_the_suite_catches(store: type[Store]) -> None:
         driver_of(store), only=[MUTANTS[store]], timeout=TIMEOUT, stop_at_first=True
     )
     assert not report.ok, f"{MUTANTS[store]}: no check notices: {store.__doc__}"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def on(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Callable[[], Driver]]:
+    """Makes factories of mutants of a driver, with a namespace of its own for each check."""
+
+    def make(name: str) -> Callable[[], Driver]:
+        mutant = DRIVER_MUTANTS[name]
+        if request.param == "memory":
+            factory: Callable[[], Driver] = mutated(MemoryDriver, name, mutant)
+            return factory
+        sqlite: Any = mutated(SqliteDriver, name, mutant)
+        return partial(sqlite, path=tmp_path / "mutant.db", synchronous="off")
+
+    return make
+
+
+@pytest.mark.parametrize("name", DRIVER_MUTANTS)
+async def test_the_suite_catches_on_every_driver(
+    name: str, on: Callable[[str], Callable[[], Driver]]
+) -> None:
+    mutant = DRIVER_MUTANTS[name]
+    report = await run_conformance(
+        on(name), only=[mutant.theme], timeout=TIMEOUT, stop_at_first=True, one_namespace=True
+    )
+    assert not report.ok, f"{mutant.theme}: no check notices: {mutant.about}"

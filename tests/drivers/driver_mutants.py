@@ -1,0 +1,305 @@
+"""Seeded bugs that any driver can have: one list, laid over each driver.
+
+Each breaks a rule on the way into a driver or out of it. Those of mutants.py break rules inside the
+memory driver, where nothing from outside reaches.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
+from typing import Any
+
+from asynctasq.contracts.capabilities import CancelOutcome
+from asynctasq.contracts.driver import Enqueued, QueueCounts
+from asynctasq.message import Delivery, Message, State
+from asynctasq.records import record
+from asynctasq.settlement import (
+    Complete,
+    ErrorInfo,
+    Fail,
+    LeaseState,
+    Release,
+    Retry,
+    Settled,
+    Settlement,
+)
+from asynctasq.testing.conformance.kit import random_name
+
+ERROR = ErrorInfo("mutant", "", "")
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+@record
+class Mutant:
+    """What is wrong with a driver, and what of it is changed."""
+
+    theme: str
+    """The part of the suite that must catch it."""
+    about: str
+    message: Callable[[Message], Message] = same
+    one_by_one: bool = False
+    """Chunks are taken apart."""
+    enqueued: Callable[[Enqueued], Enqueued] = same
+    caps: Callable[[Mapping[str, int], int], Mapping[str, int]] = lambda caps, _: caps
+    limit: Callable[[Mapping[str, int], int], int] = lambda _, limit: limit
+    lease: Callable[[float], float] = same
+    deliveries: Callable[[list[Delivery]], list[Delivery]] = same
+    settlement: Callable[[Settlement], Settlement] = same
+    settled: Callable[[Settled], Settled] = same
+    held: Callable[[LeaseState], LeaseState] = same
+    counts: Callable[[QueueCounts], QueueCounts] = same
+    any_token: bool = False
+    """A stale token is taken for the current one."""
+    methods: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    """By name: what is called instead, with the method of the driver, the instance and its arguments."""
+
+
+def mutated(base: Any, name: str, mutant: Mutant) -> Any:
+    """A driver class with that bug."""
+    tokens: dict[bytes, Any] = {}
+
+    def current(lease: Any) -> Any:
+        return replace(lease, token=tokens.get(lease.id, lease.token))
+
+    async def enqueue(self: Any, messages: Any) -> Any:
+        changed = map(mutant.message, messages)
+        if mutant.one_by_one:
+            answers = [(await base.enqueue(self, [message]))[0] for message in changed]
+        else:
+            answers = await base.enqueue(self, list(changed))
+        return [mutant.enqueued(answer) for answer in answers]
+
+    async def reserve(self: Any, queues: Any, *, limit: int, owner: str, lease: float) -> Any:
+        deliveries = await base.reserve(
+            self,
+            mutant.caps(queues, limit),
+            limit=mutant.limit(queues, limit),
+            owner=owner,
+            lease=mutant.lease(lease),
+        )
+        tokens.update((each.lease.id, each.lease.token) for each in deliveries)
+        return mutant.deliveries(deliveries)
+
+    async def settle(self: Any, settlements: Any) -> Any:
+        changed = [mutant.settlement(each) for each in settlements]
+        if mutant.any_token:
+            changed = [replace(each, lease=current(each.lease)) for each in changed]
+        return [mutant.settled(answer) for answer in await base.settle(self, changed)]
+
+    async def extend(self: Any, owner: str, leases: Any, *, lease: float) -> Any:
+        answers = await base.extend(self, owner, leases, lease=mutant.lease(lease))
+        return [mutant.held(answer) for answer in answers]
+
+    async def count(self: Any, queue: str) -> Any:
+        return mutant.counts(await base.count(self, queue))
+
+    def instead(method: str) -> Any:
+        async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return await mutant.methods[method](getattr(base, method), self, *args, **kwargs)
+
+        return call
+
+    own = {each.__name__: each for each in (enqueue, reserve, settle, extend, count)}
+    return type(name, (base,), own | {method: instead(method) for method in mutant.methods})
+
+
+def of(message: Any, **changes: Any) -> Any:
+    return replace(message, **changes)
+
+
+def when(kind: type, change: Callable[[Any], Settlement]) -> Callable[[Settlement], Settlement]:
+    """A change of one kind of settlement."""
+    return lambda settlement: change(settlement) if isinstance(settlement, kind) else settlement
+
+
+async def nothing(*_: Any, **__: Any) -> None:
+    """A method that does nothing."""
+
+
+async def none_requested(*_: Any, **__: Any) -> list[Any]:
+    return []
+
+
+async def cancel_always(method: Any, self: Any, ids: Any) -> Any:
+    late = CancelOutcome.TOO_LATE
+    return [CancelOutcome.CANCELLED if each is late else each for each in await method(self, ids)]
+
+
+async def purge_all(method: Any, self: Any, queue: str, *, states: Any) -> Any:
+    return await method(self, queue, states={State.SCHEDULED, State.READY, State.DEAD})
+
+
+async def say_yes(method: Any, self: Any, ids: Any) -> Any:
+    await method(self, ids)
+    return [True for _ in ids]
+
+
+async def drop_bytes(method: Any, self: Any, ids: Any) -> Any:
+    return [each and replace(each, result=None) for each in await method(self, ids)]
+
+
+async def one_page(method: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+    return replace(await method(self, *args, **kwargs), cursor=None)
+
+
+async def of_another(method: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+    return await method(self, random_name("other"), **kwargs)
+
+
+MUTANTS: dict[str, Mutant] = {
+    "DelayIgnored": Mutant(
+        "due", "A delayed message is ready at once.", message=lambda m: of(m, delay=0.0)
+    ),
+    "EtaIgnored": Mutant(
+        "due", "A message with an eta is ready at once.", message=lambda m: of(m, eta=None)
+    ),
+    "PriorityIgnored": Mutant(
+        "order", "All priorities stand in one line.", message=lambda m: of(m, priority=5)
+    ),
+    "HeadersDropped": Mutant(
+        "enqueue", "A field that is only carried is lost.", message=lambda m: of(m, headers={})
+    ),
+    "ExpiryIgnored": Mutant(
+        "expiry", "What came too late is delivered.", message=lambda m: of(m, expires=None)
+    ),
+    "MaxLostIgnored": Mutant(
+        "lease",
+        "What kills its workers is delivered for ever.",
+        message=lambda m: of(m, max_lost=99),
+    ),
+    "UniqueKeyNotHeld": Mutant(
+        "unique", "Two messages hold one key.", message=lambda m: of(m, unique=None)
+    ),
+    "AlwaysCreated": Mutant(
+        "enqueue", "A repeated enqueue is said to add.", enqueued=lambda a: of(a, created=True)
+    ),
+    "ChunkNotAtomic": Mutant("enqueue", "Part of a chunk is enqueued.", one_by_one=True),
+    "LimitIgnored": Mutant(
+        "order", "More is taken than asked for.", limit=lambda caps, _: sum(caps.values())
+    ),
+    "QueueCapIgnored": Mutant(
+        "order",
+        "More is taken of a queue than asked for.",
+        caps=dict.fromkeys,
+    ),
+    "QueuesInAnyOrder": Mutant(
+        "order",
+        "Queues are served by name, not as given.",
+        caps=lambda caps, _: dict(sorted(caps.items())),
+    ),
+    "DeliveredTwice": Mutant(
+        "order", "One reserve delivers a message twice.", deliveries=lambda found: found + found[:1]
+    ),
+    "NothingDelivered": Mutant("order", "A reserve forgets the last.", deliveries=lambda f: f[:-1]),
+    "LeaseEndsEarly": Mutant(
+        "lease", "A message is taken from its owner too early.", lease=lambda lease: lease / 2
+    ),
+    "LeaseEndsLate": Mutant(
+        "lease", "What a dead worker held stays held.", lease=lambda lease: lease * 1000
+    ),
+    "ExtendRevivesLost": Mutant(
+        "lease", "A lost lease is said to be held.", held=lambda _: LeaseState.HELD
+    ),
+    "StaleTokenAccepted": Mutant(
+        "lease", "A worker that lost its lease may settle.", any_token=True
+    ),
+    "AnsweredDoneTwice": Mutant(
+        "settle", "A second settlement is said to be done.", settled=lambda _: Settled.DONE
+    ),
+    "AttemptNotCounted": Mutant(
+        "settle",
+        "A retry does not count.",
+        settlement=when(Retry, lambda r: Release(r.lease, r.delay)),
+    ),
+    "RetryDelayIgnored": Mutant(
+        "settle", "A retry is ready at once.", settlement=when(Retry, lambda r: of(r, delay=0.0))
+    ),
+    "RetryDropsError": Mutant(
+        "lease",
+        "The error of an attempt is lost.",
+        settlement=when(Retry, lambda r: of(r, error=ERROR)),
+    ),
+    "ReleaseCountsAttempt": Mutant(
+        "settle",
+        "A release counts as an attempt.",
+        settlement=when(Release, lambda r: Retry(r.lease, r.delay, ERROR)),
+    ),
+    "ReleaseDelayIgnored": Mutant(
+        "settle",
+        "A release is ready at once.",
+        settlement=when(Release, lambda r: of(r, delay=0.0)),
+    ),
+    "MismatchForgotten": Mutant(
+        "settle",
+        "Nobody remembers since when it fits nobody.",
+        settlement=when(Release, lambda r: of(r, mismatched=False)),
+    ),
+    "CompletionKeepsMessage": Mutant(
+        "settle", "What is done runs again.", settlement=when(Complete, lambda c: Release(c.lease))
+    ),
+    "ResultDropped": Mutant(
+        "results",
+        "A result is not stored.",
+        settlement=when(Complete, lambda c: of(c, result=None)),
+    ),
+    "ResultKeptForEver": Mutant(
+        "results",
+        "An outcome is never forgotten.",
+        settlement=when(Complete, lambda c: of(c, result_ttl=1e9)),
+    ),
+    "ResultUnreadable": Mutant(
+        "results", "An outcome lacks its result.", methods={"results": drop_bytes}
+    ),
+    "FailedVanishes": Mutant(
+        "settle",
+        "What failed for good is not kept.",
+        settlement=when(Fail, lambda f: Complete(f.lease)),
+    ),
+    "UnattemptedFailCounts": Mutant(
+        "dead_letters",
+        "What never ran counts an attempt.",
+        settlement=when(Fail, lambda f: of(f, attempted=True)),
+    ),
+    "DeadLetterDropsError": Mutant(
+        "dead_letters",
+        "A dead letter does not say why.",
+        settlement=when(Fail, lambda f: of(f, error=None)),
+    ),
+    "DeadLettersOnOnePage": Mutant(
+        "dead_letters", "Later pages are not reached.", methods={"dead_letters": one_page}
+    ),
+    "RequeueAnything": Mutant(
+        "dead_letters", "What waits is said to be requeued.", methods={"requeue": say_yes}
+    ),
+    "DeleteDeadDoesNothing": Mutant(
+        "dead_letters", "A deleted dead letter stays.", methods={"delete_dead": none_requested}
+    ),
+    "CancelFlagIgnored": Mutant(
+        "cancel", "Nobody hears of a cancel.", methods={"cancel_requests": none_requested}
+    ),
+    "CancelAlwaysSucceeds": Mutant(
+        "cancel", "What has ended is said to be cancelled.", methods={"cancel": cancel_always}
+    ),
+    "PauseIgnored": Mutant("pause", "A paused queue is served.", methods={"pause": nothing}),
+    "ResumeIgnored": Mutant("pause", "A queue stays paused.", methods={"resume": nothing}),
+    "PurgeTakesAllStates": Mutant(
+        "purge", "More is purged than asked for.", methods={"purge": purge_all}
+    ),
+    "PurgeTakesAnotherQueue": Mutant(
+        "purge", "Another queue is purged.", methods={"purge": of_another}
+    ),
+    "ProgressDropped": Mutant(
+        "progress", "Progress is not kept.", methods={"set_progress": nothing}
+    ),
+    "BrowseEndsEarly": Mutant(
+        "inspect", "Later pages are not reached.", methods={"browse": one_page}
+    ),
+    "WorkersNotRecorded": Mutant(
+        "workers", "No worker is listed.", methods={"record_worker": nothing}
+    ),
+    "ScheduledNotCounted": Mutant(
+        "due", "What waits for its time is in no count.", counts=lambda c: of(c, scheduled=0)
+    ),
+}
