@@ -24,10 +24,11 @@ from tests.operations.test_task_operations import UNKNOWN
 
 Invoke = Callable[..., Result]
 
+FILEQUEUE = "examples/asynctasq-filequeue/src"
 INCAPABLE = """\
 import asyncio, sys
 from pathlib import Path
-sys.path.append({source!r})
+sys.path.append("{source}")
 from asynctasq import App
 from asynctasq.message import Message, new_id
 from asynctasq_filequeue.driver import FileQueueDriver
@@ -65,12 +66,21 @@ async def many_dead(app: App) -> list[str]:
 def test_a_driver_that_cannot_says_which_capability_is_missing(
     invoke: Invoke, repository: Path, tmp_path: Path, arguments: list[str], capability: str
 ) -> None:
-    source = str(repository / "examples/asynctasq-filequeue/src")
-    (tmp_path / "filing.py").write_text(INCAPABLE.format(source=source))
+    (tmp_path / "filing.py").write_text(INCAPABLE.format(source=repository / FILEQUEUE))
     done = invoke(*arguments, "--app", "filing:app")
     assert done.exit_code == 4, done.output
     assert f"needs the capability {capability}, which FileQueueDriver does not have" in done.stderr
     assert "Use a driver that has it" in done.stderr
+
+
+def test_named_queues_are_counted_on_every_driver(
+    invoke: Invoke, repository: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "filing.py").write_text(INCAPABLE.format(source=repository / FILEQUEUE))
+    arguments = ["queues", "list", "default", "--app", "filing:app"]
+    assert invoke(*arguments).stdout.splitlines()[-1].split() == ["default", "1", "0", "0", "0"]
+    [queue] = json.loads(invoke(*arguments, "--json").stdout)
+    assert (queue["ready"], queue["paused"], queue["oldest_ready_at"]) == (1, None, None)
 
 
 def test_errors_have_exit_codes() -> None:

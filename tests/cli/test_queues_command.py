@@ -59,6 +59,15 @@ def test_queues_are_json_for_programs(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("filled")
+def test_only_the_queues_that_are_named_are_listed(invoke: Invoke) -> None:
+    found = json.loads(invoke("queues", "list", "mail", "other", "--json").stdout)
+    assert [(queue["name"], queue["dead"], queue["paused"]) for queue in found] == [
+        ("mail", 1, False),
+        ("other", 0, False),
+    ]
+
+
+@pytest.mark.usefixtures("filled")
 def test_a_queue_is_paused_and_resumed(invoke: Invoke) -> None:
     assert invoke("queues", "pause", "default").stdout == "default is paused.\n"
     assert "paused" in invoke("queues").stdout

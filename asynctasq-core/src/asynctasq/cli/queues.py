@@ -1,9 +1,9 @@
 """`asynctasq queues`: what waits in a store, and what is done to a queue as a whole."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,10 +17,12 @@ from asynctasq.cli.operating import (
     store_options,
     yes_option,
 )
+from asynctasq.contracts.capabilities import QueueInfo
+from asynctasq.errors import CapabilityMissing
 from asynctasq.message import State
 
 if TYPE_CHECKING:
-    from asynctasq.contracts.capabilities import QueueInfo
+    from asynctasq.app import App
     from asynctasq.contracts.driver import QueueCounts
 
 PURGEABLE = (State.READY, State.SCHEDULED, State.BLOCKED, State.DEAD)
@@ -49,19 +51,40 @@ def command() -> None:
 
 
 @command.command("list")
+@click.argument("names", nargs=-1, metavar="[QUEUE...]", shell_complete=complete_queue)
 @store_options
-def list_queues(target: str | None, driver: str | None, as_json: bool) -> None:
-    """List the queues with their counts.
+def list_queues(
+    names: Sequence[str], target: str | None, driver: str | None, as_json: bool
+) -> None:
+    """List the queues with their counts; all of them, unless some are named.
 
-    Oldest is how long the message has been ready that has been so for longest.
+    Oldest is how long the message has been ready that has been so for longest. Queues that are named
+    can be counted on every driver.
     """
     with Store(target, driver) as store:
-        found = store.run(store.app.queues.all())
-        now = time.time()
-        if as_json:
-            print_json([{**asdict(each), "oldest_ready_age": _age(each, now)} for each in found])
-        else:
-            _print_table(found, store.name, now)
+        found = store.run(_queues(store.app, names))
+    now = time.time()
+    if as_json:
+        print_json(
+            [{**each, "oldest_ready_age": _age(each["oldest_ready_at"], now)} for each in found]
+        )
+    else:
+        _print_table(found, store.name, now)
+
+
+async def _queues(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
+    """What is known of each: None for what the driver cannot tell."""
+    try:
+        found = {queue.name: asdict(queue) for queue in await app.queues.all()}
+    except CapabilityMissing as error:
+        if not names:
+            raise CapabilityMissing(
+                f"{error} Named queues can be counted: asynctasq queues list NAME."
+            ) from error
+        unknown = {"paused": None, "oldest_ready_at": None}
+        return [{"name": name, **asdict(await app.queues.count(name)), **unknown} for name in names]
+    empty = QueueInfo("", 0, 0, 0, 0, 0, paused=False, oldest_ready_at=None)
+    return [found.get(name) or {**asdict(empty), "name": name} for name in names or found]
 
 
 @command.command()
@@ -144,19 +167,18 @@ def _told(counts: "QueueCounts", states: Collection[State]) -> tuple[str, int]:
     return f"{count_of(total, 'message')} ({parts})", total
 
 
-def _age(queue: "QueueInfo", now: float) -> float | None:
-    moment = queue.oldest_ready_at
+def _age(moment: float | None, now: float) -> float | None:
     return None if moment is None else round(max(0.0, now - moment), 3)
 
 
-def _print_table(found: "Sequence[QueueInfo]", store: str, now: float) -> None:
+def _print_table(found: Sequence[Mapping[str, Any]], store: str, now: float) -> None:
     from asynctasq.cli.tables import Cell, Column, print_table
     from asynctasq.cli.times import age
 
     if not found:
         click.echo(f"No queues in {store}.")
         return
-    blocked = any(each.blocked for each in found)
+    blocked = any(each["blocked"] for each in found)
     columns = [
         Column("Queue"),
         Column("Ready", right=True),
@@ -165,18 +187,18 @@ def _print_table(found: "Sequence[QueueInfo]", store: str, now: float) -> None:
         Column("Running", rank=1, right=True),
         Column("Dead", right=True),
         Column("Oldest", rank=1, right=True),
-        Column("State", rank=0),
+        Column("State"),
     ]
     rows = [
         [
-            each.name,
-            f"{each.ready:,}",
-            f"{each.scheduled:,}",
-            *([f"{each.blocked:,}"] if blocked else []),
-            f"{each.leased:,}",
-            Cell(f"{each.dead:,}", "red" if each.dead else ""),
-            age(each.oldest_ready_at, now),
-            Cell("paused", "yellow") if each.paused else "",
+            each["name"],
+            f"{each['ready']:,}",
+            f"{each['scheduled']:,}",
+            *([f"{each['blocked']:,}"] if blocked else []),
+            f"{each['leased']:,}",
+            Cell(f"{each['dead']:,}", "red" if each["dead"] else ""),
+            age(each["oldest_ready_at"], now),
+            Cell("paused", "yellow") if each["paused"] else "",
         ]
         for each in found
     ]
