@@ -2,23 +2,31 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from redis.crc import key_slot
 
+from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Message, new_id
 from asynctasq.testing import run_conformance
 from asynctasq_redis import RedisDriver
 from tests.servers.redis import RedisServer, redis_cluster
 
-THEMES = ("enqueue", "settle", "wait", "results", "inspect")
-
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    """Three of them."""
+    with redis_cluster(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture
+def cluster(nodes: list[RedisServer]) -> str:
     """The address of two of its nodes."""
-    with redis_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
-        yield _address(nodes[:2])
+    return _address(nodes[:2])
 
 
 def _address(nodes: list[RedisServer]) -> str:
@@ -27,7 +35,7 @@ def _address(nodes: list[RedisServer]) -> str:
 
 async def test_a_cluster_keeps_every_rule(cluster: str) -> None:
     report = await run_conformance(
-        lambda: RedisDriver(cluster, namespace=uuid4().hex), durable=True, only=THEMES
+        lambda: RedisDriver(cluster, namespace=uuid4().hex), durable=True
     )
     assert report.ok, str(report)
 
@@ -42,6 +50,34 @@ async def test_several_namespaces_share_the_nodes(cluster: str) -> None:
         assert [count.ready for count in counts] == [1] * 8
     finally:
         await asyncio.gather(*(driver.close() for driver in drivers))
+
+
+async def test_a_slot_that_moves_is_waited_for_and_followed(
+    nodes: list[RedisServer], cluster: str
+) -> None:
+    name = uuid4().hex
+    slot = key_slot(f"{{{name}}}:".encode())
+    driver = RedisDriver(cluster, namespace=name)
+    await driver.open()
+    with ExitStack() as stack:
+        clients: list[Any] = [stack.enter_context(node.client()) for node in nodes]
+        ids = [client.execute_command("CLUSTER", "MYID") for client in clients]
+        spans = clients[0].execute_command("CLUSTER", "SLOTS")
+        [port] = [span[2][1] for span in spans if span[0] <= slot <= span[1]]
+        owner = [node.port for node in nodes].index(port)
+        other = (owner + 1) % len(nodes)
+        try:
+            clients[other].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[owner])
+            clients[owner].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[other])
+            with pytest.raises(DriverUnavailable):
+                await driver.enqueue([Message(new_id(), "q", "task", b"")])
+            for number in (other, owner, 3 - other - owner):
+                clients[number].execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[other])
+            await driver.enqueue([Message(new_id(), "q", "task", b"")])
+            assert (await driver.count("q")).ready == 1
+            assert clients[other].execute_command("CLUSTER", "COUNTKEYSINSLOT", slot) > 0
+        finally:
+            await driver.close()
 
 
 async def test_without_saying_cluster_the_error_says_it(cluster: str) -> None:

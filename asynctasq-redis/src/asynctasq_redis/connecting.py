@@ -1,4 +1,4 @@
-"""Making clients of redis-py for an address: one server, one that sentinels name, or a cluster."""
+"""Making connections of redis-py for an address: to one server, or to one that sentinels name."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import hiredis
-from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import (
     Connection,
     ConnectionPool,
@@ -96,16 +95,6 @@ def node_maker(
     if address.tls:
         return WireMaker(ConnectionPool(SSLConnection, **options, **_tls_options(settings)))
     return WireMaker(ConnectionPool(Connection, **options))
-
-
-def cluster_client(settings: RedisSettings, address: Address) -> RedisCluster:
-    """A client that knows which node has which keys."""
-    options = _options(settings, address)
-    options["socket_timeout"] = settings.timeout
-    if address.tls:
-        options |= {"ssl": True, **_tls_options(settings)}
-    nodes = [ClusterNode(host, port) for host, port in address.hosts]
-    return RedisCluster(startup_nodes=nodes, max_connections=settings.max_connections, **options)
 
 
 def transport_of(wire: Any) -> asyncio.Transport:

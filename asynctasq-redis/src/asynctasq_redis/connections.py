@@ -1,47 +1,23 @@
-"""Connections: how commands travel to one server, or to the nodes of a cluster."""
+"""Connections: how commands travel to the server, and what becomes of those that it cannot take."""
 
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import redis.exceptions as client
 
-from asynctasq.errors import DriverError
-from asynctasq_redis.connecting import (
-    Argument,
-    WireMaker,
-    cluster_client,
-    drop_wire,
-    node_maker,
-    pack_command,
-)
-from asynctasq_redis.faults import FAILURES, is_demoted
-from asynctasq_redis.lines import Line, new_line
-from asynctasq_redis.settings import RedisSettings
-
-
-class Commands(Protocol):
-    """Whatever sends a command and gives its answer."""
-
-    async def execute(self, *command: Argument, again: bool = True) -> Any: ...
-
-    async def execute_and_wait(
-        self, replicas: int, milliseconds: int, *command: Argument, again: bool
-    ) -> tuple[Any, int]: ...
-
-    async def line_for_messages(self) -> Line: ...
-
-    async def close(self) -> None: ...
-
-    def drop(self) -> None: ...
+from asynctasq_redis.connecting import Argument, pack_command
+from asynctasq_redis.dialing import Dialer
+from asynctasq_redis.faults import FAILURES, is_elsewhere
+from asynctasq_redis.lines import Line
 
 
 class Connections:
     """Lines to one server, each used by one call at a time and kept for the next."""
 
-    def __init__(self, maker: WireMaker, limit: int, timeout: float) -> None:
-        self._maker = maker
+    def __init__(self, dialer: Dialer, limit: int, timeout: float) -> None:
+        self._dialer = dialer
         self._timeout = timeout
         self._free: list[Line] = []
         self._all: set[Line] = set()
@@ -49,7 +25,12 @@ class Connections:
 
     async def execute(self, *command: Argument, again: bool = True) -> Any:
         """One command, one answer. `again` says whether it may be sent twice."""
-        [answer] = await self._exchange(pack_command(command), 1, again=again)
+        packed = pack_command(command)
+        [answer] = await self._exchange(packed, 1, again=again)
+        if self._dialer.moves and isinstance(answer, client.MovedError):  # nothing was done
+            [answer] = await self._exchange(packed, 1, again=again)
+            if isinstance(answer, client.MovedError):
+                raise client.ClusterDownError("the slot is being moved")
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -77,7 +58,7 @@ class Connections:
                     # It may have been closed while nobody used it, and so may the others.
                     await self._close_free()
             async with asyncio.timeout(self._timeout):
-                line = await new_line(self._maker)
+                line = await self._dialer.line()
             self._all.add(line)
             return await self._exchange_on(line, packed, expected)
 
@@ -97,14 +78,15 @@ class Connections:
             await self._close([line])
             raise
         self._free.append(line)
-        if any(isinstance(answer, Exception) and is_demoted(answer) for answer in answers):
-            # It has become a replica: the next connections go to the new primary.
+        if any(isinstance(answer, Exception) and is_elsewhere(answer) for answer in answers):
+            # It has become a replica, or gave our slot away: the next lines go to the new place.
+            self._dialer.forget()
             await self._close_free()
         return answers
 
     async def line_for_messages(self) -> Line:
         """One that the caller uses and closes."""
-        return await new_line(self._maker)
+        return await self._dialer.line()
 
     async def _close_free(self) -> None:
         free, self._free = self._free, []
@@ -119,7 +101,7 @@ class Connections:
     async def close(self) -> None:
         self._free = []
         await self._close(self._all)
-        await self._maker.close()
+        await self._dialer.close()
 
     def drop(self) -> None:
         """Close what can be closed where the loop is gone."""
@@ -127,46 +109,4 @@ class Connections:
             line.drop()
         self._all.clear()
         self._free = []
-        self._maker.drop()
-
-
-class ClusterConnections:
-    """Connections to all nodes of a cluster."""
-
-    def __init__(self, settings: RedisSettings) -> None:
-        self._settings = settings
-        self._address = settings.address()
-        self._client: Any = cluster_client(settings, self._address)
-
-    async def execute(self, *command: Argument, again: bool = True) -> Any:  # noqa: ARG002 - the cluster's client decides
-        return await self._client.execute_command(*command)
-
-    async def execute_and_wait(
-        self,
-        replicas: int,  # noqa: ARG002 - the settings refuse it before it comes to this
-        milliseconds: int,  # noqa: ARG002 - same
-        *command: Argument,  # noqa: ARG002 - same
-        again: bool,  # noqa: ARG002 - same
-    ) -> tuple[Any, int]:
-        raise DriverError("A cluster does not wait for replicas.")
-
-    async def line_for_messages(self) -> Line:
-        """To any node: a cluster passes messages on to all."""
-        await self._client.initialize()
-        failure: Exception = client.ConnectionError("the cluster has no nodes")
-        for node in self._client.get_primaries():
-            maker = node_maker(self._settings, self._address, str(node.host), int(node.port))
-            try:
-                return await new_line(maker)
-            except FAILURES as error:
-                failure = error
-        raise failure
-
-    async def close(self) -> None:
-        with suppress(*FAILURES):
-            await self._client.aclose()
-
-    def drop(self) -> None:
-        for node in self._client.get_nodes():
-            for connection in getattr(node, "_connections", ()):  # nothing public does that
-                drop_wire(connection)
+        self._dialer.drop()

@@ -46,9 +46,11 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, client.OutOfMemoryError) or bool(_CODE_FULL.search(str(error)))
 
 
-def is_demoted(error: BaseException) -> bool:
-    """Whether the server has become a replica."""
-    return isinstance(error, client.ReadOnlyError) or bool(_CODE_DEMOTED.search(str(error)))
+def is_elsewhere(error: BaseException) -> bool:
+    """Whether the server has become a replica, or another node of the cluster has our keys."""
+    if isinstance(error, client.ReadOnlyError | client.MovedError):
+        return True
+    return bool(_CODE_DEMOTED.search(str(error)))
 
 
 def translated(error: Exception, place: str, *, adds: bool) -> DriverError:

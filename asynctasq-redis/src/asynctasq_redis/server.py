@@ -8,9 +8,9 @@ from typing import Any
 import redis.exceptions as client
 
 from asynctasq.errors import DriverUnavailable
-from asynctasq_redis.addresses import CLUSTER
-from asynctasq_redis.connecting import Argument, wire_maker
-from asynctasq_redis.connections import ClusterConnections, Commands, Connections
+from asynctasq_redis.connecting import Argument
+from asynctasq_redis.connections import Connections
+from asynctasq_redis.dialing import dialer
 from asynctasq_redis.faults import FAILURES, translated
 from asynctasq_redis.scripts import script
 from asynctasq_redis.settings import RedisSettings
@@ -35,15 +35,9 @@ class Server:
         self.prefix = f"{{{settings.namespace}}}:".encode()
         self.process = os.getpid()
         self.loop = asyncio.get_running_loop()
-        self.connections: Commands = self._connections()
-
-    def _connections(self) -> Commands:
-        address = self.settings.address()
-        if address.kind == CLUSTER:
-            return ClusterConnections(self.settings)
-        settings = self.settings
-        maker = wire_maker(settings, address)
-        return Connections(maker, settings.max_connections, settings.timeout)
+        self.connections = Connections(
+            dialer(settings, self.prefix), settings.max_connections, settings.timeout
+        )
 
     async def greet(self) -> None:
         """Make sure that the server is there, and tell what is dangerous about it."""

@@ -66,8 +66,6 @@ class Listener:
     async def _wait(self, topics: frozenset[bytes], look: Look, timeout: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        task = asyncio.current_task()
-        cancelled_before = 0 if task is None else task.cancelling()
         await self._begin()
         waiter = Waiter(topics)
         self._waiters.add(waiter)
@@ -75,9 +73,6 @@ class Listener:
             while not waiter.told:
                 waiter.event.clear()
                 pause = await look()
-                if task is not None and task.cancelling() > cancelled_before:
-                    # The client of clusters takes a cancel for the end of a read, at times.
-                    raise asyncio.CancelledError
                 left = end - loop.time()
                 if pause <= 0.0 or left <= 0.0:
                     return
