@@ -6,7 +6,7 @@ import os
 import signal
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ import redis
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete, Settled
+from asynctasq.testing import TcpProxy
 from asynctasq_redis import RedisDriver
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer, redis_server
 
 MakeDriver = Callable[..., RedisDriver]
+MakeProxy = Callable[[str], TcpProxy]
 LEASE = 60.0
 
 
@@ -156,6 +158,42 @@ async def test_a_server_that_hangs_is_unavailable(own_server: RedisServer) -> No
         finally:
             own_server.process.send(signal.SIGCONT)
         await until_it_works(driver)
+
+
+async def test_a_line_that_is_half_open_is_unavailable_and_comes_back(
+    own_server: RedisServer, asynctasq_proxy: MakeProxy
+) -> None:
+    proxy = asynctasq_proxy(own_server.url)
+    async with opened(RedisDriver(proxy.url, timeout=0.3)) as driver:
+        await live_a_life(driver)
+        waiting = asyncio.create_task(driver.wait(["nothing"], timeout=0.5))
+        await asyncio.sleep(0.05)
+        proxy.freeze()
+        with pytest.raises(DriverUnavailable):
+            await driver.enqueue([message()])
+        async with asyncio.timeout(30.0):  # a waiter hears nothing, and gives up all the same
+            with suppress(DriverUnavailable):
+                await waiting
+        proxy.cut()
+        proxy.thaw()
+        with own_server.client() as client:
+            client.flushdb()  # of the enqueue nobody knows whether it arrived
+        await until_it_works(driver)
+
+
+async def test_connections_that_are_reset_are_made_again(
+    own_server: RedisServer, asynctasq_proxy: MakeProxy
+) -> None:
+    proxy = asynctasq_proxy(own_server.url)
+    async with opened(RedisDriver(proxy.url)) as driver:
+        waiting = asyncio.create_task(driver.wait(["q"], timeout=60.0))
+        for _ in range(3):
+            await live_one(driver)
+            proxy.reset()
+            await until_it_works(driver)
+        async with asyncio.timeout(30.0):
+            with suppress(DriverUnavailable):
+                await waiting
 
 
 async def test_nobody_there_is_unavailable_at_open() -> None:
