@@ -23,9 +23,9 @@ from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.engine import Engine, EngineSettings
 from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals, worker_reports
+from asynctasq.worker.interpreter import tuned_interpreter
 from asynctasq.worker.signals import stop_signals
 from asynctasq.worker.slots import parse_queues
-from asynctasq.worker.turns import short_turns
 
 logger = logging.getLogger("asynctasq")
 
@@ -173,7 +173,7 @@ class Worker:
             self._engine.stop()
         self._announce(app, driver, settings)
         with (
-            short_turns(),
+            tuned_interpreter(),
             self._health(self._engine.vitals),
             stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext(),
         ):
