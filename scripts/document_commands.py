@@ -85,10 +85,10 @@ def _options(command: click.Command, context: click.Context) -> str:
             names = record[0].replace("INTEGER RANGE", "N").replace("TEXT", each.name.upper())
             default = _DEFAULT.search(record[1])
             meaning = _BOUNDS.sub(_in_words, _DEFAULT.sub("", record[1]))
-            rows.append(
-                [f"`{names}`", prose(meaning), prose(default["default"]) if default else ""]
-            )
-    return table(["option", "meaning", "default"], rows) if rows else ""
+            if default is not None:
+                meaning = f"{meaning} Default: {default['default']}."
+            rows.append([f"`{names}`", prose(meaning)])
+    return table(["option", "meaning"], rows) if rows else ""
 
 
 def _in_words(bounds: re.Match[str]) -> str:

@@ -100,12 +100,17 @@ def _table(settings: Iterable[SettingInfo]) -> str:
         if not each.description:
             raise ValueError(f"the setting {each.name} has no description: documents show it")
         default = "" if each.default is MISSING else value_as_text(each.default)
+        of = (
+            f"; `{default}` by default"
+            if default
+            else "; empty by default"
+            if default == ""
+            else ""
+        )
         rows.append(
             [
                 f"`{each.name}`<br>`{each.variable}`",
-                f"`{default}`" if default else "empty" if default == "" else "",
-                each.type,
-                prose(each.description),
+                f"{prose(each.description)}<br>*{each.type[0].upper()}{prose(each.type[1:])}{of}.*",
             ]
         )
-    return table(["setting", "default", "type", "meaning"], rows)
+    return table(["setting and variable", "meaning"], rows)

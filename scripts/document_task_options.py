@@ -92,12 +92,12 @@ def _table(path: str, *, defaults: bool = False) -> str:
     settings = {each.name for each in describe_settings()}
     rows: list[list[str]] = []
     for name, member in _class(path).attributes.items():
-        row = [f"`{name}`", f"`{member.annotation}`", prose(docstring(member))]
+        row = [f"`{name}`", prose(docstring(member)), f"`{member.annotation}`"]
         if defaults:
             setting = f"default_{name}"
             row += [f"`{_default(name)}`", f"`{setting}`" if setting in settings else ""]
         rows.append(row)
-    titles = ["option", "type", "meaning", *(["default", "setting"] if defaults else [])]
+    titles = ["option", "meaning", "type", *(["default", "setting"] if defaults else [])]
     return table(titles, rows)
 
 
