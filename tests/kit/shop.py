@@ -38,10 +38,12 @@ def square(number: int) -> int:
 
 
 class Crunch(SyncProcessTask[int]):
+    max_attempts: int = 5
     numbers: list[int]
+    limit: int = 100
 
     def execute(self) -> int:
-        return sum(self.numbers)
+        return min(sum(self.numbers), self.limit)
 
 
 class Ship(AsyncTask[str]):

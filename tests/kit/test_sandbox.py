@@ -84,7 +84,7 @@ async def test_apps_that_were_open_before_are_as_they_were_afterwards(tmp_path: 
 async def test_init_within_a_sandbox_changes_settings_and_reaches_no_store(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.app._default", None)
+    monkeypatch.setattr("asynctasq.default._default", None)
     asynctasq.init({"driver": f"sqlite:///{tmp_path}/store.db", "default_queue": "shop"})
     await count_words("one two").dispatch()
     sandbox.assert_dispatched(count_words, queue="shop")
@@ -153,6 +153,17 @@ async def test_assertions_compare_arguments_however_they_were_passed(sandbox: Sa
     sandbox.assert_not_dispatched(Ship(7, to=Address("Oslo", (1, 2)), door="left"))
     sandbox.assert_not_dispatched(send_email("ada@example.com"))
     sandbox.assert_not_dispatched(send_email, queue="default")
+
+
+async def test_fields_that_a_class_gives_a_value_are_arguments_with_a_default(
+    sandbox: Sandbox,
+) -> None:
+    await Crunch(numbers=[1]).dispatch()
+    sandbox.assert_dispatched(Crunch(numbers=[1], limit=100))
+    await Crunch(numbers=[2], limit=100).dispatch()
+    sandbox.assert_dispatched(Crunch(numbers=[2]))
+    sandbox.assert_not_dispatched(Crunch(numbers=[2], limit=5))
+    assert sandbox.dispatched[0].arguments == {"numbers": [1], "limit": 100}
 
 
 async def test_assertions_compare_the_options_that_are_given(sandbox: Sandbox) -> None:

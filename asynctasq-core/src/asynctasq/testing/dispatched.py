@@ -14,6 +14,7 @@ from asynctasq.retry import RunPolicy
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.decorator import FunctionCall, FunctionTask
 from asynctasq.tasks.definition import TaskDefinition
+from asynctasq.tasks.options import TASK_OPTION_NAMES
 from asynctasq.tasks.registry import registry
 
 AnyTask = FunctionTask[..., Any] | type[BaseTask[Any]] | BaseTask[Any] | str
@@ -180,7 +181,19 @@ def _bound(
             named |= named.pop(parameter.name)
         elif parameter.kind is parameter.VAR_POSITIONAL and not named[parameter.name]:
             del named[parameter.name]
-    return named
+    return _fields_with_defaults(type(task)) | named
+
+
+def _fields_with_defaults(task_class: type[BaseTask[Any]]) -> dict[str, object]:
+    """Fields that the base constructor fills, where the class says what they are without it."""
+    if task_class.__init__ is not BaseTask.__init__:
+        return {}
+    return {
+        name: getattr(task_class, name)
+        for owner in reversed(task_class.__mro__)
+        for name in vars(owner).get("__annotations__", ())
+        if not name.startswith("_") and name not in TASK_OPTION_NAMES and hasattr(task_class, name)
+    }
 
 
 def _is_same(app: App, expected: object, actual: object) -> bool:

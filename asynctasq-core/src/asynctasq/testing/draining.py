@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 
-from asynctasq.app import App, use_here
+from asynctasq.app import App
 from asynctasq.contracts.executor import Attempt, Call, Executor, Failure
 from asynctasq.core.child import worker_codec
+from asynctasq.default import use_here
 from asynctasq.errors import TaskFailed
 from asynctasq.hookspecs import WorkerContext
 from asynctasq.message import Delivery, id_to_text
