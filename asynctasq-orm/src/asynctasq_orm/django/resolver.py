@@ -4,28 +4,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import django
-from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import close_old_connections, connections, models, router
+from django.db import models, router
 
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
 from asynctasq_orm.batches import Batch, Key, load_in_batches
+from asynctasq_orm.django.connections import Connections
+from asynctasq_orm.django.relations import explain
 
 NAME = "django"
 
 
 class DjangoResolver:
-    """Refers to instances by label, key and database, and loads them in Django's own thread.
+    """Refers to instances by label, key and database; loads them in threads, each database in its own.
 
-    That is the one in which all of Django's async ORM works, so that connections are shared with the
-    async tasks. They are closed as Django does around a request: when they are broken, or older than
-    `CONN_MAX_AGE`.
+    Connections are closed as Django does around a request, around each attempt: when they are broken, or
+    older than `CONN_MAX_AGE`.
     """
 
     def __init__(self) -> None:
-        self._used = False
+        self._connections = Connections()
 
     def reference(self, instance: object) -> Reference | None:
         """The reference of a model instance; asks the database nothing."""
@@ -44,14 +44,39 @@ class DjangoResolver:
     ) -> list[object]:
         """Load the models: one query for each class and database."""
         _set_up()
-        self._used = True
-        return await load_in_batches(references, _place, sync_to_async(_load), relations)
+
+        async def load(database: str, batches: Sequence[Batch]) -> list[dict[Key, object]]:
+            return await self._connections.run(
+                database, lambda: [_load_batch(database, batch) for batch in batches]
+            )
+
+        return await load_in_batches(references, _place, load, relations)
 
     async def close(self) -> None:
-        """Close the connections of Django's thread, if models were loaded."""
-        if self._used:
-            self._used = False
-            await sync_to_async(connections.close_all)()
+        """Close the connections that tasks and loading have left open."""
+        await self._connections.close()
+
+    def enter(self) -> None:
+        """Code of a sync task is about to run in this thread."""
+        if apps.ready:
+            self._connections.enter()
+
+    def leave(self) -> None:
+        """It has ended."""
+        if apps.ready:
+            self._connections.leave()
+
+    async def enter_loop(self) -> None:
+        """Code of an async task is about to run on this loop."""
+        await self._connections.enter_loop()
+
+    async def leave_loop(self) -> None:
+        """It has ended."""
+        await self._connections.leave_loop()
+
+    def explain(self, error: Exception) -> str | None:
+        """Which relation an error is about, if it came of wanting one that was not loaded."""
+        return explain(error)
 
 
 def _set_up() -> None:
@@ -74,14 +99,6 @@ def _place(reference: Reference) -> tuple[str, type]:
         raise ArgumentsMismatch(
             f"The arguments contain the Django model {label}, which is not installed here: {error}"
         ) from error
-
-
-def _load(database: str, batches: Sequence[Batch]) -> list[dict[Key, object]]:
-    close_old_connections()
-    try:
-        return [_load_batch(database, batch) for batch in batches]
-    finally:
-        close_old_connections()
 
 
 def _load_batch(database: str, batch: Batch) -> dict[Key, object]:

@@ -1,0 +1,142 @@
+"""Django's connections belong to threads, and are closed around requests. A worker has attempts instead."""
+
+import asyncio
+import contextvars
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+from asgiref.sync import AsyncToSync, sync_to_async
+from django.db import close_old_connections, connections, reset_queries
+from django.db.backends.signals import connection_created
+
+T = TypeVar("T")
+
+LOADING_THREADS = 8
+
+
+class Connections:
+    """Looks after connections in the threads of tasks, in those that load models, and in Django's own.
+
+    The last is the one in which all of Django's async methods work. There, connections are looked after
+    when no async task is running: one that is must not lose its connection in the middle.
+    """
+
+    def __init__(self) -> None:
+        self._inside = threading.local()
+        self._ours: WeakSet[Any] = WeakSet()
+        """Opened by code of tasks, or for loading, in threads that are looked after."""
+        self._others: WeakSet[Any] = WeakSet()
+        self._adding = threading.Lock()
+        self._running = 0
+        self._used = self._looked = False
+        """Whether anything was attended or loaded, and whether `_others` has what was open before."""
+        self._loaders: ThreadPoolExecutor | None = None
+        self._process = 0
+        connection_created.connect(self._opened)
+
+    def enter(self) -> None:
+        """Code that uses connections is about to run in this thread."""
+        self._inside.depth = getattr(self._inside, "depth", 0) + 1
+        reset_queries()
+        close_old_connections()
+
+    def leave(self) -> None:
+        """It has ended."""
+        try:
+            close_old_connections()
+        finally:
+            self._inside.depth -= 1
+
+    async def enter_loop(self) -> None:
+        """Code of an async task is about to run."""
+        self._used = True
+        self._running += 1
+        if self._running == 1:
+            await self._tidy_djangos_thread()
+
+    async def leave_loop(self) -> None:
+        """It has ended."""
+        self._running -= 1
+        if self._running == 0:
+            await self._tidy_djangos_thread()
+
+    async def run(self, database: str, function: Callable[[], T]) -> T:
+        """Run what uses a database, in a thread that has its own connection to it.
+
+        In Django's thread instead if this is called below `async_to_sync`, as in Django's tests, whose
+        transactions nobody else could see; and for a database in memory, which nobody else has.
+        """
+        self._used = True
+        if _is_below_sync_code() or _is_in_memory(database):
+            return await sync_to_async(function)()
+        if self._loaders is None or self._process != os.getpid():  # threads do not survive a fork
+            self._process = os.getpid()
+            self._loaders = ThreadPoolExecutor(LOADING_THREADS, "asynctasq-django")
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._loaders, context.run, self._run_here, function
+        )
+
+    async def close(self) -> None:
+        """Close what is open in threads that are looked after, and in Django's. Idempotent."""
+        connection_created.disconnect(self._opened)
+        await asyncio.to_thread(self._close_ours)
+        if self._used and not _is_below_sync_code():
+            self._used = False
+            await sync_to_async(connections.close_all)()
+
+    def _run_here(self, function: Callable[[], T]) -> T:
+        self.enter()
+        try:
+            return function()
+        finally:
+            self.leave()
+
+    async def _tidy_djangos_thread(self) -> None:
+        if not self._looked or self._others_are_open():
+            await sync_to_async(self._tidy_here)()
+
+    def _tidy_here(self) -> None:
+        if not self._looked:
+            self._looked = True
+            for each in connections.all(initialized_only=True):
+                self._opened(each)
+        reset_queries()
+        close_old_connections()
+
+    def _opened(self, connection: Any, **_: object) -> None:
+        with self._adding:
+            (self._ours if getattr(self._inside, "depth", 0) else self._others).add(connection)
+
+    def _others_are_open(self) -> bool:
+        with self._adding:
+            return any(each.connection is not None for each in self._others)
+
+    def _close_ours(self) -> None:
+        loaders, self._loaders = self._loaders, None
+        if loaders is not None and self._process == os.getpid():
+            loaders.shutdown()
+        with self._adding:
+            left = [each for each in self._ours if each.connection is not None]
+        for each in left:  # of threads that wait for tasks, or have ended
+            each.inc_thread_sharing()
+            with suppress(Exception):  # it is broken then, and gone
+                each.close()
+            each.dec_thread_sharing()
+
+
+def _is_below_sync_code() -> bool:
+    return (
+        getattr(AsyncToSync.executors, "current", None) is not None
+        or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors
+    )
+
+
+def _is_in_memory(database: str) -> bool:
+    ask = getattr(connections[database], "is_in_memory_db", None)
+    return ask is not None and bool(ask())
