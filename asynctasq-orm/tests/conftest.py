@@ -1,4 +1,4 @@
-"""A PostgreSQL server for all tests of a process, and a worker on a store in memory."""
+"""Databases on servers that all tests share, and a worker on a store in memory."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -11,15 +11,23 @@ from tests.conftest import _loopback_only as _loopback_only
 from tests.conftest import _nothing_left_behind as _nothing_left_behind
 from tests.conftest import _own_folder_and_settings as _own_folder_and_settings
 from tests.conftest import no_task_left_behind as no_task_left_behind
-from tests.servers.postgres import postgres_url
+from tests.servers.databases import own_database
+from tests.servers.shared import shared_url
 
 RunTask = Callable[[Any], Awaitable[Any]]
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The address of the database that tests share."""
-    with postgres_url() as url:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address (`postgresql:`) of a database that the tests of this process share."""
+    with own_database(shared_url("postgres", tmp_path_factory)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address (`mysql:`) of a database that the tests of this process share."""
+    with own_database(shared_url("mysql", tmp_path_factory)) as url:
         yield url
 
 

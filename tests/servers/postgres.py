@@ -1,72 +1,49 @@
 """A PostgreSQL server of our own, on a free port of the loopback."""
 
-import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers.packages import program
-from tests.servers.processes import ServerProcess, free_port
+from tests.servers.processes import ServerProcess, free_port, private_folder, unprivileged
 
-VARIABLE = "ASYNCTASQ_TEST_POSTGRES_URL"
-"""A database to test on, instead of a server that is started."""
-UNPRIVILEGED = "nobody"
-"""PostgreSQL refuses to run as root."""
 QUICK = (
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
     "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=200",
 )
 
 
-class PostgresServer:
-    """A server whose folder lives as long as it does."""
-
-    def __init__(self) -> None:
-        # Not pytest's folder: another user cannot look into that.
-        self._folder = Path(tempfile.mkdtemp(prefix="asynctasq-postgres-"))
-        self._as_user: list[str] = []
-        if os.geteuid() == 0:
-            shutil.chown(self._folder, UNPRIVILEGED)
-            self._as_user = ["setpriv", f"--reuid={UNPRIVILEGED}", "--clear-groups", "--"]
-        self.port = free_port()
-        self.url = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """The address of a server, which is stopped in the end; its user may do everything."""
+    user = unprivileged()
+    with private_folder("postgres", user) as folder:
+        port = free_port()
+        data = str(folder / "data")
         options = [part for option in QUICK for part in ("-c", option)]
-        data = self._folder / "data"
-        command = [_binary("postgres"), "-D", str(data), "-p", str(self.port)]
-        self._process = ServerProcess(
-            [*self._as_user, *command, *options, "-c", "unix_socket_directories="], self._folder
-        )
+        command = [binary("postgres"), "-D", data, "-p", str(port), *options]
+        process = ServerProcess(command, folder, user=user)
+        files = ("-D", data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8")
+        process.run(binary("initdb"), *files, "--no-instructions")
 
-    def start(self) -> None:
-        """Make its files, and start it."""
-        data = str(self._folder / "data")
-        command = [_binary("initdb"), "-D", data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8"]
-        subprocess.run(
-            [*self._as_user, *command, "--no-instructions"],
-            cwd=self._folder,
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-        self._process.start(self._is_up)
+        def is_up() -> bool:
+            asked = [binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+            return not subprocess.run(asked, check=False, timeout=30).returncode
 
-    def _is_up(self) -> bool:
-        command = [_binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        return not subprocess.run(command, check=False, timeout=10).returncode
-
-    def stop(self) -> None:
-        """End it, and remove its files."""
-        self._process.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        process.start(is_up)
+        try:
+            yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+        finally:
+            process.stop()
 
 
-def _binary(name: str) -> str:
-    """Debian keeps most of them off the path."""
+def binary(name: str) -> str:
+    """The path of a program of PostgreSQL. Debian keeps most of them off the path."""
     if not _installed(name):
         program("psql", package="postgresql")
     return _installed(name) or program(name, package="postgresql")
@@ -75,18 +52,3 @@ def _binary(name: str) -> str:
 def _installed(name: str) -> str | None:
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(found[-1]) if found else None
-
-
-@contextmanager
-def postgres_url() -> Iterator[str]:
-    """The address of a database that tests share."""
-    given = os.environ.get(VARIABLE)
-    if given:
-        yield given
-        return
-    server = PostgresServer()
-    try:
-        server.start()
-        yield server.url
-    finally:
-        server.stop()

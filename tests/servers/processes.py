@@ -1,17 +1,23 @@
 """Servers as child processes on free ports of the loopback, which end with whoever started them."""
 
 import ctypes
+import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+UNPRIVILEGED = "nobody"
+"""Whom servers run as that refuse to be root's."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -20,12 +26,14 @@ def free_port(*, companion: int = 0) -> int:
     while True:
         # Below what the system hands out for outgoing connections, so that none takes it meanwhile.
         port = random.randrange(20_000, 32_000)
-        if _is_free(port) and (not companion or _is_free(port + companion)):
+        if is_free(port) and (not companion or is_free(port + companion)):
             return port
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whatever has listened there
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -38,13 +46,39 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-class ServerProcess:
-    """One process, with its output in a file."""
+def unprivileged() -> str | None:
+    """Whom a server is to run as that refuses to be root's: None where nobody is root."""
+    return UNPRIVILEGED if os.geteuid() == 0 else None
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+
+@contextmanager
+def private_folder(name: str, user: str | None = None) -> Iterator[Path]:
+    """A folder that `user` can reach (pytest's own nobody else can), removed in the end."""
+    folder = Path(tempfile.mkdtemp(prefix=f"asynctasq-{name}-"))
+    try:
+        if user:
+            shutil.chown(folder, user)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class ServerProcess:
+    """One process, with its output in a file. It ends with the thread that starts it."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        *,
+        user: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.command = list(command)
         self.folder = folder
+        self.user = user
+        self.environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, is_up: Callable[[], bool]) -> None:
@@ -56,6 +90,10 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env=self.environment,
+                user=self.user,
+                extra_groups=None if self.user is None else [],
+                # After the change of the user, which would clear it.
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - nothing that takes locks
             )
         deadline = time.monotonic() + START_SECONDS
@@ -64,6 +102,19 @@ class ServerProcess:
                 self.stop()
                 raise RuntimeError(f"{self.command[0]} does not start: {self.output()[-2000:]}")
             time.sleep(0.01)
+
+    def run(self, *command: str) -> None:
+        """Run a program that prepares for it, as the same user, to its end."""
+        subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            user=self.user,
+            extra_groups=None if self.user is None else [],
+            check=True,
+            capture_output=True,
+            timeout=START_SECONDS,
+        )
 
     def output(self) -> str:
         """What it has printed."""

@@ -1,0 +1,55 @@
+"""A database of its own for each process of a test run, on a server that all of them share."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import SplitResult, urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pymysql
+
+
+@contextmanager
+def own_database(url: str) -> Iterator[str]:
+    """The address of a new database beside that of `url`, dropped in the end."""
+    parts = urlsplit(url)
+    execute = STATEMENTS[parts.scheme]
+    name = f"test_{uuid4().hex}"
+    execute(parts, f"CREATE DATABASE {name}")
+    try:
+        yield parts._replace(path=f"/{name}").geturl()
+    finally:
+        execute(parts, f"DROP DATABASE {name}")
+
+
+def _in_postgres(parts: SplitResult, statement: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(parts.geturl())
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(execute())
+
+
+def _in_mysql(parts: SplitResult, statement: str) -> None:
+    connection = pymysql.connect(
+        host=parts.hostname,
+        port=parts.port or 3306,
+        user=parts.username,
+        password=parts.password or "",
+        database=parts.path.removeprefix("/"),
+    )
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
+
+
+STATEMENTS: dict[str, Callable[[SplitResult, str], None]] = {
+    "postgresql": _in_postgres,
+    "mysql": _in_mysql,
+}

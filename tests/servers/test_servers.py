@@ -1,0 +1,132 @@
+"""Servers for tests: each starts, answers to this machine only, and is gone when its user is."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pymysql
+import pytest
+import redis
+
+from tests.servers.keeper import SERVERS
+from tests.servers.processes import is_free
+from tests.servers.shared import Kind, address_of, start_keeper
+
+SLEEP = (sys.executable, "-c", "import sys; sys.stdin.read()")
+PATIENCE = 60.0
+
+
+def asks_redis(url: str) -> None:
+    with redis.Redis.from_url(url) as client:
+        assert client.ping()
+
+
+def asks_postgres(url: str) -> None:
+    async def ask() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            assert await connection.fetchval("SELECT 6 * 7") == 42
+        finally:
+            await connection.close()
+
+    asyncio.run(ask())
+
+
+def asks_mysql(url: str) -> None:
+    parts = urlsplit(url)
+    with (
+        pymysql.connect(host=parts.hostname, port=parts.port, user=parts.username) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT 6 * 7, @@character_set_server")
+        assert cursor.fetchone() == (42, "utf8mb4")
+
+
+ASKS: dict[Kind, Callable[[str], None]] = {
+    "mysql": asks_mysql,
+    "postgres": asks_postgres,
+    "redis": asks_redis,
+}
+
+
+@pytest.fixture
+def run() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process in the place of pytest."""
+    with subprocess.Popen(SLEEP, stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def test_every_server_is_tested() -> None:
+    assert set(ASKS) == set(SERVERS)
+
+
+@pytest.mark.parametrize("kind", sorted(ASKS))
+async def test_server_answers_here_only_and_ends_with_a_run_that_is_killed(
+    kind: Kind, run: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    start_keeper(kind, tmp_path, run.pid)
+    url = await asyncio.to_thread(address_of, kind, tmp_path)
+    await asyncio.to_thread(ASKS[kind], url)
+    port = urlsplit(url).port
+    assert port is not None
+    assert listens_on(port) == {"127.0.0.1"}
+
+    run.kill()
+    await gone(port)
+    async with asyncio.timeout(PATIENCE):
+        while keepers(tmp_path):
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+@pytest.mark.parametrize("kind", ["postgres", "redis"])
+async def test_server_ends_with_a_keeper_that_is_killed(
+    kind: Kind, run: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    """Also one that runs as another user: Linux forgets the wish where the user changes."""
+    start_keeper(kind, tmp_path, run.pid)
+    url = await asyncio.to_thread(address_of, kind, tmp_path)
+    (keeper,) = keepers(tmp_path)
+    os.kill(keeper, signal.SIGKILL)
+    port = urlsplit(url).port
+    assert port is not None
+    await gone(port)
+
+
+async def gone(port: int) -> None:
+    """Wait until nobody listens."""
+    async with asyncio.timeout(PATIENCE):
+        while not is_free(port):
+            await asyncio.sleep(0.02)
+
+
+def listens_on(port: int) -> set[str]:
+    """The addresses of this machine on which somebody listens to the port."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            address, number = line.split()[1].split(":")
+            if line.split()[3] == "0A" and int(number, 16) == port:
+                four = bytes.fromhex(address)[::-1] if table == "tcp" else b""
+                found.add(".".join(map(str, four)) or "IPv6")
+    return found
+
+
+def keepers(folder: Path) -> list[int]:
+    """The processes that keep servers of a folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(folder).encode() in words and b"tests.servers.keeper" in words:
+            found.append(int(entry.parent.name))
+    return found
