@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.options import check_queue_name
 
-SHORT_TASK_SECONDS = 0.005
-"""Below this, a round trip to the store costs about as much as the tasks it brings."""
+SHORT_TASK_SECONDS = 0.02
+"""Below this, a slot that waits for a round trip to the store is idle for a good part of its time."""
 HAND_ROUNDS = 3
 """Of short tasks, how many may wait in hand for each slot: the longest round trip then keeps none idle."""
+HAND_WAIT_SECONDS = 0.01
+"""Within which what waits in hand is to begin; fewer rounds of longer tasks than of short ones."""
 _WEIGHT_OF_LAST = 0.05
 _ENOUGH_RUNS = 20
 
@@ -87,7 +89,8 @@ class Slots:
             return min(self.free, self._runs_left) - in_hand
         if not self.short:
             return self.free - in_hand
-        hand = HAND_ROUNDS * self.concurrency
+        rounds = HAND_WAIT_SECONDS / max(self._mean_seconds, 1e-6)
+        hand = int(min(rounds, HAND_ROUNDS) * self.concurrency)
         return self.free + hand - in_hand if self.free or in_hand <= hand // 2 else 0
 
     def caps(self, limit: int) -> dict[str, int]:
