@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from asynctasq.cli import main
+from asynctasq.plugins.missing import framework_missing
 from tests.plugins.conftest import Site
 
 KEYS = {
@@ -133,6 +134,15 @@ def test_check_imports_and_judges(site: Site) -> None:
     assert table.returncode == 1
     assert found["pine"]["error"] in table.stdout
     assert "unique" in table.stdout
+
+
+def test_resolver_without_its_framework_is_not_installed_rather_than_broken(site: Site) -> None:
+    site.install("pine-models", "[asynctasq.resolvers]\npine_orm = pine_is_nowhere\n")
+    completed = run("plugins", "list", "--json", "--check", "--kind", "resolver", path=site.folder)
+    assert completed.returncode == 0
+    found = listed(completed)["pine_orm"]
+    assert (found["state"], found["error"]) == ("not installed", "pine_orm is not installed")
+    assert framework_missing("django") == "django is not installed: pip install 'asynctasq[django]'"
 
 
 def test_a_conflict_is_shown_and_fails_a_check_of_its_kind_only(site: Site) -> None:

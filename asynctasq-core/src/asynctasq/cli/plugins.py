@@ -16,6 +16,7 @@ STYLES = {
     PluginState.AVAILABLE: "green",
     PluginState.LOCAL: "green",
     PluginState.DISABLED: "dim",
+    PluginState.NOT_INSTALLED: "dim",
     PluginState.CONFLICT: "red",
     PluginState.BROKEN: "red",
 }

@@ -1,7 +1,9 @@
 """What to tell those who select a plugin that is not there."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 from asynctasq.hookspecs import PROJECT
 
@@ -43,6 +45,18 @@ def not_found(kind: str, name: str, installed: Sequence[str]) -> str:
     if nearest is not None and nearest in official and nearest not in installed:
         parts.append(f"To install it: pip install '{PROJECT}[{official[nearest]}]'")
     return " ".join(parts)
+
+
+def is_importable(module: str) -> bool:
+    """Whether a top-level module is there, without importing it."""
+    return module in sys.modules or find_spec(module) is not None
+
+
+def framework_missing(name: str) -> str:
+    """Of a resolver whose framework is not installed."""
+    extra = OFFICIAL["resolver"].get(name)
+    how = "" if extra is None else f": pip install '{PROJECT}[{extra}]'"
+    return f"{name} is not installed{how}"
 
 
 def _nearest(name: str, names: Sequence[str]) -> str | None:

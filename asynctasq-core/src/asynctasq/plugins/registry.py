@@ -14,7 +14,7 @@ from asynctasq.errors import ConfigurationError, PluginBroken, PluginConflict, P
 from asynctasq.hookspecs import GROUPS
 from asynctasq.plugins.discovery import DisableRules, Offer, installed_offers
 from asynctasq.plugins.loading import Plugin, describe, load_plugin
-from asynctasq.plugins.missing import not_found
+from asynctasq.plugins.missing import framework_missing, is_importable, not_found
 from asynctasq.plugins.validation import FACTORIES
 from asynctasq.records import record
 
@@ -30,6 +30,8 @@ class PluginState(StrEnum):
     """Installed, and switched off by `disable_plugins`."""
     CONFLICT = "conflict"
     """Another one has the same kind and name; selecting it is an error."""
+    NOT_INSTALLED = "not installed"
+    """A resolver whose framework is not there, so that it will never be selected."""
     BROKEN = "broken"
     """Failed when it was checked; selecting it is an error."""
 
@@ -51,7 +53,7 @@ class PluginInfo:
     capabilities: tuple[str, ...] | None = None
     """Of a driver that was checked."""
     error: str | None = None
-    """Why it is broken; of one that is not, which settings it cannot do without."""
+    """Why it is broken or not installed; of one that is not, which settings it cannot do without."""
 
 
 class PluginRegistry:
@@ -246,6 +248,8 @@ class PluginRegistry:
         if state is PluginState.CONFLICT:
             rivals = self._enabled(offer.kind, offer.name)
             return _info(offer, state, error=_conflict(offer.kind, offer.name, rivals))
+        if offer.kind == "resolver" and offer.distribution and not is_importable(offer.name):
+            return _info(offer, PluginState.NOT_INSTALLED, error=framework_missing(offer.name))
         try:
             plugin = self.plugin(offer.kind, offer.name)
             product: Any = plugin.create() if offer.kind in FACTORIES else None
