@@ -15,7 +15,8 @@ from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.message import Message, new_id
 from asynctasq.testing import all_checks
 from asynctasq.testing.conformance.meaning import CAPABILITIES, GUARANTEES
-from tests.plugins.conftest import Site, site  # noqa: F401  a fixture
+from tests.plugins.conftest import Site
+from tests.plugins.conftest import site as site
 
 CARELESS = """
 from asynctasq.contracts.capabilities import Capability
@@ -46,7 +47,7 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.fixture
-def careless(site: Site) -> None:  # noqa: F811  that fixture
+def careless(site: Site) -> None:
     """A driver that says DONE to whoever settles, and has no setting `namespace`."""
     site.install(
         "careless-driver",
@@ -57,9 +58,12 @@ def careless(site: Site) -> None:  # noqa: F811  that fixture
 
 def test_a_good_driver_passes_on_a_store_in_use_and_leaves_it_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    result = run(f"sqlite:///{path}?synchronous=off")
+    themes = {"enqueue", "lease", "dead_letters", "pause", "results"}
+    only = [part for theme in themes for part in ("--only", theme)]
+    result = run(f"sqlite:///{path}?synchronous=off", *only)
     assert result.exit_code == 0, result.output
-    assert f"{len(all_checks())} passed in " in result.output
+    expected = sum(check.theme in themes for check in all_checks())
+    assert f"{expected} passed in " in result.output
     assert "a. Nothing is lost: " in result.output
     assert "cannot tell" not in result.output
     with sqlite3.connect(path) as database:
