@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from asynctasq import App
 from asynctasq.errors import ConfigurationError, DriverError, DriverUnavailable
 from asynctasq.message import Message, new_id
 from asynctasq_redis import RedisDriver, RedisSettings
@@ -204,3 +205,20 @@ def test_a_driver_is_made_without_a_loop_or_a_client() -> None:
     )
     assert driver.settings.address().hosts == (("custom-host", 6379),)
     assert driver.clone().settings == driver.settings
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "redis+sentinel", "valkey"])
+def test_every_scheme_has_the_section_redis(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCTASQ_REDIS_NAMESPACE", "shop")
+    place = "nowhere/service" if "sentinel" in scheme else "nowhere"
+    app = App({"driver": f"{scheme}://{place}", "redis": {"max_connections": 3}})
+    settings = app.settings.plugin(scheme)
+    assert isinstance(settings, RedisSettings)
+    assert (settings.namespace, settings.max_connections) == ("shop", 3)
+    assert settings.url.startswith(scheme)
+
+
+def test_a_mistake_in_a_variable_is_told_by_its_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCTASQ_REDIS_NAMESPASE", "shop")
+    with pytest.raises(ConfigurationError, match="ASYNCTASQ_REDIS_NAMESPACE"):
+        App({"driver": "rediss://nowhere"})

@@ -98,7 +98,8 @@ def settings_class(name: str) -> type | None:
     """The dataclass of the plugin's settings, every field with a default.
 
     Without this hook the factory receives a plain dict. A static method `from_url(url) -> dict` on
-    the class turns a driver URL into settings; without it the URL becomes the setting `url`.
+    the class turns a driver URL into settings; without it the URL becomes the setting `url`. A class
+    attribute `section` names the section that plugins of several names (`redis`, `rediss`) share.
     """
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from typing import ClassVar
 
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
@@ -17,6 +18,9 @@ _POSITIVE = ("max_connections", "timeout", "connect_timeout", "wait_replicas_tim
 @record
 class RedisSettings:
     """Settings of `RedisDriver`."""
+
+    section: ClassVar[str] = "redis"
+    """Whatever the scheme of the URL is."""
 
     url: str = DEFAULT_URL
     """`redis://user:password@host:6379/0`, `rediss://` with TLS, `unix:///path/to/socket`,

@@ -104,14 +104,21 @@ class PluginSections:
     def variables(self, name: str) -> list[str]:
         """The names of the environment variables of a plugin."""
         cls = self._settings_class(name)
-        return [] if cls is None else [variable_of(each, name) for each in _field_names(cls)]
+        section = section_of(name, cls)
+        return [] if cls is None else [variable_of(each, section) for each in _field_names(cls)]
 
     def _offers(
         self, name: str, cls: type | None, problems: list[str]
     ) -> Iterator[tuple[str, Given]]:
-        yield from self._variables.get(name, {}).items()
         if self._url is not None and url_scheme(str(self._url.value)) == name:
             yield from _url_parts(name, cls, self._url, problems)
+        for section in dict.fromkeys((section_of(name, cls), name)):
+            yield from self._variables.get(section, {}).items()
+            yield from self._section(section, cls, problems)
+
+    def _section(
+        self, name: str, cls: type | None, problems: list[str]
+    ) -> Iterator[tuple[str, Given]]:
         section = self._arguments.get(name)
         if section is None:
             return
@@ -139,6 +146,7 @@ class PluginSections:
         names = _field_names(cls)
         if field_name in names:
             return True
+        name = section_of(name, cls)
         for given in offers:
             if given.from_url:
                 key, candidates, common = field_name, names, ""
@@ -165,6 +173,11 @@ class PluginSections:
         variables = {key: given.value for key, given in self._variables.get(name, {}).items()}
         url = self._url and url_scheme(str(self._url.value)) == name and self._url.value
         return self._arguments.get(name), variables, url
+
+
+def section_of(name: str, cls: type | None) -> str:
+    """The section of a plugin: of its own name, or of the one that its settings class tells."""
+    return str(getattr(cls, "section", name))
 
 
 def _field_names(cls: Any) -> list[str]:
@@ -220,6 +233,7 @@ def _choose(name: str, offers: list[Given], hint: Any, problems: list[str]) -> A
 
 
 def _make(name: str, cls: Any, values: dict[str, Any], problems: list[str]) -> object | None:
+    name = section_of(name, cls)
     for each in fields(cls):
         if each.init and each.name not in values and default_of(each) is MISSING:
             problems.append(
