@@ -253,7 +253,8 @@ class RedisDriver:
                 answers[number] = Settled.REFUSED
             elif (parts := pack_settlement(number, settlement)) is not None:
                 packed.append(parts)
-        for some in batches(packed, AT_ONCE):
+        alone = len({parts[2] for parts in packed}) < len(packed)  # the script takes no id twice
+        for some in batches(packed, 1 if alone else AT_ONCE):
             if some:
                 answer = await self._opened().run("settle", self._offset, *settle_arguments(some))
                 for each, code in zip(some, answer, strict=True):

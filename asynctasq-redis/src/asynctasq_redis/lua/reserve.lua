@@ -18,39 +18,28 @@ end
 local deliveries, mismatches, leases, owned = {}, {}, {}, {}
 local taken = 0
 
-local function lease_one(queue, made, id, value)
-    local flags = byte(value, 2)
-    if flags > EXTRA then
-        local h = parse(value)
-        if band(flags, EXPIRES) ~= 0 then
-            if h.expires <= now then
-                bury(id, h, 'expired', '', now)
-                return false
-            end
-            never_expires(id, h)
-            write_head(id, h)
-            flags = h.flags
+-- What few messages have is seen to. Answers with the flags that are left; nil if it is not to run.
+local function prepare(id, value)
+    local h = parse(value)
+    if band(h.flags, EXPIRES) ~= 0 then
+        if h.expires <= now then
+            bury(id, h, 'expired', '', now)
+            return nil
         end
-        free_key(id, h, false, true)
-        if band(flags, MISMATCHED) ~= 0 then
-            mismatches[#mismatches + 1] = taken
-            mismatches[#mismatches + 1] = call('HGET', P .. 'x:' .. id, 'm')
-        end
+        never_expires(id, h)
+        write_head(id, h)
     end
-    local token = unpack_from('>I4', value, 3) + 1
-    local kind = token * 256 + flags
-    local lease = made[kind]
-    if not lease then
-        lease = pack('>I4', token) .. lease_tail(owner, queue, flags, now)
-        made[kind] = lease
+    free_key(id, h, false, true)
+    if band(h.flags, MISMATCHED) ~= 0 then
+        mismatches[#mismatches + 1] = taken
+        mismatches[#mismatches + 1] = call('HGET', P .. 'x:' .. id, 'm')
     end
-    taken = taken + 1
-    leases[taken * 2 - 1] = id
-    leases[taken * 2] = lease
-    owned[taken] = id
-    deliveries[taken * 2 - 1] = id
-    deliveries[taken * 2] = value
-    return true
+    return h.flags
+end
+
+-- Leases of messages whose heads begin alike are equal.
+local function make_lease(queue, flags, value)
+    return pack('>I4', unpack_from('>I4', value, 3) + 1) .. lease_tail(owner, queue, flags, now)
 end
 
 local function take(queue, most)
@@ -69,9 +58,29 @@ local function take(queue, most)
         for i = 1, #popped do keys[i] = prefix .. popped[i] end
         local values = call('MGET', unpack(keys))
         for i = 1, #keys do
-            local value = values[i]
-            if value and byte(value, 1) == WAITING then
-                lease_one(queue, made, popped[i], value)
+            local value, id = values[i], popped[i]
+            local state, flags
+            if value then state, flags = byte(value, 1, 2) end
+            if state == WAITING then
+                local lease
+                if flags <= EXTRA then
+                    local begins = sub(value, 1, 6)
+                    lease = made[begins]
+                    if not lease then
+                        lease = make_lease(queue, flags, value)
+                        made[begins] = lease
+                    end
+                else
+                    flags = prepare(id, value)
+                    lease = flags and make_lease(queue, flags, value)
+                end
+                if lease then
+                    local place = taken * 2 + 1
+                    taken = taken + 1
+                    leases[place], leases[place + 1] = id, lease
+                    deliveries[place], deliveries[place + 1] = id, value
+                    owned[taken] = id
+                end
             end
         end
     end

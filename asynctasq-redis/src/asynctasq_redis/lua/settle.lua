@@ -1,6 +1,6 @@
 -- End leases. ARGV: clock offset; then for each run of like settlements its numbers (kind, token,
 -- delay or time to live in seconds, how many, whether they carry bytes), their ids, and their bytes.
--- Answers with '1' (done) or '0' (lost) for each.
+-- Answers with '1' (done) or '0' (lost) for each. No id may stand twice.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
@@ -23,8 +23,8 @@ end
 local leases = call('HMGET', P .. 'leases', unpack(ids))
 
 -- Which are current; and the leases end. Leases of one reserve are mostly equal byte by byte.
-local answers, ended, groups, parsed = {}, {}, {}, {}
-local seen = {}
+local ended, groups, parsed = {}, {}, {}
+local several_groups = false
 
 local function parse_lease(lease)
     local token, _, flags = unpack_from(LEASE, lease)
@@ -32,7 +32,8 @@ local function parse_lease(lease)
     local name = queue .. '\0' .. owner
     local group = groups[name]
     if not group then
-        group = {owner = owner, queue = queue, ids = {}}
+        several_groups = next(groups) ~= nil
+        group = {owner = owner, queue = queue, ids = ended}
         group.flagged = call('EXISTS', P .. 'c:' .. owner) == 1
         groups[name] = group
     end
@@ -41,25 +42,30 @@ local function parse_lease(lease)
     return found
 end
 
+local last, current = false, false
 for i = 1, count do
-    local lease, id = leases[i], ids[i]
-    if lease and not seen[id] then
-        lease = parsed[lease] or parse_lease(lease)
-        if lease.token == tokens[i] then
-            seen[id] = true
-            ended[#ended + 1] = id
-            local own = lease.group.ids
-            own[#own + 1] = id
-            answers[i] = '1'
-            leases[i] = lease
-        else
-            answers[i] = '0'
-        end
+    local lease = leases[i]
+    if lease ~= last then
+        last = lease
+        current = lease and (parsed[lease] or parse_lease(lease))
+    end
+    if current and current.token == tokens[i] then
+        ended[#ended + 1] = ids[i]
+        leases[i] = current
     else
-        answers[i] = '0'
+        leases[i] = false
     end
 end
-if #ended == 0 then return table.concat(answers) end
+if #ended == 0 then return string.rep('0', count) end
+if several_groups then
+    for _, group in pairs(groups) do group.ids = {} end
+    for i = 1, count do
+        if leases[i] then
+            local own = leases[i].group.ids
+            own[#own + 1] = ids[i]
+        end
+    end
+end
 spread('HDEL', P .. 'leases', ended)
 for _, group in pairs(groups) do
     if #group.ids > 0 then
@@ -69,26 +75,31 @@ for _, group in pairs(groups) do
 end
 
 local prefixes = {}
-
 local real_now = now - tonumber(ARGV[1])
 local messages = P .. 'm:'
+
+-- How an outcome begins, and when it expires.
+local function outcome(ttl, has_result)
+    local kind = has_result and ttl or -1 - ttl
+    local prefix = prefixes[kind]
+    if not prefix then
+        local seconds = math.max(math.min(ttl, MOST_TTL), LEAST_TTL)
+        prefix = {
+            pack(OUTCOME, COMPLETED, has_result and 1 or 0, now, now + seconds * 1000000),
+            whole((real_now / 1000) + seconds * 1000),
+        }
+        prefixes[kind] = prefix
+    end
+    return prefix[1], prefix[2]
+end
 
 local function complete(id, flags, ttl, result)
     if flags ~= 0 then
         local h = head(id)
         if h then drop_rest(id, h) end
     end
-    local kind = result and ttl or -1 - ttl
-    local prefix = prefixes[kind]
-    if not prefix then
-        local seconds = math.max(math.min(ttl, MOST_TTL), LEAST_TTL)
-        prefix = {
-            pack(OUTCOME, COMPLETED, result and 1 or 0, now, now + seconds * 1000000),
-            whole((real_now / 1000) + seconds * 1000),
-        }
-        prefixes[kind] = prefix
-    end
-    call('SET', messages .. id, result and prefix[1] .. result or prefix[1], 'PXAT', prefix[2])
+    local prefix, expires = outcome(ttl, result ~= nil)
+    call('SET', messages .. id, result and prefix .. result or prefix, 'PXAT', expires)
     tell_end(id)
 end
 
@@ -122,35 +133,47 @@ local function fail(id, h, attempted, payload)
     bury(id, h, reason, sub(payload, after), now)
 end
 
+local function settle(i)
+    local id, kind, number, payload = ids[i], kinds[i], numbers[i], payloads[i]
+    local flags, group = leases[i].flags, leases[i].group
+    if kind == COMPLETE then return complete(id, flags, number, payload) end
+    if kind == COMPLETE_EMPTY then return complete(id, flags, number, nil) end
+    local h = head(id)
+    if not h then return end
+    h.token = tokens[i]
+    local wins = kind == FAIL or kind == FAIL_UNTRIED
+    if kind == CANCEL then
+        cancel_for_good(id, h, number, now)
+    elseif not wins and group.flagged and call('SISMEMBER', P .. 'c:' .. group.owner, id) == 1 then
+        cancel_for_good(id, h, h.ttl, now)
+    elseif kind == RETRY then
+        retry(id, h, number, payload)
+    elseif wins then
+        fail(id, h, kind == FAIL, payload)
+    else
+        release(id, h, number, kind == RELEASE_MISMATCHED)
+    end
+end
+
+-- Nearly all complete, with a result for which nobody waits: no call of ours for each of them.
+local anybody_waits = call('EXISTS', P .. 'awaited') == 1
+local ttl, prefix, expires
 for i = 1, count do
-    if answers[i] == '1' then
-        local id, kind, number, payload = ids[i], kinds[i], numbers[i], payloads[i]
-        local flags, group = leases[i].flags, leases[i].group
-        if kind == COMPLETE then
-            complete(id, flags, number, payload)
-        elseif kind == COMPLETE_EMPTY then
-            complete(id, flags, number, nil)
-        else
-            local h = head(id)
-            if h then
-                h.token = tokens[i]
-                local wins = kind == FAIL or kind == FAIL_UNTRIED
-                if kind == CANCEL then
-                    cancel_for_good(id, h, number, now)
-                elseif not wins and group.flagged and call('SISMEMBER', P .. 'c:' .. group.owner, id) == 1 then
-                    cancel_for_good(id, h, h.ttl, now)
-                elseif kind == RETRY then
-                    retry(id, h, number, payload)
-                elseif wins then
-                    fail(id, h, kind == FAIL, payload)
-                else
-                    release(id, h, number, kind == RELEASE_MISMATCHED)
-                end
+    if leases[i] then
+        if kinds[i] == COMPLETE and leases[i].flags == 0 and not anybody_waits then
+            if numbers[i] ~= ttl then
+                ttl = numbers[i]
+                prefix, expires = outcome(ttl, true)
             end
+            call('SET', messages .. ids[i], prefix .. payloads[i], 'PXAT', expires)
+        else
+            settle(i)
         end
     end
 end
 for _, group in pairs(groups) do
     if group.flagged then spread('SREM', P .. 'c:' .. group.owner, group.ids) end
 end
-return table.concat(answers)
+if #ended == count then return string.rep('1', count) end
+for i = 1, count do leases[i] = leases[i] and '1' or '0' end
+return table.concat(leases)
