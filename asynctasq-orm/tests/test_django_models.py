@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import django
+import pymysql
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.apps import AppConfig
@@ -30,6 +31,7 @@ class ShopConfig(AppConfig):  # type: ignore[misc]  # Django has no types
     path = str(Path(__file__).parent)
 
 
+pymysql.install_as_MySQLdb()  # the pure one of the two that Django takes
 if not settings.configured:
     settings.configure(
         INSTALLED_APPS=[f"{__name__}.ShopConfig"],
@@ -39,6 +41,7 @@ if not settings.configured:
                 for name in ("default", "archive")
             },
             "postgres": {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": None},
+            "mariadb": {"ENGINE": "django.db.backends.mysql", "CONN_MAX_AGE": None},
         },
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         USE_TZ=True,
@@ -336,42 +339,47 @@ async def test_in_threads_connections_are_closed_before_and_after_each_attempt(
     await app.close()
 
 
-@pytest.fixture
-def postgres_alias(postgres: str) -> Iterator[str]:
-    url = urlsplit(postgres)
-    connections.settings["postgres"].update(
+@pytest.fixture(params=["postgres", "mariadb"])
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The alias of a database on a server, with tables."""
+    alias: str = request.param
+    url = urlsplit(request.getfixturevalue(alias))
+    connections.settings[alias].update(
         NAME=url.path[1:], HOST=url.hostname, PORT=url.port, USER=url.username
     )
-    connections["postgres"].settings_dict.update(connections.settings["postgres"])
-    with connections["postgres"].schema_editor() as editor:
+    with connections[alias].schema_editor() as editor:
         for model in ALL:
             editor.create_model(model)
-    connections["postgres"].close()
-    yield "postgres"
-    with connections["postgres"].schema_editor() as editor:
+    connections[alias].close()
+    yield alias
+    with connections[alias].schema_editor() as editor:
         for model in reversed(ALL):
             editor.delete_model(model)
-    connections["postgres"].close()
+    connections[alias].close()
 
 
-async def test_models_arrive_from_a_server(postgres_alias: str, app: App, run_task: Any) -> None:
+async def test_models_arrive_from_a_server(server: str, app: App, run_task: Any) -> None:
     people = [
-        await Customer.objects.using(postgres_alias).acreate(name="Ada"),
-        await Vip.objects.using(postgres_alias).acreate(name="Bob", level=3),
+        await Customer.objects.using(server).acreate(name="Ada"),
+        await Vip.objects.using(server).acreate(name="Bob", level=3),
         await Customer.objects.acreate(name="Cyd"),
     ]
-    seat = await Seat.objects.using(postgres_alias).acreate(row="a", number=1)
-    device = await Device.every.using(postgres_alias).acreate(key=UUID(int=9))
+    seat = await Seat.objects.using(server).acreate(row="a", number=1)
+    device = await Device.every.using(server).acreate(key=UUID(int=9))
     assert await run_task(greet(people)) == ["Customer Ada", "Vip Bob", "Customer Cyd"]
     assert await run_task(greet_in_thread(people[0])) == "Hello Ada"
     assert [each.pk for each in await there_and_back(seat, device)] == [("a", 1), UUID(int=9)]
     await app.close()  # CONN_MAX_AGE is None there: connections stay open until now
-    assert await asyncio.to_thread(connections_to, postgres_alias) == 1  # this one
+    assert await asyncio.to_thread(connections_to, server) == 1  # this one
 
 
 def connections_to(alias: str) -> int:
     with connections[alias].cursor() as cursor:
-        cursor.execute("select count(*) from pg_stat_activity where datname = current_database()")
+        cursor.execute(
+            "select count(*) from pg_stat_activity where datname = current_database()"
+            if alias == "postgres"
+            else "select count(*) from information_schema.processlist where db = database()"
+        )
         [count] = cursor.fetchone()
     connections[alias].close()
     return int(count)

@@ -15,6 +15,7 @@ from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
 from asynctasq.serializers.classes import class_name, find_class
 from asynctasq_orm.batches import Batch, Key, load_in_batches
+from asynctasq_orm.tortoise.relations import explain
 from asynctasq_orm.tortoise.settings import TortoiseSettings
 
 NAME = "tortoise"
@@ -53,6 +54,10 @@ class TortoiseResolver:
         if not Tortoise._inited:
             await self._start()
         return await load_in_batches(references, self._place, _load, relations)
+
+    def explain(self, error: Exception) -> str | None:
+        """Which relation an error is about, if it came of using one that was not loaded."""
+        return explain(error)
 
     async def close(self) -> None:
         """Close the connections, if they were opened here. Idempotent."""
