@@ -331,7 +331,7 @@ def _fill(redis: RedisBench, tasks: int, *, scheduled: bool) -> None:
     if not scheduled:
         redis.program(OURS, "bulk", tasks=tasks)
         return
-    due = time.time() + 3.0 + tasks / 10_000
+    due = time.time() + 3.0 + tasks / 15_000
     redis.program(OURS, "bulk", tasks=tasks, ready_at=due)
     if time.time() > due:
         raise RuntimeError("Filling took longer than was reckoned with: they were due meanwhile.")
