@@ -9,7 +9,9 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup
 TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
-PYTEST_WORKERS ?= 2
+# Tests wait for processes half of the time. What a run starts may keep what it has compiled.
+PYTEST_WORKERS ?= 3
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-all chaos check lint mypy pyright layers repository docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis format lock clean
 
@@ -51,10 +53,10 @@ bench-orm: .venv/.ready-dev  ## Measure what models as arguments cost
 # --- tests and checks --------------------------------------------------------------------------
 
 test: .venv/.ready-dev  ## Run all tests
-	@$(PYTEST) -q -n $(PYTEST_WORKERS)
+	@$(PYTEST) -q -n $(PYTEST_WORKERS) --dist worksteal
 
 test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is present
-	@scripts/test-all -q -n $(PYTEST_WORKERS)
+	@scripts/test-all -q -n $(PYTEST_WORKERS) --dist worksteal
 
 chaos: .venv/.ready-dev  ## Let workers run 50,000 tasks under random signals, for five minutes at the most
 	@$(BIN)/python -m tests.chaos.storm

@@ -6,6 +6,7 @@ import ipaddress
 import multiprocessing
 import os
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,10 +16,15 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
+from asynctasq.executors.process.pool import ProcessPool
+
 JOIN_SECONDS = 5.0
 KEPT_VARIABLES = ("ASYNCTASQ_TEST_", "ASYNCTASQ_MODEL_")
 LONG_LIVED_CHILDREN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
+# A run starts hundreds of Python processes, here and in the tests: each would compile all it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Tests change the current folder, where hypothesis would keep what it remembers.
 os.environ.setdefault(
     "HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).resolve().parent.parent / ".hypothesis")
@@ -55,6 +61,23 @@ def _own_folder_and_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in list(os.environ):
         if name.startswith("ASYNCTASQ_") and not name.startswith(KEPT_VARIABLES):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_children_in_advance(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let a worker in this process start children when a task needs one.
+
+    It would start them at once where it knows of tasks that run in processes, and here it knows
+    those of all tests: two processes for each of a thousand workers, most of what a run cost.
+    """
+    if "executors" not in request.path.parts:
+        monkeypatch.setattr(ProcessPool, "warm", _nothing)
+
+
+async def _nothing(_: ProcessPool) -> None:
+    """The first task starts the children."""
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from asynctasq import App, Worker
 from tests.conftest import _loopback_only as _loopback_only
+from tests.conftest import _no_children_in_advance as _no_children_in_advance
 from tests.conftest import _nothing_left_behind as _nothing_left_behind
 from tests.conftest import _own_folder_and_settings as _own_folder_and_settings
 from tests.conftest import no_task_left_behind as no_task_left_behind

@@ -1,5 +1,6 @@
 """Distributions built once a test run, and empty environments to install them into."""
 
+import hashlib
 import subprocess
 import sys
 import venv
@@ -33,7 +34,7 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def run(
-        self, *command: str | Path, cwd: Path, timeout: float = 60
+        self, *command: str | Path, cwd: Path, timeout: float = 100
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of this environment (or any other) and fail with what it printed."""
         name, *arguments = command
@@ -90,23 +91,34 @@ def install() -> Callable[..., None]:
     return _install
 
 
-@pytest.fixture
-def make_environment(tmp_path: Path) -> Callable[..., Environment]:
-    """Make an environment and install requirements into it, from files or from the registry."""
+@pytest.fixture(scope="session")
+def make_environment(shared_folder: Path) -> Callable[..., Environment]:
+    """Make an environment with requirements, from files or the registry: once a test run each."""
 
-    def make(*requirements: str | Path, name: str = "environment") -> Environment:
-        folder = tmp_path / name
-        venv.create(folder, with_pip=False)
-        environment = Environment(folder)
-        _install(environment, *requirements)
-        return environment
+    def make_once(*requirements: str | Path) -> Environment:
+        wanted = hashlib.sha256("\0".join(map(str, requirements)).encode()).hexdigest()[:12]
+        folder = shared_folder / "environments" / wanted
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                venv.create(folder, with_pip=False)
+                _install(Environment(folder), *requirements)
+        return Environment(folder)
 
-    return make
+    return make_once
 
 
 def _install(environment: Environment, *requirements: str | Path) -> None:
-    install = [sys.executable, "-m", "pip", "--python", environment.python, "install"]
-    quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
+    install: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        environment.python,
+        "install",
+    ]
+    # Most of what is installed is never imported: what is, will be compiled then.
+    quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-compile"]
     _run([*install, *quiet, "-c", ROOT / "constraints.txt", *requirements])
 
 
