@@ -301,13 +301,19 @@ def depth(redis: RedisBench) -> None:
     shallow, deep = DEPTHS[redis.scale.name]
     drained = shallow // 2
     memory = 0.0
+    filled_in: dict[int, float] = {}
     for kind in ("waiting", "scheduled"):
         speeds: dict[int, list[Sample]] = {shallow: [], deep: []}
         for _ in range(3 if redis.scale.name == "full" else 1):
             for size, found in speeds.items():
                 redis.empty()
                 before = redis.memory()
-                _fill(redis, size, scheduled=kind == "scheduled")
+                if kind == "waiting":
+                    begun = time.monotonic()
+                    redis.program(OURS, "bulk", tasks=size)
+                    filled_in[size] = time.monotonic() - begun
+                else:
+                    _fill_for_later(redis, size, 3.0 + 2.0 * filled_in[size])
                 if kind == "waiting" and size == deep:
                     memory = (redis.memory() - before) / size
                 found.append(_per_task(redis.program(OURS, "drain", tasks=drained), drained))
@@ -327,14 +333,12 @@ def depth(redis: RedisBench) -> None:
     redis.add("memory", "memory of a waiting message", "bytes", [memory], at_most=600.0)
 
 
-def _fill(redis: RedisBench, tasks: int, *, scheduled: bool) -> None:
-    if not scheduled:
-        redis.program(OURS, "bulk", tasks=tasks)
-        return
-    due = time.time() + 3.0 + tasks / 15_000
+def _fill_for_later(redis: RedisBench, tasks: int, seconds: float) -> None:
+    """Returns when they have just fallen due."""
+    due = time.time() + seconds
     redis.program(OURS, "bulk", tasks=tasks, ready_at=due)
     if time.time() > due:
-        raise RuntimeError("Filling took longer than was reckoned with: they were due meanwhile.")
+        raise RuntimeError("Filling took longer than before: they were due meanwhile.")
     time.sleep(max(due - time.time(), 0) + 0.1)
 
 
