@@ -138,6 +138,7 @@ def test_meanings_are_given_for_every_letter_and_capability() -> None:
 
 async def test_tidying_deletes_messages_in_every_state() -> None:
     from asynctasq.settlement import Fail, Reason
+    from asynctasq.testing.conformance.kit import Traces
     from asynctasq.testing.conformance.tidying import tidy_up
 
     driver: Driver = MemoryDriver()
@@ -152,6 +153,6 @@ async def test_tidying_deletes_messages_in_every_state() -> None:
     await driver.settle([Fail(leased[0].lease, Reason.FAILED)])
     assert isinstance(driver, MemoryDriver)
     await driver.pause("q")
-    assert await tidy_up(driver.clone(), elapsed=0.0)
+    assert await tidy_up(driver.clone(), Traces())
     assert await driver.queues() == []
     await driver.close()

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from asynctasq.testing.conformance.runner import CheckResult, Report
 
 INDENT = "      "
-INTERRUPTED_SECONDS = 1e9
-"""Further than checks have moved the clock of a store by the time somebody presses Ctrl-C."""
 
 
 @click.group()
@@ -67,12 +65,12 @@ def check(
         durable = driver.partition("://")[0] != "memory"
     watch = _Progress(sys.stderr.isatty() and not as_json)
     started = time.perf_counter()
-    report, tidy = asyncio.run(_run(made, durable, only, timeout, watch))
+    report = asyncio.run(_run(made, durable, only, timeout, watch))
     seconds = time.perf_counter() - started
     if as_json:
-        click.echo(json.dumps(_document(made, report, seconds, tidy=tidy), indent=2))
+        click.echo(json.dumps(_document(made, report, seconds), indent=2))
     else:
-        click.echo(_text(made, report, seconds, tidy=tidy, durable=durable))
+        click.echo(_text(made, report, seconds, durable=durable))
     if not report.ok:
         sys.exit(ExitCode.FAILED)
 
@@ -102,9 +100,8 @@ async def _run(
     only: Sequence[str],
     timeout: float,
     watch: "_Progress",
-) -> "tuple[Report, bool]":
+) -> "Report":
     from asynctasq.testing.conformance.runner import run_conformance, select_checks
-    from asynctasq.testing.conformance.tidying import tidy_up
 
     try:
         checks = select_checks(driver.capabilities, durable=durable, only=only or None)
@@ -115,10 +112,8 @@ async def _run(
         await driver.open()  # where there is no store, once is enough to say so
     finally:
         await driver.close()
-    elapsed = INTERRUPTED_SECONDS
-    tidy = False
     try:
-        report = await run_conformance(
+        return await run_conformance(
             driver.clone,
             durable=durable,
             only=only or None,
@@ -126,11 +121,8 @@ async def _run(
             one_namespace=True,
             on_result=watch.told,
         )
-        elapsed = report.elapsed
     finally:
         watch.end()
-        tidy = await tidy_up(driver.clone(), elapsed=elapsed)
-    return report, tidy
 
 
 class _Progress:
@@ -156,14 +148,14 @@ class _Progress:
 # What people read.
 
 
-def _text(driver: "Driver", report: "Report", seconds: float, *, tidy: bool, durable: bool) -> str:
+def _text(driver: "Driver", report: "Report", seconds: float, *, durable: bool) -> str:
     lines = [driver.description, "", "Guarantees"]
     lines += _guarantees(report)
     lines += ["", "Capabilities", *_capabilities(driver.capabilities, report)]
     for result in report.failures:
         lines += ["", *_failure(result)]
     lines += ["", _summary(report, seconds, durable=durable)]
-    if not tidy:
+    if not report.tidy:
         lines.append("The driver cannot tell whether something was left in its namespace.")
     return "\n".join(lines)
 
@@ -244,9 +236,7 @@ def _summary(report: "Report", seconds: float, *, durable: bool) -> str:
 # What programs read.
 
 
-def _document(
-    driver: "Driver", report: "Report", seconds: float, *, tidy: bool
-) -> Mapping[str, object]:
+def _document(driver: "Driver", report: "Report", seconds: float) -> Mapping[str, object]:
     from asynctasq.testing.conformance.meaning import flags_in
 
     return {
@@ -254,7 +244,7 @@ def _document(
         "capabilities": [flag.name for flag in flags_in(driver.capabilities)],
         "ok": report.ok,
         "seconds": round(seconds, 3),
-        "tidy": tidy,
+        "tidy": report.tidy,
         "checks": [
             *(
                 {

@@ -85,6 +85,16 @@ def random_name(prefix: str) -> str:
     return f"{prefix}-{uuid4().hex[:12]}"
 
 
+class Traces:
+    """What checks that share a namespace leave there."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        """Seconds by which its clock has been moved: it must not run backwards."""
+        self.queues: set[str] = set()
+        """That have been enqueued to."""
+
+
 class Kit:
     """One check's surroundings. `driver` enqueues and `twin` reserves unless a check says otherwise.
 
@@ -92,18 +102,18 @@ class Kit:
     the whole store appears to jump, so run the suite in a namespace or file of its own.
     """
 
-    def __init__(self, make_driver: Callable[[], Driver], *, elapsed: float = 0.0) -> None:
+    def __init__(self, make_driver: Callable[[], Driver], *, traces: Traces | None = None) -> None:
         """Make a kit.
 
         Args:
             make_driver: gives an unopened driver.
-            elapsed: seconds by which the store's clock has been moved before.
+            traces: of checks that were in the same namespace before; None if it is a fresh one.
         """
+        self._traces = traces or Traces()
         self.driver = make_driver()
         self.twin = self.driver.clone()
         self.queue = random_name("conformance")
         self.owner = random_name("owner")
-        self.elapsed = elapsed
         self._opened: list[Driver] = []
 
     async def __aenter__(self) -> Self:
@@ -140,9 +150,14 @@ class Kit:
             if answer is not None:
                 raise AssertionError("close raised; it never may") from answer
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds by which the store's clock has been moved."""
+        return self._traces.elapsed
+
     def advance(self, seconds: float) -> None:
         """Let the store's clock jump ahead, for every instance."""
-        self.elapsed += seconds
+        self._traces.elapsed += seconds
         for driver in self._opened:
             driver.clock_offset = self.elapsed
 
@@ -159,7 +174,9 @@ class Kit:
             "body": b"\x00body",
         }
         given.update(fields)
-        return Message(**given)
+        message = Message(**given)
+        self._traces.queues.add(message.queue)
+        return message
 
     async def enqueue(self, **fields: Unpack[Fields]) -> Message:
         """Enqueue one message that must be new."""

@@ -9,12 +9,11 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.records import record
 from asynctasq.testing.conformance.check import Check
-from asynctasq.testing.conformance.kit import Kit
+from asynctasq.testing.conformance.kit import Kit, Traces
 from asynctasq.testing.conformance.themes import all_checks
+from asynctasq.testing.conformance.tidying import tidy_up
 
 CHECK_TIMEOUT = 30.0
-AFTER_FAILURE_SECONDS = 1e8
-"""Longer than any check moves the clock: how far one has that failed is not known."""
 _TURNS_TO_SETTLE = 20
 
 
@@ -42,8 +41,8 @@ class Report:
     results: tuple[CheckResult, ...]
     skipped: tuple[Check, ...] = ()
     """Those that do not concern the driver: it lacks a capability, or its messages do not last."""
-    elapsed: float = 0.0
-    """Seconds by which the clock of the one namespace has been moved."""
+    tidy: bool = True
+    """Whether nothing is left in the one namespace; False where the driver cannot tell."""
 
     @property
     def ok(self) -> bool:
@@ -95,16 +94,15 @@ async def run_check(
     make_driver: Callable[[], Driver],
     *,
     timeout: float = CHECK_TIMEOUT,
-    elapsed: float = 0.0,
-) -> float:
-    """Run one check; returns by how many seconds the store's clock has been moved in the end.
+    traces: Traces | None = None,
+) -> None:
+    """Run one check.
 
     Args:
         check: the rule.
         make_driver: gives an unopened driver.
         timeout: seconds.
-        elapsed: by how many seconds it was moved before: where checks share a namespace, its time must
-            not run backwards.
+        traces: of checks that were in the same namespace before; None if it is a fresh one.
 
     Raises:
         AssertionError: the driver breaks the rule, or leaves tasks or unhandled errors behind.
@@ -117,7 +115,7 @@ async def run_check(
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
     try:
         async with asyncio.timeout(timeout):
-            async with Kit(make_driver, elapsed=elapsed) as kit:
+            async with Kit(make_driver, traces=traces) as kit:
                 await check.run(kit)
         for _ in range(_TURNS_TO_SETTLE):
             await asyncio.sleep(0)
@@ -131,7 +129,6 @@ async def run_check(
         raise AssertionError(f"tasks left running after close: {', '.join(map(repr, left))}")
     if unhandled:
         raise AssertionError(f"errors that nobody handled: {unhandled}")
-    return kit.elapsed
 
 
 async def run_conformance(
@@ -156,8 +153,8 @@ async def run_conformance(
         only: names of checks or themes to run.
         timeout: seconds for each check.
         stop_at_first: end at the first that does not come out as expected.
-        one_namespace: `make_driver` gives the same namespace each time, where what a check leaves
-            behind is there for the next. Time then goes on from check to check.
+        one_namespace: `make_driver` gives the same namespace each time. It is emptied after each
+            check, and time goes on from check to check.
         on_result: told of each result as it comes.
     """
     known = known_failures or {}
@@ -167,24 +164,31 @@ async def run_conformance(
         check for check in all_checks() if not check.applies_to(capabilities, durable=durable)
     ]
     results: list[CheckResult] = []
-    elapsed = 0.0
-    for check in checks:
-        started = time.perf_counter()
-        failure: str | None = None
-        try:
-            moved = await run_check(check, make_driver, timeout=timeout, elapsed=elapsed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it
-            failure = "".join(traceback.format_exception(error))
-            moved = elapsed + AFTER_FAILURE_SECONDS
-        if one_namespace:
-            elapsed = moved
-        result = CheckResult(check, failure, known.get(check.name), time.perf_counter() - started)
-        results.append(result)
-        if on_result is not None:
-            on_result(result)
-        if stop_at_first and not result.ok:
-            break
-    return Report(tuple(results), tuple(skipped), elapsed)
+    traces = Traces() if one_namespace else None
+    # What can be purged may wait until the end; what cannot may make every further call slower.
+    at_once = Capability.PURGE not in capabilities
+    tidy = True
+    try:
+        for check in checks:
+            started = time.perf_counter()
+            failure: str | None = None
+            try:
+                await run_check(check, make_driver, timeout=timeout, traces=traces)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it
+                failure = "".join(traceback.format_exception(error))
+            seconds = time.perf_counter() - started
+            result = CheckResult(check, failure, known.get(check.name), seconds)
+            results.append(result)
+            if on_result is not None:
+                on_result(result)
+            if stop_at_first and not result.ok:
+                break
+            if traces is not None and at_once:
+                tidy = await tidy_up(make_driver(), traces) and tidy
+    finally:
+        if traces is not None:
+            tidy = await tidy_up(make_driver(), traces) and tidy
+    return Report(tuple(results), tuple(skipped), tidy)
 
 
 def guarantees(checks: Sequence[Check]) -> dict[str, list[str]]:
