@@ -1,15 +1,21 @@
-"""What threads and processes cost: `python benchmarks/executors.py [--quick]`.
+"""What the modes cost: `python benchmarks/executors.py [--quick]`; ends with 1 if a bar is missed.
 
-Each figure stands beside that of the bare pool of the standard library, measured in turns with it.
+Throughput stands beside that of the bare pool of the standard library, measured in turns with it.
 """
 
+import asyncio
 import logging
 import os
+import sqlite3
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +26,7 @@ from asynctasq import App, Worker, hookimpl, task
 CHILDREN = 2
 THREADS = 100
 ROUNDS = 5
+BURN_SECONDS = 0.1
 
 
 @task
@@ -54,6 +61,12 @@ def compute(number: int) -> None:
     burn(number)
 
 
+@task
+async def asleep(number: int) -> None:
+    """Waits for longer than the measurement takes."""
+    await asyncio.sleep(3600)
+
+
 def nothing(number: int) -> None:
     """Does nothing."""
 
@@ -65,7 +78,7 @@ def doze(number: int) -> None:
 
 def burn(number: int) -> None:
     """Computes for 100 ms of CPU."""
-    end = time.process_time() + 0.1
+    end = time.process_time() + BURN_SECONDS
     while time.process_time() < end:
         pass
 
@@ -114,51 +127,140 @@ def bare(pool: Executor, function: Callable[[int], None], count: int) -> float:
         return time.perf_counter() - started
 
 
+def tell(what: str, value: float, unit: str, *, least: float = 0.0, most: float = inf) -> None:
+    """Print a figure and its bar."""
+    bar = f"at least {least:g}" if least else f"at most {most:g}"
+    met = least <= value <= most
+    missed.extend([what] * (not met))
+    print(f"{what:<40} {value:>9.2f} {unit:<16} {bar:<14} {'met' if met else 'MISSED'}")
+
+
+missed: list[str] = []
+
+
 def compare(
     what: str,
     kind: Callable[[int], Any],
     pool: Callable[[], Executor],
     function: Callable[[int], None],
     count: int,
-) -> None:
-    """Print both throughputs and their ratio: the medians of some rounds."""
+    *,
+    least: float,
+    options: Mapping[str, Any],
+) -> list[float]:
+    """Print both throughputs and their ratio, medians of some rounds; returns our throughputs."""
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(ROUNDS):
-        ours.append(count / asynctasq.run(measured(kind, count, concurrency=THREADS)).seconds)
+        ours.append(count / asynctasq.run(measured(kind, count, **options)).seconds)
         theirs.append(count / bare(pool(), function, count))
     ratio = median(one / other for one, other in zip(ours, theirs, strict=True))
-    print(
-        f"{what:<36} {median(ours):>9,.0f}/s   bare {median(theirs):>9,.0f}/s   ratio {ratio:.2f}"
+    print(f"{what:<40} {median(ours):>9,.0f}/s, bare {median(theirs):,.0f}/s")
+    tell("    ratio", ratio, "", least=least)
+    return ours
+
+
+def measure_pools(count: int) -> None:
+    """Processes and threads, against those of the standard library."""
+    processes = partial(ProcessPoolExecutor, CHILDREN)
+    few = {"concurrency": THREADS}
+    compare("no-op, 2 processes", in_process, processes, nothing, count, least=0.8, options=few)
+    compare(
+        "async no-op, 2 processes",
+        in_process_loop,
+        processes,
+        nothing,
+        count,
+        least=0.8,
+        options=few,
     )
+    burnt = compare(
+        "100 ms of CPU, 2 processes", compute, processes, burn, 40, least=0.9, options=few
+    )
+    tell(
+        "    of what two processors can do", median(burnt) * BURN_SECONDS / CHILDREN, "", least=0.9
+    )
+    threads = partial(ThreadPoolExecutor, THREADS)
+    compare("1 ms, 100 threads", millisecond, threads, doze, count, least=0.7, options=few)
 
 
-def main(count: int) -> None:
+def measure_cpu(count: int) -> None:
+    """CPU of the worker's process for each task; the least of some rounds, as noise only adds."""
+    loop, thread = (
+        min(asynctasq.run(measured(kind, count)).cpu for _ in range(ROUNDS)) / count * 1e6
+        for kind in (on_loop, in_thread)
+    )
+    tell("CPU of a no-op on the loop", loop, "us", most=30.0)
+    tell("CPU of a no-op in a thread: more", thread - loop, "us", most=25.0)
+
+
+def measure_sleepers(count: int, seconds: float) -> None:
+    """Many tasks asleep at once on sqlite: memory of the worker, and what it writes meanwhile."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "asleep.db")
+        url = f"sqlite:///{path}"
+        asyncio.run(_send_sleepers(url, count))
+        command = [sys.executable, "-m", "asynctasq.cli", "worker", "--app", "executors"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        arguments = ["--driver", url, "--concurrency", str(count), "--log-level", "warning"]
+        with subprocess.Popen([*command, *arguments], env=environment) as worker:
+            try:
+                store = sqlite3.connect(path)
+                while _one(store, "SELECT count(*) FROM messages WHERE state = 5") < count:
+                    time.sleep(0.2)
+                time.sleep(1.0)
+                commits = _commits(store, seconds)
+                store.close()
+                memory = _resident_mib(worker.pid)
+            finally:
+                worker.kill()
+    tell(f"{count:,} tasks asleep: memory", memory, "MiB", most=100.0)
+    tell(f"{count:,} tasks asleep: writes", commits / seconds, "a second", most=1.0)
+
+
+async def _send_sleepers(url: str, count: int) -> None:
+    async with App({"driver": url}) as app:
+        await app.dispatch_many(asleep(number) for number in range(count))
+
+
+def _commits(store: sqlite3.Connection, seconds: float) -> int:
+    """How often another process has written to the file."""
+    end = time.monotonic() + seconds
+    seen, changes = _one(store, "PRAGMA data_version"), 0
+    while time.monotonic() < end:
+        time.sleep(0.01)
+        now = _one(store, "PRAGMA data_version")
+        changes += now != seen
+        seen = now
+    return changes
+
+
+def _one(store: sqlite3.Connection, query: str) -> int:
+    [(value,)] = store.execute(query).fetchall()
+    return int(value)
+
+
+def _resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main(*, quick: bool) -> int:
     """Measure everything."""
     logging.disable(logging.INFO)
     print(
         f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, Python {sys.version.split()[0]}"
     )
-    compare("no-op, 2 processes", in_process, lambda: ProcessPoolExecutor(CHILDREN), nothing, count)
-    compare(
-        "async no-op, 2 processes",
-        in_process_loop,
-        lambda: ProcessPoolExecutor(CHILDREN),
-        nothing,
-        count,
-    )
-    compare("1 ms, 100 threads", millisecond, lambda: ThreadPoolExecutor(THREADS), doze, count)
-    compare("100 ms of CPU, 2 processes", compute, lambda: ProcessPoolExecutor(CHILDREN), burn, 40)
-    costs = [
-        min(asynctasq.run(measured(kind, count)).cpu for _ in range(ROUNDS)) / count * 1e6
-        for kind in (on_loop, in_thread)
-    ]
-    print(f"CPU of a no-op: {costs[0]:.1f} us on the loop, {costs[1]:.1f} us in a thread")
+    count = 2_000 if quick else 20_000
+    measure_pools(count)
+    measure_cpu(count)
+    measure_sleepers(1_000 if quick else 10_000, 5.0 if quick else 30.0)
     print(f"load {os.getloadavg()[0]:.1f}")
+    return int(bool(missed))
 
 
 if __name__ == "__main__":
     root = str(Path(__file__).resolve().parent)
     if root not in sys.path:
         sys.path.insert(0, root)
-    main(2_000 if "--quick" in sys.argv else 20_000)
+    sys.exit(main(quick="--quick" in sys.argv))

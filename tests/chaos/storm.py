@@ -41,6 +41,8 @@ ORDINARY = {"quick": 70, "in_thread": 15, "elsewhere": 8, "elsewhere_async": 7}
 """Share of each, in percent."""
 NASTY = {
     "flaky": 1 / 100,
+    "flaky_in_thread": 1 / 1000,
+    "flaky_elsewhere": 1 / 1000,
     "hopeless": 1 / 200,
     "rejected": 1 / 200,
     "snoozing": 1 / 200,
@@ -48,6 +50,7 @@ NASTY = {
     "exits": 1 / 12500,
     "killed_for_memory": 1 / 12500,
     "grows": 1 / 12500,
+    "grows_worker": 1 / 12500,
     "hangs": 1 / 12500,
     "blocking": 1 / 5000,
     "exits_worker": 1 / 5000,
@@ -333,6 +336,9 @@ async def _check_rest(driver: Any, folder: Path, report: Report) -> None:
             "messages": store.execute("SELECT count(*) FROM messages WHERE reason IS NULL"),
             "unique keys": store.execute("SELECT count(*) FROM unique_keys"),
             "workers": store.execute("SELECT count(*) FROM workers"),
+            "owners of leases": store.execute(
+                "SELECT count(*) FROM owners WHERE namespace != 0 AND name != 'upkeep'"
+            ),
         }
         for name, found in rows.items():
             [(count,)] = found.fetchall()

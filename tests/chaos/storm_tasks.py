@@ -116,6 +116,20 @@ async def flaky(n: int) -> None:
 
 
 @task
+def flaky_in_thread(n: int) -> None:
+    if current_task().attempt < 1:
+        raise Trouble(n)
+    effect(n)
+
+
+@task(process=True)
+def flaky_elsewhere(n: int) -> None:
+    if current_task().attempt < 1:
+        raise Trouble(n)
+    effect(n)
+
+
+@task
 async def hopeless(n: int) -> None:
     raise Trouble(n)
 
@@ -170,6 +184,13 @@ def killed_for_memory(n: int) -> None:
 @task(process=True)
 def grows(n: int) -> None:
     kept.append(b"x" * (200 * MEGABYTE))
+    effect(n)
+
+
+@task
+async def grows_worker(n: int) -> None:
+    """Beyond what it may take: it ends by itself, and another takes its place."""
+    kept.append(b"x" * (500 * MEGABYTE))
     effect(n)
 
 

@@ -1,20 +1,50 @@
-"""A worker with children, on a store of its own."""
+"""A worker with children, on a store of its own.
+
+Starting a child takes longer than most tests, so those of a module share a worker where they can, and the
+module has one event loop: `pytest.mark.asyncio(loop_scope="module")`.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from asynctasq import App, Worker
+from asynctasq import App, Worker, hookimpl
+from asynctasq.app import use_here
 from asynctasq.contracts.capabilities import DeadLetter, SupportsDeadLetters
 from asynctasq.executors.process.executor import ProcessExecutor
+from asynctasq.hookspecs import ExecutionContext
 from asynctasq.tasks.definition import ExecutionMode
+from tests.executors import tasks
 
 PATIENCE = 60.0
+
+
+class Watcher:
+    """Notes what observers hear; `Bench.serving` does not register it."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, float | None]] = []
+
+    @hookimpl
+    def on_release(self, context: ExecutionContext) -> None:
+        self.heard.append(("release", context.retry_delay))
+
+    @hookimpl
+    def on_retry(self, context: ExecutionContext) -> None:
+        self.heard.append(("retry", context.retry_delay))
+
+    @hookimpl
+    def on_failure(self, context: ExecutionContext) -> None:
+        self.heard.append(("failure", None))
+
+    @hookimpl
+    def on_dead(self, context: ExecutionContext) -> None:
+        self.heard.append((str(context.reason), None))
 
 
 class Bench:
@@ -22,6 +52,7 @@ class Bench:
 
     def __init__(self, app: App) -> None:
         self.app = app
+        self.watcher = Watcher()
         self.worker: Worker
 
     @property
@@ -42,6 +73,13 @@ class Bench:
         assert isinstance(driver, SupportsDeadLetters)
         return list((await driver.dead_letters()).items)
 
+    async def forget(self) -> None:
+        """Let a test find nothing of those before it."""
+        driver = await self.app.driver()
+        assert isinstance(driver, SupportsDeadLetters)
+        await driver.delete_dead([each.message.id for each in await self.dead()])
+        self.watcher.heard.clear()
+
     @asynccontextmanager
     async def serving(self, **options: Any) -> AsyncIterator["Bench"]:
         """With a worker that is told to stop at the end."""
@@ -58,26 +96,61 @@ class Bench:
 MakeBench = Callable[..., Awaitable[Bench]]
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def make_bench() -> AsyncIterator[MakeBench]:
     """Makes apps on a memory driver of their own, or as told, with one child."""
     async with AsyncExitStack() as stack:
 
         async def make(**settings: object) -> Bench:
-            app = App({"driver": "memory", "process_pool_size": 1, "grace_period": 30, **settings})
-            await stack.enter_async_context(app)
-            stack.callback(app.close_sync)
-            return Bench(app)
+            return await stack.enter_async_context(opened(**settings))
 
         yield make
 
 
-@pytest_asyncio.fixture
+@asynccontextmanager
+async def opened(**settings: object) -> AsyncIterator[Bench]:
+    app = App({"driver": "memory", "process_pool_size": 1, "grace_period": 30, **settings})
+    async with app:
+        try:
+            yield Bench(app)
+        finally:
+            app.close_sync()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def bench(make_bench: MakeBench) -> AsyncIterator[Bench]:
-    """A served app with one child."""
+    """A served app with one child, for tasks that end it."""
     made = await make_bench()
     async with made.serving():
         yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_bench() -> AsyncIterator[Bench]:
+    """A served app with one child, for the whole module."""
+    async with opened() as made, made.serving():
+        made.app.plugins.register(made.watcher)
+        await made.result(tasks.where())  # threads and child are there before a test looks
+        await made.result(tasks.echo_in_thread(1))
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shared(shared_bench: Bench) -> AsyncIterator[Bench]:
+    """The same, with nothing left of other tests."""
+    with use_app(shared_bench.app):
+        await shared_bench.forget()
+        yield shared_bench
+
+
+@contextmanager
+def use_app(app: App) -> Iterator[None]:
+    """Dispatch to that app in the test."""
+    token = use_here(app)
+    try:
+        yield
+    finally:
+        token.var.reset(token)
 
 
 @pytest.fixture

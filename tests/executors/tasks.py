@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def note(path: str, *words: object) -> None:
 
 def act(what: str, path: str, argument: Any) -> Any:
     """Misbehave, or tell something."""
-    actions[what](path, argument)
-    return what
+    answer = actions[what](path, argument)
+    return what if answer is None else answer
 
 
 def say(path: str, argument: Any) -> None:
@@ -112,7 +113,15 @@ def deafen(path: str, argument: Any) -> None:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
-actions = {
+def unserializable(path: str, argument: Any) -> Any:
+    return threading.Lock()
+
+
+def huge(path: str, size: int) -> bytes:
+    return b"x" * size
+
+
+actions: dict[str, Callable[[str, Any], Any]] = {
     each.__name__: each
     for each in (
         say,
@@ -126,6 +135,8 @@ actions = {
         odd,
         move,
         deafen,
+        unserializable,
+        huge,
     )
 }
 
@@ -245,6 +256,25 @@ def die(how: str) -> None:
         note("/dev/null", len(kept))
     else:
         os.kill(os.getpid(), getattr(signal, how))
+
+
+@task(process=True, max_attempts=1)
+async def closes_files() -> None:
+    """Close what its event loop needs."""
+    os.closerange(3, 256)
+    await asyncio.sleep(0.01)
+
+
+@task(process=True)
+def folder() -> str:
+    """Where its process is."""
+    return str(Path.cwd())
+
+
+@task
+async def moves() -> None:
+    """Change the worker's folder."""
+    os.chdir("/")
 
 
 class DiesOnce(SyncProcessTask[str]):
@@ -426,12 +456,6 @@ def subprocess_of_its_own() -> int:
     with subprocess.Popen(["sleep", "60"]) as process:
         process.terminate()
         return process.wait()
-
-
-@task(process=True)
-def unserializable() -> object:
-    """Returns what cannot be stored."""
-    return threading.Lock()
 
 
 @task

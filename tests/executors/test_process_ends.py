@@ -17,6 +17,8 @@ from asynctasq.message import State, id_from_text
 from tests.executors import tasks
 from tests.executors.conftest import PATIENCE, Bench, MakeBench, lines_of, noted
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 @pytest.mark.parametrize(
     ("how", "told"),
@@ -34,6 +36,19 @@ async def test_death_ends_only_the_attempt_that_ran(bench: Bench, how: str, told
         await dies.result(timeout=PATIENCE)
     assert failure.value.error_type == "asynctasq.errors.ChildDied"
     assert [await handle.result(timeout=PATIENCE) for handle in others] == [0, 1, 2]
+
+
+async def test_closing_the_files_of_a_loop_ends_only_its_process(bench: Bench) -> None:
+    with pytest.raises(TaskFailed, match=r"lost its connection|SIGABRT"):
+        await bench.result(tasks.closes_files())
+    assert await bench.result(tasks.echo(1)) == 1
+
+
+async def test_children_start_where_the_worker_did(bench: Bench, tmp_path: Path) -> None:
+    await bench.result(tasks.moves())
+    with pytest.raises(TaskFailed):
+        await bench.result(tasks.die("exit"))
+    assert await bench.result(tasks.folder()) == str(tmp_path)
 
 
 async def test_what_lies_in_a_child_that_dies_is_done_by_another(bench: Bench) -> None:

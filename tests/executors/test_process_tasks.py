@@ -7,30 +7,32 @@ from typing import Any
 
 import pytest
 
-from asynctasq.errors import ConfigurationError, ResultNotSerializable, TaskFailed
+from asynctasq.errors import ConfigurationError, TaskFailed
 from tests.executors import tasks
 from tests.executors.conftest import Bench, MakeBench, lines_of, noted
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 @pytest.mark.parametrize("kind", [tasks.where, tasks.where_async], ids=["sync", "async"])
-async def test_runs_in_the_main_thread_of_another_process(bench: Bench, kind: Any) -> None:
-    pid, thread = await bench.result(kind())
+async def test_runs_in_the_main_thread_of_another_process(shared: Bench, kind: Any) -> None:
+    pid, thread = await shared.result(kind())
     assert pid != os.getpid()
-    assert pid in bench.children
+    assert pid in shared.children
     assert thread == "MainThread"
 
 
-async def test_a_sync_task_may_run_a_loop_of_its_own(bench: Bench) -> None:
-    assert await bench.result(tasks.own_loop()) == "ran"
+async def test_a_sync_task_may_run_a_loop_of_its_own(shared: Bench) -> None:
+    assert await shared.result(tasks.own_loop()) == "ran"
 
 
 @pytest.mark.parametrize("size", [0, 1_000, 40_000, 3_000_000])
-async def test_arguments_and_results_of_any_size_cross(bench: Bench, size: int) -> None:
+async def test_arguments_and_results_of_any_size_cross(shared: Bench, size: int) -> None:
     value = (b"x" * size, {"set": {1, 2}})
-    assert await bench.result(tasks.echo(value)) == value
+    assert await shared.result(tasks.echo(value)) == value
 
 
-async def test_the_task_knows_itself(bench: Bench) -> None:
+async def test_the_task_knows_itself(shared: Bench) -> None:
     made = tasks.about().options(headers={"trace": "1"}, max_attempts=2)
     handle = await made.dispatch()
     told = await handle.result(timeout=60)
@@ -39,10 +41,10 @@ async def test_the_task_knows_itself(bench: Bench) -> None:
 
 @pytest.mark.parametrize("kind", [tasks.Remembers, tasks.RemembersAsync], ids=["sync", "async"])
 async def test_hooks_get_the_original_exception_on_the_same_instance(
-    bench: Bench, notes: Path, kind: Any, caplog: pytest.LogCaptureFixture
+    shared: Bench, notes: Path, kind: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(TaskFailed) as failure:
-        await bench.result(kind(str(notes)))
+        await shared.result(kind(str(notes)))
     assert failure.value.error_type == "LookupError"
     assert "self.error = LookupError" in failure.value.traceback or "raise self.error" in (
         failure.value.traceback
@@ -57,13 +59,8 @@ async def test_hooks_get_the_original_exception_on_the_same_instance(
         assert "the hook fails as well" in caplog.text
 
 
-async def test_what_cannot_be_stored_completes(bench: Bench) -> None:
-    with pytest.raises(ResultNotSerializable):
-        await bench.result(tasks.unserializable())
-
-
-async def test_what_a_task_starts_can_be_terminated(bench: Bench) -> None:
-    assert await bench.result(tasks.subprocess_of_its_own()) == -15
+async def test_what_a_task_starts_can_be_terminated(shared: Bench) -> None:
+    assert await shared.result(tasks.subprocess_of_its_own()) == -15
 
 
 @pytest.mark.parametrize("kind", [tasks.dispatches, tasks.dispatches_sync], ids=["async", "sync"])
@@ -76,9 +73,9 @@ async def test_a_process_task_dispatches_to_the_same_store(
         assert await made.result(timeout=60) == 7
 
 
-async def test_a_dispatch_that_would_be_lost_is_refused(bench: Bench) -> None:
+async def test_a_dispatch_that_would_be_lost_is_refused(shared: Bench) -> None:
     with pytest.raises(TaskFailed, match="only in its own process") as failure:
-        await bench.result(tasks.dispatches(7).options(max_attempts=1))
+        await shared.result(tasks.dispatches(7).options(max_attempts=1))
     assert failure.value.error_type.endswith(ConfigurationError.__name__)
 
 

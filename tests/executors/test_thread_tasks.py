@@ -8,6 +8,8 @@ from asynctasq.errors import TaskCancelled, TaskFailed
 from tests.executors import tasks
 from tests.executors.conftest import PATIENCE, Bench, MakeBench, noted
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_a_thread_can_see_that_it_is_cancelled(bench: Bench, notes: Path) -> None:
     handle = await tasks.looks_for_cancel(str(notes)).dispatch()

@@ -7,13 +7,17 @@ import pytest
 
 from asynctasq import hookimpl
 from asynctasq.contracts.executor import Attempt, Call, Returned, Wrapper
+from asynctasq.errors import TaskFailed
 from asynctasq.message import State
 from tests.executors import tasks
-from tests.executors.conftest import MakeBench, noted
+from tests.executors.conftest import Bench, MakeBench, noted
 from tests.executors.conftest import make_bench as make_bench
 from tests.executors.conftest import notes as notes
 from tests.worker.stage import eventually
+from tests.worker.test_worker_leases import steal
 from tests.worker.test_worker_observers import END, SENT, START, AsyncRecorder, Recorder
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RUN = [("before_execute", None, None, None, None)]
 
@@ -58,6 +62,50 @@ async def test_a_cancel(make_bench: MakeBench, notes: Path) -> None:
         await eventually(cancelled)
     hooks = [each for each in recorder.hooks if each not in {*SENT, *START, *END}]
     assert hooks == ["before_execute", "on_cancel"]
+
+
+async def watched(make_bench: MakeBench, **settings: object) -> tuple[Bench, Recorder]:
+    bench = await make_bench(**settings)
+    recorder = Recorder()
+    bench.app.plugins.register(recorder)
+    return bench, recorder
+
+
+def heard_of_runs(recorder: Recorder) -> list[str]:
+    return [each for each in recorder.hooks if each not in {*SENT, *START, *END}]
+
+
+async def test_a_retry_and_a_death(make_bench: MakeBench, notes: Path) -> None:
+    bench, recorder = await watched(make_bench)
+    async with bench.serving():
+        with pytest.raises(TaskFailed):
+            await bench.result(tasks.InProcess("unbuildable", str(notes)))
+    run = ["before_execute", "after_execute"]
+    assert heard_of_runs(recorder) == [*run, "on_retry", *run, "on_failure", "on_dead"]
+
+
+async def test_a_release_at_the_end(make_bench: MakeBench, notes: Path) -> None:
+    bench, recorder = await watched(make_bench, grace_period=0)
+    handle = await tasks.Sleeps(str(notes)).dispatch()
+    async with bench.serving():
+        await noted(notes)
+    assert heard_of_runs(recorder) == ["before_execute", "on_release"]
+    assert recorder.hooks[-1] == "worker_stopped"
+    assert await handle.status() is State.READY
+
+
+async def test_a_lost_lease(make_bench: MakeBench, notes: Path) -> None:
+    bench, recorder = await watched(make_bench, heartbeat_interval=0.2)
+    await tasks.Sleeps(str(notes)).dispatch()
+    async with bench.serving():
+        await noted(notes)
+        await steal(await bench.app.driver())
+
+        async def lost() -> bool:
+            return "on_lost" in recorder.hooks
+
+        await eventually(lost)
+    assert heard_of_runs(recorder) == ["before_execute", "on_lost"]
 
 
 async def test_a_wrapper_changes_the_outcome(make_bench: MakeBench) -> None:

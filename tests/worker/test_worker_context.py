@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from asynctasq import App, Worker, current_task, task
+from asynctasq import App, Worker, current_task, init, run, task
+from asynctasq.app import current_app
+from asynctasq.errors import ConfigurationError
 from asynctasq.message import State
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
@@ -225,3 +227,64 @@ async def test_sync_tasks_run_in_threads_of_the_worker(stage: Stage) -> None:
     handle = await in_thread_of.dispatch()
     await stage.burst()
     assert (await handle.result(timeout=1)).startswith("asynctasq-task")
+
+
+@task(name="context.waits")
+async def waits() -> str:
+    probe().flag("began").set()
+    await probe().flag("go on").wait()
+    return str(await tells().dispatch())
+
+
+async def test_an_app_is_not_closed_under_its_worker(stage: Stage) -> None:
+    handle = await waits().dispatch()
+    async with stage.worker():
+        await stage.flag("began").wait()
+        with pytest.raises(ConfigurationError, match="while a worker"):
+            await stage.app.close()
+        stage.flag("go on").set()
+        assert await handle.result(timeout=PATIENCE)
+    await stage.app.close()
+
+
+@task(name="context.enters")
+async def enters() -> str:
+    """As code does that runs outside of workers, too."""
+    async with current_app():
+        return str(await tells().dispatch())
+
+
+async def test_a_task_that_enters_the_app_leaves_it_open(stage: Stage) -> None:
+    async with stage.worker():
+        for _ in range(2):
+            inner = await (await enters().dispatch()).result(timeout=PATIENCE)
+            assert await stage.app.handle(inner).result(timeout=PATIENCE)
+
+
+def test_a_program_that_forgets_its_worker_ends_cleanly(
+    driver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynctasq.app._default", None)
+    app = init({"driver": driver})
+    began = asyncio.Event()
+    states: list[State] = []
+
+    @task(name="context.forever")
+    async def forever() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            states.append(await handles[0].status())
+
+    async def program() -> None:
+        handles.append(await forever().dispatch())
+        working.append(asyncio.create_task(Worker(handle_signals=False).start()))
+        await began.wait()
+
+    handles: list[Any] = []
+    working: list[asyncio.Task[None]] = []
+    run(program())
+    assert states == [State.LEASED]
+    assert not app.is_open
+    assert working[0].cancelled()

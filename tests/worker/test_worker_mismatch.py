@@ -114,6 +114,16 @@ async def test_a_body_of_an_unknown_serializer_waits(stage: Stage) -> None:
     assert await stage.state(id_to_text(message.id)) is State.SCHEDULED
 
 
+async def test_models_of_an_unknown_resolver_wait(stage: Stage) -> None:
+    fields = msgpack.unpackb(stage.message(here(1)).body)
+    fields[3] = msgpack.packb([["peewee", "shop:Order", 7]])
+    message = stage.message(here(1), body=msgpack.packb(fields))
+    letter = await bury_after_patience(stage, message)
+    assert (letter.reason.value, letter.attempts) == ("undecodable", 0)
+    assert letter.error is not None
+    assert "peewee" in letter.error.message
+
+
 async def test_a_module_that_cannot_be_imported_is_told_and_waits(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,19 +1,24 @@
 """What plugins hear of each attempt, and what they may change."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from asynctasq import current_task, hookimpl, task
+from asynctasq import Worker, current_task, hookimpl, task
 from asynctasq.contracts.executor import Attempt, Call, Raised, Returned
 from asynctasq.errors import TaskFailed
 from asynctasq.executors.asking import describe
 from asynctasq.hookspecs import DispatchContext, ExecutionContext, WorkerContext
 from asynctasq.lifecycle import OBSERVER_HOOKS, Observers
 from asynctasq.message import State
+from asynctasq.settlement import Settled
+from asynctasq.worker.running import Running
+from asynctasq.worker.slots import Slots
 from tests.worker.conftest import MakeStage
+from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
 
@@ -183,13 +188,82 @@ async def test_messages_that_cannot_be_run_are_told_too(make_stage: MakeStage) -
     assert sorted(recorder.hooks) == sorted([*START, "on_release", "on_dead", *END])
 
 
+async def test_what_the_store_refuses_is_told_as_dead(
+    make_stage: MakeStage, driver: Any, line: Line
+) -> None:
+    recorder = Recorder()
+    stage = await make_stage(driver=FaultyDriver(driver, line))
+    stage.app.plugins.register(recorder)
+    line.replace("settle", [Settled.REFUSED])
+    await good().dispatch()
+    await stage.burst()
+    [dead] = [each for each in recorder.heard if each[0] == "on_dead"]
+    assert "cannot hold its outcome" in dead[2]
+    assert dead[3:] == ("refused", None)
+
+
+@pytest.fixture
+def _in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers hold a batch in hand, however long their tasks take."""
+    monkeypatch.setattr(Slots, "short", True)
+    monkeypatch.setattr("asynctasq.worker.fetcher.HAND_SECONDS", PATIENCE)
+
+
+@asynccontextmanager
+async def one_in_hand(stage: Stage) -> AsyncIterator[tuple[Worker, Running, Any]]:
+    """A worker that runs one task and holds another."""
+    await waits().dispatch()
+    handle = await good().dispatch()
+    async with stage.worker(concurrency=1) as worker:
+        await stage.flag("began").wait()
+
+        async def held() -> bool:
+            return worker._engine is not None and bool(worker._engine._hand)
+
+        await eventually(held)
+        assert worker._engine is not None
+        yield worker, worker._engine._hand[0], handle
+
+
+@pytest.mark.usefixtures("_in_hand")
+async def test_what_is_given_back_from_the_hand_is_told(make_stage: MakeStage) -> None:
+    recorder = Recorder()
+    stage = await observed(make_stage, recorder)
+    async with one_in_hand(stage) as (worker, _, handle):
+        worker.stop()
+        stage.flag("go on").set()
+    assert await handle.status() is State.READY
+    assert ("on_release", None, None, None, 0.0) in recorder.heard
+    assert recorder.hooks[-1] == "worker_stopped"
+
+
+@pytest.mark.usefixtures("_in_hand")
+async def test_what_is_cancelled_in_the_hand_is_told(make_stage: MakeStage) -> None:
+    recorder = Recorder()
+    stage = await observed(make_stage, recorder)
+    async with one_in_hand(stage) as (_, running, handle):
+        await handle.cancel()
+
+        async def heard() -> bool:
+            return running.interrupt is not None
+
+        await eventually(heard)
+        stage.flag("go on").set()
+        await stage.until(handle, State.CANCELLED)
+    assert recorder.hooks.count("on_cancel") == 1
+    assert "on_release" not in recorder.hooks
+
+
 class Raising:
     """Every hook of it raises."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
 
 
 def _raising(hook: str) -> Callable[..., Any]:
     def observe(self: Raising, context: Any) -> None:
-        raise asyncio.CancelledError if "execute" in hook else LookupError(hook)
+        raise self.error(hook)
 
     observe.__name__ = hook
     return hookimpl(observe)
@@ -199,10 +273,13 @@ for _hook in OBSERVER_HOOKS:
     setattr(Raising, _hook, _raising(_hook))
 
 
+@pytest.mark.parametrize(
+    "error", [LookupError, asyncio.CancelledError, SystemExit, KeyboardInterrupt, BaseException]
+)
 async def test_observers_that_raise_harm_nobody(
-    make_stage: MakeStage, caplog: pytest.LogCaptureFixture
+    make_stage: MakeStage, caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
-    stage = await observed(make_stage, Raising())
+    stage = await observed(make_stage, Raising(error))
     handle = await good().dispatch()
     failing = await bad().dispatch()
     await stage.burst()
@@ -330,7 +407,11 @@ async def _raises(call_next: Next, call: Call) -> Any:
     raise LookupError("nonsense")
 
 
-@pytest.mark.parametrize("around", [_nonsense, _raises])
+async def _exits(call_next: Next, call: Call) -> Any:
+    raise SystemExit("nonsense")
+
+
+@pytest.mark.parametrize("around", [_nonsense, _raises, _exits])
 async def test_a_wrapper_that_fails_is_a_failed_attempt(make_stage: MakeStage, around: Any) -> None:
     stage = await observed(make_stage, Wrapping(around))
     await bad().dispatch()

@@ -82,6 +82,8 @@ class App:
         self._portal = Portal(self.close)
         self._observers: Observers | None = None
         self._entered: list[Token[App | None]] = []
+        self._workers: list[tuple[asyncio.Task[Any] | None, int]] = []
+        """The tasks of those that work with it, and how often it had been entered when they began."""
         self._told: set[str] = set()
         """Keys of the drivers that the log has named."""
         self._configure()
@@ -175,7 +177,15 @@ class App:
         """Send what waits and close what is open on this loop, and what `dispatch_sync` keeps open.
 
         Idempotent; it opens again when used.
+
+        Raises:
+            ConfigurationError: a worker on this loop works with it.
         """
+        if self._workers_here():
+            raise ConfigurationError(
+                "The app cannot be closed while a worker on this event loop works with it: call "
+                "worker.stop() and await the end of worker.start() first."
+            )
         if self._portal.is_open:
             await asyncio.to_thread(self._portal.close)
         await self._pool.close_here()
@@ -194,7 +204,27 @@ class App:
         token = self._entered.pop()
         if _current.get() is self:
             _current.set(token.old_value if token.old_value is not Token.MISSING else None)
-        await self.close()
+        if not self._is_entered_by_task():
+            await self.close()
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """While a worker, run by the current task, works with this app: it cannot be closed here."""
+        worker = (asyncio.current_task(), len(self._entered))
+        self._workers.append(worker)
+        try:
+            yield
+        finally:
+            self._workers.remove(worker)
+
+    def _workers_here(self) -> list[asyncio.Task[Any]]:
+        loop = asyncio.get_running_loop()
+        return [task for task, _ in self._workers if task is not None and task.get_loop() is loop]
+
+    def _is_entered_by_task(self) -> bool:
+        """Whether the `async with` that ends lies within the work of a worker, which goes on."""
+        here = self._workers_here()
+        return any(task in here and len(self._entered) >= depth for task, depth in self._workers)
 
     # Dispatch.
 
@@ -524,12 +554,19 @@ async def close() -> None:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on uvloop where it exists, and close the default app afterwards."""
+    """Run a coroutine on uvloop where it exists, and close the default app afterwards.
+
+    A worker that still runs by then is cancelled: it gives back what it holds.
+    """
 
     async def closing() -> T:
         try:
             return await main
         finally:
+            if _default is not None and (workers := _default._workers_here()):
+                for each in workers:
+                    each.cancel()
+                await asyncio.wait(workers)
             await close()
 
     try:

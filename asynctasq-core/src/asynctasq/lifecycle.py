@@ -7,6 +7,7 @@ once: each becomes a tuple of callables, and an empty tuple is falsy and skipped
         await observers.notify(observers.before_execute, context)
 """
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -67,13 +68,21 @@ class Observers:
         observers: tuple[Observer, ...],
         context: DispatchContext | ExecutionContext | WorkerContext,
     ) -> None:
-        """Call one hook's observers in turn. What they raise is logged and goes no further."""
+        """Call one hook's observers in turn. What they raise is logged and goes no further.
+
+        `SystemExit` and the like are no exception: an observer ends no worker. Only a cancellation
+        that somebody has asked for passes.
+        """
         for observer in observers:
             try:
                 answer = observer.call(context)
                 if observer.is_async or (answer is not None and inspect.isawaitable(answer)):
                     await answer
-            except Exception:
+            except GeneratorExit:
+                raise
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                    raise
                 logger.exception(
                     "Plugin %s raised in %s; nothing else is affected",
                     observer.plugin,
@@ -106,6 +115,11 @@ class Observers:
 
 
 OBSERVER_HOOKS = tuple(Observers.__annotations__)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _in_order(plugins: list[Plugin], hook: str) -> Iterator[tuple[Plugin, pluggy.HookImpl]]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 
 from asynctasq.contracts.resolver import Attendant, Explainer, Reference, Resolver
-from asynctasq.errors import ModelNotFound, PluginBroken, PluginError
+from asynctasq.errors import BodyVersion, ModelNotFound, PluginBroken, PluginError, PluginNotFound
 
 logger = logging.getLogger("asynctasq")
 
@@ -74,13 +74,14 @@ class Resolvers:
             missing_ok: give None for a row that does not exist.
 
         Raises:
-            PluginError: the resolver of a reference is not installed, or broken.
+            BodyVersion: the resolver of a reference is not installed here; elsewhere it may be.
+            PluginError: it is broken.
             ModelNotFound: a row does not exist.
         """
         places: dict[str, list[int]] = {}
         for place, reference in enumerate(references):
             places.setdefault(reference.resolver, []).append(place)
-        resolvers = {name: self._resolver(name) for name in places}
+        resolvers = {name: self._resolver_of_message(name) for name in places}
         if len(places) == 1:
             [resolver] = resolvers.values()
             return _checked(
@@ -129,6 +130,12 @@ class Resolvers:
             self.attendants = ()
         for resolver in made:
             await resolver.close()
+
+    def _resolver_of_message(self, name: str) -> Resolver:
+        try:
+            return self._resolver(name)
+        except PluginNotFound as error:
+            raise BodyVersion(f"Its models cannot be loaded here: {error}") from error
 
     def _resolver(self, name: str) -> Resolver:
         made = self._made.get(name)

@@ -135,7 +135,8 @@ class Worker:
         app = self._app or default_app()
         before = use_here(app)
         try:
-            await self._work_for(app)
+            with app.serving():
+                await self._work_for(app)
         finally:
             before.var.reset(before)
 

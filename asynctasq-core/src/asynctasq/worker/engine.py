@@ -21,7 +21,7 @@ from asynctasq.message import Delivery, Lease
 from asynctasq.records import record
 from asynctasq.resolvers import Resolvers
 from asynctasq.serializers.codec import Codec
-from asynctasq.settlement import Release
+from asynctasq.settlement import ErrorInfo, Release
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.health import Phase, Vitals
@@ -92,11 +92,12 @@ class Engine:
         self._hand: deque[Running] = deque()
         self._progress: dict[Lease, bytes] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._telling: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()
         self._hurry = asyncio.Event()
         self._stops_asked = 0
         self._cancelled = False
-        self._settler = Settler(driver, settled=self._forget)
+        self._settler = Settler(driver, settled=self._forget, refused=self._tell_refused)
         self._fetcher = Fetcher(
             driver,
             slots=self._slots,
@@ -314,17 +315,29 @@ class Engine:
     def _begin_next(self) -> None:
         while self._hand and self._slots.free > 0 and not self._fetcher.stopping:
             running = self._hand.popleft()
-            if running.interrupt is None:
-                self._begin(running)
-            elif running.interrupt is Interrupt.LOST:
+            if running.interrupt is Interrupt.LOST:
                 self._forget(running)
-            else:
-                self._settler.add(running, Release(running.delivery.lease))
+            else:  # the runner sees to one that was cancelled meanwhile
+                self._begin(running)
 
     def _give_back_hand(self) -> None:
         while self._hand:
-            running = self._hand.popleft()
-            self._settler.add(running, Release(running.delivery.lease))
+            self._give_back(self._hand.popleft())
+
+    def _give_back(self, running: Running) -> None:
+        self._settler.add(running, Release(running.delivery.lease))
+        if self._observers.on_release and self._runner is not None:
+            self._tell(self._runner.tell_release(running.delivery))
+
+    def _tell_refused(self, delivery: Delivery, error: ErrorInfo) -> None:
+        if self._observers.on_dead and self._runner is not None:
+            self._tell(self._runner.tell_refused(delivery, error))
+
+    def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
+        """Let observers hear of what no run of a task has ended with; nothing waits for them meanwhile."""
+        task = asyncio.get_running_loop().create_task(telling, context=self._context.copy())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     def _forget(self, running: Running) -> None:
         self._held.discard(running)
@@ -363,6 +376,8 @@ class Engine:
                 await self._settler.drain()
         except TimeoutError:
             await self._settler.abandon()
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=INTERRUPTED_SECONDS)
 
     async def _ended_within(self, seconds: float) -> bool:
         """Wait until nothing runs, for so long at most, and only until told to hurry."""
@@ -387,4 +402,4 @@ class Engine:
         self.stuck = True
         for running in stuck:
             self._held.discard(running)
-            self._settler.add(running, Release(running.delivery.lease))
+            self._give_back(running)

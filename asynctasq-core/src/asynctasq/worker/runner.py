@@ -49,6 +49,12 @@ from asynctasq.worker.running import Interrupt, Running
 
 logger = logging.getLogger("asynctasq")
 
+MISMATCHES: Mapping[type[Exception], Reason] = {
+    UnknownTask: Reason.UNKNOWN_TASK,
+    ArgumentsMismatch: Reason.ARGUMENTS,
+    BodyVersion: Reason.UNDECODABLE,
+}
+"""What is worth waiting for a newer worker, and of what it dies at last."""
 MISMATCH_TOLD_SECONDS = 60.0
 """Between two warnings about messages of one task."""
 MISMATCHES_REMEMBERED = 1000
@@ -103,15 +109,13 @@ class Runner:
             if (why := running.interrupt) is not None:
                 return await self._interrupted(delivery, why)
             attempt = Raised(describe(error), retry=True, exception=error)
-        except UnknownTask as error:
-            return await self._mismatch(delivery, Reason.UNKNOWN_TASK, error)
-        except ArgumentsMismatch as error:
-            return await self._mismatch(delivery, Reason.ARGUMENTS, error)
-        except BodyVersion as error:
-            return await self._mismatch(delivery, Reason.UNDECODABLE, error)
+        except (UnknownTask, ArgumentsMismatch, BodyVersion) as error:
+            return await self._mismatch(delivery, error)
         except BodyCorrupt as error:
             return await self._bury(delivery, Reason.UNDECODABLE, describe(error))
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # of a plugin's wrapper, which ends no worker either
             logger.exception("Running %s failed outside the task's code.", delivery.message.task)
             attempt = Raised(describe(error), retry=True, exception=error)
         why = running.interrupt
@@ -163,9 +167,18 @@ class Runner:
             return Retry(delivery.lease, delay, attempt.error)
         return await self._fail(running, attempt, Reason.FAILED)
 
-    async def _give_back(self, delivery: Delivery, delay: float) -> Settlement:
+    async def tell_release(self, delivery: Delivery, delay: float = 0.0) -> None:
+        """Tell observers of a message that is given back."""
         if self._observers.on_release:
             await self._tell(self._observers.on_release, delivery, retry_delay=delay)
+
+    async def tell_refused(self, delivery: Delivery, error: ErrorInfo) -> None:
+        """Tell observers of a message that is dead because the store took none of its outcomes."""
+        if self._observers.on_dead:
+            await self._tell(self._observers.on_dead, delivery, error=error, reason=Reason.REFUSED)
+
+    async def _give_back(self, delivery: Delivery, delay: float) -> Settlement:
+        await self.tell_release(delivery, delay)
         return Release(delivery.lease, delay)
 
     async def _fail(self, running: Running, failure: Failure, reason: Reason) -> Settlement:
@@ -184,14 +197,14 @@ class Runner:
             )
         return await self._bury(delivery, reason, failure.error, attempted=True)
 
-    async def _mismatch(self, delivery: Delivery, reason: Reason, error: Exception) -> Settlement:
+    async def _mismatch(self, delivery: Delivery, error: Exception) -> Settlement:
         """The message is for another release: give it back for a while, then bury it."""
         if delivery.mismatched_for >= self._mismatch_patience:
+            reason = next(each for kind, each in MISMATCHES.items() if isinstance(error, kind))
             return await self._bury(delivery, reason, describe(error))
         self._tell_of_mismatch(delivery, error)
         delay = min(MISMATCH_DELAY_SECONDS, self._mismatch_patience)
-        if self._observers.on_release:
-            await self._tell(self._observers.on_release, delivery, retry_delay=delay)
+        await self.tell_release(delivery, delay)
         return Release(delivery.lease, delay, mismatched=True)
 
     def _tell_of_mismatch(self, delivery: Delivery, error: Exception) -> None:

@@ -10,8 +10,8 @@ from itertools import islice
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.executors.asking import describe
-from asynctasq.message import id_to_text
-from asynctasq.settlement import Fail, Reason, Settled, Settlement
+from asynctasq.message import Delivery, id_to_text
+from asynctasq.settlement import ErrorInfo, Fail, Reason, Settled, Settlement
 from asynctasq.worker.patience import Patience
 from asynctasq.worker.running import Running
 
@@ -26,15 +26,23 @@ _Item = tuple[Running, Settlement]
 class Settler:
     """Hands settlements to the driver, one batch at a time, in the order in which they came."""
 
-    def __init__(self, driver: Driver, *, settled: Callable[[Running], None]) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        settled: Callable[[Running], None],
+        refused: Callable[[Delivery, ErrorInfo], None],
+    ) -> None:
         """Make a settler.
 
         Args:
             driver: opened.
             settled: told of each delivery that is no longer held.
+            refused: told of each that is dead for no other reason than that the store refused its outcome.
         """
         self._driver = driver
         self._settled = settled
+        self._tell_refused = refused
         self._context = contextvars.copy_context()
         self._pending: deque[_Item] = deque()
         self._flushing: asyncio.Task[None] | None = None
@@ -123,10 +131,15 @@ class Settler:
         error = describe(refused)
         logger.error("Task %s of %s: %s", id_to_text(message.id), message.task, error.message)
         try:
-            await self._driver.settle([Fail(running.delivery.lease, Reason.REFUSED, error)])
+            [answer] = await self._driver.settle(
+                [Fail(running.delivery.lease, Reason.REFUSED, error)]
+            )
         except DriverUnavailable:
             raise
         except Exception:
             logger.exception(
                 "Task %s cannot be settled at all; its lease ends by itself.", message.task
             )
+            return
+        if answer is Settled.DONE and not isinstance(settlement, Fail):
+            self._tell_refused(running.delivery, error)
