@@ -129,8 +129,8 @@ def code_of(act: Callable[[], None]) -> int:
         if isinstance(stop.code, str):
             print(stop.code, file=sys.stderr)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except BaseException:  # noqa: BLE001  as the interpreter does
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:  # noqa: BLE001  as the interpreter does
+        sys.excepthook(type(error), error, error.__traceback__)
         return 1
     return 0
 
