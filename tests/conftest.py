@@ -18,7 +18,8 @@ import pytest_asyncio
 
 from asynctasq.executors.process.pool import ProcessPool
 
-JOIN_SECONDS = 5.0
+JOIN_SECONDS = 30.0
+GRACE_SECONDS = 5.0
 KEPT_VARIABLES = ("ASYNCTASQ_TEST_", "ASYNCTASQ_MODEL_")
 LONG_LIVED_CHILDREN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
@@ -121,7 +122,7 @@ async def no_task_left_behind() -> AsyncIterator[None]:
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     if left:
-        _, left = await asyncio.wait(left, timeout=1.0)
+        _, left = await asyncio.wait(left, timeout=GRACE_SECONDS)
     if left:
         pytest.fail("left running: " + "; ".join(str(task) for task in left))
 

@@ -11,7 +11,7 @@ MODULE = """
 import asyncio, socket, subprocess, threading
 import tests.conftest
 
-tests.conftest.JOIN_SECONDS = 0.1
+tests.conftest.JOIN_SECONDS = tests.conftest.GRACE_SECONDS = 0.1
 kept = []
 
 def test_thread():

@@ -48,6 +48,6 @@ async def run_task(app: App) -> RunTask:
     async def run(task: Any) -> Any:
         handle = await app.dispatch(task.options(max_attempts=1, result_ttl=60))
         await Worker(app=app, burst=True, handle_signals=False).start()
-        return await handle.result(timeout=5)
+        return await handle.result(timeout=30)
 
     return run

@@ -383,7 +383,7 @@ async def test_task_may_give_up_at_once_when_the_row_is_gone(
     await session.commit()
     await Worker(app=app, burst=True, handle_signals=False).start()
     with pytest.raises(TaskFailed, match="User has no row with the key 7"):
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
 
 
 @task
@@ -532,7 +532,7 @@ async def main():
         await session.commit()
         handle = await greet(user).options(result_ttl=60).dispatch()
     await asynctasq.Worker(burst=True, process_pool_size=1).start()
-    said, pid = await handle.result(timeout=10)
+    said, pid = await handle.result(timeout=30)
     print(said, pid != os.getpid())
     await engine.dispose()
 

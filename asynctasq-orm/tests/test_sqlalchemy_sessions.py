@@ -288,11 +288,11 @@ async def test_result_is_the_row_as_it_is_when_it_is_read(database: Database, ap
     await Worker(app=app, burst=True, handle_signals=False).start()
     with database.sync_engine.begin() as connection:
         connection.execute(text("update people set name = 'Dan' where id = 9"))
-    assert (await handle.result(timeout=5)).name == "Dan"
+    assert (await handle.result(timeout=30)).name == "Dan"
     with database.sync_engine.begin() as connection:
         connection.execute(text("delete from people where id = 9"))
     with pytest.raises(ModelNotFound, match="Person has no row with the key 9"):
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
 
 
 @task
@@ -379,7 +379,7 @@ async def main():
     await asynctasq.Worker(burst=True, process_pool_size=1).start()
     for handle in handles[:2]:
         try:
-            await handle.result(timeout=10)
+            await handle.result(timeout=30)
         except TaskFailed as error:
             print(error.error_type)
     print((await handles[2].result()).name, (await handles[3].result()).name)

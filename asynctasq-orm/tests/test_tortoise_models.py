@@ -234,7 +234,7 @@ async def test_worker_initializes_tortoise_from_settings(config: dict[str, Any])
     async with app:
         handle = await app.dispatch(announce(posts, author).options(result_ttl=60, max_attempts=1))
         await Worker(app=app, burst=True, handle_signals=False).start()
-        assert await handle.result(timeout=5) == ["P0 by Ada", "P1 by Ada"]
+        assert await handle.result(timeout=30) == ["P0 by Ada", "P1 by Ada"]
     app.close_sync()
     assert not Tortoise._inited
 

@@ -49,7 +49,7 @@ async def test_constructor_arguments_arrive(app: App, task: Captures, seen: list
     assert task.seen == seen
     handle = await task.dispatch()
     await work(app)
-    assert await handle.result(timeout=5) == seen
+    assert await handle.result(timeout=30) == seen
 
 
 def test_wrong_arguments_are_a_type_error_at_the_caller() -> None:
@@ -72,7 +72,7 @@ async def test_unknown_keyword_arguments_become_attributes(app: App) -> None:
     assert [getattr(task, name) for name in FREE_NAMES] == ["mine"] * len(FREE_NAMES)
     handle = await task.dispatch()
     await work(app)
-    assert await handle.result(timeout=5) == given
+    assert await handle.result(timeout=30) == given
 
 
 async def test_fields_of_those_names_set_no_option(app: App) -> None:
@@ -133,7 +133,7 @@ async def test_forgotten_super_init_does_no_harm(app: App) -> None:
     [message] = await messages(app)
     assert (message.queue, message.priority) == ("q", 7)
     await work(app, queues=["q"])
-    assert await handle.result(timeout=5) == "a 0"
+    assert await handle.result(timeout=30) == "a 0"
 
 
 @dataclass
@@ -179,7 +179,7 @@ async def test_dataclasses_are_tasks(app: App, task: BaseTask[object], returned:
     handle = await task.options(priority=6).dispatch()
     assert task._task_id == handle
     await work(app)
-    assert await handle.result(timeout=5) == returned
+    assert await handle.result(timeout=30) == returned
 
 
 async def test_options_are_class_attributes_also_inherited(app: App) -> None:
@@ -304,7 +304,7 @@ async def test_execute_may_be_wrapped(app: App) -> None:
 
     handle = await Wrapped().dispatch()
     await work(app)
-    assert await handle.result(timeout=5) == 1
+    assert await handle.result(timeout=30) == 1
 
 
 async def test_abstract_task_cannot_be_dispatched(app: App) -> None:
@@ -329,7 +329,7 @@ async def test_execute_may_come_from_a_mixin(app: App) -> None:
 
     handle = await Mixed().dispatch()
     await work(app)
-    assert await handle.result(timeout=5) == "Mixed"
+    assert await handle.result(timeout=30) == "Mixed"
 
 
 # Metadata and hooks.
@@ -473,7 +473,7 @@ async def test_hooks_decide_in_the_worker(app: App, kind: type[Hooked]) -> None:
     handle = await kind().dispatch()
     await work(app)
     with pytest.raises(TaskFailed, match="ValueError"):
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
 
 
 async def test_an_instance_dispatched_twice_makes_two_messages(app: App) -> None:
@@ -489,7 +489,7 @@ async def test_what_changes_after_construction_does_not_travel(app: App) -> None
     task.__dict__["number"] = 2
     handle = await task.dispatch()
     await work(app)
-    assert await handle.result(timeout=5) == {"number": 1}
+    assert await handle.result(timeout=30) == {"number": 1}
 
 
 async def test_chaining_returns_the_same_task_in_any_order(app: App) -> None:

@@ -81,7 +81,7 @@ async def test_arguments_come_back_as_they_were(app: App) -> None:
     values = [[], {}, (), set[int](), 2**70, b"", (1, [2]), {"__type__": "set"}, Point(1), None]
     handles = [await keep(value).dispatch() for value in values]
     await work(app)
-    assert [await handle.result(timeout=5) for handle in handles] == values
+    assert [await handle.result(timeout=30) for handle in handles] == values
 
 
 # Capabilities.
@@ -124,7 +124,7 @@ async def test_concurrent_dispatches_share_a_round_trip(counting: CountingDriver
     assert len(counting.chunks) == 1
     assert len(set(handles)) == 500
     await work(asynctasq.default_app())
-    assert [await handle.result(timeout=5) for handle in handles] == list(range(500))
+    assert [await handle.result(timeout=30) for handle in handles] == list(range(500))
 
 
 async def test_a_single_dispatch_waits_for_no_other(counting: CountingDriver) -> None:
@@ -175,7 +175,7 @@ async def test_a_caller_that_gives_up_takes_nobody_along(counting: CountingDrive
     known = [answer for answer in answers if isinstance(answer, str)]
     assert len(known) == 2
     await work(asynctasq.default_app())
-    assert [await asynctasq.handle(each).result(timeout=5) for each in known] == [0, 2]
+    assert [await asynctasq.handle(each).result(timeout=30) for each in known] == [0, 2]
 
 
 def failing(times: int, error: Exception) -> Any:
@@ -203,7 +203,7 @@ async def test_a_store_that_is_away_for_a_moment_is_not_noticed(
     handles += await asynctasq.dispatch_many([keep(3), keep(4)])
     assert len(await messages(app)) == 4
     await work(app)
-    assert [await handle.result(timeout=5) for handle in handles] == [1, 2, 3, 4]
+    assert [await handle.result(timeout=30) for handle in handles] == [1, 2, 3, 4]
 
 
 async def test_a_store_that_stays_away_is_told_to_every_caller(
@@ -296,7 +296,7 @@ async def test_many_to_two_drivers_keep_their_places(app: App) -> None:
     await work(app)
     twin = other.clone()
     await work(app, driver=twin)
-    assert [await handle.result(timeout=5) for handle in handles] == [1, 2, 3, 4]
+    assert [await handle.result(timeout=30) for handle in handles] == [1, 2, 3, 4]
 
 
 async def test_messages_of_one_dispatch_are_whole(app: App) -> None:

@@ -63,7 +63,7 @@ async def test_threads_of_a_program_with_a_loop_may_use_it(app: App) -> None:
 
     handle = await asyncio.to_thread(note(5).dispatch_sync)
     await work(app)
-    assert await handle.result(timeout=5) == 5
+    assert await handle.result(timeout=30) == 5
     await app.close()
     assert not any(thread.name == "asynctasq-portal" for thread in threading.enumerate())
 

@@ -85,7 +85,7 @@ async def test_every_kind_of_argument_arrives(app: App) -> None:
         await add.dispatch(1, scale=1, self=4, cls=5, function=6),
     ]
     await work(app)
-    assert [await handle.result(timeout=5) for handle in handles] == [3, 32, 18]
+    assert [await handle.result(timeout=30) for handle in handles] == [3, 32, 18]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_static_method_that_is_a_task(app: App) -> None:
 
     handle = await Mailer.send("a").dispatch()
     await work(app)
-    assert await handle.result(timeout=5) == "to a"
+    assert await handle.result(timeout=30) == "to a"
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ async def test_retry_on_says_what_is_worth_a_retry(
     await work(app)
     assert len(ran) == runs
     with pytest.raises(TaskFailed):
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
 
 
 @pytest.mark.parametrize("handler_is_async", [True, False], ids=["async", "sync"])
@@ -341,7 +341,7 @@ async def test_a_sync_wrapper_around_async_code_fails_rather_than_doing_nothing(
     handle = await wrapped().dispatch()
     await work(app)
     with pytest.raises(TaskFailed, match="returned a coroutine"):
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
 
 
 async def test_an_uncalled_task_cannot_be_dispatched_as_one_of_many(app: App) -> None:

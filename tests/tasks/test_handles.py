@@ -83,8 +83,8 @@ async def test_it_may_be_an_argument_of_another_task(app: App, handle: Handle[fl
     plain = await describe(handle).dispatch()
     nested = await describe({"parents": [handle], handle: 1}).dispatch()
     await work(app)
-    assert await plain.result(timeout=5) == ("str", str(handle))
-    kind, value = await nested.result(timeout=5)
+    assert await plain.result(timeout=30) == ("str", str(handle))
+    kind, value = await nested.result(timeout=30)
     assert (kind, value) == ("dict", {"parents": [str(handle)], str(handle): 1})
     assert {type(each) for each in [*value, *value["parents"]]} == {str}
 
@@ -158,7 +158,7 @@ async def test_handle_from_an_id_that_was_kept(app: App, handle: Handle[float]) 
     again = asynctasq.handle(str(handle).upper())
     assert again == handle
     await work(app)
-    assert await again.result(timeout=5) == 2.0
+    assert await again.result(timeout=30) == 2.0
     assert await app.handle(handle).result() == 2.0
 
 

@@ -151,7 +151,7 @@ async def test_id_of_the_callers_makes_the_dispatch_idempotent(app: App) -> None
     assert first == second == own
     assert (first.created, second.created) == (True, False)
     await work(app)
-    assert await second.result(timeout=5) == 1
+    assert await second.result(timeout=30) == 1
     third = await ship(3).options(id=own).dispatch()
     assert not third.created
 
@@ -184,7 +184,7 @@ async def test_conflict_gives_the_handle_of_the_holder(app: App) -> None:
     assert (first.created, second.created) == (True, False)
     assert len(await messages(app)) == 1
     await work(app)
-    assert await second.result(timeout=5) == 1
+    assert await second.result(timeout=30) == 1
     third = await ship(3).options(unique="order-1").dispatch()
     assert third.created
 
@@ -196,7 +196,7 @@ async def test_conflict_may_replace_the_holder(app: App) -> None:
     assert second.created
     assert await first.status() is State.CANCELLED
     await work(app)
-    assert await second.result(timeout=5) == 2
+    assert await second.result(timeout=30) == 2
 
 
 async def test_key_that_is_held_until_the_start_is_free_while_it_runs(app: App) -> None:
@@ -224,7 +224,7 @@ async def test_key_may_be_held_for_a_period_and_that_be_extended(app: App) -> No
     longer = Unique("digest", UniqueUntil.PERIOD, OnConflict.EXTEND, period=600)
     first = await ship(1).options(unique=once).dispatch()
     await work(app)
-    assert await first.result(timeout=5) == 1
+    assert await first.result(timeout=30) == 1
     for key in (once, longer):  # it has ended, and its period goes on
         again = await ship(2).options(unique=key).dispatch()
         assert (again, again.created) == (first, False)
@@ -241,9 +241,9 @@ async def test_what_is_not_started_in_time_never_runs_and_says_why(app: App) -> 
     (await app.driver()).clock_offset = 120.0
     await work(app)
     with pytest.raises(TaskFailed, match="expired") as failed:
-        await late.result(timeout=5)
+        await late.result(timeout=30)
     assert (failed.value.reason, await late.status()) == ("expired", State.DEAD)
-    assert await in_time.result(timeout=5) == 2
+    assert await in_time.result(timeout=30) == 2
 
 
 async def test_dependencies_come_later_and_say_so(app: App) -> None:

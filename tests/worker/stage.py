@@ -19,7 +19,7 @@ from asynctasq.message import Message, State, id_from_text, new_id
 from asynctasq.retry import RunPolicy
 from asynctasq.tasks.base import BaseTask
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a test that waits for an event has failed."""
 
 

@@ -53,7 +53,7 @@ async def test_a_waiting_task_is_finished(stage: Stage) -> None:
     await stage.burst()
     assert stage.log == []
     with pytest.raises(TaskCancelled):
-        await handle.result(timeout=1)
+        await handle.result(timeout=30)
 
 
 @pytest.mark.parametrize("kind", [Patient, Converting])
@@ -115,13 +115,13 @@ async def _ended(handle: Any) -> None:
 async def test_a_thread_cannot_be_interrupted_and_what_it_finishes_counts(stage: Stage) -> None:
     handle = await cancel_in_thread(stage, in_thread())
     assert stage.log == ["done"]
-    assert await handle.result(timeout=1) == "done"
+    assert await handle.result(timeout=30) == "done"
 
 
 async def test_a_thread_that_fails_after_the_cancel_is_cancelled(stage: Stage) -> None:
     handle = await cancel_in_thread(stage, fails_in_thread())
     with pytest.raises(TaskCancelled):
-        await handle.result(timeout=1)
+        await handle.result(timeout=30)
     assert await stage.dead() == []
 
 
@@ -134,7 +134,7 @@ async def test_it_can_be_too_late(stage: Stage) -> None:
     handle = await quick().dispatch()
     await stage.burst()
     assert await handle.cancel() is CancelOutcome.TOO_LATE
-    assert await handle.result(timeout=1) == "quick"
+    assert await handle.result(timeout=30) == "quick"
 
 
 async def test_an_unknown_task_cannot_be_cancelled(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asynctasq import App, Worker, current_task, init, run, task
-from asynctasq.app import current_app
+from asynctasq.default import current_app
 from asynctasq.errors import ConfigurationError
 from asynctasq.message import State
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -50,7 +50,7 @@ def tells_in_thread() -> list[Any]:
 async def test_current_task_knows_the_attempt(stage: Stage, each: Any) -> None:
     handle = await each().options(headers={"a": "ü"}).on_queue("q").dispatch()
     await stage.burst(queues=["q"])
-    told = await handle.result(timeout=1)
+    told = await handle.result(timeout=30)
     assert told[:5] == [handle, each.name, "q", 0, 4]
     assert told[5].tzinfo is not None
     assert told[6] == {"a": "ü"}
@@ -86,7 +86,7 @@ async def test_context_variables_of_one_task_are_not_seen_by_the_next(
 ) -> None:
     handles = [await each(str(number)).dispatch() for number in range(60)]
     await stage.burst(concurrency=2)
-    told = [await handle.result(timeout=1) for handle in handles]
+    told = [await handle.result(timeout=30) for handle in handles]
     assert told == [("nobody", str(number)) for number in range(60)]
 
 
@@ -133,7 +133,7 @@ async def test_reports_race_with_the_ends_of_their_tasks(
     handles = [await chatters().dispatch() for _ in range(50)]
     await stage.burst(concurrency=4, heartbeat_interval=0.001)
     for handle in handles:
-        await handle.result(timeout=1)
+        await handle.result(timeout=30)
     assert [r for r in caplog.records if r.levelname in {"ERROR", "CRITICAL"}] == []
 
 
@@ -212,10 +212,10 @@ async def test_tasks_dispatch_further_tasks_to_the_app_of_their_worker(
 ) -> None:
     handle = await each(7).dispatch()
     await stage.burst()
-    children = await handle.result(timeout=1)
+    children = await handle.result(timeout=30)
     assert len(children) == 3
     for each_id in children:
-        assert await stage.app.handle(each_id).result(timeout=1) == 8
+        assert await stage.app.handle(each_id).result(timeout=30) == 8
 
 
 @task
@@ -226,7 +226,7 @@ def in_thread_of() -> str:
 async def test_sync_tasks_run_in_threads_of_the_worker(stage: Stage) -> None:
     handle = await in_thread_of.dispatch()
     await stage.burst()
-    assert (await handle.result(timeout=1)).startswith("asynctasq-task")
+    assert (await handle.result(timeout=30)).startswith("asynctasq-task")
 
 
 @task(name="context.waits")
@@ -264,7 +264,7 @@ async def test_a_task_that_enters_the_app_leaves_it_open(stage: Stage) -> None:
 def test_a_program_that_forgets_its_worker_ends_cleanly(
     driver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.app._default", None)
+    monkeypatch.setattr("asynctasq.default._default", None)
     app = init({"driver": driver})
     began = asyncio.Event()
     states: list[State] = []

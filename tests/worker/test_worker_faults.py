@@ -144,7 +144,7 @@ async def test_deliveries_that_come_late_are_verified(faulty: Stage, line: Line)
             Settled.DONE
         ]
         await thief.close()
-    assert await mine.result(timeout=1) == 1
+    assert await mine.result(timeout=30) == 1
     assert faulty.log == []
 
 
@@ -267,7 +267,7 @@ async def test_a_dispatch_that_the_store_refuses_fails_alone(faulty: Stage, line
     assert sum(isinstance(answer, DriverError) for answer in answers) == 1
     await faulty.burst()
     assert len(faulty.log) == 14
-    assert [await handle.result(timeout=1) for handle in handles] == list(range(10))
+    assert [await handle.result(timeout=30) for handle in handles] == list(range(10))
 
 
 @pytest.mark.parametrize("answered", [False, True])
@@ -277,5 +277,5 @@ async def test_a_dispatch_outlives_a_short_outage(
     line.fail("enqueue", 2, answered=answered)
     handle = await note("here").dispatch()
     await faulty.burst()
-    assert await handle.result(timeout=1) == "here"
+    assert await handle.result(timeout=30) == "here"
     assert faulty.log == ["here"]

@@ -74,7 +74,7 @@ async def test_what_a_killed_worker_ran_is_run_by_another(
         assert await forgiven.status() is State.LEASED
         driver.clock_offset = 10 * killable_worker.LEASE
         await Worker(app=app, burst=True, handle_signals=False).start()
-        assert await forgiven.result(timeout=1) == "attempt 0"
+        assert await forgiven.result(timeout=30) == "attempt 0"
         [letter] = (await driver.dead_letters()).items
         assert (letter.message.id, letter.reason.value, letter.attempts, letter.lost) == (
             id_from_text(unforgiven),

@@ -107,7 +107,7 @@ async def test_who_lost_the_lease_ends_and_changes_nothing(
         result = stage.app.codec.encode_result("fresh")
         assert await thief.settle([Complete(stolen.lease, result)]) == [Settled.DONE]
         await thief.close()
-    assert await handle.result(timeout=1) == "fresh"
+    assert await handle.result(timeout=30) == "fresh"
     assert stage.log == ["cleaned up"]
     assert lost == [id_from_text(handle)]
     assert await stage.dead() == []
@@ -209,5 +209,5 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
         driver_here = await stage.driver()
         result = stage.app.codec.encode_result("by the rival")
         assert await driver_here.settle([Complete(rival.found[0].lease, result)]) == [Settled.DONE]
-    assert await handle.result(timeout=1) == "by the rival"
+    assert await handle.result(timeout=30) == "by the rival"
     assert any("its leases are not renewed any more" in line for line in caplog.messages)

@@ -51,7 +51,7 @@ async def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) ->
         await stage.burst()
     finally:
         registry._definitions.pop("soon:task")
-    assert await stage.app.handle(id_to_text(message.id)).result(timeout=1) == "known by now"
+    assert await stage.app.handle(id_to_text(message.id)).result(timeout=30) == "known by now"
 
 
 async def bury_after_patience(stage: Stage, message: Message) -> DeadLetter:
@@ -77,7 +77,7 @@ async def test_a_task_that_stays_unknown_is_buried_as_such(stage: Stage) -> None
     assert "nobody:knows" in letter.error.message
     assert letter.message.body == message.body
     with pytest.raises(TaskFailed, match="unknown_task"):
-        await stage.app.handle(id_to_text(message.id)).result(timeout=1)
+        await stage.app.handle(id_to_text(message.id)).result(timeout=30)
 
 
 async def test_arguments_that_do_not_fit_are_buried_as_such(stage: Stage) -> None:
@@ -148,7 +148,7 @@ async def test_a_module_that_cannot_be_imported_is_told_and_waits(
     (await stage.driver()).clock_offset = 30.0
     try:
         await stage.burst()
-        assert await stage.app.handle(id_to_text(message.id)).result(timeout=1) == "mended"
+        assert await stage.app.handle(id_to_text(message.id)).result(timeout=30) == "mended"
     finally:
         sys.modules.pop("tasks_that_break", None)
         registry._definitions.pop("tasks_that_break:run", None)
@@ -164,7 +164,7 @@ async def test_a_corrupt_body_is_buried_at_once(stage: Stage, body: bytes) -> No
     await stage.burst()
     letter = await only_dead(stage)
     assert (letter.reason.value, letter.attempts, letter.message.body) == ("undecodable", 0, body)
-    assert [await good.result(timeout=1), await after.result(timeout=1)] == [1, 2]
+    assert [await good.result(timeout=30), await after.result(timeout=1)] == [1, 2]
 
 
 async def test_a_truncated_body_is_buried_at_once(stage: Stage) -> None:

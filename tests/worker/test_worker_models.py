@@ -68,7 +68,7 @@ async def run(stage: Stage, kind: Any, **options: Any) -> Any:
 async def test_by_default_it_is_retried_and_dies(stage: Stage, toy: ToyResolver, kind: Any) -> None:
     handle = await run(stage, kind)
     with pytest.raises(TaskFailed, match="Row has no row with the key 2: deleted"):
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
     assert stage.log == [("asked", "ModelNotFound")] * 2 + [("failed", "ModelNotFound")]
     assert toy.calls == [2, 2, 2]  # also before the hook
 
@@ -77,7 +77,7 @@ async def test_by_default_it_is_retried_and_dies(stage: Stage, toy: ToyResolver,
 async def test_it_may_fail_at_once(stage: Stage, toy: ToyResolver, kind: Any) -> None:
     handle = await run(stage, kind, on_missing="fail")
     with pytest.raises(TaskFailed) as raised:
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
     assert raised.value.error_type == "asynctasq.errors.ModelNotFound"
     assert raised.value.reason == "failed"
     assert stage.log == [("failed", "ModelNotFound")]
@@ -86,7 +86,7 @@ async def test_it_may_fail_at_once(stage: Stage, toy: ToyResolver, kind: Any) ->
 @both
 async def test_it_may_be_skipped(stage: Stage, toy: ToyResolver, kind: Any) -> None:
     handle = await run(stage, kind, on_missing="skip")
-    assert await handle.result(timeout=5) is None
+    assert await handle.result(timeout=30) is None
     assert await handle.status() is State.COMPLETED
     assert stage.log == []
 
@@ -94,7 +94,7 @@ async def test_it_may_be_skipped(stage: Stage, toy: ToyResolver, kind: Any) -> N
 @both
 async def test_it_may_run_with_none_in_its_place(stage: Stage, toy: ToyResolver, kind: Any) -> None:
     handle = await run(stage, kind, on_missing="none")
-    assert await handle.result(timeout=5) == ["row 1", None]
+    assert await handle.result(timeout=30) == ["row 1", None]
 
 
 class Named(AsyncTask[str]):
@@ -116,7 +116,7 @@ async def test_class_task_says_it_too_and_only_of_its_own_models(
     first, second = [await stage.app.dispatch(Named(ROWS[key])) for key in (1, 2)]
     del ROWS[2]
     await stage.burst()
-    assert await second.result(timeout=5) is None
+    assert await second.result(timeout=30) is None
     assert await stage.state(first) is State.SCHEDULED  # to be retried
     assert toy.relations == [("owner",), ("owner",)]
 
@@ -163,8 +163,8 @@ async def newest(row: Row) -> dict[str, Row]:
 async def test_result_is_a_model(stage: Stage, toy: ToyResolver) -> None:
     handle = await stage.app.dispatch(newest(ROWS[1]).options(result_ttl=60))
     await stage.burst()
-    found = await handle.result(timeout=5)
+    found = await handle.result(timeout=30)
     assert found["newest"] is ROWS[1]
     del ROWS[1]
     with pytest.raises(ModelNotFound):
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)

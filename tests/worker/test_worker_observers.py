@@ -283,7 +283,7 @@ async def test_observers_that_raise_harm_nobody(
     handle = await good().dispatch()
     failing = await bad().dispatch()
     await stage.burst()
-    assert await handle.result(timeout=1) == {}
+    assert await handle.result(timeout=30) == {}
     assert await failing.status() is State.DEAD
     assert any("worker_started" in line for line in caplog.messages)
 
@@ -304,7 +304,7 @@ async def test_an_observer_that_hangs_at_the_end_does_not_undo_the_work(
         await asyncio.wait_for(hanging.wait(), PATIENCE)
         worker.stop()
         worker.stop()
-    assert await handle.result(timeout=1) == {}
+    assert await handle.result(timeout=30) == {}
     assert stage.log == ["ran"]
 
 
@@ -318,8 +318,8 @@ async def test_headers_of_observers_reach_the_task(make_stage: MakeStage) -> Non
     single = await good().options(headers={"own": "1"}).dispatch()
     [chunked] = await stage.app.dispatch_many([good()])
     await stage.burst()
-    assert await single.result(timeout=1) == {"own": "1", "trace": "42"}
-    assert await chunked.result(timeout=1) == {"trace": "42"}
+    assert await single.result(timeout=30) == {"own": "1", "trace": "42"}
+    assert await chunked.result(timeout=30) == {"trace": "42"}
 
 
 async def test_workers_are_told_of_themselves(make_stage: MakeStage) -> None:
@@ -361,7 +361,7 @@ async def test_a_wrapper_may_change_the_outcome(make_stage: MakeStage) -> None:
     stage = await observed(make_stage, Wrapping(around))
     handle = await good().dispatch()
     await stage.burst()
-    result: object = await handle.result(timeout=1)
+    result: object = await handle.result(timeout=30)
     assert result == "changed"
 
 
@@ -394,7 +394,7 @@ async def test_a_wrapper_may_refuse_and_the_task_hears_of_it(make_stage: MakeSta
     handle = await refused().dispatch()
     await stage.burst()
     with pytest.raises(TaskFailed, match="Sundays"):
-        await handle.result(timeout=1)
+        await handle.result(timeout=30)
     assert heard == ["not on Sundays"]
 
 
@@ -451,5 +451,5 @@ async def test_nothing_is_told_where_nobody_listens(
     handle = await good().dispatch()
     await bad().dispatch()
     await stage.burst()
-    assert await handle.result(timeout=1) == {}
+    assert await handle.result(timeout=30) == {}
     await eventually(stage.dead)

@@ -118,8 +118,8 @@ async def test_whatever_is_raised_is_an_ordinary_failure(
     handle = await each(name).dispatch()
     async with stage.worker(concurrency=1):
         with pytest.raises(TaskFailed) as caught:
-            await handle.result(timeout=10)
-        assert await (await after.dispatch()).result(timeout=10) == "after"
+            await handle.result(timeout=30)
+        assert await (await after.dispatch()).result(timeout=30) == "after"
     [letter] = await stage.dead()
     assert (letter.attempts, letter.reason.value) == (2, "failed")
     assert letter.error is not None
@@ -161,7 +161,7 @@ async def test_a_result_that_cannot_be_stored_is_complete_all_the_same(
     for handle in handles:
         assert await handle.status() is State.COMPLETED
         with pytest.raises(ResultNotSerializable, match="completed"):
-            await handle.result(timeout=1)
+            await handle.result(timeout=30)
     assert stage.log == ["ran"] * 5
     assert sum("could not be stored" in line for line in caplog.messages) == 1
     assert await stage.dead() == []
@@ -176,9 +176,9 @@ async def test_large_results_arrive_up_to_the_limit(stage: Stage) -> None:
     fits = await returns_bytes(2_000_000).dispatch()
     too_large = await returns_bytes(10_000_000).dispatch()
     await stage.burst()
-    assert len(await fits.result(timeout=1)) == 2_000_000
+    assert len(await fits.result(timeout=30)) == 2_000_000
     with pytest.raises(ResultNotSerializable, match="max_message_bytes"):
-        await too_large.result(timeout=1)
+        await too_large.result(timeout=30)
 
 
 ODD: list[Any] = [
@@ -212,7 +212,7 @@ async def asks_for_itself() -> Any:
 async def test_results_arrive_as_they_were_returned(stage: Stage) -> None:
     handles = [await returns_odd(place).dispatch() for place in range(len(ODD))]
     await stage.burst()
-    found = [await handle.result(timeout=1) for handle in handles]
+    found = [await handle.result(timeout=30) for handle in handles]
     assert found == ODD
     assert [type(value) for value in found] == [type(value) for value in ODD]
 
@@ -221,4 +221,4 @@ async def test_a_result_of_no_interest_is_not_kept(stage: Stage) -> None:
     handle = await returns_bytes(100).options(result_ttl=0).dispatch()
     await stage.burst()
     assert await handle.status() is State.COMPLETED
-    assert await handle.result(timeout=1) is None
+    assert await handle.result(timeout=30) is None

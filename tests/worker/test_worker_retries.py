@@ -92,7 +92,7 @@ async def test_failed_is_called_once_with_the_error_on_the_instance_that_ran(
 async def test_a_retry_that_succeeds_is_complete(stage: Stage, kind: Any) -> None:
     handle = await kind(good_at=3).options(max_attempts=3).dispatch()
     await stage.burst()
-    assert await handle.result(timeout=1) == "good at 2"
+    assert await handle.result(timeout=30) == "good at 2"
     assert await stage.dead() == []
 
 
@@ -290,7 +290,7 @@ async def test_a_dead_letter_holds_everything_and_can_be_sent_again(stage: Stage
     assert 'raise LookupError(f"run {self._current_attempt}")' in letter.error.traceback
     assert letter.enqueued_at <= letter.died_at
     with pytest.raises(TaskFailed) as caught:
-        await handle.result(timeout=1)
+        await handle.result(timeout=30)
     assert caught.value.reason == "failed"
     assert caught.value.error_type == "LookupError"
     assert "in execute" in caught.value.traceback
@@ -324,5 +324,5 @@ async def test_a_dead_letter_that_is_sent_again_can_succeed(
     driver = await stage.driver()
     assert await driver.requeue([id_from_text(handle)]) == [True]
     await stage.burst()
-    assert await handle.result(timeout=1) == "mended"
+    assert await handle.result(timeout=30) == "mended"
     assert await stage.dead() == []

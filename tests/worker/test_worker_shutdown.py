@@ -77,7 +77,7 @@ async def test_running_tasks_may_finish(stage: Stage, each: Any) -> None:
         waiting = await note(1).dispatch()
         worker.stop()
         stage.flag("go on").set()
-    assert await handle.result(timeout=1) == "done"
+    assert await handle.result(timeout=30) == "done"
     assert await waiting.status() is State.READY
 
 
@@ -95,7 +95,7 @@ async def test_after_the_grace_period_they_are_given_back_uncounted(
     assert not worker.stuck
     stage.flag("be quick").set()
     await stage.burst()
-    assert await handle.result(timeout=1) == "done"
+    assert await handle.result(timeout=30) == "done"
     assert stage.log == [("began", 0), "cleaned up", ("began", 0)]
 
 
@@ -118,7 +118,7 @@ async def test_one_stop_during_the_last_runs_does_not_interrupt(stage: Stage) ->
         worker.stop()  # the first: reaching `max_tasks` was none
         await asyncio.sleep(0)
         stage.flag("go on").set()
-    assert await handle.result(timeout=1) == "done"
+    assert await handle.result(timeout=30) == "done"
 
 
 async def test_a_stop_before_the_start_counts(stage: Stage) -> None:
@@ -193,7 +193,7 @@ async def test_a_stuck_thread_does_not_keep_the_worker(
     await stage.burst()
     stage.flag("go on").set()
     await stage.flag("over").wait()
-    assert await handle.result(timeout=1) == "second run"
+    assert await handle.result(timeout=30) == "second run"
     records = [record for record in caplog.records if "do not end" not in record.message]
     assert [record for record in records if record.levelname in {"ERROR", "CRITICAL"}] == []
 
@@ -207,7 +207,7 @@ async def test_a_thread_that_ends_after_the_grace_period_has_done_its_work(
         await stage.flag("began").wait()
         asyncio.get_running_loop().call_later(0.1, stage.flag("go on").set)
     assert not worker.stuck
-    assert await handle.result(timeout=1) == "done"
+    assert await handle.result(timeout=30) == "done"
     assert stage.log == ["began"]
 
 
@@ -288,7 +288,7 @@ async def test_a_worker_can_be_started_again_as_another(stage: Stage) -> None:
     for _ in range(3):
         handle = await knows_its_worker.dispatch()
         await stage.burst()
-        assert await handle.result(timeout=1) == handle
+        assert await handle.result(timeout=30) == handle
 
 
 async def test_a_signal_stops_every_worker_of_the_process(stage: Stage) -> None:

@@ -128,7 +128,7 @@ async def test_errors_of_closing_are_logged_and_change_nothing(
 ) -> None:
     handle = await stage.app.dispatch(close_badly().options(result_ttl=60))
     await stage.burst()
-    assert await handle.result(timeout=5) == "done"
+    assert await handle.result(timeout=30) == "done"
     assert "cannot await what it closes" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert [each.levelno for each in caplog.records if "close_badly" in each.message] == [
@@ -173,7 +173,7 @@ async def test_resolver_adds_to_an_error_what_it_knows(stage: Stage, watchful: W
     await stage.burst()
     assert stage.log == ["Nothing can be divided by it."]
     with pytest.raises(TaskFailed) as raised:
-        await handle.result(timeout=5)
+        await handle.result(timeout=30)
     assert "Nothing can be divided by it." in raised.value.traceback
 
 
@@ -188,5 +188,5 @@ async def test_attendant_that_fails_is_reported_and_changes_nothing(
 
     handle = await stage.app.dispatch(fine().options(result_ttl=60))
     await stage.burst()
-    assert await handle.result(timeout=5) == 3
+    assert await handle.result(timeout=30) == 3
     assert caplog.text.count("Something around the code of") == 2

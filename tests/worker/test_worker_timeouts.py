@@ -74,7 +74,7 @@ async def answers_all_the_same() -> str:
 async def test_work_that_ends_well_despite_its_timeout_is_done(stage: Stage) -> None:
     handle = await answers_all_the_same().dispatch()
     await stage.burst()
-    assert await handle.result(timeout=1) == "in the end"
+    assert await handle.result(timeout=30) == "in the end"
 
 
 @task
@@ -88,7 +88,7 @@ async def test_none_beats_a_default_timeout(make_stage: MakeStage) -> None:
     free = await unlimited().options(timeout=None).dispatch()
     bound = await unlimited().dispatch()
     await stage.burst()
-    assert await free.result(timeout=1) == "done"
+    assert await free.result(timeout=30) == "done"
     assert await bound.status() is State.DEAD
 
 
@@ -154,7 +154,7 @@ def in_thread() -> str:
 async def test_a_thread_that_ends_in_time_is_complete(stage: Stage) -> None:
     handle = await in_thread().dispatch()
     await stage.burst()
-    assert await handle.result(timeout=1) == "in time"
+    assert await handle.result(timeout=30) == "in time"
 
 
 @task(timeout=1000.0, max_attempts=1)
