@@ -1,7 +1,11 @@
 """What models as arguments cost: `python benchmarks/orm.py`. On SQLite, so that the database is quick."""
 
 import asyncio
+import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +28,7 @@ COLUMNS = 39
 DISPATCHES = 10_000
 ROUNDS = 15
 LOADS = 60
+TASKS = 1000
 
 
 class Base(DeclarativeBase):
@@ -71,6 +76,7 @@ async def main() -> None:
         dispatch(engine, codec, rows[0])
         await load(engine, resolvers, rows)
         await resolvers.close()
+    left_open()
 
 
 def size(codec: Codec, one: Any) -> None:
@@ -78,7 +84,11 @@ def size(codec: Codec, one: Any) -> None:
     dump = len(msgpack.packb(columns))
     empty = len(codec.encode_call((None,), {}, RunPolicy(), task="t"))
     referred = len(codec.encode_call((one,), {}, RunPolicy(), task="t")) - empty
-    print(f"a model of 40 columns: {referred} bytes, {1 - referred / dump:.0%} less than {dump}")
+    whole = referred + empty
+    print(
+        f"a model of 40 columns: {referred} bytes, {1 - referred / dump:.0%} less than {dump}; the whole "
+        f"message's payload: {whole} bytes, {1 - whole / dump:.0%} less"
+    )
 
 
 def dispatch(engine: AsyncEngine, codec: Codec, one: Any) -> None:
@@ -111,6 +121,25 @@ async def load(engine: AsyncEngine, resolvers: Resolvers, rows: list[Any]) -> No
         for _ in range(ROUNDS)
     ]
     print(f"loading them costs {statistics.median(ratios):.2f} times a bare session's queries")
+
+
+def left_open() -> None:
+    """What a thousand tasks of each mode leave open."""
+    program = Path(__file__).parent / "programs" / "models_left_open.py"
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, str(program), json.dumps({"tasks": TASKS})],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(program.parents[2]), *sys.path])},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    told = json.loads(done.stdout.splitlines()[-1])
+    print(
+        f"{TASKS} tasks of each mode, half of them failing ({told['ends']}): "
+        f"{told['sessions_left']} sessions and {told['files_left']} files left open"
+    )
 
 
 async def _resolve(resolvers: Resolvers, references: list[Reference]) -> None:

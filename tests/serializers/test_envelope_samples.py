@@ -207,11 +207,12 @@ def test_wrong_fields_are_corrupt(name: str) -> None:
     codec = codec_of(name)
     good = msgpack.unpackb((SAMPLES / f"v1_{name}_plain.body").read_bytes())
     codec.open_call(packed(good))
-    policy = good[2]
+    policy = [None, 60.0, "fixed", 2.0, 3600.0, 0.1, "retry"]
+    assert codec.open_call(packed([*good[:2], policy, *good[3:]])).policy == RunPolicy()
     wrong: dict[int, list[Any]] = {
         1: [None, 1, "", "a b", "x" * 81, [], "../x"],
         2: [
-            *(None, [], [1] * 6, [None] * 7, "policy", 5, {}, [[]] * 7),
+            *(None, [1] * 6, [None] * 7, "policy", 5, {}, [[]] * 7, [None, 60.0, "fixed"] * 3),
             [-1.0, *policy[1:]],
             [None, float("nan"), *policy[2:]],
             [*policy[:2], "sometimes", *policy[3:]],

@@ -3,7 +3,8 @@
 A body is one msgpack array: `[version, content type, policy, references, data]`. `data` is what the
 serializer named by the content type made of `[positional arguments, {name: argument}]`. `references`
 is empty, or msgpack (as `MsgpackSerializer` writes it) of `[[resolver, model, key], ...]`. `policy` is
-`[timeout, delay, strategy, factor, cap, jitter, on missing]`.
+`[timeout, delay, strategy, factor, cap, jitter, on missing]`, less those at its end that are as in
+`POLICY_DEFAULTS`: most often it is empty.
 
 A result is `[version, content type, references, data]`, or `[version, nil, empty, [type, why]]` for a
 value that could not be stored.
@@ -30,6 +31,9 @@ from asynctasq.version import __version__
 
 VERSION = 1
 """Of what this release writes."""
+
+POLICY_DEFAULTS: tuple[Any, ...] = (None, 60.0, "fixed", 2.0, 3600.0, 0.1, "retry")
+"""Of version 1, for ever: not those of `RunPolicy`, which a later release may change."""
 
 _BODY_FIELDS = 5
 _RESULT_FIELDS = 4
@@ -155,12 +159,14 @@ class EnvelopeFormat:
         return head
 
     def _policy(self, fields: Any) -> RunPolicy:
+        if type(fields) is not list:
+            raise BodyCorrupt("The bytes are not a body: no policy.")
         try:
             key = tuple(fields)
             known = self._policies.get(key)
             if known is not None:
                 return known
-            policy = _read_policy(*key)
+            policy = _read_policy(*key, *POLICY_DEFAULTS[len(key) :])
         except (TypeError, ValueError) as error:
             raise BodyCorrupt(f"The bytes are not a body: no policy ({brief(error)}).") from error
         if len(self._policies) >= _POLICIES_KEPT:
@@ -223,7 +229,7 @@ def _checked_content_type(value: Any) -> str:
 
 
 def _policy_fields(policy: RunPolicy) -> list[Any]:
-    return [
+    fields = [
         policy.timeout,
         policy.retry_delay,
         policy.retry_strategy.value,
@@ -232,6 +238,9 @@ def _policy_fields(policy: RunPolicy) -> list[Any]:
         policy.retry_jitter,
         policy.on_missing.value,
     ]
+    while fields and fields[-1] == POLICY_DEFAULTS[len(fields) - 1]:
+        fields.pop()
+    return fields
 
 
 def _read_policy(
