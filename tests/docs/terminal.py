@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,14 +73,23 @@ class Command:
         """What it has printed so far."""
         return self._output.read_text()
 
-    def until(self, text: str) -> None:
-        """Return when it has printed that."""
+    def until_it_serves(self) -> None:
+        """Return when a worker has said what it serves, and hears Ctrl-C."""
         deadline = time.monotonic() + SECONDS
-        while text not in self.output:
+        while " serves " not in self.output or not self._handles_signals():
             self._code = self._terminal.ask({"wait": self._pid, "now": True}).get("code")
             going_on = self._code is None and time.monotonic() < deadline
-            assert going_on, f"`{self.text}` never says {text!r}:\n{self.output}"
+            assert going_on, f"`{self.text}` does not get ready:\n{self.output}"
             time.sleep(0.02)
+
+    def _handles_signals(self) -> bool:
+        """Whether it has said what to do on SIGTERM, as workers do for both at once."""
+        try:
+            status = Path(f"/proc/{self._pid}/status").read_text()
+        except OSError:  # no Linux, or it has ended
+            return True
+        caught = re.search(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)
+        return caught is None or bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""

@@ -120,7 +120,7 @@ class Session:
         command = self._terminal.start(argv, self._folder)
         if argv[:2] == ["asynctasq", "worker"] and not {"--burst", "--help"} & {*argv}:
             self._background.append((command, screen, block))
-            command.until(" serves ")
+            command.until_it_serves()
         else:
             self._finish(command, block, screen)
 
