@@ -1,4 +1,5 @@
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -475,3 +476,46 @@ async def test_missing_row_and_unsaved_model() -> None:
         await resolver.resolve([Reference("django", "shop.Nobody@default", 3)])
     await resolver.close()
     assert resolver.reference(sys) is None
+
+
+ONLY_IMPORTED = """
+import django.db
+
+import asynctasq
+from asynctasq import App, Worker, task
+
+
+@task
+async def on_the_loop() -> str:
+    return "ran"
+
+
+@task
+def in_a_thread() -> str:
+    return "ran"
+
+
+async def main() -> None:
+    async with App({"driver": "memory"}) as app:
+        handles = [await on_the_loop().dispatch(), await in_a_thread().dispatch()]
+        await Worker(app=app, burst=True, handle_signals=False).start()
+        print(*[await handle.result(timeout=30) for handle in handles])
+
+
+if __name__ == "__main__":
+    asynctasq.run(main())
+"""
+
+
+def test_tasks_run_where_django_is_imported_and_not_configured(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(ONLY_IMPORTED)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "program.py"],
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("ran ran\n", "")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from asgiref.sync import AsyncToSync, sync_to_async
+from django.conf import settings
 from django.db import close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 
@@ -42,13 +43,12 @@ class Connections:
     def enter(self) -> None:
         """Code that uses connections is about to run in this thread."""
         self._inside.depth = getattr(self._inside, "depth", 0) + 1
-        reset_queries()
-        close_old_connections()
+        _tidy()
 
     def leave(self) -> None:
         """It has ended."""
         try:
-            close_old_connections()
+            _tidy()
         finally:
             self._inside.depth -= 1
 
@@ -88,7 +88,8 @@ class Connections:
         await asyncio.to_thread(self._close_ours)
         if self._used and not _is_below_sync_code():
             self._used = False
-            await sync_to_async(connections.close_all)()
+            if settings.configured:
+                await sync_to_async(connections.close_all)()
 
     def _run_here(self, function: Callable[[], T]) -> T:
         self.enter()
@@ -98,7 +99,7 @@ class Connections:
             self.leave()
 
     async def _tidy_djangos_thread(self) -> None:
-        if not self._looked or self._others_are_open():
+        if settings.configured and (not self._looked or self._others_are_open()):
             await sync_to_async(self._tidy_here)()
 
     def _tidy_here(self) -> None:
@@ -106,8 +107,7 @@ class Connections:
             self._looked = True
             for each in connections.all(initialized_only=True):
                 self._opened(each)
-        reset_queries()
-        close_old_connections()
+        _tidy()
 
     def _opened(self, connection: Any, **_: object) -> None:
         with self._adding:
@@ -128,6 +128,13 @@ class Connections:
             with suppress(Exception):  # it is broken then, and gone
                 each.close()
             each.dec_thread_sharing()
+
+
+def _tidy() -> None:
+    """As around a request."""
+    if settings.configured:  # or Django has only been imported, by whichever library
+        reset_queries()
+        close_old_connections()
 
 
 def _is_below_sync_code() -> bool:

@@ -58,13 +58,11 @@ class DjangoResolver:
 
     def enter(self) -> None:
         """Code of a sync task is about to run in this thread."""
-        if apps.ready:
-            self._connections.enter()
+        self._connections.enter()
 
     def leave(self) -> None:
         """It has ended."""
-        if apps.ready:
-            self._connections.leave()
+        self._connections.leave()
 
     async def enter_loop(self) -> None:
         """Code of an async task is about to run on this loop."""
