@@ -111,7 +111,7 @@ async def test_giving_up_leaves_nothing_behind(app: App, line: Line) -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    watcher = app._pool.here().opened[app._default_key].watcher
+    watcher = app._pool.here().opened[app._stores.default].watcher
     assert watcher._awaited == {}
     assert watcher._looks == {}
 

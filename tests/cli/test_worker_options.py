@@ -82,7 +82,7 @@ def test_durations_reach_the_worker(tmp_path: Path) -> None:
         """\
 import json
 import asynctasq
-from asynctasq.app import default_app
+from asynctasq.default import default_app
 
 class Probe:
     @asynctasq.hookimpl

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from asynctasq import App, Worker, hookimpl
-from asynctasq.app import use_here
+from asynctasq.default import use_here
 from asynctasq.contracts.capabilities import DeadLetter, SupportsDeadLetters
 from asynctasq.executors.process.executor import ProcessExecutor
 from asynctasq.hookspecs import ExecutionContext

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import asynctasq
 from asynctasq import Worker
-from asynctasq.app import default_app
 from asynctasq.contracts.capabilities import Snapshot
+from asynctasq.default import default_app
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import ResultNotSerializable
 from asynctasq.message import State

@@ -6,17 +6,17 @@ import pytest
 import pytest_asyncio
 
 import asynctasq
-import asynctasq.app
+import asynctasq.default
 from asynctasq import App
 from asynctasq.tasks.registry import registry
 
 
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(asynctasq.app, "_default", None)
+    monkeypatch.setattr(asynctasq.default, "_default", None)
     monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
     yield
-    default = asynctasq.app._default
+    default = asynctasq.default._default
     if default is not None:
         default.close_sync()
 

@@ -9,8 +9,8 @@ import pytest
 
 import asynctasq
 from asynctasq import App, AsyncTask, Worker, task
-from asynctasq.app import current_app
 from asynctasq.contracts.driver import QueueCounts
+from asynctasq.default import current_app
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import ConfigurationError, PluginError, PluginNotFound

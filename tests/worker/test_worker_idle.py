@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from asynctasq import App, State, Worker, task
-from asynctasq.app import current_app
 from asynctasq.contracts.driver import Driver
+from asynctasq.default import current_app
 from asynctasq.errors import ConfigurationError
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line

@@ -38,8 +38,9 @@ from asynctasq.tasks.dispatching import Dispatcher, provide_dispatcher
 from asynctasq.version import __version__
 
 if TYPE_CHECKING:
-    from asynctasq.app import App, Lifespan, close, default_app, init, run
+    from asynctasq.app import App, Lifespan
     from asynctasq.core.worker import Worker
+    from asynctasq.default import close, default_app, init, run
     from asynctasq.hookspecs import hookimpl
     from asynctasq.serializers.own_types import register_type
 
@@ -49,12 +50,12 @@ _LAZY: Mapping[str, str] = {
     "App": "asynctasq.app",
     "Lifespan": "asynctasq.app",
     "Worker": "asynctasq.core.worker",
-    "close": "asynctasq.app",
-    "default_app": "asynctasq.app",
+    "close": "asynctasq.default",
+    "default_app": "asynctasq.default",
     "hookimpl": "asynctasq.hookspecs",
-    "init": "asynctasq.app",
+    "init": "asynctasq.default",
     "register_type": "asynctasq.serializers.own_types",
-    "run": "asynctasq.app",
+    "run": "asynctasq.default",
 }
 """Public names whose modules import more than defining tasks takes; imported when first used."""
 
@@ -73,7 +74,7 @@ def __dir__() -> list[str]:
 
 
 def _current_app() -> Dispatcher:
-    from asynctasq.app import current_app
+    from asynctasq.default import current_app
 
     return current_app()
 
@@ -85,14 +86,14 @@ async def dispatch_many(
     tasks: Iterable[BaseTask[T]], *, on_progress: Callable[[int], object] | None = None
 ) -> list[Handle[T]]:
     """Dispatch tasks in large chunks; see `App.dispatch_many`."""
-    from asynctasq.app import current_app
+    from asynctasq.default import current_app
 
     return await current_app().dispatch_many(tasks, on_progress=on_progress)
 
 
 def handle(task_id: str) -> Handle[Any]:
     """The handle of a task that was dispatched earlier; see `App.handle`."""
-    from asynctasq.app import current_app
+    from asynctasq.default import current_app
 
     return current_app().handle(task_id)
 

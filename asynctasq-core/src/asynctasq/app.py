@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar, Token
 from functools import partial
@@ -21,10 +21,11 @@ from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.dispatcher.bulk import Bulk
-from asynctasq.dispatcher.connections import Connection, ConnectionPool
+from asynctasq.dispatcher.connections import ConnectionPool
 from asynctasq.dispatcher.messages import MessageFactory, announce, check_supported
 from asynctasq.dispatcher.portal import Portal
 from asynctasq.dispatcher.source import DriverSource
+from asynctasq.dispatcher.stores import Stores
 from asynctasq.errors import ConfigurationError
 from asynctasq.hookspecs import GROUPS, DispatchContext
 from asynctasq.lifecycle import Observers
@@ -84,8 +85,6 @@ class App:
         self._entered: list[Token[App | None]] = []
         self._workers: list[tuple[asyncio.Task[Any] | None, int]] = []
         """The tasks of those that work with it, and how often it had been entered when they began."""
-        self._told: set[str] = set()
-        """Keys of the drivers that the log has named."""
         self._configure()
         _apps.add(self)
 
@@ -100,10 +99,13 @@ class App:
         )
         self.defaults = _defaults(self.settings)
         self._messages = MessageFactory(self.codec, self.defaults)
-        self._drivers: dict[str, Driver] = {}
-        self._sources: dict[str, DriverSource] = {}
-        self._default_key = self._key_of(self.settings.driver)
-        self._template(self._default_key, self.settings.driver)
+        self._stores = Stores(
+            self.settings.driver,
+            make=self._make_driver,
+            twin=self._twin,
+            codec=self.codec,
+            pool=self._pool,
+        )
 
     def override(self, settings: Mapping[str, object]) -> None:
         """Let settings of core win over all that were given, as those of a command line do.
@@ -156,7 +158,7 @@ class App:
     @property
     def store(self) -> str:
         """Where its messages are, for people: an absolute path, or a URL whose password is masked."""
-        return self._drivers[self._default_key].description
+        return self._stores.description
 
     async def driver(self) -> Driver:
         """The app's driver, opened for the running loop.
@@ -164,7 +166,7 @@ class App:
         Raises:
             DriverError: the store refused, or could not be reached.
         """
-        return (await self._connect(self._default_key)).driver
+        return (await self._stores.connection(self._stores.default)).driver
 
     def _make_resolver(self, name: str) -> Resolver:
         return self.plugins.create_resolver(name, self.settings.plugin(name))
@@ -181,7 +183,7 @@ class App:
         Raises:
             ConfigurationError: a worker on this loop works with it.
         """
-        if self._workers_here():
+        if self.workers_here():
             raise ConfigurationError(
                 "The app cannot be closed while a worker on this event loop works with it: call "
                 "worker.stop() and await the end of worker.start() first."
@@ -197,13 +199,13 @@ class App:
 
     async def __aenter__(self) -> Self:
         await self.open()
-        self._entered.append(_current.set(self))
+        self._entered.append(current.set(self))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         token = self._entered.pop()
-        if _current.get() is self:
-            _current.set(token.old_value if token.old_value is not Token.MISSING else None)
+        if current.get() is self:
+            current.set(token.old_value if token.old_value is not Token.MISSING else None)
         if not self._is_entered_by_task():
             await self.close()
 
@@ -217,21 +219,22 @@ class App:
         finally:
             self._workers.remove(worker)
 
-    def _workers_here(self) -> list[asyncio.Task[Any]]:
+    def workers_here(self) -> list[asyncio.Task[Any]]:
+        """The tasks of the workers that work with it on the running loop."""
         loop = asyncio.get_running_loop()
         return [task for task, _ in self._workers if task is not None and task.get_loop() is loop]
 
     def _is_entered_by_task(self) -> bool:
         """Whether the `async with` that ends lies within the work of a worker, which goes on."""
-        here = self._workers_here()
+        here = self.workers_here()
         return any(task in here and len(self._entered) >= depth for task, depth in self._workers)
 
     # Dispatch.
 
     async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
         """Enqueue a task; returns when the store has it. Raises as `BaseTask.dispatch` does."""
-        key = self._key_for(task)
-        connection = self._pool.here().opened.get(key) or await self._connect(key)
+        key = self._stores.key_for(task)
+        connection = await self._stores.connection(key)
         message = self._messages.make(task)
         check_supported(connection.driver, message)
         observers = self._observers or self.observers
@@ -240,7 +243,7 @@ class App:
         enqueued = await connection.outbox.send(message)
         if observers.after_dispatch:
             await self._announce_done(observers, message)
-        return self._handle(self._source(key), task, enqueued)
+        return self._handle(self._stores.source(key), task, enqueued)
 
     def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
         """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""
@@ -281,12 +284,12 @@ class App:
 
         try:
             for task in tasks:
-                key = self._key_for(task)
+                key = self._stores.key_for(task)
                 bulk = bulks.get(key)
                 if bulk is None:
                     bulk = bulks[key] = Bulk(
-                        await self._connect(key),
-                        handle=partial(self._handle, self._source(key)),
+                        await self._stores.connection(key),
+                        handle=partial(self._handle, self._stores.source(key)),
                         sent=sent,
                     )
                 message = self._messages.make(task)
@@ -318,7 +321,8 @@ class App:
         Raises:
             ValueError: it is no UUID.
         """
-        return Handle(id_to_text(id_from_text(task_id)), self._source(self._default_key))
+        source = self._stores.source(self._stores.default)
+        return Handle(id_to_text(id_from_text(task_id)), source)
 
     # What operators ask for and do; imported by those who do.
 
@@ -363,53 +367,13 @@ class App:
         set_field(task, "_task_id", text)
         return Handle(text, source, created=enqueued.created)
 
-    def _source(self, key: str) -> DriverSource:
-        found = self._sources.get(key)
-        if found is None:
-            found = self._sources[key] = DriverSource(lambda: self._connect(key), self.codec)
-        return found
-
     # Drivers.
 
-    async def _connect(self, key: str) -> Connection:
-        return await self._pool.here().get(key, lambda: self._twin(key))
+    def _use_pool(self, pool: ConnectionPool) -> None:
+        self._pool = self._stores.pool = pool
 
-    def _twin(self, key: str) -> Driver:
-        if _stand_in is not None:
-            return _stand_in(self, self._drivers[key])
-        twin = self._drivers[key].clone()
-        if key not in self._told:  # once: programs with a loop for each call open many twins
-            self._told.add(key)
-            logger.info("The store is %s.", twin.description)
-        return twin
-
-    def _key_for(self, task: BaseTask[Any]) -> str:
-        try:
-            chosen = task._driver_override
-        except AttributeError:
-            raise TypeError(
-                f"{task!r} is no task with its arguments: call the task first, as in `f(...)`."
-            ) from None
-        if chosen is None and task._definition is not None:
-            chosen = task._definition.driver
-        if chosen is None:
-            return self._default_key
-        key = self._key_of(chosen)
-        self._template(key, chosen)
-        return key
-
-    @staticmethod
-    def _key_of(chosen: object) -> str:
-        return (
-            chosen if isinstance(chosen, str) else f"{type(chosen).__qualname__} at {id(chosen):#x}"
-        )
-
-    def _template(self, key: str, chosen: object) -> Driver:
-        """The unopened driver of which connections open twins."""
-        found = self._drivers.get(key)
-        if found is None:
-            found = self._drivers[key] = self._make_driver(chosen)
-        return found
+    def _twin(self, template: Driver) -> Driver:
+        return template.clone() if _stand_in is None else _stand_in(self, template)
 
     def _make_driver(self, chosen: object) -> Driver:
         if not isinstance(chosen, str):
@@ -457,8 +421,8 @@ def _defaults(settings: Settings) -> ResolvedOptions:
     )
 
 
-_default: App | None = None
-_current: ContextVar[App | None] = ContextVar("asynctasq_current_app", default=None)
+current: ContextVar[App | None] = ContextVar("asynctasq_current_app", default=None)
+"""The app that `async with` or a worker has made the one in use."""
 _apps: WeakSet[App] = WeakSet()
 """All of this process, for `stand_in`."""
 _stand_in: Callable[[App, Driver], Driver] | None = None
@@ -481,7 +445,7 @@ def stand_in(make: Callable[[App, Driver], Driver]) -> Iterator[None]:
         raise ConfigurationError("Other drivers stand in for those of all apps already.")
     before = {app: (app._pool, app._portal.is_open) for app in _apps}
     for app in before:
-        app._pool = ConnectionPool()
+        app._use_pool(ConnectionPool())
     _stand_in = make
     try:
         yield
@@ -490,87 +454,5 @@ def stand_in(make: Callable[[App, Driver], Driver]) -> Iterator[None]:
             pool, called_sync = before.get(app, (None, False))
             if not called_sync:
                 app._portal.close()
-            app._pool = pool or ConnectionPool()
+            app._use_pool(pool or ConnectionPool())
         _stand_in = None
-
-
-def current_app() -> App:
-    """The app in use here: that of the enclosing `async with app` or worker, else the default one."""
-    return _current.get() or default_app()
-
-
-def use_here(app: App) -> Token[App | None]:
-    """Make an app the current one of this context and those copied from it; the token undoes it."""
-    return _current.set(app)
-
-
-def default_app() -> App:
-    """The app that `init` made; made from environment and defaults if it was not called.
-
-    Raises:
-        ConfigurationError: a setting is wrong.
-    """
-    global _default  # noqa: PLW0603  the default app is the one piece of global state
-    if _default is None:
-        _default = App()
-    return _default
-
-
-def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | None = None) -> App:
-    """Make the default app.
-
-    A second call replaces it unless it is open; one that changes nothing does nothing.
-
-    Args:
-        settings: see `docs/settings.md`; the environment and `.env` supply what is not given.
-        lifespan: an async context manager function, entered by each worker; what it yields is
-            `current_task().resources`.
-
-    Raises:
-        ConfigurationError: a setting is wrong, or the default app is open with other settings.
-        PluginError: the driver's or the serializer's plugin cannot be used.
-    """
-    global _default  # noqa: PLW0603  the default app is the one piece of global state
-    made = App(settings, lifespan=lifespan)
-    if _default is not None and _default._command_line:
-        made.override(_default._command_line)
-    if _default is not None and _default.is_same_as(made):
-        return _default
-    if _default is not None and (_default.is_open or _current.get() is _default):
-        raise ConfigurationError(
-            f"init() with other settings, while the default app is open on {_default.settings.driver_text}. "
-            f"Call init() once, before the first dispatch, or close the app first: await asynctasq.close()."
-        )
-    if _default is not None:
-        made._pool.take_over(_default._pool)
-    _default = made
-    return made
-
-
-async def close() -> None:
-    """Close what the default app has open on this loop. Idempotent."""
-    if _default is not None:
-        await _default.close()
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on uvloop where it exists, and close the default app afterwards.
-
-    A worker that still runs by then is cancelled: it gives back what it holds.
-    """
-
-    async def closing() -> T:
-        try:
-            return await main
-        finally:
-            if _default is not None and (workers := _default._workers_here()):
-                for each in workers:
-                    each.cancel()
-                await asyncio.wait(workers)
-            await close()
-
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(closing())
-    return uvloop.run(closing())

@@ -10,7 +10,8 @@ from types import ModuleType
 
 import click
 
-from asynctasq.app import App, default_app
+from asynctasq.app import App
+from asynctasq.default import default_app
 from asynctasq.errors import ConfigurationError
 
 _TARGET = re.compile(r"(?P<module>[\w-]+(\.[\w-]+)*)(:(?P<attribute>\w+))?")

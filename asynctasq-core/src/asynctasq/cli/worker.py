@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
-from asynctasq.app import App, run
+from asynctasq.app import App
 from asynctasq.cli.application import load_application
 from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.core.worker import Worker
+from asynctasq.default import run
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.dump import dumps_on_signal

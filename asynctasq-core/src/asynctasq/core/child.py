@@ -11,11 +11,12 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any, Self, TypeVar
 
-import asynctasq.app
-from asynctasq.app import App, current_app, init, use_here
+import asynctasq.default
+from asynctasq.app import App
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION
 from asynctasq.core.log_fields import fields_in_use, use_fields
+from asynctasq.default import current_app, init, use_here
 from asynctasq.errors import ConfigurationError, TaskDefinitionError
 from asynctasq.importing import imported_module, module_name
 from asynctasq.message import Delivery
@@ -173,7 +174,7 @@ def _find_app(given: Mapping[str, Any]) -> App:
         module, _, attribute = given["app"].partition(":")
         found = getattr(sys.modules.get(module), attribute, None)
     if not isinstance(found, App):
-        default = asynctasq.app._default
+        default = asynctasq.default._default
         if not given["driver"] and default is not None:
             found = default
         else:

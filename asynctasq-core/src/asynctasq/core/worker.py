@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any
 
 from asynctasq import __version__
-from asynctasq.app import App, default_app, use_here
+from asynctasq.app import App
 from asynctasq.config import mask_url
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.core.child import describe_app, refuse_in_child, worker_codec
+from asynctasq.default import default_app, use_here
 from asynctasq.errors import ConfigurationError, PluginNotFound
 from asynctasq.plugins import check_driver
 from asynctasq.tasks.definition import ExecutionMode

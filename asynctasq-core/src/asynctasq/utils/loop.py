@@ -1,5 +1,5 @@
 """The runner under its documented import path."""
 
-from asynctasq.app import run
+from asynctasq.default import run
 
 __all__ = ["run"]

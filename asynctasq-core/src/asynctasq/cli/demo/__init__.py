@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from asynctasq import __version__
-from asynctasq.app import App, run
+from asynctasq.app import App
 from asynctasq.cli.demo.screen import Mark, Row, Screen
 from asynctasq.cli.demo.stage import Stage, Unexpected
+from asynctasq.default import run
 from asynctasq.errors import AsynctasqError, ConfigurationError
 
 LIMIT_SECONDS = 90.0
