@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 import msgpack
 
 from asynctasq.contracts.capabilities import (
+    DEAD_LETTER_LIMIT,
+    DEAD_LETTER_TTL_SECONDS,
+    FULL_STORE,
     CancelOutcome,
-    Capability,
     DeadLetter,
     Outcome,
     Page,
@@ -32,7 +34,7 @@ from asynctasq_redis.codec import (
     unpack_delivery,
 )
 from asynctasq_redis.enqueueing import enqueue_arguments, requeue_arguments
-from asynctasq_redis.settings import DAY, DEFAULT_URL, RedisSettings
+from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
 from asynctasq_redis.settling import Packed, is_too_large, pack_settlement, settle_arguments
 
 if TYPE_CHECKING:
@@ -60,24 +62,7 @@ class RedisDriver:
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = (
-        Capability.PRIORITY
-        | Capability.UNIQUE
-        | Capability.RESULTS
-        | Capability.PROGRESS
-        | Capability.CANCEL
-        | Capability.PAUSE
-        | Capability.DEAD_LETTERS
-        | Capability.INSPECT
-        | Capability.PURGE
-        | Capability.WORKERS
-        | Capability.FENCED
-        | Capability.ATOMIC
-        | Capability.COUNTED
-        | Capability.IDEMPOTENT
-        | Capability.FIFO
-        | Capability.EXACT_COUNT
-    )
+    capabilities = FULL_STORE
 
     def __init__(
         self,
@@ -92,8 +77,8 @@ class RedisDriver:
         connect_timeout: float = 5.0,
         wait_replicas: int = 0,
         wait_replicas_timeout: float = 1.0,
-        dead_letter_ttl: float = 30 * DAY,
-        dead_letter_limit: int = 100_000,
+        dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS,
+        dead_letter_limit: int = DEAD_LETTER_LIMIT,
         tls_ca: str | None = None,
         tls_certificate: str | None = None,
         tls_key: str | None = None,

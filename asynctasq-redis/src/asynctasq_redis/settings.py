@@ -4,11 +4,11 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import ClassVar
 
+from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
 from asynctasq_redis.addresses import CLUSTER, Address, parse_address, split_query
 
-DAY = 86_400.0
 DEFAULT_URL = "redis://localhost:6379/0"
 
 _NOT_NEGATIVE = ("dead_letter_ttl", "dead_letter_limit", "wait_replicas")
@@ -46,9 +46,9 @@ class RedisSettings:
     cluster."""
     wait_replicas_timeout: float = 1.0
     """Seconds to wait for them, before the call fails and is repeated."""
-    dead_letter_ttl: float = 30 * DAY
+    dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS
     """Seconds for which a dead letter is kept."""
-    dead_letter_limit: int = 100_000
+    dead_letter_limit: int = DEAD_LETTER_LIMIT
     """How many dead letters are kept, the newest."""
     tls_ca: str | None = None
     """File of the authorities to trust, instead of the system's."""

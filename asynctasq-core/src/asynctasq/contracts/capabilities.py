@@ -66,6 +66,31 @@ class Capability(Flag):
     """`count` is exact."""
 
 
+FULL_STORE = (
+    Capability.PRIORITY
+    | Capability.UNIQUE
+    | Capability.RESULTS
+    | Capability.PROGRESS
+    | Capability.CANCEL
+    | Capability.PAUSE
+    | Capability.DEAD_LETTERS
+    | Capability.INSPECT
+    | Capability.PURGE
+    | Capability.WORKERS
+    | Capability.FENCED
+    | Capability.ATOMIC
+    | Capability.COUNTED
+    | Capability.IDEMPOTENT
+    | Capability.FIFO
+    | Capability.EXACT_COUNT
+)
+"""What a store has that can be asked for anything, as databases can and brokers cannot."""
+DEAD_LETTER_TTL_SECONDS = 30 * 86_400.0
+"""How long dead letters are kept, unless a setting says otherwise."""
+DEAD_LETTER_LIMIT = 100_000
+"""How many dead letters are kept, unless a setting says otherwise."""
+
+
 @record
 class Page(Generic[T]):
     """A part of a listing; pass `cursor` on to get the next, None at the end."""

@@ -5,8 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 from asynctasq.contracts.capabilities import (
+    DEAD_LETTER_LIMIT,
+    DEAD_LETTER_TTL_SECONDS,
+    FULL_STORE,
     CancelOutcome,
-    Capability,
     DeadLetter,
     Outcome,
     Page,
@@ -16,7 +18,7 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
 from asynctasq.drivers.memory import views
-from asynctasq.drivers.memory.settings import DAY, MemorySettings
+from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.drivers.memory.store import Store
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
@@ -35,24 +37,7 @@ class MemoryDriver:
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = (
-        Capability.PRIORITY
-        | Capability.UNIQUE
-        | Capability.RESULTS
-        | Capability.PROGRESS
-        | Capability.CANCEL
-        | Capability.PAUSE
-        | Capability.DEAD_LETTERS
-        | Capability.INSPECT
-        | Capability.PURGE
-        | Capability.WORKERS
-        | Capability.FENCED
-        | Capability.ATOMIC
-        | Capability.COUNTED
-        | Capability.IDEMPOTENT
-        | Capability.FIFO
-        | Capability.EXACT_COUNT
-    )
+    capabilities = FULL_STORE
     store_class = Store
     """Replaced by tests which break one rule."""
 
@@ -60,8 +45,8 @@ class MemoryDriver:
         self,
         *,
         namespace: str = "asynctasq",
-        dead_letter_ttl: float = 30 * DAY,
-        dead_letter_limit: int = 100_000,
+        dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS,
+        dead_letter_limit: int = DEAD_LETTER_LIMIT,
         outcome_limit: int = 1_000_000,
     ) -> None:
         settings = MemorySettings(namespace, dead_letter_ttl, dead_letter_limit, outcome_limit)

@@ -1,8 +1,7 @@
 """What can be set of the memory driver."""
 
+from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
 from asynctasq.records import record
-
-DAY = 86_400.0
 
 
 @record
@@ -11,9 +10,9 @@ class MemorySettings:
 
     namespace: str = "asynctasq"
     """Named in logs only: instances share nothing unless one is the clone of the other."""
-    dead_letter_ttl: float = 30 * DAY
+    dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS
     """Seconds for which a dead letter is kept."""
-    dead_letter_limit: int = 100_000
+    dead_letter_limit: int = DEAD_LETTER_LIMIT
     """How many dead letters are kept, the newest."""
     outcome_limit: int = 1_000_000
     """How many outcomes are kept; beyond it those go first whose time ends first."""

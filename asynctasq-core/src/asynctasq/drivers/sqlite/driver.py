@@ -5,6 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Self, TypeVar
 
 from asynctasq.contracts.capabilities import (
+    DEAD_LETTER_LIMIT,
+    DEAD_LETTER_TTL_SECONDS,
+    FULL_STORE,
     CancelOutcome,
     Capability,
     DeadLetter,
@@ -21,7 +24,7 @@ from asynctasq.drivers.sqlite import inspection, leasing, settling
 from asynctasq.drivers.sqlite.database import migrate, schema_state
 from asynctasq.drivers.sqlite.engine import Engine, Operation
 from asynctasq.drivers.sqlite.enqueueing import Enqueue
-from asynctasq.drivers.sqlite.settings import DAY, SqliteSettings, Synchronous
+from asynctasq.drivers.sqlite.settings import SqliteSettings, Synchronous
 from asynctasq.drivers.sqlite.watching import Watcher
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
@@ -41,25 +44,7 @@ class SqliteDriver:
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = (
-        Capability.PRIORITY
-        | Capability.UNIQUE
-        | Capability.RESULTS
-        | Capability.PROGRESS
-        | Capability.CANCEL
-        | Capability.PAUSE
-        | Capability.DEAD_LETTERS
-        | Capability.INSPECT
-        | Capability.PURGE
-        | Capability.WORKERS
-        | Capability.SCHEMA
-        | Capability.FENCED
-        | Capability.ATOMIC
-        | Capability.COUNTED
-        | Capability.IDEMPOTENT
-        | Capability.FIFO
-        | Capability.EXACT_COUNT
-    )
+    capabilities = FULL_STORE | Capability.SCHEMA
 
     def __init__(
         self,
@@ -68,8 +53,8 @@ class SqliteDriver:
         namespace: str = "asynctasq",
         synchronous: Synchronous = "full",
         busy_timeout: float = 10.0,
-        dead_letter_ttl: float = 30 * DAY,
-        dead_letter_limit: int = 100_000,
+        dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS,
+        dead_letter_limit: int = DEAD_LETTER_LIMIT,
         poll_interval: float = 0.03,
     ) -> None:
         self._configure(

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
-
-DAY = 86_400.0
 
 Synchronous: TypeAlias = Literal["full", "normal", "extra", "off"]
 
@@ -30,9 +29,9 @@ class SqliteSettings:
     failure may also destroy the file. `extra`: `full`, plus one more sync of the folder."""
     busy_timeout: float = 10.0
     """Seconds to wait for other processes that write, before the call fails and is repeated."""
-    dead_letter_ttl: float = 30 * DAY
+    dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS
     """Seconds for which a dead letter is kept."""
-    dead_letter_limit: int = 100_000
+    dead_letter_limit: int = DEAD_LETTER_LIMIT
     """How many dead letters are kept, the newest."""
     poll_interval: float = 0.03
     """Seconds between two looks for the work of other processes, while somebody waits for it."""
