@@ -51,7 +51,7 @@ class Attendant(Protocol):
     """What a resolver may be besides: it is there whenever code of a task runs, with models or without.
 
     For frameworks that keep connections open behind the code that uses them. A method that raises is
-    reported, and changes nothing.
+    reported, and changes nothing; whoever was told of a beginning is told of the end.
     """
 
     def enter(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from asynctasq.contracts.resolver import Attendant
@@ -45,22 +45,25 @@ class Surroundings:
     async def enter(self, attendants: Sequence[Attendant]) -> None:
         """A piece of code is about to run on this loop."""
         for each in attendants:
-            await self._guard_async(each.enter_loop)
             self._attendants.append(each)
+            await self._guard_async(each.enter_loop)
 
     async def leave(self) -> None:
         """It has ended. What is closed is closed even if this is cancelled meanwhile."""
-        closing = asyncio.ensure_future(self._leave())
         try:
-            await asyncio.shield(closing)
+            if self._closers:
+                await _to_its_end(self._close())
+            self.state.clear()
+            await self._take_leave()
         except asyncio.CancelledError:
-            await asyncio.wait([closing])
+            await self._take_leave()  # of those that are left
             raise
 
-    async def _leave(self) -> None:
+    async def _close(self) -> None:
         while self._closers:
             await self._guard_async(self._closers.pop())
-        self.state.clear()
+
+    async def _take_leave(self) -> None:
         while self._attendants:
             await self._guard_async(self._attendants.pop().leave_loop)
 
@@ -85,3 +88,12 @@ class Surroundings:
                 await answer
         except Exception:
             logger.exception("Something around the code of %s failed.", self.task)
+
+
+async def _to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(closing)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -15,6 +15,8 @@ from django.conf import settings
 from django.db import close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 
+from asynctasq_orm.threads import in_own_thread
+
 T = TypeVar("T")
 
 LOADING_THREADS = 8
@@ -85,7 +87,8 @@ class Connections:
     async def close(self) -> None:
         """Close what is open in threads that are looked after, and in Django's. Idempotent."""
         connection_created.disconnect(self._opened)
-        await asyncio.to_thread(self._close_ours)
+        if self._loaders is not None or self._are_open(self._ours):
+            await in_own_thread(self._close_ours)
         if self._used and not _is_below_sync_code():
             self._used = False
             if settings.configured:
@@ -99,7 +102,7 @@ class Connections:
             self.leave()
 
     async def _tidy_djangos_thread(self) -> None:
-        if settings.configured and (not self._looked or self._others_are_open()):
+        if settings.configured and (not self._looked or self._are_open(self._others)):
             await sync_to_async(self._tidy_here)()
 
     def _tidy_here(self) -> None:
@@ -113,9 +116,9 @@ class Connections:
         with self._adding:
             (self._ours if getattr(self._inside, "depth", 0) else self._others).add(connection)
 
-    def _others_are_open(self) -> bool:
+    def _are_open(self, those: "WeakSet[Any]") -> bool:
         with self._adding:
-            return any(each.connection is not None for each in self._others)
+            return any(each.connection is not None for each in those)
 
     def _close_ours(self) -> None:
         loaders, self._loaders = self._loaders, None

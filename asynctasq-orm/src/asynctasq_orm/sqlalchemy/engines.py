@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
+from asynctasq_orm.threads import in_own_thread
+
 # Engines are the application's, whichever of its apps uses them.
 _used: WeakKeyDictionary[Engine, asyncio.AbstractEventLoop | None] = WeakKeyDictionary()
 
@@ -34,4 +36,4 @@ async def close_idle_connections() -> None:
             await AsyncEngine(engine).dispose()
         elif loop is None:
             del _used[engine]
-            await asyncio.to_thread(engine.dispose)
+            await in_own_thread(engine.dispose)
