@@ -7,7 +7,7 @@ SHELL := /usr/bin/env bash
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup
+SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup scripts/install-packages
 TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 # Tests wait for processes half of the time. What a run starts may keep what it has compiled.
 PYTEST_WORKERS ?= 3

@@ -21,7 +21,9 @@ import pytest
 from tests.servers.mariadb import mariadb_server
 from tests.servers.postgres import postgres_server
 from tests.servers.processes import private_folder
+from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.redis import redis_server
+from tests.servers.sqs import sqs_server
 
 LOOK_SECONDS = 0.2
 
@@ -43,7 +45,9 @@ def _redis_url() -> Iterator[str]:
 SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "mysql": mariadb_server,
     "postgres": postgres_server,
+    "rabbitmq": rabbitmq_server,
     "redis": _redis_url,
+    "sqs": sqs_server,
 }
 
 

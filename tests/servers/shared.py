@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from tests.servers.keeper import Told
 
-Kind = Literal["redis", "postgres", "mysql"]
+Kind = Literal["mysql", "postgres", "rabbitmq", "redis", "sqs"]
 START_SECONDS = 110.0
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
+import aio_pika
 import asyncpg
 import pymysql
 import pytest
@@ -48,10 +50,43 @@ def asks_mysql(url: str) -> None:
         assert cursor.fetchone() == (42, "utf8mb4")
 
 
+def asks_rabbitmq(url: str) -> None:
+    async def ask() -> None:
+        async with await aio_pika.connect(url) as connection:
+            channel = await connection.channel()
+            queue = await channel.declare_queue("questions")
+            message = aio_pika.Message(b"6 * 7")
+            await channel.default_exchange.publish(message, routing_key="questions")
+            received = await queue.get(timeout=PATIENCE)
+            assert received is not None
+            assert received.body == b"6 * 7"
+
+    asyncio.run(ask())
+
+
+def asks_sqs(url: str) -> None:
+    """In the old form of requests, which a few lines speak. Nobody looks at the signature."""
+    scope = "Credential=tester/20260101/eu-central-1/sqs/aws4_request"
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
+
+    def ask(action: str, **parameters: str) -> str:
+        body = urlencode({"Action": action, "Version": "2012-11-05", **parameters}).encode()
+        request = urllib.request.Request(url, data=body, headers=headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return str(answer.read().decode())
+
+    queue = f"{url}/123456789012/questions"
+    assert "/questions</QueueUrl>" in ask("CreateQueue", QueueName="questions")
+    ask("SendMessage", QueueUrl=queue, MessageBody="6 * 7")
+    assert "<Body>6 * 7</Body>" in ask("ReceiveMessage", QueueUrl=queue)
+
+
 ASKS: dict[Kind, Callable[[str], None]] = {
     "mysql": asks_mysql,
     "postgres": asks_postgres,
+    "rabbitmq": asks_rabbitmq,
     "redis": asks_redis,
+    "sqs": asks_sqs,
 }
 
 

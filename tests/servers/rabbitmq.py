@@ -1,0 +1,91 @@
+"""A RabbitMQ server of our own, on free ports of the loopback."""
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.servers.packages import program
+from tests.servers.processes import ServerProcess, free_port, private_folder, unprivileged
+
+SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+"""Debian's program on the path insists on a user of its own choice; this is what it runs."""
+GREETING = b"AMQP\0\0\x09\x01"
+
+
+@contextmanager
+def rabbitmq_server() -> Iterator[str]:
+    """The address of a server, which is stopped in the end."""
+    found = program("rabbitmq-server", package="rabbitmq-server")
+    script = str(SCRIPT) if SCRIPT.exists() else found
+    user = unprivileged()
+    with private_folder("rabbitmq", user) as folder:
+        port, directory_port = free_port(), free_port()
+        environment = _environment(folder, port, directory_port)
+        # Erlang would leave its directory of nodes running; it uses one that it finds.
+        directory = ServerProcess(
+            [_directory(), "-port", str(directory_port), "-address", "127.0.0.1"],
+            folder,
+            user=user,
+            environment=environment,
+        )
+        server = ServerProcess([script], folder, user=user, environment=environment)
+        try:
+            directory.start(lambda: _listens(directory_port))
+            server.start(lambda: _speaks(port))
+            yield f"amqp://guest:guest@127.0.0.1:{port}/"
+        finally:
+            server.stop(signal.SIGKILL)  # it would take seconds to put in order what is thrown away
+            directory.stop(signal.SIGKILL)
+
+
+def _environment(folder: Path, port: int, directory_port: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_EPMD_PORT": str(directory_port),
+        "ERL_MAX_PORTS": "4096",
+        "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_LOG_BASE": str(folder),
+        "RABBITMQ_PID_FILE": str(folder / "pid"),
+        "RABBITMQ_FEATURE_FLAGS_FILE": str(folder / "feature_flags"),
+        "RABBITMQ_MNESIA_BASE": str(folder),
+        "RABBITMQ_NODENAME": f"test{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        # So that no shell stands between the server and the process that it has to end with.
+        "RUNNING_UNDER_SYSTEMD": "true",
+    }
+
+
+def _directory() -> str:
+    within = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))
+    return shutil.which("epmd") or (str(within[-1]) if within else "epmd")
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=30):
+        return True
+    return False
+
+
+def _speaks(port: int) -> bool:
+    """Whether a server answers the greeting: it listens some time before it does."""
+    with (
+        suppress(OSError),
+        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+    ):
+        connection.sendall(GREETING)
+        return connection.recv(1) == b"\1"
+    return False

@@ -1,0 +1,31 @@
+"""A stand-in for Amazon SQS (moto's server), on a free port of the loopback."""
+
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.servers.processes import ServerProcess, free_port, private_folder
+
+
+@contextmanager
+def sqs_server() -> Iterator[str]:
+    """The address of an endpoint, which is stopped in the end."""
+    with private_folder("sqs") as folder:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        process = ServerProcess(command, folder)
+        process.start(lambda: _answers(url))
+        try:
+            yield url
+        finally:
+            process.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/moto-api/", timeout=30) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
