@@ -15,6 +15,8 @@ from benchmarks.programs.counting import TEXT, Count
 from benchmarks.programs.protocol import answer, asked
 from benchmarks.programs.starts import latencies, tell_start
 
+ATTEMPTS = 3
+"""With its default of one, a job of a worker that was killed is found, and given up."""
 count: list[Count] = []
 
 
@@ -49,7 +51,10 @@ async def gather(url: str, *, tasks: int) -> None:
     cpu, wall = time.process_time(), time.perf_counter()
     for start in range(0, tasks, 100):
         await asyncio.gather(
-            *(queue.enqueue("noop", number=start + n, text=TEXT) for n in range(100))
+            *(
+                queue.enqueue("noop", number=start + n, text=TEXT, retries=ATTEMPTS)
+                for n in range(100)
+            )
         )
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     await queue.disconnect()
