@@ -42,6 +42,7 @@ def asks_postgres(url: str) -> None:
 
 def asks_mysql(url: str) -> None:
     parts = urlsplit(url)
+    assert parts.port is not None
     with (
         pymysql.connect(host=parts.hostname, port=parts.port, user=parts.username) as connection,
         connection.cursor() as cursor,
