@@ -23,14 +23,14 @@ class Author(Model):
     name = fields.CharField(max_length=20)
     posts: Any
 
-    class Meta:
+    class Meta(Model.Meta):
         table = "headlined_author"
 
 
 class Tag(Model):
     name = fields.CharField(max_length=20, primary_key=True)
 
-    class Meta:
+    class Meta(Model.Meta):
         table = "headlined_tag"
 
 
@@ -40,7 +40,7 @@ class Post(Model):
     author: Any = fields.ForeignKeyField("models.Author", related_name="posts")
     tags: Any = fields.ManyToManyField("models.Tag", through="headlined_post_tag")
 
-    class Meta:
+    class Meta(Model.Meta):
         # Tortoise caches statements by table name for the whole process, other tests' `post` too.
         table = "headlined_post"
 

@@ -81,7 +81,7 @@ class Connections:
             self._loaders = ThreadPoolExecutor(LOADING_THREADS, "asynctasq-django")
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(
-            self._loaders, context.run, self._run_here, function
+            self._loaders, lambda: context.run(self._run_here, function)
         )
 
     async def close(self) -> None:
