@@ -26,7 +26,6 @@ MEASUREMENTS: dict[str, Measurement] = {
     "start": start.measure,
     "peers": peers.measure,
 }
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     if asked.json is not None:
         asked.json.write_text(json.dumps(session, indent=1) + "\n")
     if asked.update_docs:
-        report.update(DOCUMENT, report.as_markdown(session, bench.figures))
+        report.publish(session, bench.figures, prefix="benchmarks")
     return int(any(figure.verdict == "missed" for figure in bench.figures))
 
 
@@ -85,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tiny", action="store_true", help="only whether everything works")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
-    parser.add_argument("--update-docs", action="store_true", help=f"write {DOCUMENT.name}")
+    parser.add_argument("--update-docs", action="store_true", help=f"write {report.DOCUMENT.name}")
     parser.add_argument(
         "--folder",
         type=Path,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.harness import command, report
+from benchmarks.harness import command, plots, report
 from benchmarks.harness.figures import Figure, percentiles, shown
 
 ROOT = Path(__file__).resolve().parents[2]
-HUEY = ROOT / ".venvs" / "bench-huey" / ".ready"
+ENVIRONMENTS = ROOT / ".venvs"
 
 Measured = Callable[..., dict[str, Any]]
 
@@ -97,9 +97,8 @@ def test_one_store_can_be_chosen(measured: Measured) -> None:
     }
 
 
-@pytest.mark.skipif(not HUEY.exists(), reason="`make bench` has not installed the peer yet")
 def test_peer_does_the_same_work_and_loses_what_ran_when_it_was_killed(measured: Measured) -> None:
-    session = measured("all", "--only", "peers", "--environments", str(HUEY.parents[1]))
+    session = measured("all", "--only", "peers", "--environments", str(ENVIRONMENTS))
     figures = {figure["key"]: figure for figure in session["figures"]}
     assert session["peers"]["huey"]["version"]
     assert figures["peers.killed.asynctasq"]["median"] == 0
@@ -166,3 +165,17 @@ def test_document_is_updated_between_its_marks(tmp_path: Path) -> None:
 def test_the_document_has_its_marks() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
     assert text.index(report.BEGIN) < text.index(report.END)
+
+
+def test_figures_of_one_unit_are_drawn_without_a_script(tmp_path: Path) -> None:
+    figures = [
+        Figure("a", "worker on memory: tasks a second", "/s", (30_000.0,)),
+        Figure("b", "Huey: tasks a second", "/s", (300.0,)),
+        Figure("c", "alone", "ms", (1.0,)),
+    ]
+    [path] = plots.draw(figures, tmp_path, "core")
+    picture = path.read_text()
+    assert path.name == "core-speed.svg"
+    assert "worker on memory" in picture
+    assert "30,000" in picture
+    assert "<script" not in picture
