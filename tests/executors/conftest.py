@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from asynctasq import App, Worker, hookimpl
-from asynctasq.default import use_here
 from asynctasq.contracts.capabilities import DeadLetter, SupportsDeadLetters
+from asynctasq.default import use_here
 from asynctasq.executors.process.executor import ProcessExecutor
 from asynctasq.hookspecs import ExecutionContext
 from asynctasq.tasks.definition import ExecutionMode
