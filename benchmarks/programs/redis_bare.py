@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from asynctasq.message import Message, new_id
 from asynctasq_redis import RedisDriver
-from asynctasq_redis.enqueueing import enqueue_arguments
+from asynctasq_redis.enqueueing import simple_arguments
 from asynctasq_redis.scripts import script
 from benchmarks.programs.counting import TEXT
 from benchmarks.programs.protocol import answer, asked
@@ -70,9 +70,9 @@ async def single(url: str, *, tasks: int, body: int) -> None:
     await driver.enqueue([Message(new_id(), "default", "bench.noop", bytes(body))])
     await driver.close()
     client = connect(url)
-    head = ("EVALSHA", script("enqueue").digest, 1, b"{asynctasq}:", 0)
+    head = ("EVALSHA", script("enqueue_one").digest, 1, b"{asynctasq}:", 0)
     messages = [Message(new_id(), "default", "bench.noop", bytes(body)) for _ in range(tasks)]
-    calls = [(*head, *enqueue_arguments([message])) for message in messages]
+    calls = [(*head, *simple_arguments(message)) for message in messages]
     cpu, wall = time.process_time(), time.perf_counter()
     for call in calls:
         await client.execute_command(*call)

@@ -203,11 +203,21 @@ def unpack_delivery(message_id: bytes, value: bytes) -> Delivery:
     return Delivery(message, Lease(message_id, token + 1), attempt, lost, enqueued_at / 1e6)
 
 
+def priority_of(message: Message) -> int:
+    """Within what is stored."""
+    return min(max(message.priority, 0), PRIORITY_HIGHEST)
+
+
+def max_lost_of(message: Message) -> int:
+    """Within what is stored."""
+    return min(max(message.max_lost, 0), MOST_32)
+
+
 def pack_numbers(message: Message) -> bytes:
     """What scripts must know of a message and has a fixed size."""
     return NUMBERS.pack(
-        min(max(message.priority, 0), PRIORITY_HIGHEST),
-        min(max(message.max_lost, 0), MOST_32),
+        priority_of(message),
+        max_lost_of(message),
         message.result_ttl,
         max(micros(message.delay), 0.0),
         NONE if message.eta is None else max(micros(message.eta), 0.0),

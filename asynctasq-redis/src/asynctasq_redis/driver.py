@@ -33,7 +33,12 @@ from asynctasq_redis.codec import (
     text_bytes,
     unpack_delivery,
 )
-from asynctasq_redis.enqueueing import enqueue_arguments, requeue_arguments
+from asynctasq_redis.enqueueing import (
+    enqueue_arguments,
+    is_simple,
+    requeue_arguments,
+    simple_arguments,
+)
 from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
 from asynctasq_redis.settling import Packed, is_too_large, pack_settlement, settle_arguments
 
@@ -172,6 +177,10 @@ class RedisDriver:
     # Required.
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        if len(messages) == 1 and is_simple(messages[0]):
+            [message] = messages
+            if await self._opened().run("enqueue_one", self._offset, *simple_arguments(message)):
+                return [Enqueued(message.id, True)]
         answers: list[Enqueued] = []
         for some in batches(messages, ENQUEUED_AT_ONCE):
             if not some:

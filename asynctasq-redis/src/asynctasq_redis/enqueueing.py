@@ -6,15 +6,40 @@ from asynctasq.message import Message, UniqueUntil
 from asynctasq_redis.codec import (
     HOLDS,
     check_id,
+    max_lost_of,
     pack_blob,
     pack_numbers,
     pack_run,
     pack_unique,
+    priority_of,
     text_bytes,
 )
 
 RUN = 1000
 """Messages that a script stores by one command."""
+
+
+def is_simple(message: Message) -> bool:
+    """Whether the script `enqueue_one` takes it: ready at once, without a unique key or an expiry."""
+    return (
+        message.eta is None
+        and message.expires is None
+        and message.unique is None
+        and message.delay <= 0.0
+    )
+
+
+def simple_arguments(message: Message) -> list[bytes | int | float]:
+    """A message as the script `enqueue_one` takes it."""
+    check_id(message.id)
+    return [
+        priority_of(message),
+        max_lost_of(message),
+        message.result_ttl,
+        text_bytes(message.queue),
+        message.id,
+        pack_blob(message),
+    ]
 
 
 def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:

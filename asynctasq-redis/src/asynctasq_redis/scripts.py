@@ -8,6 +8,7 @@ from asynctasq.records import record
 
 _FOLDER = files("asynctasq_redis") / "lua"
 _WITH_UPKEEP = frozenset({"reserve"})
+_ALONE = frozenset({"enqueue_one"})
 
 
 @record
@@ -22,6 +23,7 @@ class Script:
 @cache
 def script(name: str) -> Script:
     """The script of an operation, with what it shares with others before it."""
-    parts = ["common", "upkeep", name] if name in _WITH_UPKEEP else ["common", name]
+    shared = [] if name in _ALONE else ["common", "upkeep"] if name in _WITH_UPKEEP else ["common"]
+    parts = [*shared, name]
     source = b"\n".join((_FOLDER / f"{part}.lua").read_bytes() for part in parts)
     return Script(name, source, sha1(source, usedforsecurity=False).hexdigest())

@@ -17,9 +17,9 @@ from asynctasq_redis.settings import RedisSettings
 
 log = logging.getLogger("asynctasq.redis")
 
-ADDING = frozenset({"enqueue", "requeue"})
+ADDING = frozenset({"enqueue", "enqueue_one", "requeue"})
 """Scripts that a full server is to refuse with an error that users see."""
-REPLICATED = frozenset({"enqueue", "requeue", "settle"})
+REPLICATED = frozenset({"enqueue", "enqueue_one", "requeue", "settle"})
 """Scripts after which `wait_replicas` waits."""
 NOT_AGAIN = frozenset({"settle", "cancel", "requeue", "delete_dead", "purge"})
 """Scripts that answer otherwise the second time: only their caller knows whether to repeat them."""
