@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from asynctasq.executors.process.pool import ProcessPool
+from asynctasq.tasks.registry import registry
 
 JOIN_SECONDS = 30.0
 GRACE_SECONDS = 5.0
@@ -111,6 +112,7 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         *(f"thread {thread.name}" for thread in _threads() - threads if _outlives(thread)),
         *(f"process {pid}: {_command(pid)}" for pid in sorted(_children() - children)),
     ]
+    _forget_tasks_of_gone_modules()
     if left:
         pytest.fail("left running: " + "; ".join(left))
 
@@ -125,6 +127,13 @@ async def no_task_left_behind() -> AsyncIterator[None]:
         _, left = await asyncio.wait(left, timeout=GRACE_SECONDS)
     if left:
         pytest.fail("left running: " + "; ".join(str(task) for task in left))
+
+
+def _forget_tasks_of_gone_modules() -> None:
+    """Modules made by a test are gone with it; children of a later one would try to import them."""
+    for definition in registry:
+        if definition.module not in sys.modules:
+            del registry._definitions[definition.name]
 
 
 def _threads() -> set[threading.Thread]:

@@ -76,7 +76,7 @@ async def counted(kind: str) -> None:
     for name in (kind, "all"):
         running[name] += 1
         most[name] = max(most[name], running[name])
-    for _ in range(3):
+    for _ in range(30):  # long enough for the fetcher to bring others
         await asyncio.sleep(0)
     for name in (kind, "all"):
         running[name] -= 1

@@ -276,7 +276,6 @@ async def test_threads_of_users_do_not_keep_the_worker(stage: Stage) -> None:
     async with stage.worker():
         await stage.probe.noted(1)
     stage.flag("go on").set()
-    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 @task
