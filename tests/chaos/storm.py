@@ -20,7 +20,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,14 +126,14 @@ class Crew:
             )
             self._report.workers_started += 1
 
-    async def strike(self, chance: random.Random) -> None:
+    async def strike(self, chance: random.Random, stops: Sequence[float]) -> None:
         """Send one of them a signal."""
         worker = chance.choice(self._workers)
         name = chance.choice(["SIGKILL", "SIGKILL", "SIGTERM", "SIGSTOP"])
         self._report.signals[name] += 1
         worker.send_signal(signal.Signals[name])
         if name == "SIGSTOP":
-            await asyncio.sleep(chance.choice([0.1, 1.0, 3.5]))
+            await asyncio.sleep(chance.choice(stops))
             worker.send_signal(signal.SIGCONT)
 
     async def dismiss(self) -> None:
@@ -178,6 +178,7 @@ async def storm(
     seconds: float,
     seed: int,
     pause: float = 2.0,
+    stops: Sequence[float] = (0.1, 1.0, 3.5),
 ) -> Report:
     """Let it rage, then wait for the end.
 
@@ -189,6 +190,7 @@ async def storm(
         seconds: after which what is not done is a problem.
         seed: of the order of tasks and of the signals.
         pause: the longest between two signals, in seconds.
+        stops: how long a worker may stand still, in seconds; after more than a lease it comes back too late.
     """
     report = Report(seed, 0)
     chance = random.Random(seed)
@@ -215,7 +217,7 @@ async def storm(
                         break
                     await asyncio.sleep(chance.uniform(0.2, 0.2 + pause))
                     if report.signals.total() < strikes:
-                        await crew.strike(chance)
+                        await crew.strike(chance, stops)
                     crew.recruit()
                 await crew.dismiss()
             finally:
@@ -352,7 +354,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--tasks", type=int, default=50_000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--strikes", type=int, default=30)
+    parser.add_argument("--strikes", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=270.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     given = parser.parse_args()
@@ -366,7 +368,8 @@ def main() -> None:
             strikes=given.strikes,
             seconds=given.seconds,
             seed=given.seed,
-            pause=4.0,
+            pause=2.5,
+            stops=(0.1, 3.0, 5.0),
         )
     )
     print(report)
