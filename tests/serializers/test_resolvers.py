@@ -10,6 +10,7 @@ from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import (
     BodyCorrupt,
+    BodyVersion,
     ModelNotFound,
     NotSerializable,
     PluginBroken,
@@ -131,8 +132,8 @@ async def test_relations_are_told_to_the_resolver(toy: ToyResolver) -> None:
     assert toy.relations == [("lines", "owner.address")]
 
 
-async def test_unknown_resolver_is_an_error(toy: ToyResolver) -> None:
-    with pytest.raises(PluginNotFound, match="unheard_of"):
+async def test_unknown_resolver_is_for_another_release(toy: ToyResolver) -> None:
+    with pytest.raises(BodyVersion, match="unheard_of"):
         await resolvers_of(toy_orm=toy).resolve(
             [Reference("toy_orm", "Row", 1), Reference("unheard_of", "Row", 1)]
         )

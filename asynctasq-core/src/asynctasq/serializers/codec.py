@@ -153,9 +153,9 @@ class Codec:
 
         Raises:
             ResultNotSerializable: a note of that was stored in its place.
-            BodyError: the bytes cannot be read here.
+            BodyError: the bytes cannot be read here, or no resolver for such models is installed.
             ModelNotFound: a model in it has no row any more.
-            PluginError: no resolver for such models is installed here, or it is broken.
+            PluginError: the resolver is broken.
         """
         result = self._open_result(stored)
         if not result.references or self._resolvers is None:
