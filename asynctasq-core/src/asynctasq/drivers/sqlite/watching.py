@@ -11,6 +11,8 @@ from asynctasq.drivers.sqlite.session import Session
 
 LONGEST_SLEEP = 3600.0
 """Seconds. Some event loops cannot count to infinity."""
+TICK_NANOSECONDS = 50_000_000
+"""More than the clock of any file system takes to move on."""
 TRUST_SECONDS = 0.5
 """For which a write-ahead log that looks unchanged is taken to be so."""
 
@@ -87,15 +89,17 @@ class Watchers:
             return True  # the look meets the error too, and deals with it
 
     def _may_be_written(self, session: Session) -> bool:
-        """Whether the write-ahead log has changed since the last call; now and then True in any case.
+        """Whether the write-ahead log may have changed since the last call.
 
         Asking the file system takes a third of the time of asking SQLite. It does not see two commits
-        within one tick of its clock, so it is not trusted for long.
+        within one tick of its clock: what has changed just now is asked for again, and nothing is trusted
+        for long.
         """
         mark, now = session.log_mark(), time.monotonic()
         if mark == self._mark and now < self._trusted_until:
             return False
-        self._mark, self._trusted_until = mark, now + TRUST_SECONDS
+        is_fresh = mark is None or abs(time.time_ns() - mark[0]) < TICK_NANOSECONDS
+        self._mark, self._trusted_until = mark, now if is_fresh else now + TRUST_SECONDS
         return True
 
     def look(self, session: Session) -> None:
