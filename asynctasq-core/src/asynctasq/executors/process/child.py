@@ -231,7 +231,7 @@ class Child(asyncio.Protocol):
         self._stream_lost = True
         if self._exit is None:
             self._ending = self._loop.call_later(
-                ENDING_SECONDS if not self.retiring else DISMISSED_SECONDS,
+                DISMISSED_SECONDS if self.retiring or self.problem else ENDING_SECONDS,
                 self.kill,
                 "closed its connection to the worker and was killed",
             )
