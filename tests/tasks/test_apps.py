@@ -150,6 +150,16 @@ async def test_apps_entered_side_by_side_do_not_mix() -> None:
     assert list(await asyncio.gather(use(1), use(2))) == [1, 2]
 
 
+async def test_an_inner_block_leaves_the_app_open() -> None:
+    async with App({"driver": "memory"}) as other:
+        async with other:
+            await note(1).dispatch()
+        assert other.is_open
+        await note(2).dispatch()
+        assert len(await messages(other)) == 2
+    assert not other.is_open
+
+
 async def test_an_app_works_without_being_entered(app: App) -> None:
     async with opened(App({"driver": "memory"})) as other:
         handle = await other.dispatch(note(5))

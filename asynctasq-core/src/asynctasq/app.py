@@ -55,8 +55,8 @@ class App:
         async with app:
             handle = await app.dispatch(send_email(to="user@example.com"))
 
-    Inside `async with app`, `task.dispatch()` goes to this app too. `asynctasq.init(...)` makes the
-    default app, which serves everything else.
+    Inside `async with app`, `task.dispatch()` goes to this app too; the outermost of such blocks closes
+    it. `asynctasq.init(...)` makes the default app, which serves everything else.
     """
 
     def __init__(
@@ -82,7 +82,8 @@ class App:
         self._pool = ConnectionPool()
         self._portal = Portal(self.close)
         self._observers: Observers | None = None
-        self._entered: list[Token[App | None]] = []
+        self._entered: list[tuple[asyncio.AbstractEventLoop, Token[App | None]]] = []
+        """Of the `async with` blocks that have not ended, the loop, and how to leave."""
         self._workers: list[tuple[asyncio.Task[Any] | None, int]] = []
         """The tasks of those that work with it, and how often it had been entered when they began."""
         self._configure()
@@ -199,14 +200,18 @@ class App:
 
     async def __aenter__(self) -> Self:
         await self.open()
-        self._entered.append(current.set(self))
+        self._entered.append((asyncio.get_running_loop(), current.set(self)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        token = self._entered.pop()
+        here = asyncio.get_running_loop()
+        blocks = [entry for entry in self._entered if entry[0] is here]
+        self._entered.remove(blocks[-1])
         if current.get() is self:
-            current.set(token.old_value if token.old_value is not Token.MISSING else None)
-        if not self._is_entered_by_task():
+            before = blocks[-1][1].old_value
+            current.set(before if before is not Token.MISSING else None)
+        is_outermost = len(blocks) == 1
+        if is_outermost and not self._is_entered_by_task():
             await self.close()
 
     @contextmanager

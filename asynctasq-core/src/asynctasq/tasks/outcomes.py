@@ -53,3 +53,7 @@ class Retry(Exception):
             raise ValueError(f"Retry(delay={delay!r}): it has to be at least 0, and finite.")
         super().__init__("the task asked for another run")
         self.delay = None if delay is None else float(delay)
+
+
+for _outcome in (Snooze, Reject, Retry):
+    _outcome.__module__ = "asynctasq"  # as users know them: the names stand in dead letters and logs
