@@ -251,7 +251,7 @@ def main(*, quick: bool) -> int:
     print(
         f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, Python {sys.version.split()[0]}"
     )
-    count = 2_000 if quick else 20_000
+    count = 5_000 if quick else 20_000  # starting the threads counts, too
     measure_pools(count)
     measure_cpu(count)
     measure_sleepers(1_000 if quick else 10_000, 5.0 if quick else 30.0)
