@@ -114,7 +114,8 @@ def check_output(block: Block, ids: list[str], printed: str) -> None:
     for line in block.prints:
         wanted = re.sub(r"\{(\d)\}", lambda match: ids[int(match[1])], line)
         assert wanted in printed[place:]
-        place = printed.index(wanted, place)
+        if len(ids) == 1:  # several tasks run side by side
+            place = printed.index(wanted, place)
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.left_out], ids=lambda b: b.file)

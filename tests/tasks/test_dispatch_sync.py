@@ -212,4 +212,5 @@ def test_a_program_that_is_interrupted_while_it_dispatches_ends(tmp_path: Path) 
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=60)
     assert errors.count(b"Traceback") == 1
-    assert errors.rstrip().endswith(b"KeyboardInterrupt")
+    # Behind it Python may complain of the coroutine that was just made, and not begun.
+    assert b"KeyboardInterrupt" in errors.splitlines()
