@@ -287,7 +287,6 @@ class Engine:
         )
         running.task = task
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _work(self, running: Running) -> None:
         assert self._runner is not None, "run() makes it"
@@ -304,6 +303,8 @@ class Engine:
                 "Deciding on %s failed; it is given back.", running.delivery.message.task
             )
             settlement = Release(running.delivery.lease, delay=1.0)
+        if running.task is not None:
+            self._tasks.discard(running.task)  # a callback for that takes 200 bytes of each that sleeps
         if settlement is None or running not in self._held:  # given back while it ran
             self._forget(running)
         else:
