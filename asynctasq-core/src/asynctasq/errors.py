@@ -1,4 +1,4 @@
-"""Every error that asynctasq raises on purpose.
+"""Every error that asynctasq raises on purpose. They are a tree:
 
     AsynctasqError
     ├── ConfigurationError            a setting is unknown, of the wrong type, or contradicts another
@@ -27,6 +27,8 @@
         ├── ResultTimeout             no result within the time given (also a TimeoutError)
         ├── ResultNotSerializable     the task completed, but its return value could not be stored
         └── ResultUnknown             never dispatched, or finished and forgotten
+
+Whoever catches one catches those to the right of it too.
 """
 
 

@@ -56,4 +56,6 @@ class Retry(Exception):
 
 
 for _outcome in (Snooze, Reject, Retry):
-    _outcome.__module__ = "asynctasq"  # as users know them: the names stand in dead letters and logs
+    _outcome.__module__ = (
+        "asynctasq"  # as users know them: the names stand in dead letters and logs
+    )
