@@ -1,4 +1,4 @@
-"""Every error that asynctasq raises on purpose. They are a tree:
+"""Every error that asynctasq raises on purpose. They are a tree.
 
     AsynctasqError
     ├── ConfigurationError            a setting is unknown, of the wrong type, or contradicts another
