@@ -304,7 +304,9 @@ class Engine:
             )
             settlement = Release(running.delivery.lease, delay=1.0)
         if running.task is not None:
-            self._tasks.discard(running.task)  # a callback for that takes 200 bytes of each that sleeps
+            self._tasks.discard(
+                running.task
+            )  # a callback for that takes 200 bytes of each that sleeps
         if settlement is None or running not in self._held:  # given back while it ran
             self._forget(running)
         else:
