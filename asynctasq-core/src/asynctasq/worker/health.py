@@ -112,6 +112,8 @@ class Vitals:
             "phase": self.phase,
             "live": self.live(),
             "ready": self.ready(),
+            "stall_limit": self._stall_limit,
+            "grace_period": self.grace_period,
             "held": len(held),
             "running": [
                 {

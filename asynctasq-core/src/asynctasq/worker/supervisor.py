@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from asynctasq.worker.health import Report
 from asynctasq.worker.leash import END_SECONDS, GRACE_SECONDS
@@ -18,6 +18,8 @@ from asynctasq.worker.signals import Echoes
 
 logger = logging.getLogger("asynctasq")
 
+START_SECONDS = 60.0
+"""For which a process that begins may be silent, before it has told its own limit."""
 BEAT_SECONDS = 1.0
 """Between two questions how a process is."""
 ANSWER_SECONDS = 5.0
@@ -178,18 +180,15 @@ class Supervisor:
     async def _watch(self, place: "Place") -> None:
         """Kill the process when its event loop has been blocked for longer than it may."""
         answered_at = time.monotonic()
-        limit: float | None = None
         while True:
             beat = await place.ask("beat")
             if beat is not None:
                 answered_at = time.monotonic()
                 self._ever_ran = self._ever_ran or beat["phase"] == "running"
-                limit = beat.get("stall_limit", limit)
-                place.grace_period = beat.get("grace_period", place.grace_period)
             silence = time.monotonic() - answered_at
             if beat is not None and not beat["live"]:
                 place.kill("was of no use any more, as its event loop was blocked, and was killed")
-            elif limit is not None and silence > limit:
+            elif silence > place.stall_limit:
                 place.kill(f"had not answered for {silence:.0f} s and was killed")
             await asyncio.sleep(BEAT_SECONDS)
 
@@ -249,6 +248,7 @@ class Place:
         self.pid: int | None = None
         """Of the process that is there now, or was last."""
         self.grace_period = GRACE_SECONDS
+        self.stall_limit = START_SECONDS
         self.killed_because = ""
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
@@ -266,6 +266,7 @@ class Place:
         """A process has been started here."""
         self._process, self._reader, self._writer = process, reader, writer
         self.pid = process.pid
+        self.stall_limit = START_SECONDS
         self.killed_because = ""
 
     def end(self) -> None:
@@ -310,10 +311,15 @@ class Place:
                     while line := await reader.readline():
                         number, _, answer = line.partition(b" ")
                         if int(number) == self._questions:  # others are late
-                            return cast("Report", json.loads(answer))
+                            return self._heard(json.loads(answer))
             except (OSError, ValueError):  # a TimeoutError is one
                 pass
             return None
+
+    def _heard(self, report: Report) -> Report:
+        self.grace_period = report.get("grace_period", self.grace_period)
+        self.stall_limit = report.get("stall_limit", self.stall_limit)
+        return report
 
 
 def interpreter_command() -> list[str]:
