@@ -27,6 +27,7 @@ from asynctasq.dispatcher.portal import Portal
 from asynctasq.dispatcher.source import DriverSource
 from asynctasq.dispatcher.stores import Stores
 from asynctasq.errors import ConfigurationError
+from asynctasq.garbage import collected_rarely
 from asynctasq.hookspecs import GROUPS, DispatchContext
 from asynctasq.lifecycle import Observers
 from asynctasq.message import Message, id_from_text, id_to_text
@@ -273,6 +274,12 @@ class App:
             DispatchError: a task cannot be dispatched.
             DriverError: the store refused a chunk, or could not be reached.
         """
+        with collected_rarely():
+            return await self._dispatch_many(tasks, on_progress)
+
+    async def _dispatch_many(
+        self, tasks: Iterable[BaseTask[T]], on_progress: Callable[[int], object] | None
+    ) -> list[Handle[T]]:
         observers = self.observers
         bulks: dict[str, Bulk[T]] = {}
         order: list[Bulk[T]] = []
@@ -327,7 +334,7 @@ class App:
             ValueError: it is no UUID.
         """
         source = self._stores.source(self._stores.default)
-        return Handle(id_to_text(id_from_text(task_id)), source)
+        return Handle.of(id_to_text(id_from_text(task_id)), source)
 
     # What operators ask for and do; imported by those who do.
 
@@ -370,7 +377,7 @@ class App:
     def _handle(source: DriverSource, task: BaseTask[T], enqueued: Enqueued) -> Handle[T]:
         text = id_to_text(enqueued.id)
         set_field(task, "_task_id", text)
-        return Handle(text, source, created=enqueued.created)
+        return Handle.of(text, source, created=enqueued.created)
 
     # Drivers.
 

@@ -31,8 +31,10 @@ class Handle(str, Generic[T_co]):
     created: bool
     _source: ResultSource
 
-    def __new__(cls, task_id: str, source: ResultSource, *, created: bool = True) -> Self:
-        self = str.__new__(cls, task_id)
+    @classmethod
+    def of(cls, task_id: str, source: ResultSource, *, created: bool = True) -> Self:
+        """The handle of a task."""
+        self = cls(task_id)  # half the time of a `__new__` in Python
         self._source = source
         self.created = created
         return self

@@ -5,8 +5,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from asynctasq.garbage import collected_rarely
+
 TURN_SECONDS = 0.0005
-YOUNG_OBJECTS = 5_000
 
 
 @contextmanager
@@ -21,17 +22,15 @@ def tuned_interpreter() -> Iterator[None]:
       rounds, which otherwise take a seventh of all time; and rounds are rarer, as hardly any garbage here
       is cyclic.
 
-    What was set to more already stays. (Where workers overlap in one process, the first to end ends this
-    for all.)
+    What was set to more already stays. (Where workers overlap in one process, the first to end ends the
+    short turns for all.)
     """
-    turn, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    turn = sys.getswitchinterval()
     sys.setswitchinterval(min(turn, TURN_SECONDS))
-    if gc.isenabled() and 0 < thresholds[0] < YOUNG_OBJECTS:
-        gc.set_threshold(YOUNG_OBJECTS, *thresholds[1:])
     gc.freeze()
     try:
-        yield
+        with collected_rarely():
+            yield
     finally:
         gc.unfreeze()
-        gc.set_threshold(*thresholds)
         sys.setswitchinterval(turn)

@@ -22,6 +22,8 @@ CACHE_KIB = 8192
 STATEMENTS_REMEMBERED = 256
 LOG_BYTES_KEPT = 64 << 20
 """Of the write-ahead log, which grows while somebody reads for long."""
+LOG_PAGES = 8_000
+"""In the log before a commit has to move them into the file; the engine does it earlier, between calls."""
 FIRST_RETRY = 0.005
 
 log = logging.getLogger("asynctasq.sqlite")
@@ -121,6 +123,7 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
     # statement costs a pass over the backlog.
     connection.execute("PRAGMA automatic_index = off")
     connection.execute("PRAGMA secure_delete = off")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
 
 
 def _use_wal(connection: sqlite3.Connection, settings: SqliteSettings) -> None:

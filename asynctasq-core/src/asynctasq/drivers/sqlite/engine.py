@@ -235,10 +235,19 @@ class Engine:
             self._watchers.stale = True
             for other in _neighbours.others(self.settings.path, self):
                 other.look_again()
+            self._tidy_log(session)
         reads = [request for request in requests if not request.writes]
         for request in reads:
             self._run_one(session, request)
         _answer(reads)
+
+    def _tidy_log(self, session: Session) -> None:
+        """Move what was written into the file, if it is much: nobody has to wait for that now."""
+        try:
+            session.checkpoint()
+        except sqlite3.Error as error:
+            # What was written stays in the log, from where it is read as well.
+            log.debug("Tidying the log of %s failed: %s", self.settings.path, self._translated(error))
 
     def _write(self, session: Session, requests: Sequence[Request]) -> None:
         """Run requests in one transaction; if one of them fails, each in a transaction of its own."""

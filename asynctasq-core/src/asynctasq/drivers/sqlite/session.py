@@ -12,6 +12,9 @@ from asynctasq.drivers.sqlite.settings import SqliteSettings
 
 Row: TypeAlias = tuple[Any, ...]
 
+CHANGES_IN_LOG = 5_000
+"""Rows written, which are a few megabytes of log."""
+
 _SQL = queries("inspect")
 
 
@@ -43,6 +46,7 @@ class Session:
         """Whether a message was seen that a second run would harm: from then on leases are synced."""
         self._can_spare_syncs = settings.synchronous in {"full", "extra"}
         self._synced = True
+        self._changes = 0
         self._keys: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self.run(_SQL["add_namespace"], {"name": settings.namespace})
@@ -73,6 +77,16 @@ class Session:
             # SQLite obeys when it compiles this. `execute` would find it compiled, in its cache.
             self.connection.executescript(f"PRAGMA synchronous = {level}")
             self._synced = synced
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file, once it has grown by a good number of changes.
+
+        SQLite would do it within a commit, which somebody waits for.
+        """
+        changes = self.connection.total_changes
+        if changes - self._changes >= CHANGES_IN_LOG:
+            self._changes = changes
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def rolled_back(self) -> None:
         """Forget what may not have been written."""
