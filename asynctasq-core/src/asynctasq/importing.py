@@ -104,8 +104,9 @@ def _import_name_of_file(file: str) -> str | None:
 
     Remembered, as scripts change the path, but must not change their name.
     """
-    path = Path(file).absolute()
-    folder = Path(sys.path[0] if sys.path else "").absolute()
+    # As Python does for the path: `..` and symbolic links lead to the folder where the file really is.
+    path = Path(file).resolve()
+    folder = Path(sys.path[0] if sys.path else "").resolve()
     parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
     name = ".".join((*parts[:-1], path.stem))
     if path.suffix not in SOURCE_SUFFIXES or name in _MAIN or not _MODULE_NAME.fullmatch(name):

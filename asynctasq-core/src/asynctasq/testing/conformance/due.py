@@ -47,6 +47,15 @@ async def eta_in_the_past_is_now(kit: Kit) -> None:
     expect_equal((await kit.lease()).message, message, "the message of the past")
 
 
+@check("f", needs=Capability.FIFO)
+async def eta_in_the_past_does_not_jump_the_queue(kit: Kit) -> None:
+    """A message is ready from its enqueue on, however long ago it was due."""
+    before = await kit.enqueue()
+    late = await kit.enqueue(eta=1_000_000.0)
+    got = [(await kit.lease()).message.id for _ in range(2)]
+    expect_equal(got, [before.id, late.id], "order of delivery")
+
+
 @check("b")
 async def years_ahead(kit: Kit) -> None:
     year = 365 * 24 * 3600.0
