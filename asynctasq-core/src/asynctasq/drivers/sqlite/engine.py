@@ -247,7 +247,9 @@ class Engine:
             session.checkpoint()
         except sqlite3.Error as error:
             # What was written stays in the log, from where it is read as well.
-            log.debug("Tidying the log of %s failed: %s", self.settings.path, self._translated(error))
+            log.debug(
+                "Tidying the log of %s failed: %s", self.settings.path, self._translated(error)
+            )
 
     def _write(self, session: Session, requests: Sequence[Request]) -> None:
         """Run requests in one transaction; if one of them fails, each in a transaction of its own."""
