@@ -101,6 +101,7 @@ class Crew:
         self._folder = folder
         self._report = report
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._killed: set[subprocess.Popen[bytes]] = set()
         self._size = size
         self._mark = uuid.uuid4().hex
         self._output = (folder / "workers.log").open("wb")
@@ -132,6 +133,8 @@ class Crew:
         name = chance.choice(["SIGKILL", "SIGKILL", "SIGTERM", "SIGSTOP"])
         self._report.signals[name] += 1
         worker.send_signal(signal.Signals[name])
+        if name == "SIGKILL":
+            self._killed.add(worker)
         if name == "SIGSTOP":
             await asyncio.sleep(chance.choice(stops))
             worker.send_signal(signal.SIGCONT)
@@ -143,7 +146,10 @@ class Crew:
         for each in self._workers:
             with suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(each.wait, 30)
-            if each.returncode not in {0, -signal.SIGTERM}:  # the latter while it only starts
+            expected = {0, -signal.SIGTERM}  # the latter while it only starts
+            if each in self._killed:  # by the last strike: nobody has replaced it
+                expected.add(-signal.SIGKILL)
+            if each.returncode not in expected:
                 self._report.problems.append(f"a worker's exit code is {each.returncode}")
         patience = time.monotonic() + 10
         while (left := list(self._marked())) and time.monotonic() < patience:
