@@ -5,14 +5,17 @@ Each mutant says in its docstring what it does wrong; `driver_of` makes a driver
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
+from typing import TypeVar
 
 from asynctasq.contracts.capabilities import CancelOutcome, Outcome
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.drivers.memory.entry import Entry, Hold, Owner
+from asynctasq.drivers.memory.entry import Entry, Owner
+from asynctasq.drivers.memory.keys import Hold, UniqueKeys
 from asynctasq.drivers.memory.order import Queue
+from asynctasq.drivers.memory.outcomes import Outcomes
 from asynctasq.drivers.memory.store import Store
-from asynctasq.message import Delivery, Lease, Message, State, Unique
+from asynctasq.message import Delivery, Lease, Message, OnConflict, State, Unique
 from asynctasq.settlement import (
     ErrorInfo,
     Fail,
@@ -43,14 +46,28 @@ def _copy(message: Message, *, body: bytes | None = None, headers: bool = True) 
     return copied
 
 
-def mutant(theme: str) -> Callable[[type[Store]], type[Store]]:
-    """Register a broken store; `theme` is the part of the suite that must catch it."""
+T = TypeVar("T", bound=Store | UniqueKeys | Outcomes)
 
-    def register(store: type[Store]) -> type[Store]:
-        MUTANTS[store] = theme
-        return store
+
+def mutant(theme: str) -> Callable[[type[T]], type[T]]:
+    """Register a store that is broken, or a part that breaks one.
+
+    Args:
+        theme: the part of the suite that must catch it.
+    """
+
+    def register(broken: type[T]) -> type[T]:
+        MUTANTS[_store_with(broken)] = theme
+        return broken
 
     return register
+
+
+def _store_with(broken: type) -> type[Store]:
+    if issubclass(broken, Store):
+        return broken
+    part = "keys_class" if issubclass(broken, UniqueKeys) else "outcomes_class"
+    return type(broken.__name__, (Store,), {part: broken, "__doc__": broken.__doc__})
 
 
 def driver_of(store: type[Store]) -> type[MemoryDriver]:
@@ -94,11 +111,10 @@ class IdForgottenAtTheEnd(Store):
 
 
 @mutant("enqueue")
-class OutcomeKeptTooShort(Store):
+class OutcomeKeptTooShort(Outcomes):
     """An id without result is forgotten before 60 s are over."""
 
-    def _outcome_ttl(self, ttl: float) -> float:
-        return ttl
+    ttl_least = 0.0
 
 
 @mutant("enqueue")
@@ -126,54 +142,59 @@ class HeadersDropped(Store):
 
 
 @mutant("unique")
-class UniqueKeyNotHeld(Store):
+class UniqueKeyNotHeld(UniqueKeys):
     """Two messages hold one key."""
 
-    def _current_hold(self, key: str, now: float) -> Hold | None:
+    def current(self, key: str, now: float) -> Hold | None:
         return None
 
 
 @mutant("unique")
-class UniqueKeyNeverFreed(Store):
+class UniqueKeyNeverFreed(UniqueKeys):
     """A key is held for ever."""
 
-    def _free_key(self, entry: Entry, *, even_period: bool = False, started: bool = False) -> None:
+    def started(self, message: Message) -> None:
+        pass
+
+    def ended(self, message: Message) -> None:
+        pass
+
+    def purged(self, message: Message) -> None:
         pass
 
 
 @mutant("unique")
-class UniqueKeyFreedAtStart(Store):
+class UniqueKeyFreedAtStart(UniqueKeys):
     """A key held until settled is free while its message runs."""
 
-    def _free_key(self, entry: Entry, *, even_period: bool = False, started: bool = False) -> None:
-        super()._free_key(entry, even_period=even_period)
+    def started(self, message: Message) -> None:
+        self.ended(message)
 
 
 @mutant("unique")
-class UniqueKeyKeptPastStart(Store):
+class UniqueKeyKeptPastStart(UniqueKeys):
     """A key held until started is held until settled."""
 
-    def _free_key(self, entry: Entry, *, even_period: bool = False, started: bool = False) -> None:
-        if not started:
-            super()._free_key(entry, even_period=even_period)
+    def started(self, message: Message) -> None:
+        pass
 
 
 @mutant("unique")
-class PeriodEndsWithItsMessage(Store):
+class PeriodEndsWithItsMessage(UniqueKeys):
     """A key held for a period is free when its message ends."""
 
-    def _free_key(self, entry: Entry, *, even_period: bool = False, started: bool = False) -> None:
-        super()._free_key(entry, even_period=not started, started=started)
+    def ended(self, message: Message) -> None:
+        self.purged(message)
 
 
 @mutant("unique")
-class PeriodNeverEnds(Store):
+class PeriodNeverEnds(UniqueKeys):
     """A key held for a period is held for ever."""
 
-    def _current_hold(self, key: str, now: float) -> Hold | None:
+    def current(self, key: str, now: float) -> Hold | None:
         return self.holds.get(key)
 
-    def _forget(self, now: float) -> None:
+    def forget(self, now: float, *, limit: int) -> None:
         pass
 
 
@@ -183,7 +204,7 @@ class RunningHolderReplaced(Store):
 
     def _conflict(self, newcomer: Entry, unique: Unique, now: float) -> bytes | None:
         answer = super()._conflict(newcomer, unique, now)
-        hold = self._current_hold(unique.key, now)
+        hold = self.keys.current(unique.key, now)
         holder = None if hold is None else self.entries.get(hold.holder)
         replace = unique.on_conflict.value == "replace"
         return None if replace and holder and holder.state is State.LEASED else answer
@@ -193,8 +214,11 @@ class RunningHolderReplaced(Store):
 class ConflictNotExtended(Store):
     """On conflict, extend only skips."""
 
-    def _extend_hold(self, hold: Hold, holder: Entry | None, newcomer: Entry, now: float) -> None:
-        pass
+    def _conflict(self, newcomer: Entry, unique: Unique, now: float) -> bytes | None:
+        hold = self.keys.current(unique.key, now)
+        if hold is not None and unique.on_conflict is OnConflict.EXTEND:
+            return hold.holder
+        return super()._conflict(newcomer, unique, now)
 
 
 # Reserve.
@@ -265,9 +289,9 @@ class QueuesInAnyOrder(Store):
 class TokenReused(Store):
     """Every lease of a message has the same token."""
 
-    def _lease(self, entry: Entry, owner: Owner, now: float) -> Delivery:
+    def _make_leased(self, entry: Entry, owner: Owner, now: float) -> None:
         entry.token = 0
-        return super()._lease(entry, owner, now)
+        super()._make_leased(entry, owner, now)
 
 
 @mutant("order")
@@ -328,11 +352,10 @@ class ExpiryCountsFromEnqueue(Store):
 class ExpiresAfterStart(Store):
     """A message that was started expires when it waits again."""
 
-    def _lease(self, entry: Entry, owner: Owner, now: float) -> Delivery:
+    def _make_leased(self, entry: Entry, owner: Owner, now: float) -> None:
         expires_at = entry.expires_at
-        delivery = super()._lease(entry, owner, now)
+        super()._make_leased(entry, owner, now)
         entry.expires_at = expires_at
-        return delivery
 
     def _expire(self, now: float) -> None:
         pass
@@ -554,13 +577,13 @@ class ResultDropped(Store):
 
 
 @mutant("results")
-class ResultKeptForEver(Store):
+class ResultKeptForEver(Outcomes):
     """An outcome is never forgotten."""
 
-    def outcome(self, message_id: bytes, now: float) -> Outcome | None:
-        return super().outcome(message_id, 0.0)
+    def find(self, message_id: bytes, now: float) -> Outcome | None:
+        return super().find(message_id, 0.0)
 
-    def _forget(self, now: float) -> None:
+    def forget(self, now: float, *, limit: int) -> None:
         pass
 
 
@@ -634,11 +657,11 @@ class RequeueIgnoresUniqueKey(Store):
     """A requeued message runs beside the holder of its key."""
 
     def _requeue(self, message_id: bytes, edited: Message | None, now: float) -> bool:
-        holds, self.holds = self.holds, {}
+        holds, self.keys.holds = self.keys.holds, {}
         try:
             return super()._requeue(message_id, edited, now)
         finally:
-            self.holds = {**self.holds, **holds}
+            self.keys.holds = {**self.keys.holds, **holds}
 
 
 @mutant("dead_letters")
@@ -677,7 +700,7 @@ class CancelLeavesNoOutcome(Store):
 
     def _cancel_waiting(self, entry: Entry, now: float) -> None:
         super()._cancel_waiting(entry, now)
-        del self.outcomes[entry.message.id]
+        self.outcomes = Outcomes(self.settings.outcome_limit)
 
 
 @mutant("cancel")
@@ -710,14 +733,11 @@ class PurgeTakesAllStates(Store):
 
 
 @mutant("unique")
-class PurgeKeepsKeys(Store):
+class PurgeKeepsKeys(UniqueKeys):
     """The unique keys of purged messages stay held."""
 
-    def purge(self, name: str, states: Collection[State]) -> int:
-        holds = dict(self.holds)
-        purged = super().purge(name, states)
-        self.holds = holds
-        return purged
+    def purged(self, message: Message) -> None:
+        pass
 
 
 @mutant("purge")

@@ -124,10 +124,10 @@ async def test_what_was_cancelled_or_settled_leaves_nothing_behind(driver: Memor
         driver.clock_offset += 7_200.0
     await driver.reserve({"q": 50}, limit=50, owner="o", lease=30.0)
     store = driver._store
-    assert not (store.entries)
-    assert not (store.outcomes)
-    assert not (store.holds)
-    for agenda in (store._scheduled, store._expiring, store._forgetting, store._periods):
+    assert not store.entries
+    assert not store.outcomes._kept
+    assert not store.keys.holds
+    for agenda in (store.scheduled, store.expiring, store.outcomes._ends, store.keys._ends):
         assert len(agenda._heap) <= 150
     lanes = store.queues["q"]._lanes.values()
     assert sum(len(lane._line) + len(lane._heap) for lane in lanes) <= 150

@@ -8,22 +8,27 @@ from asynctasq.app import App
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.drivers.memory.driver import MemoryDriver
+from asynctasq.drivers.memory.outcomes import Outcomes
 from asynctasq.drivers.memory.store import Store
 from asynctasq.errors import DriverError
 from asynctasq.message import Lease, Message, State
 from asynctasq.testing.clock import Clock
 
 
-class SandboxStore(Store):
-    """Keeps outcomes for ever: a clock that jumps a day should not cost a test its results."""
+class LastingOutcomes(Outcomes):
+    """Kept for ever: a clock that jumps a day should not cost a test its results."""
 
+    ttl_least = inf
+
+
+class SandboxStore(Store):
+    """A store by the sandbox's clock."""
+
+    outcomes_class = LastingOutcomes
     clock: Clock
 
     def now(self) -> float:
         return self.clock.time()
-
-    def _outcome_ttl(self, ttl: float) -> float:  # noqa: ARG002  as the memory driver's
-        return inf
 
 
 class Watcher(Protocol):
@@ -81,7 +86,7 @@ class SandboxDriver(MemoryDriver):
     def empty(self) -> None:
         """Delete all messages and outcomes."""
         with self._store.lock:
-            self._store._empty()
+            self._store.empty()
 
     def queue_names(self) -> list[str]:
         """Of the queues that there have been: by name, the default one last, as a worker serves them."""
@@ -92,7 +97,7 @@ class SandboxDriver(MemoryDriver):
     def next_due(self) -> float:
         """When the next scheduled message falls due; infinity if there is none."""
         with self._store.lock:
-            return self._store._scheduled.next_time()
+            return self._store.scheduled.next_time()
 
     def next_run_of(self, ids: Sequence[bytes]) -> float:
         """When the first of these messages that has been running before runs again."""

@@ -1,9 +1,9 @@
-"""What the store knows of one message, one owner, one unique key."""
+"""What the store knows of one message, and of one owner."""
 
 from math import inf
 from typing import TYPE_CHECKING
 
-from asynctasq.message import Message, State, UniqueUntil
+from asynctasq.message import Message, State
 from asynctasq.settlement import ErrorInfo, Reason
 
 if TYPE_CHECKING:
@@ -62,17 +62,3 @@ class Owner:
         self.name = name
         self.deadline = deadline
         self.leases: dict[bytes, Entry] = {}
-
-
-class Hold:
-    """A unique key in use."""
-
-    __slots__ = ("ends_at", "holder", "key", "period", "until")
-
-    def __init__(self, key: str, holder: bytes, until: UniqueUntil) -> None:
-        self.key = key
-        self.holder = holder
-        self.until = until
-        self.period = 0.0
-        self.ends_at = inf
-        """When the period ends; infinity where the key is not held for a period."""

@@ -127,7 +127,7 @@ def workers(store: Store) -> list[WorkerInfo]:
 def _result(store: Store, message_id: bytes, now: float) -> Outcome | None:
     entry = store.entries.get(message_id)
     if entry is None:
-        return store.outcome(message_id, now)
+        return store.outcomes.find(message_id, now)
     if entry.state is not State.DEAD:
         return None
     return Outcome(message_id, State.DEAD, entry.died_at, None, entry.reason, entry.error)

@@ -1,0 +1,88 @@
+"""Unique keys: who holds which, and for how long.
+
+What becomes of two messages with one key is decided by `Store`, where the second is enqueued.
+"""
+
+from math import inf
+
+from asynctasq.drivers.memory.order import Agenda
+from asynctasq.message import Message, Unique, UniqueUntil
+
+
+class Hold:
+    """A unique key in use."""
+
+    __slots__ = ("ends_at", "holder", "key", "period", "until")
+
+    def __init__(self, key: str, holder: bytes, until: UniqueUntil) -> None:
+        self.key = key
+        self.holder = holder
+        self.until = until
+        self.period = 0.0
+        self.ends_at = inf
+        """When the period ends; infinity where the key is not held for a period."""
+
+
+class UniqueKeys:
+    """All holds. One that is past its period counts no more, and is forgotten later."""
+
+    def __init__(self) -> None:
+        self.holds: dict[str, Hold] = {}
+        self._ends = Agenda[Hold](
+            lambda at, hold: hold.ends_at == at and self.holds.get(hold.key) is hold
+        )
+
+    def current(self, key: str, now: float) -> Hold | None:
+        hold = self.holds.get(key)
+        return hold if hold is not None and hold.ends_at > now else None
+
+    def give(self, message_id: bytes, unique: Unique, now: float) -> None:
+        """Let a message hold its key; whoever held it before holds it no more."""
+        hold = Hold(unique.key, message_id, unique.until)
+        if unique.until is UniqueUntil.PERIOD:
+            hold.period = unique.period or 0.0
+            hold.ends_at = now + hold.period
+            self._ends.add(hold.ends_at, hold)
+        former = self.holds.get(hold.key)
+        self.holds[hold.key] = hold
+        if former is not None and former.ends_at != inf:
+            self._ends.dropped()
+
+    def prolong(self, hold: Hold, unique: Unique, now: float) -> None:
+        """Begin a period anew, as `unique` has it; other holds have no end that could be moved."""
+        if hold.until is UniqueUntil.PERIOD:
+            hold.ends_at = now + (hold.period if unique.period is None else unique.period)
+            self._ends.add(hold.ends_at, hold)
+            self._ends.dropped()
+
+    def started(self, message: Message) -> None:
+        """A message is leased for the first time or again: some keys are held until then."""
+        hold = self._held_by(message)
+        if hold is not None and hold.until is UniqueUntil.STARTED:
+            del self.holds[hold.key]
+
+    def ended(self, message: Message) -> None:
+        """A message is settled for good or cancelled: only periods outlast it."""
+        hold = self._held_by(message)
+        if hold is not None and hold.until is not UniqueUntil.PERIOD:
+            del self.holds[hold.key]
+
+    def purged(self, message: Message) -> None:
+        """A message was deleted as if it had never been: it holds nothing."""
+        hold = self._held_by(message)
+        if hold is not None:
+            del self.holds[hold.key]
+            if hold.ends_at != inf:
+                self._ends.dropped()
+
+    def _held_by(self, message: Message) -> Hold | None:
+        hold = None if message.unique is None else self.holds.get(message.unique.key)
+        return hold if hold is not None and hold.holder == message.id else None
+
+    def forget(self, now: float, *, limit: int) -> None:
+        """Let go of periods that are over."""
+        for _ in range(limit):
+            hold = self._ends.take(now)
+            if hold is None:
+                return
+            del self.holds[hold.key]

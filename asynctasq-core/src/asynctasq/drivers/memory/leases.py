@@ -1,0 +1,188 @@
+"""Leases: what workers do with messages. Reserve them, renew what they have, settle them."""
+
+from collections.abc import Mapping, Sequence
+
+from asynctasq.drivers.memory.entry import LEASED, Entry, Owner
+from asynctasq.drivers.memory.upkeep import Upkeep
+from asynctasq.message import Delivery, Lease, State
+from asynctasq.settlement import (
+    Cancelled,
+    Complete,
+    Fail,
+    LeaseState,
+    Reason,
+    Release,
+    Retry,
+    Settled,
+    Settlement,
+)
+
+
+class Leases(Upkeep):
+    """The rules of leases. What is leased belongs to an owner; the token tells one lease from the next."""
+
+    # Reserve.
+
+    def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        now = self.now()
+        self._upkeep(now)
+        holder = self.owners.get(owner)
+        if holder is not None:
+            self._renew_by_reserve(holder, now + lease)
+        deliveries: list[Delivery] = []
+        for name, most in queues.items():
+            queue = self.queues.get(name)
+            if queue is None or self._is_paused(name):
+                continue
+            end = len(deliveries) + self._room(most, limit - len(deliveries))
+            while len(deliveries) < end:
+                entry = queue.take()
+                if entry is None:
+                    break
+                self._leave_ready(entry)
+                if self._has_expired(entry, now):
+                    self._bury(entry, Reason.EXPIRED, None, now)
+                    continue
+                if holder is None:
+                    holder = self._new_owner(owner, now + lease)
+                self._make_leased(entry, holder, now)
+                deliveries.append(self._delivery(entry, now))
+        return deliveries
+
+    def _room(self, most: int, left: int) -> int:
+        """How many may be taken of a queue."""
+        return min(most, left)
+
+    def _is_paused(self, queue: str) -> bool:
+        return queue in self.paused
+
+    def _has_expired(self, entry: Entry, now: float) -> bool:
+        return entry.expires_at <= now
+
+    def _new_owner(self, name: str, deadline: float) -> Owner:
+        """An owner begins with its first delivery, and ends with its deadline."""
+        self.owners[name] = owner = Owner(name, deadline)
+        self._mind_deadline(deadline)
+        return owner
+
+    def _renew_by_reserve(self, owner: Owner, deadline: float) -> None:
+        owner.deadline = max(owner.deadline, deadline)
+        self._mind_deadline(owner.deadline)
+
+    def _delivery(self, entry: Entry, now: float) -> Delivery:
+        message = entry.message
+        return Delivery(
+            message,
+            Lease(message.id, entry.token),
+            entry.attempt,
+            entry.lost,
+            entry.enqueued_at,
+            0.0 if entry.mismatched_at is None else max(now - entry.mismatched_at, 0.0),
+        )
+
+    # Extend.
+
+    def extend(self, name: str, leases: Sequence[Lease], *, lease: float) -> list[LeaseState]:
+        now = self.now()
+        owner = self.owners.get(name)
+        if owner is None:
+            return [LeaseState.LOST] * len(leases)
+        owner.deadline = now + lease
+        self._mind_deadline(owner.deadline)
+        self._give_back_unknown(owner, leases, now - lease, now)
+        return [self._lease_state(owner, known) for known in leases]
+
+    def _give_back_unknown(
+        self, owner: Owner, leases: Sequence[Lease], leased_until: float, now: float
+    ) -> None:
+        """Give back what was leased to an owner which never learned of it."""
+        named = {(lease.id, lease.token) for lease in leases}
+        for entry in list(owner.leases.values()):
+            if entry.leased_at > leased_until or (entry.message.id, entry.token) in named:
+                continue
+            cancelling = entry.cancelling
+            self._leave_lease(entry)
+            if cancelling:
+                self._finish(entry, State.CANCELLED, now, entry.message.result_ttl)
+            else:
+                self._make_ready(entry)
+
+    def _lease_state(self, owner: Owner, lease: Lease) -> LeaseState:
+        entry = owner.leases.get(lease.id)
+        held = entry is not None and self._is_current(entry, lease)
+        return LeaseState.HELD if held else LeaseState.LOST
+
+    # Settle.
+
+    def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        now = self.now()
+        return [self._settle(settlement, now) for settlement in settlements]
+
+    def _settle(self, settlement: Settlement, now: float) -> Settled:
+        entry = self.entries.get(settlement.lease.id)
+        if entry is None or not self._is_current(entry, settlement.lease):
+            return Settled.LOST
+        cancelling = entry.cancelling
+        self._leave_lease(entry)
+        match settlement:
+            case Complete(result=result, result_ttl=ttl):
+                self._complete(entry, result, ttl, now)
+            case Retry() | Release() if cancelling:
+                self._finish(entry, State.CANCELLED, now, entry.message.result_ttl)
+            case Retry():
+                self._retry(entry, settlement, now)
+            case Fail():
+                self._fail(entry, settlement, now)
+            case Release():
+                self._release(entry, settlement, now)
+            case Cancelled(result_ttl=ttl):
+                self._finish(entry, State.CANCELLED, now, ttl)
+        return Settled.DONE
+
+    def _is_current(self, entry: Entry, lease: Lease) -> bool:
+        return entry.state is LEASED and entry.token == lease.token
+
+    def _complete(self, entry: Entry, result: bytes | None, ttl: float, now: float) -> None:
+        self._finish(entry, State.COMPLETED, now, ttl, result if ttl > 0.0 else None)
+
+    def _retry(self, entry: Entry, retry: Retry, now: float) -> None:
+        entry.attempt += 1
+        entry.error = retry.error
+        entry.mismatched_at = None
+        entry.due_at = now + max(retry.delay, 0.0)
+        if retry.delay > 0.0:
+            self._make_scheduled(entry)
+        else:
+            self._make_ready(entry)
+
+    def _fail(self, entry: Entry, fail: Fail, now: float) -> None:
+        if fail.attempted:
+            entry.attempt += 1
+        self._bury(entry, fail.reason, fail.error, now)
+
+    def _release(self, entry: Entry, release: Release, now: float) -> None:
+        """Without a delay it takes its old place."""
+        if release.mismatched and entry.mismatched_at is None:
+            entry.mismatched_at = now
+        if release.delay > 0.0:
+            entry.due_at = now + release.delay
+            self._make_scheduled(entry)
+        else:
+            self._make_ready(entry)
+
+    # What a worker says and hears while it holds a lease.
+
+    def set_progress(self, updates: Sequence[tuple[Lease, bytes]]) -> None:
+        for lease, word in updates:
+            entry = self.entries.get(lease.id)
+            if entry is not None and self._is_current(entry, lease):
+                entry.progress = word
+
+    def cancel_requests(self, owner: str) -> list[Lease]:
+        holder = self.owners.get(owner)
+        if holder is None:
+            return []
+        flagged = (entry for entry in holder.leases.values() if entry.cancelling)
+        return [Lease(entry.message.id, entry.token) for entry in flagged]

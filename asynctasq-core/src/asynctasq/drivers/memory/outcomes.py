@@ -1,0 +1,42 @@
+"""Outcomes: how messages ended, kept for as long as somebody may ask.
+
+Those of dead letters are not here: as long as a message is kept, it tells its outcome itself.
+"""
+
+from math import inf
+
+from asynctasq.contracts.capabilities import Outcome
+from asynctasq.drivers.memory.order import Agenda
+
+
+class Outcomes:
+    """By id of the message, each with the time until which it is kept."""
+
+    ttl_least = 60.0
+    """Seconds for which every outcome is kept, so that a repeated enqueue finds its id known."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: how many are kept; of more than that, those that would go first."""
+        self._most = most
+        self._kept: dict[bytes, tuple[float, Outcome]] = {}
+        self._ends = Agenda[bytes](
+            lambda at, message_id: self._kept.get(message_id, (inf,))[0] == at
+        )
+
+    def keep(self, outcome: Outcome, ttl: float) -> None:
+        until = outcome.finished_at + max(ttl, self.ttl_least)
+        self._kept[outcome.id] = (until, outcome)
+        self._ends.add(until, outcome.id)
+
+    def find(self, message_id: bytes, now: float) -> Outcome | None:
+        kept = self._kept.get(message_id)
+        return kept[1] if kept is not None and kept[0] > now else None
+
+    def forget(self, now: float, *, limit: int) -> None:
+        """Let go of those that are past their time, and of those that are too many."""
+        for _ in range(limit):
+            too_many = len(self._ends) > self._most
+            message_id = self._ends.take(inf if too_many else now)
+            if message_id is None:
+                return
+            del self._kept[message_id]

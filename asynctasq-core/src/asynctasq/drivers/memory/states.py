@@ -1,0 +1,188 @@
+"""The states of messages, and the ways from one to another.
+
+    SCHEDULED ─→ READY ─→ LEASED ─→ completed, cancelled   (an outcome, for a while)
+        ↑          ↑↓        ↓
+        └──────────┴─────────┤
+                   ↑         ↓
+                   └────── DEAD   (a ready message that expires gets there too)
+
+Nothing here decides when a way is taken.
+"""
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from math import inf
+
+from asynctasq.contracts.capabilities import Outcome, WorkerInfo
+from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
+from asynctasq.drivers.memory.keys import UniqueKeys
+from asynctasq.drivers.memory.order import Agenda, Queue
+from asynctasq.drivers.memory.outcomes import Outcomes
+from asynctasq.drivers.memory.settings import MemorySettings
+from asynctasq.drivers.memory.waiting import Waiters
+from asynctasq.message import State
+from asynctasq.settlement import ErrorInfo, Reason
+
+
+class States:
+    """All that a memory driver and its clones share: what there is, and what state it is in."""
+
+    keys_class = UniqueKeys
+    outcomes_class = Outcomes
+    """Both are replaced by tests that break one rule."""
+
+    def __init__(self, settings: MemorySettings) -> None:
+        self.settings = settings
+        self.clock_offset = 0.0
+        self.process = os.getpid()
+        self.lock = threading.Lock()
+        """Held by the driver for the microseconds of each call: clones live in other threads."""
+        self.empty()
+
+    def empty(self) -> None:
+        """Begin with nothing."""
+        self.entries: dict[bytes, Entry] = {}
+        """Every message that lives or is dead, in the order of their enqueue."""
+        self.queues: dict[str, Queue] = {}
+        self.paused: set[str] = set()
+        self.keys = self.keys_class()
+        self.owners: dict[str, Owner] = {}
+        self.outcomes = self.outcomes_class(self.settings.outcome_limit)
+        self.dead: OrderedDict[int, Entry] = OrderedDict()
+        """By number of death."""
+        self._deaths = 0
+        self.workers: dict[str, tuple[WorkerInfo, float]] = {}
+        """With the time until which each is believed to live."""
+        self.scheduled = Agenda[Entry](
+            lambda at, entry: entry.state is SCHEDULED and entry.due_at == at
+        )
+        self.expiring = Agenda[Entry](lambda at, entry: entry.expires_at == at)
+        self.waiting_for_work: Waiters[str] = Waiters()
+        self.waiting_for_results: Waiters[bytes] = Waiters()
+
+    def begin_in_this_process(self) -> None:
+        """A forked child begins with nothing: what its parent has, its parent runs."""
+        if self.process != os.getpid():
+            self.process = os.getpid()
+            self.lock = threading.Lock()
+            self.empty()
+
+    def now(self) -> float:
+        """The store's clock."""
+        return time.time() + self.clock_offset
+
+    def queue(self, name: str) -> Queue:
+        queue = self.queues.get(name)
+        if queue is None:
+            self.queues[name] = queue = Queue(name)
+        return queue
+
+    # Into a state.
+
+    def _make_ready(self, entry: Entry) -> None:
+        entry.state = READY
+        entry.queue.ready += 1
+        entry.queue.push(entry)
+        if self.waiting_for_work:
+            self.waiting_for_work.wake(entry.queue.name)
+
+    def _make_scheduled(self, entry: Entry) -> None:
+        entry.state = SCHEDULED
+        entry.queue.scheduled += 1
+        earlier = entry.due_at < self.scheduled.next_time()
+        self.scheduled.add(entry.due_at, entry)
+        if earlier:
+            self.waiting_for_work.wake_all()
+
+    def _make_leased(self, entry: Entry, owner: Owner, now: float) -> None:
+        entry.state = LEASED
+        entry.queue.leased += 1
+        entry.token += 1
+        entry.owner = owner
+        entry.leased_at = now
+        owner.leases[entry.message.id] = entry
+        self._never_expires(entry)
+        if entry.message.unique is not None:
+            self.keys.started(entry.message)
+
+    def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
+        """To the dead letters."""
+        entry.state = DEAD
+        entry.queue.dead += 1
+        entry.reason = reason
+        entry.error = error
+        entry.died_at = now
+        entry.progress = None
+        self._deaths += 1
+        entry.death = self._deaths
+        self.dead[entry.death] = entry
+        self._never_expires(entry)
+        self.keys.ended(entry.message)
+        if self.waiting_for_results:
+            self.waiting_for_results.wake(entry.message.id)
+
+    def _finish(
+        self, entry: Entry, state: State, now: float, ttl: float, result: bytes | None = None
+    ) -> None:
+        """Only the outcome stays."""
+        message_id = entry.message.id
+        entry.state = state
+        del self.entries[message_id]
+        self._never_expires(entry)
+        if entry.message.unique is not None:
+            self.keys.ended(entry.message)
+        self.outcomes.keep(Outcome(message_id, state, now, result), ttl)
+        if self.waiting_for_results:
+            self.waiting_for_results.wake(message_id)
+
+    def _delete(self, entry: Entry) -> None:
+        """Nothing stays."""
+        if entry.state is DEAD:
+            self._leave_dead(entry)
+        else:
+            self._leave_waiting(entry)
+        entry.state = State.CANCELLED  # so that no place in a queue or agenda stands any more
+        del self.entries[entry.message.id]
+        self._never_expires(entry)
+
+    # Out of a state. What follows is always a way into another.
+
+    def _leave_waiting(self, entry: Entry) -> None:
+        """From where it stands in a queue or in the agenda, not from its head."""
+        if entry.state is SCHEDULED:
+            self._leave_scheduled(entry)
+        else:
+            self._leave_ready(entry)
+            entry.queue.dropped()
+
+    def _leave_scheduled(self, entry: Entry) -> None:
+        entry.queue.scheduled -= 1
+        entry.state = READY  # so that its place in the agenda no longer stands
+        self.scheduled.dropped()
+
+    def _leave_ready(self, entry: Entry) -> None:
+        entry.queue.ready -= 1
+
+    def _leave_lease(self, entry: Entry) -> None:
+        if entry.owner is not None:
+            del entry.owner.leases[entry.message.id]
+        entry.owner = None
+        entry.cancelling = False
+        entry.queue.leased -= 1
+
+    def _leave_dead(self, entry: Entry) -> None:
+        entry.queue.dead -= 1
+        del self.dead[entry.death]
+
+    # Expiry, of messages that wait.
+
+    def _expires_at(self, entry: Entry, time: float) -> None:
+        entry.expires_at = time
+        self.expiring.add(time, entry)
+
+    def _never_expires(self, entry: Entry) -> None:
+        if entry.expires_at != inf:
+            entry.expires_at = inf
+            self.expiring.dropped()

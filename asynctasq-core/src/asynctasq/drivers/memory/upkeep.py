@@ -1,0 +1,123 @@
+"""What time brings about: messages fall due, expire or are lost; what was kept is forgotten.
+
+No clock runs here. Whoever reserves does first what has come to be due since the last time.
+"""
+
+from collections.abc import Collection
+from math import inf
+
+from asynctasq.drivers.memory.entry import Entry
+from asynctasq.drivers.memory.states import States
+from asynctasq.message import State
+from asynctasq.settlement import Reason
+
+UPKEEP_LIMIT = 10_000
+"""Messages that one reserve moves at most for each kind of upkeep, so that no call takes long."""
+
+
+class Upkeep(States):
+    """The rules of time."""
+
+    def empty(self) -> None:
+        super().empty()
+        self._earliest_deadline = inf
+        """No owner's deadline is earlier."""
+
+    def _upkeep(self, now: float) -> None:
+        """Everything that is due."""
+        self.promote(now, limit=UPKEEP_LIMIT)
+        if self._earliest_deadline <= now:
+            self._reclaim_ended(now)
+        self._expire(now)
+        self._forget(now)
+        self._trim_dead(now)
+
+    def promote(self, now: float, *, limit: int | None = None) -> None:
+        """Make ready what has fallen due."""
+        while self.scheduled.next_time() <= now:
+            if limit is not None:
+                if limit == 0:
+                    return
+                limit -= 1
+            entry = self.scheduled.take_first()
+            entry.queue.scheduled -= 1
+            self._make_ready(entry)
+
+    # Leases end, all of an owner's at once.
+
+    def _reclaim_ended(self, now: float) -> None:
+        for owner in list(self.owners.values()):
+            if owner.deadline <= now:
+                del self.owners[owner.name]
+                for entry in list(owner.leases.values()):
+                    self._reclaim(entry, now)
+        self._earliest_deadline = min((o.deadline for o in self.owners.values()), default=inf)
+
+    def _reclaim(self, entry: Entry, now: float) -> None:
+        """Take a message back from an owner that is gone. It has kept its place in the queue."""
+        cancelling = entry.cancelling
+        self._leave_lease(entry)
+        if cancelling:
+            self._finish(entry, State.CANCELLED, now, entry.message.result_ttl)
+            return
+        entry.lost += 1
+        if self._is_lost_for_good(entry):
+            self._bury(entry, Reason.LOST, entry.error, now)
+        else:
+            self._make_ready(entry)
+
+    def _is_lost_for_good(self, entry: Entry) -> bool:
+        return entry.lost > entry.message.max_lost
+
+    def _mind_deadline(self, deadline: float) -> None:
+        """An owner's leases end at another time than was known."""
+        if deadline < self._earliest_deadline:
+            self._earliest_deadline = deadline
+            self.waiting_for_work.wake_all()
+
+    # Messages expire.
+
+    def _expire(self, now: float) -> None:
+        """Bury what was not started in time."""
+        for _ in range(UPKEEP_LIMIT):
+            entry = self.expiring.take(now)
+            if entry is None:
+                return
+            entry.expires_at = inf
+            # It may be scheduled still, if promotion has not come to it.
+            self._leave_waiting(entry)
+            self._bury(entry, Reason.EXPIRED, None, now)
+
+    # What is over is forgotten.
+
+    def _forget(self, now: float) -> None:
+        self.outcomes.forget(now, limit=UPKEEP_LIMIT)
+        self.keys.forget(now, limit=UPKEEP_LIMIT)
+
+    def _trim_dead(self, now: float) -> None:
+        kept_since = now - self.settings.dead_letter_ttl
+        for _ in range(UPKEEP_LIMIT):
+            oldest = next(iter(self.dead.values()), None)
+            if oldest is None or (
+                oldest.died_at > kept_since and len(self.dead) <= self.settings.dead_letter_limit
+            ):
+                break
+            self._delete(oldest)
+
+    # What waiting needs to know.
+
+    def has_work(self, queues: Collection[str], now: float) -> bool:
+        """Whether a reserve from `queues` would find something."""
+        self.promote(now)
+        return any(
+            queue.ready
+            for name in queues
+            if (queue := self.queues.get(name)) is not None and name not in self.paused
+        )
+
+    def next_event(self, now: float) -> float:
+        """When time next brings something about: a message falls due, or an owner's leases end."""
+        if self._earliest_deadline <= now:
+            with_leases = (owner.deadline for owner in self.owners.values() if owner.leases)
+            self._earliest_deadline = min(with_leases, default=inf)
+        return min(self.scheduled.next_time(), self._earliest_deadline)
