@@ -4,10 +4,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECTS = sorted(path.parent for path in ROOT.glob("asynctasq-*/pyproject.toml"))
@@ -242,3 +244,15 @@ def test_every_public_name_can_be_imported() -> None:
     assert names, "asynctasq has no __all__"
     missing = [name for name in names if not hasattr(asynctasq, name)]
     assert not missing
+
+
+def test_the_environment_fits_the_python_of_debian() -> None:
+    """`make test` has to work there; pip only says that some versions are in conflict."""
+    oldest = "3.11.2"
+    too_new = {
+        f"{dist.name} {dist.version}: {needed}"
+        for dist in distributions()
+        if (needed := dist.metadata.get("Requires-Python"))
+        and not SpecifierSet(needed).contains(oldest)
+    }
+    assert not too_new
