@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar, Token
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 from weakref import WeakSet
 
 from asynctasq.config import Settings, load_settings, url_scheme
@@ -26,6 +26,7 @@ from asynctasq.dispatcher.messages import MessageFactory, announce, check_suppor
 from asynctasq.dispatcher.portal import Portal
 from asynctasq.dispatcher.source import DriverSource
 from asynctasq.dispatcher.stores import Stores
+from asynctasq.dispatcher.usage import Usage
 from asynctasq.errors import ConfigurationError
 from asynctasq.garbage import collected_rarely
 from asynctasq.hookspecs import GROUPS, DispatchContext
@@ -34,10 +35,9 @@ from asynctasq.message import Message, id_from_text, id_to_text
 from asynctasq.plugins import PluginRegistry, check_driver
 from asynctasq.resolvers import Resolvers
 from asynctasq.results import Handle
-from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask, set_field
-from asynctasq.tasks.options import ResolvedOptions
+from asynctasq.tasks.options import default_options
 
 if TYPE_CHECKING:
     from asynctasq.operations import DeadLetters, Queues, Tasks
@@ -59,6 +59,10 @@ class App:
     Inside `async with app`, `task.dispatch()` goes to this app too; the outermost of such blocks closes
     it. `asynctasq.init(...)` makes the default app, which serves everything else.
     """
+
+    # For tests of applications, which `testing.standing_in` gives other drivers.
+    _apps: ClassVar["WeakSet[App]"] = WeakSet()
+    _stand_in: ClassVar["Callable[[App, Driver], Driver] | None"] = None
 
     def __init__(
         self, settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | None = None
@@ -83,12 +87,9 @@ class App:
         self._pool = ConnectionPool()
         self._portal = Portal(self.close)
         self._observers: Observers | None = None
-        self._entered: list[tuple[asyncio.AbstractEventLoop, Token[App | None]]] = []
-        """Of the `async with` blocks that have not ended, the loop, and how to leave."""
-        self._workers: list[tuple[asyncio.Task[Any] | None, int]] = []
-        """The tasks of those that work with it, and how often it had been entered when they began."""
+        self._usage: Usage[Token[App | None]] = Usage()
         self._configure()
-        _apps.add(self)
+        self._apps.add(self)
 
     def _configure(self) -> None:
         self.settings: Settings = self._load(self._arguments, self._command_line)
@@ -99,7 +100,7 @@ class App:
             resolvers=self.resolvers,
             max_message_bytes=self.settings.max_message_bytes,
         )
-        self.defaults = _defaults(self.settings)
+        self.defaults = default_options(self.settings)
         self._messages = MessageFactory(self.codec, self.defaults)
         self._stores = Stores(
             self.settings.driver,
@@ -201,39 +202,24 @@ class App:
 
     async def __aenter__(self) -> Self:
         await self.open()
-        self._entered.append((asyncio.get_running_loop(), current.set(self)))
+        self._usage.enter(current.set(self))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        here = asyncio.get_running_loop()
-        blocks = [entry for entry in self._entered if entry[0] is here]
-        self._entered.remove(blocks[-1])
+        entered, is_last = self._usage.leave()
         if current.get() is self:
-            before = blocks[-1][1].old_value
+            before = entered.old_value
             current.set(before if before is not Token.MISSING else None)
-        is_outermost = len(blocks) == 1
-        if is_outermost and not self._is_entered_by_task():
+        if is_last:
             await self.close()
 
-    @contextmanager
-    def serving(self) -> Iterator[None]:
+    def serving(self) -> AbstractContextManager[None]:
         """While a worker, run by the current task, works with this app: it cannot be closed here."""
-        worker = (asyncio.current_task(), len(self._entered))
-        self._workers.append(worker)
-        try:
-            yield
-        finally:
-            self._workers.remove(worker)
+        return self._usage.serving()
 
     def workers_here(self) -> list[asyncio.Task[Any]]:
         """The tasks of the workers that work with it on the running loop."""
-        loop = asyncio.get_running_loop()
-        return [task for task, _ in self._workers if task is not None and task.get_loop() is loop]
-
-    def _is_entered_by_task(self) -> bool:
-        """Whether the `async with` that ends lies within the work of a worker, which goes on."""
-        here = self.workers_here()
-        return any(task in here and len(self._entered) >= depth for task, depth in self._workers)
+        return self._usage.workers_here()
 
     # Dispatch.
 
@@ -381,11 +367,14 @@ class App:
 
     # Drivers.
 
-    def _use_pool(self, pool: ConnectionPool) -> None:
-        self._pool = self._stores.pool = pool
+    def _swap_pool(self, pool: ConnectionPool) -> ConnectionPool:
+        before, self._pool = self._pool, pool
+        self._stores.pool = pool
+        return before
 
     def _twin(self, template: Driver) -> Driver:
-        return template.clone() if _stand_in is None else _stand_in(self, template)
+        stand_in = App._stand_in
+        return template.clone() if stand_in is None else stand_in(self, template)
 
     def _make_driver(self, chosen: object) -> Driver:
         if not isinstance(chosen, str):
@@ -415,56 +404,5 @@ class App:
         return None
 
 
-def _defaults(settings: Settings) -> ResolvedOptions:
-    return ResolvedOptions(
-        queue=settings.default_queue,
-        max_attempts=settings.default_max_attempts,
-        priority=settings.default_priority,
-        result_ttl=settings.default_result_ttl,
-        max_lost=settings.default_max_lost,
-        policy=RunPolicy(
-            timeout=settings.default_timeout,
-            retry_delay=settings.default_retry_delay,
-            retry_strategy=settings.default_retry_strategy,
-            retry_factor=settings.default_retry_factor,
-            retry_cap=settings.default_retry_cap,
-            retry_jitter=settings.default_retry_jitter,
-        ),
-    )
-
-
 current: ContextVar[App | None] = ContextVar("asynctasq_current_app", default=None)
 """The app that `async with` or a worker has made the one in use."""
-_apps: WeakSet[App] = WeakSet()
-"""All of this process, for `stand_in`."""
-_stand_in: Callable[[App, Driver], Driver] | None = None
-
-
-@contextmanager
-def stand_in(make: Callable[[App, Driver], Driver]) -> Iterator[None]:
-    """For tests: give every app of this process other drivers, whatever their settings say.
-
-    What apps have open stays open, unused, and is theirs again afterwards.
-
-    Args:
-        make: asked for an unopened driver instead of the one that it is shown.
-
-    Raises:
-        ConfigurationError: others stand in already.
-    """
-    global _stand_in  # noqa: PLW0603  an app that is made meanwhile is meant too
-    if _stand_in is not None:
-        raise ConfigurationError("Other drivers stand in for those of all apps already.")
-    before = {app: (app._pool, app._portal.is_open) for app in _apps}
-    for app in before:
-        app._use_pool(ConnectionPool())
-    _stand_in = make
-    try:
-        yield
-    finally:
-        for app in list(_apps):
-            pool, called_sync = before.get(app, (None, False))
-            if not called_sync:
-                app._portal.close()
-            app._use_pool(pool or ConnectionPool())
-        _stand_in = None

@@ -1,6 +1,7 @@
 """A message: one dispatched call of a task, as the store sees it."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from asynctasq.records import record
 PRIORITY_LOWEST = 0
 PRIORITY_DEFAULT = 5
 PRIORITY_HIGHEST = 9
+
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 NO_RESULTS: Mapping[bytes, bytes] = MappingProxyType({})

@@ -30,11 +30,12 @@ PURGEABLE = (State.READY, State.SCHEDULED, State.BLOCKED, State.DEAD)
 
 def queue_name(_context: click.Context, _option: click.Parameter, given: str) -> str:
     """The name of a queue, of an option or an argument."""
-    from asynctasq.config.settings import PATTERN_WORDS, QUEUE_NAME
+    from asynctasq.tasks.options import check_queue_name
 
-    if not QUEUE_NAME.fullmatch(given):
-        raise click.BadParameter(f"{given!r}: a queue has a name {PATTERN_WORDS[QUEUE_NAME]}.")
-    return given
+    try:
+        return check_queue_name(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 queue_argument = click.argument(

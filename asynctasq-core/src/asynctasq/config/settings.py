@@ -11,11 +11,11 @@ from math import isfinite
 from typing import Any, Protocol, get_type_hints
 
 from asynctasq.config.urls import mask_url
+from asynctasq.message import QUEUE_NAME
 from asynctasq.records import record
 from asynctasq.retry import RetryStrategy
 
-QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
-SERVED_QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,80}(:0*[1-9][0-9]*)?")
+SERVED_QUEUE = re.compile(rf"{QUEUE_NAME.pattern}(:0*[1-9][0-9]*)?")
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 FUNCTION_PATH = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 SECRET_NAMES = (

@@ -5,23 +5,26 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from asynctasq.message import (
     PRIORITY_DEFAULT,
     PRIORITY_HIGHEST,
     PRIORITY_LOWEST,
+    QUEUE_NAME,
     Unique,
     UniqueUntil,
 )
 from asynctasq.records import record
 from asynctasq.retry import OnMissing, RetryStrategy, RunPolicy
 
+if TYPE_CHECKING:
+    from asynctasq.config import Settings
+
 SECONDS_LIMIT = 1e10
 """Some 300 years: what is longer is a mistake, and no store could add it to its time."""
 INTEGER_LIMIT = 2**31 - 1
 RELATION_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 
 
 class TaskOptions(TypedDict, total=False):
@@ -280,6 +283,25 @@ class ResolvedOptions:
     result_ttl: float = 3600.0
     max_lost: int = 3
     policy: RunPolicy = RunPolicy()
+
+
+def default_options(settings: "Settings") -> ResolvedOptions:
+    """What a task is dispatched with that says nothing."""
+    return ResolvedOptions(
+        queue=settings.default_queue,
+        max_attempts=settings.default_max_attempts,
+        priority=settings.default_priority,
+        result_ttl=settings.default_result_ttl,
+        max_lost=settings.default_max_lost,
+        policy=RunPolicy(
+            timeout=settings.default_timeout,
+            retry_delay=settings.default_retry_delay,
+            retry_strategy=settings.default_retry_strategy,
+            retry_factor=settings.default_retry_factor,
+            retry_cap=settings.default_retry_cap,
+            retry_jitter=settings.default_retry_jitter,
+        ),
+    )
 
 
 _POLICY_NAMES = frozenset(RunPolicy.__annotations__)

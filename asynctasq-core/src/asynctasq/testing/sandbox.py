@@ -8,13 +8,14 @@ from math import inf
 from types import TracebackType
 from typing import Self
 
-from asynctasq.app import App, stand_in
+from asynctasq.app import App
 from asynctasq.contracts.driver import Driver
 from asynctasq.message import Message
 from asynctasq.testing.clock import Clock, seconds_of
 from asynctasq.testing.dispatched import AnyTask, Dispatched, Expectation, report, what_was_sent
 from asynctasq.testing.draining import Drain, Runs
 from asynctasq.testing.sandbox_driver import SandboxDriver
+from asynctasq.testing.standing_in import stand_in
 
 MOST_RUNS = 10_000
 """Of one drain."""
