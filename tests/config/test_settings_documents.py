@@ -42,7 +42,7 @@ def settings_of(dotenv: Path, *drivers: str) -> list[object]:
 
 def test_every_setting_of_core_is_described() -> None:
     described = {info.name: info for info in describe_settings()}
-    internal = {"driver_name", "driver_instance", "sections"}
+    internal = {"driver_name", "driver_instance", "serializer_instance", "sections"}
     assert set(described) == set(Settings.__dataclass_fields__) - internal
     assert all(info.description.endswith(".") for info in described.values())
     assert described["lease"].variable == "ASYNCTASQ_LEASE"

@@ -7,7 +7,13 @@ import pytest
 
 from asynctasq.config import load_settings
 from asynctasq.errors import ConfigurationError, PluginBroken
-from tests.config.toy_settings import FakeDriver, ShelfSettings, WireSettings, load
+from tests.config.toy_settings import (
+    FakeDriver,
+    FakeSerializer,
+    ShelfSettings,
+    WireSettings,
+    load,
+)
 
 
 def problem(
@@ -48,6 +54,9 @@ def problem(
         ({"queues": 5}, "expected a list of texts, got 5"),
         ({"queues": ["a", 5]}, "expected a list of texts, got ['a', 5]"),
         ({"serializer": ""}, "serializer (arguments): expected text of"),
+        ({"serializer": 5}, "serializer (arguments): expected a plugin's name, or a serializer instance"),
+        ({"serializer": FakeSerializer}, "make one, FakeSerializer(...)"),
+        ({"serializer": FakeSerializer("a b")}, "whose content_type is a name of letters"),
         ({"driver": ""}, "driver (arguments): expected a plugin's name, a URL"),
         ({"driver": None}, "a driver instance, got None"),
         ({"driver": 5}, "a driver instance, got 5"),

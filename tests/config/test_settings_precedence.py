@@ -6,7 +6,7 @@ import pytest
 
 from asynctasq.config import Settings, load_settings
 from asynctasq.records import record
-from tests.config.toy_settings import FakeDriver, ShelfSettings, load, shelf
+from tests.config.toy_settings import FakeDriver, FakeSerializer, ShelfSettings, load, shelf
 
 ARGUMENT, ENVIRONMENT, DOTENV = 1, 2, 3
 
@@ -82,6 +82,14 @@ def test_a_driver_instance_needs_no_plugin_and_beats_the_environment() -> None:
     settings = load({"driver": driver}, {"ASYNCTASQ_DRIVER": "shelf", "ASYNCTASQ_SHELF_PTH": "x"})
     assert settings.driver_instance is driver
     assert settings.driver_name == "FakeDriver"
+
+
+def test_a_serializer_instance_needs_no_plugin_and_beats_the_environment() -> None:
+    serializer = FakeSerializer("ours")
+    settings = load({"serializer": serializer}, {"ASYNCTASQ_SERIALIZER": "json"})
+    assert settings.serializer_instance is serializer
+    assert settings.serializer == "ours"
+    assert settings != load({"serializer": FakeSerializer("ours")})
 
 
 def test_sections_mix_what_different_sources_say() -> None:

@@ -98,3 +98,19 @@ class FakeDriver:
 
     def clone(self) -> "FakeDriver":
         return self
+
+
+class FakeSerializer:
+    """The same, of serializers."""
+
+    def __init__(self, content_type: object) -> None:
+        self.content_type = content_type
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.content_type!r})"
+
+    def dumps(self, value: object, **_: object) -> bytes:
+        return repr(value).encode()
+
+    def loads(self, data: bytes, **_: object) -> object:
+        return data

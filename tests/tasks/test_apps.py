@@ -1,5 +1,6 @@
 """The default app, explicit apps, and drivers of single tasks."""
 
+import ast
 import asyncio
 import logging
 from pathlib import Path
@@ -340,6 +341,33 @@ async def test_a_worker_warns_of_tasks_that_go_elsewhere(
 
     await work(app)
     assert "The task goes-elsewhere is dispatched to another driver (sqlite)" in caplog.text
+
+
+class Literals:
+    """A serializer for constants."""
+
+    content_type = "literals"
+
+    def dumps(self, value: object, *, refer: object) -> bytes:
+        return repr(value).encode()
+
+    def loads(self, data: bytes, *, models: object = ()) -> Any:
+        return ast.literal_eval(data.decode())
+
+
+async def test_a_serializer_of_the_applications_own_is_given_as_an_instance() -> None:
+    async with App({"driver": "memory", "serializer": Literals()}) as app:
+        handle = await note(5).dispatch()
+        [message] = await messages(app)
+        assert b"literals" in message.body
+        assert message.body.endswith(b"[[5], {}]")
+        await work(app)
+        assert await handle.result(timeout=5) == 5
+
+
+def test_a_serializer_that_nobody_has_names_the_way_out() -> None:
+    with pytest.raises(PluginNotFound, match="serializer of the application's own is given as an"):
+        App({"driver": "memory", "serializer": "literals"})
 
 
 async def test_a_driver_instance_for_the_whole_app() -> None:

@@ -32,7 +32,7 @@ from asynctasq.garbage import collected_rarely
 from asynctasq.hookspecs import GROUPS, DispatchContext
 from asynctasq.lifecycle import Observers
 from asynctasq.message import Message, id_from_text, id_to_text
-from asynctasq.plugins import PluginRegistry, check_driver
+from asynctasq.plugins import PluginRegistry, check_driver, check_product
 from asynctasq.resolvers import Resolvers
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
@@ -93,7 +93,7 @@ class App:
 
     def _configure(self) -> None:
         self.settings: Settings = self._load(self._arguments, self._command_line)
-        self._serializers: dict[str, Serializer] = {}
+        self._serializers = self._own_serializers()
         self.codec = Codec(
             self.serializer(self.settings.serializer),
             find_serializer=self.serializer,
@@ -143,6 +143,15 @@ class App:
             found = self.plugins.create_serializer(name, self.settings.plugin(name))
             self._serializers[name] = found
         return found
+
+    def _own_serializers(self) -> dict[str, Serializer]:
+        """What was given as an instance."""
+        instance = self.settings.serializer_instance
+        if instance is None:
+            return {}
+        name = self.settings.serializer
+        check_product("serializer", name, instance)
+        return {name: cast("Serializer", instance)}
 
     @property
     def observers(self) -> Observers:

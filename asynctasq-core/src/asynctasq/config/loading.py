@@ -16,6 +16,7 @@ from asynctasq.config.sections import PluginSections, variable_of
 from asynctasq.config.settings import (
     CORE_FIELDS,
     CORE_TYPES,
+    PATTERN_WORDS,
     PLUGIN_NAME,
     Settings,
     SettingsClass,
@@ -59,14 +60,20 @@ def load_settings(
     variables = read_variables(os.environ if environ is None else environ, dotenv, problems)
     core = _core_given(arguments, variables, command_line or {})
     values = _core_values(core, problems)
+    serializer = values.get("serializer")
+    if serializer is not None and not isinstance(serializer, str):
+        values |= {"serializer": serializer.content_type, "serializer_instance": serializer}
     settings = Settings(**values)
     driver, instance = settings.driver, None
     if isinstance(driver, str):
         driver_name = url_scheme(driver) or driver
-        named = {driver_name, settings.serializer}
     else:
         instance, driver_name = driver, type(driver).__qualname__
-        named = {settings.serializer}
+    named = set[str]()
+    if instance is None:
+        named.add(driver_name)
+    if settings.serializer_instance is None:
+        named.add(settings.serializer)
 
     plugin_names = OFFICIAL_PLUGINS | set(known_plugins) | named
     problems.extend(
@@ -116,12 +123,14 @@ def _core_given(
 
 def _core_values(core: Mapping[str, Given], problems: list[str]) -> dict[str, Any]:
     """Those that are right; `problems` gets a line for each of the others."""
-    values = {
-        name: _driver_value(given, problems)
-        if name == "driver"
-        else _core_value(name, given, problems)
-        for name, given in core.items()
-    }
+    values: dict[str, Any] = {}
+    for name, given in core.items():
+        if name == "driver":
+            values[name] = _driver_value(given, problems)
+        elif name == "serializer" and not isinstance(given.value, str):
+            values[name] = _serializer_value(given, problems)
+        else:
+            values[name] = _core_value(name, given, problems)
     return {name: value for name, value in values.items() if value is not MISSING}
 
 
@@ -142,16 +151,36 @@ def _core_value(name: str, given: Given, problems: list[str]) -> Any:
 
 def _driver_value(given: Given, problems: list[str]) -> Any:
     value = given.value
-    expected = "a plugin's name, a URL such as sqlite:///path/to/file.db, or a driver instance"
     if isinstance(value, str):
         if url_scheme(value) or PLUGIN_NAME.fullmatch(value):
             return value
-    elif isinstance(value, type):
-        expected = f"an instance: make one, {value.__qualname__}(...)"
-    elif hasattr(value, "api_version") and hasattr(value, "clone"):
+    elif _is_instance(value, "api_version", "clone"):
         return value
-    problems.append(wrong_value(given, "driver", expected))
+    words = "a plugin's name, a URL such as sqlite:///path/to/file.db, or a driver instance"
+    problems.append(wrong_value(given, "driver", _expected(value, words)))
     return MISSING
+
+
+def _serializer_value(given: Given, problems: list[str]) -> Any:
+    value: Any = given.value
+    words = "a plugin's name, or a serializer instance with content_type, dumps and loads"
+    if _is_instance(value, "content_type", "dumps", "loads"):
+        name: object = value.content_type
+        if isinstance(name, str) and PLUGIN_NAME.fullmatch(name):
+            return value
+        words = f"a serializer whose content_type is a name {PATTERN_WORDS[PLUGIN_NAME]}"
+    problems.append(wrong_value(given, "serializer", _expected(value, words)))
+    return MISSING
+
+
+def _is_instance(value: object, *members: str) -> bool:
+    return not isinstance(value, type) and all(hasattr(value, member) for member in members)
+
+
+def _expected(value: object, words: str) -> str:
+    if isinstance(value, type):
+        return f"an instance: make one, {value.__qualname__}(...)"
+    return words
 
 
 def _check_heartbeat(

@@ -110,7 +110,9 @@ class Settings:
     serializer: str = field(
         default="msgpack",
         metadata=_rule(
-            "The serializer plugin that encodes arguments and results.", pattern=PLUGIN_NAME
+            "The serializer that encodes arguments and results: a plugin's name, or (in code) an "
+            "instance of the application's own.",
+            pattern=PLUGIN_NAME,
         ),
     )
     disable_plugins: tuple[str, ...] = field(
@@ -255,6 +257,8 @@ class Settings:
     driver_name: str = "sqlite"
     """Name of the driver's plugin; of its class where an instance was given."""
     driver_instance: object | None = field(default=None, hash=False, repr=False)
+    serializer_instance: object | None = field(default=None, hash=False, repr=False)
+    """Where one was given; `serializer` is its content type."""
     sections: Sections | None = field(default=None, hash=False, repr=False)
 
     @property

@@ -8,6 +8,14 @@ plugin, its distribution and the remedy, for those alone who select it.
 from asynctasq.plugins.discovery import Offer
 from asynctasq.plugins.loading import Plugin
 from asynctasq.plugins.registry import PluginInfo, PluginRegistry, PluginState
-from asynctasq.plugins.validation import check_driver
+from asynctasq.plugins.validation import check_driver, check_product
 
-__all__ = ["Offer", "Plugin", "PluginInfo", "PluginRegistry", "PluginState", "check_driver"]
+__all__ = [
+    "Offer",
+    "Plugin",
+    "PluginInfo",
+    "PluginRegistry",
+    "PluginState",
+    "check_driver",
+    "check_product",
+]

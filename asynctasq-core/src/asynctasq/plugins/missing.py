@@ -31,6 +31,9 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
     "resolver": {"sqlalchemy": "sqlalchemy", "django": "django", "tortoise": "tortoise"},
 }
 
+OBJECTS_IN_SETTINGS = frozenset({"driver", "serializer"})
+"""Kinds that the settings choose; an object may stand there in the place of a name."""
+
 
 def not_found(kind: str, name: str, installed: Sequence[str]) -> str:
     """The message of `PluginNotFound`."""
@@ -44,6 +47,11 @@ def not_found(kind: str, name: str, installed: Sequence[str]) -> str:
         parts.append(f"Did you mean {nearest!r}?")
     if nearest is not None and nearest in official and nearest not in installed:
         parts.append(f"To install it: pip install '{PROJECT}[{official[nearest]}]'")
+    if nearest is None and kind in OBJECTS_IN_SETTINGS:
+        parts.append(
+            f"A {kind} of the application's own is given as an object: the setting {kind!r} takes an "
+            "instance."
+        )
     return " ".join(parts)
 
 
