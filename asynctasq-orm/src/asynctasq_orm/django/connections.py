@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from asgiref.sync import AsyncToSync, sync_to_async
 from django.conf import settings
@@ -33,7 +33,8 @@ class Connections:
         self._inside = threading.local()
         self._ours: WeakSet[Any] = WeakSet()
         """Opened by code of tasks, or for loading, in threads that are looked after."""
-        self._others: WeakSet[Any] = WeakSet()
+        self._others: tuple[ref[Any], ...] = ()
+        """Opened elsewhere. Looked through for every async task, so it is no set."""
         self._adding = threading.Lock()
         self._running = 0
         self._used = self._looked = False
@@ -54,18 +55,21 @@ class Connections:
         finally:
             self._inside.depth -= 1
 
-    async def enter_loop(self) -> None:
-        """Code of an async task is about to run."""
+    def enter_loop(self) -> bool:
+        """Code of an async task is about to run; returns whether `tidy_djangos_thread` comes first."""
         self._used = True
         self._running += 1
-        if self._running == 1:
-            await self._tidy_djangos_thread()
+        return self._running == 1 and self._may_need_tidying()
 
-    async def leave_loop(self) -> None:
-        """It has ended."""
+    def leave_loop(self) -> bool:
+        """It has ended; returns whether `tidy_djangos_thread` follows."""
         self._running -= 1
-        if self._running == 0:
-            await self._tidy_djangos_thread()
+        return self._running == 0 and self._may_need_tidying()
+
+    async def tidy_djangos_thread(self) -> None:
+        """As around a request, in the thread of Django's async methods."""
+        if settings.configured:
+            await sync_to_async(self._tidy_here)()
 
     async def run(self, database: str, function: Callable[[], T]) -> T:
         """Run what uses a database, in a thread that has its own connection to it.
@@ -87,7 +91,7 @@ class Connections:
     async def close(self) -> None:
         """Close what is open in threads that are looked after, and in Django's. Idempotent."""
         connection_created.disconnect(self._opened)
-        if self._loaders is not None or self._are_open(self._ours):
+        if self._loaders is not None or self._left_open():
             await in_own_thread(self._close_ours)
         if self._used and not _is_below_sync_code():
             self._used = False
@@ -101,9 +105,14 @@ class Connections:
         finally:
             self.leave()
 
-    async def _tidy_djangos_thread(self) -> None:
-        if settings.configured and (not self._looked or self._are_open(self._others)):
-            await sync_to_async(self._tidy_here)()
+    def _may_need_tidying(self) -> bool:
+        if not self._looked:
+            return True
+        for each in self._others:
+            connection = each()
+            if connection is not None and connection.connection is not None:
+                return True
+        return False
 
     def _tidy_here(self) -> None:
         if not self._looked:
@@ -114,19 +123,21 @@ class Connections:
 
     def _opened(self, connection: Any, **_: object) -> None:
         with self._adding:
-            (self._ours if getattr(self._inside, "depth", 0) else self._others).add(connection)
+            if getattr(self._inside, "depth", 0):
+                self._ours.add(connection)
+            else:
+                alive = (each for each in self._others if each() not in (None, connection))
+                self._others = (*alive, ref(connection))
 
-    def _are_open(self, those: "WeakSet[Any]") -> bool:
+    def _left_open(self) -> list[Any]:
         with self._adding:
-            return any(each.connection is not None for each in those)
+            return [each for each in self._ours if each.connection is not None]
 
     def _close_ours(self) -> None:
         loaders, self._loaders = self._loaders, None
         if loaders is not None and self._process == os.getpid():
             loaders.shutdown()
-        with self._adding:
-            left = [each for each in self._ours if each.connection is not None]
-        for each in left:  # of threads that wait for tasks, or have ended
+        for each in self._left_open():  # of threads that wait for tasks, or have ended
             each.inc_thread_sharing()
             with suppress(Exception):  # it is broken then, and gone
                 each.close()

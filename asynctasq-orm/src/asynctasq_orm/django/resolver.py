@@ -66,11 +66,13 @@ class DjangoResolver:
 
     async def enter_loop(self) -> None:
         """Code of an async task is about to run on this loop."""
-        await self._connections.enter_loop()
+        if self._connections.enter_loop():
+            await self._connections.tidy_djangos_thread()
 
     async def leave_loop(self) -> None:
         """It has ended."""
-        await self._connections.leave_loop()
+        if self._connections.leave_loop():
+            await self._connections.tidy_djangos_thread()
 
     def explain(self, error: Exception) -> str | None:
         """Which relation an error is about, if it came of wanting one that was not loaded."""
