@@ -4,15 +4,18 @@ Each breaks a rule on the way into a driver or out of it. Those of mutants.py br
 memory driver, where nothing from outside reaches.
 """
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from typing import Any
 
-from asynctasq.contracts.capabilities import CancelOutcome
+from asynctasq.contracts.capabilities import CancelOutcome, Capability
 from asynctasq.contracts.driver import Enqueued, QueueCounts
 from asynctasq.message import Delivery, Message, State
 from asynctasq.records import record
 from asynctasq.settlement import (
+    Cancelled,
     Complete,
     ErrorInfo,
     Fail,
@@ -52,6 +55,10 @@ class Mutant:
     counts: Callable[[QueueCounts], QueueCounts] = same
     any_token: bool = False
     """A stale token is taken for the current one."""
+    forgets_after: float = math.inf
+    """Seconds after its end for which an id is known."""
+    without: Capability = Capability.NONE
+    """What the driver does not claim to have."""
     methods: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
     """By name: what is called instead, with the method of the driver, the instance and its arguments."""
 
@@ -59,6 +66,11 @@ class Mutant:
 def mutated(base: Any, name: str, mutant: Mutant) -> Any:
     """A driver class with that bug."""
     tokens: dict[bytes, Any] = {}
+    ended: dict[bytes, float] = {}
+
+    def answer_of(self: Any, answer: Enqueued) -> Enqueued:
+        age = time.time() + self.clock_offset - ended.get(answer.id, math.inf)
+        return replace(answer, created=True) if age > mutant.forgets_after else answer
 
     def current(lease: Any) -> Any:
         return replace(lease, token=tokens.get(lease.id, lease.token))
@@ -69,7 +81,7 @@ def mutated(base: Any, name: str, mutant: Mutant) -> Any:
             answers = [(await base.enqueue(self, [message]))[0] for message in changed]
         else:
             answers = await base.enqueue(self, list(changed))
-        return [mutant.enqueued(answer) for answer in answers]
+        return [mutant.enqueued(answer_of(self, answer)) for answer in answers]
 
     async def reserve(self: Any, queues: Any, *, limit: int, owner: str, lease: float) -> Any:
         deliveries = await base.reserve(
@@ -86,6 +98,8 @@ def mutated(base: Any, name: str, mutant: Mutant) -> Any:
         changed = [mutant.settlement(each) for each in settlements]
         if mutant.any_token:
             changed = [replace(each, lease=current(each.lease)) for each in changed]
+        now = time.time() + self.clock_offset
+        ended.update((s.lease.id, now) for s in changed if isinstance(s, Complete | Cancelled))
         return [mutant.settled(answer) for answer in await base.settle(self, changed)]
 
     async def extend(self: Any, owner: str, leases: Any, *, lease: float) -> Any:
@@ -101,7 +115,8 @@ def mutated(base: Any, name: str, mutant: Mutant) -> Any:
 
         return call
 
-    own = {each.__name__: each for each in (enqueue, reserve, settle, extend, count)}
+    own: dict[str, Any] = {f.__name__: f for f in (enqueue, reserve, settle, extend, count)}
+    own["capabilities"] = base.capabilities & ~mutant.without
     return type(name, (base,), own | {method: instead(method) for method in mutant.methods})
 
 
@@ -174,6 +189,15 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "AlwaysCreated": Mutant(
         "enqueue", "A repeated enqueue is said to add.", enqueued=lambda a: of(a, created=True)
+    ),
+    "IdForgottenWithinAMinute": Mutant(
+        "enqueue", "An id whose result nobody wants is forgotten too early.", forgets_after=40.0
+    ),
+    "IdForgottenWhereThereAreNoResults": Mutant(
+        "enqueue",
+        "An id is forgotten too early by a driver that keeps no outcomes.",
+        forgets_after=40.0,
+        without=Capability.RESULTS,
     ),
     "ChunkNotAtomic": Mutant("enqueue", "Part of a chunk is enqueued.", one_by_one=True),
     "LimitIgnored": Mutant(
@@ -261,6 +285,12 @@ MUTANTS: dict[str, Mutant] = {
         "dead_letters",
         "What never ran counts an attempt.",
         settlement=when(Fail, lambda f: of(f, attempted=True)),
+    ),
+    "UnattemptedFailCountsUnlisted": Mutant(
+        "inspect",
+        "What never ran counts an attempt, in a driver that does not list its dead letters.",
+        settlement=when(Fail, lambda f: of(f, attempted=True)),
+        without=Capability.DEAD_LETTERS,
     ),
     "DeadLetterDropsError": Mutant(
         "dead_letters",

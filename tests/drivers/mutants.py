@@ -118,6 +118,13 @@ class OutcomeKeptTooShort(Outcomes):
 
 
 @mutant("enqueue")
+class OutcomeKeptNotQuiteLongEnough(Outcomes):
+    """An id without result is forgotten after 40 s."""
+
+    ttl_least = 40.0
+
+
+@mutant("enqueue")
 class ChunkNotAtomic(Store):
     """What stands before a bad message of a chunk is enqueued."""
 

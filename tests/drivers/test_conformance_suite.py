@@ -1,17 +1,26 @@
 """The conformance suite as a thing of its own: what it selects, forbids and notices."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import re
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.driver import Driver
+from asynctasq.contracts.driver import Driver, Enqueued, QueueCounts
 from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.message import Delivery
+from asynctasq.drivers.sqlite import SqliteDriver
+from asynctasq.message import Delivery, Message, State, id_to_text, new_id
+from asynctasq.settlement import Settled
 from asynctasq.testing import Check, DriverConformance, Kit, all_checks, run_check, run_conformance
+from asynctasq.testing.conformance.kit import random_name
+from asynctasq.testing.conformance.rules import RULES
 from asynctasq.testing.conformance.runner import guarantees, select_checks
+from asynctasq.testing.conformance.showing import show
 
 
 class NoPriority(MemoryDriver):
@@ -23,6 +32,15 @@ class LastFirst(MemoryDriver):
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
         return (await super().reserve(queues, limit=limit, owner=owner, lease=lease))[::-1]
+
+
+class InPieces(MemoryDriver):
+    """Takes a chunk message by message, as a broker does."""
+
+    capabilities = MemoryDriver.capabilities & ~Capability.ATOMIC
+
+    async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        return [(await super(InPieces, self).enqueue([message]))[0] for message in messages]
 
 
 class LeavesATask(MemoryDriver):
@@ -184,3 +202,76 @@ def test_selection_knows_names_and_themes() -> None:
     assert {check.theme for check in themes} == {"order", "enqueue"}
     with pytest.raises(ValueError, match="oder"):
         select_checks(capabilities, durable=False, only=["oder"])
+
+
+async def test_a_driver_that_takes_chunks_in_pieces_keeps_the_order() -> None:
+    """Its messages become ready at a time for each; the order of a chunk is that of its ids all the same."""
+    report = await run_conformance(InPieces, only=["order", "enqueue"])
+    assert report.ok, report
+    assert "within_a_chunk_the_id_decides" in {result.check.name for result in report.results}
+
+
+def _factory(path: Path, *, namespace: str = "") -> Callable[[], Driver]:
+    """Drivers on the file; each on a namespace of its own, unless one is given."""
+    return lambda: SqliteDriver(
+        path=path, namespace=namespace or random_name("n"), synchronous="off"
+    )
+
+
+async def test_the_suite_runs_beside_what_others_hold_and_leaves_it(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    report = await run_conformance(
+        _factory(path),
+        make_neighbour=_factory(path),
+        only=["enqueue", "purge", "inspect", "pause", "dead_letters"],
+    )
+    assert report.ok, report
+    assert report.tidy
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("select count(*) from messages").fetchone() == (0,)
+
+
+async def test_namespaces_that_are_not_kept_apart_are_noticed(tmp_path: Path) -> None:
+    """The clock that a check moves ends the leases of another application."""
+    make = _factory(tmp_path / "store.db", namespace="shared")
+    report = await run_conformance(
+        make, make_neighbour=make, only=["completed_message_is_gone"], stop_at_first=True
+    )
+    [failure] = report.failures
+    assert "counts of a queue in another namespace" in str(failure.failure)
+
+
+async def test_each_check_deletes_what_it_made(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    for name in ("mixed_batch", "messages_outlive_the_last_open_instance", "purge_frees_keys"):
+        assert await run_check(_check(name), _factory(path))
+    with closing(sqlite3.connect(path)) as database:
+        for table in ("messages", "unique_keys"):
+            assert database.execute(f"select count(*) from {table}").fetchone() == (0,)
+
+
+def test_rules_are_those_of_the_documentation_word_for_word() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "writing-a-driver.md").read_text()
+    part = text[text.index("### Being ready") : text.index("## Capabilities\n")]
+    found = re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |^### |\Z)", part, re.MULTILINE | re.DOTALL)
+    assert {int(number): " ".join(rule.split()) for number, rule in found} == dict(RULES)
+
+
+def test_every_check_names_its_rules_and_every_rule_that_can_be_checked_is() -> None:
+    named = {number for check in all_checks() for number in check.rules}
+    assert all(check.rules for check in all_checks())
+    assert set(RULES) - named == {
+        17,
+        43,
+    }  # refusals are of a store's own; round trips cannot be seen
+
+
+def test_values_are_shown_as_people_read_them() -> None:
+    message_id = new_id()
+    assert show([Enqueued(message_id, created=False)]) == (
+        f"[Enqueued(id={id_to_text(message_id)}, created=False)]"
+    )
+    assert show(QueueCounts(leased=1)) == "QueueCounts(leased=1)"
+    assert show({State.READY, State.DEAD}) == "{DEAD, READY}"
+    assert show((Settled.DONE, None, {"a": b"x"})) == "(DONE, None, {'a': b'x'})"
+    assert len(show([bytes(100)] * 100)) < 450

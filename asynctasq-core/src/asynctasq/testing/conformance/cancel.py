@@ -4,7 +4,9 @@ from asynctasq.contracts.capabilities import CancelOutcome, Capability
 from asynctasq.message import State, new_id
 from asynctasq.settlement import Cancelled, Complete, Fail, Reason, Release, Retry, Settlement
 from asynctasq.testing.conformance.check import check
+from asynctasq.testing.conformance.enqueue import ALMOST_THE_LEAST_TTL
 from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal, random_name
+from asynctasq.testing.conformance.showing import gave
 
 NEEDS = Capability.CANCEL
 CANCELLED, REQUESTED = CancelOutcome.CANCELLED, CancelOutcome.REQUESTED
@@ -14,18 +16,21 @@ TOO_LATE, UNKNOWN = CancelOutcome.TOO_LATE, CancelOutcome.UNKNOWN
 async def _expect_cancelled(kit: Kit, message_id: bytes) -> None:
     if kit.has(Capability.RESULTS):
         [outcome] = await kit.results.results([message_id])
-        expect(outcome is not None and outcome.state is State.CANCELLED, f"outcome: {outcome}")
+        expect(
+            outcome is not None and outcome.state is State.CANCELLED,
+            gave("an outcome CANCELLED", outcome),
+        )
     await kit.expect_gone(message_id)
 
 
-@check("h", needs=NEEDS)
+@check("h", 27, needs=NEEDS)
 async def waiting_message_is_finished_as_cancelled(kit: Kit) -> None:
     message = await kit.enqueue()
     expect_equal(await kit.canceller.cancel([message.id]), [CANCELLED], "answer of cancel")
     await _expect_cancelled(kit, message.id)
 
 
-@check("h", needs=NEEDS)
+@check("h", 27, needs=NEEDS)
 async def scheduled_message_is_finished_as_cancelled(kit: Kit) -> None:
     message = await kit.enqueue(delay=1000.0)
     expect_equal(await kit.canceller.cancel([message.id]), [CANCELLED], "answer of cancel")
@@ -34,19 +39,22 @@ async def scheduled_message_is_finished_as_cancelled(kit: Kit) -> None:
     await _expect_cancelled(kit, message.id)
 
 
-@check("h", needs=NEEDS | Capability.RESULTS)
+@check("h", 21, 27, needs=NEEDS | Capability.RESULTS)
 async def outcome_of_a_cancelled_message_is_kept_for_its_time(kit: Kit) -> None:
     message = await kit.enqueue(result_ttl=500.0)
     await kit.canceller.cancel([message.id])
     kit.advance(400)
     [outcome] = await kit.results.results([message.id])
-    expect(outcome is not None and outcome.state is State.CANCELLED, f"outcome: {outcome}")
+    expect(
+        outcome is not None and outcome.state is State.CANCELLED,
+        gave("an outcome CANCELLED for 500 s", outcome),
+    )
     kit.advance(200)
     await kit.upkeep()
     expect_equal(await kit.results.results([message.id]), [None], "outcome past its time")
 
 
-@check("h", needs=NEEDS)
+@check("h", 29, needs=NEEDS)
 async def running_message_is_flagged_for_its_owner(kit: Kit) -> None:
     await kit.enqueue_count(3)
     mine, other = await kit.reserve(2)
@@ -79,33 +87,36 @@ async def _settle_flagged(kit: Kit, settlement: type[Settlement]) -> bytes:
     return lease.id
 
 
-@check("h", needs=NEEDS)
+@check("h", 28, needs=NEEDS)
 async def retry_of_a_flagged_message_becomes_cancelled(kit: Kit) -> None:
     await _expect_cancelled(kit, await _settle_flagged(kit, Retry))
 
 
-@check("h", needs=NEEDS)
+@check("h", 28, needs=NEEDS)
 async def release_of_a_flagged_message_becomes_cancelled(kit: Kit) -> None:
     await _expect_cancelled(kit, await _settle_flagged(kit, Release))
 
 
-@check("h", needs=NEEDS)
+@check("h", 28, needs=NEEDS)
 async def completion_wins_over_a_flag(kit: Kit) -> None:
     message_id = await _settle_flagged(kit, Complete)
     expect_equal(await kit.canceller.cancel([message_id]), [TOO_LATE], "answer of a late cancel")
     if kit.has(Capability.RESULTS):
         [outcome] = await kit.results.results([message_id])
-        expect(outcome is not None and outcome.result == b"made it", f"outcome: {outcome}")
+        expect(
+            outcome is not None and outcome.result == b"made it",
+            gave("the outcome and result of the completion", outcome),
+        )
 
 
-@check("h", needs=NEEDS)
+@check("h", 28, needs=NEEDS)
 async def failure_wins_over_a_flag(kit: Kit) -> None:
     message_id = await _settle_flagged(kit, Fail)
     expect_equal(await kit.canceller.cancel([message_id]), [TOO_LATE], "answer of a late cancel")
     await kit.expect_dead(message_id, Reason.FAILED, ERROR)
 
 
-@check("h", needs=NEEDS)
+@check("h", 28, needs=NEEDS)
 async def flagged_message_whose_lease_ends_is_cancelled(kit: Kit) -> None:
     """Even if nobody is left to interrupt, it is not run again, nor dead."""
     for max_lost in (3, 0):
@@ -116,7 +127,7 @@ async def flagged_message_whose_lease_ends_is_cancelled(kit: Kit) -> None:
         await _expect_cancelled(kit, delivery.message.id)
 
 
-@check("h", needs=NEEDS)
+@check("h", 28, needs=NEEDS)
 async def flagged_message_that_is_given_back_is_cancelled(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.canceller.cancel([delivery.message.id])
@@ -125,7 +136,7 @@ async def flagged_message_that_is_given_back_is_cancelled(kit: Kit) -> None:
     await _expect_cancelled(kit, delivery.message.id)
 
 
-@check("h", needs=NEEDS)
+@check("h", 29, needs=NEEDS)
 async def flag_does_not_end_a_lease(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.canceller.cancel([delivery.message.id])
@@ -135,7 +146,7 @@ async def flag_does_not_end_a_lease(kit: Kit) -> None:
     await kit.settle(Cancelled(delivery.lease))
 
 
-@check("h", needs=NEEDS)
+@check("h", 27, needs=NEEDS)
 async def answers_of_cancel_in_order(kit: Kit) -> None:
     leased = await kit.enqueue_and_lease()
     completed = await kit.enqueue_and_lease()
@@ -157,18 +168,19 @@ async def answers_of_cancel_in_order(kit: Kit) -> None:
     await kit.expect_counts(leased=1, dead=1)
 
 
-@check("gh", needs=NEEDS | Capability.IDEMPOTENT)
+@check("gh", 19, 27, needs=NEEDS | Capability.IDEMPOTENT)
 async def cancelled_id_stays_known(kit: Kit) -> None:
     """The repeated call of a producer does not bring back what was cancelled."""
     message = await kit.enqueue(result_ttl=0.0)
     await kit.canceller.cancel([message.id])
-    kit.advance(30)
+    kit.advance(ALMOST_THE_LEAST_TTL)
+    await kit.upkeep()
     answers = await kit.driver.enqueue([message])
     expect_equal([answer.created for answer in answers], [False], "created, for a cancelled id")
     await kit.expect_counts()
 
 
-@check("h", needs=NEEDS)
+@check("h", 27, needs=NEEDS)
 async def cancelled_among_others(kit: Kit) -> None:
     """The neighbours of a cancelled message stay what and where they are."""
     sent = await kit.enqueue_count(5)

@@ -22,15 +22,43 @@ class Check:
     durable: bool
     """Only for stores that outlive their last open instance."""
     summary: str
+    rules: tuple[int, ...] = ()
+    """Numbers of the rules in `docs/writing-a-driver.md`."""
+
+    @property
+    def sentence(self) -> str:
+        """What is checked, for people."""
+        name = f"{self.name.replace('_', ' ').capitalize()}."
+        more = " ".join(self.summary.split())
+        return name if more in {"", self.name.replace("_", " ")} else f"{name} {more}"
+
+    @property
+    def breaks(self) -> str:
+        """`guarantee g, rules 19 and 20`: what does not hold where it fails; empty if it is none."""
+        return ", ".join(
+            f"{what}{'s' if len(many) > 1 else ''} {' and '.join(map(str, many))}"
+            for what, many in (("guarantee", self.proves), ("rule", self.rules))
+            if many
+        )
 
     def applies_to(self, capabilities: Capability, *, durable: bool) -> bool:
         return self.needs in capabilities and (durable or not self.durable)
 
 
 def check(
-    proves: str = "", *, needs: Capability = Capability.NONE, durable: bool = False
+    proves: str = "",
+    *rules: int,
+    needs: Capability = Capability.NONE,
+    durable: bool = False,
 ) -> Callable[[Callable[[Kit], Awaitable[None]]], Check]:
-    """Make a check of a coroutine function; its name is the check's, its module the theme."""
+    """Make a check of a coroutine function; its name is the check's, its module the theme.
+
+    Args:
+        proves: letters of guarantees.
+        rules: numbers of rules.
+        needs: capabilities without which a driver is not asked.
+        durable: only for stores that outlive their last open instance.
+    """
 
     def make(run: Callable[[Kit], Awaitable[None]]) -> Check:
         return Check(
@@ -41,6 +69,7 @@ def check(
             needs=needs,
             durable=durable,
             summary=(run.__doc__ or run.__name__.replace("_", " ")).strip(),
+            rules=rules,
         )
 
     return make

@@ -40,20 +40,20 @@ def _expect_each_once(deliveries: Sequence[Delivery], ids: Sequence[bytes]) -> N
     expect_equal(len(times), len(ids), "number of messages delivered")
 
 
-@check("a")
+@check("a", 41)
 async def concurrent_reserves_deliver_each_message_once(kit: Kit) -> None:
     twins = await kit.open_twins(TWINS)
     ids = [message.id for message in await kit.enqueue_count(300)]
     _expect_each_once(await _take_all(kit, twins), ids)
 
 
-@check("a")
+@check("a", 41)
 async def concurrent_reserves_of_one_instance_deliver_each_message_once(kit: Kit) -> None:
     ids = [message.id for message in await kit.enqueue_count(200)]
     _expect_each_once(await _take_all(kit, [kit.twin] * TWINS), ids)
 
 
-@check("ab")
+@check("ab", 2, 41)
 async def concurrent_promotion_makes_no_copies(kit: Kit) -> None:
     """Due messages are noticed by every worker at once, and delivered once."""
     twins = await kit.open_twins(TWINS)
@@ -62,7 +62,7 @@ async def concurrent_promotion_makes_no_copies(kit: Kit) -> None:
     _expect_each_once(await _take_all(kit, twins), ids)
 
 
-@check("ab")
+@check("ab", 7, 41)
 async def concurrent_reclaim_makes_no_copies(kit: Kit) -> None:
     twins = await kit.open_twins(TWINS)
     ids = [message.id for message in await kit.enqueue_count(200)]
@@ -75,7 +75,7 @@ async def concurrent_reclaim_makes_no_copies(kit: Kit) -> None:
         kit.expect_tries(delivery, attempt=0, lost=1)
 
 
-@check("a")
+@check("a", 41)
 async def producers_and_consumers_at_once(kit: Kit) -> None:
     """Enqueue, reserve and every settlement through several instances: all end, none twice."""
     twins = await kit.open_twins(TWINS)
@@ -110,7 +110,7 @@ async def producers_and_consumers_at_once(kit: Kit) -> None:
     await kit.expect_counts()
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 9, 11, needs=Capability.FENCED)
 async def one_of_many_concurrent_settlements_wins(kit: Kit) -> None:
     twins = await kit.open_twins(TWINS)
     for _ in range(10):
@@ -129,7 +129,7 @@ async def one_of_many_concurrent_settlements_wins(kit: Kit) -> None:
         expect_equal(done, 1, "concurrent settlements of one lease that were done")
 
 
-@check("g", needs=Capability.IDEMPOTENT)
+@check("g", 19, 41, needs=Capability.IDEMPOTENT)
 async def concurrent_enqueues_of_one_id_make_one_message(kit: Kit) -> None:
     twins = await kit.open_twins(TWINS)
     for _ in range(10):
@@ -140,7 +140,7 @@ async def concurrent_enqueues_of_one_id_make_one_message(kit: Kit) -> None:
     await kit.expect_counts(ready=10)
 
 
-@check("e", needs=Capability.UNIQUE)
+@check("e", 24, 41, needs=Capability.UNIQUE)
 async def concurrent_enqueues_of_one_key_make_one_message(kit: Kit) -> None:
     """Everyone is told the id of the one that stands."""
     twins = await kit.open_twins(TWINS)
@@ -156,7 +156,7 @@ async def concurrent_enqueues_of_one_key_make_one_message(kit: Kit) -> None:
     await kit.expect_counts(ready=10)
 
 
-@check("de", needs=Capability.RESULTS | Capability.INSPECT)
+@check("de", 16, needs=Capability.RESULTS | Capability.INSPECT)
 async def message_and_outcome_change_places_in_one_step(kit: Kit) -> None:
     """Whoever finds the message gone finds its outcome."""
     deliveries: list[Delivery] = []

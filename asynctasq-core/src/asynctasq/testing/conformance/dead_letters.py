@@ -31,7 +31,7 @@ async def _all_dead(kit: Kit, *, limit: int = 100) -> list[DeadLetter]:
             return found
 
 
-@check("j", needs=NEEDS)
+@check("j", 30, needs=NEEDS)
 async def dead_letter_keeps_everything(kit: Kit) -> None:
     message = await kit.enqueue(
         body=bytes(range(256)), priority=2, headers={"trace": "7"}, group="g", max_attempts=2
@@ -53,7 +53,7 @@ async def dead_letter_keeps_everything(kit: Kit) -> None:
     expect(LEASE * 1.4 < after < LEASE * 1.7, f"died {after} s after the enqueue")
 
 
-@check("j", needs=NEEDS | Capability.COUNTED)
+@check("j", 14, needs=NEEDS | Capability.COUNTED)
 async def fail_that_never_ran_counts_no_attempt(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Fail(delivery.lease, Reason.UNDECODABLE, ERROR, attempted=False))
@@ -61,7 +61,7 @@ async def fail_that_never_ran_counts_no_attempt(kit: Kit) -> None:
     expect_equal((dead.attempts, dead.reason), (0, Reason.UNDECODABLE), "attempts and reason")
 
 
-@check("j", needs=NEEDS | Capability.COUNTED)
+@check("j", 18, needs=NEEDS | Capability.COUNTED)
 async def expired_dead_letter_has_no_attempt(kit: Kit) -> None:
     await kit.enqueue(expires=100.0)
     kit.advance(200)
@@ -71,7 +71,7 @@ async def expired_dead_letter_has_no_attempt(kit: Kit) -> None:
     expect_equal((dead.attempts, dead.reason, dead.error), (0, Reason.EXPIRED, None), "dead letter")
 
 
-@check("j", needs=NEEDS)
+@check("j", 30, needs=NEEDS)
 async def dead_letters_are_listed_newest_first_in_pages(kit: Kit) -> None:
     ids: list[bytes] = []
     for _ in range(7):
@@ -83,7 +83,7 @@ async def dead_letters_are_listed_newest_first_in_pages(kit: Kit) -> None:
         expect_equal(got, newest_first, f"dead letters in pages of {limit}")
 
 
-@check("j", needs=NEEDS)
+@check("j", 30, needs=NEEDS)
 async def dead_letters_of_one_moment_are_paged_without_gaps(kit: Kit) -> None:
     sent = await kit.enqueue_count(10)
     deliveries = await kit.reserve()
@@ -92,7 +92,7 @@ async def dead_letters_of_one_moment_are_paged_without_gaps(kit: Kit) -> None:
     expect_equal(sorted(got), [message.id for message in sent], "dead letters over all pages")
 
 
-@check("j", needs=NEEDS)
+@check("j", 30, needs=NEEDS)
 async def dead_letters_of_one_queue_or_all(kit: Kit) -> None:
     mine = await _die(kit)
     other = await _die(kit, queue=random_name("other"))
@@ -106,7 +106,7 @@ async def dead_letters_of_one_queue_or_all(kit: Kit) -> None:
     )
 
 
-@check("j", needs=NEEDS)
+@check("j", 31, needs=NEEDS)
 async def requeued_message_starts_afresh(kit: Kit) -> None:
     """Ready now, no attempts, no losses, no error, and a new lease fences the old ones."""
     message = await kit.enqueue(headers={"trace": "1"})
@@ -131,14 +131,14 @@ async def requeued_message_starts_afresh(kit: Kit) -> None:
     await kit.expect_gone(message.id)
 
 
-@check("j", needs=NEEDS | Capability.RESULTS)
+@check("j", 31, needs=NEEDS | Capability.RESULTS)
 async def requeued_message_has_no_outcome(kit: Kit) -> None:
     delivery = await _die(kit)
     await kit.dead.requeue([delivery.message.id])
     expect_equal(await kit.results.results([delivery.message.id]), [None], "outcome")
 
 
-@check("j", needs=NEEDS | Capability.FIFO)
+@check("j", 31, needs=NEEDS | Capability.FIFO)
 async def requeued_message_goes_to_the_end(kit: Kit) -> None:
     delivery = await _die(kit)
     kit.advance(100)
@@ -148,7 +148,7 @@ async def requeued_message_goes_to_the_end(kit: Kit) -> None:
     await kit.expect_delivered([waiting.id, delivery.message.id], "order after a requeue")
 
 
-@check("ij", needs=NEEDS)
+@check("ij", 18, 31, needs=NEEDS)
 async def expiry_counts_anew_after_a_requeue(kit: Kit) -> None:
     message = await kit.enqueue(expires=500.0)
     kit.advance(600)
@@ -166,7 +166,7 @@ async def expiry_counts_anew_after_a_requeue(kit: Kit) -> None:
     await kit.expect_dead(message.id, Reason.EXPIRED)
 
 
-@check("j", needs=NEEDS)
+@check("j", 31, needs=NEEDS)
 async def requeue_answers_in_order(kit: Kit) -> None:
     first, second = await _die(kit), await _die(kit)
     waiting = await kit.enqueue()
@@ -176,7 +176,7 @@ async def requeue_answers_in_order(kit: Kit) -> None:
     await kit.expect_counts(ready=3)
 
 
-@check("j", needs=NEEDS)
+@check("j", 31, needs=NEEDS)
 async def requeue_edited_replaces_all_but_the_id(kit: Kit) -> None:
     delivery = await _die(kit)
     queue = random_name("edited")
@@ -197,7 +197,7 @@ async def requeue_edited_replaces_all_but_the_id(kit: Kit) -> None:
     expect_equal(await kit.dead.requeue_edited(kit.message()), False, "answer when it is unknown")
 
 
-@check("j", needs=NEEDS)
+@check("j", 32, needs=NEEDS)
 async def deleted_dead_letter_leaves_nothing(kit: Kit) -> None:
     first, second = await _die(kit), await _die(kit)
     waiting = await kit.enqueue()
@@ -212,7 +212,7 @@ async def deleted_dead_letter_leaves_nothing(kit: Kit) -> None:
     await kit.enqueue_all([first.message])
 
 
-@check("jk", needs=NEEDS)
+@check("jk", 30, needs=NEEDS)
 async def dead_letters_are_kept_for_thirty_days(kit: Kit) -> None:
     """The default of every driver; `make_driver` must not set another."""
     await _die(kit)

@@ -15,7 +15,7 @@ async def _now_of_store(kit: Kit) -> float:
     return delivery.enqueued_at
 
 
-@check("b")
+@check("b", 1)
 async def delayed_message_is_ready_in_time_and_never_early(kit: Kit) -> None:
     message = await kit.enqueue(delay=1000.0)
     await kit.expect_counts(scheduled=1)
@@ -29,7 +29,7 @@ async def delayed_message_is_ready_in_time_and_never_early(kit: Kit) -> None:
     kit.expect_tries(delivery, attempt=0, lost=0)
 
 
-@check("b")
+@check("b", 1)
 async def eta_is_kept(kit: Kit) -> None:
     """`eta` wins over `delay`."""
     eta = await _now_of_store(kit) + 1000.0
@@ -40,14 +40,14 @@ async def eta_is_kept(kit: Kit) -> None:
     expect_equal((await kit.lease()).message, message, "the message whose eta has come")
 
 
-@check("b")
+@check("b", 1)
 async def eta_in_the_past_is_now(kit: Kit) -> None:
     message = await kit.enqueue(eta=1_000_000.0)
     await kit.expect_counts(ready=1)
     expect_equal((await kit.lease()).message, message, "the message of the past")
 
 
-@check("f", needs=Capability.FIFO)
+@check("f", 1, 3, needs=Capability.FIFO)
 async def eta_in_the_past_does_not_jump_the_queue(kit: Kit) -> None:
     """A message is ready from its enqueue on, however long ago it was due."""
     before = await kit.enqueue()
@@ -56,7 +56,7 @@ async def eta_in_the_past_does_not_jump_the_queue(kit: Kit) -> None:
     expect_equal(got, [before.id, late.id], "order of delivery")
 
 
-@check("b")
+@check("b", 1)
 async def years_ahead(kit: Kit) -> None:
     year = 365 * 24 * 3600.0
     message = await kit.enqueue(delay=3 * year)
@@ -67,7 +67,7 @@ async def years_ahead(kit: Kit) -> None:
     expect_equal((await kit.lease()).message.id, message.id, "the message of three years ago")
 
 
-@check("b", needs=Capability.EXACT_COUNT)
+@check("b", 2, needs=Capability.EXACT_COUNT)
 async def due_message_counts_as_ready_before_anyone_reserves(kit: Kit) -> None:
     await kit.enqueue_count(3, delay=1000.0)
     await kit.enqueue(delay=5000.0)
@@ -75,7 +75,7 @@ async def due_message_counts_as_ready_before_anyone_reserves(kit: Kit) -> None:
     await kit.expect_counts(ready=3, scheduled=1)
 
 
-@check("b")
+@check("b", 1, 39)
 async def due_messages_of_any_queue_come_up(kit: Kit) -> None:
     """A consumer that never saw the queue, nor was there at the enqueue, gets them."""
     sent = [await kit.enqueue(delay=500.0) for _ in range(20)]
@@ -87,7 +87,7 @@ async def due_messages_of_any_queue_come_up(kit: Kit) -> None:
     )
 
 
-@check("b")
+@check("b", 39)
 async def many_due_messages_are_not_held_back(kit: Kit) -> None:
     """Upkeep is a bounded piece at a time, but a few reserves get all that is due."""
     await kit.enqueue_count(500, delay=500.0)

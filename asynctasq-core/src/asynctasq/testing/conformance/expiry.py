@@ -6,7 +6,7 @@ from asynctasq.testing.conformance.check import check
 from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect_equal
 
 
-@check("i")
+@check("i", 18)
 async def expired_message_is_never_delivered(kit: Kit) -> None:
     message = await kit.enqueue(expires=500.0)
     fresh = await kit.enqueue()
@@ -19,14 +19,14 @@ async def expired_message_is_never_delivered(kit: Kit) -> None:
     await kit.expect_dead(message.id, Reason.EXPIRED)
 
 
-@check("i")
+@check("i", 18)
 async def not_yet_expired_is_delivered(kit: Kit) -> None:
     message = await kit.enqueue(expires=500.0)
     kit.advance(400)
     expect_equal((await kit.lease()).message, message, "a message in time")
 
 
-@check("i")
+@check("i", 18)
 async def expiry_counts_from_the_time_due(kit: Kit) -> None:
     await kit.enqueue(delay=1000.0, expires=500.0)
     kit.advance(1400)
@@ -39,7 +39,7 @@ async def expiry_counts_from_the_time_due(kit: Kit) -> None:
     await kit.expect_dead(message.id, Reason.EXPIRED)
 
 
-@check("i")
+@check("i", 18)
 async def started_message_expires_no_more(kit: Kit) -> None:
     """Neither after a retry, nor a release, nor a lost lease."""
     await kit.enqueue_count(3, expires=100.0)
@@ -51,7 +51,7 @@ async def started_message_expires_no_more(kit: Kit) -> None:
     expect_equal(again, expected, "messages that had started in time")
 
 
-@check("i", needs=Capability.EXACT_COUNT)
+@check("i", 18, 39, needs=Capability.EXACT_COUNT)
 async def many_expired_messages_do_not_block_a_queue(kit: Kit) -> None:
     await kit.enqueue_count(300, expires=100.0)
     kit.advance(200)

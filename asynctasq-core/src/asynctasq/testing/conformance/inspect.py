@@ -5,6 +5,7 @@ from asynctasq.message import State, new_id
 from asynctasq.settlement import Complete, Fail, Reason, Retry
 from asynctasq.testing.conformance.check import check
 from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal, random_name
+from asynctasq.testing.conformance.showing import gave
 
 NEEDS = Capability.INSPECT
 
@@ -43,7 +44,7 @@ async def _browse(
             return found
 
 
-@check(needs=NEEDS)
+@check("", 36, needs=NEEDS)
 async def queues_tell_their_counts(kit: Kit) -> None:
     expect_equal(await _queue(kit, kit.queue), None, "a queue that was never used")
     await kit.enqueue_count(4)
@@ -62,7 +63,7 @@ async def queues_tell_their_counts(kit: Kit) -> None:
     )
 
 
-@check(needs=NEEDS)
+@check("", 36, needs=NEEDS)
 async def queues_are_listed_by_name(kit: Kit) -> None:
     names = [random_name(prefix) for prefix in ("zz", "aa", "mm")]
     for name in names:
@@ -72,32 +73,35 @@ async def queues_are_listed_by_name(kit: Kit) -> None:
     expect_equal(listed, sorted(listed), "order of all queues")
 
 
-@check(needs=NEEDS)
+@check("", 36, needs=NEEDS)
 async def queue_that_is_empty_again_is_not_listed(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Complete(delivery.lease))
     expect_equal(await _queue(kit, kit.queue), None, "an empty queue")
 
 
-@check(needs=NEEDS)
+@check("", 36, needs=NEEDS)
 async def queue_with_only_dead_letters_is_listed(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
     info = await _queue(kit, kit.queue)
-    expect(info is not None and info.dead == 1, f"queue with a dead letter: {info}")
+    expect(info is not None and info.dead == 1, gave("the queue with 1 dead", info))
     expect(info is not None and info.oldest_ready_at is None, "oldest_ready_at with nothing ready")
 
 
-@check(needs=NEEDS | Capability.PAUSE)
+@check("", 34, 36, needs=NEEDS | Capability.PAUSE)
 async def paused_queue_is_listed(kit: Kit) -> None:
     await kit.pauser.pause(kit.queue)
     info = await _queue(kit, kit.queue)
-    expect(info is not None and info.paused and not info.ready, f"an empty paused queue: {info}")
+    expect(
+        info is not None and info.paused and not info.ready,
+        gave("the empty queue listed as paused", info),
+    )
     await kit.pauser.resume(kit.queue)
     expect_equal(await _queue(kit, kit.queue), None, "a resumed queue that is empty")
 
 
-@check(needs=NEEDS)
+@check("", 2, 36, needs=NEEDS)
 async def oldest_ready_counts_from_the_time_due(kit: Kit) -> None:
     await kit.enqueue(delay=1000.0)
     probe = await kit.enqueue_and_lease(queue=random_name("probe"))
@@ -108,11 +112,11 @@ async def oldest_ready_counts_from_the_time_due(kit: Kit) -> None:
         and info.ready == 1
         and info.oldest_ready_at is not None
         and abs(info.oldest_ready_at - probe.enqueued_at - 1000.0) < 100,
-        f"a message due 1000 s after {probe.enqueued_at}: {info}",
+        gave(f"one ready, the oldest since {probe.enqueued_at} + 1000 s", info),
     )
 
 
-@check(needs=NEEDS)
+@check("", 36, needs=NEEDS)
 async def snapshot_of_every_state(kit: Kit) -> None:
     leased = await kit.enqueue_and_lease(body=b"leased")
     dead = await kit.enqueue_and_lease()
@@ -133,7 +137,7 @@ async def snapshot_of_every_state(kit: Kit) -> None:
     expect_equal((await _find(kit, scheduled.id)).state, State.READY, "state of a due message")
 
 
-@check(needs=NEEDS)
+@check("", 36, needs=NEEDS)
 async def snapshot_tells_times_and_tries(kit: Kit) -> None:
     first = await kit.enqueue_and_lease()
     kit.advance(LEASE * 1.5)
@@ -148,7 +152,7 @@ async def snapshot_tells_times_and_tries(kit: Kit) -> None:
     expect(LEASE * 1.5 + 450 < after < LEASE * 1.5 + 600, f"due {after} s after the enqueue")
 
 
-@check("h", needs=NEEDS | Capability.CANCEL)
+@check("h", 29, needs=NEEDS | Capability.CANCEL)
 async def snapshot_tells_a_flag(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     expect_equal((await _find(kit, delivery.message.id)).cancelling, False, "cancelling")
@@ -156,7 +160,7 @@ async def snapshot_tells_a_flag(kit: Kit) -> None:
     expect_equal((await _find(kit, delivery.message.id)).cancelling, True, "cancelling")
 
 
-@check(needs=NEEDS)
+@check("", 36, needs=NEEDS)
 async def browse_pages_through_a_state(kit: Kit) -> None:
     """Oldest enqueue first; nothing of other states or queues; no gaps between pages."""
     ids: list[bytes] = []
@@ -176,7 +180,7 @@ async def browse_pages_through_a_state(kit: Kit) -> None:
     expect_equal(await _browse(kit, State.SCHEDULED), [], "scheduled, when it fell due")
 
 
-@check(needs=NEEDS)
+@check("", 36, needs=NEEDS)
 async def browse_of_all_queues(kit: Kit) -> None:
     mine = {(await kit.enqueue(queue=random_name("browse"))).id for _ in range(3)}
     found: set[bytes] = set()
@@ -190,7 +194,7 @@ async def browse_of_all_queues(kit: Kit) -> None:
     expect(mine <= found, "messages of some queues are missing in a listing of all")
 
 
-@check(needs=NEEDS)
+@check("", 36, needs=NEEDS)
 async def browse_by_time_of_enqueue(kit: Kit) -> None:
     early = await kit.enqueue_and_lease()
     kit.advance(100)
@@ -210,7 +214,7 @@ async def browse_by_time_of_enqueue(kit: Kit) -> None:
     )
 
 
-@check("j", needs=NEEDS)
+@check("j", 30, 36, needs=NEEDS)
 async def browse_shows_the_dead(kit: Kit) -> None:
     await kit.enqueue_count(3)
     deliveries = await kit.reserve()
@@ -218,3 +222,16 @@ async def browse_shows_the_dead(kit: Kit) -> None:
     ids = sorted(d.message.id for d in deliveries)
     expect_equal(await _browse(kit, State.DEAD, limit=2), ids, "dead messages")
     expect_equal((await _find(kit, ids[0])).error, ERROR, "error of a dead message")
+
+
+@check("j", 14, 36, needs=NEEDS | Capability.COUNTED)
+async def snapshot_of_the_dead_tells_how_often_it_ran(kit: Kit) -> None:
+    """A run that failed counts; what could not be run at all does not."""
+    await kit.enqueue_count(2)
+    ran, unread = await kit.reserve()
+    await kit.settle(
+        Fail(ran.lease, Reason.FAILED, ERROR),
+        Fail(unread.lease, Reason.UNDECODABLE, ERROR, attempted=False),
+    )
+    attempts = [(await _find(kit, each.message.id)).attempt for each in (ran, unread)]
+    expect_equal(attempts, [1, 0], "attempts of two dead messages")

@@ -28,6 +28,7 @@ from asynctasq.message import (
     new_id,
 )
 from asynctasq.settlement import ErrorInfo, Reason, Settled, Settlement
+from asynctasq.testing.conformance.showing import gave, show
 
 T = TypeVar("T")
 
@@ -72,12 +73,7 @@ def expect(condition: object, failure: str) -> None:
 def expect_equal(actual: object, expected: object, about: str) -> None:
     """Fail the check unless both are equal; `about` says what was looked at."""
     if actual != expected:
-        raise AssertionError(f"{about}: expected {_short(expected)}, got {_short(actual)}")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 400 else f"{text[:300]} … {text[-80:]}"
+        raise AssertionError(f"{about}: {gave(show(expected), actual)}")
 
 
 def random_name(prefix: str) -> str:
@@ -109,7 +105,8 @@ class Kit:
             make_driver: gives an unopened driver.
             traces: of checks that were in the same namespace before; None if it is a fresh one.
         """
-        self._traces = traces or Traces()
+        self.traces: Traces = traces or Traces()
+        """Of this check, and of those before it."""
         self.driver = make_driver()
         self.twin = self.driver.clone()
         self.queue = random_name("conformance")
@@ -153,11 +150,11 @@ class Kit:
     @property
     def elapsed(self) -> float:
         """Seconds by which the store's clock has been moved."""
-        return self._traces.elapsed
+        return self.traces.elapsed
 
     def advance(self, seconds: float) -> None:
         """Let the store's clock jump ahead, for every instance."""
-        self._traces.elapsed += seconds
+        self.traces.elapsed += seconds
         for driver in self._opened:
             driver.clock_offset = self.elapsed
 
@@ -175,7 +172,7 @@ class Kit:
         }
         given.update(fields)
         message = Message(**given)
-        self._traces.queues.add(message.queue)
+        self.traces.queues.add(message.queue)
         return message
 
     async def enqueue(self, **fields: Unpack[Fields]) -> Message:

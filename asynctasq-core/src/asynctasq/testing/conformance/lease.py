@@ -18,7 +18,7 @@ from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_
 HELD, LOST = LeaseState.HELD, LeaseState.LOST
 
 
-@check("b")
+@check("b", 5)
 async def leased_message_is_not_delivered_again(kit: Kit) -> None:
     await kit.enqueue_and_lease()
     await kit.expect_counts(leased=1)
@@ -27,7 +27,7 @@ async def leased_message_is_not_delivered_again(kit: Kit) -> None:
     expect_equal(await kit.reserve(), [], "a second reserve by the same owner")
 
 
-@check("b")
+@check("b", 7)
 async def ended_lease_is_delivered_again(kit: Kit) -> None:
     """Uncounted as an attempt, counted as lost, with all its fields."""
     first = await kit.enqueue_and_lease(headers={"k": "v"}, priority=3)
@@ -39,7 +39,7 @@ async def ended_lease_is_delivered_again(kit: Kit) -> None:
     await kit.expect_gone(second.message.id)
 
 
-@check("b")
+@check("b", 6)
 async def ended_lease_is_reclaimed_by_a_reserve_of_another_queue(kit: Kit) -> None:
     await kit.enqueue_and_lease()
     kit.advance(LEASE * 1.5)
@@ -48,14 +48,14 @@ async def ended_lease_is_reclaimed_by_a_reserve_of_another_queue(kit: Kit) -> No
     kit.expect_tries(await kit.lease(), attempt=0, lost=1)
 
 
-@check("b", needs=Capability.EXACT_COUNT)
+@check("b", 6, needs=Capability.EXACT_COUNT)
 async def ended_lease_is_leased_until_reclaimed(kit: Kit) -> None:
     await kit.enqueue_and_lease()
     kit.advance(LEASE * 1.5)
     await kit.expect_counts(leased=1)
 
 
-@check("b")
+@check("b", 5)
 async def extended_lease_holds(kit: Kit) -> None:
     """Extended through another instance, as a worker's keeper does."""
     delivery = await kit.enqueue_and_lease()
@@ -68,7 +68,7 @@ async def extended_lease_holds(kit: Kit) -> None:
     await kit.expect_gone(delivery.message.id)
 
 
-@check("b")
+@check("b", 5)
 async def extension_covers_every_lease_of_the_owner(kit: Kit) -> None:
     await kit.enqueue_count(5)
     deliveries = await kit.reserve()
@@ -81,7 +81,7 @@ async def extension_covers_every_lease_of_the_owner(kit: Kit) -> None:
     await kit.settle(*(Complete(lease) for lease in leases))
 
 
-@check("b")
+@check("b", 5)
 async def a_short_reserve_does_not_shorten_other_leases(kit: Kit) -> None:
     first = await kit.enqueue_and_lease()
     await kit.enqueue()
@@ -92,7 +92,7 @@ async def a_short_reserve_does_not_shorten_other_leases(kit: Kit) -> None:
     await kit.settle(Complete(first.lease))
 
 
-@check("b")
+@check("b", 6)
 async def owner_may_settle_until_its_ended_lease_is_reclaimed(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     kit.advance(LEASE * 1.5)
@@ -100,7 +100,7 @@ async def owner_may_settle_until_its_ended_lease_is_reclaimed(kit: Kit) -> None:
     await kit.expect_gone(delivery.message.id)
 
 
-@check("b")
+@check("b", 6)
 async def owner_may_extend_until_its_ended_lease_is_reclaimed(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     kit.advance(LEASE * 1.5)
@@ -110,7 +110,7 @@ async def owner_may_extend_until_its_ended_lease_is_reclaimed(kit: Kit) -> None:
     await kit.settle(Complete(delivery.lease))
 
 
-@check("b")
+@check("b", 5)
 async def only_the_owner_that_stopped_loses(kit: Kit) -> None:
     alive, gone = random_name("alive"), random_name("gone")
     await kit.enqueue_count(2)
@@ -125,7 +125,7 @@ async def only_the_owner_that_stopped_loses(kit: Kit) -> None:
     await kit.settle(Complete(kept.lease))
 
 
-@check("b")
+@check("b", 8)
 async def reclaimed_owner_starts_anew(kit: Kit) -> None:
     """An owner that lost everything and reserves again holds the new lease for its full time."""
     await kit.enqueue_and_lease()
@@ -137,7 +137,7 @@ async def reclaimed_owner_starts_anew(kit: Kit) -> None:
     await kit.settle(Complete(again.lease))
 
 
-@check("b")
+@check("b", 7)
 async def lost_too_often_is_dead(kit: Kit) -> None:
     message = await kit.enqueue(max_lost=2)
     for lost in range(3):
@@ -149,7 +149,7 @@ async def lost_too_often_is_dead(kit: Kit) -> None:
         await kit.expect_dead(message.id, Reason.LOST)
 
 
-@check("b", needs=Capability.COUNTED)
+@check("b", 7, needs=Capability.COUNTED)
 async def with_max_lost_zero_a_lost_lease_is_the_end(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease(max_lost=0)
     kit.advance(LEASE * 1.5)
@@ -157,7 +157,7 @@ async def with_max_lost_zero_a_lost_lease_is_the_end(kit: Kit) -> None:
     await kit.expect_dead(delivery.message.id, Reason.LOST)
 
 
-@check("b", needs=Capability.COUNTED)
+@check("b", 7, needs=Capability.COUNTED)
 async def lost_for_good_tells_the_last_error(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease(max_lost=0)
     await kit.settle(Retry(delivery.lease, 0.0, ERROR))
@@ -167,7 +167,7 @@ async def lost_for_good_tells_the_last_error(kit: Kit) -> None:
     await kit.expect_dead(delivery.message.id, Reason.LOST, ERROR)
 
 
-@check("b", needs=Capability.COUNTED)
+@check("b", 7, needs=Capability.COUNTED)
 async def lost_count_survives_retry_and_release(kit: Kit) -> None:
     await kit.enqueue_and_lease()
     kit.advance(LEASE * 1.5)
@@ -179,7 +179,7 @@ async def lost_count_survives_retry_and_release(kit: Kit) -> None:
     kit.expect_tries(await kit.lease(), attempt=1, lost=1)
 
 
-@check("b")
+@check("b", 10)
 async def lease_that_never_arrived_is_given_back(kit: Kit) -> None:
     """Leased for longer than a lease and not named in extend: ready again, uncounted."""
     await kit.enqueue_count(2)
@@ -197,7 +197,7 @@ async def lease_that_never_arrived_is_given_back(kit: Kit) -> None:
     await kit.expect_counts()
 
 
-@check("b")
+@check("b", 10)
 async def young_leases_need_not_be_named(kit: Kit) -> None:
     """A reserve whose answer is still on its way is not taken for lost."""
     delivery = await kit.enqueue_and_lease()
@@ -206,7 +206,7 @@ async def young_leases_need_not_be_named(kit: Kit) -> None:
     await kit.settle(Complete(delivery.lease))
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 9, needs=Capability.FENCED)
 async def stale_owner_changes_nothing(kit: Kit) -> None:
     """Whatever an owner that lost its lease says, the run that followed goes on."""
     stale = (await kit.enqueue_and_lease()).lease
@@ -230,7 +230,7 @@ async def stale_owner_changes_nothing(kit: Kit) -> None:
     await kit.expect_gone(current.message.id)
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 9, needs=Capability.FENCED)
 async def reclaimed_message_that_waits_ignores_its_stale_owner(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     kit.advance(LEASE * 1.5)
@@ -242,7 +242,7 @@ async def reclaimed_message_that_waits_ignores_its_stale_owner(kit: Kit) -> None
     await kit.expect_counts(ready=1)
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 9, 15, needs=Capability.FENCED)
 async def released_lease_is_over(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Release(delivery.lease))
@@ -253,7 +253,7 @@ async def released_lease_is_over(kit: Kit) -> None:
     await kit.expect_counts(ready=1)
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 9, 10, needs=Capability.FENCED)
 async def given_back_lease_is_over(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     kit.advance(LEASE * 1.2)
@@ -263,7 +263,7 @@ async def given_back_lease_is_over(kit: Kit) -> None:
     await kit.expect_counts(ready=1)
 
 
-@check("b", needs=Capability.FENCED)
+@check("b", 9, 10, needs=Capability.FENCED)
 async def a_lease_named_with_another_token_is_not_known(kit: Kit) -> None:
     """The owner names a lease that it had before; that of now never reached it."""
     first = await kit.enqueue_and_lease()
@@ -275,7 +275,7 @@ async def a_lease_named_with_another_token_is_not_known(kit: Kit) -> None:
     kit.expect_tries(await kit.lease(), attempt=0, lost=0)
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 10, needs=Capability.FENCED)
 async def only_the_owner_extends(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     states = await kit.driver.extend(random_name("thief"), [delivery.lease], lease=LEASE)
@@ -284,7 +284,7 @@ async def only_the_owner_extends(kit: Kit) -> None:
     kit.expect_tries(await kit.lease(), attempt=0, lost=1)
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 10, needs=Capability.FENCED)
 async def extend_answers_in_order(kit: Kit) -> None:
     """Held and lost mixed, in one call."""
     await kit.enqueue_count(4)
@@ -295,7 +295,7 @@ async def extend_answers_in_order(kit: Kit) -> None:
     expect_equal(states, [LOST, HELD, LOST, HELD, LOST], "answers of extend")
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 9, needs=Capability.FENCED)
 async def tokens_are_never_reused(kit: Kit) -> None:
     """Through release, retry and reclaim each lease of a message has a token of its own."""
     tokens: list[int | str] = []

@@ -8,14 +8,15 @@ from asynctasq.message import Message
 from asynctasq.settlement import Complete, Retry
 from asynctasq.testing.conformance.check import check
 from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal
+from asynctasq.testing.conformance.showing import gave
 
 
-@check()
+@check("", 48)
 async def flags_and_methods_agree(kit: Kit) -> None:
     check_capabilities(kit.driver, kit.driver.capabilities)
 
 
-@check()
+@check("", 48)
 async def says_what_it_is(kit: Kit) -> None:
     """`api_version`, `description` and `clock_offset` are there, and of the right kind."""
     expect_equal(kit.driver.api_version, DRIVER_API_VERSION, "api_version")
@@ -25,7 +26,7 @@ async def says_what_it_is(kit: Kit) -> None:
     expect(offset in {0.0, kit.elapsed}, f"clock_offset of a fresh clone is {offset}")
 
 
-@check()
+@check("", 47)
 async def clone_is_an_unopened_twin(kit: Kit) -> None:
     twin = kit.driver.clone()
     expect(twin is not kit.driver, "clone returned the instance itself")
@@ -39,7 +40,7 @@ async def clone_is_an_unopened_twin(kit: Kit) -> None:
     expect_equal(delivery.message.id, message.id, "what the twin reserves")
 
 
-@check()
+@check("", 42)
 async def close_is_idempotent_and_harms_no_twin(kit: Kit) -> None:
     [extra] = await kit.open_twins(1)
     await extra.close()
@@ -49,7 +50,7 @@ async def close_is_idempotent_and_harms_no_twin(kit: Kit) -> None:
     await kit.expect_counts()
 
 
-@check()
+@check("", 42)
 async def a_closed_instance_opens_again(kit: Kit) -> None:
     message = await kit.enqueue()
     [extra] = await kit.open_twins(1)
@@ -59,7 +60,7 @@ async def a_closed_instance_opens_again(kit: Kit) -> None:
     expect_equal(delivery.message.id, message.id, "what the reopened instance reserves")
 
 
-@check()
+@check("", 47)
 async def a_twin_works_in_another_thread(kit: Kit) -> None:
     """The worker's keeper extends leases from a thread with a loop and a twin of its own."""
     delivery = await kit.enqueue_and_lease()
@@ -82,7 +83,7 @@ async def a_twin_works_in_another_thread(kit: Kit) -> None:
     expect_equal(again.message.id, other.id, "message enqueued from the thread")
 
 
-@check("a", durable=True)
+@check("a", 47, durable=True)
 async def messages_outlive_the_last_open_instance(kit: Kit) -> None:
     """Ready, scheduled and leased messages are there, as they were, when the store is opened again."""
     leased = await kit.enqueue_and_lease(body=b"leased")
@@ -105,7 +106,7 @@ async def messages_outlive_the_last_open_instance(kit: Kit) -> None:
     await kit.expect_counts()
 
 
-@check("a", needs=Capability.RESULTS, durable=True)
+@check("a", 47, needs=Capability.RESULTS, durable=True)
 async def outcomes_outlive_the_last_open_instance(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Complete(delivery.lease, b"result"))
@@ -114,5 +115,6 @@ async def outcomes_outlive_the_last_open_instance(kit: Kit) -> None:
     [kit.twin] = await kit.open_twins(1)
     [outcome] = await kit.results.results([delivery.message.id])
     expect(
-        outcome is not None and outcome.result == b"result", f"outcome after reopening: {outcome}"
+        outcome is not None and outcome.result == b"result",
+        gave("the outcome and its result after reopening", outcome),
     )

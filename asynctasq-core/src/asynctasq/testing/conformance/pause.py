@@ -8,7 +8,7 @@ from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_
 NEEDS = Capability.PAUSE
 
 
-@check(needs=NEEDS)
+@check("", 34, needs=NEEDS)
 async def paused_queue_is_not_reserved_from(kit: Kit) -> None:
     await kit.pauser.pause(kit.queue)
     message = await kit.enqueue()
@@ -22,7 +22,7 @@ async def paused_queue_is_not_reserved_from(kit: Kit) -> None:
     expect_equal((await kit.lease()).message.id, message.id, "what was paused")
 
 
-@check(needs=NEEDS)
+@check("", 34, needs=NEEDS)
 async def pause_tells_its_queues(kit: Kit) -> None:
     """For every instance; pausing or resuming twice is once."""
     names = {kit.queue, random_name("also")}
@@ -39,7 +39,7 @@ async def pause_tells_its_queues(kit: Kit) -> None:
         await kit.pauser.resume(name)
 
 
-@check(needs=NEEDS)
+@check("", 34, needs=NEEDS)
 async def leases_go_on_while_paused(kit: Kit) -> None:
     await kit.enqueue_count(3)
     first, second, third = await kit.reserve()
@@ -57,7 +57,7 @@ async def leases_go_on_while_paused(kit: Kit) -> None:
     expect_equal(got, {second.message.id, third.message.id}, "what is ready after the pause")
 
 
-@check(needs=NEEDS)
+@check("", 34, needs=NEEDS)
 async def time_goes_on_while_paused(kit: Kit) -> None:
     await kit.pauser.pause(kit.queue)
     message = await kit.enqueue(delay=100.0)

@@ -9,7 +9,7 @@ from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect_equal
 NEEDS = Capability.PROGRESS
 
 
-@check(needs=NEEDS)
+@check("", 33, needs=NEEDS)
 async def progress_is_the_last_word(kit: Kit) -> None:
     await kit.enqueue_count(2)
     first, second = await kit.reserve()
@@ -20,7 +20,7 @@ async def progress_is_the_last_word(kit: Kit) -> None:
     expect_equal(await kit.progress.progress(ids), [b"\x00\xff", None, b"2"], "progress")
 
 
-@check(needs=NEEDS)
+@check("", 33, needs=NEEDS)
 async def progress_is_kept_through_retry_and_release(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.progress.set_progress([(delivery.lease, b"half")])
@@ -31,7 +31,7 @@ async def progress_is_kept_through_retry_and_release(kit: Kit) -> None:
     expect_equal(await kit.progress.progress([delivery.message.id]), [b"half"], "after a retry")
 
 
-@check(needs=NEEDS)
+@check("", 33, needs=NEEDS)
 async def progress_goes_when_the_message_ends(kit: Kit) -> None:
     await kit.enqueue_count(2)
     first, second = await kit.reserve()
@@ -41,7 +41,7 @@ async def progress_goes_when_the_message_ends(kit: Kit) -> None:
     expect_equal(await kit.progress.progress(ids), [None, None], "progress of what has ended")
 
 
-@check("c", needs=NEEDS | Capability.FENCED)
+@check("c", 9, 33, needs=NEEDS | Capability.FENCED)
 async def progress_of_a_stale_lease_is_ignored(kit: Kit) -> None:
     stale = await kit.enqueue_and_lease()
     kit.advance(LEASE * 1.5)

@@ -19,7 +19,7 @@ async def _fill(kit: Kit) -> None:
     await kit.expect_counts(leased=1, dead=1, ready=2, scheduled=3)
 
 
-@check(needs=NEEDS)
+@check("", 35, needs=NEEDS)
 async def purge_deletes_the_states_asked_for(kit: Kit) -> None:
     await _fill(kit)
     other = await kit.enqueue(queue=random_name("other"))
@@ -34,7 +34,7 @@ async def purge_deletes_the_states_asked_for(kit: Kit) -> None:
     await kit.expect_nothing_ready("a purged message was delivered")
 
 
-@check(needs=NEEDS)
+@check("", 35, needs=NEEDS)
 async def purge_never_takes_what_runs(kit: Kit) -> None:
     await _fill(kit)
     purged = await kit.purger.purge(kit.queue, states=list(State))
@@ -46,7 +46,7 @@ async def purge_never_takes_what_runs(kit: Kit) -> None:
     await kit.expect_counts()
 
 
-@check(needs=NEEDS)
+@check("", 2, 35, needs=NEEDS)
 async def purge_takes_what_fell_due_as_ready(kit: Kit) -> None:
     await kit.enqueue_count(2, delay=100.0)
     await kit.enqueue(delay=5000.0)
@@ -56,7 +56,7 @@ async def purge_takes_what_fell_due_as_ready(kit: Kit) -> None:
     await kit.expect_nothing_ready("a purged message was delivered")
 
 
-@check(needs=NEEDS)
+@check("", 35, needs=NEEDS)
 async def purge_of_nothing(kit: Kit) -> None:
     await kit.enqueue()
     expect_equal(await kit.purger.purge(kit.queue, states=[]), 0, "purged of no state")
@@ -65,7 +65,7 @@ async def purge_of_nothing(kit: Kit) -> None:
     await kit.expect_counts(ready=1)
 
 
-@check(needs=NEEDS | Capability.RESULTS)
+@check("", 19, 35, needs=NEEDS | Capability.RESULTS)
 async def purged_message_is_forgotten(kit: Kit) -> None:
     """No outcome is left behind, and its id may come again."""
     message = await kit.enqueue()

@@ -19,7 +19,7 @@ async def _outcome(kit: Kit, message_id: bytes) -> Outcome:
     return outcome
 
 
-@check("d", needs=NEEDS)
+@check("d", 21, needs=NEEDS)
 async def result_is_kept(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     result = bytes(range(256))
@@ -32,7 +32,7 @@ async def result_is_kept(kit: Kit) -> None:
     expect(-5 <= after < 100, f"finished {after} s after the enqueue")
 
 
-@check(needs=NEEDS)
+@check("", 21, needs=NEEDS)
 async def empty_result_differs_from_none(kit: Kit) -> None:
     await kit.enqueue_count(2)
     empty, none = await kit.reserve()
@@ -41,7 +41,7 @@ async def empty_result_differs_from_none(kit: Kit) -> None:
     expect_equal((await _outcome(kit, none.message.id)).result, None, "no result")
 
 
-@check(needs=NEEDS)
+@check("", 22, needs=NEEDS)
 async def what_has_not_ended_has_no_outcome(kit: Kit) -> None:
     ready = await kit.enqueue()
     scheduled = await kit.enqueue(delay=LEASE)
@@ -54,7 +54,7 @@ async def what_has_not_ended_has_no_outcome(kit: Kit) -> None:
     expect_equal(await kit.results.results(ids), [None] * 5, "outcomes of what has not ended")
 
 
-@check(needs=NEEDS)
+@check("", 22, needs=NEEDS)
 async def outcomes_are_answered_in_order(kit: Kit) -> None:
     await kit.enqueue_count(3)
     first, second, third = await kit.reserve()
@@ -65,7 +65,7 @@ async def outcomes_are_answered_in_order(kit: Kit) -> None:
     expect_equal(await kit.results.results([]), [], "results of nothing")
 
 
-@check("j", needs=NEEDS)
+@check("j", 22, needs=NEEDS)
 async def outcome_of_a_dead_message(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
@@ -80,7 +80,7 @@ async def outcome_of_a_dead_message(kit: Kit) -> None:
     expect_equal(await _outcome(kit, delivery.message.id), outcome, "outcome a day later")
 
 
-@check(needs=NEEDS)
+@check("", 21, needs=NEEDS)
 async def outcome_of_a_cancelled_run(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Cancelled(delivery.lease, result_ttl=500.0))
@@ -94,7 +94,7 @@ async def outcome_of_a_cancelled_run(kit: Kit) -> None:
     expect_equal(await kit.results.results([delivery.message.id]), [None], "outcome past its time")
 
 
-@check("k", needs=NEEDS)
+@check("k", 21, needs=NEEDS)
 async def outcome_is_forgotten_in_time(kit: Kit) -> None:
     """After the time that the settlement says, not the one of the message."""
     delivery = await kit.enqueue_and_lease(result_ttl=50_000.0)
@@ -108,7 +108,7 @@ async def outcome_is_forgotten_in_time(kit: Kit) -> None:
     expect_equal(await kit.results.results([delivery.message.id]), [None], "outcome past its time")
 
 
-@check("g", needs=NEEDS)
+@check("g", 21, needs=NEEDS)
 async def result_that_is_not_wanted_is_not_kept(kit: Kit) -> None:
     """With `result_ttl=0` the outcome stands for a minute, without the bytes."""
     delivery = await kit.enqueue_and_lease()
@@ -121,7 +121,7 @@ async def result_that_is_not_wanted_is_not_kept(kit: Kit) -> None:
     expect_equal(await kit.results.results([delivery.message.id]), [None], "outcome past its time")
 
 
-@check("l", needs=NEEDS)
+@check("l", 23, needs=NEEDS)
 async def wait_results_wakes_when_one_ends(kit: Kit) -> None:
     """Settled through another instance than the one that waits."""
     deliveries = [await kit.enqueue_and_lease() for _ in range(2)]
@@ -147,7 +147,7 @@ async def wait_results_wakes_when_one_ends(kit: Kit) -> None:
         await asyncio.gather(waiting, return_exceptions=True)
 
 
-@check(needs=NEEDS)
+@check("", 23, needs=NEEDS)
 async def wait_results_returns_at_once_for_what_has_ended(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Complete(delivery.lease, b"result"))
@@ -155,7 +155,7 @@ async def wait_results_returns_at_once_for_what_has_ended(kit: Kit) -> None:
         await kit.results.wait_results([delivery.message.id], timeout=LONG)
 
 
-@check(needs=NEEDS)
+@check("", 23, needs=NEEDS)
 async def wait_results_ends_at_its_timeout_and_may_be_cancelled(kit: Kit) -> None:
     message = await kit.enqueue()
     async with asyncio.timeout(PATIENCE):

@@ -10,6 +10,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.records import record
 from asynctasq.testing.conformance.check import Check
 from asynctasq.testing.conformance.kit import Kit, Traces
+from asynctasq.testing.conformance.neighbours import expect_unharmed, fill
 from asynctasq.testing.conformance.themes import all_checks
 from asynctasq.testing.conformance.tidying import tidy_up
 
@@ -42,7 +43,7 @@ class Report:
     skipped: tuple[Check, ...] = ()
     """Those that do not concern the driver: it lacks a capability, or its messages do not last."""
     tidy: bool = True
-    """Whether nothing is left in the one namespace; False where the driver cannot tell."""
+    """Whether nothing is left of the checks; False where the driver cannot tell."""
 
     @property
     def ok(self) -> bool:
@@ -95,14 +96,18 @@ async def run_check(
     *,
     timeout: float = CHECK_TIMEOUT,
     traces: Traces | None = None,
-) -> None:
-    """Run one check.
+    make_neighbour: Callable[[], Driver] | None = None,
+) -> bool:
+    """Run one check; whether the driver says that nothing of it is left in its namespace.
 
     Args:
         check: the rule.
         make_driver: gives an unopened driver.
         timeout: seconds.
-        traces: of checks that were in the same namespace before; None if it is a fresh one.
+        traces: of checks that were in the same namespace before, and are tidied up with this one by
+            the caller; None to tidy up now.
+        make_neighbour: gives an unopened driver on another namespace of the same store. Then the check
+            runs beside messages of others, there and in a queue of its own namespace.
 
     Raises:
         AssertionError: the driver breaks the rule, or leaves tasks or unhandled errors behind.
@@ -113,10 +118,23 @@ async def run_check(
     unhandled: list[Mapping[str, object]] = []
     previous = loop.get_exception_handler()
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    own = Traces() if traces is None else None
+    tidy = True
     try:
-        async with asyncio.timeout(timeout):
-            async with Kit(make_driver, traces=traces) as kit:
-                await check.run(kit)
+        kit = Kit(make_driver, traces=own or traces)
+        try:
+            async with asyncio.timeout(timeout):
+                if make_neighbour is None:
+                    await _play(check, kit)
+                else:
+                    await _play_beside_others(check, kit, make_neighbour)
+        except Exception as error:
+            if own is not None:
+                await _tidy_after(error, kit, own, timeout)
+            raise
+        if own is not None:
+            async with asyncio.timeout(timeout):
+                tidy = await tidy_up(kit.driver.clone(), own)
         for _ in range(_TURNS_TO_SETTLE):
             await asyncio.sleep(0)
         left = asyncio.all_tasks() - before
@@ -129,6 +147,36 @@ async def run_check(
         raise AssertionError(f"tasks left running after close: {', '.join(map(repr, left))}")
     if unhandled:
         raise AssertionError(f"errors that nobody handled: {unhandled}")
+    return tidy
+
+
+async def _tidy_after(error: Exception, kit: Kit, traces: Traces, timeout: float) -> None:
+    """Tidy up after a check that failed, which is what has to be told."""
+    try:
+        async with asyncio.timeout(timeout):
+            await tidy_up(kit.driver.clone(), traces)
+    except Exception as another:  # noqa: BLE001 - told beside the first
+        error.add_note(f"What it made could not be deleted: {another!r}")
+
+
+async def _play(check: Check, kit: Kit) -> None:
+    async with kit:
+        await check.run(kit)
+
+
+async def _play_beside_others(check: Check, kit: Kit, make_neighbour: Callable[[], Driver]) -> None:
+    """Run a check on a store that is in use."""
+    neighbour, traces = make_neighbour(), Traces()
+    try:
+        await neighbour.open()
+        queue = await fill(neighbour, traces)
+        async with kit:
+            await fill(kit.driver, kit.traces)
+            await check.run(kit)
+        await expect_unharmed(neighbour, queue)
+    finally:
+        await neighbour.close()
+        await tidy_up(neighbour.clone(), traces)
 
 
 async def run_conformance(
@@ -140,12 +188,14 @@ async def run_conformance(
     timeout: float = CHECK_TIMEOUT,
     stop_at_first: bool = False,
     one_namespace: bool = False,
+    make_neighbour: Callable[[], Driver] | None = None,
     on_result: Callable[[CheckResult], object] | None = None,
 ) -> Report:
     """Run every check that concerns the driver, in the running loop, and report.
 
     `make_driver` is called once for each check and gives an unopened instance. It may give the same
-    store each time; a namespace of its own keeps the moved clock away from real work.
+    store each time; a namespace of its own keeps the moved clock away from real work. What a check
+    made is deleted after it, as far as the driver can.
 
     Args:
         durable: messages outlive the last open instance, so that reopening can be checked.
@@ -153,8 +203,10 @@ async def run_conformance(
         only: names of checks or themes to run.
         timeout: seconds for each check.
         stop_at_first: end at the first that does not come out as expected.
-        one_namespace: `make_driver` gives the same namespace each time. It is emptied after each
-            check, and time goes on from check to check.
+        one_namespace: `make_driver` gives the same namespace each time. Time goes on from check to
+            check, and it is emptied at the end.
+        make_neighbour: gives an unopened driver on another namespace of the same store. Then each check
+            runs beside messages of others, there and in a queue of its own namespace.
         on_result: told of each result as it comes.
     """
     known = known_failures or {}
@@ -173,7 +225,14 @@ async def run_conformance(
             started = time.perf_counter()
             failure: str | None = None
             try:
-                await run_check(check, make_driver, timeout=timeout, traces=traces)
+                tidied = await run_check(
+                    check,
+                    make_driver,
+                    timeout=timeout,
+                    traces=traces,
+                    make_neighbour=make_neighbour,
+                )
+                tidy = tidy and tidied
             except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it
                 failure = "".join(traceback.format_exception(error))
             seconds = time.perf_counter() - started

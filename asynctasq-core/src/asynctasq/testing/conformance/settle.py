@@ -14,26 +14,27 @@ from asynctasq.settlement import (
 )
 from asynctasq.testing.conformance.check import check
 from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal
+from asynctasq.testing.conformance.showing import gave
 
 DAY = 24 * 3600.0
 DONE, LOST = Settled.DONE, Settled.LOST
 
 
-@check("ad")
+@check("ad", 12, 16)
 async def completed_message_is_gone(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Complete(delivery.lease, b"result"))
     await kit.expect_gone(delivery.message.id)
 
 
-@check("ad")
+@check("ad", 12, 16)
 async def cancelled_run_is_gone(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Cancelled(delivery.lease))
     await kit.expect_gone(delivery.message.id)
 
 
-@check("a")
+@check("a", 13)
 async def retried_message_is_delivered_again_as_it_was(kit: Kit) -> None:
     """Same queue, same options; one attempt more."""
     first = await kit.enqueue_and_lease(
@@ -48,7 +49,7 @@ async def retried_message_is_delivered_again_as_it_was(kit: Kit) -> None:
     kit.expect_tries(await kit.lease(), attempt=2, lost=0)
 
 
-@check("ab")
+@check("ab", 13)
 async def retry_waits_for_its_delay(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Retry(delivery.lease, 1000.0, ERROR))
@@ -59,25 +60,28 @@ async def retry_waits_for_its_delay(kit: Kit) -> None:
     kit.expect_tries(await kit.lease(), attempt=1, lost=0)
 
 
-@check("aj")
+@check("aj", 14)
 async def failed_message_is_dead(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Fail(delivery.lease, Reason.REJECTED, ERROR))
     await kit.expect_dead(delivery.message.id, Reason.REJECTED, ERROR)
 
 
-@check("aj")
+@check("aj", 14)
 async def every_reason_is_kept(kit: Kit) -> None:
     for reason in (Reason.FAILED, Reason.UNDECODABLE, Reason.UNKNOWN_TASK, Reason.REFUSED):
         delivery = await kit.enqueue_and_lease()
         await kit.settle(Fail(delivery.lease, reason, None, attempted=False))
         if kit.has(Capability.RESULTS):
             [outcome] = await kit.results.results([delivery.message.id])
-            expect(outcome is not None and outcome.reason is reason, f"{reason}: {outcome}")
+            expect(
+                outcome is not None and outcome.reason is reason,
+                gave(f"an outcome with reason {reason.name}", outcome),
+            )
     await kit.expect_counts(dead=4)
 
 
-@check("k", needs=Capability.EXACT_COUNT)
+@check("k", 30, needs=Capability.EXACT_COUNT)
 async def dead_message_is_forgotten_after_thirty_days(kit: Kit) -> None:
     """Neither earlier nor never, whether dead letters can be listed or not."""
     delivery = await kit.enqueue_and_lease()
@@ -90,7 +94,7 @@ async def dead_message_is_forgotten_after_thirty_days(kit: Kit) -> None:
     await kit.expect_counts()
 
 
-@check("a")
+@check("a", 15)
 async def released_message_is_delivered_again_uncounted(kit: Kit) -> None:
     first = await kit.enqueue_and_lease()
     await kit.settle(Release(first.lease))
@@ -100,7 +104,7 @@ async def released_message_is_delivered_again_uncounted(kit: Kit) -> None:
     kit.expect_tries(second, attempt=0, lost=0)
 
 
-@check("ab")
+@check("ab", 15)
 async def release_waits_for_its_delay(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Release(delivery.lease, 1000.0))
@@ -111,7 +115,7 @@ async def release_waits_for_its_delay(kit: Kit) -> None:
     kit.expect_tries(await kit.lease(), attempt=0, lost=0)
 
 
-@check()
+@check("", 15)
 async def mismatch_is_remembered_from_the_first_time(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Release(delivery.lease, 0.0, mismatched=True))
@@ -134,7 +138,7 @@ async def mismatch_is_remembered_from_the_first_time(kit: Kit) -> None:
     expect_equal(delivery.mismatched_for, 0.0, "mismatched_for after a run")
 
 
-@check("a")
+@check("a", 11)
 async def mixed_batch(kit: Kit) -> None:
     """Every kind of settlement in one call."""
     await kit.enqueue_count(6)
@@ -152,7 +156,7 @@ async def mixed_batch(kit: Kit) -> None:
     expect_equal(ready, {retried.message.id, released.message.id}, "what is ready after the batch")
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 11, needs=Capability.FENCED)
 async def mixed_batch_answers_in_order(kit: Kit) -> None:
     """Current, stale, unknown and doubled items in one call: each gets its own answer."""
     await kit.enqueue_count(5)
@@ -175,7 +179,7 @@ async def mixed_batch_answers_in_order(kit: Kit) -> None:
     await kit.expect_counts(ready=2, dead=1)
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 11, needs=Capability.FENCED)
 async def second_settlement_of_a_lease_is_lost(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Retry(delivery.lease, 0.0, ERROR))
@@ -184,7 +188,7 @@ async def second_settlement_of_a_lease_is_lost(kit: Kit) -> None:
     await kit.expect_counts(ready=1)
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 11, needs=Capability.FENCED)
 async def repeated_settlement_of_an_ended_message_is_lost(kit: Kit) -> None:
     """As after a broken connection: told as lost, and nothing comes back."""
     delivery = await kit.enqueue_and_lease()
@@ -196,7 +200,7 @@ async def repeated_settlement_of_an_ended_message_is_lost(kit: Kit) -> None:
     await kit.expect_gone(delivery.message.id)
 
 
-@check("c", needs=Capability.FENCED)
+@check("c", 11, needs=Capability.FENCED)
 async def any_instance_settles(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     answers = await kit.driver.settle([Complete(delivery.lease)])
@@ -204,7 +208,7 @@ async def any_instance_settles(kit: Kit) -> None:
     await kit.expect_counts()
 
 
-@check("a")
+@check("a", 11)
 async def settling_some_leaves_the_others(kit: Kit) -> None:
     await kit.enqueue_count(4)
     first, second, third, fourth = await kit.reserve()
@@ -217,7 +221,7 @@ async def settling_some_leaves_the_others(kit: Kit) -> None:
     )
 
 
-@check("a")
+@check("a", 45)
 async def large_results_and_errors(kit: Kit) -> None:
     await kit.enqueue_count(2)
     first, second = await kit.reserve()

@@ -47,6 +47,10 @@ class DriverConformance:
     check_timeout: ClassVar[float] = CHECK_TIMEOUT
     """Seconds for each check."""
 
+    crowded: ClassVar[bool] = False
+    """Each check runs beside messages of others, in another namespace and in a queue of its own: as in a
+    store that is in use. Needs `make_neighbour`."""
+
     folder: Path
     """An empty folder for each check; while tests are being collected, just some folder."""
 
@@ -57,6 +61,10 @@ class DriverConformance:
         each moves the clock.
         """
         raise NotImplementedError(f"{type(self).__qualname__} must define make_driver")
+
+    def make_neighbour(self) -> Driver:
+        """With `crowded`: an unopened driver on the same store, but another namespace."""
+        raise NotImplementedError(f"{type(self).__qualname__} is crowded: define make_neighbour")
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -86,7 +94,14 @@ class DriverConformance:
         self.folder = tmp_path
         reason = self.known_failures.get(conformance_check.name)
         try:
-            asyncio.run(run_check(conformance_check, self.make_driver, timeout=self.check_timeout))
+            asyncio.run(
+                run_check(
+                    conformance_check,
+                    self.make_driver,
+                    timeout=self.check_timeout,
+                    make_neighbour=self.make_neighbour if self.crowded else None,
+                )
+            )
         except Exception:
             if reason is None:
                 raise

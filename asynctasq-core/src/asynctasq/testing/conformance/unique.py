@@ -6,6 +6,7 @@ from asynctasq.message import Message, OnConflict, State, Unique, UniqueUntil
 from asynctasq.settlement import Cancelled, Complete, Fail, Reason, Release, Retry
 from asynctasq.testing.conformance.check import check
 from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal, random_name
+from asynctasq.testing.conformance.showing import gave
 
 NEEDS = Capability.UNIQUE
 STARTED, SETTLED, PERIOD = UniqueUntil.STARTED, UniqueUntil.SETTLED, UniqueUntil.PERIOD
@@ -24,7 +25,7 @@ async def _expect_free(kit: Kit, unique: Unique) -> Message:
     return await kit.enqueue(queue=random_name("successor"), unique=unique)
 
 
-@check("e", needs=NEEDS)
+@check("e", 25, needs=NEEDS)
 async def second_of_a_key_is_told_the_first(kit: Kit) -> None:
     """Whichever queue it goes to; nothing is added."""
     unique = Unique(_key())
@@ -37,7 +38,7 @@ async def second_of_a_key_is_told_the_first(kit: Kit) -> None:
     await kit.expect_counts(queue=elsewhere)
 
 
-@check("e", needs=NEEDS)
+@check("e", 25, needs=NEEDS)
 async def second_of_a_key_within_a_chunk(kit: Kit) -> None:
     key, other = Unique(_key()), Unique(_key())
     chunk = [kit.message(unique=u) for u in (key, other, key, None, other)]
@@ -49,7 +50,7 @@ async def second_of_a_key_within_a_chunk(kit: Kit) -> None:
     await kit.expect_counts(ready=3)
 
 
-@check("e", needs=NEEDS)
+@check("e", 24, needs=NEEDS)
 async def keys_are_exact_text(kit: Kit) -> None:
     """Case, accents, trailing blanks and length distinguish keys."""
     base = _key()
@@ -68,7 +69,7 @@ async def keys_are_exact_text(kit: Kit) -> None:
     await kit.expect_counts(ready=len(keys))
 
 
-@check("eg", needs=NEEDS | Capability.IDEMPOTENT)
+@check("eg", 19, 24, needs=NEEDS | Capability.IDEMPOTENT)
 async def holder_enqueued_again_is_a_known_id(kit: Kit) -> None:
     """The id is looked at before the key: a repeated call replaces nothing, itself included."""
     for on_conflict in OnConflict:
@@ -78,7 +79,7 @@ async def holder_enqueued_again_is_a_known_id(kit: Kit) -> None:
     await kit.expect_counts(ready=3)
 
 
-@check("de", needs=NEEDS)
+@check("de", 24, needs=NEEDS)
 async def settled_key_is_held_until_the_end(kit: Kit) -> None:
     unique = Unique(_key())
     delivery = await kit.enqueue_and_lease(unique=unique)
@@ -99,7 +100,7 @@ async def settled_key_is_held_until_the_end(kit: Kit) -> None:
     await _expect_free(kit, unique)
 
 
-@check("de", needs=NEEDS)
+@check("de", 24, needs=NEEDS)
 async def settled_key_is_freed_by_failure_and_cancelled_run(kit: Kit) -> None:
     for number in range(2):
         unique = Unique(_key())
@@ -109,7 +110,7 @@ async def settled_key_is_freed_by_failure_and_cancelled_run(kit: Kit) -> None:
         await _expect_free(kit, unique)
 
 
-@check("de", needs=NEEDS | Capability.COUNTED)
+@check("de", 24, needs=NEEDS | Capability.COUNTED)
 async def settled_key_is_freed_when_lost_or_expired(kit: Kit) -> None:
     lost, expired = Unique(_key()), Unique(_key())
     await kit.enqueue_and_lease(unique=lost, max_lost=0)
@@ -122,7 +123,7 @@ async def settled_key_is_freed_when_lost_or_expired(kit: Kit) -> None:
     await _expect_free(kit, expired)
 
 
-@check("deh", needs=NEEDS | Capability.CANCEL)
+@check("deh", 24, needs=NEEDS | Capability.CANCEL)
 async def settled_key_is_freed_by_cancel(kit: Kit) -> None:
     waiting, flagged = Unique(_key()), Unique(_key())
     delivery = await kit.enqueue_and_lease(unique=flagged)
@@ -134,7 +135,7 @@ async def settled_key_is_freed_by_cancel(kit: Kit) -> None:
     await _expect_free(kit, flagged)
 
 
-@check("e", needs=NEEDS)
+@check("e", 24, needs=NEEDS)
 async def started_key_is_freed_by_the_first_lease(kit: Kit) -> None:
     """And not taken again by a retry."""
     unique = Unique(_key(), STARTED)
@@ -149,7 +150,7 @@ async def started_key_is_freed_by_the_first_lease(kit: Kit) -> None:
     await _expect_held(kit, unique, successor.id)
 
 
-@check("e", needs=NEEDS)
+@check("e", 24, needs=NEEDS)
 async def period_key_is_held_for_its_time_whatever_happens(kit: Kit) -> None:
     unique = Unique(_key(), PERIOD, period=1000.0)
     delivery = await kit.enqueue_and_lease(unique=unique)
@@ -161,7 +162,7 @@ async def period_key_is_held_for_its_time_whatever_happens(kit: Kit) -> None:
     await _expect_free(kit, unique)
 
 
-@check("e", needs=NEEDS)
+@check("e", 24, needs=NEEDS)
 async def period_key_is_free_after_its_time_though_the_holder_waits(kit: Kit) -> None:
     unique = Unique(_key(), PERIOD, period=1000.0)
     await kit.enqueue(unique=unique)
@@ -172,7 +173,7 @@ async def period_key_is_free_after_its_time_though_the_holder_waits(kit: Kit) ->
     await _expect_held(kit, unique, successor.id)
 
 
-@check("e", needs=NEEDS)
+@check("e", 25, needs=NEEDS)
 async def replace_takes_the_place_of_a_holder_that_waits(kit: Kit) -> None:
     for delay in (0.0, 5000.0):
         key, queue = _key(), random_name("replace")
@@ -183,12 +184,15 @@ async def replace_takes_the_place_of_a_holder_that_waits(kit: Kit) -> None:
         await _expect_held(kit, Unique(key), newcomer.id)
         if kit.has(Capability.RESULTS):
             [outcome] = await kit.results.results([holder.id])
-            expect(outcome is not None and outcome.state is State.CANCELLED, f"replaced: {outcome}")
+            expect(
+                outcome is not None and outcome.state is State.CANCELLED,
+                gave("an outcome CANCELLED for what was replaced", outcome),
+            )
         delivery = await kit.lease(queue=queue)
         expect_equal(delivery.message, newcomer, "the message that replaced")
 
 
-@check("e", needs=NEEDS)
+@check("e", 25, needs=NEEDS)
 async def replace_never_touches_a_running_holder(kit: Kit) -> None:
     key = _key()
     delivery = await kit.enqueue_and_lease(unique=Unique(key))
@@ -198,7 +202,7 @@ async def replace_never_touches_a_running_holder(kit: Kit) -> None:
     await _expect_free(kit, Unique(key))
 
 
-@check("e", needs=NEEDS)
+@check("e", 25, needs=NEEDS)
 async def replace_respects_the_period_of_a_finished_holder(kit: Kit) -> None:
     key = _key()
     delivery = await kit.enqueue_and_lease(unique=Unique(key, PERIOD, period=1000.0))
@@ -206,7 +210,7 @@ async def replace_respects_the_period_of_a_finished_holder(kit: Kit) -> None:
     await _expect_held(kit, Unique(key, on_conflict=OnConflict.REPLACE), delivery.message.id)
 
 
-@check("e", needs=NEEDS)
+@check("e", 25, needs=NEEDS)
 async def extend_moves_the_time_of_a_scheduled_holder(kit: Kit) -> None:
     """A debounce: each newcomer puts it off."""
     key = _key()
@@ -222,7 +226,7 @@ async def extend_moves_the_time_of_a_scheduled_holder(kit: Kit) -> None:
     expect_equal((delivery.message.id, delivery.message.body), (holder.id, holder.body), "holder")
 
 
-@check("e", needs=NEEDS)
+@check("e", 25, needs=NEEDS)
 async def extend_leaves_a_holder_that_is_ready(kit: Kit) -> None:
     key = _key()
     holder = await kit.enqueue(unique=Unique(key))
@@ -232,7 +236,7 @@ async def extend_leaves_a_holder_that_is_ready(kit: Kit) -> None:
     await kit.expect_counts(ready=1)
 
 
-@check("e", needs=NEEDS)
+@check("e", 25, needs=NEEDS)
 async def extend_starts_a_period_anew(kit: Kit) -> None:
     key = _key()
     delivery = await kit.enqueue_and_lease(unique=Unique(key, PERIOD, period=1000.0))
@@ -247,7 +251,7 @@ async def extend_starts_a_period_anew(kit: Kit) -> None:
     await _expect_free(kit, Unique(key))
 
 
-@check("e", needs=NEEDS)
+@check("e", 25, needs=NEEDS)
 async def extend_without_a_period_repeats_the_holders(kit: Kit) -> None:
     key = _key()
     delivery = await kit.enqueue_and_lease(unique=Unique(key, PERIOD, period=1000.0))
@@ -260,7 +264,7 @@ async def extend_without_a_period_repeats_the_holders(kit: Kit) -> None:
     await _expect_free(kit, Unique(key))
 
 
-@check("eh", needs=NEEDS | Capability.CANCEL)
+@check("eh", 24, needs=NEEDS | Capability.CANCEL)
 async def period_key_outlives_a_cancelled_holder(kit: Kit) -> None:
     unique = Unique(_key(), PERIOD, period=1000.0)
     message = await kit.enqueue(unique=unique, result_ttl=0.0)
@@ -272,7 +276,7 @@ async def period_key_outlives_a_cancelled_holder(kit: Kit) -> None:
     await _expect_free(kit, unique)
 
 
-@check("e", needs=NEEDS | Capability.PURGE)
+@check("e", 26, needs=NEEDS | Capability.PURGE)
 async def purge_frees_keys(kit: Kit) -> None:
     uniques = [
         Unique(_key(), until, period=9000.0 if until is PERIOD else None) for until in UniqueUntil
@@ -284,7 +288,7 @@ async def purge_frees_keys(kit: Kit) -> None:
         await _expect_free(kit, unique)
 
 
-@check("ej", needs=NEEDS | Capability.DEAD_LETTERS)
+@check("ej", 26, needs=NEEDS | Capability.DEAD_LETTERS)
 async def requeue_takes_the_key_again(kit: Kit) -> None:
     for until in (SETTLED, STARTED):
         unique = Unique(_key(), until)
@@ -297,7 +301,7 @@ async def requeue_takes_the_key_again(kit: Kit) -> None:
         await _expect_free(kit, unique)
 
 
-@check("ej", needs=NEEDS | Capability.DEAD_LETTERS)
+@check("ej", 26, needs=NEEDS | Capability.DEAD_LETTERS)
 async def requeue_leaves_it_dead_while_another_holds_the_key(kit: Kit) -> None:
     unique = Unique(_key())
     delivery = await kit.enqueue_and_lease(unique=unique)
@@ -309,7 +313,7 @@ async def requeue_leaves_it_dead_while_another_holds_the_key(kit: Kit) -> None:
     await _expect_held(kit, unique, successor.id)
 
 
-@check("ej", needs=NEEDS | Capability.DEAD_LETTERS)
+@check("ej", 26, needs=NEEDS | Capability.DEAD_LETTERS)
 async def requeue_of_a_period_holder_needs_no_key(kit: Kit) -> None:
     unique = Unique(_key(), PERIOD, period=500.0)
     delivery = await kit.enqueue_and_lease(unique=unique)

@@ -48,7 +48,7 @@ async def _expect_wake_up(kit: Kit, make_work: Callable[[], Awaitable[object]]) 
         await asyncio.gather(consumer, return_exceptions=True)
 
 
-@check("b")
+@check("b", 46)
 async def wait_returns_at_once_when_something_is_ready(kit: Kit) -> None:
     await kit.enqueue()
     async with asyncio.timeout(PATIENCE):
@@ -56,7 +56,7 @@ async def wait_returns_at_once_when_something_is_ready(kit: Kit) -> None:
         await kit.twin.wait([kit.queue], timeout=LONG)
 
 
-@check()
+@check("", 46)
 async def wait_ends_at_its_timeout(kit: Kit) -> None:
     async with asyncio.timeout(PATIENCE):
         await kit.twin.wait([kit.queue], timeout=0.02)
@@ -74,27 +74,27 @@ async def _expect_no_spinning(kit: Kit) -> None:
     )
 
 
-@check()
+@check("", 46)
 async def wait_with_nothing_to_do_does_not_spin(kit: Kit) -> None:
     await kit.enqueue(delay=LEASE)
     await kit.enqueue_and_lease()
     await _expect_no_spinning(kit)
 
 
-@check(needs=Capability.PAUSE)
+@check("", 34, 46, needs=Capability.PAUSE)
 async def wait_on_a_paused_queue_does_not_spin(kit: Kit) -> None:
     await kit.pauser.pause(kit.queue)
     await kit.enqueue()
     await _expect_no_spinning(kit)
 
 
-@check("b")
+@check("b", 46)
 async def wait_wakes_on_an_enqueue_by_another_instance(kit: Kit) -> None:
     delivery = await _expect_wake_up(kit, kit.enqueue)
     kit.expect_tries(delivery, attempt=0, lost=0)
 
 
-@check("b")
+@check("b", 46)
 async def wait_wakes_on_an_enqueue_by_the_same_instance(kit: Kit) -> None:
     async def enqueue() -> None:
         await kit.twin.enqueue([kit.message()])
@@ -102,7 +102,7 @@ async def wait_wakes_on_an_enqueue_by_the_same_instance(kit: Kit) -> None:
     await _expect_wake_up(kit, enqueue)
 
 
-@check("b")
+@check("b", 46)
 async def wait_wakes_when_a_message_falls_due(kit: Kit) -> None:
     await kit.enqueue(delay=1000.0)
 
@@ -112,7 +112,7 @@ async def wait_wakes_when_a_message_falls_due(kit: Kit) -> None:
     await _expect_wake_up(kit, time_passes)
 
 
-@check("b")
+@check("b", 46)
 async def wait_wakes_for_a_short_delay(kit: Kit) -> None:
     """Due in the middle of the wait, with nobody there to say so."""
 
@@ -122,7 +122,7 @@ async def wait_wakes_for_a_short_delay(kit: Kit) -> None:
     await _expect_wake_up(kit, enqueue)
 
 
-@check("b")
+@check("b", 46)
 async def wait_wakes_when_a_lease_ends(kit: Kit) -> None:
     await kit.enqueue_and_lease()
 
@@ -133,7 +133,7 @@ async def wait_wakes_when_a_lease_ends(kit: Kit) -> None:
     kit.expect_tries(delivery, attempt=0, lost=1)
 
 
-@check("b")
+@check("b", 46)
 async def wait_wakes_on_retry_and_release(kit: Kit) -> None:
     await kit.enqueue()
     first = await kit.lease()
@@ -149,7 +149,7 @@ async def wait_wakes_on_retry_and_release(kit: Kit) -> None:
     await _expect_wake_up(kit, release)
 
 
-@check("b", needs=Capability.PAUSE)
+@check("b", 34, 46, needs=Capability.PAUSE)
 async def wait_wakes_when_a_queue_is_resumed(kit: Kit) -> None:
     await kit.pauser.pause(kit.queue)
     await kit.enqueue()
@@ -160,7 +160,7 @@ async def wait_wakes_when_a_queue_is_resumed(kit: Kit) -> None:
     await _expect_wake_up(kit, resume)
 
 
-@check("b")
+@check("b", 46)
 async def wait_on_several_queues_wakes_for_any(kit: Kit) -> None:
     queues = [random_name("several") for _ in range(3)]
     for name in queues:
@@ -177,7 +177,7 @@ async def wait_on_several_queues_wakes_for_any(kit: Kit) -> None:
         await kit.settle(Complete(delivery.lease))
 
 
-@check()
+@check("", 41, 46)
 async def cancelled_wait_leaves_the_driver_usable(kit: Kit) -> None:
     for _ in range(5):
         waiting = asyncio.create_task(kit.twin.wait([kit.queue], timeout=LONG))
@@ -190,7 +190,7 @@ async def cancelled_wait_leaves_the_driver_usable(kit: Kit) -> None:
     await _expect_wake_up(kit, kit.enqueue)
 
 
-@check()
+@check("", 46)
 async def wait_does_not_hold_up_other_calls(kit: Kit) -> None:
     """One instance waits and works at the same time."""
     waiting = asyncio.create_task(kit.twin.wait([random_name("quiet")], timeout=LONG))
@@ -204,7 +204,7 @@ async def wait_does_not_hold_up_other_calls(kit: Kit) -> None:
         await asyncio.gather(waiting, return_exceptions=True)
 
 
-@check()
+@check("", 46)
 async def several_waits_at_once(kit: Kit) -> None:
     waits = [asyncio.create_task(kit.twin.wait([kit.queue], timeout=LONG)) for _ in range(3)]
     try:

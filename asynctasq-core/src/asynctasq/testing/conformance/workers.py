@@ -25,7 +25,7 @@ async def _listed(kit: Kit, *ids: str) -> list[WorkerInfo]:
     return [worker for worker in await kit.workers.workers() if worker.id in ids]
 
 
-@check(needs=NEEDS)
+@check("", 37, needs=NEEDS)
 async def workers_are_listed_by_id(kit: Kit) -> None:
     first, second = sorted(random_name("worker") for _ in range(2))
     await kit.workers.record_worker(_worker(second), ttl=1000.0)
@@ -35,7 +35,7 @@ async def workers_are_listed_by_id(kit: Kit) -> None:
     expect_equal(await _listed(kit, first, second), expected, "workers, seen by another instance")
 
 
-@check(needs=NEEDS)
+@check("", 37, needs=NEEDS)
 async def heartbeat_updates_and_keeps_alive(kit: Kit) -> None:
     name = random_name("worker")
     await kit.workers.record_worker(_worker(name), ttl=1000.0)
@@ -46,7 +46,7 @@ async def heartbeat_updates_and_keeps_alive(kit: Kit) -> None:
     expect_equal(await _listed(kit, name), [_worker(name, running=7)], "worker that lives")
 
 
-@check("k", needs=NEEDS)
+@check("k", 37, needs=NEEDS)
 async def silent_worker_is_forgotten(kit: Kit) -> None:
     silent, alive = random_name("silent"), random_name("alive")
     await kit.workers.record_worker(_worker(silent), ttl=1000.0)
@@ -55,7 +55,7 @@ async def silent_worker_is_forgotten(kit: Kit) -> None:
     expect_equal(await _listed(kit, silent, alive), [_worker(alive)], "workers that live")
 
 
-@check(needs=NEEDS)
+@check("", 37, needs=NEEDS)
 async def worker_that_says_good_bye_is_forgotten(kit: Kit) -> None:
     gone, alive = random_name("gone"), random_name("alive")
     for name in (gone, alive):
