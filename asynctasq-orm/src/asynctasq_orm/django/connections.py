@@ -68,8 +68,7 @@ class Connections:
 
     async def tidy_djangos_thread(self) -> None:
         """As around a request, in the thread of Django's async methods."""
-        if settings.configured:
-            await sync_to_async(self._tidy_here)()
+        await sync_to_async(self._tidy_here)()
 
     async def run(self, database: str, function: Callable[[], T]) -> T:
         """Run what uses a database, in a thread that has its own connection to it.
@@ -107,7 +106,7 @@ class Connections:
 
     def _may_need_tidying(self) -> bool:
         if not self._looked:
-            return True
+            return bool(settings.configured)
         for each in self._others:
             connection = each()
             if connection is not None and connection.connection is not None:
