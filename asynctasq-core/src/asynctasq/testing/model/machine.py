@@ -1,36 +1,17 @@
-"""The state machine: two drivers that live through the same operations."""
+"""The operations of the model test, each played on both drivers."""
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Protocol, TypeVar, cast
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-from asynctasq.contracts.capabilities import (
-    Capability,
-    DeadLetter,
-    Snapshot,
-    SupportsCancel,
-    SupportsDeadLetters,
-    SupportsInspect,
-    SupportsPause,
-    SupportsProgress,
-    SupportsPurge,
-    SupportsResults,
-    SupportsWorkers,
-    WorkerInfo,
-)
-from asynctasq.contracts.driver import Driver
-from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.errors import ConfigurationError
-from asynctasq.message import Lease, State
-from asynctasq.records import record
+from asynctasq.contracts.capabilities import Capability, Snapshot, WorkerInfo
+from asynctasq.message import State
 from asynctasq.testing.model.agreement import agree, all_pages, by_id
+from asynctasq.testing.model.pair import DriverPair, FullDriver, Leased
 from asynctasq.testing.model.plays import (
-    IDS,
-    OWNERS,
     QUEUES,
     UNIT,
     Ending,
@@ -47,129 +28,24 @@ from asynctasq.testing.model.plays import (
     steps_of_time,
 )
 
-T = TypeVar("T")
-
 LEASES_REMEMBERED = 30
-STALE_LEASES = 3
 PROMPT = 10.0
 """Seconds within which `wait` must return when there is work."""
 
-NEEDED = Capability.FENCED | Capability.COUNTED | Capability.FIFO | Capability.EXACT_COUNT
 
-
-class FullDriver(
-    Driver,
-    SupportsResults,
-    SupportsProgress,
-    SupportsCancel,
-    SupportsPause,
-    SupportsDeadLetters,
-    SupportsInspect,
-    SupportsPurge,
-    SupportsWorkers,
-    Protocol,
-):
-    """A driver whose methods are called only where its flags say that it has them."""
-
-
-@record
-class Leased:
-    """A lease that both drivers gave for the same message."""
-
-    expected: Lease
-    """The memory driver's."""
-    actual: Lease
-    """That of the driver under test."""
-    owner: str
-
-
-class DriverModel(RuleBasedStateMachine):
+class DriverModel(DriverPair):
     """One example: a memory driver and a driver under test that live through the same.
 
     Subclass with a `make_driver`, or use `run_model`.
     """
-
-    capabilities: Capability
-    """What is played; all that the driver has unless a subclass says otherwise."""
-
-    def make_driver(self) -> Driver:
-        """An unopened driver over an empty store."""
-        raise NotImplementedError
-
-    def __init__(self) -> None:
-        super().__init__()
-        subject = cast("FullDriver", self.make_driver())
-        if not hasattr(self, "capabilities"):
-            self.capabilities = subject.capabilities
-        if NEEDED not in self.capabilities:
-            raise ConfigurationError(
-                f"The model test compares exactly, and so needs {NEEDED}; "
-                f"{type(subject).__qualname__} lacks {NEEDED & ~self.capabilities}."
-            )
-        self._oracle = MemoryDriver()
-        self._twins = [subject, subject.clone()]
-        self._loop = asyncio.new_event_loop()
-        try:
-            for driver in (self._oracle, *self._twins):
-                self._run(driver.open())
-        except BaseException:  # hypothesis tears down only what was made
-            self._loop.close()
-            raise
-        self._began_at = self._oracle._store.now()
-        self._leases: list[Leased] = []
-        """The newest first."""
-
-    def teardown(self) -> None:
-        """Close both drivers; the driver under test must leave no task behind."""
-        for driver in (self._oracle, *self._twins):
-            self._run(driver.close())
-        left = asyncio.all_tasks(self._loop)
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
-        assert not left, f"tasks left behind: {left}"
-
-    def _has(self, capability: Capability) -> bool:
-        return capability in self.capabilities
-
-    def _run(self, call: Coroutine[object, object, T]) -> T:
-        return self._loop.run_until_complete(call)
-
-    def _both(
-        self, call: Callable[[FullDriver], Coroutine[object, object, T]], twin: int = 0
-    ) -> tuple[T, T]:
-        return self._run(call(self._oracle)), self._run(call(self._twins[twin]))
-
-    def _compare(
-        self,
-        what: str,
-        call: Callable[[FullDriver], Coroutine[object, object, object]],
-        twin: int = 0,
-    ) -> None:
-        agree(what, *self._both(call, twin))
 
     @initialize(plans=st.lists(plans, min_size=1, max_size=4))
     def begin(self, plans: list[Plan]) -> None:
         """With something to work on."""
         self._enqueue(plans, 0)
 
-    def _pool(self) -> list[Leased]:
-        """The current leases, and the newest of those that are not."""
-        current: list[Leased] = []
-        stale: list[Leased] = []
-        for leased in self._leases:
-            entry = self._oracle._store.entries.get(leased.expected.id)
-            holds = entry is not None and entry.state is State.LEASED
-            known = holds and entry is not None and entry.token == leased.expected.token
-            (current if known else stale).append(leased)
-        return current + stale[:STALE_LEASES]
-
-    def _chosen(self, choices: list[int], *states: State) -> list[bytes]:
-        """Ids of messages that are in such states where there are any; otherwise any ids."""
-        found = self._run(self._oracle.find(IDS))
-        there = [s.message.id for state in states for s in found if s and s.state is state]
-        return [there[n % len(there)] if there and n < 10 else IDS[n % len(IDS)] for n in choices]
-
-    # Operations. Each is played by one of two instances of the driver under test.
+    # What dispatchers and workers do. Each operation is played by one of two instances of the driver
+    # under test.
 
     @rule(plan=plans)
     def enqueue_one(self, plan: Plan) -> None:
@@ -282,6 +158,8 @@ class DriverModel(RuleBasedStateMachine):
             self._run(self._twins[twin].extend(owner, [n.actual for n in named], lease=lease)),
         )
 
+    # Time passes, and instances come and go.
+
     @rule()
     def a_unit_of_time_passes(self) -> None:
         self._advance(UNIT)
@@ -310,6 +188,8 @@ class DriverModel(RuleBasedStateMachine):
         if any(ready):
             waiting = self._twins[twin].wait(names, timeout=PROMPT * 3)
             self._run(asyncio.wait_for(waiting, PROMPT))
+
+    # What operators do, and what workers tell them.
 
     @precondition(lambda self: self._has(Capability.CANCEL) and self._oracle._store.entries)
     @rule(choices=choices, twin=st.integers(0, 1))
@@ -397,35 +277,3 @@ class DriverModel(RuleBasedStateMachine):
             return by_id(found)
 
         self._compare("browse", listing)
-
-    @invariant()
-    def everything_that_can_be_seen_agrees(self) -> None:
-        agree("state", *self._both(self._picture))
-
-    async def _picture(self, driver: FullDriver) -> dict[str, object]:
-        seen: dict[str, object] = {"count": [await driver.count(queue) for queue in QUEUES]}
-        if self._has(Capability.INSPECT):
-            seen["find"] = await driver.find(IDS)
-            seen["queues"] = await driver.queues()
-        if self._has(Capability.RESULTS):
-            seen["results"] = await driver.results(IDS)
-        if self._has(Capability.PROGRESS):
-            seen["progress"] = await driver.progress(IDS)
-        if self._has(Capability.DEAD_LETTERS):
-            seen["dead_letters"] = await dead_letters(driver)
-        if self._has(Capability.CANCEL):
-            requests = [await driver.cancel_requests(owner) for owner in OWNERS]
-            seen["cancel_requests"] = [sorted(lease.id for lease in found) for found in requests]
-        if self._has(Capability.PAUSE):
-            seen["paused"] = sorted(await driver.paused())
-        if self._has(Capability.WORKERS):
-            seen["workers"] = await driver.workers()
-        return seen
-
-
-async def dead_letters(driver: FullDriver) -> dict[bytes, DeadLetter]:
-    """All of them, read in pages."""
-    found = await all_pages(lambda cursor: driver.dead_letters(limit=5, cursor=cursor))
-    times = [letter.died_at for letter in found]
-    assert times == sorted(times, reverse=True), "dead letters are not newest first"
-    return by_id(found)
