@@ -5,6 +5,7 @@ import inspect
 import ipaddress
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import threading
@@ -27,6 +28,9 @@ LONG_LIVED_CHILDREN = ("multiprocessing.resource_tracker", "multiprocessing.fork
 # A run starts hundreds of Python processes, here and in the tests: each would compile all it imports.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# A shell's background jobs ignore Ctrl-C, and so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests change the current folder, where hypothesis would keep what it remembers.
 os.environ.setdefault(
     "HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).resolve().parent.parent / ".hypothesis")
