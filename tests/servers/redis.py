@@ -168,5 +168,6 @@ def lasting_keys(client: "redis.Redis", namespace: str) -> list[str]:
     """The keys of a namespace that do not expire, without their prefix."""
     prefix = f"{{{namespace}}}:".encode()
     keys: list[bytes] = list(client.scan_iter(match=prefix + b"*", count=1000))
-    lasting = (key.removeprefix(prefix) for key in keys if client.pttl(key) < 0)
+    # -2 is of those that have expired since.
+    lasting = (key.removeprefix(prefix) for key in keys if client.pttl(key) == -1)
     return sorted(key.decode(errors="backslashreplace") for key in lasting)

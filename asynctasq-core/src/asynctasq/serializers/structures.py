@@ -122,9 +122,12 @@ def build_flag(parts: list[Any]) -> enum.Flag:
     if not issubclass(cls, enum.Flag) or type(value) is not int:
         raise BodyCorrupt(f"{name} is not a Flag.")
     try:
-        return cls(value)
+        found = cls(value)
+        if not isinstance(found, cls) or found._value_ != value:  # some Pythons drop unknown bits
+            raise ValueError(value)
     except ValueError as error:
         raise ArgumentsMismatch(f"The flag {name} of this worker has no value {value}.") from error
+    return found
 
 
 # Dataclasses are constructed by a call, so that what `__post_init__` sets up beside the fields is
