@@ -121,12 +121,11 @@ def build_flag(parts: list[Any]) -> enum.Flag:
     cls = find_class(name)
     if not issubclass(cls, enum.Flag) or type(value) is not int:
         raise BodyCorrupt(f"{name} is not a Flag.")
-    try:
+    found: object = None
+    with suppress(ValueError):
         found = cls(value)
-        if not isinstance(found, cls) or found._value_ != value:  # some Pythons drop unknown bits
-            raise ValueError(value)
-    except ValueError as error:
-        raise ArgumentsMismatch(f"The flag {name} of this worker has no value {value}.") from error
+    if not isinstance(found, cls) or found._value_ != value:  # some Pythons drop unknown bits
+        raise ArgumentsMismatch(f"The flag {name} of this worker has no value {value}.")
     return found
 
 
