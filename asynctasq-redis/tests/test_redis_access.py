@@ -174,7 +174,6 @@ def test_urls(url: str, expected: Address) -> None:
         ("redis://host?namespace=", "namespace"),
         ("redis://host?timeout=-1", "positive"),
         ("redis+cluster://host?db=2", "cluster"),
-        ("redis+cluster://host?wait_replicas=1", "wait_replicas"),
         ("redis://[::1", "bracket"),
     ],
 )

@@ -1,5 +1,6 @@
 """Where a Redis is: its URL taken apart."""
 
+from dataclasses import field
 from urllib.parse import parse_qsl, unquote
 
 from asynctasq.errors import ConfigurationError
@@ -35,7 +36,7 @@ class Address:
     service: str = ""
     """The name by which sentinels know the server."""
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     db: int | None = None
 
 
@@ -80,7 +81,8 @@ def parse_address(url: str) -> Address:
         service = parts.pop(0)
     if len(parts) > 1:
         raise ConfigurationError(
-            f"redis.url has the path {path!r}. After the host stands a database number at most."
+            "redis.url has a path of several parts. After the host stands a database number at most; "
+            "a `/` that is part of a password is written as %2F."
         )
     port = SENTINEL_PORT if kind == SENTINEL else DEFAULT_PORT
     hosts = tuple(_host(one, port) for one in netloc.split(",")) if netloc else ()
@@ -113,16 +115,15 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
         host, bracket, rest = text[1:].partition("]")
         port_text = rest.removeprefix(":")
         if not bracket or (rest and not rest.startswith(":")):
-            raise ConfigurationError(
-                f"redis.url has the host {text!r}, whose bracket is not closed."
-            )
+            raise ConfigurationError("redis.url has a host whose bracket is not closed.")
     else:
         host, _, port_text = text.partition(":")
     if not port_text:
         return unquote(host) or "localhost", default_port
     if not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65_535:
         raise ConfigurationError(
-            f"redis.url has the port {port_text!r}. It is a number up to 65535."
+            "redis.url has a port that is no number up to 65535. Behind a password stands `@` and the "
+            "host: redis://:password@host:6379"
         )
     return unquote(host) or "localhost", int(port_text)
 
@@ -130,7 +131,7 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
 def _db(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise ConfigurationError(
-            f"redis.url has the database {text!r}. It is a number; if that is a part of the "
-            f"password, percent-encode it."
+            "redis.url has a database that is no number. If that is a part of the password, "
+            "percent-encode it."
         )
     return int(text)

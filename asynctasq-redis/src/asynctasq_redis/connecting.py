@@ -65,16 +65,21 @@ class WireMaker:
 def wire_maker(settings: RedisSettings, address: Address) -> WireMaker:
     """What makes connections to the server."""
     options: dict[str, Any] = {**_options(settings, address), "db": address.db or 0}
-    if address.path:
+    if address.path:  # no network between, so nothing to keep alive
         return WireMaker(ConnectionPool(UnixDomainSocketConnection, path=address.path, **options))
     if address.kind != SENTINEL:
         host, port = address.hosts[0]
         return node_maker(settings, address, host, port, db=address.db or 0)
+    # Those that hang leave time to ask the others.
+    patience = min(settings.connect_timeout, settings.timeout / (len(address.hosts) + 1))
     reach: dict[str, Any] = {
-        "socket_timeout": settings.connect_timeout,
-        "socket_connect_timeout": settings.connect_timeout,
+        "username": settings.sentinel_username,
+        "password": settings.sentinel_password,
+        "socket_timeout": patience,
+        "socket_connect_timeout": patience,
         "retry": Retry(NoBackoff(), 0),
     }
+    options["socket_keepalive"] = True
     if address.tls:
         tls = {"ssl": True, **_tls_options(settings)}
         reach |= tls

@@ -25,14 +25,7 @@ class Connections:
 
     async def execute(self, *command: Argument, again: bool = True) -> Any:
         """One command, one answer. `again` says whether it may be sent twice."""
-        packed = pack_command(command)
-        [answer] = await self._exchange(packed, 1, again=again)
-        if self._dialer.moves and isinstance(answer, client.MovedError):  # nothing was done
-            [answer] = await self._exchange(packed, 1, again=again)
-            if isinstance(answer, client.MovedError):
-                raise client.ClusterDownError("the slot is being moved")
-        if isinstance(answer, Exception):
-            raise answer
+        [answer] = await self._followed(pack_command(command), 1, again=again)
         return answer
 
     async def execute_and_wait(
@@ -40,11 +33,20 @@ class Connections:
     ) -> tuple[Any, int]:
         """One command, and how many replicas have what it changed."""
         packed = pack_command(command) + pack_command(("WAIT", replicas, milliseconds))
-        answer, reached = await self._exchange(packed, 2, again=again)
-        for each in (answer, reached):
+        answer, reached = await self._followed(packed, 2, again=again)
+        return answer, reached
+
+    async def _followed(self, packed: bytes, expected: int, *, again: bool) -> list[Any]:
+        """Answers, from another node of the cluster if our keys have moved there."""
+        answers = await self._exchange(packed, expected, again=again)
+        if self._dialer.moves and isinstance(answers[0], client.MovedError):  # nothing was done
+            answers = await self._exchange(packed, expected, again=again)
+            if isinstance(answers[0], client.MovedError):
+                raise client.ClusterDownError("the slot is being moved")
+        for each in answers:
             if isinstance(each, Exception):
                 raise each
-        return answer, reached
+        return answers
 
     async def _exchange(self, packed: bytes, expected: int, *, again: bool) -> list[Any]:
         async with self._permits:

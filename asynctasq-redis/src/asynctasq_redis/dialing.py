@@ -96,10 +96,16 @@ class ClusterDialer:
     async def _locate(self) -> Node:
         failure: Exception = client.ClusterDownError("no node of the cluster answers")
         for node in list(self._known):
+            # Behind all others unless it answers: when time is up, the next look begins with another.
+            del self._known[node]
+            self._known[node] = None
             try:
-                return await self._ask(node)
+                found = await self._ask(node)
             except FAILURES as error:
                 failure = error
+            else:
+                self._known = {node: None, **self._known}
+                return found
         raise failure
 
     async def _ask(self, node: Node) -> Node:
@@ -114,7 +120,6 @@ class ClusterDialer:
             raise slots
         found: Node | None = None
         for first, last, (host, port, *_), *_replicas in slots:
-            # A node that does not know its own name means the one by which it was asked.
             owner = (_text(host) or node[0], int(port))
             self._known.setdefault(owner)
             if first <= self._slot <= last:
@@ -136,4 +141,5 @@ def dialer(settings: RedisSettings, prefix: bytes) -> Dialer:
 
 
 def _text(host: Any) -> str:
-    return host.decode() if isinstance(host, bytes) else ""
+    """The name of a node; nothing where it means the one by which it was asked, or knows none."""
+    return host.decode() if isinstance(host, bytes) and host != b"?" else ""

@@ -5,8 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
-import msgpack
-
 from asynctasq.contracts.capabilities import (
     DEAD_LETTER_LIMIT,
     DEAD_LETTER_TTL_SECONDS,
@@ -23,7 +21,7 @@ from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Settled, Settlement
-from asynctasq_redis import inspection
+from asynctasq_redis import inspection, operating
 from asynctasq_redis.addresses import described
 from asynctasq_redis.codec import (
     ID_BYTES,
@@ -36,11 +34,16 @@ from asynctasq_redis.codec import (
 from asynctasq_redis.enqueueing import (
     enqueue_arguments,
     is_simple,
-    requeue_arguments,
     simple_arguments,
 )
 from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
-from asynctasq_redis.settling import Packed, is_too_large, pack_settlement, settle_arguments
+from asynctasq_redis.settling import (
+    Packed,
+    batches_of,
+    is_too_large,
+    pack_settlement,
+    settle_arguments,
+)
 
 if TYPE_CHECKING:
     from asynctasq_redis.server import Server
@@ -57,6 +60,7 @@ _CANCEL_OUTCOMES = {
     "U": CancelOutcome.UNKNOWN,
 }
 _DONE = ord("1")
+_DEFAULTS = asdict(RedisSettings())
 
 
 class RedisDriver:
@@ -84,6 +88,8 @@ class RedisDriver:
         wait_replicas_timeout: float = 1.0,
         dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS,
         dead_letter_limit: int = DEAD_LETTER_LIMIT,
+        sentinel_username: str | None = None,
+        sentinel_password: str | None = None,
         tls_ca: str | None = None,
         tls_certificate: str | None = None,
         tls_key: str | None = None,
@@ -101,13 +107,15 @@ class RedisDriver:
             "wait_replicas_timeout": wait_replicas_timeout,
             "dead_letter_ttl": dead_letter_ttl,
             "dead_letter_limit": dead_letter_limit,
+            "sentinel_username": sentinel_username,
+            "sentinel_password": sentinel_password,
             "tls_ca": tls_ca,
             "tls_certificate": tls_certificate,
             "tls_key": tls_key,
             "tls_verify": tls_verify,
         }
-        given |= RedisSettings.from_url(url)
-        self._configure(RedisSettings(**given))
+        named = {name: value for name, value in given.items() if value != _DEFAULTS[name]}
+        self._configure(RedisSettings(**{**given, **RedisSettings.from_url(url), **named}))
 
     @classmethod
     def from_settings(cls, settings: RedisSettings) -> Self:
@@ -247,8 +255,7 @@ class RedisDriver:
                 answers[number] = Settled.REFUSED
             elif (parts := pack_settlement(number, settlement)) is not None:
                 packed.append(parts)
-        alone = len({parts[2] for parts in packed}) < len(packed)  # the script takes no id twice
-        for some in batches(packed, 1 if alone else AT_ONCE):
+        for some in batches_of(packed):
             if some:
                 answer = await self._opened().run("settle", self._offset, *settle_arguments(some))
                 for each, code in zip(some, answer, strict=True):
@@ -277,8 +284,10 @@ class RedisDriver:
         server, listener = self._opened(), self._listening()
 
         async def look() -> float:
-            ended = await server.run("wait_results", self._offset, listener.instance, *ids)
-            return 0.0 if ended else float("inf")
+            for some in batches(ids, AT_ONCE):
+                if await server.run("wait_results", self._offset, listener.instance, *some):
+                    return 0.0
+            return float("inf")
 
         await listener.wait_for_ids(ids, look, timeout)
 
@@ -329,29 +338,13 @@ class RedisDriver:
         )
 
     async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
-        answers: list[bool] = []
-        for some in batches(ids, AT_ONCE):
-            found = await self.find(some)
-            dead = [s.message if s and s.state is State.DEAD else None for s in found]
-            done = iter(await self._requeue([message for message in dead if message is not None]))
-            answers += [message is not None and next(done) for message in dead]
-        return answers
+        return await operating.requeue(self._opened(), self._offset, ids)
 
     async def requeue_edited(self, message: Message) -> bool:
-        return (await self._requeue([message]))[0]
-
-    async def _requeue(self, messages: Sequence[Message]) -> list[bool]:
-        if not messages:
-            return []
-        answer = await self._opened().run("requeue", self._offset, *requeue_arguments(messages))
-        return [code == _DONE for code in answer]
+        return (await operating.requeue_messages(self._opened(), self._offset, [message]))[0]
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
-        answers: list[bool] = []
-        for some in batches(ids, AT_ONCE):
-            answer = await self._opened().run("delete_dead", *some)
-            answers += [code == _DONE for code in answer]
-        return answers
+        return await operating.delete_dead(self._opened(), ids)
 
     async def queues(self) -> list[QueueInfo]:
         return await inspection.queues(self._opened(), self._offset)
@@ -381,39 +374,18 @@ class RedisDriver:
         )
 
     async def purge(self, queue: str, *, states: Collection[State]) -> int:
-        total = 0
-        for state in states:
-            purged = AT_ONCE
-            while purged == AT_ONCE:
-                purged = await self._opened().run(
-                    "purge", self._offset, text_bytes(queue), state.value
-                )
-                total += purged
-        return total
+        return await operating.purge(self._opened(), self._offset, queue, states)
 
     # Workers.
 
     async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
-        fields = asdict(worker)
-        await self._opened().run(
-            "record_worker",
-            self._offset,
-            text_bytes(worker.id),
-            msgpack.packb(fields),
-            int(micros(ttl)),
-        )
+        await operating.record_worker(self._opened(), self._offset, worker, ttl)
 
     async def forget_worker(self, worker_id: str) -> None:
         await self._opened().run("forget_worker", text_bytes(worker_id))
 
     async def workers(self) -> list[WorkerInfo]:
-        found: list[WorkerInfo] = []
-        for row in await self._opened().run("workers", self._offset):
-            if row is not None:
-                fields: dict[str, Any] = msgpack.unpackb(row)
-                queues = tuple(fields.pop("queues"))
-                found.append(WorkerInfo(queues=queues, **fields))
-        return sorted(found, key=lambda worker: worker.id)
+        return await operating.workers(self._opened(), self._offset)
 
     def _listening(self) -> "Listener":
         listener = self._listener

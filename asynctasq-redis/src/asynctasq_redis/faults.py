@@ -36,6 +36,7 @@ _PASSING: tuple[type[Exception], ...] = (
 # A script's error hides the code: before Redis 7 within the message.
 _CODES_THAT_PASS = re.compile(
     r"\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|UNBLOCKED)\b"
+    r"|Script killed by user"  # only what has changed nothing can be killed
 )
 _CODE_DEMOTED = re.compile(r"\bREADONLY\b")
 _CODE_FULL = re.compile(r"\bOOM\b|used memory > 'maxmemory'")

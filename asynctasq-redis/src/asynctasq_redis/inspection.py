@@ -1,6 +1,7 @@
 """What can be seen: counts, snapshots, dead letters, outcomes, listings."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from heapq import nsmallest
 from struct import Struct
 from typing import TYPE_CHECKING, Any
@@ -23,24 +24,38 @@ from asynctasq_redis.codec import (
 )
 
 if TYPE_CHECKING:
+    from asynctasq_redis.connecting import Argument
     from asynctasq_redis.server import Server
 
 FINDS = 1000
 """Messages that one call looks at."""
+COUNTS = 100
+"""Queues that one call counts."""
 _ENQUEUED = Struct(">19xd")
+_SETS = {
+    # What falls due goes from the first to the second meanwhile, and is met in one of them.
+    State.READY: (("s:", "due"), ("r:", "all")),
+    State.SCHEDULED: (("s:", "later"),),
+    State.DEAD: (("d:", "all"),),
+}
+"""The sorted sets that messages in a state are in, and which of those in them."""
 
 
 async def count(server: "Server", offset: int, queue: str) -> QueueCounts:
     """How many messages of a queue are in each state."""
     [[_, ready, scheduled, leased, dead, _, _]] = await server.run(
-        "count", offset, text_bytes(queue)
+        "count", offset, "counts", text_bytes(queue)
     )
     return QueueCounts(ready, scheduled, 0, leased, dead)
 
 
 async def queues(server: "Server", offset: int) -> list[QueueInfo]:
     """Every queue that holds something or is paused."""
-    infos = [
+    names = sorted(set(await server.run("names")))
+    rows: list[Any] = []
+    for some in batches(names, COUNTS):
+        rows += await server.run("count", offset, "all", *some)
+    return [
         QueueInfo(
             name=queue_name(name),
             ready=ready,
@@ -51,12 +66,9 @@ async def queues(server: "Server", offset: int) -> list[QueueInfo]:
             paused=bool(paused),
             oldest_ready_at=int(oldest) / 1e6 if oldest else None,
         )
-        for name, ready, scheduled, leased, dead, paused, oldest in await server.run(
-            "count", offset
-        )
+        for name, ready, scheduled, leased, dead, paused, oldest in rows
         if ready or scheduled or leased or dead or paused
     ]
-    return sorted(infos, key=lambda info: info.name)
 
 
 async def find(server: "Server", offset: int, ids: Sequence[bytes]) -> list[Snapshot | None]:
@@ -203,7 +215,7 @@ async def browse(
             for position in positions
             if round(low) <= position[0] < high and position > after
         ]
-        best = nsmallest(limit + 1, [*best, *wanted])
+        best = nsmallest(limit + 1, {*best, *wanted})
     page = best[:limit]
     found = await find(server, offset, [one for _, one in page]) if page else []
     items = [snapshot for snapshot in found if snapshot is not None and snapshot.state is state]
@@ -213,31 +225,38 @@ async def browse(
 
 async def _members(
     server: "Server", offset: int, state: State, queue: str | None
-) -> AsyncIterator[list[bytes]]:
-    """Ids of all messages in a state, in pieces."""
+) -> AsyncIterator[Sequence[bytes]]:
+    """Ids of all messages in a state, in pieces; of some twice."""
     if state is State.LEASED:
         async for ids in _leased(server, queue):
             yield ids
         return
     names = [queue] if queue is not None else [info.name for info in await queues(server, offset)]
     for name in names:
-        position = 0
-        while ids := await server.run("members", offset, text_bytes(name), state.value, position):
-            yield ids
-            position += len(ids)
+        for key, which in _SETS.get(state, ()):
+            about = (offset, text_bytes(name), key, which)
+            async for ids in _scanned(partial(server.run, "members", *about)):
+                for some in batches(ids, FINDS):
+                    yield some
 
 
-async def _leased(server: "Server", queue: str | None) -> AsyncIterator[list[bytes]]:
+async def _leased(server: "Server", queue: str | None) -> AsyncIterator[Sequence[bytes]]:
     wanted = None if queue is None else text_bytes(queue)
-    place: bytes | int = 0
-    while True:
-        place, pairs = await server.run("leased", place, FINDS)
+    async for pairs in _scanned(partial(server.run, "leased")):
         rows = zip(pairs[::2], pairs[1::2], strict=True)
         ids = [one for one, lease in rows if wanted is None or _lease_queue(lease) == wanted]
-        for some in batches(ids, FINDS):
-            if some:
-                yield list(some)
-        if int(place) == 0:
+        for some in batches(ids, FINDS) if ids else ():
+            yield some
+
+
+async def _scanned(read: "Callable[[Argument, int], Awaitable[Any]]") -> AsyncIterator[list[bytes]]:
+    """What a script finds piece by piece: from a position on, about so many."""
+    position: Argument = 0
+    while True:
+        position, found = await read(position, FINDS)
+        if found:
+            yield found
+        if int(position) == 0:
             return
 
 

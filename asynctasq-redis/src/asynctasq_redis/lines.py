@@ -37,6 +37,10 @@ class Line(asyncio.Protocol):
         self._transport = transport_of(wire)
         self._transport.set_protocol(self)
 
+    def send(self, packed: bytes) -> None:
+        """Send a command whose answer is for `heard`."""
+        self._transport.write(packed)
+
     async def ask(self, packed: bytes, expected: int, timeout: float) -> list[Any]:
         """Send commands, and return their answers, errors among them.
 

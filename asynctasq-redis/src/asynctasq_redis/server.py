@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 from typing import Any
 
 import redis.exceptions as client
@@ -24,6 +25,8 @@ REPLICATED = frozenset({"enqueue", "enqueue_one", "requeue", "settle"})
 NOT_AGAIN = frozenset({"settle", "cancel", "requeue", "delete_dead", "purge"})
 """Scripts that answer otherwise the second time: only their caller knows whether to repeat them."""
 EVICTION_SAFE = "noeviction"
+EVICTS_WHAT_EXPIRES = "forgets results, known ids and unique keys before their time"
+_POLICY = re.compile(rb"maxmemory_policy:([a-z-]+)")
 
 
 class Server:
@@ -46,18 +49,18 @@ class Server:
         except FAILURES as error:
             raise translated(error, self.place, adds=False) from error
         try:
-            answer = await self.connections.execute("CONFIG", "GET", "maxmemory-policy")
+            report = await self.connections.execute("INFO", "memory")
         except FAILURES:
-            return  # forbidden, as hosted servers do
-        values = list(answer.values()) if isinstance(answer, dict) else list(answer)[1:2]
-        policy = values[0] if values else EVICTION_SAFE
-        policy = policy.decode() if isinstance(policy, bytes) else str(policy)
+            return  # forbidden to this user
+        found = _POLICY.search(report)
+        policy = found[1].decode() if found else EVICTION_SAFE
         if policy != EVICTION_SAFE:
             log.warning(
-                "The Redis at %s has maxmemory-policy %s: when it is full, it deletes messages. "
-                "Set it to noeviction",
+                "The Redis at %s has the maxmemory-policy %s: when it is full, it %s. Set the policy "
+                "to noeviction.",
                 self.place,
                 policy,
+                EVICTS_WHAT_EXPIRES if policy.startswith("volatile") else "deletes messages",
             )
 
     async def run(self, name: str, *arguments: Argument) -> Any:

@@ -1,5 +1,6 @@
 """What can be set of the Redis driver."""
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import ClassVar
@@ -7,10 +8,18 @@ from typing import ClassVar
 from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
-from asynctasq_redis.addresses import CLUSTER, Address, parse_address, split_query
+from asynctasq_redis.addresses import (
+    CLUSTER,
+    SENTINEL,
+    Address,
+    described,
+    parse_address,
+    split_query,
+)
 
 DEFAULT_URL = "redis://localhost:6379/0"
 
+_WORD = re.compile("[a-z_]+")
 _NOT_NEGATIVE = ("dead_letter_ttl", "dead_letter_limit", "wait_replicas")
 _POSITIVE = ("max_connections", "timeout", "connect_timeout", "wait_replicas_timeout")
 
@@ -42,14 +51,17 @@ class RedisSettings:
     connect_timeout: float = 5.0
     """Seconds for a connection."""
     wait_replicas: int = 0
-    """So many replicas must have what was enqueued or settled before the call returns. Not on a
-    cluster."""
+    """So many replicas must have what was enqueued or settled before the call returns."""
     wait_replicas_timeout: float = 1.0
-    """Seconds to wait for them, before the call fails and is repeated."""
+    """Seconds to wait for them, before the call fails and is repeated. Less than `timeout`."""
     dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS
     """Seconds for which a dead letter is kept."""
     dead_letter_limit: int = DEAD_LETTER_LIMIT
     """How many dead letters are kept, the newest."""
+    sentinel_username: str | None = None
+    """Who we are for sentinels, if they ask."""
+    sentinel_password: str | None = None
+    """Of sentinels; the URL's is that of the server."""
     tls_ca: str | None = None
     """File of the authorities to trust, instead of the system's."""
     tls_certificate: str | None = None
@@ -60,7 +72,7 @@ class RedisSettings:
     """Whether the server must prove who it is. Without, anybody on the way may read along."""
 
     def __post_init__(self) -> None:
-        if not self.namespace or set(self.namespace) & set("{}"):
+        if not self.namespace or set(self.namespace) & set("{}") or not _is_text(self.namespace):
             raise ConfigurationError(
                 f"redis.namespace is {self.namespace!r}. It is a name without braces."
             )
@@ -73,8 +85,20 @@ class RedisSettings:
             raise ConfigurationError(
                 f"redis.db is {address.db}, but a cluster has only database 0."
             )
-        if address.kind == CLUSTER and self.wait_replicas:
-            raise ConfigurationError("redis.wait_replicas is not for clusters. Leave it out.")
+        if self.wait_replicas and self.wait_replicas_timeout >= self.timeout:
+            raise ConfigurationError(
+                f"redis.wait_replicas_timeout is {self.wait_replicas_timeout!r}, but no answer may take "
+                f"that long: redis.timeout is {self.timeout!r}."
+            )
+        if address.kind != SENTINEL and (self.sentinel_username or self.sentinel_password):
+            raise ConfigurationError(
+                "redis.sentinel_password is set, but the URL names no sentinels. It begins with "
+                "redis+sentinel://."
+            )
+
+    def __repr__(self) -> str:
+        """Without passwords, for it may get into logs."""
+        return f"{type(self).__qualname__}({described(self.address(), self.namespace)})"
 
     def address(self) -> Address:
         """Where the server is, and who we are there.
@@ -85,7 +109,8 @@ class RedisSettings:
         url, parameters = split_query(self.url)
         if parameters:
             raise ConfigurationError(
-                f"redis.url has the parameter {parameters[0][0]!r}. Give it as a setting of its own."
+                "redis.url has parameters. Give them as settings of their own, and write a `?` that is "
+                "part of a password as %3F."
             )
         address = parse_address(url)
         return Address(
@@ -111,6 +136,11 @@ class RedisSettings:
         settings: dict[str, object] = {"url": base}
         for name, text in parameters:
             convert = _URL_PARAMETERS.get(name)
+            if convert is None and not _WORD.fullmatch(name):
+                raise ConfigurationError(
+                    "redis.url has a `?`, and no setting behind it. Write one that is part of a "
+                    "password as %3F."
+                )
             if convert is None:
                 near = get_close_matches(name, _URL_PARAMETERS, 1)
                 hint = (
@@ -123,9 +153,17 @@ class RedisSettings:
                 settings[name] = convert(text)
             except ValueError:
                 raise ConfigurationError(
-                    f"redis.url has {name}={text!r}, which is not of the right type."
+                    f"redis.url has a value of {name} that is not of the right type."
                 ) from None
         return settings
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half of a character
+        return False
+    return True
 
 
 def _flag(text: str) -> bool:
@@ -146,6 +184,8 @@ _URL_PARAMETERS: dict[str, Callable[[str], object]] = {
     "wait_replicas_timeout": float,
     "dead_letter_ttl": float,
     "dead_letter_limit": int,
+    "sentinel_username": str,
+    "sentinel_password": str,
     "tls_ca": str,
     "tls_certificate": str,
     "tls_key": str,

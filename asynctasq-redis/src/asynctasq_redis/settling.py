@@ -6,12 +6,18 @@ from operator import itemgetter
 from struct import Struct
 
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settlement
-from asynctasq_redis.codec import BODY_LIMIT, ID_BYTES, MOST_32, pack_error
+from asynctasq_redis.codec import BODY_LIMIT, ID_BYTES, MOST_32, batches, pack_error
 
 COMPLETE, COMPLETE_EMPTY, RETRY, FAIL = 1, 2, 3, 4
 FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL = 5, 6, 7, 8
 CARRYING = frozenset({COMPLETE, RETRY, FAIL, FAIL_UNTRIED})
 """Kinds that have bytes."""
+
+AT_ONCE = 1000
+"""Settlements that one script call takes."""
+BYTES_AT_ONCE = 64_000_000
+"""Of results and errors in one call, unless one alone is larger: a server closes connections that bring
+it a gigabyte at once."""
 
 Packed = tuple[int, tuple[int, int, float], bytes, bytes]
 """Its place among the settlements; kind, token, and delay or time to live; id; bytes."""
@@ -27,6 +33,25 @@ def pack_settlement(place: int, settlement: Settlement) -> Packed | None:
         return None
     kind, number, payload = _parts(settlement)
     return place, (kind, token, number), lease.id, payload
+
+
+def batches_of(packed: list[Packed]) -> list[Sequence[Packed]]:
+    """What one script call takes each: no lease twice, not too many, and not too large in sum."""
+    if len({parts[2] for parts in packed}) < len(packed):
+        # Whoever comes second with a lease finds it ended. Of several tokens one is current at most.
+        leases = {(parts[2], parts[1][1]): parts for parts in reversed(packed)}
+        packed = [parts for parts in packed if leases[parts[2], parts[1][1]] is parts]
+    if sum(len(parts[3]) for parts in packed) <= BYTES_AT_ONCE:
+        return batches(packed, AT_ONCE)
+    found: list[list[Packed]] = []
+    size = BYTES_AT_ONCE
+    for parts in packed:
+        if size + len(parts[3]) > BYTES_AT_ONCE or len(found[-1]) == AT_ONCE:
+            found.append([])
+            size = 0
+        found[-1].append(parts)
+        size += len(parts[3])
+    return list(found)
 
 
 def settle_arguments(packed: Sequence[Packed]) -> list[bytes]:

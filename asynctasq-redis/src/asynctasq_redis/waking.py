@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+import redis.exceptions as client
+
 from asynctasq_redis.codec import text_bytes
 from asynctasq_redis.connecting import pack_command
 from asynctasq_redis.faults import FAILURES
@@ -21,6 +23,10 @@ POLL = 1.0
 SHORTEST_SLEEP = 0.001
 RECONNECT = (0.05, 2.0)
 """Seconds: the first pause, and the longest."""
+REFUSED_SECONDS = 60.0
+"""Pause where we are not allowed to listen."""
+PING_SECONDS = 15.0
+"""A connection that hears nothing for so long after a ping is half open."""
 
 log = logging.getLogger("asynctasq.redis")
 
@@ -56,6 +62,8 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
         self._first_try = asyncio.Event()
         self._line: Line | None = None
+        self._silent = False
+        """Nothing was heard since the last ping."""
 
     async def wait_for_queues(self, queues: Sequence[str], look: Look, timeout: float) -> None:
         await self._wait(frozenset(b"q" + text_bytes(queue) for queue in queues), look, timeout)
@@ -104,12 +112,23 @@ class Listener:
                     self._line = line = await self._server.connections.line_for_messages()
                 line.heard = self._heard
                 channel = self._server.prefix + b"p:" + self.instance.encode()
-                await line.ask(pack_command(("SUBSCRIBE", channel)), 1, timeout)
+                [answer] = await line.ask(pack_command(("SUBSCRIBE", channel)), 1, timeout)
+                if isinstance(answer, Exception):
+                    raise answer
                 pause = RECONNECT[0]
                 self._first_try.set()
                 self.look_again()
-                await line.lost
+                await self._until_silent(line)
                 log.info("The connection for messages of the Redis at %s ended", self._server.place)
+            except client.NoPermissionError as error:
+                log.warning(
+                    "The Redis at %s lets this user hear of nothing, so work and results are looked for "
+                    "once a second. Give it the channels of the namespace (see `ACL users` in "
+                    "docs/redis.md): %s",
+                    self._server.place,
+                    error,
+                )
+                pause = REFUSED_SECONDS
             except FAILURES as error:
                 log.info("Waiting for the Redis at %s by polling: %s", self._server.place, error)
             finally:
@@ -118,7 +137,18 @@ class Listener:
             await asyncio.sleep(pause)
             pause = min(pause * 2, RECONNECT[1])
 
+    async def _until_silent(self, line: Line) -> None:
+        """Return when the connection has ended, or nothing is heard of the other side."""
+        self._silent = False
+        while not self._silent:
+            self._silent = True
+            line.send(pack_command(("PING",)))
+            await asyncio.wait([line.lost], timeout=PING_SECONDS)
+            if line.lost.done():
+                return
+
     def _heard(self, push: object) -> None:
+        self._silent = False
         if isinstance(push, list) and len(push) == 3 and isinstance(push[2], bytes):
             topic = push[2]
             for waiter in self._waiters:

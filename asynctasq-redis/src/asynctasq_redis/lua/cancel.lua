@@ -1,6 +1,7 @@
 -- Cancel messages. ARGV: clock offset, ids. Answers for each with C (cancelled), R (requested),
 -- T (too late) or U (unknown).
 
+even_when_full()
 local now = clock(tonumber(ARGV[1]))
 local answers = {}
 for i = 2, #ARGV do

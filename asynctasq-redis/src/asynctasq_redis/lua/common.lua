@@ -87,13 +87,21 @@ end
 
 -- Waking those who wait.
 
+-- Whether it was heard. What is pushed is a hint: who may not push (ACL) does all the rest.
+local function push(instance, what)
+    return redis.pcall('PUBLISH', P .. 'p:' .. instance, what) ~= 0
+end
+
 local function wake(queue, count)
     local key = P .. 'i:' .. queue
-    local waiting = call('ZREVRANGE', key, 0, math.min(count, 100) - 1)
-    if #waiting == 0 then return end
-    call('ZREM', key, unpack(waiting))
-    for _, instance in ipairs(waiting) do
-        call('PUBLISH', P .. 'p:' .. instance, 'q' .. queue)
+    local wanted = math.min(count, 100)
+    while wanted > 0 do
+        local waiting = call('ZREVRANGE', key, 0, wanted - 1)
+        if #waiting == 0 then return end
+        call('ZREM', key, unpack(waiting))
+        for _, instance in ipairs(waiting) do
+            if push(instance, 'q' .. queue) then wanted = wanted - 1 end
+        end
     end
 end
 
@@ -108,9 +116,7 @@ local function tell_end(id)
     local waiting = call('SMEMBERS', key)
     if #waiting == 0 then return end
     call('DEL', key)
-    for _, instance in ipairs(waiting) do
-        call('PUBLISH', P .. 'p:' .. instance, 'r' .. id)
-    end
+    for _, instance in ipairs(waiting) do push(instance, 'r' .. id) end
 end
 
 -- Unique keys.
@@ -245,8 +251,8 @@ local function forget_if_empty(queue)
     end
 end
 
--- Refused by a server that has no memory left, unless something was written before it. Workers are
--- to go on there, because what they complete makes room.
+-- A server that has no memory left refuses what would take more, unless something was written before
+-- it. Workers are to go on there, because what they complete makes room, and so are operators.
 local function even_when_full()
     call('DEL', P .. 'none')
 end

@@ -1,23 +1,8 @@
--- Count queues. ARGV: clock offset, then names; all that are known where there are none. Answers for
--- each with name, ready, scheduled, leased, dead, whether it is paused, and when its oldest ready
--- message became ready ('' if there is none, or if one queue was asked for).
+-- Count queues. ARGV: clock offset, 'all' or 'counts', names. Answers for each with name, ready,
+-- scheduled, leased, dead, whether it is paused, and when its oldest ready message became ready (''
+-- if there is none, or if only counts are asked for).
 
 local now = clock(tonumber(ARGV[1]))
-local names = {}
-local all = #ARGV == 1
-if all then
-    local known = {}
-    for _, list in ipairs({call('HKEYS', P .. 'queues'), call('SMEMBERS', P .. 'paused')}) do
-        for _, name in ipairs(list) do
-            if not known[name] then
-                known[name] = true
-                names[#names + 1] = name
-            end
-        end
-    end
-else
-    for i = 2, #ARGV do names[i - 1] = ARGV[i] end
-end
 
 local function oldest_ready(queue)
     local oldest = math.huge
@@ -35,17 +20,17 @@ local function oldest_ready(queue)
 end
 
 local answer = {}
-for _, queue in ipairs(names) do
+for i = 3, #ARGV do
+    local queue = ARGV[i]
     local due = call('ZCOUNT', P .. 's:' .. queue, '-inf', whole(now))
-    local counts = {
+    answer[i - 2] = {
         queue,
         call('ZCARD', P .. 'r:' .. queue) + due,
         call('ZCARD', P .. 's:' .. queue) - due,
         tonumber(call('HGET', P .. 'queues', queue) or '0'),
         call('ZCARD', P .. 'd:' .. queue),
         call('SISMEMBER', P .. 'paused', queue),
-        all and oldest_ready(queue) or '',
+        ARGV[2] == 'all' and oldest_ready(queue) or '',
     }
-    answer[#answer + 1] = counts
 end
 return answer

@@ -50,6 +50,7 @@ local function conflict(p, key, on_conflict, period)
     local holder, held_until, held_period = hold_of(key, now)
     if not holder then return nil end
     local h = head(holder)
+    if held_until ~= 3 and not h then return nil end -- evicted by a server that is set to do that
     local waits = h and h.state == WAITING and call('HEXISTS', P .. 'leases', holder) == 0
     if on_conflict == 2 and waits then
         leave_waiting(holder, h)
@@ -65,12 +66,15 @@ local function conflict(p, key, on_conflict, period)
     return holder
 end
 
--- What is known of a profile's messages so far goes into its set.
-local function flush(p)
-    if #p.added > 0 then
+-- What is known of messages so far goes into their sets.
+local unwritten = {}
+
+local function flush()
+    for p in pairs(unwritten) do
         spread('ZADD', p.key, p.added)
         p.added = {}
     end
+    unwritten = {}
 end
 
 local answers = {}
@@ -81,6 +85,7 @@ local function admitted(p, id)
     local added = p.added
     added[#added + 1] = p.score
     added[#added + 1] = p.prefix .. id
+    unwritten[p] = true
     if p.expiring then call('ZADD', P .. 'exp', whole(p.expires), id) end
     if p.due - now < 1500000 then
         woken[p.queue] = (woken[p.queue] or 0) + 1
@@ -94,7 +99,7 @@ end
 
 local function enqueue_unique(p, id, blob, unique, number)
     if is_known(id, now) then return refused(number, id) end
-    for _, other in ipairs(profiles) do flush(other) end
+    flush()
     local held_until, on_conflict, period, name = unpack_from('>BBdI4c0', unique)
     local holder = conflict(p, name, on_conflict, period)
     if holder then return refused(number, holder) end
@@ -124,6 +129,7 @@ local function enqueue_run(p, from, count, number)
         added[places + i * 2] = prefix == '' and id or prefix .. id
     end
     if call('MSETNX', unpack(pairs_to_set)) == 1 then
+        unwritten[p] = true
         if p.expiring then
             local late = {}
             for i = 1, count do
@@ -159,7 +165,7 @@ while next_argument <= last do
     done = done + count
 end
 
-for _, p in ipairs(profiles) do flush(p) end
+flush()
 for queue, messages in pairs(woken) do wake(queue, messages) end
 if all_new then return '' end
 for i = 1, done do answers[i] = answers[i] or '1' end

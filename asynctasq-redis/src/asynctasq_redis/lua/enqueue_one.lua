@@ -15,8 +15,9 @@ if since < 0 then since = 0 elseif since >= span then since = span - 1 end
 local rank = string.format('%.0f', (9 - ARGV[2]) * span + since)
 if call('ZADD', P .. 'r:' .. queue, rank, id) == 1 then call('HINCRBY', P .. 'queues', queue, 0) end
 local waiting = call('ZREVRANGE', P .. 'i:' .. queue, 0, 0)[1]
-if waiting then
+while waiting do
     call('ZREM', P .. 'i:' .. queue, waiting)
-    call('PUBLISH', P .. 'p:' .. waiting, 'q' .. queue)
+    if redis.pcall('PUBLISH', P .. 'p:' .. waiting, 'q' .. queue) ~= 0 then break end
+    waiting = call('ZREVRANGE', P .. 'i:' .. queue, 0, 0)[1] -- that one is gone
 end
 return 1

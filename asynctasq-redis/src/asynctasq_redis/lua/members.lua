@@ -1,24 +1,18 @@
--- A piece of the ids in one state of one queue. ARGV: clock offset, queue, state, position. Answers
--- with ids; fewer than are asked for at the end.
+-- A piece of the ids in one sorted set of a queue, found by ZSCAN: whatever is in it all the while is
+-- met, some of it twice. ARGV: clock offset, queue, set ('r:', 's:' or 'd:'), which of them ('all'; of
+-- those in 's:' 'due' or 'later'), position, about how many. Answers with the next position (0 at the
+-- end) and with ids.
 
-local now = whole(clock(tonumber(ARGV[1])))
-local queue, state, from = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local now = clock(tonumber(ARGV[1]))
+local which = ARGV[4]
+local position, found =
+    unpack(call('ZSCAN', P .. ARGV[3] .. ARGV[2], ARGV[5], 'COUNT', ARGV[6]))
 local ids = {}
-
-local function scheduled(low, high, offset, most)
-    local found = call('ZRANGEBYSCORE', P .. 's:' .. queue, low, high, 'LIMIT', offset, most)
-    for _, member in ipairs(found) do ids[#ids + 1] = sub(member, 2) end
-end
-
-if state == 'ready' then
-    ids = call('ZRANGE', P .. 'r:' .. queue, from, from + BOUND - 1)
-    if #ids < BOUND then
-        local ready = call('ZCARD', P .. 'r:' .. queue)
-        scheduled('-inf', now, math.max(from - ready, 0), BOUND - #ids)
+for i = 1, #found, 2 do
+    if which == 'all' then
+        ids[#ids + 1] = found[i]
+    elseif (tonumber(found[i + 1]) <= now) == (which == 'due') then
+        ids[#ids + 1] = sub(found[i], 2) -- behind its priority
     end
-elseif state == 'scheduled' then
-    scheduled('(' .. now, '+inf', from, BOUND)
-elseif state == 'dead' then
-    ids = call('ZRANGE', P .. 'd:' .. queue, from, from + BOUND - 1)
 end
-return ids
+return {position, ids}

@@ -1,5 +1,6 @@
 -- Pause a queue, or resume it. ARGV: queue, 'pause' or 'resume'.
 
+even_when_full()
 if ARGV[2] == 'pause' then
     call('SADD', P .. 'paused', ARGV[1])
 else

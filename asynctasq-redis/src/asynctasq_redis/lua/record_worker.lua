@@ -1,5 +1,6 @@
 -- Tell that a worker lives. ARGV: clock offset, id, description, microseconds until it is forgotten.
 
+even_when_full()
 local now = clock(tonumber(ARGV[1]))
 local lives, described = P .. 'workers', P .. 'workers:described'
 local gone = call('ZRANGEBYSCORE', lives, '-inf', whole(now), 'LIMIT', 0, BOUND)

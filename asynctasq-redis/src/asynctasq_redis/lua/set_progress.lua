@@ -1,5 +1,6 @@
 -- Store how far running messages are. ARGV: ids, tokens and words in turn.
 
+even_when_full()
 for i = 1, #ARGV, 3 do
     local id = ARGV[i]
     local lease = call('HGET', P .. 'leases', id)

@@ -1,6 +1,6 @@
 -- End leases. ARGV: clock offset; then for each run of like settlements its numbers (kind, token,
 -- delay or time to live in seconds, how many, whether they carry bytes), their ids, and their bytes.
--- Answers with '1' (done) or '0' (lost) for each. No id may stand twice.
+-- Answers with '1' (done) or '0' (lost) for each. No lease may stand twice.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))

@@ -1,6 +1,7 @@
 -- Look for work, and be told of it otherwise. ARGV: clock offset, instance, queues. Answers with 0 if
 -- there is something to reserve, or with the microseconds until time brings something about.
 
+even_when_full()
 local now = clock(tonumber(ARGV[1]))
 local instance = ARGV[2]
 local next_event = 3600000000
@@ -23,6 +24,7 @@ end
 if next_event <= 0 then return 0 end
 for i = 3, #ARGV do
     local key = P .. 'i:' .. ARGV[i]
+    call('ZREMRANGEBYSCORE', key, '-inf', whole(now - 3000000))
     call('ZADD', key, whole(now), instance)
     call('PEXPIRE', key, 3000)
 end
