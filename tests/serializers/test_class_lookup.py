@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 import orjson
+import pydantic.networks  # noqa: F401 - bodies name its classes, and import nothing
 import pytest
 
 from asynctasq.contracts.serializer import Serializer
@@ -17,9 +18,10 @@ from asynctasq.serializers.json_serializer import JsonSerializer
 from asynctasq.serializers.kinds import BY_NAME
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
 from asynctasq.serializers.unserializable import no_reference
+from tests.serializers import sample_types
 from tests.serializers.packing import packed
 
-HOME = "tests.serializers.sample_types"
+HOME = sample_types.__name__
 
 
 def forge(serializer: Serializer, kind: str, *parts: object) -> bytes:
