@@ -85,9 +85,11 @@ def test_serializer_that_is_not_installed_is_another_release(codec: Codec) -> No
 
 def test_error_names_task_argument_and_type(codec: Codec) -> None:
     bad: Any = object()
-    with pytest.raises(NotSerializable, match=r"'app:send'.*: args\[1\]\.items\['k'\] is a object"):
+    with pytest.raises(
+        NotSerializable, match=r"'app:send'.*: args\[1\]\.items\['k'\] is an object"
+    ):
         call(codec, 1, Plain("p", {"k": bad}))
-    with pytest.raises(NotSerializable, match=r"'app:send'.*: user\[0\] is a object"):
+    with pytest.raises(NotSerializable, match=r"'app:send'.*: user\[0\] is an object"):
         call(codec, user=[bad])
     with pytest.raises(TypeError):
         call(codec, bad)

@@ -106,7 +106,7 @@ def test_failing_encode_is_reported_with_the_place(serializer: Serializer) -> No
 
 def test_encode_that_gives_an_unsendable_value_is_reported(serializer: Serializer) -> None:
     register_type(Money, lambda _: [object()], money_of)
-    with pytest.raises(Unserializable, match=r"\['m'\].* is a object"):
+    with pytest.raises(Unserializable, match=r"\['m'\].* is an object"):
         serializer.dumps({"m": Money(1, "x")}, refer=no_reference)
 
 

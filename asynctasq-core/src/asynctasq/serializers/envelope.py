@@ -203,7 +203,7 @@ def _fields(packed: bytes, count: int, what: str) -> list[Any]:
     try:
         fields = msgpack.unpackb(packed)
     except Exception as error:
-        raise BodyCorrupt(f"The bytes are not a {what}: {brief(error)}.") from error
+        raise BodyCorrupt(f"The bytes are not a {what}: {brief(error)}") from error
     if not isinstance(fields, list) or not fields or type(fields[0]) is not int:
         raise BodyCorrupt(f"The bytes are not a {what}: no version.")
     version = fields[0]

@@ -3,7 +3,7 @@
 from asynctasq.contracts.serializer import Refer
 from asynctasq.errors import NotSerializable
 from asynctasq.serializers.kinds import dissect, mapping_steps, steps_of
-from asynctasq.serializers.unserializable import Unserializable, brief, type_label
+from asynctasq.serializers.unserializable import Unserializable, brief, one_of
 
 _NESTING_SEARCHED = 2_000
 _PLAIN = frozenset({type(None), bool, float, bytes})
@@ -23,7 +23,7 @@ def locate(value: object, refer: Refer, cause: BaseException) -> Unserializable:
             continue
         if id(part) in enclosing:
             return Unserializable(
-                f"is a {type_label(type(part))} that contains itself. Pass it without the cycle.",
+                f"is {one_of(type(part))} that contains itself. Pass it without the cycle.",
                 path=path,
             )
         if len(enclosing) > _NESTING_SEARCHED:
@@ -50,8 +50,8 @@ def _examine(
     except NotSerializable as error:
         return None, Unserializable(f"cannot be sent: {error}")
     except Exception as error:  # noqa: BLE001 - reported: this is a search for what to report
-        label = type_label(type(part))
-        return None, Unserializable(f"is a {label} that failed to be encoded ({brief(error)}).")
+        what = one_of(type(part))
+        return None, Unserializable(f"is {what} that failed to be encoded ({brief(error)}).")
 
 
 def _steps(part: object, refer: Refer) -> list[tuple[str, object]]:
@@ -72,7 +72,7 @@ def _steps(part: object, refer: Refer) -> list[tuple[str, object]]:
     kind, content = dissect(part, refer)
     if isinstance(content, str) and not _is_unicode(content):
         raise Unserializable(
-            f"is a {type_label(cls)} with bytes that are no Unicode text. Pass os.fsencode(...) of it."
+            f"is {one_of(cls)} with bytes that are no Unicode text. Pass os.fsencode(...) of it."
         )
     return steps_of(kind, content)
 

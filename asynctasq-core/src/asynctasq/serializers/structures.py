@@ -18,7 +18,7 @@ from typing import Any
 
 from asynctasq.errors import ArgumentsMismatch, BodyCorrupt
 from asynctasq.serializers.classes import class_name, find_class
-from asynctasq.serializers.unserializable import Unserializable, brief, type_label
+from asynctasq.serializers.unserializable import Unserializable, brief, one_of
 
 _CLASSES_KEPT = 4096
 
@@ -56,9 +56,7 @@ def structure_of(cls: type) -> tuple[Structure, str]:
     elif _scalar_base(cls) is not None:
         structure = Structure.SCALAR
     else:
-        raise Unserializable(
-            f"is a {type_label(cls)}, which cannot be sent to a worker. {_advice(cls)}"
-        )
+        raise Unserializable(f"is {one_of(cls)}, which cannot be sent to a worker. {_advice(cls)}")
     return structure, class_name(cls)
 
 
@@ -140,7 +138,7 @@ _BUILT_IN = (dict, list, tuple, set, frozenset, deque, int, float, str, bytes)
 def _require_constructible(cls: Any) -> None:
     if issubclass(cls, _BUILT_IN):
         raise Unserializable(
-            f"is a {type_label(cls)}, a dataclass that holds more than its fields. Register the type "
+            f"is {one_of(cls)}, a dataclass that holds more than its fields. Register the type "
             "with asynctasq.register_type."
         )
     if not _has_init(cls):
@@ -150,7 +148,7 @@ def _require_constructible(cls: Any) -> None:
         inspect.signature(cls).bind(**wanted)
     except (TypeError, ValueError) as error:
         raise Unserializable(
-            f"is a {type_label(cls)}, a dataclass that cannot be made from its fields alone "
+            f"is {one_of(cls)}, a dataclass that cannot be made from its fields alone "
             f"({error}). Register the type with asynctasq.register_type."
         ) from error
 
@@ -325,12 +323,12 @@ def scalar_parts(name: str, value: Any) -> list[Any]:
     if getattr(value, "__dict__", None):
         cls: type = type(value)
         raise Unserializable(
-            f"is a {type_label(cls)} with attributes, which would be lost. {_advice(cls)}"
+            f"is {one_of(cls)} with attributes, which would be lost. {_advice(cls)}"
         )
     for base, plain in _SCALARS.items():
         if isinstance(value, base):
             return [name, plain(value)]
-    raise Unserializable(f"is a {type_label(type(value))}")
+    raise Unserializable(f"is {one_of(type(value))}")
 
 
 def build_scalar(parts: list[Any]) -> object:

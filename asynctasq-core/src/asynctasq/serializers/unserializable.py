@@ -19,6 +19,12 @@ def type_label(cls: type) -> str:
     )
 
 
+def one_of(cls: type) -> str:
+    """An instance of a type as shown to users, with its article."""
+    label = type_label(cls)
+    return f"an {label}" if label[0] in "aeiouAEIOU" else f"a {label}"
+
+
 def no_reference(_: object) -> None:
     """The `Refer` for where no model can be referred to."""
     return
