@@ -46,3 +46,10 @@ async def test_purging_deletes_what_waits_and_nothing_else(app: App) -> None:
 async def test_what_runs_or_has_ended_is_never_purged(app: App, state: State) -> None:
     with pytest.raises(ValueError, match=f"{state} cannot be purged"):
         await app.queues.purge("default", states=[state])
+
+
+async def test_what_cannot_name_a_queue_is_refused(app: App) -> None:
+    for call in (app.queues.count, app.queues.pause, app.queues.resume, app.queues.purge):
+        with pytest.raises(ValueError, match="'two words' cannot name a queue"):
+            await call("two words")
+    assert await app.queues.all() == []

@@ -121,7 +121,7 @@ async def test_a_body_that_cannot_be_read_is_told_and_no_error(app: App) -> None
 async def test_an_unknown_task_is_an_error(app: App) -> None:
     with pytest.raises(ResultUnknown, match=UNKNOWN):
         await app.tasks.get(UNKNOWN)
-    with pytest.raises(ValueError, match="badly formed"):
+    with pytest.raises(ValueError, match="is no task id"):
         await app.tasks.get("seven")
 
 

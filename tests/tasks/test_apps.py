@@ -343,6 +343,23 @@ async def test_a_worker_warns_of_tasks_that_go_elsewhere(
     assert "The task goes-elsewhere is dispatched to another driver (sqlite)" in caplog.text
 
 
+def test_settings_that_are_no_dict_are_told_without_their_secrets() -> None:
+    with pytest.raises(ConfigurationError, match=r"Settings are a dict.*; got str\.$"):
+        App("redis://user:secret@host")  # type: ignore[arg-type]  # what it is about
+
+
+@pytest.mark.parametrize("given", ["sqlite", SqliteDriver], ids=["name", "class"])
+def test_a_worker_takes_a_driver_and_neither_its_name_nor_its_class(given: Any) -> None:
+    with pytest.raises(PluginError, match="an instance is needed"):
+        Worker(queue_driver=given)
+
+
+def test_what_is_no_id_is_named(app: App) -> None:
+    for wrong in ("abc", "", 5, None):
+        with pytest.raises(ValueError, match=f"{wrong!r} is no task id"):
+            app.handle(wrong)  # type: ignore[arg-type]  # on purpose
+
+
 class Literals:
     """A serializer for constants."""
 

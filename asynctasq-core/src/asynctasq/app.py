@@ -77,6 +77,10 @@ class App:
             ConfigurationError: a setting is wrong; all problems in one error.
             PluginError: the driver's or the serializer's plugin cannot be used.
         """
+        if not isinstance(settings, Mapping | None):
+            raise ConfigurationError(
+                f"Settings are a dict, as in {{'driver': 'sqlite'}}; got {type(settings).__name__}."
+            )
         self._arguments = dict(settings or {})
         self._command_line: dict[str, object] = {}
         self.lifespan = lifespan

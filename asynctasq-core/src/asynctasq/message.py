@@ -193,7 +193,10 @@ def id_from_text(text: str) -> bytes:
     Raises:
         ValueError: `text` is not a UUID.
     """
-    return UUID(text).bytes
+    try:
+        return UUID(text).bytes
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f"{text!r} is no task id: a UUID is needed.") from None
 
 
 class _IdSource:

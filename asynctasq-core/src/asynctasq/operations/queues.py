@@ -12,6 +12,7 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import Driver, QueueCounts
 from asynctasq.message import State
+from asynctasq.tasks.options import check_queue_name
 
 PURGED = frozenset({State.READY, State.SCHEDULED, State.BLOCKED})
 """What a purge deletes unless told otherwise: all that waits."""
@@ -20,7 +21,8 @@ PURGED = frozenset({State.READY, State.SCHEDULED, State.BLOCKED})
 class Queues:
     """The queues of a store.
 
-    Each call raises `CapabilityMissing` if the driver cannot do it, and `DriverError`.
+    Each call raises `CapabilityMissing` if the driver cannot do it, `ValueError` for what cannot name a
+    queue, and `DriverError`.
     """
 
     def __init__(self, driver: Callable[[], Awaitable[Driver]]) -> None:
@@ -34,15 +36,16 @@ class Queues:
 
     async def count(self, name: str) -> QueueCounts:
         """How many messages of one queue are in each state. Every driver can tell."""
+        check_queue_name(name)
         return await (await self._driver()).count(name)
 
     async def pause(self, name: str) -> None:
         """Let workers take nothing more from it. What they run already goes on."""
-        await (await self._pausing()).pause(name)
+        await (await self._pausing()).pause(check_queue_name(name))
 
     async def resume(self, name: str) -> None:
         """Let workers take from it again."""
-        await (await self._pausing()).resume(name)
+        await (await self._pausing()).resume(check_queue_name(name))
 
     async def purge(self, name: str, *, states: Collection[State] = PURGED) -> int:
         """Delete its messages in these states, for good; returns how many.
@@ -54,9 +57,13 @@ class Queues:
         Raises:
             ValueError: a state that cannot be purged.
         """
+        check_queue_name(name)
         refused = set(states) - PURGED - {State.DEAD}
         if refused:
-            raise ValueError(f"Messages that are {min(refused)} cannot be purged.")
+            raise ValueError(
+                f"Messages that are {min(refused)} cannot be purged: "
+                f"{', '.join(sorted({*PURGED, State.DEAD}))} can."
+            )
         driver = await self._driver()
         store = require(driver, Capability.PURGE, SupportsPurge, purpose="Purging a queue")
         return await store.purge(name, states=states)

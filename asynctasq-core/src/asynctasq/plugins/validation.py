@@ -125,6 +125,11 @@ def check_driver(driver: object, offer: Offer | None = None) -> None:
         PluginBroken: a required member is missing, it was written for another version of the
             contract, or its flags and methods disagree.
     """
+    if isinstance(driver, str | type):
+        raise PluginBroken(
+            f"{driver!r} is no driver: an instance is needed. A driver is chosen by name or URL with the "
+            "setting `driver`."
+        )
     _check_version(driver, offer)
     check_product("driver", "", driver)
 
