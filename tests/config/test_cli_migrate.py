@@ -4,9 +4,16 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from asynctasq.cli import main
+
+
+@pytest.fixture(autouse=True)
+def no_default_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a new process."""
+    monkeypatch.setattr("asynctasq.default._default", None)
 
 
 def migrate(*arguments: str) -> tuple[int, str]:
@@ -33,6 +40,25 @@ def test_the_driver_of_the_settings_is_the_default(tmp_path: Path) -> None:
     code, output = migrate()
     assert code == 0
     assert f"{tmp_path}/shop.db" in output
+
+
+def test_the_store_of_an_application_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "migrated_shop.py").write_text(
+        "import asynctasq\napp = asynctasq.App({'driver': 'sqlite:///of_the_app.db'})\n"
+    )
+    code, output = migrate("--app", "migrated_shop:app")
+    assert code == 0, output
+    assert f"{tmp_path}/of_the_app.db" in output
+
+
+def test_to_check_a_store_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    code, output = migrate("--check", "--driver", f"sqlite:///{tmp_path}/none.db")
+    assert code == 3
+    assert "There is no store at" in output
+    assert not list(tmp_path.glob("none.db*"))
 
 
 def test_what_is_no_store_is_one_clear_line(tmp_path: Path) -> None:

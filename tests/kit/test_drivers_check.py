@@ -1,6 +1,7 @@
 """`asynctasq drivers check`: a report on a live store, which is left as it was."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,22 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from asynctasq.cli import main
+from asynctasq.cli import drivers, main
+from asynctasq.cli.drivers import THEMES, command_without_only, found_in
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.message import Message, new_id
 from asynctasq.testing import all_checks
-from asynctasq.testing.conformance.meaning import CAPABILITIES, GUARANTEES
+from asynctasq.testing.conformance import themes
+from asynctasq.testing.conformance.meaning import (
+    BESIDE_GUARANTEES,
+    CAPABILITIES,
+    GUARANTEES,
+    meanings_of,
+)
+from asynctasq.testing.conformance.rules import RULES
+from asynctasq.testing.conformance.runner import CheckResult
 from tests.plugins.conftest import Site
 from tests.plugins.conftest import site as site
 
@@ -80,10 +90,19 @@ def test_a_broken_rule_is_told_with_what_it_means() -> None:
     assert "✓ f. Order: " in output
     assert "- UNIQUE: not claimed, " in output
     assert "the option `unique` is refused" in output
-    assert "The rule: " in output
-    assert "Found: AssertionError: " in output
-    assert f"For users: {GUARANTEES['c'].broken}" in output
     assert " skipped (" in output
+    [block] = [each for each in output.split("\n\n") if "lease.stale_owner_" in each]
+    assert re.sub(r"\s+", " ", block) == (
+        "✗ lease.stale_owner_changes_nothing (guarantee c, rule 9) "
+        "Checked Stale owner changes nothing. Whatever an owner that lost its lease says, the run that "
+        "followed goes on. "
+        "Found answer to a stale Complete: the contract wants [LOST], the driver gave [DONE]. "
+        f"Rule 9 {RULES[9].replace('`', '')} "
+        f"For users {GUARANTEES['c'].broken} "
+        "Again, alone asynctasq drivers check careless --not-durable --yes --only "
+        "stale_owner_changes_nothing"
+    )
+    assert output.count(RULES[9].split("`")[0].strip()[:40]) == 1
 
 
 @pytest.mark.usefixtures("careless")
@@ -123,6 +142,54 @@ def test_an_unknown_check_is_an_error_that_names_it() -> None:
     result = run("memory", "--only", "nothing")
     assert result.exit_code == 2
     assert "nothing" in result.output
+    for told in (result.output, run("--help").output):
+        assert ", ".join(THEMES) in re.sub(r"\s+", " ", told)
+    assert tuple(module.__name__.rpartition(".")[2] for module in themes.THEMES) == THEMES
+
+
+def test_every_check_says_what_users_meet() -> None:
+    for check in all_checks():
+        assert all(meanings_of(check)), check.name
+        assert not check.sentence.endswith((" ", "..")), check.sentence
+    assert set(BESIDE_GUARANTEES) == {check.theme for check in all_checks() if not check.proves}
+
+
+def _result(error: Exception) -> CheckResult:
+    return CheckResult(all_checks()[0], str(error), None, 1.5, error)
+
+
+def test_what_was_found_is_a_sentence() -> None:
+    assert found_in(_result(AssertionError("answers: none"))) == "answers: none."
+    assert found_in(_result(TimeoutError())) == "it did not end within its time (2 s)."
+    with pytest.raises(KeyError) as caught:
+        dict[str, str]()["key"]
+    place = f"({Path(__file__).name}, line "
+    assert found_in(_result(caught.value)).startswith(f"the driver raised KeyError: 'key' {place}")
+
+
+def test_a_password_is_not_printed_in_the_command_to_repeat_a_check() -> None:
+    context = drivers.check.make_context(
+        "check", ["redis://me:secret@db/0", "--timeout", "5", "--json", "--only", "order"]
+    )
+    assert command_without_only(context) == 'asynctasq drivers check "$URL" --timeout 5.0'
+    context = drivers.check.make_context("check", ["redis://db/0?a=1&b=2", "--durable", "-y"])
+    assert command_without_only(context) == (
+        "asynctasq drivers check 'redis://db/0?a=1&b=2' --durable --yes"
+    )
+
+
+def test_a_crowded_store_is_no_hindrance(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db?synchronous=off"
+    result = run(url, "--crowded", "--only", "purge", "--only", "inspect")
+    assert result.exit_code == 0, result.output
+    assert "cannot tell" not in result.output
+
+
+@pytest.mark.usefixtures("careless")
+def test_a_driver_without_namespaces_has_no_neighbours() -> None:
+    result = run("careless", "--yes", "--crowded")
+    assert result.exit_code == 1
+    assert "no setting `namespace`" in result.output
 
 
 def test_meanings_are_given_for_every_letter_and_capability() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
+from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
 from asynctasq.cli.operating import (
     OperatorGroup,
     Store,
@@ -88,7 +89,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", epilog=told(*OF_STORES))
 @filter_options
 @click.option(
     "--limit",
@@ -128,7 +129,7 @@ def list_dead(
     showing.tell_of_more(found)
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
 @click.argument("task_id", metavar="ID")
 @arguments_option
 @store_options
@@ -139,7 +140,7 @@ def show(
     show_task(task_id, arguments, target, driver, as_json)
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES, ExitCode.INTERRUPTED, failed="one was not retried"))
 @chosen_ids
 @filter_options
 @all_option
@@ -180,7 +181,7 @@ def retry(
         retry_ids(store, wanted, per_second=rate, as_json=as_json)
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES, ExitCode.INTERRUPTED, failed="one was not deleted"))
 @chosen_ids
 @filter_options
 @all_option
@@ -206,7 +207,7 @@ def delete(
         delete_ids(store, wanted, as_json=as_json)
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
 @click.argument("task_id", metavar="ID")
 @click.option(
     "--argument",

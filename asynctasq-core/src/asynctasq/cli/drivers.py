@@ -3,14 +3,21 @@
 import asyncio
 import dataclasses
 import json
+import re
+import shlex
+import shutil
 import sys
+import textwrap
 import time
+import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from asynctasq.cli.exit_codes import ExitCode
+from asynctasq.cli.exit_codes import ExitCode, told
 from asynctasq.cli.operating import OperatorCommand
 from asynctasq.errors import ConfigurationError
 
@@ -20,7 +27,14 @@ if TYPE_CHECKING:
     from asynctasq.testing.conformance.check import Check
     from asynctasq.testing.conformance.runner import CheckResult, Report
 
-INDENT = "      "
+THEMES = (
+    *("lifetime", "enqueue", "due", "lease", "settle", "order", "expiry", "wait", "concurrency"),
+    *("results", "progress", "cancel", "unique", "dead_letters", "inspect", "pause", "purge"),
+    *("workers", "schema"),
+)
+"""Of the suite, in its order; here, so that `--help` needs not import it."""
+INDENT = 14
+WIDTH = 100
 
 
 @click.group()
@@ -28,18 +42,32 @@ def command() -> None:
     """Examine drivers."""
 
 
-@command.command("check", cls=OperatorCommand)
+@command.command(
+    "check",
+    cls=OperatorCommand,
+    epilog=told(
+        ExitCode.UNAVAILABLE,
+        done="every rule that concerns the driver is kept",
+        failed="a rule is broken",
+    ),
+)
 @click.argument("driver", metavar="URL")
 @click.option(
     "--only",
     multiple=True,
     metavar="NAME",
-    help="Only this check, or the checks of this theme (lease, unique, ...); may be repeated.",
+    help=f"Only this check, or the checks of this theme; may be repeated. Themes: {', '.join(THEMES)}.",
 )
 @click.option(
     "--durable/--not-durable",
     default=None,
     help="Whether messages outlive the last open instance. Default: all but memory.",
+)
+@click.option(
+    "--crowded",
+    is_flag=True,
+    help="Let each check run beside messages of others, in its own namespace and in another one, as in a "
+    "store that is in use. Takes twice as long.",
 )
 @click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, help="Seconds per check.")
 @click.option("--yes", "-y", is_flag=True, help="Also where the driver has no namespaces.")
@@ -48,6 +76,7 @@ def check(
     driver: str,
     only: tuple[str, ...],
     durable: bool | None,
+    crowded: bool,
     timeout: float,
     yes: bool,
     as_json: bool,
@@ -55,27 +84,29 @@ def check(
     """Run the conformance suite against the store at URL (or the driver of that name).
 
     It works in a namespace of its own with a random name, and deletes what it made, so a store in use
-    may be checked: it sees some load, and nothing else. Exit code 1 if a rule is broken.
+    may be checked: it sees some load, and nothing else.
     """
     from asynctasq.contracts.capabilities import check_capabilities
 
-    made = _driver(driver, yes=yes)
+    made = _driver(driver, yes=yes, crowded=crowded)
+    neighbour = _driver(driver, yes=yes, crowded=crowded) if crowded else None
     check_capabilities(made, made.capabilities)
     if durable is None:
         durable = driver.partition("://")[0] != "memory"
     watch = _Progress(sys.stderr.isatty() and not as_json)
     started = time.perf_counter()
-    report = asyncio.run(_run(made, durable, only, timeout, watch))
+    report = asyncio.run(_run(made, neighbour, durable, only, timeout, watch))
     seconds = time.perf_counter() - started
+    again = command_without_only(click.get_current_context())
     if as_json:
         click.echo(json.dumps(_document(made, report, seconds), indent=2))
     else:
-        click.echo(_text(made, report, seconds, durable=durable))
+        click.echo(_text(made, report, seconds, again, durable=durable))
     if not report.ok:
         sys.exit(ExitCode.FAILED)
 
 
-def _driver(driver: str, *, yes: bool) -> "Driver":
+def _driver(driver: str, *, yes: bool, crowded: bool) -> "Driver":
     """An unopened driver, on a namespace that nobody uses."""
     from asynctasq.app import App
     from asynctasq.testing.conformance.kit import random_name
@@ -86,6 +117,10 @@ def _driver(driver: str, *, yes: bool) -> "Driver":
     namespace = random_name("check")
     if dataclasses.is_dataclass(settings) and hasattr(settings, "namespace"):
         settings = dataclasses.replace(settings, namespace=namespace)  # type: ignore[type-var]  # an instance
+    elif crowded:
+        raise ConfigurationError(
+            f"--crowded fills a second namespace, and the driver {name!r} has no setting `namespace`."
+        )
     elif not yes:
         raise ConfigurationError(
             f"The driver {name!r} has no setting `namespace`, so that the checks would meet what "
@@ -96,6 +131,7 @@ def _driver(driver: str, *, yes: bool) -> "Driver":
 
 async def _run(
     driver: "Driver",
+    neighbour: "Driver | None",
     durable: bool,
     only: Sequence[str],
     timeout: float,
@@ -106,7 +142,7 @@ async def _run(
     try:
         checks = select_checks(driver.capabilities, durable=durable, only=only or None)
     except ValueError as error:
-        raise click.UsageError(f"--only: {error}.") from None
+        raise click.UsageError(f"--only: {error}. Themes are: {', '.join(THEMES)}.") from None
     watch.total = len(checks)
     try:
         await driver.open()  # where there is no store, once is enough to say so
@@ -119,6 +155,7 @@ async def _run(
             only=only or None,
             timeout=timeout,
             one_namespace=True,
+            make_neighbour=None if neighbour is None else neighbour.clone,
             on_result=watch.told,
         )
     finally:
@@ -148,12 +185,36 @@ class _Progress:
 # What people read.
 
 
-def _text(driver: "Driver", report: "Report", seconds: float, *, durable: bool) -> str:
+def command_without_only(ctx: click.Context) -> str:
+    """The command line that runs the same once more, without `--only` and without a password."""
+    from asynctasq.config import mask_url
+
+    url = ctx.params["driver"]
+    words = ["asynctasq", "drivers", "check", shlex.quote(url)]
+    if mask_url(url) != url:
+        words[-1] = '"$URL"'
+    for parameter in ctx.command.params:
+        name, value = parameter.name or "", ctx.params.get(parameter.name or "")
+        given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not given or name in {"driver", "only", "as_json"}:
+            continue
+        if isinstance(value, bool):
+            opts = parameter.opts if value else parameter.secondary_opts
+            words.append(opts[0])
+        else:
+            words += [parameter.opts[0], str(value)]
+    return " ".join(words)
+
+
+def _text(driver: "Driver", report: "Report", seconds: float, again: str, *, durable: bool) -> str:
     lines = [driver.description, "", "Guarantees"]
     lines += _guarantees(report)
     lines += ["", "Capabilities", *_capabilities(driver.capabilities, report)]
+    told: set[int] = set()
     for result in report.failures:
-        lines += ["", *_failure(result)]
+        lines += ["", *_failure(result, again, told)]
+    if report.failures and '"$URL"' in again:
+        lines += ["", "$URL stands for the URL that was given, which holds a password."]
     lines += ["", _summary(report, seconds, durable=durable)]
     if not report.tidy:
         lines.append("The driver cannot tell whether something was left in its namespace.")
@@ -170,7 +231,7 @@ def _guarantees(report: "Report") -> list[str]:
         lines.append(_line(f"{letter}. {meaning.title}", own, left_out))
     rest = [result for result in report.results if not result.check.proves]
     left_out = sum(not check.proves for check in report.skipped)
-    lines.append(_line(f"   {OTHER_RULES.title}", rest, left_out))
+    lines.append(_line(f"   {OTHER_RULES}", rest, left_out))
     return lines
 
 
@@ -199,19 +260,48 @@ def _line(title: str, results: "Sequence[CheckResult]", left_out: int) -> str:
     return f"  {click.style('✓', fg='green')} {title}: {len(results)} passed{skipped}"
 
 
-def _failure(result: "CheckResult") -> list[str]:
+def _failure(result: "CheckResult", again: str, told: set[int]) -> list[str]:
+    """What a failed check has to say; a rule that was told before is only named."""
     from asynctasq.testing.conformance.meaning import meanings_of
+    from asynctasq.testing.conformance.rules import RULES
 
     check = result.check
     title = click.style(f"✗ {check.theme}.{check.name}", fg="red")
-    what = (result.failure or "").rstrip().splitlines()
+    lines = [f"{title} ({check.breaks})"]
+    lines += _item("Checked", check.sentence)
+    lines += _item("Found", found_in(result))
+    for number in check.rules:
+        text = "see above." if number in told else re.sub(r"[`*]", "", RULES[number])
+        lines += _item(f"Rule {number}", text)
+        told.add(number)
+    for meaning in meanings_of(check):
+        lines += _item("For users", meaning)
+    lines.append(f"  {'Again, alone':{INDENT - 2}}  {again} --only {check.name}")
+    return lines
+
+
+def _item(name: str, text: str) -> list[str]:
+    """A name and a text beside it."""
+    width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+    wrapped = textwrap.wrap(text, max(width - INDENT - 2, 30), break_on_hyphens=False)
     return [
-        f"{title} (guarantee {', '.join(check.proves)})" if check.proves else title,
-        f"{INDENT}The rule: {check.summary.splitlines()[0]}",
-        f"{INDENT}Found: {what[-1] if what else 'it passes, but is declared to fail'}",
-        *(f"{INDENT}For users: {meaning.broken}" for meaning in meanings_of(check)),
-        f"{INDENT}Again, alone: asynctasq drivers check URL --only {check.name}",
+        f"  {name if not place else '':{INDENT - 2}}  {line}" for place, line in enumerate(wrapped)
     ]
+
+
+def found_in(result: "CheckResult") -> str:
+    """What a driver did, in a sentence: the end of what the check raised, and where in the driver."""
+    error = result.error
+    if error is None:
+        return f"it passes, but is declared to fail: {result.known}"
+    if isinstance(error, AssertionError):
+        return f"{error}."
+    if isinstance(error, TimeoutError):
+        return f"it did not end within its time ({result.seconds:.0f} s)."
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1] if frames else None
+    where = f" ({Path(last.filename).name}, line {last.lineno}, in {last.name})" if last else ""
+    return f"the driver raised {type(error).__name__}: {error}{where}"
 
 
 def _summary(report: "Report", seconds: float, *, durable: bool) -> str:
@@ -250,6 +340,7 @@ def _document(driver: "Driver", report: "Report", seconds: float) -> Mapping[str
                 {
                     **_about(result.check),
                     "outcome": "passed" if result.ok else "failed",
+                    "found": None if result.ok else found_in(result),
                     "failure": result.failure,
                     "seconds": round(result.seconds, 6),
                 }
@@ -272,5 +363,6 @@ def _about(check: "Check") -> Mapping[str, object]:
         "name": check.name,
         "theme": check.theme,
         "guarantees": list(check.proves),
-        "rule": check.summary,
+        "rules": list(check.rules),
+        "rule": check.sentence,
     }

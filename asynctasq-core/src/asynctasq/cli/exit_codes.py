@@ -32,6 +32,31 @@ class ExitCode(IntEnum):
     """Whoever read the output has stopped reading."""
 
 
+def told(*codes: ExitCode, done: str = "done", failed: str = "not done") -> str:
+    """A sentence for the help of a command: what its exit codes mean.
+
+    Args:
+        codes: those that it has beside 0, 1 and 2.
+        done: what 0 means.
+        failed: what 1 means.
+    """
+    meanings = {
+        ExitCode.DONE: done,
+        ExitCode.FAILED: failed,
+        ExitCode.USAGE: "wrong usage",
+        ExitCode.UNAVAILABLE: "no store",
+        ExitCode.INCAPABLE: "capability missing",
+        ExitCode.NOT_FOUND: "no such task",
+        ExitCode.INTERRUPTED: "interrupted",
+    }
+    shown = sorted({ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE, *codes})
+    return f"Exit codes: {'; '.join(f'{code.value} {meanings[code]}' for code in shown)}."
+
+
+OF_STORES = (ExitCode.UNAVAILABLE, ExitCode.INCAPABLE)
+"""Of commands that look into a store."""
+
+
 _OF_ERRORS: Mapping[type[AsynctasqError], ExitCode] = {
     DriverUnavailable: ExitCode.UNAVAILABLE,
     CapabilityMissing: ExitCode.INCAPABLE,

@@ -2,32 +2,48 @@
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+from asynctasq.cli.exit_codes import ExitCode, told
+from asynctasq.cli.operating import (
+    OperatorCommand,
+    app_option,
+    driver_option,
+    find_app,
+    require_store,
+)
 from asynctasq.contracts.capabilities import Capability, SchemaState, SupportsSchema
 from asynctasq.contracts.driver import Driver
 
-
-@click.command()
-@click.option("--driver", "driver", help="Name or URL, instead of the one in the settings.")
-@click.option(
-    "--check",
-    is_flag=True,
-    help="Only say whether they are up to date; exit code 1 if not.",
-)
-def command(driver: str | None, check: bool) -> None:
-    """Bring the tables of a store up to date. Messages stay as they are."""
-    if not asyncio.run(_migrate(driver, check=check)):
-        sys.exit(1)
-
-
-async def _migrate(driver_setting: str | None, *, check: bool) -> bool:
-    """Whether the tables are up to date at the end."""
+if TYPE_CHECKING:
     from asynctasq.app import App
 
-    arguments = {} if driver_setting is None else {"driver": driver_setting}
-    async with App(arguments) as app:
+
+@click.command(
+    cls=OperatorCommand,
+    epilog=told(
+        ExitCode.UNAVAILABLE,
+        done="up to date",
+        failed="not up to date (with --check), or newer than this release",
+    ),
+)
+@app_option
+@driver_option
+@click.option("--check", is_flag=True, help="Only say whether they are up to date.")
+def command(target: str | None, driver: str | None, check: bool) -> None:
+    """Bring the tables of a store up to date. Messages stay as they are."""
+    app = find_app(target, driver)
+    if check:
+        require_store(app)
+    if not asyncio.run(_migrate(app, check=check)):
+        sys.exit(ExitCode.FAILED)
+
+
+async def _migrate(app: "App", *, check: bool) -> bool:
+    """Whether the tables are up to date at the end."""
+    async with app:
         driver: Driver = await app.driver()
         click.echo(f"Store: {driver.description}")
         if Capability.SCHEMA not in driver.capabilities or not isinstance(driver, SupportsSchema):

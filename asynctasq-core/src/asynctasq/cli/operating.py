@@ -104,30 +104,26 @@ def complete_driver(_: click.Context, _option: click.Parameter, incomplete: str)
         return []
 
 
+app_option = click.option(
+    "--app",
+    "target",
+    metavar="MODULE[:APP]",
+    help="Import this module first; use the store of its APP, or of its asynctasq.init(...).",
+)
+driver_option = click.option(
+    "--driver",
+    metavar="NAME|URL",
+    shell_complete=complete_driver,
+    help="The store, instead of the one in the settings.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document, for programs."
+)
+
+
 def store_options(command: F) -> F:
     """Options that say which store is meant, and `--json`."""
-    for option in reversed(
-        (
-            click.option(
-                "--app",
-                "target",
-                metavar="MODULE[:APP]",
-                help="Import this module first; use the store of its APP, or of its "
-                "asynctasq.init(...).",
-            ),
-            click.option(
-                "--driver",
-                metavar="NAME|URL",
-                shell_complete=complete_driver,
-                help="The store, instead of the one in the settings.",
-            ),
-            click.option(
-                "--json", "as_json", is_flag=True, help="Print one JSON document, for programs."
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+    return app_option(driver_option(json_option(command)))
 
 
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -151,13 +147,9 @@ class Store:
             AsynctasqError: a setting is wrong, or the module cannot be imported.
             DriverUnavailable: the store would be a file, and there is none.
         """
-        self.app = _find_app(target, driver)
+        self.app = find_app(target, driver)
         self.name = self.app.store
-        if _is_missing_file(self.name):
-            raise DriverUnavailable(
-                f"There is no store at {self.name}. Nothing was dispatched there so far, or another "
-                f"one is meant: name it with --driver URL or --app MODULE."
-            )
+        require_store(self.app)
         if self.app.settings.driver_name == "memory":
             click.echo(
                 "Warning: the memory driver lives within one program: this one sees nothing of what "
@@ -186,13 +178,31 @@ class Store:
         return self._runner.run(call)
 
 
+def require_store(app: "App") -> None:
+    """Make sure that to look is not to create.
+
+    Raises:
+        DriverUnavailable: the store would be a file, and there is none.
+    """
+    if _is_missing_file(app.store):
+        raise DriverUnavailable(
+            f"There is no store at {app.store}. Nothing was dispatched there so far, or another one is "
+            f"meant: name it with --driver URL or --app MODULE."
+        )
+
+
 def _is_missing_file(description: str) -> bool:
     """Whether a driver describes its store as a path, maybe with a namespace, where there is nothing."""
     paths = [Path(description), Path(re.sub(r" \([^()]*\)$", "", description))]
     return paths[0].is_absolute() and not any(path.exists() for path in paths)
 
 
-def _find_app(target: str | None, driver: str | None) -> "App":
+def find_app(target: str | None, driver: str | None) -> "App":
+    """The app of `--app` and `--driver`, not open; nothing was done to its store.
+
+    Raises:
+        AsynctasqError: a setting is wrong, or the module cannot be imported.
+    """
     from asynctasq.app import App
 
     if target is None and driver is not None:

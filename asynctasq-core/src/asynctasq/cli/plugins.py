@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from asynctasq.cli.environment import plugin_registry
+from asynctasq.cli.exit_codes import told
 from asynctasq.hookspecs import GROUPS
 from asynctasq.plugins import PluginInfo, PluginState
 
@@ -29,7 +30,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", epilog=told(failed="one is broken or in conflict (with --check)"))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, for programs.")
 @click.option(
     "--check",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asynctasq.cli.exit_codes import OF_STORES, told
 from asynctasq.cli.operating import (
     OperatorGroup,
     Store,
@@ -51,7 +52,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", epilog=told(*OF_STORES))
 @click.argument("names", nargs=-1, metavar="[QUEUE...]", shell_complete=complete_queue)
 @store_options
 def list_queues(
@@ -88,7 +89,7 @@ async def _queues(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
     return [found.get(name) or {**asdict(empty), "name": name} for name in names or found]
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES))
 @queue_argument
 @store_options
 def pause(queue: str, target: str | None, driver: str | None, as_json: bool) -> None:
@@ -99,7 +100,7 @@ def pause(queue: str, target: str | None, driver: str | None, as_json: bool) -> 
     _set_paused(queue, target, driver, as_json, paused=True)
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES))
 @queue_argument
 @store_options
 def resume(queue: str, target: str | None, driver: str | None, as_json: bool) -> None:
@@ -107,7 +108,7 @@ def resume(queue: str, target: str | None, driver: str | None, as_json: bool) ->
     _set_paused(queue, target, driver, as_json, paused=False)
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES))
 @queue_argument
 @click.option(
     "--state",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
 from asynctasq.cli.operating import (
     OperatorGroup,
     Store,
@@ -57,7 +58,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", epilog=told(*OF_STORES))
 @click.option(
     "--state",
     "states",
@@ -119,7 +120,7 @@ def list_tasks(
     showing.tell_of_more(found)
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
 @click.argument("task_id", metavar="ID")
 @arguments_option
 @store_options
@@ -134,7 +135,7 @@ def show(
     show_task(task_id, arguments, target, driver, as_json)
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES, failed="one was not cancelled"))
 @ids_argument
 @store_options
 @yes_option
@@ -163,7 +164,7 @@ def cancel(
         click.get_current_context().exit(1)
 
 
-@command.command()
+@command.command(epilog=told(*OF_STORES, ExitCode.INTERRUPTED, failed="one was not retried"))
 @ids_argument
 @store_options
 def retry(ids: Sequence[str], target: str | None, driver: str | None, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from asynctasq.cli.exit_codes import OF_STORES, told
 from asynctasq.cli.operating import OperatorCommand, Store, print_json, store_options
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ LATE_SECONDS = 30.0
 """Workers tell of themselves every ten seconds."""
 
 
-@click.command(cls=OperatorCommand)
+@click.command(cls=OperatorCommand, epilog=told(*OF_STORES))
 @store_options
 def command(target: str | None, driver: str | None, as_json: bool) -> None:
     """Show the workers that live. One that was killed is shown for another minute.

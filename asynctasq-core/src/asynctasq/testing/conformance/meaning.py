@@ -55,10 +55,7 @@ GUARANTEES: Mapping[str, Meaning] = {
 }
 """By letter; the titles are those of docs/guarantees.md."""
 
-OTHER_RULES = Meaning(
-    "Other rules of the contract",
-    "Workers, handles or commands meet answers that they do not expect.",
-)
+OTHER_RULES = "Other rules of the contract"
 
 CAPABILITIES: Mapping[Capability, str] = {
     Capability.PRIORITY: "the option `priority` is refused",
@@ -82,9 +79,28 @@ CAPABILITIES: Mapping[Capability, str] = {
 """What users of a driver without it do without, as far as checks concern it."""
 
 
-def meanings_of(check: Check) -> list[Meaning]:
-    """What fails with a check."""
-    return [GUARANTEES[letter] for letter in check.proves] or [OTHER_RULES]
+BESIDE_GUARANTEES: Mapping[str, str] = {
+    "lifetime": "Workers cannot be started, stopped or run beside each other as they should.",
+    "enqueue": "Calls that ask for nothing fail, or times that are told of tasks are wrong.",
+    "settle": "Tasks that no worker fits during a deploy are given up too early or too late.",
+    "order": "A worker gets more than it has slots for, or more of a queue than it may run.",
+    "wait": "An idle worker keeps a processor busy, or does not end when it is told to.",
+    "results": "`result()` gives something else than the task returned, or waits for too long.",
+    "progress": "The progress of a task that is shown is wrong.",
+    "pause": "A paused queue is worked on, or one that was resumed is not.",
+    "purge": "A purge deletes something else than it was asked to.",
+    "inspect": "`asynctasq queues` and `asynctasq tasks` show something else than there is.",
+    "workers": "`asynctasq workers` shows workers that are gone, or not those that live.",
+    "schema": "The store cannot be used after an upgrade.",
+}
+"""By theme: what users meet where a check that proves no guarantee fails."""
+
+
+def meanings_of(check: Check) -> list[str]:
+    """What users meet where a check fails."""
+    if check.proves:
+        return [GUARANTEES[letter].broken for letter in check.proves]
+    return [BESIDE_GUARANTEES[check.theme]]
 
 
 def flags_in(capabilities: Capability) -> list[Capability]:

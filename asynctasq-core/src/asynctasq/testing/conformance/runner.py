@@ -28,6 +28,8 @@ class CheckResult:
     known: str | None
     """The declared reason, if it was expected to fail."""
     seconds: float
+    error: Exception | None = None
+    """What `failure` tells of."""
 
     @property
     def ok(self) -> bool:
@@ -223,7 +225,7 @@ async def run_conformance(
     try:
         for check in checks:
             started = time.perf_counter()
-            failure: str | None = None
+            failure: Exception | None = None
             try:
                 tidied = await run_check(
                     check,
@@ -234,9 +236,10 @@ async def run_conformance(
                 )
                 tidy = tidy and tidied
             except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it
-                failure = "".join(traceback.format_exception(error))
+                failure = error
+            told = "".join(traceback.format_exception(failure)) if failure else None
             seconds = time.perf_counter() - started
-            result = CheckResult(check, failure, known.get(check.name), seconds)
+            result = CheckResult(check, told, known.get(check.name), seconds, failure)
             results.append(result)
             if on_result is not None:
                 on_result(result)

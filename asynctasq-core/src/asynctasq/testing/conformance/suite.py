@@ -102,8 +102,11 @@ class DriverConformance:
                     make_neighbour=self.make_neighbour if self.crowded else None,
                 )
             )
-        except Exception:
+        except Exception as error:
             if reason is None:
+                error.add_note(
+                    f'Broken: {conformance_check.breaks} ("Writing a driver" in the documentation).'
+                )
                 raise
         else:
             if reason is not None:
