@@ -1,9 +1,12 @@
 """Every way in: passwords, ACL users, databases, sockets, TLS; all by URL or by settings."""
 
+import asyncio
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -16,6 +19,7 @@ from tests.servers.packages import program
 from tests.servers.redis import RedisServer, redis_server
 
 PASSWORD = "p@ss/w:rd%20?#"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 ENCODED = "p%40ss%2Fw%3Ard%2520%3F%23"
 
 
@@ -26,10 +30,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     options = ["--requirepass", PASSWORD, "--unixsocket", str(folder / "s")]
     with redis_server(folder, *options, password=PASSWORD) as server:
         with server.client() as client:
-            client.execute_command(
-                "ACL", "SETUSER", "worker", "on", f">{PASSWORD}", "~{asynctasq}:*",
-                "&{asynctasq}:*", "+@all", "-@admin", "-@dangerous",
-            )  # fmt: skip
+            [line] = re.findall("^ACL SETUSER .*$", DOCUMENT.read_text(), re.MULTILINE)
+            words = [f">{PASSWORD}" if word == ">password" else word for word in line.split()]
+            client.execute_command(*words)
         yield server
 
 
@@ -53,14 +56,130 @@ async def test_password_as_a_setting(guarded: RedisServer) -> None:
     await works(RedisDriver(guarded.url, password=PASSWORD, db=3))
 
 
-async def test_acl_user(guarded: RedisServer) -> None:
+async def test_acl_user(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    """With the rights that the documentation names."""
     await works(RedisDriver(f"redis://worker:{ENCODED}@127.0.0.1:{guarded.port}"))
+    await works(RedisDriver(guarded.url, username="worker", password=PASSWORD))
+    assert not caplog.messages
 
 
 async def test_unix_socket(guarded: RedisServer) -> None:
     path = guarded.process.folder / "s"
-    await works(RedisDriver(f"unix://:{ENCODED}@{path}"))
+    await works(RedisDriver(f"unix://:{ENCODED}@{path}?db=4"))
     await works(RedisDriver(f"unix://{path}", password=PASSWORD))
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "@",
+        ":",
+        "/",
+        "?",
+        "#",
+        "%",
+        "%40",
+        "&=+",
+        " ",
+        "'\"`$\\",
+        "[::1]",
+        "pass\tword",
+        "pässwörd€🔑",
+        "{}|^~<>,;!*()",
+    ],
+)
+async def test_passwords_of_any_character(guarded: RedisServer, password: str) -> None:
+    """Encoded in a URL, as a parameter, and as a setting."""
+    with guarded.client() as client:
+        client.execute_command(
+            "ACL", "SETUSER", "any", "reset", "on", f">{password}", "~*", "&*", "+@all"
+        )
+    encoded, port = quote(password, safe=""), guarded.port
+    for driver in (
+        RedisDriver(f"redis://any:{encoded}@127.0.0.1:{port}"),
+        RedisDriver(f"redis://any@127.0.0.1:{port}?password={encoded}"),
+        RedisDriver(guarded.url, username="any", password=password),
+    ):
+        await driver.open()
+        await driver.close()
+        assert password not in repr(driver.settings) or len(password) == 1
+
+
+def test_every_way_in_works_on_uvloop(
+    guarded: RedisServer, tls: RedisServer, certificates: Path
+) -> None:
+    """Which is what workers run on."""
+    uvloop = pytest.importorskip("uvloop")
+    files = {"tls_certificate": certificates / "own.crt", "tls_key": certificates / "own.key"}
+    secure: Any = {name: str(path) for name, path in files.items()}
+    drivers = [
+        RedisDriver(guarded.url, password=PASSWORD),
+        RedisDriver(f"unix://{guarded.process.folder / 's'}", password=PASSWORD),
+        RedisDriver(tls.url, tls_ca=str(certificates / "ca.crt"), **secure),
+    ]
+    for driver in drivers:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(works(driver))
+
+
+async def test_all_by_settings_of_an_app(tls: RedisServer, certificates: Path) -> None:
+    redis = {
+        "url": tls.url,
+        "db": 5,
+        "tls_ca": str(certificates / "ca.crt"),
+        "tls_certificate": str(certificates / "own.crt"),
+        "tls_key": str(certificates / "own.key"),
+    }
+    async with App({"driver": "redis", "redis": redis}) as app:
+        driver: Any = await app.driver()
+        assert driver.description == f"rediss://127.0.0.1:{tls.port}/5 (asynctasq)"
+        assert (await driver.count("q")).ready == 0
+
+
+async def test_a_cluster_by_tls_with_a_password(tmp_path: Path, certificates: Path) -> None:
+    server = _tls_server(tmp_path, certificates, "--cluster-enabled", "yes", "--tls-cluster", "yes")
+    server.process.command += ["--requirepass", PASSWORD]
+    server.start(**_client_tls(certificates), password=PASSWORD)
+    try:
+        with server.client() as client:
+            client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+            async with asyncio.timeout(30.0):
+                while "cluster_state:ok" not in str(client.execute_command("CLUSTER", "INFO")):
+                    await asyncio.sleep(0.02)
+        await works(
+            RedisDriver(
+                f"rediss+cluster://:{ENCODED}@127.0.0.1:{server.port}", **_driver_tls(certificates)
+            )
+        )
+    finally:
+        server.stop()
+
+
+async def test_sentinels_by_tls_with_passwords_of_their_own(
+    tmp_path: Path, certificates: Path
+) -> None:
+    server = _tls_server(tmp_path / "server", certificates)
+    server.process.command += ["--requirepass", PASSWORD]
+    server.start(**_client_tls(certificates), password=PASSWORD)
+    sentinel = _tls_server(tmp_path / "sentinel", certificates)
+    (tmp_path / "sentinel" / "sentinel.conf").write_text(
+        f"sentinel monitor main 127.0.0.1 {server.port} 1\n"
+        'requirepass "of sentinels"\ntls-replication yes\n'
+        f"sentinel auth-pass main {PASSWORD}\n"
+    )
+    program, *options = sentinel.process.command
+    sentinel.process.command = [program, "sentinel.conf", "--sentinel", *options]
+    sentinel.start(**_client_tls(certificates), password="of sentinels")
+    address = f"rediss+sentinel://:{ENCODED}@127.0.0.1:{sentinel.port}/main"
+    try:
+        await works(
+            RedisDriver(address, sentinel_password="of sentinels", **_driver_tls(certificates))
+        )
+        with pytest.raises(DriverError, match=r"refuses us|cannot be reached"):
+            await RedisDriver(address, **_driver_tls(certificates)).open()
+    finally:
+        sentinel.stop()
+        server.stop()
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
@@ -104,19 +223,39 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[RedisServer]:
-    """A server that speaks TLS only, and wants to know who comes."""
-    server = RedisServer(tmp_path_factory.mktemp("tls"))
-    files = {name: str(certificates / f"{name}") for name in ("ca.crt", "own.crt", "own.key")}
+def _tls_server(folder: Path, certificates: Path, *options: str) -> RedisServer:
+    """A server that speaks TLS only, and wants to know who comes; not started."""
+    server = RedisServer(folder, *options)
     server.process.command += [
-        "--port", "0", "--tls-port", str(server.port), "--tls-ca-cert-file", files["ca.crt"],
-        "--tls-cert-file", files["own.crt"], "--tls-key-file", files["own.key"],
+        "--port", "0", "--tls-port", str(server.port),
+        "--tls-ca-cert-file", str(certificates / "ca.crt"),
+        "--tls-cert-file", str(certificates / "own.crt"),
+        "--tls-key-file", str(certificates / "own.key"),
     ]  # fmt: skip
     server.url = f"rediss://127.0.0.1:{server.port}"
-    server.start(
-        ssl_ca_certs=files["ca.crt"], ssl_certfile=files["own.crt"], ssl_keyfile=files["own.key"]
-    )
+    return server
+
+
+def _client_tls(certificates: Path) -> dict[str, str]:
+    names = {"ssl_ca_certs": "ca.crt", "ssl_certfile": "own.crt", "ssl_keyfile": "own.key"}
+    return {setting: str(certificates / name) for setting, name in names.items()}
+
+
+def _driver_tls(certificates: Path) -> dict[str, Any]:
+    names = {"tls_ca": "ca.crt", "tls_certificate": "own.crt", "tls_key": "own.key"}
+    return {setting: str(certificates / name) for setting, name in names.items()}
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[RedisServer]:
+    """One that is started."""
+    server = _tls_server(tmp_path_factory.mktemp("tls"), certificates)
+    try:
+        server.start(**_client_tls(certificates))
+    except RuntimeError as error:
+        if "tls-port" not in str(error):
+            raise
+        pytest.skip("this Redis was built without TLS")
     yield server
     server.stop()
 
@@ -182,10 +321,38 @@ def test_a_wrong_url_is_an_error_that_says_so(url: str, part: str) -> None:
         RedisDriver(url)
 
 
-def test_a_wrong_url_does_not_tell_its_password() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@host:port",
+        "redis://:hunter2",
+        "redis://:hunter2/host",
+        "redis://user:hun/ter2/1",
+        "redis://:hun?ter2@host",
+        "redis://:hun?ter2=@host",
+        "redis:/:hunter2@host",
+        "redis://host/hunter2",
+        "redis://host?passwort=hunter2",
+        "redis://host?db=hunter2",
+        "redis+sentinel://:hunter2/1/2/3",
+    ],
+)
+def test_a_wrong_url_does_not_tell_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        RedisDriver("redis://:hunter2@host:port")
-    assert "hunter2" not in str(caught.value)
+        RedisDriver(url)
+    assert "ter2" not in str(caught.value)
+    if "://host" not in url:  # there an app says which URL it was
+        with pytest.raises(ConfigurationError) as caught:
+            App({"driver": url})
+        assert "ter2" not in str(caught.value)
+
+
+def test_reprs_hide_passwords() -> None:
+    driver = RedisDriver("redis://u:hunter2@h", sentinel_password=None, tls_key="key")
+    other = RedisDriver("redis+sentinel://h/s", password="hunter2", sentinel_password="hunter3")
+    for each in (driver, other):
+        for shown in (each.settings, each.settings.address(), each, vars(each)):
+            assert "hunter" not in repr(shown)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What servers do to their clients: flush scripts, cut connections, restart, fill up, refuse."""
 
 import asyncio
-import logging
 import os
 import signal
 import traceback
@@ -70,14 +69,6 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
         tmp_path / "server", "--appendonly", "yes", "--appendfsync", "always"
     ) as server:
         yield server
-
-
-async def test_flushed_scripts_are_loaded_again(own_server: RedisServer) -> None:
-    async with opened(RedisDriver(own_server.url)) as driver:
-        await live_a_life(driver)
-        with own_server.client() as client:
-            client.script_flush()
-        await live_a_life(driver)
 
 
 async def test_idle_connections_that_were_cut_are_not_noticed(own_server: RedisServer) -> None:
@@ -201,35 +192,6 @@ async def test_nobody_there_is_unavailable_at_open() -> None:
     with pytest.raises(DriverUnavailable, match="cannot be reached"):
         await driver.open()
     await driver.close()
-
-
-async def test_a_full_server_refuses_dispatch_and_lets_workers_go_on(
-    own_server: RedisServer,
-) -> None:
-    async with opened(RedisDriver(own_server.url)) as driver:
-        await driver.enqueue([message() for _ in range(20)])
-        with own_server.client() as client:
-            client.config_set("maxmemory", 1)
-            with pytest.raises(DriverError, match="maxmemory") as refused:
-                await driver.enqueue([message()])
-            assert not isinstance(refused.value, DriverUnavailable)
-            got = await driver.reserve({"q": 20}, limit=20, owner="one", lease=LEASE)
-            assert len(got) == 20
-            answers = await driver.settle([Complete(each.lease, b"r") for each in got])
-            assert answers == [Settled.DONE] * 20
-            client.config_set("maxmemory", 0)
-        await live_a_life(driver)
-
-
-async def test_a_server_that_evicts_is_warned_of(
-    own_server: RedisServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    with own_server.client() as client:
-        client.config_set("maxmemory-policy", "allkeys-lru")
-    with caplog.at_level(logging.WARNING, "asynctasq.redis"):
-        async with opened(RedisDriver(own_server.url)):
-            pass
-    assert "noeviction" in caplog.text
 
 
 async def test_a_key_of_another_kind_is_an_error_that_repeating_does_not_help(

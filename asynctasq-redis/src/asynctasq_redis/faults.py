@@ -27,7 +27,6 @@ _PASSING: tuple[type[Exception], ...] = (
     client.RedisClusterException,
     client.ConnectionError,
     client.TimeoutError,
-    client.ReadOnlyError,
     client.TryAgainError,
     client.ClusterDownError,
     client.AskError,
@@ -35,7 +34,7 @@ _PASSING: tuple[type[Exception], ...] = (
 )
 # A script's error hides the code: before Redis 7 within the message.
 _CODES_THAT_PASS = re.compile(
-    r"\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|UNBLOCKED)\b"
+    r"\b(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY|UNBLOCKED)\b"
     r"|Script killed by user"  # only what has changed nothing can be killed
 )
 _CODE_DEMOTED = re.compile(r"\bREADONLY\b")
@@ -70,6 +69,11 @@ def translated(error: Exception, place: str, *, adds: bool) -> DriverError:
     for kinds, reason in _LASTING:
         if isinstance(error, kinds):
             return DriverError(f"The Redis at {place} {reason} ({error}).")
+    if isinstance(error, client.ReadOnlyError) or _CODE_DEMOTED.search(str(error)):
+        return DriverUnavailable(
+            f"The Redis at {place} is a replica, or has become one. Name the primary, or the sentinels "
+            f"that know it ({error})."
+        )
     if isinstance(error, _PASSING):
         return DriverUnavailable(f"The Redis at {place} cannot be reached ({_describe(error)}).")
     if isinstance(error, client.ResponseError) and _CODES_THAT_PASS.search(str(error)):

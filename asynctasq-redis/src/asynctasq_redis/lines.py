@@ -14,6 +14,9 @@ from redis.asyncio.connection import DefaultParser
 
 from asynctasq_redis.connecting import Wire, WireMaker, drop_wire, transport_of
 
+CLOSE_SECONDS = 1.0
+"""How long the loop may take to hear that a connection has been ended."""
+
 _parse_error: Callable[[str], Exception] = cast("Any", DefaultParser).parse_error
 
 
@@ -93,7 +96,9 @@ class Line(asyncio.Protocol):
             self._asked.set_exception(error)
 
     async def close(self) -> None:
-        """End it."""
+        """End it, at once: nothing is under way that matters, and farewells of TLS take their time."""
+        self._transport.abort()
+        await asyncio.wait([self.lost], timeout=CLOSE_SECONDS)
         await self.wire.disconnect(nowait=True)
 
     def drop(self) -> None:

@@ -9,6 +9,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SECRET_WORD = re.compile(
     r"pass(word|wd|phrase)?|pwd|secret|token|credential|api_?key|access_?key", re.IGNORECASE
 )
+_HOST = r"(?:[^:@/?#\[\],]*|\[[^\]]*\])(?::\d*)?"
+_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*(?=[/?#]|$)")
 _PARAMETER = re.compile(r"(?:^|[?&;\s])([^=?&;\s]+)=([^&;\s]*)")
 
 
@@ -53,6 +55,8 @@ def _secret_spans(url: str) -> list[tuple[int, int]]:
     if rest <= colon < at and url[rest] != "/":
         spans.append((colon + 1, at))
         rest = at
+    elif at < 0 and colon >= 0 and not _HOSTS.match(url, rest):
+        return [(colon + 1, len(url))]  # a password, it seems, behind which the host is missing
     spans.extend(
         parameter.span(2)
         for parameter in _PARAMETER.finditer(url, rest)

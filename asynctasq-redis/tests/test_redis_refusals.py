@@ -1,0 +1,396 @@
+"""What servers refuse, and for how long: full, busy, a replica, crowded, or not allowed."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from redis import exceptions as client_errors
+
+from asynctasq import App, Worker, task
+from asynctasq.contracts.capabilities import CancelOutcome, WorkerInfo
+from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.message import Message, Unique, new_id
+from asynctasq.settlement import Complete, Settled
+from asynctasq_redis import RedisDriver
+from asynctasq_redis.codec import BODY_LIMIT
+from asynctasq_redis.faults import translated
+from tests.servers.processes import free_port
+from tests.servers.redis import RedisServer, redis_server
+
+PATIENCE = 30.0
+LEASE = 60.0
+
+
+@task(name="redis_refusals.double")
+async def double(number: int) -> int:
+    """As simple as can be."""
+    return 2 * number
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server whose settings tests change; each puts them back."""
+    with redis_server(tmp_path_factory.mktemp("refusing")) as found:
+        yield found
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator["redis.Redis"]:
+    """A client of it."""
+    with server.client() as made:
+        yield made
+
+
+@pytest.fixture
+def driver(server: RedisServer) -> RedisDriver:
+    """Unopened, in a namespace of its own."""
+    return RedisDriver(server.url, namespace=uuid4().hex)
+
+
+@asynccontextmanager
+async def opened(driver: RedisDriver) -> AsyncIterator[RedisDriver]:
+    await driver.open()
+    try:
+        yield driver
+    finally:
+        await driver.close()
+
+
+def message(**fields: Any) -> Message:
+    return Message(new_id(), "q", "task", b"body", **fields)
+
+
+async def until(call: Callable[[], Awaitable[Any]]) -> Any:
+    """As core does it: repeat what failed because the store was unavailable."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(DriverUnavailable):
+                return await call()
+            await asyncio.sleep(0.02)
+
+
+# Full.
+
+
+async def test_a_full_server_is_an_error_at_dispatch_and_no_reason_to_stop_for_workers(
+    client: "redis.Redis", driver: RedisDriver
+) -> None:
+    async with App({"driver": driver}) as app:
+        handles = await app.dispatch_many([double(number) for number in range(50)])
+        client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(DriverError, match=r"maxmemory.*nothing that was accepted is lost"):
+                await app.dispatch(double(50))
+            worker = Worker(app=app, handle_signals=False)
+            running = asyncio.create_task(worker.start())
+            results = await asyncio.gather(*(each.result(timeout=PATIENCE) for each in handles))
+            assert results == [2 * number for number in range(50)]
+        finally:
+            client.config_set("maxmemory", 0)
+        later = await app.dispatch(double(50))
+        assert await later.result(timeout=PATIENCE) == 100
+        worker.stop()
+        await running
+
+
+async def test_on_a_full_server_operators_and_keepers_go_on(
+    client: "redis.Redis", driver: RedisDriver
+) -> None:
+    async with opened(driver):
+        sent = [message(), message(), message()]
+        await driver.enqueue(sent)
+        [got] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=LEASE)
+        client.config_set("maxmemory", 1)
+        try:
+            await driver.wait(["other"], timeout=0.0)
+            await driver.wait_results([sent[0].id], timeout=0.0)
+            await driver.set_progress([(got.lease, b"half")])
+            assert await driver.progress([sent[0].id]) == [b"half"]
+            await driver.record_worker(WorkerInfo("w", "h", 1, 0.0, ("q",), 1, 0, "1"), ttl=9.0)
+            assert await driver.cancel([sent[0].id, sent[1].id]) == [
+                CancelOutcome.REQUESTED,
+                CancelOutcome.CANCELLED,
+            ]
+            await driver.pause("q")
+            assert await driver.paused() == {"q"}
+            await driver.resume("q")
+            [last] = await driver.reserve({"q": 9}, limit=9, owner="one", lease=LEASE)
+            assert last.message == sent[2]
+            await driver.settle([Complete(got.lease, b"r"), Complete(last.lease, b"r")])
+        finally:
+            client.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "what"),
+    [("allkeys-lru", "deletes messages"), ("volatile-ttl", "forgets results")],
+)
+async def test_a_server_that_evicts_is_warned_of(
+    client: "redis.Redis",
+    driver: RedisDriver,
+    policy: str,
+    what: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client.config_set("maxmemory-policy", policy)
+    try:
+        with caplog.at_level(logging.WARNING, "asynctasq.redis"):
+            async with opened(driver):
+                pass
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+    [warning] = caplog.messages
+    assert policy in warning
+    assert what in warning
+    assert "to noeviction" in warning
+
+
+async def test_a_unique_key_whose_message_was_evicted_is_free(
+    client: "redis.Redis", driver: RedisDriver
+) -> None:
+    async with opened(driver):
+        first = message(unique=Unique("key"))
+        await driver.enqueue([first])
+        client.delete(f"{{{driver.settings.namespace}}}:m:".encode() + first.id)
+        [answer] = await driver.enqueue([message(unique=Unique("key"))])
+        assert answer.created
+        [got] = await driver.reserve({"q": 9}, limit=9, owner="one", lease=LEASE)
+        assert got.message.id == answer.id
+
+
+# For a while.
+
+
+async def test_a_server_that_runs_the_endless_script_of_another_is_waited_for(
+    client: "redis.Redis", server: RedisServer, driver: RedisDriver
+) -> None:
+    client.config_set("lua-time-limit", 10)
+
+    def hang() -> None:
+        with server.client() as other, pytest.raises(client_errors.ResponseError, match="killed"):
+            other.eval("while true do end", 0)
+
+    async with opened(driver):
+        await driver.enqueue([message()])
+        hanging = threading.Thread(target=hang)
+        hanging.start()
+        try:
+            with pytest.raises(DriverUnavailable, match="BUSY"):
+                await _count_for_ever(driver)  # it takes a moment to begin
+            with pytest.raises(DriverUnavailable, match="BUSY"):
+                await driver.clone().open()
+        finally:
+            with suppress(redis.RedisError):
+                client.script_kill()
+            await asyncio.to_thread(hanging.join)
+        assert (await until(lambda: driver.count("q"))).ready == 1
+
+
+async def _count_for_ever(driver: RedisDriver) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            await driver.count("q")
+
+
+async def test_a_primary_that_becomes_a_replica_is_waited_for(
+    client: "redis.Redis", driver: RedisDriver
+) -> None:
+    async with opened(driver):
+        await driver.enqueue([message()])
+        client.replicaof("127.0.0.1", str(free_port()))
+        try:
+            with pytest.raises(DriverUnavailable, match="is a replica"):
+                await driver.enqueue([message()])
+            with pytest.raises(DriverUnavailable):
+                await driver.reserve({"q": 1}, limit=1, owner="one", lease=LEASE)
+        finally:
+            client.replicaof("NO", "ONE")
+        [answer] = await until(lambda: driver.enqueue([message()]))
+        assert answer.created
+
+
+async def test_a_primary_without_its_replicas_is_waited_for(
+    client: "redis.Redis", driver: RedisDriver
+) -> None:
+    async with opened(driver):
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            for sent in (message(), message(delay=1.0)):
+                with pytest.raises(DriverUnavailable, match="NOREPLICAS"):
+                    await driver.enqueue([sent])
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+        await driver.enqueue([message()])
+
+
+async def test_a_server_with_too_many_clients_is_waited_for(
+    client: "redis.Redis", server: RedisServer, driver: RedisDriver
+) -> None:
+    client.ping()
+    most: Any = client.config_get("maxclients")
+    clients: Any = client.info("clients")
+    client.config_set("maxclients", clients["connected_clients"])
+    try:
+        with pytest.raises(DriverUnavailable, match="max number of clients"):
+            await driver.open()
+    finally:
+        client.config_set("maxclients", most["maxclients"])
+    await until(driver.open)
+    await driver.close()
+
+
+async def test_scripts_that_are_flushed_all_the_time_are_loaded_all_the_time(
+    client: "redis.Redis", driver: RedisDriver
+) -> None:
+    flushing = True
+
+    def flush() -> None:
+        while flushing:
+            client.script_flush()
+
+    async with App({"driver": driver}) as app:
+        worker = Worker(app=app, handle_signals=False)
+        running = asyncio.create_task(worker.start())
+        other = threading.Thread(target=flush)
+        other.start()
+        try:
+            handles = await asyncio.gather(*(app.dispatch(double(n)) for n in range(200)))
+            results = await asyncio.gather(*(each.result(timeout=PATIENCE) for each in handles))
+            assert results == [2 * number for number in range(200)]
+        finally:
+            flushing = False
+            await asyncio.to_thread(other.join)
+            worker.stop()
+            await running
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Redis 6.2 hides the code of what a script calls in its message.
+        "Error running script (call to f_1): @user_script:9: @user_script: 9: -READONLY You can't write",
+        "Error running script (call to f_1): @user_script:9: Script killed by user with SCRIPT KILL...",
+        "Script killed by user with SCRIPT KILL. script: 1, on @user_script:9.",
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    ],
+)
+def test_what_passes_is_unavailable(text: str) -> None:
+    error = translated(client_errors.ResponseError(text), "redis://here", adds=True)
+    assert isinstance(error, DriverUnavailable)
+    assert "redis://here" in str(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "Error running script (call to f_1): @user_script:9: -OOM command not allowed",
+    ],
+)
+def test_a_full_server_is_a_reason_to_wait_for_workers_only(text: str) -> None:
+    error = client_errors.ResponseError(text)
+    assert isinstance(translated(error, "here", adds=False), DriverUnavailable)
+    assert not isinstance(translated(error, "here", adds=True), DriverUnavailable)
+
+
+# For good.
+
+
+async def test_a_database_that_is_not_there_is_an_error_that_says_so(server: RedisServer) -> None:
+    with pytest.raises(DriverError, match=r"DB index is out of range|invalid DB index"):
+        await RedisDriver(server.url, db=10_000).open()
+
+
+async def test_a_body_that_no_redis_takes_is_refused_before_it_is_sent(
+    driver: RedisDriver,
+) -> None:
+    async with opened(driver):
+        with pytest.raises(DriverError, match="takes 500000000 at the most"):
+            await driver.enqueue([Message(new_id(), "q", "t", bytes(BODY_LIMIT + 1))])
+        await driver.enqueue([message()])
+        [got] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=LEASE)
+        large = Complete(got.lease, bytes(BODY_LIMIT + 1))
+        assert await driver.settle([large]) == [Settled.REFUSED]
+        assert await driver.settle([Complete(got.lease)]) == [Settled.DONE]
+
+
+async def test_large_bodies_and_results_pass(
+    driver: RedisDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynctasq_redis.settling.BYTES_AT_ONCE", 3_000_000)
+    sizes = [2_000_000, 2_000_000, 1, 5_000_000, 1, 999_999, 1]
+    async with opened(driver):
+        sent = [Message(new_id(), "q", "task", b"b" * size) for size in sizes]
+        await driver.enqueue(sent)
+        got = await driver.reserve({"q": 9}, limit=9, owner="one", lease=LEASE)
+        assert [each.message for each in got] == sent
+        endings = [Complete(each.lease, b"r" * len(each.message.body)) for each in got]
+        assert await driver.settle(endings) == [Settled.DONE] * len(sizes)
+        outcomes = await driver.results([each.id for each in sent])
+        assert [len(each.result or b"") for each in outcomes if each] == sizes
+
+
+async def test_a_lease_that_stands_twice_in_a_batch_ends_once(driver: RedisDriver) -> None:
+    async with opened(driver):
+        await driver.enqueue([message(), message()])
+        one, two = await driver.reserve({"q": 2}, limit=2, owner="one", lease=LEASE)
+        endings = [Complete(each.lease, b"r") for each in (one, two, one)]
+        assert await driver.settle(endings) == [Settled.DONE, Settled.DONE, Settled.LOST]
+
+
+async def test_who_may_not_push_or_listen_is_warned_and_goes_on(
+    client: "redis.Redis",
+    server: RedisServer,
+    driver: RedisDriver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client.execute_command(
+        "ACL", "SETUSER", "deaf", "reset", "on", ">secret", "~*", "+@all", "resetchannels"
+    )
+    deaf = RedisDriver(
+        server.url, namespace=driver.settings.namespace, username="deaf", password="secret"
+    )
+    async with opened(driver), opened(deaf) as other:
+        waiting = asyncio.create_task(driver.wait(["q"], timeout=PATIENCE))
+        async with asyncio.timeout(PATIENCE):
+            while not client.exists(f"{{{driver.settings.namespace}}}:i:q"):
+                await asyncio.sleep(0.01)
+        assert (await other.enqueue([message()]))[0].created
+        await waiting  # by looking
+        with caplog.at_level(logging.WARNING, "asynctasq.redis"):
+            await other.wait(["nothing"], timeout=0.05)
+    assert "lets this user hear of nothing" in caplog.text
+    client.acl_deluser("deaf")
+
+
+# Time.
+
+
+async def test_a_clock_that_is_set_back_keeps_everything_in_order(driver: RedisDriver) -> None:
+    """As after a fail-over to a machine whose clock is behind."""
+    async with opened(driver):
+        driver.clock_offset = 3600.0
+        before = [message(), message(delay=10.0)]
+        await driver.enqueue(before)
+        [leased] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=LEASE)
+        driver.clock_offset = 0.0
+        after = message()
+        await driver.enqueue([after])
+        [got] = await driver.reserve({"q": 9}, limit=9, owner="two", lease=LEASE)
+        assert got.message == after
+        assert await driver.settle([Complete(leased.lease), Complete(got.lease)]) == [
+            Settled.DONE,
+            Settled.DONE,
+        ]
+        driver.clock_offset = 3611.0
+        [late] = await driver.reserve({"q": 9}, limit=9, owner="two", lease=LEASE)
+        assert late.message == before[1]
