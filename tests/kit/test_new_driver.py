@@ -41,6 +41,10 @@ def test_writes_a_whole_project(tmp_path: Path) -> None:
         "big_table": "asynctasq_big_table"
     }
     assert "Ada 'L'" in (project / "LICENSE").read_text()
+    assert "Author: Ada" in result.output
+    readme = (project / "README.md").read_text()
+    assert "drivers check big_table://" in readme
+    assert "BIG_TABLE_URL" in readme
     assert "class BigTableDriver" in (project / "src/asynctasq_big_table/driver.py").read_text()
 
 

@@ -9,22 +9,25 @@ from asynctasq.testing.processes import check_each_message_once, check_kills, ch
 from asynctasq_filequeue.driver import FileQueueDriver
 
 
+def make(folder: Path) -> FileQueueDriver:
+    """A driver on the store that belongs to this folder, unopened; called in other processes, too."""
+    return FileQueueDriver(folder / "queue.state")
+
+
 class TestConformance(DriverConformance):
     durable = True
 
     def make_driver(self) -> Driver:
-        return FileQueueDriver(self.folder / "queue.state")
+        return make(self.folder)
 
 
 def test_each_message_goes_to_one_process(tmp_path: Path) -> None:
-    make_driver = partial(FileQueueDriver, tmp_path / "queue.state")
-    check_each_message_once(make_driver, tmp_path, messages=60, consumers=2)
+    check_each_message_once(partial(make, tmp_path), tmp_path, messages=60, consumers=2)
 
 
 def test_nothing_is_lost_when_processes_are_killed(tmp_path: Path) -> None:
-    make_driver = partial(FileQueueDriver, tmp_path / "queue.state")
-    check_kills(make_driver, tmp_path, messages=60, consumers=2, kills=6)
+    check_kills(partial(make, tmp_path), tmp_path, messages=60, consumers=2, kills=6)
 
 
 def test_token_of_a_killed_process_is_worth_nothing(tmp_path: Path) -> None:
-    check_stale_owner(partial(FileQueueDriver, tmp_path / "queue.state"), tmp_path)
+    check_stale_owner(partial(make, tmp_path), tmp_path)

@@ -33,7 +33,7 @@ def write_project(name: str, parent: Path, *, author: str | None = None) -> Path
     Raises:
         ConfigurationError: the name cannot be used, or there is something in the folder already.
     """
-    words = words_for(name, author or _author())
+    words = words_for(name, author or known_author())
     folder = parent / words["distribution"]
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(
@@ -100,7 +100,7 @@ def _files_in(
             yield at / item.name, item
 
 
-def _author() -> str:
+def known_author() -> str:
     """As git knows the user, or else the system."""
     try:
         done = subprocess.run(

@@ -59,25 +59,30 @@ def list_plugins(as_json: bool, check: bool, kind: str | None) -> None:
     default=Path(),
     help="Where to make the folder asynctasq-NAME; the current folder if not given.",
 )
-@click.option("--author", help="Who holds the copyright; what git says if not given.")
+@click.option(
+    "--author",
+    help="Whom pyproject.toml and the licence name; the name that git or the system knows if not given.",
+)
 def new_plugin(name: str, folder: Path, author: str | None) -> None:
     """Write a project with a driver NAME that works, to be changed into one for your store.
 
     It installs, passes the conformance suite and is ready to publish. Nothing is overwritten.
     """
-    from asynctasq.cli.new_driver import write_project
+    from asynctasq.cli.new_driver import known_author, write_project
 
-    project = write_project(name, folder, author=author)
+    named = author or known_author()
+    project = write_project(name, folder, author=named)
     click.echo(f"{project} holds a driver that keeps its queue in a file:\n")
     for path in sorted(each for each in project.rglob("*") if each.is_file()):
         click.echo(f"  {path.relative_to(project)}")
+    click.echo(f"\nAuthor: {named}" + ("" if author else " (--author NAME sets another)"))
     click.echo(
         f"\nNext:\n"
         f"  cd {project}\n"
         f"  python -m venv .venv && .venv/bin/pip install -e '.[dev]'\n"
         f"  .venv/bin/pytest\n\n"
         f'Then put your store in its place, one method at a time: "Writing a driver" in the '
-        f"documentation explains each."
+        f"documentation explains each, and the README what a server needs."
     )
 
 
