@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from asynctasq.cli import main
 from asynctasq.contracts.capabilities import PROTOCOLS, Capability
+from asynctasq.message import Delivery, Message
 from tests.docs.blocks import blocks_of, looks_like, screens_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +60,15 @@ def test_tutorial_lists_every_capability_with_its_methods() -> None:
     for flag, protocol in PROTOCOLS.items():
         methods = {name for name in vars(protocol) if not name.startswith("_")}
         assert set(re.findall(r"`(\w+)`", rows[str(flag.name)])) == methods
+
+
+def test_tutorial_explains_every_field_of_a_message_and_a_delivery() -> None:
+    text = TUTORIAL.read_text()
+    part = text[text.index("## What a message holds") : text.index("## The rules")]
+    rows = re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)
+    assert sorted(rows) == sorted(field.name for field in fields(Message))
+    for field in fields(Delivery):
+        assert field.name == "message" or f"`{field.name}`" in part
 
 
 def test_screens_of_the_tutorial_show_what_is_printed() -> None:

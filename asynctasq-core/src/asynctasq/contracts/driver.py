@@ -19,6 +19,8 @@ from asynctasq.message import Delivery, Lease, Message
 from asynctasq.records import record
 from asynctasq.settlement import LeaseState, Settled, Settlement
 
+__all__ = ["DRIVER_API_VERSION", "Driver", "Enqueued", "QueueCounts"]
+
 DRIVER_API_VERSION = 1
 """Drivers state the version they were written for as `api_version`; see `Driver.api_version`."""
 

@@ -1,9 +1,22 @@
 """For tests: of an application's tasks, and of drivers, whoever wrote them.
 
-Of tasks: `Sandbox` keeps what is dispatched from every store, and runs it when asked to. Of drivers:
-`DriverConformance` checks every rule of the contract, `TcpProxy` breaks the line to a server; several
-processes and SIGKILL are in `asynctasq.testing.processes`, random operations in
-`asynctasq.testing.model`. The pytest plugin `asynctasq` makes fixtures of them.
+Of tasks:
+
+- `Sandbox` keeps what is dispatched from every store, and runs it when asked to
+- `Dispatched`: one message that it kept
+- `Clock`: its time, which moves when told to
+
+Of drivers:
+
+- `DriverConformance`, a pytest class: every rule of the contract is a test of a driver
+- `run_conformance`: the same without pytest, giving a `Report` of `CheckResult`s
+- `run_check`: one `Check` of `all_checks()`, each of which works with a `Kit`
+- `TcpProxy` breaks the line to a server
+- `asynctasq.testing.processes`: several processes, and SIGKILL
+- `asynctasq.testing.model`: random operations, compared with the memory driver
+
+The pytest plugin `asynctasq` makes fixtures of them. Each is imported when it is first used;
+`python -m pydoc asynctasq.testing.Sandbox` shows one.
 """
 
 import importlib
