@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from asynctasq import App
 from asynctasq.cli import main
 from tests.cli.processes import WorkerProcess
+from tests.cli.projects import imported
 
 TASKS = '''\
 import asyncio
@@ -72,13 +73,8 @@ async def letter(number: int) -> int:
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module `tasks` in the current folder, imported here too."""
-    (tmp_path / "tasks.py").write_text(TASKS)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    sys.modules.pop("tasks", None)
-    importlib.invalidate_caches()
-    yield importlib.import_module("tasks")
-    sys.modules.pop("tasks", None)
+    with imported("tasks", TASKS, tmp_path, monkeypatch) as module:
+        yield module
 
 
 @pytest_asyncio.fixture

@@ -1,7 +1,5 @@
 """The project and the processes of the tests of the command line, with tasks that worry an operator."""
 
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +10,7 @@ from tests.cli.conftest import app as app
 from tests.cli.conftest import invoke as invoke
 from tests.cli.conftest import runs as runs
 from tests.cli.conftest import start_worker as start_worker
+from tests.cli.projects import imported
 
 TASKS = '''\
 import asyncio
@@ -140,10 +139,5 @@ kept: list[bytes] = []
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module `shop` in the current folder, imported here too."""
-    (tmp_path / "shop.py").write_text(TASKS)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    sys.modules.pop("shop", None)
-    importlib.invalidate_caches()
-    yield importlib.import_module("shop")
-    sys.modules.pop("shop", None)
+    with imported("shop", TASKS, tmp_path, monkeypatch) as module:
+        yield module

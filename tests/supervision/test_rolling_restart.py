@@ -1,8 +1,6 @@
 """A deploy: workers are restarted one after the other while there is work to do."""
 
-import importlib
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from asynctasq import App, State
 from asynctasq.contracts.capabilities import SupportsInspect
 from tests.cli.processes import DEADLINE_SECONDS, WorkerProcess, until
+from tests.cli.projects import imported
 
 TASKS = """\
 import asyncio
@@ -71,13 +70,8 @@ OPTIONS = [
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    (tmp_path / "deployed_tasks.py").write_text(TASKS)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    sys.modules.pop("deployed_tasks", None)
-    importlib.invalidate_caches()
-    yield importlib.import_module("deployed_tasks")
-    sys.modules.pop("deployed_tasks", None)
+    with imported("deployed_tasks", TASKS, tmp_path, monkeypatch) as module:
+        yield module
 
 
 async def unsettled(app: App) -> list[tuple[int, int]]:
