@@ -15,6 +15,7 @@ from click.testing import Result
 
 from asynctasq import App
 from asynctasq.cli.exit_codes import ExitCode, exit_code_of
+from asynctasq.cli.retrying import Account
 from asynctasq.contracts.driver import QueueCounts
 from asynctasq.errors import CapabilityMissing, DriverError, DriverUnavailable, ResultUnknown
 from tests.cli.processes import COMMAND, DEADLINE_SECONDS
@@ -69,6 +70,7 @@ def test_a_driver_that_cannot_says_which_capability_is_missing(
     (tmp_path / "filing.py").write_text(INCAPABLE.format(source=repository / FILEQUEUE))
     done = invoke(*arguments, "--app", "filing:app")
     assert done.exit_code == 4, done.output
+    assert done.stdout == ""
     assert f"needs the capability {capability}, which FileQueueDriver does not have" in done.stderr
     assert "Use a driver that has it" in done.stderr
 
@@ -191,3 +193,27 @@ def test_people_are_asked_at_a_terminal(answer: str, code: int, left: int) -> No
     assert "Delete 40 dead letters in " in question
     assert deleting.returncode == code
     assert with_store(counts).dead == left
+
+
+@pytest.mark.parametrize(
+    "done, matched, told",
+    [
+        (2, 2, "2 of 2 dead letters retried."),
+        (0, 1, "0 of 1 dead letter retried; it is as it was."),
+        (1, 2, "1 of 2 dead letters retried; the other one is as it was."),
+        (1, 9, "1 of 9 dead letters retried; the other 8 are as they were."),
+        (0, 9, "0 of 9 dead letters retried; they are as they were."),
+    ],
+)
+def test_an_account_is_a_sentence(
+    done: int, matched: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Account("retried", matched, done).tell(as_json=False)
+    assert capsys.readouterr().out == f"{told}\n"
+
+
+def test_the_name_of_a_queue_in_the_place_of_a_command_is_understood(invoke: Invoke) -> None:
+    done = invoke("queues", "emails")
+    assert done.exit_code == 2
+    assert "No such command 'emails'. To list it: " in done.output
+    assert "queues list emails" in done.output

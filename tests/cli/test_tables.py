@@ -50,6 +50,40 @@ def test_rows_become_blocks_where_even_that_is_too_wide() -> None:
     ]
 
 
+def test_long_names_are_folded_before_columns_are_left_out() -> None:
+    columns = [
+        Column("Queue", fold_at=10),
+        Column("Ready", right=True),
+        Column("Dead", rank=1, right=True),
+    ]
+    rows = [["reports.nightly", "1,200", "3"], ["mail", "0", "0"], ["x" * 25, "1", "0"]]
+    assert table_text(columns, rows, width=25).splitlines() == [
+        "Queue        Ready   Dead",
+        "─" * 25,
+        "reports.     1,200      3",
+        "nightly",
+        "mail             0      0",
+        "xxxxxxxxxx       1      0",
+        "xxxxxxxxxx",
+        "xxxxx",
+    ]
+    assert table_text(columns, rows[:2], width=80).splitlines()[2].startswith("reports.nightly ")
+    assert table_text(columns, rows, width=20).splitlines()[-1] == " (too narrow for: Dead)"
+    assert table_text(columns, rows, width=12).startswith("Queue  reports.nightly\n")
+
+
+def test_columns_without_content_are_for_programs() -> None:
+    columns = [Column("Id"), Column("Worker", rank=1), Column("State")]
+    rows = [["1", "", ""]]
+    assert table_text(columns, rows, width=80).splitlines()[0].split() == ["Id", "State"]
+    assert "too narrow" not in table_text(columns, rows, width=80)
+    assert table_text(columns, rows, width=None).splitlines()[0].split() == [
+        "Id",
+        "Worker",
+        "State",
+    ]
+
+
 def test_colours_are_for_terminals() -> None:
     rows = [[Cell("a", "red")]]
     assert "\x1b[31m" in table_text([Column("A")], rows, width=80, coloured=True)

@@ -75,10 +75,13 @@ class Commands(click.Group):
             ctx.exit(exit_code_of(error))
 
 
-def fail_for_unknown(ctx: click.Context, name: str, known: Iterable[str]) -> NoReturn:
-    """End with a usage error that suggests the nearest command."""
+def fail_for_unknown(
+    ctx: click.Context, name: str, known: Iterable[str], *, hint: str = ""
+) -> NoReturn:
+    """End with a usage error that suggests the nearest command, or gives a hint if none is near."""
     near = get_close_matches(name, known, n=1)
-    ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+    more = f" Did you mean {near[0]!r}?" if near else f" {hint}".rstrip()
+    ctx.fail(f"No such command {name!r}.{more}")
 
 
 def _of_plugins(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str, click.Command]:

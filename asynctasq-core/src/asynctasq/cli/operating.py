@@ -68,7 +68,15 @@ class OperatorGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command, or say which one was probably meant."""
         if args[0] not in self.commands and not ctx.resilient_parsing:
-            fail_for_unknown(ctx, args[0], self.commands)
+            takes_names = any(
+                isinstance(each, click.Argument) for each in self.commands["list"].params
+            )
+            fail_for_unknown(
+                ctx,
+                args[0],
+                self.commands,
+                hint=f"To list it: {ctx.command_path} list {args[0]}" if takes_names else "",
+            )
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:

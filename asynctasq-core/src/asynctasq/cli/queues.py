@@ -182,7 +182,7 @@ def _print_table(found: Sequence[Mapping[str, Any]], store: str, now: float) -> 
         return
     blocked = any(each["blocked"] for each in found)
     columns = [
-        Column("Queue"),
+        Column("Queue", fold_at=24),
         Column("Ready", right=True),
         Column("Scheduled", rank=2, right=True),
         *([Column("Blocked", rank=3, right=True)] if blocked else []),

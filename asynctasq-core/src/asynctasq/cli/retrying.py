@@ -60,7 +60,12 @@ class Account:
             click.echo(f"... and {len(self.refused) - REFUSED_SHOWN:,} more were not {self.verb}.")
         told = f"{self.done:,} of {count_of(self.matched, 'dead letter')} {self.verb}"
         rest = self.matched - self.done - len(self.refused)
-        click.echo(f"{told}; the other {rest:,} are as they were." if rest else f"{told}.")
+        click.echo(f"{told}{_left(rest, self.matched)}.")
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has become of any."""
+        return not self.done and not self.refused
 
     @property
     def exit_code(self) -> ExitCode:
@@ -68,6 +73,15 @@ class Account:
         if self.interrupted:
             return ExitCode.INTERRUPTED
         return ExitCode.FAILED if self.refused else ExitCode.DONE
+
+
+def _left(rest: int, matched: int) -> str:
+    """What to say of those of which nothing has become."""
+    if rest == 0:
+        return ""
+    if rest == 1:
+        return "; it is as it was" if matched == 1 else "; the other one is as it was"
+    return f"; the other {rest:,} are as they were" if rest < matched else "; they are as they were"
 
 
 def retry_ids(
@@ -125,6 +139,8 @@ def _follow(
             account.interrupted = True
         except AsynctasqError as error:
             failure = error
+    if failure is not None and account.untouched:
+        raise failure
     account.tell(as_json=as_json)
     if failure is not None:
         raise failure

@@ -177,9 +177,9 @@ def print_tasks(found: Sequence[TaskInfo]) -> None:
     failed = any(info.error is not None for info in found)
     columns = [
         Column("Id"),
-        Column("Task", cut_at=60),
+        Column("Task", cut_at=60, fold_at=18),
         Column("State"),
-        Column("Queue", rank=2),
+        Column("Queue", rank=2, fold_at=14),
         Column("Failed", rank=3, right=True),
         Column("Enqueued", rank=1, right=True),
         Column("Due", rank=4, right=True),
@@ -208,9 +208,9 @@ def print_dead_letters(found: Sequence[TaskInfo]) -> None:
     now = time.time()
     columns = [
         Column("Id"),
-        Column("Task", cut_at=60),
+        Column("Task", cut_at=60, fold_at=18),
         Column("Died", rank=1, right=True),
-        Column("Queue", rank=3),
+        Column("Queue", rank=3, fold_at=14),
         Column("Reason", rank=2),
         Column("Failed", rank=5, right=True),
         Column("Error", rank=4, cut_at=60),

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 from rich.cells import cell_len
@@ -17,6 +17,7 @@ from asynctasq.records import record
 GAP = "   "
 """Between two columns."""
 BOLD = "bold"
+_ENDS_OF_PARTS = re.compile(r"[-_.:,/ ]")
 # Terminals act on these: what a task has raised must not move the cursor.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -31,6 +32,8 @@ class Column:
     right: bool = False
     cut_at: int | None = None
     """The longest that a text is shown, so that one does not push all others out."""
+    fold_at: int | None = None
+    """Where it gets narrow, texts longer than this go on in a further line."""
 
 
 @record
@@ -50,23 +53,39 @@ def table_text(
 ) -> str:
     """A table in at most `width` characters; None is as wide as need be, and cuts nothing.
 
-    Where it does not fit, columns are left out by their rank. Where even those without rank do not
-    fit, each row becomes a block of lines.
+    In that width, columns of a rank in which nothing stands are not shown. Where it does not fit, texts are folded; then columns are left out by their rank. Where even those
+    without rank do not fit, each row becomes a block of lines.
     """
     cells = [
         [_cell(cell, column, width) for cell, column in zip(row, columns, strict=True)]
         for row in rows
     ]
-    widths = [
+    widest = [
         max(cell_len(text) for text in (column.title, *(row[place].text for row in cells)))
         for place, column in enumerate(columns)
     ]
-    kept = list(range(len(columns)))
-    while width is not None and _total(widths[place] for place in kept) > width:
-        ranked = max(kept, key=lambda place: columns[place].rank)
-        if columns[ranked].rank == 0:
-            return _blocks(columns, cells)
-        kept.remove(ranked)
+    filled = [
+        place
+        for place, column in enumerate(columns)
+        if width is None or column.rank == 0 or any(row[place].text for row in cells)
+    ]
+    kept = list(filled)
+    widths = widest
+    if width is not None:
+        widths = [
+            min(most, max(column.fold_at or most, cell_len(column.title)))
+            for most, column in zip(widest, columns, strict=True)
+        ]
+        while _total(widths[place] for place in kept) > width:
+            ranked = max(kept, key=lambda place: columns[place].rank)
+            if columns[ranked].rank == 0:
+                return _blocks(columns, cells)
+            kept.remove(ranked)
+        room = width - _total(widths[place] for place in kept)
+        for place in kept:
+            more = min(room, widest[place] - widths[place])
+            widths[place] += more
+            room -= more
 
     def line(row: Sequence[Cell]) -> str:
         shown = (_padded(row[place], widths[place], columns[place], coloured) for place in kept)
@@ -74,8 +93,9 @@ def table_text(
 
     lines = [line([Cell(column.title, BOLD) for column in columns])]
     lines.append("─" * _total(widths[place] for place in kept))
-    lines += map(line, cells)
-    left_out = [column.title for place, column in enumerate(columns) if place not in kept]
+    for row in cells:
+        lines += map(line, _folded(row, widths))
+    left_out = [columns[place].title for place in filled if place not in kept]
     if left_out:
         lines.append(f" (too narrow for: {', '.join(left_out)})")
     return "\n".join(lines) + "\n"
@@ -100,6 +120,30 @@ def _cell(cell: str | Cell, column: Column, width: int | None) -> Cell:
     if width is not None and column.cut_at is not None and len(text) > column.cut_at:
         text = text[: column.cut_at - 1] + "…"
     return Cell(text, made.style)
+
+
+def _folded(row: Sequence[Cell], widths: Sequence[int]) -> list[list[Cell]]:
+    """A row as lines in which no cell is wider than its column."""
+    parts = [list(_pieces(cell.text, most)) for cell, most in zip(row, widths, strict=True)]
+    return [
+        [
+            Cell(texts[place] if place < len(texts) else "", cell.style)
+            for cell, texts in zip(row, parts, strict=True)
+        ]
+        for place in range(max(map(len, parts)))
+    ]
+
+
+def _pieces(text: str, most: int) -> Iterator[str]:
+    """A text in pieces of at most that width, cut where its parts end, if there is such a place."""
+    while cell_len(text) > most:
+        end = next(place for place in range(len(text), 0, -1) if cell_len(text[:place]) <= most)
+        ends = [found.end() for found in _ENDS_OF_PARTS.finditer(text, 0, end)]
+        if ends and ends[-1] >= end / 2:
+            end = ends[-1]
+        yield text[:end].rstrip()
+        text = text[end:].lstrip()
+    yield text
 
 
 def _total(widths: Iterable[int]) -> int:

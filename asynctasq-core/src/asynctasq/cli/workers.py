@@ -44,10 +44,10 @@ def _print_table(found: "Sequence[WorkerInfo]", now: float) -> None:
     from asynctasq.cli.times import duration
 
     columns = [
-        Column("Worker"),
+        Column("Worker", fold_at=24),
         Column("Host", rank=4),
         Column("PID", rank=3, right=True),
-        Column("Queues", rank=2),
+        Column("Queues", rank=2, fold_at=20),
         Column("Running"),
         Column("Up", rank=1),
         Column("Heartbeat"),
