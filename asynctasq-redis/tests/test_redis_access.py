@@ -136,6 +136,7 @@ async def test_all_by_settings_of_an_app(tls: RedisServer, certificates: Path) -
         assert (await driver.count("q")).ready == 0
 
 
+@pytest.mark.usefixtures("tls")  # which finds out whether this Redis speaks it
 async def test_a_cluster_by_tls_with_a_password(tmp_path: Path, certificates: Path) -> None:
     server = _tls_server(tmp_path, certificates, "--cluster-enabled", "yes", "--tls-cluster", "yes")
     server.process.command += ["--requirepass", PASSWORD]
@@ -155,6 +156,7 @@ async def test_a_cluster_by_tls_with_a_password(tmp_path: Path, certificates: Pa
         server.stop()
 
 
+@pytest.mark.usefixtures("tls")
 async def test_sentinels_by_tls_with_passwords_of_their_own(
     tmp_path: Path, certificates: Path
 ) -> None:

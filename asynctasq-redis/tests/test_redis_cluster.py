@@ -1,6 +1,7 @@
 """A cluster of three nodes: every operation stays within one of them."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -13,7 +14,8 @@ from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Message, new_id
 from asynctasq.testing import run_conformance
 from asynctasq_redis import RedisDriver
-from tests.servers.redis import RedisServer, redis_cluster
+from tests.servers.processes import free_port
+from tests.servers.redis import RedisServer, owner_of, redis_cluster
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +64,7 @@ async def test_a_slot_that_moves_is_waited_for_and_followed(
     with ExitStack() as stack:
         clients: list[Any] = [stack.enter_context(node.client()) for node in nodes]
         ids = [client.execute_command("CLUSTER", "MYID") for client in clients]
-        spans = clients[0].execute_command("CLUSTER", "SLOTS")
-        [port] = [span[2][1] for span in spans if span[0] <= slot <= span[1]]
-        owner = [node.port for node in nodes].index(port)
+        owner = owner_of(nodes, name)
         other = (owner + 1) % len(nodes)
         try:
             clients[other].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[owner])
@@ -78,6 +78,16 @@ async def test_a_slot_that_moves_is_waited_for_and_followed(
             assert clients[other].execute_command("CLUSTER", "COUNTKEYSINSLOT", slot) > 0
         finally:
             await driver.close()
+
+
+async def test_nodes_that_hang_or_are_gone_are_left_for_others(nodes: list[RedisServer]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        places = [hanging.getsockname()[1], free_port(), nodes[1].port]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in places)
+        driver = RedisDriver(f"redis+cluster://{hosts}", namespace=uuid4().hex, timeout=2.0)
+        await driver.open()
+        await driver.enqueue([Message(new_id(), "q", "task", b"")])
+        await driver.close()
 
 
 async def test_without_saying_cluster_the_error_says_it(cluster: str) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -31,12 +33,25 @@ async def persistently(call: Callable[[], Awaitable[T]]) -> T:
 
 async def test_fail_over_under_load_loses_nothing(tmp_path: Path) -> None:
     with redis_sentinels(tmp_path) as servers:
+        await _opens_in_spite_of_sentinels_that_hang(servers.url)
         driver = RedisDriver(servers.url, wait_replicas=1, wait_replicas_timeout=0.2, timeout=2.0)
         await persistently(driver.open)
         try:
             await _fail_over(driver, servers.primary.process.stop)
         finally:
             await driver.close()
+
+
+async def _opens_in_spite_of_sentinels_that_hang(url: str) -> None:
+    with ExitStack() as stack:
+        hanging = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            for _ in range(2)
+        ]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in hanging)
+        driver = RedisDriver(url.replace("//", f"//{hosts},"), timeout=3.0)
+        await persistently(driver.open)
+        await driver.close()
 
 
 async def _fail_over(driver: RedisDriver, stop: Callable[[int], None]) -> None:

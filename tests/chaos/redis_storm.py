@@ -30,7 +30,13 @@ from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import id_from_text
 from asynctasq.testing import TcpProxy
 from tests.chaos import redis_storm_tasks as storm_tasks
-from tests.servers.redis import RedisServer, redis_sentinels, redis_server
+from tests.servers.redis import (
+    RedisServer,
+    owner_of,
+    redis_cluster,
+    redis_sentinels,
+    redis_server,
+)
 
 TASKS_FILE = Path(storm_tasks.__file__)
 DISPATCHERS = 10
@@ -211,6 +217,51 @@ def fail_over(folder: Path) -> Iterator[Weather]:
 
 
 @contextmanager
+def cluster(folder: Path) -> Iterator[Weather]:
+    """A primary of a cluster is killed, its replica takes its place, and it comes back as a replica."""
+    with redis_cluster(folder, *LASTING, replicas=1) as nodes:
+
+        async def strike(_crew: Crew, _chance: random.Random) -> None:
+            await asyncio.to_thread(replace_owner, nodes)
+
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        url = f"redis+cluster://{hosts}?wait_replicas=1&wait_replicas_timeout=0.2&timeout=2"
+        yield Weather(url, strike, pause=4.0, most=2, tokens_last=False)
+
+
+def replace_owner(nodes: list[RedisServer]) -> None:
+    """Kill the primary that has our keys, and start it again when another has its place."""
+    asked = list(nodes)
+    owner = asked.pop(owner_of(nodes, "asynctasq"))
+    _until(lambda: _has_a_replica(owner))  # which can take its place
+    owner.process.stop(signal.SIGKILL)
+    _until(lambda: _know_their_owner(asked))
+    owner.restart()
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the cluster does not come to rest")
+        time.sleep(0.1)
+
+
+def _has_a_replica(server: RedisServer) -> bool:
+    with server.client() as client:
+        told: Any = client.info("replication")
+    return "slave0" in told and told["slave0"]["state"] == "online"
+
+
+def _know_their_owner(nodes: list[RedisServer]) -> bool:
+    try:
+        owner_of(nodes, "asynctasq")
+    except ValueError:  # it is none of these
+        return False
+    return True
+
+
+@contextmanager
 def everything(folder: Path) -> Iterator[Weather]:
     """A little of all that one server can suffer."""
     with redis_server(folder, *LASTING) as server, TcpProxy(server.url) as proxy:
@@ -235,7 +286,8 @@ def everything(folder: Path) -> Iterator[Weather]:
 
 
 WEATHERS = {
-    each.__name__: each for each in (connections, restarts, workers, network, fail_over, everything)
+    each.__name__: each
+    for each in (connections, restarts, workers, network, fail_over, cluster, everything)
 }
 
 

@@ -3,18 +3,21 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import redis
+from redis.crc import key_slot
 
 from tests.servers.packages import program
 from tests.servers.processes import START_SECONDS, ServerProcess, free_port
 
 VARIABLE = "ASYNCTASQ_TEST_REDIS_URL"
 """A server to test on, instead of one that is started."""
+PROGRAM = "ASYNCTASQ_TEST_REDIS_PROGRAM"
+"""The path of the server to start, of another Redis or of Valkey."""
 BUS = 10_000
 """Nodes of a cluster talk to each other on a port that is so much higher."""
 
@@ -23,7 +26,9 @@ class RedisServer:
     """A server of our own: in memory, unless told otherwise."""
 
     def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
-        executable = program("redis-server", "valkey-server", package="redis-server")
+        executable = os.environ.get(PROGRAM) or program(
+            "redis-server", "valkey-server", package="redis-server"
+        )
         self.port = free_port() if port is None else port
         self.url = f"redis://127.0.0.1:{self.port}"
         given = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
@@ -76,15 +81,17 @@ def redis_url(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def redis_cluster(folder: Path) -> Iterator[list[RedisServer]]:
-    """Three nodes, each with a third of the slots."""
+def redis_cluster(folder: Path, *options: str, replicas: int = 0) -> Iterator[list[RedisServer]]:
+    """Three primaries, each with a third of the slots and so many replicas, which come behind them."""
     with ExitStack() as stack:
         nodes = []
-        for number in range(3):
+        for number in range(3 + 3 * replicas):
             port = free_port(companion=BUS)
             own = folder / str(number)
             node = RedisServer(
-                own, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", port=port
+                own,
+                *("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *options),
+                port=port,
             )
             node.start()
             stack.callback(node.stop)
@@ -92,7 +99,10 @@ def redis_cluster(folder: Path) -> Iterator[list[RedisServer]]:
         command = [program("redis-cli", "valkey-cli", package="redis-tools"), "--cluster", "create"]
         addresses = [f"127.0.0.1:{node.port}" for node in nodes]
         subprocess.run(
-            [*command, *addresses, "--cluster-yes"], check=True, capture_output=True, timeout=60
+            [*command, *addresses, "--cluster-replicas", str(replicas), "--cluster-yes"],
+            check=True,
+            capture_output=True,
+            timeout=60,
         )
         deadline = time.monotonic() + START_SECONDS
         while not all(_is_in_a_cluster(node) for node in nodes):
@@ -100,6 +110,15 @@ def redis_cluster(folder: Path) -> Iterator[list[RedisServer]]:
                 raise RuntimeError("the cluster does not come up")
             time.sleep(0.02)
         yield nodes
+
+
+def owner_of(nodes: Sequence[RedisServer], namespace: str) -> int:
+    """Which of the nodes has the keys of a namespace."""
+    slot = key_slot(f"{{{namespace}}}:".encode())
+    with nodes[0].client() as client:
+        spans: Any = client.execute_command("CLUSTER", "SLOTS")
+    [port] = [span[2][1] for span in spans if span[0] <= slot <= span[1]]
+    return [node.port for node in nodes].index(port)
 
 
 def _is_in_a_cluster(node: RedisServer) -> bool:

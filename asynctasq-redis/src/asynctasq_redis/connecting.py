@@ -32,6 +32,9 @@ class Wire(Protocol):
     async def disconnect(self, nowait: bool = False) -> None: ...
 
 
+SHORTEST_PATIENCE = 0.5
+"""Seconds."""
+
 Argument = bytes | str | int | float
 
 pack_command: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its own annotation allows one argument
@@ -70,8 +73,7 @@ def wire_maker(settings: RedisSettings, address: Address) -> WireMaker:
     if address.kind != SENTINEL:
         host, port = address.hosts[0]
         return node_maker(settings, address, host, port, db=address.db or 0)
-    # Those that hang leave time to ask the others.
-    patience = min(settings.connect_timeout, settings.timeout / (len(address.hosts) + 1))
+    patience = patience_with_one_of(len(address.hosts), settings)
     reach: dict[str, Any] = {
         "username": settings.sentinel_username,
         "password": settings.sentinel_password,
@@ -89,6 +91,12 @@ def wire_maker(settings: RedisSettings, address: Address) -> WireMaker:
     pool = cast("Any", SentinelConnectionPool)(address.service, sentinels, **options)
     # Concurrent look-ups may drop one from redis-py's own list, which it reorders as they go.
     return WireMaker(pool, tuple(sentinels.sentinels))
+
+
+def patience_with_one_of(count: int, settings: RedisSettings) -> float:
+    """Seconds for one of so many that may be asked: those that hang leave time for the others."""
+    share = max(settings.timeout / (count + 1), SHORTEST_PATIENCE)
+    return min(settings.connect_timeout, share)
 
 
 def node_maker(

@@ -1,5 +1,6 @@
 """Dialing: how a line is made to one server, to whom sentinels name, or to the right node of a cluster."""
 
+import asyncio
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -7,7 +8,13 @@ import redis.exceptions as client
 from redis.crc import key_slot
 
 from asynctasq_redis.addresses import CLUSTER
-from asynctasq_redis.connecting import WireMaker, node_maker, pack_command, wire_maker
+from asynctasq_redis.connecting import (
+    WireMaker,
+    node_maker,
+    pack_command,
+    patience_with_one_of,
+    wire_maker,
+)
 from asynctasq_redis.faults import FAILURES
 from asynctasq_redis.lines import Line, new_line
 from asynctasq_redis.settings import RedisSettings
@@ -95,12 +102,14 @@ class ClusterDialer:
 
     async def _locate(self) -> Node:
         failure: Exception = client.ClusterDownError("no node of the cluster answers")
+        patience = patience_with_one_of(len(self._known), self._settings)
         for node in list(self._known):
             # Behind all others unless it answers: when time is up, the next look begins with another.
             del self._known[node]
             self._known[node] = None
             try:
-                found = await self._ask(node)
+                async with asyncio.timeout(patience):
+                    found = await self._ask(node)
             except FAILURES as error:
                 failure = error
             else:
