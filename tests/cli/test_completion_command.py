@@ -64,6 +64,11 @@ def test_commands_and_options_are_completed(invoke: Invoke) -> None:
     assert completions("dead", "list", "--driver", "sq") == ["sqlite"]
 
 
+def test_themes_and_drivers_are_completed_where_a_driver_is_checked() -> None:
+    assert completions("drivers", "check", "--only", "l") == ["lifetime", "lease"]
+    assert "memory" in completions("drivers", "check", "m")
+
+
 def test_names_of_queues_are_completed(invoke: Invoke) -> None:
     assert completions("queues", "pause", "") == []
     assert not list(Path().iterdir())

@@ -18,7 +18,7 @@ import click
 from click.core import ParameterSource
 
 from asynctasq.cli.exit_codes import ExitCode, told
-from asynctasq.cli.operating import OperatorCommand
+from asynctasq.cli.operating import OperatorCommand, complete_driver
 from asynctasq.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ def command() -> None:
         failed="a rule is broken",
     ),
 )
-@click.argument("driver", metavar="URL")
+@click.argument("driver", metavar="URL", shell_complete=complete_driver)
 @click.option(
     "--only",
     multiple=True,
     metavar="NAME",
+    shell_complete=lambda *given: [theme for theme in THEMES if theme.startswith(given[-1])],
     help=f"Only this check, or the checks of this theme; may be repeated. Themes: {', '.join(THEMES)}.",
 )
 @click.option(
