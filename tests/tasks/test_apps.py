@@ -343,6 +343,12 @@ async def test_a_worker_warns_of_tasks_that_go_elsewhere(
     assert "The task goes-elsewhere is dispatched to another driver (sqlite)" in caplog.text
 
 
+@pytest.mark.parametrize("given", [note(1), note, 5], ids=["call", "task", "number"])
+def test_what_is_no_coroutine_cannot_be_run(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"run\(\) takes a coroutine"):
+        asynctasq.run(given)
+
+
 def test_settings_that_are_no_dict_are_told_without_their_secrets() -> None:
     with pytest.raises(ConfigurationError, match=r"Settings are a dict.*; got str\.$"):
         App("redis://user:secret@host")  # type: ignore[arg-type]  # what it is about

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asynctasq import AsyncTask, State, SyncTask, current_task, task
-from asynctasq.errors import TaskCancelled
+from asynctasq.errors import ConfigurationError, TaskCancelled
 from asynctasq.worker.running import Interrupt, Running
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
@@ -281,6 +281,15 @@ async def test_threads_of_users_do_not_keep_the_worker(stage: Stage) -> None:
 @task
 async def knows_its_worker() -> str:
     return current_task().id
+
+
+async def test_a_worker_that_works_is_not_started_again(stage: Stage) -> None:
+    await gated().dispatch()
+    async with stage.worker() as worker:
+        await stage.flag("began").wait()
+        with pytest.raises(ConfigurationError, match="works already"):
+            await worker.start()
+        stage.flag("go on").set()
 
 
 async def test_a_worker_can_be_started_again_as_another(stage: Stage) -> None:

@@ -76,7 +76,15 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on uvloop where it exists, and close the default app afterwards.
 
     A worker that still runs by then is cancelled: it gives back what it holds.
+
+    Raises:
+        TypeError: it is no coroutine.
     """
+    if not asyncio.iscoroutine(main):
+        raise TypeError(
+            f"run() takes a coroutine, as in asynctasq.run(main()); got {main!r}. A task is dispatched in one, "
+            "or with task.dispatch_sync()."
+        )
 
     async def closing() -> T:
         try:

@@ -100,6 +100,7 @@ class Worker:
         self._health_host = health_host
         self._engine: Engine | None = None
         self._stop_asked = False
+        self._is_at_work = False
         if queue_driver is not None:
             check_driver(queue_driver)
         for name, value in [
@@ -128,17 +129,23 @@ class Worker:
         """Work until `stop`, a signal, or the end of a burst; then settle and close.
 
         Raises:
-            ConfigurationError: a setting is wrong.
+            ConfigurationError: a setting is wrong, or it works already.
             PluginError: a plugin is broken.
             DriverError: the store refused, or could not be reached at the start.
         """
         refuse_in_child()
+        if self._is_at_work:
+            raise ConfigurationError(
+                f"Worker {self.id} works already. Make another one, to run beside it."
+            )
         app = self._app or default_app()
         before = use_here(app)
+        self._is_at_work = True
         try:
             with app.serving():
                 await self._work_for(app)
         finally:
+            self._is_at_work = False
             before.var.reset(before)
 
     async def _work_for(self, app: App) -> None:
