@@ -255,7 +255,7 @@ def test_the_environment_fits_the_python_of_debian() -> None:
     too_new = {
         f"{dist.name} {dist.version}: {needed}"
         for dist in distributions()
-        if (needed := dist.metadata.get("Requires-Python"))
-        and not SpecifierSet(needed).contains(oldest)
+        if "Requires-Python" in dist.metadata
+        and not SpecifierSet(needed := dist.metadata["Requires-Python"]).contains(oldest)
     }
     assert not too_new
