@@ -353,7 +353,8 @@ async def test_who_may_not_push_or_listen_is_warned_and_goes_on(
     driver: RedisDriver,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    client.execute_command(
+    admin: Any = client
+    admin.execute_command(
         "ACL", "SETUSER", "deaf", "reset", "on", ">secret", "~*", "+@all", "resetchannels"
     )
     deaf = RedisDriver(
