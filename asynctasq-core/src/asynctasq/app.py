@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar, Token
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 from weakref import WeakSet
 
@@ -17,26 +16,25 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
     require,
 )
-from asynctasq.contracts.driver import Driver, Enqueued
+from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.dispatcher.bulk import Bulk
 from asynctasq.dispatcher.connections import ConnectionPool
 from asynctasq.dispatcher.messages import MessageFactory, announce, check_supported
 from asynctasq.dispatcher.portal import Portal
-from asynctasq.dispatcher.source import DriverSource
 from asynctasq.dispatcher.stores import Stores
 from asynctasq.dispatcher.usage import Usage
 from asynctasq.errors import ConfigurationError
-from asynctasq.garbage import collected_rarely
 from asynctasq.hookspecs import GROUPS, DispatchContext
+from asynctasq.interpreter import tuned_interpreter
 from asynctasq.lifecycle import Observers
 from asynctasq.message import Message, id_from_text, id_to_text
 from asynctasq.plugins import PluginRegistry, check_driver, check_product
 from asynctasq.resolvers import Resolvers
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
-from asynctasq.tasks.base import BaseTask, set_field
+from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.options import default_options
 
 if TYPE_CHECKING:
@@ -248,7 +246,7 @@ class App:
         enqueued = await connection.outbox.send(message)
         if observers.after_dispatch:
             await self._announce_done(observers, message)
-        return self._handle(self._stores.source(key), task, enqueued)
+        return self._stores.source(key).handles([task], [enqueued])[0]
 
     def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
         """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""
@@ -273,7 +271,7 @@ class App:
             DispatchError: a task cannot be dispatched.
             DriverError: the store refused a chunk, or could not be reached.
         """
-        with collected_rarely():
+        with tuned_interpreter():
             return await self._dispatch_many(tasks, on_progress)
 
     async def _dispatch_many(
@@ -300,7 +298,7 @@ class App:
                 if bulk is None:
                     bulk = bulks[key] = Bulk(
                         await self._stores.connection(key),
-                        handle=partial(self._handle, self._stores.source(key)),
+                        source=self._stores.source(key),
                         sent=sent,
                     )
                 message = self._messages.make(task)
@@ -371,12 +369,6 @@ class App:
     async def _announce_done(self, observers: Observers, message: Message) -> None:
         context = DispatchContext(message, dict(message.headers))
         await observers.notify(observers.after_dispatch, context)
-
-    @staticmethod
-    def _handle(source: DriverSource, task: BaseTask[T], enqueued: Enqueued) -> Handle[T]:
-        text = id_to_text(enqueued.id)
-        set_field(task, "_task_id", text)
-        return Handle.of(text, source, created=enqueued.created)
 
     # Drivers.
 

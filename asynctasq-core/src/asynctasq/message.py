@@ -4,9 +4,11 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from enum import Enum, StrEnum
+from itertools import count
+from struct import Struct
 from types import MappingProxyType
 from uuid import UUID
 
@@ -17,6 +19,8 @@ PRIORITY_DEFAULT = 5
 PRIORITY_HIGHEST = 9
 
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_TEXT_PARTS = Struct("4s6s6s")
+"""Of an id: what stands before the first dash of its text, between the first and the last, and behind it."""
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 NO_RESULTS: Mapping[bytes, bytes] = MappingProxyType({})
@@ -183,8 +187,8 @@ def new_id() -> bytes:
 
 def id_to_text(message_id: bytes) -> str:
     """The canonical text form that users see."""
-    text = message_id.hex("-", 2)  # three dashes too many, and still quicker than adding four
-    return f"{text[:4]}{text[5:29]}{text[30:34]}{text[35:]}"
+    first, middle, last = _TEXT_PARTS.unpack(message_id)
+    return f"{first.hex()}-{middle.hex('-', 2)}-{last.hex()}"
 
 
 def id_from_text(text: str) -> bytes:
@@ -206,27 +210,35 @@ class _IdSource:
     _RAND_A = (1 << 12) - 1
     _RAND_B = (1 << 61) - 1  # one bit short, so that counting up never reaches the variant
 
+    _lock: threading.Lock
+    _numbers: Iterator[int]
+    _ends_at: int
+    """Nanoseconds since the Unix epoch at which the numbers of another millisecond begin."""
+
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._millisecond = 0
-        self._last = 0
+        self.restart()
 
     def next(self) -> bytes:
-        millisecond = time.time_ns() // 1_000_000
+        if time.time_ns() >= self._ends_at:
+            self._begin()
+        return next(self._numbers).to_bytes(16, "big")  # one step of a counter is atomic
+
+    def _begin(self) -> None:
+        """Begin another millisecond. A clock that is set back only keeps the one that was reached."""
         with self._lock:
-            if millisecond > self._millisecond:
-                self._millisecond = millisecond
-                bits = int.from_bytes(os.urandom(10), "big")
-                random = ((bits >> 64) & self._RAND_A) << 64 | (bits & self._RAND_B)
-                self._last = millisecond << 80 | self._VERSION_AND_VARIANT | random
-            else:
-                self._last += 1
-            return self._last.to_bytes(16, "big")
+            millisecond = time.time_ns() // 1_000_000
+            if (millisecond + 1) * 1_000_000 <= self._ends_at:
+                return  # another thread was quicker
+            bits = int.from_bytes(os.urandom(10), "big")
+            random = ((bits >> 64) & self._RAND_A) << 64 | (bits & self._RAND_B)
+            self._numbers = count(millisecond << 80 | self._VERSION_AND_VARIANT | random)
+            self._ends_at = (millisecond + 1) * 1_000_000
 
     def restart(self) -> None:
         """Forget all state, so that a forked child shares no sequence with its parent."""
         self._lock = threading.Lock()
-        self._millisecond = 0
+        self._ends_at = 0
+        self._numbers = count()
 
 
 _ids = _IdSource()

@@ -7,6 +7,7 @@ from typing import Generic, TypeAlias, TypeVar
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatcher.connections import Connection
 from asynctasq.dispatcher.outbox import CHUNK_BYTES, CHUNK_MESSAGES
+from asynctasq.dispatcher.source import DriverSource
 from asynctasq.message import Message
 from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
@@ -29,21 +30,21 @@ class Bulk(Generic[T]):
         self,
         connection: Connection,
         *,
-        handle: Callable[[BaseTask[T], Enqueued], Handle[T]],
+        source: DriverSource,
         sent: Callable[[Sequence[Message]], object],
     ) -> None:
         """Make a bulk.
 
         Args:
             connection: takes the chunks.
-            handle: makes the handle of a task that the store has taken.
+            source: whom the handles ask.
             sent: told of each chunk that the store has taken.
         """
         self.handles: list[Handle[T]] = []
         """Of what the store has taken so far, in order."""
         self.driver: Driver = connection.driver
         self._outbox = connection.outbox
-        self._handle = handle
+        self._source = source
         self._sent = sent
         self._tasks: list[BaseTask[T]] = []
         self._chunk: list[Message] = []
@@ -98,5 +99,5 @@ class Bulk(Generic[T]):
     def _note(self, taken: _Taken[T] | None) -> None:
         if taken is not None:
             tasks, chunk, answers = taken
-            self.handles.extend(map(self._handle, tasks, answers))
+            self.handles += self._source.handles(tasks, answers)
             self._sent(chunk)

@@ -1,6 +1,7 @@
 """Where handles ask: one driver, by the id of a message."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from asynctasq.contracts.capabilities import (
     Capability,
@@ -11,12 +12,16 @@ from asynctasq.contracts.capabilities import (
     SupportsResults,
     require,
 )
-from asynctasq.contracts.driver import Driver
+from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatcher.connections import Connection
 from asynctasq.dispatcher.watcher import unknown
 from asynctasq.errors import TaskCancelled, TaskFailed
-from asynctasq.message import CancelOutcome, State, id_from_text
+from asynctasq.message import CancelOutcome, State, id_from_text, id_to_text
+from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
+from asynctasq.tasks.base import BaseTask, set_field
+
+T = TypeVar("T")
 
 
 class DriverSource:
@@ -31,6 +36,15 @@ class DriverSource:
         """
         self._connect = connect
         self._codec = codec
+
+    def handles(self, tasks: Sequence[BaseTask[T]], answers: Sequence[Enqueued]) -> list[Handle[T]]:
+        """The handles of tasks that the driver has taken; each task is told its id."""
+        handles: list[Handle[T]] = []
+        for task, enqueued in zip(tasks, answers, strict=True):
+            text = id_to_text(enqueued.id)
+            set_field(task, "_task_id", text)
+            handles.append(Handle.of(text, self, created=enqueued.created))
+        return handles
 
     async def result(self, task_id: str, *, timeout: float | None) -> object:
         connection = await self._connect()

@@ -97,7 +97,8 @@ class EnvelopeFormat:
         if last is not policy:
             head = self._head(policy)
             self._last = (policy, head)
-        return b"".join((head, self._pack_references(references), _bin_head(data), data))
+        packed = self._pack_references(references) if references else _NO_REFERENCES
+        return b"".join((head, packed, _bin_head(data), data))
 
     def open(self, body: bytes) -> Envelope:
         """Read the outer form of a body.

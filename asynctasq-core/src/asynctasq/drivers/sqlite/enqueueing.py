@@ -1,7 +1,8 @@
 """Adding messages."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from typing import TypeAlias
 
 from asynctasq.contracts.driver import Enqueued
@@ -44,15 +45,18 @@ class Group:
         self.place = 1
         """Of the next message in the blob; SQLite counts from 1."""
 
-    def add(self, message: Message, payload: bytes) -> None:
-        """One more message."""
-        size = len(payload)
-        self.parts.append(message.id)
-        self.parts.append(payload)
-        self.places.append(self.place << SIZE_BITS | size)
-        self.place += ID_BYTES + size
+    def add(self, messages: Sequence[Message], payloads: Sequence[bytes]) -> None:
+        """More messages."""
+        self.parts += chain.from_iterable(
+            zip([each.id for each in messages], payloads, strict=True)
+        )
+        place = self.place
+        for size in map(len, payloads):
+            self.places.append(place << SIZE_BITS | size)
+            place += ID_BYTES + size
+        self.place = place
         if not self.key[7]:
-            self.due.append(_due(message))
+            self.due += map(_due, messages)
 
     def index(self) -> str:
         """What the query reads: an array of places, or an object if not all are due at once."""
@@ -86,7 +90,7 @@ class Group:
         )
 
 
-def group_messages(messages: Sequence[Message]) -> list[Group]:
+def group_messages(messages: Iterable[Message]) -> list[Group]:
     """Messages ready to be written.
 
     Raises:
@@ -94,32 +98,58 @@ def group_messages(messages: Sequence[Message]) -> list[Group]:
     """
     groups: dict[GroupKey, Group] = {}
     full: list[Group] = []
-    group: Group | None = None
-    for message in messages:
+    for _, alike in groupby(messages, _in_common):
+        run = list(alike)
+        first = run[0]
+        plain = is_plain(first)
+        payloads = [each.body if plain else pack_payload(each, plain=False) for each in run]
+        _check(run, payloads)
+        key = (
+            first.queue, first.task, first.priority, first.max_attempts, first.max_lost,
+            first.result_ttl, first.expires, plain,
+            None if first.unique is None else first.unique.key,
+        )  # fmt: skip
+        for some, theirs in _portions(run, payloads):
+            group = groups.get(key)
+            size = sum(map(len, theirs)) + ID_BYTES * len(some)
+            if group is None or group.place + size > BLOB_LIMIT:
+                if group is not None:
+                    full.append(group)
+                groups[key] = group = Group(key)
+            group.add(some, theirs)
+    return [*full, *groups.values()]
+
+
+def _in_common(message: Message) -> tuple[object, ...]:
+    """All of a message but its id and body."""
+    return (
+        message.queue, message.task, message.priority, message.max_attempts, message.max_lost,
+        message.result_ttl, message.expires, message.unique, message.delay, message.eta,
+        message.parents, message.workflow, message.schedule, message.limits, message.group,
+        message.headers,
+    )  # fmt: skip
+
+
+def _portions(
+    messages: Sequence[Message], payloads: Sequence[bytes]
+) -> Iterator[tuple[Sequence[Message], Sequence[bytes]]]:
+    """Parts that fit into one statement each, or are a single message."""
+    if sum(map(len, payloads)) + ID_BYTES * len(messages) < BLOB_LIMIT:
+        yield messages, payloads
+    else:
+        for message, payload in zip(messages, payloads, strict=True):
+            yield [message], [payload]
+
+
+def _check(messages: Sequence[Message], payloads: Sequence[bytes]) -> None:
+    for message, payload in zip(messages, payloads, strict=True):
         if len(message.id) != ID_BYTES:
             check_id(message.id)
-        plain = is_plain(message)
-        payload = message.body if plain else pack_payload(message, plain=False)
-        size = len(payload)
-        if size > VALUE_LIMIT:
+        if len(payload) > VALUE_LIMIT:
             raise DriverError(
-                f"The message of {message.task} has {size} bytes; the sqlite driver stores at most "
-                f"{VALUE_LIMIT}. Keep large data elsewhere, and send where it is."
+                f"The message of {message.task} has {len(payload)} bytes; the sqlite driver stores at "
+                f"most {VALUE_LIMIT}. Keep large data elsewhere, and send where it is."
             )
-        key = (
-            message.queue, message.task, message.priority, message.max_attempts, message.max_lost,
-            message.result_ttl, message.expires, plain,
-            None if message.unique is None else message.unique.key,
-        )  # fmt: skip
-        # Most often it is the group of the message before.
-        if group is None or key != group.key:
-            group = groups.get(key)
-        if group is None or group.place + size > BLOB_LIMIT:
-            if group is not None:
-                full.append(group)
-            groups[key] = group = Group(key)
-        group.add(message, payload)
-    return [*full, *groups.values()]
 
 
 class Enqueue:
