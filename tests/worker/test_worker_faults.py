@@ -8,6 +8,7 @@ import pytest
 from asynctasq import task
 from asynctasq.errors import DriverError, DriverUnavailable, TaskFailed
 from asynctasq.settlement import Complete, Settled
+from asynctasq.worker.slots import HAND_MOST
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
@@ -244,13 +245,13 @@ async def test_a_stop_during_an_outage_is_heard(faulty: Stage, line: Line) -> No
 async def test_a_store_that_takes_no_settlements_stops_the_fetching(
     faulty: Stage, line: Line
 ) -> None:
-    count = 1600
+    count = 6000
     line.fail("settle", 100_000)
     await faulty.app.dispatch_many([note(number) for number in range(count)])
     async with faulty.worker(concurrency=10):
-        await faulty.probe.noted(1000)
+        await faulty.probe.noted(2000)
         await line.failed("settle", 3)
-        most = 4 * 10 + 1000 + 20
+        most = 4 * 10 + 4 * HAND_MOST + HAND_MOST
         assert len(faulty.log) <= most
         line.restore()
         await faulty.probe.noted(count)

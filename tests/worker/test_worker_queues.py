@@ -8,6 +8,7 @@ import pytest
 
 from asynctasq import State, task
 from asynctasq.errors import ConfigurationError
+from asynctasq.worker.slots import HAND_MOST
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -191,18 +192,18 @@ async def test_what_is_in_hand_is_given_back_at_the_end(faulty: Stage) -> None:
         assert (snapshot.attempt, snapshot.lost) == (0, 0)
 
 
-async def test_a_batch_in_hand_keeps_an_urgent_message_waiting_for_one_batch_at_most(
+async def test_an_urgent_message_waits_for_what_is_in_hand_at_most(
     stage: Stage,
 ) -> None:
     concurrency = 5
     async with stage.worker(concurrency=concurrency) as worker:
         await fill_hand(stage, worker)
         await stage.app.dispatch_many(
-            [note_and_yield("low").options(priority=1) for _ in range(2000)]
+            [note_and_yield("low").options(priority=1) for _ in range(3000)]
         )
         await stage.probe.noted(60 + 200)
         urgent = await note_and_yield("urgent").options(priority=9).dispatch()
         dispatched_at = len(stage.log)
         await urgent.result(timeout=PATIENCE)
-        assert stage.log.index("urgent") - dispatched_at <= 6 * concurrency
-        await stage.probe.noted(60 + 2001)
+        assert stage.log.index("urgent") - dispatched_at <= HAND_MOST + 2 * concurrency
+        await stage.probe.noted(60 + 3001)

@@ -2,7 +2,14 @@
 
 import pytest
 
-from asynctasq.worker.slots import SHORT_TASK_SECONDS, Slots, parse_queues
+from asynctasq.worker.slots import (
+    HAND_MOST,
+    HAND_WAIT_SECONDS,
+    RATE_SECONDS,
+    SHORT_TASK_SECONDS,
+    Slots,
+    parse_queues,
+)
 
 SHORT = SHORT_TASK_SECONDS / 10
 LONG = SHORT_TASK_SECONDS * 100
@@ -51,37 +58,54 @@ def test_one_long_task_among_short_ones_ends_that() -> None:
         (0, 4, 0, 6),
         (0, 10, 0, 0),
         (0, 10, 3, -3),
-        (50, 0, 0, 40),  # short: three for each slot in hand on top
-        (50, 10, 0, 30),
-        (50, 10, 15, 15),
-        (50, 10, 16, 0),  # enough in hand
-        (50, 9, 16, 15),
+        (60, 0, 0, 70),  # short: as many in hand on top as have ended of late
+        (60, 10, 0, 60),
+        (60, 10, 30, 30),
+        (60, 10, 31, 0),  # enough in hand
+        (60, 9, 31, 30),
+        (10_000, 10, 0, HAND_MOST),
     ],
 )
 def test_room(runs: int, running: int, in_hand: int, room: int) -> None:
-    made = slots(runs=runs)
+    made = slots()
+    made.room(0, 1000.0)
+    for _ in range(runs):
+        made.take("default")
+        made.give("default", SHORT)
     for _ in range(running):
         made.take("default")
-    assert made.room(in_hand) == room
+    assert made.room(in_hand, 1000.0 + HAND_WAIT_SECONDS) == room
+
+
+def test_what_is_in_hand_begins_soon_at_the_rate_of_the_last_tasks() -> None:
+    made = slots()
+    made.room(0, 1000.0)
+    for _ in range(100):
+        made.take("default")
+        made.give("default", SHORT)
+    assert made.room(0, 1001.0) == 10 + 100 * HAND_WAIT_SECONDS
+    assert made.room(0, 1001.0 + RATE_SECONDS / 2) == 10 + 100 * HAND_WAIT_SECONDS
+    assert made.room(0, 1002.0) == 10  # nothing has ended since
 
 
 def test_nothing_is_held_once_tasks_have_turned_long_until_they_are_short_again() -> None:
     made = slots(runs=50)
+    made.room(0, 1000.0)
     made.turned_long()
-    assert made.room(0) == 10
     for _ in range(20):
+        assert made.room(0, 1000.0) == 10
         made.take("default")
         made.give("default", SHORT)
-    assert made.room(0) == 40
+    assert made.room(0, 1000.0 + HAND_WAIT_SECONDS) == 30
 
 
 def test_a_limited_number_of_runs_is_not_exceeded() -> None:
     made = Slots(10, {"default": None}, most_runs=3)
-    assert (made.room(0), made.used_up) == (3, False)
+    assert (made.room(0, 1000.0), made.used_up) == (3, False)
     for _ in range(3):
         made.take("default")
         made.give("default", SHORT)
-    assert (made.room(0), made.used_up) == (0, True)
+    assert (made.room(0, 1000.0), made.used_up) == (0, True)
 
 
 def test_a_queue_at_its_limit_is_left_out() -> None:
@@ -98,7 +122,8 @@ def test_a_queue_at_its_limit_is_left_out() -> None:
 
 def test_queues_with_limits_hold_nothing_in_hand() -> None:
     made = Slots(10, {"emails": 2, "default": None})
+    made.room(0, 1000.0)
     for _ in range(100):
         made.take("default")
         made.give("default", SHORT)
-    assert made.room(0) == 10
+    assert made.room(0, 1000.0 + HAND_WAIT_SECONDS) == 10

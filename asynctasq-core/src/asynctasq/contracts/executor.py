@@ -29,6 +29,14 @@ class Call(Protocol):
         """
         ...
 
+    def load_now(self) -> BaseTask[Any] | None:
+        """As `load`, where nothing has to be fetched for it; None where something has.
+
+        Raises:
+            BodyError: the arguments cannot be read, or do not fit the signature.
+        """
+        ...
+
     def as_built(self) -> BaseTask[Any]:
         """The task as far as `load` came: where that raised, before or amidst its constructor.
 

@@ -28,7 +28,9 @@ class LoopExecutor:
         """Await the task's `execute`, cancelling it at its time-out."""
         task: BaseTask[Any] | None = None
         try:
-            task = await call.load()
+            task = call.load_now()
+            if task is None:
+                task = await call.load()
             timeout = call.policy.timeout
             try:
                 if call.attended:

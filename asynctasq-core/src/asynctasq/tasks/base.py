@@ -4,11 +4,12 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Never, Self, TypeVar, Unpack, cast
 
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
+from asynctasq.message import Delivery, id_to_text
 from asynctasq.results import Handle
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.tasks.dispatching import current_dispatcher
@@ -25,6 +26,7 @@ from asynctasq.tasks.registry import registry
 from asynctasq.tasks.signature import ArgumentCheck, argument_check
 
 T = TypeVar("T")
+V = TypeVar("V")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -160,6 +162,22 @@ set_field = object.__setattr__
 which spares Python's garbage collector as many objects as there are tasks."""
 
 
+class _Told(Generic[V]):
+    """What a task is told of its delivery, made out when it asks: most never do."""
+
+    def __init__(self, otherwise: V, of: Callable[[Delivery], V]) -> None:
+        self._otherwise = otherwise
+        self._of = of
+
+    def __get__(self, task: "BaseTask[Any] | None", owner: type) -> V:
+        delivery = None if task is None else task._delivery
+        return self._otherwise if delivery is None else self._of(delivery)
+
+
+def _told(otherwise: V, of: Callable[[Delivery], V]) -> V:
+    return cast("V", _Told(otherwise, of))  # to type checkers, a field as others
+
+
 class BaseTask(Generic[T]):
     """A task with its arguments: dispatched by the application, run by a worker.
 
@@ -172,11 +190,15 @@ class BaseTask(Generic[T]):
     _is_async: ClassVar[bool]
     _driver_override: ClassVar[object] = None
 
-    _task_id: str | None = None
+    _delivery: Delivery | None = None
+    """In a worker."""
+    _task_id: str | None = _told(None, lambda delivery: id_to_text(delivery.message.id))
     """Set at dispatch, and before anything of the task runs in a worker."""
-    _current_attempt: int = 0
+    _current_attempt: int = _told(0, lambda delivery: delivery.attempt)
     """Runs that have ended before this one: 0 on the first."""
-    _dispatched_at: datetime | None = None
+    _dispatched_at: datetime | None = _told(
+        None, lambda delivery: datetime.fromtimestamp(delivery.enqueued_at, UTC)
+    )
     """When it was enqueued, by the store's clock (aware, UTC)."""
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]

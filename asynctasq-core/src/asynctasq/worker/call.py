@@ -68,8 +68,20 @@ class WorkerCall:
         """The task; built at the first call, the same instance afterwards."""
         if self._loaded and self._task is not None:
             return self._task
+        if not self._envelope.references:
+            return self._build(())
+        self._task = self._bare()  # for `as_built`, should the models not be found
+        self._unique_models = await self._models()
+        return self._build(self._unique_models)
+
+    def load_now(self) -> BaseTask[Any] | None:
+        """The task, if it can be built without waiting."""
+        if self._envelope.references:
+            return self._task if self._loaded else None
+        return self._task if self._loaded else self._build(())
+
+    def _build(self, models: Sequence[object]) -> BaseTask[Any]:
         self._task = task = self._bare()
-        models = self._unique_models = await self._models() if self._envelope.references else ()
         args, kwargs = self._codec.decode_arguments(self._envelope, models)
         try:
             self.definition.check(*args, **kwargs)
@@ -108,11 +120,7 @@ class WorkerCall:
     def _bare(self) -> BaseTask[Any]:
         """The task before its constructor runs, with what it is told of itself."""
         task = self.definition.create()
-        message = self.delivery.message
-        enqueued_at = datetime.fromtimestamp(self.delivery.enqueued_at, UTC)
-        set_field(task, "_task_id", id_to_text(message.id))
-        set_field(task, "_current_attempt", self.delivery.attempt)
-        set_field(task, "_dispatched_at", enqueued_at)
+        set_field(task, "_delivery", self.delivery)
         return task
 
     def encode_result(self, value: object) -> bytes:

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -97,7 +97,7 @@ class Engine:
         self._hurry = asyncio.Event()
         self._stops_asked = 0
         self._cancelled = False
-        self._settler = Settler(driver, settled=self._forget, refused=self._tell_refused)
+        self._settler = Settler(driver, settled=self._forget_all, refused=self._tell_refused)
         self._fetcher = Fetcher(
             driver,
             slots=self._slots,
@@ -343,9 +343,13 @@ class Engine:
         task.add_done_callback(self._telling.discard)
 
     def _forget(self, running: Running) -> None:
-        self._held.discard(running)
+        self._forget_all([running])
+
+    def _forget_all(self, settled: Sequence[Running]) -> None:
+        self._held.difference_update(settled)
         if self._progress:
-            self._progress.pop(running.delivery.lease, None)
+            for running in settled:
+                self._progress.pop(running.delivery.lease, None)
         self._fetcher.notice()
 
     def _report(self, delivery: Delivery, progress: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Delivery
 from asynctasq.settlement import LeaseState
 from asynctasq.worker.patience import Patience
-from asynctasq.worker.slots import Slots
+from asynctasq.worker.slots import HAND_MOST, Slots
 
 logger = logging.getLogger("asynctasq")
 
@@ -19,7 +20,7 @@ WAIT_SECONDS = 5.0
 REFUSED_PAUSE_SECONDS = 1.0
 """After the store has refused a call that should work."""
 HAND_SECONDS = 0.25
-"""How long a batch may stay in hand before it is given back."""
+"""How long a batch may stay in hand before it is given back: far longer than it was to take."""
 
 
 class Fetcher:
@@ -67,6 +68,8 @@ class Fetcher:
         self._give_back = give_back
         self._known = known
         self._changed = asyncio.Event()
+        self._accepted_at = 0.0
+        """Loop time of the last batch."""
         self.stopping = False
         self._sleeping: asyncio.Task[object] | None = None
         self._some_full = False
@@ -104,7 +107,8 @@ class Fetcher:
     async def _step(self) -> bool:
         """Reserve once, or sleep; True when a burst is over."""
         self._changed.clear()
-        room = self._slots.room(self._in_hand()) if self._held() < self._most_held else 0
+        now = time.monotonic()
+        room = self._slots.room(self._in_hand(), now) if self._held() < self._most_held else 0
         caps = self._slots.caps(room) if room > 0 else {}
         if not caps:
             await self._until_room()
@@ -112,6 +116,7 @@ class Fetcher:
         deliveries = await self._reserve(caps, room)
         if deliveries:
             self._accept(deliveries)
+            self._accepted_at = asyncio.get_running_loop().time()
         if len(deliveries) == room or self.stopping:
             return False
         if self._in_hand():
@@ -127,7 +132,7 @@ class Fetcher:
     @property
     def _most_held(self) -> int:
         """Bound on what is held, so that a store that takes no settlements stops the fetching."""
-        return 4 * self._slots.concurrency + 1000
+        return 4 * self._slots.concurrency + 4 * HAND_MOST
 
     async def _reserve(self, caps: dict[str, int], limit: int) -> list[Delivery]:
         clock = asyncio.get_running_loop().time
@@ -168,7 +173,7 @@ class Fetcher:
             await self._changed.wait()
             return
         try:
-            async with asyncio.timeout(HAND_SECONDS):
+            async with asyncio.timeout_at(self._accepted_at + HAND_SECONDS):
                 await self._changed.wait()
         except TimeoutError:
             self._slots.turned_long()

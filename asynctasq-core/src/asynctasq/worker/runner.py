@@ -119,6 +119,8 @@ class Runner:
             logger.exception("Running %s failed outside the task's code.", delivery.message.task)
             attempt = Raised(describe(error), retry=True, exception=error)
         why = running.interrupt
+        if why is None and type(attempt) is Returned and not self._observers.after_execute:
+            return Complete(delivery.lease, attempt.result, delivery.message.result_ttl)
         if why is Interrupt.LOST or (why is not None and not isinstance(attempt, Returned)):
             # What it raised may come of the interruption; what it finished is done all the same.
             return await self._interrupted(delivery, why)

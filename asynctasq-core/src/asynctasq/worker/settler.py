@@ -30,14 +30,14 @@ class Settler:
         self,
         driver: Driver,
         *,
-        settled: Callable[[Running], None],
+        settled: Callable[[Sequence[Running]], None],
         refused: Callable[[Delivery, ErrorInfo], None],
     ) -> None:
         """Make a settler.
 
         Args:
             driver: opened.
-            settled: told of each delivery that is no longer held.
+            settled: told of deliveries that are no longer held.
             refused: told of each that is dead for no other reason than that the store refused its outcome.
         """
         self._driver = driver
@@ -89,9 +89,9 @@ class Settler:
                     await asyncio.sleep(NONSENSE_PAUSE_SECONDS)
                     continue
                 patience.reached()
-                for running, _ in batch:
+                for _ in batch:
                     self._pending.popleft()
-                    self._settled(running)
+                self._settled([running for running, _ in batch])
         finally:
             self._flushing = None
 

@@ -7,10 +7,12 @@ from asynctasq.tasks.options import check_queue_name
 
 SHORT_TASK_SECONDS = 0.02
 """Below this, a slot that waits for a round trip to the store is idle for a good part of its time."""
-HAND_ROUNDS = 3
-"""Of short tasks, how many may wait in hand for each slot: the longest round trip then keeps none idle."""
-HAND_WAIT_SECONDS = 0.01
-"""Within which what waits in hand is to begin; fewer rounds of longer tasks than of short ones."""
+HAND_WAIT_SECONDS = 0.02
+"""Within which what waits in hand is to begin, as fast as tasks have begun of late."""
+HAND_MOST = 1000
+"""Deliveries in hand."""
+RATE_SECONDS = 0.005
+"""Over which, at the least, it is counted how fast tasks begin and end."""
 _WEIGHT_OF_LAST = 0.05
 _ENOUGH_RUNS = 20
 
@@ -59,6 +61,11 @@ class Slots:
         self.running = 0
         self._runs = 0
         self._mean_seconds = 0.0
+        self._ended = 0
+        self._rated_at = 0.0
+        self._ended_before = 0
+        self._rate = 0.0
+        """Tasks a second, of late."""
 
     @property
     def free(self) -> int:
@@ -83,14 +90,16 @@ class Slots:
         """No slot has become free for a while: hold nothing in hand until tasks are short again."""
         self._runs = 0
 
-    def room(self, in_hand: int) -> int:
-        """How many to reserve now; 0 to wait."""
+    def room(self, in_hand: int, now: float) -> int:
+        """How many to reserve at that time, in seconds by any clock; 0 to wait."""
+        if now - self._rated_at >= RATE_SECONDS:
+            self._rate = (self._ended - self._ended_before) / (now - self._rated_at)
+            self._rated_at, self._ended_before = now, self._ended
         if self._runs_left is not None:
             return min(self.free, self._runs_left) - in_hand
         if not self.short:
             return self.free - in_hand
-        rounds = HAND_WAIT_SECONDS / max(self._mean_seconds, 1e-6)
-        hand = int(min(rounds, HAND_ROUNDS) * self.concurrency)
+        hand = min(int(self._rate * HAND_WAIT_SECONDS), HAND_MOST)
         return self.free + hand - in_hand if self.free or in_hand <= hand // 2 else 0
 
     def caps(self, limit: int) -> dict[str, int]:
@@ -117,4 +126,5 @@ class Slots:
         if self._limited:
             self._by_queue[queue] -= 1
         self._runs += 1
+        self._ended += 1
         self._mean_seconds += (seconds - self._mean_seconds) * _WEIGHT_OF_LAST
