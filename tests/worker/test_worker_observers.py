@@ -205,7 +205,7 @@ async def test_what_the_store_refuses_is_told_as_dead(
 @pytest.fixture
 def _in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers hold a batch in hand, however long their tasks take."""
-    monkeypatch.setattr(Slots, "short", True)
+    monkeypatch.setattr(Slots, "hand", 3)
     monkeypatch.setattr("asynctasq.worker.fetcher.HAND_SECONDS", PATIENCE)
 
 

@@ -57,7 +57,7 @@ def test_one_long_task_among_short_ones_ends_that() -> None:
         (0, 0, 0, 10),  # nothing is known of the tasks: no more than fit
         (0, 4, 0, 6),
         (0, 10, 0, 0),
-        (0, 10, 3, -3),
+        (0, 10, 3, 0),
         (60, 0, 0, 70),  # short: as many in hand on top as have ended of late
         (60, 10, 0, 60),
         (60, 10, 30, 30),

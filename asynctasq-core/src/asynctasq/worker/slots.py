@@ -82,6 +82,11 @@ class Slots:
         )
 
     @property
+    def hand(self) -> int:
+        """How many may wait in hand."""
+        return min(int(self._rate * HAND_WAIT_SECONDS), HAND_MOST) if self.short else 0
+
+    @property
     def used_up(self) -> bool:
         """Whether there have been as many runs as there may be."""
         return self._runs_left == 0
@@ -97,9 +102,7 @@ class Slots:
             self._rated_at, self._ended_before = now, self._ended
         if self._runs_left is not None:
             return min(self.free, self._runs_left) - in_hand
-        if not self.short:
-            return self.free - in_hand
-        hand = min(int(self._rate * HAND_WAIT_SECONDS), HAND_MOST)
+        hand = self.hand
         return self.free + hand - in_hand if self.free or in_hand <= hand // 2 else 0
 
     def caps(self, limit: int) -> dict[str, int]:
