@@ -12,7 +12,7 @@ from asynctasq.drivers.sqlite.settings import SqliteSettings
 
 Row: TypeAlias = tuple[Any, ...]
 
-CHANGES_IN_LOG = 5_000
+CHANGES_IN_LOG = 15_000
 """Rows written, which are a few megabytes of log."""
 
 _SQL = queries("inspect")
