@@ -237,7 +237,7 @@ class App:
     async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
         """Enqueue a task; returns when the store has it. Raises as `BaseTask.dispatch` does."""
         key = self._stores.key_for(task)
-        connection = await self._stores.connection(key)
+        connection = self._stores.opened(key) or await self._stores.connection(key)
         message = self._messages.make(task)
         check_supported(connection.driver, message)
         observers = self._observers or self.observers
@@ -246,7 +246,7 @@ class App:
         enqueued = await connection.outbox.send(message)
         if observers.after_dispatch:
             await self._announce_done(observers, message)
-        return self._stores.source(key).handles([task], [enqueued])[0]
+        return self._stores.source(key).handle(task, enqueued)
 
     def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
         """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""

@@ -99,5 +99,5 @@ class Bulk(Generic[T]):
     def _note(self, taken: _Taken[T] | None) -> None:
         if taken is not None:
             tasks, chunk, answers = taken
-            self.handles += self._source.handles(tasks, answers)
+            self.handles.extend(map(self._source.handle, tasks, answers))
             self._sent(chunk)

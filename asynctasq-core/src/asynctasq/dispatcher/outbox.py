@@ -30,22 +30,24 @@ class Outbox:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._waiting: deque[_Item] = deque()
-        self._scheduled = False
+        self._next: asyncio.Task[None] | None = None
+        """Will send what waits, in the next turn of the loop."""
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def send(self, message: Message) -> Enqueued:
+    def send(self, message: Message) -> "asyncio.Future[Enqueued]":
         """Enqueue one message, in company of those that are dispatched in the same turn of the loop.
 
-        Raises:
-            DriverError: the store refused, or could not be reached.
+        The answer is to be awaited; it may raise a `DriverError`, if the store refused or could not be
+        reached.
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Enqueued] = loop.create_future()
         self._waiting.append((message, outcome))
-        if not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._send_waiting)
-        return await outcome
+        if self._next is None:
+            self._next = loop.create_task(self._send_waiting())  # in the next turn: all of this one
+            self._sending.add(self._next)
+            self._next.add_done_callback(self._ended)
+        return outcome
 
     async def send_chunk(self, messages: Sequence[Message]) -> list[Enqueued]:
         """Enqueue a chunk, all or nothing where the driver is ATOMIC.
@@ -63,22 +65,34 @@ class Outbox:
 
     async def drain(self) -> None:
         """Return when all that was given to `send` is enqueued or refused."""
-        if self._scheduled:
-            self._send_waiting()
-        if self._sending:
+        while self._sending:
             await asyncio.wait(set(self._sending))
 
-    def _send_waiting(self) -> None:
-        self._scheduled = False
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if task is self._next:  # cancelled before it began
+            self._next = None
+            while self._waiting:
+                _fail(self._next_chunk(), asyncio.CancelledError())
+
+    async def _send_waiting(self) -> None:
+        self._next = None
+        chunk = self._next_chunk()
+        if not self._waiting:
+            await self._send(chunk)
+            return
+        chunks = [chunk]
         while self._waiting:
-            chunk: list[_Item] = []
-            size = 0
-            while self._waiting and len(chunk) < CHUNK_MESSAGES and size < CHUNK_BYTES:
-                size += len(self._waiting[0][0].body)
-                chunk.append(self._waiting.popleft())
-            task = asyncio.get_running_loop().create_task(self._send(chunk))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            chunks.append(self._next_chunk())
+        await asyncio.gather(*map(self._send, chunks))
+
+    def _next_chunk(self) -> list[_Item]:
+        chunk: list[_Item] = []
+        size = 0
+        while self._waiting and len(chunk) < CHUNK_MESSAGES and size < CHUNK_BYTES:
+            size += len(self._waiting[0][0].body)
+            chunk.append(self._waiting.popleft())
+        return chunk
 
     async def _send(self, chunk: list[_Item]) -> None:
         try:

@@ -1,6 +1,6 @@
 """Where handles ask: one driver, by the id of a message."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from asynctasq.contracts.capabilities import (
@@ -37,14 +37,11 @@ class DriverSource:
         self._connect = connect
         self._codec = codec
 
-    def handles(self, tasks: Sequence[BaseTask[T]], answers: Sequence[Enqueued]) -> list[Handle[T]]:
-        """The handles of tasks that the driver has taken; each task is told its id."""
-        handles: list[Handle[T]] = []
-        for task, enqueued in zip(tasks, answers, strict=True):
-            text = id_to_text(enqueued.id)
-            set_field(task, "_task_id", text)
-            handles.append(Handle.of(text, self, created=enqueued.created))
-        return handles
+    def handle(self, task: BaseTask[T], enqueued: Enqueued) -> Handle[T]:
+        """The handle of a task that the driver has taken; the task is told its id."""
+        text = id_to_text(enqueued.id)
+        set_field(task, "_task_id", text)
+        return Handle.of(text, self, created=enqueued.created)
 
     async def result(self, task_id: str, *, timeout: float | None) -> object:
         connection = await self._connect()

@@ -79,8 +79,11 @@ class Stores:
         Raises:
             DriverError: the store refused, or could not be reached.
         """
-        here = self.pool.here()
-        return here.opened.get(key) or await here.get(key, lambda: self._new_twin(key))
+        return await self.pool.here().get(key, lambda: self._new_twin(key))
+
+    def opened(self, key: str) -> Connection | None:
+        """That connection, if there is one already."""
+        return self.pool.here().opened.get(key)
 
     def source(self, key: str) -> DriverSource:
         """What the handles of its tasks ask."""

@@ -10,6 +10,7 @@ from asynctasq.importing import module_name
 from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
+from asynctasq.tasks.dispatching import current_dispatcher
 from asynctasq.tasks.options import (
     DefinitionOptions,
     check_options,
@@ -93,9 +94,9 @@ class FunctionTask(Generic[P, R]):
         call._arguments = (args, kwargs)
         return call
 
-    async def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        """Shorthand of `await f(...).dispatch()`."""
-        return await self(*args, **kwargs).dispatch()
+    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Handle[R]]:
+        """Shorthand of `f(...).dispatch()`, to be awaited."""
+        return current_dispatcher().dispatch(self(*args, **kwargs))
 
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Shorthand of `f(...).dispatch_sync()`."""

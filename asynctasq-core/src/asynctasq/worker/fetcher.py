@@ -185,11 +185,10 @@ class Fetcher:
         if self.stopping:
             self._sleeping.cancel()
         try:
-            await asyncio.wait([self._sleeping])
-            if not self._sleeping.cancelled():
-                self._sleeping.result()
+            await self._sleeping
         except asyncio.CancelledError:
-            self._sleeping.cancel()
-            raise
+            me = asyncio.current_task()
+            if me is not None and me.cancelling():
+                raise
         finally:
             self._sleeping = None
