@@ -23,7 +23,8 @@ local LEASE_TAIL = 14
 local PADDED = 65 -- a hash with a value this long is a hash table, whatever its size
 local HOLD = '>c16Bdd' -- holder, until, end of the period or 0, length of the period
 
-local BOUND = 1000 -- messages that one call moves at most for each kind of upkeep
+local BOUND = 1000 -- messages that one call moves at most
+local FEW = 250 -- of those for whose sake a dozen commands are run
 local ARGUMENTS = 4000 -- that are given to one command at most
 local LEAST_TTL, MOST_TTL = 60, 1e9 -- seconds
 

@@ -48,7 +48,7 @@ local function take(queue, most)
     local from = taken
     local ready, prefix = P .. 'r:' .. queue, P .. 'm:'
     local looked_at = 0
-    while taken - from < most and looked_at < most + BOUND do -- the rest of what has expired waits
+    while taken - from < most and looked_at < most + FEW do -- the rest of what has expired waits
         -- Twice as fast as ZPOPMIN, which writes out the scores.
         local popped = call('ZRANGE', ready, 0, most - (taken - from) - 1)
         if #popped == 0 then break end

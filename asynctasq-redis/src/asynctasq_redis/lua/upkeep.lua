@@ -32,7 +32,7 @@ end
 
 -- Take back what owners had whose time is over.
 local function reclaim_ended(now)
-    local left = BOUND
+    local left = FEW
     local gone = call('ZRANGEBYSCORE', P .. 'owners', '-inf', whole(now), 'LIMIT', 0, 100)
     for _, owner in ipairs(gone) do
         if left <= 0 then return end
@@ -61,7 +61,7 @@ end
 
 -- Bury what was not started in time.
 local function expire(now)
-    local late = call('ZRANGEBYSCORE', P .. 'exp', '-inf', whole(now), 'LIMIT', 0, BOUND)
+    local late = call('ZRANGEBYSCORE', P .. 'exp', '-inf', whole(now), 'LIMIT', 0, FEW)
     for _, id in ipairs(late) do
         local h = head(id)
         if h then
@@ -74,11 +74,15 @@ local function expire(now)
 end
 
 local function trim_dead(now, ttl, limit)
-    for _ = 1, BOUND do
+    local surplus = call('ZCARD', P .. 'dead') - limit
+    if surplus <= 0 then
         local oldest = call('ZRANGE', P .. 'dead', 0, 0, 'WITHSCORES')
-        if #oldest == 0 then return end
-        if tonumber(oldest[2]) > now - ttl and call('ZCARD', P .. 'dead') <= limit then return end
-        local id = oldest[1]
+        if #oldest == 0 or tonumber(oldest[2]) > now - ttl then return end
+    end
+    local oldest = call('ZRANGE', P .. 'dead', 0, FEW - 1, 'WITHSCORES')
+    for i = 1, #oldest, 2 do
+        if i > surplus * 2 and tonumber(oldest[i + 1]) > now - ttl then return end
+        local id = oldest[i]
         local h = head(id)
         if h then
             leave_dead(id, h)
