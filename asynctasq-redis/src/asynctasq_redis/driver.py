@@ -115,7 +115,8 @@ class RedisDriver:
             "tls_verify": tls_verify,
         }
         named = {name: value for name, value in given.items() if value != _DEFAULTS[name]}
-        self._configure(RedisSettings(**{**given, **RedisSettings.from_url(url), **named}))
+        settings: dict[str, Any] = {**given, **RedisSettings.from_url(url), **named}
+        self._configure(RedisSettings(**settings))
 
     @classmethod
     def from_settings(cls, settings: RedisSettings) -> Self:
