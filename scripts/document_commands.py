@@ -58,6 +58,8 @@ def _sections(group: click.Group, path: list[str]) -> Iterator[str]:
         else:
             yield f"\n```text\n{' '.join(full)} {' '.join(command.collect_usage_pieces(inner))}\n```\n\n"
             yield _options(command, inner)
+            if command.epilog:
+                yield f"\n{prose(command.epilog)}\n"
 
 
 def _about(command: click.Command) -> str:
