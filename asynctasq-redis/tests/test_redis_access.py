@@ -274,6 +274,24 @@ async def test_tls(tls: RedisServer, certificates: Path) -> None:
         await works(RedisDriver(tls.url, **who))
 
 
+async def test_the_documented_configuration(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    [lines] = re.findall(
+        "^```text\n(appendonly.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL
+    )
+    server = RedisServer(tmp_path)
+    (tmp_path / "redis.conf").write_text(lines)
+    program, *options = server.process.command
+    server.process.command = [program, "redis.conf", *options]
+    server.start()
+    try:
+        await works(RedisDriver(server.url))
+    finally:
+        server.stop()
+    assert not caplog.messages
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
