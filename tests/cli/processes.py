@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from asynctasq.worker.signals import ECHO_SECONDS
 
@@ -39,11 +40,19 @@ def asynctasq(*arguments: str, **environment: str) -> subprocess.CompletedProces
 
 
 class WorkerProcess:
-    """`asynctasq worker`, running in the current folder."""
+    """`asynctasq worker`, running in the current folder unless told otherwise."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._process = subprocess.Popen(
             [*COMMAND, "worker", *arguments],
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -58,6 +67,11 @@ class WorkerProcess:
     def output(self) -> str:
         """All that it has printed."""
         return "".join(self._lines)
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, if it has ended."""
+        return self._process.poll()
 
     async def told(self, text: str) -> None:
         """Return when it has printed this."""

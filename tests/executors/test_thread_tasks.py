@@ -1,10 +1,13 @@
 """Tasks in threads: how they can be told to end, and what they may call."""
 
+import ctypes
+import threading
 from pathlib import Path
 
 import pytest
 
 from asynctasq.errors import TaskCancelled, TaskFailed
+from asynctasq.executors.thread_pool import ThreadPool
 from tests.executors import tasks
 from tests.executors.conftest import PATIENCE, Bench, MakeBench, noted
 
@@ -32,3 +35,18 @@ async def test_a_thread_reports_progress_and_dispatches(
     async with bench.serving():
         made = bench.app.handle(await bench.result(tasks.reports_and_dispatches(7)))
         assert await made.result(timeout=PATIENCE) == 7
+
+
+async def test_an_error_that_is_thrown_too_late_costs_neither_task_nor_thread() -> None:
+    """As libraries do that limit the time of a function, when it has just ended."""
+    pool = ThreadPool(1)
+    first = pool.run(threading.get_ident)
+    await first.end()
+    thrown = ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(first.value()), ctypes.py_object(KeyboardInterrupt)
+    )
+    assert thrown == 1
+    second = pool.run(threading.get_ident)
+    await second.end()
+    assert second.value() == first.value()
+    pool.close()

@@ -17,6 +17,7 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -110,6 +111,54 @@ async def die(number: int) -> None:
     note("die")
     if first:
         os.kill(os.getpid(), number)
+
+
+@task
+async def leave(code: int) -> int:
+    """Ends its worker's process, the first time."""
+    first = not Path("runs.txt").exists()
+    note("leave")
+    if first:
+        os._exit(code)
+    return os.getpid()
+
+
+@task
+async def deafen(until: str) -> None:
+    """Keeps taking its worker's handler of SIGTERM."""
+    note("deafen")
+    while not Path(until).exists():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        await asyncio.sleep(0.02)
+
+
+@task(max_attempts=1)
+async def cancel_all(until: str) -> None:
+    """Cancels whatever runs on its loop, the first time."""
+    note("cancel_all")
+    while not Path(until).exists():
+        await asyncio.sleep(0.02)
+    if len(Path("runs.txt").read_text().splitlines()) > 2:
+        return
+    for each in asyncio.all_tasks():
+        each.cancel()
+    await asyncio.sleep(60)
+
+
+@task
+async def endless_thread() -> None:
+    """Leaves a thread that nobody can end."""
+    threading.Thread(target=threading.Event().wait).start()
+
+
+@task
+async def endless_wait() -> None:
+    """Waits for such a thread, and gives up; at its end, the loop would wait for it again."""
+    try:
+        async with asyncio.timeout(0.01):
+            await asyncio.to_thread(threading.Event().wait)
+    except TimeoutError:
+        pass
 
 
 @task

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest_asyncio
 
 from asynctasq import App, State
 from asynctasq.worker.supervisor import LONGEST_PAUSE_SECONDS, how_it_ended, pause_after
-from tests.cli.processes import WorkerProcess, asynctasq, until
+from tests.cli.processes import DEADLINE_SECONDS, WorkerProcess, asynctasq, until
 from tests.cli.test_worker_command import result_of
 from tests.supervision.probes import ask, port_of
 
@@ -114,6 +116,41 @@ async def test_one_that_dies_is_replaced_and_its_task_runs_again(
     assert sum(each["restarts"] for each in pool.status()) == 1
 
 
+async def test_one_that_ends_as_soon_as_it_runs_is_replaced_whatever_its_exit_code(
+    app: App, tasks: Any, start_worker: StartWorker
+) -> None:
+    handle = await app.dispatch(tasks.leave(1))  # as one does that could not start
+    worker = start_worker("--app", "shop", "--processes", "1", "--lease", "1")
+    await result_of(handle)
+    assert "ended with exit code 1; another starts in" in worker.output
+
+
+async def test_one_that_is_deaf_to_signals_ends_all_the_same(
+    app: App, tasks: Any, start_pool: Callable[..., Any], runs: Runs, tmp_path: Path
+) -> None:
+    pool = await start_pool(processes=1)
+    handle = await app.dispatch(tasks.deafen("go"))
+    await until(runs, "the task runs")
+    pool.process.send(signal.SIGTERM)
+    await pool.process.told("SIGTERM: worker ")
+    (tmp_path / "go").touch()
+    assert await pool.process.ended() == 0
+    assert await handle.status() is State.COMPLETED
+
+
+async def test_a_task_that_cancels_everything_burns_no_attempt_of_others(
+    app: App, tasks: Any, start_pool: Callable[..., Any], runs: Runs, tmp_path: Path
+) -> None:
+    pool = await start_pool("--lease", "1", processes=1)
+    handles = [await app.dispatch(each("go")) for each in (tasks.held, tasks.cancel_all)]
+    await until(lambda: len(runs()) == 2, "both run")
+    (tmp_path / "go").touch()
+    for handle in handles:
+        await result_of(handle)
+    assert "own work was cancelled" in pool.process.output
+    assert {attempt for _, _, attempt in runs()} == {"0"}
+
+
 async def test_a_blocked_process_is_killed_and_replaced(
     app: App, tasks: Any, start_pool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,3 +240,26 @@ def test_pauses_grow_up_to_a_bound() -> None:
 )
 def test_ends_are_told_in_words(code: int, words: str) -> None:
     assert how_it_ended(code) == words
+
+
+ENDS_SOON = """\
+import sys
+import asynctasq.worker.ending
+from asynctasq.cli import main
+asynctasq.worker.ending.LAST_SECONDS = 0.2
+main(sys.argv[1:], prog_name="asynctasq")
+"""
+
+
+@pytest.mark.parametrize("what", ["endless_thread", "endless_wait"])
+async def test_nothing_that_a_task_leaves_keeps_the_process(
+    app: App, tasks: Any, tmp_path: Path, what: str
+) -> None:
+    await app.dispatch(getattr(tasks, what)())
+    (tmp_path / "ends_soon.py").write_text(ENDS_SOON)
+    command = [sys.executable, "ends_soon.py", "worker", "--app", "shop", "--burst"]
+    ended = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=DEADLINE_SECONDS
+    )
+    assert ended.returncode == 0
+    assert "something keeps its process, which is ended" in ended.stderr

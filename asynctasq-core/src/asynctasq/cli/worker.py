@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,14 +14,17 @@ import click
 
 from asynctasq.app import App
 from asynctasq.cli.application import load_application
+from asynctasq.cli.exit_codes import ExitCode
 from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.core.worker import Worker
 from asynctasq.default import run
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.dump import dumps_on_signal
+from asynctasq.worker.ending import ProcessEnd
 from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals
 from asynctasq.worker.leash import Leash
+from asynctasq.worker.signals import stop_signals
 from asynctasq.worker.slots import parse_queues
 from asynctasq.worker.supervisor import Supervisor, interpreter_command
 
@@ -171,9 +175,11 @@ def command(
     click.get_current_context().with_resource(
         dumps_on_signal(lambda: () if (known := vitals()) is None else known.held())
     )
+    held: Leash | None = None
     if leash is not None:
         options["health_port"] = None  # the supervisor's
-        Leash(leash, vitals).hold()
+        held = Leash(leash, vitals, stop=lambda: stop_signals.receive(signal.SIGTERM))
+        held.hold()
     app = load_application(target)
     log_fields = configure_logging(log_level, log_format)
     app.close_sync()  # a module may have dispatched something while it was imported
@@ -183,6 +189,8 @@ def command(
     if target is not None:  # child processes import it, too
         changes["imports"] = [target.partition(":")[0], *app.settings.imports]
     app.override(changes)
+    if held is not None:
+        app.plugins.register(held)
     if logger.isEnabledFor(logging.INFO):
         app.plugins.register(TaskLog(arguments=log_arguments))
     worker = Worker(
@@ -203,7 +211,11 @@ def command(
     log_fields.worker_id = worker.id
     running.append(worker)
     _warn_of_emptiness(app)
-    run(_work(worker, app))
+    end = ProcessEnd()
+    try:
+        run(_work(worker, app, end))
+    finally:
+        end.loop_closed()
 
 
 def _warn_of_emptiness(app: App) -> None:
@@ -245,10 +257,21 @@ def _given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: options[name] for name in names if options[name] not in (None, [])}
 
 
-async def _work(worker: Worker, app: App) -> None:
+async def _work(worker: Worker, app: App, end: ProcessEnd) -> None:
+    code: int = ExitCode.FAILED
     try:
         await worker.start()
+        code = ExitCode.DONE
+    except asyncio.CancelledError:
+        if worker.vitals is None:  # Ctrl-C while it started
+            raise
+        logger.error(  # noqa: TRY400  where it was awaiting tells nothing
+            "The worker's own work was cancelled, by a task that cancels all of its event loop perhaps. What "
+            "it held was given back, and it ends."
+        )
+        sys.exit(code)
     finally:
+        end.worker_ended(code)
         await app.close()
     if worker.stuck:
         # A thread that cannot be interrupted, or a coroutine that refuses to be, would keep the

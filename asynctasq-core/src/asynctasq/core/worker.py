@@ -18,6 +18,7 @@ from asynctasq.contracts.executor import Executor
 from asynctasq.core.child import describe_app, refuse_in_child, worker_codec
 from asynctasq.default import default_app, use_here
 from asynctasq.errors import ConfigurationError, PluginNotFound
+from asynctasq.executors.forks import forks_of_loop
 from asynctasq.interpreter import frozen_modules, tuned_interpreter
 from asynctasq.plugins import check_driver
 from asynctasq.tasks.definition import ExecutionMode
@@ -25,6 +26,7 @@ from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.engine import Engine, EngineSettings
 from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals, worker_reports
+from asynctasq.worker.loop_guard import guarded_loop
 from asynctasq.worker.signals import stop_signals
 from asynctasq.worker.slots import parse_queues
 
@@ -183,6 +185,8 @@ class Worker:
         self._announce(app, driver, settings)
         with (
             tuned_interpreter(),
+            forks_of_loop(),
+            guarded_loop(),
             frozen_modules(),
             self._health(self._engine.vitals),
             stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext(),

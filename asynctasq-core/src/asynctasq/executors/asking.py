@@ -29,26 +29,31 @@ TRACEBACK_LIMIT_CHARACTERS = 32_768
 
 
 def describe(exception: BaseException) -> ErrorInfo:
-    """An exception as text; never raises, whatever its `__str__` does."""
-    kind = type(exception)
+    """An exception as text; never raises, whatever its `__str__`, or its class, does."""
     try:
         message = str(exception)
-    except Exception as error:
-        message = f"<{kind.__qualname__} whose __str__ raised {type(error).__qualname__}>"
+    except BaseException as error:
+        message = f"<{_name_of(exception, short=True)} whose __str__ raised {_name_of(error)}>"
     try:
         lines = "".join(traceback.format_exception(exception))
-    except Exception as error:
-        lines = f"<no traceback: formatting it raised {type(error).__qualname__}>"
-    name = (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    except BaseException as error:
+        lines = f"<no traceback: formatting it raised {_name_of(error)}>"
     return ErrorInfo(
-        type=name,
+        type=_name_of(exception),
         message=_storable(message, MESSAGE_LIMIT_CHARACTERS),
         traceback=_storable(lines, TRACEBACK_LIMIT_CHARACTERS),
     )
+
+
+def _name_of(exception: BaseException, *, short: bool = False) -> str:
+    """That of its class, with the module unless that is `builtins`."""
+    kind = type(exception)
+    try:
+        name = str(kind.__qualname__)
+        long_name = name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+    except BaseException:  # a metaclass may do anything
+        return "<an exception whose class has no name>"
+    return name if short else long_name
 
 
 async def judge(call: Call, exception: BaseException, ask: "Asker") -> Attempt:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
 from asynctasq.executors.asking import ask_here, judge, run_failed
+from asynctasq.executors.forks import forks
 from asynctasq.tasks.base import BaseTask
 
 logger = logging.getLogger("asynctasq")
@@ -17,6 +18,9 @@ REFUSAL_SECONDS = 5.0
 
 class LoopExecutor:
     """Executor of the mode `loop`."""
+
+    def __init__(self) -> None:
+        self._depth = forks.depth
 
     async def start(self, *, concurrency: int) -> None:
         """Nothing to make ready."""
@@ -37,6 +41,8 @@ class LoopExecutor:
                     await call.enter()
                 value = await (task.execute() if timeout is None else _within(task, timeout))
             finally:
+                if forks.depth != self._depth:
+                    forks.end()
                 if call.attended:  # perhaps only since the task has run
                     await call.leave()
         except asyncio.CancelledError:

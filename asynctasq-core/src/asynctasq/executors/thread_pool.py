@@ -6,29 +6,37 @@ times what a short task does.
 
 import asyncio
 import contextvars
-import itertools
+import logging
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count, islice
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
+from asynctasq.executors.forks import forks
+
 T = TypeVar("T")
 
-_numbers = itertools.count()
+logger = logging.getLogger("asynctasq")
+
+_numbers = count()
+_CLOSED: deque[Any] = deque([None])
 
 
 class ThreadRun(Generic[T]):
     """A function on its way through a thread."""
 
-    __slots__ = ("context", "done", "ended", "function", "overdue", "raised", "returned")
+    __slots__ = ("begun", "context", "done", "ended", "function", "overdue", "raised", "returned")
 
     def __init__(self, function: Callable[[], T], loop: asyncio.AbstractEventLoop) -> None:
         self.function = function
         self.context = contextvars.copy_context()
         self.done: asyncio.Future[None] = loop.create_future()
         """Cancelled with whoever awaits it; `ended` tells whether the function has ended."""
+        self.begun = False
         self.ended = False
         self.overdue = False
         self.returned: T | None = None
@@ -70,6 +78,7 @@ class ThreadPool:
         self._unfinished = 0
         self._finished: deque[ThreadRun[Any]] = deque()
         self._told = False
+        self._depth = forks.depth
 
     def run(self, function: Callable[[], T]) -> ThreadRun[T]:
         """Have a function run, in a copy of the caller's context."""
@@ -90,22 +99,52 @@ class ThreadPool:
             self._queue.put(None)
 
     def _work(self) -> None:
-        while (run := self._queue.get()) is not None:
+        watched = sys.gettrace(), sys.getprofile()
+        queue: Iterator[ThreadRun[Any] | None] = iter(self._queue.get, ...)
+        taken: deque[ThreadRun[Any] | None] = deque(maxlen=1)
+        while taken != _CLOSED:
+            # Another thread may throw an error into this one, by `PyThreadState_SetAsyncExc`, and too late
+            # for the task that it was for. So what is taken is kept in the same step, and told in the end.
             try:
-                run.returned = run.context.run(run.function)
-            except BaseException as error:
-                run.raised = error
-            self._finished.append(run)
-            del run
-            if not self._told:
-                self._told = True
-                with suppress(RuntimeError):  # the loop was closed under us
-                    self._loop.call_soon_threadsafe(self._tell)
+                while True:
+                    if not taken:
+                        taken.extend(islice(queue, 1))
+                    run = taken[0]
+                    if run is None:
+                        break
+                    if not run.begun:
+                        self._run(run, watched)
+                    self._report(run)
+                    taken.clear()
+                    del run
+            except BaseException:
+                logger.warning("An error was thrown into a thread after its task had ended.")
+
+    def _run(self, run: ThreadRun[Any], watched: tuple[Any, Any]) -> None:
+        run.begun = True
+        try:
+            run.returned = run.context.run(run.function)
+        except BaseException as error:
+            run.raised = error
+        if sys.gettrace() is not watched[0] or sys.getprofile() is not watched[1]:
+            sys.settrace(watched[0])  # the task's must not watch the next one
+            sys.setprofile(watched[1])
+        if forks.depth != self._depth:
+            forks.end()
+
+    def _report(self, run: ThreadRun[Any]) -> None:
+        self._finished.append(run)
+        if not self._told:
+            self._told = True
+            with suppress(RuntimeError):  # the loop was closed under us
+                self._loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:
         self._told = False  # first: what ends from here on tells anew
         while self._finished:
             run = self._finished.popleft()
+            if run.ended:  # told twice, as an error was thrown in just then
+                continue
             self._unfinished -= 1
             run.ended = True
             if not run.done.done():

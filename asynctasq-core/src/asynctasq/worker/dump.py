@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -49,8 +49,9 @@ def dumps_on_signal(held: Callable[[], Sequence[Running]]) -> Iterator[None]:
         return
     reading, writing = os.pipe()
     os.set_blocking(writing, False)  # a full pipe wakes as well as any
+    over = threading.Event()
     thread = threading.Thread(
-        target=_dump_when_told, args=(reading, held), name="asynctasq-dump", daemon=True
+        target=_dump_when_told, args=(reading, held, over), name="asynctasq-dump", daemon=True
     )
     thread.start()
     faulthandler.register(signal.SIGUSR1, file=writing, all_threads=False)
@@ -58,16 +59,20 @@ def dumps_on_signal(held: Callable[[], Sequence[Running]]) -> Iterator[None]:
         yield
     finally:
         faulthandler.unregister(signal.SIGUSR1)
-        os.close(writing)
+        over.set()
+        with suppress(BlockingIOError):  # then it has something to read already
+            os.write(writing, b"\n")  # closing it is not enough: processes that tasks have forked hold it, too
         thread.join()
+        os.close(writing)
         os.close(reading)
 
 
-def _dump_when_told(reading: int, held: Callable[[], Sequence[Running]]) -> None:
-    while os.read(reading, READ_BYTES):
-        while select.select([reading], [], [], QUIET_SECONDS)[0]:
-            if not os.read(reading, READ_BYTES):
-                break
+def _dump_when_told(
+    reading: int, held: Callable[[], Sequence[Running]], over: threading.Event
+) -> None:
+    while os.read(reading, READ_BYTES) and not over.is_set():
+        while not over.is_set() and select.select([reading], [], [], QUIET_SECONDS)[0]:
+            os.read(reading, READ_BYTES)
         try:
             logger.warning("%s", dump(held()))
         except Exception:

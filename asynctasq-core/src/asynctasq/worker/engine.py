@@ -97,6 +97,7 @@ class Engine:
         self._hurry = asyncio.Event()
         self._stops_asked = 0
         self._cancelled = False
+        self._main: asyncio.Task[object] | None = None
         self._settler = Settler(driver, settled=self._forget_all, refused=self._tell_refused)
         self._fetcher = Fetcher(
             driver,
@@ -121,6 +122,7 @@ class Engine:
 
         Cancelled, it interrupts what runs, gives it back, and then passes the cancellation on.
         """
+        self._main = asyncio.current_task()
         async with AsyncExitStack() as stack:
             for executor in self._executors.values():
                 stack.push_async_callback(executor.stop)
@@ -185,6 +187,7 @@ class Engine:
             resources=resources,
             report=self._report,
             mismatch_patience=self._settings.mismatch_patience,
+            is_cancelled=lambda: self._main is not None and self._main.cancelling() > 0,
         )
 
     @asynccontextmanager
@@ -298,11 +301,9 @@ class Engine:
             settlement = (
                 None if running.interrupt is Interrupt.LOST else Release(running.delivery.lease)
             )
-        except Exception:
-            logger.exception(
-                "Deciding on %s failed; it is given back.", running.delivery.message.task
-            )
-            settlement = Release(running.delivery.lease, delay=1.0)
+        except Exception as error:
+            logger.exception("Deciding on %s failed.", running.delivery.message.task)
+            settlement = self._runner.undecided(running, error)
         if running.task is not None:
             self._tasks.discard(
                 running.task

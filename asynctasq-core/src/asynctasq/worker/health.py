@@ -3,12 +3,12 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -69,11 +69,11 @@ class Vitals:
         self.phase = Phase.STARTING
         self.fetching = True
         """False once the fetcher has ended, whatever for."""
-        self._reached_at = time.monotonic()
+        self._reached_at = monotonic()
 
     def reached(self) -> None:
         """A call to the store has just succeeded."""
-        self._reached_at = time.monotonic()
+        self._reached_at = monotonic()
 
     def live(self) -> Report:
         """Whether it is of any use; never asks the store."""
@@ -88,7 +88,7 @@ class Vitals:
     def ready(self) -> Report:
         """Whether it would take a message that is dispatched now."""
         lag = self._lag.seconds(ANSWER_SECONDS)
-        silence = time.monotonic() - self._reached_at
+        silence = monotonic() - self._reached_at
         problems: list[str] = []
         if self.phase is not Phase.RUNNING:
             problems.append(f"the worker is {self.phase}")
@@ -103,7 +103,7 @@ class Vitals:
     def status(self) -> Report:
         """Who it is and what it runs. No arguments: they may be secret."""
         held = self.held()
-        now = time.monotonic()  # the clock of asyncio's loops, too
+        now = monotonic()  # the clock of asyncio's loops, too
         running = sorted(
             (each for each in held if each.started_at), key=lambda each: each.started_at
         )
@@ -151,12 +151,12 @@ class LoopLag:
         with self._asking:
             if self._asked_at is None:
                 self._answered.clear()
-                self._asked_at = time.monotonic()
+                self._asked_at = monotonic()
                 with suppress(RuntimeError):  # closed: the worker has ended
                     self._loop.call_soon_threadsafe(self._answer)
         self._answered.wait(patience)
         asked_at = self._asked_at
-        return 0.0 if asked_at is None else time.monotonic() - asked_at
+        return 0.0 if asked_at is None else monotonic() - asked_at
 
     def _answer(self) -> None:
         self._asked_at = None

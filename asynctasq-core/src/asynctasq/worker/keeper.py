@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from time import monotonic
 
 from asynctasq.contracts.capabilities import (
     Capability,
@@ -33,6 +34,8 @@ BLOCKED_AFTER_SECONDS = 2.0
 """A loop that has not run for this long is reported."""
 REGISTRY_INTERVAL_SECONDS = 10.0
 REGISTRY_TTL_SECONDS = 60.0
+AGAIN_SECONDS = 0.5
+"""Before a keeper that died begins anew."""
 END_SECONDS = 10.0
 """How long the keeper may take to end: it may hang in a call to the store."""
 
@@ -107,14 +110,24 @@ class Keeper:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._keep())
-        except Exception:
-            logger.exception("The keeper has died: leases will end unrenewed.")
+            while not self._has_kept():
+                threading.Event().wait(AGAIN_SECONDS)
+                self._driver = self._driver.clone()
         finally:
             with suppress(RuntimeError):  # the worker's loop was closed under us
                 self._main_loop.call_soon_threadsafe(self._ended.set)
 
+    def _has_kept(self) -> bool:
+        """Keep until the end; False if something ended that early, such as an error thrown into this thread."""
+        try:
+            asyncio.run(self._keep())
+        except BaseException:
+            logger.exception("The keeper of leases has died.")
+            return self._stop_asked or self._main_loop.is_closed()
+        return True
+
     async def _keep(self) -> None:
+        self._stopping = asyncio.Event()
         self._own_loop = asyncio.get_running_loop()
         if self._stop_asked:  # `stop` reads the loop after it has set this
             self._stopping.set()
@@ -122,7 +135,7 @@ class Keeper:
         renew_at = register_at = 0.0
         patience = Patience("keep leases")
         while not self._stopping.is_set() and not self._main_loop.is_closed():
-            now = time.monotonic()
+            now = monotonic()
             try:
                 if not opened:
                     await self._driver.open()
@@ -218,14 +231,14 @@ class LoopWatch:
         self._loop = loop
         self._thread_id = threading.get_ident()
         self._stall_limit = stall_limit
-        self._ticked_at = time.monotonic()
+        self._ticked_at = monotonic()
         self._asked = False
         self._reported = False
         self._given_up = False
 
     def look(self) -> bool:
         """Ask again, report a blocked loop; False once it has been blocked for `stall_limit`."""
-        blocked_for = time.monotonic() - self._ticked_at if self._asked else 0.0
+        blocked_for = monotonic() - self._ticked_at if self._asked else 0.0
         if not self._asked:
             self._asked = True
             self._loop.call_soon_threadsafe(self._tick)
@@ -246,7 +259,7 @@ class LoopWatch:
         return not self._given_up
 
     def _tick(self) -> None:
-        self._ticked_at = time.monotonic()
+        self._ticked_at = monotonic()
         self._asked = self._reported = self._given_up = False
 
     def _stack(self) -> str:

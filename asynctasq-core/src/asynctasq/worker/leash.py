@@ -5,15 +5,18 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 
+from asynctasq.hookspecs import hookimpl
 from asynctasq.worker.health import Phase, Report, Vitals
 
 ORPHANED_EXIT = 75
 """Exit code of a worker that did not end by itself when its supervisor had died (`EX_TEMPFAIL`)."""
 GRACE_SECONDS = 30.0
 """What a worker gets that has not told its own grace period yet."""
+DEAF_SECONDS = 2.0
+"""A worker that runs on for so long after SIGTERM is told on the leash: a task has taken its handlers."""
 END_SECONDS = 30.0
 """What it gets beyond that to settle and close."""
 
@@ -25,42 +28,61 @@ class Leash:
     ended.
     """
 
-    def __init__(self, fd: int, vitals: Callable[[], Vitals | None]) -> None:
+    def __init__(
+        self, fd: int, vitals: Callable[[], Vitals | None], *, stop: Callable[[], None]
+    ) -> None:
         """Take over the socket.
 
         Args:
             fd: of the socket.
             vitals: of the worker; None while it starts.
+            stop: does what SIGTERM does, from any thread.
         """
         self._socket = socket.socket(fileno=fd)
         self._socket.set_inheritable(False)
         self._vitals = vitals
+        self._stop = stop
+        self._writing = threading.Lock()
 
     def hold(self) -> None:
         """Begin to answer."""
         threading.Thread(target=self._run, name="asynctasq-leash", daemon=True).start()
 
+    @hookimpl
+    def worker_started(self) -> None:
+        """Tell without being asked, before the first task runs: it may end this process at once."""
+        with suppress(OSError):  # the supervisor is gone
+            self._tell(b"0", {"phase": Phase.RUNNING})
+
     def _run(self) -> None:
         try:
-            with self._socket.makefile("rwb") as stream:
+            with self._socket.makefile("rb") as stream:
                 for line in stream:
                     number, _, question = line.strip().partition(b" ")
-                    answer = json.dumps(self._answer(question), default=str).encode()
-                    stream.write(b"%s %s\n" % (number, answer))
-                    stream.flush()
+                    self._tell(number, self._answer(question))
         except OSError:  # gone while it was being answered
             pass
         self._end()
+
+    def _tell(self, number: bytes, report: Report) -> None:
+        with self._writing:
+            self._socket.sendall(b"%s %s\n" % (number, json.dumps(report, default=str).encode()))
 
     def _answer(self, question: bytes) -> Report:
         vitals = self._vitals()
         if vitals is None:
             return {"phase": Phase.STARTING, "live": True, "pid": os.getpid()}
+        if question == b"stop":
+            self._stop()
         return vitals.status() if question == b"status" else vitals.beat()
 
     def _end(self) -> None:
         vitals = self._vitals()
         grace = GRACE_SECONDS if vitals is None else vitals.grace_period
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(grace + END_SECONDS)
+        ending = threading.Event()  # never set: tasks may have changed time.sleep
+        ending.wait(DEAF_SECONDS)
+        if vitals is not None and vitals.phase is Phase.RUNNING:
+            self._stop()
+        ending.wait(grace + END_SECONDS)
         os._exit(ORPHANED_EXIT)

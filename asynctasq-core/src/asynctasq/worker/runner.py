@@ -77,6 +77,7 @@ class Runner:
         resources: object,
         report: Callable[[Delivery, bytes], None],
         mismatch_patience: float,
+        is_cancelled: Callable[[], bool],
     ) -> None:
         self._worker_id = worker_id
         self._codec = codec
@@ -87,12 +88,13 @@ class Runner:
         self._resources = resources
         self._report = report
         self._mismatch_patience = mismatch_patience
+        self._is_cancelled = is_cancelled
         self._told_of: dict[str, float] = {}
         wrapped = observers.wrap(self._route)
         self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
 
     async def run(self, running: Running) -> Settlement | None:
-        """Run one delivery to its outcome. Never raises; None if its lease was lost."""
+        """Run one delivery to its outcome. Never raises; None if its lease is lost, or left to end."""
         delivery = running.delivery
         if (why := running.interrupt) is not None:  # before it began
             return await self._interrupted(delivery, why)
@@ -108,6 +110,10 @@ class Runner:
         except asyncio.CancelledError as error:
             if (why := running.interrupt) is not None:
                 return await self._interrupted(delivery, why)
+            if self._is_cancelled():
+                # With the worker and all else on its loop, at the end of it or by one task that is not
+                # known. As after a crash: none of them has failed, and none may do it for ever.
+                return None
             attempt = Raised(describe(error), retry=True, exception=error)
         except (UnknownTask, ArgumentsMismatch, BodyVersion) as error:
             return await self._mismatch(delivery, error)
@@ -145,6 +151,14 @@ class Runner:
             resources=self._resources,
             report=self._report,
         )
+
+    def undecided(self, running: Running, error: Exception) -> Settlement:
+        """What becomes of a delivery if deciding on it failed: a failed attempt, so that it is no endless one."""
+        delivery = running.delivery
+        described = describe(error)
+        if retries_left(delivery.attempt, delivery.message.max_attempts):
+            return Retry(delivery.lease, MISMATCH_DELAY_SECONDS, described)
+        return Fail(delivery.lease, Reason.FAILED, described, attempted=True)
 
     async def _settle(self, running: Running, attempt: Attempt) -> Settlement:
         delivery = running.delivery

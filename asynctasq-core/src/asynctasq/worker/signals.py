@@ -7,8 +7,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+
+from asynctasq.executors.forks import forks
 
 logger = logging.getLogger("asynctasq")
 
@@ -16,7 +18,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 ECHO_SECONDS = 0.5
 """A signal that follows another this soon says the same once more: a service manager signals all
 processes of a group, and a supervisor among them passes it on. People are slower."""
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
 """Between looks whether a task has taken the handlers away."""
 
 
@@ -39,11 +41,14 @@ class StopSignals:
     """Tells every worker of the process of each signal; leaves the handlers as they were at the end."""
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[signal.Signals], None]] = []
         self._former: dict[signal.Signals, Any] = {}
         self._own: dict[signal.Signals, Any] = {}
+        self._wakeup_fd = -1
         self._looking: asyncio.TimerHandle | None = None
         self._echoes = Echoes()
+        self._stack = ExitStack()
 
     @contextmanager
     def told_to(self, listener: Callable[[signal.Signals], None]) -> Iterator[None]:
@@ -62,21 +67,35 @@ class StopSignals:
             if not self._listeners:
                 self._leave(loop)
 
+    def receive(self, number: signal.Signals) -> None:
+        """Do what that signal does, from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has been closed
+                self._loop.call_soon_threadsafe(self._tell, number)
+
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._echoes = Echoes()
         with suppress(NotImplementedError):  # Windows: Ctrl-C ends the loop the hard way
             for each in STOP_SIGNALS:
                 former = signal.getsignal(each)
                 self._handle(loop, each)
                 self._former[each] = former
+            self._stack.enter_context(forks.undone_by(self._give_back))
             self._looking = loop.call_later(LOOK_SECONDS, self._look, loop)
 
     def _handle(self, loop: asyncio.AbstractEventLoop, each: signal.Signals) -> None:
         loop.add_signal_handler(each, self._tell, each)
         self._own[each] = signal.getsignal(each)
+        self._wakeup_fd = signal.set_wakeup_fd(-1)  # there is no other way to ask for it
+        signal.set_wakeup_fd(self._wakeup_fd)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take back what a task has taken: a worker that is deaf to SIGTERM ends by SIGKILL."""
+        if signal.set_wakeup_fd(self._wakeup_fd) != self._wakeup_fd:
+            logger.warning("A task has cut the event loop off from signals; they are heard again.")
+        if not signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS).isdisjoint(STOP_SIGNALS):
+            logger.warning("A task has blocked the signals that stop its worker; they are heard again.")
         for each in STOP_SIGNALS:
             if signal.getsignal(each) is not self._own[each]:
                 logger.warning(
@@ -91,10 +110,16 @@ class StopSignals:
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
-        while self._former:
-            each, former = self._former.popitem()
+        self._loop = None
+        self._stack.close()
+        for each in self._former:
             loop.remove_signal_handler(each)
-            signal.signal(each, former)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Make the handlers what they were; all there is to do in a process that a task has forked."""
+        while self._former:
+            signal.signal(*self._former.popitem())
 
     def _tell(self, received: signal.Signals) -> None:
         if self._echoes.is_new():

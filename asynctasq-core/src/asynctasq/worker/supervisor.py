@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from asynctasq.worker.health import Report
-from asynctasq.worker.leash import END_SECONDS, GRACE_SECONDS
+from asynctasq.worker.leash import DEAF_SECONDS, END_SECONDS, GRACE_SECONDS
 from asynctasq.worker.signals import Echoes
 
 logger = logging.getLogger("asynctasq")
@@ -28,6 +29,8 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 10.0
 """A process that has lived this long did not die of its start."""
+LAST_WORDS_SECONDS = 0.5
+"""For what a process has told before it ended to be read."""
 HURRY_SECONDS = 20.0
 """What processes get to end after the second signal."""
 ANSWER_LIMIT_BYTES = 2**26
@@ -113,6 +116,7 @@ class Supervisor:
 
     def _dismiss(self, place: "Place") -> None:
         place.send(signal.SIGTERM)
+        place.dismissed_at = time.monotonic()
         place.kill_in(place.grace_period + END_SECONDS if self._signals < 2 else HURRY_SECONDS)
 
     def _forward(self, number: signal.Signals) -> None:
@@ -175,6 +179,7 @@ class Supervisor:
         finally:
             watching.cancel()
             await asyncio.wait([watching])
+            self._ever_ran = await place.has_run() or self._ever_ran
             place.end()
 
     async def _watch(self, place: "Place") -> None:
@@ -184,7 +189,8 @@ class Supervisor:
             beat = await place.ask("beat")
             if beat is not None:
                 answered_at = time.monotonic()
-                self._ever_ran = self._ever_ran or beat["phase"] == "running"
+                if beat["phase"] == "running" and place.is_deaf():
+                    await place.ask("stop")
             silence = time.monotonic() - answered_at
             if beat is not None and not beat["live"]:
                 place.kill("was of no use any more, as its event loop was blocked, and was killed")
@@ -250,6 +256,9 @@ class Place:
         self.grace_period = GRACE_SECONDS
         self.stall_limit = START_SECONDS
         self.killed_because = ""
+        self.dismissed_at = math.inf
+        """When it was told to end."""
+        self._ran = False
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -268,6 +277,8 @@ class Place:
         self.pid = process.pid
         self.stall_limit = START_SECONDS
         self.killed_because = ""
+        self.dismissed_at = math.inf
+        self._ran = False
 
     def end(self) -> None:
         """It has ended."""
@@ -310,13 +321,28 @@ class Place:
                     await writer.drain()
                     while line := await reader.readline():
                         number, _, answer = line.partition(b" ")
-                        if int(number) == self._questions:  # others are late
-                            return self._heard(json.loads(answer))
+                        report = self._heard(json.loads(answer))
+                        if int(number) == self._questions:  # others are late, or nobody has asked
+                            return report
             except (OSError, ValueError):  # a TimeoutError is one
                 pass
             return None
 
+    async def has_run(self) -> bool:
+        """Whether it has got as far as running tasks; to be asked when it has ended."""
+        if self._reader is not None:
+            with suppress(OSError, ValueError):  # a TimeoutError, as a fork of it may live on
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    while line := await self._reader.readline():
+                        self._heard(json.loads(line.partition(b" ")[2]))
+        return self._ran
+
+    def is_deaf(self) -> bool:
+        """Whether it should have heard long ago that it is to end."""
+        return time.monotonic() - self.dismissed_at > DEAF_SECONDS
+
     def _heard(self, report: Report) -> Report:
+        self._ran = self._ran or report.get("phase") == "running"
         self.grace_period = report.get("grace_period", self.grace_period)
         self.stall_limit = report.get("stall_limit", self.stall_limit)
         return report

@@ -106,7 +106,7 @@ class Child(asyncio.Protocol):
         """
         orders, self._orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         stream, stream_end = socket.socketpair()
-        self._orders = orders
+        self._orders, self._stream = orders, stream
         for each in (orders, self._orders_end):
             each.setblocking(False)
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * DATAGRAM_BYTES)
@@ -189,7 +189,10 @@ class Child(asyncio.Protocol):
     def dismiss(self) -> None:
         """Let the process end by itself."""
         self.retiring = True
-        if self._transport is not None:
+        if self._transport is not None and not self._stream_lost:
+            with suppress(OSError):  # not connected any more
+                # Closing it is not enough: processes that tasks have forked hold it, too.
+                self._stream.shutdown(socket.SHUT_RDWR)
             self._transport.close()
 
     def how_it_ended(self) -> str:

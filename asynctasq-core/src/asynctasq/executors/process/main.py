@@ -25,6 +25,7 @@ from typing import Any
 from asynctasq.contracts.executor import Raised
 from asynctasq.errors import BodyError, UnknownTask
 from asynctasq.executors.asking import describe
+from asynctasq.executors.forks import forks, forks_of_loop
 from asynctasq.executors.process.bench import Bench, ChildCall
 from asynctasq.executors.process.frames import (
     BROKEN,
@@ -84,6 +85,7 @@ class Child:
         self._cancelled = 0
         self._alone = False
         """The worker is gone."""
+        self._depth = forks.depth
 
     def start(self, plan: Mapping[str, Any]) -> None:
         """Import the application and make ready."""
@@ -118,6 +120,8 @@ class Child:
 
     def send(self, frame: Frame) -> None:
         """Tell the worker. From any thread."""
+        if forks.depth != self._depth:
+            forks.end()
         try:
             with self._writing:
                 self._write_all(pack(frame))
@@ -191,16 +195,17 @@ class Child:
         self, order: tuple[Order, ChildCall] | None
     ) -> tuple[Order, ChildCall] | None:
         """Run async tasks, and wait for more; returns what is to run outside, None at the end."""
-        while True:
-            if order is None:
-                await self._until_arrival()
-                if self._alone:
-                    return None
-            elif order[1].definition.is_async:
-                await self._run_in_loop(*order)
-            else:
-                return order
-            order = self._receive()
+        with forks_of_loop():
+            while True:
+                if order is None:
+                    await self._until_arrival()
+                    if self._alone:
+                        return None
+                elif order[1].definition.is_async:
+                    await self._run_in_loop(*order)
+                else:
+                    return order
+                order = self._receive()
 
     async def _until_arrival(self) -> None:
         if self._alone:
