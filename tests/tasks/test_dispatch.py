@@ -35,6 +35,10 @@ class Keep(AsyncTask[None]):
     async def execute(self) -> None: ...
 
 
+@task
+async def greet(name: str, how: object = None) -> None: ...
+
+
 class Odd:
     pass
 
@@ -42,15 +46,16 @@ class Odd:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (keep(Odd()), r"args\[0\] is"),
-        (keep(1, 2, Odd()), r"args\[2\] is"),
+        (keep(Odd()), "value is"),
+        (keep(1, 2, Odd()), r"more\[1\] is"),
         (keep(named=Odd()), "named is"),
         (keep(named={"a": [1, Odd()]}), r"named\['a'\]\[1\] is"),
         (keep(lambda: 1), "function"),
-        (Keep(Odd()), r"args\[0\] is"),
+        (Keep(Odd()), "value is"),
+        (greet("Ada", [Odd()]), r"how\[0\] is"),
         (Keep(1, extra=Odd()), "extra is"),
     ],
-    ids=["first", "third", "named", "nested", "function", "class", "field"],
+    ids=["first", "third", "named", "nested", "function", "class", "by place", "field"],
 )
 async def test_what_cannot_travel_is_refused_with_task_argument_and_type(
     app: App, call: BaseTask[object], said: str

@@ -1,5 +1,6 @@
 """From a task with arguments to a message."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -7,7 +8,7 @@ from typing import Any
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
-from asynctasq.errors import CapabilityMissing, TaskDefinitionError
+from asynctasq.errors import CapabilityMissing, NotSerializable, TaskDefinitionError
 from asynctasq.hookspecs import DispatchContext
 from asynctasq.lifecycle import Observers
 from asynctasq.message import (
@@ -19,8 +20,10 @@ from asynctasq.message import (
     id_from_text,
     new_id,
 )
+from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.decorator import FunctionCall
 from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.tasks.options import (
     TASK_OPTION_NAMES,
@@ -63,11 +66,15 @@ class MessageFactory:
             )
         )
         args, kwargs = task._arguments
+        try:
+            body = self._codec.encode_call(args, kwargs, options.policy, task=definition.name)
+        except NotSerializable as error:
+            raise self._by_name(error, task) from error.__cause__
         message = Message(
             new_id(),
             options.queue,
             definition.name,
-            self._codec.encode_call(args, kwargs, options.policy, task=definition.name),
+            body,
             options.priority,
             0.0,
             None,
@@ -77,6 +84,24 @@ class MessageFactory:
             options.result_ttl,
         )
         return message if overrides is None else _with_dispatch_only(message, overrides)
+
+    def _by_name(self, error: NotSerializable, task: BaseTask[Any]) -> NotSerializable:
+        """The error, with arguments that were passed by place called as the task calls them."""
+        definition = task._definition
+        args, kwargs = task._arguments
+        if definition is None or not args:
+            return error
+        callee = definition.check if isinstance(task, FunctionCall) else type(task)
+        signature = inspect.signature(callee)
+        named = signature.bind(*args, **kwargs).arguments
+        for parameter in signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                named.update(named.pop(parameter.name, {}))
+        try:
+            self._codec.encode_call((), named, RunPolicy(), task=definition.name)
+        except NotSerializable as better:
+            return better
+        return error
 
     def _of_definition(self, definition: TaskDefinition) -> ResolvedOptions:
         known = self._resolved.get(definition.name)
