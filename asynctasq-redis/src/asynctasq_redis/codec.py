@@ -10,14 +10,20 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgpack
 
-from asynctasq.contracts.packing import pack_message, unpack_message
-from asynctasq.errors import BodyCorrupt, DriverError
+from asynctasq.contracts.packing import (
+    PROFILES_REMEMBERED,
+    is_plain,
+    not_unicode,
+    pack_message,
+    pack_profile,
+    unpack_with_profile,
+)
+from asynctasq.errors import DriverError
 from asynctasq.message import (
-    NO_HEADERS,
     PRIORITY_HIGHEST,
     Delivery,
     Lease,
@@ -47,23 +53,18 @@ _SHORT = Struct(">H")
 _LONG = Struct(">I")
 _RUN = Struct(">HH")
 
-ID_BYTES = 16
 FOREVER = 4 * 10**15
 """Microseconds: so long that nobody waits for its end, and now plus that is exact in a float."""
 NONE = -1.0
 MOST_32 = 2**32 - 1
 BODY_LIMIT = 500_000_000
 """Bytes: a little under what a Redis takes at once."""
-PROFILES_REMEMBERED = 2048
 _SURROGATES = "surrogatepass"
 
 log = logging.getLogger("asynctasq.redis")
 
 HOLDS = {UniqueUntil.STARTED: 1, UniqueUntil.SETTLED: 2, UniqueUntil.PERIOD: 3}
 CONFLICTS = {OnConflict.SKIP: 1, OnConflict.REPLACE: 2, OnConflict.EXTEND: 3}
-
-Profile: TypeAlias = tuple[str, int, int, int, float, float | None, bool]
-"""Task, priority, max_attempts, max_lost, result_ttl, expires, and whether there is no more."""
 
 
 def micros(seconds: float) -> float:
@@ -79,24 +80,10 @@ def micros(seconds: float) -> float:
     return float(FOREVER if seconds > 0 else -FOREVER)
 
 
-def check_id(message_id: bytes) -> None:
-    """Refuse an id that would shift the places of those behind it."""
-    if len(message_id) != ID_BYTES:
-        raise DriverError(
-            f"The message id {message_id!r} has {len(message_id)} bytes instead of 16."
-        )
-
-
 @lru_cache(PROFILES_REMEMBERED)
-def _pack_profile(*profile: object) -> bytes:
-    packed = _pack(profile)
+def _sized_profile(*profile: object) -> bytes:
+    packed = pack_profile(*profile)
     return _SHORT.pack(len(packed)) + packed
-
-
-@lru_cache(PROFILES_REMEMBERED)
-def _unpack_profile(data: bytes) -> Profile:
-    task, priority, max_attempts, max_lost, result_ttl, expires, plain, *_ = _unpack(data)
-    return task, priority, max_attempts, max_lost, result_ttl, expires, plain
 
 
 def pack_blob(message: Message) -> bytes:
@@ -105,23 +92,13 @@ def pack_blob(message: Message) -> bytes:
     Raises:
         DriverError: it is too large, or a header, key or name is no valid text.
     """
-    plain = not (
-        message.headers
-        or message.delay
-        or message.parents
-        or message.limits
-        or message.eta is not None
-        or message.unique is not None
-        or message.workflow is not None
-        or message.schedule is not None
-        or message.group is not None
-    )
+    plain = is_plain(message)
     if len(message.body) > BODY_LIMIT:
         raise DriverError(
             f"A message of {len(message.body)} bytes: Redis takes {BODY_LIMIT} at the most."
         )
     try:
-        profile = _pack_profile(
+        profile = _sized_profile(
             message.task,
             message.priority,
             message.max_attempts,
@@ -132,28 +109,13 @@ def pack_blob(message: Message) -> bytes:
         )
         return profile + (message.body if plain else pack_message(message))
     except UnicodeEncodeError as error:
-        raise DriverError(
-            f"A name, key or header is no valid Unicode text: {error.object!r}."
-        ) from error
+        raise not_unicode(error) from error
 
 
 def _unpack_blob(message_id: bytes, queue: bytes, value: bytes, at: int) -> Message:
     start = at + 2
     end = start + _SHORT.unpack_from(value, at)[0]
-    task, priority, max_attempts, max_lost, result_ttl, expires, plain = _unpack_profile(
-        value[start:end]
-    )
-    rest = value[end:]
-    if not plain:
-        try:
-            return unpack_message(rest)
-        except BodyCorrupt as error:
-            # One damaged message must not stop its queue: as a body it goes to the dead letters.
-            log.warning("Message %s in Redis is damaged: %s", message_id.hex(), error)
-    return Message(
-        message_id, queue_name(queue), task, rest, priority, 0.0, None, expires, max_attempts,
-        max_lost, result_ttl, None, (), None, None, (), None, NO_HEADERS,
-    )  # fmt: skip
+    return unpack_with_profile(message_id, queue_name(queue), value[start:end], value[end:], log)
 
 
 @lru_cache(PROFILES_REMEMBERED)

@@ -18,19 +18,13 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.packing import ID_BYTES
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Settled, Settlement
 from asynctasq_redis import inspection, operating
 from asynctasq_redis.addresses import described
-from asynctasq_redis.codec import (
-    ID_BYTES,
-    MOST_32,
-    batches,
-    micros,
-    text_bytes,
-    unpack_delivery,
-)
+from asynctasq_redis.codec import MOST_32, batches, micros, text_bytes, unpack_delivery
 from asynctasq_redis.enqueueing import (
     enqueue_arguments,
     is_simple,

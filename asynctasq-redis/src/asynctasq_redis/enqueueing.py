@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from asynctasq.contracts.packing import check_id
 from asynctasq.message import Message, UniqueUntil
 from asynctasq_redis.codec import (
     HOLDS,
-    check_id,
     max_lost_of,
     pack_blob,
     pack_numbers,

@@ -5,8 +5,9 @@ from itertools import groupby
 from operator import itemgetter
 from struct import Struct
 
+from asynctasq.contracts.packing import ID_BYTES
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settlement
-from asynctasq_redis.codec import BODY_LIMIT, ID_BYTES, MOST_32, batches, pack_error
+from asynctasq_redis.codec import BODY_LIMIT, MOST_32, batches, pack_error
 
 COMPLETE, COMPLETE_EMPTY, RETRY, FAIL = 1, 2, 3, 4
 FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL = 5, 6, 7, 8

@@ -2,16 +2,22 @@
 
 Fields that have their default are left out, and fields that this release does not know are ignored,
 so that the releases on both sides of a deploy read each other's messages.
+
+What the messages of one task have in common may stand apart, as a *profile*, which is encoded and decoded
+once for all of them. Beside it stands the body as it is, or all of a message that has more (`is_plain`).
 """
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, astuple, fields
-from typing import Any
+from functools import lru_cache
+from logging import Logger
+from typing import Any, TypeAlias
 
 import msgpack
 
-from asynctasq.errors import BodyCorrupt
+from asynctasq.errors import BodyCorrupt, DriverError
 from asynctasq.message import (
+    NO_HEADERS,
     Message,
     OnConflict,
     OnParentFailure,
@@ -20,6 +26,12 @@ from asynctasq.message import (
     Unique,
     UniqueUntil,
 )
+
+ID_BYTES = 16
+PROFILES_REMEMBERED = 2048
+
+Profile: TypeAlias = tuple[str, int, int, int, float, float | None, bool]
+"""Task, priority, max_attempts, max_lost, result_ttl, expires, and whether there is no more."""
 
 _SURROGATES = "surrogatepass"
 """Names of files, say, may hold what is not Unicode; a header with one must not be refused here."""
@@ -74,3 +86,70 @@ def unpack_message(data: bytes) -> Message:
         return Message(**values)
     except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
         raise BodyCorrupt(f"{len(data)} stored bytes are not a message: {error}") from error
+
+
+def is_plain(message: Message) -> bool:
+    """Whether its profile and its body say all there is."""
+    return not (
+        message.headers
+        or message.delay
+        or message.parents
+        or message.limits
+        or message.eta is not None
+        or message.unique is not None
+        or message.workflow is not None
+        or message.schedule is not None
+        or message.group is not None
+    )
+
+
+@lru_cache(PROFILES_REMEMBERED)
+def pack_profile(*profile: object) -> bytes:
+    """The fields of a `Profile` as bytes.
+
+    Raises:
+        UnicodeEncodeError: the name of the task is no valid text.
+    """
+    packed: bytes = msgpack.Packer(unicode_errors=_SURROGATES).pack(profile)
+    return packed
+
+
+@lru_cache(PROFILES_REMEMBERED)
+def unpack_profile(data: bytes) -> Profile:
+    """What `pack_profile` made."""
+    unpacked: list[Any] = msgpack.unpackb(data, unicode_errors=_SURROGATES)
+    task, priority, max_attempts, max_lost, result_ttl, expires, plain, *_ = unpacked
+    return task, priority, max_attempts, max_lost, result_ttl, expires, plain
+
+
+def unpack_with_profile(
+    message_id: bytes, queue: str, profile: bytes, rest: bytes, log: Logger
+) -> Message:
+    """A message by its profile and the rest: its body, or all of it.
+
+    One that is damaged must not stop its queue: what there is of it becomes its body, with which it goes to
+    the dead letters, and `log` is told.
+    """
+    task, priority, max_attempts, max_lost, result_ttl, expires, plain = unpack_profile(profile)
+    if not plain:
+        try:
+            return unpack_message(rest)
+        except BodyCorrupt as error:
+            log.warning("Message %s in the store is damaged: %s", message_id.hex(), error)
+    return Message(
+        message_id, queue, task, rest, priority, 0.0, None, expires, max_attempts, max_lost,
+        result_ttl, None, (), None, None, (), None, NO_HEADERS,
+    )  # fmt: skip
+
+
+def check_id(message_id: bytes) -> None:
+    """Refuse an id that would shift the places of those behind it."""
+    if len(message_id) != ID_BYTES:
+        raise DriverError(
+            f"The message id {message_id!r} has {len(message_id)} bytes instead of 16."
+        )
+
+
+def not_unicode(error: UnicodeEncodeError) -> DriverError:
+    """The error for text that cannot be stored."""
+    return DriverError(f"A name, key or header is no valid Unicode text: {error.object!r}.")

@@ -9,14 +9,19 @@ it, packed.
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgpack
 
-from asynctasq.contracts.packing import pack_message, unpack_message
-from asynctasq.errors import BodyCorrupt, DriverError
-from asynctasq.message import NO_HEADERS, PRIORITY_HIGHEST, Message, State
+from asynctasq.contracts.packing import (
+    ID_BYTES,
+    check_id,
+    not_unicode,
+    pack_message,
+    unpack_with_profile,
+)
+from asynctasq.errors import DriverError
+from asynctasq.message import PRIORITY_HIGHEST, Message, State
 from asynctasq.settlement import ErrorInfo
 
 BLOCKED, LEASED, DEAD = 4, 5, 6
@@ -32,16 +37,11 @@ STATES = {
 }
 FOREVER = 1 << 60
 """Microseconds: so long that nobody waits for its end, and sums of two still fit 64 bits."""
-ID_BYTES = 16
 SIZE_BITS = 31
 VALUE_LIMIT = 999_000_000
 """Bytes: a little under SQLite's limit for one value, which is also its limit for a row."""
-PROFILES_REMEMBERED = 2048
 
 log = logging.getLogger("asynctasq.sqlite")
-
-Profile: TypeAlias = tuple[str, int, int, int, float, float | None, bool]
-"""Task, priority, max_attempts, max_lost, result_ttl, expires, and whether there is more."""
 
 
 def micros(seconds: float) -> int:
@@ -56,34 +56,6 @@ def micros(seconds: float) -> int:
 def seconds(microseconds: int) -> float:
     """What `micros` made, as seconds."""
     return microseconds / 1e6
-
-
-@lru_cache(PROFILES_REMEMBERED)
-def pack_profile(*profile: object) -> bytes:
-    """The fields of a `Profile` as stored."""
-    return _pack(profile)
-
-
-@lru_cache(PROFILES_REMEMBERED)
-def unpack_profile(data: bytes) -> Profile:
-    """What `pack_profile` made."""
-    task, priority, max_attempts, max_lost, result_ttl, expires, plain, *_ = _unpack(data)
-    return task, priority, max_attempts, max_lost, result_ttl, expires, plain
-
-
-def is_plain(message: Message) -> bool:
-    """Whether the profile and the body say all there is."""
-    return not (
-        message.headers
-        or message.delay
-        or message.parents
-        or message.limits
-        or message.eta is not None
-        or message.unique is not None
-        or message.workflow is not None
-        or message.schedule is not None
-        or message.group is not None
-    )
 
 
 def pack_payload(message: Message, *, plain: bool) -> bytes:
@@ -102,22 +74,7 @@ def pack_payload(message: Message, *, plain: bool) -> bytes:
 
 def unpack_row(message_id: bytes, queue: str, profile: bytes, payload: bytes) -> Message:
     """The message of a row."""
-    task, priority, max_attempts, max_lost, result_ttl, expires, plain = unpack_profile(profile)
-    if not plain:
-        try:
-            return unpack_message(payload)
-        except BodyCorrupt as error:
-            # One damaged row must not stop its queue: as a body it ends up with the dead letters.
-            log.warning("Message %s in the queue file is damaged: %s", message_id.hex(), error)
-    return Message(
-        message_id, queue, task, payload, priority, 0.0, None, expires, max_attempts, max_lost,
-        result_ttl, None, (), None, None, (), None, NO_HEADERS,
-    )  # fmt: skip
-
-
-def not_unicode(error: UnicodeEncodeError) -> DriverError:
-    """The error for text that cannot be stored."""
-    return DriverError(f"A name, key or header is no valid Unicode text: {error.object!r}.")
+    return unpack_with_profile(message_id, queue, profile, payload, log)
 
 
 def pack_error(error: ErrorInfo | None) -> bytes | None:
@@ -133,14 +90,6 @@ def unpack_error(data: bytes | None) -> ErrorInfo | None:
 def rank(priority: int) -> int:
     """Priority as stored: the first has the lowest."""
     return PRIORITY_HIGHEST - priority
-
-
-def check_id(message_id: bytes) -> None:
-    """Refuse an id that would shift the places of those behind it."""
-    if len(message_id) != ID_BYTES:
-        raise DriverError(
-            f"The message id {message_id!r} has {len(message_id)} bytes instead of 16."
-        )
 
 
 def join_ids(ids: Sequence[bytes]) -> tuple[bytes, str]:

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 from asynctasq.contracts.capabilities import DeadLetter, Page
+from asynctasq.contracts.packing import check_id, is_plain, pack_profile
 from asynctasq.drivers.sqlite.codec import (
     FOREVER,
-    check_id,
-    is_plain,
     micros,
     pack_payload,
-    pack_profile,
     rank,
     unpack_error,
     unpack_row,

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
-from asynctasq.drivers.sqlite.codec import not_unicode
+from asynctasq.contracts.packing import not_unicode
 from asynctasq.drivers.sqlite.database import open_database
 from asynctasq.drivers.sqlite.faults import BROKEN_CONNECTION, primary_code, translated
 from asynctasq.drivers.sqlite.neighbours import Neighbours

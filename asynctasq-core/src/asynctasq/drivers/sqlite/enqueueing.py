@@ -6,18 +6,8 @@ from itertools import chain, groupby
 from typing import TypeAlias
 
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.drivers.sqlite.codec import (
-    DEAD,
-    ID_BYTES,
-    SIZE_BITS,
-    VALUE_LIMIT,
-    check_id,
-    is_plain,
-    micros,
-    pack_payload,
-    pack_profile,
-    rank,
-)
+from asynctasq.contracts.packing import ID_BYTES, check_id, is_plain, pack_profile
+from asynctasq.drivers.sqlite.codec import DEAD, SIZE_BITS, VALUE_LIMIT, micros, pack_payload, rank
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Careful, Session
 from asynctasq.errors import DriverError

@@ -7,9 +7,9 @@ import orjson
 
 from asynctasq.contracts.capabilities import Outcome, Page, QueueInfo, Snapshot, WorkerInfo
 from asynctasq.contracts.driver import QueueCounts
+from asynctasq.contracts.packing import ID_BYTES
 from asynctasq.drivers.sqlite.codec import (
     FOREVER,
-    ID_BYTES,
     STATES,
     join_ids,
     json_list,

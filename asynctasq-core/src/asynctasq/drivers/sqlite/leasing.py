@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
+from asynctasq.contracts.packing import ID_BYTES
 from asynctasq.drivers.sqlite.codec import (
-    ID_BYTES,
     json_list,
     micros,
     unpack_row,

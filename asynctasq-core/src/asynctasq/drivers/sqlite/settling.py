@@ -6,14 +6,13 @@ from typing import Any, TypeAlias
 import orjson
 
 from asynctasq.contracts.capabilities import CancelOutcome
+from asynctasq.contracts.packing import ID_BYTES, check_id
 from asynctasq.drivers.sqlite.codec import (
     BLOCKED,
     DEAD,
-    ID_BYTES,
     LEASED,
     SIZE_BITS,
     VALUE_LIMIT,
-    check_id,
     join_ids,
     micros,
     pack_error,
