@@ -185,17 +185,16 @@ def processes(redis: RedisBench) -> None:
     for _ in range(redis.scale.runs):
         wall, cpu, server = _drained(redis, OURS, "bulk", tasks)
         redis.empty()
-        redis.program(OURS, "bulk", tasks=tasks)
+        redis.program(OURS, "bulk", tasks=2 * tasks)  # for each as many as for the one
         begin_at = time.monotonic() + 4.0
         with ThreadPoolExecutor(2) as threads:
             started = [
-                threads.submit(redis.program, OURS, "drain", begin_at=begin_at, warm=False)
-                for _ in range(2)
+                threads.submit(redis.program, OURS, "drain", begin_at=begin_at) for _ in range(2)
             ]
             answers = [each.result() for each in started]
         begun_at = min(each["begun_at"] for each in answers)
         ended_at = max(each["ended_at"] for each in answers)
-        speeds.append(tasks / (ended_at - begun_at))
+        speeds.append(2 * tasks / (ended_at - begun_at))
         ratios.append(speeds[-1] / min(2 / wall, 2 / (cpu + server)))
     redis.add("processes.speed", "two workers: tasks a second", "/s", speeds)
     redis.add(

@@ -68,13 +68,10 @@ async def gather(url: str, *, tasks: int) -> None:
     answer(cpu_seconds=time.process_time() - cpu, seconds=time.perf_counter() - wall)
 
 
-async def drain(
-    url: str, *, tasks: int | None = None, begin_at: float = 0.0, warm: bool = True
-) -> None:
+async def drain(url: str, *, tasks: int | None = None, begin_at: float = 0.0) -> None:
     """Run what is there, or so many of it; from `begin_at` of the machine's clock on."""
     asynctasq.init({"driver": url})
-    if warm:
-        await Worker(queues=["warm"], concurrency=100, burst=True).start()
+    await Worker(queues=["warm"], concurrency=100, burst=True).start()
     worker = Worker(queues=["default"], concurrency=100, burst=tasks is None, max_tasks=tasks)
     await asyncio.sleep(max(begin_at - time.monotonic(), 0))
     begun_at = time.monotonic()

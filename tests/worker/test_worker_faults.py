@@ -245,7 +245,7 @@ async def test_a_stop_during_an_outage_is_heard(faulty: Stage, line: Line) -> No
 async def test_a_store_that_takes_no_settlements_stops_the_fetching(
     faulty: Stage, line: Line
 ) -> None:
-    count = 6000
+    count = 12_000
     line.fail("settle", 100_000)
     await faulty.app.dispatch_many([note(number) for number in range(count)])
     async with faulty.worker(concurrency=10):

@@ -199,11 +199,11 @@ async def test_an_urgent_message_waits_for_what_is_in_hand_at_most(
     async with stage.worker(concurrency=concurrency) as worker:
         await fill_hand(stage, worker)
         await stage.app.dispatch_many(
-            [note_and_yield("low").options(priority=1) for _ in range(3000)]
+            [note_and_yield("low").options(priority=1) for _ in range(5000)]
         )
         await stage.probe.noted(60 + 200)
         urgent = await note_and_yield("urgent").options(priority=9).dispatch()
         dispatched_at = len(stage.log)
         await urgent.result(timeout=PATIENCE)
         assert stage.log.index("urgent") - dispatched_at <= HAND_MOST + 2 * concurrency
-        await stage.probe.noted(60 + 3001)
+        await stage.probe.noted(60 + 5001)

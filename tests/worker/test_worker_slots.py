@@ -60,10 +60,10 @@ def test_one_long_task_among_short_ones_ends_that() -> None:
         (0, 10, 3, 0),
         (60, 0, 0, 70),  # short: as many in hand on top as have ended of late
         (60, 10, 0, 60),
-        (60, 10, 30, 30),
-        (60, 10, 31, 0),  # enough in hand
-        (60, 9, 31, 30),
-        (10_000, 10, 0, HAND_MOST),
+        (60, 10, 45, 15),
+        (60, 10, 46, 0),  # enough in hand
+        (60, 9, 46, 15),
+        (100_000, 10, 0, HAND_MOST),
     ],
 )
 def test_room(runs: int, running: int, in_hand: int, room: int) -> None:

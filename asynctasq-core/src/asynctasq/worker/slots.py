@@ -7,11 +7,11 @@ from asynctasq.tasks.options import check_queue_name
 
 SHORT_TASK_SECONDS = 0.02
 """Below this, a slot that waits for a round trip to the store is idle for a good part of its time."""
-HAND_WAIT_SECONDS = 0.02
+HAND_WAIT_SECONDS = 0.04
 """Within which what waits in hand is to begin, as fast as tasks have begun of late."""
-HAND_MOST = 1000
+HAND_MOST = 2000
 """Deliveries in hand."""
-RATE_SECONDS = 0.005
+RATE_SECONDS = 0.02
 """Over which, at the least, it is counted how fast tasks begin and end."""
 _WEIGHT_OF_LAST = 0.05
 _ENOUGH_RUNS = 20
@@ -103,7 +103,7 @@ class Slots:
         if self._runs_left is not None:
             return min(self.free, self._runs_left) - in_hand
         hand = self.hand
-        return self.free + hand - in_hand if self.free or in_hand <= hand // 2 else 0
+        return self.free + hand - in_hand if self.free or in_hand <= hand * 3 // 4 else 0
 
     def caps(self, limit: int) -> dict[str, int]:
         """For each queue in order, how many to reserve at most; queues at their limit are left out."""
