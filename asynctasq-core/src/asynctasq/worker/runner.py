@@ -124,12 +124,12 @@ class Runner:
         except BaseException as error:  # of a plugin's wrapper, which ends no worker either
             logger.exception("Running %s failed outside the task's code.", delivery.message.task)
             attempt = Raised(describe(error), retry=True, exception=error)
-        why = running.interrupt
-        if why is None and type(attempt) is Returned and not self._observers.after_execute:
+        if (
+            running.interrupt is None
+            and type(attempt) is Returned
+            and not self._observers.after_execute
+        ):
             return Complete(delivery.lease, attempt.result, delivery.message.result_ttl)
-        if why is Interrupt.LOST or (why is not None and not isinstance(attempt, Returned)):
-            # What it raised may come of the interruption; what it finished is done all the same.
-            return await self._interrupted(delivery, why)
         return await self._settle(running, attempt)
 
     def _route(self, call: Call) -> Awaitable[Attempt]:
@@ -160,8 +160,12 @@ class Runner:
             return Retry(delivery.lease, MISMATCH_DELAY_SECONDS, described)
         return Fail(delivery.lease, Reason.FAILED, described, attempted=True)
 
-    async def _settle(self, running: Running, attempt: Attempt) -> Settlement:
+    async def _settle(self, running: Running, attempt: Attempt) -> Settlement | None:
         delivery = running.delivery
+        why = running.interrupt
+        if why is Interrupt.LOST or (why is not None and not isinstance(attempt, Returned)):
+            # What it raised may come of the interruption; what it finished is done all the same.
+            return await self._interrupted(delivery, why)
         message = delivery.message
         if self._observers.after_execute:
             await self._tell(self._observers.after_execute, delivery, attempt=attempt)
