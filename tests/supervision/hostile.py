@@ -127,7 +127,7 @@ def closes_its_output() -> None:
 
 
 def has_no_output() -> None:
-    sys.stdout = None  # type: ignore[assignment]  # as pythonw has it
+    sys.stdout = None
 
 
 def traces() -> None:

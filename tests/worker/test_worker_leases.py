@@ -1,6 +1,7 @@
 """Leases: kept while a task blocks the loop, let go of when it blocks for too long, respected when lost."""
 
 import asyncio
+import ctypes
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -211,3 +212,28 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
         assert await driver_here.settle([Complete(rival.found[0].lease, result)]) == [Settled.DONE]
     assert await handle.result(timeout=30) == "by the rival"
     assert any("its leases are not renewed any more" in line for line in caplog.messages)
+
+
+async def test_a_keeper_that_is_killed_begins_anew(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.keeper.AGAIN_SECONDS", 0.01)
+    before = set(threading.enumerate())
+    async with stage.worker(heartbeat_interval=0.05) as worker:
+
+        async def keeps() -> bool:
+            return worker.vitals is not None and worker.vitals.ready()["store_reached_ago"] < 0.05
+
+        await eventually(keeps)
+        [keeper] = {
+            each for each in set(threading.enumerate()) - before if each.name == "asynctasq-keeper"
+        }
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(keeper.ident or 0), ctypes.py_object(SystemExit)
+        )
+
+        async def died() -> bool:
+            return "The keeper of leases has died." in caplog.text
+
+        await eventually(died)
+        await eventually(keeps)

@@ -350,6 +350,34 @@ async def test_a_second_signal_is_heard(stage: Stage, monkeypatch: pytest.Monkey
     assert await handle.status() is State.READY
 
 
+async def test_a_worker_whose_terminal_is_gone_stops(stage: Stage) -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        handle = await gated().dispatch()
+        async with signalled_worker(stage):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0)
+            stage.flag("go on").set()
+        assert await handle.status() is State.COMPLETED
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
+async def test_a_worker_under_nohup_goes_on(stage: Stage) -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        await gated().dispatch()
+        async with signalled_worker(stage) as working:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.05)
+            stage.flag("go on").set()
+            assert not working.done()
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
 @task
 async def deafens() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -364,6 +392,29 @@ async def test_a_task_cannot_make_its_worker_deaf(
 
     async def taken_back() -> bool:
         return "handler of SIGTERM" in caplog.text
+
+    async with signalled_worker(stage):
+        await eventually(taken_back)
+        os.kill(os.getpid(), signal.SIGTERM)
+        stage.flag("go on").set()
+    assert await handle.status() is State.COMPLETED
+
+
+@task
+async def blocks_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    signal.set_wakeup_fd(-1)
+    await gated.fn()
+
+
+async def test_a_task_cannot_hold_signals_off(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.signals.LOOK_SECONDS", 0.01)
+    handle = await blocks_signals().dispatch()
+
+    async def taken_back() -> bool:
+        return "blocked the signals" in caplog.text and "cut the event loop off" in caplog.text
 
     async with signalled_worker(stage):
         await eventually(taken_back)

@@ -131,6 +131,14 @@ class Keeper:
         self._own_loop = asyncio.get_running_loop()
         if self._stop_asked:  # `stop` reads the loop after it has set this
             self._stopping.set()
+        try:
+            if await self._keep_until_told():
+                await self._finish()
+        finally:
+            await self._driver.close()
+
+    async def _keep_until_told(self) -> bool:
+        """Returns whether the store was ever reached."""
         opened = False
         renew_at = register_at = 0.0
         patience = Patience("keep leases")
@@ -158,11 +166,7 @@ class Keeper:
             ):  # without a keeper every lease would end, so it outlives whatever it meets
                 logger.exception("The keeper failed and tries again.")
             await self._pause()
-        try:
-            if opened:
-                await self._finish()
-        finally:
-            await self._driver.close()
+        return opened
 
     async def _finish(self) -> None:
         try:

@@ -108,12 +108,8 @@ class Runner:
                     return await self._interrupted(delivery, why)
             attempt = await self._execute(call)
         except asyncio.CancelledError as error:
-            if (why := running.interrupt) is not None:
+            if (why := running.interrupt) is not None or self._is_cancelled():
                 return await self._interrupted(delivery, why)
-            if self._is_cancelled():
-                # With the worker and all else on its loop, at the end of it or by one task that is not
-                # known. As after a crash: none of them has failed, and none may do it for ever.
-                return None
             attempt = Raised(describe(error), retry=True, exception=error)
         except (UnknownTask, ArgumentsMismatch, BodyVersion) as error:
             return await self._mismatch(delivery, error)
@@ -258,8 +254,12 @@ class Runner:
             await self._tell(self._observers.on_dead, delivery, error=error, reason=reason)
         return Fail(delivery.lease, reason, error, attempted)
 
-    async def _interrupted(self, delivery: Delivery, why: Interrupt) -> Settlement | None:
+    async def _interrupted(self, delivery: Delivery, why: Interrupt | None) -> Settlement | None:
         match why:
+            case None:
+                # Cancelled with the worker and all else on its loop, at the end of it or by one task that is
+                # not known. As after a crash: none of them has failed, and none may do it for ever.
+                return None
             case Interrupt.LOST:
                 if self._observers.on_lost:
                     await self._tell(self._observers.on_lost, delivery)

@@ -14,7 +14,9 @@ from asynctasq.executors.forks import forks
 
 logger = logging.getLogger("asynctasq")
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""The terminal is gone. Not heard if it is ignored, as `nohup` has it."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([HANGUP] if HANGUP else []))
 ECHO_SECONDS = 0.5
 """A signal that follows another this soon says the same once more: a service manager signals all
 processes of a group, and a supervisor among them passes it on. People are slower."""
@@ -79,6 +81,8 @@ class StopSignals:
         with suppress(NotImplementedError):  # Windows: Ctrl-C ends the loop the hard way
             for each in STOP_SIGNALS:
                 former = signal.getsignal(each)
+                if each is HANGUP and former is signal.SIG_IGN:
+                    continue
                 self._handle(loop, each)
                 self._former[each] = former
             self._stack.enter_context(forks.undone_by(self._give_back))
@@ -94,10 +98,12 @@ class StopSignals:
         """Take back what a task has taken: a worker that is deaf to SIGTERM ends by SIGKILL."""
         if signal.set_wakeup_fd(self._wakeup_fd) != self._wakeup_fd:
             logger.warning("A task has cut the event loop off from signals; they are heard again.")
-        if not signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS).isdisjoint(STOP_SIGNALS):
-            logger.warning("A task has blocked the signals that stop its worker; they are heard again.")
-        for each in STOP_SIGNALS:
-            if signal.getsignal(each) is not self._own[each]:
+        if not signal.pthread_sigmask(signal.SIG_UNBLOCK, self._own).isdisjoint(self._own):
+            logger.warning(
+                "A task has blocked the signals that stop its worker; they are heard again."
+            )
+        for each, own in tuple(self._own.items()):
+            if signal.getsignal(each) is not own:
                 logger.warning(
                     "A task has changed this process's handler of %s, which is for the worker to stop; "
                     "it is changed back.",
@@ -114,6 +120,7 @@ class StopSignals:
         self._stack.close()
         for each in self._former:
             loop.remove_signal_handler(each)
+        self._own.clear()
         self._give_back()
 
     def _give_back(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from asynctasq.worker.health import Report
 from asynctasq.worker.leash import DEAF_SECONDS, END_SECONDS, GRACE_SECONDS
-from asynctasq.worker.signals import Echoes
+from asynctasq.worker.signals import HANGUP, STOP_SIGNALS, Echoes
 
 logger = logging.getLogger("asynctasq")
 
@@ -82,8 +82,9 @@ class Supervisor:
     async def run(self) -> int:
         """Start the processes; returns the exit code when all have ended."""
         self._loop = loop = asyncio.get_running_loop()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, self._on_stop, each)
+        for each in STOP_SIGNALS:
+            if each is not HANGUP or signal.getsignal(each) is not signal.SIG_IGN:
+                loop.add_signal_handler(each, self._on_stop, each)
         loop.add_signal_handler(signal.SIGUSR1, self._forward, signal.SIGUSR1)
         try:
             async with asyncio.TaskGroup() as group:
@@ -92,7 +93,7 @@ class Supervisor:
         finally:
             for place in self._places:
                 place.kill()
-            for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            for each in (*STOP_SIGNALS, signal.SIGUSR1):
                 loop.remove_signal_handler(each)
         return self._exit_code
 

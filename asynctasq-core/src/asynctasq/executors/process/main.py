@@ -321,6 +321,8 @@ def _let_worker_decide() -> None:
 
     signal.signal(signal.SIGINT, ignore)
     signal.signal(signal.SIGTERM, ignore)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which `nohup` means for all
+        signal.signal(signal.SIGHUP, ignore)
 
 
 def _named(path: str) -> Callable[..., Any]:
