@@ -14,7 +14,7 @@ import click
 
 from asynctasq.app import App
 from asynctasq.cli.application import load_application
-from asynctasq.cli.exit_codes import ExitCode
+from asynctasq.cli.exit_codes import ExitCode, told
 from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.core.worker import Worker
 from asynctasq.default import run
@@ -53,7 +53,13 @@ def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[s
     return queues
 
 
-@click.command()
+@click.command(
+    epilog=told(
+        ExitCode.UNAVAILABLE,
+        done="told to stop, or nothing more to do",
+        failed="could not start, or was ended by a task",
+    )
+)
 @click.option(
     "--app",
     "target",

@@ -242,6 +242,7 @@ class Crew:
             resources=resources,
             report=lambda delivery, progress: driver.note_progress(delivery.lease, progress),
             mismatch_patience=0.0,
+            is_cancelled=lambda: False,  # a drain that is cancelled settles what it runs
         )
 
     async def run(self, running: Running) -> None:
