@@ -61,7 +61,7 @@ test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is p
 chaos: .venv/.ready-dev  ## Let workers run 50,000 tasks under random signals, for five minutes at the most
 	@$(BIN)/python -m tests.chaos.storm
 
-chaos-redis: .venv/.ready-dev  ## Let Redis, connections and workers fail while tasks run, for three minutes at the most
+chaos-redis: .venv/.ready-dev  ## Let Redis, connections and workers fail while tasks run, for four minutes at the most
 	@$(BIN)/python -m tests.chaos.redis_storm
 
 check: lint mypy pyright layers repository docs  ## Run the linters, type checkers and the tests of the repository itself; build the site
