@@ -11,7 +11,7 @@ import pytest_asyncio
 from asynctasq import task
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.message import State
-from asynctasq.worker.slots import HAND_ROUNDS
+from asynctasq.worker.slots import HAND_MOST
 from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import Stage, eventually, probe
 
@@ -88,7 +88,7 @@ async def test_what_ends_when_it_is_to_is_not_reported(
 async def test_what_is_held_is_bounded_although_nothing_can_be_settled(stage: Stage) -> None:
     assert isinstance(stage.template, FaultyDriver)
     stage.template.line.hold("settle", stage.flag("go on"), reached=stage.flag("settling"))
-    total = 3000
+    total = 8000
     handles = await stage.app.dispatch_many([nothing() for _ in range(total)])
     async with stage.worker(concurrency=10) as worker:
         await stage.flag("settling").wait()
@@ -101,6 +101,6 @@ async def test_what_is_held_is_bounded_although_nothing_can_be_settled(stage: St
             return held >= 1000 and held == before
 
         await eventually(no_more_are_fetched)
-        assert held < 4 * 10 + 1000 + (1 + HAND_ROUNDS) * 10
+        assert held < 4 * 10 + 3 * HAND_MOST + 10
         stage.flag("go on").set()
         await stage.until(handles[-1], State.COMPLETED)

@@ -245,13 +245,13 @@ async def test_a_stop_during_an_outage_is_heard(faulty: Stage, line: Line) -> No
 async def test_a_store_that_takes_no_settlements_stops_the_fetching(
     faulty: Stage, line: Line
 ) -> None:
-    count = 12_000
+    count = 8_000
     line.fail("settle", 100_000)
     await faulty.app.dispatch_many([note(number) for number in range(count)])
     async with faulty.worker(concurrency=10):
         await faulty.probe.noted(2000)
         await line.failed("settle", 3)
-        most = 4 * 10 + 4 * HAND_MOST + HAND_MOST
+        most = 4 * 10 + 3 * HAND_MOST
         assert len(faulty.log) <= most
         line.restore()
         await faulty.probe.noted(count)

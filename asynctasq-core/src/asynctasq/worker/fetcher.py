@@ -132,7 +132,7 @@ class Fetcher:
     @property
     def _most_held(self) -> int:
         """Bound on what is held, so that a store that takes no settlements stops the fetching."""
-        return 4 * self._slots.concurrency + 4 * HAND_MOST
+        return 4 * self._slots.concurrency + 2 * HAND_MOST
 
     async def _reserve(self, caps: dict[str, int], limit: int) -> list[Delivery]:
         clock = asyncio.get_running_loop().time
