@@ -277,7 +277,8 @@ async def _work(worker: Worker, app: App, end: ProcessEnd) -> None:
         )
         sys.exit(code)
     finally:
-        end.worker_ended(code)
+        if worker.vitals is not None:  # otherwise nothing has run
+            end.worker_ended(code)
         await app.close()
     if worker.stuck:
         # A thread that cannot be interrupted, or a coroutine that refuses to be, would keep the

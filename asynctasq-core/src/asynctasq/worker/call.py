@@ -149,7 +149,13 @@ class WorkerCall:
 
     def run_here(self, function: Callable[[], T]) -> T:
         """Run code of the task in this thread."""
-        return self._around().run(function, self._resolvers.attendants)
+        if self._resolvers.attendants:
+            return self._around().run(function, self._resolvers.attendants)
+        try:
+            return function()
+        finally:
+            if self._surroundings is not None:  # it has asked for them
+                self._surroundings.end_here()
 
     def _around(self) -> Surroundings:
         if self._surroundings is None:

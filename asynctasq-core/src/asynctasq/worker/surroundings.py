@@ -36,11 +36,15 @@ class Surroundings:
         try:
             return function()
         finally:
-            while self._closers:
-                self._close_here(self._closers.pop())
-            self.state.clear()
+            self.end_here()
             for each in reversed(attendants):
                 self._guard(each.leave)
+
+    def end_here(self) -> None:
+        """A piece of code has ended in this thread: close what it has opened."""
+        while self._closers:
+            self._close_here(self._closers.pop())
+        self.state.clear()
 
     async def enter(self, attendants: Sequence[Attendant]) -> None:
         """A piece of code is about to run on this loop."""
