@@ -83,7 +83,7 @@ def test_screens_of_the_tutorial_show_what_is_printed() -> None:
         program, *arguments = screen.argv
         assert program == "asynctasq"
         result = CliRunner().invoke(main, arguments)
-        assert result.exit_code == 0
+        assert result.exit_code == 0, result.output
         assert looks_like(screen.expected, result.output), result.output
 
 

@@ -160,7 +160,7 @@ def exits_when_deleted() -> None:
 
 def hides_modules() -> None:
     """From whoever imports them later."""
-    sys.modules["msgpack"] = sys.modules["json"] = None  # type: ignore[assignment]  # what hostile tasks do
+    sys.modules["msgpack"] = sys.modules["json"] = None  # type: ignore[assignment]  # what hostile tasks do  # as a hostile task does
 
 
 ANYWHERE: dict[str, Callable[[], Any]] = {
@@ -201,7 +201,7 @@ async def closes_the_loop() -> None:
 
 
 async def replaces_tasks() -> None:
-    asyncio.get_running_loop().set_task_factory(lambda *_, **__: 1 / 0)  # type: ignore[arg-type]  # what hostile tasks do
+    asyncio.get_running_loop().set_task_factory(lambda *_, **__: 1 / 0)  # type: ignore[arg-type]  # what hostile tasks do  # same
 
 
 async def ends_the_threads() -> None:
