@@ -59,6 +59,8 @@ class Probe:
 
     def __init__(self) -> None:
         self.log: list[Any] = []
+        self.slots = 0
+        """How many tasks are to run at once."""
         self._flags: dict[str, Flag] = {}
         self._counts: dict[str, int] = defaultdict(int)
         self._loop = asyncio.get_running_loop()

@@ -77,7 +77,11 @@ async def counted(kind: str) -> None:
     for name in (kind, "all"):
         running[name] += 1
         most[name] = max(most[name], running[name])
-    for _ in range(30):  # long enough for the fetcher to bring others
+    full = probe().flag("full")
+    if running["all"] == probe().slots:
+        full.set()
+    await full.wait()
+    for _ in range(30):  # long enough for one too many to begin
         await asyncio.sleep(0)
     for name in (kind, "all"):
         running[name] -= 1
@@ -90,6 +94,7 @@ def counted_in_thread(kind: str) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 3, 10])
 async def test_concurrency_is_reached_and_never_exceeded(stage: Stage, concurrency: int) -> None:
+    stage.probe.slots = concurrency
     await stage.app.dispatch_many([counted("any") for _ in range(300)])
     await stage.burst(concurrency=concurrency)
     assert most["all"] == concurrency
@@ -97,6 +102,7 @@ async def test_concurrency_is_reached_and_never_exceeded(stage: Stage, concurren
 
 
 async def test_a_queue_may_have_a_limit_of_its_own(stage: Stage) -> None:
+    stage.probe.slots = 10
     await stage.app.dispatch_many(
         [counted(queue).on_queue(queue) for queue in ("emails", "default") for _ in range(40)]
     )
