@@ -1,12 +1,16 @@
 -- What time brings about, for scripts that come after this file.
 
--- Make ready what has fallen due: more than are wanted now, so that the pile shrinks, but not so many
--- more that few reserves have the work of many.
+local SMALL_PILE = 100 -- due messages
+
+-- Make ready what has fallen due: a small pile whole, for the sake of priorities; of a large one some
+-- more than are wanted now, so that it shrinks, and few reserves do not have the work of many.
 local function promote(queue, now, wanted)
     local key = P .. 's:' .. queue
-    local most = math.min(2 * wanted + 100, BOUND)
-    local due = call('ZRANGEBYSCORE', key, '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, most)
-    if #due == 0 then return end
+    local due = call('ZCOUNT', key, '-inf', whole(now))
+    if due == 0 then return end
+    local most = due
+    if due > SMALL_PILE then most = math.min(wanted + 10, BOUND) end
+    due = call('ZRANGE', key, 0, most - 1, 'WITHSCORES')
     local ready = {}
     for i = 1, #due, 2 do
         local member = due[i]
