@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from asynctasq.contracts.driver import Driver
-from asynctasq.testing import DriverConformance
+from asynctasq.testing import DriverConformance, run_conformance
 from asynctasq.testing.model import run_model
 from asynctasq.testing.processes import check_each_message_once, check_kills, check_stale_owner
 from asynctasq_redis import RedisDriver
@@ -30,6 +30,18 @@ class TestRedis(DriverConformance):
 
     def make_driver(self) -> Driver:
         return RedisDriver(self.url, namespace=self.namespace)
+
+
+@pytest.mark.parametrize("crowded", [False, True], ids=["alone", "crowded"])
+async def test_checks_may_share_a_namespace(url: str, namespace: str, crowded: bool) -> None:
+    report = await run_conformance(
+        lambda: RedisDriver(url, namespace=namespace),
+        durable=True,
+        one_namespace=True,
+        make_neighbour=(lambda: RedisDriver(url, namespace=uuid4().hex)) if crowded else None,
+    )
+    assert report.tidy
+    assert [result.check.name for result in report.failures] == []
 
 
 def test_lives_like_memory(url: str) -> None:

@@ -186,7 +186,7 @@ async def browse_of_all_queues(kit: Kit) -> None:
     found: set[bytes] = set()
     cursor: str | None = None
     while True:
-        page = await kit.inspect.browse(State.READY, limit=50, cursor=cursor)
+        page = await kit.inspect.browse(State.READY, limit=1000, cursor=cursor)
         found |= {item.message.id for item in page.items}
         cursor = page.cursor
         if cursor is None:

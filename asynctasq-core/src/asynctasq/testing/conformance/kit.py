@@ -117,6 +117,9 @@ class Kit:
         try:
             await self.open(self.driver)
             await self.open(self.twin)
+            if self.traces.queues:  # what others left leased ends now, not in the midst of this one
+                self.advance(10 * LEASE)
+                await self.upkeep()
         except BaseException:
             await self._close_all()
             raise
