@@ -1,8 +1,10 @@
-"""What the modes cost: `python benchmarks/executors.py [--quick]`; ends with 1 if a bar is missed.
+"""What the modes cost: `python benchmarks/executors.py [--quick] [--only PART]`; ends with 1 if a bar is missed.
 
-Throughput stands beside that of the bare pool of the standard library, measured in turns with it.
+Throughput stands beside that of the bare pool of the standard library, measured in turns with it. Each
+part runs in a process of its own.
 """
 
+import argparse
 import asyncio
 import logging
 import os
@@ -160,8 +162,8 @@ def compare(
     return ours
 
 
-def measure_pools(count: int) -> None:
-    """Processes and threads, against those of the standard library."""
+def measure_processes(count: int) -> None:
+    """Against those of the standard library."""
     processes = partial(ProcessPoolExecutor, CHILDREN)
     few = {"concurrency": THREADS}
     compare("no-op, 2 processes", in_process, processes, nothing, count, least=0.8, options=few)
@@ -180,8 +182,13 @@ def measure_pools(count: int) -> None:
     tell(
         "    of what two processors can do", median(burnt) * BURN_SECONDS / CHILDREN, "", least=0.9
     )
+
+
+def measure_threads(count: int) -> None:
+    """Against those of the standard library."""
     threads = partial(ThreadPoolExecutor, THREADS)
-    compare("1 ms, 100 threads", millisecond, threads, doze, count, least=0.7, options=few)
+    options = {"concurrency": THREADS}
+    compare("1 ms, 100 threads", millisecond, threads, doze, count, least=0.7, options=options)
 
 
 def measure_cpu(count: int) -> None:
@@ -194,8 +201,9 @@ def measure_cpu(count: int) -> None:
     tell("CPU of a no-op in a thread: more", thread - loop, "us", most=25.0)
 
 
-def measure_sleepers(count: int, seconds: float) -> None:
+def measure_sleepers(tasks: int) -> None:
     """Many tasks asleep at once on sqlite: memory of the worker, and what it writes meanwhile."""
+    count, seconds = tasks // 2, tasks / 667
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "asleep.db")
         url = f"sqlite:///{path}"
@@ -245,22 +253,35 @@ def _resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def main(*, quick: bool) -> int:
-    """Measure everything."""
-    logging.disable(logging.INFO)
-    print(
-        f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, Python {sys.version.split()[0]}"
-    )
-    count = 5_000 if quick else 20_000  # starting the threads counts, too
-    measure_pools(count)
-    measure_cpu(count)
-    measure_sleepers(1_000 if quick else 10_000, 5.0 if quick else 30.0)
-    print(f"load {os.getloadavg()[0]:.1f}")
-    return int(bool(missed))
+PARTS = {
+    "processes": measure_processes,
+    "threads": measure_threads,
+    "cpu": measure_cpu,
+    "sleepers": measure_sleepers,
+}
+
+
+def main() -> int:
+    """Measure everything, or one part."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer tasks")
+    parser.add_argument("--only", choices=PARTS)
+    asked = parser.parse_args()
+    if asked.only:
+        logging.disable(logging.INFO)
+        PARTS[asked.only](5_000 if asked.quick else 20_000)  # starting the threads counts, too
+        return int(bool(missed))
+    print(f"{os.cpu_count()} processors, Python {sys.version.split()[0]}")
+    again = [sys.executable, __file__, *["--quick"] * asked.quick, "--only"]
+    ended_with = []
+    for part in PARTS:
+        print(f"load {os.getloadavg()[0]:.1f}", flush=True)
+        ended_with.append(subprocess.run([*again, part], check=False).returncode)
+    return max(ended_with)
 
 
 if __name__ == "__main__":
     root = str(Path(__file__).resolve().parent)
     if root not in sys.path:
         sys.path.insert(0, root)
-    sys.exit(main(quick="--quick" in sys.argv))
+    sys.exit(main())

@@ -161,9 +161,8 @@ class Keeper:
                 patience.reached()
             except DriverError as error:
                 patience.note(error)
-            except (
-                Exception
-            ):  # without a keeper every lease would end, so it outlives whatever it meets
+            except Exception:
+                # Without a keeper every lease would end, so it outlives whatever it meets.
                 logger.exception("The keeper failed and tries again.")
             await self._pause()
         return opened
