@@ -28,6 +28,9 @@ from asynctasq import App, Worker, hookimpl, task
 CHILDREN = 2
 THREADS = 100
 ROUNDS = 5
+TASKS, QUICK_TASKS = 20_000, 5_000  # starting the threads counts, too
+WATCHED_SECONDS = 30.0
+"""How long it is counted what a worker writes."""
 BURN_SECONDS = 0.1
 
 
@@ -203,7 +206,7 @@ def measure_cpu(count: int) -> None:
 
 def measure_sleepers(tasks: int) -> None:
     """Many tasks asleep at once on sqlite: memory of the worker, and what it writes meanwhile."""
-    count, seconds = tasks // 2, tasks / 667
+    count, seconds = tasks // 2, WATCHED_SECONDS * tasks / TASKS
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "asleep.db")
         url = f"sqlite:///{path}"
@@ -269,7 +272,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.only:
         logging.disable(logging.INFO)
-        PARTS[asked.only](5_000 if asked.quick else 20_000)  # starting the threads counts, too
+        PARTS[asked.only](QUICK_TASKS if asked.quick else TASKS)
         return int(bool(missed))
     print(f"{os.cpu_count()} processors, Python {sys.version.split()[0]}")
     again = [sys.executable, __file__, *["--quick"] * asked.quick, "--only"]

@@ -4,10 +4,9 @@ import asyncio
 import os
 import signal
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -17,25 +16,13 @@ from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete, Settled
 from asynctasq.testing import TcpProxy
 from asynctasq_redis import RedisDriver
+from tests.drivers.opening import message, opened
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer, redis_server
 
 MakeDriver = Callable[..., RedisDriver]
 MakeProxy = Callable[[str], TcpProxy]
 LEASE = 60.0
-
-
-def message(**fields: Any) -> Message:
-    return Message(new_id(), "q", "task", b"body", **fields)
-
-
-@asynccontextmanager
-async def opened(driver: RedisDriver) -> AsyncIterator[RedisDriver]:
-    await driver.open()
-    try:
-        yield driver
-    finally:
-        await driver.close()
 
 
 async def live_a_life(driver: RedisDriver) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from asynctasq.settlement import Complete, Settled
 from asynctasq_redis import RedisDriver
 from asynctasq_redis.codec import BODY_LIMIT
 from asynctasq_redis.faults import translated
+from tests.drivers.opening import message, opened
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer, redis_server
 
@@ -51,19 +52,6 @@ def client(server: RedisServer) -> Iterator["redis.Redis"]:
 def driver(server: RedisServer) -> RedisDriver:
     """Unopened, in a namespace of its own."""
     return RedisDriver(server.url, namespace=uuid4().hex)
-
-
-@asynccontextmanager
-async def opened(driver: RedisDriver) -> AsyncIterator[RedisDriver]:
-    await driver.open()
-    try:
-        yield driver
-    finally:
-        await driver.close()
-
-
-def message(**fields: Any) -> Message:
-    return Message(new_id(), "q", "task", b"body", **fields)
 
 
 async def until(call: Callable[[], Awaitable[Any]]) -> Any:

@@ -2,8 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +15,11 @@ import redis
 from asynctasq import App, Worker, task
 from asynctasq.contracts.capabilities import CancelOutcome, WorkerInfo
 from asynctasq.errors import ConfigurationError, DriverUnavailable, TaskCancelled
-from asynctasq.message import Message, Unique, new_id
+from asynctasq.message import Unique
 from asynctasq.settlement import Complete, Fail, Reason
 from asynctasq.testing import TcpProxy
 from asynctasq_redis import RedisDriver
+from tests.drivers.opening import message, opened
 from tests.servers.redis import RedisServer, redis_server
 
 PATIENCE = 30.0
@@ -41,19 +41,6 @@ NAMES = [
     "a/b",
     "%61",
 ]
-
-
-@asynccontextmanager
-async def opened(driver: RedisDriver) -> AsyncIterator[RedisDriver]:
-    await driver.open()
-    try:
-        yield driver
-    finally:
-        await driver.close()
-
-
-def message(**fields: Any) -> Message:
-    return Message(new_id(), "q", "task", b"body", **fields)
 
 
 @pytest.mark.parametrize(("one", "other"), list(pairwise([*NAMES, NAMES[0]])))

@@ -32,8 +32,7 @@ class Wire(Protocol):
     async def disconnect(self, nowait: bool = False) -> None: ...
 
 
-SHORTEST_PATIENCE = 0.5
-"""Seconds."""
+SHORTEST_PATIENCE_SECONDS = 0.5
 
 Argument = bytes | str | int | float
 
@@ -95,7 +94,7 @@ def wire_maker(settings: RedisSettings, address: Address) -> WireMaker:
 
 def patience_with_one_of(count: int, settings: RedisSettings) -> float:
     """Seconds for one of so many that may be asked: those that hang leave time for the others."""
-    share = max(settings.timeout / (count + 1), SHORTEST_PATIENCE)
+    share = max(settings.timeout / (count + 1), SHORTEST_PATIENCE_SECONDS)
     return min(settings.connect_timeout, share)
 
 

@@ -139,9 +139,8 @@ def _follow(
             account.interrupted = True
         except AsynctasqError as error:
             failure = error
-    if failure is not None and account.untouched:
-        raise failure
-    account.tell(as_json=as_json)
+    if failure is None or not account.untouched:
+        account.tell(as_json=as_json)
     if failure is not None:
         raise failure
     click.get_current_context().exit(account.exit_code)

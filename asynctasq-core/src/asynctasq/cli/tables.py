@@ -53,8 +53,9 @@ def table_text(
 ) -> str:
     """A table in at most `width` characters; None is as wide as need be, and cuts nothing.
 
-    In that width, columns of a rank in which nothing stands are not shown. Where it does not fit, texts are folded; then columns are left out by their rank. Where even those
-    without rank do not fit, each row becomes a block of lines.
+    In that width, columns of a rank in which nothing stands are not shown. Where it does not fit, texts are
+    folded; then columns are left out by their rank. Where even those without rank do not fit, each row
+    becomes a block of lines.
     """
     cells = [
         [_cell(cell, column, width) for cell, column in zip(row, columns, strict=True)]

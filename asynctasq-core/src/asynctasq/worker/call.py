@@ -66,19 +66,18 @@ class WorkerCall:
 
     async def load(self) -> BaseTask[Any]:
         """The task; built at the first call, the same instance afterwards."""
-        if self._loaded and self._task is not None:
-            return self._task
-        if not self._envelope.references:
-            return self._build(())
+        task = self.load_now()
+        if task is not None:
+            return task
         self._task = self._bare()  # for `as_built`, should the models not be found
         self._unique_models = await self._models()
         return self._build(self._unique_models)
 
     def load_now(self) -> BaseTask[Any] | None:
         """The task, if it can be built without waiting."""
-        if self._envelope.references:
-            return self._task if self._loaded else None
-        return self._task if self._loaded else self._build(())
+        if self._loaded:
+            return self._task
+        return None if self.has_models else self._build(())
 
     def _build(self, models: Sequence[object]) -> BaseTask[Any]:
         self._task = task = self._bare()

@@ -61,9 +61,8 @@ def dumps_on_signal(held: Callable[[], Sequence[Running]]) -> Iterator[None]:
         faulthandler.unregister(signal.SIGUSR1)
         over.set()
         with suppress(BlockingIOError):  # then it has something to read already
-            os.write(
-                writing, b"\n"
-            )  # closing it is not enough: processes that tasks have forked hold it, too
+            # Closing it is not enough: processes that tasks have forked hold it, too.
+            os.write(writing, b"\n")
         thread.join()
         os.close(writing)
         os.close(reading)

@@ -304,10 +304,8 @@ class Engine:
         except Exception as error:
             logger.exception("Deciding on %s failed.", running.delivery.message.task)
             settlement = self._runner.undecided(running, error)
-        if running.task is not None:
-            self._tasks.discard(
-                running.task
-            )  # a callback for that takes 200 bytes of each that sleeps
+        if running.task is not None:  # a callback for this takes 200 bytes of each that sleeps
+            self._tasks.discard(running.task)
         if settlement is None or running not in self._held:  # given back while it ran
             self._forget(running)
         else:

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -14,14 +14,20 @@ from asynctasq.executors.forks import forks
 
 logger = logging.getLogger("asynctasq")
 
-HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
-"""The terminal is gone. Not heard if it is ignored, as `nohup` has it."""
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([HANGUP] if HANGUP else []))
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""The terminal is gone."""
 ECHO_SECONDS = 0.5
 """A signal that follows another this soon says the same once more: a service manager signals all
 processes of a group, and a supervisor among them passes it on. People are slower."""
 LOOK_SECONDS = 1.0
 """Between looks whether a task has taken the handlers away."""
+
+
+def stop_signals_heard() -> Sequence[signal.Signals]:
+    """What stops a worker; not a hang-up that is ignored, as `nohup` has it."""
+    if _HANGUP is None or signal.getsignal(_HANGUP) is signal.SIG_IGN:
+        return (signal.SIGTERM, signal.SIGINT)
+    return (signal.SIGTERM, signal.SIGINT, _HANGUP)
 
 
 class Echoes:
@@ -79,10 +85,8 @@ class StopSignals:
         self._loop = loop
         self._echoes = Echoes()
         with suppress(NotImplementedError):  # Windows: Ctrl-C ends the loop the hard way
-            for each in STOP_SIGNALS:
+            for each in stop_signals_heard():
                 former = signal.getsignal(each)
-                if each is HANGUP and former is signal.SIG_IGN:
-                    continue
                 self._handle(loop, each)
                 self._former[each] = former
             self._stack.enter_context(forks.undone_by(self._give_back))

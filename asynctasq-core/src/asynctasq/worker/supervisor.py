@@ -13,9 +13,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-from asynctasq.worker.health import Report
+from asynctasq.worker.health import Phase, Report
 from asynctasq.worker.leash import DEAF_SECONDS, END_SECONDS, GRACE_SECONDS
-from asynctasq.worker.signals import HANGUP, STOP_SIGNALS, Echoes
+from asynctasq.worker.signals import Echoes, stop_signals_heard
 
 logger = logging.getLogger("asynctasq")
 
@@ -82,9 +82,9 @@ class Supervisor:
     async def run(self) -> int:
         """Start the processes; returns the exit code when all have ended."""
         self._loop = loop = asyncio.get_running_loop()
-        for each in STOP_SIGNALS:
-            if each is not HANGUP or signal.getsignal(each) is not signal.SIG_IGN:
-                loop.add_signal_handler(each, self._on_stop, each)
+        heard = stop_signals_heard()
+        for each in heard:
+            loop.add_signal_handler(each, self._on_stop, each)
         loop.add_signal_handler(signal.SIGUSR1, self._forward, signal.SIGUSR1)
         try:
             async with asyncio.TaskGroup() as group:
@@ -93,7 +93,7 @@ class Supervisor:
         finally:
             for place in self._places:
                 place.kill()
-            for each in (*STOP_SIGNALS, signal.SIGUSR1):
+            for each in (*heard, signal.SIGUSR1):
                 loop.remove_signal_handler(each)
         return self._exit_code
 
@@ -190,7 +190,7 @@ class Supervisor:
             beat = await place.ask("beat")
             if beat is not None:
                 answered_at = time.monotonic()
-                if beat["phase"] == "running" and place.is_deaf():
+                if beat["phase"] == Phase.RUNNING and place.is_deaf():
                     await place.ask("stop")
             silence = time.monotonic() - answered_at
             if beat is not None and not beat["live"]:
@@ -343,7 +343,7 @@ class Place:
         return time.monotonic() - self.dismissed_at > DEAF_SECONDS
 
     def _heard(self, report: Report) -> Report:
-        self._ran = self._ran or report.get("phase") == "running"
+        self._ran = self._ran or report.get("phase") == Phase.RUNNING
         self.grace_period = report.get("grace_period", self.grace_period)
         self.stall_limit = report.get("stall_limit", self.stall_limit)
         return report

@@ -95,8 +95,9 @@ class OrderRunner:
         else:
             task = None
             try:
-                load = call.load()
-                task = self._loop.run_until_complete(load) if call.has_models else _finish(load)
+                task = call.load_now()
+                if task is None:
+                    task = self._loop.run_until_complete(call.load())
                 value = call.run_here(task.execute)
                 refuse_coroutine(value)
                 attempt = Returned(call.encode_result(value))

@@ -81,6 +81,14 @@ def random_name(prefix: str) -> str:
     return f"{prefix}-{uuid4().hex[:12]}"
 
 
+async def let_tidy(driver: Driver) -> None:
+    """Give the driver the occasions at which it does its upkeep."""
+    for _ in range(UPKEEP_CALLS):
+        await driver.reserve(
+            {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=LEASE
+        )
+
+
 class Traces:
     """What checks that share a namespace leave there."""
 
@@ -232,10 +240,7 @@ class Kit:
 
     async def upkeep(self) -> None:
         """Give the store the occasions at which it tidies up."""
-        for _ in range(UPKEEP_CALLS):
-            await self.twin.reserve(
-                {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=LEASE
-            )
+        await let_tidy(self.twin)
 
     # Expectations, as sharp as the capabilities allow.
 

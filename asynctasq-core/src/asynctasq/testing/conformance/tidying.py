@@ -11,7 +11,7 @@ from asynctasq.contracts.driver import Driver, QueueCounts
 from asynctasq.errors import DriverError
 from asynctasq.message import State
 from asynctasq.settlement import Complete
-from asynctasq.testing.conformance.kit import LEASE, UPKEEP_CALLS, Traces, random_name
+from asynctasq.testing.conformance.kit import LEASE, Traces, let_tidy
 
 FAR_SECONDS = 2 * 3600.0
 """Beyond every outcome that checks have kept for a time."""
@@ -53,10 +53,7 @@ async def _move(driver: Driver, traces: Traces, seconds: float) -> None:
     """Move the clock on, and let the store do its upkeep."""
     traces.elapsed += seconds
     driver.clock_offset = traces.elapsed
-    for _ in range(UPKEEP_CALLS):
-        await driver.reserve(
-            {random_name("empty"): 1}, limit=1, owner=random_name("tidy"), lease=LEASE
-        )
+    await let_tidy(driver)
 
 
 async def _listed(driver: Driver) -> list[str]:

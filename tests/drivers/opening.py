@@ -1,0 +1,25 @@
+"""What tests of one driver begin with: opened instances, and a message as simple as can be."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from asynctasq.contracts.driver import Driver
+from asynctasq.message import Message, new_id
+
+D = TypeVar("D", bound=Driver)
+
+
+@asynccontextmanager
+async def opened(driver: D) -> AsyncIterator[D]:
+    """The driver, open for as long as the block takes."""
+    await driver.open()
+    try:
+        yield driver
+    finally:
+        await driver.close()
+
+
+def message(**fields: Any) -> Message:
+    """A message of the queue `q`."""
+    return Message(new_id(), "q", "task", b"body", **fields)
