@@ -178,31 +178,49 @@ def _drained(redis: RedisBench, name: str, fill: str, count: int, **parameters: 
 
 
 def processes(redis: RedisBench) -> None:
-    """Two workers on one queue, against what two processors can do."""
-    tasks = redis.scale.tasks
+    """One worker on a queue, and two on one that is as long, against what two processors can do."""
+    tasks = 2 * redis.scale.tasks
     ratios: list[float] = []
     speeds: list[float] = []
+    alone: list[Sample] = []
+    together: list[Sample] = []
+    busy: list[float] = []
     for _ in range(redis.scale.runs):
-        wall, cpu, server = _drained(redis, OURS, "bulk", tasks)
-        redis.empty()
-        redis.program(OURS, "bulk", tasks=2 * tasks)  # for each as many as for the one
-        begin_at = time.monotonic() + 4.0
-        with ThreadPoolExecutor(2) as threads:
-            started = [
-                threads.submit(redis.program, OURS, "drain", begin_at=begin_at) for _ in range(2)
-            ]
-            answers = [each.result() for each in started]
-        begun_at = min(each["begun_at"] for each in answers)
-        ended_at = max(each["ended_at"] for each in answers)
-        speeds.append(2 * tasks / (ended_at - begun_at))
+        alone.append(_drained(redis, OURS, "bulk", tasks))
+        together.append(_drained_by_two(redis, tasks))
+        wall, cpu, server = alone[-1]
+        speeds.append(1 / together[-1][0])
         ratios.append(speeds[-1] / min(2 / wall, 2 / (cpu + server)))
+        busy.append(sum(together[-1][1:]) / together[-1][0] / 2)
     redis.add("processes.speed", "two workers: tasks a second", "/s", speeds)
     redis.add(
-        "processes.ratio",
-        "two workers against what two processors allow",
-        "",
-        ratios,
+        "processes.ratio", "two workers against what two processors allow", "", ratios,
         at_least=0.85,
+    )  # fmt: skip
+    redis.add("processes.busy", "the same: how much of two processors was used", "", busy)
+    for key, title, place in (("worker", "workers'", 1), ("server", "server's", 2)):
+        redis.add(
+            f"processes.{key}", f"two workers: {title} processor time a task", "µs",
+            [1e6 * sample[place] for sample in together],
+            note=f"{shown(1e6 * statistics.median(sample[place] for sample in alone))} µs with one",
+        )  # fmt: skip
+
+
+def _drained_by_two(redis: RedisBench, tasks: int) -> Sample:
+    redis.empty()
+    redis.program(OURS, "bulk", tasks=tasks)
+    begin_at = time.monotonic() + 4.0
+    with ThreadPoolExecutor(2) as threads:
+        started = [
+            threads.submit(redis.program, OURS, "drain", begin_at=begin_at) for _ in range(2)
+        ]
+        answers = [each.result() for each in started]
+    begun_at = min(each["begun_at"] for each in answers)
+    ended_at = max(each["ended_at"] for each in answers)
+    return (
+        (ended_at - begun_at) / tasks,
+        sum(each["cpu_seconds"] for each in answers) / tasks,
+        max(each["server_seconds"] for each in answers) / tasks,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from asynctasq import State, task
 from asynctasq.errors import ConfigurationError
+from asynctasq.worker.fetcher import RESERVED_AT_ONCE
 from asynctasq.worker.slots import HAND_MOST
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
@@ -147,6 +148,18 @@ def test_queues_that_make_no_sense_are_refused(queues: list[str], make_stage: Ma
 
     with pytest.raises(ConfigurationError, match="queues"):
         Worker(queues=queues)
+
+
+async def test_what_comes_first_runs_while_the_rest_is_fetched(faulty: Stage, line: Line) -> None:
+    tasks = RESERVED_AT_ONCE + 200
+    await faulty.app.dispatch_many([note(number) for number in range(tasks)])
+    line.answer("reserve", lambda deliveries: deliveries)
+    line.hold("reserve", faulty.flag("rest"))
+    async with faulty.worker(concurrency=tasks):
+        await faulty.probe.noted(RESERVED_AT_ONCE)
+        assert len(faulty.log) == RESERVED_AT_ONCE
+        faulty.flag("rest").set()
+        await faulty.probe.noted(tasks)
 
 
 async def fill_hand(faulty: Stage, worker: Any) -> None:

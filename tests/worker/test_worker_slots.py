@@ -15,14 +15,32 @@ SHORT = SHORT_TASK_SECONDS / 10
 LONG = SHORT_TASK_SECONDS * 100
 
 
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def slots(
-    concurrency: int = 10, runs: int = 0, seconds: float = SHORT, **limits: int | None
+    runs: int = 0, seconds: float = SHORT, *, busy: float = 0.0, clock: Clock | None = None
 ) -> Slots:
-    made = Slots(concurrency, limits or {"default": None})
-    for _ in range(runs):
-        made.take("default")
-        made.give("default", seconds)
+    """Ten slots, in which so many tasks have run, one or more of them at any time in `busy` seconds."""
+    clock = clock or Clock()
+    made = Slots(10, {"default": None}, clock=clock)
+    run(made, runs, seconds, busy=busy, clock=clock)
     return made
+
+
+def run(made: Slots, runs: int, seconds: float, *, busy: float, clock: Clock) -> None:
+    for number in range(runs):
+        made.take("default")
+        if number == 0:
+            clock.now += busy
+        made.give("default", seconds)
 
 
 def test_limits_are_parsed_in_order() -> None:
@@ -67,45 +85,56 @@ def test_one_long_task_among_short_ones_ends_that() -> None:
     ],
 )
 def test_room(runs: int, running: int, in_hand: int, room: int) -> None:
-    made = slots()
-    made.room(0, 1000.0)
-    for _ in range(runs):
-        made.take("default")
-        made.give("default", SHORT)
+    made = slots(runs, busy=HAND_WAIT_SECONDS)
     for _ in range(running):
         made.take("default")
-    assert made.room(in_hand, 1000.0 + HAND_WAIT_SECONDS) == room
+    assert made.room(in_hand) == room
 
 
 def test_what_is_in_hand_begins_soon_at_the_rate_of_the_last_tasks() -> None:
-    made = slots()
-    made.room(0, 1000.0)
-    for _ in range(100):
-        made.take("default")
-        made.give("default", SHORT)
-    assert made.room(0, 1001.0) == 10 + 100 * HAND_WAIT_SECONDS
-    assert made.room(0, 1001.0 + RATE_SECONDS / 2) == 10 + 100 * HAND_WAIT_SECONDS
-    assert made.room(0, 1002.0) == 10  # nothing has ended since
+    clock = Clock()
+    made = slots(100, busy=1.0, clock=clock)
+    assert made.room(0) == 10 + 100 * HAND_WAIT_SECONDS
+    run(made, 100, SHORT, busy=RATE_SECONDS / 2, clock=clock)
+    assert made.room(0) == 10 + 100 * HAND_WAIT_SECONDS, "too soon to tell"
+    run(made, 200, SHORT, busy=RATE_SECONDS, clock=clock)
+    assert made.room(0) == pytest.approx(10 + 200 / RATE_SECONDS * HAND_WAIT_SECONDS, abs=1)
+
+
+def test_the_first_estimate_comes_as_soon_as_tasks_have_proved_short() -> None:
+    assert slots(20, busy=0.001).room(0) == 10 + 20 / 0.001 * HAND_WAIT_SECONDS
+
+
+def test_the_rate_is_that_of_the_time_in_which_anything_runs() -> None:
+    clock = Clock()
+    made = slots(100, busy=1.0, clock=clock)
+    before = made.room(0)
+    clock.now += 1.0  # the store is slow
+    assert made.room(0) == before
+    run(made, 100, SHORT, busy=1.0, clock=clock)
+    assert made.room(0) == before
+    made.take("default")
+    clock.now += 1.0  # nothing ends
+    assert made.room(0) == 9
 
 
 def test_nothing_is_held_once_tasks_have_turned_long_until_they_are_short_again() -> None:
-    made = slots(runs=50)
-    made.room(0, 1000.0)
+    clock = Clock()
+    made = slots(50, busy=1.0, clock=clock)
     made.turned_long()
     for _ in range(20):
-        assert made.room(0, 1000.0) == 10
-        made.take("default")
-        made.give("default", SHORT)
-    assert made.room(0, 1000.0 + HAND_WAIT_SECONDS) == 30
+        assert made.room(0) == 10
+        run(made, 1, SHORT, busy=HAND_WAIT_SECONDS / 20, clock=clock)
+    assert made.room(0) > 10
 
 
 def test_a_limited_number_of_runs_is_not_exceeded() -> None:
     made = Slots(10, {"default": None}, most_runs=3)
-    assert (made.room(0, 1000.0), made.used_up) == (3, False)
+    assert (made.room(0), made.used_up) == (3, False)
     for _ in range(3):
         made.take("default")
         made.give("default", SHORT)
-    assert (made.room(0, 1000.0), made.used_up) == (0, True)
+    assert (made.room(0), made.used_up) == (0, True)
 
 
 def test_a_queue_at_its_limit_is_left_out() -> None:
@@ -121,9 +150,7 @@ def test_a_queue_at_its_limit_is_left_out() -> None:
 
 
 def test_queues_with_limits_hold_nothing_in_hand() -> None:
-    made = Slots(10, {"emails": 2, "default": None})
-    made.room(0, 1000.0)
-    for _ in range(100):
-        made.take("default")
-        made.give("default", SHORT)
-    assert made.room(0, 1000.0 + HAND_WAIT_SECONDS) == 10
+    clock = Clock()
+    made = Slots(10, {"emails": 2, "default": None}, clock=clock)
+    run(made, 100, SHORT, busy=HAND_WAIT_SECONDS, clock=clock)
+    assert made.room(0) == 10

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -17,6 +16,8 @@ logger = logging.getLogger("asynctasq")
 
 WAIT_SECONDS = 5.0
 """Longest single wait for work; drivers return earlier when there is some."""
+RESERVED_AT_ONCE = 1000
+"""The first of them run while the rest is fetched."""
 REFUSED_PAUSE_SECONDS = 1.0
 """After the store has refused a call that should work."""
 HAND_SECONDS = 0.25
@@ -107,8 +108,9 @@ class Fetcher:
     async def _step(self) -> bool:
         """Reserve once, or sleep; True when a burst is over."""
         self._changed.clear()
-        now = time.monotonic()
-        room = self._slots.room(self._in_hand(), now) if self._held() < self._most_held else 0
+        room = 0
+        if self._held() < self._most_held:
+            room = min(self._slots.room(self._in_hand()), RESERVED_AT_ONCE)
         caps = self._slots.caps(room) if room > 0 else {}
         if not caps:
             await self._until_room()

@@ -1,6 +1,7 @@
 """How much a worker may take on: its slots, those of each queue, and what it may hold in hand."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.options import check_queue_name
@@ -12,7 +13,7 @@ HAND_WAIT_SECONDS = 0.04
 HAND_MOST = 2000
 """Deliveries in hand."""
 RATE_SECONDS = 0.02
-"""Over which, at the least, it is counted how fast tasks begin and end."""
+"""Over which, at the least, it is counted how fast tasks end, once there is a first estimate."""
 _WEIGHT_OF_LAST = 0.05
 _ENOUGH_RUNS = 20
 
@@ -44,7 +45,12 @@ class Slots:
     """Counts what runs. A slot is taken by a running task; a queue may have fewer than the worker."""
 
     def __init__(
-        self, concurrency: int, queues: Mapping[str, int | None], *, most_runs: int | None = None
+        self,
+        concurrency: int,
+        queues: Mapping[str, int | None],
+        *,
+        most_runs: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make slots, none of them taken.
 
@@ -52,6 +58,7 @@ class Slots:
             concurrency: how many.
             queues: each with its own limit, if it has one.
             most_runs: how often a slot is taken at most; None for no limit.
+            clock: seconds.
         """
         self.concurrency = concurrency
         self._runs_left = most_runs
@@ -61,11 +68,18 @@ class Slots:
         self.running = 0
         self._runs = 0
         self._mean_seconds = 0.0
+        self._clock = clock
         self._ended = 0
-        self._rated_at = 0.0
-        self._ended_before = 0
+        self._busy_seconds = 0.0
+        """In which anything ran, up to the last time that nothing did."""
+        self._busy_since = 0.0
+        self._rated = (0.0, 0)
+        """Busy seconds, and how many had ended, when it was last counted how fast they do."""
         self._rate = 0.0
-        """Tasks a second, of late."""
+        """Tasks a second of late, in the time in which any ran.
+
+        Waiting for the store is not part of it: the slower the store, the more has to be in hand.
+        """
 
     @property
     def free(self) -> int:
@@ -95,15 +109,20 @@ class Slots:
         """No slot has become free for a while: hold nothing in hand until tasks are short again."""
         self._runs = 0
 
-    def room(self, in_hand: int, now: float) -> int:
-        """How many to reserve at that time, in seconds by any clock; 0 to wait."""
-        if now - self._rated_at >= RATE_SECONDS:
-            self._rate = (self._ended - self._ended_before) / (now - self._rated_at)
-            self._rated_at, self._ended_before = now, self._ended
+    def room(self, in_hand: int) -> int:
+        """How many to reserve now; 0 to wait."""
         if self._runs_left is not None:
             return min(self.free, self._runs_left) - in_hand
+        self._count_rate()
         hand = self.hand
         return self.free + hand - in_hand if self.free or in_hand <= hand * 3 // 4 else 0
+
+    def _count_rate(self) -> None:
+        seconds, ended = self._rated
+        busy = self._busy_seconds + (self._clock() - self._busy_since if self.running else 0.0)
+        if busy - seconds >= RATE_SECONDS or (not self._rate and busy > seconds):
+            self._rate = (self._ended - ended) / (busy - seconds)
+            self._rated = busy, self._ended
 
     def caps(self, limit: int) -> dict[str, int]:
         """For each queue in order, how many to reserve at most; queues at their limit are left out."""
@@ -117,6 +136,8 @@ class Slots:
 
     def take(self, queue: str) -> None:
         """A task of this queue begins."""
+        if not self.running:
+            self._busy_since = self._clock()
         self.running += 1
         if self._runs_left is not None:
             self._runs_left -= 1
@@ -126,6 +147,8 @@ class Slots:
     def give(self, queue: str, seconds: float) -> None:
         """It has ended, after this long."""
         self.running -= 1
+        if not self.running:
+            self._busy_seconds += self._clock() - self._busy_since
         if self._limited:
             self._by_queue[queue] -= 1
         self._runs += 1
