@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from asynctasq.testing import TcpProxy
 from benchmarks.harness import machine
 from benchmarks.harness.bench import Bench
 from benchmarks.harness.environments import installed
@@ -28,6 +29,8 @@ PACKAGES = {
 }
 """Name of the environment, and what is in it."""
 
+DISTANCE_SECONDS = 0.01
+"""One way."""
 DEPTHS = {"full": (100_000, 1_000_000), "quick": (20_000, 200_000), "tiny": (200, 400)}
 
 Sample = tuple[float, float, float]
@@ -49,7 +52,7 @@ class RedisBench:
         before = self._server_seconds()
         given: dict[str, Any] = {"way": way, **parameters}
         if (name, way) != (BARE, "sleep"):
-            given["url"] = self.url
+            given.setdefault("url", self.url)
         answer = self.bench.run(name, python=self.python(name), **given)
         return answer | {"server_seconds": self._server_seconds() - before}
 
@@ -224,6 +227,37 @@ def _drained_by_two(redis: RedisBench, tasks: int) -> Sample:
     )
 
 
+def distant(redis: RedisBench) -> None:
+    """The same tasks, and a server that is far away."""
+    ours, theirs = max(300, redis.scale.tasks // 2), max(300, redis.peer_tasks() // 300 * 100)
+    ways: dict[str, tuple[str, str, int, dict[str, object]]] = {
+        OURS: ("asynctasq", "bulk", ours, {}),
+        SAQ: ("SAQ", "gather", theirs, {"tasks": theirs}),
+        TASKIQ: ("taskiq, streams with results", "gather", theirs, {"tasks": theirs, "results": True}),
+    }  # fmt: skip
+    walls: dict[str, list[float]] = {name: [] for name in ways}
+    with TcpProxy(redis.url) as line:
+        for _ in range(redis.scale.runs):
+            for name, (_, fill, tasks, more) in ways.items():
+                redis.empty()
+                redis.program(name, fill, tasks=tasks)
+                line.delay = DISTANCE_SECONDS
+                answer = redis.program(name, "drain", url=line.url, **more)
+                line.delay = 0.0
+                walls[name].append(answer["seconds"] / tasks)
+    for name, (title, *_) in ways.items():
+        redis.add(
+            f"distant.speed.{name}",
+            f"drain over a line with a round trip of {2e3 * DISTANCE_SECONDS:.0f} ms, {title}: "
+            "tasks a second", "/s", [1 / wall for wall in walls[name]],
+        )  # fmt: skip
+        if name is not OURS:
+            redis.add(
+                f"distant.ratio.{name}", f"the same, asynctasq against {title}", "times",
+                _ratios(walls[OURS], walls[name]),
+            )  # fmt: skip
+
+
 def sleeping(redis: RedisBench) -> None:
     """Tasks that sleep for 10 ms, a hundred at a time."""
     tasks = max(500, redis.scale.tasks // 5)
@@ -360,5 +394,6 @@ def _fill_for_later(redis: RedisBench, tasks: int, seconds: float) -> None:
 
 
 MEASUREMENTS: dict[str, Callable[[RedisBench], None]] = {
-    each.__name__: each for each in (drain, processes, sleeping, dispatch, latency, idle, depth)
+    each.__name__: each
+    for each in (drain, processes, distant, sleeping, dispatch, latency, idle, depth)
 }

@@ -154,6 +154,16 @@ async def test_delay_holds_data_up(proxy: TcpProxy) -> None:
     )  # there and back: never less, however busy the machine
 
 
+async def test_what_is_delayed_less_overtakes_nothing(proxy: TcpProxy) -> None:
+    async with client_of(proxy) as client:
+        reader, writer = client
+        for delay, word in ((0.05, b"one\n"), (0.0, b"two\n"), (0.01, b"three\n")):
+            proxy.delay = delay
+            writer.write(word)
+            await writer.drain()
+        assert await reader.readexactly(14) == b"ONE\nTWO\nTHREE\n"
+
+
 async def test_a_server_that_is_away_ends_the_connection(asynctasq_proxy: MakeProxy) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit, urlunsplit
 T = TypeVar("T")
 
 CHUNK_BYTES = 65_536
+UNDER_WAY_MOST = 256
+"""Chunks in one direction of a connection; more are left to the sender."""
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: closing sends RST instead of FIN."""
 
@@ -92,7 +94,10 @@ class TcpProxy:
 
     @property
     def delay(self) -> float:
-        """Seconds that every piece of data takes, in either direction; may be set at any time."""
+        """Seconds that every piece of data takes, in either direction; may be set at any time.
+
+        As on a long line, the next may follow meanwhile.
+        """
         return self._delay
 
     @delay.setter
@@ -171,15 +176,37 @@ class TcpProxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on what comes, until one side ends."""
-        with suppress(OSError):
-            while data := await reader.read(CHUNK_BYTES):
-                if self._delay:
-                    await asyncio.sleep(self._delay)
-                await self._passing.wait()
-                writer.write(data)
-                await writer.drain()
-            if writer.can_write_eof():
-                writer.write_eof()
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(UNDER_WAY_MOST)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._receive(reader, under_way))
+                group.create_task(self._pass_on(under_way, writer))
+        except* OSError:
+            pass
+
+    async def _receive(
+        self, reader: asyncio.StreamReader, under_way: asyncio.Queue[tuple[float, bytes]]
+    ) -> None:
+        """Chunks with the loop's time at which they arrive; an empty one at the end."""
+        data = b"-"
+        while data:
+            data = await reader.read(CHUNK_BYTES)
+            await under_way.put((self._loop.time() + self._delay, data))
+
+    async def _pass_on(
+        self, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+    ) -> None:
+        while True:
+            arrives_at, data = await under_way.get()
+            if (left := arrives_at - self._loop.time()) > 0:
+                await asyncio.sleep(left)
+            await self._passing.wait()
+            if not data:
+                break
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
 
 
 class _Connection:
