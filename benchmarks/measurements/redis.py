@@ -310,14 +310,13 @@ def dispatch(redis: RedisBench) -> None:
 def latency(redis: RedisBench) -> None:
     """From dispatch in one process to the first line of the task in another, on an idle worker."""
     samples: dict[str, list[float]] = {OURS: [], TASKIQ: [], SAQ: []}
-    count = max(redis.scale.latency_samples // 3, 3)
     for _ in range(3):
         for name, taken in samples.items():
             redis.empty()
             with redis.consumer(name) as process, redis.bench.folder() as folder:
                 answer = redis.bench.run(
                     name, python=redis.python(name), beside=[process],
-                    way="latency", url=redis.url, samples=count, path=str(folder / "starts"),
+                    way="latency", url=redis.url, samples=redis.scale.latency_samples, path=str(folder / "starts"),
                 )  # fmt: skip
             taken += [each * 1e3 for each in answer["seconds"]]
     theirs = percentiles(samples[TASKIQ])

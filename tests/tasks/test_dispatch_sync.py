@@ -14,7 +14,7 @@ import pytest
 import asynctasq
 from asynctasq import App, task
 from asynctasq.contracts.capabilities import Snapshot
-from asynctasq.errors import NotSerializable
+from asynctasq.errors import DispatchError, NotSerializable
 from tests.tasks.store import messages, snapshots, work
 
 
@@ -114,12 +114,10 @@ def program(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
         "asyncio.run(dispatch(1))\nasyncio.run(asynctasq.close())",
         "async def main():\n    async with asynctasq.App(): await dispatch(1)\nasyncio.run(main())",
         "note(1).dispatch_sync()\nasynctasq.default_app().close_sync()",
-        "import threading\nthreading.Thread(target=lambda: note(1).dispatch_sync()).start()",
         "loop = asyncio.new_event_loop()\nloop.run_until_complete(dispatch(1))\nloop.close()",
     ],
     ids=[
-        "run", "asyncio", "uvloop", "sync", "close in another loop", "app", "close_sync", "thread",
-        "own loop",
+        "run", "asyncio", "uvloop", "sync", "close in another loop", "app", "close_sync", "own loop",
     ],
 )  # fmt: skip
 def test_programs_end_without_hanging_and_without_a_warning(tmp_path: Path, body: str) -> None:
@@ -127,6 +125,50 @@ def test_programs_end_without_hanging_and_without_a_warning(tmp_path: Path, body
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     [found] = stored(tmp_path / "asynctasq.db")
     assert found.message.task == "program:note"
+
+
+STARTS_NO_THREADS_LATE = sys.version_info[:3] in {(3, 12, 0), (3, 12, 1)}
+"""Once the main thread has ended (https://github.com/python/cpython/issues/113964)."""
+
+
+def test_a_thread_may_dispatch_when_the_main_one_has_ended(tmp_path: Path) -> None:
+    done = program(
+        tmp_path,
+        """
+        import threading
+
+        def late():
+            threading.main_thread().join()
+            note(1).dispatch_sync()
+
+        threading.Thread(target=late).start()
+        """,
+    )
+    assert done.returncode == 0
+    if STARTS_NO_THREADS_LATE:
+        assert "DispatchError: Nothing was dispatched, for the thread" in done.stderr
+        assert "never awaited" not in done.stderr
+    else:
+        assert done.stderr == ""
+        assert len(stored(tmp_path / "asynctasq.db")) == 1
+
+
+def test_without_a_thread_nothing_is_dispatched_and_the_next_call_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = asynctasq.init({"driver": "sqlite"})
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        for _ in range(2):
+            with pytest.raises(DispatchError, match="can't start new thread"):
+                note(1).dispatch_sync()
+    note(2).dispatch_sync()
+    app.close_sync()
+    assert len(stored(Path("asynctasq.db"))) == 1
 
 
 def test_a_program_may_mix_all_of_them(tmp_path: Path) -> None:

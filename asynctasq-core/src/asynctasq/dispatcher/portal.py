@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from asynctasq.errors import DispatchError
+
 T = TypeVar("T")
 
 CLOSE_SECONDS = 10.0
@@ -43,10 +45,12 @@ class Portal:
 
         Raises:
             RuntimeError: an event loop runs in this thread, which the call would block.
+            DispatchError: Python does not start a thread; nothing was done.
         """
         if _is_loop_running():
             raise RuntimeError(f"An event loop runs in this thread: use {instead}.")
-        return asyncio.run_coroutine_threadsafe(make(), self._running_loop()).result()
+        loop = self._running_loop()
+        return asyncio.run_coroutine_threadsafe(make(), loop).result()
 
     def close(self) -> None:
         """End the thread. Idempotent; safe in a forked child."""
@@ -64,14 +68,26 @@ class Portal:
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None or self._process != os.getpid():
+                self._loop, self._thread = _started()
                 self._process = os.getpid()
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="asynctasq-portal", daemon=True
-                )
-                self._thread.start()
                 atexit.register(self.close)
             return self._loop
+
+
+def _started() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+    """A loop, and the thread that runs it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="asynctasq-portal", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        loop.close()
+        raise DispatchError(
+            f"Nothing was dispatched, for the thread that this needs does not start: {error}. While a "
+            "program ends, Python starts none: dispatch before that. Otherwise this process has as "
+            "many threads as it may."
+        ) from error
+    return loop, thread
 
 
 def _is_loop_running() -> bool:
