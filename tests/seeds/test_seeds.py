@@ -171,12 +171,18 @@ PRODUCER = """
 import django
 django.setup()
 import asynctasq
+from asgiref.sync import sync_to_async
 from django.core.management import call_command
+from django.db import connections
 from shop.models import Product, User, main
 call_command("migrate", run_syncdb=True, verbosity=0)
 User.objects.create(id=1, email="ada@example.com", name="Ada")
 Product.objects.create(id=5, name="Engine", price=10)
-asynctasq.run(main())
+connections.close_all()
+async def produce():
+    await main()
+    await sync_to_async(connections.close_all)()  # Django leaves it open; Python 3.13 warns of that
+asynctasq.run(produce())
 """
 WORKER = """
 import django
