@@ -168,6 +168,7 @@ class Fetcher:
             await self._sleep_in(self._driver.wait(open_queues, timeout=WAIT_SECONDS))
         finally:
             self._some_full = False
+            self._slots.expect_anything()
 
     async def _until_room(self) -> None:
         """Sleep until a slot is free; what is in hand meanwhile is not kept for long."""
@@ -178,7 +179,7 @@ class Fetcher:
             async with asyncio.timeout_at(self._accepted_at + HAND_SECONDS):
                 await self._changed.wait()
         except TimeoutError:
-            self._slots.turned_long()
+            self._slots.expect_anything()
             self._give_back()
 
     async def _sleep_in(self, sleep: Coroutine[Any, Any, object]) -> None:

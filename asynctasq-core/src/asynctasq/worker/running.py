@@ -38,7 +38,7 @@ class Running:
         self.task: asyncio.Task[None] | None = None
         self.interrupt: Interrupt | None = None
         self.started_at = 0.0
-        """Loop time at which the run began; 0.0 while in hand."""
+        """Monotonic time at which the run began; 0.0 while in hand."""
 
     def end_early(self, why: Interrupt) -> None:
         """Interrupt the run. The first reason counts, but a lost lease outdoes the others."""

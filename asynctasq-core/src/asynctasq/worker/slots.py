@@ -1,7 +1,6 @@
 """How much a worker may take on: its slots, those of each queue, and what it may hold in hand."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.options import check_queue_name
@@ -13,7 +12,7 @@ HAND_WAIT_SECONDS = 0.04
 HAND_MOST = 2000
 """Deliveries in hand."""
 RATE_SECONDS = 0.02
-"""Over which, at the least, it is counted how fast tasks end, once there is a first estimate."""
+"""Of busy time, over which it is counted how fast tasks end, once there is a first estimate."""
 _WEIGHT_OF_LAST = 0.05
 _ENOUGH_RUNS = 20
 
@@ -50,7 +49,6 @@ class Slots:
         queues: Mapping[str, int | None],
         *,
         most_runs: int | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make slots, none of them taken.
 
@@ -58,7 +56,6 @@ class Slots:
             concurrency: how many.
             queues: each with its own limit, if it has one.
             most_runs: how often a slot is taken at most; None for no limit.
-            clock: seconds.
         """
         self.concurrency = concurrency
         self._runs_left = most_runs
@@ -68,15 +65,14 @@ class Slots:
         self.running = 0
         self._runs = 0
         self._mean_seconds = 0.0
-        self._clock = clock
         self._ended = 0
+        self._last_end = 0.0
         self._busy_seconds = 0.0
-        """In which anything ran, up to the last time that nothing did."""
-        self._busy_since = 0.0
+        """In which tasks ran that have ended; what ran side by side counts once."""
         self._rated = (0.0, 0)
         """Busy seconds, and how many had ended, when it was last counted how fast they do."""
         self._rate = 0.0
-        """Tasks a second of late, in the time in which any ran.
+        """Tasks in a busy second, of late.
 
         Waiting for the store is not part of it: the slower the store, the more has to be in hand.
         """
@@ -98,15 +94,15 @@ class Slots:
     @property
     def hand(self) -> int:
         """How many may wait in hand."""
-        return min(int(self._rate * HAND_WAIT_SECONDS), HAND_MOST) if self.short else 0
+        return min(round(self._rate * HAND_WAIT_SECONDS), HAND_MOST) if self.short else 0
 
     @property
     def used_up(self) -> bool:
         """Whether there have been as many runs as there may be."""
         return self._runs_left == 0
 
-    def turned_long(self) -> None:
-        """No slot has become free for a while: hold nothing in hand until tasks are short again."""
+    def expect_anything(self) -> None:
+        """What comes next may be of another kind: hold nothing in hand until it has proved short."""
         self._runs = 0
 
     def room(self, in_hand: int) -> int:
@@ -119,7 +115,7 @@ class Slots:
 
     def _count_rate(self) -> None:
         seconds, ended = self._rated
-        busy = self._busy_seconds + (self._clock() - self._busy_since if self.running else 0.0)
+        busy = self._busy_seconds
         if busy - seconds >= RATE_SECONDS or (not self._rate and busy > seconds):
             self._rate = (self._ended - ended) / (busy - seconds)
             self._rated = busy, self._ended
@@ -136,21 +132,19 @@ class Slots:
 
     def take(self, queue: str) -> None:
         """A task of this queue begins."""
-        if not self.running:
-            self._busy_since = self._clock()
         self.running += 1
         if self._runs_left is not None:
             self._runs_left -= 1
         if self._limited:
             self._by_queue[queue] += 1
 
-    def give(self, queue: str, seconds: float) -> None:
-        """It has ended, after this long."""
+    def give(self, queue: str, began_at: float, ended_at: float) -> None:
+        """It has ended. Times are seconds by one clock."""
         self.running -= 1
-        if not self.running:
-            self._busy_seconds += self._clock() - self._busy_since
         if self._limited:
             self._by_queue[queue] -= 1
         self._runs += 1
         self._ended += 1
-        self._mean_seconds += (seconds - self._mean_seconds) * _WEIGHT_OF_LAST
+        self._busy_seconds += ended_at - max(began_at, self._last_end)
+        self._last_end = ended_at
+        self._mean_seconds += (ended_at - began_at - self._mean_seconds) * _WEIGHT_OF_LAST
