@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asynctasq import State, task
+from asynctasq import Handle, State, task
 from asynctasq.errors import ConfigurationError
 from asynctasq.worker.fetcher import RESERVED_AT_ONCE
 from asynctasq.worker.slots import HAND_MOST
@@ -162,11 +162,25 @@ async def test_what_comes_first_runs_while_the_rest_is_fetched(faulty: Stage, li
         await faulty.probe.noted(tasks)
 
 
-async def fill_hand(faulty: Stage, worker: Any) -> None:
-    """Run short tasks until the worker holds a batch in hand."""
-    await faulty.app.dispatch_many([note_and_yield(number) for number in range(60)])
-    await faulty.probe.noted(60)
+async def run_short_ones(stage: Stage, worker: Any) -> None:
+    """Until the worker takes what comes for short."""
+    await stage.app.dispatch_many([note_and_yield(number) for number in range(60)])
+    await stage.probe.noted(60)
     assert worker._engine._slots.short
+
+
+async def fill_hand(faulty: Stage, worker: Any, *, long: int) -> list[Handle[None]]:
+    """Run short tasks, and then as many as there are slots of some that wait; the rest is in hand."""
+    tasks = [
+        *(note_and_yield(number) for number in range(60)),
+        *(waits(f"gate {n}") for n in range(long)),
+    ]
+    handles = await faulty.app.dispatch_many(tasks)
+    await faulty.probe.noted(61)
+    engine = worker._engine
+    await faulty.probe.noted(60 + engine._slots.concurrency)
+    assert len(engine._hand) == long - engine._slots.concurrency
+    return handles[60:]
 
 
 async def test_what_is_in_hand_is_given_back_when_tasks_turn_long(
@@ -174,10 +188,7 @@ async def test_what_is_in_hand_is_given_back_when_tasks_turn_long(
 ) -> None:
     concurrency = 4
     async with faulty.worker(concurrency=concurrency) as worker:
-        await fill_hand(faulty, worker)
-        # As one chunk: the worker reserves more than it has slots.
-        long = await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(3 * concurrency)])
-        await faulty.probe.noted(60 + concurrency)
+        long = await fill_hand(faulty, worker, long=3 * concurrency)
         # Other workers can have the rest, within moments.
         driver = await faulty.driver()
 
@@ -197,9 +208,7 @@ async def test_what_is_in_hand_is_given_back_when_tasks_turn_long(
 
 async def test_what_is_in_hand_is_given_back_at_the_end(faulty: Stage) -> None:
     async with faulty.worker(concurrency=4) as worker:
-        await fill_hand(faulty, worker)
-        long = await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(12)])
-        await faulty.probe.noted(64)
+        long = await fill_hand(faulty, worker, long=12)
         worker.stop()
         for number in range(12):
             faulty.flag(f"gate {number}").set()
@@ -211,12 +220,30 @@ async def test_what_is_in_hand_is_given_back_at_the_end(faulty: Stage) -> None:
         assert (snapshot.attempt, snapshot.lost) == (0, 0)
 
 
+async def test_a_worker_that_was_idle_takes_no_more_than_it_can_run(faulty: Stage) -> None:
+    concurrency = 4
+    async with faulty.worker(concurrency=concurrency) as worker:
+        await run_short_ones(faulty, worker)
+        engine: Any = worker._engine
+
+        async def sleeps() -> bool:
+            return engine._fetcher._sleeping is not None
+
+        await eventually(sleeps)
+        await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(2 * concurrency)])
+        await faulty.probe.noted(60 + concurrency)
+        counts = await (await faulty.driver()).count("default")
+        assert (counts.ready, counts.leased) == (concurrency, concurrency)
+        for number in range(2 * concurrency):
+            faulty.flag(f"gate {number}").set()
+
+
 async def test_an_urgent_message_waits_for_what_is_in_hand_at_most(
     stage: Stage,
 ) -> None:
     concurrency = 5
     async with stage.worker(concurrency=concurrency) as worker:
-        await fill_hand(stage, worker)
+        await run_short_ones(stage, worker)
         await stage.app.dispatch_many(
             [note_and_yield("low").options(priority=1) for _ in range(5000)]
         )
