@@ -221,6 +221,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(
         "req", "-x509", *key, *may_sign, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=tests"
     )
+    run("rsa", "-aes256", "-passout", "pass:word", "-in", "ca.key", "-out", "locked.key")
+    (folder / "bad.pem").write_text("nothing of the kind")
     run("req", *key[:3], "-keyout", "own.key", "-out", "own.csr", "-subj", "/CN=localhost")
     names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n"
     (folder / "names").write_text(names)
@@ -276,6 +278,34 @@ async def test_tls(tls: RedisServer, certificates: Path) -> None:
     await works(RedisDriver.from_settings(RedisSettings(**made)))
     with pytest.raises(DriverUnavailable, match=r"(?i)certificate"):
         await works(RedisDriver(tls.url, **who))
+
+
+NO_FILES: list[tuple[dict[str, str], str]] = [
+    ({"tls_ca": "none.crt"}, r"redis\.tls_ca is 'none\.crt', which cannot be read .*No such file"),
+    ({"tls_ca": "."}, r"redis\.tls_ca is '\.', which cannot be read"),
+    ({"tls_ca": "bad\0"}, r"redis\.tls_ca is 'bad\\x00', which cannot be read"),
+    ({"tls_ca": "bad.pem"}, r"redis\.tls_ca is 'bad\.pem', which is no PEM file of certificates"),
+    ({"tls_certificate": "none.crt"}, r"redis\.tls_certificate is 'none\.crt'"),
+    ({"tls_certificate": "bad.pem"}, r"redis\.tls_certificate is 'bad\.pem' .*no PEM files"),
+    ({"tls_certificate": "own.crt", "tls_key": "none.key"}, r"redis\.tls_key is 'none\.key'"),
+    ({"tls_certificate": "own.crt", "tls_key": "ca.key"}, r"redis\.tls_key 'ca\.key'.* mismatch"),
+    ({"tls_certificate": "own.crt", "tls_key": "locked.key"}, "its key without a password"),
+    ({"tls_key": "own.key"}, r"redis\.tls_certificate\. Name the certificate of that key"),
+]
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster"])
+@pytest.mark.parametrize(("files", "told"), NO_FILES)
+async def test_a_file_for_tls_that_cannot_be_used_is_told_by_its_setting(
+    certificates: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    files: dict[str, Any],
+    told: str,
+) -> None:
+    monkeypatch.chdir(certificates)
+    with pytest.raises(ConfigurationError, match=told):
+        await RedisDriver(f"{scheme}://localhost:1", **files).open()
 
 
 async def test_the_documented_configuration(
@@ -338,11 +368,55 @@ def test_urls(url: str, expected: Address) -> None:
         ("redis://host?timeout=-1", "positive"),
         ("redis+cluster://host?db=2", "cluster"),
         ("redis://[::1", "bracket"),
+        ("redis://host?db=-1", r"redis\.db is -1"),
+        ("unix://", "unix:///run/redis/redis.sock"),
+        ("unix://user:pass@", "names no socket"),
+        ("unix:///", "names no socket"),
+        ("redis://a:1,b:2/0", r"several hosts.*redis\+cluster://"),
+        ("rediss://a,b", r"several hosts.*redis\+sentinel://"),
     ],
 )
 def test_a_wrong_url_is_an_error_that_says_so(url: str, part: str) -> None:
     with pytest.raises(ConfigurationError, match=part):
         RedisDriver(url)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("url", None, "of the type NoneType. Give it as str."),
+        ("db", "1", r"of the type str. Give it as int \| None."),
+        ("db", -1, "-1. It is a positive number."),
+        ("namespace", b"hunter2", "of the type bytes. Give it as str."),
+        ("password", b"hunter2", r"of the type bytes. Give it as str \| None."),
+        ("max_connections", "5", "of the type str. Give it as int."),
+        ("max_connections", 1.5, "of the type float. Give it as int."),
+        ("max_connections", True, "of the type bool. Give it as int."),
+        ("timeout", "3", "of the type str. Give it as float."),
+        ("tls_verify", "no", "of the type str. Give it as bool."),
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_an_error_that_names_it(
+    name: str, value: Any, told: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^redis\.{name} is {told}") as caught:
+        RedisDriver(**{name: value})
+    assert "hunter2" not in str(caught.value)
+    assert RedisDriver(timeout=3).settings.timeout == 3  # a whole number is a number
+
+
+def test_an_argument_wins_over_the_url_even_if_it_is_the_default() -> None:
+    defaults = RedisSettings()
+    url = "redis://h?timeout=3&max_connections=7&namespace=shop&tls_verify=no"
+    assert RedisDriver(url).settings.timeout == 3.0
+    settings = RedisDriver(
+        url,
+        timeout=defaults.timeout,
+        max_connections=defaults.max_connections,
+        namespace=defaults.namespace,
+        tls_verify=defaults.tls_verify,
+    ).settings
+    assert settings == RedisSettings("redis://h")
 
 
 @pytest.mark.parametrize(

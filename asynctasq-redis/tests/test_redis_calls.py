@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,8 @@ import pytest
 import redis
 
 from asynctasq import App, Worker, task
-from asynctasq.message import Message, State, new_id
+from asynctasq.errors import ResultUnknown
+from asynctasq.message import Message, State, id_from_text, id_to_text, new_id
 from asynctasq.settlement import Complete, Fail, Reason, Release
 from asynctasq_redis import RedisDriver
 from tests.servers.redis import RedisServer, redis_server
@@ -151,6 +153,22 @@ async def test_what_falls_due_at_once_is_made_ready_piece_by_piece(
         await driver.close()
 
 
+async def test_a_reserve_brings_as_much_as_passes_soon(made: Callable[[], RedisDriver]) -> None:
+    driver = made()
+    await driver.open()
+    size = 1024 * 1024
+    try:
+        sent = messages(30)
+        await driver.enqueue([replace(each, body=bytes(size)) for each in sent])
+        got = []
+        while some := await driver.reserve({"q": 30}, limit=30, owner="one", lease=LEASE):
+            assert len(some) <= 16
+            got += [each.message.id for each in some]
+        assert got == [each.id for each in sent]
+    finally:
+        await driver.close()
+
+
 async def test_what_expires_ends_or_is_too_old_at_once_is_dealt_with_piece_by_piece(
     counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
@@ -270,6 +288,109 @@ async def test_nothing_is_pushed_where_nobody_waits(
     finally:
         await driver.close()
         await waiter.close()
+
+
+async def test_an_outcome_costs_the_same_however_many_are_awaited(
+    counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _only_pushes_wake(monkeypatch)
+    monkeypatch.setattr("asynctasq.dispatcher.watcher.FIRST_CHECK_SECONDS", PATIENCE)
+    driver = made()
+    async with App({"driver": driver}) as app:
+        handles = await app.dispatch_many([double(number) for number in range(2 * BOUND)])
+        awaiting = [asyncio.create_task(handle.result()) for handle in handles]
+        ids = [id_from_text(handle) for handle in handles]
+        own = await app.driver()
+        with counted.client() as client:
+            await _until_awaited(client, driver, ids)
+        [got] = await own.reserve({"default": 1}, limit=1, owner="one", lease=LEASE)
+        with calls(counted) as asked:
+            await own.settle([Complete(got.lease, app.codec.encode_result(1))])
+            async with asyncio.timeout(PATIENCE):
+                assert await awaiting[0] == 1
+            late = await double(1).dispatch()
+            awaiting.append(asyncio.create_task(late.result()))
+            with counted.client() as client:
+                await _until_awaited(client, driver, [id_from_text(late), *ids[1:]])
+        del asked["exists"]  # ours
+        assert asked.total() < BOUND, asked
+        for each in awaiting:
+            each.cancel()
+        await asyncio.gather(*awaiting, return_exceptions=True)
+
+
+async def test_whether_a_message_is_known_is_told_without_its_body(
+    counted: RedisServer, made: Callable[[], RedisDriver]
+) -> None:
+    driver = made()
+    async with App({"driver": driver}) as app:
+        handles = await app.dispatch_many([double(number) for number in range(10)])
+        awaiting = [asyncio.create_task(handle.result()) for handle in handles]
+        with calls(counted) as asked, pytest.raises(ResultUnknown):
+            await app.handle(id_to_text(new_id())).result(timeout=PATIENCE)
+        assert not asked["get"], asked
+        for each in awaiting:
+            each.cancel()
+        await asyncio.gather(*awaiting, return_exceptions=True)
+
+
+async def test_known_is_what_is_found(made: Callable[[], RedisDriver]) -> None:
+    driver = made()
+    await driver.open()
+    try:
+        sent = messages(4)
+        await driver.enqueue(sent)
+        got = await driver.reserve({"q": 3}, limit=3, owner="one", lease=LEASE)
+        await driver.settle([Complete(got[0].lease, b"result"), Fail(got[1].lease, Reason.FAILED)])
+        ids = [*(each.id for each in sent), new_id()]
+        found = [snapshot is not None for snapshot in await driver.find(ids)]
+        assert await driver.known(ids) == found == [False, True, True, True, False]
+    finally:
+        await driver.close()
+
+
+async def test_those_who_wait_for_outcomes_at_once_look_together(
+    counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _only_pushes_wake(monkeypatch)
+    driver = made()
+    await driver.open()
+    try:
+        await driver.enqueue(messages(1))
+        await driver.wait_results([new_id()], timeout=0.0)  # the listener is connected
+        [got] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=LEASE)
+        ids = [*(new_id() for _ in range(99)), got.message.id]
+        with calls(counted) as asked, counted.client() as client:
+            waiting = [
+                asyncio.create_task(driver.wait_results([each], timeout=PATIENCE)) for each in ids
+            ]
+            while not driver._listening()._looking.locked():
+                await asyncio.sleep(0)
+            waiting[0].cancel()  # the one who looks
+            await _until_awaited(client, driver, ids)
+        assert asked["evalsha"] <= 3, asked
+        await driver.settle([Complete(got.lease, b"result")])
+        async with asyncio.timeout(PATIENCE):
+            await waiting[-1]
+        assert not any(each.done() for each in waiting[1:-1])
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    finally:
+        await driver.close()
+
+
+def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch) -> None:
+    for poll in ("asynctasq.dispatcher.watcher.POLL_SECONDS", "asynctasq_redis.waking.POLL"):
+        monkeypatch.setattr(poll, PATIENCE)
+
+
+async def _until_awaited(client: "redis.Redis", driver: RedisDriver, ids: Sequence[bytes]) -> None:
+    """Until somebody is to be told of the end of each."""
+    keys = [f"{{{driver.settings.namespace}}}:w:".encode() + each for each in ids]
+    async with asyncio.timeout(PATIENCE):
+        while client.exists(*keys) < len(keys):
+            await asyncio.sleep(0.01)
 
 
 def _is_awaited(client: "redis.Redis", namespace: str) -> bool:

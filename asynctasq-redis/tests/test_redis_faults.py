@@ -1,12 +1,17 @@
-"""What servers do to their clients: flush scripts, cut connections, restart, fill up, refuse."""
+"""What servers do to their clients: flush scripts, cut connections, restart, fill up, refuse.
+
+And what `close()` does to calls that are under way.
+"""
 
 import asyncio
+import gc
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -169,6 +174,7 @@ async def test_connections_that_are_reset_are_made_again(
             await live_one(driver)
             proxy.reset()
             await until_it_works(driver)
+        await driver.enqueue([message()])  # of the others it may not have heard
         async with asyncio.timeout(30.0):
             with suppress(DriverUnavailable):
                 await waiting
@@ -280,3 +286,86 @@ async def test_calls_beyond_the_limit_of_connections_wait_for_their_turn(
         with own_server.client() as client:
             ours = [one for one in client.client_list() if one["name"] == "asynctasq"]
         assert len(ours) <= 2
+
+
+async def nobody_is_connected(server: RedisServer) -> None:
+    """Return when no connection of a driver is left."""
+    with server.client() as client:
+        async with asyncio.timeout(10.0):
+            while any(one["name"] == "asynctasq" for one in client.client_list()):
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("max_connections", [1, 50])
+async def test_calls_under_way_at_close_end_with_an_error_and_leave_no_connection(
+    own_server: RedisServer, asynctasq_proxy: MakeProxy, max_connections: int
+) -> None:
+    """One waits for its answer, and the others for their turn or for a connection."""
+    proxy = asynctasq_proxy(own_server.url)
+    driver = RedisDriver(proxy.url, max_connections=max_connections)
+    await driver.open()
+    proxy.freeze()
+    begun: list[Coroutine[Any, Any, Any]] = [driver.settle([]), driver.count("q")]
+    begun += [driver.enqueue([message()]) for _ in range(3)]
+    calls = [asyncio.create_task(each) for each in begun]
+    await asyncio.sleep(0.05)
+    await driver.close()
+    proxy.thaw()
+    first, *others = await asyncio.gather(*calls, return_exceptions=True)
+    assert first == []  # there was nothing to settle
+    for each in others:
+        assert isinstance(each, DriverError)
+        assert not isinstance(each, DriverUnavailable)
+        assert "was closed while this call was under way" in str(each)
+    with pytest.raises(DriverError, match="is not open"):
+        await driver.count("q")
+    await nobody_is_connected(own_server)
+
+
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_a_waiter_returns_at_close_however_far_it_is(
+    own_server: RedisServer, turns: int
+) -> None:
+    driver = RedisDriver(own_server.url)
+    await driver.open()
+    waiting = asyncio.create_task(driver.wait(["q"], timeout=60.0))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await driver.close()
+    async with asyncio.timeout(0.5):
+        await waiting
+    await nobody_is_connected(own_server)
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_a_close_that_is_cancelled_leaves_no_connection(
+    own_server: RedisServer, turns: int
+) -> None:
+    driver = RedisDriver(own_server.url)
+    await driver.open()
+    waiting = asyncio.create_task(driver.wait(["nothing"], timeout=60.0))
+    await asyncio.gather(*(live_one(driver) for _ in range(3)))
+    with own_server.client() as client:
+        while not client.client_list(_type="pubsub"):
+            await asyncio.sleep(0.01)
+    closing = asyncio.create_task(driver.close())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, waiting, return_exceptions=True)
+    await nobody_is_connected(own_server)
+    gc.collect()  # what was not closed warns now
+
+
+async def test_calls_that_are_cancelled_twice_leave_no_connection(own_server: RedisServer) -> None:
+    async with opened(RedisDriver(own_server.url)) as driver:
+        for number in range(40):
+            call = asyncio.create_task(driver.count("q"))
+            for _ in range(number % 8):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+    await nobody_is_connected(own_server)
+    gc.collect()

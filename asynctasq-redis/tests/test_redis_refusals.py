@@ -34,6 +34,25 @@ async def double(number: int) -> int:
     return 2 * number
 
 
+class Gate:
+    """Where tasks wait until the test lets them through."""
+
+    def clear(self) -> None:
+        self.open = asyncio.Event()
+        self.waiting = 0
+
+
+gate = Gate()
+
+
+@task(name="redis_refusals.behind_gate")
+async def behind_gate(number: int) -> int:
+    """Ends when the gate is opened."""
+    gate.waiting += 1
+    await gate.open.wait()
+    return number
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A server whose settings tests change; each puts them back."""
@@ -359,6 +378,40 @@ async def test_who_may_not_push_or_listen_is_warned_and_goes_on(
             await other.wait(["nothing"], timeout=0.05)
     assert "lets this user hear of nothing" in caplog.text
     client.acl_deluser("deaf")
+
+
+async def test_outcomes_are_kept_while_the_server_does_not_let_us_settle(
+    client: "redis.Redis",
+    server: RedisServer,
+    driver: RedisDriver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    admin: Any = client
+    admin.execute_command("ACL", "SETUSER", "shut-out", "reset", "on", ">old", "~*", "&*", "+@all")
+    theirs = RedisDriver(
+        server.url, namespace=driver.settings.namespace, username="shut-out", password="old"
+    )
+    async with App({"driver": driver}) as app, App({"driver": theirs}) as of_worker:
+        gate.clear()
+        handles = await app.dispatch_many([behind_gate(number) for number in range(5)])
+        worker = Worker(app=of_worker, handle_signals=False, concurrency=5)
+        running = asyncio.create_task(worker.start())
+        async with asyncio.timeout(PATIENCE):
+            while gate.waiting < len(handles):
+                await asyncio.sleep(0.01)
+        admin.execute_command("ACL", "SETUSER", "shut-out", "resetpass", ">new")
+        admin.client_kill_filter(user="shut-out")
+        gate.open.set()
+        async with asyncio.timeout(PATIENCE):
+            while "to settle; trying again" not in caplog.text:
+                await asyncio.sleep(0.01)
+        admin.execute_command("ACL", "SETUSER", "shut-out", ">old")
+        results = await asyncio.gather(*(each.result(timeout=PATIENCE) for each in handles))
+        worker.stop()
+        await running
+    assert results == list(range(5))
+    assert gate.waiting == 5, "each ran once"
+    client.acl_deluser("shut-out")
 
 
 # Time.

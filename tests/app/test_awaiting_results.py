@@ -1,6 +1,7 @@
 """Awaiting outcomes: handles share their looks at the store, and each ends as it should."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from asynctasq import App, State, task
+from asynctasq.dispatcher.watcher import GROUP_SIZE
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import DriverError, ResultTimeout, ResultUnknown
@@ -41,6 +43,25 @@ async def app(request: pytest.FixtureRequest, tmp_path: Path, line: Line) -> Asy
         yield app
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """For how many ids the store is asked, by method."""
+    found: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        method: Any = getattr(FaultyDriver, name)
+
+        async def counted(driver: FaultyDriver, ids: Any, **options: Any) -> Any:
+            found[name] += len(ids)
+            return await method(driver, ids, **options)
+
+        monkeypatch.setattr(FaultyDriver, name, counted)
+
+    for name in ("results", "wait_results", "find"):
+        count(name)
+    return found
+
+
 async def finish(app: App, count: int) -> None:
     """Complete so many messages, each with its argument as the result."""
     driver = await app.driver()
@@ -63,6 +84,47 @@ async def test_many_handles_share_their_looks(app: App, line: Line) -> None:
     await finish(app, count)
     assert await asyncio.gather(*awaiting) == list(range(count))
     assert line.calls["results"] - looks <= 4
+
+
+async def test_an_outcome_costs_the_same_however_many_are_awaited(
+    app: App, line: Line, monkeypatch: pytest.MonkeyPatch, asked: Counter[str]
+) -> None:
+    monkeypatch.setattr("asynctasq.dispatcher.watcher.POLL_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr("asynctasq.dispatcher.watcher.FIRST_CHECK_SECONDS", 2 * PATIENCE)
+    count = 20 * GROUP_SIZE
+    handles = await app.dispatch_many([never_run(number) for number in range(count)])
+    awaiting = [asyncio.create_task(handle.result()) for handle in handles]
+    await line.called("wait_results", 20)
+    assert asked == {"results": count, "wait_results": count}
+    await finish(app, 1)
+    async with asyncio.timeout(PATIENCE):
+        assert await awaiting[0] == 0
+        late = await never_run(count).dispatch()
+        awaiting.append(asyncio.create_task(late.result()))
+        await line.called("wait_results")
+    few = 2 * GROUP_SIZE
+    assert asked["results"] <= count + few
+    assert asked["wait_results"] <= count + few
+    assert asked["find"] == 0
+    await finish(app, count)
+    async with asyncio.timeout(PATIENCE):
+        assert await asyncio.gather(*awaiting) == list(range(count + 1))
+
+
+async def test_a_hint_that_does_not_come_is_made_good(
+    app: App, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hear_nothing(_: FaultyDriver, ids: object, *, timeout: float) -> None:
+        line.calls["wait_results"] += 1
+        await asyncio.sleep(timeout)
+
+    monkeypatch.setattr("asynctasq.dispatcher.watcher.POLL_SECONDS", 0.05)
+    monkeypatch.setattr(FaultyDriver, "wait_results", hear_nothing)
+    handle = await never_run(1).dispatch()
+    waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
+    await line.called("results", 2)
+    await finish(app, 1)
+    assert await waiting == 1
 
 
 async def test_a_result_that_is_there_needs_no_waiting(app: App, line: Line) -> None:
@@ -113,7 +175,7 @@ async def test_giving_up_leaves_nothing_behind(app: App, line: Line) -> None:
         await waiting
     watcher = app._pool.here().opened[app._stores.default].watcher
     assert watcher._awaited == {}
-    assert watcher._looks == {}
+    assert watcher._due == {}
 
 
 async def test_a_task_that_never_was_is_unknown(app: App) -> None:
@@ -127,9 +189,10 @@ async def test_a_task_that_is_purged_while_awaited_is_unknown(
     app: App, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asynctasq.dispatcher.watcher.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("asynctasq.dispatcher.watcher.CHECK_SECONDS", 0.05)
     handle = await never_run(1).dispatch()
     waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
-    await line.called("wait_results")
+    await line.called("find")
     driver: Any = await app.driver()
     assert await driver.purge("default", states={State.READY}) == 1
     with pytest.raises(ResultUnknown):

@@ -68,6 +68,11 @@ def parse_address(url: str) -> Address:
     username, _, password = credentials.partition(":")
     who = (unquote(username) or None, unquote(password) or None) if at else (None, None)
     if scheme.lower() == "unix":
+        if not place.strip("/"):
+            raise ConfigurationError(
+                "redis.url names no socket. Behind unix:// stands its path: "
+                "unix:///run/redis/redis.sock"
+            )
         return Address(kind, tls, (), unquote(place), "", *who)
     netloc, _, path = place.partition("/")
     parts = [unquote(part) for part in path.split("/") if part]
@@ -86,6 +91,11 @@ def parse_address(url: str) -> Address:
         )
     port = SENTINEL_PORT if kind == SENTINEL else DEFAULT_PORT
     hosts = tuple(_host(one, port) for one in netloc.split(",")) if netloc else ()
+    if kind == SINGLE and len(hosts) > 1:
+        raise ConfigurationError(
+            "redis.url names several hosts, which only sentinels and clusters have: "
+            "redis+sentinel://host,host/SERVICE/0 or redis+cluster://host,host"
+        )
     return Address(
         kind,
         tls,

@@ -1,8 +1,10 @@
 """Making connections of redis-py for an address: to one server, or to one that sentinels name."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import hiredis
@@ -17,6 +19,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from asynctasq.errors import ConfigurationError
 from asynctasq_redis.addresses import SENTINEL, Address
 from asynctasq_redis.settings import RedisSettings
 
@@ -53,15 +56,23 @@ class WireMaker:
         return wire
 
     async def close(self) -> None:
-        for sentinel in self._sentinels:
-            with suppress(RedisError, OSError):
-                await sentinel.aclose()
+        try:
+            for sentinel in self._sentinels:
+                with suppress(RedisError, OSError):
+                    await sentinel.aclose()
+        finally:  # which may have been cancelled
+            for wire in self._kept():
+                end_wire(wire)
 
     def drop(self) -> None:
         """Close what can be closed where the loop is gone."""
-        for sentinel in self._sentinels:
-            for wire in sentinel.connection_pool._available_connections:
-                drop_wire(wire)
+        for wire in self._kept():
+            drop_wire(wire)
+
+    def _kept(self) -> list[Any]:
+        """What is connected to sentinels."""
+        pools = [sentinel.connection_pool for sentinel in self._sentinels]
+        return [wire for pool in pools for wire in pool._available_connections]
 
 
 def wire_maker(settings: RedisSettings, address: Address) -> WireMaker:
@@ -115,21 +126,30 @@ def transport_of(wire: Any) -> asyncio.Transport:
     return transport
 
 
-def drop_wire(wire: Any) -> None:
-    """Close the socket of a connection whose loop is closed, so that nothing warns of it later.
+def end_wire(wire: Any) -> Any:
+    """End a connection without waiting for anything; the loop hears of it in its next turn.
 
     Nothing public does that; where these attributes are gone, Python warns, and no more.
+
+    Returns:
+        Its transport, if it was connected.
     """
     writer = getattr(wire, "_writer", None)
     wire._reader = wire._writer = None
-    if writer is not None:
-        transport = writer.transport
-        with suppress(RuntimeError):  # its loop is closed; but the transport knows now that it is
-            transport.abort()
-        kept = getattr(transport, "_sock", None)
-        if kept is not None:
-            kept.close()
-            transport._sock = None
+    if writer is None:
+        return None
+    with suppress(RuntimeError):  # its loop is closed; but the transport knows now that it is
+        writer.transport.abort()
+    return writer.transport
+
+
+def drop_wire(wire: Any) -> None:
+    """End a connection whose loop is gone, so that nothing warns of its socket later."""
+    transport = end_wire(wire)
+    kept = getattr(transport, "_sock", None)
+    if kept is not None:
+        kept.close()
+        transport._sock = None
 
 
 def _options(settings: RedisSettings, address: Address) -> dict[str, Any]:
@@ -143,6 +163,43 @@ def _options(settings: RedisSettings, address: Address) -> dict[str, Any]:
         "protocol": 2,
         "client_name": "asynctasq",
     }
+
+
+def check_tls(settings: RedisSettings) -> None:
+    """Read the files of TLS: what is wrong with them is told at once, and not repeated.
+
+    Raises:
+        ConfigurationError: one of them cannot be read, or is something else.
+    """
+    ca, certificate, key = settings.tls_ca, settings.tls_certificate, settings.tls_key
+    if key and not certificate:
+        raise ConfigurationError(
+            "redis.tls_key is set, but not redis.tls_certificate. Name the certificate of that key."
+        )
+    for name, file in (("tls_ca", ca), ("tls_certificate", certificate), ("tls_key", key)):
+        try:
+            if file:
+                Path(file).read_bytes()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"redis.{name} is {file!r}, which cannot be read ({error}). It is a PEM file."
+            ) from error
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if ca:
+            context.load_verify_locations(ca)
+    except ssl.SSLError as error:
+        raise ConfigurationError(
+            f"redis.tls_ca is {ca!r}, which is no PEM file of certificates ({error})."
+        ) from error
+    try:
+        if certificate:  # for a password OpenSSL would ask at the terminal
+            context.load_cert_chain(certificate, key or None, password="")
+    except ssl.SSLError as error:
+        raise ConfigurationError(
+            f"redis.tls_certificate is {certificate!r} and redis.tls_key {key!r}, which are no PEM files "
+            f"of a certificate and of its key without a password ({error})."
+        ) from error
 
 
 def _tls_options(settings: RedisSettings) -> dict[str, Any]:

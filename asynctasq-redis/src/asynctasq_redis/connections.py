@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from typing import Any
 
 import redis.exceptions as client
 
 from asynctasq_redis.connecting import Argument, pack_command
 from asynctasq_redis.dialing import Dialer
-from asynctasq_redis.faults import FAILURES, is_elsewhere
+from asynctasq_redis.faults import Closed, is_elsewhere
 from asynctasq_redis.lines import Line
 
 
@@ -22,6 +22,7 @@ class Connections:
         self._free: list[Line] = []
         self._all: set[Line] = set()
         self._permits = asyncio.Semaphore(limit)
+        self._closed = False
 
     async def execute(self, *command: Argument, again: bool = True) -> Any:
         """One command, one answer. `again` says whether it may be sent twice."""
@@ -50,6 +51,7 @@ class Connections:
 
     async def _exchange(self, packed: bytes, expected: int, *, again: bool) -> list[Any]:
         async with self._permits:
+            self._check_open()
             line = await self._used_before()
             if line is not None:
                 try:
@@ -59,10 +61,24 @@ class Connections:
                         raise
                     # It may have been closed while nobody used it, and so may the others.
                     await self._close_free()
+            line = await self._dialed()
+            return await self._exchange_on(line, packed, expected)
+
+    async def _dialed(self) -> Line:
+        self._check_open()
+        try:
             async with asyncio.timeout(self._timeout):
                 line = await self._dialer.line()
             self._all.add(line)
-            return await self._exchange_on(line, packed, expected)
+        finally:
+            if self._closed:  # meanwhile: of what was made since, nobody else knows
+                await self.close()
+        self._check_open()
+        return line
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed
 
     async def _used_before(self) -> Line | None:
         """A free line that has not been closed while nobody used it, as far as the loop has heard."""
@@ -95,18 +111,24 @@ class Connections:
         await self._close(free)
 
     async def _close(self, lines: Iterable[Line]) -> None:
-        for line in list(lines):
-            self._all.discard(line)
-            with suppress(*FAILURES):
-                await line.close()
+        """Every one, even where this is cancelled."""
+        async with AsyncExitStack() as stack:
+            for line in list(lines):
+                self._all.discard(line)
+                stack.push_async_callback(line.close)
 
     async def close(self) -> None:
+        """Fail the calls that are under way, and all that follow; close all lines."""
+        self._closed = True
         self._free = []
-        await self._close(self._all)
-        await self._dialer.close()
+        try:
+            await self._close(self._all)
+        finally:
+            await self._dialer.close()
 
     def drop(self) -> None:
         """Close what can be closed where the loop is gone."""
+        self._closed = True
         for line in self._all:
             line.drop()
         self._all.clear()

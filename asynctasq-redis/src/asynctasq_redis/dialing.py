@@ -1,7 +1,6 @@
 """Dialing: how a line is made to one server, to whom sentinels name, or to the right node of a cluster."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any, Protocol
 
 import redis.exceptions as client
@@ -10,6 +9,7 @@ from redis.crc import key_slot
 from asynctasq_redis.addresses import CLUSTER
 from asynctasq_redis.connecting import (
     WireMaker,
+    check_tls,
     node_maker,
     pack_command,
     patience_with_one_of,
@@ -123,8 +123,7 @@ class ClusterDialer:
             command = pack_command(("CLUSTER", "SLOTS"))
             [slots] = await line.ask(command, 1, self._settings.timeout)
         finally:
-            with suppress(*FAILURES):
-                await line.close()
+            await line.close()
         if isinstance(slots, Exception):
             raise slots
         found: Node | None = None
@@ -142,8 +141,14 @@ class ClusterDialer:
 
 
 def dialer(settings: RedisSettings, prefix: bytes) -> Dialer:
-    """For the address in the settings."""
+    """For the address in the settings.
+
+    Raises:
+        ConfigurationError: the files for TLS cannot be used.
+    """
     address = settings.address()
+    if address.tls:
+        check_tls(settings)
     if address.kind == CLUSTER:
         return ClusterDialer(settings, prefix)
     return ServerDialer(wire_maker(settings, address))

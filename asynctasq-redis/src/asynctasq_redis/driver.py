@@ -2,12 +2,9 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 from asynctasq.contracts.capabilities import (
-    DEAD_LETTER_LIMIT,
-    DEAD_LETTER_TTL_SECONDS,
     FULL_STORE,
     CancelOutcome,
     DeadLetter,
@@ -54,14 +51,14 @@ _CANCEL_OUTCOMES = {
     "U": CancelOutcome.UNKNOWN,
 }
 _DONE = ord("1")
-_DEFAULTS = asdict(RedisSettings())
 
 
 class RedisDriver:
     """Messages in a Redis or Valkey server, from 6.2 on; also by Sentinel, or in a cluster.
 
     What it accepts is as durable as the server is set to be (`appendonly`, replicas with
-    `wait_replicas`; see docs/redis.md). The arguments are those of `RedisSettings`.
+    `wait_replicas`; see docs/redis.md). The arguments are those of `RedisSettings`; what is None is
+    as in the URL, or by default.
     """
 
     api_version = DRIVER_API_VERSION
@@ -74,20 +71,20 @@ class RedisDriver:
         username: str | None = None,
         password: str | None = None,
         db: int | None = None,
-        namespace: str = "asynctasq",
-        max_connections: int = 50,
-        timeout: float = 10.0,
-        connect_timeout: float = 5.0,
-        wait_replicas: int = 0,
-        wait_replicas_timeout: float = 1.0,
-        dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS,
-        dead_letter_limit: int = DEAD_LETTER_LIMIT,
+        namespace: str | None = None,
+        max_connections: int | None = None,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        wait_replicas: int | None = None,
+        wait_replicas_timeout: float | None = None,
+        dead_letter_ttl: float | None = None,
+        dead_letter_limit: int | None = None,
         sentinel_username: str | None = None,
         sentinel_password: str | None = None,
         tls_ca: str | None = None,
         tls_certificate: str | None = None,
         tls_key: str | None = None,
-        tls_verify: bool = True,
+        tls_verify: bool | None = None,
     ) -> None:
         given: dict[str, Any] = {
             "username": username,
@@ -108,8 +105,8 @@ class RedisDriver:
             "tls_key": tls_key,
             "tls_verify": tls_verify,
         }
-        named = {name: value for name, value in given.items() if value != _DEFAULTS[name]}
-        settings: dict[str, Any] = {**given, **RedisSettings.from_url(url), **named}
+        settings: dict[str, Any] = {**RedisSettings.from_url(url)}
+        settings |= {name: value for name, value in given.items() if value is not None}
         self._configure(RedisSettings(**settings))
 
     @classmethod
@@ -161,8 +158,10 @@ class RedisDriver:
         listener, self._listener = self._listener, None
         if server is None or listener is None or server.process != os.getpid():
             return
-        await listener.stop()
-        await server.close()
+        try:
+            await listener.stop()
+        finally:
+            await server.close()
 
     def _opened(self) -> "Server":
         server = self._server
@@ -278,11 +277,13 @@ class RedisDriver:
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
         server, listener = self._opened(), self._listening()
 
-        async def look() -> float:
-            for some in batches(ids, AT_ONCE):
-                if await server.run("wait_results", self._offset, listener.instance, *some):
-                    return 0.0
-            return float("inf")
+        async def look(looked_for: Sequence[bytes]) -> set[bytes]:
+            ended: set[bytes] = set()
+            for some in batches(looked_for, AT_ONCE):
+                ended.update(
+                    await server.run("wait_results", self._offset, listener.instance, *some)
+                )
+            return ended
 
         await listener.wait_for_ids(ids, look, timeout)
 
@@ -346,6 +347,10 @@ class RedisDriver:
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
         return await inspection.find(self._opened(), self._offset, ids)
+
+    async def known(self, ids: Sequence[bytes]) -> list[bool]:
+        """Where `find` finds a message, without loading it."""
+        return await inspection.known(self._opened(), self._offset, ids)
 
     async def browse(
         self,

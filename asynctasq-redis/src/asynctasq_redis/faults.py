@@ -8,6 +8,12 @@ from asynctasq.errors import DriverError, DriverUnavailable
 
 FAILURES = (client.RedisError, client.RedisClusterException, OSError)
 """Whatever the client raises."""
+
+
+class Closed(client.RedisError):
+    """The driver was closed while this call was under way."""
+
+
 FULL = (
     "has reached `maxmemory` and takes nothing new. Raise that limit or let workers drain the "
     "queues; nothing that was accepted is lost"
@@ -53,7 +59,9 @@ def is_elsewhere(error: BaseException) -> bool:
     return bool(_CODE_DEMOTED.search(str(error)))
 
 
-def translated(error: Exception, place: str, *, adds: bool) -> DriverError:
+def translated(
+    error: Exception, place: str, *, adds: bool = False, settles: bool = False
+) -> DriverError:
     """The error to raise in place of one that came from the client.
 
     Args:
@@ -61,14 +69,23 @@ def translated(error: Exception, place: str, *, adds: bool) -> DriverError:
         place: where the server is.
         adds: whether something was to be added; where a worker goes on with what there is, a full
             server is a reason to wait.
+        settles: whether outcomes were to be settled. That we are refused says nothing against them, so
+            they are kept until we are let in again.
     """
     if is_full(error):
         return (DriverError if adds else DriverUnavailable)(
             f"The Redis at {place} {FULL} ({error})."
         )
+    if isinstance(error, Closed):
+        return DriverError(
+            f"The Redis driver of {place} was closed while this call was under way, and nobody knows "
+            "whether it arrived. Await calls before `close()`."
+        )
     for kinds, reason in _LASTING:
         if isinstance(error, kinds):
-            return DriverError(f"The Redis at {place} {reason} ({error}).")
+            return (DriverUnavailable if settles else DriverError)(
+                f"The Redis at {place} {reason} ({error})."
+            )
     if isinstance(error, client.ReadOnlyError) or _CODE_DEMOTED.search(str(error)):
         return DriverUnavailable(
             f"The Redis at {place} is a replica, or has become one. Name the primary, or the sentinels "

@@ -34,8 +34,8 @@ COUNTS = 100
 _ENQUEUED = Struct(">19xd")
 _SETS = {
     # What falls due goes from the first to the second meanwhile, and is met in one of them.
-    State.READY: (("s:", "due"), ("r:", "all")),
-    State.SCHEDULED: (("s:", "later"),),
+    State.READY: (("s", "due"), ("r:", "all")),
+    State.SCHEDULED: (("s", "later"),),
     State.DEAD: (("d:", "all"),),
 }
 """The sorted sets that messages in a state are in, and which of those in them."""
@@ -77,6 +77,15 @@ async def find(server: "Server", offset: int, ids: Sequence[bytes]) -> list[Snap
     for some in batches(ids, FINDS):
         now, *rows = await server.run("find", offset, "whole", *some)
         found += [_snapshot(one, row, int(now)) for one, row in zip(some, rows, strict=True)]
+    return found
+
+
+async def known(server: "Server", offset: int, ids: Sequence[bytes]) -> list[bool]:
+    """Whether messages live or are dead."""
+    found: list[bool] = []
+    for some in batches(ids, FINDS):
+        _, *rows = await server.run("find", offset, "head", *some)
+        found += [row is not None for row in rows]
     return found
 
 

@@ -12,7 +12,8 @@ import hiredis
 import redis.exceptions as client
 from redis.asyncio.connection import DefaultParser
 
-from asynctasq_redis.connecting import Wire, WireMaker, drop_wire, transport_of
+from asynctasq_redis.connecting import Wire, WireMaker, drop_wire, end_wire, transport_of
+from asynctasq_redis.faults import Closed
 
 CLOSE_SECONDS = 1.0
 """How long the loop may take to hear that a connection has been ended."""
@@ -49,6 +50,7 @@ class Line(asyncio.Protocol):
 
         Raises:
             ConnectionError: of redis-py; the connection has ended.
+            Closed: we have ended it.
             TimeoutError: no answer has come for `timeout` seconds.
         """
         if self.lost.done():
@@ -96,10 +98,10 @@ class Line(asyncio.Protocol):
             self._asked.set_exception(error)
 
     async def close(self) -> None:
-        """End it, at once: nothing is under way that matters, and farewells of TLS take their time."""
-        self._transport.abort()
+        """End it, at once, even where this is cancelled: farewells of TLS take their time."""
+        self._fail(Closed())
+        end_wire(self.wire)
         await asyncio.wait([self.lost], timeout=CLOSE_SECONDS)
-        await self.wire.disconnect(nowait=True)
 
     def drop(self) -> None:
         """Close what can be closed where the loop is gone."""

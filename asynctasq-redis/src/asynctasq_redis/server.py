@@ -47,7 +47,7 @@ class Server:
         try:
             await self.connections.execute("EXISTS", self.prefix + b"queues")
         except FAILURES as error:
-            raise translated(error, self.place, adds=False) from error
+            raise translated(error, self.place) from error
         try:
             report = await self.connections.execute("INFO", "memory")
         except FAILURES:
@@ -76,14 +76,16 @@ class Server:
             except client.NoScriptError:
                 return await self._send(name, "EVAL", known.source, 1, self.prefix, *arguments)
         except FAILURES as error:
-            raise translated(error, self.place, adds=name in ADDING) from error
+            raise translated(
+                error, self.place, adds=name in ADDING, settles=name == "settle"
+            ) from error
 
     async def command(self, *command: Argument) -> Any:
         """Send a plain command. Raises as `run` does."""
         try:
             return await self.connections.execute(*command)
         except FAILURES as error:
-            raise translated(error, self.place, adds=False) from error
+            raise translated(error, self.place) from error
 
     async def _send(self, name: str, *command: Argument) -> Any:
         replicas = self.settings.wait_replicas

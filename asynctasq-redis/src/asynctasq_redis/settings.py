@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
 from asynctasq.errors import ConfigurationError
@@ -20,7 +21,7 @@ from asynctasq_redis.addresses import (
 DEFAULT_URL = "redis://localhost:6379/0"
 
 _WORD = re.compile("[a-z_]+")
-_NOT_NEGATIVE = ("dead_letter_ttl", "dead_letter_limit", "wait_replicas")
+_NOT_NEGATIVE = ("db", "dead_letter_ttl", "dead_letter_limit", "wait_replicas")
 _POSITIVE = ("max_connections", "timeout", "connect_timeout", "wait_replicas_timeout")
 
 
@@ -72,12 +73,14 @@ class RedisSettings:
     """Whether the server must prove who it is. Without, anybody on the way may read along."""
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            _check_type(each.name, getattr(self, each.name), each.type)
         if not self.namespace or set(self.namespace) & set("{}") or not _is_text(self.namespace):
             raise ConfigurationError(
                 f"redis.namespace is {self.namespace!r}. It is a name without braces."
             )
         for name in (*_NOT_NEGATIVE, *_POSITIVE):
-            value = getattr(self, name)
+            value = getattr(self, name) or 0
             if not 0 <= value < float("inf") or (name in _POSITIVE and not value):
                 raise ConfigurationError(f"redis.{name} is {value!r}. It is a positive number.")
         address = self.address()
@@ -131,6 +134,7 @@ class RedisSettings:
         Raises:
             ConfigurationError: a part of the URL means nothing here.
         """
+        _check_type("url", url, str)
         base, parameters = split_query(url)
         parse_address(base)
         settings: dict[str, object] = {"url": base}
@@ -156,6 +160,16 @@ class RedisSettings:
                     f"redis.url has a value of {name} that is not of the right type."
                 ) from None
         return settings
+
+
+def _check_type(name: str, value: object, kind: Any) -> None:
+    allowed = int | float if kind is float else kind
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        # The value is not told: it may be a password.
+        raise ConfigurationError(
+            f"redis.{name} is of the type {type(value).__qualname__}. Give it as "
+            f"{getattr(kind, '__qualname__', kind)}."
+        )
 
 
 def _is_text(name: str) -> bool:

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import redis.exceptions as client
 
+from asynctasq.errors import DriverError
 from asynctasq_redis.codec import text_bytes
 from asynctasq_redis.connecting import pack_command
 from asynctasq_redis.faults import FAILURES
@@ -32,6 +33,17 @@ log = logging.getLogger("asynctasq.redis")
 
 Look = Callable[[], Awaitable[float]]
 """Looks into the store: 0 if there is something, otherwise seconds until it may be."""
+LookForEnds = Callable[[Sequence[bytes]], Awaitable[set[bytes]]]
+"""Looks for outcomes, and asks to be told of the others: which have ended."""
+
+
+class SharedLook:
+    """One look for the outcomes that several waiters wait for."""
+
+    def __init__(self) -> None:
+        self.ids: set[bytes] = set()
+        self.ended: set[bytes] | None = None
+        self.failure: DriverError | None = None
 
 
 class Waiter:
@@ -61,6 +73,8 @@ class Listener:
         self._waiters: set[Waiter] = set()
         self._task: asyncio.Task[None] | None = None
         self._first_try = asyncio.Event()
+        self._next_look = SharedLook()
+        self._looking = asyncio.Lock()
         self._line: Line | None = None
         self._silent = False
         """Nothing was heard since the last ping."""
@@ -68,16 +82,36 @@ class Listener:
     async def wait_for_queues(self, queues: Sequence[str], look: Look, timeout: float) -> None:
         await self._wait(frozenset(b"q" + text_bytes(queue) for queue in queues), look, timeout)
 
-    async def wait_for_ids(self, ids: Sequence[bytes], look: Look, timeout: float) -> None:
-        await self._wait(frozenset(b"r" + one for one in ids), look, timeout)
+    async def wait_for_ids(self, ids: Sequence[bytes], look: LookForEnds, timeout: float) -> None:
+        async def look_together() -> float:
+            return 0.0 if await self._any_ended(ids, look) else float("inf")
+
+        await self._wait(frozenset(b"r" + one for one in ids), look_together, timeout)
+
+    async def _any_ended(self, ids: Sequence[bytes], look: LookForEnds) -> bool:
+        """Look once for all who want to while another look is under way: one of them does it."""
+        shared = self._next_look
+        shared.ids.update(ids)
+        async with self._looking:
+            if shared.failure is not None:
+                raise shared.failure
+            if shared.ended is None:
+                if shared is self._next_look:  # otherwise who was to look has been cancelled
+                    self._next_look = SharedLook()
+                try:
+                    shared.ended = await look(list(shared.ids))
+                except DriverError as error:
+                    shared.failure = error
+                    raise
+        return not shared.ended.isdisjoint(ids)
 
     async def _wait(self, topics: frozenset[bytes], look: Look, timeout: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        await self._begin()
         waiter = Waiter(topics)
         self._waiters.add(waiter)
         try:
+            await self._begin()
             while not waiter.told:
                 waiter.event.clear()
                 pause = await look()
@@ -86,6 +120,11 @@ class Listener:
                     return
                 if not waiter.told:
                     await waiter.sleep(min(pause, left, POLL))
+                if loop.time() >= end:
+                    return  # who waited looks now
+        except DriverError:
+            if not waiter.told:  # otherwise it returns all the same, and the driver may be closed
+                raise
         finally:
             self._waiters.discard(waiter)
 
@@ -159,8 +198,7 @@ class Listener:
     async def _disconnect(self) -> None:
         line, self._line = self._line, None
         if line is not None:
-            with suppress(*FAILURES):
-                await line.close()
+            await line.close()
 
     async def stop(self) -> None:
         """End, and let every waiter return."""
@@ -171,8 +209,9 @@ class Listener:
             if self._line is not None:
                 self._line.drop()
             return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         for waiter in self._waiters:
             waiter.told = True
             waiter.event.set()
+        self._first_try.set()  # a task that has not begun yet does not do it
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,8 +1,16 @@
-"""Waiting for outcomes: all handles that wait on one loop share their looks at the store."""
+"""Waiting for outcomes: all handles that wait on one loop share their looks at the store.
+
+Each message that is awaited is either due for a look or waited for in a group. What ends makes its own
+group due, not the others: an outcome costs the same however many are awaited.
+"""
 
 import asyncio
 import logging
+import random
 from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from typing import Protocol, runtime_checkable
 
 from asynctasq.contracts.capabilities import Outcome, SupportsInspect, SupportsResults
 from asynctasq.errors import DriverError, DriverUnavailable, ResultTimeout, ResultUnknown
@@ -11,11 +19,32 @@ from asynctasq.message import id_to_text
 logger = logging.getLogger("asynctasq")
 
 POLL_SECONDS = 1.0
-"""A push from the store is a hint; this stands behind it."""
-LOOKS_BETWEEN_CHECKS = 5
-"""A message may be purged while it is awaited, so now and then it is looked for."""
+"""All are due together so often: a push from the store is a hint, and groups fill up again."""
+FIRST_CHECK_SECONDS = 0.1
+CHECK_SECONDS = 5.0
+"""A message may not be known, or be purged while it is awaited, so now and then it is looked for."""
 PAUSE_SECONDS = 0.5
 BATCH_SIZE = 1000
+GROUP_SIZE = 200
+"""So many share one `wait_results`: what a hint makes due, at most."""
+
+
+@runtime_checkable
+class KnowsIds(Protocol):
+    """A driver that need not load messages to say whether they are there."""
+
+    async def known(self, ids: Sequence[bytes]) -> list[bool]:
+        """Whether a message waits, runs or is dead: where `find` finds it."""
+        ...
+
+
+class Awaited:
+    """A message, and who awaits its outcome."""
+
+    def __init__(self, check_at: float) -> None:
+        self.futures: set[asyncio.Future[Outcome]] = set()
+        self.check_at = check_at
+        """When to make sure that it is known, by the loop's clock."""
 
 
 class ResultWatcher:
@@ -23,10 +52,15 @@ class ResultWatcher:
 
     def __init__(self, driver: SupportsResults) -> None:
         self._driver = driver
-        self._awaited: dict[bytes, set[asyncio.Future[Outcome]]] = {}
-        self._looks: dict[bytes, int] = {}
-        self._added = asyncio.Event()
+        self._awaited: dict[bytes, Awaited] = {}
+        self._due: dict[bytes, None] = {}
+        """Ids to look at, in order."""
+        self._groups: set[asyncio.Future[None]] = set()
+        self._failure: BaseException | None = None
+        """Of a group that has ended."""
+        self._news = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
+        self._phase = random.random()  # programs are not to poll a store all at once
 
     async def outcome(self, message_id: bytes, timeout: float | None) -> Outcome:
         """The outcome, as soon as there is one.
@@ -38,8 +72,11 @@ class ResultWatcher:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
-        self._awaited.setdefault(message_id, set()).add(future)
-        self._added.set()
+        if message_id not in self._awaited:
+            self._awaited[message_id] = Awaited(loop.time() + FIRST_CHECK_SECONDS)
+            self._due[message_id] = None
+            self._news.set()
+        self._awaited[message_id].futures.add(future)
         if self._watching is None:
             self._watching = loop.create_task(self._watch())
         try:
@@ -62,38 +99,54 @@ class ResultWatcher:
         )
 
     def _drop(self, message_id: bytes, future: "asyncio.Future[Outcome]") -> None:
-        futures = self._awaited.get(message_id)
-        if futures is not None:
-            futures.discard(future)
-            if not futures:
+        awaited = self._awaited.get(message_id)
+        if awaited is not None:
+            awaited.futures.discard(future)
+            if not awaited.futures:
                 self._forget(message_id)
 
     def _forget(self, message_id: bytes) -> set["asyncio.Future[Outcome]"]:
-        self._looks.pop(message_id, None)
-        return self._awaited.pop(message_id, set())
+        self._due.pop(message_id, None)
+        awaited = self._awaited.pop(message_id, None)
+        return awaited.futures if awaited is not None else set()
 
     async def _watch(self) -> None:
         try:
-            while self._awaited:
-                self._added.clear()
+            while self._awaited or self._groups:
                 try:
-                    await self._look()
-                    await self._wait()
+                    await self._look_or_wait()
                 except DriverUnavailable as error:
                     logger.warning("Results cannot be read now; trying again: %s", error)
                     await asyncio.sleep(PAUSE_SECONDS)
+                    self._failure = None  # of other groups, in the same outage
                 except Exception as error:  # noqa: BLE001  whatever a driver raises, the callers are told
                     self._fail(list(self._awaited), error)
         finally:
             self._watching = None
+            if self._groups:
+                for group in self._groups:
+                    group.cancel()
+                await asyncio.wait(self._groups)
 
-    async def _look(self) -> None:
-        ids = list(self._awaited)
-        for start in range(0, len(ids), BATCH_SIZE):
-            missing = await self._resolve(ids[start : start + BATCH_SIZE])
-            doubtful = [each for each in missing if self._is_due_for_check(each)]
-            if doubtful and isinstance(self._driver, SupportsInspect):
-                await self._check_known(self._driver, doubtful)
+    async def _look_or_wait(self) -> None:
+        self._news.clear()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        if self._due:
+            await self._look(list(islice(self._due, BATCH_SIZE)))
+        else:
+            await self._news.wait()
+
+    async def _look(self, ids: Sequence[bytes]) -> None:
+        """Hand out the outcomes there are, and wait for the others."""
+        missing = await self._resolve(ids)
+        await self._check_known(missing)
+        for message_id in ids:
+            self._due.pop(message_id, None)
+        left = [message_id for message_id in missing if message_id in self._awaited]
+        for start in range(0, len(left), GROUP_SIZE):
+            self._wait(left[start : start + GROUP_SIZE])
 
     async def _resolve(self, ids: Sequence[bytes]) -> list[bytes]:
         """Hand out the outcomes there are; returns the ids that have none."""
@@ -107,21 +160,31 @@ class ResultWatcher:
                     future.set_result(outcome)
         return missing
 
-    def _is_due_for_check(self, message_id: bytes) -> bool:
-        if message_id not in self._awaited:
-            return False
-        looks = self._looks.get(message_id, 0)
-        self._looks[message_id] = looks + 1
-        return looks % LOOKS_BETWEEN_CHECKS == 0
-
-    async def _check_known(self, driver: SupportsInspect, ids: Sequence[bytes]) -> None:
-        found = await driver.find(ids)
-        absent = [
-            message_id for message_id, snapshot in zip(ids, found, strict=True) if not snapshot
-        ]
+    async def _check_known(self, missing: Sequence[bytes]) -> None:
+        """Fail those for which it is time to look, and of which the store knows nothing."""
+        now = asyncio.get_running_loop().time()
+        doubtful = {
+            message_id: awaited
+            for message_id in missing
+            if (awaited := self._awaited.get(message_id)) is not None and awaited.check_at <= now
+        }
+        if not doubtful:
+            return
+        absent: list[bytes] = []
+        for message_id, known in zip(doubtful, await self._known(list(doubtful)), strict=True):
+            doubtful[message_id].check_at = self._next_poll(now + CHECK_SECONDS)
+            if not known:
+                absent.append(message_id)
         if absent:  # it may have ended between the two looks
             for message_id in await self._resolve(absent):
                 self._fail([message_id], unknown(message_id))
+
+    async def _known(self, ids: Sequence[bytes]) -> list[bool]:
+        if isinstance(self._driver, KnowsIds):
+            return await self._driver.known(ids)
+        if isinstance(self._driver, SupportsInspect):
+            return [snapshot is not None for snapshot in await self._driver.find(ids)]
+        return [True] * len(ids)
 
     def _fail(self, ids: Sequence[bytes], error: Exception) -> None:
         for message_id in ids:
@@ -129,22 +192,23 @@ class ResultWatcher:
                 if not future.done():
                     future.set_exception(error)
 
-    async def _wait(self) -> None:
-        """Sleep until the store hints at an outcome, another message is awaited, or it is time to look."""
-        if not self._awaited or self._added.is_set():
-            return
-        hint = asyncio.ensure_future(
-            self._driver.wait_results(list(self._awaited), timeout=POLL_SECONDS)
-        )
-        added = asyncio.ensure_future(self._added.wait())
-        try:
-            await asyncio.wait([hint, added], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            added.cancel()
-            hint.cancel()
-            await asyncio.wait([hint, added])
-        if not hint.cancelled():
-            hint.result()
+    def _wait(self, ids: Sequence[bytes]) -> None:
+        """Let a group be due when the store hints at an outcome, or it is time to look."""
+        now = asyncio.get_running_loop().time()
+        until = min(self._next_poll(now), *(self._awaited[each].check_at for each in ids))
+        group = asyncio.ensure_future(self._driver.wait_results(ids, timeout=max(until - now, 0.0)))
+        self._groups.add(group)
+        group.add_done_callback(partial(self._waited, ids))
+
+    def _waited(self, ids: Sequence[bytes], group: "asyncio.Future[None]") -> None:
+        self._groups.discard(group)
+        self._news.set()
+        if not group.cancelled():
+            self._failure = group.exception() or self._failure
+            self._due.update(dict.fromkeys(each for each in ids if each in self._awaited))
+
+    def _next_poll(self, time: float) -> float:
+        return time + POLL_SECONDS - (time + self._phase) % POLL_SECONDS
 
 
 def unknown(message_id: bytes) -> ResultUnknown:

@@ -157,6 +157,20 @@ local function hold_of(key, now)
     return holder, held_until, period
 end
 
+-- Scheduled messages are kept by priority: of those that fall due the most urgent are made ready first,
+-- however many there are.
+
+local function scheduled_set(priority, queue)
+    return P .. 's' .. priority .. ':' .. queue
+end
+
+-- From priority 9 on down; empty if none holds anything.
+local function scheduled_sets(queue)
+    local keys = {}
+    for priority = 9, 0, -1 do keys[10 - priority] = scheduled_set(priority, queue) end
+    return call('EXISTS', unpack(keys)) > 0 and keys or {}
+end
+
 -- From state to state. Leases are ended by the callers.
 
 local function make_ready(id, h)
@@ -165,13 +179,13 @@ local function make_ready(id, h)
 end
 
 local function make_scheduled(id, h, now)
-    call('ZADD', P .. 's:' .. h.queue, whole(h.due), string.char(h.priority) .. id)
+    call('ZADD', scheduled_set(h.priority, h.queue), whole(h.due), id)
     if h.due - now < 1500000 then wake(h.queue, 1) end -- others look again every second
 end
 
 local function leave_waiting(id, h)
     if call('ZREM', P .. 'r:' .. h.queue, id) == 0 then
-        call('ZREM', P .. 's:' .. h.queue, string.char(h.priority) .. id)
+        call('ZREM', scheduled_set(h.priority, h.queue), id)
     end
 end
 
@@ -246,8 +260,9 @@ end
 
 -- The names of those queues are forgotten that hold nothing.
 local function forget_if_empty(queue)
-    if call('HGET', P .. 'queues', queue) == '0' and call('EXISTS', P .. 'r:' .. queue,
-            P .. 's:' .. queue, P .. 'd:' .. queue) == 0 then
+    if call('HGET', P .. 'queues', queue) == '0'
+            and call('EXISTS', P .. 'r:' .. queue, P .. 'd:' .. queue) == 0
+            and #scheduled_sets(queue) == 0 then
         call('HDEL', P .. 'queues', queue)
     end
 end

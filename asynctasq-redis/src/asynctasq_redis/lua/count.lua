@@ -12,9 +12,11 @@ local function oldest_ready(queue)
             '(' .. whole(from + SPAN), 'WITHSCORES', 'LIMIT', 0, 1)
         if #first > 0 then oldest = math.min(oldest, tonumber(first[2]) - from + EPOCH) end
     end
-    local first = call('ZRANGE', P .. 's:' .. queue, 0, 0, 'WITHSCORES')
-    if #first > 0 and tonumber(first[2]) <= now then
-        oldest = math.min(oldest, tonumber(first[2]))
+    for _, key in ipairs(scheduled_sets(queue)) do
+        local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+        if #first > 0 and tonumber(first[2]) <= now then
+            oldest = math.min(oldest, tonumber(first[2]))
+        end
     end
     return oldest < math.huge and whole(oldest) or ''
 end
@@ -22,11 +24,15 @@ end
 local answer = {}
 for i = 3, #ARGV do
     local queue = ARGV[i]
-    local due = call('ZCOUNT', P .. 's:' .. queue, '-inf', whole(now))
+    local due, later = 0, 0
+    for _, key in ipairs(scheduled_sets(queue)) do
+        local some = call('ZCOUNT', key, '-inf', whole(now))
+        due, later = due + some, later + call('ZCARD', key) - some
+    end
     answer[i - 2] = {
         queue,
         call('ZCARD', P .. 'r:' .. queue) + due,
-        call('ZCARD', P .. 's:' .. queue) - due,
+        later,
         tonumber(call('HGET', P .. 'queues', queue) or '0'),
         call('ZCARD', P .. 'd:' .. queue),
         call('SISMEMBER', P .. 'paused', queue),

@@ -21,9 +21,9 @@ for number = 1, tonumber(ARGV[2]) do
     p.head = pack(HEAD_AND_QUEUE, WAITING, p.flags, 0, 0, 0, max_lost, priority, now, p.due,
         p.expires, ttl, #queue, queue)
     if p.due > now then
-        p.key, p.score, p.prefix = P .. 's:' .. queue, whole(p.due), string.char(priority)
+        p.key, p.score = scheduled_set(priority, queue), whole(p.due)
     else
-        p.key, p.score, p.prefix = P .. 'r:' .. queue, rank(priority, p.due), ''
+        p.key, p.score = P .. 'r:' .. queue, rank(priority, p.due)
     end
     p.added = {}
     profiles[number] = p
@@ -84,7 +84,7 @@ local woken = {}
 local function admitted(p, id)
     local added = p.added
     added[#added + 1] = p.score
-    added[#added + 1] = p.prefix .. id
+    added[#added + 1] = id
     unwritten[p] = true
     if p.expiring then call('ZADD', P .. 'exp', whole(p.expires), id) end
     if p.due - now < 1500000 then
@@ -119,14 +119,14 @@ end
 
 -- Messages of one profile, nearly always all new. `from` is the place of the first's id.
 local function enqueue_run(p, from, count, number)
-    local pairs_to_set, added, prefix, score = {}, p.added, p.prefix, p.score
+    local pairs_to_set, added, score = {}, p.added, p.score
     local head, keys, places = p.head, P .. 'm:', #added
     for i = 1, count do
         local id = ARGV[from + i * 2 - 2]
         pairs_to_set[i * 2 - 1] = keys .. id
         pairs_to_set[i * 2] = head .. ARGV[from + i * 2 - 1]
         added[places + i * 2 - 1] = score
-        added[places + i * 2] = prefix == '' and id or prefix .. id
+        added[places + i * 2] = id
     end
     if call('MSETNX', unpack(pairs_to_set)) == 1 then
         unwritten[p] = true

@@ -3,13 +3,15 @@
 
 local now = whole(clock(tonumber(ARGV[1])))
 local queue, state = ARGV[2], ARGV[3]
-local ready, scheduled, dead = P .. 'r:' .. queue, P .. 's:' .. queue, P .. 'd:' .. queue
+local ready, dead = P .. 'r:' .. queue, P .. 'd:' .. queue
 local ids = {}
 
 local function take_scheduled(from, to)
-    for _, member in ipairs(call('ZRANGEBYSCORE', scheduled, from, to, 'LIMIT', 0, BOUND - #ids)) do
-        ids[#ids + 1] = sub(member, 2)
-        call('ZREM', scheduled, member)
+    for _, key in ipairs(scheduled_sets(queue)) do
+        for _, id in ipairs(call('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, BOUND - #ids)) do
+            ids[#ids + 1] = id
+            call('ZREM', key, id)
+        end
     end
 end
 

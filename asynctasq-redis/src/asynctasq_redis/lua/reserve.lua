@@ -1,6 +1,9 @@
--- Lease messages. ARGV: clock offset, limit, length of the lease, owner, how long and how many dead
+-- Lease messages, as many as are asked for or about as many as MOST_BYTES hold. ARGV: clock offset, limit, length of the lease, owner, how long and how many dead
 -- letters are kept; then names of queues with the most that may be taken of each. Answers with ids
 -- and messages in turn, then numbers of deliveries with the time of their first mismatch, in turn.
+
+local MOST_BYTES = 8 * 1024 * 1024 -- so that a call takes no longer than some milliseconds
+local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before it is looked how large they are
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
@@ -16,7 +19,7 @@ if call('EXISTS', P .. 'exp', P .. 'dead', P .. 'paused') > 0 then
 end
 
 local deliveries, mismatches, leases, owned = {}, {}, {}, {}
-local taken = 0
+local taken, room = 0, MOST_BYTES
 
 -- What few messages have is seen to. Answers with the flags that are left; nil if it is not to run.
 local function prepare(id, value)
@@ -47,20 +50,24 @@ local function take(queue, most)
     local made = {}
     local from = taken
     local ready, prefix = P .. 'r:' .. queue, P .. 'm:'
-    local looked_at = 0
-    while taken - from < most and looked_at < most + FEW do -- the rest of what has expired waits
+    local looked_at, step = 0, FIRST_STEP
+    -- The rest of what has expired waits.
+    while taken - from < most and looked_at < most + FEW and room > 0 do
         -- Twice as fast as ZPOPMIN, which writes out the scores.
-        local popped = call('ZRANGE', ready, 0, most - (taken - from) - 1)
+        local popped = call('ZRANGE', ready, 0, math.min(step, most - (taken - from)) - 1)
         if #popped == 0 then break end
         call('ZREMRANGEBYRANK', ready, 0, #popped - 1)
-        looked_at = looked_at + #popped
+        looked_at, step = looked_at + #popped, math.min(step * 2, LONGEST_STEP)
         local keys = {}
         for i = 1, #popped do keys[i] = prefix .. popped[i] end
         local values = call('MGET', unpack(keys))
         for i = 1, #keys do
             local value, id = values[i], popped[i]
             local state, flags
-            if value then state, flags = byte(value, 1, 2) end
+            if value then
+                state, flags = byte(value, 1, 2)
+                room = room - #value
+            end
             if state == WAITING then
                 local lease
                 if flags <= EXTRA then
@@ -92,7 +99,7 @@ end
 for i = 7, #ARGV, 2 do
     local queue = ARGV[i]
     local most = math.min(tonumber(ARGV[i + 1]), limit - taken)
-    if most > 0 and not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
+    if most > 0 and room > 0 and not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
         take(queue, most)
     end
 end

@@ -1,23 +1,20 @@
 -- What time brings about, for scripts that come after this file.
 
-local SMALL_PILE = 100 -- due messages
-
--- Make ready what has fallen due: a small pile whole, for the sake of priorities; of a large one some
--- more than are wanted now, so that it shrinks, and few reserves do not have the work of many.
+-- Make ready of what has fallen due as much as is wanted now: what is most urgent, then what is oldest.
 local function promote(queue, now, wanted)
-    local key = P .. 's:' .. queue
-    local due = call('ZCOUNT', key, '-inf', whole(now))
-    if due == 0 then return end
-    local most = due
-    if due > SMALL_PILE then most = math.min(wanted + 10, BOUND) end
-    due = call('ZRANGE', key, 0, most - 1, 'WITHSCORES')
-    local ready = {}
-    for i = 1, #due, 2 do
-        local member = due[i]
-        ready[i], ready[i + 1] = rank(byte(member, 1), tonumber(due[i + 1])), sub(member, 2)
+    for number, key in ipairs(scheduled_sets(queue)) do
+        local due = call('ZRANGEBYSCORE', key, '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, wanted)
+        if #due > 0 then
+            local ready = {}
+            for i = 1, #due, 2 do
+                ready[i], ready[i + 1] = rank(10 - number, tonumber(due[i + 1])), due[i]
+            end
+            spread('ZADD', P .. 'r:' .. queue, ready)
+            call('ZREMRANGEBYRANK', key, 0, #due / 2 - 1)
+            wanted = wanted - #due / 2
+            if wanted == 0 then return end
+        end
     end
-    spread('ZADD', P .. 'r:' .. queue, ready)
-    call('ZREMRANGEBYRANK', key, 0, #due / 2 - 1)
 end
 
 local function reclaim(id, h, flagged, now)

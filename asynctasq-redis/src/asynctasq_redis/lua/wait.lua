@@ -18,7 +18,7 @@ for i = 3, #ARGV do
     local queue = ARGV[i]
     if not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
         if call('EXISTS', P .. 'r:' .. queue) == 1 then return 0 end
-        sooner(P .. 's:' .. queue)
+        for _, key in ipairs(scheduled_sets(queue)) do sooner(key) end
     end
 end
 if next_event <= 0 then return 0 end

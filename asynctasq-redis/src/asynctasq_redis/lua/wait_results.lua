@@ -1,16 +1,19 @@
--- Look for outcomes, and be told of them otherwise. ARGV: clock offset, instance, ids. Answers with 1
--- if one of them has ended.
+-- Look for outcomes, and be told of the others. ARGV: clock offset, instance, ids. Answers with the ids
+-- of those that have ended.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
+local ended = {}
 for i = 3, #ARGV do
-    local known, state = is_known(ARGV[i], now)
-    if known and state ~= WAITING then return 1 end
+    local id = ARGV[i]
+    local known, state = is_known(id, now)
+    if known and state ~= WAITING then
+        ended[#ended + 1] = id
+    else
+        local key = P .. 'w:' .. id
+        call('SADD', key, ARGV[2])
+        call('PEXPIRE', key, 3000)
+    end
 end
-call('SET', P .. 'awaited', 1, 'PX', 3000)
-for i = 3, #ARGV do
-    local key = P .. 'w:' .. ARGV[i]
-    call('SADD', key, ARGV[2])
-    call('PEXPIRE', key, 3000)
-end
-return 0
+if #ended < #ARGV - 2 then call('SET', P .. 'awaited', 1, 'PX', 3000) end
+return ended

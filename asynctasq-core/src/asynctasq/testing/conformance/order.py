@@ -9,6 +9,8 @@ from asynctasq.testing.conformance.check import check
 from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect_equal, random_name
 
 FIFO = Capability.FIFO
+MANY_DUE = 300
+"""More than a driver may make ready in one piece for one message."""
 
 
 async def _ids_ready(kit: Kit) -> list[bytes]:
@@ -68,6 +70,14 @@ async def urgent_latecomer_overtakes(kit: Kit) -> None:
     # One by one: a driver that only sorts what it has picked would give the same together.
     got = [(await kit.lease()).message.id for _ in range(3)]
     expect_equal(got, [urgent.id, late.id, normal.id], "order by priority")
+
+
+@check("f", 13, needs=Capability.PRIORITY)
+async def urgent_one_of_many_that_fall_due_comes_first(kit: Kit) -> None:
+    await kit.enqueue_count(MANY_DUE, priority=3, delay=100.0)
+    urgent = await kit.enqueue(priority=9, delay=200.0)
+    kit.advance(201)
+    expect_equal((await kit.lease()).message.id, urgent.id, "the first of many that are due")
 
 
 @check("f", 3, needs=FIFO)
