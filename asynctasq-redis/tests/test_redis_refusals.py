@@ -354,19 +354,19 @@ async def test_a_lease_that_stands_twice_in_a_batch_ends_once(driver: RedisDrive
         assert await driver.settle(endings) == [Settled.DONE, Settled.DONE, Settled.LOST]
 
 
-async def test_who_may_not_push_or_listen_is_warned_and_goes_on(
-    client: "redis.Redis",
-    server: RedisServer,
-    driver: RedisDriver,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    admin: Any = client
+def of_user(admin: Any, driver: RedisDriver, name: str, *channels: str) -> RedisDriver:
+    """Unopened, in the same namespace, for a user who may use these channels; the test deletes it."""
     admin.execute_command(
-        "ACL", "SETUSER", "deaf", "reset", "on", ">secret", "~*", "+@all", "resetchannels"
+        "ACL", "SETUSER", name, "reset", "on", ">secret", "~*", "+@all", *channels
     )
-    deaf = RedisDriver(
-        server.url, namespace=driver.settings.namespace, username="deaf", password="secret"
-    )
+    settings = driver.settings
+    return RedisDriver(settings.url, namespace=settings.namespace, username=name, password="secret")
+
+
+async def test_who_may_not_push_or_listen_is_warned_and_goes_on(
+    client: "redis.Redis", driver: RedisDriver, caplog: pytest.LogCaptureFixture
+) -> None:
+    deaf = of_user(client, driver, "deaf", "resetchannels")
     async with opened(driver), opened(deaf) as other:
         waiting = asyncio.create_task(driver.wait(["q"], timeout=PATIENCE))
         async with asyncio.timeout(PATIENCE):
@@ -381,16 +381,10 @@ async def test_who_may_not_push_or_listen_is_warned_and_goes_on(
 
 
 async def test_outcomes_are_kept_while_the_server_does_not_let_us_settle(
-    client: "redis.Redis",
-    server: RedisServer,
-    driver: RedisDriver,
-    caplog: pytest.LogCaptureFixture,
+    client: "redis.Redis", driver: RedisDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
     admin: Any = client
-    admin.execute_command("ACL", "SETUSER", "shut-out", "reset", "on", ">old", "~*", "&*", "+@all")
-    theirs = RedisDriver(
-        server.url, namespace=driver.settings.namespace, username="shut-out", password="old"
-    )
+    theirs = of_user(admin, driver, "shut-out", "&*")
     async with App({"driver": driver}) as app, App({"driver": theirs}) as of_worker:
         gate.clear()
         handles = await app.dispatch_many([behind_gate(number) for number in range(5)])
@@ -405,7 +399,7 @@ async def test_outcomes_are_kept_while_the_server_does_not_let_us_settle(
         async with asyncio.timeout(PATIENCE):
             while "to settle; trying again" not in caplog.text:
                 await asyncio.sleep(0.01)
-        admin.execute_command("ACL", "SETUSER", "shut-out", ">old")
+        admin.execute_command("ACL", "SETUSER", "shut-out", ">secret")
         results = await asyncio.gather(*(each.result(timeout=PATIENCE) for each in handles))
         worker.stop()
         await running

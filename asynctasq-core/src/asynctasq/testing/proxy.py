@@ -188,10 +188,11 @@ class TcpProxy:
         self, reader: asyncio.StreamReader, under_way: asyncio.Queue[tuple[float, bytes]]
     ) -> None:
         """Chunks with the loop's time at which they arrive; an empty one at the end."""
-        data = b"-"
-        while data:
+        while True:
             data = await reader.read(CHUNK_BYTES)
             await under_way.put((self._loop.time() + self._delay, data))
+            if not data:
+                return
 
     async def _pass_on(
         self, under_way: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from time import monotonic
 from typing import Any
 
 from asynctasq.contracts.capabilities import Capability, WorkerInfo
@@ -294,7 +293,7 @@ class Engine:
 
     async def _work(self, running: Running) -> None:
         assert self._runner is not None, "run() makes it"
-        running.started_at = monotonic()
+        running.started_at = time.monotonic()
         try:
             settlement = await self._runner.run(running)
         except asyncio.CancelledError:
@@ -310,7 +309,7 @@ class Engine:
             self._forget(running)
         else:
             self._settler.add(running, settlement)
-        self._slots.give(running.delivery.message.queue, running.started_at, monotonic())
+        self._slots.give(running.delivery.message.queue, running.started_at, time.monotonic())
         self._begin_next()
         self._fetcher.notice()
 

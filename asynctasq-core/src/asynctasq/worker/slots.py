@@ -44,11 +44,7 @@ class Slots:
     """Counts what runs. A slot is taken by a running task; a queue may have fewer than the worker."""
 
     def __init__(
-        self,
-        concurrency: int,
-        queues: Mapping[str, int | None],
-        *,
-        most_runs: int | None = None,
+        self, concurrency: int, queues: Mapping[str, int | None], *, most_runs: int | None = None
     ) -> None:
         """Make slots, none of them taken.
 

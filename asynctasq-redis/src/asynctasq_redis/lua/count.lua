@@ -4,7 +4,7 @@
 
 local now = clock(tonumber(ARGV[1]))
 
-local function oldest_ready(queue)
+local function oldest_ready(queue, scheduled)
     local oldest = math.huge
     for priority = 0, 9 do
         local from = (9 - priority) * SPAN
@@ -12,7 +12,7 @@ local function oldest_ready(queue)
             '(' .. whole(from + SPAN), 'WITHSCORES', 'LIMIT', 0, 1)
         if #first > 0 then oldest = math.min(oldest, tonumber(first[2]) - from + EPOCH) end
     end
-    for _, key in ipairs(scheduled_sets(queue)) do
+    for _, key in ipairs(scheduled) do
         local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
         if #first > 0 and tonumber(first[2]) <= now then
             oldest = math.min(oldest, tonumber(first[2]))
@@ -24,8 +24,8 @@ end
 local answer = {}
 for i = 3, #ARGV do
     local queue = ARGV[i]
-    local due, later = 0, 0
-    for _, key in ipairs(scheduled_sets(queue)) do
+    local scheduled, due, later = scheduled_sets(queue), 0, 0
+    for _, key in ipairs(scheduled) do
         local some = call('ZCOUNT', key, '-inf', whole(now))
         due, later = due + some, later + call('ZCARD', key) - some
     end
@@ -36,7 +36,7 @@ for i = 3, #ARGV do
         tonumber(call('HGET', P .. 'queues', queue) or '0'),
         call('ZCARD', P .. 'd:' .. queue),
         call('SISMEMBER', P .. 'paused', queue),
-        ARGV[2] == 'all' and oldest_ready(queue) or '',
+        ARGV[2] == 'all' and oldest_ready(queue, scheduled) or '',
     }
 end
 return answer

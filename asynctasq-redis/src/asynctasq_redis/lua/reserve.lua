@@ -1,6 +1,7 @@
--- Lease messages, as many as are asked for or about as many as MOST_BYTES hold. ARGV: clock offset, limit, length of the lease, owner, how long and how many dead
--- letters are kept; then names of queues with the most that may be taken of each. Answers with ids
--- and messages in turn, then numbers of deliveries with the time of their first mismatch, in turn.
+-- Lease messages, as many as are asked for or about as many as MOST_BYTES hold. ARGV: clock offset,
+-- limit, length of the lease, owner, how long and how many dead letters are kept; then names of queues
+-- with the most that may be taken of each. Answers with ids and messages in turn, then numbers of
+-- deliveries with the time of their first mismatch, in turn.
 
 local MOST_BYTES = 8 * 1024 * 1024 -- so that a call takes no longer than some milliseconds
 local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before it is looked how large they are
@@ -99,7 +100,8 @@ end
 for i = 7, #ARGV, 2 do
     local queue = ARGV[i]
     local most = math.min(tonumber(ARGV[i + 1]), limit - taken)
-    if most > 0 and room > 0 and not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
+    if most > 0 and room > 0
+            and not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
         take(queue, most)
     end
 end
