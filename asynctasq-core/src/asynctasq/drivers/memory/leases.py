@@ -27,10 +27,11 @@ class Leases(Upkeep):
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
         now = self.now()
-        self._upkeep(now)
+        self._note_call(now, lease)
         holder = self.owners.get(owner)
-        if holder is not None:
+        if holder is not None:  # first of all: its own leases are not taken from it
             self._renew_by_reserve(holder, now + lease)
+        self._upkeep(now)
         deliveries: list[Delivery] = []
         for name, most in queues.items():
             queue = self.queues.get(name)
@@ -86,6 +87,7 @@ class Leases(Upkeep):
 
     def extend(self, name: str, leases: Sequence[Lease], *, lease: float) -> list[LeaseState]:
         now = self.now()
+        self._note_call(now, lease)
         owner = self.owners.get(name)
         if owner is None:
             return [LeaseState.LOST] * len(leases)
@@ -113,6 +115,13 @@ class Leases(Upkeep):
         entry = owner.leases.get(lease.id)
         held = entry is not None and self._is_current(entry, lease)
         return LeaseState.HELD if held else LeaseState.LOST
+
+    # The process of an owner has died.
+
+    def end_owner(self, name: str) -> None:
+        owner = self.owners.get(name)
+        if owner is not None:
+            self._reclaim_all(owner, self.now())
 
     # Settle.
 

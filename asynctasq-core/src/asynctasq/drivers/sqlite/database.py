@@ -63,6 +63,7 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
         _prepare(connection, settings)
         if migrate(connection, settings.path):
             log.info("Created or migrated the queue file %s", settings.path)
+        _add_missing_tables(connection)
         _try_to_write(connection)
     except BaseException:
         connection.close()
@@ -97,6 +98,12 @@ def migrate(connection: sqlite3.Connection, path: str) -> list[str]:
             connection.execute("ROLLBACK")
         raise
     return list(STEPS[current:])
+
+
+def _add_missing_tables(connection: sqlite3.Connection) -> None:
+    """Create the tables that files of earlier releases of this version lack."""
+    for statement in _statements(script("additions")):
+        connection.execute(statement)
 
 
 def _recognise(connection: sqlite3.Connection, path: str) -> None:

@@ -247,6 +247,10 @@ class SqliteDriver:
     async def forget_worker(self, worker_id: str) -> None:
         await self._write_unsynced(inspection.ForgetWorker(worker_id))
 
+    async def end_owner(self, owner: str) -> None:
+        while not await self._write_unsynced(leasing.EndOwner(owner)):
+            pass
+
     async def workers(self) -> list[WorkerInfo]:
         return await self._read(inspection.Workers())
 

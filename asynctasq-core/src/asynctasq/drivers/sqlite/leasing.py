@@ -12,7 +12,13 @@ from asynctasq.drivers.sqlite.codec import (
 )
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Careful, Session
-from asynctasq.drivers.sqlite.upkeep import dead_since, must_count_dead, upkeep
+from asynctasq.drivers.sqlite.upkeep import (
+    dead_since,
+    end_leases,
+    must_count_dead,
+    note_call,
+    upkeep,
+)
 from asynctasq.message import Delivery, Lease
 from asynctasq.records import record
 from asynctasq.settlement import LeaseState
@@ -37,10 +43,13 @@ class Reserve:
 
     def __call__(self, session: Session) -> list[Delivery]:
         keys = session.queue_keys(self.queues)
-        ready = self._look(session, keys)
-        renewal = {"owner": self.owner, "deadline": session.now + micros(self.lease)}
+        lease = micros(self.lease)
+        renewal = {"owner": self.owner, "deadline": session.now + lease}
+        # First of all: its own leases are not taken from it.
+        known = session.row(_SQL["renew_if_known"], renewal)
+        owner: int | None = None if known is None else known[0]
+        ready = self._look(session, keys, lease)
         deliveries: list[Delivery] = []
-        owner: int | None = None
         for key in ready:
             name = keys[key]
             end = len(deliveries) + min(self.queues[name], self.limit - len(deliveries))
@@ -55,22 +64,21 @@ class Reserve:
                 deliveries += taken
                 if len(taken) < wanted:
                     break
-        if owner is None:
-            session.run(_SQL["renew_if_known"], renewal)
-        elif not session.must_not_run_twice and any(
+        if not session.must_not_run_twice and any(
             delivery.message.max_lost == 0 for delivery in deliveries
         ):
             session.must_not_run_twice = True
             raise Careful  # once more, synced: not even a power failure may undo these leases
         return deliveries
 
-    def _look(self, session: Session, keys: Mapping[int, str]) -> list[int]:
+    def _look(self, session: Session, keys: Mapping[int, str], lease: int) -> list[int]:
         """The queues that have ready messages, after all upkeep that is due."""
         parameters = {"queues": json_list(keys), "dead_since": dead_since(session)}
-        due, ready = session.rows(_SQL["look"], parameters)[0]
-        if due or must_count_dead(session):
-            upkeep(session)
-            due, ready = session.rows(_SQL["look"], parameters)[0]
+        due, ended, ready = session.rows(_SQL["look"], parameters)[0]
+        reclaims = not note_call(session, lease, leases_ended=bool(ended))
+        if due or (ended and reclaims) or must_count_dead(session):
+            upkeep(session, reclaims=reclaims)
+            _, _, ready = session.rows(_SQL["look"], parameters)[0]
         found: list[int] = orjson.loads(ready)
         return found
 
@@ -118,6 +126,7 @@ class Extend:
 
     def __call__(self, session: Session) -> list[LeaseState]:
         span = micros(self.lease)
+        note_call(session, span)
         row = session.row(
             _SQL["renew_by_extend"], {"owner": self.owner, "deadline": session.now + span}
         )
@@ -138,6 +147,16 @@ class Extend:
             LeaseState.HELD if (lease.id, lease.token) in held else LeaseState.LOST
             for lease in self.leases
         ]
+
+
+@record
+class EndOwner:
+    """A bounded piece of `SupportsWorkers.end_owner`; returns whether it was the last."""
+
+    owner: str
+
+    def __call__(self, session: Session) -> bool:
+        return end_leases(session, self.owner)
 
 
 @record

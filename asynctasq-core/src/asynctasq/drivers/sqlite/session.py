@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from asynctasq.contracts.outages import UpkeepMark
 from asynctasq.drivers.sqlite.codec import json_list, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.settings import SqliteSettings
@@ -41,6 +42,8 @@ class Session:
         """Whether the operation runs again after `Careful`."""
         self.deaths = settings.dead_letter_limit
         """Dead letters made since their number was last looked at; at first nobody knows."""
+        self.mark: UpkeepMark | None = None
+        """As it was when this session last read or wrote it."""
         self._log_path = f"{settings.path}-wal"
         self.must_not_run_twice = False
         """Whether a message was seen that a second run would harm: from then on leases are synced."""
@@ -92,6 +95,7 @@ class Session:
         """Forget what may not have been written."""
         self._keys.clear()
         self._names.clear()
+        self.mark = None
         self.deaths = self.settings.dead_letter_limit
 
     # Statements. Each finds `:now` and `:namespace` among its parameters.

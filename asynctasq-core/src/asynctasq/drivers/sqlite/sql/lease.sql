@@ -1,15 +1,16 @@
 -- Queries that lease messages and keep leases.
 
 -- name: look
--- What a reserve has to do: kinds of upkeep that are due, and which of :queues have ready messages.
+-- What a reserve has to do: whether upkeep is due, whether leases have ended, and which of :queues have
+-- ready messages.
 SELECT
     EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state = 2 AND due_at <= :now)
-    OR EXISTS (SELECT 1 FROM owners WHERE namespace = :namespace AND deadline <= :now)
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND expires_at <= :now)
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND forget_at <= :now)
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND reason IS NOT NULL AND finished_at <= :dead_since)
     OR EXISTS (SELECT 1 FROM unique_keys WHERE namespace = :namespace AND ends_at <= :now)
     OR EXISTS (SELECT 1 FROM workers WHERE namespace = :namespace AND ends_at <= :now),
+    EXISTS (SELECT 1 FROM owners WHERE namespace = :namespace AND deadline <= :now),
     (
         SELECT json_group_array(value) FROM json_each(:queues) AS named
         WHERE EXISTS (SELECT 1 FROM messages WHERE state = 3 AND queue = named.value)
@@ -49,12 +50,35 @@ ON CONFLICT DO UPDATE SET deadline = max(deadline, excluded.deadline)
 RETURNING key
 
 -- name: renew_if_known
-UPDATE owners SET deadline = :deadline
-WHERE namespace = :namespace AND name = :owner AND deadline < :deadline
+UPDATE owners SET deadline = max(deadline, :deadline)
+WHERE namespace = :namespace AND name = :owner
+RETURNING key
+
+-- name: mark
+SELECT at, paused_until FROM upkeep WHERE namespace = :namespace
+
+-- name: set_mark
+INSERT OR REPLACE INTO upkeep (namespace, at, paused_until) VALUES (:namespace, :at, :paused_until)
+
+-- name: any_leases
+SELECT EXISTS (
+    SELECT 1 FROM owners CROSS JOIN messages
+    WHERE owners.namespace = :namespace AND messages.state = 5 AND messages.owner = owners.key
+)
 
 -- name: renew_by_extend
 UPDATE owners SET deadline = :deadline WHERE namespace = :namespace AND name = :owner
 RETURNING key
+
+-- name: owner
+SELECT key FROM owners WHERE namespace = :namespace AND name = :owner
+
+-- name: leases_of_owner
+SELECT json_group_array(n)
+FROM (SELECT n FROM messages WHERE state = 5 AND owner = :owner LIMIT :bound)
+
+-- name: delete_owner
+DELETE FROM owners WHERE key = :owner
 
 -- name: held
 SELECT
@@ -100,5 +124,8 @@ SELECT
         coalesce(
             (SELECT min(due_at) FROM messages WHERE namespace = :namespace AND state = 2), :never
         ),
-        coalesce((SELECT min(deadline) FROM owners WHERE namespace = :namespace), :never)
+        max(
+            coalesce((SELECT min(deadline) FROM owners WHERE namespace = :namespace), :never),
+            coalesce((SELECT paused_until FROM upkeep WHERE namespace = :namespace), 0)
+        )
     )
