@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from asynctasq.contracts.numbers import can_settle, check_lease
 from asynctasq.drivers.memory.entry import LEASED, Entry, Owner
 from asynctasq.drivers.memory.upkeep import Upkeep
 from asynctasq.message import Delivery, Lease, State
@@ -26,6 +27,7 @@ class Leases(Upkeep):
     def reserve(
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
+        check_lease(lease)
         now = self.now()
         self._note_call(now, lease)
         holder = self.owners.get(owner)
@@ -86,6 +88,7 @@ class Leases(Upkeep):
     # Extend.
 
     def extend(self, name: str, leases: Sequence[Lease], *, lease: float) -> list[LeaseState]:
+        check_lease(lease)
         now = self.now()
         self._note_call(now, lease)
         owner = self.owners.get(name)
@@ -133,6 +136,8 @@ class Leases(Upkeep):
         entry = self.entries.get(settlement.lease.id)
         if entry is None or not self._is_current(entry, settlement.lease):
             return Settled.LOST
+        if not can_settle(settlement):
+            return Settled.REFUSED
         cancelling = entry.cancelling
         self._leave_lease(entry)
         match settlement:

@@ -19,6 +19,7 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.numbers import check_lease
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite import inspection, leasing, settling
 from asynctasq.drivers.sqlite.database import migrate, schema_state
@@ -149,6 +150,7 @@ class SqliteDriver:
     async def reserve(
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
+        check_lease(lease)
         return await self._write_unsynced(leasing.Reserve(queues, limit, owner, lease))
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
@@ -160,6 +162,7 @@ class SqliteDriver:
     async def extend(
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
+        check_lease(lease)
         return await self._write_unsynced(leasing.Extend(owner, leases, lease))
 
     async def count(self, queue: str) -> QueueCounts:

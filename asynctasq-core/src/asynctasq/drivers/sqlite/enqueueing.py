@@ -6,6 +6,7 @@ from itertools import chain, groupby
 from typing import TypeAlias
 
 from asynctasq.contracts.driver import Enqueued
+from asynctasq.contracts.numbers import check_numbers
 from asynctasq.contracts.packing import ID_BYTES, check_id, is_plain, pack_profile
 from asynctasq.drivers.sqlite.codec import DEAD, SIZE_BITS, VALUE_LIMIT, micros, pack_payload, rank
 from asynctasq.drivers.sqlite.queries import queries
@@ -91,6 +92,7 @@ def group_messages(messages: Iterable[Message]) -> list[Group]:
     for _, alike in groupby(messages, _in_common):
         run = list(alike)
         first = run[0]
+        check_numbers(first)
         plain = is_plain(first)
         payloads = [each.body if plain else pack_payload(each, plain=False) for each in run]
         _check(run, payloads)

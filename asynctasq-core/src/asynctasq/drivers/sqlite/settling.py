@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from asynctasq.contracts.capabilities import CancelOutcome
+from asynctasq.contracts.numbers import can_settle
 from asynctasq.contracts.packing import ID_BYTES, check_id
 from asynctasq.drivers.sqlite.codec import (
     BLOCKED,
@@ -90,6 +91,8 @@ def _completions(settlements: Sequence[Settlement]) -> list[_Batch] | None:
         key = (settlement.result_ttl, result is not None)
         batch = batches.get(key)
         if batch is None:
+            if not can_settle(settlement):
+                return None
             batches[key] = batch = _Batch(_keep(settlement.result_ttl), key[1])
         elif batch.place + size > BLOB_LIMIT:
             full.append(batch)
@@ -125,6 +128,9 @@ def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Se
         n, token, flagged = leases.get(place, (0, None, False))
         if token is None or token != settlement.lease.token or n in settled:
             answers.append(Settled.LOST)
+            continue
+        if not can_settle(settlement):
+            answers.append(Settled.REFUSED)
             continue
         if isinstance(settlement, Complete) and len(settlement.result or b"") > VALUE_LIMIT:
             answers.append(Settled.REFUSED)
