@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.contracts.numbers import can_settle, check_lease
 from asynctasq.drivers.memory.entry import LEASED, Entry, Owner
 from asynctasq.drivers.memory.upkeep import Upkeep
@@ -35,6 +36,7 @@ class Leases(Upkeep):
             self._renew_by_reserve(holder, now + lease)
         self._upkeep(now)
         deliveries: list[Delivery] = []
+        size = 0
         for name, most in queues.items():
             queue = self.queues.get(name)
             if queue is None or self._is_paused(name):
@@ -44,6 +46,10 @@ class Leases(Upkeep):
                 entry = queue.take()
                 if entry is None:
                     break
+                size += len(entry.message.body)
+                if size > BYTES_AT_ONCE and deliveries:
+                    queue.push(entry)
+                    return deliveries
                 self._leave_ready(entry)
                 if self._has_expired(entry, now):
                     self._bury(entry, Reason.EXPIRED, None, now)

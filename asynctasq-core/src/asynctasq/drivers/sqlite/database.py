@@ -58,6 +58,7 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
         isolation_level=None,
         cached_statements=STATEMENTS_REMEMBERED,
     )
+    connection.text_factory = _text
     try:
         _recognise(connection, settings.path)
         _prepare(connection, settings)
@@ -69,6 +70,11 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _text(data: bytes) -> str:
+    """Decode a text, which may be damaged."""
+    return data.decode("utf-8", "replace")
 
 
 def schema_state(connection: sqlite3.Connection) -> SchemaState:

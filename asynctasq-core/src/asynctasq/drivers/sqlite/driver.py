@@ -1,7 +1,7 @@
 """The sqlite driver: operations in a thread, seen through the driver contract."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self, TypeVar
 
 from asynctasq.contracts.capabilities import (
@@ -139,6 +139,15 @@ class SqliteDriver:
     async def _read(self, operation: Operation[T]) -> T:
         return await self._opened().call(operation, writes=False)
 
+    async def _read_all(
+        self, step: Callable[[Sequence[bytes]], Operation[list[T]]], ids: Sequence[bytes]
+    ) -> list[T]:
+        """Read the answers to ids, in as many steps as their bytes need."""
+        answers: list[T] = []
+        while len(answers) < len(ids):
+            answers += await self._read(step(ids[len(answers) :]))
+        return answers
+
     # Required.
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
@@ -171,7 +180,7 @@ class SqliteDriver:
     # Results and progress.
 
     async def results(self, ids: Sequence[bytes]) -> list[Outcome | None]:
-        return await self._read(inspection.Results(ids))
+        return await self._read_all(inspection.Results, ids)
 
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
         await self._opened().watch(Watcher(ids=ids), timeout)
@@ -219,7 +228,7 @@ class SqliteDriver:
         return await self._read(inspection.Queues())
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
-        return await self._read(inspection.Find(ids))
+        return await self._read_all(inspection.Find, ids)
 
     async def browse(
         self,

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from asynctasq.contracts.packing import ID_BYTES
 from asynctasq.drivers.sqlite.codec import (
     json_list,
     micros,
-    unpack_row,
 )
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Careful, Session
+from asynctasq.drivers.sqlite.taking import MOST_AT_ONCE, Room, take
 from asynctasq.drivers.sqlite.upkeep import (
     dead_since,
     end_leases,
@@ -23,10 +22,6 @@ from asynctasq.message import Delivery, Lease
 from asynctasq.records import record
 from asynctasq.settlement import LeaseState
 
-LARGE = 128 << 10
-"""Bytes; larger payloads are read one by one."""
-MOST_AT_ONCE = 1_000
-"""Messages that one statement takes, so that its row stays well below SQLite's limit."""
 NEVER = 1 << 62
 
 _SQL = queries("lease")
@@ -50,20 +45,28 @@ class Reserve:
         owner: int | None = None if known is None else known[0]
         ready = self._look(session, keys, lease)
         deliveries: list[Delivery] = []
+        room = Room()
+        buried = 0
         for key in ready:
             name = keys[key]
             end = len(deliveries) + min(self.queues[name], self.limit - len(deliveries))
-            while len(deliveries) < end:
+            while len(deliveries) < end and buried < MOST_AT_ONCE:
                 wanted = min(end - len(deliveries), MOST_AT_ONCE)
-                numbers, taken = _take(session, key, name, wanted)
-                if not taken:
+                taken = take(session, key, name, wanted, room)
+                buried += taken.damaged
+                if taken.deliveries:
+                    if owner is None:
+                        owner = session.rows(_SQL["renew_by_reserve"], renewal)[0][0]
+                    session.run(_SQL["lease"], {"owner": owner, "taken": str(taken.numbers)})
+                    deliveries += taken.deliveries
+                    room.fill(taken.size)
+                if taken.is_full:
+                    return self._given(session, deliveries)
+                if len(taken.deliveries) + taken.damaged < wanted:
                     break
-                if owner is None:
-                    owner = session.rows(_SQL["renew_by_reserve"], renewal)[0][0]
-                session.run(_SQL["lease"], {"owner": owner, "taken": str(numbers)})
-                deliveries += taken
-                if len(taken) < wanted:
-                    break
+        return self._given(session, deliveries)
+
+    def _given(self, session: Session, deliveries: list[Delivery]) -> list[Delivery]:
         if not session.must_not_run_twice and any(
             delivery.message.max_lost == 0 for delivery in deliveries
         ):
@@ -83,39 +86,6 @@ class Reserve:
         return found
 
 
-def _take(session: Session, key: int, name: str, limit: int) -> tuple[list[int], list[Delivery]]:
-    """The next messages of one queue, about to be leased, and the numbers of their rows."""
-    facts, blob = session.rows(_SQL["take"], {"queue": key, "limit": limit, "large": LARGE})[0]
-    now = session.now
-    deliveries: list[Delivery] = []
-    taken: list[int] = []
-    place = 0
-    for n, token, attempt, lost, enqueued_at, mismatched_at, profile_size, size in orjson.loads(
-        facts
-    ):
-        taken.append(n)
-        message_id = blob[place : place + ID_BYTES]
-        place += ID_BYTES
-        profile = blob[place : place + profile_size]
-        place += profile_size
-        if size <= LARGE:
-            payload = blob[place : place + size]
-            place += size
-        else:
-            payload = session.rows(_SQL["payload"], {"n": n})[0][0]
-        deliveries.append(
-            Delivery(
-                unpack_row(message_id, name, profile, payload),
-                Lease(message_id, token + 1),
-                attempt,
-                lost,
-                enqueued_at / 1e6,
-                0.0 if mismatched_at is None else max(now - mismatched_at, 0) / 1e6,
-            )
-        )
-    return taken, deliveries
-
-
 @record
 class Extend:
     """The operation behind `Driver.extend`."""
@@ -132,12 +102,12 @@ class Extend:
         )
         if row is None:
             return [LeaseState.LOST] * len(self.leases)
-        facts, blob = session.rows(_SQL["held"], {"owner": row[0]})[0]
         held: dict[tuple[bytes, int | str], int] = {}
         unnamed: list[int] = []
         named = {(lease.id, lease.token) for lease in self.leases}
-        for place, (n, token, leased_at) in enumerate(orjson.loads(facts)):
-            lease = (blob[place * ID_BYTES : (place + 1) * ID_BYTES], token)
+        found = session.rows(_SQL["held"], {"owner": row[0]})[0][0]
+        for n, message_id, token, leased_at in orjson.loads(found):
+            lease = (bytes.fromhex(message_id), token)
             held[lease] = n
             if leased_at <= session.now - span and lease not in named:
                 unnamed.append(n)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.contracts.outages import UpkeepMark
 from asynctasq.drivers.sqlite.codec import json_list, micros
 from asynctasq.drivers.sqlite.queries import queries
@@ -15,6 +16,8 @@ Row: TypeAlias = tuple[Any, ...]
 
 CHANGES_IN_LOG = 15_000
 """Rows written, which are a few megabytes of log."""
+
+QUEUES_REMEMBERED = 10_000
 
 _SQL = queries("inspect")
 
@@ -104,6 +107,31 @@ class Session:
         """All rows that a statement gives."""
         return self.connection.execute(sql, self._bound(parameters)).fetchall()
 
+    def rows_within(
+        self, sql: str, parameters: Mapping[str, Any], *, value: int
+    ) -> tuple[list[Row], bool]:
+        """Return rows until their values in one column have more than `BYTES_AT_ONCE` bytes.
+
+        Args:
+            value: number of the column.
+
+        Returns:
+            At least one row if there is any, and whether there are more.
+        """
+        found: list[Row] = []
+        room = BYTES_AT_ONCE
+        cursor = self.connection.execute(sql, self._bound(parameters))
+        try:
+            for row in cursor:
+                size = len(row[value]) if isinstance(row[value], bytes | str) else 0
+                if size > room and found:
+                    return found, True
+                found.append(row)
+                room -= size
+        finally:
+            cursor.close()
+        return found, False
+
     def row(self, sql: str, parameters: Mapping[str, Any]) -> Row | None:
         """The only row, or None."""
         found = self.rows(sql, parameters)
@@ -127,8 +155,9 @@ class Session:
         """The number of a queue; None if it was never used."""
         key = self._keys.get(name)
         if key is None:
-            self._read_queues()
-            key = self._keys.get(name)
+            row = self.row(_SQL["queue_key"], {"name": name})
+            if row is not None:
+                key = self._remember(row[0], name)
         return key
 
     def used_queue_key(self, name: str) -> int:
@@ -136,15 +165,18 @@ class Session:
         key = self.queue_key(name)
         if key is None:
             self.run(_SQL["add_queue"], {"name": name})
-            self._read_queues()
-            key = self._keys[name]
+            key = self._remember(self.rows(_SQL["queue_key"], {"name": name})[0][0], name)
         return key
 
-    def queue_name(self, key: int) -> str:
-        """The name of a queue."""
-        if key not in self._names:
-            self._read_queues()
-        return self._names[key]
+    def queue_name(self, key: Any) -> str:
+        """Return the name of a queue; empty if its number is damaged."""
+        name = self._names.get(key) if type(key) is int else None
+        if name is None:
+            row = self.row(_SQL["queue_name"], {"queue": key})
+            name = "" if row is None else str(row[0])
+            if row is not None:
+                self._remember(key, name)
+        return name
 
     def queue_keys(self, names: Iterable[str]) -> dict[int, str]:
         """The numbers of those queues that were ever used, in order."""
@@ -154,6 +186,10 @@ class Session:
         """The numbers as a JSON array."""
         return json_list(self.queue_keys(names))
 
-    def _read_queues(self) -> None:
-        self._names = dict(self.rows(_SQL["queues"], {}))
-        self._keys = {name: key for key, name in self._names.items()}
+    def _remember(self, key: int, name: str) -> int:
+        if len(self._keys) >= QUEUES_REMEMBERED:
+            self._keys.clear()
+            self._names.clear()
+        self._keys[name] = key
+        self._names[key] = name
+        return key

@@ -243,7 +243,7 @@ async def numbers_that_are_not_finite_are_refused_one_by_one(kit: Kit) -> None:
     """The others of the batch are settled, and those refused stay leased."""
     await kit.enqueue_count(6)
     leases = [delivery.lease for delivery in await kit.reserve()]
-    refused = [
+    refused: list[Settlement] = [
         Retry(leases[1], math.nan, ERROR),
         Release(leases[2], math.inf),
         Complete(leases[3], b"result", math.nan),

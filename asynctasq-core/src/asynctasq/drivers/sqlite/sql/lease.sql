@@ -20,8 +20,13 @@ SELECT
 -- name: take
 -- The next messages of a queue, as one row: each step of a statement lets go of Python's global
 -- lock and has to get it back, which takes long when the event loop is busy. Large payloads would
--- make that row too large, and are read one by one.
+-- make that row too large, and are read one by one. The first column counts the rows that are not
+-- damaged: a value of another type or length would shift those behind it.
 SELECT
+    sum(
+        typeof(id) = 'blob' AND length(id) = 16 AND typeof(profile) = 'blob'
+        AND typeof(payload) = 'blob' AND namespace IS :namespace AND typeof(max_lost) = 'integer'
+    ),
     json_group_array(json_array(
         n, token, attempt, lost, enqueued_at, mismatched_at, length(profile), length(payload)
     )),
@@ -29,7 +34,8 @@ SELECT
         id || profile || CASE WHEN length(payload) <= :large THEN payload ELSE x'' END, ''
     ) AS BLOB)
 FROM (
-    SELECT n, id, token, attempt, lost, enqueued_at, mismatched_at, profile, payload
+    SELECT n, id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, profile,
+        payload
     FROM messages
     WHERE state = 3 AND queue = :queue AND (expires_at IS NULL OR expires_at > :now)
     ORDER BY rank, due_at, id
@@ -38,6 +44,11 @@ FROM (
 
 -- name: payload
 SELECT payload FROM messages WHERE n = :n
+
+-- name: payloads
+SELECT CAST(group_concat(payload, '') AS BLOB)
+FROM json_each(:taken) AS named CROSS JOIN messages
+WHERE n = named.value
 
 -- name: lease
 UPDATE messages
@@ -50,7 +61,7 @@ ON CONFLICT DO UPDATE SET deadline = max(deadline, excluded.deadline)
 RETURNING key
 
 -- name: renew_if_known
-UPDATE owners SET deadline = max(deadline, :deadline)
+UPDATE owners SET deadline = CASE typeof(deadline) WHEN 'integer' THEN max(deadline, :deadline) ELSE :deadline END
 WHERE namespace = :namespace AND name = :owner
 RETURNING key
 
@@ -81,15 +92,19 @@ FROM (SELECT n FROM messages WHERE state = 5 AND owner = :owner LIMIT :bound)
 DELETE FROM owners WHERE key = :owner
 
 -- name: held
-SELECT
-    json_group_array(json_array(n, token, leased_at)),
-    CAST(group_concat(id, '') AS BLOB)
-FROM (SELECT n, id, token, leased_at FROM messages WHERE state = 5 AND owner = :owner)
+SELECT json_group_array(
+    json_array(
+        n, hex(id), CASE typeof(token) WHEN 'integer' THEN token END,
+        CASE typeof(leased_at) WHEN 'integer' THEN leased_at ELSE 0 END
+    )
+)
+FROM messages
+WHERE state = 5 AND owner = :owner
 
 -- name: flagged
 SELECT id, token
 FROM messages
-WHERE cancelling = 1
+WHERE cancelling = 1 AND typeof(id) = 'blob' AND length(id) = 16 AND typeof(token) = 'integer'
     AND owner = (SELECT key FROM owners WHERE namespace = :namespace AND name = :owner)
 
 -- name: give_back

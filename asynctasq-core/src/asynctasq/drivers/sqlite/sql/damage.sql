@@ -1,0 +1,19 @@
+-- Queries for rows that may be damaged.
+
+-- name: next
+SELECT n FROM messages
+WHERE state = 3 AND queue = :queue AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY rank, due_at, id
+LIMIT :limit
+
+-- name: row
+SELECT id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, profile, payload
+FROM messages WHERE n = :n
+
+-- name: bury
+UPDATE messages
+SET state = 6, reason = 'undecodable', error = :error, finished_at = :now, expires_at = NULL,
+    mismatched_at = NULL, progress = NULL, cancelling = 0, id = :id, namespace = :namespace,
+    token = :token, attempt = :attempt, lost = :lost, max_lost = :max_lost,
+    enqueued_at = :enqueued_at, payload = :payload, forget_at = NULL
+WHERE n = :n
