@@ -15,7 +15,7 @@ from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.drivers.sqlite.session import Session
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Delivery, Lease, Message, Unique, new_id
-from asynctasq.settlement import Complete, Settled
+from asynctasq.settlement import Complete, Reason, Settled
 
 
 def a_message(body: bytes = b"body") -> Message:
@@ -190,6 +190,9 @@ async def test_damaged_row_does_not_stop_its_queue(
     await driver.enqueue([with_headers, a_message()])
     damage = "UPDATE messages SET payload = x'c1' WHERE id = :id"
     await driver._write(lambda session: session.run(damage, {"id": with_headers.id}))
-    first, _ = await reserve_all(driver)
-    assert (first.message.id, first.message.body) == (with_headers.id, b"\xc1")
+    [delivery] = await reserve_all(driver)
+    assert delivery.message.id != with_headers.id
+    [letter] = (await driver.dead_letters()).items
+    assert (letter.message.id, letter.message.body) == (with_headers.id, b"\xc1")
+    assert (letter.message.task, letter.reason) == ("app.send", Reason.UNDECODABLE)
     assert "damaged" in caplog.text

@@ -9,7 +9,7 @@ from asynctasq.testing.conformance.check import check
 from asynctasq.testing.conformance.kit import ERROR, Kit, expect, expect_equal
 
 MIB = 1 << 20
-MANY = 20
+MANY = 14
 """Messages of a MiB."""
 MOST = 12 * MIB
 """Bytes. The rule says about 8 MB; this is so much that it is another order of magnitude."""
@@ -23,8 +23,9 @@ def _expect_bounded(messages: Iterable[Message], call: str) -> None:
 async def _large(kit: Kit) -> list[Message]:
     """Small messages before large ones."""
     small = await kit.enqueue_count(3)
-    large = [await kit.enqueue(body=bytes(MIB)) for _ in range(MANY)]
-    return [*small, *large]
+    half = MANY // 2
+    large = [await kit.enqueue_count(half, body=bytes(MIB)) for _ in range(2)]
+    return [*small, *large[0], *large[1]]
 
 
 @check("k", 50)
