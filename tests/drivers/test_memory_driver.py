@@ -298,7 +298,9 @@ async def test_every_kind_of_change_wakes_a_waiter(driver: MemoryDriver) -> None
     await woken_by(lambda: driver.settle([Release(delivery.lease)]))
     delivery = await take()
     await woken_by(lambda: step(501.0))  # the lease ends
-    await driver.reserve({"empty": 1}, limit=1, owner="other", lease=MOMENT)  # no pause after the jump
+    await driver.reserve(
+        {"empty": 1}, limit=1, owner="other", lease=MOMENT
+    )  # no pause after the jump
     await driver.reserve({"empty": 1}, limit=1, owner="other", lease=500.0)
     delivery = await take()
     await driver.settle([Release(delivery.lease, 1_000.0)])
