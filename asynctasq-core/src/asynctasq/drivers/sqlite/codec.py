@@ -36,6 +36,8 @@ STATES = {
 }
 FOREVER = 1 << 60
 """Microseconds: so long that nobody waits for its end, and sums of two still fit 64 bits."""
+UNREACHABLE = 1 << 61
+"""Microseconds: a stored time above it is damaged. SQLite sorts values of other types above it too."""
 SIZE_BITS = 31
 VALUE_LIMIT = 999_000_000
 """Bytes: a little under SQLite's limit for one value, which is also its limit for a row."""

@@ -6,7 +6,8 @@ from asynctasq.contracts.capabilities import DeadLetter, Page
 from asynctasq.contracts.packing import check_id, is_plain, pack_profile
 from asynctasq.drivers.sqlite.codec import micros, pack_payload, rank
 from asynctasq.drivers.sqlite.enqueueing import hold_key, key_holder
-from asynctasq.drivers.sqlite.inspection import numbers, read_cursor, read_page
+from asynctasq.drivers.sqlite.inspection import numbers
+from asynctasq.drivers.sqlite.paging import BEHIND_ALL, read_cursor, read_page
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import (
     as_count,
@@ -45,14 +46,14 @@ class DeadLetters:
         key = None if self.queue is None else session.queue_key(self.queue)
         if key is None and self.queue is not None:
             return Page([])
-        # Texts, which only damaged rows have here, come after all numbers, and blobs after texts.
-        before, before_id = (b"\xff", b"") if self.cursor is None else read_cursor(self.cursor)
+        before, before_id = (BEHIND_ALL, b"") if self.cursor is None else read_cursor(self.cursor)
         return read_page(
             session,
             _LIST if key is None else _LIST_OF_QUEUE,
             {"queue": key, "before": before, "before_id": before_id},
             limit=self.limit,
             time=9,
+            descending=True,
             make=lambda row: _dead_letter(session, row),
         )
 

@@ -1,13 +1,13 @@
 """What can be seen: counts, snapshots, outcomes, progress, workers; and pauses."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import orjson
 
 from asynctasq.contracts.capabilities import Outcome, Page, QueueInfo, Snapshot, WorkerInfo
 from asynctasq.contracts.driver import QueueCounts
-from asynctasq.contracts.packing import ID_BYTES, damage_info
+from asynctasq.contracts.packing import damage_info
 from asynctasq.drivers.sqlite.codec import (
     STATES,
     join_ids,
@@ -16,11 +16,11 @@ from asynctasq.drivers.sqlite.codec import (
     micros,
 )
 from asynctasq.drivers.sqlite.leasing import NEVER
+from asynctasq.drivers.sqlite.paging import FIRST, read_cursor, read_page
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import (
     as_bytes,
     as_count,
-    as_id,
     as_micros,
     as_reason,
     as_state,
@@ -28,7 +28,7 @@ from asynctasq.drivers.sqlite.rows import (
     read_message,
 )
 from asynctasq.drivers.sqlite.session import Row, Session
-from asynctasq.errors import BodyCorrupt, DriverError
+from asynctasq.errors import BodyCorrupt
 from asynctasq.message import State
 from asynctasq.records import record
 from asynctasq.settlement import Reason
@@ -45,8 +45,6 @@ _INDEXES = {
     State.LEASED: "messages_leased",
     State.DEAD: "messages_dead",
 }
-LAST = (1 << 63) - 1
-"""No number that SQLite stores is greater."""
 FEW = 10_000
 """So many messages in one state are rather sorted than looked for among all others."""
 _COLUMNS = (
@@ -68,53 +66,6 @@ _ARE_FEW = {
     state: _SQL["are_few"].replace("{index}", index).replace("{is_state}", _IS_STATE[state])
     for state, index in _INDEXES.items()
 }
-
-T = TypeVar("T")
-
-
-def read_page(
-    session: Session,
-    sql: str,
-    parameters: dict[str, Any],
-    *,
-    limit: int,
-    time: int,
-    make: Callable[[Row], T],
-) -> Page[T]:
-    """Read a page of a listing, shorter than asked for if its messages are large.
-
-    Args:
-        sql: Its rows are in order of time and id; the columns begin with id, queue, profile and payload.
-        time: number of the column by which the rows are ordered.
-        make: makes an item of a row.
-    """
-    limit = max(limit, 0)
-    rows, cut = session.rows_within(sql, {**parameters, "limit": limit + 1}, value=3)
-    items = [make(row) for row in rows[:limit]]
-    if not items or (len(rows) <= limit and not cut):
-        return Page(items)
-    last = rows[len(items) - 1]
-    # A damaged time is no number, which SQLite sorts behind all numbers.
-    place = last[time] if type(last[time]) is int else LAST
-    return Page(items, f"{place}:{as_id(last[0]).hex()}")
-
-
-def read_cursor(cursor: str) -> tuple[int, bytes]:
-    """The place that a cursor stands for.
-
-    Raises:
-        DriverError: it was not made by this driver.
-    """
-    time, _, message_id = cursor.partition(":")
-    try:
-        place = int(time), bytes.fromhex(message_id)
-    except ValueError as error:
-        raise DriverError(
-            f"{cursor!r} is no cursor of this listing. Pass on the one of a `Page`."
-        ) from error
-    if len(place[1]) != ID_BYTES:
-        raise DriverError(f"{cursor!r} is no cursor of this listing. Pass on the one of a `Page`.")
-    return place
 
 
 @record
@@ -191,7 +142,7 @@ class Browse:
         key = None if self.queue is None else session.queue_key(self.queue)
         if sql is None or (key is None and self.queue is not None):
             return Page([])
-        after, after_id = (-LAST, b"") if self.cursor is None else read_cursor(self.cursor)
+        after, after_id = (FIRST, b"") if self.cursor is None else read_cursor(self.cursor)
         owners = _owners(session)
         return read_page(
             session,
@@ -200,11 +151,12 @@ class Browse:
                 "queue": key,
                 "after": after,
                 "after_id": after_id,
-                "since": -LAST if self.since is None else micros(self.since),
+                "since": FIRST if self.since is None else micros(self.since),
                 "until": None if self.until is None else micros(self.until),
             },
             limit=self.limit,
             time=7,
+            descending=False,
             make=lambda row: _snapshot(session, row, owners),
         )
 

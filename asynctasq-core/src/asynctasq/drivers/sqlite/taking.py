@@ -8,7 +8,7 @@ import orjson
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.contracts.packing import ID_BYTES, damage_info, decode_message
-from asynctasq.drivers.sqlite.codec import json_list, log, pack_error
+from asynctasq.drivers.sqlite.codec import UNREACHABLE, json_list, log, pack_error
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_bytes, as_count, as_id, as_micros, read_message
 from asynctasq.drivers.sqlite.session import Row, Session
@@ -87,9 +87,9 @@ def _take_together(session: Session, key: int, name: str, limit: int, room: Room
         BodyCorrupt, ValueError, TypeError: a row is damaged.
     """
     large = min(LARGE, BYTES_AT_ONCE // max(limit, 1))
-    sound, facts, blob = session.rows(_SQL["take"], {"queue": key, "limit": limit, "large": large})[
-        0
-    ]
+    sound, facts, blob = session.rows(
+        _SQL["take"], {"queue": key, "limit": limit, "large": large, "never": UNREACHABLE}
+    )[0]
     found: list[Any] = orjson.loads(facts)
     if not found:
         return Taken([], [], 0)
@@ -169,7 +169,7 @@ def _take_each(session: Session, key: int, name: str, limit: int, room: Room) ->
             bury_damaged(session, n, row, wrong)
             damaged += 1
             continue
-        payload = row[9]
+        payload = row[10]
         if not room.takes(size + len(payload), is_first=not taken.numbers):
             is_full = True
             break
@@ -180,7 +180,7 @@ def _take_each(session: Session, key: int, name: str, limit: int, room: Room) ->
 
 
 def _delivery(session: Session, name: str, row: Row) -> Delivery:
-    message_id, _, token, attempt, lost, enqueued_at, mismatched_at, _, profile, payload = row
+    message_id, _, token, attempt, lost, enqueued_at, mismatched_at, _, _, profile, payload = row
     return Delivery(
         decode_message(message_id, name, profile, payload),
         Lease(message_id, token + 1),
@@ -193,15 +193,19 @@ def _delivery(session: Session, name: str, row: Row) -> Delivery:
 
 def _damage(session: Session, name: str, row: Row) -> ErrorInfo | None:
     """Return what is wrong with a row; None if nothing is."""
-    message_id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost = row[:8]
+    message_id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, due_at = row[
+        :9
+    ]
     numbers = [namespace, token, attempt, lost, enqueued_at, max_lost]
     if mismatched_at is not None:
         numbers.append(mismatched_at)
     if not all(type(each) is int and 0 <= each < NUMBER_LIMIT for each in numbers):
         return damage_info(BodyCorrupt(f"A number in the stored record is damaged: {numbers}."))
+    if type(due_at) is not int or due_at >= UNREACHABLE:
+        return damage_info(BodyCorrupt(f"The stored time of a message is damaged: {due_at!r}."))
     if namespace != session.namespace:
         return damage_info(BodyCorrupt("The stored record is in a queue of another namespace."))
-    return read_message(message_id, name, row[8], row[9])[1]
+    return read_message(message_id, name, row[9], row[10])[1]
 
 
 def bury_damaged(session: Session, n: int, row: Row, error: ErrorInfo) -> None:
@@ -209,7 +213,7 @@ def bury_damaged(session: Session, n: int, row: Row, error: ErrorInfo) -> None:
 
     Its id is kept if it has the right length; otherwise it gets another one, by which it can be deleted.
     """
-    message_id, _, token, attempt, lost, enqueued_at, _, max_lost, _, _ = row
+    message_id, _, token, attempt, lost, enqueued_at, _, max_lost, due_at, _, _ = row
     kept_id = message_id if as_id(message_id) is message_id else new_id()
     log.warning("A damaged message %s became a dead letter: %s", kept_id.hex(), error.message)
     session.run(
@@ -223,7 +227,8 @@ def bury_damaged(session: Session, n: int, row: Row, error: ErrorInfo) -> None:
             "max_lost": as_count(max_lost),
             "enqueued_at": as_micros(enqueued_at) or session.now,
             "error": pack_error(error),
-            "payload": as_bytes(row[9]),
+            "due_at": min(as_micros(due_at) or session.now, session.now),
+            "payload": as_bytes(row[10]),
         },
     )
     session.deaths += 1

@@ -5,7 +5,7 @@ import math
 import orjson
 
 from asynctasq.contracts.outages import UpkeepMark, next_mark
-from asynctasq.drivers.sqlite.codec import micros
+from asynctasq.drivers.sqlite.codec import UNREACHABLE, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Session
 
@@ -46,6 +46,7 @@ def note_call(session: Session, lease: int, *, leases_ended: bool = False) -> bo
     new = next_mark(mark, now=session.now, lease=lease, any_leases=any_leases)
     if new is not mark:
         session.run(_LEASE["set_mark"], {"at": new.at, "paused_until": math.ceil(new.paused_until)})
+        _repair(session)
     session.mark = new
     return new.is_paused(session.now)
 
@@ -55,6 +56,17 @@ def _read_mark(session: Session) -> UpkeepMark | None:
     if row is None or type(row[0]) is not int or type(row[1]) is not int:
         return None
     return UpkeepMark(*row)
+
+
+def _repair(session: Session) -> None:
+    """Find what damage would strand: leases that never end, and messages that are never due.
+
+    A part of the upkeep that is made each time the mark is written: a few times in the length of a lease.
+    """
+    bound = {"bound": BOUND, "never": UNREACHABLE}
+    session.run(_SQL["end_damaged_owners"], bound)
+    _take_back(session, session.rows(_SQL["strays"], bound)[0][0])
+    session.run(_SQL["due_never"], bound)
 
 
 def upkeep(session: Session, *, reclaims: bool) -> None:

@@ -7,7 +7,8 @@ ORDER BY rank, due_at, id
 LIMIT :limit
 
 -- name: row
-SELECT id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, profile, payload
+SELECT id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, due_at, profile,
+    payload
 FROM messages WHERE n = :n
 
 -- name: bury
@@ -15,5 +16,5 @@ UPDATE messages
 SET state = 6, reason = 'undecodable', error = :error, finished_at = :now, expires_at = NULL,
     mismatched_at = NULL, progress = NULL, cancelling = 0, id = :id, namespace = :namespace,
     token = :token, attempt = :attempt, lost = :lost, max_lost = :max_lost,
-    enqueued_at = :enqueued_at, payload = :payload, forget_at = NULL
+    enqueued_at = :enqueued_at, due_at = :due_at, payload = :payload, forget_at = NULL
 WHERE n = :n

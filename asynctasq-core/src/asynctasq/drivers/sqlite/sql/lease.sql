@@ -26,6 +26,7 @@ SELECT
     sum(
         typeof(id) = 'blob' AND length(id) = 16 AND typeof(profile) = 'blob'
         AND typeof(payload) = 'blob' AND namespace IS :namespace AND typeof(max_lost) = 'integer'
+        AND due_at < :never
     ),
     json_group_array(json_array(
         n, token, attempt, lost, enqueued_at, mismatched_at, length(profile), length(payload)
@@ -34,7 +35,7 @@ SELECT
         id || profile || CASE WHEN length(payload) <= :large THEN payload ELSE x'' END, ''
     ) AS BLOB)
 FROM (
-    SELECT n, id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, profile,
+    SELECT n, id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, due_at, profile,
         payload
     FROM messages
     WHERE state = 3 AND queue = :queue AND (expires_at IS NULL OR expires_at > :now)
