@@ -160,7 +160,7 @@ async def _a_row_damaged_while_it_is_leased_costs_only_itself(
     states = await driver.extend("w", leases, lease=30.0)
     assert states[1:] == [LeaseState.HELD] * 3
     await driver.set_progress([(lease, b"half") for lease in leases])
-    settlements = [
+    settlements: list[Settlement] = [
         Release(leases[0]),
         Complete(leases[1]),
         Complete(leases[2]),

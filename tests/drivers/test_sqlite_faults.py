@@ -48,6 +48,28 @@ async def test_busy_file_is_unavailable_until_it_is_free(driver: SqliteDriver) -
     assert len(await reserve_all(driver)) == 2
 
 
+async def time_out_of(driver: SqliteDriver) -> int:
+    """Milliseconds for which the next call waits for a locked file."""
+    found: int = await driver._read(lambda session: session.rows("PRAGMA busy_timeout", {})[0][0])
+    return found
+
+
+async def test_a_file_that_stays_locked_is_waited_for_once(tmp_path: Path) -> None:
+    """The calls after the first fail soon, so that a dispatch is not held up by each of its repetitions."""
+    driver = SqliteDriver(tmp_path / "work.db", busy_timeout=0.8)
+    await driver.open()
+    with closing(sqlite3.connect(driver.description, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for call in (driver.enqueue([a_message()]), reserve_all(driver)):
+            with pytest.raises(DriverUnavailable):
+                await call
+            assert await time_out_of(driver) == 500
+        other.execute("ROLLBACK")
+    await driver.enqueue([a_message()])
+    assert await time_out_of(driver) == 800
+    await driver.close()
+
+
 async def test_full_disk_is_told_as_such_and_loses_nothing(driver: SqliteDriver) -> None:
     kept = a_message()
     await driver.enqueue([kept])

@@ -17,6 +17,8 @@ Row: TypeAlias = tuple[Any, ...]
 CHANGES_IN_LOG = 15_000
 """Rows written, which are a few megabytes of log."""
 
+LOCKED_TIMEOUT = 0.5
+"""Seconds to wait for a file that was locked for too long a moment ago."""
 QUEUES_REMEMBERED = 10_000
 
 _SQL = queries("inspect")
@@ -47,6 +49,8 @@ class Session:
         """Dead letters made since their number was last looked at; at first nobody knows."""
         self.mark: UpkeepMark | None = None
         """As it was when this session last read or wrote it."""
+        self.is_locked = False
+        """Whether the last write found the file locked for too long."""
         self._log_path = f"{settings.path}-wal"
         self.must_not_run_twice = False
         """Whether a message was seen that a second run would harm: from then on leases are synced."""
@@ -57,6 +61,18 @@ class Session:
         self._names: dict[int, str] = {}
         self.run(_SQL["add_namespace"], {"name": settings.namespace})
         self.namespace: int = self.rows(_SQL["namespace"], {"name": settings.namespace})[0][0]
+
+    def found_locked(self, locked: bool) -> None:
+        """Note whether other processes kept the file locked for longer than the time-out.
+
+        The calls that follow wait for a shorter time each, until one finds the file free. So a dispatch
+        that core repeats a few times fails soon after `busy_timeout`.
+        """
+        if locked is not self.is_locked:
+            self.is_locked = locked
+            longest = self.settings.busy_timeout
+            seconds = min(longest, LOCKED_TIMEOUT) if locked else longest
+            self.connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}").fetchall()
 
     def begin(self, clock_offset: float, *, careful: bool) -> None:
         """Begin an operation."""
