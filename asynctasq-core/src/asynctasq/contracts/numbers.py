@@ -4,7 +4,7 @@ from asynctasq.errors import DriverError
 from asynctasq.message import Message
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settlement
 
-_MESSAGE_FIELDS = ("delay", "eta", "expires", "result_ttl")
+_MESSAGE_FIELDS = ("delay", "eta", "expires", "result_ttl", "priority", "max_lost")
 
 
 def is_finite(number: float) -> bool:
@@ -36,6 +36,7 @@ def check_numbers(message: Message) -> None:
     """
     try:
         total = message.delay + message.result_ttl + (message.eta or 0.0) + (message.expires or 0.0)
+        total += message.priority + message.max_lost
         if message.unique is None and total - total == 0:
             return  # a sum is finite only if its parts are
     except TypeError:

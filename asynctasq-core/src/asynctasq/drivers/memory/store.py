@@ -143,6 +143,8 @@ class Store(Leases):
         return [self._requeue(message_id, None, now) for message_id in ids]
 
     def requeue_edited(self, message: Message) -> bool:
+        check_numbers(message)
+        self.queue(message.queue)
         return self._requeue(message.id, message, self.now())
 
     def _requeue(self, message_id: bytes, edited: Message | None, now: float) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from asynctasq.contracts.capabilities import DeadLetter, Page
+from asynctasq.contracts.numbers import check_numbers
 from asynctasq.contracts.packing import check_id, is_plain, pack_profile
 from asynctasq.drivers.sqlite.codec import micros, pack_payload, rank
 from asynctasq.drivers.sqlite.enqueueing import hold_key, key_holder
@@ -103,6 +104,7 @@ class RequeueEdited:
     def __call__(self, session: Session) -> bool:
         message = self.message
         check_id(message.id)
+        check_numbers(message)
         if session.row(_SQL["dead"], {"id": message.id}) is None:
             return False
         if not _take_key_again(session, message.id, message.unique):

@@ -281,6 +281,7 @@ class Engine:
             session.found_locked(is_busy(error))
             for request in requests:
                 request.error = self._translated(error)
+            self._roll_back(session)
             return True  # nobody's fault: it would be the same for each alone
         session.found_locked(False)
         for request in requests:

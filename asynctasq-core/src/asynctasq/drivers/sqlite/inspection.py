@@ -93,7 +93,7 @@ class Queues:
             if paused or ready or scheduled or leased or dead:
                 infos.append(
                     QueueInfo(
-                        name=name,
+                        name=str(name),
                         ready=ready,
                         scheduled=scheduled,
                         blocked=0,

@@ -146,7 +146,20 @@ UPDATE queues SET paused = :paused WHERE key = :queue
 SELECT name FROM queues WHERE namespace = :namespace AND paused
 
 -- name: queues
-SELECT key, name FROM queues WHERE namespace = :namespace ORDER BY name
+-- Those that hold a message or are paused: names of queues are kept for good, and there may be many.
+SELECT key, name
+FROM queues
+WHERE namespace = :namespace AND (
+    paused
+    OR EXISTS (SELECT 1 FROM messages WHERE state = 3 AND queue = queues.key)
+    OR EXISTS (SELECT 1 FROM messages WHERE reason IS NOT NULL AND queue = queues.key)
+    OR key IN (
+        SELECT queue FROM messages INDEXED BY messages_scheduled
+        WHERE namespace = :namespace AND state = 2
+    )
+    OR key IN (SELECT queue FROM messages INDEXED BY messages_leased WHERE state = 5)
+)
+ORDER BY name
 
 -- name: queue_key
 SELECT key FROM queues WHERE namespace = :namespace AND name = :name
