@@ -1,7 +1,7 @@
 """An error at each statement of each operation: nothing is lost or stranded, whoever repeats the call."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import DriverError
 from asynctasq.message import (
     Delivery,
+    Lease,
     Message,
     OnConflict,
     State,
@@ -23,7 +24,7 @@ from asynctasq.settlement import Cancelled, Complete, ErrorInfo, Fail, Reason, R
 from asynctasq.testing.conformance.kit import MOMENT
 
 ERROR = ErrorInfo("shop.OutOfStock", "no more", "Traceback")
-LEASE = 30.0
+SECONDS = 30.0
 NEVER = 1 << 30
 
 
@@ -57,13 +58,13 @@ def saboteur(monkeypatch: pytest.MonkeyPatch) -> Saboteur:
     saboteur = Saboteur()
 
     class Connection(sqlite3.Connection):
-        def execute(self, *arguments: Any) -> Any:  # type: ignore[override]
+        def execute(self, *arguments: Any) -> Any:
             return saboteur.run(super().execute, arguments)
 
-        def executemany(self, *arguments: Any) -> Any:  # type: ignore[override]
+        def executemany(self, *arguments: Any) -> Any:
             return saboteur.run(super().executemany, arguments)
 
-        def executescript(self, *arguments: Any) -> Any:  # type: ignore[override]
+        def executescript(self, *arguments: Any) -> Any:
             return saboteur.run(super().executescript, arguments)
 
     connect = sqlite3.connect
@@ -80,8 +81,12 @@ class Scene:
         self.driver = driver
         self.ids: set[bytes] = set()
         """All that was accepted, or may have been."""
+        self.leases: list[Lease] = []
+        self.dead: list[bytes] = []
         self.gone: set[bytes] = set()
         """That may have been deleted."""
+        self.first, self.second = self.message(), self.message()
+        """For the operation."""
 
     def message(self, **fields: Any) -> Message:
         message = Message(new_id(), "emails", "app.send", b"body", **fields)
@@ -89,14 +94,15 @@ class Scene:
         return message
 
     async def reserve(self, limit: int = 100, *, owner: str = "w") -> list[Delivery]:
-        return await self.driver.reserve({"emails": limit}, limit=limit, owner=owner, lease=LEASE)
+        return await self.driver.reserve({"emails": limit}, limit=limit, owner=owner, lease=SECONDS)
 
     async def prepare(self) -> None:
         driver = self.driver
+        self.ids -= {self.first.id, self.second.id}
         waiting = [self.message(max_lost=99) for _ in range(14)]
         await driver.enqueue(waiting)
         self.leases = [delivery.lease for delivery in await self.reserve(12)]
-        self.stray = self.leases.pop()
+        self.leases.pop()  # the answer of its reserve was lost
         await driver.cancel([self.leases[0].id])
         self.dead = [lease.id for lease in self.leases[8:]]
         await driver.settle([Fail(lease, Reason.FAILED, ERROR) for lease in self.leases[8:]])
@@ -129,7 +135,7 @@ class Scene:
         """Once all leases have ended, every message that is not dead can be run to its end."""
         await self.driver.resume("emails")
         self.driver.clock_offset += 1000.0
-        for lease in (MOMENT, LEASE):
+        for lease in (MOMENT, SECONDS):
             await self.driver.reserve({"none": 1}, limit=1, owner="other", lease=lease)
         while deliveries := await self.reserve(owner="last"):
             await self.driver.settle([Complete(delivery.lease) for delivery in deliveries])
@@ -142,7 +148,7 @@ class Scene:
         assert [answer.created for answer in answers] == [True, True], "a unique key is stranded"
 
 
-Operation: TypeAlias = Callable[[Scene], Awaitable[Any]]
+Operation: TypeAlias = Callable[[Scene], Coroutine[Any, Any, Any]]
 """Each is called twice: it makes its messages with the ids that it made the first time."""
 
 
@@ -193,7 +199,7 @@ async def reserve_after_a_while(scene: Scene) -> Any:
 
 async def reserve_after_the_pause(scene: Scene) -> Any:
     """Reclaims."""
-    for lease in (MOMENT, LEASE):
+    for lease in (MOMENT, SECONDS):
         await scene.driver.reserve({"none": 1}, limit=1, owner="other", lease=lease)
 
 
@@ -202,7 +208,7 @@ async def reserve_damaged(scene: Scene) -> Any:
 
 
 async def extend(scene: Scene) -> Any:
-    return await scene.driver.extend("w", scene.leases, lease=LEASE)
+    return await scene.driver.extend("w", scene.leases, lease=SECONDS)
 
 
 async def end_owner(scene: Scene) -> Any:
@@ -286,7 +292,11 @@ OPERATIONS: tuple[Operation, ...] = (
     reserve_damaged, extend, end_owner, settle_completions, settle_every_kind, cancel, requeue,
     requeue_edited, delete_dead, purge, pause_and_resume, tell_of_workers_and_progress, look, open_again,
 )  # fmt: skip
-LATE = {reserve_after_a_while: 600.0, reserve_after_the_pause: 100.0, extend: LEASE + 1.0}
+LATE: dict[Operation, float] = {
+    reserve_after_a_while: 600.0,
+    reserve_after_the_pause: 100.0,
+    extend: SECONDS + 1.0,
+}
 """Seconds by which the clock is moved before an operation."""
 
 
@@ -296,9 +306,8 @@ async def stage(path: Path, operation: Operation, name: str) -> Scene:
     await driver.open()
     scene = Scene(driver)
     await scene.prepare()
-    scene.first, scene.second = scene.message(), scene.message()
-    if not operation.__name__.startswith("enqueue"):
-        scene.ids -= {scene.first.id, scene.second.id}
+    if operation.__name__.startswith("enqueue"):
+        scene.ids |= {scene.first.id, scene.second.id}
     if operation is reserve_what_must_not_run_twice:
         scene.ids.add(scene.first.id)
         await driver.enqueue([Message(scene.first.id, "emails", "t", b"", max_lost=0)])

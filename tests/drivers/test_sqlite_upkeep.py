@@ -97,7 +97,7 @@ async def test_one_reserve_moves_a_bounded_piece(tmp_path: Path) -> None:
     assert (await driver.count("emails")).ready == 2 * upkeep.BOUND  # whether promoted or not
     waiting = "SELECT count(*) FROM messages WHERE state = 2"
     for left in (upkeep.BOUND, 0):
-        await upkeep_of(driver)
+        await driver.reserve({"others": 1}, limit=1, owner="w", lease=30.0)
         assert await rows_of(driver, waiting) == [(left,)]
     await driver.close()
 
