@@ -23,6 +23,9 @@ from asynctasq.settlement import (
 class Leases(Upkeep):
     """The rules of leases. What is leased belongs to an owner; the token tells one lease from the next."""
 
+    bytes_at_once = BYTES_AT_ONCE
+    """Replaced by tests."""
+
     # Reserve.
 
     def reserve(
@@ -47,7 +50,7 @@ class Leases(Upkeep):
                 if entry is None:
                     break
                 size += len(entry.message.body)
-                if size > BYTES_AT_ONCE and deliveries:
+                if size > self.bytes_at_once and deliveries:
                     queue.push(entry)
                     return deliveries
                 self._leave_ready(entry)

@@ -200,6 +200,7 @@ async def run_conformance(
     one_namespace: bool = False,
     make_neighbour: Callable[[], Driver] | None = None,
     on_result: Callable[[CheckResult], object] | None = None,
+    damage: Damage | None = None,
 ) -> Report:
     """Run every check that concerns the driver, in the running loop, and report.
 
@@ -218,10 +219,17 @@ async def run_conformance(
         make_neighbour: gives an unopened driver on another namespace of the same store. Then each check
             runs beside messages of others, there and in a queue of its own namespace.
         on_result: told of each result as it comes.
+        damage: makes the stored record of a message unreadable; without it no check of rule 49 is made.
     """
     known = known_failures or {}
     capabilities = make_driver().capabilities
-    checks = select_checks(capabilities, durable=durable, known_failures=known, only=only)
+    checks = select_checks(
+        capabilities,
+        durable=durable,
+        known_failures=known,
+        only=only,
+        can_damage=damage is not None,
+    )
     skipped = [
         check
         for check in all_checks()
@@ -243,6 +251,7 @@ async def run_conformance(
                     timeout=timeout,
                     traces=traces,
                     make_neighbour=make_neighbour,
+                    damage=damage,
                 )
                 tidy = tidy and tidied
             except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it
