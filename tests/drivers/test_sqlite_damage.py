@@ -200,7 +200,8 @@ async def _a_damaged_dead_letter_costs_only_itself(
     assert set(good) <= set(found)
     assert all(found[one].error == ERROR for one in good)
     outcomes = await driver.results(ids)
-    assert [outcomes[n] and outcomes[n].error for n in (0, 2, 3)] == [ERROR] * 3  # type: ignore[union-attr]
+    errors = [outcome and outcome.error for outcome in outcomes]
+    assert [errors[n] for n in (0, 2, 3)] == [ERROR] * 3
     answers = await driver.requeue(ids)
     assert [answers[n] for n in (0, 2, 3)] == [True] * 3
     assert set(good) <= {delivery.message.id for delivery in await reserve(driver)}
