@@ -331,6 +331,19 @@ async def test_a_message_that_is_never_due_is_found_out(driver: SqliteDriver, du
     assert delivery.message == message
 
 
+@pytest.mark.parametrize("queue", [999, -1, "abc", b"\xff"], ids=repr)
+async def test_a_message_in_no_queue_is_found_out(driver: SqliteDriver, queue: Any) -> None:
+    message = a_message()
+    await driver.enqueue([message])
+    damage(driver, message.id, "queue", queue)
+    await let_tidy(driver)
+    [letter] = (await driver.dead_letters()).items
+    assert (letter.message.id, letter.reason) == (message.id, Reason.UNDECODABLE)
+    assert await driver.requeue_edited(message) is True
+    [delivery] = await reserve(driver)
+    assert delivery.message == message
+
+
 @pytest.mark.parametrize("value", [b"\xff", "{}", '{"queues": 1}', "nonsense", "[]"], ids=repr)
 async def test_a_damaged_worker_is_not_listed(driver: SqliteDriver, value: Any) -> None:
     for name in ("good", "bad"):
