@@ -21,11 +21,11 @@ SELECT
 -- The next messages of a queue, as one row: each step of a statement lets go of Python's global
 -- lock and has to get it back, which takes long when the event loop is busy. Large payloads would
 -- make that row too large, and are read one by one. The first column counts the rows that are not
--- damaged: a value of another type or length would shift those behind it.
+-- damaged: a value of another length would shift those behind it. SQLite sorts texts above all numbers,
+-- and bytes above all texts, so that a comparison tells the type.
 SELECT
     sum(
-        typeof(id) = 'blob' AND length(id) = 16 AND typeof(profile) = 'blob'
-        AND typeof(payload) = 'blob' AND namespace IS :namespace AND typeof(max_lost) = 'integer'
+        length(id) = 16 AND id >= x'' AND namespace IS :namespace AND max_lost < :never
         AND due_at < :never
     ),
     json_group_array(json_array(
@@ -44,7 +44,7 @@ FROM (
 )
 
 -- name: payload
-SELECT payload FROM messages WHERE n = :n
+SELECT CAST(payload AS BLOB) FROM messages WHERE n = :n
 
 -- name: payloads
 SELECT CAST(group_concat(payload, '') AS BLOB)
