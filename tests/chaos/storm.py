@@ -31,6 +31,7 @@ from asynctasq.contracts.capabilities import DeadLetter
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.message import State, id_from_text
 from asynctasq.settlement import Reason, Settled
+from asynctasq.testing.conformance.kit import let_tidy
 
 TASKS_FILE = Path(__file__).with_name("storm_tasks.py")
 MARK = "STORM_MARK"
@@ -335,6 +336,7 @@ def _check_audit(folder: Path, ids: set[bytes], report: Report, max_attempts: in
 async def _check_rest(driver: Any, folder: Path, report: Report) -> None:
     """Once results are past their time, only dead letters are left."""
     driver.clock_offset = 7200.0
+    await let_tidy(driver)
     for _ in range(report.tasks // 100 + 10):
         await driver.reserve({"nothing": 1}, limit=1, owner="upkeep", lease=1.0)
     driver.clock_offset = 14400.0
