@@ -200,7 +200,8 @@ async def _a_damaged_dead_letter_costs_only_itself(
     assert set(good) <= set(found)
     assert all(found[one].error == ERROR for one in good)
     outcomes = await driver.results(ids)
-    assert [outcomes[n] and outcomes[n].error for n in (0, 2, 3)] == [ERROR] * 3  # type: ignore[union-attr]
+    errors = [outcome and outcome.error for outcome in outcomes]
+    assert [errors[n] for n in (0, 2, 3)] == [ERROR] * 3
     answers = await driver.requeue(ids)
     assert [answers[n] for n in (0, 2, 3)] == [True] * 3
     assert set(good) <= {delivery.message.id for delivery in await reserve(driver)}
@@ -326,6 +327,19 @@ async def test_a_message_that_is_never_due_is_found_out(driver: SqliteDriver, du
     [letter] = (await driver.dead_letters()).items
     assert (letter.message.id, letter.reason) == (message.id, Reason.UNDECODABLE)
     assert await driver.requeue([message.id]) == [True]
+    [delivery] = await reserve(driver)
+    assert delivery.message == message
+
+
+@pytest.mark.parametrize("queue", [999, -1, "abc", b"\xff"], ids=repr)
+async def test_a_message_in_no_queue_is_found_out(driver: SqliteDriver, queue: Any) -> None:
+    message = a_message()
+    await driver.enqueue([message])
+    damage(driver, message.id, "queue", queue)
+    await let_tidy(driver)
+    [letter] = (await driver.dead_letters()).items
+    assert (letter.message.id, letter.reason) == (message.id, Reason.UNDECODABLE)
+    assert await driver.requeue_edited(message) is True
     [delivery] = await reserve(driver)
     assert delivery.message == message
 

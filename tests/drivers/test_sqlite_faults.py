@@ -167,6 +167,10 @@ async def test_id_of_another_length_is_refused(driver: SqliteDriver) -> None:
         await driver.enqueue([Message(b"short", "emails", "app.send", b"")])
     with pytest.raises(DriverError, match="instead of 16"):
         await driver.results([new_id(), b"short"])
+    await driver.enqueue([a_message()])
+    [delivery] = await reserve_all(driver)
+    answers = await driver.settle([Complete(Lease(b"short", 1)), Complete(delivery.lease)])
+    assert answers == [Settled.LOST, Settled.DONE]
     assert await driver.settle([]) == []
 
 

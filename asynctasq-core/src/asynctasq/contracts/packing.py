@@ -170,7 +170,7 @@ def unpack_profile(data: bytes) -> Profile:
         if not all(type(value) in types for types, value in checked):
             raise TypeError("a field has another type")
     except _NOT_PACKED as error:
-        raise BodyCorrupt(f"The stored profile of a message is damaged: {error}") from error
+        raise BodyCorrupt(f"The stored profile of a message is damaged: {error!r}") from error
     return task, priority, max_attempts, max_lost, result_ttl, expires, plain
 
 

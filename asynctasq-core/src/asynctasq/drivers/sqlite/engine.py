@@ -25,7 +25,7 @@ from asynctasq.drivers.sqlite.neighbours import Neighbours
 from asynctasq.drivers.sqlite.session import Careful, Session
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.drivers.sqlite.watching import Watcher, Watchers
-from asynctasq.errors import DriverError
+from asynctasq.errors import ConfigurationError, DriverError
 
 T = TypeVar("T")
 Operation: TypeAlias = Callable[[Session], T]
@@ -340,7 +340,11 @@ class Engine:
             fault = not_unicode(error)
             fault.__cause__ = error
             return fault
-        return error
+        if isinstance(error, DriverError | ConfigurationError):
+            return error
+        fault = DriverError(f"A call to the queue file {self.settings.path} failed: {error!r}.")
+        fault.__cause__ = error
+        return fault
 
     # The connection.
 

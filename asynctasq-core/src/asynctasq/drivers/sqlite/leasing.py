@@ -154,4 +154,4 @@ def look_for_work(session: Session, queues: Sequence[str]) -> WorkAhead:
     row = session.rows(_SQL["watch_work"], {"queues": session.queue_list(queues), "never": NEVER})[
         0
     ]
-    return WorkAhead(bool(row[0]), row[1])
+    return WorkAhead(bool(row[0]), row[1] if type(row[1]) is int else NEVER)  # if all are damaged

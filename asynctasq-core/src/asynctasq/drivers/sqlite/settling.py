@@ -7,7 +7,7 @@ import orjson
 
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.contracts.numbers import can_settle
-from asynctasq.contracts.packing import ID_BYTES, check_id
+from asynctasq.contracts.packing import ID_BYTES
 from asynctasq.drivers.sqlite.codec import (
     BLOCKED,
     DEAD,
@@ -25,6 +25,8 @@ from asynctasq.message import Lease
 from asynctasq.records import record
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settled, Settlement
 
+NO_ID = bytes(ID_BYTES)
+"""Asked for in place of an id of another length, which no message has."""
 OUTCOME_TTL_LEAST = 60.0
 """Seconds for which every outcome is kept, so that a repeated enqueue finds its id known."""
 
@@ -116,9 +118,8 @@ def _keep(result_ttl: float) -> int:
 
 def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Settled]:
     """Look at each lease, then write what was decided, one statement for each kind."""
-    for settlement in settlements:
-        check_id(settlement.lease.id)
-    ids, index = join_ids([settlement.lease.id for settlement in settlements])
+    named = [settlement.lease.id for settlement in settlements]
+    ids, index = join_ids([one if len(one) == ID_BYTES else NO_ID for one in named])
     row = session.rows(_SQL["leases"], {"ids": ids, "index": index})[0]
     leases = {key: (n, token, bool(flagged)) for key, n, token, flagged in orjson.loads(row[0])}
     answers: list[Settled] = []
@@ -126,7 +127,8 @@ def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Se
     settled: set[int] = set()
     for place, settlement in enumerate(settlements):
         n, token, flagged = leases.get(place, (0, None, False))
-        if token is None or token != settlement.lease.token or n in settled:
+        is_named = len(named[place]) == ID_BYTES
+        if token is None or token != settlement.lease.token or n in settled or not is_named:
             answers.append(Settled.LOST)
             continue
         if not can_settle(settlement):

@@ -208,6 +208,13 @@ def _damage(session: Session, name: str, row: Row) -> ErrorInfo | None:
     return read_message(message_id, name, row[9], row[10])[1]
 
 
+def bury_those_in_no_queue(session: Session, limit: int) -> None:
+    """Move messages to the dead letters that no worker asks for, because their queue is damaged."""
+    error = damage_info(BodyCorrupt("The queue of a message in the store is damaged."))
+    for (n,) in session.rows(_ROW["in_no_queue"], {"limit": limit}):
+        bury_damaged(session, n, session.rows(_ROW["row"], {"n": n})[0], error)
+
+
 def bury_damaged(session: Session, n: int, row: Row, error: ErrorInfo) -> None:
     """Move a damaged message to the dead letters, with numbers that can be read from now on.
 

@@ -8,9 +8,13 @@ from asynctasq.contracts.outages import UpkeepMark, next_mark
 from asynctasq.drivers.sqlite.codec import UNREACHABLE, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Session
+from asynctasq.drivers.sqlite.taking import bury_those_in_no_queue
 
 BOUND = 5_000
 """Messages that one reserve moves at most for each kind of upkeep, so that no call takes long."""
+
+REPAIRED_AT_ONCE = 100
+"""Messages without a queue that one call moves to the dead letters."""
 
 _SQL = queries("upkeep")
 _LEASE = queries("lease")
@@ -67,6 +71,7 @@ def _repair(session: Session) -> None:
     session.run(_SQL["end_damaged_owners"], bound)
     _take_back(session, session.rows(_SQL["strays"], bound)[0][0])
     session.run(_SQL["due_never"], bound)
+    bury_those_in_no_queue(session, REPAIRED_AT_ONCE)
 
 
 def upkeep(session: Session, *, reclaims: bool) -> None:
