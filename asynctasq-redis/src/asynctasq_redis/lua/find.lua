@@ -20,20 +20,26 @@ local function about(id, value)
     return answer
 end
 
+-- The beginning of a message, by one command: listings read that of every message in a state.
+local function beginning(key)
+    local value = call('GETRANGE', key, 0, HEAD_BYTES - 2)
+    local state = byte(value, 1)
+    if state == COMPLETED or state == CANCELLED then return false end
+    return (state or call('EXISTS', key) == 1) and {value}
+end
+
 local answer = {whole(now)}
 for i = 3, #ARGV do
     local id = ARGV[i]
     local key = P .. 'm:' .. id
     local found = false
-    if head(id) then
-        if ARGV[2] == 'head' then
-            found = {call('GETRANGE', key, 0, HEAD_BYTES - 2)}
-        else
-            local size = call('STRLEN', key)
-            if size > room and i > 3 then break end
-            room = room - size
-            found = about(id, call('GET', key))
-        end
+    if ARGV[2] == 'head' then
+        found = beginning(key)
+    elseif head(id) then
+        local size = call('STRLEN', key)
+        if size > room and i > 3 then break end
+        room = room - size
+        found = about(id, call('GET', key))
     end
     answer[i - 1] = found
 end
