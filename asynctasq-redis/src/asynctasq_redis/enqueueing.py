@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asynctasq_redis.server import Server
 
 RUN = 1000
-"""Messages of one profile that the script is told of together."""
+"""Messages of one profile in one run of the arguments."""
 
 
 def is_simple(message: Message) -> bool:

@@ -9,7 +9,7 @@
 -- A script that fails half-way keeps what it has written. Three rules make that harmless:
 --  1. Read and compute first. What is read may be damaged, so reading never raises.
 --  2. Write last, and add to an index before removing from another. A lease ends last of all.
---  3. A repeated call finishes what the first one began. What nobody repeats, sweep.lua finds.
+--  3. A repeated call finishes what the first one began. If it is not repeated, sweep.lua finds what is left.
 
 local P = KEYS[1]
 local call, pack, unpack_from = redis.call, struct.pack, struct.unpack

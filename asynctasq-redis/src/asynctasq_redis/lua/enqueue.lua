@@ -38,7 +38,7 @@ for number = 1, tonumber(ARGV[3]) do
 end
 
 -- What is to be written, collected before anything is: entries of indexes first, then values. A message
--- without its value was not accepted, and an entry without one is dropped by whoever meets it.
+-- without its value was not accepted, and `reserve` drops an entry without one.
 local added, added_to, values, large, woken = {}, {}, {}, {}, {}
 local late = {}
 

@@ -1,4 +1,4 @@
--- The sweep: finds what steps that failed half-way, or somebody's hand, have left in the store. At most
+-- The sweep: finds what failed steps, or changes by hand, have left in the store. At most
 -- twenty times a second a reserve looks at about fifty records, one piece after the other.
 
 local SWEEP_EVERY = 50000 -- microseconds

@@ -4,7 +4,7 @@ local function is_number(number)
     return number ~= nil and is_time(number)
 end
 
--- Note that somebody called; the rule is that of asynctasq.contracts.outages. Answers with the end of
+-- Record the time of this call; the rule is that of asynctasq.contracts.outages. Answers with the end of
 -- the pause in which no lease ends.
 local function note_upkeep(now, lease)
     local key = P .. 'upkeep'
