@@ -124,8 +124,10 @@ async def _a_damaged_waiting_row_costs_only_itself(
         return
     ids = [message.id for message in (*messages, elsewhere)]
     await look_at_everything(driver, ids)
+    again = await driver.enqueue([*messages, elsewhere])
+    assert not any(answer.created for answer in again if answer.id != damaged.id)
     delivered: dict[bytes, Delivery] = {}
-    for _ in range(3):
+    for _ in range(4):
         delivered |= {delivery.message.id: delivery for delivery in await reserve(driver, limit=2)}
     for message in (*messages[:1], *messages[2:], elsewhere):
         assert delivered[message.id].message == message
@@ -136,6 +138,8 @@ async def _a_damaged_waiting_row_costs_only_itself(
     outcomes = await driver.results([message.id for message in messages if message is not damaged])
     assert [outcome and outcome.state for outcome in outcomes] == [State.COMPLETED] * 4
     await look_at_everything(driver, ids)
+    await driver.enqueue([*messages, elsewhere])
+    assert len(await driver.cancel(ids)) == len(ids)
     for state in (State.READY, State.SCHEDULED, State.DEAD):
         await driver.purge("emails", states=[state])
 

@@ -10,6 +10,7 @@ from asynctasq.contracts.numbers import check_numbers
 from asynctasq.contracts.packing import ID_BYTES, check_id, is_plain, pack_profile
 from asynctasq.drivers.sqlite.codec import DEAD, SIZE_BITS, VALUE_LIMIT, micros, pack_payload, rank
 from asynctasq.drivers.sqlite.queries import queries
+from asynctasq.drivers.sqlite.rows import as_micros
 from asynctasq.drivers.sqlite.session import Careful, Session
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, OnConflict, Unique, UniqueUntil
@@ -187,7 +188,8 @@ def _admit(session: Session, message: Message) -> Enqueued:
     known = session.row(_SQL["known"], here)
     if known is not None:
         state, forget_at = known
-        if state <= DEAD or forget_at > session.now:
+        is_kept = type(state) is not int or as_micros(forget_at) > session.now
+        if is_kept or state <= DEAD:
             return Enqueued(message.id, False)
         session.run(_SQL["forget"], here)
     if message.unique is not None:

@@ -20,6 +20,7 @@ from asynctasq.drivers.sqlite.codec import (
 )
 from asynctasq.drivers.sqlite.enqueueing import BLOB_LIMIT
 from asynctasq.drivers.sqlite.queries import queries
+from asynctasq.drivers.sqlite.rows import as_micros
 from asynctasq.drivers.sqlite.session import Careful, Session
 from asynctasq.message import Lease
 from asynctasq.records import record
@@ -212,8 +213,8 @@ class Cancel:
         return answers
 
 
-def _cancel(session: Session, message_id: bytes, found: tuple[int, int] | None) -> CancelOutcome:
-    if found is None:
+def _cancel(session: Session, message_id: bytes, found: tuple[Any, Any] | None) -> CancelOutcome:
+    if found is None or type(found[0]) is not int:
         return CancelOutcome.UNKNOWN
     state, forget_at = found
     here: Mapping[str, Any] = {"id": message_id}
@@ -223,6 +224,6 @@ def _cancel(session: Session, message_id: bytes, found: tuple[int, int] | None) 
     if state == LEASED:
         session.run(_SQL["flag"], here)
         return CancelOutcome.REQUESTED
-    if state == DEAD or forget_at > session.now:
+    if state == DEAD or as_micros(forget_at) > session.now:
         return CancelOutcome.TOO_LATE
     return CancelOutcome.UNKNOWN

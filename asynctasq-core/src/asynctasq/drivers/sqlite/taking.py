@@ -218,10 +218,12 @@ def bury_those_in_no_queue(session: Session, limit: int) -> None:
 def bury_damaged(session: Session, n: int, row: Row, error: ErrorInfo) -> None:
     """Move a damaged message to the dead letters, with numbers that can be read from now on.
 
-    Its id is kept if it has the right length; otherwise it gets another one, by which it can be deleted.
+    Its id is kept if it has the right length, and no other message of the namespace can have it. Otherwise it
+    gets another one, by which it can be deleted.
     """
-    message_id, _, token, attempt, lost, enqueued_at, _, max_lost, due_at, _, _ = row
-    kept_id = message_id if as_id(message_id) is message_id else new_id()
+    message_id, namespace, token, attempt, lost, enqueued_at, _, max_lost, due_at, _, _ = row
+    keeps_id = as_id(message_id) is message_id and namespace == session.namespace
+    kept_id = message_id if keeps_id else new_id()
     log.warning("A damaged message %s became a dead letter: %s", kept_id.hex(), error.message)
     session.run(
         _ROW["bury"],
