@@ -5,6 +5,8 @@ are. pydantic is imported when settings are loaded, not before.
 """
 
 from asynctasq.config.describe import SettingInfo, describe_plugin_settings, describe_settings
+from asynctasq.config.early import disabled_plugins, imports_of_environment
+from asynctasq.config.hiding import mute_hidden_settings, warn_of_hidden
 from asynctasq.config.loading import OFFICIAL_PLUGINS, load_settings
 from asynctasq.config.settings import Settings
 from asynctasq.config.urls import mask_url, url_scheme
@@ -15,7 +17,11 @@ __all__ = [
     "Settings",
     "describe_plugin_settings",
     "describe_settings",
+    "disabled_plugins",
+    "imports_of_environment",
     "load_settings",
     "mask_url",
+    "mute_hidden_settings",
     "url_scheme",
+    "warn_of_hidden",
 ]

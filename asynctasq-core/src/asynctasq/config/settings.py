@@ -122,6 +122,14 @@ class Settings:
     imports: tuple[str, ...] = field(
         default=(), metadata=_rule("Modules that a worker imports first, to learn of their tasks.")
     )
+    import_tasks: bool = field(
+        default=True,
+        metadata=_rule(
+            "Whether a message may make a worker import the module of its task or of a class in its "
+            "arguments: below the packages of `--app`, `imports` and the registered tasks, or any file of "
+            "the current folder if there are none."
+        ),
+    )
     queues: tuple[str, ...] = field(
         default=(),
         metadata=_rule(
@@ -260,6 +268,8 @@ class Settings:
     serializer_instance: object | None = field(default=None, hash=False, repr=False)
     """Where one was given; `serializer` is its content type."""
     sections: Sections | None = field(default=None, hash=False, repr=False)
+    hidden: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """Descriptions of values of the environment and `.env` that arguments hide."""
 
     @property
     def heartbeat(self) -> float:

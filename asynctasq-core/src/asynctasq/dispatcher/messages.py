@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from weakref import ReferenceType
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
@@ -31,13 +32,17 @@ from asynctasq.tasks.options import (
     ResolvedOptions,
     resolve_options,
 )
+from asynctasq.tasks.origin import Sender
 
 
 class MessageFactory:
     """Makes messages of tasks, by the options of every level."""
 
-    def __init__(self, codec: Codec, defaults: ResolvedOptions) -> None:
+    def __init__(
+        self, codec: Codec, defaults: ResolvedOptions, *, sender: ReferenceType[Sender]
+    ) -> None:
         self._codec = codec
+        self._sender = sender
         self._defaults = defaults
         self._resolved: dict[str, tuple[TaskDefinition, ResolvedOptions]] = {}
 
@@ -47,8 +52,8 @@ class MessageFactory:
         Raises:
             NotSerializable: an argument cannot travel.
             MessageTooLarge: the arguments exceed the limit.
-            TaskDefinitionError: the class has no `execute`, so no worker could run it, or a field
-                hides a method.
+            TaskDefinitionError: the class has no `execute`, so no worker could run it, a field hides
+                a method, or another definition has taken the task's name.
             ValueError: an id is no UUID, or options contradict each other.
         """
         definition = task._definition
@@ -56,6 +61,9 @@ class MessageFactory:
             raise TaskDefinitionError(
                 f"{type(task).__qualname__} has no execute(): nothing could be run."
             )
+        origin = definition.origin
+        if origin is not None and origin.is_local:
+            origin.note_dispatch(definition.name, self._sender)
         task._check_fields()
         overrides = task._overrides
         options = (

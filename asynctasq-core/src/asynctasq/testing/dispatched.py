@@ -14,7 +14,6 @@ from asynctasq.retry import RunPolicy
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.decorator import FunctionCall, FunctionTask
 from asynctasq.tasks.definition import TaskDefinition
-from asynctasq.tasks.options import TASK_OPTION_NAMES
 from asynctasq.tasks.registry import registry
 
 AnyTask = FunctionTask[..., Any] | type[BaseTask[Any]] | BaseTask[Any] | str
@@ -188,12 +187,8 @@ def _fields_with_defaults(task_class: type[BaseTask[Any]]) -> dict[str, object]:
     """Fields that the base constructor fills, where the class says what they are without it."""
     if task_class.__init__ is not BaseTask.__init__:
         return {}
-    return {
-        name: getattr(task_class, name)
-        for owner in reversed(task_class.__mro__)
-        for name in vars(owner).get("__annotations__", ())
-        if not name.startswith("_") and name not in TASK_OPTION_NAMES and hasattr(task_class, name)
-    }
+    fields = task_class._fields
+    return {} if fields is None else fields.defaults()
 
 
 def _is_same(app: App, expected: object, actual: object) -> bool:
