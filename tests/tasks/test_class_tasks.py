@@ -92,7 +92,9 @@ def test_a_leading_underscore_is_reserved(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS + HOOKS)
 def test_keyword_argument_that_would_hide_a_method_is_refused(name: str) -> None:
-    with pytest.raises(TaskDefinitionError, match=f"Unannotated cannot have a field named '{name}'"):
+    with pytest.raises(
+        TaskDefinitionError, match=f"Unannotated cannot have a field named '{name}'"
+    ):
         Plain(**{name: 1})
 
 
@@ -106,7 +108,9 @@ def test_field_that_would_hide_a_method_is_refused_where_it_is_set(name: str) ->
 async def test_field_that_hides_a_hook_is_refused_at_dispatch(app: App, name: str) -> None:
     task = Plain()
     setattr(task, name, 1)
-    with pytest.raises(TaskDefinitionError, match=f"Unannotated cannot have a field named '{name}'"):
+    with pytest.raises(
+        TaskDefinitionError, match=f"Unannotated cannot have a field named '{name}'"
+    ):
         await task.dispatch()
     assert not await messages(app)
 

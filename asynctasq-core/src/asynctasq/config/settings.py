@@ -126,8 +126,8 @@ class Settings:
         default=True,
         metadata=_rule(
             "Whether a message may make a worker import the module of its task or of a class in its "
-            "arguments: below the packages of `--app`, `imports` and the registered tasks, or any file of "
-            "the current folder if there are none."
+            "arguments: below the packages of `--app`, `imports` and the registered tasks; without `--app` "
+            "and `imports`, any Python file under the current folder."
         ),
     )
     queues: tuple[str, ...] = field(

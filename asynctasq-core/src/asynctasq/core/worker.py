@@ -286,17 +286,20 @@ class Worker:
         """Point out what a worker without modules imports, or that it cannot run anything."""
         if not logger.hasHandlers():  # an embedded worker prints nothing of its own
             return
+        known = "" if len(registry) else "No tasks are registered. "
         if self._import_rule.whole_folder:
             logger.warning(
-                "No tasks are registered, so messages may make this worker import any Python file under %s. "
+                "%sNo modules are named, so messages may make this worker import any Python file under %s. "
                 "Name your modules with --app MODULE or the setting `imports`, or turn this off with "
                 "import_tasks=false (ASYNCTASQ_IMPORT_TASKS).",
+                known,
                 Path.cwd(),
             )
-        elif not app.settings.imports and not len(registry):
+        elif known and not app.settings.imports:
             logger.warning(
-                "No tasks are registered, and import_tasks is off: this worker cannot run any task. Name "
-                "your modules with --app MODULE or the setting `imports`."
+                "%sThe setting import_tasks is off, so this worker cannot run any task. Name your modules "
+                "with --app MODULE or the setting `imports`.",
+                known,
             )
 
     def _on_signal(self, received: signal.Signals) -> None:

@@ -51,6 +51,8 @@ class Origin:
         """Defined while a function runs, which may happen again and again."""
         self._namespace = _namespace_of(code, frame)
         self._spec = self._namespace.get("__spec__")
+        self._definer = frame.f_globals
+        self._definer_spec = frame.f_globals.get("__spec__")
         self.is_of_script = not self.is_local and self._namespace.get("__name__") in _MAIN
         self._replaced_at: str | None = None
         self._sender: weakref.ReferenceType[Sender] | None = None
@@ -66,6 +68,10 @@ class Origin:
         In an interactive session every input is a run of its own.
         """
         if hasattr(sys, "ps1") and self.code.__module__ in _MAIN:
+            return False
+        if self._definer.get("__name__") == other._definer.get("__name__") and (
+            self._definer is not other._definer or self._definer_spec is not other._definer_spec
+        ):
             return False
         return self._namespace is other._namespace and self._spec is other._spec
 

@@ -43,7 +43,7 @@ class TaskRegistry:
         """Make the rule by which messages may cause imports, for a process that runs tasks.
 
         Args:
-            imports: the modules that the application named.
+            imports: the modules that the application named; if none, the whole folder is permitted.
             enabled: the setting `import_tasks`.
         """
         if not enabled:
@@ -51,7 +51,7 @@ class TaskRegistry:
         return ImportRule(
             imports,
             registered=self.modules,
-            whole_folder=not imports and not self._definitions,
+            whole_folder=not imports,
         )
 
     def find(self, name: str) -> TaskDefinition:
