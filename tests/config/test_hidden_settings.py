@@ -1,6 +1,10 @@
 """The warning about values of the environment that `init` hides."""
 
+import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +82,21 @@ def test_an_app_of_its_own_may_differ(
     monkeypatch.setenv("ASYNCTASQ_DRIVER", "memory")
     asynctasq.App({"driver": "sqlite"})
     assert hidden(caplog) == []
+
+
+def test_a_worker_says_so_in_its_log(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text('import asynctasq\nasynctasq.init({"driver": "sqlite"})\n')
+    command = [sys.executable, "-m", "asynctasq.cli", "worker", "--app", "shop", "--burst"]
+    environment = {**os.environ, "ASYNCTASQ_DRIVER": "sqlite:///other.db"}
+    for options, count in (((), 1), (("--driver", "sqlite:///third.db"), 0)):
+        done = subprocess.run(
+            [*command, *options, "--log-format", "json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        lines = [json.loads(line) for line in done.stderr.splitlines()]
+        warnings = [line for line in lines if "hide other values" in line["message"]]
+        assert len(warnings) == count

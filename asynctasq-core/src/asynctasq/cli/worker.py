@@ -15,6 +15,7 @@ from asynctasq.app import App
 from asynctasq.cli.application import load_application
 from asynctasq.cli.exit_codes import ExitCode, told
 from asynctasq.cli.logs import TaskLog, configure_logging
+from asynctasq.config import hidden_settings_wait, warn_of_hidden
 from asynctasq.core.worker import Worker
 from asynctasq.default import run
 from asynctasq.errors import ConfigurationError
@@ -184,7 +185,8 @@ def command(
         options["health_port"] = None  # the supervisor's
         held = Leash(leash, vitals, stop=lambda: stop_signals.receive(signal.SIGTERM))
         held.hold()
-    app = load_application(target)
+    with hidden_settings_wait():
+        app = load_application(target)
     log_fields = configure_logging(log_level, log_format)
     app.close_sync()  # a module may have dispatched something while it was imported
     changes = _given(
@@ -193,6 +195,7 @@ def command(
     if target is not None:  # child processes import it, too
         changes["imports"] = [target.partition(":")[0], *app.settings.imports]
     app.override(changes)
+    warn_of_hidden(app.settings)
     if held is not None:
         app.plugins.register(held)
     if logger.isEnabledFor(logging.INFO):

@@ -6,7 +6,11 @@ are. pydantic is imported when settings are loaded, not before.
 
 from asynctasq.config.describe import SettingInfo, describe_plugin_settings, describe_settings
 from asynctasq.config.early import disabled_plugins, imports_of_environment
-from asynctasq.config.hiding import mute_hidden_settings, warn_of_hidden
+from asynctasq.config.hiding import (
+    hidden_settings_wait,
+    mute_hidden_settings,
+    warn_of_hidden,
+)
 from asynctasq.config.loading import OFFICIAL_PLUGINS, load_settings
 from asynctasq.config.settings import Settings
 from asynctasq.config.urls import mask_url, url_scheme
@@ -18,6 +22,7 @@ __all__ = [
     "describe_plugin_settings",
     "describe_settings",
     "disabled_plugins",
+    "hidden_settings_wait",
     "imports_of_environment",
     "load_settings",
     "mask_url",

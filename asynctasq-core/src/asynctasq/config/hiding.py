@@ -1,7 +1,8 @@
 """Values of the environment that the arguments of `init` hide: said once, because it is seldom meant."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from asynctasq.config.problems import converted
@@ -29,7 +30,19 @@ def warn_of_hidden(settings: Settings) -> None:
     text = "; ".join(settings.hidden)
     if text and not _warnings.is_muted and text not in _warnings.said:
         _warnings.said.add(text)
-        logger.warning("Arguments of init() hide other values: %s. Remove one of each.", text)
+        logger.warning(
+            "Arguments of init() or App() hide other values: %s. Remove one of each.", text
+        )
+
+
+@contextmanager
+def hidden_settings_wait() -> Iterator[None]:
+    """Log no such warnings within the block, as long as logging is not set up."""
+    before, _warnings.is_muted = _warnings.is_muted, True
+    try:
+        yield
+    finally:
+        _warnings.is_muted = before
 
 
 def mute_hidden_settings() -> None:

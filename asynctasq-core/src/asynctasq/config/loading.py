@@ -109,13 +109,8 @@ def load_settings(
         for variable, name in CORE_VARIABLES.items()
         if variable in variables
     }
-    return Settings(
-        **values,
-        driver_name=driver_name,
-        driver_instance=instance,
-        sections=sections,
-        hidden=(*hidden_core(core, set_by_variables), *sections.hidden),
-    )
+    sections.hidden[:0] = hidden_core(core, set_by_variables)
+    return Settings(**values, driver_name=driver_name, driver_instance=instance, sections=sections)
 
 
 def _core_given(

@@ -43,7 +43,7 @@ class PluginSections:
         self.strays: list[Given] = []
         """Variables that belong to no plugin."""
         self.hidden: list[str] = []
-        """Descriptions of variables that the arguments hide."""
+        """Descriptions of variables that the arguments hide; those of core come first."""
         prefixes = {variable_of("", name): name for name in plugin_names}
         for variable, given in variables.items():
             # Of `redis` and `redis-cluster`, the longer name is meant.

@@ -89,6 +89,9 @@ def _rule(description: str, **limits: Any) -> Mapping[str, Rule]:
 class Sections(Protocol):
     """The settings of plugins, made when asked for; see `sections.PluginSections`."""
 
+    hidden: list[str]
+    """Descriptions of variables that the arguments hide."""
+
     def plugin(self, name: str) -> object:
         """The settings of the plugin `name`: an instance of its settings class, or a dict."""
         ...
@@ -268,8 +271,6 @@ class Settings:
     serializer_instance: object | None = field(default=None, hash=False, repr=False)
     """Where one was given; `serializer` is its content type."""
     sections: Sections | None = field(default=None, hash=False, repr=False)
-    hidden: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    """Descriptions of values of the environment and `.env` that arguments hide."""
 
     @property
     def heartbeat(self) -> float:
@@ -280,6 +281,11 @@ class Settings:
     def driver_text(self) -> str:
         """The driver as it was given, fit for logs: passwords are masked."""
         return mask_url(self.driver) if isinstance(self.driver, str) else self.driver_name
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Descriptions of values of the environment and `.env` that arguments hide."""
+        return () if self.sections is None else tuple(self.sections.hidden)
 
     def plugin(self, name: str) -> object:
         """The settings of a plugin: an instance of its settings class, or a dict if it has none.
