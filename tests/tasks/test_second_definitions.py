@@ -124,12 +124,12 @@ def test_a_module_with_two_tasks_of_one_name_is_refused(kind: str, write_module:
 
 def test_two_modules_that_use_one_decorator_without_wraps_are_refused(write_module: Write) -> None:
     write_module("shop_deco", TWICE["decorator without wraps"].partition("@task")[0])
-    for name in ("shop_a", "shop_b"):
+    for name in ("shop_left", "shop_right"):
         write_module(name, "from shop_deco import plain\n@task\n@plain\nasync def send(): ...")
-    importlib.import_module("shop_a")
-    with pytest.raises(TaskDefinitionError, match=r"shop_a\.py:4 and at .*shop_b\.py:4"):
-        importlib.import_module("shop_b")
-    importlib.reload(sys.modules["shop_a"])
+    importlib.import_module("shop_left")
+    with pytest.raises(TaskDefinitionError, match=r"shop_left\.py:4 and at .*shop_right\.py:4"):
+        importlib.import_module("shop_right")
+    importlib.reload(sys.modules["shop_left"])
 
 
 def test_a_module_may_be_reloaded_and_imported_again(write_module: Write) -> None:

@@ -7,7 +7,7 @@ from contextvars import Token
 from typing import Any, TypeVar
 
 from asynctasq.app import App, Lifespan, current
-from asynctasq.config import warn_of_hidden
+from asynctasq.config import settings_warnings_muted, warn_of_hidden
 from asynctasq.errors import AsynctasqError, ConfigurationError
 from asynctasq.import_rules import module_imported_for_message
 
@@ -88,7 +88,7 @@ def _ignore_settings(
         is_same = used.is_same_as(wanted)
     except AsynctasqError:
         is_same = False
-    if not is_same:
+    if not is_same and not settings_warnings_muted():
         logger.warning(
             "Ignored the settings that init() gives in the module %s, because a message had it imported. "
             "To use them, name the module with --app or the setting `imports`.",

@@ -8,7 +8,8 @@ from asynctasq.config.describe import SettingInfo, describe_plugin_settings, des
 from asynctasq.config.early import disabled_plugins, imports_of_environment
 from asynctasq.config.hiding import (
     hidden_settings_wait,
-    mute_hidden_settings,
+    mute_settings_warnings,
+    settings_warnings_muted,
     warn_of_hidden,
 )
 from asynctasq.config.loading import OFFICIAL_PLUGINS, load_settings
@@ -26,7 +27,8 @@ __all__ = [
     "imports_of_environment",
     "load_settings",
     "mask_url",
-    "mute_hidden_settings",
+    "mute_settings_warnings",
+    "settings_warnings_muted",
     "url_scheme",
     "warn_of_hidden",
 ]

@@ -45,9 +45,14 @@ def hidden_settings_wait() -> Iterator[None]:
         _warnings.is_muted = before
 
 
-def mute_hidden_settings() -> None:
-    """Log no such warnings in this process, whose parent has logged them."""
+def mute_settings_warnings() -> None:
+    """Log no warnings about settings in this process, whose parent has logged them."""
     _warnings.is_muted = True
+
+
+def settings_warnings_muted() -> bool:
+    """Return whether warnings about settings are to be left out."""
+    return _warnings.is_muted
 
 
 def hidden_core(core: Mapping[str, Given], variables: Mapping[str, Given]) -> list[str]:

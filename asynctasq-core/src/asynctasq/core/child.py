@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 import asynctasq.default
 from asynctasq.app import App
-from asynctasq.config import mute_hidden_settings
+from asynctasq.config import mute_settings_warnings
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION
 from asynctasq.core.log_fields import fields_in_use, use_fields
@@ -150,7 +150,7 @@ def bootstrap(given: Mapping[str, Any]) -> "AppBench":
     """Import the application, and make its app the one in use here."""
     global _is_child  # noqa: PLW0603  see there
     _is_child = True
-    mute_hidden_settings()
+    mute_settings_warnings()
     root = given["import_root"]
     if root is not None and root not in sys.path:
         sys.path.append(root)
