@@ -1,5 +1,6 @@
 """Task classes that annotate their fields in place of a constructor."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -65,6 +66,15 @@ async def test_fields_arrive_with_their_defaults(app: App, call: Call, result: s
 def test_arguments_that_do_not_fit_are_refused_at_the_call(call: Call, told: str) -> None:
     with pytest.raises(TypeError, match=told):
         call(Mail)
+
+
+def test_the_check_of_a_class_names_its_fields() -> None:
+    assert Mail._definition is not None
+    assert Signed._definition is not None
+    assert list(inspect.signature(Mail._definition.check).parameters) == [
+        *("to", "subject", "lines", "urgent")
+    ]
+    assert str(inspect.signature(Signed._definition.check)).endswith("*, by)")
 
 
 def test_default_factories_run_for_each_instance() -> None:

@@ -24,7 +24,6 @@ from asynctasq.message import (
 from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
-from asynctasq.tasks.decorator import FunctionCall
 from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.tasks.options import (
     TASK_OPTION_NAMES,
@@ -99,8 +98,7 @@ class MessageFactory:
         args, kwargs = task._arguments
         if definition is None or not args:
             return error
-        callee = definition.check if isinstance(task, FunctionCall) else type(task)
-        signature = inspect.signature(callee)
+        signature = inspect.signature(definition.check)
         named = signature.bind(*args, **kwargs).arguments
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:

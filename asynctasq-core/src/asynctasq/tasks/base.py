@@ -14,7 +14,7 @@ from asynctasq.message import Delivery, id_to_text
 from asynctasq.results import Handle
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.tasks.dispatching import current_dispatcher
-from asynctasq.tasks.fields import Fields, fields_of, is_class_variable
+from asynctasq.tasks.fields import ConstructorCheck, Fields, fields_of, is_class_variable
 from asynctasq.tasks.options import (
     DEFINITION_OPTION_NAMES,
     DefinitionOptions,
@@ -26,7 +26,6 @@ from asynctasq.tasks.options import (
 )
 from asynctasq.tasks.origin import Origin
 from asynctasq.tasks.registry import registry
-from asynctasq.tasks.signature import ArgumentCheck, argument_check
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -75,7 +74,7 @@ def _define(cls: "type[BaseTask[Any]]", name: str | None) -> TaskDefinition:
         options=options,
         driver=cls._driver_override,
         create=lambda: cls.__new__(cls),
-        check=_check_of_constructor(cls),
+        check=ConstructorCheck(cls, BaseTask),
         relations=relations_of(options),
         named=name is not None,
         origin=Origin(cls),
@@ -104,22 +103,6 @@ def _check_execute(cls: "type[BaseTask[Any]]") -> None:
             f"{cls.__qualname__}.execute is not async: write `async def execute`, or subclass "
             f"SyncTask or SyncProcessTask."
         )
-
-
-def _check_of_constructor(cls: "type[BaseTask[Any]]") -> ArgumentCheck:
-    """Made at the first use: `@dataclass` writes the constructor when the class is there already."""
-    made: ArgumentCheck | None = None
-
-    def check(*args: Any, **kwargs: Any) -> None:
-        nonlocal made
-        if made is None:
-            if cls._fields is not None and cls.__init__ is BaseTask.__init__:
-                made = cls._fields.as_check()
-            else:
-                made = argument_check(cls.__init__, name=cls.__qualname__, skip_self=True)
-        made(*args, **kwargs)
-
-    return check
 
 
 def _class_options(cls: "type[BaseTask[Any]]") -> DefinitionOptions:

@@ -9,6 +9,7 @@ from types import MemberDescriptorType
 from typing import Any, ClassVar, get_origin
 
 from asynctasq.tasks.options import DEFINITION_OPTION_NAMES, DispatchOptions
+from asynctasq.tasks.signature import ArgumentCheck, argument_check
 
 _CLASS_VARIABLE = re.compile(r"\s*(\w+\.)*ClassVar\b")
 _OPTIONS = DEFINITION_OPTION_NAMES | DispatchOptions.__annotations__.keys()
@@ -92,12 +93,8 @@ class Fields:
         }
         return plain | dict(self.missing_values({}))
 
-    def as_check(self) -> Callable[..., None]:
-        """Return a function that checks arguments, and whose signature shows the fields."""
-
-        def check(*args: object, **kwargs: object) -> None:
-            self.bind(args, kwargs)
-
+    def signature(self) -> inspect.Signature:
+        """Return the signature of a constructor with these fields."""
         parameters: list[inspect.Parameter] = []
         optional = False
         for name in sorted(self._accepted, key=[*self._by_place, *self._values].index):
@@ -112,9 +109,7 @@ class Fields:
                     default=None if optional else inspect.Parameter.empty,
                 )
             )
-        check.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect reads it
-        check.__name__ = check.__qualname__ = self._cls.__qualname__
-        return check
+        return inspect.Signature(parameters)
 
     def _advice(self, name: str) -> str:
         near = get_close_matches(name, self._accepted, n=1)
@@ -123,6 +118,52 @@ class Fields:
         if name in _OPTIONS:
             return f" It is an option: set it in the class, or with .options({name}=...)."
         return f" The fields are {', '.join(map(repr, self._values))}."
+
+
+class ConstructorCheck:
+    """Checks arguments against the constructor of a class, or against its fields if it has none.
+
+    It looks at the class when it is first used: `@dataclass` writes the constructor when the class is
+    there already.
+    """
+
+    def __init__(self, cls: Any, base: Any) -> None:
+        """Describe the constructor of a task class; `base` is the base class of all tasks."""
+        self._cls = cls
+        self._base = base
+        self._made: ArgumentCheck | None = None
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
+        """Check the arguments of a call.
+
+        Raises:
+            TypeError: they do not fit.
+        """
+        if self._made is None:
+            self._made = self._make()
+        self._made(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The signature that `inspect.signature` shows."""
+        fields = self._fields
+        return inspect.signature(self._make()) if fields is None else fields.signature()
+
+    @property
+    def _fields(self) -> Fields | None:
+        has_constructor = self._cls.__init__ is not self._base.__init__
+        fields: Fields | None = None if has_constructor else self._cls._fields
+        return fields
+
+    def _make(self) -> ArgumentCheck:
+        fields = self._fields
+        if fields is None:
+            return argument_check(self._cls.__init__, name=self._cls.__qualname__, skip_self=True)
+
+        def check(*args: Any, **kwargs: Any) -> None:
+            fields.bind(args, kwargs)
+
+        return check
 
 
 def fields_of(cls: type, base: type) -> Fields | None:

@@ -96,6 +96,8 @@ class TaskRegistry:
             if known.endswith(f".{name}"):
                 script = known.partition(":")[0]
                 return f" {known!r} is registered: run its script as `python -m {script}`."
+        if "<locals>" in name:
+            return " It was defined inside a function: define tasks at the top level of a module."
         return ""
 
     def knows(self, name: str) -> bool:
