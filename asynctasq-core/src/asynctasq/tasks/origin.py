@@ -11,12 +11,9 @@ from asynctasq.errors import TaskDefinitionError
 
 _MAIN = frozenset({"__main__", "__mp_main__"})
 _PASSED_OVER = frozenset(
-    {
-        *("asynctasq.tasks.origin", "asynctasq.tasks.base", "asynctasq.tasks.decorator"),
-        *("dataclasses", "attr._make", "attr._next_gen", "functools", "types", "abc"),
-    }
+    {"dataclasses", "attr._make", "attr._next_gen", "functools", "types", "abc"}
 )
-"""Modules that define a task on behalf of the code that calls them."""
+"""Modules that define a task on behalf of the code that calls them, as this package does."""
 _MADE_HERE = frozenset({"_definition", "_fields"})
 """Attributes that each task class gets anew."""
 _PLAIN = (str, int, float, bool, bytes, type(None))
@@ -145,9 +142,13 @@ def _frames() -> Iterator[FrameType]:
 
 def _defining_frame() -> FrameType:
     frame = sys._getframe(1)
-    while frame.f_globals.get("__name__") in _PASSED_OVER and frame.f_back is not None:
+    while frame.f_back is not None and _is_passed_over(str(frame.f_globals.get("__name__"))):
         frame = frame.f_back
     return frame
+
+
+def _is_passed_over(module: str) -> bool:
+    return module in _PASSED_OVER or module.startswith("asynctasq.tasks.")
 
 
 def _namespace_of(code: FunctionType | type, frame: FrameType) -> dict[str, object]:
