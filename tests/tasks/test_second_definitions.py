@@ -234,8 +234,20 @@ async def test_a_local_task_with_messages_that_may_wait_cannot_be_replaced(app: 
 
 async def test_a_local_task_that_is_the_same_may_be_defined_again(app: App) -> None:
     handles = [await make(1).dispatch() for _ in range(2)]
+    make(1)
+    with pytest.raises(TaskDefinitionError):
+        make(2)
     await work(app)
     assert [await handle.result(timeout=30) for handle in handles] == [1, 1]
+
+
+async def test_an_earlier_task_of_code_that_was_executed_is_dispatched_no_more(app: App) -> None:
+    names: dict[str, Any] = {"__name__": "shop_executed"}
+    exec(HEAD + "@task\nasync def send(): return 1\nfirst = send", names)
+    exec("@task\nasync def send(): return 2", names)
+    with pytest.raises(TaskDefinitionError, match="shop_executed:send"):
+        await names["first"]().dispatch()
+    await names["send"]().dispatch()
 
 
 def test_another_module_cannot_take_the_name(write_module: Write) -> None:

@@ -61,7 +61,7 @@ class MessageFactory:
                 f"{type(task).__qualname__} has no execute(): nothing could be run."
             )
         origin = definition.origin
-        if origin is not None and origin.is_local:
+        if origin is not None and origin.is_watched:
             origin.note_dispatch(definition.name, self._sender)
         task._check_fields()
         overrides = task._overrides

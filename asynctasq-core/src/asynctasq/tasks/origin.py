@@ -51,6 +51,8 @@ class Origin:
         self._definer = frame.f_globals
         self._definer_spec = frame.f_globals.get("__spec__")
         self.is_of_script = not self.is_local and self._namespace.get("__name__") in _MAIN
+        self.is_watched = self.is_local
+        """Dispatches are to be noted: another definition may replace this one, or has done so."""
         self._replaced_at: str | None = None
         self._sender: weakref.ReferenceType[Sender] | None = None
 
@@ -106,6 +108,11 @@ class Origin:
     def replace_with(self, other: "Origin") -> None:
         """Refuse dispatches of this definition from now on."""
         self._replaced_at = other.place
+        self.is_watched = True
+
+    def continue_as(self, other: "Origin") -> None:
+        """Let messages for this definition count as those of another, which is the same task."""
+        other._sender = self._sender
 
 
 def defined_twice(name: str, first: str, second: str) -> TaskDefinitionError:

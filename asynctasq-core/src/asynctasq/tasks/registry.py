@@ -126,6 +126,7 @@ def _check_replacement(known: TaskDefinition, new: TaskDefinition) -> None:
     if old_origin is None or origin is None or not origin.is_of_same_run(old_origin):
         return
     if _is_same_use(known, new) and old_origin.is_same_code(origin):
+        old_origin.continue_as(origin)
         return
     is_ambiguous = not origin.is_local and not origin.rebinds(old_origin)
     if is_ambiguous or is_being_defined(origin) or old_origin.may_be_waiting():
