@@ -26,6 +26,9 @@ The first in this list that has a setting wins:
 4. a file `.env` in the current folder, with the same names;
 5. the defaults below.
 
+If a value given to `init()` hides a different one of the environment or of `.env`, the log says so once. Pass to
+`init()` what is the same on every machine, such as `lifespan=`, and leave the store to `ASYNCTASQ_DRIVER`.
+
 `asynctasq publish` writes a commented `.env.example` with all of them, those of installed plugins
 too.
 

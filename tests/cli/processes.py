@@ -39,6 +39,16 @@ def asynctasq(*arguments: str, **environment: str) -> subprocess.CompletedProces
     )
 
 
+async def run_program(*command: str) -> str:
+    """Run a Python program in the current folder; returns what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", *command, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), DEADLINE_SECONDS)
+    assert process.returncode == 0
+    return output.decode()
+
+
 class WorkerProcess:
     """`asynctasq worker`, running in the current folder unless told otherwise."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from asynctasq import App, Handle, State
 from asynctasq.contracts.capabilities import Snapshot, SupportsInspect
 from asynctasq.message import id_from_text
-from tests.cli.processes import DEADLINE_SECONDS, WorkerProcess, until
+from tests.cli.processes import DEADLINE_SECONDS, WorkerProcess, run_program, until
 
 StartWorker = Callable[..., WorkerProcess]
 Runs = Callable[[], list[list[str]]]
@@ -208,15 +207,6 @@ if __name__ == "__main__":
     assert "No tasks are registered" in worker.output
     assert await run_program("app.py") == "result 42\n"
     await worker.told("app:double completed")
-
-
-async def run_program(*command: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", *command, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), DEADLINE_SECONDS)
-    assert process.returncode == 0
-    return output.decode()
 
 
 async def test_an_app_of_its_own_is_served_with_its_lifespan(

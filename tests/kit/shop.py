@@ -38,7 +38,7 @@ def square(number: int) -> int:
 
 
 class Crunch(SyncProcessTask[int]):
-    max_attempts: int = 5
+    max_attempts = 5
     numbers: list[int]
     limit: int = 100
 

@@ -14,6 +14,7 @@ from pydantic import HttpUrl
 
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import ArgumentsMismatch, BodyCorrupt, BodyError
+from asynctasq.import_rules import ImportRule, import_rule
 from asynctasq.serializers.json_serializer import JsonSerializer
 from asynctasq.serializers.kinds import BY_NAME
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
@@ -190,11 +191,13 @@ def test_class_in_a_file_of_the_application_is_imported_when_needed(
     module = f"types_of_{maker.__name__.lower()}"
     (tmp_path / f"{module}.py").write_text(textwrap.dedent(APPLICATION))
     serializer = maker()
+    item_data = forge(serializer, "dataclass", f"{module}:Item", {"colour": "not yet imported"})
 
-    item = serializer.loads(
-        forge(serializer, "dataclass", f"{module}:Item", {"colour": "not yet imported"})
-    )
-    own = serializer.loads(forge(serializer, "own", f"{module}:Own", 5))
+    with pytest.raises(ArgumentsMismatch, match="knows no class"):
+        serializer.loads(item_data)  # a process that is not a worker imports nothing
+    with import_rule(ImportRule([module])):
+        item = serializer.loads(item_data)
+        own = serializer.loads(forge(serializer, "own", f"{module}:Own", 5))
 
     assert type(item).__module__ == module
     assert own.x == 5
@@ -207,7 +210,10 @@ def test_module_that_fails_to_import_is_a_mismatch(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "failing_types.py").write_text("raise SystemExit")
 
-    with pytest.raises(ArgumentsMismatch, match="importing 'failing_types' failed"):
+    with (
+        import_rule(ImportRule(["failing_types"])),
+        pytest.raises(ArgumentsMismatch, match="importing 'failing_types' failed"),
+    ):
         serializer.loads(forge(serializer, "enum", "failing_types:Colour", "RED"))
 
 
@@ -262,7 +268,9 @@ def test_script_and_worker_agree_on_its_classes(tmp_path: Path) -> None:
     )
     worker = (
         "from pathlib import Path\n"
+        "from asynctasq.import_rules import ImportRule, set_import_rule\n"
         "from asynctasq.serializers.msgpack_serializer import MsgpackSerializer\n"
+        "set_import_rule(ImportRule(['script_k']))\n"
         "print(MsgpackSerializer().loads(Path('body').read_bytes()))"
     )
     subprocess.run([sys.executable, "script_k.py"], cwd=tmp_path, check=True)

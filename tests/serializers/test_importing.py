@@ -3,11 +3,13 @@
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from asynctasq.errors import TaskDefinitionError
+from asynctasq.import_rules import ImportRule, import_rule
 from asynctasq.importing import import_from_application, module_name
 from tests.serializers.sample_types import Plain
 
@@ -49,10 +51,12 @@ def tell(spec_name: str = "None") -> str:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project folder, in a worker without --app and `imports`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path
+    with import_rule(ImportRule(whole_folder=True)):
+        yield tmp_path
 
 
 def test_ordinary_class_has_its_module() -> None:
@@ -191,7 +195,8 @@ def test_file_outside_the_current_folder_is_not_imported(
     monkeypatch.chdir(tmp_path / "app")
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
 
-    assert import_from_application("outside_c") is None
+    with import_rule(ImportRule(whole_folder=True)):
+        assert import_from_application("outside_c") is None
 
 
 def test_environment_in_the_current_folder_is_not_the_application(
@@ -223,7 +228,8 @@ def test_link_out_of_the_current_folder_is_not_followed(
     monkeypatch.chdir(app)
     monkeypatch.syspath_prepend(app)
 
-    assert import_from_application("linked_g") is None
+    with import_rule(ImportRule(whole_folder=True)):
+        assert import_from_application("linked_g") is None
 
 
 def test_from_the_root_folder_the_standard_library_is_not_ours(
@@ -235,9 +241,10 @@ def test_from_the_root_folder_the_standard_library_is_not_ours(
     # A module of the standard library under a name that is not in its list.
     monkeypatch.syspath_prepend(str(Path(subprocess.__file__).parent / "idlelib"))
 
-    assert import_from_application("rooted_h") is not None
-    assert import_from_application("zoomheight") is None
-    assert import_from_application("setuptools.command") is None or "setuptools" in sys.modules
+    with import_rule(ImportRule(whole_folder=True)):
+        assert import_from_application("rooted_h") is not None
+        assert import_from_application("zoomheight") is None
+        assert import_from_application("setuptools.command") is None or "setuptools" in sys.modules
 
 
 def test_failing_import_passes_through(here: Path) -> None:

@@ -400,3 +400,15 @@ async def test_a_driver_instance_for_the_whole_app() -> None:
         await work(app)
         assert await handle.result(timeout=5) == 1
     assert len(driver.chunks) == 1
+
+
+async def test_a_worker_serves_the_app_of_the_enclosing_block() -> None:
+    @task
+    async def where() -> str:
+        return current_app().store
+
+    async with App({"driver": "memory"}) as app:
+        handle = await where.dispatch()
+        await Worker(burst=True, handle_signals=False).start()
+        assert await handle.result(timeout=30) == app.store
+    assert asynctasq.default._default is None

@@ -59,11 +59,14 @@ def test_wrong_arguments_are_a_type_error_at_the_caller() -> None:
             untyped(*args, **kwargs)
 
 
-class Plain(AsyncTask[dict[str, object]]):
-    """No constructor of its own."""
+class Unannotated(AsyncTask[dict[str, object]]):
+    """No constructor of its own, and no annotations."""
 
     async def execute(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+Plain: Any = Unannotated  # type checkers find no fields in it
 
 
 async def test_unknown_keyword_arguments_become_attributes(app: App) -> None:
@@ -89,7 +92,9 @@ def test_a_leading_underscore_is_reserved(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS + HOOKS)
 def test_keyword_argument_that_would_hide_a_method_is_refused(name: str) -> None:
-    with pytest.raises(TaskDefinitionError, match=f"Plain cannot have a field named '{name}'"):
+    with pytest.raises(
+        TaskDefinitionError, match=f"Unannotated cannot have a field named '{name}'"
+    ):
         Plain(**{name: 1})
 
 
@@ -103,7 +108,9 @@ def test_field_that_would_hide_a_method_is_refused_where_it_is_set(name: str) ->
 async def test_field_that_hides_a_hook_is_refused_at_dispatch(app: App, name: str) -> None:
     task = Plain()
     setattr(task, name, 1)
-    with pytest.raises(TaskDefinitionError, match=f"Plain cannot have a field named '{name}'"):
+    with pytest.raises(
+        TaskDefinitionError, match=f"Unannotated cannot have a field named '{name}'"
+    ):
         await task.dispatch()
     assert not await messages(app)
 
@@ -183,7 +190,7 @@ async def test_dataclasses_are_tasks(app: App, task: BaseTask[object], returned:
 
 
 async def test_options_are_class_attributes_also_inherited(app: App) -> None:
-    class Parent(Plain):
+    class Parent(Unannotated):
         queue = "parents"
         max_attempts = 7
         timeout: float | None = 5.0
@@ -217,7 +224,7 @@ def test_misspelt_class_option_is_warned_of_where_it_is_written() -> None:
         UserWarning, match="Misspelt.max_atempts is not an option.*'max_attempts'"
     ) as told:
 
-        class Misspelt(Plain):
+        class Misspelt(Unannotated):
             max_atempts = 5
 
     assert Misspelt.max_atempts == 5
@@ -228,7 +235,7 @@ def test_other_class_attributes_are_left_alone() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
 
-        class WithConstants(Plain):
+        class WithConstants(Unannotated):
             LIMIT = 5
             url = "https://example.com"
             _que = "private"

@@ -124,6 +124,65 @@ def test_a_script_is_called_as_it_is_imported_never_main(tmp_path: Path) -> None
     assert run("-m", "shop", cwd=tmp_path) == "shop.__main__:Ship shop.__main__:pack\n"
 
 
+@pytest.mark.parametrize(
+    ("script", "folder", "name"),
+    [
+        ("shop/tasks.py", ".", "shop.tasks"),
+        ("shop/deep/tasks.py", ".", "shop.deep.tasks"),
+        ("shop/bare/tasks.py", ".", "tasks"),  # without an __init__.py it is not in a package
+        ("shop", ".", "shop.__main__"),
+        ("{root}/shop/tasks.py", "/", "shop.tasks"),
+        ("tasks.py", "shop", "tasks"),
+    ],
+)
+def test_a_script_in_a_package_is_called_as_its_package_says(
+    tmp_path: Path, script: str, folder: str, name: str
+) -> None:
+    for path in ("shop/tasks.py", "shop/deep/tasks.py", "shop/bare/tasks.py", "shop/__main__.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(SCRIPT)
+    for path in ("shop/__init__.py", "shop/deep/__init__.py"):
+        (tmp_path / path).touch()
+    found = run(script.format(root=tmp_path), cwd=tmp_path / folder)
+    assert found == f"{name}:Ship {name}:pack\n"
+
+
+PROCESS_SCRIPT = """
+import multiprocessing
+from asynctasq import App, Worker, run, task
+
+@task(process=True, max_attempts=1)
+def pid():
+    import os
+    return os.getpid()
+
+async def main():
+    async with App({"driver": "sqlite", "process_pool_size": 1}):
+        handle = await pid.dispatch()
+        await Worker(burst=True).start()
+        assert await handle.result(timeout=30) > 0
+    print(pid.name)
+
+if __name__ == "__main__":
+    run(main())
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.apply(str, ["spawned"]))
+"""
+
+
+def test_children_of_a_script_in_a_package_find_its_tasks(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    (tmp_path / "shop" / "work.py").write_text(PROCESS_SCRIPT)
+    assert run("shop/work.py", cwd=tmp_path) == "shop.work:pid\nspawned\n"
+
+
+def test_an_unknown_name_of_a_script_leads_to_its_package() -> None:
+    defined_in("shop_a.tasks", FUNCTION.format(options="", returned=1))
+    with pytest.raises(UnknownTask, match=r"run its script as `python -m shop_a\.tasks`"):
+        registry.find("tasks:ship")
+
+
 def test_code_that_no_worker_could_import_is_refused(tmp_path: Path) -> None:
     (tmp_path / "my orders.py").write_text(SCRIPT)
     assert "TaskDefinitionError" in run("-c", SCRIPT, cwd=tmp_path)

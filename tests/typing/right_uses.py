@@ -1,7 +1,7 @@
 """Uses that both type checkers accept, with the types that they find. Never run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self, assert_type
 
@@ -136,7 +136,20 @@ class Invoice(AsyncTask[None]):
     async def execute(self) -> None: ...
 
 
+class Ship(AsyncTask[str]):
+    queue = "parcels"
+
+    order: int
+    carrier: str = "post"
+    labels: list[str] = field(default_factory=list)
+
+    async def execute(self) -> str:
+        return f"{self.order} {self.carrier}"
+
+
 async def class_tasks() -> None:
+    assert_type(Ship(order=1, carrier="van").order, int)
+    assert_type(await Ship(1, labels=["fragile"]).dispatch(), Handle[str])
     charge = Charge(1, amount=2.0)
     assert_type(charge.on_queue("a"), Charge)
     assert_type(charge.options(priority=1).delay(0), Charge)

@@ -76,7 +76,18 @@ class WrongHook(AsyncTask[None]):
     def failed(self) -> None: ...  # wrong
 
 
+class Ship(AsyncTask[str]):
+    order: int
+    carrier: str = "post"
+
+    async def execute(self) -> str:
+        return self.carrier
+
+
 async def class_tasks(app: App) -> None:
+    Ship()  # wrong
+    Ship(odrer=1)  # wrong
+    Ship(order="1")  # wrong
     Charge("1")  # wrong
     Charge(1, 2)  # wrong
     number: int = await (await Charge(1).dispatch()).result() or "no"  # wrong

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from asynctasq.config import Settings, load_settings, url_scheme
-from asynctasq.config.disabling import disabled_plugins
+from asynctasq.config.early import disabled_plugins
 from asynctasq.contracts.capabilities import (
     Capability,
     SupportsWorkers,
@@ -103,7 +103,7 @@ class App:
             max_message_bytes=self.settings.max_message_bytes,
         )
         self.defaults = default_options(self.settings)
-        self._messages = MessageFactory(self.codec, self.defaults)
+        self._messages = MessageFactory(self.codec, self.defaults, sender=ref(self))
         self._stores = Stores(
             self.settings.driver,
             make=self._make_driver,

@@ -1,12 +1,17 @@
 """The app in use: that of the enclosing block or worker, else the default one."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Mapping
 from contextvars import Token
 from typing import Any, TypeVar
 
 from asynctasq.app import App, Lifespan, current
-from asynctasq.errors import ConfigurationError
+from asynctasq.config import settings_warnings_muted, warn_of_hidden
+from asynctasq.errors import AsynctasqError, ConfigurationError
+from asynctasq.import_rules import module_imported_for_message
+
+logger = logging.getLogger("asynctasq")
 
 T = TypeVar("T")
 
@@ -38,7 +43,9 @@ def default_app() -> App:
 def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | None = None) -> App:
     """Make the default app.
 
-    A second call replaces it unless it is open; one that changes nothing does nothing.
+    A second call replaces it unless it is open; one that changes nothing does nothing. In a module that
+    is imported because a message named it, the call returns the app that is in use: a message must not
+    change settings.
 
     Args:
         settings: see `docs/settings.md`; the environment and `.env` supply what is not given.
@@ -50,7 +57,11 @@ def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | N
         PluginError: the driver's or the serializer's plugin cannot be used.
     """
     global _default  # noqa: PLW0603  the default app is the one piece of global state
+    module = module_imported_for_message()
+    if module is not None:
+        return _ignore_settings(module, settings, lifespan)
     made = App(settings, lifespan=lifespan)
+    warn_of_hidden(made.settings)
     if _default is not None and _default._command_line:
         made.override(_default._command_line)
     if _default is not None and _default.is_same_as(made):
@@ -64,6 +75,26 @@ def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | N
         made._pool.take_over(_default._pool)
     _default = made
     return made
+
+
+def _ignore_settings(
+    module: str, settings: Mapping[str, object] | None, lifespan: Lifespan | None
+) -> App:
+    """Return the app in use, and log that a module wanted another one."""
+    used = current_app()
+    try:
+        wanted = App(settings, lifespan=lifespan)
+        wanted.override(used._command_line)
+        is_same = used.is_same_as(wanted)
+    except AsynctasqError:
+        is_same = False
+    if not is_same and not settings_warnings_muted():
+        logger.warning(
+            "Ignored the settings that init() gives in the module %s, because a message had it imported. "
+            "To use them, name the module with --app or the setting `imports`.",
+            module,
+        )
+    return used
 
 
 async def close() -> None:

@@ -1,35 +1,34 @@
-"""By which name code is found again in another process, and what may be imported because of a name.
-
-A stored message names modules. Importing runs code, so a name alone must never be enough: only what
-is imported already, or a file of the application itself, is acceptable.
-"""
+"""The name by which another process finds code again, and the import of modules that messages name."""
 
 import importlib
-import os
-import re
-import site
+import signal
 import sys
-import sysconfig
-from collections.abc import Sequence
+import threading
 from functools import lru_cache
 from importlib.machinery import SOURCE_SUFFIXES, ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 from asynctasq.errors import TaskDefinitionError
+from asynctasq.import_rules import (
+    MODULE_NAME,
+    current_folder,
+    importing_for_message,
+    is_permitted,
+)
 
 _MAIN = frozenset({"__main__", "__mp_main__"})
 """What the script is called in its own process, and in children that multiprocessing spawns."""
-_MODULE_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
-_MODULE_NAME_LIMIT = 255
-_PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
+
+_DJANGO_NOT_READY = frozenset({"ImproperlyConfigured", "AppRegistryNotReady"})
 
 
 def module_name(obj: object) -> str:
-    """The module of a class or function, under the name by which a worker imports it.
+    """Return the module of a class or function, under the name by which a worker imports it.
 
     That is its `__module__`, except in a script that is run directly: there it is the name under
-    which the script would be imported, never `__main__`.
+    which the script would be imported, never `__main__`. A script inside a package, as in
+    `python shop/tasks.py` where `shop` has an `__init__.py`, is called `shop.tasks`.
 
     Raises:
         TaskDefinitionError: it was typed into an interactive session, or the script has no such name.
@@ -41,7 +40,8 @@ def module_name(obj: object) -> str:
         )
     if name not in _MAIN:
         return name
-    imported_as = _main_import_name()
+    # While a spawned child still runs the script, `__main__` is another module.
+    imported_as = _import_name_of(sys.modules.get(name)) or _main_import_name()
     if imported_as is None:
         raise TaskDefinitionError(
             f"{_label(obj)} is defined in an interactive session or in a script that cannot be "
@@ -65,26 +65,65 @@ def imported_module(name: str) -> ModuleType | None:
 
 
 def import_from_application(name: str) -> ModuleType | None:
-    """The module of that name, imported if it is a file of the application; None otherwise.
+    """Return a module that a message names, imported if the rule of the context permits it, else None.
 
-    A file of the application lies under the current folder, and neither in the standard library nor
-    in the site-packages of any environment. The same is asked of every package above it, before
-    anything is run. What an import raises passes through, but for `SystemExit`, which becomes an
-    `ImportError`: a script without a `__main__` guard must not end a worker.
+    The rule is asked before anything runs, also about every package above the module. `Exception`s of the
+    import pass through. Others, such as the `SystemExit` of a script without a `__main__` guard, become an
+    `ImportError`: a module must not end a worker.
     """
     found = imported_module(name)
     if found is not None and not _is_initializing(found):
         return found
-    if found is None and not _belongs_to_application(name):
+    if found is None and not is_permitted(name):
         return None
-    try:
-        return importlib.import_module(name)
-    except SystemExit as error:
-        raise ImportError(f"importing {name!r} tried to end the process ({error})") from error
+    with importing_for_message(name):
+        try:
+            return importlib.import_module(name)
+        except Exception:
+            raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and _interrupts_this_thread():
+                raise
+            raise ImportError(
+                f"importing {name!r} tried to end the process ({type(error).__name__}: {error})"
+            ) from error
+
+
+def import_root_of_main() -> str | None:
+    """Return the folder from which the running script can be imported, unless `sys.path` has it."""
+    main = sys.modules.get("__main__")
+    name, file = _import_name_of(main), _file_of(main)
+    if name is None or file is None or getattr(main, "__spec__", None) is not None:
+        return None
+    root = str(Path(file).resolve().parents[name.count(".")])
+    return None if root in map(_resolved, sys.path) else root
+
+
+def import_hint(error: BaseException) -> str:
+    """Return what to do about an import that failed because Django was not set up; else no text."""
+    raised = type(error)
+    if not raised.__module__.startswith("django.") or raised.__name__ not in _DJANGO_NOT_READY:
+        return ""
+    return (
+        " Call django.setup() first: put `import os, django`, "
+        '`os.environ.setdefault("DJANGO_SETTINGS_MODULE", "PROJECT.settings")` and `django.setup()` into a '
+        "module, and name that module in ASYNCTASQ_IMPORTS, which is imported before --app."
+    )
+
+
+def _interrupts_this_thread() -> bool:
+    """Return whether Ctrl-C raises `KeyboardInterrupt` here; in a worker it does not."""
+    return (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 def _main_import_name() -> str | None:
-    main = sys.modules.get("__main__")
+    return _import_name_of(sys.modules.get("__main__"))
+
+
+def _import_name_of(main: ModuleType | None) -> str | None:
     if main is None:
         return None
     spec: ModuleSpec | None = getattr(main, "__spec__", None)
@@ -94,81 +133,48 @@ def _main_import_name() -> str | None:
     return None if file is None else _import_name_of_file(file)
 
 
-def _file_of(module: ModuleType) -> str | None:
+def _file_of(module: ModuleType | None) -> str | None:
     return getattr(module, "__file__", None)
 
 
 @lru_cache(maxsize=8)
 def _import_name_of_file(file: str) -> str | None:
-    """The name under which a script would be imported from the folder that Python put on the path.
+    """Return the name under which a script would be imported.
 
-    Remembered, as scripts change the path, but must not change their name.
+    It begins in the folder that Python put on the path for the script, or above the packages that this
+    folder belongs to. It is remembered, as scripts change the path, but must not change their name.
     """
     # As Python does for the path: `..` and symbolic links lead to the folder where the file really is.
     path = Path(file).resolve()
     folder = Path(sys.path[0] if sys.path else "").resolve()
     parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
+    root = path.parents[len(parts) - 1]
+    while _is_package_to_climb(root):
+        parts, root = (root.name, *parts), root.parent
     name = ".".join((*parts[:-1], path.stem))
-    if path.suffix not in SOURCE_SUFFIXES or name in _MAIN or not _MODULE_NAME.fullmatch(name):
+    if path.suffix not in SOURCE_SUFFIXES or name in _MAIN or not MODULE_NAME.fullmatch(name):
         return None
     return name if name.count(".") == len(parts) - 1 else None
+
+
+def _is_package_to_climb(folder: Path) -> bool:
+    """Return whether modules in this folder are imported as parts of a package of its name.
+
+    In the current folder a stray `__init__.py` says little: `asynctasq worker` is started there, too. It
+    counts if the folder above is on the path.
+    """
+    if not folder.name.isidentifier() or not (folder / "__init__.py").is_file():
+        return False
+    return folder != current_folder() or str(folder.parent) in map(_resolved, sys.path)
+
+
+def _resolved(entry: str) -> str:
+    return str(Path(entry).resolve())
 
 
 def _is_initializing(module: ModuleType) -> bool:
     """Whether another thread is still importing it: `import_module` then waits for that."""
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
-
-
-def _belongs_to_application(name: str) -> bool:
-    if len(name) > _MODULE_NAME_LIMIT or not _MODULE_NAME.fullmatch(name):
-        return False
-    parts = name.split(".")
-    if parts[0] in sys.stdlib_module_names:
-        return False
-    search: Sequence[str] | None = None
-    for depth in range(1, len(parts) + 1):
-        spec = _find_spec(".".join(parts[:depth]), search)
-        if spec is None or not _is_own_file(spec):
-            return False
-        search = list(spec.submodule_search_locations or ())
-        if depth < len(parts) and not search:
-            return False
-    return True
-
-
-def _find_spec(name: str, search: Sequence[str] | None) -> ModuleSpec | None:
-    """Like `importlib.util.find_spec`, which however imports the packages above."""
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_spec", None)
-        spec: ModuleSpec | None = find(name, search) if find is not None else None
-        if spec is not None:
-            return spec
-    return None
-
-
-def _is_own_file(spec: ModuleSpec) -> bool:
-    locations = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-    return bool(locations) and all(
-        location is not None and _is_under_application(Path(location)) for location in locations
-    )
-
-
-def _is_under_application(location: Path) -> bool:
-    path = Path(os.path.realpath(location))
-    folder = Path(os.path.realpath(Path.cwd()))
-    if not path.is_relative_to(folder) or not _PACKAGE_FOLDERS.isdisjoint(path.parts):
-        return False
-    return not any(
-        path.is_relative_to(taken) and not folder.is_relative_to(taken)
-        for taken in map(Path, map(os.path.realpath, _environment_folders()))
-    )
-
-
-def _environment_folders() -> list[str]:
-    paths = sysconfig.get_paths()
-    folders = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    folders += [*site.getsitepackages(), site.getusersitepackages(), sys.prefix]
-    return folders
 
 
 def _label(obj: object) -> str:

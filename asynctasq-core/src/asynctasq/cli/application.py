@@ -11,8 +11,12 @@ from types import ModuleType
 import click
 
 from asynctasq.app import App
+from asynctasq.config import imports_of_environment
 from asynctasq.default import default_app
 from asynctasq.errors import ConfigurationError
+from asynctasq.import_rules import ImportRule
+from asynctasq.importing import import_hint
+from asynctasq.tasks.registry import registry
 
 _TARGET = re.compile(r"(?P<module>[\w-]+(\.[\w-]+)*)(:(?P<attribute>\w+))?")
 
@@ -21,17 +25,19 @@ def load_application(target: str | None) -> App:
     """Import the module of `--app` and those of the setting `imports`; returns the app to serve.
 
     That is the one that `MODULE:APP` names, or else the default app: what `asynctasq.init(...)` in
-    those modules made. The current folder is searched first.
+    those modules made. The current folder is searched first. The `imports` of the environment and of
+    `.env` come before `--app`, because they may prepare what its module needs.
 
     Raises:
         ConfigurationError: a module cannot be imported, or there is no such app in it.
         PluginError: as `App`.
     """
-    folder = str(Path.cwd())
-    if folder not in sys.path[:1]:
-        sys.path.insert(0, folder)
-    app = _app_of_target(target) if target is not None else None
+    search_current_folder()
     imported: set[str] = set()
+    for name in imports_of_environment():
+        _import(name, "The setting imports")
+        imported.add(name)
+    app = _app_of_target(target) if target is not None else None
     while True:
         chosen = app or default_app()  # an import may have called init()
         todo = [name for name in chosen.settings.imports if name not in imported]
@@ -40,6 +46,20 @@ def load_application(target: str | None) -> App:
         for name in todo:
             _import(name, "The setting imports")
         imported.update(todo)
+
+
+def search_current_folder() -> None:
+    """Let modules of the current folder be imported, before all others."""
+    folder = str(Path.cwd())
+    if folder not in sys.path[:1]:
+        sys.path.insert(0, folder)
+
+
+def permitted_imports(app: App, target: str | None) -> ImportRule:
+    """Return the rule by which a command imports modules that messages name; as in a worker."""
+    named = [] if target is None else [target.partition(":")[0]]
+    settings = app.settings
+    return registry.import_rule([*named, *settings.imports], enabled=settings.import_tasks)
 
 
 def _app_of_target(target: str) -> App | None:
@@ -76,7 +96,7 @@ def _import(name: str, where: str) -> ModuleType:
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
         if absent is not None and f"{name}.".startswith(f"{absent}."):
             raise ConfigurationError(_not_found(name, where)) from error
-        cause = f"{type(error).__qualname__}: {error}"
+        cause = f"{type(error).__qualname__}: {error}{import_hint(error)}"
         raise ConfigurationError(
             f"{where}: importing {name!r} failed, {_place(error)}{cause}\n"
             f"`asynctasq --debug worker ...` shows the traceback."

@@ -1,6 +1,6 @@
 """What commands know before an application is loaded."""
 
-from asynctasq.config.disabling import disabled_plugins
+from asynctasq.config.early import disabled_plugins
 from asynctasq.plugins import PluginRegistry
 
 

@@ -212,15 +212,24 @@ def find_app(target: str | None, driver: str | None) -> "App":
         AsynctasqError: a setting is wrong, or the module cannot be imported.
     """
     from asynctasq.app import App
+    from asynctasq.cli.application import (
+        load_application,
+        permitted_imports,
+        search_current_folder,
+    )
+    from asynctasq.import_rules import import_rule
 
     if target is None and driver is not None:
-        return App({"driver": driver})  # the application's modules have nothing to add
-    from asynctasq.cli.application import load_application
-
-    app = load_application(target)
-    app.close_sync()  # a module may have dispatched something while it was imported
-    if driver is not None:
-        app.override({"driver": driver})
+        search_current_folder()
+        app = App({"driver": driver})  # the application's modules have nothing to add
+    else:
+        app = load_application(target)
+        app.close_sync()  # a module may have dispatched something while it was imported
+        if driver is not None:
+            app.override({"driver": driver})
+    context = click.get_current_context(silent=True)
+    if context is not None:  # arguments are decoded, and tasks found, as in a worker
+        context.with_resource(import_rule(permitted_imports(app, target)))
     return app
 
 

@@ -7,7 +7,6 @@ import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,10 +15,10 @@ from asynctasq.app import App
 from asynctasq.cli.application import load_application
 from asynctasq.cli.exit_codes import ExitCode, told
 from asynctasq.cli.logs import TaskLog, configure_logging
+from asynctasq.config import hidden_settings_wait, warn_of_hidden
 from asynctasq.core.worker import Worker
 from asynctasq.default import run
 from asynctasq.errors import ConfigurationError
-from asynctasq.tasks.registry import registry
 from asynctasq.worker.dump import dumps_on_signal
 from asynctasq.worker.ending import ProcessEnd
 from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals
@@ -160,8 +159,8 @@ def command(
     """Run tasks until told to stop.
 
     What is not given here comes from init(...) in the imported modules, the environment, .env, and
-    the defaults, in this order. Modules under the current folder are found by the names of their
-    tasks even without --app.
+    the defaults, in this order. Tasks of other modules in the same packages are found by their
+    names. Without --app and `imports`, those of all modules under the current folder are.
 
     SIGTERM or Ctrl-C lets running tasks finish within the grace period, the second one interrupts
     and gives them back.
@@ -186,7 +185,8 @@ def command(
         options["health_port"] = None  # the supervisor's
         held = Leash(leash, vitals, stop=lambda: stop_signals.receive(signal.SIGTERM))
         held.hold()
-    app = load_application(target)
+    with hidden_settings_wait():
+        app = load_application(target)
     log_fields = configure_logging(log_level, log_format)
     app.close_sync()  # a module may have dispatched something while it was imported
     changes = _given(
@@ -195,6 +195,7 @@ def command(
     if target is not None:  # child processes import it, too
         changes["imports"] = [target.partition(":")[0], *app.settings.imports]
     app.override(changes)
+    warn_of_hidden(app.settings)
     if held is not None:
         app.plugins.register(held)
     if logger.isEnabledFor(logging.INFO):
@@ -216,7 +217,7 @@ def command(
     )
     log_fields.worker_id = worker.id
     running.append(worker)
-    _warn_of_emptiness(app)
+    _warn_of_memory(app)
     end = ProcessEnd()
     try:
         run(_work(worker, app, end))
@@ -224,14 +225,8 @@ def command(
         end.loop_closed()
 
 
-def _warn_of_emptiness(app: App) -> None:
-    """Point out what makes a worker run nothing, and is probably not meant."""
-    if not len(registry):
-        logger.warning(
-            "No tasks are registered: --app MODULE imports them. Until then only tasks of modules "
-            "under %s are found, by their names.",
-            Path.cwd(),
-        )
+def _warn_of_memory(app: App) -> None:
+    """Point out a store that no other program can reach."""
     if app.settings.driver_name == "memory":
         logger.warning(
             "The memory driver lives in this process: what other programs dispatch does not come "

@@ -11,6 +11,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
+from asynctasq.config.hiding import hidden_core
 from asynctasq.config.problems import all_in_one, converted, nearest, wrong_value
 from asynctasq.config.sections import PluginSections, variable_of
 from asynctasq.config.settings import (
@@ -103,6 +104,12 @@ def load_settings(
     _check_heartbeat(settings, core, values, problems)
     if problems:
         raise all_in_one(problems)
+    set_by_variables = {
+        name: variables[variable]
+        for variable, name in CORE_VARIABLES.items()
+        if variable in variables
+    }
+    sections.hidden[:0] = hidden_core(core, set_by_variables)
     return Settings(**values, driver_name=driver_name, driver_instance=instance, sections=sections)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
+from asynctasq.config.hiding import hides
 from asynctasq.config.problems import all_in_one, converted, nearest, wrong_value
 from asynctasq.config.settings import SettingsClass, default_of
 from asynctasq.config.sources import PREFIX, Given, Rank
@@ -41,6 +42,8 @@ class PluginSections:
         self._variables: dict[str, dict[str, Given]] = {}
         self.strays: list[Given] = []
         """Variables that belong to no plugin."""
+        self.hidden: list[str] = []
+        """Descriptions of variables that the arguments hide; those of core come first."""
         prefixes = {variable_of("", name): name for name in plugin_names}
         for variable, given in variables.items():
             # Of `redis` and `redis-cluster`, the longer name is meant.
@@ -91,7 +94,7 @@ class PluginSections:
             offers.setdefault(field_name, []).append(given)
         hints = {} if cls is None else get_type_hints(cls, include_extras=True)
         values = {
-            field_name: _choose(field_name, given, hints.get(field_name, Any), problems)
+            field_name: self._choose(field_name, given, hints.get(field_name, Any), problems)
             for field_name, given in offers.items()
             if cls is None or self._check_known(name, cls, field_name, given, problems)
         }
@@ -100,6 +103,16 @@ class PluginSections:
         settings = values if cls is None else _make(name, cls, values, problems)
         if settings is not None:
             self._resolved[name] = settings
+
+    def _choose(self, name: str, offers: list[Given], hint: Any, problems: list[str]) -> Any:
+        value, winner = _choose(name, offers, hint, problems)
+        if winner is not None and winner.rank is Rank.ARGUMENTS:
+            self.hidden.extend(
+                hides(winner, loser, name)
+                for loser in offers
+                if loser.rank < winner.rank and not _has_value(loser, hint, value)
+            )
+        return value
 
     def variables(self, name: str) -> list[str]:
         """The names of the environment variables of a plugin."""
@@ -210,8 +223,17 @@ def _url_parts(name: str, cls: Any, url: Given, problems: list[str]) -> Iterator
         yield key, Given(value, url.key, url.rank, url.place, from_url=True)
 
 
-def _choose(name: str, offers: list[Given], hint: Any, problems: list[str]) -> Any:
-    """The value of highest rank. Two of one rank must agree."""
+def _has_value(given: Given, hint: Any, value: object) -> bool:
+    try:
+        return bool(converted(given, hint) == value)
+    except Mismatch:
+        return False
+
+
+def _choose(
+    name: str, offers: list[Given], hint: Any, problems: list[str]
+) -> tuple[Any, Given | None]:
+    """Return the value of highest rank and who gave it. Two of one rank must agree."""
     highest = max(given.rank for given in offers)
     chosen: list[tuple[Any, Given]] = []
     for given in offers:
@@ -221,7 +243,7 @@ def _choose(name: str, offers: list[Given], hint: Any, problems: list[str]) -> A
             chosen.append((converted(given, hint), given))
         except Mismatch as mismatch:
             problems.append(wrong_value(given, name, str(mismatch)))
-            return MISSING
+            return MISSING, None
     value, first = chosen[0]
     for other_value, other in chosen[1:]:
         if other_value != value:
@@ -229,7 +251,7 @@ def _choose(name: str, offers: list[Given], hint: Any, problems: list[str]) -> A
                 f"{first} says that {name} is {first.shown(name)}, but {other} says "
                 f"{other.shown(name)}; give one of them"
             )
-    return value
+    return value, first
 
 
 def _make(name: str, cls: Any, values: dict[str, Any], problems: list[str]) -> object | None:

@@ -89,6 +89,9 @@ def _rule(description: str, **limits: Any) -> Mapping[str, Rule]:
 class Sections(Protocol):
     """The settings of plugins, made when asked for; see `sections.PluginSections`."""
 
+    hidden: list[str]
+    """Descriptions of variables that the arguments hide."""
+
     def plugin(self, name: str) -> object:
         """The settings of the plugin `name`: an instance of its settings class, or a dict."""
         ...
@@ -121,6 +124,14 @@ class Settings:
     )
     imports: tuple[str, ...] = field(
         default=(), metadata=_rule("Modules that a worker imports first, to learn of their tasks.")
+    )
+    import_tasks: bool = field(
+        default=True,
+        metadata=_rule(
+            "Whether a message may make a worker import the module of its task or of a class in its "
+            "arguments: below the packages of `--app`, `imports` and the registered tasks; without `--app` "
+            "and `imports`, any Python file under the current folder."
+        ),
     )
     queues: tuple[str, ...] = field(
         default=(),
@@ -270,6 +281,11 @@ class Settings:
     def driver_text(self) -> str:
         """The driver as it was given, fit for logs: passwords are masked."""
         return mask_url(self.driver) if isinstance(self.driver, str) else self.driver_name
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Descriptions of values of the environment and `.env` that arguments hide."""
+        return () if self.sections is None else tuple(self.sections.hidden)
 
     def plugin(self, name: str) -> object:
         """The settings of a plugin: an instance of its settings class, or a dict if it has none.

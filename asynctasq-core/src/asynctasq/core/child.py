@@ -13,12 +13,14 @@ from typing import Any, Self, TypeVar
 
 import asynctasq.default
 from asynctasq.app import App
+from asynctasq.config import mute_settings_warnings
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION
 from asynctasq.core.log_fields import fields_in_use, use_fields
 from asynctasq.default import current_app, init, use_here
 from asynctasq.errors import ConfigurationError, TaskDefinitionError
-from asynctasq.importing import imported_module, module_name
+from asynctasq.import_rules import LOADED_ONLY, ImportRule, importing_for_message, set_import_rule
+from asynctasq.importing import import_root_of_main, imported_module, module_name
 from asynctasq.message import Delivery
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
@@ -50,7 +52,7 @@ def worker_codec(app: App, serializer: str | None) -> Codec:
 # In the worker.
 
 
-def describe_app(app: App, serializer: str | None) -> dict[str, Any]:
+def describe_app(app: App, serializer: str | None, rule: ImportRule) -> dict[str, Any]:
     """What `bootstrap` needs to know, as msgpack can carry it."""
     own = [each.module for each in registry if each.mode is ExecutionMode.PROCESS]
     modules = [*app.settings.imports, *own]
@@ -66,6 +68,10 @@ def describe_app(app: App, serializer: str | None) -> dict[str, Any]:
         "lost": [name for name in lost if name != "driver"],
         "command_line": {name: _plain(value) for name, value in app._command_line.items()},
         "lifespan": _function_path(app.lifespan),
+        "import_rule": None
+        if rule is LOADED_ONLY
+        else {"modules": sorted(rule.modules()), "whole_folder": rule.whole_folder},
+        "import_root": import_root_of_main(),
         "serializer": serializer,
         "log_level": logging.getLogger().getEffectiveLevel(),
         "log_fields": fields_in_use(),
@@ -144,6 +150,10 @@ def bootstrap(given: Mapping[str, Any]) -> "AppBench":
     """Import the application, and make its app the one in use here."""
     global _is_child  # noqa: PLW0603  see there
     _is_child = True
+    mute_settings_warnings()
+    root = given["import_root"]
+    if root is not None and root not in sys.path:
+        sys.path.append(root)
     problems = list(_import_all(given["imports"]))
     if not logging.getLogger().handlers:
         logging.basicConfig(level=given["log_level"], format=LOG_FORMAT, stream=sys.stderr)
@@ -152,6 +162,8 @@ def bootstrap(given: Mapping[str, Any]) -> "AppBench":
         logger.error("The module %r cannot be imported in a child process.", name, exc_info=problem)
     app = _find_app(given)
     use_here(app)
+    if given["import_rule"] is not None:
+        set_import_rule(ImportRule(**given["import_rule"], registered=registry.modules))
     return AppBench(app, worker_codec(app, given["serializer"]), given["lifespan"])
 
 
@@ -254,7 +266,8 @@ class AppBench:
         """The call of a delivery."""
         name = delivery.message.task
         if not registry.knows(name):
-            importlib.import_module(module)
+            with importing_for_message(module):
+                importlib.import_module(module)
         return WorkerCall(
             delivery,
             registry.find(name),

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from asynctasq import __version__
@@ -16,9 +17,10 @@ from asynctasq.config import mask_url
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.core.child import describe_app, refuse_in_child, worker_codec
-from asynctasq.default import default_app, use_here
+from asynctasq.default import current_app, use_here
 from asynctasq.errors import ConfigurationError, PluginNotFound
 from asynctasq.executors.forks import forks_of_loop
+from asynctasq.import_rules import LOADED_ONLY, import_rule
 from asynctasq.interpreter import frozen_modules, tuned_interpreter
 from asynctasq.plugins import check_driver
 from asynctasq.tasks.definition import ExecutionMode
@@ -74,7 +76,7 @@ class Worker:
             heartbeat_interval: seconds between two renewals of the leases.
             process_pool_size: children of the process executor.
             process_pool_max_tasks_per_child: after which a child is replaced.
-            app: None for the default app.
+            app: None for the app of the enclosing `async with app`, or else the default app.
             burst: end when there is nothing more to do.
             handle_signals: stop on SIGTERM and SIGINT, where this is the main thread.
             max_memory: end when this process takes more bytes of memory than that, once tasks that run
@@ -103,6 +105,7 @@ class Worker:
         self._engine: Engine | None = None
         self._stop_asked = False
         self._is_at_work = False
+        self._import_rule = LOADED_ONLY
         if queue_driver is not None:
             check_driver(queue_driver)
         for name, value in [
@@ -140,11 +143,13 @@ class Worker:
             raise ConfigurationError(
                 f"Worker {self.id} works already. Make another one, to run beside it."
             )
-        app = self._app or default_app()
+        app = self._app or current_app()
         before = use_here(app)
         self._is_at_work = True
+        settings = app.settings
+        self._import_rule = registry.import_rule(settings.imports, enabled=settings.import_tasks)
         try:
-            with app.serving():
+            with app.serving(), import_rule(self._import_rule):
                 await self._work_for(app)
         finally:
             self._is_at_work = False
@@ -250,7 +255,7 @@ class Worker:
             "max_memory": settings.process_pool_max_memory,
             "initializer": settings.process_initializer,
             "warm": any(each.mode is ExecutionMode.PROCESS for each in registry),
-            "arguments": describe_app(app, self._serializer),
+            "arguments": describe_app(app, self._serializer, self._import_rule),
         }
 
     def _announce(self, app: App, driver: Driver, settings: EngineSettings) -> None:
@@ -262,6 +267,7 @@ class Worker:
             settings.concurrency,
             ", ".join(sorted(each.name for each in registry)) or "none yet",
         )
+        self._warn_of_imports(app)
         for name, near in _misspelt(settings.queues, _queues_of_tasks(app)):
             logger.warning("No registered task is for the queue %r. Did you mean %r?", name, near)
         own = (None, app.settings.driver, app.settings.driver_name)
@@ -275,6 +281,26 @@ class Worker:
                     each.name,
                     mask_url(name),
                 )
+
+    def _warn_of_imports(self, app: App) -> None:
+        """Point out what a worker without modules imports, or that it cannot run anything."""
+        if not logger.hasHandlers():  # an embedded worker prints nothing of its own
+            return
+        known = "" if len(registry) else "No tasks are registered. "
+        if self._import_rule.whole_folder:
+            logger.warning(
+                "%sNo modules are named, so messages may make this worker import any Python file under %s. "
+                "Name your modules with --app MODULE or the setting `imports`, or turn this off with "
+                "import_tasks=false (ASYNCTASQ_IMPORT_TASKS).",
+                known,
+                Path.cwd(),
+            )
+        elif known and not app.settings.imports:
+            logger.warning(
+                "%sThe setting import_tasks is off, so this worker cannot run any task. Name your modules "
+                "with --app MODULE or the setting `imports`.",
+                known,
+            )
 
     def _on_signal(self, received: signal.Signals) -> None:
         logger.info("%s: worker %s stops.", received.name, self.id)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from weakref import ReferenceType
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
@@ -23,7 +24,6 @@ from asynctasq.message import (
 from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
-from asynctasq.tasks.decorator import FunctionCall
 from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.tasks.options import (
     TASK_OPTION_NAMES,
@@ -31,13 +31,17 @@ from asynctasq.tasks.options import (
     ResolvedOptions,
     resolve_options,
 )
+from asynctasq.tasks.origin import Sender
 
 
 class MessageFactory:
     """Makes messages of tasks, by the options of every level."""
 
-    def __init__(self, codec: Codec, defaults: ResolvedOptions) -> None:
+    def __init__(
+        self, codec: Codec, defaults: ResolvedOptions, *, sender: ReferenceType[Sender]
+    ) -> None:
         self._codec = codec
+        self._sender = sender
         self._defaults = defaults
         self._resolved: dict[str, tuple[TaskDefinition, ResolvedOptions]] = {}
 
@@ -47,8 +51,8 @@ class MessageFactory:
         Raises:
             NotSerializable: an argument cannot travel.
             MessageTooLarge: the arguments exceed the limit.
-            TaskDefinitionError: the class has no `execute`, so no worker could run it, or a field
-                hides a method.
+            TaskDefinitionError: the class has no `execute`, so no worker could run it, a field hides
+                a method, or another definition has taken the task's name.
             ValueError: an id is no UUID, or options contradict each other.
         """
         definition = task._definition
@@ -56,6 +60,9 @@ class MessageFactory:
             raise TaskDefinitionError(
                 f"{type(task).__qualname__} has no execute(): nothing could be run."
             )
+        origin = definition.origin
+        if origin is not None and origin.is_watched:
+            origin.note_dispatch(definition.name, self._sender)
         task._check_fields()
         overrides = task._overrides
         options = (
@@ -91,8 +98,7 @@ class MessageFactory:
         args, kwargs = task._arguments
         if definition is None or not args:
             return error
-        callee = definition.check if isinstance(task, FunctionCall) else type(task)
-        signature = inspect.signature(callee)
+        signature = inspect.signature(definition.check)
         named = signature.bind(*args, **kwargs).arguments
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:

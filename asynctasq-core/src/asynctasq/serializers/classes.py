@@ -3,7 +3,12 @@
 from types import ModuleType
 
 from asynctasq.errors import ArgumentsMismatch, BodyCorrupt, TaskDefinitionError
-from asynctasq.importing import import_from_application, imported_module, module_name
+from asynctasq.importing import (
+    import_from_application,
+    import_hint,
+    imported_module,
+    module_name,
+)
 from asynctasq.serializers.unserializable import Unserializable
 
 
@@ -33,7 +38,7 @@ def class_name(cls: type) -> str:
 
 
 def find_class(name: object) -> type:
-    """The class of that name, in a module that is imported already or belongs to the application.
+    """The class of that name, in a module that is imported already or that the rule lets be imported.
 
     The caller checks that it is of the kind that it expects, and constructs it.
 
@@ -50,14 +55,15 @@ def find_class(name: object) -> type:
         home = import_from_application(module)
     except Exception as error:
         raise ArgumentsMismatch(
-            f"The arguments contain a {name}, and importing {module!r} failed: "
-            f"{type(error).__name__}: {error}"
+            f"The arguments contain a {name[:200]}, and importing {module!r} failed: "
+            f"{type(error).__name__}: {error}{import_hint(error)}"
         ) from error
     found = _class_in(home, qualname) if home is not None else None
     if found is None:
         raise ArgumentsMismatch(
-            f"The arguments contain a {name[:200]}, and this worker knows no class of that name. It "
-            "must be defined in a module that the worker has imported, or in a file of the application."
+            f"The value contains a {name[:200]}, and this process knows no class of that name. Import its "
+            "module first: in a worker with `--app` or the setting `imports`, elsewhere before the value "
+            "is read."
         )
     return found
 

@@ -17,6 +17,7 @@ from asynctasq.errors import (
     PluginError,
     ResultNotSerializable,
 )
+from asynctasq.import_rules import LOADED_ONLY, import_rule
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import RunPolicy
 from asynctasq.serializers.envelope import Envelope, EnvelopeFormat, StoredResult, Unstorable
@@ -151,6 +152,8 @@ class Codec:
     async def load_result(self, stored: bytes) -> object:
         """A return value from its stored form, with the models in it loaded.
 
+        Classes in it are looked up in modules that are imported already, and nowhere else.
+
         Raises:
             ResultNotSerializable: a note of that was stored in its place.
             BodyError: the bytes cannot be read here, or no resolver for such models is installed.
@@ -158,10 +161,11 @@ class Codec:
             PluginError: the resolver is broken.
         """
         result = self._open_result(stored)
-        if not result.references or self._resolvers is None:
-            return self._decode(result.content_type, result.data, ())
-        models = await self._resolvers.resolve(result.references)
-        return self._decode(result.content_type, result.data, models)
+        with import_rule(LOADED_ONLY):
+            if not result.references or self._resolvers is None:
+                return self._decode(result.content_type, result.data, ())
+            models = await self._resolvers.resolve(result.references)
+            return self._decode(result.content_type, result.data, models)
 
     def decode_result(self, stored: bytes) -> object:
         """A return value from its stored form, for people: models are the references that stand for them.
@@ -171,7 +175,8 @@ class Codec:
             BodyError: the bytes cannot be read here.
         """
         result = self._open_result(stored)
-        return self._decode(result.content_type, result.data, result.references)
+        with import_rule(LOADED_ONLY):
+            return self._decode(result.content_type, result.data, result.references)
 
     def _open_result(self, stored: bytes) -> StoredResult:
         opened = self._format.open_result(stored)

@@ -4,8 +4,9 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from dataclasses import field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, Never, Self, TypeVar, Unpack, cast
+from typing import Any, ClassVar, Generic, Never, Self, TypeVar, Unpack, cast, dataclass_transform
 
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
@@ -13,6 +14,7 @@ from asynctasq.message import Delivery, id_to_text
 from asynctasq.results import Handle
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.tasks.dispatching import current_dispatcher
+from asynctasq.tasks.fields import ConstructorCheck, Fields, fields_of, is_class_variable
 from asynctasq.tasks.options import (
     DEFINITION_OPTION_NAMES,
     DefinitionOptions,
@@ -22,8 +24,8 @@ from asynctasq.tasks.options import (
     check_task_name,
     relations_of,
 )
+from asynctasq.tasks.origin import Origin
 from asynctasq.tasks.registry import registry
-from asynctasq.tasks.signature import ArgumentCheck, argument_check
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -72,9 +74,10 @@ def _define(cls: "type[BaseTask[Any]]", name: str | None) -> TaskDefinition:
         options=options,
         driver=cls._driver_override,
         create=lambda: cls.__new__(cls),
-        check=_check_of_constructor(cls),
+        check=ConstructorCheck(cls, BaseTask),
         relations=relations_of(options),
         named=name is not None,
+        origin=Origin(cls),
     )
 
 
@@ -100,19 +103,6 @@ def _check_execute(cls: "type[BaseTask[Any]]") -> None:
             f"{cls.__qualname__}.execute is not async: write `async def execute`, or subclass "
             f"SyncTask or SyncProcessTask."
         )
-
-
-def _check_of_constructor(cls: "type[BaseTask[Any]]") -> ArgumentCheck:
-    """Made at the first use: `@dataclass` writes the constructor when the class is there already."""
-    made: ArgumentCheck | None = None
-
-    def check(*args: Any, **kwargs: Any) -> None:
-        nonlocal made
-        if made is None:
-            made = argument_check(cls.__init__, name=cls.__qualname__, skip_self=True)
-        made(*args, **kwargs)
-
-    return check
 
 
 def _class_options(cls: "type[BaseTask[Any]]") -> DefinitionOptions:
@@ -183,9 +173,13 @@ class BaseTask(Generic[T]):
 
     Subclass one of `AsyncTask`, `SyncTask`, `AsyncProcessTask` and `SyncProcessTask`. What travels is
     the constructor's arguments; the worker calls the constructor again.
+
+    A class without a constructor takes its annotated fields as arguments, as a dataclass does, and those
+    that have no default must be given. One that annotates nothing either takes any keyword arguments.
     """
 
     _definition: ClassVar[TaskDefinition | None] = None
+    _fields: ClassVar[Fields | None] = None
     _mode: ClassVar[ExecutionMode]
     _is_async: ClassVar[bool]
     _driver_override: ClassVar[object] = None
@@ -209,7 +203,17 @@ class BaseTask(Generic[T]):
         set_field(self, "_arguments", (args, kwargs))
         return self
 
-    def __init__(self, /, **kwargs: Any) -> None:
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
+        fields = self._fields
+        if fields is not None and type(self).__init__ is BaseTask.__init__:
+            kwargs = fields.bind(args, kwargs)
+            for name, value in fields.missing_values(kwargs):
+                setattr(self, name, value)
+        elif args:
+            raise TypeError(
+                f"{type(self).__qualname__}() takes keyword arguments only. Annotate its fields, or "
+                f"write an __init__, to pass them by place."
+            )
         for name, value in kwargs.items():
             if name.startswith("_"):
                 raise TypeError(
@@ -233,6 +237,13 @@ class BaseTask(Generic[T]):
                     f"{cls.__qualname__} cannot have a field named {hook!r}: that is a method of every "
                     f"task. Rename the field."
                 )
+        for annotated, hint in inspect.get_annotations(cls).items():
+            if annotated in _RESERVED_METHODS | _HOOKS and not is_class_variable(hint):
+                raise TaskDefinitionError(
+                    f"{cls.__qualname__} cannot have a field named {annotated!r}: that is a method of "
+                    f"every task. Rename the field."
+                )
+        cls._fields = fields_of(cls, BaseTask)
         cls._definition = None
         if _is_runnable(cls):
             cls._definition = _define(cls, name)
@@ -344,6 +355,7 @@ def shadowed(task: BaseTask[Any], name: str) -> TaskDefinitionError:
     )
 
 
+@dataclass_transform(field_specifiers=(field,))
 class AsyncTask(BaseTask[T]):
     """A task whose async `execute` runs on the worker's event loop: for I/O with async libraries."""
 
@@ -355,6 +367,7 @@ class AsyncTask(BaseTask[T]):
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
 
+@dataclass_transform(field_specifiers=(field,))
 class SyncTask(BaseTask[T]):
     """A task whose sync `execute` runs in a thread: for blocking libraries."""
 
@@ -366,6 +379,7 @@ class SyncTask(BaseTask[T]):
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
 
+@dataclass_transform(field_specifiers=(field,))
 class AsyncProcessTask(BaseTask[T]):
     """A task whose async `execute` runs in another process: for computing with some I/O."""
 
@@ -377,6 +391,7 @@ class AsyncProcessTask(BaseTask[T]):
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
 
+@dataclass_transform(field_specifiers=(field,))
 class SyncProcessTask(BaseTask[T]):
     """A task whose sync `execute` runs in another process: for computing."""
 

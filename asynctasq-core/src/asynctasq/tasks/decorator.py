@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import FunctionType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from asynctasq.errors import TaskDefinitionError
@@ -17,6 +18,7 @@ from asynctasq.tasks.options import (
     check_task_name,
     relations_of,
 )
+from asynctasq.tasks.origin import Origin
 from asynctasq.tasks.registry import registry
 from asynctasq.tasks.signature import argument_check
 
@@ -76,6 +78,7 @@ class FunctionTask(Generic[P, R]):
             check=argument_check(function, name=function.__qualname__),
             relations=relations_of(options),
             named=name is not None,
+            origin=Origin(cast("FunctionType", function), (retry_on, on_failure)),
         )
 
     @property

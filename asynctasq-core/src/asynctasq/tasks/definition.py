@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from asynctasq.records import record
+from asynctasq.tasks.origin import Origin
 from asynctasq.tasks.signature import ArgumentCheck
 
 if TYPE_CHECKING:
@@ -42,3 +43,5 @@ class TaskDefinition:
     """What is loaded along with the models among the arguments: see `DefinitionOptions`."""
     named: bool = False
     """The user chose the name."""
+    origin: Origin | None = field(default=None, hash=False, compare=False)
+    """The code that was defined, and where."""

@@ -1,12 +1,14 @@
 """Every task that this process knows, by name."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from time import monotonic
 
 from asynctasq.errors import TaskDefinitionError, UnknownTask
-from asynctasq.importing import import_from_application
+from asynctasq.import_rules import LOADED_ONLY, ImportRule
+from asynctasq.importing import import_from_application, import_hint
 from asynctasq.tasks.definition import TaskDefinition
+from asynctasq.tasks.origin import defined_twice, is_being_defined
 
 logger = logging.getLogger("asynctasq")
 
@@ -23,21 +25,37 @@ class TaskRegistry:
         """Modules that could not be imported: what was wrong, and until when that is believed."""
 
     def add(self, definition: TaskDefinition) -> None:
-        """Register a task; the same name from the same module replaces the earlier one.
+        """Register a task.
+
+        A module that is reloaded, or imported again, replaces its tasks. Within one run of a module each
+        name has one definition. A function that defines tasks may run again later, unless messages for its
+        earlier task can be waiting; that earlier task can then be dispatched no more.
 
         Raises:
-            TaskDefinitionError: another module has given a task this name.
+            TaskDefinitionError: the name is taken, by another module or by different code.
         """
         known = self._definitions.get(definition.name)
-        if known is not None and known.module != definition.module:
-            raise TaskDefinitionError(
-                f"The task name {definition.name!r} of {definition.module} is taken by a task of "
-                f"{known.module}. Choose another `name=`."
-            )
+        if known is not None:
+            _check_replacement(known, definition)
         self._definitions[definition.name] = definition
 
+    def import_rule(self, imports: Collection[str], *, enabled: bool) -> ImportRule:
+        """Make the rule by which messages may cause imports, for a process that runs tasks.
+
+        Args:
+            imports: the modules that the application named; if none, the whole folder is permitted.
+            enabled: the setting `import_tasks`.
+        """
+        if not enabled:
+            return LOADED_ONLY
+        return ImportRule(
+            imports,
+            registered=self.modules,
+            whole_folder=not imports,
+        )
+
     def find(self, name: str) -> TaskDefinition:
-        """The task of that name. Its module is imported if it is a file of the application.
+        """Return the task of that name; its module is imported if the rule of the context permits it.
 
         Raises:
             UnknownTask: there is none; the message says where it was looked for.
@@ -50,7 +68,7 @@ class TaskRegistry:
         if definition is None:
             raise UnknownTask(
                 f"No task {name!r} is registered, and {problem}. Import the module that defines it in "
-                f"the worker: `asynctasq worker --app MODULE`, or the setting `imports`."
+                f"the worker: `asynctasq worker --app MODULE`, or the setting `imports`.{self._hint(name)}"
             )
         return definition
 
@@ -61,9 +79,10 @@ class TaskRegistry:
             return told
         try:
             if import_from_application(module) is None:
-                return f"no file of the application holds a module {module!r}"
+                return f"no module {module!r} is loaded or may be imported because of a message"
         except Exception as error:
-            problem = f"its module cannot be imported: {type(error).__name__}: {error}"
+            cause = f"{type(error).__name__}: {error}{import_hint(error)}"
+            problem = f"its module cannot be imported: {cause}"
             if problem != told:
                 logger.exception("The module %r cannot be imported.", module)
             self._broken[module] = (problem, monotonic() + IMPORT_PAUSE_SECONDS)
@@ -71,15 +90,56 @@ class TaskRegistry:
         self._broken.pop(module, None)
         return f"the module {module!r} defines no such task"
 
+    def _hint(self, name: str) -> str:
+        """Name the task that was probably meant: a script in a package has a shorter name for itself."""
+        for known in self._definitions:
+            if known.endswith(f".{name}"):
+                script = known.partition(":")[0]
+                return f" {known!r} is registered: run its script as `python -m {script}`."
+        if "<locals>" in name:
+            return " It was defined inside a function: define tasks at the top level of a module."
+        return ""
+
     def knows(self, name: str) -> bool:
         """Whether a task of that name is registered; imports nothing."""
         return name in self._definitions
+
+    def modules(self) -> set[str]:
+        """Return the modules that define the registered tasks."""
+        return {each.module for each in self}
 
     def __iter__(self) -> Iterator[TaskDefinition]:
         return iter(tuple(self._definitions.values()))
 
     def __len__(self) -> int:
         return len(self._definitions)
+
+
+def _check_replacement(known: TaskDefinition, new: TaskDefinition) -> None:
+    old_origin, origin = known.origin, new.origin
+    if known.module != new.module:
+        places = [each.place for each in (old_origin, origin) if each is not None]
+        raise TaskDefinitionError(
+            f"The task name {new.name!r} of {new.module} is taken by a task of {known.module}. Choose "
+            f"another `name=`. Defined at: {', '.join(places)}."
+        )
+    if old_origin is None or origin is None or not origin.is_of_same_run(old_origin):
+        return
+    if _is_same_use(known, new) and old_origin.is_same_code(origin):
+        old_origin.continue_as(origin)
+        return
+    is_ambiguous = not origin.is_local and not origin.rebinds(old_origin)
+    if is_ambiguous or is_being_defined(origin) or old_origin.may_be_waiting():
+        raise defined_twice(new.name, old_origin.place, origin.place)
+    old_origin.replace_with(origin)
+
+
+def _is_same_use(one: TaskDefinition, two: TaskDefinition) -> bool:
+    return (
+        (one.mode, one.is_async, one.relations) == (two.mode, two.is_async, two.relations)
+        and one.options == two.options
+        and one.driver == two.driver
+    )
 
 
 registry = TaskRegistry()

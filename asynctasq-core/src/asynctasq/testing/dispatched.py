@@ -14,7 +14,6 @@ from asynctasq.retry import RunPolicy
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.decorator import FunctionCall, FunctionTask
 from asynctasq.tasks.definition import TaskDefinition
-from asynctasq.tasks.options import TASK_OPTION_NAMES
 from asynctasq.tasks.registry import registry
 
 AnyTask = FunctionTask[..., Any] | type[BaseTask[Any]] | BaseTask[Any] | str
@@ -165,6 +164,12 @@ def _bound(
     task: BaseTask[Any], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> dict[str, object]:
     """Arguments by the names of the parameters, however they were passed."""
+    fields = type(task)._fields
+    if fields is not None and type(task).__init__ is BaseTask.__init__:
+        try:
+            return fields.defaults() | fields.bind(args, dict(kwargs))
+        except TypeError:  # an older class's
+            return {"args": args, **kwargs}
     if isinstance(task, FunctionCall):
         signature = inspect.signature(task._function_task.fn)
     else:
@@ -181,19 +186,7 @@ def _bound(
             named |= named.pop(parameter.name)
         elif parameter.kind is parameter.VAR_POSITIONAL and not named[parameter.name]:
             del named[parameter.name]
-    return _fields_with_defaults(type(task)) | named
-
-
-def _fields_with_defaults(task_class: type[BaseTask[Any]]) -> dict[str, object]:
-    """Fields that the base constructor fills, where the class says what they are without it."""
-    if task_class.__init__ is not BaseTask.__init__:
-        return {}
-    return {
-        name: getattr(task_class, name)
-        for owner in reversed(task_class.__mro__)
-        for name in vars(owner).get("__annotations__", ())
-        if not name.startswith("_") and name not in TASK_OPTION_NAMES and hasattr(task_class, name)
-    }
+    return named
 
 
 def _is_same(app: App, expected: object, actual: object) -> bool:

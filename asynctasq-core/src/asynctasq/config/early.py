@@ -1,4 +1,7 @@
-"""Which plugins are switched off: read before any other setting, because those belong to plugins."""
+"""Settings that are read before all others: plugins to leave out, and modules to import.
+
+They cost no pydantic, and no app.
+"""
 
 import os
 from collections.abc import Mapping
@@ -7,13 +10,12 @@ from asynctasq.config.sources import PREFIX, read_variables
 from asynctasq.config.values import Mismatch, split_list
 from asynctasq.errors import ConfigurationError
 
-VARIABLE = f"{PREFIX}DISABLE_PLUGINS"
-
 
 def disabled_plugins(arguments: Mapping[str, object] | None = None) -> tuple[str, ...]:
-    """The setting `disable_plugins`: from the arguments, the environment, or `.env`.
+    """Return the setting `disable_plugins`: from the arguments, the environment, or `.env`.
 
-    Costs no pydantic. A value of the wrong type is left to `load_settings`, which tells of it.
+    The settings of plugins belong to them, so these names come first. A value of the wrong type is left
+    to `load_settings`, which reports it.
 
     Raises:
         ConfigurationError: the variable cannot be read.
@@ -22,7 +24,20 @@ def disabled_plugins(arguments: Mapping[str, object] | None = None) -> tuple[str
     if value is not None:
         entries = [value] if isinstance(value, str) else value
         return tuple(map(str, entries)) if isinstance(entries, list | tuple | set) else ()
-    given = read_variables(os.environ, ".env", []).get(VARIABLE)
+    return _listed(f"{PREFIX}DISABLE_PLUGINS")
+
+
+def imports_of_environment() -> tuple[str, ...]:
+    """Return the setting `imports` of the environment or `.env`, for which no app is needed.
+
+    Raises:
+        ConfigurationError: the variable cannot be read.
+    """
+    return _listed(f"{PREFIX}IMPORTS")
+
+
+def _listed(variable: str) -> tuple[str, ...]:
+    given = read_variables(os.environ, ".env", []).get(variable)
     if given is None:
         return ()
     try:

@@ -1,0 +1,89 @@
+"""Values of the environment that the arguments of `init` hide: said once, because it is seldom meant."""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from asynctasq.config.problems import converted
+from asynctasq.config.settings import CORE_TYPES, Settings
+from asynctasq.config.sources import Given, Rank
+from asynctasq.config.urls import mask_url
+from asynctasq.config.values import Mismatch
+
+logger = logging.getLogger("asynctasq")
+
+
+class _Warnings:
+    """What was said in this process."""
+
+    def __init__(self) -> None:
+        self.said: set[str] = set()
+        self.is_muted = False
+
+
+_warnings = _Warnings()
+
+
+def warn_of_hidden(settings: Settings) -> None:
+    """Log one warning about the values that the arguments hide, unless it was logged before."""
+    text = "; ".join(settings.hidden)
+    if text and not _warnings.is_muted and text not in _warnings.said:
+        _warnings.said.add(text)
+        logger.warning(
+            "Arguments of init() or App() hide other values: %s. Remove one of each.", text
+        )
+
+
+@contextmanager
+def hidden_settings_wait() -> Iterator[None]:
+    """Log no such warnings within the block, as long as logging is not set up."""
+    before, _warnings.is_muted = _warnings.is_muted, True
+    try:
+        yield
+    finally:
+        _warnings.is_muted = before
+
+
+def mute_settings_warnings() -> None:
+    """Log no warnings about settings in this process, whose parent has logged them."""
+    _warnings.is_muted = True
+
+
+def settings_warnings_muted() -> bool:
+    """Return whether warnings about settings are to be left out."""
+    return _warnings.is_muted
+
+
+def hidden_core(core: Mapping[str, Given], variables: Mapping[str, Given]) -> list[str]:
+    """Describe the variables whose values differ from the arguments; both go by the setting's name."""
+    return [
+        hides(core[name], given, name)
+        for name, given in variables.items()
+        if core[name].rank is Rank.ARGUMENTS and not _is_same(core[name], given, name)
+    ]
+
+
+def hides(winner: Given, loser: Given, name: str) -> str:
+    """Describe one value that hides another, without secrets."""
+    return f"{winner.key}={_shown(winner, name)} hides {loser.key}={_shown(loser, name)} ({loser.place})"
+
+
+def _is_same(winner: Given, loser: Given, name: str) -> bool:
+    if name == "driver" or not isinstance(winner.value, str | int | float | Collection | None):
+        return bool(winner.value == loser.value)
+    try:
+        return bool(converted(winner, CORE_TYPES[name]) == converted(loser, CORE_TYPES[name]))
+    except Mismatch:
+        return False
+
+
+def _shown(given: Given, name: str) -> str:
+    value: Any = given.value
+    if isinstance(value, str | int | float | None):
+        return given.shown(name)
+    if isinstance(value, list | tuple | set | frozenset):
+        return Given(
+            ",".join(mask_url(str(each)) for each in value), given.key, given.rank, ""
+        ).shown(name)
+    return f"<{type(value).__qualname__}>"
