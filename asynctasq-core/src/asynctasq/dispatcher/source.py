@@ -16,7 +16,7 @@ from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatcher.connections import Connection
 from asynctasq.dispatcher.watcher import unknown
 from asynctasq.errors import TaskCancelled, TaskFailed
-from asynctasq.message import CancelOutcome, State, id_from_text, id_to_text
+from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask, set_field
@@ -37,11 +37,15 @@ class DriverSource:
         self._connect = connect
         self._codec = codec
 
-    def handle(self, task: BaseTask[T], enqueued: Enqueued) -> Handle[T]:
-        """The handle of a task that the driver has taken; the task is told its id."""
+    def handle(self, task: BaseTask[T], message: Message, enqueued: Enqueued) -> Handle[T]:
+        """Return the handle of a task that the driver has taken, and set the id of the task."""
         text = id_to_text(enqueued.id)
         set_field(task, "_task_id", text)
-        return Handle.of(text, self, created=enqueued.created)
+        created = enqueued.created or (
+            # The driver knew an id of ours: the answer to an earlier enqueue of it was lost.
+            enqueued.id == message.id and "id" not in (task._overrides or ())
+        )
+        return Handle.of(text, self, created=created)
 
     async def result(self, task_id: str, *, timeout: float | None) -> object:
         connection = await self._connect()

@@ -17,6 +17,7 @@ from asynctasq.tasks.options import (
     DEFINITION_OPTION_NAMES,
     DefinitionOptions,
     DispatchOptions,
+    Duration,
     check_options,
     check_queue_name,
     check_task_name,
@@ -24,6 +25,7 @@ from asynctasq.tasks.options import (
 )
 from asynctasq.tasks.registry import registry
 from asynctasq.tasks.signature import ArgumentCheck, argument_check
+from asynctasq.tasks.unconfirmed import Unconfirmed
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -116,13 +118,14 @@ def _check_of_constructor(cls: "type[BaseTask[Any]]") -> ArgumentCheck:
 
 
 def _class_options(cls: "type[BaseTask[Any]]") -> DefinitionOptions:
-    options = {
+    given = {
         name: value
         for owner in reversed(cls.__mro__)
         for name, value in vars(owner).items()
         if name in DEFINITION_OPTION_NAMES
     }
-    check_options(options, allowed=DefinitionOptions, where=f"The task class {cls.__qualname__}")
+    where = f"The task class {cls.__qualname__}"
+    options = check_options(given, allowed=DefinitionOptions, where=where)
     for name, value in vars(cls).items():
         if isinstance(value, str | int | float) and not name.startswith("_"):
             _warn_of_misspelling(cls, name)
@@ -203,6 +206,8 @@ class BaseTask(Generic[T]):
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
     _overrides: DispatchOptions | None = None
+    _unconfirmed: Unconfirmed | None = None
+    """Ids of dispatches of which it is unknown whether the store has accepted them."""
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -260,20 +265,22 @@ class BaseTask(Generic[T]):
         return self._override(queue=check_queue_name(queue))
 
     @_reserved
-    def delay(self, seconds: float) -> Self:
-        """Be due after that many seconds; 0 is now.
+    def delay(self, seconds: Duration) -> Self:
+        """Be due after that many seconds, or that `timedelta`; 0 is now.
 
         Raises:
-            ValueError: negative.
+            TypeError: it is not a duration.
+            ValueError: it is negative, not finite, or longer than any store can take.
         """
         return self.options(delay=seconds)
 
     @_reserved
-    def retry_after(self, seconds: float) -> Self:
-        """Wait that many seconds before a retry.
+    def retry_after(self, seconds: Duration) -> Self:
+        """Wait that many seconds, or that `timedelta`, before a retry.
 
         Raises:
-            ValueError: negative.
+            TypeError: it is not a duration.
+            ValueError: it is negative, not finite, or longer than any store can take.
         """
         return self.options(retry_delay=seconds)
 
@@ -285,10 +292,9 @@ class BaseTask(Generic[T]):
             TypeError: an option is unknown or of the wrong type.
             ValueError: a value is out of range.
         """
-        check_options(
-            cast("Mapping[str, object]", options), allowed=DispatchOptions, where="options()"
-        )
-        return self._override(**options)
+        given = cast("Mapping[str, object]", options)
+        checked = check_options(given, allowed=DispatchOptions, where="options()")
+        return self._override(**cast("DispatchOptions", checked))
 
     @_reserved
     async def dispatch(self) -> Handle[T]:
@@ -296,9 +302,12 @@ class BaseTask(Generic[T]):
 
         Raises:
             NotSerializable: an argument cannot travel.
-            MessageTooLarge: the arguments exceed `max_message_bytes`.
+            MessageTooLarge: arguments and headers exceed `max_message_bytes`.
             CapabilityMissing: the driver cannot do what an option asks for.
-            DriverError: the store refused, or could not be reached.
+            DriverUnavailable: the store could not be reached, or its answer was lost. Then it is
+                unknown whether it has the message. Dispatching this object again is safe: it keeps
+                its id until a dispatch succeeds, so the store cannot have it twice.
+            DriverError: the store refused.
         """
         return await current_dispatcher().dispatch(self)
 

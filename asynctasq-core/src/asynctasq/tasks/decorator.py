@@ -203,7 +203,7 @@ def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
     given = dict(options)
     own = {name: given.pop(name, None) for name in ("name", "driver", "retry_on", "on_failure")}
     process = given.pop("process", False)
-    check_options(given, allowed=FunctionOptions, where=where)
+    given = check_options(given, allowed=FunctionOptions, where=where)
     _check_parameters(function, given.get("relations"), where)
     _check_own({**own, "process": process}, where)
     made: FunctionTask[..., Any] = FunctionTask(function, process=process, options=given, **own)
