@@ -215,7 +215,11 @@ async def announce(observers: Observers, message: Message) -> Message:
     context = DispatchContext(message, dict(message.headers))
     await observers.notify(observers.before_dispatch, context)
     headers: object = context.headers
-    wrong = wrong_header(headers) if isinstance(headers, dict) else TypeError("no dict of headers.")
+    wrong = (
+        wrong_header(cast("dict[object, object]", headers))
+        if isinstance(headers, dict)
+        else TypeError("a dict is needed.")
+    )
     if wrong is not None:
         raise DispatchError(
             f"Task {message.task!r} was not dispatched: a plugin's before_dispatch left headers that "

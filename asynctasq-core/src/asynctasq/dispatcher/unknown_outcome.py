@@ -1,6 +1,7 @@
 """Errors of dispatches whose outcome is unknown."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
 
 from asynctasq.errors import DriverError, DriverUnavailable
@@ -12,13 +13,11 @@ def with_ids(error: DriverError, ids: Sequence[bytes]) -> DriverError:
 
     It is a copy, because dispatches that share a round trip share the error.
     """
-    try:
-        twin = copy(error)
-    except Exception:  # noqa: BLE001  an error of another package need not be made to be copied
-        twin = None
-    if type(twin) is not type(error):
-        kind = DriverUnavailable if isinstance(error, DriverUnavailable) else DriverError
-        twin = kind(str(error))
+    kind = DriverUnavailable if isinstance(error, DriverUnavailable) else DriverError
+    twin = kind(str(error))
+    with suppress(Exception):  # an error of another package need not be made to be copied
+        copied: object = copy(error)
+        twin = copied if isinstance(copied, type(error)) else twin
     if notes := getattr(error, "__notes__", None):
         twin.__notes__ = list(notes)
     twin.task_ids = tuple(map(id_to_text, ids))
