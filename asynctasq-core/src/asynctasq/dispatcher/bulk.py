@@ -10,7 +10,7 @@ from asynctasq.dispatcher.outbox import CHUNK_BYTES, CHUNK_MESSAGES, message_byt
 from asynctasq.dispatcher.source import DriverSource
 from asynctasq.message import Message
 from asynctasq.results import Handle
-from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.base import BaseTask, set_field
 from asynctasq.tasks.unconfirmed import Batch
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Bulk(Generic[T]):
 
     def takes(self, task: BaseTask[T], message: Message) -> bool:
         """Add a task and its message if the chunk has room for it; else `ship` comes first."""
-        size = message_bytes(message)
+        size = message_bytes(message) if message.headers else len(message.body)
         if self._chunk and (len(self._chunk) >= CHUNK_MESSAGES or self._bytes + size > CHUNK_BYTES):
             return False
         self._tasks.append(task)
@@ -106,12 +106,14 @@ class Bulk(Generic[T]):
     def _note(self, taken: _Taken[T] | None) -> None:
         if taken is not None:
             tasks, chunk, answers = taken
-            self.handles.extend(map(self._confirmed, tasks, chunk, answers))
+            batch, handle = self._batch, self._source.handle
+            for task, message, answer in zip(tasks, chunk, answers, strict=True):
+                if task._unconfirmed is batch:
+                    batch.repeat(task)
+                else:
+                    set_field(task, "_unconfirmed", batch)
+                self.handles.append(handle(task, message, answer))
             self._sent(chunk)
-
-    def _confirmed(self, task: BaseTask[T], message: Message, answer: Enqueued) -> Handle[T]:
-        self._batch.confirm(task)
-        return self._source.handle(task, message, answer)
 
     def unconfirmed(self) -> Iterator[tuple[BaseTask[T], Message]]:
         """Yield the tasks whose messages the store has not confirmed."""

@@ -55,8 +55,7 @@ class ManyDispatch(Generic[T]):
     async def run(self, tasks: Iterable[BaseTask[T]]) -> list[Handle[T]]:
         """Dispatch the tasks; returns their handles in order. Raises as `App.dispatch_many` does."""
         try:
-            for task in tasks:
-                await self._add(task)
+            await self._add(tasks)
             for bulk in self._bulks.values():
                 await bulk.finish()
             for message in self._announced:
@@ -75,22 +74,29 @@ class ManyDispatch(Generic[T]):
         handles = {bulk: iter(bulk.handles) for bulk in self._bulks.values()}
         return [next(handles[bulk]) for bulk in self._order]
 
-    async def _add(self, task: BaseTask[T]) -> None:
-        key = self._stores.key_for(task)
-        message = self._messages.make(task)
-        try:
-            bulk = self._bulks.get(key) or await self._bulk(key)
-            check_supported(bulk.driver, message)
-            if self._observers.before_dispatch:
-                message = await announce(self._observers, message)
-                self._messages.check_size(message)
-            if not bulk.takes(task, message):
-                await bulk.ship()
-                bulk.takes(task, message)
-        except BaseException:
-            self._stopped_at = task, message
-            raise
-        self._order.append(bulk)
+    async def _add(self, tasks: Iterable[BaseTask[T]]) -> None:
+        key_for, make, bulks, order = (
+            self._stores.key_for, self._messages.make, self._bulks, self._order,
+        )  # fmt: skip
+        is_observed = bool(self._observers.before_dispatch)
+        for (
+            task
+        ) in tasks:  # one loop: a coroutine for each task would cost more than the rest of it
+            key = key_for(task)
+            message = make(task)
+            try:
+                bulk = bulks.get(key) or await self._bulk(key)
+                check_supported(bulk.driver, message)
+                if is_observed:
+                    message = await announce(self._observers, message)
+                    self._messages.check_size(message)
+                if not bulk.takes(task, message):
+                    await bulk.ship()
+                    bulk.takes(task, message)
+            except BaseException:
+                self._stopped_at = task, message
+                raise
+            order.append(bulk)
 
     async def _bulk(self, key: str) -> Bulk[T]:
         made: Bulk[T] = Bulk(

@@ -99,8 +99,9 @@ class Outbox:
         chunk: list[_Item] = []
         size = 0
         while self._waiting and len(chunk) < CHUNK_MESSAGES and size < CHUNK_BYTES:
-            size += message_bytes(self._waiting[0][0])
-            chunk.append(self._waiting.popleft())
+            item = self._waiting.popleft()
+            size += message_bytes(item[0])
+            chunk.append(item)
         return chunk
 
     async def _send(self, chunk: list[_Item]) -> None:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from asynctasq.errors import ArgumentsMismatch, BodyCorrupt
+from asynctasq.records import record
 from asynctasq.serializers.classes import find_class
 from asynctasq.serializers.instance_state import (
     ABSENT,
@@ -46,38 +47,51 @@ def named_class(cls: type) -> type:
 def model_parts(name: str, value: Any) -> list[Any]:
     """Return class, fields, and which of them were given rather than defaulted."""
     cls: Any = type(value)
-    fields, has_post_init, parameters = _layout(cls)
+    layout = _layout(cls)
+    fields, parameters = layout.fields, layout.parameters
     held: dict[str, Any] = value.__dict__
     values = held
-    if held.keys() != fields:
-        values = {
-            key: part for key, part in held.items() if key in fields or not is_cached(cls, key)
-        }
     more: dict[str, Any] = {}
+    if held.keys() != fields:
+        values = {key: held[key] for key in held if key in fields or not is_cached(cls, key)}
+        if absent := sorted(fields - held.keys()):
+            more[ABSENT] = absent
     if extra := getattr(value, "__pydantic_extra__", None):
         values = {**values, **{key: part for key, part in extra.items() if key not in values}}
         if hidden := {key: part for key, part in extra.items() if key in held}:
             more[EXTRA] = hidden
     if private := getattr(value, "__pydantic_private__", None):
         add_state(more, private)
-    if absent := sorted(fields - held.keys()):
-        more[ABSENT] = absent
     if parameters is not None:
         more[PARAMETERS] = parameters
-    if more or has_post_init:
+    if more or layout.sets_up:
         values = {**values, MORE: more}
     return [name, values, sorted(value.__pydantic_fields_set__)]
 
 
+@record
+class _Layout:
+    """What there is to know of a model."""
+
+    fields: frozenset[str]
+    allows_extra: bool
+    has_post_init: bool
+    sets_up: bool
+    """It has attributes beside its fields, or may have."""
+    parameters: list[object] | None
+    """The forms of its parameters."""
+
+
 @lru_cache(maxsize=_CLASSES_KEPT)
-def _layout(cls: Any) -> tuple[frozenset[str], bool, list[object] | None]:
-    """Return the fields of a model, whether it sets up attributes, and the forms of its parameters."""
+def _layout(cls: Any) -> _Layout:
     generic = parameters_of(cls)
-    forms = None if generic is None else forms_of(*generic)
-    return (
-        frozenset(cls.model_fields),
-        bool(cls.__private_attributes__) or _has_post_init(cls),
-        forms,
+    has_post_init = _has_post_init(cls)
+    return _Layout(
+        fields=frozenset(cls.model_fields),
+        allows_extra=cls.model_config.get("extra") == "allow",
+        has_post_init=has_post_init,
+        sets_up=has_post_init or bool(cls.__private_attributes__),
+        parameters=None if generic is None else forms_of(*generic),
     )
 
 
@@ -114,34 +128,42 @@ def _assembled(
     more: dict[str, Any] | None,
     fields_set: set[str],
 ) -> object:
-    fields = _fields_of(cls)
-    inside = values if values.keys() == fields else _matched(cls, name, values, more or {})
-    extra: dict[str, Any] | None = None
-    if cls.model_config.get("extra") == "allow":
-        extra = {key: part for key, part in values.items() if key not in fields}
-        extra.update((more or {}).get(EXTRA, {}))
-    private = _private_of(cls, (more or {}).get(STATE, {}), inside)
+    layout = _layout(cls)
+    inside = values if values.keys() == layout.fields else _matched(cls, name, values, more or {})
+    extra = _extra_of(values, layout.fields, more or {}) if layout.allows_extra else None
     instance = bare(cls)
     _set(instance, "__dict__", inside)
     _set(instance, "__pydantic_fields_set__", fields_set)
     _set(instance, "__pydantic_extra__", extra)
-    _set(instance, "__pydantic_private__", private)
-    # Releases before this one have sent no attributes.
-    rebuilds = more.get(REBUILD) if more is not None else cls.__private_attributes__
-    if (rebuilds or more is None) and _has_post_init(cls):
-        before = dict(inside), dict(extra) if extra is not None else None, set(fields_set)
-        instance.model_post_init(None)
-        _set(instance, "__dict__", before[0])
-        _set(instance, "__pydantic_extra__", before[1])
-        _set(instance, "__pydantic_fields_set__", before[2])
-        if private is not None:
-            private.update((more or {}).get(STATE, {}))
+    _set(instance, "__pydantic_private__", None)
+    if layout.sets_up:
+        _set_up(instance, layout, more, inside)
     return instance
 
 
-@lru_cache(maxsize=_CLASSES_KEPT)
-def _fields_of(cls: Any) -> frozenset[str]:
-    return frozenset(cls.model_fields)
+def _extra_of(
+    values: dict[str, Any], fields: frozenset[str], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    extra = {key: part for key, part in values.items() if key not in fields}
+    return {**extra, **more.get(EXTRA, {})}
+
+
+def _set_up(
+    instance: Any, layout: _Layout, more: Mapping[str, Any] | None, values: dict[str, Any]
+) -> None:
+    """Give an instance its private attributes; its class sets up those that could not be sent."""
+    sent: Mapping[str, Any] = {} if more is None else more.get(STATE, {})
+    private = _private_of(type(instance), sent, values)
+    _set(instance, "__pydantic_private__", private)
+    if layout.has_post_init and (more is None or more.get(REBUILD)):  # releases before sent none
+        extra, fields_set = instance.__pydantic_extra__, instance.__pydantic_fields_set__
+        kept = dict(values), None if extra is None else dict(extra), set(fields_set)
+        instance.model_post_init(None)
+        _set(instance, "__dict__", kept[0])
+        _set(instance, "__pydantic_extra__", kept[1])
+        _set(instance, "__pydantic_fields_set__", kept[2])
+        if private is not None:
+            private.update((name, sent[name]) for name in private.keys() & sent.keys())
 
 
 def _matched(

@@ -43,11 +43,9 @@ class Batch:
         self._repeated: dict[int, tuple[BaseTask[Any], list[bytes]]] = {}
         """Tasks that were given more than once, with the ids of all their messages but the last."""
 
-    def confirm(self, task: "BaseTask[Any]") -> None:
-        """Note that the store has accepted a message of the task, before the task gets its id."""
-        if task._unconfirmed is not self:
-            _set(task, self)
-        elif task._task_id is not None:  # the task was given more than once
+    def repeat(self, task: "BaseTask[Any]") -> None:
+        """Note the id of a task that is about to get that of another message of this batch."""
+        if task._task_id is not None:
             _, ids = self._repeated.setdefault(id(task), (task, []))
             ids.append(id_from_text(task._task_id))
 
