@@ -117,6 +117,7 @@ class App:
             twin=self._twin,
             codec=self.codec,
             pool=self._pool,
+            portal=self._portal,
         )
 
     def override(self, settings: Mapping[str, object]) -> None:
