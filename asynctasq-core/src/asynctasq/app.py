@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, cast, overload
 from weakref import WeakSet
 
 from asynctasq.config import Settings, load_settings, url_scheme
@@ -41,6 +41,7 @@ from asynctasq.resolvers import Resolvers
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.decorator import FunctionTask
 from asynctasq.tasks.options import default_options
 from asynctasq.tasks.unconfirmed import keep_id
 
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asynctasq")
 
 T = TypeVar("T")
+AnyDefinition: TypeAlias = FunctionTask[..., T] | type[BaseTask[T]]
+"""A task function or a task class."""
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 """Opens what tasks need while a worker runs; what it yields is `current_task().resources`."""
 
@@ -300,13 +303,22 @@ class App:
             )
             return await many.run(tasks)
 
-    def handle(self, task_id: str) -> Handle[Any]:
-        """The handle of a task that was dispatched earlier, or elsewhere, on the app's driver.
+    @overload
+    def handle(self, task_id: str) -> Handle[Any]: ...
+    @overload
+    def handle(self, task_id: str, task: AnyDefinition[T]) -> Handle[T]: ...
+    def handle(self, task_id: str, task: AnyDefinition[T] | None = None) -> Handle[Any]:
+        """Return the handle of a task that was dispatched earlier, or elsewhere.
+
+        Args:
+            task_id: as text.
+            task: the task function or class, which gives the type of the result, and the driver where
+                the task names one. Without it, the task is on the app's driver.
 
         Raises:
-            ValueError: it is no UUID.
+            ValueError: `task_id` is not a UUID.
         """
-        source = self._stores.source(self._stores.default)
+        source = self._stores.source(self._stores.key_of(task))
         return Handle.of(id_to_text(id_from_text(task_id)), source)
 
     # What operators ask for and do; imported by those who do.

@@ -150,6 +150,6 @@ class Handle(str, Generic[T_co]):
 
 def _handle_of(text: str) -> Handle[Any]:
     """Return the handle of an id; raises ValueError if it is not a UUID."""
-    import asynctasq
+    from asynctasq.tasks.dispatching import current_dispatcher
 
-    return asynctasq.handle(text)
+    return current_dispatcher().handle(text)

@@ -77,6 +77,12 @@ class Stores:
             chosen = task._definition.driver
         return self.default if chosen is None else self._key_of(chosen)
 
+    def key_of(self, task: object) -> str:
+        """Return where calls of a task function or class go; the default store without a definition."""
+        definition = getattr(task, "_definition", None)
+        chosen = None if definition is None else definition.driver
+        return self.default if chosen is None else self._key_of(chosen)
+
     async def connection(self, key: str) -> Connection:
         """The connection of the running loop.
 

@@ -5,7 +5,7 @@ import inspect
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, Never, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, Self, TypeVar, Unpack, cast
 
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
@@ -13,6 +13,7 @@ from asynctasq.message import Delivery, id_to_text
 from asynctasq.results import Handle
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.tasks.dispatching import current_dispatcher
+from asynctasq.tasks.hints import call_hint
 from asynctasq.tasks.options import (
     DEFINITION_OPTION_NAMES,
     DefinitionOptions,
@@ -24,10 +25,11 @@ from asynctasq.tasks.options import (
     relations_of,
 )
 from asynctasq.tasks.registry import registry
+from asynctasq.tasks.showing import shown_call
 from asynctasq.tasks.signature import ArgumentCheck, argument_check
 from asynctasq.tasks.unconfirmed import Unconfirmed
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 V = TypeVar("V")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -181,7 +183,7 @@ def _told(otherwise: V, of: Callable[[Delivery], V]) -> V:
     return cast("V", _Told(otherwise, of))  # to type checkers, a field as others
 
 
-class BaseTask(Generic[T]):
+class BaseTask(Generic[T_co]):
     """A task with its arguments: dispatched by the application, run by a worker.
 
     Subclass one of `AsyncTask`, `SyncTask`, `AsyncProcessTask` and `SyncProcessTask`. What travels is
@@ -243,7 +245,18 @@ class BaseTask(Generic[T]):
             cls._definition = _define(cls, name)
             registry.add(cls._definition)
 
-    def execute(self) -> T | Awaitable[T]:
+    def __repr__(self) -> str:
+        return shown_call(self, f"task {type(self).__module__}:{type(self).__qualname__}")
+
+    if not TYPE_CHECKING:  # it would make checkers accept every name
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to use instead of a name that other task queues have."""
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            hint = call_hint(name)
+            raise AttributeError(f"{text}. {hint}" if hint else text, name=name, obj=self)
+
+    def execute(self) -> T_co | Awaitable[T_co]:
         """Do the work. Subclasses write this; it may be sync or async, as the base class says."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
@@ -297,7 +310,7 @@ class BaseTask(Generic[T]):
         return self._override(**cast("DispatchOptions", checked))
 
     @_reserved
-    async def dispatch(self) -> Handle[T]:
+    async def dispatch(self) -> Handle[T_co]:
         """Send it off; returns when the store has it.
 
         Raises:
@@ -312,7 +325,7 @@ class BaseTask(Generic[T]):
         return await current_dispatcher().dispatch(self)
 
     @_reserved
-    def dispatch_sync(self) -> Handle[T]:
+    def dispatch_sync(self) -> Handle[T_co]:
         """Like `dispatch`, for code without an event loop.
 
         Raises:
@@ -353,45 +366,45 @@ def shadowed(task: BaseTask[Any], name: str) -> TaskDefinitionError:
     )
 
 
-class AsyncTask(BaseTask[T]):
+class AsyncTask(BaseTask[T_co]):
     """A task whose async `execute` runs on the worker's event loop: for I/O with async libraries."""
 
     _mode = ExecutionMode.LOOP
     _is_async = True
 
-    async def execute(self) -> T:
+    async def execute(self) -> T_co:
         """Do the work."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
 
-class SyncTask(BaseTask[T]):
+class SyncTask(BaseTask[T_co]):
     """A task whose sync `execute` runs in a thread: for blocking libraries."""
 
     _mode = ExecutionMode.THREAD
     _is_async = False
 
-    def execute(self) -> T:
+    def execute(self) -> T_co:
         """Do the work."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
 
-class AsyncProcessTask(BaseTask[T]):
+class AsyncProcessTask(BaseTask[T_co]):
     """A task whose async `execute` runs in another process: for computing with some I/O."""
 
     _mode = ExecutionMode.PROCESS
     _is_async = True
 
-    async def execute(self) -> T:
+    async def execute(self) -> T_co:
         """Do the work."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
 
-class SyncProcessTask(BaseTask[T]):
+class SyncProcessTask(BaseTask[T_co]):
     """A task whose sync `execute` runs in another process: for computing."""
 
     _mode = ExecutionMode.PROCESS
     _is_async = False
 
-    def execute(self) -> T:
+    def execute(self) -> T_co:
         """Do the work."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
