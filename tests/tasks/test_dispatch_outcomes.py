@@ -13,7 +13,7 @@ import asynctasq
 from asynctasq import App, AsyncTask, BaseTask, OnConflict, Unique, task
 from asynctasq.errors import CapabilityMissing, DriverError, DriverUnavailable
 from asynctasq.hookspecs import DispatchContext, hookimpl
-from asynctasq.message import Message, new_id
+from asynctasq.message import Message, id_from_text, id_to_text, new_id
 from tests.tasks.counting import CountingDriver, QueueOnlyDriver
 from tests.tasks.store import messages, opened, work
 
@@ -70,7 +70,7 @@ async def test_message_added_by_an_enqueue_that_is_repeated_counts_as_created(dr
 
 
 async def test_known_id_and_held_key_are_not_created(driver: Any) -> None:
-    given = str(asynctasq.message.id_to_text(new_id()))
+    given = id_to_text(new_id())
     first = [await keep().options(id=given).dispatch(), await keep().options(unique="k").dispatch()]
     driver.after = Lossy()
     again = await asynctasq.dispatch_many(
@@ -153,7 +153,7 @@ async def test_error_in_the_middle_of_many_lets_all_keep_their_ids(driver: Any) 
 
     assert len(set(handles)) == 2500 == await count()
     assert set(caught.value.task_ids) <= set(handles)
-    assert known <= {asynctasq.message.id_from_text(handle) for handle in handles}
+    assert known <= {id_from_text(handle) for handle in handles}
     assert "tasks had been dispatched" in caught.value.__notes__[0]
 
 
@@ -264,27 +264,25 @@ async def test_capability_error_loses_no_kept_id() -> None:
 
 
 def test_interrupted_dispatch_sync_is_repeated_with_its_id() -> None:
-    app = asynctasq.init({"driver": (memory := CountingDriver())})
-    app.dispatch_sync(keep(0))
     caught = threading.Event()
     main = threading.get_ident()
+    interrupts = iter([signal.SIGINT])
 
     def interrupt(_: Sequence[Message]) -> None:
-        memory.after = None
-        signal.pthread_kill(main, signal.SIGINT)
-        caught.wait(30)
+        for each in interrupts:
+            signal.pthread_kill(main, each)
+            caught.wait(30)
 
+    memory = CountingDriver(after=interrupt)
+    app = asynctasq.init({"driver": memory})
     call = keep(1)
-    [opened_driver] = [each.driver for each in app._pool._by_loop[0].opened.values()]
-    opened_driver.after = interrupt  # type: ignore[attr-defined]
     with pytest.raises(KeyboardInterrupt):
         app.dispatch_sync(call)
-    opened_driver.after = None  # type: ignore[attr-defined]
     caught.set()
     handle = app.dispatch_sync(call)
+
     assert handle == call._task_id
-    ids = {message.id for chunk in memory.chunks for message in chunk}
-    assert len(ids) == 2
+    assert {id_to_text(message.id) for chunk in memory.chunks for message in chunk} == {handle}
     app.close_sync()
 
 
