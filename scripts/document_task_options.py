@@ -38,7 +38,7 @@ Three options of a dispatch have methods of their own: `.on_queue(name)` is `.op
 `.delay(seconds)` is `.options(delay=seconds)`, and `.retry_after(seconds)` is
 `.options(retry_delay=seconds)`. They can be chained, and end in `.dispatch()`.
 
-Durations are seconds.
+Durations are seconds, or `timedelta`s from `datetime`.
 """
 
 FUNCTIONS = """

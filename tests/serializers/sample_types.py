@@ -209,6 +209,8 @@ class Numbers(RootModel[list[int]]):
 
 
 class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     value: int
 
     @field_validator("value")

@@ -5,15 +5,20 @@ releases cannot read those of this one. Do not change the samples: write a new v
 read both, and add samples of it.
 """
 
-from collections import Counter, OrderedDict, deque
-from datetime import UTC, date, datetime, time, timedelta
+import re
+from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgpack
 import pytest
+from pydantic import SecretStr
 
 from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.contracts.serializer import Serializer
@@ -26,6 +31,7 @@ from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
 from asynctasq.serializers.own_types import OwnTypes, register_type
 from tests.serializers.packing import packed
 from tests.serializers.sameness import identical
+from tests.serializers.sample_models import Counted, Growing, Item, Page
 from tests.serializers.sample_types import (
     Access,
     Address,
@@ -77,6 +83,13 @@ TYPED: list[Any] = [
     *(Colour.GREEN, Mood.BAD, Access.READ | Access.WRITE, Plain("p", {"k": (1,)}), Frozen((1,))),
     *(Pair(1, "r"), Count(3), Address(street="s"), Box(Box(None)), Money(1, "EUR")),
 ]
+MORE: list[Any] = [
+    *(Fraction(1, 3), UTC, timezone(timedelta(hours=2), "x"), ZoneInfo("UTC"), range(1, 5, 2)),
+    *(ip_address("127.0.0.1"), ip_network("10.0.0.0/8"), ip_interface("10.1.2.3/8")),
+    *(ip_address("::1"), ip_network("2001:db8::/32"), ip_interface("2001:db8::1/64")),
+    *(re.compile("a+", re.IGNORECASE), defaultdict(list, a=[1]), SecretStr("s")),
+    *(Page[Item](items=[Item(name="a")]), Growing(1), Counted(number=1)),
+]
 KWARGS: dict[str, Any] = {"name": "n", "when": date(2024, 1, 1)}
 
 
@@ -118,6 +131,7 @@ def written_now(name: str) -> dict[str, bytes]:
     return {
         f"v1_{name}_plain.body": codec.encode_call(tuple(PLAIN), {}, RunPolicy(), task="t"),
         f"v1_{name}_typed.body": codec.encode_call((*TYPED, MODEL), KWARGS, POLICY, task="t"),
+        f"v1_{name}_more.body": codec.encode_call(tuple(MORE), {}, RunPolicy(), task="t"),
         f"v1_{name}.result": codec.encode_result(TYPED),
         f"v1_{name}_model.result": codec.encode_result(["a", (MODEL,)]),
         f"v1_{name}_none.result": codec.encode_result(None),
@@ -144,6 +158,15 @@ def test_bodies_of_version_1_are_read(name: str) -> None:
     args, kwargs = codec.decode_arguments(typed, ["the model"])
     assert identical(args, [*TYPED, "the model"])
     assert identical(kwargs, KWARGS)
+
+
+@both
+def test_types_that_were_added_to_version_1_are_read(name: str) -> None:
+    codec = codec_of("msgpack")
+    body = codec.open_call((SAMPLES / f"v1_{name}_more.body").read_bytes())
+    args, _ = codec.decode_arguments(body)
+    assert args == MORE
+    assert [type(each) for each in args] == [type(each) for each in MORE]
 
 
 @both

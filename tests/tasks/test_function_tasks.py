@@ -327,10 +327,10 @@ async def test_calls_have_the_hooks_of_class_tasks(app: App) -> None:
 
 
 async def test_a_sync_wrapper_around_async_code_fails_rather_than_doing_nothing(app: App) -> None:
-    def quiet(function: Any) -> Any:
+    def quiet(function: Callable[[], Any]) -> Callable[[], object]:
         @functools.wraps(function)
-        def wrapper(*args: Any) -> Any:
-            return function(*args)
+        def wrapper() -> object:
+            return function()
 
         return wrapper
 

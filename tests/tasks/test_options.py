@@ -60,7 +60,7 @@ async def test_later_options_win_and_others_stay(app: App) -> None:
         ({"delay": -1}, ValueError, "at least 0"),
         ({"delay": -0.001}, ValueError, "at least 0"),
         ({"delay": None}, TypeError, "a number is needed"),
-        ({"delay": timedelta(seconds=1)}, TypeError, "a number is needed"),
+        ({"delay": timedelta(seconds=-1)}, ValueError, "at least 0"),
         ({"delay": True}, TypeError, "a number is needed"),
         ({"delay": float("nan")}, ValueError, "at least 0"),
         ({"delay": float("inf")}, ValueError, "at most"),

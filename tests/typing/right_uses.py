@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self, assert_type
 
 import asynctasq
@@ -10,6 +10,7 @@ from asynctasq import (
     App,
     AsyncProcessTask,
     AsyncTask,
+    BaseTask,
     CurrentTask,
     Handle,
     OnConflict,
@@ -71,6 +72,10 @@ async def function_tasks() -> None:
     assert_type(await nothing().dispatch(), Handle[None])
     assert_type(await add(1).on_queue("a").delay(5).retry_after(0.5).dispatch(), Handle[int])
     assert_type(add.name, str)
+    assert_type(await add.fn(1, b=2), int)
+    assert_type(shout.fn("a", times=2), str)
+    assert_type(await send.fn("a"), dict[str, bool])
+    assert_type(crunch.fn([1.0]), float)
 
 
 async def options() -> None:
@@ -81,6 +86,8 @@ async def options() -> None:
     add(1).options(unique=unique).options(unique="key", timeout=None, result_ttl=0, max_lost=0)
     handle = await add(1).dispatch()
     add(2).options(after=[handle, str(handle)])
+    minute = timedelta(minutes=1)
+    add(1).options(delay=minute, timeout=minute, expires=minute).delay(minute).retry_after(minute)
 
 
 # Class tasks.
@@ -172,6 +179,13 @@ async def many(app: App) -> None:
     assert_type(await app.dispatch_many(shout(each) for each in "abc"), list[Handle[str]])
     assert_type(await asynctasq.dispatch_many([Charge(1, 2)]), list[Handle[bool]])
     assert_type(await app.dispatch(Charge(1, 2)), Handle[bool])
+    mixed = await asynctasq.dispatch_many([add(1), shout("a"), Charge(1, 2), Fetch()])
+    for handle in mixed:
+        assert_type(await handle.status(), State)
+    calls: list[BaseTask[object]] = [add(1), Charge(1, 2)]
+    assert_type(await app.dispatch_many(calls), list[Handle[object]])
+    ints: list[BaseTask[int]] = [add(1), Charge(1, 2)]
+    assert_type(await app.dispatch_many(ints), list[Handle[int]])
 
 
 async def handles(handle: Handle[int]) -> None:
@@ -180,6 +194,11 @@ async def handles(handle: Handle[int]) -> None:
     assert_type(await handle.cancel(), CancelOutcome)
     assert_type(handle.created, bool)
     assert_type(asynctasq.handle(text), Handle[Any])
+    assert_type(asynctasq.handle(text, add), Handle[int])
+    assert_type(asynctasq.handle(text, Charge), Handle[bool])
+    assert_type(await asynctasq.handle(text, shout).result(), str)
+    assert_type(handle.result_sync(timeout=timedelta(seconds=1)), int)
+    assert_type(handle.status_sync(), State)
 
 
 def covariant(handle: Handle[bool]) -> Handle[int]:

@@ -37,6 +37,10 @@ async def results() -> None:
     await handle.result(5)  # wrong
     await handle.result(timeout="5")  # wrong
     print(text, other, add(1).value)  # wrong
+    stored: Handle[str] = asynctasq.handle("...", add)  # wrong
+    await add.fn("1")  # wrong
+    number: str = shout.fn("a") + 1  # wrong
+    print(stored, number)
 
 
 def options() -> None:

@@ -17,7 +17,7 @@ A worker runs what is dispatched: `asynctasq worker --app MODULE`.
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from asynctasq.message import OnConflict, State, Unique, UniqueUntil
 from asynctasq.results import Handle
@@ -38,7 +38,7 @@ from asynctasq.tasks.dispatching import Dispatcher, provide_dispatcher
 from asynctasq.version import __version__
 
 if TYPE_CHECKING:
-    from asynctasq.app import App, Lifespan
+    from asynctasq.app import AnyDefinition, App, Lifespan
     from asynctasq.core.worker import Worker
     from asynctasq.default import close, default_app, init, run
     from asynctasq.hookspecs import hookimpl
@@ -91,11 +91,16 @@ async def dispatch_many(
     return await current_app().dispatch_many(tasks, on_progress=on_progress)
 
 
-def handle(task_id: str) -> Handle[Any]:
-    """The handle of a task that was dispatched earlier; see `App.handle`."""
+@overload
+def handle(task_id: str) -> Handle[Any]: ...
+@overload
+def handle(task_id: str, task: "AnyDefinition[T]") -> Handle[T]: ...
+def handle(task_id: str, task: "AnyDefinition[T] | None" = None) -> Handle[Any]:
+    """Return the handle of a task that was dispatched earlier; see `App.handle`."""
     from asynctasq.default import current_app
 
-    return current_app().handle(task_id)
+    app = current_app()
+    return app.handle(task_id) if task is None else app.handle(task_id, task)
 
 
 __all__ = [

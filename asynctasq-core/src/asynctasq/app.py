@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, cast, overload
 from weakref import WeakSet, ref
 
 from asynctasq.config import Settings, load_settings, url_scheme
@@ -19,23 +19,31 @@ from asynctasq.contracts.capabilities import (
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
-from asynctasq.dispatcher.bulk import Bulk
 from asynctasq.dispatcher.connections import ConnectionPool
-from asynctasq.dispatcher.messages import MessageFactory, announce, check_supported
+from asynctasq.dispatcher.many import ManyDispatch
+from asynctasq.dispatcher.messages import (
+    MessageFactory,
+    announce,
+    announce_done,
+    check_supported,
+)
 from asynctasq.dispatcher.portal import Portal
 from asynctasq.dispatcher.stores import Stores
+from asynctasq.dispatcher.unknown_outcome import with_ids
 from asynctasq.dispatcher.usage import Usage
-from asynctasq.errors import ConfigurationError
-from asynctasq.hookspecs import GROUPS, DispatchContext
+from asynctasq.errors import ConfigurationError, DriverError
+from asynctasq.hookspecs import GROUPS
 from asynctasq.interpreter import tuned_interpreter
 from asynctasq.lifecycle import Observers
-from asynctasq.message import Message, id_from_text, id_to_text
+from asynctasq.message import id_from_text, id_to_text
 from asynctasq.plugins import PluginRegistry, check_driver, check_product
 from asynctasq.resolvers import Resolvers
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.decorator import FunctionTask
 from asynctasq.tasks.options import default_options
+from asynctasq.tasks.unconfirmed import keep_id
 
 if TYPE_CHECKING:
     from asynctasq.operations import DeadLetters, Queues, Tasks
@@ -43,6 +51,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asynctasq")
 
 T = TypeVar("T")
+AnyDefinition: TypeAlias = FunctionTask[..., T] | type[BaseTask[T]]
+"""A task function or a task class."""
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 """Opens what tasks need while a worker runs; what it yields is `current_task().resources`."""
 
@@ -110,6 +120,7 @@ class App:
             twin=self._twin,
             codec=self.codec,
             pool=self._pool,
+            portal=self._portal,
         )
 
     def override(self, settings: Mapping[str, object]) -> None:
@@ -237,20 +248,32 @@ class App:
     async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
         """Enqueue a task; returns when the store has it. Raises as `BaseTask.dispatch` does."""
         key = self._stores.key_for(task)
-        connection = self._stores.opened(key) or await self._stores.connection(key)
         message = self._messages.make(task)
-        check_supported(connection.driver, message)
-        observers = self._observers or self.observers
-        if observers.before_dispatch:
-            message = await announce(observers, message)
-        enqueued = await connection.outbox.send(message)
-        if observers.after_dispatch:
-            await self._announce_done(observers, message)
-        return self._stores.source(key).handle(task, enqueued)
+        try:
+            connection = self._stores.opened(key) or await self._stores.connection(key)
+            check_supported(connection.driver, message)
+            observers = self._observers or self.observers
+            if observers.before_dispatch:
+                message = await announce(observers, message)
+                self._messages.check_size(message)
+            enqueued = await connection.outbox.send(message)
+            if observers.after_dispatch:
+                await announce_done(observers, message)
+        except DriverError as error:
+            keep_id(task, message.id)
+            raise with_ids(error, [message.id]) from error.__cause__
+        except BaseException:  # a cancellation, say, after the message was sent
+            keep_id(task, message.id)
+            raise
+        return self._stores.source(key).handle(task, message, enqueued)
 
     def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
         """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""
-        return self._portal.call(lambda: self.dispatch(task), instead="`await task.dispatch()`")
+        return self._portal.call(
+            lambda: self.dispatch(task),
+            instead="`await task.dispatch()`",
+            undelivered=lambda handle: keep_id(task, id_from_text(handle)),
+        )
 
     async def dispatch_many(
         self,
@@ -260,8 +283,9 @@ class App:
     ) -> list[Handle[T]]:
         """Enqueue tasks in chunks of at most 1,000 messages or 1 MB, each atomic.
 
-        A chunk is under way while the next is made. An error ends it; the chunks before it stay
-        dispatched, and a note on the error says how many tasks those are.
+        A chunk is under way while the next is made. An error ends the call. The chunks before it stay
+        dispatched, and a note on the error says how many tasks those are. All tasks keep their ids,
+        so repeating the call with the same objects adds only the missing ones.
 
         Args:
             tasks: with arguments; each may have options of its own.
@@ -269,68 +293,32 @@ class App:
 
         Raises:
             DispatchError: a task cannot be dispatched.
-            DriverError: the store refused a chunk, or could not be reached.
+            DriverUnavailable: the store could not be reached, or its answer was lost. It is unknown
+                whether the store has accepted the tasks of `task_ids`.
+            DriverError: the store refused a chunk.
         """
         with tuned_interpreter():
-            return await self._dispatch_many(tasks, on_progress)
-
-    async def _dispatch_many(
-        self, tasks: Iterable[BaseTask[T]], on_progress: Callable[[int], object] | None
-    ) -> list[Handle[T]]:
-        observers = self.observers
-        bulks: dict[str, Bulk[T]] = {}
-        order: list[Bulk[T]] = []
-        announced: list[Message] = []
-        taken = 0
-
-        def sent(chunk: Sequence[Message]) -> None:
-            nonlocal taken
-            taken += len(chunk)
-            if observers.after_dispatch:
-                announced.extend(chunk)
-            if on_progress is not None:
-                on_progress(taken)
-
-        try:
-            for task in tasks:
-                key = self._stores.key_for(task)
-                bulk = bulks.get(key)
-                if bulk is None:
-                    bulk = bulks[key] = Bulk(
-                        await self._stores.connection(key),
-                        source=self._stores.source(key),
-                        sent=sent,
-                    )
-                message = self._messages.make(task)
-                check_supported(bulk.driver, message)
-                if observers.before_dispatch:
-                    message = await announce(observers, message)
-                if not bulk.takes(task, message):
-                    await bulk.ship()
-                    bulk.takes(task, message)
-                order.append(bulk)
-            for bulk in bulks.values():
-                await bulk.finish()
-        except BaseException as error:
-            await asyncio.gather(
-                *(bulk.settle() for bulk in bulks.values()), return_exceptions=True
+            many: ManyDispatch[T] = ManyDispatch(
+                self._stores, self._messages, self.observers, on_progress=on_progress
             )
-            error.add_note(f"{taken} tasks had been dispatched before this error.")
-            raise
-        for message in announced:
-            await self._announce_done(observers, message)
-        if len(bulks) == 1:
-            return order[0].handles
-        handles = {bulk: iter(bulk.handles) for bulk in bulks.values()}
-        return [next(handles[bulk]) for bulk in order]
+            return await many.run(tasks)
 
-    def handle(self, task_id: str) -> Handle[Any]:
-        """The handle of a task that was dispatched earlier, or elsewhere, on the app's driver.
+    @overload
+    def handle(self, task_id: str) -> Handle[Any]: ...
+    @overload
+    def handle(self, task_id: str, task: AnyDefinition[T]) -> Handle[T]: ...
+    def handle(self, task_id: str, task: AnyDefinition[T] | None = None) -> Handle[Any]:
+        """Return the handle of a task that was dispatched earlier, or elsewhere.
+
+        Args:
+            task_id: as text.
+            task: the task function or class, which gives the type of the result, and the driver where
+                the task names one. Without it, the task is on the app's driver.
 
         Raises:
-            ValueError: it is no UUID.
+            ValueError: `task_id` is not a UUID.
         """
-        source = self._stores.source(self._stores.default)
+        source = self._stores.source(self._stores.key_of(task))
         return Handle.of(id_to_text(id_from_text(task_id)), source)
 
     # What operators ask for and do; imported by those who do.
@@ -365,10 +353,6 @@ class App:
         driver = await self.driver()
         store = require(driver, Capability.WORKERS, SupportsWorkers, purpose="Listing workers")
         return await store.workers()
-
-    async def _announce_done(self, observers: Observers, message: Message) -> None:
-        context = DispatchContext(message, dict(message.headers))
-        await observers.notify(observers.after_dispatch, context)
 
     # Drivers.
 

@@ -69,7 +69,7 @@ class UnknownTask(AsynctasqError):
 
 
 class DispatchError(AsynctasqError):
-    """A task could not be dispatched; nothing was enqueued."""
+    """A task cannot be dispatched; nothing was enqueued."""
 
 
 class NotSerializable(DispatchError, TypeError):
@@ -99,9 +99,36 @@ class ArgumentsMismatch(BodyError):
 class DriverError(AsynctasqError):
     """The store refused; repeating the same call will not help."""
 
+    task_ids: tuple[str, ...] = ()
+    """Ids of the tasks whose dispatch raised this; empty for other calls.
+
+    A task object keeps its id until a dispatch of it succeeds, so that repeating the dispatch never
+    adds a second message."""
+
+    @property
+    def task_id(self) -> str | None:
+        """Id of the (first) task whose dispatch raised this; None for other calls."""
+        return self.task_ids[0] if self.task_ids else None
+
 
 class DriverUnavailable(DriverError):
-    """The store cannot be reached or is busy; repeating the same call may help."""
+    """The store cannot be reached or is busy; repeating the same call may help.
+
+    From a dispatch it means that the outcome is unknown: the store may have accepted the task, and only
+    its answer was lost.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if not self.task_ids:
+            return text
+        what = f"task {self.task_ids[0]}"
+        if len(self.task_ids) > 1:
+            what = f"{len(self.task_ids):,} tasks, {what} among them"
+        return (
+            f"{text} It is unknown whether the store has accepted {what}. Dispatch the same object "
+            "again: it keeps its id, so nothing is added twice."
+        )
 
 
 class ChildDied(AsynctasqError):

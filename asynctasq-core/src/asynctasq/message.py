@@ -176,6 +176,11 @@ class Delivery:
     parent_results: Mapping[bytes, bytes] = field(default_factory=lambda: NO_RESULTS, hash=False)
 
 
+def headers_bytes(headers: Mapping[str, str]) -> int:
+    """Return the bytes (UTF-8) of all names and texts of headers."""
+    return sum(len(key.encode()) + len(text.encode()) for key, text in headers.items())
+
+
 def new_id() -> bytes:
     """A UUIDv7 (RFC 9562, section 5.7), growing strictly within a process.
 

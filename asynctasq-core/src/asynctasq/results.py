@@ -1,9 +1,12 @@
 """Handles: what a dispatch returns."""
 
-from typing import Generic, Protocol, Self, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from asynctasq.message import CancelOutcome, State
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -18,12 +21,17 @@ class ResultSource(Protocol):
 
     async def progress(self, task_id: str) -> object: ...
 
+    def call_sync(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str) -> T: ...
+
 
 class Handle(str, Generic[T_co]):
     """The id of a dispatched task, as text (a UUID), with which to ask for it.
 
-    `created` is False if the dispatch added nothing, because the id was known or the unique key was
-    held: the handle is then that of the message that stands.
+    `created` is False if the dispatch added nothing, because the caller's id was known or the unique key
+    was held: the handle is then that of the message that stands.
+
+    The methods that end in `_sync` are for code without an event loop, such as WSGI views. They raise
+    `RuntimeError` where a loop runs.
     """
 
     __slots__ = ("_source", "created")
@@ -49,11 +57,35 @@ class Handle(str, Generic[T_co]):
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
-    async def result(self, *, timeout: float | None = None) -> T_co:
+    def __repr__(self) -> str:
+        return f"<Handle {self!s}>"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Describe handles to pydantic, and so to FastAPI: a handle is its id, as text.
+
+        Text that is read becomes a handle of the app in use.
+        """
+        from pydantic_core import core_schema
+
+        from_text = core_schema.no_info_after_validator_function(
+            _handle_of, core_schema.str_schema()
+        )
+        either = core_schema.union_schema([core_schema.is_instance_schema(cls), from_text])
+        return core_schema.json_or_python_schema(
+            json_schema=from_text,
+            python_schema=either,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                str, return_schema=core_schema.str_schema()
+            ),
+            metadata={"pydantic_js_updates": {"format": "uuid"}},
+        )
+
+    async def result(self, *, timeout: float | timedelta | None = None) -> T_co:
         """Wait until the task has ended, and return what it returned.
 
         Args:
-            timeout: seconds to wait at most; None waits for ever.
+            timeout: seconds to wait at most, or a `timedelta`; None waits for ever.
 
         Raises:
             TaskFailed: it is dead; carries reason, error and traceback.
@@ -63,8 +95,12 @@ class Handle(str, Generic[T_co]):
             ModelNotFound: it completed, and a model in its return value has no row any more.
             ResultUnknown: it ended and its outcome has been forgotten, or it was never dispatched.
             CapabilityMissing: the driver keeps no results.
+            ValueError: `timeout` is not a number (NaN).
         """
-        return cast("T_co", await self._source.result(self, timeout=timeout))
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        if seconds is not None and seconds != seconds:  # noqa: PLR0124  only NaN differs from itself
+            raise ValueError("result(timeout=nan): a number of seconds is needed, or a timedelta.")
+        return cast("T_co", await self._source.result(self, timeout=seconds))
 
     async def status(self) -> State:
         """Where the message is now.
@@ -90,3 +126,30 @@ class Handle(str, Generic[T_co]):
             CapabilityMissing: the driver keeps no progress.
         """
         return await self._source.progress(self)
+
+    # For code without an event loop.
+
+    def result_sync(self, *, timeout: float | timedelta | None = None) -> T_co:
+        """Wait until the task has ended, and return what it returned; raises as `result` does."""
+        return self._source.call_sync(
+            lambda: self.result(timeout=timeout), instead="`await handle.result()`"
+        )
+
+    def status_sync(self) -> State:
+        """Return where the message is now; raises as `status` does."""
+        return self._source.call_sync(self.status, instead="`await handle.status()`")
+
+    def cancel_sync(self) -> CancelOutcome:
+        """Cancel the task; raises as `cancel` does."""
+        return self._source.call_sync(self.cancel, instead="`await handle.cancel()`")
+
+    def progress_sync(self) -> object:
+        """Return what the running task last reported; raises as `progress` does."""
+        return self._source.call_sync(self.progress, instead="`await handle.progress()`")
+
+
+def _handle_of(text: str) -> Handle[Any]:
+    """Return the handle of an id; raises ValueError if it is not a UUID."""
+    from asynctasq.tasks.dispatching import current_dispatcher
+
+    return current_dispatcher().handle(text)

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from asynctasq.records import record
 
+SECONDS_LIMIT = 1e10
+"""Some 300 years: a longer duration is a mistake, and no store could add it to its time."""
+
 
 class RetryStrategy(StrEnum):
     """How the delay grows from one retry to the next."""
@@ -59,10 +62,15 @@ def retry_delay(policy: RunPolicy, attempt: int, random: Callable[[], float]) ->
     `random` returns a number in [0, 1), as `random.random` does.
     """
     if policy.retry_strategy is RetryStrategy.FIXED:
-        return policy.retry_delay
+        return _bounded(policy.retry_delay)
     try:
-        grown = policy.retry_delay * policy.retry_factor**attempt
+        grown = policy.retry_delay * float(policy.retry_factor) ** attempt
     except OverflowError:
         grown = policy.retry_cap if policy.retry_delay else 0.0
     spread = 1.0 + policy.retry_jitter * (2.0 * random() - 1.0)
-    return min(min(grown, policy.retry_cap) * spread, policy.retry_cap)
+    return _bounded(min(min(grown, policy.retry_cap) * spread, policy.retry_cap))
+
+
+def _bounded(seconds: float) -> float:
+    """Return a delay that every store can add to its time, whatever the policy says."""
+    return min(seconds, SECONDS_LIMIT) if seconds >= 0.0 else 0.0  # NaN is not

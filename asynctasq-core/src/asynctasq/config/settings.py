@@ -7,13 +7,12 @@ that `asynctasq publish` writes.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
-from math import isfinite
 from typing import Any, Protocol, get_type_hints
 
 from asynctasq.config.urls import mask_url
 from asynctasq.message import QUEUE_NAME
 from asynctasq.records import record
-from asynctasq.retry import RetryStrategy
+from asynctasq.retry import SECONDS_LIMIT, RetryStrategy
 
 SERVED_QUEUE = re.compile(rf"{QUEUE_NAME.pattern}(:0*[1-9][0-9]*)?")
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
@@ -71,7 +70,7 @@ class Rule:
         """Whether a value of the right type is in range. None always is, where the type has it."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return (
-                isfinite(value)
+                abs(value) <= SECONDS_LIMIT  # NaN is not
                 and (self.at_least is None or value >= self.at_least)
                 and (self.above is None or value > self.above)
                 and (self.at_most is None or value <= self.at_most)

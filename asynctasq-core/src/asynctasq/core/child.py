@@ -227,6 +227,17 @@ class Refusal:
             '`if __name__ == "__main__":`.'
         )
 
+    def handle(self, task_id: str) -> Handle[Any]:
+        """Refuse.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            f"The handle of task {task_id} was asked for while a child process imported the script. Ask for it below "
+            '`if __name__ == "__main__":`.'
+        )
+
 
 class AppBench:
     """Implements `executors.process.bench.Bench`."""

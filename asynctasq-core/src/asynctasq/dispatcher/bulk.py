@@ -1,16 +1,17 @@
 """Dispatching many: a chunk is under way while the next one is made."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatcher.connections import Connection
-from asynctasq.dispatcher.outbox import CHUNK_BYTES, CHUNK_MESSAGES
+from asynctasq.dispatcher.outbox import CHUNK_BYTES, CHUNK_MESSAGES, message_bytes
 from asynctasq.dispatcher.source import DriverSource
 from asynctasq.message import Message
 from asynctasq.results import Handle
-from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.base import BaseTask, set_field
+from asynctasq.tasks.unconfirmed import Batch
 
 T = TypeVar("T")
 
@@ -31,13 +32,15 @@ class Bulk(Generic[T]):
         connection: Connection,
         *,
         source: DriverSource,
+        batch: Batch,
         sent: Callable[[Sequence[Message]], object],
     ) -> None:
         """Make a bulk.
 
         Args:
             connection: takes the chunks.
-            source: whom the handles ask.
+            source: answers the handles.
+            batch: the call that the tasks belong to.
             sent: told of each chunk that the store has taken.
         """
         self.handles: list[Handle[T]] = []
@@ -45,6 +48,7 @@ class Bulk(Generic[T]):
         self.driver: Driver = connection.driver
         self._outbox = connection.outbox
         self._source = source
+        self._batch = batch
         self._sent = sent
         self._tasks: list[BaseTask[T]] = []
         self._chunk: list[Message] = []
@@ -55,7 +59,7 @@ class Bulk(Generic[T]):
 
     def takes(self, task: BaseTask[T], message: Message) -> bool:
         """Add a task and its message if the chunk has room for it; else `ship` comes first."""
-        size = len(message.body)
+        size = message_bytes(message) if message.headers else len(message.body)
         if self._chunk and (len(self._chunk) >= CHUNK_MESSAGES or self._bytes + size > CHUNK_BYTES):
             return False
         self._tasks.append(task)
@@ -72,8 +76,10 @@ class Bulk(Generic[T]):
         before = await self._arrival()
         self._under_way = self._tasks, self._chunk, self._send(self._chunk)
         self._tasks, self._chunk, self._bytes = [], [], 0
-        await asyncio.sleep(0)  # let it begin: the store works while handles are made
-        self._note(before)
+        try:
+            await asyncio.sleep(0)  # let it begin: the store works while handles are made
+        finally:
+            self._note(before)
 
     async def finish(self) -> None:
         """Send what is left; returns when the store has taken everything. Raises as `ship` does."""
@@ -93,11 +99,24 @@ class Bulk(Generic[T]):
         if self._under_way is None:
             return None
         tasks, chunk, sending = self._under_way
+        answers = await sending
         self._under_way = None
-        return tasks, chunk, await sending
+        return tasks, chunk, answers
 
     def _note(self, taken: _Taken[T] | None) -> None:
         if taken is not None:
             tasks, chunk, answers = taken
-            self.handles.extend(map(self._source.handle, tasks, answers))
+            batch, handle = self._batch, self._source.handle
+            for task, message, answer in zip(tasks, chunk, answers, strict=True):
+                if task._unconfirmed is batch:
+                    batch.repeat(task)
+                else:
+                    set_field(task, "_unconfirmed", batch)
+                self.handles.append(handle(task, message, answer))
             self._sent(chunk)
+
+    def unconfirmed(self) -> Iterator[tuple[BaseTask[T], Message]]:
+        """Yield the tasks whose messages the store has not confirmed."""
+        if self._under_way is not None:
+            yield from zip(self._under_way[0], self._under_way[1], strict=True)
+        yield from zip(self._tasks, self._chunk, strict=True)

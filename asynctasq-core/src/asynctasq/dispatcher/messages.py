@@ -3,13 +3,18 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from weakref import ReferenceType
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
-from asynctasq.errors import CapabilityMissing, NotSerializable, TaskDefinitionError
+from asynctasq.errors import (
+    CapabilityMissing,
+    DispatchError,
+    MessageTooLarge,
+    NotSerializable,
+    TaskDefinitionError,
+)
 from asynctasq.hookspecs import DispatchContext
 from asynctasq.lifecycle import Observers
 from asynctasq.message import (
@@ -17,7 +22,7 @@ from asynctasq.message import (
     PRIORITY_DEFAULT,
     Message,
     Parent,
-    Unique,
+    headers_bytes,
     id_from_text,
     new_id,
 )
@@ -25,6 +30,7 @@ from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import TaskDefinition
+from asynctasq.tasks.option_values import wrong_header
 from asynctasq.tasks.options import (
     TASK_OPTION_NAMES,
     DispatchOptions,
@@ -32,6 +38,7 @@ from asynctasq.tasks.options import (
     resolve_options,
 )
 from asynctasq.tasks.origin import Sender
+from asynctasq.tasks.unconfirmed import keep_id, take_id
 
 
 class MessageFactory:
@@ -46,11 +53,14 @@ class MessageFactory:
         self._resolved: dict[str, tuple[TaskDefinition, ResolvedOptions]] = {}
 
     def make(self, task: BaseTask[Any]) -> Message:
-        """The message of a dispatch; new id at every call, unless the task was given one.
+        """Make the message of a dispatch.
+
+        It gets a new id at every call, unless the task was given one or keeps one of a dispatch that
+        raised.
 
         Raises:
             NotSerializable: an argument cannot travel.
-            MessageTooLarge: the arguments exceed the limit.
+            MessageTooLarge: arguments and headers exceed the limit.
             TaskDefinitionError: the class has no `execute`, so no worker could run it, a field hides
                 a method, or another definition has taken the task's name.
             ValueError: an id is no UUID, or options contradict each other.
@@ -77,8 +87,9 @@ class MessageFactory:
             body = self._codec.encode_call(args, kwargs, options.policy, task=definition.name)
         except NotSerializable as error:
             raise self._by_name(error, task) from error.__cause__
+        unconfirmed = task._unconfirmed
         message = Message(
-            new_id(),
+            new_id() if unconfirmed is None else take_id(task) or new_id(),
             options.queue,
             definition.name,
             body,
@@ -90,7 +101,32 @@ class MessageFactory:
             options.max_lost,
             options.result_ttl,
         )
-        return message if overrides is None else _with_dispatch_only(message, overrides)
+        if overrides is None:
+            return message
+        try:
+            message = _with_dispatch_only(message, overrides)
+            self.check_size(message)
+        except BaseException:
+            if unconfirmed is not None:
+                keep_id(task, message.id)
+            raise
+        return message
+
+    def check_size(self, message: Message) -> None:
+        """Make sure that a message with its headers is within the limit.
+
+        Raises:
+            MessageTooLarge: it is not.
+        """
+        if not message.headers:
+            return
+        size, limit = headers_bytes(message.headers), self._codec.max_message_bytes
+        if len(message.body) + size > limit:
+            raise MessageTooLarge(
+                f"Task {message.task!r} was not dispatched: its headers take {size:,} bytes and its "
+                f"arguments {len(message.body):,}; together, the setting max_message_bytes allows "
+                f"{limit:,}. Pass large values as arguments or by a key, or raise the setting."
+            )
 
     def _by_name(self, error: NotSerializable, task: BaseTask[Any]) -> NotSerializable:
         """The error, with arguments that were passed by place called as the task calls them."""
@@ -130,13 +166,11 @@ def _with_dispatch_only(message: Message, overrides: DispatchOptions) -> Message
     if "delay" in overrides and "eta" in overrides:
         raise ValueError("A dispatch has a delay and an eta: which of them says when it is due?")
     if "delay" in overrides:
-        changes["delay"] = float(overrides["delay"])
+        changes["delay"] = float(cast("float", overrides["delay"]))  # `options` has checked them
     if "eta" in overrides:
-        eta = overrides["eta"]
-        changes["eta"] = eta.timestamp() if isinstance(eta, datetime) else float(eta)
+        changes["eta"] = overrides["eta"]
     if "unique" in overrides:
-        unique = overrides["unique"]
-        changes["unique"] = Unique(unique) if isinstance(unique, str) else unique
+        changes["unique"] = overrides["unique"]
     if "id" in overrides:
         changes["id"] = _id(overrides["id"], "id")
     if "after" in overrides:
@@ -179,7 +213,29 @@ def _refuse(driver: Driver, option: str, capability: Capability) -> None:
 
 
 async def announce(observers: Observers, message: Message) -> Message:
-    """Tell observers that a message is about to be enqueued; returns it with the headers they added."""
+    """Notify observers of a message that is about to be enqueued; returns it with the headers they added.
+
+    Raises:
+        DispatchError: a header that they added is not Unicode text.
+    """
     context = DispatchContext(message, dict(message.headers))
     await observers.notify(observers.before_dispatch, context)
+    headers: object = context.headers
+    wrong = (
+        wrong_header(cast("dict[object, object]", headers))
+        if isinstance(headers, dict)
+        else TypeError("a dict is needed.")
+    )
+    if wrong is not None:
+        raise DispatchError(
+            f"Task {message.task!r} was not dispatched: a plugin's before_dispatch left headers that "
+            f"cannot be sent: {wrong}"
+        )
     return replace(message, headers=context.headers or NO_HEADERS)
+
+
+async def announce_done(observers: Observers, message: Message) -> None:
+    """Notify observers of a message that the store has taken."""
+    await observers.notify(
+        observers.after_dispatch, DispatchContext(message, dict(message.headers))
+    )

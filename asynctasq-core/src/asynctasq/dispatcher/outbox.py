@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.errors import DriverUnavailable
-from asynctasq.message import Message
+from asynctasq.message import Message, headers_bytes
 
 logger = logging.getLogger("asynctasq")
 
@@ -15,6 +15,15 @@ CHUNK_MESSAGES = 1000
 CHUNK_BYTES = 1_000_000
 PAUSES_SECONDS = (0.05, 0.2, 0.5)
 """Before an enqueue that could not reach the store is repeated; after the last the caller is told."""
+
+
+def message_bytes(message: Message) -> int:
+    """Return about how much a message takes in a store."""
+    size = len(message.body)
+    if message.headers:
+        size += headers_bytes(message.headers)
+    return size
+
 
 _Item = tuple[Message, "asyncio.Future[Enqueued]"]
 
@@ -90,8 +99,9 @@ class Outbox:
         chunk: list[_Item] = []
         size = 0
         while self._waiting and len(chunk) < CHUNK_MESSAGES and size < CHUNK_BYTES:
-            size += len(self._waiting[0][0].body)
-            chunk.append(self._waiting.popleft())
+            item = self._waiting.popleft()
+            size += message_bytes(item[0])
+            chunk.append(item)
         return chunk
 
     async def _send(self, chunk: list[_Item]) -> None:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from asynctasq.errors import DispatchError
 
@@ -36,12 +36,19 @@ class Portal:
         """Whether the thread runs, in this process."""
         return self._loop is not None and self._process == os.getpid()
 
-    def call(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str) -> T:
-        """Run a coroutine there, and wait for it.
+    def call(
+        self,
+        make: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        instead: str,
+        undelivered: Callable[[T], object] | None = None,
+    ) -> T:
+        """Run a coroutine there, and wait for it. A Ctrl-C here cancels it.
 
         Args:
             make: makes the coroutine.
             instead: what to use where a loop runs.
+            undelivered: called with the outcome if a Ctrl-C kept it from the caller.
 
         Raises:
             RuntimeError: an event loop runs in this thread, which the call would block.
@@ -50,7 +57,14 @@ class Portal:
         if _is_loop_running():
             raise RuntimeError(f"An event loop runs in this thread: use {instead}.")
         loop = self._running_loop()
-        return asyncio.run_coroutine_threadsafe(make(), loop).result()
+        delivery: _Delivery[T] = _Delivery(undelivered)
+        running = asyncio.run_coroutine_threadsafe(delivery.fill(make()), loop)
+        try:
+            return running.result()
+        except BaseException:
+            delivery.give_up()
+            running.cancel()
+            raise
 
     def close(self) -> None:
         """End the thread. Idempotent; safe in a forked child."""
@@ -60,10 +74,18 @@ class Portal:
                 return
             atexit.unregister(self.close)
         with suppress(TimeoutError):  # a store that does not answer does not keep the program
-            asyncio.run_coroutine_threadsafe(self._at_exit(), loop).result(CLOSE_SECONDS)
+            asyncio.run_coroutine_threadsafe(self._close_all(), loop).result(CLOSE_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+    async def _close_all(self) -> None:
+        await self._at_exit()
+        # Threads that still wait for an answer would wait for ever once the loop has stopped.
+        pending = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -72,6 +94,35 @@ class Portal:
                 self._process = os.getpid()
                 atexit.register(self.close)
             return self._loop
+
+
+class _Delivery(Generic[T]):
+    """The way of one outcome to the thread that waits for it."""
+
+    def __init__(self, undelivered: Callable[[T], object] | None) -> None:
+        self._undelivered = undelivered
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._outcome: list[T] = []
+
+    async def fill(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work, on the loop of the portal."""
+        outcome = await work
+        with self._lock:
+            self._outcome.append(outcome)
+            if self._given_up:
+                self._return()
+        return outcome
+
+    def give_up(self) -> None:
+        """Note that the thread does not receive the outcome."""
+        with self._lock:
+            self._given_up = True
+            self._return()
+
+    def _return(self) -> None:
+        if self._outcome and self._undelivered is not None:
+            self._undelivered(self._outcome.pop())
 
 
 def _started() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:

@@ -1,7 +1,7 @@
 """Where handles ask: one driver, by the id of a message."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from asynctasq.contracts.capabilities import (
     Capability,
@@ -14,9 +14,10 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatcher.connections import Connection
+from asynctasq.dispatcher.portal import Portal
 from asynctasq.dispatcher.watcher import unknown
 from asynctasq.errors import TaskCancelled, TaskFailed
-from asynctasq.message import CancelOutcome, State, id_from_text, id_to_text
+from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask, set_field
@@ -27,21 +28,29 @@ T = TypeVar("T")
 class DriverSource:
     """Implements `results.ResultSource` with one driver."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], codec: Codec) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], codec: Codec, portal: Portal
+    ) -> None:
         """Make a source.
 
         Args:
             connect: gives the connection of the running loop.
             codec: decodes what tasks returned and reported.
+            portal: runs calls from code without a loop.
         """
         self._connect = connect
         self._codec = codec
+        self._portal = portal
 
-    def handle(self, task: BaseTask[T], enqueued: Enqueued) -> Handle[T]:
-        """The handle of a task that the driver has taken; the task is told its id."""
+    def handle(self, task: BaseTask[T], message: Message, enqueued: Enqueued) -> Handle[T]:
+        """Return the handle of a task that the driver has taken, and set the id of the task."""
         text = id_to_text(enqueued.id)
         set_field(task, "_task_id", text)
-        return Handle.of(text, self, created=enqueued.created)
+        created = enqueued.created or (
+            # The driver knew an id of ours: the answer to an earlier enqueue of it was lost.
+            enqueued.id == message.id and "id" not in (task._overrides or ())
+        )
+        return Handle.of(text, self, created=created)
 
     async def result(self, task_id: str, *, timeout: float | None) -> object:
         connection = await self._connect()
@@ -79,6 +88,9 @@ class DriverSource:
         )
         [progress] = await driver.progress([id_from_text(task_id)])
         return None if progress is None else await self._codec.load_result(progress)
+
+    def call_sync(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str) -> T:
+        return self._portal.call(make, instead=instead)
 
     async def _driver(self) -> Driver:
         return (await self._connect()).driver

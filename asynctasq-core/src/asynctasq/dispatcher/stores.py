@@ -6,6 +6,7 @@ from typing import Any
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.dispatcher.connections import Connection, ConnectionPool
+from asynctasq.dispatcher.portal import Portal
 from asynctasq.dispatcher.source import DriverSource
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
@@ -27,6 +28,7 @@ class Stores:
         twin: Callable[[Driver], Driver],
         codec: Codec,
         pool: ConnectionPool,
+        portal: Portal,
     ) -> None:
         """Make the driver of the default store.
 
@@ -36,11 +38,13 @@ class Stores:
             twin: gives another of an unopened driver, to be opened.
             codec: decodes what tasks returned.
             pool: keeps what is open.
+            portal: runs calls from code without a loop.
 
         Raises:
             PluginError: the driver's plugin cannot be used.
         """
         self.pool = pool
+        self._portal = portal
         self._make = make
         self._twin = twin
         self._codec = codec
@@ -73,6 +77,12 @@ class Stores:
             chosen = task._definition.driver
         return self.default if chosen is None else self._key_of(chosen)
 
+    def key_of(self, task: object) -> str:
+        """Return where calls of a task function or class go; the default store without a definition."""
+        definition = getattr(task, "_definition", None)
+        chosen = None if definition is None else definition.driver
+        return self.default if chosen is None else self._key_of(chosen)
+
     async def connection(self, key: str) -> Connection:
         """The connection of the running loop.
 
@@ -89,7 +99,9 @@ class Stores:
         """What the handles of its tasks ask."""
         found = self._sources.get(key)
         if found is None:
-            found = self._sources[key] = DriverSource(lambda: self.connection(key), self._codec)
+            found = self._sources[key] = DriverSource(
+                lambda: self.connection(key), self._codec, self._portal
+            )
         return found
 
     def _key_of(self, chosen: object) -> str:

@@ -53,7 +53,7 @@ class Codec:
         self._find_serializer = find_serializer
         self._serializers: dict[str, Serializer] = {serializer.content_type: serializer}
         self._resolvers = resolvers
-        self._max_message_bytes = max_message_bytes
+        self.max_message_bytes = max_message_bytes
         self._format = EnvelopeFormat(serializer.content_type)
         self._none = self._format.seal_result(serializer.dumps(None, refer=no_reference))
         self._warned: set[str] = set()
@@ -80,10 +80,10 @@ class Codec:
             body = self._format.seal(policy, _references(found), data)
         except NotSerializable as error:
             raise _named(error, task) from error
-        if len(body) > self._max_message_bytes:
+        if len(body) > self.max_message_bytes:
             raise MessageTooLarge(
                 f"Task {task!r} was not dispatched: its arguments take {len(body):,} bytes, and the "
-                f"setting max_message_bytes allows {self._max_message_bytes:,}. Pass a key or a path "
+                f"setting max_message_bytes allows {self.max_message_bytes:,}. Pass a key or a path "
                 "to the data rather than the data, or raise the setting."
             )
         return body
@@ -137,11 +137,11 @@ class Codec:
         try:
             data = self._serializer.dumps(value, refer=self._refer(found))
             stored = self._format.seal_result(data, _references(found))
-            if len(stored) <= self._max_message_bytes:
+            if len(stored) <= self.max_message_bytes:
                 return stored
             why = (
                 f"it takes {len(stored):,} bytes, and the setting max_message_bytes allows "
-                f"{self._max_message_bytes:,}."
+                f"{self.max_message_bytes:,}."
             )
         except Unserializable as error:
             why = f"{error.path or 'it'} {error.why}"

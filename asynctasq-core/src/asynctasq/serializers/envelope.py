@@ -13,7 +13,6 @@ A release reads the version that it writes and the one before. `tests/serializer
 bytes of every version that was published.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from struct import Struct
@@ -24,7 +23,7 @@ import msgpack
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import BodyCorrupt, BodyError, BodyVersion
 from asynctasq.records import record
-from asynctasq.retry import OnMissing, RetryStrategy, RunPolicy
+from asynctasq.retry import SECONDS_LIMIT, OnMissing, RetryStrategy, RunPolicy
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
 from asynctasq.serializers.unserializable import brief, no_reference
 from asynctasq.version import __version__
@@ -260,6 +259,9 @@ def _policy_fields(policy: RunPolicy) -> list[Any]:
     return fields
 
 
+_JITTER_LIMIT = 1.0
+
+
 def _read_policy(
     timeout: Any, delay: Any, strategy: Any, factor: Any, cap: Any, jitter: Any, on_missing: Any
 ) -> RunPolicy:
@@ -269,14 +271,15 @@ def _read_policy(
         retry_strategy=RetryStrategy(strategy),
         retry_factor=_number(factor),
         retry_cap=_number(cap),
-        retry_jitter=_number(jitter),
+        retry_jitter=_number(jitter, most=_JITTER_LIMIT),
         on_missing=OnMissing(on_missing),
     )
 
 
-def _number(value: Any) -> float:
-    if type(value) not in {int, float} or math.isnan(value) or value < 0:
-        raise ValueError("a number is wrong")
+def _number(value: Any, *, most: float = SECONDS_LIMIT) -> float:
+    """Return a number of a policy. Bodies are written by others: no delay may upset a store."""
+    if type(value) not in {int, float} or not 0 <= value <= most:  # NaN is not
+        raise ValueError(f"a number is not from 0 to {most:g}")
     return float(value)
 
 

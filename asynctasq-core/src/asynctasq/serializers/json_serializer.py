@@ -82,6 +82,8 @@ class _Encoder:
         if cls is bytes:
             return {_SIGN + BYTES.name: bytes_text(value)}
         kind, content = dissect(value, self._refer)
+        if kind is None:
+            return self.encode(content)
         if isinstance(content, list):
             return {_SIGN + kind.name: [self.encode(part) for part in content]}
         return {_SIGN + kind.name: content}

@@ -5,21 +5,57 @@ Every other value is a *leaf*, which has a text, or a *compound*, which has a li
 names stand in stored messages: they never change and are never used again.
 """
 
+import re
 from base64 import b64decode, b64encode
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from asynctasq.contracts.serializer import Refer
 from asynctasq.errors import BodyCorrupt
 from asynctasq.records import record
 from asynctasq.serializers import structures
+from asynctasq.serializers.dataclass_types import build_dataclass, dataclass_parts
 from asynctasq.serializers.own_types import own_types
-from asynctasq.serializers.unserializable import Unserializable
+from asynctasq.serializers.pydantic_types import (
+    build_model,
+    build_secret,
+    build_url,
+    model_parts,
+    secret_parts,
+    url_parts,
+)
+from asynctasq.serializers.standard_types import (
+    build_pattern,
+    build_range,
+    fraction_text,
+    moment_text,
+    pattern_parts,
+    read_datetime,
+    read_fraction,
+    read_integer,
+    read_time,
+    read_timedelta,
+    read_timezone,
+    read_zone,
+    timedelta_text,
+    timezone_text,
+    zone_key,
+)
 
 
 @record
@@ -40,76 +76,21 @@ class Compound:
     build: Callable[[list[Any]], object]
 
 
-Dissected: TypeAlias = tuple[Leaf, str] | tuple[Compound, list[Any]]
-
-
-# Datetimes keep their wall clock, their offset from UTC and `fold`; the name of the zone is lost, so
-# that no worker's zone tables can move a moment in time.
-
-_FOLD = "~"
-_OFFSET = "@"
-"""Before an offset in microseconds: Python 3.11 reads those of less than a second as UTC."""
-
-M = TypeVar("M", datetime, time)
-
-
-def _moment_text(value: datetime | time) -> str:
-    text = value.isoformat()
-    if value.tzinfo is not None:
-        offset = value.utcoffset()
-        if offset is None:
-            raise Unserializable(
-                f"is a {type(value).__name__} whose time zone ({type(value.tzinfo).__name__}) gives "
-                "it no offset from UTC. Pass it without a zone, or a datetime."
-            )
-        if offset.microseconds:
-            naive = value.replace(tzinfo=None).isoformat()
-            text = f"{naive}{_OFFSET}{offset // timedelta.resolution}"
-    return text + _FOLD if value.fold else text
-
-
-def _read_moment(text: str, read: Callable[[str], M]) -> M:
-    fold = text.endswith(_FOLD)
-    text, _, offset = text.removesuffix(_FOLD).partition(_OFFSET)
-    moment = read(text)
-    if offset:
-        moment = moment.replace(tzinfo=timezone(timedelta(microseconds=int(offset))))
-    return moment.replace(fold=1) if fold else moment
-
-
-def _datetime(text: str) -> datetime:
-    return _read_moment(text, datetime.fromisoformat)
-
-
-def _time(text: str) -> time:
-    return _read_moment(text, time.fromisoformat)
-
-
-def _timedelta_text(value: timedelta) -> str:
-    return f"{value.days},{value.seconds},{value.microseconds}"
-
-
-def _timedelta(text: str) -> timedelta:
-    days, seconds, microseconds = text.split(",")
-    return timedelta(int(days), int(seconds), int(microseconds))
-
-
-def _integer(text: str) -> int:
-    # Hexadecimal: decimal text of long integers takes quadratic time, and Python limits it.
-    return int(text, 16)
+Dissected: TypeAlias = tuple[Leaf, str] | tuple[Compound, list[Any]] | tuple[None, Any]
+"""A kind and its content; without a kind, plain data that travels instead of the value."""
 
 
 def _reference(_: str) -> object:
     raise BodyCorrupt("A model reference stands where none can be resolved.")
 
 
-DATETIME = Leaf(1, "datetime", _datetime)
+DATETIME = Leaf(1, "datetime", read_datetime)
 DATE = Leaf(2, "date", date.fromisoformat)
-TIME = Leaf(3, "time", _time)
-TIMEDELTA = Leaf(4, "timedelta", _timedelta)
+TIME = Leaf(3, "time", read_time)
+TIMEDELTA = Leaf(4, "timedelta", read_timedelta)
 DECIMAL = Leaf(5, "decimal", Decimal)
 UUID_ = Leaf(6, "uuid", UUID)
-INTEGER = Leaf(7, "int", _integer)
+INTEGER = Leaf(7, "int", read_integer)
 COMPLEX = Leaf(8, "complex", complex)
 PATH = Leaf(9, "path", Path)
 POSIX_PATH = Leaf(10, "posixpath", PurePosixPath)
@@ -117,14 +98,23 @@ WINDOWS_PATH = Leaf(11, "windowspath", PureWindowsPath)
 REFERENCE = Leaf(12, "model", _reference)
 FLOAT = Leaf(13, "float", float)
 BYTES = Leaf(14, "bytes", lambda text: b64decode(text, validate=True))
+FRACTION = Leaf(15, "fraction", read_fraction)
+TIMEZONE = Leaf(16, "timezone", read_timezone)
+ZONE = Leaf(17, "zoneinfo", read_zone)
+IPV4_ADDRESS = Leaf(18, "ipv4address", IPv4Address)
+IPV4_NETWORK = Leaf(19, "ipv4network", IPv4Network)
+IPV4_INTERFACE = Leaf(20, "ipv4interface", IPv4Interface)
+IPV6_ADDRESS = Leaf(21, "ipv6address", IPv6Address)
+IPV6_NETWORK = Leaf(22, "ipv6network", IPv6Network)
+IPV6_INTERFACE = Leaf(23, "ipv6interface", IPv6Interface)
 
 TUPLE = Compound(32, "tuple", tuple)
 SET = Compound(33, "set", set)
 FROZENSET = Compound(34, "frozenset", frozenset)
 ENUM = Compound(35, "enum", structures.build_enum)
 FLAG = Compound(36, "flag", structures.build_flag)
-DATACLASS = Compound(37, "dataclass", structures.build_dataclass)
-PYDANTIC = Compound(38, "pydantic", structures.build_pydantic)
+DATACLASS = Compound(37, "dataclass", build_dataclass)
+PYDANTIC = Compound(38, "pydantic", build_model)
 NAMEDTUPLE = Compound(39, "namedtuple", structures.build_namedtuple)
 SCALAR = Compound(40, "scalar", structures.build_scalar)
 OWN = Compound(41, "own", lambda parts: own_types.decode(*parts))
@@ -133,13 +123,18 @@ COUNTER = Compound(43, "counter", lambda parts: Counter(dict(parts)))
 DEQUE = Compound(44, "deque", lambda parts: deque(parts[1:], parts[0]))
 BYTEARRAY = Compound(45, "bytearray", structures.build_bytearray)
 DICT = Compound(46, "dict", dict)
-URL = Compound(47, "url", structures.build_url)
+URL = Compound(47, "url", build_url)
+SECRET = Compound(48, "secret", build_secret)
+DEFAULTDICT = Compound(49, "defaultdict", structures.build_defaultdict)
+RANGE = Compound(50, "range", build_range)
+PATTERN = Compound(51, "pattern", build_pattern)
 
 KINDS: tuple[Leaf | Compound, ...] = (
     *(DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_, INTEGER, COMPLEX),
-    *(PATH, POSIX_PATH, WINDOWS_PATH, REFERENCE, FLOAT, BYTES),
+    *(PATH, POSIX_PATH, WINDOWS_PATH, REFERENCE, FLOAT, BYTES, FRACTION, TIMEZONE, ZONE),
+    *(IPV4_ADDRESS, IPV4_NETWORK, IPV4_INTERFACE, IPV6_ADDRESS, IPV6_NETWORK, IPV6_INTERFACE),
     *(TUPLE, SET, FROZENSET, ENUM, FLAG, DATACLASS, PYDANTIC, NAMEDTUPLE, SCALAR, OWN),
-    *(ORDERED, COUNTER, DEQUE, BYTEARRAY, DICT, URL),
+    *(ORDERED, COUNTER, DEQUE, BYTEARRAY, DICT, URL, SECRET, DEFAULTDICT, RANGE, PATTERN),
 )
 BY_CODE: Mapping[int, Leaf | Compound] = {kind.code: kind for kind in KINDS}
 BY_NAME: Mapping[str, Leaf | Compound] = {kind.name: kind for kind in KINDS}
@@ -156,10 +151,10 @@ def bytes_text(value: bytes) -> str:
 
 
 _EXACT: Mapping[type, Callable[[Any], Dissected]] = {
-    datetime: lambda value: (DATETIME, _moment_text(value)),
+    datetime: lambda value: (DATETIME, moment_text(value)),
     date: lambda value: (DATE, value.isoformat()),
-    time: lambda value: (TIME, _moment_text(value)),
-    timedelta: lambda value: (TIMEDELTA, _timedelta_text(value)),
+    time: lambda value: (TIME, moment_text(value)),
+    timedelta: lambda value: (TIMEDELTA, timedelta_text(value)),
     Decimal: lambda value: (DECIMAL, str(value)),
     UUID: lambda value: (UUID_, str(value)),
     int: lambda value: (INTEGER, hex(value)),
@@ -175,16 +170,29 @@ _EXACT: Mapping[type, Callable[[Any], Dissected]] = {
     Counter: lambda value: (COUNTER, pairs(value)),
     deque: lambda value: (DEQUE, [value.maxlen, *value]),
     bytearray: lambda value: (BYTEARRAY, [bytes(value)]),
+    Fraction: lambda value: (FRACTION, fraction_text(value)),
+    timezone: lambda value: (TIMEZONE, timezone_text(value)),
+    ZoneInfo: lambda value: (ZONE, zone_key(value)),
+    IPv4Address: lambda value: (IPV4_ADDRESS, str(value)),
+    IPv4Network: lambda value: (IPV4_NETWORK, str(value)),
+    IPv4Interface: lambda value: (IPV4_INTERFACE, str(value)),
+    IPv6Address: lambda value: (IPV6_ADDRESS, str(value)),
+    IPv6Network: lambda value: (IPV6_NETWORK, str(value)),
+    IPv6Interface: lambda value: (IPV6_INTERFACE, str(value)),
+    defaultdict: lambda value: (DEFAULTDICT, [structures.factory_name(value), *pairs(value)]),
+    range: lambda value: (RANGE, [value.start, value.stop, value.step]),
+    re.Pattern: lambda value: (PATTERN, pattern_parts(value)),
 }
 
 _TAKE_APART: Mapping[structures.Structure, tuple[Compound, Callable[[str, Any], list[Any]]]] = {
     structures.Structure.ENUM: (ENUM, structures.enum_parts),
     structures.Structure.FLAG: (FLAG, structures.flag_parts),
-    structures.Structure.DATACLASS: (DATACLASS, structures.dataclass_parts),
-    structures.Structure.PYDANTIC: (PYDANTIC, structures.pydantic_parts),
+    structures.Structure.DATACLASS: (DATACLASS, dataclass_parts),
+    structures.Structure.PYDANTIC: (PYDANTIC, model_parts),
     structures.Structure.NAMEDTUPLE: (NAMEDTUPLE, structures.namedtuple_parts),
     structures.Structure.SCALAR: (SCALAR, structures.scalar_parts),
-    structures.Structure.URL: (URL, structures.url_parts),
+    structures.Structure.URL: (URL, url_parts),
+    structures.Structure.SECRET: (SECRET, secret_parts),
 }
 
 
@@ -208,20 +216,28 @@ def dissect(value: Any, refer: Refer) -> Dissected:
     if place is not None:
         return REFERENCE, str(place)
     structure, name = structures.structure_of(cls)
+    if structure is structures.Structure.BASE:
+        plain = structures.base_value(value)
+        exact = _EXACT.get(type(plain))
+        return (None, plain) if exact is None else exact(plain)
     compound, take_apart = _TAKE_APART[structure]
     return compound, take_apart(name, value)
 
 
-def steps_of(kind: Leaf | Compound, content: Any) -> list[tuple[str, object]]:
+def steps_of(kind: Leaf | Compound | None, content: Any) -> list[tuple[str, object]]:
     """The parts of a dissected value, each with how a user would reach it."""
+    if kind is None:
+        return plain_steps(content)
     if isinstance(kind, Leaf):
         return []
     if kind is DATACLASS or kind is PYDANTIC:
-        return [(f".{name}", part) for name, part in content[1].items()]
+        return [(f".{name}" if name else "", part) for name, part in content[1].items()]
     if kind is OWN:
         return [("", content[1])]
     if kind is ORDERED or kind is COUNTER:
         return mapping_steps(dict(content))
+    if kind is DEFAULTDICT:
+        return mapping_steps(dict(content[1:]))
     if kind is NAMEDTUPLE or kind is DEQUE:
         return [(f"[{index}]", part) for index, part in enumerate(content[1:])]
     if kind is SET or kind is FROZENSET:
@@ -229,6 +245,13 @@ def steps_of(kind: Leaf | Compound, content: Any) -> list[tuple[str, object]]:
     if kind is TUPLE:
         return [(f"[{index}]", part) for index, part in enumerate(content)]
     return [("", part) for part in content]
+
+
+def plain_steps(value: object) -> list[tuple[str, object]]:
+    """The items of a list or dict, each with how a user would reach it."""
+    if isinstance(value, list):
+        return [(f"[{index}]", child) for index, child in enumerate(value)]
+    return mapping_steps(value) if isinstance(value, dict) else []
 
 
 def mapping_steps(mapping: Mapping[Any, object]) -> list[tuple[str, object]]:

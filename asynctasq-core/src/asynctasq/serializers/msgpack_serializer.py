@@ -107,6 +107,8 @@ class _Packing:
             taken = dissect(part, self._refer)
             self._taken.append(taken)
             kind, content = taken
+        if kind is None:
+            return content
         if isinstance(content, str):
             return _Extension((kind.code, content.encode()))
         return [_MARKS[kind.code], *content]

@@ -6,18 +6,20 @@ an instance of such a class and nothing else: each builder checks what kind of c
 
 import dataclasses
 import enum
-import inspect
 import io
-import sys
 import types
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from asynctasq.errors import ArgumentsMismatch, BodyCorrupt
+from asynctasq.serializers.base_types import as_base, base_of
 from asynctasq.serializers.classes import class_name, find_class
+from asynctasq.serializers.dataclass_types import require_fields_only
+from asynctasq.serializers.instance_state import is_cached
+from asynctasq.serializers.pydantic_types import is_model, is_secret, is_url, named_class
 from asynctasq.serializers.unserializable import Unserializable, brief, one_of
 
 _CLASSES_KEPT = 4096
@@ -33,10 +35,13 @@ class Structure(enum.Enum):
     NAMEDTUPLE = enum.auto()
     SCALAR = enum.auto()
     URL = enum.auto()
+    SECRET = enum.auto()
+    BASE = enum.auto()
+    """A subclass that travels as its base class."""
 
 
 @lru_cache(maxsize=_CLASSES_KEPT)
-def structure_of(cls: type) -> tuple[Structure, str]:
+def structure_of(cls: Any) -> tuple[Structure, str]:
     """What a class is, and the name by which a worker finds it.
 
     Raises:
@@ -45,22 +50,26 @@ def structure_of(cls: type) -> tuple[Structure, str]:
     if issubclass(cls, enum.Enum):
         structure = Structure.FLAG if issubclass(cls, enum.Flag) else Structure.ENUM
     elif dataclasses.is_dataclass(cls):
-        _require_constructible(cls)
+        require_fields_only(cls)
         structure = Structure.DATACLASS
-    elif _is_pydantic_model(cls):
+    elif is_model(cls):
         structure = Structure.PYDANTIC
-    elif _is_pydantic_url(cls):
+    elif is_url(cls):
         structure = Structure.URL
+    elif is_secret(cls):
+        structure = Structure.SECRET
     elif _is_namedtuple(cls):
         structure = Structure.NAMEDTUPLE
     elif _scalar_base(cls) is not None:
         structure = Structure.SCALAR
+    elif base_of(cls) is not None:
+        return Structure.BASE, ""
     else:
         raise Unserializable(f"is {one_of(cls)}, which cannot be sent to a worker. {_advice(cls)}")
-    return structure, class_name(cls)
+    return structure, class_name(named_class(cast("type", cls)))
 
 
-def _advice(cls: type) -> str:
+def _advice(cls: Any) -> str:
     if issubclass(cls, types.FunctionType | types.BuiltinFunctionType | types.MethodType):
         return "Pass the name of what to do, and look it up in the task."
     if issubclass(cls, io.IOBase):
@@ -75,16 +84,13 @@ def _advice(cls: type) -> str:
         return "Pass dict(...) of it."
     if issubclass(cls, type):
         return "Pass its name."
-    for base in _BUILT_IN:
-        if issubclass(cls, base):
-            return f"Pass {base.__name__}(...) of it, or register the type with asynctasq.register_type."
+    if callable(getattr(cls, "tolist", None)):  # arrays and numbers of NumPy
+        return "Pass .tolist() of it."
+    if (base := base_of(cls)) is not None:
+        return (
+            f"Pass {base.__name__}(...) of it, or register the type with asynctasq.register_type."
+        )
     return "Pass plain data, or register the type with asynctasq.register_type."
-
-
-def _fields_of(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise BodyCorrupt("The fields of an instance are missing.")
-    return value
 
 
 # Enums travel by the name of the member; flags, whose combinations have none, by value.
@@ -128,146 +134,6 @@ def build_flag(parts: list[Any]) -> enum.Flag:
     return found
 
 
-# Dataclasses are constructed by a call, so that what `__post_init__` sets up beside the fields is
-# there; then each field is given the value that it had.
-
-
-_BUILT_IN = (dict, list, tuple, set, frozenset, deque, int, float, str, bytes)
-
-
-def _require_constructible(cls: Any) -> None:
-    if issubclass(cls, _BUILT_IN):
-        raise Unserializable(
-            f"is {one_of(cls)}, a dataclass that holds more than its fields. Register the type "
-            "with asynctasq.register_type."
-        )
-    if not _has_init(cls):
-        return
-    wanted = {field.name: None for field in dataclasses.fields(cls) if field.init}
-    try:
-        inspect.signature(cls).bind(**wanted)
-    except (TypeError, ValueError) as error:
-        raise Unserializable(
-            f"is {one_of(cls)}, a dataclass that cannot be made from its fields alone "
-            f"({error}). Register the type with asynctasq.register_type."
-        ) from error
-
-
-def _has_init(cls: type) -> bool:
-    parameters = getattr(cls, "__dataclass_params__", None)
-    return bool(getattr(parameters, "init", True))
-
-
-def dataclass_parts(name: str, value: Any) -> list[Any]:
-    """Class and fields; a field that was never set is left out."""
-    fields = dataclasses.fields(value)
-    return [name, {f.name: getattr(value, f.name) for f in fields if hasattr(value, f.name)}]
-
-
-def build_dataclass(parts: list[Any]) -> object:
-    """An instance with these fields; those that are missing take their defaults."""
-    name, values = parts
-    cls = find_class(name)
-    if not dataclasses.is_dataclass(cls):
-        raise BodyCorrupt(f"{name} is not a dataclass.")
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    unknown = _fields_of(values).keys() - fields.keys()
-    if unknown:
-        raise ArgumentsMismatch(
-            f"The dataclass {name} of this worker has no field {', '.join(sorted(unknown))[:200]}."
-        )
-    try:
-        if _has_init(cls):
-            instance = cls(**{key: part for key, part in values.items() if fields[key].init})
-        else:
-            instance = cls.__new__(cls)
-        for key, part in values.items():
-            if getattr(instance, key, _UNSET) is not part:
-                object.__setattr__(instance, key, part)
-    except Exception as error:
-        raise ArgumentsMismatch(f"The dataclass {name} cannot be made: {brief(error)}") from error
-    return instance
-
-
-_UNSET = object()
-
-
-# Pydantic models are validated again, from their fields as they were. Private attributes start anew.
-
-
-def _is_pydantic_model(cls: type) -> bool:
-    """Whether it is one; without importing pydantic, as an instance cannot exist otherwise."""
-    main = sys.modules.get("pydantic.main")
-    return main is not None and issubclass(cls, main.BaseModel)
-
-
-def pydantic_parts(name: str, value: Any) -> list[Any]:
-    """Class, fields and which of them were given rather than defaulted."""
-    extra: Mapping[str, Any] = value.__pydantic_extra__ or {}
-    return [name, {**value.__dict__, **extra}, sorted(value.__pydantic_fields_set__)]
-
-
-def build_pydantic(parts: list[Any]) -> object:
-    """The model of these fields."""
-    name, values, given = parts
-    cls = find_class(name)
-    if not _is_pydantic_model(cls):
-        raise BodyCorrupt(f"{name} is not a pydantic model.")
-    model: Any = cls
-    fields = _fields_of(values)
-    try:
-        if getattr(model, "__pydantic_root_model__", False):
-            instance = model.model_validate(fields["root"])
-        elif _validates_by_name(model):
-            instance = model.model_validate(fields, by_alias=False, by_name=True)
-        else:
-            instance = model.model_validate(_aliased(model, fields))
-        object.__setattr__(instance, "__pydantic_fields_set__", set(given))
-    except Exception as error:
-        raise ArgumentsMismatch(f"The model {name} cannot be made: {brief(error)}") from error
-    return instance
-
-
-@lru_cache(maxsize=_CLASSES_KEPT)
-def _validates_by_name(model: Any) -> bool:
-    """Pydantic does from 2.11 on; before, a field with an alias went by that only."""
-    return "by_name" in inspect.signature(model.model_validate).parameters
-
-
-def _aliased(model: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
-    known = model.model_fields
-    return {
-        alias
-        if key in known and isinstance(alias := known[key].validation_alias, str)
-        else key: part
-        for key, part in fields.items()
-    }
-
-
-# The URL types of pydantic, which its models are full of, are made from their text.
-
-
-def _is_pydantic_url(cls: type) -> bool:
-    return cls.__module__.startswith("pydantic") and callable(getattr(cls, "unicode_string", None))
-
-
-def url_parts(name: str, value: Any) -> list[Any]:
-    """Class and text."""
-    return [name, str(value)]
-
-
-def build_url(parts: list[Any]) -> object:
-    """The URL of that text."""
-    name, text = parts
-    cls = find_class(name)
-    if not _is_pydantic_url(cls):
-        raise BodyCorrupt(f"{name} is not a URL of pydantic.")
-    try:
-        return cls(text)
-    except (TypeError, ValueError) as error:
-        raise ArgumentsMismatch(f"The {name} cannot be made: {brief(error)}") from error
-
-
 # Named tuples, and subclasses of int, float, str and bytes without attributes, are made by the
 # constructor of the base, which runs none of their code.
 
@@ -278,6 +144,12 @@ def _is_namedtuple(cls: type) -> bool:
 
 def namedtuple_parts(name: str, value: tuple[Any, ...]) -> list[Any]:
     """Class and items."""
+    cls = type(value)
+    if any(not is_cached(cls, attribute) for attribute in getattr(value, "__dict__", ())):
+        raise Unserializable(
+            f"is {one_of(cls)} with attributes, which would be lost. Register the type with "
+            "asynctasq.register_type."
+        )
     return [name, *value]
 
 
@@ -292,6 +164,18 @@ def build_namedtuple(parts: list[Any]) -> object:
             f"The named tuple {name} of this worker has {len(cls._fields)} fields, not {len(items)}."
         )
     return tuple.__new__(cls, items)
+
+
+def base_value(value: Any) -> Any:
+    """Return an instance of a subclass as one of its base class.
+
+    Raises:
+        Unserializable: it holds more.
+    """
+    cls: Any = type(value)
+    base = base_of(cls)
+    assert base is not None, "structure_of has said so"
+    return as_base(value, base)
 
 
 _SCALARS: Mapping[type, Callable[[Any], object]] = {
@@ -350,3 +234,37 @@ def build_bytearray(parts: list[Any]) -> bytearray:
     if not isinstance(value, bytes):
         raise BodyCorrupt("A bytearray has no bytes.")
     return bytearray(value)
+
+
+# Dicts with a default are made with a built-in type as their factory only: it is called by any look
+# at a missing key.
+
+_FACTORIES: Mapping[str, type] = {
+    cls.__name__: cls for cls in (dict, list, set, frozenset, tuple, str, bytes, int, float, bool)
+}
+
+
+def factory_name(value: "defaultdict[Any, Any]") -> str | None:
+    """Return the name of the factory of a defaultdict.
+
+    Raises:
+        Unserializable: it is not a built-in type.
+    """
+    factory: object = value.default_factory
+    if factory is None:
+        return None
+    name = getattr(factory, "__name__", "")
+    if _FACTORIES.get(name) is not factory:
+        raise Unserializable(
+            "is a collections.defaultdict whose factory is not a built-in type. Pass dict(...) of it."
+        )
+    return str(name)
+
+
+def build_defaultdict(parts: list[Any]) -> object:
+    """Return the defaultdict of these items."""
+    name, *items = parts
+    factory = _FACTORIES.get(name) if isinstance(name, str) else None
+    if factory is None and name is not None:
+        raise BodyCorrupt("A defaultdict has a factory that is none.")
+    return defaultdict(factory, items)

@@ -6,7 +6,18 @@ import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, Never, Self, TypeVar, Unpack, cast, dataclass_transform
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Never,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    dataclass_transform,
+)
 
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
@@ -15,10 +26,12 @@ from asynctasq.results import Handle
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.tasks.dispatching import current_dispatcher
 from asynctasq.tasks.fields import ConstructorCheck, Fields, fields_of, is_class_variable
+from asynctasq.tasks.hints import call_hint
 from asynctasq.tasks.options import (
     DEFINITION_OPTION_NAMES,
     DefinitionOptions,
     DispatchOptions,
+    Duration,
     check_options,
     check_queue_name,
     check_task_name,
@@ -26,8 +39,10 @@ from asynctasq.tasks.options import (
 )
 from asynctasq.tasks.origin import Origin
 from asynctasq.tasks.registry import registry
+from asynctasq.tasks.showing import shown_call
+from asynctasq.tasks.unconfirmed import Unconfirmed
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 V = TypeVar("V")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -106,13 +121,14 @@ def _check_execute(cls: "type[BaseTask[Any]]") -> None:
 
 
 def _class_options(cls: "type[BaseTask[Any]]") -> DefinitionOptions:
-    options = {
+    given = {
         name: value
         for owner in reversed(cls.__mro__)
         for name, value in vars(owner).items()
         if name in DEFINITION_OPTION_NAMES
     }
-    check_options(options, allowed=DefinitionOptions, where=f"The task class {cls.__qualname__}")
+    where = f"The task class {cls.__qualname__}"
+    options = check_options(given, allowed=DefinitionOptions, where=where)
     for name, value in vars(cls).items():
         if isinstance(value, str | int | float) and not name.startswith("_"):
             _warn_of_misspelling(cls, name)
@@ -168,7 +184,7 @@ def _told(otherwise: V, of: Callable[[Delivery], V]) -> V:
     return cast("V", _Told(otherwise, of))  # to type checkers, a field as others
 
 
-class BaseTask(Generic[T]):
+class BaseTask(Generic[T_co]):
     """A task with its arguments: dispatched by the application, run by a worker.
 
     Subclass one of `AsyncTask`, `SyncTask`, `AsyncProcessTask` and `SyncProcessTask`. What travels is
@@ -197,6 +213,8 @@ class BaseTask(Generic[T]):
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
     _overrides: DispatchOptions | None = None
+    _unconfirmed: Unconfirmed | None = None
+    """Ids of dispatches of which it is unknown whether the store has accepted them."""
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -249,7 +267,18 @@ class BaseTask(Generic[T]):
             cls._definition = _define(cls, name)
             registry.add(cls._definition)
 
-    def execute(self) -> T | Awaitable[T]:
+    def __repr__(self) -> str:
+        return shown_call(self, f"task {type(self).__module__}:{type(self).__qualname__}")
+
+    if not TYPE_CHECKING:  # it would make checkers accept every name
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to use instead of a name that other task queues have."""
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            hint = call_hint(name)
+            raise AttributeError(f"{text}. {hint}" if hint else text, name=name, obj=self)
+
+    def execute(self) -> T_co | Awaitable[T_co]:
         """Do the work. Subclasses write this; it may be sync or async, as the base class says."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
@@ -271,20 +300,22 @@ class BaseTask(Generic[T]):
         return self._override(queue=check_queue_name(queue))
 
     @_reserved
-    def delay(self, seconds: float) -> Self:
-        """Be due after that many seconds; 0 is now.
+    def delay(self, seconds: Duration) -> Self:
+        """Be due after that many seconds, or that `timedelta`; 0 is now.
 
         Raises:
-            ValueError: negative.
+            TypeError: it is not a duration.
+            ValueError: it is negative, not finite, or longer than any store can take.
         """
         return self.options(delay=seconds)
 
     @_reserved
-    def retry_after(self, seconds: float) -> Self:
-        """Wait that many seconds before a retry.
+    def retry_after(self, seconds: Duration) -> Self:
+        """Wait that many seconds, or that `timedelta`, before a retry.
 
         Raises:
-            ValueError: negative.
+            TypeError: it is not a duration.
+            ValueError: it is negative, not finite, or longer than any store can take.
         """
         return self.options(retry_delay=seconds)
 
@@ -296,25 +327,27 @@ class BaseTask(Generic[T]):
             TypeError: an option is unknown or of the wrong type.
             ValueError: a value is out of range.
         """
-        check_options(
-            cast("Mapping[str, object]", options), allowed=DispatchOptions, where="options()"
-        )
-        return self._override(**options)
+        given = cast("Mapping[str, object]", options)
+        checked = check_options(given, allowed=DispatchOptions, where="options()")
+        return self._override(**cast("DispatchOptions", checked))
 
     @_reserved
-    async def dispatch(self) -> Handle[T]:
+    async def dispatch(self) -> Handle[T_co]:
         """Send it off; returns when the store has it.
 
         Raises:
             NotSerializable: an argument cannot travel.
-            MessageTooLarge: the arguments exceed `max_message_bytes`.
+            MessageTooLarge: arguments and headers exceed `max_message_bytes`.
             CapabilityMissing: the driver cannot do what an option asks for.
-            DriverError: the store refused, or could not be reached.
+            DriverUnavailable: the store could not be reached, or its answer was lost. Then it is
+                unknown whether it has the message. Dispatching this object again is safe: it keeps
+                its id until a dispatch succeeds, so the store cannot have it twice.
+            DriverError: the store refused.
         """
         return await current_dispatcher().dispatch(self)
 
     @_reserved
-    def dispatch_sync(self) -> Handle[T]:
+    def dispatch_sync(self) -> Handle[T_co]:
         """Like `dispatch`, for code without an event loop.
 
         Raises:
@@ -356,48 +389,48 @@ def shadowed(task: BaseTask[Any], name: str) -> TaskDefinitionError:
 
 
 @dataclass_transform(field_specifiers=(field,))
-class AsyncTask(BaseTask[T]):
+class AsyncTask(BaseTask[T_co]):
     """A task whose async `execute` runs on the worker's event loop: for I/O with async libraries."""
 
     _mode = ExecutionMode.LOOP
     _is_async = True
 
-    async def execute(self) -> T:
+    async def execute(self) -> T_co:
         """Do the work."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
 
 @dataclass_transform(field_specifiers=(field,))
-class SyncTask(BaseTask[T]):
+class SyncTask(BaseTask[T_co]):
     """A task whose sync `execute` runs in a thread: for blocking libraries."""
 
     _mode = ExecutionMode.THREAD
     _is_async = False
 
-    def execute(self) -> T:
+    def execute(self) -> T_co:
         """Do the work."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
 
 @dataclass_transform(field_specifiers=(field,))
-class AsyncProcessTask(BaseTask[T]):
+class AsyncProcessTask(BaseTask[T_co]):
     """A task whose async `execute` runs in another process: for computing with some I/O."""
 
     _mode = ExecutionMode.PROCESS
     _is_async = True
 
-    async def execute(self) -> T:
+    async def execute(self) -> T_co:
         """Do the work."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")
 
 
 @dataclass_transform(field_specifiers=(field,))
-class SyncProcessTask(BaseTask[T]):
+class SyncProcessTask(BaseTask[T_co]):
     """A task whose sync `execute` runs in another process: for computing."""
 
     _mode = ExecutionMode.PROCESS
     _is_async = False
 
-    def execute(self) -> T:
+    def execute(self) -> T_co:
         """Do the work."""
         raise NotImplementedError(f"{type(self).__qualname__} has no execute()")

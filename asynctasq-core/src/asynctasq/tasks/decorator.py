@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import FunctionType
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
@@ -12,6 +12,7 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.tasks.dispatching import current_dispatcher
+from asynctasq.tasks.hints import task_hint
 from asynctasq.tasks.options import (
     DefinitionOptions,
     check_options,
@@ -20,11 +21,13 @@ from asynctasq.tasks.options import (
 )
 from asynctasq.tasks.origin import Origin
 from asynctasq.tasks.registry import registry
+from asynctasq.tasks.showing import shown_call
 from asynctasq.tasks.signature import argument_check
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 RetryRule = (
     type[BaseException]
@@ -36,11 +39,18 @@ FailureHandler = Callable[[Exception], object]
 """Called with the exception when the task has failed for good; may be async."""
 
 
-class FunctionTask(Generic[P, R]):
+class FunctionTask(Generic[P, R_co]):
     """A function made into a task. Calling it makes a task with arguments; nothing runs."""
 
     __name__: str
     __qualname__: str
+
+    if TYPE_CHECKING:
+
+        @property
+        def fn(self) -> Callable[P, Any]:
+            """The plain function."""
+            raise NotImplementedError
 
     def __init__(
         self,
@@ -54,8 +64,7 @@ class FunctionTask(Generic[P, R]):
         options: Mapping[str, object],
     ) -> None:
         functools.update_wrapper(self, function)
-        self.fn: Callable[P, Any] = function
-        """The plain function."""
+        self.__dict__["fn"] = function
         self._retry_on = retry_on
         self._on_failure = on_failure
         is_async = inspect.iscoroutinefunction(function)
@@ -86,35 +95,65 @@ class FunctionTask(Generic[P, R]):
         """The name under which workers find it."""
         return self._definition.name
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> "FunctionCall[R]":
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> "FunctionCall[R_co]":
         """A task with these arguments, to be dispatched.
 
         Raises:
             TypeError: they do not fit the function's signature.
         """
         self._definition.check(*args, **kwargs)
-        call: FunctionCall[R] = FunctionCall.__new__(FunctionCall, self)
+        call: FunctionCall[R_co] = FunctionCall.__new__(FunctionCall, self)
         call._arguments = (args, kwargs)
         return call
 
-    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Handle[R]]:
+    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Handle[R_co]]:
         """Shorthand of `f(...).dispatch()`, to be awaited."""
         return current_dispatcher().dispatch(self(*args, **kwargs))
 
-    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]:
         """Shorthand of `f(...).dispatch_sync()`."""
         return self(*args, **kwargs).dispatch_sync()
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
+    if not TYPE_CHECKING:  # it would make checkers accept every name
 
-class FunctionCall(BaseTask[T]):
+        def __getattr__(self, name: str) -> Any:
+            """Say what to use instead of a name that other task queues have."""
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            hint = task_hint(name, self.__dict__.get("__name__", "task"))
+            raise AttributeError(f"{text}. {hint}" if hint else text, name=name, obj=self)
+
+
+class AsyncFunctionTask(FunctionTask[P, R_co]):
+    """An async function made into a task."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def fn(self) -> Callable[P, Coroutine[Any, Any, R_co]]:
+            """The plain function."""
+            raise NotImplementedError
+
+
+class SyncFunctionTask(FunctionTask[P, R_co]):
+    """A plain function made into a task."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def fn(self) -> Callable[P, R_co]:
+            """The plain function."""
+            raise NotImplementedError
+
+
+class FunctionCall(BaseTask[T_co]):
     """A function task with its arguments."""
 
-    _function_task: FunctionTask[..., T]
+    _function_task: FunctionTask[..., T_co]
 
-    def __new__(cls, function_task: FunctionTask[..., T]) -> "FunctionCall[T]":
+    def __new__(cls, function_task: FunctionTask[..., T_co]) -> "FunctionCall[T_co]":
         self = object.__new__(cls)
         self._function_task = function_task
         self._definition = function_task._definition  # type: ignore[misc]  # of the instance here: one class serves all functions
@@ -126,10 +165,13 @@ class FunctionCall(BaseTask[T]):
     def _check_fields(self) -> None:
         """It has none of the user's."""
 
-    def execute(self) -> T | Awaitable[T]:
+    def __repr__(self) -> str:
+        return shown_call(self, f"call {self._function_task.name}")
+
+    def execute(self) -> T_co | Awaitable[T_co]:
         """Call the function."""
         args, kwargs = self._arguments
-        return cast("T | Awaitable[T]", self._function_task.fn(*args, **kwargs))
+        return cast("T_co | Awaitable[T_co]", self._function_task.fn(*args, **kwargs))
 
     def should_retry(self, exception: Exception) -> Any:
         """What `retry_on` says; True without it."""
@@ -150,9 +192,11 @@ class TaskDecorator(Protocol):
     """What `task(...)` with options returns."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> FunctionTask[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]  # of an async function, the first is meant
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncFunctionTask[P, R]: ...
     @overload
-    def __call__(self, function: Callable[P, R], /) -> FunctionTask[P, R]: ...
+    def __call__(self, function: Callable[P, R], /) -> SyncFunctionTask[P, R]: ...
 
 
 class FunctionOptions(DefinitionOptions, total=False):
@@ -171,9 +215,11 @@ class FunctionOptions(DefinitionOptions, total=False):
 
 
 @overload
-def task(function: Callable[P, Coroutine[Any, Any, R]], /) -> FunctionTask[P, R]: ...
+def task(  # type: ignore[overload-overlap]  # of an async function, the first is meant
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncFunctionTask[P, R]: ...
 @overload
-def task(function: Callable[P, R], /) -> FunctionTask[P, R]: ...
+def task(function: Callable[P, R], /) -> SyncFunctionTask[P, R]: ...
 @overload
 def task(**options: Unpack[FunctionOptions]) -> TaskDecorator: ...
 def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -206,10 +252,11 @@ def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
     given = dict(options)
     own = {name: given.pop(name, None) for name in ("name", "driver", "retry_on", "on_failure")}
     process = given.pop("process", False)
-    check_options(given, allowed=FunctionOptions, where=where)
+    given = check_options(given, allowed=FunctionOptions, where=where)
     _check_parameters(function, given.get("relations"), where)
     _check_own({**own, "process": process}, where)
-    made: FunctionTask[..., Any] = FunctionTask(function, process=process, options=given, **own)
+    kind = AsyncFunctionTask if inspect.iscoroutinefunction(function) else SyncFunctionTask
+    made: FunctionTask[..., Any] = kind(function, process=process, options=given, **own)
     registry.add(made._definition)
     return made
 

@@ -17,6 +17,8 @@ class Dispatcher(Protocol):
 
     def dispatch_sync(self, task: "BaseTask[Any]") -> "Handle[Any]": ...
 
+    def handle(self, task_id: str) -> "Handle[Any]": ...
+
 
 _provider: Callable[[], Dispatcher] | None = None
 

@@ -1,56 +1,58 @@
 """Options of tasks and of single dispatches: their names, their limits, and what they add up to."""
 
 import difflib
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from asynctasq.message import (
-    PRIORITY_DEFAULT,
-    PRIORITY_HIGHEST,
-    PRIORITY_LOWEST,
-    QUEUE_NAME,
-    Unique,
-    UniqueUntil,
-)
+from asynctasq.message import PRIORITY_DEFAULT, Unique
 from asynctasq.records import record
 from asynctasq.retry import OnMissing, RetryStrategy, RunPolicy
+from asynctasq.tasks.hints import option_hint
+from asynctasq.tasks.option_values import (
+    CHECKS,
+)
+from asynctasq.tasks.option_values import (
+    Duration as Duration,
+)
+from asynctasq.tasks.option_values import (
+    check_queue_name as check_queue_name,
+)
+from asynctasq.tasks.option_values import (
+    check_task_name as check_task_name,
+)
 
 if TYPE_CHECKING:
     from asynctasq.config import Settings
 
-SECONDS_LIMIT = 1e10
-"""Some 300 years: what is longer is a mistake, and no store could add it to its time."""
-INTEGER_LIMIT = 2**31 - 1
-RELATION_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_SHOWN = 200
+"""Characters of a wrong value in an error."""
 
 
 class TaskOptions(TypedDict, total=False):
-    """What a task may say of all its dispatches. Durations are seconds."""
+    """What a task may say of all its dispatches. Durations are seconds, or `timedelta`s."""
 
     queue: str
     """To which it is dispatched."""
     max_attempts: int
     """Runs in all; 0 and 1 both mean no retry."""
-    retry_delay: float
+    retry_delay: Duration
     """Before the first retry."""
     retry_strategy: RetryStrategy | str
     """`fixed`, or `exponential` with the three that follow."""
     retry_factor: float
     """By which the delay grows with each retry."""
-    retry_cap: float
+    retry_cap: Duration
     """No delay is longer."""
     retry_jitter: float
     """Share of the delay by which it varies at random, 0 to 1."""
-    timeout: float | None
+    timeout: Duration | None
     """That one attempt may take; None for no limit."""
     priority: int
     """0 to 9; 9 is first."""
-    expires: float | None
+    expires: Duration | None
     """After it was first due, within which it must start."""
-    result_ttl: float
+    result_ttl: Duration
     """For which the outcome is kept."""
     max_lost: int
     """Lost leases that are forgiven; 0 for work that must not run twice."""
@@ -73,7 +75,7 @@ class DefinitionOptions(TaskOptions, total=False):
 class DispatchOptions(TaskOptions, total=False):
     """What a single dispatch may say beyond that."""
 
-    delay: float
+    delay: Duration
     """Before it is due."""
     eta: datetime | float
     """When it is due: an aware datetime, or seconds since the Unix epoch."""
@@ -87,31 +89,8 @@ class DispatchOptions(TaskOptions, total=False):
     """Texts that travel with it; the task reads them as `current_task().headers`."""
 
 
-def check_queue_name(name: object) -> str:
-    """The name, if it may name a queue.
-
-    Raises:
-        ValueError: it is not 1 to 80 characters of `A-Z a-z 0-9 _ . -`.
-    """
-    if isinstance(name, str) and QUEUE_NAME.fullmatch(name):
-        return name
-    raise ValueError(
-        f"{name!r} cannot name a queue: use 1 to 80 characters out of letters, digits, '_', '.' and '-'."
-    )
-
-
-def check_task_name(name: object, *, where: str) -> None:
-    """Make sure that this can name a task.
-
-    Raises:
-        TypeError: it cannot.
-    """
-    if not (isinstance(name, str) and name):
-        raise TypeError(f"{where}: name={name!r}: a text is needed.")
-
-
-def check_options(options: Mapping[str, object], *, allowed: type, where: str) -> None:
-    """Check names and values.
+def check_options(options: Mapping[str, object], *, allowed: type, where: str) -> dict[str, object]:
+    """Check names and values. Returns the options with durations as seconds.
 
     Args:
         options: as given by the user.
@@ -119,121 +98,35 @@ def check_options(options: Mapping[str, object], *, allowed: type, where: str) -
         where: says in errors whose options these are.
 
     Raises:
-        TypeError: an option is unknown (the nearest name is given) or of the wrong type.
+        TypeError: an option is unknown (the error names a similar or equivalent one) or of the
+            wrong type.
         ValueError: a value is out of range.
     """
     names = allowed.__annotations__
+    checked: dict[str, object] = {}
     for name, value in options.items():
-        check = _CHECKS.get(name)
+        check = CHECKS.get(name)
         if name not in names or check is None:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = (
-                f"Did you mean {near[0]!r}?" if near else f"Options are {', '.join(sorted(names))}."
-            )
-            raise TypeError(f"{where} got an unknown option {name!r}. {hint}")
+            raise TypeError(f"{where} got an unknown option {name!r}. {_hint(name, names)}")
         try:
-            check(value)
+            checked[name] = check(value)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{where}: {name}={value!r}: {error}") from None
+            raise type(error)(f"{where}: {name}={_shown(value)}: {error}") from None
+    return checked
 
 
-def _seconds(low: float, *, above: bool = False, optional: bool = False) -> "_Check":
-    def check(value: object) -> None:
-        if value is None and optional:
-            return
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError("a number is needed" + (", or None." if optional else "."))
-        if not (value > low if above else value >= low) or value > SECONDS_LIMIT:
-            raise ValueError(
-                f"it has to be {'more than' if above else 'at least'} {low:g}, and at most "
-                f"{SECONDS_LIMIT:,.0f}."
-            )
-
-    return check
+def _hint(name: str, names: Mapping[str, object]) -> str:
+    if (known := option_hint(name)) is not None:
+        return known
+    if name in CHECKS and name not in DEFINITION_OPTION_NAMES:
+        return f"It is an option of a single dispatch: call `.options({name}=...)` before `.dispatch()`."
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Options are {', '.join(sorted(names))}."
 
 
-def _integer(low: int, high: int = INTEGER_LIMIT) -> "_Check":
-    def check(value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError("an integer is needed.")
-        if not low <= value <= high:
-            raise ValueError(
-                f"it has to be {low} {'or more' if high == INTEGER_LIMIT else f'to {high}'}."
-            )
-
-    return check
-
-
-def _instance(*types: type) -> "_Check":
-    def check(value: object) -> None:
-        if not isinstance(value, types):
-            raise TypeError(f"a {' or '.join(kind.__name__ for kind in types)} is needed.")
-
-    return check
-
-
-def _check_queue(value: object) -> None:
-    check_queue_name(value)
-
-
-def _choice(choices: type[StrEnum]) -> "_Check":
-    def check(value: object) -> None:
-        names = [choice.value for choice in choices]
-        if value not in names:
-            raise ValueError(f"use {' or '.join(map(repr, names))}.")
-
-    return check
-
-
-def _check_eta(value: object) -> None:
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("it has no time zone: pass an aware datetime.")
-    elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("an aware datetime is needed, or seconds since the Unix epoch.")
-    else:
-        _seconds(0.0)(value)
-
-
-def _check_share(value: object) -> None:
-    _seconds(0.0)(value)
-    if cast("float", value) > 1.0:
-        raise ValueError("it has to be a share, 0 to 1.")
-
-
-def _check_unique(value: object) -> None:
-    _instance(Unique, str)(value)
-    unique = value if isinstance(value, Unique) else Unique(cast("str", value))
-    if not unique.key:
-        raise ValueError("the key is empty.")
-    if (unique.until is UniqueUntil.PERIOD) != (unique.period is not None):
-        raise ValueError(
-            "`period` goes with `until=UniqueUntil.PERIOD`, and only with that; it is in seconds."
-        )
-    if unique.period is not None:
-        _seconds(0.0, above=True)(unique.period)
-
-
-def _check_after(value: object) -> None:
-    if isinstance(value, str) or not isinstance(value, Collection):
-        raise TypeError("a list of ids or handles is needed.")
-
-
-def _check_headers(value: object) -> None:
-    pairs = (
-        cast("Mapping[object, object]", value).items() if isinstance(value, Mapping) else [(0, 0)]
-    )
-    if not all(isinstance(key, str) and isinstance(text, str) for key, text in pairs):
-        raise TypeError("a mapping of strings to strings is needed.")
-
-
-def _check_relations(value: object) -> None:
-    named = value.values() if isinstance(value, Mapping) else (value,)
-    for paths in cast("Collection[object]", named):
-        if isinstance(paths, str) or not isinstance(paths, Sequence):
-            raise TypeError("a list of relations is needed, or a mapping of parameters to such.")
-        if not all(isinstance(path, str) and RELATION_PATH.fullmatch(path) for path in paths):
-            raise ValueError("a relation is a name, or several joined by dots.")
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def relations_of(options: Mapping[str, object]) -> tuple[str, ...]:
@@ -242,31 +135,6 @@ def relations_of(options: Mapping[str, object]) -> tuple[str, ...]:
     named = relations.values() if isinstance(relations, Mapping) else (relations,)
     return tuple(dict.fromkeys(path for paths in named for path in paths))
 
-
-_Check = Callable[[object], None]
-
-_CHECKS: Mapping[str, _Check] = {
-    "queue": _check_queue,
-    "max_attempts": _integer(0),
-    "retry_delay": _seconds(0.0),
-    "retry_strategy": _choice(RetryStrategy),
-    "retry_factor": _seconds(1.0),
-    "retry_cap": _seconds(0.0),
-    "retry_jitter": _check_share,
-    "timeout": _seconds(0.0, above=True, optional=True),
-    "priority": _integer(PRIORITY_LOWEST, PRIORITY_HIGHEST),
-    "expires": _seconds(0.0, above=True, optional=True),
-    "result_ttl": _seconds(0.0),
-    "max_lost": _integer(0),
-    "on_missing": _choice(OnMissing),
-    "relations": _check_relations,
-    "delay": _seconds(0.0),
-    "eta": _check_eta,
-    "unique": _check_unique,
-    "id": _instance(str),
-    "after": _check_after,
-    "headers": _check_headers,
-}
 
 TASK_OPTION_NAMES: frozenset[str] = frozenset(TaskOptions.__annotations__)
 DEFINITION_OPTION_NAMES: frozenset[str] = frozenset(DefinitionOptions.__annotations__)

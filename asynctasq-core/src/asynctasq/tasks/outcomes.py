@@ -7,20 +7,30 @@
 They work in every mode, and may be raised from anywhere below `execute`, or in the constructor.
 """
 
-from math import isfinite
+from datetime import timedelta
+
+from asynctasq.retry import SECONDS_LIMIT
+
+
+def _seconds(duration: float | timedelta) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
 
 
 class Snooze(Exception):
     """Run me later. Not a failure: no attempt is counted, and no hook of failure is called."""
 
-    def __init__(self, seconds: float) -> None:
-        """Give the run back for that many seconds.
+    def __init__(self, seconds: float | timedelta) -> None:
+        """Give the run back for that many seconds, or that `timedelta`.
 
         Raises:
-            ValueError: not above 0: the run would begin again at once, for ever.
+            ValueError: not above 0 (the run would begin again at once, for ever), or more than any store
+                can take.
         """
-        if not 0.0 < seconds < float("inf"):
-            raise ValueError(f"Snooze({seconds!r}): it has to be above 0, and finite.")
+        seconds = _seconds(seconds)
+        if not 0.0 < seconds <= SECONDS_LIMIT:
+            raise ValueError(
+                f"Snooze({seconds!r}): it has to be above 0, and finite: at most {SECONDS_LIMIT:,.0f}."
+            )
         super().__init__(f"run again in {seconds:g} s")
         self.seconds = float(seconds)
 
@@ -43,14 +53,18 @@ class Retry(Exception):
     It counts as an attempt: when none is left the message is dead as usual.
     """
 
-    def __init__(self, *, delay: float | None = None) -> None:
-        """Ask for another run, after `delay` seconds or, if that is None, as the policy says.
+    def __init__(self, *, delay: float | timedelta | None = None) -> None:
+        """Ask for another run, after `delay` (seconds or a `timedelta`) or, without it, as the policy says.
 
         Raises:
-            ValueError: negative, or not finite.
+            ValueError: negative, or more than any store can take.
         """
-        if delay is not None and not (delay >= 0.0 and isfinite(delay)):
-            raise ValueError(f"Retry(delay={delay!r}): it has to be at least 0, and finite.")
+        delay = None if delay is None else _seconds(delay)
+        if delay is not None and not 0.0 <= delay <= SECONDS_LIMIT:
+            raise ValueError(
+                f"Retry(delay={delay!r}): it has to be at least 0, and finite: at most "
+                f"{SECONDS_LIMIT:,.0f}."
+            )
         super().__init__("the task asked for another run")
         self.delay = None if delay is None else float(delay)
 

@@ -1,0 +1,254 @@
+"""Checks of option values. Each returns the value as the rest of the code uses it."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TypeAlias, cast
+
+from asynctasq.message import (
+    PRIORITY_HIGHEST,
+    PRIORITY_LOWEST,
+    QUEUE_NAME,
+    Unique,
+    UniqueUntil,
+)
+from asynctasq.retry import SECONDS_LIMIT, OnMissing, RetryStrategy
+
+INTEGER_LIMIT = 2**31 - 1
+NAME_LIMIT = 500
+"""Characters in the name of a task."""
+UNIQUE_KEY_LIMIT = 4096
+"""Bytes (UTF-8) in a unique key."""
+RELATION_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+Duration: TypeAlias = float | timedelta
+"""Seconds, or a `timedelta`."""
+ValueCheck: TypeAlias = Callable[[object], object]
+"""Returns the value that the option has; raises TypeError or ValueError if the option cannot have it."""
+
+
+def check_queue_name(name: object) -> str:
+    """Return the name if a queue can have it.
+
+    Raises:
+        ValueError: it is not 1 to 80 characters of `A-Z a-z 0-9 _ . -`.
+    """
+    if isinstance(name, str) and QUEUE_NAME.fullmatch(name):
+        return name
+    raise ValueError(
+        f"{name!r} cannot name a queue: use 1 to 80 characters out of letters, digits, '_', '.' and '-'."
+    )
+
+
+def check_task_name(name: object, *, where: str) -> None:
+    """Make sure that a task can have this name.
+
+    Raises:
+        TypeError: it is not a text.
+        ValueError: it is too long, or holds a NUL character or lone surrogates.
+    """
+    if not (isinstance(name, str) and name):
+        raise TypeError(f"{where}: name={name!r}: a text is needed.")
+    if len(name) > NAME_LIMIT or "\0" in name or not is_unicode(name):
+        raise ValueError(
+            f"{where}: name must be Unicode text of at most {NAME_LIMIT} characters without NUL, "
+            f"got {name[:60]!r}."
+        )
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be encoded: it holds no lone surrogates."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def seconds_of(value: object) -> object:
+    """Return a `timedelta` as seconds, and any other value as it is."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def seconds(low: float, *, above: bool = False, optional: bool = False) -> ValueCheck:
+    """Make the check of a duration. Its answer is a number of seconds, or None if that is allowed."""
+
+    def check(value: object) -> object:
+        if value is None and optional:
+            return None
+        number = seconds_of(value)
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise TypeError(
+                "a number is needed (of seconds), or a timedelta"
+                + (", or None." if optional else ".")
+            )
+        return _in_range(number, low, above=above)
+
+    return check
+
+
+def number(low: float) -> ValueCheck:
+    """Make the check of a number that is not a duration."""
+
+    def check(value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError("a number is needed.")
+        return _in_range(value, low)
+
+    return check
+
+
+def _in_range(value: float, low: float, *, above: bool = False) -> float:
+    # NaN compares as False to everything.
+    if not (value > low if above else value >= low) or not value <= SECONDS_LIMIT:
+        raise ValueError(
+            f"it has to be {'more than' if above else 'at least'} {low:g}, and at most "
+            f"{SECONDS_LIMIT:,.0f}."
+        )
+    return int(value) if isinstance(value, int) else float(value)
+
+
+def _integer(low: int, high: int = INTEGER_LIMIT) -> ValueCheck:
+    def check(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError("an integer is needed.")
+        if not low <= value <= high:
+            raise ValueError(
+                f"it has to be {low} {'or more' if high == INTEGER_LIMIT else f'to {high}'}."
+            )
+        return int(value)
+
+    return check
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise TypeError("a str is needed.")
+    return value
+
+
+def _choice(choices: type[StrEnum]) -> ValueCheck:
+    def check(value: object) -> object:
+        names = [choice.value for choice in choices]
+        if value not in names:
+            raise ValueError(f"use {' or '.join(map(repr, names))}.")
+        return value
+
+    return check
+
+
+def _check_eta(value: object) -> object:
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise ValueError("it has no time zone: pass an aware datetime.")
+        try:
+            moment = value.timestamp()
+        except (OverflowError, ValueError, OSError):
+            moment = -1.0
+        if not 0.0 <= moment <= SECONDS_LIMIT:
+            raise ValueError("it has to lie between the years 1970 and 2286.")
+        return moment
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("an aware datetime is needed, or seconds since the Unix epoch.")
+    return float(_in_range(value, 0.0))
+
+
+def _check_share(value: object) -> object:
+    share = cast("float", number(0.0)(value))
+    if share > 1.0:
+        raise ValueError("it has to be a share, 0 to 1.")
+    return share
+
+
+def _check_unique(value: object) -> object:
+    if not isinstance(value, Unique | str):
+        raise TypeError("a Unique or str is needed.")
+    unique = value if isinstance(value, Unique) else Unique(value)
+    key: object = unique.key
+    if not isinstance(key, str):
+        raise TypeError("the key must be a str.")
+    if not key:
+        raise ValueError("the key is empty.")
+    if not is_unicode(key):
+        raise ValueError("the key must be Unicode text; it holds lone surrogates.")
+    if len(key.encode()) > UNIQUE_KEY_LIMIT:
+        raise ValueError(
+            f"the key must take at most {UNIQUE_KEY_LIMIT:,} bytes, got {len(key.encode()):,}. "
+            "Use a hash of it."
+        )
+    if (unique.until is UniqueUntil.PERIOD) != (unique.period is not None):
+        raise ValueError(
+            "`period` goes with `until=UniqueUntil.PERIOD`, and only with that; it is in seconds."
+        )
+    if unique.period is None:
+        return unique
+    return replace(unique, period=float(cast("float", _PERIOD(unique.period))))
+
+
+def _check_after(value: object) -> object:
+    if isinstance(value, str) or not isinstance(value, Collection):
+        raise TypeError("a list of ids or handles is needed.")
+    return value
+
+
+def _check_headers(value: object) -> object:
+    problem = "a mapping of strings to strings is needed."
+    if not isinstance(value, Mapping):
+        raise TypeError(problem)
+    headers = dict(cast("Mapping[object, object]", value))
+    if (wrong := wrong_header(headers)) is not None:
+        raise wrong
+    return headers
+
+
+def wrong_header(headers: Mapping[object, object]) -> TypeError | ValueError | None:
+    """Return the error for headers that cannot travel: they are not texts, or not Unicode."""
+    for key, text in headers.items():
+        if not (isinstance(key, str) and isinstance(text, str)):
+            return TypeError("a mapping of strings to strings is needed.")
+        if not (is_unicode(key) and is_unicode(text)):
+            return ValueError(
+                f"the header {key[:60]!r} must be Unicode text; it holds lone surrogates."
+            )
+    return None
+
+
+def _check_relations(value: object) -> object:
+    named = value.values() if isinstance(value, Mapping) else (value,)
+    for paths in cast("Collection[object]", named):
+        if isinstance(paths, str) or not isinstance(paths, Sequence):
+            raise TypeError("a list of relations is needed, or a mapping of parameters to such.")
+        if not all(isinstance(path, str) and RELATION_PATH.fullmatch(path) for path in paths):
+            raise ValueError("a relation is a name, or several joined by dots.")
+    return value
+
+
+_PERIOD = seconds(0.0, above=True)
+
+CHECKS: Mapping[str, ValueCheck] = {
+    "queue": check_queue_name,
+    "max_attempts": _integer(0),
+    "retry_delay": seconds(0.0),
+    "retry_strategy": _choice(RetryStrategy),
+    "retry_factor": number(1.0),
+    "retry_cap": seconds(0.0),
+    "retry_jitter": _check_share,
+    "timeout": seconds(0.0, above=True, optional=True),
+    "priority": _integer(PRIORITY_LOWEST, PRIORITY_HIGHEST),
+    "expires": seconds(0.0, above=True, optional=True),
+    "result_ttl": seconds(0.0),
+    "max_lost": _integer(0),
+    "on_missing": _choice(OnMissing),
+    "relations": _check_relations,
+    "delay": seconds(0.0),
+    "eta": _check_eta,
+    "unique": _check_unique,
+    "id": _text,
+    "after": _check_after,
+    "headers": _check_headers,
+}
+"""The check of each option, by its name."""
