@@ -26,7 +26,9 @@ from asynctasq.config.sources import DEBUG
     epilog="Exit codes: 0 done, 1 not done, 2 wrong usage, 3 no store, 4 capability missing, 5 no such "
     "task.",
 )
-@click.version_option(__version__, prog_name="asynctasq", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="asynctasq", message="%(prog)s %(version)s"
+)
 @click.option(
     "--debug",
     is_flag=True,
