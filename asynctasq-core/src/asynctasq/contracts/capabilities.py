@@ -159,6 +159,11 @@ class QueueInfo:
     oldest_ready_at: float | None
     """When the message that has been ready for longest became so."""
 
+    @property
+    def running(self) -> int:
+        """The number of leased messages, by the name that users know."""
+        return self.leased
+
 
 @record
 class WorkerInfo:

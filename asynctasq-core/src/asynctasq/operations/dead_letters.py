@@ -10,6 +10,7 @@ from asynctasq.contracts.capabilities import (
     Page,
     SupportsDeadLetters,
     SupportsInspect,
+    SupportsResults,
     require,
 )
 from asynctasq.contracts.driver import Driver
@@ -24,6 +25,7 @@ from asynctasq.operations.views import (
     info_of_dead_letter,
 )
 from asynctasq.serializers.codec import Codec
+from asynctasq.settlement import Reason
 
 
 class DeadLetters:
@@ -57,6 +59,18 @@ class DeadLetters:
     def each(self, **wanted: Unpack[DeadLetterFilter]) -> AsyncIterator[TaskInfo]:
         """All dead letters that `page` would show, page by page."""
         return all_items(lambda limit, cursor: self.page(limit=limit, cursor=cursor, **wanted))
+
+    async def reasons(self, task_ids: Iterable[str]) -> list[Reason | None]:
+        """Why each is dead, in order; None where it is not dead or the driver cannot tell.
+
+        Raises:
+            ValueError: an id is no UUID.
+        """
+        driver = await self._driver()
+        if not isinstance(driver, SupportsResults) or Capability.RESULTS not in driver.capabilities:
+            return [None for _ in task_ids]
+        outcomes = await in_batches(task_ids, driver.results)
+        return [None if outcome is None else outcome.reason for outcome in outcomes]
 
     async def retry(
         self,
