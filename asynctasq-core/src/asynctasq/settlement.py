@@ -28,6 +28,21 @@ class Reason(StrEnum):
     """The store refused every other settlement of it."""
 
 
+class ReleaseReason(StrEnum):
+    """Why a worker gave a message back, uncounted."""
+
+    SNOOZED = "snoozed"
+    """The task raised `Snooze`."""
+    MISMATCHED = "mismatched"
+    """This worker does not know the task, or its code does not fit the arguments."""
+    INTERRUPTED = "interrupted"
+    """The worker stopped, and the run was interrupted at the end of the grace period."""
+    NOT_STARTED = "not started"
+    """The worker had fetched it ahead, and stopped or could not start it."""
+    STILL_RUNNING = "still running"
+    """The worker stopped, and the run could not be interrupted."""
+
+
 @record
 class ErrorInfo:
     """An exception as text, so that it can be stored."""
