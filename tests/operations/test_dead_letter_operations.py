@@ -186,3 +186,11 @@ async def test_models_stay_references_when_other_arguments_change(app: App) -> N
     assert envelope.references == (user,)
     _, named = app.codec.decode_arguments(envelope, envelope.references)
     assert named == {"user": user, "users": [user], "note": "a"}
+
+
+async def test_the_reason_of_each_death_can_be_asked(app: App) -> None:
+    [failed] = await bury(app, message(app))
+    [unreadable] = await bury(app, message(app), reason=Reason.UNDECODABLE)
+    [waiting] = await enqueue(app, message(app))
+    reasons = await app.dead_letters.reasons([unreadable, waiting, failed, UNKNOWN])
+    assert reasons == [Reason.UNDECODABLE, None, Reason.FAILED, None]

@@ -8,7 +8,7 @@ import pytest
 
 from asynctasq import App, State
 from asynctasq.errors import ResultUnknown
-from asynctasq.message import CancelOutcome
+from asynctasq.message import CancelOutcome, id_to_text, new_id
 from asynctasq.operations import TaskInfo
 from asynctasq.settlement import Reason
 from tests.operations.staging import REFUSED, bury, complete, enqueue, message, reserve
@@ -116,6 +116,16 @@ async def test_a_body_that_cannot_be_read_is_told_and_no_error(app: App) -> None
     shown = await app.tasks.get(task_id)
     assert shown.arguments is None
     assert "not a body" in shown.unreadable["arguments"]
+
+
+async def test_the_age_of_an_unknown_id_tells_what_became_of_it(app: App) -> None:
+    for task_id, why in (
+        (id_to_text(new_id()), "it was never dispatched here, or it was purged."),
+        (UNKNOWN, "or it has ended and its outcome was forgotten .* made .* days ago."),
+        ("11111111-1111-1111-1111-111111111111", "its outcome was forgotten [^.]*\\.$"),
+    ):
+        with pytest.raises(ResultUnknown, match=f"No task {task_id} is in this store: .*{why}"):
+            await app.tasks.get(task_id)
 
 
 async def test_an_unknown_task_is_an_error(app: App) -> None:

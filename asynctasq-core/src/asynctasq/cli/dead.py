@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 import click
 
 from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
-from asynctasq.cli.ids import all_tasks, dead_letters, read_ids, resolve_ids
+from asynctasq.cli.ids import all_tasks, dead_letters, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
 from asynctasq.cli.operating import (
     OperatorGroup,
@@ -254,11 +254,10 @@ def edit(
     """
     from asynctasq.operations import RetryOutcome
 
-    given = read_ids([task_id])
     if not changes and queue is None and priority is None and max_attempts is None:
         raise click.UsageError("Say what is to be changed; `asynctasq dead retry` changes nothing.")
     with Store(target, driver) as store:
-        [wanted] = resolve_ids(store, given, all_tasks(store))
+        wanted = resolve_id(store, task_id, all_tasks(store))
         details = store.run(store.app.tasks.get(wanted))
         if details.info.state is not State.DEAD:
             raise click.ClickException(f"{wanted} is {details.info.state}, not dead.")

@@ -67,6 +67,14 @@ def read_ids(given: Iterable[str]) -> list[str]:
     return list(found)
 
 
+def resolve_id(store: Store, text: str, listing: Listing) -> str:
+    """Return the full ID of the one task that a command is about. Raises as `resolve_ids`."""
+    found = resolve_ids(store, read_ids([text]), listing)
+    if len(found) != 1:
+        raise click.UsageError(f"Expected one task ID, got {len(found)}.")
+    return found[0]
+
+
 def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[str]:
     """Return the full IDs, each once, of what `read_ids` has read. Reads the store only for parts.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
-from asynctasq.cli.ids import Listing, all_tasks, read_ids, resolve_ids
+from asynctasq.cli.ids import Listing, all_tasks, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
 from asynctasq.cli.operating import (
     OperatorGroup,
@@ -196,9 +196,8 @@ def show_task(
     from asynctasq.cli import showing
     from asynctasq.operations.hints import waiting_hint
 
-    given = read_ids([task_id])
     with Store(target, driver) as store:
-        [wanted] = resolve_ids(store, given, listing(store))
+        wanted = resolve_id(store, task_id, listing(store))
         details = store.run(store.app.tasks.get(wanted))
         hint = store.run(waiting_hint(store.app.driver, details.info)) if not as_json else ""
         how = showing.showing_of(store.app, arguments)

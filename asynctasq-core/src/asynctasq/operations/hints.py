@@ -150,7 +150,7 @@ async def _queue_or_worker(driver: Driver, info: TaskInfo) -> str:
             return ""
         seconds = workers.now - gone[0].seen_at
         return f"The last heartbeat of {name} was {seconds:.0f} s ago; if it is gone, the task runs again."
-    if info.state not in {State.READY, State.SCHEDULED} or info.queue is None:
+    if info.state not in {State.READY, State.SCHEDULED} or not info.queue:
         return ""
     paused = False
     if Capability.PAUSE in driver.capabilities and isinstance(driver, SupportsPause):
