@@ -86,12 +86,15 @@ class Release:
     """Give it back after `delay` seconds. Does not count as an attempt; with no delay it keeps its place.
 
     `mismatched` says that this worker's code does not fit it (unknown task, other signature): the
-    store remembers when that was first said, and tells it in `Delivery.mismatched_for`.
+    store remembers when that was first said, and tells it in `Delivery.mismatched_for`. `error` says
+    in what way, and is kept as the error of the message.
     """
 
     lease: Lease
     delay: float = 0.0
     mismatched: bool = False
+    error: ErrorInfo | None = None
+    """With `mismatched` only."""
 
 
 @record

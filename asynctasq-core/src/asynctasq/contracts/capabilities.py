@@ -128,7 +128,7 @@ class Snapshot:
     cancelling: bool = False
     """Running, and flagged to be cancelled."""
     error: ErrorInfo | None = None
-    """Of the last attempt that failed."""
+    """The error of the last attempt that failed, or of the last release that says why."""
 
 
 @record

@@ -86,9 +86,10 @@ async def waiting_hint(connect: Connect, info: TaskInfo) -> str:
 def state_sentence(info: TaskInfo, now: float) -> str:
     """Say in a sentence where a task is that has not ended."""
     failed = ""
-    if info.error is not None and info.attempts:
-        failed = f", after {info.attempts} failed runs ({info.error.type}: {info.error.message})"
-        failed = failed.replace("1 failed runs", "1 failed run") if info.attempts == 1 else failed
+    if info.error is not None:
+        runs = f"{info.attempts} failed run{'' if info.attempts == 1 else 's'}"
+        what = runs if info.attempts else "a worker could not run it"
+        failed = f", after {what} ({info.error.type}: {info.error.message})"
     match info.state:
         case State.SCHEDULED:
             return (

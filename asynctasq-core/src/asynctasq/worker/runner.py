@@ -6,6 +6,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from asynctasq.contracts.executor import (
@@ -224,7 +225,8 @@ class Runner:
         self._tell_of_mismatch(delivery, error)
         delay = min(MISMATCH_DELAY_SECONDS, self._mismatch_patience)
         await self.tell_release(delivery, ReleaseReason.MISMATCHED, delay)
-        return Release(delivery.lease, delay, mismatched=True)
+        why = replace(describe(error), traceback="")  # which has no line of the task's code
+        return Release(delivery.lease, delay, mismatched=True, error=why)
 
     def _tell_of_mismatch(self, delivery: Delivery, error: Exception) -> None:
         """Warn once for each task in a while: a deploy may meet a backlog of thousands."""
