@@ -63,7 +63,7 @@ async def test_a_task_that_was_given_back_says_why_it_does_not_fit(stage: Stage)
     assert snapshot.error is not None
     assert snapshot.error.type == "asynctasq.errors.UnknownTask"
     assert "nobody:knows" in snapshot.error.message
-    with pytest.raises(ResultTimeout, match="after a worker could not run it .*UnknownTask"):
+    with pytest.raises(ResultTimeout, match="after a worker could not run it"):
         await stage.app.handle(id_to_text(message.id)).result(timeout=0.01)
 
 
