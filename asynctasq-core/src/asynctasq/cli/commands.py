@@ -71,14 +71,14 @@ class Commands(click.Group):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            raise with_hint(error) from error
+            raise with_hint(error) from error.__cause__
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            raise with_hint(error) from error
+            raise with_hint(error) from error.__cause__
         except AsynctasqError as error:
             if ctx.params.get("debug"):
                 raise

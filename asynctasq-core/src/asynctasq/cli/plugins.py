@@ -10,7 +10,7 @@ import click
 
 from asynctasq.cli.environment import plugin_registry
 from asynctasq.cli.exit_codes import told
-from asynctasq.cli.operating import wide_option
+from asynctasq.cli.operating import OperatorGroup, wide_option
 from asynctasq.hookspecs import GROUPS
 from asynctasq.plugins import PluginInfo, PluginState
 
@@ -24,10 +24,11 @@ STYLES = {
 }
 
 
-@click.group()
+@click.group(cls=OperatorGroup)
 def command() -> None:
-    """Show the plugins that are installed (drivers, serializers, executors, resolvers, hooks), or begin
-    one.
+    """Show the installed plugins (drivers, serializers, executors, resolvers, hooks), or start a new one.
+
+    Without a command they are listed.
     """
 
 
