@@ -14,8 +14,8 @@ from asynctasq import App
 from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.message import Message, id_from_text
 from asynctasq.settlement import ErrorInfo, Reason, Retry
-from tests.cli.processes import on_terminal
 from tests.cli.stores import with_store
+from tests.cli.terminals import on_terminal
 from tests.operations.staging import bury, enqueue, message, reserve
 
 Invoke = Callable[..., Result]
