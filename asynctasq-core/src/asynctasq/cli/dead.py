@@ -313,8 +313,9 @@ def _warn_of_undecodable(store: Store, ids: Sequence[str]) -> None:
     if count:
         which = "This one" if len(ids) == 1 else f"{count:,} of these {len(ids):,}"
         click.echo(
-            f"Note: {which} could not be decoded. Retrying helps only if a newer worker can read it; "
-            f"otherwise it becomes a dead letter again. `asynctasq dead show ID` shows the problem.",
+            f"Note: {which} could not be decoded. A retry helps only if another worker can read the "
+            f"message; otherwise it becomes a dead letter again. To see the problem: asynctasq dead "
+            f"show ID",
             err=True,
         )
 

@@ -8,6 +8,7 @@ from asynctasq.contracts.capabilities import (
     Capability,
     DeadLetter,
     Page,
+    Snapshot,
     SupportsDeadLetters,
     SupportsInspect,
     SupportsResults,
@@ -167,14 +168,20 @@ class DeadLetters:
             found = await driver.find([ids[place] for place in refused])
             for place, snapshot in zip(refused, found, strict=True):
                 if snapshot is not None:
-                    dead = snapshot.state is State.DEAD
-                    outcomes[place] = RetryOutcome.KEY_HELD if dead else RetryOutcome.NOT_DEAD
+                    outcomes[place] = _why_not(snapshot)
         return outcomes
 
     async def _store(self, purpose: str) -> SupportsDeadLetters:
         return require(
             await self._driver(), Capability.DEAD_LETTERS, SupportsDeadLetters, purpose=purpose
         )
+
+
+def _why_not(snapshot: Snapshot) -> RetryOutcome:
+    """Say why a store did not retry a message that it knows."""
+    if snapshot.state is not State.DEAD:
+        return RetryOutcome.NOT_DEAD
+    return RetryOutcome.UNREADABLE if snapshot.message.unique is None else RetryOutcome.KEY_HELD
 
 
 def _reading(store: SupportsDeadLetters, wanted: DeadLetterFilter) -> Read[DeadLetter]:

@@ -79,6 +79,8 @@ class RetryOutcome(StrEnum):
     """It waits, runs, or has finished."""
     KEY_HELD = "unique key held"
     """Another message has its unique key."""
+    UNREADABLE = "its record in the store is damaged"
+    """The store cannot make a message of it; it can be deleted only."""
     UNKNOWN = "unknown"
     """Deleted, finished and forgotten, or never dispatched."""
 
