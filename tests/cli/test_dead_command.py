@@ -169,6 +169,9 @@ def test_the_arguments_of_a_damaged_record_cannot_be_edited(invoke: Invoke) -> N
     done = invoke("dead", "edit", task_id, "-a", "order:=8")
     assert done.exit_code == 1
     assert "The arguments cannot be read here" in done.stderr
+    moved = invoke("dead", "edit", task_id, "--queue", "mail")
+    assert moved.exit_code == 1
+    assert "was not retried: its record in the store is damaged." in moved.stderr
 
 
 class TestEditing:

@@ -131,6 +131,8 @@ class DeadLetters:
         [snapshot] = await inspected.find([message_id])
         if snapshot is None or snapshot.state is not State.DEAD:
             return RetryOutcome.UNKNOWN if snapshot is None else RetryOutcome.NOT_DEAD
+        if not snapshot.message.task:
+            return RetryOutcome.UNREADABLE
         given = {"queue": queue, "priority": priority, "max_attempts": max_attempts}
         changes: dict[str, Any] = {
             name: value for name, value in given.items() if value is not None
