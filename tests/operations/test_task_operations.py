@@ -102,6 +102,13 @@ async def test_a_completed_task_is_shown_with_its_result(app: App) -> None:
     assert shown.arguments is None
 
 
+async def test_a_running_task_names_its_worker_as_the_list_of_workers_does(app: App) -> None:
+    [task_id] = await enqueue(app, message(app))
+    driver: Any = await app.driver()
+    await driver.reserve({"default": 1}, limit=1, owner="host-12-ab/0badcafe", lease=60.0)
+    assert (await app.tasks.get(task_id)).info.worker == "host-12-ab"
+
+
 async def test_progress_of_a_running_task_is_shown(app: App) -> None:
     [task_id] = await enqueue(app, message(app))
     [delivery] = await reserve(app)

@@ -97,7 +97,7 @@ def state_sentence(info: TaskInfo, now: float) -> str:
             )
         case State.RUNNING:
             cancelling = " and being cancelled" if info.cancelling else ""
-            return f"It is running on worker {worker_of(info)}{cancelling}{failed}."
+            return f"It is running on worker {info.worker}{cancelling}{failed}."
         case State.BLOCKED:
             return "It waits for other tasks."
         case State.READY:
@@ -131,11 +131,6 @@ def queue_sentence(queue: str, *, paused: bool, workers: Workers | None, ready: 
     return ""
 
 
-def worker_of(info: TaskInfo) -> str:
-    """Return the worker that runs a task: its owner without the part that tells two runs apart."""
-    return (info.worker or "").rpartition("/")[0] or info.worker or ""
-
-
 async def workers_by_queue(driver: Driver, queues: Sequence[str]) -> Mapping[str, int | None]:
     """Count the live workers that serve each queue; None where the driver cannot tell."""
     workers = await list_workers(driver)
@@ -145,8 +140,7 @@ async def workers_by_queue(driver: Driver, queues: Sequence[str]) -> Mapping[str
 async def _queue_or_worker(driver: Driver, info: TaskInfo) -> str:
     if info.state is State.RUNNING:
         workers = await list_workers(driver)
-        name = worker_of(info)
-        gone = [each for each in workers.late if each.id == name] if workers is not None else []
+        gone = [each for each in workers.late if each.id == info.worker] if workers else []
         if workers is None or not gone:
             return ""
         seconds = workers.now - gone[0].seen_at
