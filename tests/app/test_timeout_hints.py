@@ -97,6 +97,16 @@ async def test_the_state_of_the_task_is_named(app: App) -> None:
     assert told.endswith("after 1 failed run (shop.Refused: no money).")
 
 
+async def test_a_running_task_whose_worker_is_silent_says_so(app: App) -> None:
+    await serve(app, "w1", "mail", seen=45.0)
+    running = await app.dispatch(send(1))
+    driver: Any = await app.driver()
+    await driver.reserve({"mail": 1}, limit=1, owner="w1/0badcafe", lease=60.0)
+    told = await explanation(running)
+    assert told.startswith("It is running on worker w1. The last heartbeat of w1 was 4")
+    assert told.endswith("if it is gone, the task runs again.")
+
+
 @pytest.mark.parametrize("method", ["find", "workers", "paused"])
 async def test_a_hint_that_fails_leaves_the_error_as_it_is(
     app: App, line: Line, method: str

@@ -4,6 +4,7 @@ Hints are best effort. They say nothing where the driver lacks a capability, fai
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -18,6 +19,8 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.message import State
 from asynctasq.operations.views import TaskInfo, info_of_snapshot
 from asynctasq.records import record
+
+logger = logging.getLogger("asynctasq")
 
 HINT_SECONDS = 1.0
 """The longest that a hint may take."""
@@ -144,7 +147,7 @@ async def _queue_or_worker(driver: Driver, info: TaskInfo) -> str:
         if workers is None or not gone:
             return ""
         seconds = workers.now - gone[0].seen_at
-        return f"The last heartbeat of {name} was {seconds:.0f} s ago; if it is gone, the task runs again."
+        return f"The last heartbeat of {info.worker} was {seconds:.0f} s ago; if it is gone, the task runs again."
     if info.state not in {State.READY, State.SCHEDULED} or not info.queue:
         return ""
     paused = False
@@ -161,5 +164,7 @@ async def _within_a_second(look: Callable[[], Awaitable[str]]) -> str:
     try:
         async with asyncio.timeout(HINT_SECONDS):
             return await look()
-    except Exception:  # noqa: BLE001  a hint must not take the place of what it explains
+    except Exception:
+        # A hint must not take the place of the error that it explains.
+        logger.debug("Could not find out why a task has not ended.", exc_info=True)
         return ""
