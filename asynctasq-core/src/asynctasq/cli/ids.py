@@ -13,6 +13,8 @@ from asynctasq.records import record
 if TYPE_CHECKING:
     from asynctasq.operations import TaskInfo
 
+MANY = 20_000
+"""Tasks from which on a search is noted."""
 SHOWN = 5
 """Candidates that are named where a part means several."""
 
@@ -30,9 +32,14 @@ def all_tasks(store: Store) -> Listing:
     """List every task that waits, runs or is dead."""
     from asynctasq.message import State
     from asynctasq.operations import WAITING_OR_RUNNING
+    from asynctasq.operations.paging import MOST_READ, all_items
 
+    states = (*WAITING_OR_RUNNING, State.DEAD)
+    tasks = store.app.tasks
     return Listing(
-        lambda: store.app.tasks.each((*WAITING_OR_RUNNING, State.DEAD)),
+        lambda: all_items(
+            lambda limit, cursor: tasks.page(states, limit=limit, cursor=cursor), MOST_READ
+        ),
         "No task in {1} has an ID that begins or ends with {0!r}. Tasks that have completed or were "
         "cancelled are found by their full ID only.",
     )
@@ -85,7 +92,10 @@ def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[st
     from asynctasq.operations.ids import full_id, matches
 
     parts = [each for each in given if full_id(each) is None]
-    found = store.run(matches(parts, listing.each(), most=SHOWN + 1)) if parts else {}
+    found: dict[str, list[str]] = {}
+    if parts:
+        _note_long_search(store, parts)
+        found = store.run(matches(parts, listing.each(), most=SHOWN + 1))
     for part, ids in found.items():
         if not ids:
             raise ResultUnknown(listing.absent.format(part, store.name))
@@ -98,3 +108,19 @@ def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[st
                 f"  {named}{more}"
             )
     return list(dict.fromkeys(each if each not in found else found[each][0] for each in given))
+
+
+def _note_long_search(store: Store, parts: Sequence[str]) -> None:
+    """Say that a search takes a while, as it reads every task."""
+    from asynctasq.errors import CapabilityMissing
+
+    try:
+        queues = store.run(store.app.queues.all())
+    except CapabilityMissing:  # the search says so
+        return
+    total = sum(each.ready + each.scheduled + each.running + each.dead for each in queues)
+    if total > MANY:
+        click.echo(
+            f"Searching {total:,} tasks for {', '.join(parts)}. A full ID is found at once.",
+            err=True,
+        )
