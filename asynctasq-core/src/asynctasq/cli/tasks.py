@@ -115,7 +115,9 @@ def list_tasks(
                 store.run(showing.print_objects("tasks", pages))
                 return
             found = store.run(showing.collected(pages))
-        except ValueError as error:  # the cursor
+        except ValueError as error:
+            if cursor is None:
+                raise  # it is not about the command line
             raise click.UsageError(str(error)) from error
         if not found.items:
             click.echo(f"No such tasks in {store.name}.")
