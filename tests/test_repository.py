@@ -19,10 +19,6 @@ MAX_FILE_BYTES = 500_000
 # Extras of core and the distribution that each brings; kept here so that none is forgotten.
 EXTRAS = {
     "redis": "asynctasq-redis=={version}",
-    "postgres": "asynctasq-postgres=={version}",
-    "mysql": "asynctasq-mysql=={version}",
-    "sqs": "asynctasq-sqs=={version}",
-    "rabbitmq": "asynctasq-rabbitmq=={version}",
     "sqlalchemy": "asynctasq-orm[sqlalchemy]=={version}",
     "django": "asynctasq-orm[django]=={version}",
     "tortoise": "asynctasq-orm[tortoise]=={version}",
@@ -123,6 +119,28 @@ def test_every_extra_brings_its_sibling_of_the_same_version() -> None:
     everything = f"asynctasq[{','.join(sorted(EXTRAS))}]"
     assert extras["all"] == [everything]
     assert set(extras) == {*EXTRAS, "all", "testing"}
+
+
+def test_extras_name_only_distributions_that_exist() -> None:
+    existing = {project_table(project)["name"] for project in PROJECTS}
+    named = {re.split(r"[\[=]", requirement)[0] for requirement in EXTRAS.values()}
+    assert named <= existing
+
+
+def test_install_hints_name_extras_that_exist_and_nothing_else() -> None:
+    from asynctasq.plugins.missing import OFFICIAL, PLANNED
+
+    hinted = {extra for names in OFFICIAL.values() for extra in names.values()}
+    assert hinted == set(EXTRAS)
+    assert not {*PLANNED["driver"]} & {*OFFICIAL["driver"]}
+
+
+@each_project
+def test_every_distribution_says_where_its_project_is(project: Path) -> None:
+    urls = project_table(project)["urls"]
+    assert {"Documentation", "Repository", "Changelog", "Issues"} <= set(urls)
+    assert all(url.startswith("https://") for url in urls.values())
+    assert urls == project_table(ROOT / "asynctasq-core")["urls"]
 
 
 def test_changelog_has_the_version() -> None:

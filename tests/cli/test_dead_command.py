@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from asynctasq import App
 from asynctasq.cli import main
 from asynctasq.contracts.driver import QueueCounts
 from asynctasq.operations import Arguments, TaskDetails
-from asynctasq.settlement import Reason
+from asynctasq.settlement import ErrorInfo, Reason
 from tests.cli.stores import with_store
 from tests.cli.test_tasks_command import SHOP, one_payment
 from tests.operations.staging import bury, message
@@ -125,6 +126,52 @@ def test_deleting_asks_first(invoke: Invoke) -> None:
     assert done.stdout == (
         f"{UNKNOWN}  not deleted: no such dead letter\n1 of 2 dead letters deleted.\n"
     )
+
+
+async def one_unreadable(app: App) -> str:
+    """A record that the store could not decode, as drivers bury it."""
+    damaged = replace(message(app, task=""), body=b"\x00\xffnoise")
+    error = ErrorInfo("asynctasq.errors.BodyCorrupt", "the record has no task", "")
+    [task_id] = await bury(app, damaged, reason=Reason.UNDECODABLE, error=error)
+    return task_id
+
+
+def test_a_damaged_record_is_shown_as_such(invoke: Invoke) -> None:
+    task_id = with_store(one_unreadable)
+    [*_, line] = invoke("dead").stdout.splitlines()
+    assert "(unreadable)" in line
+    assert "BodyCorrupt: the record has no task" in line
+    for command in ("dead", "tasks"):
+        shown = invoke(command, "show", task_id).stdout
+        assert "State         dead (undecodable)" in shown
+        assert "Arguments     cannot be read here" in shown
+        assert json.loads(invoke(command, "show", task_id, "--json").stdout)["task"] == ""
+    assert "(unreadable)" in invoke("tasks", "--state", "dead").stdout
+
+
+def test_retrying_a_damaged_record_says_what_that_does(invoke: Invoke) -> None:
+    task_id = with_store(one_unreadable)
+    done = invoke("dead", "retry", task_id)
+    assert (done.exit_code, done.stdout) == (0, "1 of 1 dead letter retried.\n")
+    assert "This one could not be decoded." in done.stderr
+    assert "it becomes a dead letter again" in done.stderr
+
+
+def test_retrying_many_says_how_many_of_them_are_damaged(invoke: Invoke) -> None:
+    with_store(one_unreadable)
+    first, *_ = with_store(three)
+    assert invoke("dead", "retry", first).stderr == ""
+    assert "1 of these 3 could not be decoded." in invoke("dead", "retry", "--all", "-y").stderr
+
+
+def test_the_arguments_of_a_damaged_record_cannot_be_edited(invoke: Invoke) -> None:
+    task_id = with_store(one_unreadable)
+    done = invoke("dead", "edit", task_id, "-a", "order:=8")
+    assert done.exit_code == 1
+    assert "The arguments cannot be read here" in done.stderr
+    moved = invoke("dead", "edit", task_id, "--queue", "mail")
+    assert moved.exit_code == 1
+    assert "was not retried: its record in the store is damaged." in moved.stderr
 
 
 class TestEditing:

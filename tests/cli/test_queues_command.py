@@ -1,12 +1,16 @@
 """`asynctasq queues`."""
 
 import json
+import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 
 from asynctasq import App
+from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.contracts.driver import QueueCounts
 from tests.cli.stores import with_store
 from tests.operations.staging import bury, enqueue, message, reserve
@@ -50,7 +54,9 @@ def test_queues_are_json_for_programs(invoke: Invoke) -> None:
         "scheduled",
         "blocked",
         "leased",
+        "running",
         "dead",
+        "workers",
         "paused",
         "oldest_ready_at",
         "oldest_ready_age",
@@ -78,10 +84,67 @@ def test_a_queue_is_paused_and_resumed(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_pausing_an_empty_queue_is_told_as_it_may_be_misspelt(invoke: Invoke) -> None:
-    done = invoke("queues", "pause", "defualt")
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_a_misspelt_queue_is_neither_paused_nor_resumed(invoke: Invoke, command: str) -> None:
+    done = invoke("queues", command, "defualt")
+    assert (done.exit_code, done.stdout) == (5, "")
+    assert "There is no queue 'defualt' in " in done.stderr
+    assert "Did you mean 'default'?" in done.stderr
+    assert "paused" not in invoke("queues").stdout
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_queue_can_be_paused_before_its_first_message(invoke: Invoke) -> None:
+    assert "--create" in invoke("queues", "pause", "later").stderr
+    assert invoke("queues", "pause", "later", "--create").stdout == "later is paused.\n"
+    assert invoke("queues", "resume", "later").stdout == "later is no longer paused.\n"
+    assert invoke("queues", "pause", "default").exit_code == 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_queues_that_only_a_worker_or_a_task_uses_are_known(invoke: Invoke, tmp_path: Path) -> None:
+    async def serve(app: App) -> None:
+        driver: Any = await app.driver()
+        worker = WorkerInfo("w1", "host", 1, 0.0, ("served",), 5, 2, "1.0", seen_at=time.time())
+        await driver.record_worker(worker, ttl=60.0)
+
+    with_store(serve)
+    assert invoke("queues", "pause", "served").exit_code == 0
+    (tmp_path / "posting.py").write_text(
+        "from asynctasq import task\n@task(queue='post')\nasync def post() -> None: ...\n"
+    )
+    assert invoke("queues", "pause", "post").exit_code == 5
+    assert invoke("queues", "pause", "post", "--app", "posting").exit_code == 0
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    "command", ["tasks --queue mial", "dead --queue mial", "queues list mial", "queues purge mial"]
+)
+def test_a_misspelt_queue_is_noted_where_nothing_is_found(invoke: Invoke, command: str) -> None:
+    done = invoke(*command.split())
     assert done.exit_code == 0
-    assert "defualt is empty" in done.stderr
+    assert "Note: There is no queue 'mial'" in done.stderr
+    assert "Did you mean 'mail'?" in done.stderr
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_queue_without_workers_says_so(invoke: Invoke) -> None:
+    done = invoke("queues")
+    assert done.stdout.splitlines()[3].split()[-2:] == ["no", "workers"]
+    assert "No worker serves default." in done.stderr
+    [default, mail] = json.loads(invoke("queues", "--json").stdout)
+    assert (default["workers"], default["running"], mail["workers"]) == (0, 1, 0)
+
+    async def serve(app: App) -> None:
+        driver: Any = await app.driver()
+        worker = WorkerInfo("w1", "host", 1, 0.0, ("default",), 5, 2, "1.0", seen_at=time.time())
+        await driver.record_worker(worker, ttl=60.0)
+
+    with_store(serve)
+    served = invoke("queues")
+    assert "no workers" not in served.stdout
+    assert served.stderr == ""
 
 
 @pytest.mark.usefixtures("filled")

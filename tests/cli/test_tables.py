@@ -33,11 +33,11 @@ def test_long_texts_are_cut_on_a_terminal() -> None:
 
 
 def test_columns_are_left_out_where_it_gets_narrow() -> None:
-    assert lines(40)[0].split() == ["Id", "Task", "Queue"]
-    assert lines(40)[-1] == " (too narrow for: Failed)"
+    assert lines(36)[0].split() == ["Id", "Task", "Queue"]
+    assert lines(36)[-1] == "(no room for Failed; --wide shows all)"
     assert lines(30)[0].split() == ["Id", "Task"]
-    assert lines(30)[-1] == " (too narrow for: Queue, Failed)"
-    assert all(len(line) <= 40 for line in lines(40))
+    assert lines(30)[-1] == "(no room for Queue, Failed; --wide shows all)"
+    assert all(len(line) <= 36 for line in lines(36)[:-1])
 
 
 def test_rows_become_blocks_where_even_that_is_too_wide() -> None:
@@ -57,26 +57,46 @@ def test_long_names_are_folded_before_columns_are_left_out() -> None:
         Column("Dead", rank=1, right=True),
     ]
     rows = [["reports.nightly", "1,200", "3"], ["mail", "0", "0"], ["x" * 25, "1", "0"]]
-    assert table_text(columns, rows, width=25).splitlines() == [
-        "Queue        Ready   Dead",
-        "─" * 25,
-        "reports.     1,200      3",
+    assert table_text(columns, rows, width=23).splitlines() == [
+        "Queue       Ready  Dead",
+        "─" * 23,
+        "reports.    1,200     3",
         "nightly",
-        "mail             0      0",
-        "xxxxxxxxxx       1      0",
+        "mail            0     0",
+        "xxxxxxxxxx      1     0",
         "xxxxxxxxxx",
         "xxxxx",
     ]
     assert table_text(columns, rows[:2], width=80).splitlines()[2].startswith("reports.nightly ")
-    assert table_text(columns, rows, width=20).splitlines()[-1] == " (too narrow for: Dead)"
+    assert table_text(columns, rows, width=20).splitlines()[-1].startswith("(no room for Dead")
     assert table_text(columns, rows, width=12).startswith("Queue  reports.nightly\n")
+
+
+def test_long_texts_are_cut_before_columns_are_left_out() -> None:
+    columns = [Column("Task", fold_at=6), Column("Died", rank=1), Column("Error", shrink_to=8)]
+    rows = [["shop:charge", "4 s", "Refused: no money"], ["shop:pay", "59 min", "bad"]]
+    assert table_text(columns, rows, width=28).splitlines() == [
+        "Task       Died    Error",
+        "─" * 28,
+        "shop:      4 s     Refused:…",
+        "charge",
+        "shop:pay   59 min  bad",
+    ]
+    assert "Refused: no money" in table_text(columns, rows, width=None)
+
+
+def test_the_room_goes_to_the_narrowest_of_the_columns_that_are_cut() -> None:
+    columns = [Column("A", shrink_to=3), Column("B", shrink_to=3), Column("C", shrink_to=3)]
+    rows = [["a" * 4, "b" * 50, "c" * 50]]
+    cut = table_text(columns, rows, width=30).splitlines()[2]
+    assert cut == "aaaa  bbbbbbbbbb…  cccccccccc…"
 
 
 def test_columns_without_content_are_for_programs() -> None:
     columns = [Column("Id"), Column("Worker", rank=1), Column("State")]
     rows = [["1", "", ""]]
     assert table_text(columns, rows, width=80).splitlines()[0].split() == ["Id", "State"]
-    assert "too narrow" not in table_text(columns, rows, width=80)
+    assert "no room" not in table_text(columns, rows, width=80)
     assert table_text(columns, rows, width=None).splitlines()[0].split() == [
         "Id",
         "Worker",

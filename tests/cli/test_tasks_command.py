@@ -94,7 +94,7 @@ def test_json_of_a_listing_has_a_line_for_each_task(invoke: Invoke) -> None:
     head, *lines, end = invoke("tasks", "--json").stdout.splitlines()
     assert (head, end) == ('{"tasks": [', '], "cursor": null}')
     task = json.loads(lines[0].rstrip(","))
-    assert (task["state"], task["task"], task["queue"]) == ("leased", "shop:pay", "default")
+    assert (task["state"], task["task"], task["queue"]) == ("running", "shop:pay", "default")
 
 
 @pytest.mark.usefixtures("shop")

@@ -81,6 +81,7 @@ async def test_what_does_not_finish_in_time_is_given_back_uncounted(
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
     assert "given back" in worker.output
+    assert f"{handle} of tasks:held was released: the worker is stopping" in worker.output
     given_back = await snapshot_of(app, handle)
     assert (given_back.state, given_back.attempt, given_back.lost) == (State.READY, 0, 0)
     (tmp_path / "go").touch()

@@ -8,12 +8,14 @@ import pytest
 
 from asynctasq import App, State, Unique
 from asynctasq.contracts.resolver import Reference
+from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.message import id_from_text
 from asynctasq.operations import Arguments, RetryOutcome
 from asynctasq.operations.batches import BATCH, batch_size, in_batches
 from asynctasq.settlement import ErrorInfo, Reason
 from tests.operations.staging import bury, enqueue, message, reserve
 from tests.operations.test_task_operations import UNKNOWN
+from tests.worker.faulty_driver import FaultyDriver, Line
 
 LATE = ErrorInfo("builtins.TimeoutError", "too late", "")
 
@@ -186,3 +188,19 @@ async def test_models_stay_references_when_other_arguments_change(app: App) -> N
     assert envelope.references == (user,)
     _, named = app.codec.decode_arguments(envelope, envelope.references)
     assert named == {"user": user, "users": [user], "note": "a"}
+
+
+async def test_the_reason_of_each_death_can_be_asked(app: App) -> None:
+    [failed] = await bury(app, message(app))
+    [unreadable] = await bury(app, message(app), reason=Reason.UNDECODABLE)
+    [waiting] = await enqueue(app, message(app))
+    reasons = await app.dead_letters.reasons([unreadable, waiting, failed, UNKNOWN])
+    assert reasons == [Reason.UNDECODABLE, None, Reason.FAILED, None]
+
+
+async def test_a_damaged_record_that_a_store_cannot_retry_is_told_as_such() -> None:
+    line = Line()
+    async with App({"driver": FaultyDriver(MemoryDriver(), line)}) as app:
+        [task_id] = await bury(app, message(app), reason=Reason.UNDECODABLE)
+        line.replace("requeue", [False])
+        assert await app.dead_letters.retry([task_id]) == [RetryOutcome.UNREADABLE]

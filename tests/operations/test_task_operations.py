@@ -8,7 +8,7 @@ import pytest
 
 from asynctasq import App, State
 from asynctasq.errors import ResultUnknown
-from asynctasq.message import CancelOutcome
+from asynctasq.message import CancelOutcome, id_to_text, new_id
 from asynctasq.operations import TaskInfo
 from asynctasq.settlement import Reason
 from tests.operations.staging import REFUSED, bury, complete, enqueue, message, reserve
@@ -102,6 +102,13 @@ async def test_a_completed_task_is_shown_with_its_result(app: App) -> None:
     assert shown.arguments is None
 
 
+async def test_a_running_task_names_its_worker_as_the_list_of_workers_does(app: App) -> None:
+    [task_id] = await enqueue(app, message(app))
+    driver: Any = await app.driver()
+    await driver.reserve({"default": 1}, limit=1, owner="host-12-ab/0badcafe", lease=60.0)
+    assert (await app.tasks.get(task_id)).info.worker == "host-12-ab"
+
+
 async def test_progress_of_a_running_task_is_shown(app: App) -> None:
     [task_id] = await enqueue(app, message(app))
     [delivery] = await reserve(app)
@@ -116,6 +123,16 @@ async def test_a_body_that_cannot_be_read_is_told_and_no_error(app: App) -> None
     shown = await app.tasks.get(task_id)
     assert shown.arguments is None
     assert "not a body" in shown.unreadable["arguments"]
+
+
+async def test_the_age_of_an_unknown_id_tells_what_became_of_it(app: App) -> None:
+    for task_id, why in (
+        (id_to_text(new_id()), "it was never dispatched here, or it was purged."),
+        (UNKNOWN, "or it has ended and its outcome was forgotten .* made .* days ago."),
+        ("11111111-1111-1111-1111-111111111111", "its outcome was forgotten [^.]*\\.$"),
+    ):
+        with pytest.raises(ResultUnknown, match=f"No task {task_id} is in this store: .*{why}"):
+            await app.tasks.get(task_id)
 
 
 async def test_an_unknown_task_is_an_error(app: App) -> None:

@@ -1,6 +1,7 @@
 """The group of commands: lazy, extensible, and clear about errors."""
 
 import re
+import subprocess
 import sys
 
 import click
@@ -65,9 +66,42 @@ def install_hooks(site: Site, source: str = HOOKS, name: str = "shelf") -> None:
     )
 
 
-def test_version() -> None:
-    result = CliRunner().invoke(main, ["--version"])
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(option: str) -> None:
+    result = CliRunner().invoke(main, [option])
     assert (result.exit_code, result.output) == (0, f"asynctasq {__version__}\n")
+
+
+def test_the_package_is_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "asynctasq", "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Usage: asynctasq [OPTIONS] COMMAND")
+
+
+@pytest.mark.parametrize(
+    "typed, hint",
+    [
+        ("run", "To start a worker: asynctasq worker --app MODULE"),
+        ("start", "To start a worker: asynctasq worker --app MODULE"),
+        ("shop.tasks", "To run the tasks of a module: asynctasq worker --app shop.tasks"),
+        ("shop:app", "To run the tasks of a module: asynctasq worker --app shop:app"),
+        ("purge default", "asynctasq queues purge QUEUE"),
+        ("inspect active", "asynctasq queues, asynctasq tasks or asynctasq workers"),
+        ("beat", "Periodic tasks are not available yet."),
+        ("worker tasks", "asynctasq worker --app tasks"),
+        ("worker shop/tasks.py", "asynctasq worker --app shop.tasks"),
+        ("worker start", "asynctasq worker --app MODULE"),
+        ("worker -A tasks", "Did you mean '--app'?"),
+        ("workers start", "To start one: asynctasq worker --app MODULE"),
+        ("-A tasks worker", "Options follow the command, as in: asynctasq worker --app ..."),
+        ("--app tasks worker", "Options follow the command, as in: asynctasq worker --app ..."),
+    ],
+)
+def test_habits_from_elsewhere_get_a_hint(typed: str, hint: str) -> None:
+    result = CliRunner().invoke(main, typed.split(), prog_name="asynctasq")
+    assert result.exit_code == 2
+    assert hint in result.stderr
 
 
 def test_help_imports_no_built_in_command(commands: click.Command) -> None:

@@ -74,6 +74,14 @@ def test_the_table_names_everything_in_full(site: Site) -> None:
     ] in rows
 
 
+def test_plugins_are_listed_without_a_command() -> None:
+    assert (
+        run("plugins", "--kind", "executor").stdout
+        == run("plugins", "list", "--kind", "executor").stdout
+    )
+    assert "Did you mean 'list'?" in run("plugins", "lst").stderr
+
+
 def test_a_listing_imports_no_plugin_and_no_worker(site: Site) -> None:
     site.install_driver("shelf", "oak-shelf", "oak")
     program = (

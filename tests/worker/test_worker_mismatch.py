@@ -10,7 +10,7 @@ import pytest
 
 from asynctasq import State, task
 from asynctasq.contracts.capabilities import DeadLetter
-from asynctasq.errors import TaskFailed
+from asynctasq.errors import ResultTimeout, TaskFailed
 from asynctasq.message import Message, id_to_text, new_id
 from asynctasq.tasks.registry import registry
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -52,6 +52,19 @@ async def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) ->
     finally:
         registry._definitions.pop("soon:task")
     assert await stage.app.handle(id_to_text(message.id)).result(timeout=30) == "known by now"
+
+
+async def test_a_task_that_was_given_back_says_why_it_does_not_fit(stage: Stage) -> None:
+    message = stage.message("nobody:knows")
+    await enqueue(stage, message)
+    await stage.burst()
+    snapshot = await stage.snapshot(id_to_text(message.id))
+    assert snapshot is not None
+    assert snapshot.error is not None
+    assert snapshot.error.type == "asynctasq.errors.UnknownTask"
+    assert "nobody:knows" in snapshot.error.message
+    with pytest.raises(ResultTimeout, match="after a worker could not run it"):
+        await stage.app.handle(id_to_text(message.id)).result(timeout=0.01)
 
 
 async def bury_after_patience(stage: Stage, message: Message) -> DeadLetter:

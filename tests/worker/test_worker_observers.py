@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from asynctasq import Worker, current_task, hookimpl, task
+from asynctasq import Snooze, Worker, current_task, hookimpl, task
 from asynctasq.contracts.executor import Attempt, Call, Raised, Returned
 from asynctasq.errors import TaskFailed
 from asynctasq.executors.asking import describe
 from asynctasq.hookspecs import DispatchContext, ExecutionContext, WorkerContext
 from asynctasq.lifecycle import OBSERVER_HOOKS, Observers
 from asynctasq.message import State
-from asynctasq.settlement import Settled
+from asynctasq.settlement import ReleaseReason, Settled
 from asynctasq.worker.running import Running
 from asynctasq.worker.slots import Slots
 from tests.worker.conftest import MakeStage
@@ -88,6 +88,11 @@ async def waits() -> None:
     it = probe()
     it.flag("began").set()
     await it.flag("go on").wait()
+
+
+@task
+async def snoozes() -> None:
+    raise Snooze(60)
 
 
 BOTH = pytest.mark.parametrize("kind", [Recorder, AsyncRecorder])
@@ -252,6 +257,48 @@ async def test_what_is_cancelled_in_the_hand_is_told(make_stage: MakeStage) -> N
         await stage.until(handle, State.CANCELLED)
     assert recorder.hooks.count("on_cancel") == 1
     assert "on_release" not in recorder.hooks
+
+
+class Releases:
+    """Notes why each message was given back."""
+
+    def __init__(self) -> None:
+        self.reasons: list[ReleaseReason | None] = []
+
+    @hookimpl
+    def on_release(self, context: ExecutionContext) -> None:
+        self.reasons.append(context.released)
+
+
+async def test_a_release_has_a_reason(make_stage: MakeStage) -> None:
+    releases = Releases()
+    stage = await make_stage(grace_period=0.0)
+    stage.app.plugins.register(releases)
+    driver = await stage.driver()
+    await driver.enqueue([stage.message("nobody:knows")])
+    await stage.burst(concurrency=1)
+    await snoozes().dispatch()
+    await stage.burst(concurrency=1)
+    await waits().dispatch()
+    async with stage.worker() as worker:
+        await stage.flag("began").wait()
+        worker.stop()
+    assert releases.reasons == [
+        ReleaseReason.MISMATCHED,
+        ReleaseReason.SNOOZED,
+        ReleaseReason.INTERRUPTED,
+    ]
+
+
+@pytest.mark.usefixtures("_in_hand")
+async def test_messages_fetched_ahead_are_released_as_not_started(make_stage: MakeStage) -> None:
+    releases = Releases()
+    stage = await make_stage()
+    stage.app.plugins.register(releases)
+    async with one_in_hand(stage) as (worker, _, _handle):
+        worker.stop()
+        stage.flag("go on").set()
+    assert releases.reasons == [ReleaseReason.NOT_STARTED]
 
 
 class Raising:

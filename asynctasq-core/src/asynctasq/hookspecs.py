@@ -16,7 +16,7 @@ from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.message import Delivery, Message
 from asynctasq.records import record
-from asynctasq.settlement import ErrorInfo, Reason
+from asynctasq.settlement import ErrorInfo, Reason, ReleaseReason
 
 if TYPE_CHECKING:
     import click
@@ -59,6 +59,8 @@ class ExecutionContext:
     """Of `on_dead`."""
     retry_delay: float | None = None
     """Of `on_retry` and `on_release`: seconds."""
+    released: ReleaseReason | None = None
+    """The reason of `on_release`."""
 
 
 @record

@@ -22,6 +22,8 @@ QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _TEXT_PARTS = Struct("4s6s6s")
 """Of an id: what stands before the first dash of its text, between the first and the last, and behind it."""
 
+_LEASED = "leased"
+"""The former text of `State.RUNNING`."""
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 NO_RESULTS: Mapping[bytes, bytes] = MappingProxyType({})
 
@@ -35,14 +37,32 @@ class State(StrEnum):
     """Waits for its parents."""
     READY = "ready"
     """May be leased."""
-    LEASED = "leased"
-    """A worker has the right to run it."""
+    RUNNING = "running"
+    """A worker holds its lease: it runs, or is about to."""
+    LEASED = "running"
+    """The same as RUNNING. The text `leased` of earlier releases still compares equal to it."""
     DEAD = "dead"
     """Will not be tried again; kept whole."""
     COMPLETED = "completed"
     """Ran to its end; only its outcome is kept, until it expires."""
     CANCELLED = "cancelled"
     """Was cancelled; only its outcome is kept, until it expires."""
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with a state or its text."""
+        return str.__eq__(self, other) is True or (
+            self is State.RUNNING and isinstance(other, str) and str.__eq__(other, _LEASED)
+        )
+
+    def __ne__(self, other: object) -> bool:
+        """Compare with a state or its text."""
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    @classmethod
+    def _missing_(cls, value: object) -> "State | None":
+        return cls.RUNNING if value == _LEASED else None
 
 
 class CancelOutcome(Enum):
@@ -194,6 +214,13 @@ def id_to_text(message_id: bytes) -> str:
     """The canonical text form that users see."""
     first, middle, last = _TEXT_PARTS.unpack(message_id)
     return f"{first.hex()}-{middle.hex('-', 2)}-{last.hex()}"
+
+
+def time_of_id(message_id: bytes) -> float | None:
+    """Return when an ID was made, in seconds since the Unix epoch; None if it is not a UUIDv7."""
+    if message_id[6] >> 4 != 7:
+        return None
+    return int.from_bytes(message_id[:6], "big") / 1000
 
 
 def id_from_text(text: str) -> bytes:

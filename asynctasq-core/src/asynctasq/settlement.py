@@ -28,6 +28,21 @@ class Reason(StrEnum):
     """The store refused every other settlement of it."""
 
 
+class ReleaseReason(StrEnum):
+    """Why a worker gave a message back, uncounted."""
+
+    SNOOZED = "snoozed"
+    """The task raised `Snooze`."""
+    MISMATCHED = "mismatched"
+    """This worker does not know the task, or its code does not fit the arguments."""
+    INTERRUPTED = "interrupted"
+    """The worker stopped, and the run was interrupted at the end of the grace period."""
+    NOT_STARTED = "not started"
+    """The worker had fetched it ahead, and stopped or could not start it."""
+    STILL_RUNNING = "still running"
+    """The worker stopped, and the run could not be interrupted."""
+
+
 @record
 class ErrorInfo:
     """An exception as text, so that it can be stored."""
@@ -71,12 +86,15 @@ class Release:
     """Give it back after `delay` seconds. Does not count as an attempt; with no delay it keeps its place.
 
     `mismatched` says that this worker's code does not fit it (unknown task, other signature): the
-    store remembers when that was first said, and tells it in `Delivery.mismatched_for`.
+    store remembers when that was first said, and tells it in `Delivery.mismatched_for`. `error` says
+    in what way, and is kept as the error of the message.
     """
 
     lease: Lease
     delay: float = 0.0
     mismatched: bool = False
+    error: ErrorInfo | None = None
+    """With `mismatched` only."""
 
 
 @record

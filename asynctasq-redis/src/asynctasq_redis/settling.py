@@ -21,7 +21,7 @@ from asynctasq_redis.codec import BODY_LIMIT, MOST_32, batches, pack_error
 
 COMPLETE, COMPLETE_EMPTY, RETRY, FAIL = 1, 2, 3, 4
 FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL, FAIL_DAMAGED = 5, 6, 7, 8, 9
-CARRYING = frozenset({COMPLETE, RETRY, FAIL, FAIL_UNTRIED, FAIL_DAMAGED})
+CARRYING = frozenset({COMPLETE, RETRY, FAIL, FAIL_UNTRIED, RELEASE_MISMATCHED, FAIL_DAMAGED})
 """Kinds that have bytes."""
 
 AT_ONCE = 1000
@@ -104,8 +104,11 @@ def _parts(settlement: Settlement) -> tuple[int, float, bytes]:
         case Fail(reason=reason, error=error, attempted=attempted):
             named = bytes([len(reason.value)]) + reason.value.encode()
             return FAIL if attempted else FAIL_UNTRIED, 0.0, named + pack_error(error)
-        case Release(delay=delay, mismatched=mismatched):
-            return RELEASE_MISMATCHED if mismatched else RELEASE, _whole(delay), b""
+        case Release(delay=delay, mismatched=mismatched, error=error):
+            if not mismatched:
+                return RELEASE, _whole(delay), b""
+            why = b"" if error is None else pack_error(error)
+            return RELEASE_MISMATCHED, _whole(delay), why
         case Cancelled(result_ttl=ttl):
             return CANCEL, ttl, b""
 

@@ -24,9 +24,11 @@ from asynctasq.config.sources import DEBUG
     },
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 not done, 2 wrong usage, 3 no store, 4 capability missing, 5 no such "
-    "task.",
+    "task or queue.",
 )
-@click.version_option(__version__, prog_name="asynctasq", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="asynctasq", message="%(prog)s %(version)s"
+)
 @click.option(
     "--debug",
     is_flag=True,

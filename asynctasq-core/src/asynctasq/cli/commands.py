@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from asynctasq.cli.exit_codes import exit_code_of
+from asynctasq.cli.habits import command_hint, with_hint
 from asynctasq.errors import AsynctasqError, PluginBroken, PluginError
 
 if TYPE_CHECKING:
@@ -61,13 +62,23 @@ class Commands(click.Group):
             and not ctx.resilient_parsing
             and not self.get_command(ctx, name)
         ):
-            fail_for_unknown(ctx, name, self.list_commands(ctx))
+            hint = command_hint(name)
+            fail_for_unknown(ctx, name, () if hint else self.list_commands(ctx), hint=hint)
         return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise with_hint(error) from error.__cause__
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise with_hint(error) from error.__cause__
         except AsynctasqError as error:
             if ctx.params.get("debug"):
                 raise

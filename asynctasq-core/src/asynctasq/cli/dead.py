@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 import click
 
 from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
+from asynctasq.cli.ids import all_tasks, dead_letters, read_ids, resolve_id, resolve_ids
+from asynctasq.cli.known_queues import note_unknown_queue
 from asynctasq.cli.operating import (
     OperatorGroup,
     Store,
@@ -15,7 +17,7 @@ from asynctasq.cli.operating import (
     count_of,
     print_json,
     store_options,
-    task_ids,
+    wide_option,
     yes_option,
 )
 from asynctasq.cli.queues import queue_name
@@ -99,10 +101,12 @@ def command() -> None:
     help="At the most; 0: all.  [default: 50]",
 )
 @click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
+@wide_option
 @store_options
 def list_dead(
     limit: int,
     cursor: str | None,
+    wide: bool,
     target: str | None,
     driver: str | None,
     as_json: bool,
@@ -122,10 +126,11 @@ def list_dead(
             store.run(showing.print_objects("dead_letters", pages))
             return
         found = store.run(showing.collected(pages))
-    if not found.items:
-        click.echo(f"No such dead letters in {store.name}.")
-        return
-    showing.print_dead_letters(found.items)
+        if not found.items:
+            click.echo(f"No such dead letters in {store.name}.")
+            note_unknown_queue(store, filters["queue"])
+            return
+    showing.print_dead_letters(found.items, wide=wide)
     showing.tell_of_more(found)
 
 
@@ -136,8 +141,11 @@ def list_dead(
 def show(
     task_id: str, arguments: bool | None, target: str | None, driver: str | None, as_json: bool
 ) -> None:
-    """Show one dead letter: its arguments, its error with traceback. The same as `tasks show`."""
-    show_task(task_id, arguments, target, driver, as_json)
+    """Show one dead letter: its arguments, its error with traceback. The same as `tasks show`.
+
+    An ID may be shortened to its last digits, as tables show it.
+    """
+    show_task(task_id, dead_letters, arguments, target, driver, as_json)
 
 
 @command.command(epilog=told(*OF_STORES, ExitCode.INTERRUPTED, failed="one was not retried"))
@@ -169,15 +177,17 @@ def retry(
     yes: bool,
     **filters: Unpack[Filters],
 ) -> None:
-    """Send dead letters again: those named, or those that a filter chooses.
+    """Retry dead letters, selected by ID or by filter.
 
-    They are ready at once, with no attempts counted; those that died first come first. An ID that is
-    - stands for ids on stdin. Ctrl-C ends it between two batches, and what was done is told.
+    They are ready at once, with no attempts counted; those that died first come first. An ID may be
+    shortened to its last digits, as tables show it; - reads IDs from stdin. Press Ctrl-C to stop
+    after the current batch and print a summary.
     """
     with Store(target, driver) as store:
         wanted = _chosen(store, ids, filters, every, limit)
         if wanted and not ids:
             confirm(f"Retry {count_of(len(wanted), 'dead letter')} in {store.name}", yes=yes)
+        _warn_of_undecodable(store, wanted)
         retry_ids(store, wanted, per_second=rate, as_json=as_json)
 
 
@@ -196,9 +206,9 @@ def delete(
     yes: bool,
     **filters: Unpack[Filters],
 ) -> None:
-    """Delete dead letters for good: those named, or those that a filter chooses.
+    """Delete dead letters for good, selected by ID or by filter.
 
-    An ID that is - stands for ids on stdin.
+    An ID may be shortened to its last digits, as tables show it; - reads IDs from stdin.
     """
     with Store(target, driver) as store:
         wanted = _chosen(store, ids, filters, every, None)
@@ -244,10 +254,10 @@ def edit(
     """
     from asynctasq.operations import RetryOutcome
 
-    [wanted] = task_ids([task_id])
     if not changes and queue is None and priority is None and max_attempts is None:
         raise click.UsageError("Say what is to be changed; `asynctasq dead retry` changes nothing.")
     with Store(target, driver) as store:
+        wanted = resolve_id(store, task_id, all_tasks(store))
         details = store.run(store.app.tasks.get(wanted))
         if details.info.state is not State.DEAD:
             raise click.ClickException(f"{wanted} is {details.info.state}, not dead.")
@@ -286,7 +296,7 @@ def _chosen(
     if ids:
         if limit is not None:
             raise click.UsageError("--limit goes with a filter or --all.")
-        return task_ids(ids)
+        return resolve_ids(store, read_ids(ids), dead_letters(store))
 
     async def collect() -> list[str]:
         return [letter.id async for letter in store.app.dead_letters.each(**_wanted(filters))]
@@ -294,6 +304,20 @@ def _chosen(
     found = store.run(collect())
     found.reverse()
     return found[:limit]
+
+
+def _warn_of_undecodable(store: Store, ids: Sequence[str]) -> None:
+    """Say what retrying does to messages that could not be decoded."""
+    reasons = store.run(store.app.dead_letters.reasons(ids))
+    count = reasons.count(Reason.UNDECODABLE)
+    if count:
+        which = "This one" if len(ids) == 1 else f"{count:,} of these {len(ids):,}"
+        click.echo(
+            f"Note: {which} could not be decoded. A retry helps only if another worker can read the "
+            f"message; otherwise it becomes a dead letter again. To see the problem: asynctasq dead "
+            f"show ID",
+            err=True,
+        )
 
 
 def _edited(details: "TaskDetails", changes: Sequence[str]) -> "Arguments":

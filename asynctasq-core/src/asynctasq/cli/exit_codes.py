@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     INCAPABLE = 4
     """The driver cannot do that."""
     NOT_FOUND = 5
-    """There is no such task."""
+    """There is no such task or queue."""
     INTERRUPTED = 130
     """Ctrl-C."""
     PIPE_CLOSED = 141
@@ -46,7 +46,7 @@ def told(*codes: ExitCode, done: str = "done", failed: str = "not done") -> str:
         ExitCode.USAGE: "wrong usage",
         ExitCode.UNAVAILABLE: "no store",
         ExitCode.INCAPABLE: "capability missing",
-        ExitCode.NOT_FOUND: "no such task",
+        ExitCode.NOT_FOUND: "no such task or queue",
         ExitCode.INTERRUPTED: "interrupted",
     }
     shown = sorted({ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE, *codes})

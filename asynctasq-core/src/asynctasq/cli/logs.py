@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from time import perf_counter
 
 import click
@@ -11,6 +12,7 @@ from asynctasq.core.log_fields import TaskFields, add_task_fields
 from asynctasq.errors import BodyError
 from asynctasq.hookspecs import ExecutionContext, hookimpl
 from asynctasq.message import Delivery, id_to_text
+from asynctasq.settlement import ReleaseReason
 from asynctasq.worker.call import WorkerCall
 
 logger = logging.getLogger("asynctasq")
@@ -21,6 +23,12 @@ COLOURS = {
     logging.CRITICAL: "bright_red",
 }
 
+RELEASED: Mapping[ReleaseReason, str] = {
+    ReleaseReason.INTERRUPTED: "the worker is stopping, and the run was interrupted",
+    ReleaseReason.NOT_STARTED: "this worker had not started it",
+    ReleaseReason.STILL_RUNNING: "the worker is stopping, and the run could not be interrupted",
+}
+"""Reasons in words. Those for tasks that snooze, or do not fit the worker, are logged already."""
 SHOWN_CHARACTERS = 1000
 """Of the arguments of a call."""
 
@@ -123,11 +131,10 @@ class TaskLog:
 
     @hookimpl
     def on_release(self, context: ExecutionContext) -> None:
-        """Tell of a run that was interrupted because the worker stops."""
-        if (
-            not context.retry_delay
-        ):  # others snooze, or do not fit this worker: that is told already
-            logger.info("%s was interrupted and given back.", _name(context.delivery))
+        """Log why the worker released a message."""
+        why = context.released and RELEASED.get(context.released)
+        if why:
+            logger.info("%s was released: %s.", _name(context.delivery), why)
 
 
 def _name(delivery: Delivery) -> str:

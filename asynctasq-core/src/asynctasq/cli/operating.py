@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -134,6 +134,9 @@ def store_options(command: F) -> F:
     return app_option(driver_option(json_option(command)))
 
 
+wide_option = click.option(
+    "--wide", is_flag=True, help="Print full IDs and texts, however long the lines get."
+)
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
@@ -247,26 +250,6 @@ def confirm(act: str, *, yes: bool) -> None:
             f"{act}: nobody can be asked here. --yes does it without a question."
         )
     click.confirm(f"{act}?", abort=True, err=True)
-
-
-def task_ids(given: Iterable[str]) -> list[str]:
-    """Ids of the command line in their canonical form, each once; `-` stands for lines of stdin.
-
-    Raises:
-        click.UsageError: one is no id.
-    """
-    from asynctasq.message import id_from_text, id_to_text
-
-    found: dict[str, None] = {}
-    for text in given:
-        for part in sys.stdin.read().split() if text == "-" else [text]:
-            try:
-                found[id_to_text(id_from_text(part))] = None
-            except ValueError:
-                raise click.UsageError(
-                    f"{part!r} is no task id: a UUID is needed, as `asynctasq tasks` shows."
-                ) from None
-    return list(found)
 
 
 def print_json(document: object) -> None:

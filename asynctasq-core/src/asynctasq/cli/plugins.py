@@ -10,6 +10,7 @@ import click
 
 from asynctasq.cli.environment import plugin_registry
 from asynctasq.cli.exit_codes import told
+from asynctasq.cli.operating import OperatorGroup, wide_option
 from asynctasq.hookspecs import GROUPS
 from asynctasq.plugins import PluginInfo, PluginState
 
@@ -23,10 +24,11 @@ STYLES = {
 }
 
 
-@click.group()
+@click.group(cls=OperatorGroup)
 def command() -> None:
-    """Show the plugins that are installed (drivers, serializers, executors, resolvers, hooks), or begin
-    one.
+    """Show the installed plugins (drivers, serializers, executors, resolvers, hooks), or start a new one.
+
+    Without a command they are listed.
     """
 
 
@@ -38,14 +40,15 @@ def command() -> None:
     help="Import and test each; exit code 1 if one is broken or in conflict.",
 )
 @click.option("--kind", type=click.Choice(list(GROUPS)), help="Only plugins of one kind.")
-def list_plugins(as_json: bool, check: bool, kind: str | None) -> None:
+@wide_option
+def list_plugins(as_json: bool, check: bool, kind: str | None, wide: bool) -> None:
     """List plugins. Without --check none is imported: metadata is read only."""
     registry = plugin_registry()
     found = registry.check(kind) if check else registry.available(kind)
     if as_json:
         click.echo(json.dumps([asdict(info) for info in found], indent=2))
     else:
-        _print_table(found, checked=check)
+        _print_table(found, checked=check, wide=wide)
     failed = any(info.state in {PluginState.BROKEN, PluginState.CONFLICT} for info in found)
     if check and failed:
         sys.exit(1)
@@ -86,32 +89,35 @@ def new_plugin(name: str, folder: Path, author: str | None) -> None:
     )
 
 
-def _print_table(found: Sequence[PluginInfo], *, checked: bool) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _print_table(found: Sequence[PluginInfo], *, checked: bool, wide: bool) -> None:
+    from asynctasq.cli.tables import Cell, Column, print_table
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("Kind", "Name", "Distribution", "Version", "State"):
-        table.add_column(title, no_wrap=True)
-    if checked:
-        table.add_column("API", no_wrap=True)
-        table.add_column("Capabilities")
-    for info in found:
-        row = [
-            Text(info.kind),
-            Text(info.name),
-            Text(info.distribution or "-"),
-            Text(info.version or "-"),
-            Text(info.state, style=STYLES[info.state]),
+    columns = [
+        Column("Kind", rank=1),
+        Column("Name", fold_at=16),
+        Column("Distribution", rank=3, fold_at=16),
+        Column("Version", rank=4),
+        Column("State"),
+        *([Column("API", rank=5), Column("Capabilities", rank=2, fold_at=20)] if checked else []),
+    ]
+    rows: list[list[str | Cell]] = [
+        [
+            info.kind,
+            info.name,
+            info.distribution or "-",
+            info.version or "-",
+            Cell(info.state, STYLES[info.state]),
+            *([_api(info), ", ".join(info.capabilities or ()).lower()] if checked else []),
         ]
-        if checked:
-            row.append(Text("" if info.api_version is None else str(info.api_version)))
-            row.append(Text(", ".join(info.capabilities or ()).lower()))
-        table.add_row(*row)
-    # A pipe has no width; cutting names there would spoil them for grep.
-    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 1000)
-    console.print(table if found else "No plugins.")
+        for info in found
+    ]
+    if found:
+        print_table(columns, rows, wide=wide)
+    else:
+        click.echo("No plugins.")
     for error in dict.fromkeys(info.error for info in found if info.error):
         click.echo(error)
+
+
+def _api(info: PluginInfo) -> str:
+    return "" if info.api_version is None else str(info.api_version)

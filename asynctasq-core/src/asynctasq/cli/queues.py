@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asynctasq.cli.exit_codes import OF_STORES, told
+from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
+from asynctasq.cli.known_queues import note_unknown_queue, require_queue
 from asynctasq.cli.operating import (
     OperatorGroup,
     Store,
@@ -16,6 +17,7 @@ from asynctasq.cli.operating import (
     count_of,
     print_json,
     store_options,
+    wide_option,
     yes_option,
 )
 from asynctasq.contracts.capabilities import QueueInfo
@@ -54,28 +56,38 @@ def command() -> None:
 
 @command.command("list", epilog=told(*OF_STORES))
 @click.argument("names", nargs=-1, metavar="[QUEUE...]", shell_complete=complete_queue)
+@wide_option
 @store_options
 def list_queues(
-    names: Sequence[str], target: str | None, driver: str | None, as_json: bool
+    names: Sequence[str], wide: bool, target: str | None, driver: str | None, as_json: bool
 ) -> None:
     """List the queues with their counts; all of them, unless some are named.
 
-    Oldest is how long the message has been ready that has been so for longest. Queues that are named
-    can be counted on every driver.
+    Oldest is the age of the message that has been ready for longest. Queues that are named can be
+    counted on every driver.
     """
     with Store(target, driver) as store:
         found = store.run(_queues(store.app, names))
+        note_unknown_queue(store, *names)
     now = time.time()
     if as_json:
         print_json(
             [{**each, "oldest_ready_age": _age(each["oldest_ready_at"], now)} for each in found]
         )
     else:
-        _print_table(found, store.name, now)
+        _print_table(found, store.name, now, wide=wide)
 
 
 async def _queues(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
-    """What is known of each: None for what the driver cannot tell."""
+    """Describe each queue: None stands for what the driver cannot tell."""
+    from asynctasq.operations.hints import workers_by_queue
+
+    found = await _counts(app, names)
+    workers = await workers_by_queue(await app.driver(), [each["name"] for each in found])
+    return [{**each, "running": each["leased"], "workers": workers[each["name"]]} for each in found]
+
+
+async def _counts(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
     try:
         found = {queue.name: asdict(queue) for queue in await app.queues.all()}
     except CapabilityMissing as error:
@@ -89,23 +101,32 @@ async def _queues(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
     return [found.get(name) or {**asdict(empty), "name": name} for name in names or found]
 
 
-@command.command(epilog=told(*OF_STORES))
+@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
 @queue_argument
+@click.option("--create", is_flag=True, help="Pause a queue that does not exist yet.")
 @store_options
-def pause(queue: str, target: str | None, driver: str | None, as_json: bool) -> None:
-    """Let workers take nothing more from a queue.
+def pause(queue: str, create: bool, target: str | None, driver: str | None, as_json: bool) -> None:
+    """Stop workers from taking messages of a queue.
 
-    What they run goes on, and what is dispatched to it waits.
+    Running tasks go on; messages that are dispatched to the queue wait. A queue that has no messages
+    and that no worker and no task uses is an error, as its name may be misspelt; see --create.
     """
-    _set_paused(queue, target, driver, as_json, paused=True)
+    with Store(target, driver) as store:
+        if not create:
+            require_queue(store, queue, remedy="To pause it before its first message: --create")
+        store.run(store.app.queues.pause(queue))
+    _print_paused(queue, as_json, paused=True)
 
 
-@command.command(epilog=told(*OF_STORES))
+@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
 @queue_argument
 @store_options
 def resume(queue: str, target: str | None, driver: str | None, as_json: bool) -> None:
-    """Let workers take from a paused queue again."""
-    _set_paused(queue, target, driver, as_json, paused=False)
+    """Let workers take messages of a paused queue again."""
+    with Store(target, driver) as store:
+        require_queue(store, queue)
+        store.run(store.app.queues.resume(queue))
+    _print_paused(queue, as_json, paused=False)
 
 
 @command.command(epilog=told(*OF_STORES))
@@ -140,25 +161,19 @@ def purge(
         if total:
             confirm(f"Delete {told} of the queue {queue} in {store.name}", yes=yes)
         deleted = store.run(store.app.queues.purge(queue, states=wanted)) if total else 0
+        if not total:
+            note_unknown_queue(store, queue)
     if as_json:
         print_json({"queue": queue, "deleted": deleted})
     else:
         click.echo(f"{count_of(deleted, 'message')} of {queue} deleted.")
 
 
-def _set_paused(
-    queue: str, target: str | None, driver: str | None, as_json: bool, *, paused: bool
-) -> None:
-    with Store(target, driver) as store:
-        queues = store.app.queues
-        store.run(queues.pause(queue) if paused else queues.resume(queue))
-        counts = store.run(queues.count(queue))
+def _print_paused(queue: str, as_json: bool, *, paused: bool) -> None:
     if as_json:
         print_json({"queue": queue, "paused": paused})
     else:
         click.echo(f"{queue} is {'paused' if paused else 'no longer paused'}.")
-    if not any(asdict(counts).values()):  # a misspelt name is paused as well as any other
-        click.echo(f"Note: the queue {queue} is empty.", err=True)
 
 
 def _told(counts: "QueueCounts", states: Collection[State]) -> tuple[str, int]:
@@ -173,7 +188,15 @@ def _age(moment: float | None, now: float) -> float | None:
     return None if moment is None else round(max(0.0, now - moment), 3)
 
 
-def _print_table(found: Sequence[Mapping[str, Any]], store: str, now: float) -> None:
+def _state(queue: Mapping[str, Any]) -> tuple[str, str]:
+    """Say what keeps the messages of a queue from being run, and give its colour."""
+    if queue["paused"]:
+        return "paused", "yellow"
+    waiting = queue["ready"] or queue["scheduled"]
+    return ("no workers", "red") if waiting and queue["workers"] == 0 else ("", "")
+
+
+def _print_table(found: Sequence[Mapping[str, Any]], store: str, now: float, *, wide: bool) -> None:
     from asynctasq.cli.tables import Cell, Column, print_table
     from asynctasq.cli.times import age
 
@@ -200,9 +223,16 @@ def _print_table(found: Sequence[Mapping[str, Any]], store: str, now: float) -> 
             f"{each['leased']:,}",
             Cell(f"{each['dead']:,}", "red" if each["dead"] else ""),
             age(each["oldest_ready_at"], now),
-            Cell("paused", "yellow") if each["paused"] else "",
+            Cell(*_state(each)),
         ]
         for each in found
     ]
     click.echo(f"Store: {store}")
-    print_table(columns, rows)
+    print_table(columns, rows, wide=wide)
+    for each in found:
+        if each["ready"] and each["workers"] == 0 and not each["paused"]:
+            click.echo(
+                f"No worker serves {each['name']}. To start one: asynctasq worker --app MODULE "
+                f"--queues {each['name']}",
+                err=True,
+            )

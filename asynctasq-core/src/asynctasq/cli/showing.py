@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asynctasq.cli.tables import Cell, Column, print_table, printable
+from asynctasq.cli.tables import Cell, Column, is_narrow, print_table, printable
 from asynctasq.cli.times import age, when
 from asynctasq.contracts.capabilities import Page
 from asynctasq.message import State
 from asynctasq.operations import Redaction, TaskDetails, TaskInfo
+from asynctasq.operations.ids import short_ids
 from asynctasq.records import record
 
 if TYPE_CHECKING:
     from asynctasq.app import App
 
-STYLES = {State.LEASED: "cyan", State.DEAD: "red", State.COMPLETED: "green"}
+STYLES = {State.RUNNING: "cyan", State.DEAD: "red", State.COMPLETED: "green"}
 PAGE = 500
 """Tasks that are read at once."""
-RUNNING = "running"
-"""What operators call leased."""
+UNREADABLE = "(unreadable)"
+"""Stands for the name of a task whose record is damaged."""
 
 
 @record
@@ -46,9 +47,7 @@ def showing_of(app: "App", asked: bool | None) -> Showing:
 
 def state_text(info: TaskInfo) -> str:
     """The state of a task in words."""
-    if info.state is State.LEASED:
-        return "cancelling" if info.cancelling else RUNNING
-    return info.state.value
+    return "cancelling" if info.cancelling else info.state.value
 
 
 def task_object(info: TaskInfo) -> dict[str, Any]:
@@ -168,76 +167,86 @@ async def collected(pages: AsyncIterator[Page[TaskInfo]]) -> Page[TaskInfo]:
 def tell_of_more(page: Page[TaskInfo]) -> None:
     """Say how to see what comes after this page."""
     if page.cursor is not None:
-        click.echo(f"There are more: --cursor {page.cursor} goes on from here.", err=True)
+        click.echo(f"There are more; for the next page: --cursor {page.cursor}", err=True)
 
 
-def print_tasks(found: Sequence[TaskInfo]) -> None:
+def print_tasks(found: Sequence[TaskInfo], *, wide: bool = False) -> None:
     """Print a table of tasks that wait or run."""
     now = time.time()
-    failed = any(info.error is not None for info in found)
     columns = [
-        Column("Id"),
-        Column("Task", cut_at=60, fold_at=18),
+        Column("ID"),
+        Column("Task", cut_at=60, fold_at=14),
         Column("State"),
-        Column("Queue", rank=2, fold_at=14),
-        Column("Failed", rank=3, right=True),
-        Column("Enqueued", rank=1, right=True),
-        Column("Due", rank=4, right=True),
-        Column("Worker", rank=5),
-        *([Column("Last error", rank=6, cut_at=50)] if failed else []),
+        Column("Queue", rank=1, fold_at=8),
+        Column("Failed", rank=4, right=True),
+        Column("Age", rank=3, right=True),
+        Column("Due", rank=1, right=True),
+        Column("Worker", rank=5, shrink_to=10),
+        Column("Last error", rank=2, shrink_to=14, cut_at=80),
     ]
     rows: list[list[str | Cell]] = [
         [
-            info.id,
-            info.task or "",
+            shown_id,
+            task_name(info),
             Cell(state_text(info), STYLES.get(info.state, "")),
             info.queue or "",
             _attempts(info),
             age(info.enqueued_at, now),
             _due(info, now),
             info.worker or "",
-            *([error_text(info)] if failed else []),
+            error_text(info),
         ]
-        for info in found
+        for shown_id, info in zip(_shown_ids(found, wide=wide), found, strict=True)
     ]
-    print_table(columns, rows)
+    print_table(columns, rows, wide=wide)
 
 
-def print_dead_letters(found: Sequence[TaskInfo]) -> None:
+def print_dead_letters(found: Sequence[TaskInfo], *, wide: bool = False) -> None:
     """Print a table of dead letters."""
     now = time.time()
     columns = [
-        Column("Id"),
-        Column("Task", cut_at=60, fold_at=18),
+        Column("ID"),
+        Column("Task", cut_at=60, fold_at=16),
         Column("Died", rank=1, right=True),
-        Column("Queue", rank=3, fold_at=14),
+        Column("Queue", rank=3, fold_at=8),
         Column("Reason", rank=2),
-        Column("Failed", rank=5, right=True),
-        Column("Error", rank=4, cut_at=60),
+        Column("Failed", rank=4, right=True),
+        Column("Error", shrink_to=24, cut_at=120),
     ]
     rows: list[list[str | Cell]] = [
         [
-            info.id,
-            info.task or "",
+            shown_id,
+            task_name(info),
             age(info.finished_at, now),
             info.queue or "",
             "" if info.reason is None else info.reason.value,
             _attempts(info),
             error_text(info),
         ]
-        for info in found
+        for shown_id, info in zip(_shown_ids(found, wide=wide), found, strict=True)
     ]
-    print_table(columns, rows)
+    print_table(columns, rows, wide=wide)
 
 
-def print_details(details: TaskDetails, showing: Showing) -> None:
-    """Print one task with all that is known of it."""
+def _shown_ids(found: Sequence[TaskInfo], *, wide: bool) -> Sequence[str]:
+    """Shorten the IDs where the table has to fit a terminal."""
+    ids = [info.id for info in found]
+    return short_ids(ids) if is_narrow(wide=wide) else ids
+
+
+def task_name(info: TaskInfo) -> str:
+    """Return the name of a task, or what stands for it."""
+    return info.task or ("" if info.message is None else UNREADABLE)
+
+
+def print_details(details: TaskDetails, showing: Showing, hint: str = "") -> None:
+    """Print one task with all that is known of it; `hint` says why it has not ended."""
     now = time.time()
     info, message = details.info, details.info.message
     reason = "" if info.reason is None else f" ({info.reason.value})"
     lines = [
-        ("Id", info.id),
-        ("Task", info.task or ""),
+        ("ID", info.id),
+        ("Task", task_name(info)),
         ("State", f"{state_text(info)}{reason}"),
         ("Queue", info.queue or ""),
         ("Priority", "" if message is None else str(message.priority)),
@@ -245,6 +254,7 @@ def print_details(details: TaskDetails, showing: Showing) -> None:
         ("Lost leases", str(info.lost) if info.lost else ""),
         ("Enqueued", when(info.enqueued_at, now)),
         ("Due", when(info.due_at, now) if info.state is State.SCHEDULED else ""),
+        ("Note", hint),
         ("Finished" if info.state is not State.DEAD else "Died", when(info.finished_at, now)),
         ("Worker", info.worker or ""),
         ("Unique key", message.unique.key if message is not None and message.unique else ""),

@@ -1,11 +1,13 @@
 """`asynctasq tasks`: list, show, cancel and retry single tasks."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
+from asynctasq.cli.ids import Listing, all_tasks, read_ids, resolve_id, resolve_ids
+from asynctasq.cli.known_queues import note_unknown_queue
 from asynctasq.cli.operating import (
     OperatorGroup,
     Store,
@@ -14,7 +16,7 @@ from asynctasq.cli.operating import (
     count_of,
     print_json,
     store_options,
-    task_ids,
+    wide_option,
     yes_option,
 )
 from asynctasq.cli.retrying import retry_ids
@@ -80,6 +82,7 @@ def command() -> None:
     help="At the most; 0: all.  [default: 50]",
 )
 @click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
+@wide_option
 @store_options
 def list_tasks(
     states: Sequence[str],
@@ -89,6 +92,7 @@ def list_tasks(
     until: float | None,
     limit: int,
     cursor: str | None,
+    wide: bool,
     target: str | None,
     driver: str | None,
     as_json: bool,
@@ -111,12 +115,15 @@ def list_tasks(
                 store.run(showing.print_objects("tasks", pages))
                 return
             found = store.run(showing.collected(pages))
-        except ValueError as error:  # the cursor
+        except ValueError as error:
+            if cursor is None:
+                raise  # it is not about the command line
             raise click.UsageError(str(error)) from error
-    if not found.items:
-        click.echo(f"No such tasks in {store.name}.")
-        return
-    showing.print_tasks(found.items)
+        if not found.items:
+            click.echo(f"No such tasks in {store.name}.")
+            note_unknown_queue(store, queue)
+            return
+    showing.print_tasks(found.items, wide=wide)
     showing.tell_of_more(found)
 
 
@@ -129,10 +136,10 @@ def show(
 ) -> None:
     """Show one task: where it is, its arguments or result, its error with traceback.
 
-    Names of positional arguments are those of the task's code, which is looked for in the current
-    folder or imported with --app.
+    An ID may be shortened to its last digits, as tables show it. Names of positional arguments are
+    those of the task's code, which is looked for in the current folder or imported with --app.
     """
-    show_task(task_id, arguments, target, driver, as_json)
+    show_task(task_id, all_tasks, arguments, target, driver, as_json)
 
 
 @command.command(epilog=told(*OF_STORES, failed="one was not cancelled"))
@@ -144,10 +151,11 @@ def cancel(
 ) -> None:
     """Cancel tasks: end those that wait, have those that run interrupted.
 
-    An ID that is - stands for ids on stdin.
+    An ID may be shortened to its last digits, as tables show it; - reads IDs from stdin.
     """
-    wanted = task_ids(ids)
+    given = read_ids(ids)
     with Store(target, driver) as store:
+        wanted = resolve_ids(store, given, all_tasks(store))
         confirm(f"Cancel {count_of(len(wanted), 'task')} in {store.name}", yes=yes)
         outcomes = store.run(store.app.tasks.cancel(wanted))
     if as_json:
@@ -170,24 +178,32 @@ def cancel(
 def retry(ids: Sequence[str], target: str | None, driver: str | None, as_json: bool) -> None:
     """Retry tasks that are dead; `dead retry` does so by filter.
 
-    An ID that is - stands for ids on stdin.
+    An ID may be shortened to its last digits, as tables show it; - reads IDs from stdin.
     """
-    wanted = task_ids(ids)
+    given = read_ids(ids)
     with Store(target, driver) as store:
+        wanted = resolve_ids(store, given, all_tasks(store))
         retry_ids(store, wanted, as_json=as_json)
 
 
 def show_task(
-    task_id: str, arguments: bool | None, target: str | None, driver: str | None, as_json: bool
+    task_id: str,
+    listing: Callable[[Store], Listing],
+    arguments: bool | None,
+    target: str | None,
+    driver: str | None,
+    as_json: bool,
 ) -> None:
     """Print all that is known of a task."""
     from asynctasq.cli import showing
+    from asynctasq.operations.hints import waiting_hint
 
-    [wanted] = task_ids([task_id])
     with Store(target, driver) as store:
+        wanted = resolve_id(store, task_id, listing(store))
         details = store.run(store.app.tasks.get(wanted))
+        hint = store.run(waiting_hint(store.app.driver, details.info)) if not as_json else ""
         how = showing.showing_of(store.app, arguments)
     if as_json:
         print_json(showing.details_object(details, how))
     else:
-        showing.print_details(details, how)
+        showing.print_details(details, how, hint)

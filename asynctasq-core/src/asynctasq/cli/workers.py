@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 from asynctasq.cli.exit_codes import OF_STORES, told
-from asynctasq.cli.operating import OperatorCommand, Store, print_json, store_options
+from asynctasq.cli.operating import OperatorCommand, Store, print_json, store_options, wide_option
 
 if TYPE_CHECKING:
     from asynctasq.contracts.capabilities import WorkerInfo
 
-LATE_SECONDS = 30.0
-"""Workers tell of themselves every ten seconds."""
-
 
 @click.command(cls=OperatorCommand, epilog=told(*OF_STORES))
+@wide_option
 @store_options
-def command(target: str | None, driver: str | None, as_json: bool) -> None:
-    """Show the workers that live. One that was killed is shown for another minute.
+def command(wide: bool, target: str | None, driver: str | None, as_json: bool) -> None:
+    """Show the live workers. One that was killed is shown for another minute.
 
-    The heartbeat is the time since it last told of itself.
+    Running is the number of tasks that run, at most a second old; messages that a worker has fetched
+    ahead are not counted. Heartbeat is the time since the worker last reported itself.
     """
     with Store(target, driver) as store:
         found = store.run(store.app.workers())
@@ -30,18 +29,20 @@ def command(target: str | None, driver: str | None, as_json: bool) -> None:
     if as_json:
         print_json([{**asdict(each), "heartbeat_age": round(_age(each, now), 3)} for each in found])
     elif found:
-        _print_table(found, now)
+        _print_table(found, now, wide=wide)
     else:
         click.echo("No workers.")
+        click.echo("To start one: asynctasq worker --app MODULE", err=True)
 
 
 def _age(worker: "WorkerInfo", now: float) -> float:
     return max(0.0, now - worker.seen_at)
 
 
-def _print_table(found: "Sequence[WorkerInfo]", now: float) -> None:
+def _print_table(found: "Sequence[WorkerInfo]", now: float, *, wide: bool) -> None:
     from asynctasq.cli.tables import Cell, Column, print_table
     from asynctasq.cli.times import duration
+    from asynctasq.operations.hints import LATE_SECONDS
 
     columns = [
         Column("Worker", fold_at=24),
@@ -68,4 +69,4 @@ def _print_table(found: "Sequence[WorkerInfo]", now: float) -> None:
                 each.version,
             ]
         )
-    print_table(columns, rows)
+    print_table(columns, rows, wide=wide)

@@ -128,7 +128,7 @@ class Snapshot:
     cancelling: bool = False
     """Running, and flagged to be cancelled."""
     error: ErrorInfo | None = None
-    """Of the last attempt that failed."""
+    """The error of the last attempt that failed, or of the last release that says why."""
 
 
 @record
@@ -158,6 +158,11 @@ class QueueInfo:
     paused: bool
     oldest_ready_at: float | None
     """When the message that has been ready for longest became so."""
+
+    @property
+    def running(self) -> int:
+        """The number of leased messages, by the name that users know."""
+        return self.leased
 
 
 @record

@@ -48,6 +48,11 @@ class QueueCounts:
     leased: int = 0
     dead: int = 0
 
+    @property
+    def running(self) -> int:
+        """The number of leased messages, by the name that users know."""
+        return self.leased
+
 
 class Driver(Protocol):
     """A store. An instance is unopened configuration until `open`; making it does no I/O.

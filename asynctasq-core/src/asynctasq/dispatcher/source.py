@@ -16,13 +16,16 @@ from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatcher.connections import Connection
 from asynctasq.dispatcher.portal import Portal
 from asynctasq.dispatcher.watcher import unknown
-from asynctasq.errors import TaskCancelled, TaskFailed
+from asynctasq.errors import ResultTimeout, TaskCancelled, TaskFailed
 from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask, set_field
 
 T = TypeVar("T")
+
+EXPLAINED_AT_ONCE = 10
+"""Time-outs that are explained at the same time; a program may await thousands of results."""
 
 
 class DriverSource:
@@ -41,6 +44,7 @@ class DriverSource:
         self._connect = connect
         self._codec = codec
         self._portal = portal
+        self._explaining = 0
 
     def handle(self, task: BaseTask[T], message: Message, enqueued: Enqueued) -> Handle[T]:
         """Return the handle of a task that the driver has taken, and set the id of the task."""
@@ -54,7 +58,10 @@ class DriverSource:
 
     async def result(self, task_id: str, *, timeout: float | None) -> object:
         connection = await self._connect()
-        outcome = await connection.watcher.outcome(id_from_text(task_id), timeout)
+        try:
+            outcome = await connection.watcher.outcome(id_from_text(task_id), timeout)
+        except ResultTimeout as error:
+            raise await self._explained(error, task_id) from None
         return await _value_of(outcome, task_id, self._codec)
 
     async def status(self, task_id: str) -> State:
@@ -91,6 +98,19 @@ class DriverSource:
 
     def call_sync(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str) -> T:
         return self._portal.call(make, instead=instead)
+
+    async def _explained(self, error: ResultTimeout, task_id: str) -> ResultTimeout:
+        """Add to the error why the task has not ended; to a few at once, as each asks the store."""
+        if self._explaining >= EXPLAINED_AT_ONCE:
+            return error
+        from asynctasq.operations.hints import timeout_hint
+
+        self._explaining += 1
+        try:
+            hint = await timeout_hint(self._driver, id_from_text(task_id))
+        finally:
+            self._explaining -= 1
+        return ResultTimeout(f"{error} {hint}") if hint else error
 
     async def _driver(self) -> Driver:
         return (await self._connect()).driver

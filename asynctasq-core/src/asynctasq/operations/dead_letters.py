@@ -8,8 +8,10 @@ from asynctasq.contracts.capabilities import (
     Capability,
     DeadLetter,
     Page,
+    Snapshot,
     SupportsDeadLetters,
     SupportsInspect,
+    SupportsResults,
     require,
 )
 from asynctasq.contracts.driver import Driver
@@ -24,6 +26,7 @@ from asynctasq.operations.views import (
     info_of_dead_letter,
 )
 from asynctasq.serializers.codec import Codec
+from asynctasq.settlement import Reason
 
 
 class DeadLetters:
@@ -57,6 +60,18 @@ class DeadLetters:
     def each(self, **wanted: Unpack[DeadLetterFilter]) -> AsyncIterator[TaskInfo]:
         """All dead letters that `page` would show, page by page."""
         return all_items(lambda limit, cursor: self.page(limit=limit, cursor=cursor, **wanted))
+
+    async def reasons(self, task_ids: Iterable[str]) -> list[Reason | None]:
+        """Why each is dead, in order; None where it is not dead or the driver cannot tell.
+
+        Raises:
+            ValueError: an id is no UUID.
+        """
+        driver = await self._driver()
+        if not isinstance(driver, SupportsResults) or Capability.RESULTS not in driver.capabilities:
+            return [None for _ in task_ids]
+        outcomes = await in_batches(task_ids, driver.results)
+        return [None if outcome is None else outcome.reason for outcome in outcomes]
 
     async def retry(
         self,
@@ -116,6 +131,8 @@ class DeadLetters:
         [snapshot] = await inspected.find([message_id])
         if snapshot is None or snapshot.state is not State.DEAD:
             return RetryOutcome.UNKNOWN if snapshot is None else RetryOutcome.NOT_DEAD
+        if not snapshot.message.task:
+            return RetryOutcome.UNREADABLE
         given = {"queue": queue, "priority": priority, "max_attempts": max_attempts}
         changes: dict[str, Any] = {
             name: value for name, value in given.items() if value is not None
@@ -153,14 +170,20 @@ class DeadLetters:
             found = await driver.find([ids[place] for place in refused])
             for place, snapshot in zip(refused, found, strict=True):
                 if snapshot is not None:
-                    dead = snapshot.state is State.DEAD
-                    outcomes[place] = RetryOutcome.KEY_HELD if dead else RetryOutcome.NOT_DEAD
+                    outcomes[place] = _why_not(snapshot)
         return outcomes
 
     async def _store(self, purpose: str) -> SupportsDeadLetters:
         return require(
             await self._driver(), Capability.DEAD_LETTERS, SupportsDeadLetters, purpose=purpose
         )
+
+
+def _why_not(snapshot: Snapshot) -> RetryOutcome:
+    """Say why a store did not retry a message that it knows."""
+    if snapshot.state is not State.DEAD:
+        return RetryOutcome.NOT_DEAD
+    return RetryOutcome.UNREADABLE if snapshot.message.unique is None else RetryOutcome.KEY_HELD
 
 
 def _reading(store: SupportsDeadLetters, wanted: DeadLetterFilter) -> Read[DeadLetter]:

@@ -1,8 +1,10 @@
 """`App.tasks`: find, look at and cancel single tasks."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Unpack
 
 from asynctasq.contracts.capabilities import (
@@ -18,7 +20,7 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import AsynctasqError, ResultUnknown
-from asynctasq.message import CancelOutcome, Message, State, id_from_text
+from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text, time_of_id
 from asynctasq.operations.filters import TaskFilter, seconds, task_check
 from asynctasq.operations.paging import all_items, check_limit, filled_page
 from asynctasq.operations.views import (
@@ -32,6 +34,8 @@ from asynctasq.serializers.codec import Codec
 
 WAITING_OR_RUNNING = (State.LEASED, State.READY, State.SCHEDULED, State.BLOCKED)
 """The states that a listing shows unless told otherwise, in its order."""
+KNOWN_SECONDS = 60.0
+"""Every store knows a task for at least as long after its end."""
 _LISTED = (*WAITING_OR_RUNNING, State.DEAD)
 
 
@@ -117,8 +121,7 @@ class Tasks:
             if outcome is not None:
                 return self._finished(outcome)
         raise ResultUnknown(
-            f"No task {task_id} is in this store: it was never dispatched here, or has finished and "
-            f"been forgotten."
+            f"No task {id_to_text(message_id)} is in this store: {_why(message_id)}"
         )
 
     async def cancel(self, task_ids: Iterable[str]) -> Sequence[CancelOutcome]:
@@ -174,6 +177,26 @@ def read_arguments(codec: Codec, message: Message) -> Arguments:
     envelope = codec.open_call(message.body)
     positional, named = codec.decode_arguments(envelope, envelope.references)
     return Arguments(tuple(positional), named)
+
+
+def _why(message_id: bytes) -> str:
+    """Say why a store does not know a task, by the time at which its ID was made."""
+    made_at = time_of_id(message_id)
+    age = inf if made_at is None else time.time() - made_at
+    if age < KNOWN_SECONDS:  # outcomes are kept longer than that
+        return "it was never dispatched here, or it was purged."
+    made = "" if made_at is None else f" Its ID was made {_ago(age)} ago."
+    return (
+        f"it was never dispatched here, or it has ended and its outcome was forgotten (option "
+        f"`result_ttl`, an hour by default).{made}"
+    )
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 async def _outcome(driver: Driver, message_id: bytes) -> Outcome | None:

@@ -31,7 +31,7 @@ class TaskInfo:
     finished_at: float | None = None
     """When it completed, died or was cancelled."""
     worker: str | None = None
-    """Who runs it."""
+    """The ID of the worker that runs it."""
     cancelling: bool = False
     """It runs, and is about to be interrupted."""
     reason: Reason | None = None
@@ -79,8 +79,19 @@ class RetryOutcome(StrEnum):
     """It waits, runs, or has finished."""
     KEY_HELD = "unique key held"
     """Another message has its unique key."""
+    UNREADABLE = "its record in the store is damaged"
+    """The store cannot make a message of it; it can be deleted only."""
     UNKNOWN = "unknown"
     """Deleted, finished and forgotten, or never dispatched."""
+
+
+def worker_of(owner: str) -> str:
+    """Return the ID of the worker that a lease belongs to.
+
+    A worker adds a slash and random digits to its ID, so that its leases differ from those of an
+    earlier worker with the same ID.
+    """
+    return owner.rpartition("/")[0] or owner
 
 
 def info_of_snapshot(snapshot: Snapshot) -> TaskInfo:
@@ -93,7 +104,7 @@ def info_of_snapshot(snapshot: Snapshot) -> TaskInfo:
         lost=snapshot.lost,
         enqueued_at=snapshot.enqueued_at,
         due_at=snapshot.due_at,
-        worker=snapshot.owner,
+        worker=None if snapshot.owner is None else worker_of(snapshot.owner),
         cancelling=snapshot.cancelling,
         error=snapshot.error,
     )

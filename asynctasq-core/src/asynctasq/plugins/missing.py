@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from asynctasq.hookspecs import PROJECT
 
-# Name or URL scheme that people type to the extra that brings it.
+# Names and URL schemes that people type, to the extra that installs the plugin.
 OFFICIAL: Mapping[str, Mapping[str, str]] = {
     "driver": {
         "redis": "redis",
@@ -19,16 +19,21 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
         "rediss+sentinel": "redis",
         "redis+cluster": "redis",
         "rediss+cluster": "redis",
-        "postgres": "postgres",
-        "postgresql": "postgres",
-        "mysql": "mysql",
-        "mariadb": "mysql",
-        "sqs": "sqs",
-        "rabbitmq": "rabbitmq",
-        "amqp": "rabbitmq",
-        "amqps": "rabbitmq",
     },
     "resolver": {"sqlalchemy": "sqlalchemy", "django": "django", "tortoise": "tortoise"},
+}
+# The same for distributions that are not published yet, to their titles.
+PLANNED: Mapping[str, Mapping[str, str]] = {
+    "driver": {
+        "postgres": "PostgreSQL",
+        "postgresql": "PostgreSQL",
+        "mysql": "MySQL",
+        "mariadb": "MySQL",
+        "sqs": "SQS",
+        "rabbitmq": "RabbitMQ",
+        "amqp": "RabbitMQ",
+        "amqps": "RabbitMQ",
+    },
 }
 
 OBJECTS_IN_SETTINGS = frozenset({"driver", "serializer"})
@@ -38,15 +43,19 @@ OBJECTS_IN_SETTINGS = frozenset({"driver", "serializer"})
 def not_found(kind: str, name: str, installed: Sequence[str]) -> str:
     """The message of `PluginNotFound`."""
     official = OFFICIAL.get(kind, {})
+    planned = PLANNED.get(kind, {})
     parts = [
         f"No {kind} plugin named {name!r} is installed; "
         + (f"installed: {', '.join(installed)}." if installed else "none is."),
     ]
-    nearest = name if name in official else _nearest(name, [*installed, *official])
+    known = [*installed, *official, *planned]
+    nearest = name if name in known else _nearest(name, known)
     if nearest is not None and nearest != name:
         parts.append(f"Did you mean {nearest!r}?")
     if nearest is not None and nearest in official and nearest not in installed:
         parts.append(f"To install it: pip install '{PROJECT}[{official[nearest]}]'")
+    elif nearest is not None and nearest in planned and nearest not in installed:
+        parts.append(f"A {kind} for {planned[nearest]} is planned, but not available yet.")
     if nearest is None and kind in OBJECTS_IN_SETTINGS:
         parts.append(
             f"A {kind} of the application's own is given as an object: the setting {kind!r} takes an "

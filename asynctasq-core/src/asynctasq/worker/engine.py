@@ -21,7 +21,7 @@ from asynctasq.message import Delivery, Lease
 from asynctasq.records import record
 from asynctasq.resolvers import Resolvers
 from asynctasq.serializers.codec import Codec
-from asynctasq.settlement import ErrorInfo, Release
+from asynctasq.settlement import ErrorInfo, Release, ReleaseReason
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.health import Phase, Vitals
@@ -325,10 +325,10 @@ class Engine:
         while self._hand:
             self._give_back(self._hand.popleft())
 
-    def _give_back(self, running: Running) -> None:
+    def _give_back(self, running: Running, why: ReleaseReason = ReleaseReason.NOT_STARTED) -> None:
         self._settler.add(running, Release(running.delivery.lease))
         if self._observers.on_release and self._runner is not None:
-            self._tell(self._runner.tell_release(running.delivery))
+            self._tell(self._runner.tell_release(running.delivery, why))
 
     def _tell_refused(self, delivery: Delivery, error: ErrorInfo) -> None:
         if self._observers.on_dead and self._runner is not None:
@@ -407,4 +407,4 @@ class Engine:
         self.stuck = True
         for running in stuck:
             self._held.discard(running)
-            self._give_back(running)
+            self._give_back(running, ReleaseReason.STILL_RUNNING)

@@ -155,8 +155,9 @@ class Keeper:
                         renew_at = now + self._settings.interval
                     await self._hear_cancels()
                     await self._send_progress()
-                    if now >= register_at:
-                        await self._register()
+                    running = sum(each.started_at > 0 for each in self._held())
+                    if now >= register_at or running != self._worker.running:
+                        await self._register(running)
                         register_at = now + REGISTRY_INTERVAL_SECONDS
                 patience.reached()
             except DriverError as error:
@@ -218,12 +219,14 @@ class Keeper:
             await self._driver.set_progress(list(self._unsent.items()))
             self._unsent.clear()
 
-    async def _register(self) -> None:
+    async def _register(self, running: int) -> None:
+        """Record the worker with the number of tasks that run; repeated as soon as that has changed."""
         if Capability.WORKERS in self._driver.capabilities and isinstance(
             self._driver, SupportsWorkers
         ):
-            worker = replace(self._worker, running=len(self._held()), seen_at=time.time())
+            worker = replace(self._worker, running=running, seen_at=time.time())
             await self._driver.record_worker(worker, ttl=REGISTRY_TTL_SECONDS)
+            self._worker = worker
 
 
 class LoopWatch:

@@ -6,6 +6,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from asynctasq.contracts.executor import (
@@ -39,6 +40,7 @@ from asynctasq.settlement import (
     Fail,
     Reason,
     Release,
+    ReleaseReason,
     Retry,
     Settlement,
 )
@@ -168,7 +170,7 @@ class Runner:
         if isinstance(attempt, Returned):
             return Complete(delivery.lease, attempt.result, message.result_ttl)
         if isinstance(attempt, Snoozed):
-            return await self._give_back(delivery, attempt.delay)
+            return await self._give_back(delivery, attempt.delay, ReleaseReason.SNOOZED)
         if isinstance(attempt, Rejected):
             return await self._fail(running, attempt, Reason.REJECTED)
         if attempt.retry and retries_left(delivery.attempt, message.max_attempts):
@@ -183,18 +185,20 @@ class Runner:
             return Retry(delivery.lease, delay, attempt.error)
         return await self._fail(running, attempt, Reason.FAILED)
 
-    async def tell_release(self, delivery: Delivery, delay: float = 0.0) -> None:
-        """Tell observers of a message that is given back."""
+    async def tell_release(
+        self, delivery: Delivery, why: ReleaseReason, delay: float = 0.0
+    ) -> None:
+        """Notify observers of a message that is given back."""
         if self._observers.on_release:
-            await self._tell(self._observers.on_release, delivery, retry_delay=delay)
+            await self._tell(self._observers.on_release, delivery, retry_delay=delay, released=why)
 
     async def tell_refused(self, delivery: Delivery, error: ErrorInfo) -> None:
         """Tell observers of a message that is dead because the store took none of its outcomes."""
         if self._observers.on_dead:
             await self._tell(self._observers.on_dead, delivery, error=error, reason=Reason.REFUSED)
 
-    async def _give_back(self, delivery: Delivery, delay: float) -> Settlement:
-        await self.tell_release(delivery, delay)
+    async def _give_back(self, delivery: Delivery, delay: float, why: ReleaseReason) -> Settlement:
+        await self.tell_release(delivery, why, delay)
         return Release(delivery.lease, delay)
 
     async def _fail(self, running: Running, failure: Failure, reason: Reason) -> Settlement:
@@ -220,8 +224,9 @@ class Runner:
             return await self._bury(delivery, reason, describe(error))
         self._tell_of_mismatch(delivery, error)
         delay = min(MISMATCH_DELAY_SECONDS, self._mismatch_patience)
-        await self.tell_release(delivery, delay)
-        return Release(delivery.lease, delay, mismatched=True)
+        await self.tell_release(delivery, ReleaseReason.MISMATCHED, delay)
+        why = replace(describe(error), traceback="")  # which has no line of the task's code
+        return Release(delivery.lease, delay, mismatched=True, error=why)
 
     def _tell_of_mismatch(self, delivery: Delivery, error: Exception) -> None:
         """Warn once for each task in a while: a deploy may meet a backlog of thousands."""
@@ -269,7 +274,7 @@ class Runner:
                     await self._tell(self._observers.on_cancel, delivery)
                 return Cancelled(delivery.lease, delivery.message.result_ttl)
             case Interrupt.STOP:
-                return await self._give_back(delivery, 0.0)
+                return await self._give_back(delivery, 0.0, ReleaseReason.INTERRUPTED)
 
     async def _tell(
         self,
@@ -280,8 +285,11 @@ class Runner:
         error: ErrorInfo | None = None,
         reason: Reason | None = None,
         retry_delay: float | None = None,
+        released: ReleaseReason | None = None,
     ) -> None:
-        context = ExecutionContext(delivery, self._worker_id, attempt, error, reason, retry_delay)
+        context = ExecutionContext(
+            delivery, self._worker_id, attempt, error, reason, retry_delay, released
+        )
         try:
             await self._observers.notify(observers, context)
         except asyncio.CancelledError:  # observers change nothing, not even by being interrupted

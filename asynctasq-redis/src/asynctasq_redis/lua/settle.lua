@@ -113,7 +113,11 @@ local function retry(id, h, delay, err)
     give_back(id, h, delay)
 end
 
-local function release(id, h, delay, mismatched)
+local function release(id, h, delay, mismatched, err)
+    if err ~= '' then
+        call('HSET', P .. 'x:' .. id, 'e', err)
+        h.flags = bor(h.flags, EXTRA)
+    end
     if mismatched and band(h.flags, MISMATCHED) == 0 then
         call('HSET', P .. 'x:' .. id, 'm', whole(now))
         h.flags = bor(h.flags, MISMATCHED, EXTRA)
@@ -153,7 +157,7 @@ local function settle(i)
         local reason, err = reason_and_error(payload)
         bury(id, h, reason, err, now)
     else
-        release(id, h, number, kind == RELEASE_MISMATCHED)
+        release(id, h, number, kind == RELEASE_MISMATCHED, payload)
     end
 end
 

@@ -189,6 +189,8 @@ class Leases(Upkeep):
         """Without a delay it takes its old place."""
         if release.mismatched and entry.mismatched_at is None:
             entry.mismatched_at = now
+        if release.mismatched and release.error is not None:
+            entry.error = release.error
         if release.delay > 0.0:
             entry.due_at = now + release.delay
             self._make_scheduled(entry)

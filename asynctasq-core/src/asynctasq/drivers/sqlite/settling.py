@@ -165,9 +165,10 @@ def _write(session: Session, settlement: Settlement, flagged: bool) -> tuple[str
             return "cancelled", {"keep": None}
         case Retry(delay=delay, error=error):
             return "retry", {"due_at": _due(session, delay), "error": pack_error(error)}
-        case Release(delay=delay, mismatched=mismatched):
+        case Release(delay=delay, mismatched=mismatched, error=error):
             due_at = _due(session, delay) if delay > 0.0 else None
-            return "release", {"due_at": due_at, "mismatched": mismatched}
+            why = pack_error(error) if mismatched and error is not None else None
+            return "release", {"due_at": due_at, "mismatched": mismatched, "error": why}
 
 
 def _due(session: Session, delay: float) -> int:

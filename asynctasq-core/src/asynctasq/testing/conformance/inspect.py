@@ -2,7 +2,7 @@
 
 from asynctasq.contracts.capabilities import Capability, QueueInfo, Snapshot
 from asynctasq.message import State, new_id
-from asynctasq.settlement import Complete, Fail, Reason, Retry
+from asynctasq.settlement import Complete, Fail, Reason, Release, Retry
 from asynctasq.testing.conformance.check import check
 from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal, random_name
 from asynctasq.testing.conformance.showing import gave
@@ -150,6 +150,16 @@ async def snapshot_tells_times_and_tries(kit: Kit) -> None:
     expect_equal(snapshot.error, ERROR, "error of the last attempt")
     after = snapshot.due_at - first.enqueued_at
     expect(LEASE * 1.5 + 450 < after < LEASE * 1.5 + 600, f"due {after} s after the enqueue")
+
+
+@check("", 15, 36, needs=NEEDS)
+async def snapshot_tells_why_it_was_released(kit: Kit) -> None:
+    first = await kit.enqueue_and_lease()
+    await kit.settle(Release(first.lease, 0.0, mismatched=True, error=ERROR))
+    expect_equal((await _find(kit, first.message.id)).error, ERROR, "error of a release")
+    second = await kit.lease()
+    await kit.settle(Release(second.lease))
+    expect_equal((await _find(kit, first.message.id)).error, ERROR, "error after another release")
 
 
 @check("h", 29, needs=NEEDS | Capability.CANCEL)

@@ -66,7 +66,8 @@ RULES: Mapping[int, str] = {
     15: (
         "*Release* counts nothing. With a delay the message is SCHEDULED; without one it is "
         "READY at its old place. With `mismatched` the time of the first such release is "
-        "remembered, and `Delivery.mismatched_for` is the time since then."
+        "remembered, `Delivery.mismatched_for` is the time since then, and its `error` is kept like "
+        "that of a retry."
     ),
     16: (
         "What an item entails (the result stored, the unique key freed, the message gone) "

@@ -49,7 +49,8 @@ WHERE n = :n
 -- name: release
 UPDATE messages
 SET state = coalesce(2 + (:due_at <= :now), 3), due_at = coalesce(:due_at, due_at),
-    mismatched_at = CASE WHEN :mismatched THEN coalesce(mismatched_at, :now) ELSE mismatched_at END
+    mismatched_at = CASE WHEN :mismatched THEN coalesce(mismatched_at, :now) ELSE mismatched_at END,
+    error = coalesce(:error, error)
 WHERE n = :n
 
 -- name: fail

@@ -1,0 +1,126 @@
+"""IDs on the command line: in full, a unique part, or `-` for lines on standard input."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from asynctasq.cli.operating import Store
+from asynctasq.errors import ResultUnknown
+from asynctasq.records import record
+
+if TYPE_CHECKING:
+    from asynctasq.operations import TaskInfo
+
+MANY = 20_000
+"""Tasks from which on a search is noted."""
+SHOWN = 5
+"""Candidates that are named where a part means several."""
+
+
+@record
+class Listing:
+    """The tasks that a part of an ID may mean."""
+
+    each: Callable[[], "AsyncIterator[TaskInfo]"]
+    absent: str
+    """What to say if the part, `{0}`, means none in the store `{1}`."""
+
+
+def all_tasks(store: Store) -> Listing:
+    """List every task that waits, runs or is dead."""
+    from asynctasq.message import State
+    from asynctasq.operations import WAITING_OR_RUNNING
+    from asynctasq.operations.paging import MOST_READ, all_items
+
+    states = (*WAITING_OR_RUNNING, State.DEAD)
+    tasks = store.app.tasks
+    return Listing(
+        lambda: all_items(
+            lambda limit, cursor: tasks.page(states, limit=limit, cursor=cursor), MOST_READ
+        ),
+        "No task in {1} has an ID that begins or ends with {0!r}. Tasks that have completed or were "
+        "cancelled are found by their full ID only.",
+    )
+
+
+def dead_letters(store: Store) -> Listing:
+    """List every dead letter."""
+    return Listing(
+        store.app.dead_letters.each,
+        "No dead letter in {1} has an ID that begins or ends with {0!r}.",
+    )
+
+
+def read_ids(given: Iterable[str]) -> list[str]:
+    """Read the IDs of the command line, each once; `-` stands for the words on stdin.
+
+    Raises:
+        click.UsageError: a text is neither an ID nor a part of one.
+    """
+    from asynctasq.operations.ids import full_id, is_part
+
+    found: dict[str, None] = {}
+    for text in given:
+        for word in sys.stdin.read().split() if text == "-" else [text]:
+            whole = full_id(word)
+            if whole is None and not is_part(word):
+                raise click.UsageError(
+                    f"{word!r} is not a valid task ID (expected a UUID, or at least 4 digits from the "
+                    f"end of one, as `asynctasq tasks` shows)."
+                )
+            found[whole or word.lower()] = None
+    return list(found)
+
+
+def resolve_id(store: Store, text: str, listing: Listing) -> str:
+    """Return the full ID of the one task that a command is about. Raises as `resolve_ids`."""
+    found = resolve_ids(store, read_ids([text]), listing)
+    if len(found) != 1:
+        raise click.UsageError(f"Expected one task ID, got {len(found)}.")
+    return found[0]
+
+
+def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[str]:
+    """Return the full IDs, each once, of what `read_ids` has read. Reads the store only for parts.
+
+    Raises:
+        click.UsageError: a part means several tasks.
+        ResultUnknown: a part means none.
+    """
+    from asynctasq.operations.ids import full_id, matches
+
+    parts = [each for each in given if full_id(each) is None]
+    found: dict[str, list[str]] = {}
+    if parts:
+        _note_long_search(store, parts)
+        found = store.run(matches(parts, listing.each(), most=SHOWN + 1))
+    for part, ids in found.items():
+        if not ids:
+            raise ResultUnknown(listing.absent.format(part, store.name))
+        if len(ids) > 1:
+            named = "\n  ".join(ids[:SHOWN])
+            more = "\n  ..." if len(ids) > SHOWN else ""
+            raise click.UsageError(
+                f"{part!r} is ambiguous. Type more digits from the end of the ID; several begin or end "
+                f"with these:\n"
+                f"  {named}{more}"
+            )
+    return list(dict.fromkeys(each if each not in found else found[each][0] for each in given))
+
+
+def _note_long_search(store: Store, parts: Sequence[str]) -> None:
+    """Say that a search takes a while, as it reads every task."""
+    from asynctasq.errors import CapabilityMissing
+
+    try:
+        queues = store.run(store.app.queues.all())
+    except CapabilityMissing:  # the search says so
+        return
+    total = sum(each.ready + each.scheduled + each.running + each.dead for each in queues)
+    if total > MANY:
+        click.echo(
+            f"Searching {total:,} tasks for {', '.join(parts)}. A full ID is found at once.",
+            err=True,
+        )

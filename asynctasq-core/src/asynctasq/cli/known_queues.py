@@ -1,0 +1,82 @@
+"""Which queues there are, so that a misspelt name is noticed."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import click
+
+from asynctasq.cli.exit_codes import ExitCode
+from asynctasq.cli.operating import Store
+from asynctasq.errors import CapabilityMissing
+
+if TYPE_CHECKING:
+    from asynctasq.app import App
+
+
+NAMED = 10
+"""Queues that are named where none has a name like the one that was typed."""
+
+
+class NoSuchQueue(click.ClickException):
+    """A command names a queue that does not exist."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+def require_queue(store: Store, name: str, *, remedy: str = "") -> None:
+    """Make sure that a queue exists, if the driver can tell.
+
+    Args:
+        store: where to look.
+        name: of the queue.
+        remedy: what to do if it is not to exist yet.
+
+    Raises:
+        NoSuchQueue: it has no messages, is not paused, and no worker or task uses it.
+    """
+    absent = _absence(store, name)
+    if absent:
+        raise NoSuchQueue(f"{absent} {remedy}".rstrip())
+
+
+def note_unknown_queue(store: Store, *names: str | None) -> None:
+    """Print a note for each name that is not that of a queue."""
+    for name in names:
+        absent = _absence(store, name) if name is not None else ""
+        if absent:
+            click.echo(f"Note: {absent}", err=True)
+
+
+def _absence(store: Store, name: str) -> str:
+    """Say that there is no such queue, and which one was probably meant; empty if there is."""
+    known = store.run(known_queues(store.app))
+    if known is None or name in known:
+        return ""
+    near = get_close_matches(name, known, n=1)
+    more = ", ..." if len(known) > NAMED else ""
+    hint = f" Did you mean {near[0]!r}?" if near else f" Queues: {', '.join(known[:NAMED])}{more}."
+    return f"There is no queue {name!r} in {store.name}.{hint}"
+
+
+async def known_queues(app: "App") -> Sequence[str] | None:
+    """List the queues with messages, those that are paused, and those that a worker or task uses.
+
+    None if the driver cannot list its queues.
+    """
+    from asynctasq.operations.hints import list_workers
+    from asynctasq.tasks.options import resolve_options
+    from asynctasq.tasks.registry import registry
+    from asynctasq.worker.slots import parse_queues
+
+    try:
+        found = {queue.name for queue in await app.queues.all()}
+    except CapabilityMissing:
+        return None
+    workers = await list_workers(await app.driver())
+    for worker in (*workers.alive, *workers.late) if workers is not None else ():
+        found.update(worker.queues)
+    found.update(resolve_options(app.defaults, each.options).queue for each in registry)
+    found.update(parse_queues(app.settings.queues or ()))
+    found.add(app.settings.default_queue)
+    return sorted(found)

@@ -1,0 +1,64 @@
+"""IDs as operators write them: in full, or a part that only one task has.
+
+The first digits of an ID are its time, so IDs of one minute begin alike. The last ones are random:
+they are what tables show.
+"""
+
+import re
+from collections.abc import AsyncIterator, Collection, Sequence
+
+from asynctasq.message import id_from_text, id_to_text
+from asynctasq.operations.views import TaskInfo
+
+SHORT = 8
+"""Digits of an ID in tables."""
+LONGEST_SHORT = 12
+"""The last group of an ID, without a dash in it."""
+LEAST = 4
+"""Digits that a part must have."""
+_PART = re.compile(rf"[0-9a-f-]{{{LEAST},35}}")
+
+
+def full_id(text: str) -> str | None:
+    """Return an ID in its canonical form; None if the text is not a full ID."""
+    try:
+        return id_to_text(id_from_text(text))
+    except ValueError:
+        return None
+
+
+def is_part(text: str) -> bool:
+    """Whether the text may be the beginning or the end of an ID."""
+    return _PART.fullmatch(text.lower()) is not None and len(_digits(text)) >= LEAST
+
+
+def short_ids(ids: Sequence[str]) -> list[str]:
+    """Shorten IDs to their last digits: as many as it takes to tell these from one another."""
+    if not ids:
+        return []
+    for size in range(SHORT, LONGEST_SHORT + 1, 2):
+        shortened = [each[-size:] for each in ids]
+        if len(set(shortened)) == len(set(ids)):
+            return shortened
+    return list(ids)
+
+
+async def matches(
+    parts: Collection[str], tasks: AsyncIterator[TaskInfo], *, most: int = 6
+) -> dict[str, list[str]]:
+    """Find the tasks whose IDs begin or end with each part; up to `most` for each.
+
+    Reads every task: only that shows whether a part is unique.
+    """
+    found: dict[str, dict[str, None]] = {part: {} for part in parts}
+    wanted = {part: _digits(part) for part in parts}
+    async for task in tasks:
+        digits = _digits(task.id)
+        for part, some in wanted.items():
+            if (digits.endswith(some) or digits.startswith(some)) and len(found[part]) < most:
+                found[part][task.id] = None
+    return {part: list(ids) for part, ids in found.items()}
+
+
+def _digits(text: str) -> str:
+    return text.lower().replace("-", "")

@@ -1,0 +1,82 @@
+"""IDs as operators write them."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from asynctasq import State
+from asynctasq.message import id_to_text, new_id, time_of_id
+from asynctasq.operations import TaskInfo
+from asynctasq.operations.ids import full_id, is_part, matches, short_ids
+
+FIRST = "01a22cc7-9810-7e73-8a69-34b191a7eece"
+SECOND = "01a22cc7-9813-743d-990c-4833a4895a89"
+TWIN = "01b22cc7-9813-743d-990c-4833a4895a89"
+
+
+async def tasks(ids: Sequence[str]) -> AsyncIterator[TaskInfo]:
+    for each in ids:
+        yield TaskInfo(each, State.READY)
+
+
+def test_tables_show_the_last_eight_digits() -> None:
+    assert short_ids([FIRST, SECOND]) == ["91a7eece", "a4895a89"]
+    assert short_ids([]) == []
+
+
+def test_more_digits_are_shown_where_eight_are_not_unique() -> None:
+    assert short_ids([f"{'0' * 26}12345678aa", f"{'0' * 26}ab345678aa"]) == [
+        "12345678aa",
+        "ab345678aa",
+    ]
+    assert short_ids([SECOND, TWIN]) == [SECOND, TWIN]
+
+
+def test_ids_of_one_process_have_different_ends() -> None:
+    made = [id_to_text(new_id()) for _ in range(2000)]
+    assert len(set(short_ids(made))) == len(made)
+
+
+@pytest.mark.parametrize("text", [FIRST, FIRST.upper(), FIRST.replace("-", "")])
+def test_a_full_id_has_one_canonical_form(text: str) -> None:
+    assert full_id(text) == FIRST
+
+
+@pytest.mark.parametrize(
+    "text, part",
+    [
+        ("91a7eece", True),
+        ("91A7-EECE", True),
+        ("01a2", True),
+        ("01a", False),
+        ("----", False),
+        ("seven", False),
+        ("", False),
+        (f"{FIRST}0", False),
+    ],
+)
+def test_a_part_has_at_least_four_digits(text: str, part: bool) -> None:
+    assert full_id(text) is None
+    assert is_part(text) is part
+
+
+async def test_parts_match_the_beginning_or_the_end() -> None:
+    found = await matches(
+        ["91A7EECE", "01a22cc7", "8a69-34b1", "4833a4895a89"], tasks([FIRST, SECOND, TWIN])
+    )
+    assert found == {
+        "91A7EECE": [FIRST],
+        "01a22cc7": [FIRST, SECOND],
+        "8a69-34b1": [],
+        "4833a4895a89": [SECOND, TWIN],
+    }
+
+
+async def test_only_some_matches_are_kept() -> None:
+    found = await matches(["01a22cc7"], tasks([FIRST] * 3 + [SECOND]), most=1)
+    assert found == {"01a22cc7": [FIRST]}
+
+
+def test_the_time_of_an_id_is_known_if_it_has_one() -> None:
+    assert time_of_id(bytes.fromhex(FIRST.replace("-", ""))) == 0x01A22CC79810 / 1000
+    assert time_of_id(b"\x11" * 16) is None
