@@ -42,6 +42,12 @@ def adds(name: str) -> None:
     User.objects.create(username=name)
 
 
+@asynctasq.task(max_attempts=1)
+def waits() -> int:
+    handle = counts().dispatch_sync()
+    return async_to_sync(handle.result)()
+
+
 class Tasks(TestCase):
     def setUp(self):
         User.objects.create(username="ada")
@@ -65,6 +71,12 @@ class Tasks(TestCase):
             self.assertEqual(async_to_sync(sandbox.drain)(), 2)
             self.look(handles)
 
+    def test_a_wait_in_the_thread_of_the_test_is_refused(self):
+        with Sandbox(raises=True) as sandbox:
+            waits().dispatch_sync()
+            with self.assertRaisesRegex(RuntimeError, "in the thread that has to run that"):
+                sandbox.drain_sync()
+
     async def test_drain(self):
         with Sandbox() as sandbox:
             handles = [await counts().dispatch(), await counts_async().dispatch()]
@@ -86,4 +98,4 @@ def test_tasks_see_the_rows_of_a_django_test(tmp_path: Path) -> None:
         timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
-    assert "Ran 3 tests" in ran.stderr
+    assert "Ran 4 tests" in ran.stderr

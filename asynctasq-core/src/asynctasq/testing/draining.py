@@ -18,6 +18,7 @@ from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import Fail, Release, Retry
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.registry import registry
+from asynctasq.testing.callers_thread import is_django_loaded
 from asynctasq.testing.in_this_process import InThisProcess
 from asynctasq.testing.sandbox_driver import SandboxDriver
 from asynctasq.worker.call import WorkerCall
@@ -61,13 +62,15 @@ class Runs:
             drain.loop.call_soon_threadsafe(running.end_early, Interrupt.CANCEL)
 
     @asynccontextmanager
-    async def waiting(self, call: WorkerCall, _: bytes) -> AsyncIterator[None]:
+    async def waiting(self, call: WorkerCall, message_id: bytes) -> AsyncIterator[None]:
         """Let another task run while one waits for a result. On any event loop."""
         found = self._running.get(call.delivery.message.id)
         if found is None:  # work in the background of a task that has ended
             yield
             return
         drain, running = found
+        if is_django_loaded() and not call.definition.is_async:
+            await drain.refuse_deadlock(running, message_id)
         drain.note_wait(running, 1)
         try:
             yield
@@ -134,6 +137,20 @@ class Drain:
         """Look again. From any thread."""
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._changed.set)
+
+    async def refuse_deadlock(self, running: Running, message_id: bytes) -> None:
+        """Make sure that a sync task does not wait for a task that needs the same thread.
+
+        Raises:
+            RuntimeError: it does.
+        """
+        [snapshot] = await self._crew_of[running].driver.find([message_id])
+        inner = snapshot.message.task if snapshot is not None else ""
+        if registry.knows(inner) and not registry.find(inner).is_async:
+            raise RuntimeError(
+                f"{running.delivery.message.task} waits for {inner} in the thread that has to run that: with "
+                f"Django, a sandbox runs sync tasks in the thread of the test. Make one of them async."
+            )
 
     def note_wait(self, running: Running, change: int) -> None:
         """Count the waits of a running task for results. From any thread."""
