@@ -16,11 +16,32 @@ from tests.operations.test_task_operations import UNKNOWN
 Invoke = Callable[..., Result]
 
 SHOP = """\
-from asynctasq import task
+from functools import wraps
+
+from asynctasq import AsyncTask, task
 
 
 @task
 async def pay(order: int, password: str, *, note: str = "") -> None: ...
+
+
+def with_session(function):
+    @wraps(function)
+    async def wrapper(*args, **kwargs):
+        return await function("session", *args, **kwargs)
+
+    return wrapper
+
+
+@task
+@with_session
+async def pay_in_session(session: str, order: int, password: str, *, note: str = "") -> None: ...
+
+
+class Pay(AsyncTask[None]):
+    def __init__(self, order: int, password: str, *, note: str = "") -> None: ...
+
+    async def execute(self) -> None: ...
 """
 
 
@@ -130,6 +151,20 @@ def test_positional_arguments_are_hidden_where_the_code_is_not_at_hand(invoke: I
     done = invoke("tasks", "show", task_id, "--arguments", "--json")
     assert json.loads(done.stdout)["arguments"] == {"0": "***", "1": "***", "note": "n"}
     assert "--app MODULE" in done.stderr
+
+
+@pytest.mark.usefixtures("shop")
+def test_positional_arguments_of_a_decorator_are_hidden(invoke: Invoke) -> None:
+    task_id = with_store(partial(one_payment, task="shop_of_operators:pay_in_session"))
+    done = invoke("tasks", "show", task_id, "--arguments", "--json")
+    assert json.loads(done.stdout)["arguments"] == {"0": "***", "1": "***", "note": "n"}
+
+
+@pytest.mark.usefixtures("shop")
+def test_positional_arguments_of_a_class_have_the_names_of_its_constructor(invoke: Invoke) -> None:
+    task_id = with_store(partial(one_payment, task="shop_of_operators:Pay"))
+    done = invoke("tasks", "show", task_id, "--arguments", "--json")
+    assert json.loads(done.stdout)["arguments"] == {"order": 7, "password": "***", "note": "n"}
 
 
 def test_a_completed_task_is_shown_with_its_result(invoke: Invoke) -> None:

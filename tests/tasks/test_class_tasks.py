@@ -505,3 +505,42 @@ async def test_chaining_returns_the_same_task_in_any_order(app: App) -> None:
     message = await message_of(app, task)
     assert (message.queue, message.delay, message.max_attempts) == ("b", 5, 2)
     assert policy_of(app, message).retry_delay == 7
+
+
+class Counted:
+    def __new__(cls, *args: Any) -> Any:
+        return super().__new__(cls)
+
+
+async def nothing(self: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("bases", "members"), [((AsyncTask,), {"__new__": Counted.__new__}), ((Counted, AsyncTask), {})]
+)
+def test_a_new_of_its_own_is_refused_where_the_class_is_defined(
+    bases: tuple[type, ...], members: dict[str, Any]
+) -> None:
+    with pytest.raises(TaskDefinitionError, match="Single cannot have a __new__ of its own"):
+        type("Single", bases, {"execute": nothing, **members})
+
+
+async def test_a_decorated_constructor_accepts_what_its_decorator_accepts(app: App) -> None:
+    def with_session(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
+            function(self, "session", *args, **kwargs)
+
+        return wrapper
+
+    class Save(AsyncTask[str]):
+        @with_session
+        def __init__(self, session: str, name: str) -> None:
+            self.said = f"{name} in {session}"
+
+        async def execute(self) -> str:
+            return self.said
+
+    handle = await Save("ada").dispatch()
+    await work(app)
+    assert await handle.result(timeout=30) == "ada in session"

@@ -1,5 +1,6 @@
 """`@task`: what may be decorated, how calls are checked, and what the options come to."""
 
+import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -326,22 +327,92 @@ async def test_calls_have_the_hooks_of_class_tasks(app: App) -> None:
     await call.failed(ValueError())
 
 
-async def test_a_sync_wrapper_around_async_code_fails_rather_than_doing_nothing(app: App) -> None:
-    def quiet(function: Callable[[], Any]) -> Callable[[], object]:
+def passing(function: Any) -> Any:
+    """A decorator that returns what the function returns, a coroutine if that is async."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return function(*args)
+
+    return wrapper
+
+
+def blocking(function: Any) -> Any:
+    """A decorator that makes an async function sync."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return asyncio.run(function(*args))
+
+    return wrapper
+
+
+WRAPPED = {"once": [passing], "twice": [passing, passing], "blocking": [blocking]}
+
+
+@pytest.mark.parametrize("how", WRAPPED)
+@pytest.mark.parametrize("timeout", [None, 30])
+async def test_a_sync_decorator_may_wrap_an_async_function(
+    app: App, how: str, timeout: float | None
+) -> None:
+    async def sum_of(one: int, other: int) -> int:
+        await asyncio.sleep(0)
+        return one + other
+
+    wrapped: Any = sum_of
+    for decorator in WRAPPED[how]:
+        wrapped = decorator(wrapped)
+    made = task(name=f"sum-{how}-{timeout}", max_attempts=1, timeout=timeout)(wrapped)
+    handle = await made(1, 2).dispatch()
+    await work(app)
+    assert await handle.result(timeout=30) == 3
+
+
+async def test_a_wrapped_async_function_is_cancelled_at_its_timeout(app: App) -> None:
+    @task(max_attempts=1, timeout=0.01)
+    @passing
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    handle = await waits.dispatch()
+    await work(app)
+    with pytest.raises(TaskFailed, match="timeout"):
+        await handle.result(timeout=30)
+
+
+async def test_a_decorator_may_pass_an_argument(app: App) -> None:
+    def with_session(function: Any) -> Any:
         @functools.wraps(function)
-        def wrapper() -> object:
-            return function()
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return await function("session", *args, **kwargs)
 
         return wrapper
 
     @task(max_attempts=1)
-    @quiet
-    async def wrapped() -> None: ...
+    @with_session
+    async def save(session: str, name: str) -> str:
+        return f"{name} in {session}"
 
-    handle = await wrapped().dispatch()
+    handles = [await save.dispatch("ada"), await save.dispatch(name="ada")]
     await work(app)
-    with pytest.raises(TaskFailed, match="returned a coroutine"):
-        await handle.result(timeout=30)
+    assert [await each.result(timeout=30) for each in handles] == ["ada in session"] * 2
+
+
+def test_arguments_that_the_decorator_does_not_accept_are_refused() -> None:
+    def named(function: Any) -> Any:
+        @functools.wraps(function)
+        async def wrapper(name: str, *, times: int = 1) -> Any:
+            return await function("session", name * times)
+
+        return wrapper
+
+    @task
+    @named
+    async def save(session: str, name: str) -> None: ...
+
+    save("ada", times=2)
+    with pytest.raises(TypeError, match="positional"):
+        save("session", "ada")
 
 
 async def test_an_uncalled_task_cannot_be_dispatched_as_one_of_many(app: App) -> None:

@@ -86,6 +86,21 @@ async def test_what_a_killed_worker_ran_is_run_by_another(
         )
 
 
+async def test_a_worker_that_stood_still_keeps_what_it_runs(fleet: Fleet) -> None:
+    async with app_on(fleet.store) as app:
+        unforgiven = await app.dispatch(hangs().options(max_lost=0))
+        process = fleet.start()
+        await fleet.told(1)
+        process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(2 * killable_worker.LEASE)  # its lease has to end meanwhile
+        process.send_signal(signal.SIGCONT)
+        for number in range(3):
+            step = await app.dispatch(steps(number))
+            assert await step.result(timeout=PATIENCE) == number
+        assert await unforgiven.status() is State.LEASED
+        assert "began" in fleet.lines()
+
+
 async def test_kills_at_random_moments_lose_nothing(fleet: Fleet) -> None:
     random_ = random.Random(7)
     async with app_on(fleet.store) as app:

@@ -113,6 +113,10 @@ async def test_who_lost_the_lease_ends_and_changes_nothing(
     assert lost == [id_from_text(handle)]
     assert await stage.dead() == []
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    assert any(
+        f"Task {handle} of" in record.getMessage() and "lost its lease" in record.getMessage()
+        for record in caplog.records
+    )
 
 
 def block_until(holds: Any) -> None:

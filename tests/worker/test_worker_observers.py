@@ -145,7 +145,7 @@ async def test_a_retry_and_a_death_in_order(make_stage: MakeStage, kind: type[Re
         *START,
         ("before_execute", None, None, None, None),
         ("after_execute", "Raised", None, None, None),
-        ("on_retry", None, "bad", None, 0.0),
+        ("on_retry", "Raised", "bad", None, 0.0),
         ("before_execute", None, None, None, None),
         ("after_execute", "Raised", None, None, None),
         ("on_failure", "Raised", "bad", None, None),

@@ -177,16 +177,32 @@ async def test_resolver_adds_to_an_error_what_it_knows(stage: Stage, watchful: W
     assert "Nothing can be divided by it." in raised.value.traceback
 
 
+@task(result_ttl=60)
+def fine() -> int:
+    return 3
+
+
+@task(result_ttl=60)
+async def fine_on_the_loop() -> int:
+    return 3
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
 async def test_attendant_that_fails_is_reported_and_changes_nothing(
-    stage: Stage, watchful: Watchful, caplog: pytest.LogCaptureFixture
+    stage: Stage,
+    watchful: Watchful,
+    caplog: pytest.LogCaptureFixture,
+    error: type[BaseException],
 ) -> None:
-    watchful.enter = watchful.leave = lambda: 1 / 0  # type: ignore[method-assign, assignment]  # broken
+    def fail() -> None:
+        raise error
 
-    @task
-    def fine() -> int:
-        return 3
+    async def fail_on_the_loop() -> None:
+        raise error
 
-    handle = await stage.app.dispatch(fine().options(result_ttl=60))
+    watchful.enter = watchful.leave = fail  # type: ignore[method-assign]  # broken
+    watchful.enter_loop = watchful.leave_loop = fail_on_the_loop  # type: ignore[method-assign]  # broken
+    handles = [await stage.app.dispatch(each()) for each in (fine, fine_on_the_loop)]
     await stage.burst()
-    assert await handle.result(timeout=30) == 3
-    assert caplog.text.count("Something around the code of") == 2
+    assert [await handle.result(timeout=30) for handle in handles] == [3, 3]
+    assert caplog.text.count("Something around the code of") == 4

@@ -1,11 +1,13 @@
 """A time-out ends a coroutine; a thread keeps its slot until it ends, and nothing is run beside it."""
 
 import asyncio
-import contextlib
+import time
+from typing import Any
 
 import pytest
 
-from asynctasq import AsyncTask, State, SyncTask, task
+from asynctasq import AsyncTask, Reject, State, SyncTask, current_task, task
+from asynctasq.errors import TaskCancelled, TaskFailed
 from tests.worker.conftest import MakeStage
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
@@ -64,17 +66,57 @@ async def test_a_timeout_error_of_the_task_stays_its_own(stage: Stage) -> None:
     assert {letter.error.type for letter in await stage.dead() if letter.error} == {"TimeoutError"}
 
 
-@task(timeout=SHORT)
-async def answers_all_the_same() -> str:
-    with contextlib.suppress(asyncio.CancelledError):
+@task(max_attempts=1, timeout=SHORT)
+async def swallows(then: str) -> str:
+    try:
         await asyncio.Event().wait()
-    return "in the end"
+    except asyncio.CancelledError:
+        if then == "raise":
+            raise ValueError("too late") from None
+        if then == "reject":
+            raise Reject("too late") from None
+    return "too late"
 
 
-async def test_work_that_ends_well_despite_its_timeout_is_done(stage: Stage) -> None:
-    handle = await answers_all_the_same().dispatch()
+@task(max_attempts=1, timeout=SHORT)
+def swallows_in_thread(then: str) -> str:
+    while not current_task().cancelled:
+        time.sleep(0.001)
+    if then == "raise":
+        raise ValueError("too late")
+    if then == "reject":
+        raise Reject("too late")
+    return "too late"
+
+
+@pytest.mark.parametrize("then", ["return", "raise", "reject"])
+@pytest.mark.parametrize("swallow", [swallows, swallows_in_thread])
+async def test_an_outcome_after_the_timeout_is_discarded(
+    stage: Stage, swallow: Any, then: str
+) -> None:
+    handle = await swallow(then).dispatch()
     await stage.burst()
-    assert await handle.result(timeout=30) == "in the end"
+    with pytest.raises(TaskFailed) as failure:
+        await handle.result(timeout=30)
+    assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
+
+
+@task(timeout=SHORT)
+async def is_interrupted_by_both() -> None:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        probe().note("timed out")
+        await asyncio.Event().wait()
+
+
+async def test_a_cancel_after_the_timeout_still_cancels(stage: Stage) -> None:
+    async with stage.worker():
+        handle = await is_interrupted_by_both().dispatch()
+        await stage.probe.noted(1)
+        await handle.cancel()
+        with pytest.raises(TaskCancelled):
+            await handle.result(timeout=30)
 
 
 @task

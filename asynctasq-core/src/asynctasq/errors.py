@@ -19,6 +19,7 @@
     ├── DriverError                   the store refused; repeating the call will not help
     │   └── DriverUnavailable         the store cannot be reached now; repeating the call may help
     ├── ChildDied                     the process that ran an attempt died under it
+    ├── ExecutorUnavailable           an attempt could not begin: no thread or process can be started
     ├── TaskTimeout                   an attempt took longer than its `timeout` (also a TimeoutError)
     ├── ModelNotFound                 a model reference has no row any more
     └── ResultError                   awaiting a result ended without one
@@ -133,6 +134,17 @@ class DriverUnavailable(DriverError):
 
 class ChildDied(AsynctasqError):
     """The process that ran an attempt died under it; the message names the signal or exit code."""
+
+
+class ExecutorUnavailable(AsynctasqError):
+    """An executor cannot begin an attempt now, as no thread or process can be started.
+
+    The worker releases the message, uncounted, for `retry_after` seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class TaskTimeout(AsynctasqError, TimeoutError):

@@ -7,13 +7,14 @@ from time import perf_counter
 
 import click
 
-from asynctasq.contracts.executor import Attempt, Call, Returned, Snoozed, Wrapper
+from asynctasq.contracts.executor import Attempt, Call, Raised, Returned, Snoozed, Wrapper
 from asynctasq.core.log_fields import LineFormatter, TaskFields, add_task_fields
 from asynctasq.errors import BodyError
 from asynctasq.hookspecs import ExecutionContext, hookimpl
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import ReleaseReason
 from asynctasq.worker.call import WorkerCall
+from asynctasq.worker.run_log import log_failure
 
 logger = logging.getLogger("asynctasq")
 
@@ -97,7 +98,8 @@ class TaskLog:
         """Tell of a run that failed and will be repeated."""
         delivery, error = context.delivery, context.error
         assert error is not None, "core says why"
-        logger.warning(
+        log_failure(
+            logging.WARNING,
             "%s failed, run %d of %d, next in %g s: %s: %s",
             _name(delivery),
             delivery.attempt + 1,
@@ -105,21 +107,14 @@ class TaskLog:
             round(context.retry_delay or 0.0, 3),
             error.type,
             error.message,
+            error=error,
+            exception=context.attempt.exception if isinstance(context.attempt, Raised) else None,
         )
-        logger.debug("%s", error.traceback)
 
     @hookimpl
     def on_cancel(self, context: ExecutionContext) -> None:
         """Tell of a run that was cancelled."""
         logger.info("%s was cancelled.", _name(context.delivery))
-
-    @hookimpl
-    def on_lost(self, context: ExecutionContext) -> None:
-        """Tell of a run that was interrupted because its lease is gone."""
-        logger.warning(
-            "%s was interrupted: its lease had ended, and another worker may be running it.",
-            _name(context.delivery),
-        )
 
     @hookimpl
     def on_release(self, context: ExecutionContext) -> None:

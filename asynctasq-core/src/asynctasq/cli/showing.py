@@ -106,17 +106,34 @@ def arguments_object(details: TaskDetails, showing: Showing) -> dict[str, object
 
 
 def parameter_names(task: str | None) -> Sequence[str] | None:
-    """The names of a task's positional parameters; None if its code is not at hand."""
+    """List the names of a task's positional parameters.
+
+    None if its code cannot be imported, or if a decorator takes any arguments: only that knows their names.
+    """
     import inspect
 
     from asynctasq.errors import AsynctasqError
+    from asynctasq.tasks.decorator import FunctionCall
     from asynctasq.tasks.registry import registry
 
     if task is None:
         return None
     try:
-        parameters = inspect.signature(registry.find(task).check).parameters.values()
+        bare = registry.find(task).create()
     except AsynctasqError:
+        return None
+    function: Any = type(bare).__init__
+    if isinstance(bare, FunctionCall):
+        function = bare._function_task.fn
+    parameters = list(inspect.signature(function, follow_wrapped=False).parameters.values())
+    if (
+        not isinstance(bare, FunctionCall)
+        and parameters[0].kind is not parameters[0].VAR_POSITIONAL
+    ):
+        del parameters[0]  # self
+    if hasattr(function, "__wrapped__") and any(
+        each.kind is each.VAR_POSITIONAL for each in parameters
+    ):
         return None
     return [
         each.name

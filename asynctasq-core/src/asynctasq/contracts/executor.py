@@ -56,6 +56,10 @@ class Call(Protocol):
         """
         ...
 
+    def note_wait(self, message_id: bytes, *, begins: bool) -> None:
+        """Note that the task begins or ends to wait for the result of a message, in another process."""
+        ...
+
     @property
     def attended(self) -> bool:
         """Whether `enter` or `leave` have something to do now; spares the loop two calls."""

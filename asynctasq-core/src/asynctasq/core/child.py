@@ -4,8 +4,8 @@ import importlib
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
@@ -276,7 +276,11 @@ class AppBench:
         self._app.close_sync()
 
     def make_call(
-        self, delivery: Delivery, module: str, report: Callable[[bytes], None]
+        self,
+        delivery: Delivery,
+        module: str,
+        report: Callable[[bytes], None],
+        note_wait: Callable[[bytes, bool], None],
     ) -> WorkerCall:
         """The call of a delivery."""
         name = delivery.message.task
@@ -291,7 +295,29 @@ class AppBench:
             resolvers=self._app.resolvers,
             resources=self._resources,
             report=lambda _, progress: report(progress),
+            waits=ReportedWaits(note_wait),
         )
+
+
+class ReportedWaits:
+    """Implements `worker.call.Waits` in a child: the worker is told of each wait."""
+
+    def __init__(self, note_wait: Callable[[bytes, bool], None]) -> None:
+        self._note_wait = note_wait
+
+    @asynccontextmanager
+    async def waiting(self, call: WorkerCall, message_id: bytes) -> AsyncIterator[None]:
+        """Surround a wait for a result. On any event loop."""
+        self.note(call, message_id, begins=True)
+        try:
+            yield
+        finally:
+            self.note(call, message_id, begins=False)
+
+    def note(self, call: WorkerCall, message_id: bytes, *, begins: bool) -> None:
+        """Report the begin or the end of a wait, as long as the task runs."""
+        if not call.ended:
+            self._note_wait(message_id, begins)
 
 
 class OutOfReach:

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 from asynctasq.contracts.capabilities import Outcome, SupportsInspect, SupportsResults
 from asynctasq.errors import DriverError, DriverUnavailable, ResultTimeout, ResultUnknown
 from asynctasq.message import id_to_text
+from asynctasq.tasks.context import waiting_for_result
 
 logger = logging.getLogger("asynctasq")
 
@@ -80,7 +81,7 @@ class ResultWatcher:
         if self._watching is None:
             self._watching = loop.create_task(self._watch())
         try:
-            async with asyncio.timeout(timeout):
+            async with waiting_for_result(message_id), asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
             raise ResultTimeout(

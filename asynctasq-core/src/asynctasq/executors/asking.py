@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import logging
-import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -18,8 +17,12 @@ from asynctasq.contracts.executor import (
     Snoozed,
 )
 from asynctasq.errors import ModelNotFound
+from asynctasq.executors.groups import errors_of, meaning_of
+from asynctasq.executors.tracebacks import traceback_text
 from asynctasq.retry import OnMissing
 from asynctasq.settlement import ErrorInfo
+from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.decorator import FunctionCall
 from asynctasq.tasks.outcomes import Reject, Retry, Snooze
 
 logger = logging.getLogger("asynctasq")
@@ -35,7 +38,7 @@ def describe(exception: BaseException) -> ErrorInfo:
     except BaseException as error:
         message = f"<{_name_of(exception, short=True)} whose __str__ raised {_name_of(error)}>"
     try:
-        lines = "".join(traceback.format_exception(exception))
+        lines = traceback_text(exception)
     except BaseException as error:
         lines = f"<no traceback: formatting it raised {_name_of(error)}>"
     return ErrorInfo(
@@ -60,8 +63,10 @@ async def judge(call: Call, exception: BaseException, ask: "Asker") -> Attempt:
     """The outcome of an attempt that raised: what the task said by it, or says when it is asked.
 
     What is no `Exception` (`SystemExit`, `KeyboardInterrupt`) is retried without asking. A
-    `should_retry` that raises counts as a yes.
+    `should_retry` that raises counts as a yes. An exception group means what its leaves mean: see
+    `meaning_of`.
     """
+    exception = meaning_of(exception)
     match exception:
         case Snooze(seconds=seconds):
             return Snoozed(seconds)
@@ -84,7 +89,11 @@ async def _ask_retry(call: Call, exception: BaseException, ask: "Asker") -> Rais
     retry = True
     if isinstance(exception, Exception):
         try:
-            retry = bool(await ask(call, call.as_built().should_retry, exception))
+            task = call.as_built()
+            for each in _questions(task, exception):
+                retry = bool(await ask(call, task.should_retry, each))
+                if not retry:
+                    break
         except asyncio.CancelledError:
             raise
         except BaseException:
@@ -92,6 +101,19 @@ async def _ask_retry(call: Call, exception: BaseException, ask: "Asker") -> Rais
                 "should_retry of %s raised; the task is retried.", call.definition.name
             )
     return Raised(error=describe(exception), retry=retry, exception=exception)
+
+
+def _questions(task: BaseTask[Any], exception: Exception) -> list[Exception]:
+    """List the exceptions that `should_retry` has to accept, all of them.
+
+    They are the leaves of a group, so that a rule for `ConnectionError` holds for a task group whose
+    tasks raised nothing else; `retry_on=` may name the type of the group, too.
+    """
+    if not isinstance(exception, ExceptionGroup):
+        return [exception]
+    if isinstance(task, FunctionCall) and task._retries_type_of(exception):
+        return [exception]
+    return errors_of(exception)
 
 
 async def run_failed(call: Call, failure: Failure, ask: "Asker") -> None:
@@ -125,19 +147,6 @@ async def await_here(call: Call, answer: Awaitable[Any]) -> Any:
         return await answer
 
     return await ask_here(call, awaited, Exception())
-
-
-def refuse_coroutine(value: object) -> None:
-    """Make sure that a sync task has done its work.
-
-    Raises:
-        TypeError: it has only returned a coroutine.
-    """
-    if inspect.iscoroutine(value):
-        value.close()
-        raise TypeError(
-            "The task returned a coroutine, so its work was not done: write `async def`."
-        )
 
 
 def _storable(text: str, limit: int) -> str:

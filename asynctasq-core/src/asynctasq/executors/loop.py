@@ -2,13 +2,17 @@
 
 import asyncio
 import logging
-from typing import Any, cast
+from collections.abc import Awaitable
+from typing import Any, TypeVar, cast
 
 from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
 from asynctasq.executors.asking import ask_here, judge, run_failed
 from asynctasq.executors.forks import forks
+from asynctasq.executors.unfinished import refuse_unfinished
 from asynctasq.tasks.base import BaseTask
+
+T = TypeVar("T")
 
 logger = logging.getLogger("asynctasq")
 
@@ -40,6 +44,8 @@ class LoopExecutor:
                 if call.attended:
                     await call.enter()
                 value = await (task.execute() if timeout is None else _within(task, timeout))
+                if value is not None:
+                    refuse_unfinished(value)
             finally:
                 if forks.depth != self._depth:
                     forks.end()
@@ -59,19 +65,50 @@ class LoopExecutor:
 
 
 async def _within(task: BaseTask[Any], timeout: float) -> Any:
-    limit = asyncio.timeout(timeout)
+    return await within(cast("Awaitable[Any]", task.execute()), timeout, task)
+
+
+async def within(
+    work: Awaitable[T], timeout: float, task: BaseTask[Any], *, used: float = 0.0
+) -> T:
+    """Await the work of a task, and cancel it at its time-out.
+
+    Args:
+        work: the coroutine of the task's code.
+        timeout: seconds.
+        task: named in log lines.
+        used: seconds of the time-out that are over.
+
+    Raises:
+        TaskTimeout: the work was cancelled. What it did then does not count: its outcome came too late.
+    """
+    left = timeout - used
+    limit = asyncio.timeout(left)
     refusal = asyncio.get_running_loop().call_later(
-        timeout + REFUSAL_SECONDS, _report_refusal, task, timeout
+        left + REFUSAL_SECONDS, _report_refusal, task, timeout
     )
+    late: BaseException | None = None
+    value = cast("T", None)
     try:
         async with limit:
-            return await cast("Any", task.execute())
-    except TimeoutError as error:
-        if limit.expired():
-            raise TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.") from error
+            value = await work
+    except asyncio.CancelledError:  # not from the time-out: that becomes a TimeoutError
         raise
+    except BaseException as error:
+        if not limit.expired():
+            raise
+        cancelled = type(error) is TimeoutError and error.__cause__
+        late = cancelled or error
     finally:
         refusal.cancel()
+    if limit.expired():
+        raise overrun(timeout) from late
+    return value
+
+
+def overrun(timeout: float) -> TaskTimeout:
+    """Make the error of a task that took longer than it may."""
+    return TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.")
 
 
 def _report_refusal(task: BaseTask[Any], timeout: float) -> None:

@@ -5,12 +5,16 @@ import inspect
 import logging
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
-from asynctasq.errors import BodyError, TaskTimeout
-from asynctasq.executors.asking import await_here, judge, refuse_coroutine, run_failed
+from asynctasq.errors import BodyError, ExecutorUnavailable
+from asynctasq.executors.asking import await_here, judge, run_failed
+from asynctasq.executors.loop import overrun, within
+from asynctasq.executors.start_pauses import StartPauses
 from asynctasq.executors.thread_pool import ThreadPool, ThreadRun
+from asynctasq.executors.unfinished import passes_coroutine, refuse_unfinished
 from asynctasq.tasks.base import BaseTask
 
 logger = logging.getLogger("asynctasq")
@@ -27,6 +31,7 @@ class ThreadExecutor:
 
     def __init__(self) -> None:
         self._threads: ThreadPool | None = None
+        self._pauses = StartPauses("threads")
 
     async def start(self, *, concurrency: int) -> None:
         """Make room for that many threads; each is started when first needed."""
@@ -41,16 +46,22 @@ class ThreadExecutor:
     async def execute(self, call: Call) -> Attempt:
         """Run the task's `execute` in a thread."""
         task: BaseTask[Any] | None = None
+        timeout = call.policy.timeout
         try:
             task = await call.load()
             run = self._run(partial(call.run_here, task.execute))
-            if call.policy.timeout is None:
+            began_at = monotonic()
+            if timeout is None:
                 await run.end()
             else:
-                await _end_within(run, call, call.policy.timeout)
+                await _end_within(run, call, timeout)
             value = run.value()
-            refuse_coroutine(value)
-        except asyncio.CancelledError:
+            if passes_coroutine(task, value):
+                if timeout is not None:
+                    value = within(value, timeout, task, used=monotonic() - began_at)
+                value = await await_here(call, value)
+            refuse_unfinished(value)
+        except (asyncio.CancelledError, ExecutorUnavailable):
             raise
         except BaseException as error:
             if task is None and isinstance(error, BodyError):
@@ -65,14 +76,35 @@ class ThreadExecutor:
     async def _ask(
         self, call: Call, method: Callable[[Exception], Any], exception: Exception
     ) -> Any:
-        run = self._run(partial(call.run_here, partial(method, exception)))
+        run = await self._run_in_the_end(partial(call.run_here, partial(method, exception)))
         await run.end()
         answer = run.value()
         return await await_here(call, answer) if inspect.isawaitable(answer) else answer
 
     def _run(self, function: Callable[[], Any]) -> ThreadRun[Any]:
+        """Have a thread run a function.
+
+        Raises:
+            ExecutorUnavailable: a new thread is needed, and Python cannot start one.
+        """
         assert self._threads is not None, "start() comes first"
-        return self._threads.run(function)
+        try:
+            run = self._threads.run(function)
+        except (RuntimeError, MemoryError) as error:
+            raise ExecutorUnavailable(
+                f"No thread can be started: {error or type(error).__name__}.",
+                retry_after=self._pauses.failed(error),
+            ) from error
+        self._pauses.succeeded()
+        return run
+
+    async def _run_in_the_end(self, function: Callable[[], Any]) -> ThreadRun[Any]:
+        """Have a thread run a hook, as soon as there is a thread: the attempt itself has been made."""
+        while True:
+            try:
+                return self._run(function)
+            except ExecutorUnavailable as error:
+                await asyncio.sleep(error.retry_after)
 
 
 async def _end_within(run: ThreadRun[Any], call: Call, timeout: float) -> None:
@@ -100,4 +132,4 @@ async def _end_within(run: ThreadRun[Any], call: Call, timeout: float) -> None:
     finally:
         timer.cancel()
     if run.overdue:
-        raise TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.")
+        raise overrun(timeout)

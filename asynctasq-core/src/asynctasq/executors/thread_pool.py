@@ -11,7 +11,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import count, islice
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
@@ -81,16 +80,20 @@ class ThreadPool:
         self._depth = forks.depth
 
     def run(self, function: Callable[[], T]) -> ThreadRun[T]:
-        """Have a function run, in a copy of the caller's context."""
+        """Have a function run, in a copy of the caller's context.
+
+        Raises:
+            RuntimeError, MemoryError: a thread is needed and cannot be started; nothing will run.
+        """
         run = ThreadRun(function, self._loop)
-        self._unfinished += 1
-        if self._threads < min(self._unfinished, self._size):
-            self._threads += 1
+        if self._threads < min(self._unfinished + 1, self._size):
             # A daemon: one that is stuck in a task must not keep the process.
             threading.Thread(
                 target=self._work, name=f"asynctasq-task-{next(_numbers)}", daemon=True
             ).start()
+            self._threads += 1
         self._queue.put(run)
+        self._unfinished += 1
         return run
 
     def close(self) -> None:
@@ -136,8 +139,13 @@ class ThreadPool:
         self._finished.append(run)
         if not self._told:
             self._told = True
-            with suppress(RuntimeError):  # the loop was closed under us
+            try:
                 self._loop.call_soon_threadsafe(self._tell)
+            except RuntimeError:
+                return  # the loop was closed under us
+            except BaseException:
+                self._told = False  # `_work` reports this run again
+                raise
 
     def _tell(self) -> None:
         self._told = False  # first: what ends from here on tells anew

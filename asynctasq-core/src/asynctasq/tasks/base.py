@@ -79,6 +79,11 @@ def _is_runnable(cls: "type[BaseTask[Any]]") -> bool:
 
 def _define(cls: "type[BaseTask[Any]]", name: str | None) -> TaskDefinition:
     _check_execute(cls)
+    if cls.__new__ is not BaseTask.__new__:
+        raise TaskDefinitionError(
+            f"{cls.__qualname__} cannot have a __new__ of its own, which would run without arguments in "
+            f"a worker. Use __init__."
+        )
     module = module_name(cls)
     options = cast("Mapping[str, object]", _class_options(cls))
     return TaskDefinition(
@@ -287,7 +292,10 @@ class BaseTask(Generic[T_co]):
         return _Nothing()
 
     def should_retry(self, exception: Exception) -> Any:  # noqa: ARG002  subclasses use it
-        """Whether this error is worth another run, if one is left. May be sync or async in subclasses."""
+        """Whether this error is worth another run, if one is left. May be sync or async in subclasses.
+
+        Of an exception group it is asked about each error in it, and has to accept all of them.
+        """
         return True
 
     @_reserved

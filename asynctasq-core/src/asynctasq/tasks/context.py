@@ -2,6 +2,7 @@
 
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import field
 from datetime import datetime
@@ -37,6 +38,10 @@ class CurrentTask:
     _report: Callable[[object], None] = field(hash=False, repr=False)
     _is_interrupted: Callable[[], bool] = field(hash=False, repr=False)
     _surroundings: Callable[[], "Surroundings"] = field(hash=False, repr=False)
+    _waiting: Callable[[bytes], AbstractAsyncContextManager[None]] | None = field(
+        default=None, hash=False, repr=False
+    )
+    """Surrounds each wait for the result of another task."""
 
     @property
     def state(self) -> dict[object, Any]:
@@ -97,3 +102,10 @@ def current_task() -> CurrentTask:
     if make is None:
         raise LookupError("current_task() was called outside a running task.")
     return make()
+
+
+def waiting_for_result(message_id: bytes) -> AbstractAsyncContextManager[None]:
+    """Surround a wait for the result of a message, so that a worker knows what its tasks wait for."""
+    make = running_task.get()
+    waiting = None if make is None else make()._waiting
+    return nullcontext() if waiting is None else waiting(message_id)

@@ -182,6 +182,11 @@ class FunctionCall(BaseTask[T_co]):
             return isinstance(exception, rule)
         return cast("Callable[[Exception], object]", rule)(exception)
 
+    def _retries_type_of(self, exception: Exception) -> bool:
+        """Check whether `retry_on` names a type that the exception has."""
+        rule = self._function_task._retry_on
+        return (isinstance(rule, tuple) or inspect.isclass(rule)) and isinstance(exception, rule)
+
     def failed(self, exception: Exception) -> Any:
         """Call `on_failure`, if there is one."""
         handler = self._function_task._on_failure
@@ -209,7 +214,7 @@ class FunctionOptions(DefinitionOptions, total=False):
     driver: object
     """Name, URL or instance of the driver to dispatch to, instead of the app's."""
     retry_on: RetryRule
-    """What is worth a retry; everything, if not given."""
+    """What is worth a retry; everything, if not given. It has to hold for each error in a group."""
     on_failure: FailureHandler
     """Called when it has failed for good."""
 

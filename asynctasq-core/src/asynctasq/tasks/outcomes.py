@@ -4,7 +4,8 @@
     raise Reject("no such customer")     # to the dead letters, whatever retries are left
     raise Retry(delay=10) from error     # failed; the next run in 10 s, whatever the policy says
 
-They work in every mode, and may be raised from anywhere below `execute`, or in the constructor.
+They work in every mode, and may be raised from anywhere below `execute`, or in the constructor. An
+`ExceptionGroup` that holds one of them means the same, unless it holds an error, too.
 """
 
 from datetime import timedelta

@@ -15,14 +15,19 @@ def argument_check(
 ) -> ArgumentCheck:
     """A function that accepts exactly what `function` accepts, and does nothing.
 
+    For a decorated function that is what its decorator accepts, which may pass arguments of its own.
+
     Args:
         name: what errors call it.
         skip_self: leave out the first parameter.
     """
     try:
-        parameters = list(inspect.signature(function).parameters.values())[1 if skip_self else 0 :]
+        signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError) as error:
         raise TaskDefinitionError(f"The signature of {name} cannot be read: {error}") from error
+    parameters = list(signature.parameters.values())
+    if skip_self and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        del parameters[0]
     plain = [
         parameter.replace(
             annotation=parameter.empty,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
@@ -9,20 +10,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 
 from asynctasq.app import App
-from asynctasq.contracts.executor import Attempt, Call, Executor, Failure
 from asynctasq.core.child import worker_codec
 from asynctasq.default import use_here
 from asynctasq.errors import TaskFailed
 from asynctasq.hookspecs import WorkerContext
 from asynctasq.message import Delivery, id_to_text
-from asynctasq.settlement import Fail, Release
+from asynctasq.settlement import Fail, Release, Retry
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.registry import registry
+from asynctasq.testing.callers_thread import is_django_loaded
+from asynctasq.testing.in_this_process import InThisProcess
 from asynctasq.testing.sandbox_driver import SandboxDriver
+from asynctasq.worker.call import WorkerCall
+from asynctasq.worker.run_log import log_failure
 from asynctasq.worker.runner import Runner
 from asynctasq.worker.running import Interrupt, Running
 
 WORKER_ID = "sandbox"
+MOST_THREADS = 10_000
+"""Threads of one drain, each started when it is needed."""
 LEASE_SECONDS = 1e9
 """Longer than any clock is moved: what runs here cannot be lost."""
 
@@ -34,7 +40,7 @@ class Runs:
     """What runs in a sandbox at the moment, on whichever event loop."""
 
     def __init__(self) -> None:
-        self._running: dict[bytes, tuple[asyncio.AbstractEventLoop, Running]] = {}
+        self._running: dict[bytes, tuple[Drain, Running]] = {}
         self._drains: set[Drain] = set()
         self._active_at = time.monotonic()
 
@@ -52,11 +58,30 @@ class Runs:
         """End a run that was cancelled. From any thread."""
         found = self._running.get(message_id)
         if found is not None:
-            loop, running = found
-            loop.call_soon_threadsafe(running.end_early, Interrupt.CANCEL)
+            drain, running = found
+            drain.loop.call_soon_threadsafe(running.end_early, Interrupt.CANCEL)
 
-    def begins(self, running: Running) -> None:
-        self._running[running.delivery.message.id] = (asyncio.get_running_loop(), running)
+    @asynccontextmanager
+    async def waiting(self, call: WorkerCall, message_id: bytes) -> AsyncIterator[None]:
+        """Let another task run while one waits for a result. On any event loop."""
+        found = self._running.get(call.delivery.message.id)
+        if found is None:  # work in the background of a task that has ended
+            yield
+            return
+        drain, running = found
+        if is_django_loaded() and not call.definition.is_async:
+            await drain.refuse_deadlock(running, message_id)
+        drain.note_wait(running, 1)
+        try:
+            yield
+        finally:
+            drain.note_wait(running, -1)
+
+    def note(self, call: WorkerCall, message_id: bytes, *, begins: bool) -> None:
+        """Nothing runs in other processes here."""
+
+    def begins(self, running: Running, drain: "Drain") -> None:
+        self._running[running.delivery.message.id] = (drain, running)
 
     def ends(self, running: Running) -> None:
         self._running.pop(running.delivery.message.id, None)
@@ -98,17 +123,51 @@ class Drain:
         self._concurrency = concurrency
         self._most = most
         self._failed = failed
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._crews: dict[App, Crew] = {}
         self._running: Counter[Crew] = Counter()
+        """Without tasks that wait for a result: others may run meanwhile."""
+        self._waits: Counter[Running] = Counter()
+        self._crew_of: dict[Running, Crew] = {}
         self._tasks: dict[asyncio.Task[None], Running] = {}
         self._count = 0
 
     def notice(self) -> None:
         """Look again. From any thread."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._changed.set)
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._changed.set)
+
+    async def refuse_deadlock(self, running: Running, message_id: bytes) -> None:
+        """Make sure that a sync task does not wait for a task that needs the same thread.
+
+        Raises:
+            RuntimeError: it does.
+        """
+        [snapshot] = await self._crew_of[running].driver.find([message_id])
+        inner = snapshot.message.task if snapshot is not None else ""
+        if registry.knows(inner) and not registry.find(inner).is_async:
+            raise RuntimeError(
+                f"{running.delivery.message.task} waits for {inner} in the thread that has to run that: with "
+                f"Django, a sandbox runs sync tasks in the thread of the test. Make one of them async."
+            )
+
+    def note_wait(self, running: Running, change: int) -> None:
+        """Count the waits of a running task for results. From any thread."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._note_wait, running, change)
+
+    def _note_wait(self, running: Running, change: int) -> None:
+        crew = self._crew_of.get(running)
+        if crew is None:  # its run has ended
+            return
+        before = self._waits[running]
+        self._waits[running] += change
+        if not before:
+            self._running[crew] -= 1
+        elif not self._waits[running]:
+            self._running[crew] += 1
+        self._changed.set()
 
     async def run(self, move_on: Callable[[], bool]) -> int:
         """Run until nothing is ready; returns the number of runs.
@@ -144,7 +203,7 @@ class Drain:
         for store in list(self._stores()):
             crew = self._crews.get(store.app)
             if crew is None:
-                crew = await stack.enter_async_context(crew_for(store, self._failed))
+                crew = await stack.enter_async_context(crew_for(store, self._noted, self._failed))
                 self._crews[store.app] = crew
             for delivery in await self._reserve(crew):
                 begun = True
@@ -166,13 +225,16 @@ class Drain:
         running = Running(delivery)
         self._count += 1
         self._running[crew] += 1
-        task = self._loop.create_task(crew.run(running), context=crew.context.copy())
+        self._crew_of[running] = crew
+        task = self.loop.create_task(crew.run(running), context=crew.context.copy())
         running.task = task
         self._tasks[task] = running
-        self._noted.begins(running)
+        self._noted.begins(running, self)
 
         def ended(_: asyncio.Task[None]) -> None:
-            self._running[crew] -= 1
+            del self._crew_of[running]
+            if not self._waits.pop(running, 0):
+                self._running[crew] -= 1
             self._noted.ends(running)
 
         task.add_done_callback(ended)
@@ -210,9 +272,10 @@ class Crew:
     def __init__(
         self,
         driver: SandboxDriver,
-        executor: "InThisProcess",
+        executor: InThisProcess,
         *,
         resources: object,
+        runs: Runs,
         failed: FailureNote,
     ) -> None:
         """Make a crew for the running loop, and for tasks in a copy of the current context.
@@ -221,6 +284,7 @@ class Crew:
             driver: an opened twin.
             executor: started.
             resources: what the app's lifespan has given.
+            runs: where waits for results are noted.
             failed: told of tasks that have failed for good.
         """
         self.app = driver.app
@@ -243,6 +307,7 @@ class Crew:
             report=lambda delivery, progress: driver.note_progress(delivery.lease, progress),
             mismatch_patience=0.0,
             is_cancelled=lambda: False,  # a drain that is cancelled settles what it runs
+            waits=runs,
         )
 
     async def run(self, running: Running) -> None:
@@ -255,43 +320,27 @@ class Crew:
         if settlement is None:
             return
         await self.driver.settle([settlement])
+        if isinstance(settlement, Retry):
+            _log_retry(running.delivery, settlement)
         if isinstance(settlement, Fail):
             message_id = running.delivery.message.id
             raised = self._executor.raised.pop(message_id, None)
             self._failed(message_id, raised or _task_failed(message_id, settlement))
 
 
-class InThisProcess:
-    """Executor of every mode: async tasks run on the event loop, the others in threads."""
-
-    def __init__(self, app: App) -> None:
-        self._on_loop = app.plugins.create_executor(ExecutionMode.LOOP.value, {})
-        self._in_thread = app.plugins.create_executor(ExecutionMode.THREAD.value, {})
-        self.raised: dict[bytes, Exception] = {}
-        """By id, of those that have failed for good."""
-
-    async def start(self, *, concurrency: int) -> None:
-        """Make both ready."""
-        await self._on_loop.start(concurrency=concurrency)
-        await self._in_thread.start(concurrency=concurrency)
-
-    async def stop(self) -> None:
-        """Let go of the threads."""
-        await self._on_loop.stop()
-        await self._in_thread.stop()
-
-    async def execute(self, call: Call) -> Attempt:
-        """Run one attempt."""
-        return await self._executor_of(call).execute(call)
-
-    async def failed(self, call: Call, failure: Failure) -> None:
-        """Run the task's `failed` hook."""
-        if isinstance(failure.exception, Exception):
-            self.raised[call.delivery.message.id] = failure.exception
-        await self._executor_of(call).failed(call, failure)
-
-    def _executor_of(self, call: Call) -> Executor:
-        return self._on_loop if call.definition.is_async else self._in_thread
+def _log_retry(delivery: Delivery, retry: Retry) -> None:
+    """Show a failure that a test would otherwise only see as a task that has not done its work."""
+    log_failure(
+        logging.WARNING,
+        "Task %s of %s failed and will run again in %g s: %s: %s",
+        id_to_text(delivery.message.id),
+        delivery.message.task,
+        retry.delay,
+        retry.error.type,
+        retry.error.message,
+        error=retry.error,
+        exception=None,
+    )
 
 
 def _task_failed(message_id: bytes, fail: Fail) -> TaskFailed:
@@ -312,7 +361,7 @@ at_work: ContextVar[Crew | None] = ContextVar("asynctasq_sandbox_crew", default=
 
 
 @asynccontextmanager
-async def crew_for(store: SandboxDriver, failed: FailureNote) -> AsyncIterator[Crew]:
+async def crew_for(store: SandboxDriver, runs: Runs, failed: FailureNote) -> AsyncIterator[Crew]:
     """Those who run the tasks of a store: of a task that dispatches, the ones who run it."""
     app = store.app
     outer = at_work.get()
@@ -330,10 +379,11 @@ async def crew_for(store: SandboxDriver, failed: FailureNote) -> AsyncIterator[C
         await driver.open()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(executor.stop)
-            await executor.start(concurrency=app.settings.concurrency)
+            # The drain limits how many run; those that wait for a result do not count.
+            await executor.start(concurrency=MOST_THREADS)
             lifespan = app.lifespan
             resources = None if lifespan is None else await stack.enter_async_context(lifespan(app))
-            crew = Crew(driver, executor, resources=resources, failed=failed)
+            crew = Crew(driver, executor, resources=resources, runs=runs, failed=failed)
             async with _announced(crew):
                 yield crew
     finally:

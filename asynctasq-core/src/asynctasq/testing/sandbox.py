@@ -1,16 +1,17 @@
 """Nothing that an application dispatches reaches a store: for its own tests."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from math import inf
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from asynctasq.app import App
 from asynctasq.contracts.driver import Driver
 from asynctasq.message import Message
+from asynctasq.testing.callers_thread import marked_async, run_in_sync_code
 from asynctasq.testing.clock import Clock, seconds_of
 from asynctasq.testing.dispatched import AnyTask, Dispatched, Expectation, report, what_was_sent
 from asynctasq.testing.draining import Drain, Runs
@@ -52,6 +53,8 @@ class Sandbox:
         self._stores: dict[App, SandboxDriver] = {}
         self._failures: dict[bytes, Exception] = {}
         self._runs = Runs()
+        self._unawaited: set[object] = set()
+        """Calls of `drain` whose coroutine has not begun."""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -65,6 +68,11 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         self._open.close()
+        if self._unawaited and kind is None:
+            raise AssertionError(
+                "`drain()` was called and not awaited, so no task ran. Write `await sandbox.drain()`, "
+                "or `sandbox.drain_sync()` where there is no event loop."
+            )
 
     @property
     def dispatched(self) -> Sequence[Dispatched]:
@@ -112,15 +120,18 @@ class Sandbox:
             lines = [f"  {number}. {each}" for number, each in enumerate(found, start=1)]
             raise AssertionError("\n".join(["Nothing was to be dispatched, but this was:", *lines]))
 
-    async def drain(
+    @marked_async
+    def drain(
         self,
         *,
         until: float | timedelta | datetime | None = None,
         queues: Collection[str] | None = None,
         concurrency: int | None = None,
         most: int = MOST_RUNS,
-    ) -> int:
+    ) -> Coroutine[Any, Any, int]:
         """Run the tasks that are ready, and those that they dispatch; returns the number of runs.
+
+        Await it: the sandbox raises an `AssertionError` at its end if you did not.
 
         Args:
             until: also run what falls due in that time (seconds, a timedelta, or until a datetime),
@@ -136,6 +147,20 @@ class Sandbox:
             Exception: if the sandbox `raises`, what a task raised; in an `ExceptionGroup`, where
                 several have failed.
         """
+        call = object()
+        self._unawaited.add(call)
+        return self._drain(call, until=until, queues=queues, concurrency=concurrency, most=most)
+
+    async def _drain(
+        self,
+        call: object,
+        *,
+        until: float | timedelta | datetime | None,
+        queues: Collection[str] | None,
+        concurrency: int | None,
+        most: int,
+    ) -> int:
+        self._unawaited.discard(call)
         end = self._end_of(until)
         drain = Drain(
             self._stores.values,
@@ -181,7 +206,7 @@ class Sandbox:
                 for app in list(self._stores):
                     await app.close()
 
-        return asyncio.run(drain())
+        return run_in_sync_code(drain)
 
     def clear(self) -> None:
         """Forget what was dispatched, and delete what waits."""

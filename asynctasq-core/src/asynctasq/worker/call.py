@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from asynctasq.errors import ArgumentsMismatch, ModelNotFound
 from asynctasq.message import Delivery, id_to_text
@@ -20,6 +22,20 @@ T = TypeVar("T")
 logger = logging.getLogger("asynctasq")
 
 
+class Waits(Protocol):
+    """Knows for which results the calls of a worker wait."""
+
+    def waiting(
+        self, call: "WorkerCall", message_id: bytes, /
+    ) -> AbstractAsyncContextManager[None]:
+        """Surround such a wait. On any event loop."""
+        ...
+
+    def note(self, call: "WorkerCall", message_id: bytes, *, begins: bool) -> None:
+        """Note the begin or the end of a wait in a child process."""
+        ...
+
+
 class WorkerCall:
     """Implements `contracts.executor.Call`."""
 
@@ -34,8 +50,10 @@ class WorkerCall:
         "_surroundings",
         "_task",
         "_unique_models",
+        "_waits",
         "definition",
         "delivery",
+        "ended",
         "policy",
     )
 
@@ -49,15 +67,19 @@ class WorkerCall:
         resolvers: Resolvers,
         resources: object,
         report: Callable[[Delivery, bytes], None],
+        waits: "Waits | None" = None,
     ) -> None:
         self.delivery = delivery
         self.definition = definition
         self.policy: RunPolicy = envelope.policy
+        self.ended = False
+        """Whether its run is over."""
         self._envelope = envelope
         self._codec = codec
         self._resolvers = resolvers
         self._resources = resources
         self._report = report
+        self._waits = waits
         self._task: BaseTask[Any] | None = None
         self._loaded = False
         self._interrupted = False
@@ -130,6 +152,11 @@ class WorkerCall:
         """Tell how far the task is."""
         self._report(self.delivery, progress)
 
+    def note_wait(self, message_id: bytes, *, begins: bool) -> None:
+        """Note that the task, in its own process, begins or ends to wait for a result."""
+        if self._waits is not None:
+            self._waits.note(self, message_id, begins=begins)
+
     def _report_value(self, value: object) -> None:
         self._report(self.delivery, self._codec.encode_result(value))
 
@@ -196,4 +223,5 @@ class WorkerCall:
             _report=self._report_value,
             _is_interrupted=lambda: self._interrupted,
             _surroundings=self._around,
+            _waiting=None if self._waits is None else partial(self._waits.waiting, self),
         )

@@ -26,9 +26,11 @@ from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.health import Phase, Vitals
 from asynctasq.worker.keeper import Keeper, KeeperSettings
+from asynctasq.worker.lending import Lending
 from asynctasq.worker.life import Closing, Life
 from asynctasq.worker.memory import resident_bytes
 from asynctasq.worker.patience import Outage
+from asynctasq.worker.run_log import log_second_run
 from asynctasq.worker.runner import Runner
 from asynctasq.worker.running import Interrupt, Running
 from asynctasq.worker.settler import Settler
@@ -108,6 +110,7 @@ class Engine:
         self._stops_asked = 0
         self._cancelled = False
         self._main: asyncio.Task[object] | None = None
+        self._lending = Lending(self._slots, driver, lent=self._use_free_slot)
         self._outage = Outage()
         self._settler = Settler(
             driver, outage=self._outage, settled=self._forget_all, refused=self._tell_refused
@@ -148,6 +151,8 @@ class Engine:
                 await executor.start(concurrency=self._settings.concurrency)
             resources = await self._enter_lifespan(stack)
             self._runner = self._make_runner(resources)
+            self._lending.start()
+            stack.push_async_callback(self._lending.stop)
             context = WorkerContext(
                 self._settings.worker_id, tuple(self._settings.queues), self._settings.concurrency
             )
@@ -248,6 +253,7 @@ class Engine:
             report=self._report,
             mismatch_patience=self._settings.mismatch_patience,
             is_cancelled=lambda: self._main is not None and self._main.cancelling() > 0,
+            waits=self._lending,
         )
 
     def _make_keeper(self) -> Keeper:
@@ -338,19 +344,27 @@ class Engine:
                 self._hand.append(running)
 
     def _begin(self, running: Running) -> None:
+        work = self._work(running)
+        # A context of its own: the task that ends here may have set variables in this one.
+        context = self._context.copy()
+        try:
+            task = asyncio.get_running_loop().create_task(work, context=context)
+        except Exception:
+            work.close()
+            logger.exception("Cannot begin %s; releasing it.", running.delivery.message.task)
+            self._give_back(running)
+            return
+        running.task = task
+        self._tasks.add(task)
         self._slots.take(running.delivery.message.queue)
         if self._slots.used_up:
             self._fetcher.stop()
-        # A context of its own: the task that ends here may have set variables in this one.
-        task = asyncio.get_running_loop().create_task(
-            self._work(running), context=self._context.copy()
-        )
-        running.task = task
-        self._tasks.add(task)
 
     async def _work(self, running: Running) -> None:
         assert self._runner is not None, "run() makes it"
         running.started_at = time.monotonic()
+        if running.delivery.lost:
+            log_second_run(running.delivery)
         try:
             settlement = await self._runner.run(running)
         except asyncio.CancelledError:
@@ -362,11 +376,21 @@ class Engine:
             settlement = self._runner.undecided(running, error)
         if running.task is not None:  # a callback for this takes 200 bytes of each that sleeps
             self._tasks.discard(running.task)
-        if settlement is None or running not in self._held:  # given back while it ran
-            self._forget(running)
-        else:
-            self._settler.add(running, settlement)
-        self._slots.give(running.delivery.message.queue, running.started_at, time.monotonic())
+        try:
+            if settlement is None or running not in self._held:  # given back while it ran
+                self._forget(running)
+            else:
+                self._settler.add(running, settlement)
+        finally:
+            if running.call is not None:
+                running.call.ended = True
+                if self._lending.used:
+                    self._lending.run_ended(running.call)
+            self._slots.give(running.delivery.message.queue, running.started_at, time.monotonic())
+            self._begin_next()
+            self._fetcher.notice()
+
+    def _use_free_slot(self) -> None:
         self._begin_next()
         self._fetcher.notice()
 

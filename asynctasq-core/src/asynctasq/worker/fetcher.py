@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from math import inf
 from typing import Any
 
 from asynctasq.contracts.driver import Driver
-from asynctasq.errors import DriverUnavailable
+from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Delivery
 from asynctasq.settlement import LeaseState
 from asynctasq.worker.patience import Outage, Patience
@@ -72,6 +73,8 @@ class Fetcher:
         self._give_back = give_back
         self._known = known
         self._changed = asyncio.Event()
+        self._began_at = 0.0
+        """Loop time of the first reserve."""
         self._accepted_at = 0.0
         """Loop time of the last batch."""
         self.stopping = False
@@ -95,6 +98,7 @@ class Fetcher:
     async def run(self) -> None:
         """Fetch until stopped, or until there is nothing more to do in burst mode."""
         patience = Patience("fetch messages", self._outage)
+        self._began_at = asyncio.get_running_loop().time()
         while not self.stopping:
             try:
                 finished = await self._step()
@@ -129,15 +133,36 @@ class Fetcher:
         elif not self._burst:
             await self._until_work()
         elif not deliveries:
-            if not self._held():
+            if not self._held() and not await self._leases_may_end():
                 return True
-            await self._changed.wait()
+            await self._until_work(or_notice=True, until=self._last_reclaim_at)
         return False
+
+    @property
+    def _last_reclaim_at(self) -> float:
+        """Loop time after which no lease is left of owners that died before this worker began.
+
+        Such a lease ends within a second after `lease` seconds, and is reclaimed half of that later at
+        most, should the store have been unreachable meanwhile.
+        """
+        return self._began_at + 1.5 * self._lease + 1.0
+
+    async def _leases_may_end(self) -> bool:
+        """Check whether owners that died before this worker began may still have leases in its queues."""
+        if asyncio.get_running_loop().time() > self._last_reclaim_at:
+            return False
+        try:
+            counts = [await self._driver.count(queue) for queue in self._queues]
+        except DriverUnavailable:
+            raise
+        except DriverError:
+            return True  # unknown
+        return any(each.leased for each in counts)
 
     @property
     def _most_held(self) -> int:
         """Bound on what is held, so that a store that takes no settlements stops the fetching."""
-        return 4 * self._slots.concurrency + 2 * HAND_MOST
+        return 4 * self._slots.concurrency + 2 * HAND_MOST + self._slots.lent
 
     async def _reserve(self, caps: dict[str, int], limit: int) -> list[Delivery]:
         clock = asyncio.get_running_loop().time
@@ -160,15 +185,24 @@ class Fetcher:
         answers = zip(deliveries, states[len(known) :], strict=True)
         return [delivery for delivery, state in answers if state is LeaseState.HELD]
 
-    async def _until_work(self) -> None:
-        """Sleep until the store has work, in a queue that has room."""
+    async def _until_work(self, *, or_notice: bool = False, until: float = inf) -> None:
+        """Sleep until the store has work, in a queue that has room.
+
+        Args:
+            or_notice: or until something has been settled; without it, until a full queue has room.
+            until: loop time of the end of the sleep, if it lies ahead.
+        """
         open_queues = list(self._slots.caps(1))
         if not open_queues:
             await self._changed.wait()
             return
-        self._some_full = len(open_queues) < len(self._queues)
+        if or_notice and self._changed.is_set():
+            return
+        self._some_full = or_notice or len(open_queues) < len(self._queues)
+        left = until - asyncio.get_running_loop().time()
+        timeout = min(WAIT_SECONDS, left) if left > 0 else WAIT_SECONDS
         try:
-            await self._sleep_in(self._driver.wait(open_queues, timeout=WAIT_SECONDS))
+            await self._sleep_in(self._driver.wait(open_queues, timeout=timeout))
         finally:
             self._some_full = False
             self._slots.expect_anything()

@@ -24,6 +24,7 @@ from asynctasq.errors import (
     ArgumentsMismatch,
     BodyCorrupt,
     BodyVersion,
+    ExecutorUnavailable,
     UnknownTask,
 )
 from asynctasq.executors.asking import describe
@@ -46,7 +47,8 @@ from asynctasq.settlement import (
 )
 from asynctasq.tasks.context import running_task
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
-from asynctasq.worker.call import WorkerCall
+from asynctasq.worker.call import Waits, WorkerCall
+from asynctasq.worker.run_log import log_failure
 from asynctasq.worker.running import Interrupt, Running
 
 logger = logging.getLogger("asynctasq")
@@ -80,6 +82,7 @@ class Runner:
         report: Callable[[Delivery, bytes], None],
         mismatch_patience: float,
         is_cancelled: Callable[[], bool],
+        waits: Waits | None = None,
     ) -> None:
         self._worker_id = worker_id
         self._codec = codec
@@ -91,6 +94,7 @@ class Runner:
         self._report = report
         self._mismatch_patience = mismatch_patience
         self._is_cancelled = is_cancelled
+        self._waits = waits
         self._told_of: dict[str, float] = {}
         wrapped = observers.wrap(self._route)
         self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
@@ -117,6 +121,8 @@ class Runner:
             return await self._mismatch(delivery, error)
         except BodyCorrupt as error:
             return await self._bury(delivery, Reason.UNDECODABLE, describe(error))
+        except ExecutorUnavailable as error:
+            return await self._give_back(delivery, error.retry_after)
         except GeneratorExit:
             raise
         except BaseException as error:  # of a plugin's wrapper, which ends no worker either
@@ -148,6 +154,7 @@ class Runner:
             resolvers=self._resolvers,
             resources=self._resources,
             report=self._report,
+            waits=self._waits,
         )
 
     def undecided(self, running: Running, error: Exception) -> Settlement:
@@ -180,7 +187,11 @@ class Runner:
                 delay = retry_delay(running.call.policy, delivery.attempt, random.random)
             if self._observers.on_retry:
                 await self._tell(
-                    self._observers.on_retry, delivery, error=attempt.error, retry_delay=delay
+                    self._observers.on_retry,
+                    delivery,
+                    attempt=attempt,
+                    error=attempt.error,
+                    retry_delay=delay,
                 )
             return Retry(delivery.lease, delay, attempt.error)
         return await self._fail(running, attempt, Reason.FAILED)
@@ -215,7 +226,9 @@ class Runner:
             await self._tell(
                 self._observers.on_failure, delivery, attempt=failure, error=failure.error
             )
-        return await self._bury(delivery, reason, failure.error, attempted=True)
+        return await self._bury(
+            delivery, reason, failure.error, attempted=True, exception=failure.exception
+        )
 
     async def _mismatch(self, delivery: Delivery, error: Exception) -> Settlement:
         """The message is for another release: give it back for a while, then bury it."""
@@ -245,15 +258,24 @@ class Runner:
         )
 
     async def _bury(
-        self, delivery: Delivery, reason: Reason, error: ErrorInfo, *, attempted: bool = False
+        self,
+        delivery: Delivery,
+        reason: Reason,
+        error: ErrorInfo,
+        *,
+        attempted: bool = False,
+        exception: BaseException | None = None,
     ) -> Settlement:
-        logger.error(
+        log_failure(
+            logging.ERROR,
             "Task %s of %s is dead (%s): %s: %s",
             id_to_text(delivery.message.id),
             delivery.message.task,
             reason.value,
             error.type,
             error.message,
+            error=error,
+            exception=exception,
         )
         if self._observers.on_dead:
             await self._tell(self._observers.on_dead, delivery, error=error, reason=reason)
@@ -266,6 +288,12 @@ class Runner:
                 # not known. As after a crash: none of them has failed, and none may do it for ever.
                 return None
             case Interrupt.LOST:
+                logger.warning(
+                    "Task %s of %s lost its lease and was interrupted; its outcome is discarded, and "
+                    "another worker may be running it.",
+                    id_to_text(delivery.message.id),
+                    delivery.message.task,
+                )
                 if self._observers.on_lost:
                     await self._tell(self._observers.on_lost, delivery)
                 return None

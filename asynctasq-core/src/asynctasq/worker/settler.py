@@ -13,6 +13,7 @@ from asynctasq.executors.asking import describe
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import ErrorInfo, Fail, Reason, Settled, Settlement
 from asynctasq.worker.patience import Outage, Patience
+from asynctasq.worker.run_log import log_failure
 from asynctasq.worker.running import Running
 
 logger = logging.getLogger("asynctasq")
@@ -57,15 +58,26 @@ class Settler:
         """Settle soon."""
         self._pending.append((running, settlement))
         if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(
-                self._flush(),
-                context=self._context,  # not that of the task that has just ended
-            )
+            self._begin_flush()
 
     async def drain(self) -> None:
         """Return when everything that was added is settled."""
+        self._begin_flush()
         while self._flushing is not None:
             await asyncio.shield(self._flushing)
+
+    def _begin_flush(self) -> None:
+        if self._flushing is not None or not self._pending:
+            return
+        flush = self._flush()
+        try:
+            self._flushing = asyncio.get_running_loop().create_task(
+                flush,
+                context=self._context,  # not that of the task that has just ended
+            )
+        except BaseException:  # the next settlement is flushed together with this one
+            flush.close()
+            raise
 
     async def abandon(self) -> None:
         """Give up what cannot be settled: its leases end by themselves."""
@@ -132,7 +144,15 @@ class Settler:
         refused = DriverError(f"{type(settlement).__name__} was refused: {refusal}")
         refused.__cause__ = refusal
         error = describe(refused)
-        logger.error("Task %s of %s: %s", id_to_text(message.id), message.task, error.message)
+        log_failure(
+            logging.ERROR,
+            "Task %s of %s: %s",
+            id_to_text(message.id),
+            message.task,
+            error.message,
+            error=error,
+            exception=refused,
+        )
         try:
             [answer] = await self._driver.settle(
                 [Fail(running.delivery.lease, Reason.REFUSED, error)]

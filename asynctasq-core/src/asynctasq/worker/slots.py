@@ -1,6 +1,6 @@
 """How much a worker may take on: its slots, those of each queue, and what it may hold in hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.options import check_queue_name
@@ -59,6 +59,8 @@ class Slots:
         self._limited = any(limit is not None for limit in queues.values())
         self._by_queue = dict.fromkeys(queues, 0)
         self.running = 0
+        """Slots taken, without those that are lent; more than there are after some were taken back."""
+        self.lent = 0
         self._runs = 0
         self._mean_seconds = 0.0
         self._ended = 0
@@ -75,7 +77,7 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """Slots that nothing runs in."""
+        """Slots that nothing runs in; below zero after lent ones were taken back."""
         return self.concurrency - self.running
 
     @property
@@ -125,6 +127,26 @@ class Slots:
             for queue, most in self._limits.items()
             if (cap := limit if most is None else min(limit, most - self._by_queue[queue])) > 0
         }
+
+    @property
+    def queues(self) -> Collection[str]:
+        """The names of the queues."""
+        return self._limits.keys()
+
+    def is_full(self, queue: str, count: int) -> bool:
+        """Check whether so many tasks are all that may run of a queue with a limit of its own."""
+        limit = self._limits.get(queue)
+        return limit is not None and count >= limit
+
+    def lend(self) -> None:
+        """Count the slot of a waiting task as free. The limit of its queue is not lent."""
+        self.running -= 1
+        self.lent += 1
+
+    def take_back(self) -> None:
+        """Count it as taken again, even if there is no free slot."""
+        self.running += 1
+        self.lent -= 1
 
     def take(self, queue: str) -> None:
         """A task of this queue begins."""

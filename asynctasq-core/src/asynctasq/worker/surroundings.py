@@ -81,7 +81,7 @@ class Surroundings:
     def _guard(self, step: Callable[[], T]) -> T | None:
         try:
             return step()
-        except Exception:
+        except BaseException:  # `SystemExit` changes no outcome either
             logger.exception("Something around the code of %s failed.", self.task)
             return None
 
@@ -90,7 +90,9 @@ class Surroundings:
             answer = step()
             if inspect.isawaitable(answer):
                 await answer
-        except Exception:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException:
             logger.exception("Something around the code of %s failed.", self.task)
 
 

@@ -33,9 +33,20 @@ class Bench(Protocol):
         ...
 
     def make_call(
-        self, delivery: Delivery, module: str, report: Callable[[bytes], None]
+        self,
+        delivery: Delivery,
+        module: str,
+        report: Callable[[bytes], None],
+        note_wait: Callable[[bytes, bool], None],
     ) -> ChildCall:
         """The call of a delivery whose task is defined in `module`.
+
+        Args:
+            delivery: of the message.
+            module: imported if the task is not known.
+            report: takes progress.
+            note_wait: called with the id of a message when the task begins (True) or ends (False) to
+                wait for its result.
 
         Raises:
             UnknownTask: there is no such task here.

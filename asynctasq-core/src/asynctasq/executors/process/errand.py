@@ -26,6 +26,7 @@ class Errand:
         "timed_out",
         "timer",
         "urgent",
+        "waits_for",
     )
 
     def __init__(
@@ -53,6 +54,8 @@ class Errand:
         """Who has it, or has done it."""
         self.remembered = False
         """Its child keeps the failed task for its `failed` hook."""
+        self.waits_for: list[bytes] = []
+        """Messages for whose results the task waits."""
         self.begun_at = 0.0
         self.timer: asyncio.TimerHandle | None = None
         self.timed_out = False

@@ -38,9 +38,11 @@ RUN, JUDGE, FAILED, LARGE, CANCEL = range(5)
     REJECTED,
     UNFIT,
     HOOK,
-) = range(10)
+    WAITING,
+) = range(11)
 """Of a reply: a child is ready; its start failed; progress; the run was interrupted; how it ended;
-the message does not fit this release; the hook has ended."""
+the message does not fit this release; the hook has ended; the task begins or ends to wait for the
+result of another."""
 
 SPENT, REMEMBERED = 1, 2
 """Flags of a reply: the child wants to be replaced; it keeps the failed task for its `failed` hook."""

@@ -39,6 +39,7 @@ from asynctasq.executors.process.frames import (
     REMEMBERED,
     RUN,
     SPENT,
+    WAITING,
     Frame,
     Order,
     attempt_fields,
@@ -178,6 +179,7 @@ class Child:
             order.delivery,
             order.module,
             lambda progress: self.send([order.number, PROGRESS, 0, progress]),
+            lambda awaited, begins: self.send([order.number, WAITING, 0, awaited, begins]),
         )
 
     def _reply(self, order: Order, fields: Frame) -> None:

@@ -18,9 +18,11 @@ from asynctasq.executors.process.frames import (
     READY,
     REMEMBERED,
     SPENT,
+    WAITING,
     Frame,
 )
 from asynctasq.executors.process.settings import ProcessSettings
+from asynctasq.executors.process.waits import ChildWaits
 
 logger = logging.getLogger("asynctasq")
 
@@ -51,6 +53,10 @@ class ProcessPool:
         self._children: list[Child] = []
         self._waiting: deque[Errand] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waits = ChildWaits(
+            lambda: (child.sent[0] if child.sent else None for child in self._children),
+            lambda: self._waiting,
+        )
         self._mean_seconds = 1.0
         self._rescuing: asyncio.TimerHandle | None = None
         self._failed_starts = 0
@@ -80,6 +86,7 @@ class ProcessPool:
     async def close(self) -> None:
         """End the children: those that are busy at once. Idempotent."""
         self._closing = True
+        self._waits.close()
         for task in self._tasks:
             task.cancel()
         if self._rescuing is not None:
@@ -209,6 +216,11 @@ class ProcessPool:
             for errand in child.sent:
                 if errand.number == number:
                     _report(errand, frame[3])
+            return
+        elif kind == WAITING:
+            for errand in child.sent:
+                if errand.number == number:
+                    self._waits.note(errand, frame[3], begins=frame[4])
             return
         else:
             errand = child.sent.popleft()

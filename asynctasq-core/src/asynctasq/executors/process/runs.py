@@ -15,7 +15,6 @@ from asynctasq.executors.asking import (
     await_here,
     describe,
     judge,
-    refuse_coroutine,
     run_failed,
 )
 from asynctasq.executors.loop import LoopExecutor
@@ -31,6 +30,7 @@ from asynctasq.executors.process.frames import (
     rebuilt,
     unfit_fields,
 )
+from asynctasq.executors.unfinished import passes_coroutine, refuse_unfinished
 from asynctasq.retry import retries_left
 from asynctasq.settlement import ErrorInfo
 from asynctasq.tasks.context import running_task
@@ -99,7 +99,9 @@ class OrderRunner:
                 if task is None:
                     task = self._loop.run_until_complete(call.load())
                 value = call.run_here(task.execute)
-                refuse_coroutine(value)
+                if passes_coroutine(task, value):
+                    value = self._loop.run_until_complete(await_here(call, value))
+                refuse_unfinished(value)
                 attempt = Returned(call.encode_result(value))
             except BaseException as error:
                 if task is None and isinstance(error, BodyError):

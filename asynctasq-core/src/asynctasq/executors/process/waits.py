@@ -1,0 +1,79 @@
+"""Tasks in children that wait for results: reported when they hold all children that others need."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from asynctasq.executors.process.errand import Errand
+from asynctasq.message import id_to_text
+
+logger = logging.getLogger("asynctasq")
+
+STALL_SECONDS = 3.0
+"""How long all children may hold waiting tasks before that is reported."""
+
+
+class ChildWaits:
+    """The waits of the tasks that run in children; a child cannot run another task meanwhile."""
+
+    def __init__(
+        self,
+        running: Callable[[], Iterable[Errand | None]],
+        waiting: Callable[[], Iterable[Errand]],
+    ) -> None:
+        """Make it for the running loop.
+
+        Args:
+            running: the task of each child, None for a child without one.
+            waiting: tasks that need a child.
+        """
+        self._running = running
+        self._waiting = waiting
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._reported: set[int] = set()
+
+    def note(self, errand: Errand, message_id: bytes, *, begins: bool) -> None:
+        """Note that the task of an errand begins or ends to wait for a message."""
+        if begins:
+            errand.waits_for.append(message_id)
+        elif message_id in errand.waits_for:
+            errand.waits_for.remove(message_id)
+        errand.call.note_wait(message_id, begins=begins)
+        if begins and self._timer is None:
+            self._timer = self._loop.call_later(STALL_SECONDS, self._check)
+
+    def close(self) -> None:
+        """Check nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _check(self) -> None:
+        self._timer = None
+        running = list(self._running())
+        if not any(errand is not None and errand.waits_for for errand in running):
+            return
+        self._timer = self._loop.call_later(STALL_SECONDS, self._check)
+        outer_of: dict[bytes, Errand] = {}
+        for errand in running:
+            if errand is None or not errand.waits_for:
+                return
+            outer_of.update(dict.fromkeys(errand.waits_for, errand))
+        for inner in self._waiting():
+            outer = outer_of.get(inner.call.delivery.message.id)
+            if outer is not None and outer.number not in self._reported:
+                self._reported = {errand.number for errand in outer_of.values()}
+                _warn(outer, inner)
+                return
+
+
+def _warn(outer: Errand, inner: Errand) -> None:
+    logger.warning(
+        "No child process is free: all are held by tasks that wait for results. Task %s of %s waits for "
+        "task %s of %s, which needs a slot in a child itself. Raise process_pool_size, or give the inner "
+        "tasks a queue and a worker of their own.",
+        id_to_text(outer.call.delivery.message.id),
+        outer.call.definition.name,
+        id_to_text(inner.call.delivery.message.id),
+        inner.call.definition.name,
+    )

@@ -1,0 +1,67 @@
+"""Return values that show that a task has not done its work: a coroutine that nothing awaited."""
+
+import asyncio
+import inspect
+from collections.abc import Coroutine
+from contextlib import suppress
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any
+
+from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.decorator import FunctionCall
+
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
+
+
+def refuse_unfinished(value: object) -> None:
+    """Make sure that a return value is the result of finished work.
+
+    A coroutine is closed and a future is cancelled, so that neither goes on after the attempt.
+
+    Raises:
+        TypeError: the value is a coroutine, a future, another awaitable, or a generator.
+    """
+    if type(value) in _PLAIN:
+        return
+    if hasattr(type(value), "__await__"):
+        _end(value)
+        raise TypeError(
+            f"The task returned {_kind_of(value)} that was not awaited, so its work was not done. Write "
+            f"`return await ...`, and `async def` for a task that awaits."
+        )
+    if isinstance(value, GeneratorType | AsyncGeneratorType):
+        raise TypeError(
+            f"The task returned a generator ({value.__qualname__!r}), so its work was not done. Return a list."
+        )
+
+
+def passes_coroutine(task: BaseTask[Any], value: object) -> bool:
+    """Check whether a sync wrapper around the task's own async function has returned its coroutine.
+
+    `functools.wraps` tells: below `def wrapper(*args): return function(*args)` it leads to the function.
+    """
+    if type(value) is not CoroutineType:
+        return False
+    code: Any = task._function_task.fn if isinstance(task, FunctionCall) else type(task).execute
+    while (code := getattr(code, "__wrapped__", None)) is not None:
+        if inspect.iscoroutinefunction(code):
+            return True
+    return False
+
+
+def _end(value: Any) -> None:
+    """Close a coroutine that never began, cancel a future."""
+    with suppress(Exception):  # of a class of the user's, or because its loop is closed
+        if inspect.iscoroutine(value):
+            if inspect.getcoroutinestate(value) == inspect.CORO_CREATED:
+                value.close()
+        elif asyncio.isfuture(value):
+            value.cancel()
+        elif isinstance(value, Coroutine):
+            value.close()
+
+
+def _kind_of(value: Any) -> str:
+    if inspect.iscoroutine(value):
+        return f"a coroutine ({value.__qualname__!r})"
+    return f"an awaitable ({type(value).__qualname__})"

@@ -1,0 +1,210 @@
+"""Slots of tasks that wait for the results of other tasks: lent to those, or reported when all are taken.
+
+Without this, a worker whose every slot holds such a task could never run what they wait for.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
+
+from asynctasq.contracts.capabilities import SupportsInspect
+from asynctasq.contracts.driver import Driver
+from asynctasq.errors import DriverError
+from asynctasq.message import Delivery, State, id_to_text
+from asynctasq.tasks.definition import ExecutionMode
+from asynctasq.worker.call import WorkerCall
+from asynctasq.worker.slots import Slots
+
+logger = logging.getLogger("asynctasq")
+
+MOST_LENT = 1000
+"""How many tasks may wait outside of slots; ten times the concurrency if that is more."""
+STALL_SECONDS = 3.0
+"""How long all slots may hold waiting tasks before that is reported."""
+STALL_IDS_CHECKED = 100
+
+
+class Lending:
+    """The waits of a worker's tasks for results.
+
+    An async task on the worker's loop lends its slot while it waits, and takes it back afterwards;
+    meanwhile the tasks that run are at most twice as many as the concurrency. A thread or a child
+    process cannot be left by a task, so such a task keeps its slot.
+    """
+
+    def __init__(self, slots: Slots, driver: Driver, *, lent: Callable[[], None]) -> None:
+        """Make it.
+
+        Args:
+            slots: of the worker.
+            driver: opened when the first task runs.
+            lent: called when a slot has become free.
+        """
+        self._slots = slots
+        self._driver = driver
+        self._notify_lent = lent
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.used = False
+        """Whether a task has ever waited: most workers have none that do."""
+        self._most = max(MOST_LENT, 10 * slots.concurrency)
+        self._waits: dict[WorkerCall, list[bytes]] = {}
+        self._since: dict[WorkerCall, float] = {}
+        self._lent: set[WorkerCall] = set()
+        self._turns: list[asyncio.Future[None]] = []
+        self._checking: asyncio.Task[None] | None = None
+        self._reported: frozenset[WorkerCall] = frozenset()
+
+    @asynccontextmanager
+    async def waiting(self, call: WorkerCall, message_id: bytes) -> AsyncIterator[None]:
+        """Surround the wait of a task for the result of a message. On any event loop."""
+        loop = self._loop
+        if loop is None or loop is not asyncio.get_running_loop():
+            self._on_loop(self._begin, call, message_id)
+            try:
+                yield
+            finally:
+                self._on_loop(self._end, call, message_id)
+            return
+        self._begin(call, message_id)
+        try:
+            yield
+            if call in self._lent:
+                await self._turn()
+        finally:
+            self._end(call, message_id)
+
+    def note(self, call: WorkerCall, message_id: bytes, *, begins: bool) -> None:
+        """Note the begin or the end of a wait in a child process."""
+        (self._begin if begins else self._end)(call, message_id)
+
+    def start(self) -> None:
+        """Serve the running loop."""
+        self._loop = asyncio.get_running_loop()
+
+    async def stop(self) -> None:
+        """Note and check nothing more."""
+        self._loop = None
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.wait([self._checking])
+
+    def run_ended(self, call: WorkerCall) -> None:
+        """Forget the waits of a run, before its slot is free: work in its background may still wait."""
+        if self._waits.pop(call, None) is not None:
+            del self._since[call]
+            self._take_back(call)
+        self._wake_turns()
+
+    def _wake_turns(self) -> None:
+        turns, self._turns = self._turns, []
+        for turn in turns:
+            if not turn.done():
+                turn.set_result(None)
+
+    def _on_loop(
+        self, step: Callable[[WorkerCall, bytes], None], call: WorkerCall, id_: bytes
+    ) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it was closed under us
+                self._loop.call_soon_threadsafe(step, call, id_)
+
+    def _begin(self, call: WorkerCall, message_id: bytes) -> None:
+        if call.ended or self._loop is None:
+            return
+        self.used = True
+        waits = self._waits.setdefault(call, [])
+        waits.append(message_id)
+        if len(waits) > 1:
+            return
+        self._since[call] = monotonic()
+        if _is_on_loop(call) and len(self._lent) < self._most:
+            self._lent.add(call)
+            self._slots.lend()
+            self._wake_turns()
+            self._notify_lent()
+        if self._checking is None:
+            self._checking = asyncio.get_running_loop().create_task(self._check())
+
+    def _end(self, call: WorkerCall, message_id: bytes) -> None:
+        waits = self._waits.get(call)
+        if waits is None or message_id not in waits:
+            return
+        waits.remove(message_id)
+        if not waits:
+            del self._waits[call], self._since[call]
+            self._take_back(call)
+
+    def _take_back(self, call: WorkerCall) -> None:
+        if call in self._lent:
+            self._lent.discard(call)
+            self._slots.take_back()
+
+    async def _turn(self) -> None:
+        """Wait until so few tasks run that one more may go on."""
+        while self._slots.running >= 2 * self._slots.concurrency:
+            turn = asyncio.get_running_loop().create_future()
+            self._turns.append(turn)
+            await turn
+
+    # Reporting.
+
+    async def _check(self) -> None:
+        try:
+            while self._waits:
+                await asyncio.sleep(STALL_SECONDS)
+                try:
+                    await self._report_stall()
+                except DriverError:
+                    continue  # others report that
+                except Exception:
+                    logger.exception("Looking for tasks that wait for each other failed.")
+                    return
+        finally:
+            self._checking = None
+
+    async def _report_stall(self) -> None:
+        """Warn if no slot is left for a message that a task in a slot waits for."""
+        before = monotonic() - STALL_SECONDS
+        waiting = [call for call, since in self._since.items() if since <= before]
+        queues = self._full_queues(waiting)
+        if not queues or not isinstance(self._driver, SupportsInspect):
+            return
+        blocked = [call for call in waiting if call not in self._reported]
+        ids = {id_: call for call in blocked for id_ in self._waits[call]}
+        asked = list(ids)[:STALL_IDS_CHECKED]
+        if not asked:
+            return
+        for id_, snapshot in zip(asked, await self._driver.find(asked), strict=True):
+            if snapshot is None or snapshot.state is not State.READY:
+                continue
+            if snapshot.message.queue in queues:
+                self._reported = frozenset(waiting)
+                self._warn(ids[id_].delivery, snapshot.message.task, id_, snapshot.message.queue)
+                return
+
+    def _full_queues(self, waiting: Collection[WorkerCall]) -> Collection[str]:
+        """The queues from which nothing can begin, because waiting tasks hold all their slots."""
+        in_slots = [call for call in waiting if call not in self._lent]
+        if self._slots.free <= 0 and len(in_slots) >= self._slots.running:
+            return self._slots.queues
+        by_queue = Counter(call.delivery.message.queue for call in waiting)
+        return [queue for queue, count in by_queue.items() if self._slots.is_full(queue, count)]
+
+    def _warn(self, outer: Delivery, inner_task: str, inner_id: bytes, queue: str) -> None:
+        logger.warning(
+            "No slot is free for queue %s: all its slots are held by tasks that wait for results. Task %s of %s "
+            "waits for task %s of %s, which needs a slot itself. Raise the concurrency, make the "
+            "waiting task async, or give the inner tasks a queue and a worker of their own.",
+            queue,
+            id_to_text(outer.message.id),
+            outer.message.task,
+            id_to_text(inner_id),
+            inner_task,
+        )
+
+
+def _is_on_loop(call: WorkerCall) -> bool:
+    return call.definition.mode is ExecutionMode.LOOP

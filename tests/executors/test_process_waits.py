@@ -1,0 +1,32 @@
+"""Tasks that hold all children while they wait for tasks that need one: the worker says so."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from tests.executors import waiting_tasks as tasks
+from tests.executors.conftest import PATIENCE, MakeBench
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize("waits", [tasks.waits, tasks.waits_sync])
+async def test_children_that_hold_waiting_tasks_are_reported(
+    make_bench: MakeBench, sqlite_url: str, caplog: pytest.LogCaptureFixture, waits: Any
+) -> None:
+    def report() -> str | None:
+        found = [each.getMessage() for each in caplog.records if each.name == "asynctasq"]
+        return next((each for each in found if "No child process is free" in each), None)
+
+    bench = await make_bench(driver=sqlite_url)
+    with caplog.at_level(logging.WARNING):
+        async with bench.serving():
+            handle = await bench.app.dispatch(waits(sqlite_url))
+            async with asyncio.timeout(PATIENCE):
+                while (found := report()) is None:
+                    await asyncio.sleep(0.05)
+            await handle.cancel()
+    assert str(handle) in found
+    assert "waiting_tasks:inner" in found
