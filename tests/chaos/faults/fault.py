@@ -1,0 +1,40 @@
+"""A fault, and what it may act on."""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from asynctasq.records import record
+from tests.chaos.crew import Crew
+from tests.chaos.inside.switches import SwitchBoard
+from tests.chaos.report import Report
+
+if TYPE_CHECKING:
+    from tests.chaos.stores.store import Damage, Store
+
+
+@dataclass
+class Scene:
+    """What faults act on."""
+
+    chance: random.Random
+    crew: Crew
+    store: "Store"
+    board: SwitchBoard
+    report: Report
+    damages: list["Damage"] = field(default_factory=list["Damage"])
+    jumps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """When clocks were wrong: beginning and end, in seconds since the Unix epoch."""
+
+
+@record
+class Fault:
+    """One kind of fault."""
+
+    name: str
+    """As the report calls it."""
+    strike: Callable[[Scene], Awaitable[None]]
+    """Let it happen; returns when it is over."""
+    counted_inside: bool = False
+    """Whether the processes that it hits count it, each time that it hits them."""
