@@ -62,7 +62,7 @@ class Crew:
             **environment,
             MARK: self._mark,
             FOLDER: str(folder),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", ""))),
         }
         self.interpreter = _interpreter(folder / "environment")
         self.members = [
