@@ -103,7 +103,9 @@ class Storm:
         self._switches.start()
         environment = worker_environment(self._store.kind, self._store.address)
         crew = Crew(self._folder, environment, self.report)
-        scene = Scene(self._chance, crew, self._store, SwitchBoard(self._folder), self.report)
+        scene = Scene(
+            self._chance, crew, self._store, SwitchBoard(self._folder), self.report, self._folder
+        )
         try:
             audit = Audit(self._folder, self._switches)
             app = App({"driver": self._store.driver(audit), **SETTINGS})

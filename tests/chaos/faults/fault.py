@@ -3,6 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asynctasq.records import record
@@ -23,6 +24,7 @@ class Scene:
     store: "Store"
     board: SwitchBoard
     report: Report
+    folder: Path
     damages: list["Damage"] = field(default_factory=list["Damage"])
     jumps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     """When clocks were wrong: beginning and end, in seconds since the Unix epoch."""

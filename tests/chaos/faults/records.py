@@ -1,9 +1,11 @@
 """Records that are overwritten in the store."""
 
 import asyncio
+import time
 
 from tests.chaos.faults.fault import Fault, Scene
 
+LOG = "damages.log"
 ATTEMPTS = 40
 PAUSE_SECONDS = 0.05
 
@@ -15,6 +17,9 @@ async def _damage(scene: Scene) -> None:
         damage = await scene.store.damage(scene.chance)
         if damage is not None:
             scene.damages.append(damage)
+            line = f"{time.time():.6f} {damage.message} {damage.must_die} {damage.how}\n"
+            with (scene.folder / LOG).open("a") as log:
+                log.write(line)
             scene.report.faults[f"record damaged: {damage.how}"] += 1
             scene.report.faults[RECORDS.name] += 1
             wanted -= 1
