@@ -58,11 +58,12 @@ test: .venv/.ready-dev  ## Run all tests
 test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is present
 	@scripts/test-all -q -n $(PYTEST_WORKERS) --dist worksteal
 
-chaos: .venv/.ready-dev  ## Let workers run 50,000 tasks under random signals, for five minutes at the most
-	@$(BIN)/python -m tests.chaos.storm
+CHAOS ?=
+chaos: .venv/.ready-dev  ## Run 50,000 tasks on SQLite while everything fails (about 5 minutes; CHAOS="--tasks N --seconds S --seed N")
+	@$(BIN)/python -m tests.chaos sqlite $(CHAOS)
 
-chaos-redis: .venv/.ready-dev  ## Let Redis, connections and workers fail while tasks run, for four minutes at the most
-	@$(BIN)/python -m tests.chaos.redis_storm
+chaos-redis: .venv/.ready-dev  ## Run 50,000 tasks on Redis while everything fails, then fail over to replicas (about 6 minutes)
+	@$(BIN)/python -m tests.chaos redis $(CHAOS)
 
 check: lint mypy pyright layers repository docs  ## Run the linters, type checkers and the tests of the repository itself; build the site
 	@echo "==> all checks passed"

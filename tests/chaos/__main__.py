@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import logging
-import random
 import shutil
 import signal
 import sys
@@ -11,8 +10,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.chaos.kinds import mixed
 from tests.chaos.stores.store import Store
-from tests.chaos.storm import Storm
+from tests.chaos.storm import Storm, new_seed
 
 
 def _sqlite(folder: Path) -> Store:
@@ -41,7 +41,7 @@ def main() -> None:
         default=210.0,
         help="time for which tasks are sent and faults happen",
     )
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--seed", type=int, default=new_seed())
     parser.add_argument(
         "--without", action="append", default=[], metavar="FAULT", help="leave a fault out"
     )
@@ -52,14 +52,13 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{given.store}-"))
     logging.basicConfig(filename=folder / "dispatcher.log", format="%(asctime)s %(message)s")
     print(f"{given.store}, seed {given.seed}, in {folder}", flush=True)
-    storm = Storm(
-        STORES[given.store](folder / "store"),
-        folder,
-        number=given.tasks,
-        seconds=given.seconds,
-        seed=given.seed,
-        without=given.without,
-    )
+    store = STORES[given.store](folder / "store")
+    faults = {
+        name: [each for each in lane if each.name not in given.without]
+        for name, lane in store.faults().items()
+    }
+    kinds = mixed(given.tasks, given.seed)
+    storm = Storm(store, folder, kinds, faults, seconds=given.seconds, seed=given.seed)
     report = asyncio.run(storm.run(lambda line: print(f"  {line}", flush=True)))
     print(report)
     if report.problems:

@@ -4,13 +4,16 @@ Delivery is at least once. A message may run again after its effect if the store
 end of that run: its worker was killed, stopped or cut off in between, or its lease ended. A message
 never runs again once the store has confirmed its end. `max_lost=0` never runs again after its worker
 was lost, whatever was confirmed; it becomes a dead letter (`lost`).
+
+A message is also accounted for as a dead letter (`refused`) if the store failed at each settlement of a
+run that took place: workers take an error that is not `DriverUnavailable` as final.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from asynctasq.settlement import Settled
+from asynctasq.settlement import Reason, Settled
 from tests.chaos.faults.fault import Scene
 from tests.chaos.inside.tasks import LEASE
 from tests.chaos.kinds import End
@@ -72,6 +75,9 @@ def _check_end(
             allowed = allowed & ENDS_BEFORE_DAMAGE
         allowed = allowed | {End.UNDECODABLE}
     name = f"{entry.kind.name} {entry.n} ({entry.message})"
+    if end == Reason.REFUSED and log.begun[entry.message]:
+        report.remarks["dead letters because a settlement was aborted twice"] += 1
+        return
     if end not in allowed:
         words = " or ".join(sorted(allowed))
         lost = "LOST: " if end == "unknown" else ""

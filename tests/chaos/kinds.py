@@ -100,8 +100,8 @@ _KINDS = (
 KINDS: Mapping[str, Kind] = {each.name: each for each in _KINDS}
 
 
-def mixed(number: int, chance: random.Random) -> list[Kind]:
-    """So many tasks in random order, at least one of each kind."""
+def mixed(number: int, seed: int) -> list[Kind]:
+    """Mix so many tasks in random order, at least one of each kind."""
     kinds = [each for each in _KINDS for _ in range(max(1, round(number * each.share / 100)))]
-    chance.shuffle(kinds)
+    random.Random(seed).shuffle(kinds)
     return kinds

@@ -1,10 +1,10 @@
 """A fault, and what it may act on."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from asynctasq.records import record
 from tests.chaos.crew import Crew
@@ -40,3 +40,7 @@ class Fault:
     """Let it happen; returns when it is over."""
     counted_inside: bool = False
     """Whether the processes that it hits count it, each time that it hits them."""
+
+
+Lanes: TypeAlias = Mapping[str, Sequence[Fault]]
+"""Faults by lane. Those of one lane do not overlap."""

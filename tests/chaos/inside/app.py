@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "lease": LEASE,
     "heartbeat_interval": LEASE / 4,
     "grace_period": 2.0,
+    "mismatch_patience": 3.0,
     "process_pool_size": 1,
     "process_pool_max_memory": 150 * 2**20,
     "default_retry_delay": 0.3,

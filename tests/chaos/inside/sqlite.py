@@ -40,6 +40,7 @@ class AuditedSqliteDriver(SqliteDriver):
 
 def abort_statements(switches: Switches) -> None:
     """Let connections that this process opens from now on fail while the switch is on."""
+    module: Any = sqlite3
     connect = sqlite3.connect
     number = 0
 
@@ -64,6 +65,7 @@ def abort_statements(switches: Switches) -> None:
             raise error
 
     def connect_aborting(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-        return connect(*args, **{"factory": Aborting, **kwargs})
+        connection: sqlite3.Connection = connect(*args, **{"factory": Aborting, **kwargs})
+        return connection
 
-    sqlite3.connect = connect_aborting
+    module.connect = connect_aborting

@@ -1,6 +1,7 @@
 """Threads that cannot be started, as when the system's limit is reached."""
 
 import threading
+from typing import Any
 
 from tests.chaos.inside.switches import Switches
 
@@ -9,6 +10,7 @@ THREAD_NOT_STARTED = "threads not started"
 
 def fail_thread_starts(switches: Switches) -> None:
     """Let threads of asynctasq fail to start in this process while the switch is on."""
+    thread: Any = threading.Thread
     start = threading.Thread.start
 
     def failing(self: threading.Thread) -> None:
@@ -16,4 +18,4 @@ def fail_thread_starts(switches: Switches) -> None:
             raise RuntimeError("can't start new thread")
         start(self)
 
-    threading.Thread.start = failing  # type: ignore[method-assign]  # what the fault is
+    thread.start = failing

@@ -4,7 +4,7 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from asynctasq.testing import TcpProxy
 from asynctasq_redis import RedisDriver
 from tests.chaos.faults.clocks import CLOCKS
 from tests.chaos.faults.descriptors import DESCRIPTORS
-from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.fault import Lanes
 from tests.chaos.faults.outages import ANSWERS, HANGS
 from tests.chaos.faults.records import RECORDS
 from tests.chaos.faults.signals import SIGNALS
@@ -74,7 +74,7 @@ class RedisStore(Store):
         self.proxy.__exit__(None, None, None)
         self.server.stop()
 
-    def faults(self) -> Mapping[str, Sequence[Fault]]:
+    def faults(self) -> Lanes:
         clocks = CLOCKS if self.clock.problem else (*CLOCKS, SERVER_CLOCK)
         return {
             "processes": [*SIGNALS, *STARTS, *DESCRIPTORS],
@@ -104,6 +104,14 @@ class RedisStore(Store):
             except (redis.ConnectionError, redis.TimeoutError):
                 time.sleep(0.1)
 
+    async def set_user(self, *rules: str) -> None:
+        """Change what a user may do: its name, then rules."""
+
+        def change(client: Any) -> None:
+            client.execute_command("ACL", "SETUSER", *rules)
+
+        await self.ask(change)
+
     async def damage(self, chance: random.Random) -> Damage | None:
         message = await self.ask(lambda client: _any_message(client, chance))
         if message is None:
@@ -126,12 +134,37 @@ class RedisStore(Store):
         must_die = state == 1 and kept != 1
         return Damage(message.hex(), how, must_die=must_die) if state else None
 
+    async def write_nonsense(self, chance: random.Random) -> None:
+        message = chance.randbytes(chance.choice([16, 16, 16, 5]))
+        value = chance.choice(
+            [
+                b"",
+                b"\x01",
+                b"\x01" * 10,
+                chance.randbytes(60),
+                b"\x01\x00" + chance.randbytes(60),
+                b"\x01\x02" + chance.randbytes(55) + b"\xff" * 8,
+                b"\x02" + chance.randbytes(80),
+                b"\x01\x00" + b"\0" * 50,
+            ]
+        )
+        where = chance.choice([b"r:low", b"s5:low", b"leases"])
+
+        def write(client: "redis.Redis") -> None:
+            client.set(PREFIX + b"m:" + message, value)
+            if where == b"leases":
+                client.hset(PREFIX + where, message, b"short")
+            else:
+                client.zadd(PREFIX + where, {message: chance.choice([0, 1e15, 5e15, -1])})
+
+        await self.ask(write)
+
     async def calm(self) -> None:
         self.server.process.resume()
         self.proxy.thaw()
         self.proxy.accept()
         self.clock.jump(0.0)
-        await self.ask(lambda client: client.execute_command("ACL", "SETUSER", *USER))
+        await self.set_user(*USER)
         await self.ask(lambda client: client.config_set("maxmemory", "0"))
 
     async def leftovers(self) -> list[str]:

@@ -76,13 +76,11 @@ async def _forbid(scene: Scene) -> None:
     """Take the right to run one command away, so that scripts fail at it."""
     command = scene.chance.choice(COMMANDS)
     store = _store(scene)
-    await store.ask(lambda client: client.execute_command("ACL", "SETUSER", "storm", f"-{command}"))
+    await store.set_user("storm", f"-{command}")
     try:
         await asyncio.sleep(scene.chance.uniform(0.2, 0.8))
     finally:
-        await store.ask(
-            lambda client: client.execute_command("ACL", "SETUSER", "storm", f"+{command}")
-        )
+        await store.set_user("storm", f"+{command}")
 
 
 async def _fill(scene: Scene) -> None:

@@ -4,13 +4,12 @@ import asyncio
 import random
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from asynctasq.drivers.sqlite import SqliteDriver
 from tests.chaos.faults.clocks import CLOCKS
 from tests.chaos.faults.descriptors import DESCRIPTORS
-from tests.chaos.faults.fault import Fault, Scene
+from tests.chaos.faults.fault import Fault, Lanes, Scene
 from tests.chaos.faults.outages import ANSWERS, HANGS
 from tests.chaos.faults.records import RECORDS
 from tests.chaos.faults.signals import SIGNALS
@@ -49,7 +48,7 @@ class SqliteStore(Store):
     def stop(self) -> None:
         """Do nothing: nothing runs."""
 
-    def faults(self) -> Mapping[str, Sequence[Fault]]:
+    def faults(self) -> Lanes:
         return {
             "processes": [*SIGNALS, *STARTS, *DESCRIPTORS],
             "store": [HANGS, *CLOCKS],
@@ -94,6 +93,28 @@ class SqliteStore(Store):
             connection.execute(sql, (value, number))
             connection.execute("COMMIT")
         return Damage(message.hex(), how, must_die=state in WAITING)
+
+    async def write_nonsense(self, chance: random.Random) -> None:
+        await asyncio.to_thread(self._write_nonsense, chance)
+
+    def _write_nonsense(self, chance: random.Random) -> None:
+        values = {
+            "id": chance.randbytes(chance.choice([16, 16, 3, 0])),
+            "state": chance.choice([2, 3, 3, 3]),
+            "rank": chance.choice([0, 4, -5]),
+            "profile": chance.choice(
+                [b"", None, chance.randbytes(20), b"\x97" + chance.randbytes(10)]
+            ),
+            "payload": chance.choice([b"", None, chance.randbytes(10)]),
+        }
+        with closing(self._connect()) as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO messages (id, namespace, queue, state, rank, due_at, "
+                "enqueued_at, result_ttl, max_lost, leased_at, profile, payload) "
+                "SELECT :id, namespace, key, :state, :rank, 1, 1, 1, 3, 0, :profile, :payload "
+                "FROM queues WHERE name = 'low'",
+                values,
+            )
 
     async def calm(self) -> None:
         """Do nothing: no fault lasts."""

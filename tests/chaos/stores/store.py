@@ -2,12 +2,11 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.records import record
-from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.fault import Lanes
 from tests.chaos.inside.app import audited_driver
 from tests.chaos.inside.audit import Audit
 
@@ -51,8 +50,8 @@ class Store(ABC):
         """Stop the store and release everything."""
 
     @abstractmethod
-    def faults(self) -> Mapping[str, Sequence[Fault]]:
-        """Faults of this store by lane. Those of one lane do not overlap."""
+    def faults(self) -> Lanes:
+        """Faults of this store by lane."""
 
     @abstractmethod
     async def hang(self, seconds: float) -> None:
@@ -61,6 +60,10 @@ class Store(ABC):
     @abstractmethod
     async def damage(self, chance: random.Random) -> Damage | None:
         """Overwrite the record of one message that waits or runs; None if there is none."""
+
+    @abstractmethod
+    async def write_nonsense(self, chance: random.Random) -> None:
+        """Write a record without meaning where a message of the queue `low` should be."""
 
     @abstractmethod
     async def leftovers(self) -> list[str]:
