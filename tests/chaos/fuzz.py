@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ async def check_fuzzed_store(store: Store, folder: Path) -> None:
                 for _ in range(RECORDS):
                     await store.write_nonsense(chance)
                 await _good_tasks_run(app)
-                await _until(lambda: _is_over(driver), "the end of all malformed messages")
+                await _until_over(driver)
             await _look_at_everything(driver)
             await asyncio.to_thread(crew.dismiss)
     finally:
@@ -115,15 +114,14 @@ async def _send_malformed(app: App, driver: Any, chance: random.Random) -> None:
             continue
 
 
-async def _is_over(driver: Any) -> bool:
-    counts = await driver.count(EVIL)
-    return not (counts.ready or counts.leased or counts.scheduled)
-
-
-async def _until(is_so: Callable[[], Any], what: str) -> None:
+async def _until_over(driver: Any) -> None:
+    """Return when no malformed message waits or is leased."""
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not await is_so():
-        assert time.monotonic() < deadline, f"never: {what}"
+    while True:
+        counts = await driver.count(EVIL)
+        if not (counts.ready or counts.leased or counts.scheduled):
+            return
+        assert time.monotonic() < deadline, f"malformed messages do not end: {counts}"
         await asyncio.sleep(0.2)
 
 

@@ -155,7 +155,7 @@ class RedisStore(Store):
             if where == b"leases":
                 client.hset(PREFIX + where, message, b"short")
             else:
-                client.zadd(PREFIX + where, {message: chance.choice([0, 1e15, 5e15, -1])})
+                client.zadd(PREFIX + where, {message: chance.choice([0, 1e15, -1])})
 
         await self.ask(write)
 
