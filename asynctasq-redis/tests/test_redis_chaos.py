@@ -1,8 +1,14 @@
 """Short storms on Redis; `make chaos-redis` is the long one."""
 
+from collections.abc import Callable
+from math import inf, nan
 from pathlib import Path
 
+import pytest
+
+from asynctasq_redis import RedisDriver
 from tests.chaos.fuzz import check_fuzzed_store
+from tests.chaos.numbers import check_a_bad_number_harms_no_others
 from tests.chaos.short import calm_with_blocked_loops, short_storm
 from tests.chaos.stores.redis import RedisStore
 
@@ -22,3 +28,10 @@ async def test_tasks_that_block_their_loop_for_longer_than_a_lease_run_once_on_r
 
 async def test_malformed_messages_and_keys_harm_no_others_on_redis(tmp_path: Path) -> None:
     await check_fuzzed_store(RedisStore(tmp_path / "store"), tmp_path)
+
+
+@pytest.mark.parametrize("number", [nan, inf, -inf], ids=str)
+async def test_a_settlement_with_a_bad_number_harms_no_others_of_its_batch(
+    make_driver: Callable[..., RedisDriver], number: float
+) -> None:
+    await check_a_bad_number_harms_no_others(make_driver(), number)
