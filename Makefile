@@ -64,6 +64,8 @@ chaos: .venv/.ready-dev  ## Run 50,000 tasks on SQLite while everything fails (a
 
 chaos-redis: .venv/.ready-dev  ## Run 50,000 tasks on Redis while everything fails, then fail over to replicas (about 6 minutes)
 	@$(BIN)/python -m tests.chaos redis $(CHAOS)
+	@$(BIN)/python -m tests.chaos redis-sentinels --tasks 2000 --seconds 20
+	@$(BIN)/python -m tests.chaos redis-cluster --tasks 2000 --seconds 20
 
 check: lint mypy pyright layers repository docs  ## Run the linters, type checkers and the tests of the repository itself; build the site
 	@echo "==> all checks passed"

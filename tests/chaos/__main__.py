@@ -27,7 +27,24 @@ def _redis(folder: Path) -> Store:
     return RedisStore(folder)
 
 
-STORES: Mapping[str, Callable[[Path], Store]] = {"sqlite": _sqlite, "redis": _redis}
+def _sentinels(folder: Path) -> Store:
+    from tests.chaos.stores.failover import SentinelStore
+
+    return SentinelStore(folder)
+
+
+def _cluster(folder: Path) -> Store:
+    from tests.chaos.stores.failover import ClusterStore
+
+    return ClusterStore(folder)
+
+
+STORES: Mapping[str, Callable[[Path], Store]] = {
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "redis-sentinels": _sentinels,
+    "redis-cluster": _cluster,
+}
 
 
 def main() -> None:

@@ -46,7 +46,8 @@ def check_ledger(entries: Sequence[Entry], log: Log, ends: Mapping[str, str], sc
         _check_end(entry, end, log, must_die, report)
         _check_runs(entry, log, entry.message in must_die, report)
     _check_copies(owners, log, report)
-    _check_leases(owners, log, scene)
+    if scene.store.keeps_tokens:
+        _check_leases(owners, log, scene)
 
 
 def _owners(entries: Sequence[Entry], report: Report) -> dict[str, Entry]:

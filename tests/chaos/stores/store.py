@@ -29,6 +29,8 @@ class Store(ABC):
 
     kind: str
     """As `inside.app` calls it."""
+    keeps_tokens = True
+    """Whether it remembers every token: a fail-over may lose the last ones."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
