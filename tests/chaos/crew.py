@@ -1,5 +1,6 @@
 """The worker processes of a storm. Those that end are replaced."""
 
+import asyncio
 import os
 import resource
 import shutil
@@ -23,6 +24,7 @@ MARK = "CHAOS_MARK"
 """Environment variable of every process of a storm, whoever its parent is."""
 ROOT = Path(__file__).parents[2]
 ENDING_SECONDS = 45.0
+RECOVERY_SECONDS = 20.0
 EXITED_BY_TASK = 9
 
 
@@ -121,6 +123,19 @@ class Crew:
             f"worker of {member.queue} (PID {member.process.pid}) ended with exit code {code} after "
             f"{age:.0f} s and {names}"
         )
+
+    async def recovered(self) -> None:
+        """Return when most members are ready to work, or after a while.
+
+        Workers that are ended faster than they start would run nothing.
+        """
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while time.monotonic() < deadline:
+            started = read_started(self._folder)
+            ready = [each for each in self.members if each.process and each.process.pid in started]
+            if len(ready) >= len(self.members) - 1:
+                return
+            await asyncio.sleep(0.1)
 
     def pids(self) -> list[int]:
         """Processes that run tasks: plain workers, and those of the supervisor."""

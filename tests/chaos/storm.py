@@ -25,7 +25,7 @@ from asynctasq.message import State
 from tests.chaos.checks import PROBES, check_ledger
 from tests.chaos.crew import Crew, worker_environment
 from tests.chaos.ends import check_counts, dead_letters, read_ends, waiting
-from tests.chaos.faults.fault import Fault, Lanes, Scene
+from tests.chaos.faults.fault import PROCESSES, Fault, Lanes, Scene
 from tests.chaos.inside import tasks
 from tests.chaos.inside.app import SETTINGS
 from tests.chaos.inside.audit import Audit
@@ -152,11 +152,11 @@ class Storm:
     async def _rage(self, scene: Scene, dispatcher: Dispatcher) -> None:
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(dispatcher.send(self._kinds, self._seconds))
-            for lane in self._lanes.values():
-                group.create_task(self._strike(lane, scene, sending))
+            for name, lane in self._lanes.items():
+                group.create_task(self._strike(name, lane, scene, sending))
 
     async def _strike(
-        self, lane: Sequence[Fault], scene: Scene, sending: "asyncio.Task[None]"
+        self, name: str, lane: Sequence[Fault], scene: Scene, sending: "asyncio.Task[None]"
     ) -> None:
         """Let the faults of a lane happen in random order, round after round, until all tasks are sent."""
         pause = min(self._seconds / (ROUNDS * len(lane)), LONGEST_PAUSE_SECONDS)
@@ -169,6 +169,8 @@ class Storm:
             self._chance.shuffle(faults)
             for each in faults:
                 await asyncio.sleep(self._chance.uniform(0.0, pause))
+                if name == PROCESSES:
+                    await scene.crew.recovered()
                 await each.strike(scene)
                 if not each.counted_inside:
                     self.report.faults[each.name] += 1

@@ -42,5 +42,8 @@ class Fault:
     """Whether the processes that it hits count it, each time that it hits them."""
 
 
+PROCESSES = "processes"
+"""The lane whose faults end workers: each waits until those of the one before have been replaced."""
+
 Lanes: TypeAlias = Mapping[str, Sequence[Fault]]
 """Faults by lane. Those of one lane do not overlap."""

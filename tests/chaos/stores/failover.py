@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
-from tests.chaos.faults.fault import Fault, Lanes, Scene
+from tests.chaos.faults.fault import PROCESSES, Fault, Lanes, Scene
 from tests.chaos.faults.signals import SIGNALS
 from tests.chaos.stores.store import NAMESPACE, Damage, Store
 from tests.servers.redis import (
@@ -45,7 +45,7 @@ class ReplicatedStore(Store):
         self._stack.close()
 
     def faults(self) -> Lanes:
-        return {"processes": SIGNALS, "store": [FAIL_OVER]}
+        return {PROCESSES: SIGNALS, "store": [FAIL_OVER]}
 
     def fail_over(self) -> None:
         """Kill the primary; returns when another has its place."""

@@ -14,7 +14,7 @@ from asynctasq.testing import TcpProxy
 from asynctasq_redis import RedisDriver
 from tests.chaos.faults.clocks import CLOCKS
 from tests.chaos.faults.descriptors import DESCRIPTORS
-from tests.chaos.faults.fault import Lanes
+from tests.chaos.faults.fault import PROCESSES, Lanes
 from tests.chaos.faults.outages import ANSWERS, HANGS
 from tests.chaos.faults.records import RECORDS
 from tests.chaos.faults.signals import SIGNALS
@@ -77,7 +77,7 @@ class RedisStore(Store):
     def faults(self) -> Lanes:
         clocks = CLOCKS if self.clock.problem else (*CLOCKS, SERVER_CLOCK)
         return {
-            "processes": [*SIGNALS, *STARTS, *DESCRIPTORS],
+            PROCESSES: [*SIGNALS, *STARTS, *DESCRIPTORS],
             "store": [HANGS, *REDIS_STORE, *clocks],
             "partial": [*REDIS_PARTIAL, ANSWERS, RECORDS],
         }

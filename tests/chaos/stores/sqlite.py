@@ -9,7 +9,7 @@ from contextlib import closing
 from asynctasq.drivers.sqlite import SqliteDriver
 from tests.chaos.faults.clocks import CLOCKS
 from tests.chaos.faults.descriptors import DESCRIPTORS
-from tests.chaos.faults.fault import Fault, Lanes, Scene
+from tests.chaos.faults.fault import PROCESSES, Fault, Lanes, Scene
 from tests.chaos.faults.outages import ANSWERS, HANGS
 from tests.chaos.faults.records import RECORDS
 from tests.chaos.faults.signals import SIGNALS
@@ -50,7 +50,7 @@ class SqliteStore(Store):
 
     def faults(self) -> Lanes:
         return {
-            "processes": [*SIGNALS, *STARTS, *DESCRIPTORS],
+            PROCESSES: [*SIGNALS, *STARTS, *DESCRIPTORS],
             "store": [HANGS, *CLOCKS],
             "partial": [STATEMENTS, ANSWERS, RECORDS],
         }
