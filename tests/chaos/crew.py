@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Member:
     arguments: list[str]
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
-    sent: set[signal.Signals] = field(default_factory=set[signal.Signals])
+    sent: Counter[signal.Signals] = field(default_factory=Counter[signal.Signals])
 
     @property
     def is_supervisor(self) -> bool:
@@ -47,7 +48,7 @@ class Member:
     def send(self, number: signal.Signals) -> None:
         """Send its process a signal, if there is one."""
         if self.process is not None and self.process.poll() is None:
-            self.sent.add(number)
+            self.sent[number] += 1
             self.process.send_signal(number)
 
 
@@ -110,6 +111,10 @@ class Crew:
         age = time.monotonic() - member.started_at
         if code == 0 and signal.SIGTERM in member.sent:
             return
+        if (
+            code == -signal.SIGTERM and member.sent[signal.SIGTERM] > 1
+        ):  # the second at its very end
+            return
         self._report.workers_lost += 1
         if code == -signal.SIGKILL and signal.SIGKILL in member.sent:
             return
@@ -118,7 +123,7 @@ class Crew:
         if member.process.pid not in read_started(self._folder):
             self._report.remarks[f"a worker could not start (exit code {code})"] += 1
             return
-        names = ", ".join(sorted(each.name for each in member.sent)) or "no signal"
+        names = ", ".join(sorted(each.name for each in member.sent.elements())) or "no signal"
         self._report.problems.append(
             f"worker of {member.queue} (PID {member.process.pid}) ended with exit code {code} after "
             f"{age:.0f} s and {names}"

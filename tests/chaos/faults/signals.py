@@ -48,7 +48,7 @@ def _send(scene: Scene, pids: Sequence[int], number: signal.Signals) -> int:
     pid = scene.chance.choice(pids)
     for each in scene.crew.members:
         if each.process is not None and each.process.pid == pid:
-            each.sent.add(number)
+            each.sent[number] += 1
     with suppress(ProcessLookupError):
         os.kill(pid, number)
     return pid
