@@ -4,6 +4,7 @@ import resource
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from asynctasq import App
@@ -40,8 +41,9 @@ def _is_live(port: int) -> bool:
 
 
 async def test_slow_clients_of_the_health_port_take_no_descriptors_from_tasks(
-    app: App, tasks: Any, start_worker: Callable[..., WorkerProcess]
+    app: App, tasks: Any, start_worker: Callable[..., WorkerProcess], tmp_path: Path
 ) -> None:
+    (tmp_path / "go").touch()
     worker = start_worker("--app", "shop", "--health-port", "0", "--process-pool-size", "1")
     port = await port_of(worker)
     await until(lambda: ask(port, "/readyz")[0] == 200, "it is ready")
@@ -54,7 +56,7 @@ async def test_slow_clients_of_the_health_port_take_no_descriptors_from_tasks(
                 client = socket.create_connection(("127.0.0.1", port), 0.2)
                 stack.enter_context(client)
                 client.send(b"G")
-        for each in (tasks.add, tasks.add_in_thread, tasks.add_elsewhere):
-            assert await result_of(await app.dispatch(each(1, 2))) == 3
+        for each in (tasks.held, tasks.held_in_thread):  # each opens a file
+            assert await result_of(await app.dispatch(each("go"))) == worker.pid
     await until(lambda: _is_live(port), "health is served again")
     assert worker.code is None
