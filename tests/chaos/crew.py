@@ -200,10 +200,10 @@ class Crew:
             for pid, _ in left:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            for each in self.members:
-                if each.process is not None:
-                    each.process.wait()
             time.sleep(0.05)
+        for each in self.members:
+            if each.process is not None:
+                each.process.wait()
         self._output.close()
 
     def _marked(self) -> Iterator[tuple[int, str]]:
