@@ -58,11 +58,13 @@ test: .venv/.ready-dev  ## Run all tests
 test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is present
 	@scripts/test-all -q -n $(PYTEST_WORKERS) --dist worksteal
 
+# Options of the storms, such as CHAOS="--tasks 2000 --seconds 30 --seed 7".
 CHAOS ?=
-chaos: .venv/.ready-dev  ## Run 50,000 tasks on SQLite while everything fails (about 5 minutes; CHAOS="--tasks N --seconds S --seed N")
+
+chaos: .venv/.ready-dev  ## Run 50,000 tasks on SQLite while everything fails, for about five minutes
 	@$(BIN)/python -m tests.chaos sqlite $(CHAOS)
 
-chaos-redis: .venv/.ready-dev  ## Run 50,000 tasks on Redis while everything fails, then fail over to replicas (about 6 minutes)
+chaos-redis: .venv/.ready-dev  ## Run 50,000 tasks on Redis while everything fails, then let replicas take over
 	@$(BIN)/python -m tests.chaos redis $(CHAOS)
 	@$(BIN)/python -m tests.chaos redis-sentinels --tasks 2000 --seconds 20
 	@$(BIN)/python -m tests.chaos redis-cluster --tasks 2000 --seconds 20
