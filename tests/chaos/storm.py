@@ -16,11 +16,12 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from asynctasq import App
-from asynctasq.errors import DriverError
+from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import State
 from tests.chaos.checks import PROBES, check_ledger
 from tests.chaos.crew import Crew, worker_environment
@@ -35,6 +36,8 @@ from tests.chaos.ledger import read_faults, read_log
 from tests.chaos.report import Report
 from tests.chaos.stores.store import Store
 from tests.chaos.workload import Dispatcher
+
+T = TypeVar("T")
 
 PROGRESS_SECONDS = 10.0
 RECRUIT_SECONDS = 0.2
@@ -62,6 +65,15 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a call until the store can be reached."""
+    while True:
+        try:
+            return await call()
+        except DriverUnavailable:
+            await asyncio.sleep(0.2)
 
 
 class Storm:
@@ -264,8 +276,8 @@ class Storm:
                 for _ in range(tasks_of_each)
             ]
             try:
-                handles = await app.dispatch_many(calls)
                 async with asyncio.timeout(PROBE_SECONDS):
+                    handles = await _patiently(partial(app.dispatch_many, calls))
                     await asyncio.gather(*(each.result() for each in handles))
             except Exception as error:  # noqa: BLE001 - reported
                 self.report.problems.append(
@@ -276,7 +288,8 @@ class Storm:
         """Unique keys of messages that have ended must be free."""
         for key in sorted(keys):
             call = tasks.plain(PROBES).on_queue("high").options(unique=key)
-            handle = await self._ask(f"dispatching with the key {key}", app.dispatch(call))
+            dispatching = _patiently(partial(app.dispatch, call))
+            handle = await self._ask(f"dispatching with the key {key}", dispatching)
             if handle is not None and not handle.created:
                 self.report.problems.append(f"the unique key {key} is still held by {handle}")
         await self._ask("purging", driver.purge("high", states={State.READY}))
