@@ -82,7 +82,7 @@ def _check_end(
     if end not in allowed:
         words = " or ".join(sorted(allowed))
         lost = "LOST: " if end == "unknown" else ""
-        report.problems.append(f"{lost}{name} ended as {end!r} instead of {words!r}")
+        report.problems.append(f"{lost}{name} ended as {str(end)!r} instead of {words!r}")
     if end == End.EFFECT and not log.ended[entry.message]:
         report.problems.append(f"{name} is completed without its effect")
 

@@ -1,6 +1,5 @@
 """Clocks that jump: of one worker, or of all processes as on a machine whose clock is set."""
 
-import asyncio
 import time
 
 from tests.chaos.faults.fault import Fault, Scene
@@ -14,8 +13,7 @@ async def _jump(scene: Scene) -> None:
     pid = scene.chance.choice(pids) if scene.chance.random() < 0.5 else 0
     seconds = scene.chance.uniform(0.5, 1.5) * LEASE
     began_at = time.time()
-    scene.board.turn_on(CLOCK_JUMPED, seconds, value=offset, pid=pid)
-    await asyncio.sleep(seconds)
+    await scene.inside(CLOCK_JUMPED, seconds, value=offset, pid=pid)
     scene.jumps.append((began_at, time.time()))
 
 

@@ -1,7 +1,5 @@
 """A store that answers nobody for longer than a lease, and answers that never arrive."""
 
-import asyncio
-
 from tests.chaos.faults.fault import Fault, Scene
 from tests.chaos.inside.audit import ANSWER_LOST
 from tests.chaos.inside.tasks import LEASE
@@ -12,8 +10,7 @@ async def _hang(scene: Scene) -> None:
 
 
 async def _lose_answers(scene: Scene) -> None:
-    scene.board.turn_on(ANSWER_LOST, 1.0, rate=0.2)
-    await asyncio.sleep(1.0)
+    await scene.inside(ANSWER_LOST, 1.0, rate=0.2)
 
 
 HANGS = Fault("store hung", _hang)

@@ -8,14 +8,13 @@ from contextlib import suppress
 from tests.chaos.faults.fault import Fault, Scene
 from tests.chaos.inside.starts import THREAD_NOT_STARTED
 
-PATIENCE_SECONDS = 6.0
+WINDOW_SECONDS = 3.0
 
 
 async def _no_threads(scene: Scene) -> None:
     """Replace a worker meanwhile: a new one has all its threads to start."""
-    scene.board.turn_on(THREAD_NOT_STARTED, PATIENCE_SECONDS, rate=0.5)
     scene.chance.choice(scene.crew.members[:2]).send(signal.SIGTERM)
-    await asyncio.sleep(PATIENCE_SECONDS)
+    await scene.inside(THREAD_NOT_STARTED, WINDOW_SECONDS, rate=0.5)
 
 
 async def _no_processes(scene: Scene) -> None:

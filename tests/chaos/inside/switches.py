@@ -41,10 +41,12 @@ class SwitchBoard:
         self._switches: dict[str, Switch] = {}
 
     def turn_on(
-        self, name: str, seconds: float, *, rate: float = 1.0, value: float = 0.0, pid: int = 0
+        self, name: str, seconds: float, *, rate: float = 1.0, value: float = 0.0, pid: float = 0
     ) -> None:
         """Turn a fault on for so many seconds."""
-        self._switches[name] = Switch(until=time.time() + seconds, rate=rate, value=value, pid=pid)
+        self._switches[name] = Switch(
+            until=time.time() + seconds, rate=rate, value=value, pid=int(pid)
+        )
         self._write()
 
     def turn_off(self, name: str) -> None:

@@ -94,8 +94,7 @@ async def _fill(scene: Scene) -> None:
 
 
 async def _abort_scripts(scene: Scene) -> None:
-    scene.board.turn_on(SCRIPT_ABORTED, 1.0, rate=0.3)
-    await asyncio.sleep(1.0)
+    await scene.inside(SCRIPT_ABORTED, 1.0, rate=0.3)
 
 
 async def _jump(scene: Scene) -> None:

@@ -26,8 +26,7 @@ HOURS_LATER = 7200.0
 
 
 async def _abort_statements(scene: Scene) -> None:
-    scene.board.turn_on(STATEMENT_ABORTED, 1.0, rate=0.05)
-    await asyncio.sleep(1.0)
+    await scene.inside(STATEMENT_ABORTED, 1.0, rate=0.05)
 
 
 STATEMENTS = Fault(STATEMENT_ABORTED, _abort_statements, counted_inside=True)
