@@ -47,7 +47,8 @@ def check_ledger(entries: Sequence[Entry], log: Log, ends: Mapping[str, str], sc
         _check_runs(entry, log, entry.message in must_die, report)
     _check_copies(owners, log, report)
     if scene.store.keeps_tokens:
-        _check_leases(owners, log, scene)
+        undamaged = {message: each for message, each in owners.items() if message not in must_die}
+        _check_leases(undamaged, log, scene)
 
 
 def _owners(entries: Sequence[Entry], report: Report) -> dict[str, Entry]:
@@ -97,7 +98,7 @@ def _check_runs(entry: Entry, log: Log, damaged: bool, report: Report) -> None:
         report.problems.append(f"{name} ran {len(begun)} times by {len(leases)} leases")
     if entry.kind.name == "sleeper" and ended:
         report.problems.append(f"{name} slept to its end")
-    if entry.kind.name == "once":
+    if entry.kind.name == "once" and not damaged:
         _check_once(entry, log, report)
     if not entry.kind.in_process and not damaged:
         most = max((lease.attempt for lease in leases), default=0)

@@ -21,7 +21,7 @@ WAIT_SECONDS = 20.0
 """For a lock of the file: workers write all the time."""
 WAITING = (2, 3)
 """Numbers of the states scheduled and ready."""
-LEASED = 5
+NUMBERS = ("attempt", "lost", "token", "enqueued_at", "due_at", "rank", "max_lost")
 HOURS_LATER = 7200.0
 
 
@@ -77,6 +77,11 @@ class SqliteStore(Store):
                 ("payload", garbage(chance, 30), "body of random bytes"),
                 ("payload", b"", "empty body"),
                 ("payload", "text", "body of another type"),
+                *(
+                    (number, value, "number of another type")
+                    for number in NUMBERS
+                    for value in ("x", b"")
+                ),
             ]
         )
         with closing(self._connect()) as connection:
@@ -91,7 +96,8 @@ class SqliteStore(Store):
             sql = f"UPDATE messages SET {column} = ? WHERE n = ?"
             connection.execute(sql, (value, number))
             connection.execute("COMMIT")
-        return Damage(message.hex(), how, must_die=state in WAITING)
+        must_die = state in WAITING and column not in NUMBERS
+        return Damage(message.hex(), how, must_die=must_die)
 
     async def write_nonsense(self, chance: random.Random) -> None:
         await asyncio.to_thread(self._write_nonsense, chance)
