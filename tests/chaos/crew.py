@@ -151,14 +151,17 @@ class Crew:
                 found += children(pid) if each.is_supervisor else [pid]
         return found
 
+    def supervisors(self) -> list[int]:
+        """Processes that run no tasks, but keep others."""
+        return [
+            each.process.pid
+            for each in self.members
+            if each.is_supervisor and each.process is not None and each.process.poll() is None
+        ]
+
     def supervised(self) -> list[int]:
         """The processes of the supervisor."""
-        return [
-            pid
-            for each in self.members
-            if each.is_supervisor and each.process is not None
-            for pid in children(each.process.pid)
-        ]
+        return [child for pid in self.supervisors() for child in children(pid)]
 
     def task_children(self) -> list[int]:
         """Processes that run process tasks."""

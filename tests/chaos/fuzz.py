@@ -54,8 +54,10 @@ async def check_fuzzed_store(store: Store, folder: Path) -> None:
     SwitchBoard(folder).turn_all_off()
     store.start()
     crew = Crew(folder, worker_environment(store.kind, store.address), report)
+    switches = Switches(folder)
+    audit = Audit(folder, switches)
     try:
-        driver_made = store.driver(Audit(folder, Switches(folder)))
+        driver_made = store.driver(audit)
         async with App({"driver": driver_made, **SETTINGS}) as app:
             driver: Any = await app.driver()
             async with beside(_recruit(crew)):
@@ -71,6 +73,8 @@ async def check_fuzzed_store(store: Store, folder: Path) -> None:
     finally:
         crew.close()
         store.stop()
+        switches.stop()
+        audit.close()
     assert not (folder / "imported").exists(), "a message made a worker import a file"
     assert not report.problems, str(report)
 

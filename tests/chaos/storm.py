@@ -119,8 +119,8 @@ class Storm:
         scene = Scene(
             self._chance, crew, self._store, SwitchBoard(self._folder), self.report, self._folder
         )
+        audit = Audit(self._folder, self._switches)
         try:
-            audit = Audit(self._folder, self._switches)
             app = App({"driver": self._store.driver(audit), **SETTINGS})
             async with app:
                 dispatcher = Dispatcher(app, self._folder, self._chance)
@@ -137,6 +137,7 @@ class Storm:
             await asyncio.to_thread(crew.close)
             self._store.stop()
             self._switches.stop()
+            audit.close()
         self.report.faults.update(read_faults(self._folder / LOG))
         self._require_faults()
         self.report.seconds = time.monotonic() - started_at

@@ -93,6 +93,7 @@ class Dispatcher:
         """Wait for the results that are still awaited."""
         if self._following:
             await asyncio.wait(self._following, timeout=seconds)
+        self._pen.close()
         for each in self._following:
             self.workload.problems.append(f"{each.get_name()} did not end")
             each.cancel()

@@ -26,6 +26,10 @@ class Audit:
         self._pen = Pen(folder / AUDIT)
         self.switches = switches
 
+    def close(self) -> None:
+        """Close the ledger."""
+        self._pen.close()
+
     async def reserve(self, driver: Driver, call: Awaitable[list[Delivery]]) -> list[Delivery]:
         """Await a reserve and write down what it brought."""
         self._set_clock(driver)

@@ -82,10 +82,11 @@ class Switches:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread, and close the log."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._log.close()
 
     def value(self, name: str) -> float:
         """The size of a fault that is on; 0.0 otherwise. Counts nothing."""
