@@ -163,7 +163,29 @@ async def of_another(method: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
     return await method(self, random_name("other"), **kwargs)
 
 
+def finite(item: Any) -> Any:
+    """A copy whose numbers are finite: what a driver stores that takes any number for 0."""
+    numbers = {
+        name: 0.0
+        for name in ("delay", "eta", "expires", "result_ttl")
+        if isinstance(value := getattr(item, name, None), float) and not math.isfinite(value)
+    }
+    return replace(item, **numbers) if numbers else item
+
+
 MUTANTS: dict[str, Mutant] = {
+    "AnyNumberEnqueued": Mutant(
+        "enqueue", "A message with an infinite delay is stored.", message=finite
+    ),
+    "AnyNumberSettled": Mutant(
+        "settle", "A settlement with an infinite delay is applied.", settlement=finite
+    ),
+    "AnyLeaseTaken": Mutant(
+        "enqueue", "An infinite lease is taken.", lease=lambda s: s if math.isfinite(s) else 30.0
+    ),
+    "EndOwnerForgotten": Mutant(
+        "workers", "An ended owner keeps its leases.", methods={"end_owner": nothing}
+    ),
     "DelayIgnored": Mutant(
         "due", "A delayed message is ready at once.", message=lambda m: of(m, delay=0.0)
     ),

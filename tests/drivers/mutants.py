@@ -3,12 +3,14 @@
 Each mutant says in its docstring what it does wrong; `driver_of` makes a driver of it.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from typing import TypeVar
 
 from asynctasq.contracts.capabilities import CancelOutcome, Outcome
 from asynctasq.contracts.driver import Enqueued
+from asynctasq.contracts.outages import UpkeepMark
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.entry import Entry, Owner
 from asynctasq.drivers.memory.keys import Hold, UniqueKeys
@@ -765,3 +767,116 @@ class StaleProgressAccepted(Store):
             entry = self.entries.get(lease.id)
             if entry is not None:
                 entry.progress = word
+
+
+# Outages, ended owners, bounds.
+
+
+@mutant("outage")
+class OwnLeasesTaken(Store):
+    """A reserve reclaims the leases of its own owner before it renews them."""
+
+    def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        self._upkeep(self.now())
+        return super().reserve(queues, limit=limit, owner=owner, lease=lease)
+
+
+@mutant("outage")
+class NoPauseAfterAnOutage(Store):
+    """Leases are reclaimed by the first reserve after an outage."""
+
+    def _is_reclaiming_paused(self, now: float) -> bool:
+        return False
+
+
+@mutant("outage")
+class ExtendNoticesNoOutage(Store):
+    """An extend refreshes the mark, so that the reserve after it finds no outage."""
+
+    def extend(self, name: str, leases: Sequence[Lease], *, lease: float) -> list[LeaseState]:
+        self._mark = UpkeepMark(self.now())
+        return super().extend(name, leases, lease=lease)
+
+
+@mutant("outage")
+class EachLateCallIsAnOutage(Store):
+    """A lone worker that calls seldom never reclaims a lease."""
+
+    def _note_call(self, now: float, lease: float) -> None:
+        if self._mark is None or now - self._mark.at > lease / 2:
+            self._mark = UpkeepMark(now, now + lease / 2)
+
+
+@mutant("outage")
+class PauseStopsAllUpkeep(Store):
+    """Nothing falls due or expires during the pause."""
+
+    def _upkeep(self, now: float) -> None:
+        if not self._is_reclaiming_paused(now):
+            super()._upkeep(now)
+
+
+@mutant("outage")
+class PauseKeepsEndedOwners(Store):
+    """An owner cannot be ended during the pause."""
+
+    def end_owner(self, name: str) -> None:
+        if not self._is_reclaiming_paused(self.now()):
+            super().end_owner(name)
+
+
+@mutant("outage")
+class WaitForgetsThePause(Store):
+    """A wait does not return when the pause ends."""
+
+    def next_event(self, now: float) -> float:
+        event = super().next_event(now)
+        return math.inf if self._is_reclaiming_paused(now) else event
+
+
+@mutant("workers")
+class EndedOwnerNotCounted(Store):
+    """The leases of an ended owner do not count as lost."""
+
+    def end_owner(self, name: str) -> None:
+        owner = self.owners.get(name)
+        for entry in [] if owner is None else list(owner.leases.values()):
+            self._leave_lease(entry)
+            self._make_ready(entry)
+
+
+@mutant("workers")
+class AllOwnersEnded(Store):
+    """The leases of every owner end."""
+
+    def end_owner(self, name: str) -> None:
+        for owner in list(self.owners):
+            super().end_owner(owner)
+
+
+@mutant("workers")
+class OneLeaseEnded(Store):
+    """Only a part of the owner's leases end."""
+
+    def end_owner(self, name: str) -> None:
+        owner = self.owners.get(name)
+        for entry in [] if owner is None else list(owner.leases.values())[:1]:
+            self._reclaim(entry, self.now())
+
+
+@mutant("bounds")
+class ReserveWithoutBound(Store):
+    """A reserve gives any number of large messages."""
+
+    bytes_at_once = 1 << 60
+
+
+@mutant("bounds")
+class LargeMessageNeverDelivered(Store):
+    """A message above the bound stops its queue."""
+
+    def _room(self, most: int, left: int) -> int:
+        large = any(len(entry.message.body) > self.bytes_at_once for entry in self.entries.values())
+        return 0 if large else super()._room(most, left)

@@ -1,5 +1,8 @@
 """The built-in drivers keep every rule of the contract."""
 
+import sqlite3
+from contextlib import closing
+
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
@@ -16,3 +19,9 @@ class TestSqlite(DriverConformance):
 
     def make_driver(self) -> Driver:
         return SqliteDriver(path=self.folder / "conformance.db")
+
+    async def damage(self, driver: Driver, message_id: bytes) -> None:
+        with closing(sqlite3.connect(driver.description)) as database, database:
+            database.execute(
+                "UPDATE messages SET profile = x'c1', error = x'c1' WHERE id = ?", [message_id]
+            )

@@ -1,6 +1,8 @@
 """The conformance suite is tested by drivers that break one rule each: it must catch every one."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.store import Store
 from asynctasq.drivers.sqlite import SqliteDriver
+from asynctasq.errors import BodyCorrupt
 from asynctasq.testing import run_conformance
 from tests.drivers.driver_mutants import MUTANTS as DRIVER_MUTANTS
 from tests.drivers.driver_mutants import mutated
@@ -57,3 +60,33 @@ async def test_the_suite_catches_on_every_driver(
         on(name), only=[mutant.theme], timeout=TIMEOUT, stop_at_first=True, one_namespace=True
     )
     assert not report.ok, f"{mutant.theme}: no check notices: {mutant.about}"
+
+
+async def _damage(driver: Driver, message_id: bytes) -> None:
+    with closing(sqlite3.connect(driver.description)) as database, database:
+        database.execute("UPDATE messages SET profile = x'c1' WHERE id = ?", [message_id])
+
+
+def _raise(*_: Any, **__: Any) -> Any:
+    raise BodyCorrupt("damaged")
+
+
+@pytest.mark.parametrize(
+    ("name", "instead", "about"),
+    [
+        ("taking.bury_damaged", _raise, "A damaged record stops its queue."),
+        ("taking.bury_damaged", lambda *_: None, "A damaged record stays ready for ever."),
+        ("inspection.read_message", _raise, "A listing fails for one damaged record."),
+        ("dead_letters.read_message", _raise, "Dead letters cannot be listed for one of them."),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_the_suite_catches_what_damage_does(
+    name: str, instead: Any, about: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"asynctasq.drivers.sqlite.{name}", instead)
+    make = partial(SqliteDriver, path=tmp_path / "mutant.db", synchronous="off")
+    report = await run_conformance(
+        make, only=["damage"], timeout=TIMEOUT, one_namespace=True, damage=_damage
+    )
+    assert not report.ok, f"no check notices: {about}"

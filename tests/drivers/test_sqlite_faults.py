@@ -15,7 +15,7 @@ from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.drivers.sqlite.session import Session
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Delivery, Lease, Message, Unique, new_id
-from asynctasq.settlement import Complete, Settled
+from asynctasq.settlement import Complete, Reason, Settled
 
 
 def a_message(body: bytes = b"body") -> Message:
@@ -46,6 +46,28 @@ async def test_busy_file_is_unavailable_until_it_is_free(driver: SqliteDriver) -
         other.execute("ROLLBACK")
     await driver.enqueue([a_message()])
     assert len(await reserve_all(driver)) == 2
+
+
+async def time_out_of(driver: SqliteDriver) -> int:
+    """Milliseconds for which the next call waits for a locked file."""
+    found: int = await driver._read(lambda session: session.rows("PRAGMA busy_timeout", {})[0][0])
+    return found
+
+
+async def test_a_file_that_stays_locked_is_waited_for_once(tmp_path: Path) -> None:
+    """The calls after the first fail soon, so that a dispatch is not held up by each of its repetitions."""
+    driver = SqliteDriver(tmp_path / "work.db", busy_timeout=0.8)
+    await driver.open()
+    with closing(sqlite3.connect(driver.description, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for call in (driver.enqueue([a_message()]), reserve_all(driver)):
+            with pytest.raises(DriverUnavailable):
+                await call
+            assert await time_out_of(driver) == 500
+        other.execute("ROLLBACK")
+    await driver.enqueue([a_message()])
+    assert await time_out_of(driver) == 800
+    await driver.close()
 
 
 async def test_full_disk_is_told_as_such_and_loses_nothing(driver: SqliteDriver) -> None:
@@ -145,6 +167,10 @@ async def test_id_of_another_length_is_refused(driver: SqliteDriver) -> None:
         await driver.enqueue([Message(b"short", "emails", "app.send", b"")])
     with pytest.raises(DriverError, match="instead of 16"):
         await driver.results([new_id(), b"short"])
+    await driver.enqueue([a_message()])
+    [delivery] = await reserve_all(driver)
+    answers = await driver.settle([Complete(Lease(b"short", 1)), Complete(delivery.lease)])
+    assert answers == [Settled.LOST, Settled.DONE]
     assert await driver.settle([]) == []
 
 
@@ -190,6 +216,9 @@ async def test_damaged_row_does_not_stop_its_queue(
     await driver.enqueue([with_headers, a_message()])
     damage = "UPDATE messages SET payload = x'c1' WHERE id = :id"
     await driver._write(lambda session: session.run(damage, {"id": with_headers.id}))
-    first, _ = await reserve_all(driver)
-    assert (first.message.id, first.message.body) == (with_headers.id, b"\xc1")
+    [delivery] = await reserve_all(driver)
+    assert delivery.message.id != with_headers.id
+    [letter] = (await driver.dead_letters()).items
+    assert (letter.message.id, letter.message.body) == (with_headers.id, b"\xc1")
+    assert (letter.message.task, letter.reason) == ("app.send", Reason.UNDECODABLE)
     assert "damaged" in caplog.text

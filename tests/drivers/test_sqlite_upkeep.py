@@ -12,6 +12,7 @@ from asynctasq.drivers.sqlite.session import Row
 from asynctasq.errors import ConfigurationError
 from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete, Fail, Reason
+from asynctasq.testing.conformance.kit import let_tidy
 
 HOUR = 3600.0
 
@@ -48,7 +49,7 @@ async def bury(driver: SqliteDriver, count: int) -> list[bytes]:
 
 
 async def upkeep_of(driver: SqliteDriver) -> None:
-    await driver.reserve({"others": 1}, limit=1, owner="w", lease=30.0)
+    await let_tidy(driver)
 
 
 async def kept_dead(driver: SqliteDriver) -> list[bytes]:
@@ -96,7 +97,7 @@ async def test_one_reserve_moves_a_bounded_piece(tmp_path: Path) -> None:
     assert (await driver.count("emails")).ready == 2 * upkeep.BOUND  # whether promoted or not
     waiting = "SELECT count(*) FROM messages WHERE state = 2"
     for left in (upkeep.BOUND, 0):
-        await upkeep_of(driver)
+        await driver.reserve({"others": 1}, limit=1, owner="w", lease=30.0)
         assert await rows_of(driver, waiting) == [(left,)]
     await driver.close()
 

@@ -33,6 +33,7 @@ OPTIONAL = [
     "record_worker",
     "forget_worker",
     "workers",
+    "end_owner",
 ]
 
 

@@ -8,6 +8,7 @@ import pytest
 from asynctasq import task
 from asynctasq.errors import DriverError, DriverUnavailable, TaskFailed
 from asynctasq.settlement import Complete, Settled
+from asynctasq.testing.conformance.kit import let_tidy
 from asynctasq.worker.slots import HAND_MOST
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -129,6 +130,7 @@ async def test_deliveries_that_come_late_are_verified(faulty: Stage, line: Line)
         thief = (await faulty.driver()).inner.clone()
         await thief.open()
         thief.clock_offset = 1000.0
+        await let_tidy(thief)
         [stolen] = await thief.reserve({"default": 1}, limit=1, owner="thief", lease=1000.0)
         assert worker._engine is not None
         worker._engine._fetcher._lease = -1.0  # any answer counts as late

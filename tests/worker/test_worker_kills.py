@@ -14,6 +14,7 @@ import pytest
 
 from asynctasq import State, Worker
 from asynctasq.message import id_from_text
+from asynctasq.testing.conformance.kit import let_tidy
 from asynctasq.worker.signals import ECHO_SECONDS
 from tests.worker import killable_worker
 from tests.worker.killable_worker import app_on, hangs, steps, steps_in_thread
@@ -73,6 +74,7 @@ async def test_what_a_killed_worker_ran_is_run_by_another(
         driver: Any = await app.driver()
         assert await forgiven.status() is State.LEASED
         driver.clock_offset = 10 * killable_worker.LEASE
+        await let_tidy(driver)
         await Worker(app=app, burst=True, handle_signals=False).start()
         assert await forgiven.result(timeout=30) == "attempt 0"
         [letter] = (await driver.dead_letters()).items

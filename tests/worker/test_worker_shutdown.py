@@ -12,6 +12,7 @@ import pytest
 
 from asynctasq import AsyncTask, State, SyncTask, current_task, task
 from asynctasq.errors import ConfigurationError, TaskCancelled
+from asynctasq.testing.conformance.kit import let_tidy
 from asynctasq.worker.running import Interrupt, Running
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
@@ -232,6 +233,7 @@ async def test_a_store_that_stays_away_does_not_keep_the_worker(
     assert await handle.status() is State.LEASED  # until its lease ends
     driver = await faulty.driver()
     driver.clock_offset = 1000.0
+    await let_tidy(driver)
     await faulty.burst()
     assert await handle.status() is State.COMPLETED
     assert faulty.log == [1, 1]

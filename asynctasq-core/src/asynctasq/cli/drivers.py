@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from asynctasq.testing.conformance.runner import CheckResult, Report
 
 THEMES = (
-    *("lifetime", "enqueue", "due", "lease", "settle", "order", "expiry", "wait", "concurrency"),
+    *("lifetime", "enqueue", "due", "lease", "outage", "settle", "order", "expiry", "wait"),
+    "concurrency",
     *("results", "progress", "cancel", "unique", "dead_letters", "inspect", "pause", "purge"),
-    *("workers", "schema"),
+    *("workers", "schema", "bounds", "damage"),
 )
 """Of the suite, in its order; here, so that `--help` needs not import it."""
 INDENT = 14

@@ -308,6 +308,16 @@ class SupportsWorkers(Protocol):
 
     async def forget_worker(self, worker_id: str) -> None: ...
 
+    async def end_owner(self, owner: str) -> None:
+        """End all leases of `owner` now and count them as lost. For supervisors that saw the process die.
+
+        The effect is that of leases that ended and were reclaimed: `lost` grows by one, a message is
+        dead with reason `lost` if that exceeds `max_lost`, and a flagged message becomes cancelled.
+        Nothing happens for an unknown owner. The work is done in bounded steps, all of it by the
+        time of the answer, and also during a pause after an outage.
+        """
+        ...
+
     async def workers(self) -> list[WorkerInfo]:
         """Those that live, by id."""
         ...

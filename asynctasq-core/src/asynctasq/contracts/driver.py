@@ -19,7 +19,10 @@ from asynctasq.message import Delivery, Lease, Message
 from asynctasq.records import record
 from asynctasq.settlement import LeaseState, Settled, Settlement
 
-__all__ = ["DRIVER_API_VERSION", "Driver", "Enqueued", "QueueCounts"]
+__all__ = ["BYTES_AT_ONCE", "DRIVER_API_VERSION", "Driver", "Enqueued", "QueueCounts"]
+
+BYTES_AT_ONCE = 8 << 20
+"""Bytes of messages or results that a driver reads from its store in one step, or a single larger one."""
 
 DRIVER_API_VERSION = 1
 """Drivers state the version they were written for as `api_version`; see `Driver.api_version`."""
@@ -95,6 +98,9 @@ class Driver(Protocol):
 
         With `IDEMPOTENT`, an id that is known (waiting, leased, dead, or finished and not yet
         forgotten: at least 60 s) is answered with `created=False` and changes nothing.
+
+        Raises:
+            DriverError: a message cannot be stored; one of its numbers is not finite, for example.
         """
         ...
 
@@ -106,8 +112,14 @@ class Driver(Protocol):
         `queues` maps names to the most that may be taken of each, in strict order: what is ready in
         the first is taken first. Within a queue the order is priority (with `PRIORITY`), then the
         time at which it became ready, then id. Also does the store's upkeep, a bounded piece at a
-        time: makes due messages ready, reclaims ended leases of every owner and queue, moves
-        expired messages to the dead, forgets outcomes that are past their time.
+        time: makes due messages ready, renews the leases of `owner`, reclaims ended leases of every
+        other owner and queue, moves expired messages and damaged records to the dead, forgets outcomes
+        that are past their time.
+
+        Returns fewer messages than there are if they have more than `BYTES_AT_ONCE` bytes.
+
+        Raises:
+            DriverError: `lease` is not a finite number.
         """
         ...
 
@@ -124,7 +136,8 @@ class Driver(Protocol):
 
         `LOST` if the lease is not current (with `FENCED`). A flagged message (see `SupportsCancel`)
         becomes cancelled where it would have been retried or released. The items are independent
-        of one another, and a call may be repeated after `DriverUnavailable`.
+        of one another, and a call may be repeated after `DriverUnavailable`. `REFUSED` if an item
+        cannot be applied: its result is too large, or a number of it is not finite.
         """
         ...
 

@@ -7,10 +7,11 @@ What the messages of one task have in common may stand apart, as a *profile*, wh
 once for all of them. Beside it stands the body as it is, or all of a message that has more (`is_plain`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, astuple, fields
 from functools import lru_cache
 from logging import Logger
+from types import NoneType
 from typing import Any, TypeAlias
 
 import msgpack
@@ -26,6 +27,7 @@ from asynctasq.message import (
     Unique,
     UniqueUntil,
 )
+from asynctasq.settlement import ErrorInfo
 
 ID_BYTES = 16
 PROFILES_REMEMBERED = 2048
@@ -40,6 +42,36 @@ _SURROGATES = "surrogatepass"
 def _default(field: "Field[Any]") -> object:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
+
+_NOT_PACKED = (
+    ValueError, TypeError, AttributeError, LookupError, OverflowError, msgpack.UnpackException,
+)  # fmt: skip
+"""What msgpack and the classes of messages raise for bytes that are damaged."""
+_NUMBER = (float, int)
+_TYPES: Mapping[str, Sequence[type]] = {
+    "id": (bytes,),
+    "queue": (str,),
+    "task": (str,),
+    "body": (bytes,),
+    "priority": (int,),
+    "delay": _NUMBER,
+    "eta": (*_NUMBER, NoneType),
+    "expires": (*_NUMBER, NoneType),
+    "max_attempts": (int,),
+    "max_lost": (int,),
+    "result_ttl": _NUMBER,
+    "unique": (Unique, NoneType),
+    "parents": (tuple,),
+    "workflow": (bytes, NoneType),
+    "schedule": (ScheduledRun, NoneType),
+    "limits": (tuple,),
+    "group": (str, NoneType),
+    "headers": (dict,),
+}
+"""Of the fields of a message that was read."""
+_PROFILE_TYPES: Sequence[Sequence[type]] = (
+    (str,), (int,), (int,), (int,), _NUMBER, (*_NUMBER, NoneType), (bool,),
+)  # fmt: skip
 
 _DEFAULTS: Mapping[str, object] = {field.name: _default(field) for field in fields(Message)}
 
@@ -81,11 +113,21 @@ def unpack_message(data: bytes) -> Message:
         if "unique" in values:
             key, until, on_conflict, period = values["unique"]
             values["unique"] = Unique(key, UniqueUntil(until), OnConflict(on_conflict), period)
+            if type(key) is not str or type(period) not in (*_NUMBER, NoneType):
+                raise TypeError("unique has a field of another type")
         if "schedule" in values:
             values["schedule"] = ScheduledRun(*values["schedule"])
-        return Message(**values)
-    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
+        for name, value in values.items():
+            if type(value) not in _TYPES[name]:
+                raise TypeError(f"{name} is a {type(value).__name__}")
+        message = Message(**values)
+    except _NOT_PACKED as error:
         raise BodyCorrupt(f"{len(data)} stored bytes are not a message: {error}") from error
+    if message.headers and not all(
+        type(t) is str for item in message.headers.items() for t in item
+    ):
+        raise BodyCorrupt(f"{len(data)} stored bytes are not a message: headers are not text")
+    return message
 
 
 def is_plain(message: Message) -> bool:
@@ -116,30 +158,63 @@ def pack_profile(*profile: object) -> bytes:
 
 @lru_cache(PROFILES_REMEMBERED)
 def unpack_profile(data: bytes) -> Profile:
-    """What `pack_profile` made."""
-    unpacked: list[Any] = msgpack.unpackb(data, unicode_errors=_SURROGATES)
-    task, priority, max_attempts, max_lost, result_ttl, expires, plain, *_ = unpacked
+    """Return what `pack_profile` made bytes of.
+
+    Raises:
+        BodyCorrupt: `data` is something else.
+    """
+    try:
+        unpacked: list[Any] = msgpack.unpackb(data, unicode_errors=_SURROGATES)
+        task, priority, max_attempts, max_lost, result_ttl, expires, plain, *_ = unpacked
+        checked = zip(_PROFILE_TYPES, unpacked, strict=False)
+        if not all(type(value) in types for types, value in checked):
+            raise TypeError("a field has another type")
+    except _NOT_PACKED as error:
+        raise BodyCorrupt(f"The stored profile of a message is damaged: {error!r}") from error
     return task, priority, max_attempts, max_lost, result_ttl, expires, plain
+
+
+def decode_message(message_id: bytes, queue: str, profile: bytes, rest: bytes) -> Message:
+    """Make a message of its profile and the rest: its body, or all of it.
+
+    Raises:
+        BodyCorrupt: the record is damaged. `salvage` makes a dead letter of it.
+    """
+    task, priority, max_attempts, max_lost, result_ttl, expires, plain = unpack_profile(profile)
+    if plain:
+        return Message(
+            message_id, queue, task, rest, priority, 0.0, None, expires, max_attempts, max_lost,
+            result_ttl, None, (), None, None, (), None, NO_HEADERS,
+        )  # fmt: skip
+    message = unpack_message(rest)
+    if message.id != message_id or message.queue != queue:
+        raise BodyCorrupt("The stored record of a message is that of another one.")
+    return message
+
+
+def salvage(message_id: bytes, queue: str, profile: bytes, rest: bytes) -> Message:
+    """Make a message of a damaged record: its body is `rest`, its task `""` if that is unknown."""
+    try:
+        task = unpack_profile(profile)[0]
+    except BodyCorrupt:
+        task = ""
+    return Message(message_id, queue, task, rest)
+
+
+def damage_info(error: BodyCorrupt) -> ErrorInfo:
+    """Return the error of a dead letter whose record is damaged."""
+    return ErrorInfo(f"{BodyCorrupt.__module__}.{BodyCorrupt.__qualname__}", str(error), "")
 
 
 def unpack_with_profile(
     message_id: bytes, queue: str, profile: bytes, rest: bytes, log: Logger
 ) -> Message:
-    """A message by its profile and the rest: its body, or all of it.
-
-    One that is damaged must not stop its queue: what there is of it becomes its body, with which it goes to
-    the dead letters, and `log` is told.
-    """
-    task, priority, max_attempts, max_lost, result_ttl, expires, plain = unpack_profile(profile)
-    if not plain:
-        try:
-            return unpack_message(rest)
-        except BodyCorrupt as error:
-            log.warning("Message %s in the store is damaged: %s", message_id.hex(), error)
-    return Message(
-        message_id, queue, task, rest, priority, 0.0, None, expires, max_attempts, max_lost,
-        result_ttl, None, (), None, None, (), None, NO_HEADERS,
-    )  # fmt: skip
+    """Make a message as `decode_message` does, but deliver a damaged one with its bytes as its body."""
+    try:
+        return decode_message(message_id, queue, profile, rest)
+    except BodyCorrupt as error:
+        log.warning("Message %s in the store is damaged: %s", message_id.hex(), error)
+        return salvage(message_id, queue, profile, rest)
 
 
 def check_id(message_id: bytes) -> None:

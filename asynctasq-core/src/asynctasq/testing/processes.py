@@ -18,7 +18,7 @@ from asynctasq.message import Lease, State, new_id
 from asynctasq.records import record
 from asynctasq.settlement import Complete, LeaseState, Release, Settled
 from asynctasq.testing.child import LEASE, Children, Event, Role, Work
-from asynctasq.testing.conformance.kit import expect, expect_equal, random_name
+from asynctasq.testing.conformance.kit import expect, expect_equal, let_tidy, random_name
 
 SPARE = 2
 """Processes more than asked for, so that some work while others start."""
@@ -116,6 +116,7 @@ async def _account(
     await driver.open()
     try:
         driver.clock_offset = LEASE * 2
+        await let_tidy(driver)
         drained = await _drain(driver, queue)
         fenced = Capability.FENCED in driver.capabilities
         done = Counter(event.id for event in events if event.name == "done")
@@ -203,6 +204,7 @@ async def _expect_stale(
         nothing = await driver.reserve({queue: 1}, limit=1, owner="next", lease=LEASE)
         expect_equal(nothing, [], "reserve while the killed process's lease runs")
         driver.clock_offset = LEASE * 2
+        await let_tidy(driver)
         [current] = await driver.reserve({queue: 1}, limit=1, owner="next", lease=LEASE)
         expect_equal(current.message.id, stale.id, "the message that is delivered again")
         expect_equal((current.attempt, current.lost), (0, 1), "attempt and lost count")

@@ -262,6 +262,11 @@ class MemoryDriver:
         with store.lock:
             store.workers.pop(worker_id, None)
 
+    async def end_owner(self, owner: str) -> None:
+        store = self._opened()
+        with store.lock:
+            store.end_owner(owner)
+
     async def workers(self) -> list[WorkerInfo]:
         store = self._opened()
         with store.lock:

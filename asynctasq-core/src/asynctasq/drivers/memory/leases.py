@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from asynctasq.contracts.driver import BYTES_AT_ONCE
+from asynctasq.contracts.numbers import can_settle, check_lease
 from asynctasq.drivers.memory.entry import LEASED, Entry, Owner
 from asynctasq.drivers.memory.upkeep import Upkeep
 from asynctasq.message import Delivery, Lease, State
@@ -21,17 +23,23 @@ from asynctasq.settlement import (
 class Leases(Upkeep):
     """The rules of leases. What is leased belongs to an owner; the token tells one lease from the next."""
 
+    bytes_at_once = BYTES_AT_ONCE
+    """Replaced by tests."""
+
     # Reserve.
 
     def reserve(
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
+        check_lease(lease)
         now = self.now()
-        self._upkeep(now)
+        self._note_call(now, lease)
         holder = self.owners.get(owner)
-        if holder is not None:
+        if holder is not None:  # first of all: its own leases are not taken from it
             self._renew_by_reserve(holder, now + lease)
+        self._upkeep(now)
         deliveries: list[Delivery] = []
+        size = 0
         for name, most in queues.items():
             queue = self.queues.get(name)
             if queue is None or self._is_paused(name):
@@ -41,6 +49,10 @@ class Leases(Upkeep):
                 entry = queue.take()
                 if entry is None:
                     break
+                size += len(entry.message.body)
+                if size > self.bytes_at_once and deliveries:
+                    queue.push(entry)
+                    return deliveries
                 self._leave_ready(entry)
                 if self._has_expired(entry, now):
                     self._bury(entry, Reason.EXPIRED, None, now)
@@ -85,7 +97,9 @@ class Leases(Upkeep):
     # Extend.
 
     def extend(self, name: str, leases: Sequence[Lease], *, lease: float) -> list[LeaseState]:
+        check_lease(lease)
         now = self.now()
+        self._note_call(now, lease)
         owner = self.owners.get(name)
         if owner is None:
             return [LeaseState.LOST] * len(leases)
@@ -114,6 +128,13 @@ class Leases(Upkeep):
         held = entry is not None and self._is_current(entry, lease)
         return LeaseState.HELD if held else LeaseState.LOST
 
+    # The process of an owner has died.
+
+    def end_owner(self, name: str) -> None:
+        owner = self.owners.get(name)
+        if owner is not None:
+            self._reclaim_all(owner, self.now())
+
     # Settle.
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -124,6 +145,8 @@ class Leases(Upkeep):
         entry = self.entries.get(settlement.lease.id)
         if entry is None or not self._is_current(entry, settlement.lease):
             return Settled.LOST
+        if not can_settle(settlement):
+            return Settled.REFUSED
         cancelling = entry.cancelling
         self._leave_lease(entry)
         match settlement:

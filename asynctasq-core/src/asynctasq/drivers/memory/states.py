@@ -128,12 +128,12 @@ class States:
     ) -> None:
         """Only the outcome stays."""
         message_id = entry.message.id
+        self.outcomes.keep(Outcome(message_id, state, now, result), ttl)
         entry.state = state
         del self.entries[message_id]
         self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.ended(entry.message)
-        self.outcomes.keep(Outcome(message_id, state, now, result), ttl)
         if self.waiting_for_results:
             self.waiting_for_results.wake(message_id)
 

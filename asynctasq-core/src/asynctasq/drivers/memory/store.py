@@ -18,6 +18,7 @@ from math import inf
 
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.contracts.driver import Enqueued
+from asynctasq.contracts.numbers import check_numbers
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry
 from asynctasq.drivers.memory.leases import Leases
 from asynctasq.message import Message, OnConflict, State, Unique, UniqueUntil
@@ -36,6 +37,7 @@ class Store(Leases):
         return [self._admit(entry, now) for entry in entries]
 
     def _new_entry(self, message: Message, now: float) -> Entry:
+        check_numbers(message)
         entry = Entry(message, self.queue(message.queue), now)
         entry.due_at = self._first_due(message, now)
         if message.expires is not None:
@@ -141,6 +143,8 @@ class Store(Leases):
         return [self._requeue(message_id, None, now) for message_id in ids]
 
     def requeue_edited(self, message: Message) -> bool:
+        check_numbers(message)
+        self.queue(message.queue)
         return self._requeue(message.id, message, self.now())
 
     def _requeue(self, message_id: bytes, edited: Message | None, now: float) -> bool:

@@ -6,7 +6,8 @@ No clock runs here. Whoever reserves does first what has come to be due since th
 from collections.abc import Collection
 from math import inf
 
-from asynctasq.drivers.memory.entry import Entry
+from asynctasq.contracts.outages import UpkeepMark, next_mark
+from asynctasq.drivers.memory.entry import Entry, Owner
 from asynctasq.drivers.memory.states import States
 from asynctasq.message import State
 from asynctasq.settlement import Reason
@@ -22,11 +23,13 @@ class Upkeep(States):
         super().empty()
         self._earliest_deadline = inf
         """No owner's deadline is earlier."""
+        self._mark: UpkeepMark | None = None
+        """Of the last reserve or extend: see `contracts.outages`."""
 
     def _upkeep(self, now: float) -> None:
-        """Everything that is due."""
+        """Do everything that is due."""
         self.promote(now, limit=UPKEEP_LIMIT)
-        if self._earliest_deadline <= now:
+        if self._earliest_deadline <= now and not self._is_reclaiming_paused(now):
             self._reclaim_ended(now)
         self._expire(now)
         self._forget(now)
@@ -43,15 +46,29 @@ class Upkeep(States):
             entry.queue.scheduled -= 1
             self._make_ready(entry)
 
+    # Outages, and jumps of the clock.
+
+    def _note_call(self, now: float, lease: float) -> None:
+        """Record that a worker called; start a pause if none had called for too long."""
+        mark = self._mark
+        any_leases = mark is None and any(owner.leases for owner in self.owners.values())
+        self._mark = next_mark(mark, now=now, lease=lease, any_leases=any_leases)
+
+    def _is_reclaiming_paused(self, now: float) -> bool:
+        return self._mark is not None and self._mark.is_paused(now)
+
     # Leases end, all of an owner's at once.
 
     def _reclaim_ended(self, now: float) -> None:
         for owner in list(self.owners.values()):
             if owner.deadline <= now:
-                del self.owners[owner.name]
-                for entry in list(owner.leases.values()):
-                    self._reclaim(entry, now)
+                self._reclaim_all(owner, now)
         self._earliest_deadline = min((o.deadline for o in self.owners.values()), default=inf)
+
+    def _reclaim_all(self, owner: Owner, now: float) -> None:
+        for entry in list(owner.leases.values()):
+            self._reclaim(entry, now)
+        del self.owners[owner.name]
 
     def _reclaim(self, entry: Entry, now: float) -> None:
         """Take a message back from an owner that is gone. It has kept its place in the queue."""
@@ -120,4 +137,7 @@ class Upkeep(States):
         if self._earliest_deadline <= now:
             with_leases = (owner.deadline for owner in self.owners.values() if owner.leases)
             self._earliest_deadline = min(with_leases, default=inf)
-        return min(self.scheduled.next_time(), self._earliest_deadline)
+        lease_ends = self._earliest_deadline
+        if self._mark is not None:
+            lease_ends = max(lease_ends, self._mark.paused_until)
+        return min(self.scheduled.next_time(), lease_ends)

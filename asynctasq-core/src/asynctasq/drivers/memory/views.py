@@ -12,7 +12,7 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
-from asynctasq.contracts.driver import QueueCounts
+from asynctasq.contracts.driver import BYTES_AT_ONCE, QueueCounts
 from asynctasq.drivers.memory.entry import Entry
 from asynctasq.drivers.memory.store import Store
 from asynctasq.errors import DriverError
@@ -82,8 +82,8 @@ def browse(
         )
 
     found = nsmallest(limit + 1, filter(wanted, store.entries.values()), key=_enqueue_order)
-    page = found[:limit]
-    more = len(found) > limit and page
+    page = found[: min(limit, _bounded(found))]
+    more = len(found) > len(page) > 0
     return Page(
         [_snapshot(entry) for entry in page],
         f"{page[-1].enqueued_at!r},{page[-1].message.id.hex()}" if more else None,
@@ -100,8 +100,9 @@ def dead_letters(
         for entry in reversed(store.dead.values())
         if (before is None or entry.death < before) and (queue is None or entry.queue.name == queue)
     )
-    page = list(islice(wanted, limit))
-    more = page and next(wanted, None) is not None
+    found = list(islice(wanted, limit + 1))
+    page = found[: min(limit, _bounded(found))]
+    more = len(found) > len(page) > 0
     return Page([_dead_letter(entry) for entry in page], str(page[-1].death) if more else None)
 
 
@@ -131,6 +132,16 @@ def _result(store: Store, message_id: bytes, now: float) -> Outcome | None:
     if entry.state is not State.DEAD:
         return None
     return Outcome(message_id, State.DEAD, entry.died_at, None, entry.reason, entry.error)
+
+
+def _bounded(entries: Sequence[Entry]) -> int:
+    """Return how many of them have no more than `BYTES_AT_ONCE` bytes together; at least one."""
+    size = 0
+    for count, entry in enumerate(entries):
+        size += len(entry.message.body)
+        if size > BYTES_AT_ONCE and count:
+            return count
+    return len(entries)
 
 
 def _snapshot(entry: Entry) -> Snapshot:

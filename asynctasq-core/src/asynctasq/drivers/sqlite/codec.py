@@ -18,9 +18,8 @@ from asynctasq.contracts.packing import (
     check_id,
     not_unicode,
     pack_message,
-    unpack_with_profile,
 )
-from asynctasq.errors import DriverError
+from asynctasq.errors import BodyCorrupt, DriverError
 from asynctasq.message import PRIORITY_HIGHEST, Message, State
 from asynctasq.settlement import ErrorInfo
 
@@ -37,6 +36,8 @@ STATES = {
 }
 FOREVER = 1 << 60
 """Microseconds: so long that nobody waits for its end, and sums of two still fit 64 bits."""
+UNREACHABLE = 1 << 61
+"""Microseconds: a stored time above it is damaged. SQLite sorts values of other types above it too."""
 SIZE_BITS = 31
 VALUE_LIMIT = 999_000_000
 """Bytes: a little under SQLite's limit for one value, which is also its limit for a row."""
@@ -72,19 +73,26 @@ def pack_payload(message: Message, *, plain: bool) -> bytes:
         raise not_unicode(error) from error
 
 
-def unpack_row(message_id: bytes, queue: str, profile: bytes, payload: bytes) -> Message:
-    """The message of a row."""
-    return unpack_with_profile(message_id, queue, profile, payload, log)
-
-
 def pack_error(error: ErrorInfo | None) -> bytes | None:
     """An error as stored."""
     return None if error is None else _pack((error.type, error.message, error.traceback))
 
 
 def unpack_error(data: bytes | None) -> ErrorInfo | None:
-    """What `pack_error` made."""
-    return None if data is None else ErrorInfo(*_unpack(data))
+    """Return what `pack_error` made bytes of.
+
+    Raises:
+        BodyCorrupt: `data` is something else.
+    """
+    if data is None:
+        return None
+    try:
+        kind, message, traceback, *_ = _unpack(data)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BodyCorrupt(f"The stored error of a message is damaged: {error}") from error
+    if not (type(kind) is type(message) is type(traceback) is str):
+        raise BodyCorrupt("The stored error of a message is damaged: it is not text.")
+    return ErrorInfo(kind, message, traceback)
 
 
 def rank(priority: int) -> int:

@@ -58,16 +58,23 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
         isolation_level=None,
         cached_statements=STATEMENTS_REMEMBERED,
     )
+    connection.text_factory = _text
     try:
         _recognise(connection, settings.path)
         _prepare(connection, settings)
         if migrate(connection, settings.path):
             log.info("Created or migrated the queue file %s", settings.path)
+        _add_missing_tables(connection)
         _try_to_write(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _text(data: bytes) -> str:
+    """Decode a text, which may be damaged."""
+    return data.decode("utf-8", "replace")
 
 
 def schema_state(connection: sqlite3.Connection) -> SchemaState:
@@ -97,6 +104,12 @@ def migrate(connection: sqlite3.Connection, path: str) -> list[str]:
             connection.execute("ROLLBACK")
         raise
     return list(STEPS[current:])
+
+
+def _add_missing_tables(connection: sqlite3.Connection) -> None:
+    """Create the tables that files of earlier releases of this version lack."""
+    for statement in _statements(script("additions")):
+        connection.execute(statement)
 
 
 def _recognise(connection: sqlite3.Connection, path: str) -> None:

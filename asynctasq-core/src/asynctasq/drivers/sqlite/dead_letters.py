@@ -3,22 +3,23 @@
 from collections.abc import Sequence
 
 from asynctasq.contracts.capabilities import DeadLetter, Page
+from asynctasq.contracts.numbers import check_numbers
 from asynctasq.contracts.packing import check_id, is_plain, pack_profile
-from asynctasq.drivers.sqlite.codec import (
-    FOREVER,
-    micros,
-    pack_payload,
-    rank,
-    unpack_error,
-    unpack_row,
-)
+from asynctasq.drivers.sqlite.codec import micros, pack_payload, rank
 from asynctasq.drivers.sqlite.enqueueing import hold_key, key_holder
-from asynctasq.drivers.sqlite.inspection import make_page, numbers, read_cursor
+from asynctasq.drivers.sqlite.inspection import numbers
+from asynctasq.drivers.sqlite.paging import BEHIND_ALL, read_cursor, read_page
 from asynctasq.drivers.sqlite.queries import queries
+from asynctasq.drivers.sqlite.rows import (
+    as_count,
+    as_micros,
+    as_reason,
+    read_error,
+    read_message,
+)
 from asynctasq.drivers.sqlite.session import Row, Session
 from asynctasq.message import Message, State, Unique, UniqueUntil
 from asynctasq.records import record
-from asynctasq.settlement import Reason
 
 PURGE_BOUND = 10_000
 """Messages that one operation purges, so that others come in between."""
@@ -46,37 +47,35 @@ class DeadLetters:
         key = None if self.queue is None else session.queue_key(self.queue)
         if key is None and self.queue is not None:
             return Page([])
-        before, before_id = (FOREVER, b"") if self.cursor is None else read_cursor(self.cursor)
-        rows = session.rows(
+        before, before_id = (BEHIND_ALL, b"") if self.cursor is None else read_cursor(self.cursor)
+        return read_page(
+            session,
             _LIST if key is None else _LIST_OF_QUEUE,
-            {
-                "queue": key,
-                "before": before,
-                "before_id": before_id,
-                "limit": max(self.limit, 0) + 1,
-            },
-        )
-        return make_page(
-            rows, self.limit, lambda row: _dead_letter(session, row), lambda letter: letter.died_at
+            {"queue": key, "before": before, "before_id": before_id},
+            limit=self.limit,
+            time=9,
+            descending=True,
+            make=lambda row: _dead_letter(session, row),
         )
 
 
 def _dead_letter(session: Session, row: Row) -> DeadLetter:
     message_id, queue, profile, payload, reason, error, attempts, lost, enqueued_at, died_at = row
+    message, damage = read_message(message_id, session.queue_name(queue), profile, payload)
     return DeadLetter(
-        message=unpack_row(message_id, session.queue_name(queue), profile, payload),
-        reason=Reason(reason),
-        error=unpack_error(error),
-        attempts=attempts,
-        lost=lost,
-        enqueued_at=enqueued_at / 1e6,
-        died_at=died_at / 1e6,
+        message=message,
+        reason=as_reason(reason),
+        error=damage or read_error(error),
+        attempts=as_count(attempts),
+        lost=as_count(lost),
+        enqueued_at=as_micros(enqueued_at) / 1e6,
+        died_at=as_micros(died_at) / 1e6,
     )
 
 
 @record
 class Requeue:
-    """The operation behind `SupportsDeadLetters.requeue`."""
+    """The operation behind `SupportsDeadLetters.requeue`. A damaged message stays dead."""
 
     ids: Sequence[bytes]
 
@@ -90,8 +89,8 @@ def _requeue(session: Session, message_id: bytes) -> bool:
     if row is None:
         return False
     queue, profile, payload = row
-    message = unpack_row(message_id, session.queue_name(queue), profile, payload)
-    if not _take_key_again(session, message_id, message.unique):
+    message, damage = read_message(message_id, session.queue_name(queue), profile, payload)
+    if damage is not None or not _take_key_again(session, message_id, message.unique):
         return False
     return session.run(_SQL["requeue"], here) == 1
 
@@ -105,6 +104,7 @@ class RequeueEdited:
     def __call__(self, session: Session) -> bool:
         message = self.message
         check_id(message.id)
+        check_numbers(message)
         if session.row(_SQL["dead"], {"id": message.id}) is None:
             return False
         if not _take_key_again(session, message.id, message.unique):

@@ -1,7 +1,7 @@
 """The sqlite driver: operations in a thread, seen through the driver contract."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self, TypeVar
 
 from asynctasq.contracts.capabilities import (
@@ -19,6 +19,7 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.numbers import check_lease
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite import inspection, leasing, settling
 from asynctasq.drivers.sqlite.database import migrate, schema_state
@@ -138,6 +139,15 @@ class SqliteDriver:
     async def _read(self, operation: Operation[T]) -> T:
         return await self._opened().call(operation, writes=False)
 
+    async def _read_all(
+        self, step: Callable[[Sequence[bytes]], Operation[list[T]]], ids: Sequence[bytes]
+    ) -> list[T]:
+        """Read the answers to ids, in as many steps as their bytes need."""
+        answers: list[T] = []
+        while len(answers) < len(ids):
+            answers += await self._read(step(ids[len(answers) :]))
+        return answers
+
     # Required.
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
@@ -149,6 +159,7 @@ class SqliteDriver:
     async def reserve(
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
+        check_lease(lease)
         return await self._write_unsynced(leasing.Reserve(queues, limit, owner, lease))
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
@@ -160,6 +171,7 @@ class SqliteDriver:
     async def extend(
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
+        check_lease(lease)
         return await self._write_unsynced(leasing.Extend(owner, leases, lease))
 
     async def count(self, queue: str) -> QueueCounts:
@@ -168,7 +180,7 @@ class SqliteDriver:
     # Results and progress.
 
     async def results(self, ids: Sequence[bytes]) -> list[Outcome | None]:
-        return await self._read(inspection.Results(ids))
+        return await self._read_all(inspection.Results, ids)
 
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
         await self._opened().watch(Watcher(ids=ids), timeout)
@@ -216,7 +228,7 @@ class SqliteDriver:
         return await self._read(inspection.Queues())
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
-        return await self._read(inspection.Find(ids))
+        return await self._read_all(inspection.Find, ids)
 
     async def browse(
         self,
@@ -246,6 +258,10 @@ class SqliteDriver:
 
     async def forget_worker(self, worker_id: str) -> None:
         await self._write_unsynced(inspection.ForgetWorker(worker_id))
+
+    async def end_owner(self, owner: str) -> None:
+        while not await self._write_unsynced(leasing.EndOwner(owner)):
+            pass
 
     async def workers(self) -> list[WorkerInfo]:
         return await self._read(inspection.Workers())

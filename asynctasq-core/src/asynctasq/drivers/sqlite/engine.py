@@ -20,12 +20,12 @@ from typing import Any, TypeAlias, TypeVar
 
 from asynctasq.contracts.packing import not_unicode
 from asynctasq.drivers.sqlite.database import open_database
-from asynctasq.drivers.sqlite.faults import BROKEN_CONNECTION, primary_code, translated
+from asynctasq.drivers.sqlite.faults import BROKEN_CONNECTION, is_busy, primary_code, translated
 from asynctasq.drivers.sqlite.neighbours import Neighbours
 from asynctasq.drivers.sqlite.session import Careful, Session
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.drivers.sqlite.watching import Watcher, Watchers
-from asynctasq.errors import DriverError
+from asynctasq.errors import ConfigurationError, DriverError
 
 T = TypeVar("T")
 Operation: TypeAlias = Callable[[Session], T]
@@ -255,11 +255,15 @@ class Engine:
         """Run requests in one transaction; if one of them fails, each in a transaction of its own."""
         if self._transact(session, requests):
             return
-        for request in requests:
+        for place, request in enumerate(requests):
             if len(requests) > 1 or isinstance(request.error, Careful):
                 request.careful = isinstance(request.error, Careful)
                 request.error = None
                 self._write(session, [request])
+                if session.is_locked:  # each of the others would wait as long as this one
+                    for other in requests[place + 1 :]:
+                        other.error = request.error
+                    return
 
     def _transact(self, session: Session, requests: Sequence[Request]) -> bool:
         """Run requests in one transaction; False if it was rolled back."""
@@ -269,12 +273,17 @@ class Engine:
                 # SQLite makes it a transaction of its own. Each step lets go of Python's global lock, and
                 # gets it back only when the event loop has nothing to do: so the fewer, the better.
                 self._run_one(session, requests[0])
-                return requests[0].error is None
+                error = requests[0].error
+                session.found_locked(error is not None and is_busy(error.__cause__))
+                return error is None
             session.connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
+            session.found_locked(is_busy(error))
             for request in requests:
                 request.error = self._translated(error)
+            self._roll_back(session)
             return True  # nobody's fault: it would be the same for each alone
+        session.found_locked(False)
         for request in requests:
             self._run_one(session, request)
             if request.error is not None:
@@ -331,7 +340,11 @@ class Engine:
             fault = not_unicode(error)
             fault.__cause__ = error
             return fault
-        return error
+        if isinstance(error, DriverError | ConfigurationError):
+            return error
+        fault = DriverError(f"A call to the queue file {self.settings.path} failed: {error!r}.")
+        fault.__cause__ = error
+        return fault
 
     # The connection.
 

@@ -6,9 +6,11 @@ from itertools import chain, groupby
 from typing import TypeAlias
 
 from asynctasq.contracts.driver import Enqueued
+from asynctasq.contracts.numbers import check_numbers
 from asynctasq.contracts.packing import ID_BYTES, check_id, is_plain, pack_profile
 from asynctasq.drivers.sqlite.codec import DEAD, SIZE_BITS, VALUE_LIMIT, micros, pack_payload, rank
 from asynctasq.drivers.sqlite.queries import queries
+from asynctasq.drivers.sqlite.rows import as_micros
 from asynctasq.drivers.sqlite.session import Careful, Session
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, OnConflict, Unique, UniqueUntil
@@ -91,6 +93,7 @@ def group_messages(messages: Iterable[Message]) -> list[Group]:
     for _, alike in groupby(messages, _in_common):
         run = list(alike)
         first = run[0]
+        check_numbers(first)
         plain = is_plain(first)
         payloads = [each.body if plain else pack_payload(each, plain=False) for each in run]
         _check(run, payloads)
@@ -185,7 +188,8 @@ def _admit(session: Session, message: Message) -> Enqueued:
     known = session.row(_SQL["known"], here)
     if known is not None:
         state, forget_at = known
-        if state <= DEAD or forget_at > session.now:
+        is_kept = type(state) is not int or as_micros(forget_at) > session.now
+        if is_kept or state <= DEAD:
             return Enqueued(message.id, False)
         session.run(_SQL["forget"], here)
     if message.unique is not None:

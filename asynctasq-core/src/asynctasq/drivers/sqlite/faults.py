@@ -39,6 +39,11 @@ def primary_code(error: Exception) -> str:
     return "_".join(name.split("_")[:2])
 
 
+def is_busy(error: BaseException | None) -> bool:
+    """Return whether an error says that the file was locked for too long."""
+    return isinstance(error, sqlite3.Error) and primary_code(error) == "SQLITE_BUSY"
+
+
 def translated(error: Exception, path: str) -> DriverError:
     """The error to raise in place of one that came from the `sqlite3` module."""
     code = primary_code(error)

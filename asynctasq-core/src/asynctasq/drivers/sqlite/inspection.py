@@ -1,26 +1,34 @@
 """What can be seen: counts, snapshots, outcomes, progress, workers; and pauses."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import orjson
 
 from asynctasq.contracts.capabilities import Outcome, Page, QueueInfo, Snapshot, WorkerInfo
 from asynctasq.contracts.driver import QueueCounts
-from asynctasq.contracts.packing import ID_BYTES
+from asynctasq.contracts.packing import damage_info
 from asynctasq.drivers.sqlite.codec import (
-    FOREVER,
     STATES,
     join_ids,
     json_list,
+    log,
     micros,
-    unpack_error,
-    unpack_row,
 )
 from asynctasq.drivers.sqlite.leasing import NEVER
+from asynctasq.drivers.sqlite.paging import FIRST, read_cursor, read_page
 from asynctasq.drivers.sqlite.queries import queries
+from asynctasq.drivers.sqlite.rows import (
+    as_bytes,
+    as_count,
+    as_micros,
+    as_reason,
+    as_state,
+    read_error,
+    read_message,
+)
 from asynctasq.drivers.sqlite.session import Row, Session
-from asynctasq.errors import DriverError
+from asynctasq.errors import BodyCorrupt
 from asynctasq.message import State
 from asynctasq.records import record
 from asynctasq.settlement import Reason
@@ -59,36 +67,6 @@ _ARE_FEW = {
     for state, index in _INDEXES.items()
 }
 
-T = TypeVar("T")
-
-
-def make_page(
-    rows: Sequence[Row], limit: int, make: Callable[[Row], T], position: Callable[[T], float]
-) -> Page[T]:
-    """A page of a listing of which `limit` + 1 rows were read; each begins with the id."""
-    items = [make(row) for row in rows[: max(limit, 0)]]
-    if len(rows) <= limit or not items:
-        return Page(items)
-    return Page(items, f"{micros(position(items[-1]))}:{rows[limit - 1][0].hex()}")
-
-
-def read_cursor(cursor: str) -> tuple[int, bytes]:
-    """The place that a cursor stands for.
-
-    Raises:
-        DriverError: it was not made by this driver.
-    """
-    time, _, message_id = cursor.partition(":")
-    try:
-        place = int(time), bytes.fromhex(message_id)
-    except ValueError as error:
-        raise DriverError(
-            f"{cursor!r} is no cursor of this listing. Pass on the one of a `Page`."
-        ) from error
-    if len(place[1]) != ID_BYTES:
-        raise DriverError(f"{cursor!r} is no cursor of this listing. Pass on the one of a `Page`.")
-    return place
-
 
 @record
 class Count:
@@ -115,7 +93,7 @@ class Queues:
             if paused or ready or scheduled or leased or dead:
                 infos.append(
                     QueueInfo(
-                        name=name,
+                        name=str(name),
                         ready=ready,
                         scheduled=scheduled,
                         blocked=0,
@@ -134,16 +112,17 @@ def _count(session: Session, key: int) -> Row:
 
 @record
 class Find:
-    """The operation behind `SupportsInspect.find`."""
+    """A step of `SupportsInspect.find`; answers as many of the ids as its bound in bytes allows."""
 
     ids: Sequence[bytes]
 
     def __call__(self, session: Session) -> list[Snapshot | None]:
         ids, index = join_ids(self.ids)
-        rows = session.rows(_FIND, {"ids": ids, "index": index})
-        owners = _owners(session, (row[10] for row in rows))
+        rows, cut = session.rows_within(_FIND, {"ids": ids, "index": index}, value=4)
+        owners = _owners(session)
         return in_order(
-            len(self.ids), ((row[0], _snapshot(session, row[1:], owners)) for row in rows)
+            _answered(len(self.ids), rows, cut),
+            ((row[0], _snapshot(session, row[1:], owners)) for row in rows),
         )
 
 
@@ -163,24 +142,22 @@ class Browse:
         key = None if self.queue is None else session.queue_key(self.queue)
         if sql is None or (key is None and self.queue is not None):
             return Page([])
-        after, after_id = (-FOREVER, b"") if self.cursor is None else read_cursor(self.cursor)
-        rows = session.rows(
+        after, after_id = (FIRST, b"") if self.cursor is None else read_cursor(self.cursor)
+        owners = _owners(session)
+        return read_page(
+            session,
             sql,
             {
                 "queue": key,
                 "after": after,
                 "after_id": after_id,
-                "since": -FOREVER if self.since is None else micros(self.since),
-                "until": FOREVER if self.until is None else micros(self.until),
-                "limit": max(self.limit, 0) + 1,
+                "since": FIRST if self.since is None else micros(self.since),
+                "until": None if self.until is None else micros(self.until),
             },
-        )
-        owners = _owners(session, (row[9] for row in rows))
-        return make_page(
-            rows,
-            self.limit,
-            lambda row: _snapshot(session, row, owners),
-            lambda snapshot: snapshot.enqueued_at,
+            limit=self.limit,
+            time=7,
+            descending=False,
+            make=lambda row: _snapshot(session, row, owners),
         )
 
     def _query(self, session: Session) -> str | None:
@@ -190,52 +167,54 @@ class Browse:
         return _BROWSE.get(self.state)
 
 
-def _owners(session: Session, keys: Iterable[int | None]) -> dict[int, str]:
-    """The names of owners, read only if there are any."""
-    return dict(session.rows(_SQL["owner_names"], {})) if any(keys) else {}
+def _owners(session: Session) -> dict[Any, str]:
+    """Return the names of owners."""
+    return {key: str(name) for key, name in session.rows(_SQL["owner_names"], {})}
 
 
-def _snapshot(session: Session, row: Row, owners: dict[int, str]) -> Snapshot:
-    (message_id, queue, profile, payload, state, attempt, lost, enqueued_at, due_at, owner) = row[
-        :10
-    ]
-    found = STATES[state]
-    if found is State.SCHEDULED and due_at <= session.now:
-        found = State.READY
+def _snapshot(session: Session, row: Row, owners: dict[Any, str]) -> Snapshot:
+    message_id, queue, profile, payload, state, attempt, lost, enqueued_at, due_at = row[:9]
+    owner, cancelling, error = row[9:]
+    message, damage = read_message(message_id, session.queue_name(queue), profile, payload)
     return Snapshot(
-        message=unpack_row(message_id, session.queue_name(queue), profile, payload),
-        state=found,
-        attempt=attempt,
-        lost=lost,
-        enqueued_at=enqueued_at / 1e6,
-        due_at=due_at / 1e6,
+        message=message,
+        state=as_state(state, due_at, session.now),
+        attempt=as_count(attempt),
+        lost=as_count(lost),
+        enqueued_at=as_micros(enqueued_at) / 1e6,
+        due_at=as_micros(due_at) / 1e6,
         owner=owners.get(owner),
-        cancelling=bool(row[10]),
-        error=unpack_error(row[11]),
+        cancelling=cancelling == 1,
+        error=damage or read_error(error),
     )
 
 
 @record
 class Results:
-    """The operation behind `SupportsResults.results`."""
+    """A step of `SupportsResults.results`; answers as many of the ids as its bound in bytes allows."""
 
     ids: Sequence[bytes]
 
     def __call__(self, session: Session) -> list[Outcome | None]:
         ids, index = join_ids(self.ids)
-        rows = session.rows(_SQL["outcomes"], {"ids": ids, "index": index})
+        parameters = {"ids": ids, "index": index}
+        rows, cut = session.rows_within(_SQL["outcomes"], parameters, value=3)
         return in_order(
-            len(self.ids), ((row[0], _outcome(self.ids[row[0]], row[1:])) for row in rows)
+            _answered(len(self.ids), rows, cut),
+            ((row[0], _outcome(self.ids[row[0]], row[1:])) for row in rows),
         )
 
 
 def _outcome(message_id: bytes, row: Row) -> Outcome:
-    state, finished_at, payload, reason, error = row
-    if STATES[state] is State.DEAD:
-        return Outcome(
-            message_id, State.DEAD, finished_at / 1e6, None, Reason(reason), unpack_error(error)
-        )
-    return Outcome(message_id, STATES[state], finished_at / 1e6, payload)
+    stored, finished_at, payload, reason, error = row
+    state = STATES.get(stored)
+    ended_at = as_micros(finished_at) / 1e6
+    if state is State.COMPLETED or state is State.CANCELLED:
+        return Outcome(message_id, state, ended_at, None if payload is None else as_bytes(payload))
+    if state is State.DEAD:
+        return Outcome(message_id, State.DEAD, ended_at, None, as_reason(reason), read_error(error))
+    damage = damage_info(BodyCorrupt("The stored outcome of a message is damaged."))
+    return Outcome(message_id, State.DEAD, ended_at, None, Reason.UNDECODABLE, damage)
 
 
 @record
@@ -247,7 +226,14 @@ class Progress:
     def __call__(self, session: Session) -> list[bytes | None]:
         ids, index = join_ids(self.ids)
         rows = session.rows(_SQL["progress"], {"ids": ids, "index": index})
-        return in_order(len(self.ids), rows)
+        return in_order(
+            len(self.ids), ((key, None if word is None else as_bytes(word)) for key, word in rows)
+        )
+
+
+def _answered(count: int, rows: Sequence[Row], cut: bool) -> int:
+    """Return how many of the ids are answered by rows that begin with their numbers."""
+    return rows[-1][0] + 1 if cut else count
 
 
 def in_order(count: int, found: Iterable[Any]) -> list[Any]:
@@ -282,7 +268,7 @@ class Paused:
     """The operation behind `SupportsPause.paused`."""
 
     def __call__(self, session: Session) -> frozenset[str]:
-        return frozenset(row[0] for row in session.rows(_SQL["paused"], {}))
+        return frozenset(str(row[0]) for row in session.rows(_SQL["paused"], {}))
 
 
 @record
@@ -320,10 +306,19 @@ class Workers:
     def __call__(self, session: Session) -> list[WorkerInfo]:
         found = []
         for row in session.rows(_SQL["workers"], {}):
-            fields: dict[str, Any] = orjson.loads(row[0])
-            queues = tuple(fields.pop("queues"))
-            found.append(WorkerInfo(queues=queues, **fields))
+            try:
+                found.append(_worker(row[0]))
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                log.warning(
+                    "The record of a worker in %s is damaged: %s", session.settings.path, error
+                )
         return found
+
+
+def _worker(description: str) -> WorkerInfo:
+    fields: dict[str, Any] = orjson.loads(description)
+    queues = tuple(fields.pop("queues"))
+    return WorkerInfo(queues=queues, **fields)
 
 
 def numbers(rows: Sequence[Row]) -> str:

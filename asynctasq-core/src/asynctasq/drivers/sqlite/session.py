@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from asynctasq.contracts.driver import BYTES_AT_ONCE
+from asynctasq.contracts.outages import UpkeepMark
 from asynctasq.drivers.sqlite.codec import json_list, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.settings import SqliteSettings
@@ -14,6 +16,10 @@ Row: TypeAlias = tuple[Any, ...]
 
 CHANGES_IN_LOG = 15_000
 """Rows written, which are a few megabytes of log."""
+
+LOCKED_TIMEOUT = 0.5
+"""Seconds to wait for a file that was locked for too long a moment ago."""
+QUEUES_REMEMBERED = 10_000
 
 _SQL = queries("inspect")
 
@@ -41,6 +47,10 @@ class Session:
         """Whether the operation runs again after `Careful`."""
         self.deaths = settings.dead_letter_limit
         """Dead letters made since their number was last looked at; at first nobody knows."""
+        self.mark: UpkeepMark | None = None
+        """As it was when this session last read or wrote it."""
+        self.is_locked = False
+        """Whether the last write found the file locked for too long."""
         self._log_path = f"{settings.path}-wal"
         self.must_not_run_twice = False
         """Whether a message was seen that a second run would harm: from then on leases are synced."""
@@ -51,6 +61,18 @@ class Session:
         self._names: dict[int, str] = {}
         self.run(_SQL["add_namespace"], {"name": settings.namespace})
         self.namespace: int = self.rows(_SQL["namespace"], {"name": settings.namespace})[0][0]
+
+    def found_locked(self, locked: bool) -> None:
+        """Note whether other processes kept the file locked for longer than the time-out.
+
+        The calls that follow wait for a shorter time each, until one finds the file free. So a dispatch
+        that core repeats a few times fails soon after `busy_timeout`.
+        """
+        if locked is not self.is_locked:
+            self.is_locked = locked
+            longest = self.settings.busy_timeout
+            seconds = min(longest, LOCKED_TIMEOUT) if locked else longest
+            self.connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}").fetchall()
 
     def begin(self, clock_offset: float, *, careful: bool) -> None:
         """Begin an operation."""
@@ -92,6 +114,7 @@ class Session:
         """Forget what may not have been written."""
         self._keys.clear()
         self._names.clear()
+        self.mark = None
         self.deaths = self.settings.dead_letter_limit
 
     # Statements. Each finds `:now` and `:namespace` among its parameters.
@@ -99,6 +122,31 @@ class Session:
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
         """All rows that a statement gives."""
         return self.connection.execute(sql, self._bound(parameters)).fetchall()
+
+    def rows_within(
+        self, sql: str, parameters: Mapping[str, Any], *, value: int
+    ) -> tuple[list[Row], bool]:
+        """Return rows until their values in one column have more than `BYTES_AT_ONCE` bytes.
+
+        Args:
+            value: number of the column.
+
+        Returns:
+            At least one row if there is any, and whether there are more.
+        """
+        found: list[Row] = []
+        room = BYTES_AT_ONCE
+        cursor = self.connection.execute(sql, self._bound(parameters))
+        try:
+            for row in cursor:
+                size = len(row[value]) if isinstance(row[value], bytes | str) else 0
+                if size > room and found:
+                    return found, True
+                found.append(row)
+                room -= size
+        finally:
+            cursor.close()
+        return found, False
 
     def row(self, sql: str, parameters: Mapping[str, Any]) -> Row | None:
         """The only row, or None."""
@@ -123,8 +171,9 @@ class Session:
         """The number of a queue; None if it was never used."""
         key = self._keys.get(name)
         if key is None:
-            self._read_queues()
-            key = self._keys.get(name)
+            row = self.row(_SQL["queue_key"], {"name": name})
+            if row is not None:
+                key = self._remember(row[0], name)
         return key
 
     def used_queue_key(self, name: str) -> int:
@@ -132,15 +181,18 @@ class Session:
         key = self.queue_key(name)
         if key is None:
             self.run(_SQL["add_queue"], {"name": name})
-            self._read_queues()
-            key = self._keys[name]
+            key = self._remember(self.rows(_SQL["queue_key"], {"name": name})[0][0], name)
         return key
 
-    def queue_name(self, key: int) -> str:
-        """The name of a queue."""
-        if key not in self._names:
-            self._read_queues()
-        return self._names[key]
+    def queue_name(self, key: Any) -> str:
+        """Return the name of a queue; empty if its number is damaged."""
+        name = self._names.get(key) if type(key) is int else None
+        if name is None:
+            row = self.row(_SQL["queue_name"], {"queue": key})
+            name = "" if row is None else str(row[0])
+            if row is not None:
+                self._remember(key, name)
+        return name
 
     def queue_keys(self, names: Iterable[str]) -> dict[int, str]:
         """The numbers of those queues that were ever used, in order."""
@@ -150,6 +202,10 @@ class Session:
         """The numbers as a JSON array."""
         return json_list(self.queue_keys(names))
 
-    def _read_queues(self) -> None:
-        self._names = dict(self.rows(_SQL["queues"], {}))
-        self._keys = {name: key for key, name in self._names.items()}
+    def _remember(self, key: int, name: str) -> int:
+        if len(self._keys) >= QUEUES_REMEMBERED:
+            self._keys.clear()
+            self._names.clear()
+        self._keys[name] = key
+        self._names[key] = name
+        return key

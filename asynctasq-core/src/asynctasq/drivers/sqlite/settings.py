@@ -28,7 +28,8 @@ class SqliteSettings:
     survives a crash of the process, a power failure may undo the last moments. `off`: a power
     failure may also destroy the file. `extra`: `full`, plus one more sync of the folder."""
     busy_timeout: float = 10.0
-    """Seconds to wait for other processes that write, before the call fails and is repeated."""
+    """Seconds to wait for other processes that write, before a call fails. Workers repeat it until the
+    file is free. A dispatch is repeated for about three more seconds, then raises `DriverUnavailable`."""
     dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS
     """Seconds for which a dead letter is kept."""
     dead_letter_limit: int = DEAD_LETTER_LIMIT

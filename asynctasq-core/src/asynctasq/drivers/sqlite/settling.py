@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 import orjson
 
 from asynctasq.contracts.capabilities import CancelOutcome
-from asynctasq.contracts.packing import ID_BYTES, check_id
+from asynctasq.contracts.numbers import can_settle
+from asynctasq.contracts.packing import ID_BYTES
 from asynctasq.drivers.sqlite.codec import (
     BLOCKED,
     DEAD,
@@ -19,11 +20,14 @@ from asynctasq.drivers.sqlite.codec import (
 )
 from asynctasq.drivers.sqlite.enqueueing import BLOB_LIMIT
 from asynctasq.drivers.sqlite.queries import queries
+from asynctasq.drivers.sqlite.rows import as_micros
 from asynctasq.drivers.sqlite.session import Careful, Session
 from asynctasq.message import Lease
 from asynctasq.records import record
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settled, Settlement
 
+NO_ID = bytes(ID_BYTES)
+"""Asked for in place of an id of another length, which no message has."""
 OUTCOME_TTL_LEAST = 60.0
 """Seconds for which every outcome is kept, so that a repeated enqueue finds its id known."""
 
@@ -90,6 +94,8 @@ def _completions(settlements: Sequence[Settlement]) -> list[_Batch] | None:
         key = (settlement.result_ttl, result is not None)
         batch = batches.get(key)
         if batch is None:
+            if not can_settle(settlement):
+                return None
             batches[key] = batch = _Batch(_keep(settlement.result_ttl), key[1])
         elif batch.place + size > BLOB_LIMIT:
             full.append(batch)
@@ -113,9 +119,8 @@ def _keep(result_ttl: float) -> int:
 
 def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Settled]:
     """Look at each lease, then write what was decided, one statement for each kind."""
-    for settlement in settlements:
-        check_id(settlement.lease.id)
-    ids, index = join_ids([settlement.lease.id for settlement in settlements])
+    named = [settlement.lease.id for settlement in settlements]
+    ids, index = join_ids([one if len(one) == ID_BYTES else NO_ID for one in named])
     row = session.rows(_SQL["leases"], {"ids": ids, "index": index})[0]
     leases = {key: (n, token, bool(flagged)) for key, n, token, flagged in orjson.loads(row[0])}
     answers: list[Settled] = []
@@ -123,8 +128,12 @@ def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Se
     settled: set[int] = set()
     for place, settlement in enumerate(settlements):
         n, token, flagged = leases.get(place, (0, None, False))
-        if token is None or token != settlement.lease.token or n in settled:
+        is_named = len(named[place]) == ID_BYTES
+        if token is None or token != settlement.lease.token or n in settled or not is_named:
             answers.append(Settled.LOST)
+            continue
+        if not can_settle(settlement):
+            answers.append(Settled.REFUSED)
             continue
         if isinstance(settlement, Complete) and len(settlement.result or b"") > VALUE_LIMIT:
             answers.append(Settled.REFUSED)
@@ -204,8 +213,8 @@ class Cancel:
         return answers
 
 
-def _cancel(session: Session, message_id: bytes, found: tuple[int, int] | None) -> CancelOutcome:
-    if found is None:
+def _cancel(session: Session, message_id: bytes, found: tuple[Any, Any] | None) -> CancelOutcome:
+    if found is None or type(found[0]) is not int:
         return CancelOutcome.UNKNOWN
     state, forget_at = found
     here: Mapping[str, Any] = {"id": message_id}
@@ -215,6 +224,6 @@ def _cancel(session: Session, message_id: bytes, found: tuple[int, int] | None) 
     if state == LEASED:
         session.run(_SQL["flag"], here)
         return CancelOutcome.REQUESTED
-    if state == DEAD or forget_at > session.now:
+    if state == DEAD or as_micros(forget_at) > session.now:
         return CancelOutcome.TOO_LATE
     return CancelOutcome.UNKNOWN

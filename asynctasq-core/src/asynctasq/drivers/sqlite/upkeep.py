@@ -1,14 +1,23 @@
 """What time brings about: due messages, ended leases, expiry, and forgetting."""
 
-from asynctasq.drivers.sqlite.codec import micros
+import math
+
+import orjson
+
+from asynctasq.contracts.outages import UpkeepMark, next_mark
+from asynctasq.drivers.sqlite.codec import UNREACHABLE, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Session
+from asynctasq.drivers.sqlite.taking import bury_those_in_no_queue
 
 BOUND = 5_000
 """Messages that one reserve moves at most for each kind of upkeep, so that no call takes long."""
 
+REPAIRED_AT_ONCE = 100
+"""Messages without a queue that one call moves to the dead letters."""
+
 _SQL = queries("upkeep")
-_GIVE_BACK = queries("lease")["give_back"]
+_LEASE = queries("lease")
 
 
 def dead_since(session: Session) -> int:
@@ -21,11 +30,56 @@ def must_count_dead(session: Session) -> bool:
     return session.deaths > session.settings.dead_letter_limit // 100
 
 
-def upkeep(session: Session) -> None:
-    """Do a bounded piece of everything that is due."""
+def note_call(session: Session, lease: int, *, leases_ended: bool = False) -> bool:
+    """Record that a worker called; return whether ended leases must be left alone.
+
+    Args:
+        lease: microseconds.
+        leases_ended: whether the answer matters. Otherwise a mark that this session has seen a moment
+            ago saves reading it again.
+    """
+    seen = session.mark
+    if (
+        not leases_ended
+        and seen is not None
+        and next_mark(seen, now=session.now, lease=lease) is seen
+    ):
+        return seen.is_paused(session.now)
+    mark = _read_mark(session)
+    any_leases = mark is None and bool(session.rows(_LEASE["any_leases"], {})[0][0])
+    new = next_mark(mark, now=session.now, lease=lease, any_leases=any_leases)
+    if new is not mark:
+        session.run(_LEASE["set_mark"], {"at": new.at, "paused_until": math.ceil(new.paused_until)})
+        _repair(session)
+    session.mark = new
+    return new.is_paused(session.now)
+
+
+def _read_mark(session: Session) -> UpkeepMark | None:
+    row = session.row(_LEASE["mark"], {})
+    if row is None or type(row[0]) is not int or type(row[1]) is not int:
+        return None
+    return UpkeepMark(*row)
+
+
+def _repair(session: Session) -> None:
+    """Find what damage would strand: leases that never end, and messages that are never due.
+
+    A part of the upkeep that is made each time the mark is written: a few times in the length of a lease.
+    """
+    bound = {"bound": BOUND, "never": UNREACHABLE}
+    session.run(_SQL["end_damaged_owners"], bound)
+    _take_back(session, session.rows(_SQL["strays"], bound)[0][0])
+    session.run(_SQL["due_never"], bound)
+    bury_those_in_no_queue(session, REPAIRED_AT_ONCE)
+
+
+def upkeep(session: Session, *, reclaims: bool) -> None:
+    """Do a bounded piece of everything that is due; take ended leases back only if it `reclaims`."""
     bound = {"bound": BOUND}
     session.run(_SQL["promote"], bound)
-    _reclaim(session)
+    if reclaims:
+        _reclaim(session)
     session.deaths += session.run(_SQL["expire"], bound)
     session.run(_SQL["forget_outcomes"], bound)
     session.run(_SQL["forget_keys"], {})
@@ -39,7 +93,26 @@ def upkeep(session: Session) -> None:
 
 def _reclaim(session: Session) -> None:
     """Take messages back from owners that are gone."""
-    row = session.row(_SQL["ended_leases"], {"bound": BOUND})
-    if row is not None and row[0] != "[]":
-        session.deaths += session.run(_GIVE_BACK, {"taken": row[0], "counted": True})
+    _take_back(session, session.rows(_SQL["ended_leases"], {"bound": BOUND})[0][0])
     session.run(_SQL["forget_owners"], {})
+
+
+def end_leases(session: Session, owner: str) -> bool:
+    """End a bounded number of an owner's leases; return whether there are no more."""
+    row = session.row(_LEASE["owner"], {"owner": owner})
+    if row is None:
+        return True
+    parameters = {"owner": row[0], "bound": BOUND}
+    if _take_back(session, session.rows(_LEASE["leases_of_owner"], parameters)[0][0]) == BOUND:
+        return False
+    session.run(_LEASE["delete_owner"], parameters)
+    return True
+
+
+def _take_back(session: Session, leased: str) -> int:
+    """Count the leases of some rows as lost; return how many rows there are."""
+    if leased == "[]":
+        return 0
+    session.deaths += session.run(_LEASE["give_back"], {"taken": leased, "counted": True})
+    count: int = len(orjson.loads(leased))
+    return count

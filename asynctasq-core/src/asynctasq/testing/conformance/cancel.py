@@ -35,7 +35,7 @@ async def scheduled_message_is_finished_as_cancelled(kit: Kit) -> None:
     message = await kit.enqueue(delay=1000.0)
     expect_equal(await kit.canceller.cancel([message.id]), [CANCELLED], "answer of cancel")
     await kit.expect_counts()
-    kit.advance(1001)
+    await kit.advance(1001)
     await _expect_cancelled(kit, message.id)
 
 
@@ -43,13 +43,13 @@ async def scheduled_message_is_finished_as_cancelled(kit: Kit) -> None:
 async def outcome_of_a_cancelled_message_is_kept_for_its_time(kit: Kit) -> None:
     message = await kit.enqueue(result_ttl=500.0)
     await kit.canceller.cancel([message.id])
-    kit.advance(400)
+    await kit.advance(400)
     [outcome] = await kit.results.results([message.id])
     expect(
         outcome is not None and outcome.state is State.CANCELLED,
         gave("an outcome CANCELLED for 500 s", outcome),
     )
-    kit.advance(200)
+    await kit.advance(200)
     await kit.upkeep()
     expect_equal(await kit.results.results([message.id]), [None], "outcome past its time")
 
@@ -122,7 +122,7 @@ async def flagged_message_whose_lease_ends_is_cancelled(kit: Kit) -> None:
     for max_lost in (3, 0):
         delivery = await kit.enqueue_and_lease(max_lost=max_lost, result_ttl=LEASE)
         await kit.canceller.cancel([delivery.message.id])
-        kit.advance(LEASE * 1.5)
+        await kit.advance(LEASE * 1.5)
         await kit.upkeep()
         await _expect_cancelled(kit, delivery.message.id)
 
@@ -131,7 +131,7 @@ async def flagged_message_whose_lease_ends_is_cancelled(kit: Kit) -> None:
 async def flagged_message_that_is_given_back_is_cancelled(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.canceller.cancel([delivery.message.id])
-    kit.advance(LEASE * 1.2)
+    await kit.advance(LEASE * 1.2)
     await kit.driver.extend(kit.owner, [], lease=LEASE)
     await _expect_cancelled(kit, delivery.message.id)
 
@@ -140,7 +140,7 @@ async def flagged_message_that_is_given_back_is_cancelled(kit: Kit) -> None:
 async def flag_does_not_end_a_lease(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.canceller.cancel([delivery.message.id])
-    kit.advance(LEASE * 0.6)
+    await kit.advance(LEASE * 0.6)
     states = await kit.driver.extend(kit.owner, [delivery.lease], lease=LEASE)
     expect_equal([state.value for state in states], ["held"], "answer of extend")
     await kit.settle(Cancelled(delivery.lease))
@@ -173,7 +173,7 @@ async def cancelled_id_stays_known(kit: Kit) -> None:
     """The repeated call of a producer does not bring back what was cancelled."""
     message = await kit.enqueue(result_ttl=0.0)
     await kit.canceller.cancel([message.id])
-    kit.advance(ALMOST_THE_LEAST_TTL)
+    await kit.advance(ALMOST_THE_LEAST_TTL)
     await kit.upkeep()
     answers = await kit.driver.enqueue([message])
     expect_equal([answer.created for answer in answers], [False], "created, for a cancelled id")

@@ -24,6 +24,8 @@ class Check:
     summary: str
     rules: tuple[int, ...] = ()
     """Numbers of the rules in `docs/writing-a-driver.md`."""
+    damages: bool = False
+    """It damages records, which only the suite of a driver can do."""
 
     @property
     def sentence(self) -> str:
@@ -41,8 +43,15 @@ class Check:
             if many
         )
 
-    def applies_to(self, capabilities: Capability, *, durable: bool) -> bool:
-        return self.needs in capabilities and (durable or not self.durable)
+    def applies_to(
+        self, capabilities: Capability, *, durable: bool, can_damage: bool = False
+    ) -> bool:
+        """Return whether the check is made for such a driver."""
+        return (
+            self.needs in capabilities
+            and (durable or not self.durable)
+            and (can_damage or not self.damages)
+        )
 
 
 def check(
@@ -50,6 +59,7 @@ def check(
     *rules: int,
     needs: Capability = Capability.NONE,
     durable: bool = False,
+    damages: bool = False,
 ) -> Callable[[Callable[[Kit], Awaitable[None]]], Check]:
     """Make a check of a coroutine function; its name is the check's, its module the theme.
 
@@ -58,6 +68,7 @@ def check(
         rules: numbers of rules.
         needs: capabilities without which a driver is not asked.
         durable: only for stores that outlive their last open instance.
+        damages: only where the suite says how to damage a record.
     """
 
     def make(run: Callable[[Kit], Awaitable[None]]) -> Check:
@@ -70,6 +81,7 @@ def check(
             durable=durable,
             summary=(run.__doc__ or run.__name__.replace("_", " ")).strip(),
             rules=rules,
+            damages=damages,
         )
 
     return make

@@ -58,7 +58,7 @@ async def concurrent_promotion_makes_no_copies(kit: Kit) -> None:
     """Due messages are noticed by every worker at once, and delivered once."""
     twins = await kit.open_twins(TWINS)
     ids = [message.id for message in await kit.enqueue_count(300, delay=100.0)]
-    kit.advance(101)
+    kit.jump(101)
     _expect_each_once(await _take_all(kit, twins), ids)
 
 
@@ -68,7 +68,7 @@ async def concurrent_reclaim_makes_no_copies(kit: Kit) -> None:
     ids = [message.id for message in await kit.enqueue_count(200)]
     for _ in range(20):
         await kit.reserve(20, owner=random_name("dies"))
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     deliveries = await _take_all(kit, twins)
     _expect_each_once(deliveries, ids)
     for delivery in deliveries:

@@ -39,7 +39,7 @@ async def dead_letter_keeps_everything(kit: Kit) -> None:
     first = await kit.lease()
     await kit.settle(Retry(first.lease, 0.0, ERROR))
     await kit.lease()
-    kit.advance(LEASE * 1.5)
+    await kit.end_leases()
     last = await kit.lease()
     final_error = type(ERROR)("shop.Final", "no", "Traceback…")
     await kit.settle(Fail(last.lease, Reason.FAILED, final_error))
@@ -64,7 +64,7 @@ async def fail_that_never_ran_counts_no_attempt(kit: Kit) -> None:
 @check("j", 18, needs=NEEDS | Capability.COUNTED)
 async def expired_dead_letter_has_no_attempt(kit: Kit) -> None:
     await kit.enqueue(expires=100.0)
-    kit.advance(200)
+    await kit.advance(200)
     await kit.expect_nothing_ready("an expired message was delivered")
     await kit.upkeep()
     [dead] = await _all_dead(kit)
@@ -76,7 +76,7 @@ async def dead_letters_are_listed_newest_first_in_pages(kit: Kit) -> None:
     ids: list[bytes] = []
     for _ in range(7):
         ids.append((await _die(kit)).message.id)
-        kit.advance(10)
+        await kit.advance(10)
     newest_first = ids[::-1]
     for limit in (100, 3, 1):
         got = [dead.message.id for dead in await _all_dead(kit, limit=limit)]
@@ -115,7 +115,7 @@ async def requeued_message_starts_afresh(kit: Kit) -> None:
     second = await kit.lease()
     await kit.settle(Retry(second.lease, 0.0, ERROR))
     await kit.lease()
-    kit.advance(LEASE * 1.5)
+    await kit.end_leases()
     last = await kit.lease()
     await kit.settle(Fail(last.lease, Reason.FAILED, ERROR))
     expect_equal(await kit.dead.requeue([message.id]), [True], "answer of requeue")
@@ -141,9 +141,9 @@ async def requeued_message_has_no_outcome(kit: Kit) -> None:
 @check("j", 31, needs=NEEDS | Capability.FIFO)
 async def requeued_message_goes_to_the_end(kit: Kit) -> None:
     delivery = await _die(kit)
-    kit.advance(100)
+    await kit.advance(100)
     waiting = await kit.enqueue()
-    kit.advance(100)
+    await kit.advance(100)
     await kit.dead.requeue([delivery.message.id])
     await kit.expect_delivered([waiting.id, delivery.message.id], "order after a requeue")
 
@@ -151,16 +151,16 @@ async def requeued_message_goes_to_the_end(kit: Kit) -> None:
 @check("ij", 18, 31, needs=NEEDS)
 async def expiry_counts_anew_after_a_requeue(kit: Kit) -> None:
     message = await kit.enqueue(expires=500.0)
-    kit.advance(600)
+    await kit.advance(600)
     await kit.expect_nothing_ready("an expired message was delivered")
     await kit.upkeep()
     expect_equal(await kit.dead.requeue([message.id]), [True], "answer of requeue")
-    kit.advance(400)
+    await kit.advance(400)
     delivery = await kit.lease()
     expect_equal(delivery.message.id, message.id, "requeued in time")
     await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
     await kit.dead.requeue([message.id])
-    kit.advance(600)
+    await kit.advance(600)
     await kit.expect_nothing_ready("a requeued message was delivered past its expiry")
     await kit.upkeep()
     await kit.expect_dead(message.id, Reason.EXPIRED)
@@ -216,10 +216,10 @@ async def deleted_dead_letter_leaves_nothing(kit: Kit) -> None:
 async def dead_letters_are_kept_for_thirty_days(kit: Kit) -> None:
     """The default of every driver; `make_driver` must not set another."""
     await _die(kit)
-    kit.advance(29 * DAY)
+    await kit.advance(29 * DAY)
     await kit.upkeep()
     expect_equal(len(await _all_dead(kit)), 1, "dead letters after 29 days")
-    kit.advance(2 * DAY)
+    await kit.advance(2 * DAY)
     await kit.upkeep()
     expect_equal(len(await _all_dead(kit)), 0, "dead letters after 31 days")
     await kit.expect_counts()

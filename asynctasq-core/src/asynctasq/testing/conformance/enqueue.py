@@ -1,12 +1,14 @@
 """What goes in comes out: fields, bodies, names, chunks, repeated ids."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import fields
 from typing import overload
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Enqueued
+from asynctasq.errors import DriverError
 from asynctasq.message import Message, ScheduledRun, Unique, UniqueUntil, new_id
 from asynctasq.settlement import Cancelled, Complete, Fail, Reason, Retry
 from asynctasq.testing.conformance.check import check
@@ -167,7 +169,7 @@ async def equal_messages_are_separate(kit: Kit) -> None:
 async def enqueue_time_is_the_stores(kit: Kit) -> None:
     early = await kit.enqueue_and_lease()
     await kit.settle(Complete(early.lease))
-    kit.advance(5000)
+    await kit.advance(5000)
     late = await kit.enqueue_and_lease()
     between = late.enqueued_at - early.enqueued_at
     expect(4990 < between < 5200, f"enqueued 5000 s apart, but the times differ by {between} s")
@@ -222,10 +224,10 @@ async def known_id_changes_nothing_for_a_minute_after_its_end(kit: Kit) -> None:
     """Though no result is kept, or none can be; when the outcome is forgotten, so is the id."""
     ended = [*await _ends(kit, 0.0), *await _ends(kit, 20.0)]
     for _ in range(2):
-        kit.advance(ALMOST_THE_LEAST_TTL / 2)
+        await kit.advance(ALMOST_THE_LEAST_TTL / 2)
         await kit.upkeep()
         await _expect_known(kit, ended)
-    kit.advance(OUTCOME_LEAST_TTL * 3)
+    await kit.advance(OUTCOME_LEAST_TTL * 3)
     await kit.upkeep()
     await kit.enqueue_all(ended)
 
@@ -234,7 +236,7 @@ async def known_id_changes_nothing_for_a_minute_after_its_end(kit: Kit) -> None:
 async def known_id_is_kept_as_long_as_its_outcome(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Complete(delivery.lease, b"result", result_ttl=5000.0))
-    kit.advance(4000)
+    await kit.advance(4000)
     await kit.upkeep()
     answers = await kit.driver.enqueue([kit.message(id=delivery.message.id)])
     expect_equal(answers, [Enqueued(delivery.message.id, created=False)], "answer for a kept id")
@@ -317,3 +319,41 @@ async def chunk_appears_at_once(kit: Kit) -> None:
     finally:
         await writing
     await kit.expect_counts(ready=300)
+
+
+@check("a", 54)
+async def message_with_a_number_that_is_not_finite_is_refused(kit: Kit) -> None:
+    """With the name of the field; the store is as it was."""
+    bad: list[tuple[str, Message]] = [
+        ("delay", kit.message(delay=math.nan)),
+        ("delay", kit.message(delay=math.inf)),
+        ("eta", kit.message(eta=math.inf)),
+        ("expires", kit.message(expires=math.nan)),
+        ("result_ttl", kit.message(result_ttl=math.inf)),
+    ]
+    for field, message in bad:
+        await _expect_refused(kit.driver.enqueue([kit.message(), message]), field)
+    if kit.has(Capability.ATOMIC):
+        await kit.expect_nothing_ready("a part of a chunk that was refused was delivered")
+        await kit.expect_counts()
+    await kit.enqueue()
+
+
+@check("b", 54)
+async def lease_that_is_not_finite_is_refused(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease()
+    await kit.enqueue()
+    for lease in (math.nan, math.inf):
+        await _expect_refused(kit.reserve(lease=lease), "lease")
+        await _expect_refused(kit.twin.extend(kit.owner, [delivery.lease], lease=lease), "lease")
+    await kit.expect_counts(ready=1, leased=1)
+    await kit.settle(Complete(delivery.lease))
+
+
+async def _expect_refused(call: Awaitable[object], field: str) -> None:
+    try:
+        await call
+    except DriverError as error:
+        expect(field in str(error), f"an error that does not name {field}: {error}")
+    else:
+        raise AssertionError(f"a call with a {field} that is not finite was accepted")

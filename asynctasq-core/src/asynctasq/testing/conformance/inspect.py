@@ -105,7 +105,7 @@ async def paused_queue_is_listed(kit: Kit) -> None:
 async def oldest_ready_counts_from_the_time_due(kit: Kit) -> None:
     await kit.enqueue(delay=1000.0)
     probe = await kit.enqueue_and_lease(queue=random_name("probe"))
-    kit.advance(1500)
+    kit.jump(1500)
     info = await _queue(kit, kit.queue)
     expect(
         info is not None
@@ -133,14 +133,14 @@ async def snapshot_of_every_state(kit: Kit) -> None:
     expect_equal(messages, [dead.message, ready, scheduled, leased.message], "messages")
     owners = [snapshot.owner for snapshot in found if snapshot]
     expect_equal(owners, [None, None, None, kit.owner], "owners")
-    kit.advance(600)
+    await kit.advance(600)
     expect_equal((await _find(kit, scheduled.id)).state, State.READY, "state of a due message")
 
 
 @check("", 36, needs=NEEDS)
 async def snapshot_tells_times_and_tries(kit: Kit) -> None:
     first = await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.5)
+    await kit.end_leases()
     second = await kit.lease()
     await kit.settle(Retry(second.lease, 500.0, ERROR))
     snapshot = await _find(kit, first.message.id)
@@ -166,7 +166,7 @@ async def browse_pages_through_a_state(kit: Kit) -> None:
     ids: list[bytes] = []
     for _ in range(4):
         ids += [message.id for message in await kit.enqueue_count(2)]
-        kit.advance(10)
+        await kit.advance(10)
     await kit.enqueue(queue=random_name("other"))
     scheduled = await kit.enqueue(delay=500.0)
     for limit in (100, 3, 1):
@@ -175,7 +175,7 @@ async def browse_pages_through_a_state(kit: Kit) -> None:
     expect_equal(await _browse(kit, State.LEASED), [], "leased")
     leased = [delivery.message.id for delivery in await kit.reserve(3)]
     expect_equal(sorted(await _browse(kit, State.LEASED, limit=2)), sorted(leased), "leased")
-    kit.advance(600)
+    await kit.advance(600)
     expect_equal(len(await _browse(kit, State.READY, limit=2)), 6, "ready, with what fell due")
     expect_equal(await _browse(kit, State.SCHEDULED), [], "scheduled, when it fell due")
 
@@ -197,9 +197,9 @@ async def browse_of_all_queues(kit: Kit) -> None:
 @check("", 36, needs=NEEDS)
 async def browse_by_time_of_enqueue(kit: Kit) -> None:
     early = await kit.enqueue_and_lease()
-    kit.advance(100)
+    await kit.advance(100)
     middle = await kit.enqueue()
-    kit.advance(100)
+    await kit.advance(100)
     late = await kit.enqueue()
     start = early.enqueued_at
     await kit.expect_counts(leased=1, ready=2)

@@ -1,9 +1,9 @@
 """What a check works with: two opened instances of the driver on one store, and a movable clock."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypedDict, TypeVar, Unpack
+from typing import Self, TypeAlias, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
 from asynctasq.contracts.capabilities import (
@@ -31,9 +31,14 @@ from asynctasq.settlement import ErrorInfo, Reason, Settled, Settlement
 from asynctasq.testing.conformance.showing import gave, show
 
 T = TypeVar("T")
+Damage: TypeAlias = Callable[[Driver, bytes], Awaitable[None]]
+"""Makes the stored record of a message unreadable: `DriverConformance.damage`."""
 
 LEASE = 1000.0
 """Seconds. Long, because the real clock runs on while a check moves its own in steps of hundreds."""
+
+MOMENT = 2e-6
+"""Seconds. The lease of a call that must not make the store pause for a noticeable time."""
 
 ERROR = ErrorInfo("shop.OutOfStock", "no more blue ones", "Traceback (most recent call last): …")
 
@@ -82,10 +87,13 @@ def random_name(prefix: str) -> str:
 
 
 async def let_tidy(driver: Driver) -> None:
-    """Give the driver the occasions at which it does its upkeep."""
-    for _ in range(UPKEEP_CALLS):
+    """Reserve a few times, so that the driver does its upkeep.
+
+    The first call ends a pause: see `Kit.advance`.
+    """
+    for lease in (MOMENT, *[LEASE] * UPKEEP_CALLS):
         await driver.reserve(
-            {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=LEASE
+            {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=lease
         )
 
 
@@ -106,13 +114,21 @@ class Kit:
     the whole store appears to jump, so run the suite in a namespace or file of its own.
     """
 
-    def __init__(self, make_driver: Callable[[], Driver], *, traces: Traces | None = None) -> None:
+    def __init__(
+        self,
+        make_driver: Callable[[], Driver],
+        *,
+        traces: Traces | None = None,
+        damage: Damage | None = None,
+    ) -> None:
         """Make a kit.
 
         Args:
             make_driver: gives an unopened driver.
             traces: of checks that were in the same namespace before; None if it is a fresh one.
+            damage: makes the stored record of a message unreadable; None where no check needs it.
         """
+        self._damage = damage
         self.traces: Traces = traces or Traces()
         """Of this check, and of those before it."""
         self.driver = make_driver()
@@ -126,7 +142,7 @@ class Kit:
             await self.open(self.driver)
             await self.open(self.twin)
             if self.traces.queues:  # what others left leased ends now, not in the midst of this one
-                self.advance(10 * LEASE)
+                self.jump(10 * LEASE)
                 await self.upkeep()
         except BaseException:
             await self._close_all()
@@ -163,14 +179,41 @@ class Kit:
         """Seconds by which the store's clock has been moved."""
         return self.traces.elapsed
 
-    def advance(self, seconds: float) -> None:
-        """Let the store's clock jump ahead, for every instance."""
+    async def advance(self, seconds: float) -> None:
+        """Let time pass in a store that is in use, for every instance.
+
+        The clock is moved, and an owner without leases reserves once. To the store the move looks
+        like an outage, after which it reclaims nothing for half of the caller's lease. That lease is
+        so short here that the pause is over before the check goes on: the next reserve reclaims
+        leases that have ended.
+        """
+        self.jump(seconds)
+        await self.twin.reserve(
+            {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=MOMENT
+        )
+
+    async def end_leases(self) -> None:
+        """Let the leases of `LEASE` seconds end, and have them reclaimed."""
+        await self.advance(LEASE * 1.5)
+        await self.upkeep()
+
+    def jump(self, seconds: float) -> None:
+        """Move the clock ahead for every instance, and call no method.
+
+        The next reserve or extend takes this for an outage.
+        """
         self.traces.elapsed += seconds
         for driver in self._opened:
             driver.clock_offset = self.elapsed
 
     def has(self, capability: Capability) -> bool:
         return capability in self.driver.capabilities
+
+    async def damage(self, message_id: bytes) -> None:
+        """Make the stored record of a message unreadable."""
+        if self._damage is None:
+            raise AssertionError("the suite does not say how a record is damaged")
+        await self._damage(self.driver, message_id)
 
     # Messages.
 
@@ -238,6 +281,13 @@ class Kit:
         answers = await self.twin.settle(settlements)
         expect_equal(answers, [Settled.DONE] * len(settlements), "answers of settle")
 
+    async def upkeep_by_others(self) -> None:
+        """Let owners that have no leases reserve, without an end to a pause."""
+        for _ in range(UPKEEP_CALLS):
+            await self.twin.reserve(
+                {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=LEASE
+            )
+
     async def upkeep(self) -> None:
         """Give the store the occasions at which it tidies up."""
         await let_tidy(self.twin)
@@ -277,7 +327,7 @@ class Kit:
         await self.expect_counts()
         if self.has(Capability.INSPECT):
             expect_equal(await self.inspect.find([message_id]), [None], "what find gives")
-        self.advance(LEASE * 10)
+        await self.advance(LEASE * 10)
         await self.expect_nothing_ready("a message that ended was delivered again")
 
     async def expect_dead(
@@ -299,7 +349,7 @@ class Kit:
                 [(message_id, reason, error)],
                 "dead letters of the queue",
             )
-        self.advance(LEASE * 10)
+        await self.advance(LEASE * 10)
         await self.expect_nothing_ready("a dead message was delivered")
 
     def expect_tries(self, delivery: Delivery, *, attempt: int, lost: int) -> None:

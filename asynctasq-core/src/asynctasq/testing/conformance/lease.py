@@ -22,7 +22,7 @@ HELD, LOST = LeaseState.HELD, LeaseState.LOST
 async def leased_message_is_not_delivered_again(kit: Kit) -> None:
     await kit.enqueue_and_lease()
     await kit.expect_counts(leased=1)
-    kit.advance(LEASE - 10)
+    await kit.advance(LEASE - 10)
     await kit.expect_nothing_ready("a leased message was delivered to another owner")
     expect_equal(await kit.reserve(), [], "a second reserve by the same owner")
 
@@ -31,7 +31,7 @@ async def leased_message_is_not_delivered_again(kit: Kit) -> None:
 async def ended_lease_is_delivered_again(kit: Kit) -> None:
     """Uncounted as an attempt, counted as lost, with all its fields."""
     first = await kit.enqueue_and_lease(headers={"k": "v"}, priority=3)
-    kit.advance(LEASE + 1)
+    await kit.advance(LEASE + 1)
     second = await kit.lease(owner=random_name("other"))
     expect_equal(second.message, first.message, "the message whose lease ended")
     kit.expect_tries(second, attempt=0, lost=1)
@@ -42,7 +42,7 @@ async def ended_lease_is_delivered_again(kit: Kit) -> None:
 @check("b", 6)
 async def ended_lease_is_reclaimed_by_a_reserve_of_another_queue(kit: Kit) -> None:
     await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     await kit.upkeep()
     await kit.expect_counts(ready=1)
     kit.expect_tries(await kit.lease(), attempt=0, lost=1)
@@ -51,7 +51,7 @@ async def ended_lease_is_reclaimed_by_a_reserve_of_another_queue(kit: Kit) -> No
 @check("b", 6, needs=Capability.EXACT_COUNT)
 async def ended_lease_is_leased_until_reclaimed(kit: Kit) -> None:
     await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     await kit.expect_counts(leased=1)
 
 
@@ -60,7 +60,7 @@ async def extended_lease_holds(kit: Kit) -> None:
     """Extended through another instance, as a worker's keeper does."""
     delivery = await kit.enqueue_and_lease()
     for _ in range(4):
-        kit.advance(LEASE * 0.6)
+        await kit.advance(LEASE * 0.6)
         states = await kit.driver.extend(kit.owner, [delivery.lease], lease=LEASE)
         expect_equal(states, [HELD], "answer of extend")
         await kit.expect_nothing_ready("a message was delivered although its lease is extended")
@@ -72,11 +72,11 @@ async def extended_lease_holds(kit: Kit) -> None:
 async def extension_covers_every_lease_of_the_owner(kit: Kit) -> None:
     await kit.enqueue_count(5)
     deliveries = await kit.reserve()
-    kit.advance(LEASE * 0.6)
+    await kit.advance(LEASE * 0.6)
     leases = [delivery.lease for delivery in deliveries]
     states = await kit.driver.extend(kit.owner, leases, lease=LEASE)
     expect_equal(states, [HELD] * 5, "answers of extend")
-    kit.advance(LEASE * 0.6)
+    await kit.advance(LEASE * 0.6)
     await kit.expect_nothing_ready("an extended lease ended")
     await kit.settle(*(Complete(lease) for lease in leases))
 
@@ -87,7 +87,7 @@ async def a_short_reserve_does_not_shorten_other_leases(kit: Kit) -> None:
     await kit.enqueue()
     second = await kit.lease(lease=10.0)
     await kit.settle(Complete(second.lease))
-    kit.advance(LEASE * 0.5)
+    await kit.advance(LEASE * 0.5)
     await kit.expect_nothing_ready("a lease ended early: a later reserve shortened it")
     await kit.settle(Complete(first.lease))
 
@@ -95,7 +95,7 @@ async def a_short_reserve_does_not_shorten_other_leases(kit: Kit) -> None:
 @check("b", 6)
 async def owner_may_settle_until_its_ended_lease_is_reclaimed(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     await kit.settle(Complete(delivery.lease))
     await kit.expect_gone(delivery.message.id)
 
@@ -103,7 +103,7 @@ async def owner_may_settle_until_its_ended_lease_is_reclaimed(kit: Kit) -> None:
 @check("b", 6)
 async def owner_may_extend_until_its_ended_lease_is_reclaimed(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     states = await kit.driver.extend(kit.owner, [delivery.lease], lease=LEASE)
     expect_equal(states, [HELD], "answer of a late extend")
     await kit.expect_nothing_ready("a message was delivered although its lease was extended")
@@ -116,9 +116,9 @@ async def only_the_owner_that_stopped_loses(kit: Kit) -> None:
     await kit.enqueue_count(2)
     kept = await kit.lease(owner=alive)
     lost = await kit.lease(owner=gone)
-    kit.advance(LEASE * 0.6)
+    await kit.advance(LEASE * 0.6)
     await kit.driver.extend(alive, [kept.lease], lease=LEASE)
-    kit.advance(LEASE * 0.6)
+    await kit.advance(LEASE * 0.6)
     again = await kit.lease()
     expect_equal(again.message.id, lost.message.id, "the message of the owner that is gone")
     await kit.expect_nothing_ready("the message of the owner that lives was delivered too")
@@ -129,10 +129,10 @@ async def only_the_owner_that_stopped_loses(kit: Kit) -> None:
 async def reclaimed_owner_starts_anew(kit: Kit) -> None:
     """An owner that lost everything and reserves again holds the new lease for its full time."""
     await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     await kit.upkeep()
     again = await kit.lease()
-    kit.advance(LEASE * 0.5)
+    await kit.advance(LEASE * 0.5)
     await kit.expect_nothing_ready("the new lease of a returning owner ended early")
     await kit.settle(Complete(again.lease))
 
@@ -143,7 +143,7 @@ async def lost_too_often_is_dead(kit: Kit) -> None:
     for lost in range(3):
         delivery = await kit.lease(owner=random_name("dies"))
         kit.expect_tries(delivery, attempt=0, lost=lost)
-        kit.advance(LEASE * 1.5)
+        await kit.advance(LEASE * 1.5)
     if kit.has(Capability.COUNTED):
         await kit.upkeep()
         await kit.expect_dead(message.id, Reason.LOST)
@@ -152,7 +152,7 @@ async def lost_too_often_is_dead(kit: Kit) -> None:
 @check("b", 7, needs=Capability.COUNTED)
 async def with_max_lost_zero_a_lost_lease_is_the_end(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease(max_lost=0)
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     await kit.upkeep()
     await kit.expect_dead(delivery.message.id, Reason.LOST)
 
@@ -162,7 +162,7 @@ async def lost_for_good_tells_the_last_error(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease(max_lost=0)
     await kit.settle(Retry(delivery.lease, 0.0, ERROR))
     await kit.lease()
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     await kit.upkeep()
     await kit.expect_dead(delivery.message.id, Reason.LOST, ERROR)
 
@@ -170,7 +170,7 @@ async def lost_for_good_tells_the_last_error(kit: Kit) -> None:
 @check("b", 7, needs=Capability.COUNTED)
 async def lost_count_survives_retry_and_release(kit: Kit) -> None:
     await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.5)
+    await kit.end_leases()
     second = await kit.lease()
     await kit.settle(Retry(second.lease, 0.0, ERROR))
     third = await kit.lease()
@@ -184,11 +184,11 @@ async def lease_that_never_arrived_is_given_back(kit: Kit) -> None:
     """Leased for longer than a lease and not named in extend: ready again, uncounted."""
     await kit.enqueue_count(2)
     known, unheard = await kit.reserve()
-    kit.advance(LEASE * 0.6)
+    await kit.advance(LEASE * 0.6)
     states = await kit.driver.extend(kit.owner, [known.lease], lease=LEASE)
     expect_equal(states, [HELD], "answer of extend")
     await kit.expect_nothing_ready("a lease younger than `lease` seconds was given back")
-    kit.advance(LEASE * 0.6)
+    await kit.advance(LEASE * 0.6)
     await kit.driver.extend(kit.owner, [known.lease], lease=LEASE)
     again = await kit.lease()
     expect_equal(again.message.id, unheard.message.id, "what was given back")
@@ -210,7 +210,7 @@ async def young_leases_need_not_be_named(kit: Kit) -> None:
 async def stale_owner_changes_nothing(kit: Kit) -> None:
     """Whatever an owner that lost its lease says, the run that followed goes on."""
     stale = (await kit.enqueue_and_lease()).lease
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     other = random_name("other")
     current = await kit.lease(owner=other)
     states = await kit.driver.extend(kit.owner, [stale], lease=LEASE)
@@ -233,7 +233,7 @@ async def stale_owner_changes_nothing(kit: Kit) -> None:
 @check("c", 9, needs=Capability.FENCED)
 async def reclaimed_message_that_waits_ignores_its_stale_owner(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.5)
+    await kit.advance(LEASE * 1.5)
     await kit.upkeep()
     states = await kit.driver.extend(kit.owner, [delivery.lease], lease=LEASE)
     expect_equal(states, [LOST], "answer of extend after the reclaim")
@@ -256,7 +256,7 @@ async def released_lease_is_over(kit: Kit) -> None:
 @check("c", 9, 10, needs=Capability.FENCED)
 async def given_back_lease_is_over(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.2)
+    await kit.advance(LEASE * 1.2)
     await kit.driver.extend(kit.owner, [], lease=LEASE)
     answers = await kit.driver.settle([Complete(delivery.lease)])
     expect_equal(answers, [Settled.LOST], "answer of settle after the lease was given back")
@@ -269,7 +269,7 @@ async def a_lease_named_with_another_token_is_not_known(kit: Kit) -> None:
     first = await kit.enqueue_and_lease()
     await kit.settle(Release(first.lease))
     await kit.lease()
-    kit.advance(LEASE * 1.2)
+    await kit.advance(LEASE * 1.2)
     states = await kit.driver.extend(kit.owner, [first.lease], lease=LEASE)
     expect_equal(states, [LOST], "answer of extend for the old token")
     kit.expect_tries(await kit.lease(), attempt=0, lost=0)
@@ -280,7 +280,7 @@ async def only_the_owner_extends(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     states = await kit.driver.extend(random_name("thief"), [delivery.lease], lease=LEASE)
     expect_equal(states, [LOST], "answer of extend to another owner")
-    kit.advance(LEASE * 1.5)
+    await kit.end_leases()
     kit.expect_tries(await kit.lease(), attempt=0, lost=1)
 
 
@@ -307,7 +307,7 @@ async def tokens_are_never_reused(kit: Kit) -> None:
         elif step % 3 == 1:
             await kit.settle(Retry(delivery.lease, 0.0, ERROR))
         else:
-            kit.advance(LEASE * 1.5)
+            await kit.end_leases()
         delivery = await kit.lease()
     tokens.append(delivery.lease.token)
     expect(len(set(tokens)) == len(tokens), f"tokens of one message repeat: {tokens}")

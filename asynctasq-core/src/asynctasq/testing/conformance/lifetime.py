@@ -99,7 +99,7 @@ async def messages_outlive_the_last_open_instance(kit: Kit) -> None:
     again = await kit.lease()
     expect_equal(again.message, retried.message, "the ready message after reopening")
     kit.expect_tries(again, attempt=1, lost=0)
-    kit.advance(LEASE * 0.6)
+    await kit.advance(LEASE * 0.6)
     due = await kit.lease()
     expect_equal(due.message, scheduled, "the scheduled message after reopening")
     await kit.settle(Complete(leased.lease), Complete(again.lease), Complete(due.lease))

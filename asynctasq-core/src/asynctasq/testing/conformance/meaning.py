@@ -91,6 +91,7 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "purge": "A purge deletes something else than it was asked to.",
     "inspect": "`asynctasq queues` and `asynctasq tasks` show something else than there is.",
     "workers": "`asynctasq workers` shows workers that are gone, or not those that live.",
+    "damage": "One damaged record stops the work or the listings of a whole store.",
     "schema": "The store cannot be used after an upgrade.",
 }
 """By theme: what users meet where a check that proves no guarantee fails."""

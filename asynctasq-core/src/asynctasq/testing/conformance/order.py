@@ -66,7 +66,7 @@ async def urgent_latecomer_overtakes(kit: Kit) -> None:
     normal = await kit.enqueue()
     urgent = await kit.enqueue(priority=9)
     late = await kit.enqueue(priority=9, delay=100.0)
-    kit.advance(101)
+    await kit.advance(101)
     # One by one: a driver that only sorts what it has picked would give the same together.
     got = [(await kit.lease()).message.id for _ in range(3)]
     expect_equal(got, [urgent.id, late.id, normal.id], "order by priority")
@@ -76,7 +76,7 @@ async def urgent_latecomer_overtakes(kit: Kit) -> None:
 async def urgent_one_of_many_that_fall_due_comes_first(kit: Kit) -> None:
     await kit.enqueue_count(MANY_DUE, priority=3, delay=100.0)
     urgent = await kit.enqueue(priority=9, delay=200.0)
-    kit.advance(201)
+    await kit.advance(201)
     expect_equal((await kit.lease()).message.id, urgent.id, "the first of many that are due")
 
 
@@ -111,9 +111,9 @@ async def the_time_due_is_the_place(kit: Kit) -> None:
     late = await kit.enqueue(delay=900.0)
     early = await kit.enqueue(delay=300.0)
     middle = await kit.enqueue(delay=600.0)
-    kit.advance(700)
+    await kit.advance(700)
     now = await kit.enqueue()
-    kit.advance(700)
+    await kit.advance(700)
     last = await kit.enqueue()
     expected = [early.id, middle.id, now.id, late.id, last.id]
     expect_equal(await _ids_ready(kit), expected, "order of delivery")
@@ -127,7 +127,7 @@ async def equal_etas_are_ordered_by_id(kit: Kit) -> None:
     for one in Random(8).sample(ids, len(ids)):
         await kit.enqueue(id=one, eta=eta)
     await kit.driver.extend(kit.owner, [probe.lease], lease=LEASE * 3)
-    kit.advance(1001)
+    await kit.advance(1001)
     expect_equal(await _ids_ready(kit), ids, "order of equal etas")
 
 
@@ -135,7 +135,7 @@ async def equal_etas_are_ordered_by_id(kit: Kit) -> None:
 async def reclaimed_message_keeps_its_place(kit: Kit) -> None:
     first = await kit.enqueue_and_lease()
     later = await kit.enqueue()
-    kit.advance(LEASE * 1.5)
+    await kit.end_leases()
     last = await kit.enqueue()
     expected = [first.message.id, later.id, last.id]
     expect_equal(await _ids_ready(kit), expected, "order after a reclaim")
@@ -145,7 +145,7 @@ async def reclaimed_message_keeps_its_place(kit: Kit) -> None:
 async def released_message_keeps_its_place(kit: Kit) -> None:
     first = await kit.enqueue_and_lease()
     later = await kit.enqueue()
-    kit.advance(100)
+    await kit.advance(100)
     await kit.settle(Release(first.lease))
     expect_equal(await _ids_ready(kit), [first.message.id, later.id], "order after a release")
 
@@ -154,7 +154,7 @@ async def released_message_keeps_its_place(kit: Kit) -> None:
 async def given_back_message_keeps_its_place(kit: Kit) -> None:
     first = await kit.enqueue_and_lease()
     later = await kit.enqueue()
-    kit.advance(LEASE * 1.2)
+    await kit.advance(LEASE * 1.2)
     await kit.driver.extend(kit.owner, [], lease=LEASE)
     expect_equal(await _ids_ready(kit), [first.message.id, later.id], "order after extend")
 
@@ -164,9 +164,9 @@ async def retried_message_goes_to_the_end(kit: Kit) -> None:
     """It became ready when it was retried."""
     first = await kit.enqueue_and_lease()
     other = await kit.enqueue()
-    kit.advance(100)
+    await kit.advance(100)
     await kit.settle(Retry(first.lease, 0.0, ERROR))
-    kit.advance(100)
+    await kit.advance(100)
     last = await kit.enqueue()
     expected = [other.id, first.message.id, last.id]
     expect_equal(await _ids_ready(kit), expected, "order after a retry")
@@ -178,7 +178,7 @@ async def delayed_retry_is_placed_by_its_time(kit: Kit) -> None:
     await kit.settle(Retry(first.lease, 500.0, ERROR))
     before = await kit.enqueue(delay=400.0)
     after = await kit.enqueue(delay=700.0)
-    kit.advance(800)
+    await kit.advance(800)
     expected = [before.id, first.message.id, after.id]
     expect_equal(await _ids_ready(kit), expected, "order after a delayed retry")
 
@@ -189,6 +189,6 @@ async def priority_then_time_then_id(kit: Kit) -> None:
     late = await kit.enqueue(priority=7, delay=100.0)
     await kit.enqueue_all([kit.message(id=one, priority=7) for one in _as_chunk(kit, ids)])
     early_but_low = await kit.enqueue(priority=6)
-    kit.advance(101)
+    await kit.advance(101)
     expected = [*ids, late.id, early_but_low.id]
     expect_equal(await _ids_ready(kit), expected, "order of delivery")

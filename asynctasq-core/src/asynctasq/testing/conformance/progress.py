@@ -4,7 +4,7 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.message import Lease, new_id
 from asynctasq.settlement import Complete, Fail, Reason, Release, Retry
 from asynctasq.testing.conformance.check import check
-from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect_equal
+from asynctasq.testing.conformance.kit import ERROR, Kit, expect_equal
 
 NEEDS = Capability.PROGRESS
 
@@ -44,7 +44,7 @@ async def progress_goes_when_the_message_ends(kit: Kit) -> None:
 @check("c", 9, 33, needs=NEEDS | Capability.FENCED)
 async def progress_of_a_stale_lease_is_ignored(kit: Kit) -> None:
     stale = await kit.enqueue_and_lease()
-    kit.advance(LEASE * 1.5)
+    await kit.end_leases()
     current = await kit.lease()
     updates = [(stale.lease, b"stale"), (Lease(new_id(), stale.lease.token), b"unknown")]
     await kit.progress.set_progress(updates)

@@ -4,7 +4,7 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.message import State
 from asynctasq.settlement import Complete, Fail, Reason
 from asynctasq.testing.conformance.check import check
-from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect_equal, random_name
+from asynctasq.testing.conformance.kit import ERROR, Kit, expect_equal, random_name
 
 NEEDS = Capability.PURGE
 
@@ -30,7 +30,7 @@ async def purge_deletes_the_states_asked_for(kit: Kit) -> None:
     expect_equal(await kit.purger.purge(kit.queue, states=(State.DEAD,)), 1, "dead purged")
     await kit.expect_counts(leased=1)
     await kit.expect_counts(queue=other.queue, ready=1)
-    kit.advance(600)
+    await kit.advance(600)
     await kit.expect_nothing_ready("a purged message was delivered")
 
 
@@ -40,7 +40,7 @@ async def purge_never_takes_what_runs(kit: Kit) -> None:
     purged = await kit.purger.purge(kit.queue, states=list(State))
     expect_equal(purged, 6, "purged of all states")
     await kit.expect_counts(leased=1)
-    kit.advance(LEASE * 1.5)
+    await kit.end_leases()
     delivery = await kit.lease()
     await kit.settle(Complete(delivery.lease))
     await kit.expect_counts()
@@ -50,7 +50,7 @@ async def purge_never_takes_what_runs(kit: Kit) -> None:
 async def purge_takes_what_fell_due_as_ready(kit: Kit) -> None:
     await kit.enqueue_count(2, delay=100.0)
     await kit.enqueue(delay=5000.0)
-    kit.advance(200)
+    kit.jump(200)
     expect_equal(await kit.purger.purge(kit.queue, states=[State.READY]), 2, "ready purged")
     await kit.expect_counts(scheduled=1)
     await kit.expect_nothing_ready("a purged message was delivered")

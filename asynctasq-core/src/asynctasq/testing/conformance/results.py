@@ -75,7 +75,7 @@ async def outcome_of_a_dead_message(kit: Kit) -> None:
         (State.DEAD, Reason.FAILED, ERROR, None),
         "outcome of a dead message",
     )
-    kit.advance(100_000)
+    await kit.advance(100_000)
     await kit.upkeep()
     expect_equal(await _outcome(kit, delivery.message.id), outcome, "outcome a day later")
 
@@ -84,12 +84,12 @@ async def outcome_of_a_dead_message(kit: Kit) -> None:
 async def outcome_of_a_cancelled_run(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Cancelled(delivery.lease, result_ttl=500.0))
-    kit.advance(400)
+    await kit.advance(400)
     outcome = await _outcome(kit, delivery.message.id)
     expect_equal(
         (outcome.state, outcome.result), (State.CANCELLED, None), "outcome of a cancelled run"
     )
-    kit.advance(200)
+    await kit.advance(200)
     await kit.upkeep()
     expect_equal(await kit.results.results([delivery.message.id]), [None], "outcome past its time")
 
@@ -99,10 +99,10 @@ async def outcome_is_forgotten_in_time(kit: Kit) -> None:
     """After the time that the settlement says, not the one of the message."""
     delivery = await kit.enqueue_and_lease(result_ttl=50_000.0)
     await kit.settle(Complete(delivery.lease, b"result", result_ttl=500.0))
-    kit.advance(400)
+    await kit.advance(400)
     await kit.upkeep()
     expect_equal((await _outcome(kit, delivery.message.id)).result, b"result", "result in time")
-    kit.advance(200)
+    await kit.advance(200)
     expect_equal(await kit.results.results([delivery.message.id]), [None], "outcome past its time")
     await kit.upkeep()
     expect_equal(await kit.results.results([delivery.message.id]), [None], "outcome past its time")
@@ -113,10 +113,10 @@ async def result_that_is_not_wanted_is_not_kept(kit: Kit) -> None:
     """With `result_ttl=0` the outcome stands for a minute, without the bytes."""
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Complete(delivery.lease, b"unwanted", result_ttl=0.0))
-    kit.advance(20)
+    await kit.advance(20)
     outcome = await _outcome(kit, delivery.message.id)
     expect_equal((outcome.state, outcome.result), (State.COMPLETED, None), "outcome with no result")
-    kit.advance(100)
+    await kit.advance(100)
     await kit.upkeep()
     expect_equal(await kit.results.results([delivery.message.id]), [None], "outcome past its time")
 

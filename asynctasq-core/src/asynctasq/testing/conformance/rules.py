@@ -28,8 +28,8 @@ RULES: Mapping[int, str] = {
         "`reserve` may prolong the owner's other leases; it never shortens them."
     ),
     6: (
-        "A lease that has ended stays the owner's until some `reserve`, of any queue and any "
-        "owner, reclaims it. Until then the owner may still settle or extend it, and the "
+        "A lease that has ended stays the owner's until some `reserve` of another owner, of any "
+        "queue, reclaims it. Until then the owner may still settle, extend or reserve, and the "
         "message counts as LEASED."
     ),
     7: (
@@ -205,5 +205,34 @@ RULES: Mapping[int, str] = {
         "`capabilities` and methods agree. `api_version` is that of the release that the "
         "driver was written for, `description` is not empty, and `clock_offset` may be set at "
         "any time."
+    ),
+    49: (
+        "A damaged record costs only itself. `reserve` makes it a dead letter with reason "
+        '`undecodable`: the body is what bytes there are, the task `""` where it is unknown, '
+        "and the error says what is wrong. `find`, `browse`, `dead_letters` and `results` show "
+        "it in its place, and everything else goes on. Errors of calls are `DriverError`s only."
+    ),
+    50: (
+        "A call that returns messages or results reads about 8 MB from the store in one step, "
+        "or a single larger message. `reserve` returns fewer messages then, `browse` and "
+        "`dead_letters` a shorter page with a cursor. `find` and `results` take further steps "
+        "and answer every id."
+    ),
+    51: ("`reserve` renews the leases of its own owner before it reclaims those of others."),
+    52: (
+        "The store keeps the time of the last `reserve` or `extend` of any owner. A call that "
+        "finds it more than half of its own `lease` ago has found an outage or a jump of the "
+        "clock: from then on no lease is reclaimed for half of that `lease`, by any instance. "
+        "The first call after that pause is not taken for the end of another outage if none "
+        "came in between. All other upkeep goes on."
+    ),
+    53: (
+        "`end_owner` ends all leases of an owner at once, as if they had been reclaimed, also "
+        "during a pause. It does nothing for an owner that has none (WORKERS)."
+    ),
+    54: (
+        "Numbers are finite. A settlement with one that is not is REFUSED, and the others are "
+        "not touched. `enqueue`, `reserve` and `extend` raise a `DriverError` that names the "
+        "field, and change nothing."
     ),
 }

@@ -9,7 +9,7 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.records import record
 from asynctasq.testing.conformance.check import Check
-from asynctasq.testing.conformance.kit import Kit, Traces
+from asynctasq.testing.conformance.kit import Damage, Kit, Traces
 from asynctasq.testing.conformance.neighbours import expect_unharmed, fill
 from asynctasq.testing.conformance.themes import all_checks
 from asynctasq.testing.conformance.tidying import tidy_up
@@ -70,16 +70,22 @@ def select_checks(
     durable: bool,
     known_failures: Collection[str] = (),
     only: Collection[str] | None = None,
+    can_damage: bool = False,
 ) -> list[Check]:
     """The checks that concern such a driver, in the order of the suite.
 
     Args:
         only: names of checks or themes; None for all.
+        can_damage: whether there is a way to damage a record.
 
     Raises:
         ValueError: `known_failures` or `only` names what is not among them.
     """
-    checks = [check for check in all_checks() if check.applies_to(capabilities, durable=durable)]
+    checks = [
+        check
+        for check in all_checks()
+        if check.applies_to(capabilities, durable=durable, can_damage=can_damage)
+    ]
     unknown = set(known_failures) - {check.name for check in checks}
     if only is not None:
         unknown |= set(only) - {name for check in checks for name in (check.name, check.theme)}
@@ -99,6 +105,7 @@ async def run_check(
     timeout: float = CHECK_TIMEOUT,
     traces: Traces | None = None,
     make_neighbour: Callable[[], Driver] | None = None,
+    damage: Damage | None = None,
 ) -> bool:
     """Run one check; whether the driver says that nothing of it is left in its namespace.
 
@@ -110,6 +117,7 @@ async def run_check(
             the caller; None to tidy up now.
         make_neighbour: gives an unopened driver on another namespace of the same store. Then the check
             runs beside messages of others, there and in a queue of its own namespace.
+        damage: makes the stored record of a message unreadable.
 
     Raises:
         AssertionError: the driver breaks the rule, or leaves tasks or unhandled errors behind.
@@ -123,7 +131,7 @@ async def run_check(
     own = Traces() if traces is None else None
     tidy = True
     try:
-        kit = Kit(make_driver, traces=own or traces)
+        kit = Kit(make_driver, traces=own or traces, damage=damage)
         try:
             async with asyncio.timeout(timeout):
                 if make_neighbour is None:
@@ -192,6 +200,7 @@ async def run_conformance(
     one_namespace: bool = False,
     make_neighbour: Callable[[], Driver] | None = None,
     on_result: Callable[[CheckResult], object] | None = None,
+    damage: Damage | None = None,
 ) -> Report:
     """Run every check that concerns the driver, in the running loop, and report.
 
@@ -210,12 +219,21 @@ async def run_conformance(
         make_neighbour: gives an unopened driver on another namespace of the same store. Then each check
             runs beside messages of others, there and in a queue of its own namespace.
         on_result: told of each result as it comes.
+        damage: makes the stored record of a message unreadable; without it no check of rule 49 is made.
     """
     known = known_failures or {}
     capabilities = make_driver().capabilities
-    checks = select_checks(capabilities, durable=durable, known_failures=known, only=only)
+    checks = select_checks(
+        capabilities,
+        durable=durable,
+        known_failures=known,
+        only=only,
+        can_damage=damage is not None,
+    )
     skipped = [
-        check for check in all_checks() if not check.applies_to(capabilities, durable=durable)
+        check
+        for check in all_checks()
+        if not check.applies_to(capabilities, durable=durable, can_damage=True)
     ]
     results: list[CheckResult] = []
     traces = Traces() if one_namespace else None
@@ -233,6 +251,7 @@ async def run_conformance(
                     timeout=timeout,
                     traces=traces,
                     make_neighbour=make_neighbour,
+                    damage=damage,
                 )
                 tidy = tidy and tidied
             except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it

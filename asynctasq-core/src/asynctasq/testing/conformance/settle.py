@@ -1,5 +1,7 @@
 """Settlements: each ends a lease in one step, and only once."""
 
+import math
+
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.message import Lease, new_id
 from asynctasq.settlement import (
@@ -13,7 +15,7 @@ from asynctasq.settlement import (
     Settlement,
 )
 from asynctasq.testing.conformance.check import check
-from asynctasq.testing.conformance.kit import ERROR, LEASE, Kit, expect, expect_equal
+from asynctasq.testing.conformance.kit import ERROR, Kit, expect, expect_equal
 from asynctasq.testing.conformance.showing import gave
 
 DAY = 24 * 3600.0
@@ -54,9 +56,9 @@ async def retry_waits_for_its_delay(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Retry(delivery.lease, 1000.0, ERROR))
     await kit.expect_counts(scheduled=1)
-    kit.advance(900)
+    await kit.advance(900)
     await kit.expect_nothing_ready("a retry came 100 s early")
-    kit.advance(101)
+    await kit.advance(101)
     kit.expect_tries(await kit.lease(), attempt=1, lost=0)
 
 
@@ -86,10 +88,10 @@ async def dead_message_is_forgotten_after_thirty_days(kit: Kit) -> None:
     """Neither earlier nor never, whether dead letters can be listed or not."""
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Fail(delivery.lease, Reason.FAILED, ERROR))
-    kit.advance(29 * DAY)
+    await kit.advance(29 * DAY)
     await kit.upkeep()
     await kit.expect_counts(dead=1)
-    kit.advance(2 * DAY)
+    await kit.advance(2 * DAY)
     await kit.upkeep()
     await kit.expect_counts()
 
@@ -109,9 +111,9 @@ async def release_waits_for_its_delay(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Release(delivery.lease, 1000.0))
     await kit.expect_counts(scheduled=1)
-    kit.advance(900)
+    await kit.advance(900)
     await kit.expect_nothing_ready("a released message came 100 s early")
-    kit.advance(101)
+    await kit.advance(101)
     kit.expect_tries(await kit.lease(), attempt=0, lost=0)
 
 
@@ -119,13 +121,13 @@ async def release_waits_for_its_delay(kit: Kit) -> None:
 async def mismatch_is_remembered_from_the_first_time(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.settle(Release(delivery.lease, 0.0, mismatched=True))
-    kit.advance(300)
+    await kit.advance(300)
     delivery = await kit.lease()
     expect(
         250 < delivery.mismatched_for < 400, f"mismatched for {delivery.mismatched_for}, not 300 s"
     )
     await kit.settle(Release(delivery.lease, 100.0, mismatched=True))
-    kit.advance(300)
+    await kit.advance(300)
     delivery = await kit.lease()
     expect(
         550 < delivery.mismatched_for < 700, f"mismatched for {delivery.mismatched_for}, not 600 s"
@@ -214,7 +216,7 @@ async def settling_some_leaves_the_others(kit: Kit) -> None:
     first, second, third, fourth = await kit.reserve()
     await kit.settle(Complete(second.lease), Release(third.lease))
     await kit.expect_counts(leased=2, ready=1)
-    kit.advance(LEASE * 1.5)
+    await kit.end_leases()
     again = {delivery.message.id for delivery in await kit.reserve()}
     expect_equal(
         again, {first.message.id, third.message.id, fourth.message.id}, "messages not yet ended"
@@ -234,3 +236,24 @@ async def large_results_and_errors(kit: Kit) -> None:
         expect(done is not None and done.result == bytes(1_000_000), "a result of 1 MB changed")
         expect(dead is not None and dead.error == long_error, "a long error changed")
     await kit.expect_counts(dead=1)
+
+
+@check("a", 11, 54)
+async def numbers_that_are_not_finite_are_refused_one_by_one(kit: Kit) -> None:
+    """The others of the batch are settled, and those refused stay leased."""
+    await kit.enqueue_count(6)
+    leases = [delivery.lease for delivery in await kit.reserve()]
+    refused: list[Settlement] = [
+        Retry(leases[1], math.nan, ERROR),
+        Release(leases[2], math.inf),
+        Complete(leases[3], b"result", math.nan),
+        Cancelled(leases[4], math.inf),
+    ]
+    answers = await kit.twin.settle([Complete(leases[0]), *refused, Complete(leases[5])])
+    expected = [Settled.DONE, *[Settled.REFUSED] * 4, Settled.DONE]
+    expect_equal(answers, expected, "answers of settle")
+    await kit.expect_counts(leased=4)
+    alone = await kit.twin.settle([Complete(leases[3], None, math.nan)])
+    expect_equal(alone, [Settled.REFUSED], "answer to a lone completion")
+    await kit.settle(*map(Complete, leases[1:5]))
+    await kit.expect_counts()

@@ -66,6 +66,21 @@ class DriverConformance:
         """With `crowded`: an unopened driver on the same store, but another namespace."""
         raise NotImplementedError(f"{type(self).__qualname__} is crowded: define make_neighbour")
 
+    async def damage(self, driver: Driver, message_id: bytes) -> None:
+        """Make the stored record of this message unreadable.
+
+        Define it for a store whose records can be damaged: then the checks of rule 49 are made too.
+
+        Args:
+            driver: opened, one of `make_driver`.
+            message_id: of a message that waits, runs or is dead.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def _can_damage(cls) -> bool:
+        return cls.damage is not DriverConformance.damage
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         sealed = {"test_check", "test_capabilities_are_as_declared", "pytest_generate_tests"}
@@ -84,7 +99,10 @@ class DriverConformance:
         if capabilities is None:
             capabilities = self.make_driver().capabilities
         checks = select_checks(
-            capabilities, durable=self.durable, known_failures=self.known_failures
+            capabilities,
+            durable=self.durable,
+            known_failures=self.known_failures,
+            can_damage=self._can_damage(),
         )
         metafunc.parametrize(
             "conformance_check", checks, ids=[f"{check.theme}.{check.name}" for check in checks]
@@ -100,6 +118,7 @@ class DriverConformance:
                     self.make_driver,
                     timeout=self.check_timeout,
                     make_neighbour=self.make_neighbour if self.crowded else None,
+                    damage=self.damage if self._can_damage() else None,
                 )
             )
         except Exception as error:

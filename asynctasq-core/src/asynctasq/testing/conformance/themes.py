@@ -3,8 +3,10 @@
 from types import ModuleType
 
 from asynctasq.testing.conformance import (
+    bounds,
     cancel,
     concurrency,
+    damage,
     dead_letters,
     due,
     enqueue,
@@ -13,6 +15,7 @@ from asynctasq.testing.conformance import (
     lease,
     lifetime,
     order,
+    outage,
     pause,
     progress,
     purge,
@@ -30,6 +33,7 @@ THEMES: tuple[ModuleType, ...] = (
     enqueue,
     due,
     lease,
+    outage,
     settle,
     order,
     expiry,
@@ -45,6 +49,8 @@ THEMES: tuple[ModuleType, ...] = (
     purge,
     workers,
     schema,
+    bounds,
+    damage,
 )
 
 

@@ -107,7 +107,7 @@ async def wait_wakes_when_a_message_falls_due(kit: Kit) -> None:
     await kit.enqueue(delay=1000.0)
 
     async def time_passes() -> None:
-        kit.advance(1001)
+        kit.jump(1001)
 
     await _expect_wake_up(kit, time_passes)
 
@@ -127,7 +127,7 @@ async def wait_wakes_when_a_lease_ends(kit: Kit) -> None:
     await kit.enqueue_and_lease()
 
     async def time_passes() -> None:
-        kit.advance(LEASE * 1.5)
+        await kit.advance(LEASE * 1.5)
 
     delivery = await _expect_wake_up(kit, time_passes)
     kit.expect_tries(delivery, attempt=0, lost=1)

@@ -9,6 +9,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from asynctasq.contracts.capabilities import Capability, Snapshot, WorkerInfo
 from asynctasq.message import State
+from asynctasq.testing.conformance.kit import MOMENT
 from asynctasq.testing.model.agreement import agree, all_pages, by_id
 from asynctasq.testing.model.pair import DriverPair, FullDriver, Leased
 from asynctasq.testing.model.plays import (
@@ -169,9 +170,26 @@ class DriverModel(DriverPair):
         self._advance(elapsed)
 
     def _advance(self, elapsed: float) -> None:
+        """Move the clocks, as in a store that is in use: the pause that a jump causes is over at once."""
+        self._jump(elapsed)
+        self._both(
+            lambda driver: driver.reserve({"empty": 1}, limit=1, owner="upkeep", lease=MOMENT)
+        )
+
+    @rule(elapsed=steps_of_time)
+    def the_clock_jumps(self, elapsed: float) -> None:
+        """What calls now finds an outage, and the leases that ended are left alone for a while."""
+        self._jump(elapsed)
+
+    def _jump(self, elapsed: float) -> None:
         self._oracle.clock_offset += elapsed
         for twin in self._twins:
             twin.clock_offset = self._oracle.clock_offset
+
+    @precondition(lambda self: self._has(Capability.WORKERS))
+    @rule(owner=owners, twin=st.integers(0, 1))
+    def end_owner(self, owner: str, twin: int) -> None:
+        self._compare("end_owner", lambda driver: driver.end_owner(owner), twin)
 
     @rule(twin=st.integers(0, 1))
     def an_instance_is_replaced(self, twin: int) -> None:

@@ -35,9 +35,18 @@ SELECT state, forget_at FROM messages WHERE id = :id AND namespace = :namespace
 DELETE FROM messages WHERE id = :id AND namespace = :namespace
 
 -- name: holder
-SELECT holder, until, period
+-- A key that is held for no period is held by a message that has not ended. The trigger of the schema
+-- frees it; where its row or its holder was damaged, it counts as free.
+SELECT holder
 FROM unique_keys
-WHERE namespace = :namespace AND key = :key AND (ends_at IS NULL OR ends_at > :now)
+WHERE namespace = :namespace AND key = :key AND typeof(holder) = 'blob' AND length(holder) = 16
+    AND CASE until
+        WHEN 'period' THEN typeof(ends_at) = 'integer' AND ends_at > :now
+        ELSE EXISTS (
+            SELECT 1 FROM messages
+            WHERE messages.id = holder AND messages.namespace = :namespace AND state <= 5
+        )
+    END
 
 -- name: hold
 INSERT OR REPLACE INTO unique_keys (namespace, key, holder, until, period, ends_at)

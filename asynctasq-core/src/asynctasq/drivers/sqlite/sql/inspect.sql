@@ -49,7 +49,7 @@ SELECT {columns}
 FROM messages INDEXED BY {index}
 WHERE namespace = :namespace AND forget_at IS NULL
     AND (enqueued_at, id) > (:after, :after_id)
-    AND enqueued_at >= :since AND enqueued_at < :until
+    AND enqueued_at >= :since AND (:until IS NULL OR enqueued_at < :until)
     AND {is_state} AND (:queue IS NULL OR queue = :queue)
 ORDER BY enqueued_at, id
 LIMIT :limit
@@ -146,7 +146,26 @@ UPDATE queues SET paused = :paused WHERE key = :queue
 SELECT name FROM queues WHERE namespace = :namespace AND paused
 
 -- name: queues
-SELECT key, name FROM queues WHERE namespace = :namespace ORDER BY name
+-- Those that hold a message or are paused: names of queues are kept for good, and there may be many.
+SELECT key, name
+FROM queues
+WHERE namespace = :namespace AND (
+    paused
+    OR EXISTS (SELECT 1 FROM messages WHERE state = 3 AND queue = queues.key)
+    OR EXISTS (SELECT 1 FROM messages WHERE reason IS NOT NULL AND queue = queues.key)
+    OR key IN (
+        SELECT queue FROM messages INDEXED BY messages_scheduled
+        WHERE namespace = :namespace AND state = 2
+    )
+    OR key IN (SELECT queue FROM messages INDEXED BY messages_leased WHERE state = 5)
+)
+ORDER BY name
+
+-- name: queue_key
+SELECT key FROM queues WHERE namespace = :namespace AND name = :name
+
+-- name: queue_name
+SELECT name FROM queues WHERE key = :queue
 
 -- name: add_queue
 INSERT INTO queues (namespace, name) VALUES (:namespace, :name)
@@ -169,4 +188,4 @@ DELETE FROM workers WHERE namespace = :namespace AND id = :id
 
 -- name: workers
 SELECT description FROM workers
-WHERE namespace = :namespace AND ends_at > :now ORDER BY id
+WHERE namespace = :namespace AND ends_at > :now AND typeof(ends_at) = 'integer' ORDER BY id

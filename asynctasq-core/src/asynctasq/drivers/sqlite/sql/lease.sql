@@ -1,15 +1,16 @@
 -- Queries that lease messages and keep leases.
 
 -- name: look
--- What a reserve has to do: kinds of upkeep that are due, and which of :queues have ready messages.
+-- What a reserve has to do: whether upkeep is due, whether leases have ended, and which of :queues have
+-- ready messages.
 SELECT
     EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state = 2 AND due_at <= :now)
-    OR EXISTS (SELECT 1 FROM owners WHERE namespace = :namespace AND deadline <= :now)
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND expires_at <= :now)
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND forget_at <= :now)
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND reason IS NOT NULL AND finished_at <= :dead_since)
     OR EXISTS (SELECT 1 FROM unique_keys WHERE namespace = :namespace AND ends_at <= :now)
     OR EXISTS (SELECT 1 FROM workers WHERE namespace = :namespace AND ends_at <= :now),
+    EXISTS (SELECT 1 FROM owners WHERE namespace = :namespace AND deadline <= :now),
     (
         SELECT json_group_array(value) FROM json_each(:queues) AS named
         WHERE EXISTS (SELECT 1 FROM messages WHERE state = 3 AND queue = named.value)
@@ -19,8 +20,14 @@ SELECT
 -- name: take
 -- The next messages of a queue, as one row: each step of a statement lets go of Python's global
 -- lock and has to get it back, which takes long when the event loop is busy. Large payloads would
--- make that row too large, and are read one by one.
+-- make that row too large, and are read one by one. The first column counts the rows that are not
+-- damaged: a value of another length would shift those behind it. SQLite sorts texts above all numbers,
+-- and bytes above all texts, so that a comparison tells the type.
 SELECT
+    sum(
+        length(id) = 16 AND id >= x'' AND namespace IS :namespace AND max_lost < :never
+        AND due_at < :never
+    ),
     json_group_array(json_array(
         n, token, attempt, lost, enqueued_at, mismatched_at, length(profile), length(payload)
     )),
@@ -28,7 +35,8 @@ SELECT
         id || profile || CASE WHEN length(payload) <= :large THEN payload ELSE x'' END, ''
     ) AS BLOB)
 FROM (
-    SELECT n, id, token, attempt, lost, enqueued_at, mismatched_at, profile, payload
+    SELECT n, id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, due_at, profile,
+        payload
     FROM messages
     WHERE state = 3 AND queue = :queue AND (expires_at IS NULL OR expires_at > :now)
     ORDER BY rank, due_at, id
@@ -36,7 +44,12 @@ FROM (
 )
 
 -- name: payload
-SELECT payload FROM messages WHERE n = :n
+SELECT CAST(payload AS BLOB) FROM messages WHERE n = :n
+
+-- name: payloads
+SELECT CAST(group_concat(payload, '') AS BLOB)
+FROM json_each(:taken) AS named CROSS JOIN messages
+WHERE n = named.value
 
 -- name: lease
 UPDATE messages
@@ -49,23 +62,50 @@ ON CONFLICT DO UPDATE SET deadline = max(deadline, excluded.deadline)
 RETURNING key
 
 -- name: renew_if_known
-UPDATE owners SET deadline = :deadline
-WHERE namespace = :namespace AND name = :owner AND deadline < :deadline
+UPDATE owners SET deadline = CASE typeof(deadline) WHEN 'integer' THEN max(deadline, :deadline) ELSE :deadline END
+WHERE namespace = :namespace AND name = :owner
+RETURNING key
+
+-- name: mark
+SELECT at, paused_until FROM upkeep WHERE namespace = :namespace
+
+-- name: set_mark
+INSERT OR REPLACE INTO upkeep (namespace, at, paused_until) VALUES (:namespace, :at, :paused_until)
+
+-- name: any_leases
+SELECT EXISTS (
+    SELECT 1 FROM owners CROSS JOIN messages
+    WHERE owners.namespace = :namespace AND messages.state = 5 AND messages.owner = owners.key
+)
 
 -- name: renew_by_extend
 UPDATE owners SET deadline = :deadline WHERE namespace = :namespace AND name = :owner
 RETURNING key
 
+-- name: owner
+SELECT key FROM owners WHERE namespace = :namespace AND name = :owner
+
+-- name: leases_of_owner
+SELECT json_group_array(n)
+FROM (SELECT n FROM messages WHERE state = 5 AND owner = :owner LIMIT :bound)
+
+-- name: delete_owner
+DELETE FROM owners WHERE key = :owner
+
 -- name: held
-SELECT
-    json_group_array(json_array(n, token, leased_at)),
-    CAST(group_concat(id, '') AS BLOB)
-FROM (SELECT n, id, token, leased_at FROM messages WHERE state = 5 AND owner = :owner)
+SELECT json_group_array(
+    json_array(
+        n, hex(id), CASE typeof(token) WHEN 'integer' THEN token END,
+        CASE typeof(leased_at) WHEN 'integer' THEN leased_at ELSE 0 END
+    )
+)
+FROM messages
+WHERE state = 5 AND owner = :owner
 
 -- name: flagged
 SELECT id, token
 FROM messages
-WHERE cancelling = 1
+WHERE cancelling = 1 AND typeof(id) = 'blob' AND length(id) = 16 AND typeof(token) = 'integer'
     AND owner = (SELECT key FROM owners WHERE namespace = :namespace AND name = :owner)
 
 -- name: give_back
@@ -100,5 +140,8 @@ SELECT
         coalesce(
             (SELECT min(due_at) FROM messages WHERE namespace = :namespace AND state = 2), :never
         ),
-        coalesce((SELECT min(deadline) FROM owners WHERE namespace = :namespace), :never)
+        max(
+            coalesce((SELECT min(deadline) FROM owners WHERE namespace = :namespace), :never),
+            coalesce((SELECT paused_until FROM upkeep WHERE namespace = :namespace), 0)
+        )
     )

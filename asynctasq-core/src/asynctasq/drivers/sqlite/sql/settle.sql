@@ -20,7 +20,9 @@ WHERE messages.id = settled.id AND messages.namespace = :namespace
 
 -- name: leases
 -- Which of the messages named are leased. :ids are 16 bytes each, :index the place of each.
-SELECT json_group_array(json_array(named.key, n, token, cancelling))
+SELECT json_group_array(json_array(
+    named.key, n, CASE typeof(token) WHEN 'integer' THEN token END, cancelling = 1
+))
 FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state = 5
 

@@ -19,6 +19,39 @@ FROM (
     LIMIT :bound
 )
 
+-- name: end_damaged_owners
+-- A deadline that no clock reaches is damaged. Texts come after all numbers.
+UPDATE owners SET deadline = :now WHERE namespace = :namespace AND deadline > :never
+
+-- name: strays
+-- Leases of owners that are not known. It steps from one owner to the next, not from lease to lease.
+WITH RECURSIVE holders (owner) AS (
+    SELECT min(owner) FROM messages INDEXED BY messages_leased WHERE state = 5
+    UNION ALL
+    SELECT (
+        SELECT min(messages.owner) FROM messages INDEXED BY messages_leased
+        WHERE state = 5 AND messages.owner > holders.owner
+    )
+    FROM holders WHERE holders.owner IS NOT NULL
+)
+SELECT json_group_array(n)
+FROM (
+    SELECT messages.n
+    FROM holders CROSS JOIN messages INDEXED BY messages_leased
+    WHERE state = 5 AND messages.owner = holders.owner AND messages.namespace = :namespace
+        AND NOT EXISTS (SELECT 1 FROM owners WHERE owners.key = holders.owner)
+    LIMIT :bound
+)
+
+-- name: due_never
+-- A time that no clock reaches is damaged: look at the message now.
+UPDATE messages SET state = 3
+WHERE n IN (
+    SELECT n FROM messages
+    WHERE namespace = :namespace AND state = 2 AND due_at > :never
+    LIMIT :bound
+)
+
 -- name: forget_owners
 DELETE FROM owners
 WHERE namespace = :namespace AND deadline <= :now

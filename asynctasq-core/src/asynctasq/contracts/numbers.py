@@ -1,0 +1,64 @@
+"""Numbers that no store can order by: NaN and infinity, refused before anything is written."""
+
+from asynctasq.errors import DriverError
+from asynctasq.message import Message
+from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settlement
+
+_MESSAGE_FIELDS = ("delay", "eta", "expires", "result_ttl", "priority", "max_lost")
+
+
+def is_finite(number: float) -> bool:
+    """Return whether a number is neither NaN nor infinite; False for a value that is not a number."""
+    try:
+        return number - number == 0
+    except TypeError:
+        return False
+
+
+def can_settle(settlement: Settlement) -> bool:
+    """Return whether the numbers of a settlement are finite. If not, the answer is REFUSED."""
+    if type(settlement) is Complete:
+        return is_finite(settlement.result_ttl)
+    match settlement:
+        case Complete() | Cancelled():
+            return is_finite(settlement.result_ttl)
+        case Retry() | Release():
+            return is_finite(settlement.delay)
+        case Fail():
+            return True
+
+
+def check_numbers(message: Message) -> None:
+    """Refuse a message with a number that is not finite.
+
+    Raises:
+        DriverError: the message names the field.
+    """
+    try:
+        total = message.delay + message.result_ttl + (message.eta or 0.0) + (message.expires or 0.0)
+        total += message.priority + message.max_lost
+        if message.unique is None and total - total == 0:
+            return  # a sum is finite only if its parts are
+    except TypeError:
+        pass
+    for field in _MESSAGE_FIELDS:
+        value = getattr(message, field)
+        if value is not None and not is_finite(value):
+            raise _not_finite(f"{field} of the message of {message.task!r}", value)
+    unique = message.unique
+    if unique is not None and unique.period is not None and not is_finite(unique.period):
+        raise _not_finite(f"unique.period of the message of {message.task!r}", unique.period)
+
+
+def check_lease(lease: float) -> None:
+    """Refuse a duration of leases that is not finite.
+
+    Raises:
+        DriverError: it is NaN or infinite.
+    """
+    if not is_finite(lease):
+        raise _not_finite("lease", lease)
+
+
+def _not_finite(name: str, value: object) -> DriverError:
+    return DriverError(f"{name} must be a finite number, got {value!r}. Pass seconds.")

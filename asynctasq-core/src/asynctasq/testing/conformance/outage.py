@@ -1,0 +1,138 @@
+"""Outages of the store and jumps of its clock: workers that are alive get the time to renew."""
+
+import asyncio
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.settlement import Complete, LeaseState
+from asynctasq.testing.conformance.check import check
+from asynctasq.testing.conformance.kit import LEASE, Kit, expect, expect_equal, random_name
+
+HELD = LeaseState.HELD
+PATIENCE = 10.0
+SHORT_LEASE = 0.4
+"""Seconds. The pause after an outage that a call with this lease finds is half as long."""
+
+
+@check("b", 51)
+async def own_leases_are_renewed_before_others_are_reclaimed(kit: Kit) -> None:
+    """An owner that was stopped for longer than a lease, and reserves first of all, loses nothing."""
+    running = await kit.enqueue_and_lease(max_lost=0)
+    await kit.advance(LEASE * 1.5)
+    await kit.enqueue()
+    another = await kit.lease()
+    await kit.expect_counts(leased=2)
+    leases = [running.lease, another.lease]
+    states = await kit.driver.extend(kit.owner, leases, lease=LEASE)
+    expect_equal(states, [HELD, HELD], "answers of extend")
+    await kit.expect_nothing_ready("an owner lost a lease by its own reserve")
+    await kit.settle(*map(Complete, leases))
+    await kit.expect_counts()
+
+
+@check("b", 52)
+async def no_lease_is_reclaimed_right_after_an_outage(kit: Kit) -> None:
+    await kit.enqueue_and_lease()
+    kit.jump(LEASE * 1.5)
+    await kit.expect_nothing_ready("a lease was reclaimed by the first reserve after an outage")
+    kit.jump(LEASE * 0.3)
+    await kit.expect_nothing_ready("a lease was reclaimed too soon after an outage")
+    await kit.expect_counts(leased=1)
+    kit.jump(LEASE * 0.3)
+    kit.expect_tries(await kit.lease(owner=random_name("other")), attempt=0, lost=1)
+
+
+@check("b", 52)
+async def extend_notices_an_outage_too(kit: Kit) -> None:
+    await kit.enqueue_and_lease()
+    kit.jump(LEASE * 1.5)
+    await kit.driver.extend(random_name("other"), [], lease=LEASE)
+    await kit.expect_nothing_ready("a lease was reclaimed right after an outage")
+    await kit.expect_counts(leased=1)
+
+
+@check("b", 52)
+async def leases_can_be_renewed_during_the_pause(kit: Kit) -> None:
+    delivery = await kit.enqueue_and_lease(max_lost=0)
+    kit.jump(LEASE * 1.5)
+    await kit.expect_nothing_ready("a lease was reclaimed right after an outage")
+    states = await kit.driver.extend(kit.owner, [delivery.lease], lease=LEASE)
+    expect_equal(states, [HELD], "answer of extend during the pause")
+    kit.jump(LEASE * 0.6)
+    await kit.expect_nothing_ready("a lease that was renewed during the pause was reclaimed")
+    await kit.settle(Complete(delivery.lease))
+    await kit.expect_gone(delivery.message.id)
+
+
+@check("b", 52)
+async def an_instance_opened_later_knows_of_the_pause(kit: Kit) -> None:
+    """The store keeps it: a worker that is started after the outage reclaims nothing either."""
+    await kit.enqueue_and_lease()
+    kit.jump(LEASE * 1.5)
+    await kit.expect_nothing_ready("a lease was reclaimed right after an outage")
+    [kit.twin] = await kit.open_twins(1)
+    await kit.expect_nothing_ready("an instance that was opened during the pause reclaimed a lease")
+    await kit.expect_counts(leased=1)
+
+
+@check("b", 52, durable=True)
+async def the_last_call_is_known_after_reopening(kit: Kit) -> None:
+    await kit.enqueue_and_lease()
+    await kit.driver.close()
+    await kit.twin.close()
+    [kit.driver, kit.twin] = await kit.open_twins(2)
+    kit.jump(LEASE * 1.5)
+    await kit.expect_nothing_ready("a lease was reclaimed right after an outage")
+    await kit.expect_counts(leased=1)
+
+
+@check("b", 1, 18, 52)
+async def the_rest_of_upkeep_goes_on_during_the_pause(kit: Kit) -> None:
+    await kit.enqueue_and_lease()
+    due = await kit.enqueue(delay=500.0)
+    await kit.enqueue(expires=500.0)
+    kit.jump(LEASE * 1.5)
+    delivery = await kit.lease(owner=random_name("other"))
+    expect_equal(delivery.message.id, due.id, "what is delivered during the pause")
+    await kit.upkeep_by_others()
+    await kit.expect_counts(leased=2, dead=1)
+
+
+@check("b", 52)
+async def a_caller_with_long_gaps_reclaims_all_the_same(kit: Kit) -> None:
+    """Each of its calls comes late; only the first of them counts as the end of an outage."""
+    await kit.enqueue_and_lease()
+    kit.jump(LEASE * 1.5)
+    for _ in range(3):
+        kit.jump(LEASE * 0.9)
+        deliveries = await kit.reserve(owner=random_name("other"))
+        if deliveries:
+            return
+    raise AssertionError("an ended lease was not reclaimed by three reserves, 0.9 leases apart")
+
+
+@check("b", 46, 52)
+async def wait_wakes_when_the_pause_ends(kit: Kit) -> None:
+    await kit.enqueue_and_lease()
+    kit.jump(LEASE * 1.5)
+    owner = random_name("other")
+    expect_equal(await kit.reserve(owner=owner, lease=SHORT_LEASE), [], "reserve after an outage")
+
+    async def consume() -> None:
+        while not await kit.reserve(owner=owner, lease=LEASE):
+            await kit.twin.wait([kit.queue], timeout=PATIENCE * 2)
+
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await consume()
+    except TimeoutError:
+        raise AssertionError("wait did not return when the pause after an outage ended") from None
+
+
+@check("b", 52, 53, needs=Capability.WORKERS)
+async def owners_are_ended_during_the_pause_too(kit: Kit) -> None:
+    await kit.enqueue_and_lease()
+    kit.jump(LEASE * 1.5)
+    await kit.expect_nothing_ready("a lease was reclaimed right after an outage")
+    await kit.workers.end_owner(kit.owner)
+    deliveries = await kit.reserve(owner=random_name("other"))
+    expect(len(deliveries) == 1, "end_owner did not end a lease during the pause")

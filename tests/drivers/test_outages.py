@@ -1,0 +1,143 @@
+"""The rule for outages as a table, and what SQLite stores of it."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from asynctasq.contracts.driver import Driver
+from asynctasq.contracts.outages import UpkeepMark, next_mark
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.drivers.sqlite import SqliteDriver
+from asynctasq.message import Message, new_id
+from asynctasq.testing.conformance.kit import let_tidy
+
+NOW, LEASE = 1000.0, 80.0
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected", "about"),
+    [
+        (UpkeepMark(999.0), UpkeepMark(999.0), "a fresh mark needs no write"),
+        (UpkeepMark(990.0), UpkeepMark(1000.0), "after an eighth of a lease it is refreshed"),
+        (UpkeepMark(960.0), UpkeepMark(1000.0), "half a lease is no outage"),
+        (UpkeepMark(959.0), UpkeepMark(1000.0, 1040.0), "more than half of a lease is an outage"),
+        (UpkeepMark(959.0, 1500.0), UpkeepMark(1000.0, 1500.0), "a longer pause is not shortened"),
+        (UpkeepMark(950.0, 980.0), UpkeepMark(1000.0, 980.0), "the first call after a pause"),
+        (UpkeepMark(999.0, 999.5), UpkeepMark(1000.0, 999.5), "it ends the exception at once"),
+        (UpkeepMark(999.0, 980.0), UpkeepMark(999.0, 980.0), "calls after it are as before"),
+        (UpkeepMark(1100.0), UpkeepMark(1000.0), "a mark in the future is replaced"),
+        (UpkeepMark(1100.0, 1900.0), UpkeepMark(1000.0, 1040.0), "and its pause is shortened"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_next_mark(mark: UpkeepMark, expected: UpkeepMark, about: str) -> None:
+    found = next_mark(mark, now=NOW, lease=LEASE)
+    assert found == expected, about
+    assert (found is mark) is (expected == mark), about
+
+
+def test_a_missing_mark_is_an_outage_only_if_there_are_leases() -> None:
+    assert not next_mark(None, now=NOW, lease=LEASE).is_paused(NOW)
+    assert next_mark(None, now=NOW, lease=LEASE, any_leases=True) == UpkeepMark(NOW, 1040.0)
+
+
+def test_the_pause_ends_with_its_last_moment() -> None:
+    assert UpkeepMark(NOW, 1040.0).is_paused(1039.9)
+    assert not UpkeepMark(NOW, 1040.0).is_paused(1040.0)
+
+
+@pytest.mark.parametrize("gap", [30.0, 41.0, 79.0, 81.0, 300.0])
+def test_a_lone_caller_is_paused_for_no_two_calls_in_a_row_that_are_far_apart(gap: float) -> None:
+    """However regular its calls are, at least every third of them may reclaim."""
+    now, mark, paused = NOW, UpkeepMark(0.0), []
+    for _ in range(12):
+        mark = next_mark(mark, now=now, lease=LEASE)
+        paused.append(mark.is_paused(now))
+        now += gap
+    assert all(not all(paused[start : start + 3]) for start in range(2, 9))
+
+
+def make_memory(_: Path) -> Driver:
+    return MemoryDriver()
+
+
+def make_sqlite(folder: Path) -> Driver:
+    return SqliteDriver(folder / "work.db")
+
+
+def a_message() -> Message:
+    return Message(new_id(), "emails", "app.send", b"body")
+
+
+@pytest.mark.parametrize("make", [make_memory, make_sqlite])
+async def test_a_clock_that_is_set_back_stops_no_reclaiming(
+    make: Callable[[Path], Driver], tmp_path: Path
+) -> None:
+    driver = make(tmp_path)
+    await driver.open()
+    driver.clock_offset = 86_400.0
+    await let_tidy(driver)
+    driver.clock_offset = 0.0
+    await driver.enqueue([a_message()])
+    await driver.reserve({"emails": 1}, limit=1, owner="gone", lease=30.0)
+    driver.clock_offset = 60.0
+    await let_tidy(driver)
+    [delivery] = await driver.reserve({"emails": 1}, limit=1, owner="w", lease=30.0)
+    assert delivery.lost == 1
+    await driver.close()
+
+
+def sql(path: Path, statement: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as database, database:
+        return database.execute(statement).fetchall()
+
+
+async def test_a_file_without_a_mark_gets_one_and_loses_no_lease(tmp_path: Path) -> None:
+    """As a file of the release before, which may go on using it: the version of its tables stays."""
+    path = tmp_path / "work.db"
+    driver = SqliteDriver(path)
+    await driver.open()
+    await driver.enqueue([a_message()])
+    await driver.reserve({"emails": 1}, limit=1, owner="old", lease=30.0)
+    await driver.close()
+    version = sql(path, "PRAGMA user_version")
+    sql(path, "DROP TABLE upkeep")
+    await driver.open()
+    driver.clock_offset = 60.0
+    assert await driver.reserve({"emails": 1}, limit=1, owner="new", lease=30.0) == []
+    driver.clock_offset = 80.0
+    [delivery] = await driver.reserve({"emails": 1}, limit=1, owner="new", lease=30.0)
+    assert delivery.lost == 1
+    await driver.close()
+    assert sql(path, "PRAGMA user_version") == version
+
+
+async def test_idle_calls_do_not_write_the_mark_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "work.db"
+    driver = SqliteDriver(path)
+    await driver.open()
+    await driver.reserve({"emails": 1}, limit=1, owner="w", lease=3600.0)
+    [before] = sql(path, "SELECT * FROM upkeep")
+    for _ in range(10):
+        await driver.reserve({"emails": 1}, limit=1, owner="w", lease=3600.0)
+        await driver.extend("w", [], lease=3600.0)
+    assert sql(path, "SELECT * FROM upkeep") == [before]
+    await driver.close()
+
+
+async def test_namespaces_have_marks_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "work.db"
+    mine, other = SqliteDriver(path), SqliteDriver(path, namespace="other")
+    await mine.open()
+    await other.open()
+    for driver in (mine, other):
+        await driver.enqueue([a_message()])
+        await driver.reserve({"emails": 1}, limit=1, owner="gone", lease=30.0)
+    other.clock_offset = 60.0
+    assert await other.reserve({"emails": 1}, limit=1, owner="w", lease=30.0) == []
+    assert sql(path, "SELECT count(*) FROM upkeep WHERE paused_until > 0") == [(1,)]
+    await mine.close()
+    await other.close()
