@@ -46,7 +46,7 @@ def test_every_setting_of_core_is_described() -> None:
     assert set(described) == set(Settings.__dataclass_fields__) - internal
     assert all(info.description.endswith(".") for info in described.values())
     assert described["lease"].variable == "ASYNCTASQ_LEASE"
-    assert described["lease"].type == "a number, above 0"
+    assert described["lease"].type == "a number, at least 0.1"
     assert described["lease"].default == 30.0
 
 

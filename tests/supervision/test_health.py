@@ -1,14 +1,17 @@
 """The health of a worker over HTTP, and its end when it has grown too large."""
 
+import resource
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asynctasq import App, State
+from asynctasq.worker.health_server import MOST_CONNECTIONS, HealthServer
 from tests.cli.processes import WorkerProcess, asynctasq, until
 from tests.cli.test_worker_command import result_of
 from tests.supervision.probes import ask, port_of
@@ -91,6 +94,84 @@ async def test_other_requests_are_refused_kindly(tasks: Any, start_worker: Start
         assert client.recv(100)
     socket.create_connection(("127.0.0.1", port)).close()
     assert ask(port, "/livez")[0] == 200
+
+
+async def test_slow_clients_keep_no_other_out(tasks: Any, start_worker: StartWorker) -> None:
+    worker = start_worker(*HEALTH)
+    port = await port_of(worker)
+    assert ask(port, "/livez")[0] == 200
+    before = open_files(worker.pid)
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+    try:
+        for client in clients:
+            with suppress(OSError):
+                client.sendall(b"GET /livez HTTP/1.1\r\nSlow: ")
+        assert ask(port, "/livez")[0] == 200
+        assert open_files(worker.pid) <= before + MOST_CONNECTIONS
+    finally:
+        for client in clients:
+            client.close()
+
+
+async def test_a_slow_request_has_one_limit_however_often_something_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.health_server.REQUEST_SECONDS", 0.5)
+    with HealthServer("127.0.0.1", 0, {"/livez": dict}) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.settimeout(0.05)
+
+            def is_closed() -> bool:
+                try:
+                    client.sendall(b"x")
+                    return client.recv(1) == b""
+                except TimeoutError:
+                    return False
+                except OSError:
+                    return True
+
+            await until(is_closed, "the server closes it")
+        assert ask(server.port, "/livez")[0] == 200
+
+
+def test_a_long_request_is_refused() -> None:
+    with HealthServer("127.0.0.1", 0, {"/livez": dict}) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(b"GET /" + b"x" * 9000)
+            assert client.recv(100).startswith(b"HTTP/1.1 431 ")
+        assert ask(server.port, "/livez")[0] == 200
+
+
+def test_a_report_that_fails_costs_its_request_only() -> None:
+    def fails() -> dict[str, Any]:
+        raise RuntimeError("no report")
+
+    with HealthServer("127.0.0.1", 0, {"/livez": dict, "/status": fails}) as server:
+        assert ask(server.port, "/status")[0] == 500
+        assert ask(server.port, "/livez")[0] == 200
+
+
+async def test_the_server_goes_on_after_it_was_out_of_descriptors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.health_server.ERROR_SECONDS", 0.01)
+    with HealthServer("127.0.0.1", 0, {"/livez": dict}) as server:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        client = socket.socket()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        with client:
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def open_files(pid: int) -> int:
+    """How many files a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 async def test_only_this_machine_is_served_unless_told_otherwise(

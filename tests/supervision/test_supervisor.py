@@ -13,7 +13,12 @@ import pytest
 import pytest_asyncio
 
 from asynctasq import App, State
-from asynctasq.worker.supervisor import LONGEST_PAUSE_SECONDS, how_it_ended, pause_after
+from asynctasq.worker.supervisor import (
+    LONGEST_PAUSE_SECONDS,
+    Supervisor,
+    how_it_ended,
+    pause_after,
+)
 from tests.cli.processes import DEADLINE_SECONDS, WorkerProcess, asynctasq, until
 from tests.cli.test_worker_command import result_of
 from tests.supervision.probes import ask, port_of
@@ -114,6 +119,80 @@ async def test_one_that_dies_is_replaced_and_its_task_runs_again(
     await until(lambda: len(set(pool.pids()) - set(pids)) == 1, "another has been started")
     await pool.ready()
     assert sum(each["restarts"] for each in pool.status()) == 1
+
+
+@pytest.mark.parametrize("ends", ["killed", "leaves"])
+async def test_tasks_of_one_that_died_run_again_long_before_their_leases_end(
+    ends: str, app: App, tasks: Any, start_pool: Callable[..., Any], tmp_path: Path, runs: Runs
+) -> None:
+    """`leaves` ends its process with exit code 0, and so without settling what it held."""
+    pool = await start_pool("--lease", "3600", "--concurrency", "1")
+    ending = tasks.die(int(signal.SIGKILL)) if ends == "killed" else tasks.leave(0)
+    handle = await app.dispatch(ending)
+    await result_of(handle)
+    assert len(runs()) == 2
+    await pool.process.told("Ended the leases of ")
+
+
+async def test_the_only_process_ends_the_leases_of_the_one_before_it(
+    app: App, tasks: Any, start_pool: Callable[..., Any]
+) -> None:
+    await start_pool("--lease", "3600", processes=1)
+    await result_of(await app.dispatch(tasks.die(int(signal.SIGKILL))))
+
+
+async def test_process_tasks_of_a_dead_worker_are_over_before_they_run_again(
+    app: App, tasks: Any, start_pool: Callable[..., Any], runs: Runs, tmp_path: Path
+) -> None:
+    pool = await start_pool("--lease", "3600", "--process-pool-size", "1")
+    handle = await app.dispatch(tasks.held_elsewhere("go"))
+    await until(runs, "it runs")
+    child = int(runs()[0][1])
+    [parent] = [pid for pid in pool.pids() if child in children_of(pid)]
+    os.kill(parent, signal.SIGKILL)
+    await until(lambda: len(runs()) == 2, "it runs again")
+    assert not is_alive(child)
+    (tmp_path / "go").touch()
+    await result_of(handle)
+
+
+async def test_a_process_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The interpreter is missing for a moment, as while an environment is upgraded."""
+    monkeypatch.setattr("asynctasq.worker.supervisor.FIRST_PAUSE_SECONDS", 0.01)
+    interpreter = tmp_path / "python"
+    ran = tmp_path / "ran"
+
+    def command(number: int, leash: int) -> list[str]:
+        if "could not be started" in caplog.text and not interpreter.exists():
+            interpreter.symlink_to(sys.executable)
+        return [str(interpreter), "-c", f"open({str(ran)!r}, 'a').write('{number} ')"]
+
+    caplog.set_level("INFO")
+    assert await Supervisor(command, processes=2, burst=True).run() == 0
+    assert sorted(ran.read_text().split()) == ["1", "2"]
+    assert "FileNotFoundError" in caplog.text
+
+
+@pytest.mark.parametrize("function", ["socket.socketpair", "asyncio.open_connection"])
+async def test_a_failed_start_leaves_the_other_processes_alone(
+    function: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.supervisor.FIRST_PAUSE_SECONDS", 0.01)
+    module, _, name = function.partition(".")
+    real = getattr(sys.modules[module], name)
+    failures = iter([OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
+
+    def failing(*args: Any, **options: Any) -> Any:
+        if error := next(failures, None):
+            raise error
+        return real(*args, **options)
+
+    monkeypatch.setattr(f"asynctasq.worker.supervisor.{function}", failing)
+    supervisor = Supervisor(lambda *_: [sys.executable, "-c", "pass"], processes=2, burst=True)
+    assert await supervisor.run() == 0
+    assert caplog.text.count("could not be started") == 2
 
 
 async def test_one_that_ends_as_soon_as_it_runs_is_replaced_whatever_its_exit_code(

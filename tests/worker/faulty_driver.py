@@ -31,6 +31,7 @@ OPTIONAL = [
     "browse",
     "purge",
     "record_worker",
+    "end_owner",
     "forget_worker",
     "workers",
     "end_owner",

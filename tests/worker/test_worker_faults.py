@@ -125,7 +125,7 @@ async def test_deliveries_that_come_late_are_verified(faulty: Stage, line: Line)
     mine = await note("mine").dispatch()
     reached, go_on = faulty.flag("reached"), faulty.flag("go on")
     line.hold("reserve", go_on, reached)
-    async with faulty.worker(heartbeat_interval=1.9) as worker:
+    async with faulty.worker(heartbeat_interval=1.0) as worker:
         await reached.wait()
         thief = (await faulty.driver()).inner.clone()
         await thief.open()

@@ -114,7 +114,7 @@ async def test_a_worker_is_registered_while_it_runs(stage: Stage) -> None:
 
 async def test_a_heartbeat_as_long_as_the_lease_is_refused(make_stage: MakeStage) -> None:
     stage = await make_stage(lease=3.0)
-    with pytest.raises(ConfigurationError, match="shorter than lease"):
+    with pytest.raises(ConfigurationError, match="at most half of lease"):
         await stage.make_worker(heartbeat_interval=3.0).start()
 
 

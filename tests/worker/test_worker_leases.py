@@ -195,7 +195,7 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("asynctasq.worker.keeper.BLOCKED_AFTER_SECONDS", 0.05)
-    stage = await make_stage(driver=FaultyDriver(driver, line), lease=0.5, stall_limit=0.2)
+    stage = await make_stage(driver=FaultyDriver(driver, line), lease=0.5, stall_limit=0.5)
     rival = Rival((await stage.driver()).inner, after=lambda: stage.log)
     monkeypatch.setattr(f"{__name__}.blocks_until", lambda: rival.found)
     handle = await blocks().dispatch()

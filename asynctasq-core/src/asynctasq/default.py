@@ -6,6 +6,7 @@ from contextvars import Token
 from typing import Any, TypeVar
 
 from asynctasq.app import App, Lifespan, current
+from asynctasq.config.settings import EventLoop
 from asynctasq.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -86,6 +87,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
             "or with task.dispatch_sync()."
         )
 
+    return run_on(EventLoop.UVLOOP if _default is None else _default.settings.loop, main)
+
+
+def run_on(loop: EventLoop, main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on that kind of event loop, asyncio's where uvloop is not installed; then as `run`."""
+
     async def closing() -> T:
         try:
             return await main
@@ -96,8 +103,11 @@ def run(main: Coroutine[Any, Any, T]) -> T:
                 await asyncio.wait(workers)
             await close()
 
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(closing())
-    return uvloop.run(closing())
+    if loop is EventLoop.UVLOOP:
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            return uvloop.run(closing())
+    return asyncio.run(closing())

@@ -1,6 +1,7 @@
 """The group of commands: built-in ones by import path, further ones from plugins."""
 
 import importlib
+import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -70,9 +71,17 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except AsynctasqError as error:
             if ctx.params.get("debug"):
+                sys.excepthook = _print_traceback
                 raise
             click.ClickException(str(error) or type(error).__name__).show()
             ctx.exit(exit_code_of(error))
+
+
+def _print_traceback(_: type[BaseException], error: BaseException, __: object) -> None:
+    """Print where the application failed, without the frames of core that lead there."""
+    from asynctasq.core.log_text import traceback_text
+
+    click.echo(traceback_text(error), err=True)
 
 
 def fail_for_unknown(

@@ -7,7 +7,7 @@ from time import perf_counter
 import click
 
 from asynctasq.contracts.executor import Attempt, Call, Returned, Snoozed, Wrapper
-from asynctasq.core.log_fields import TaskFields, add_task_fields
+from asynctasq.core.log_fields import LineFormatter, TaskFields, add_task_fields
 from asynctasq.errors import BodyError
 from asynctasq.hookspecs import ExecutionContext, hookimpl
 from asynctasq.message import Delivery, id_to_text
@@ -39,27 +39,19 @@ def configure_logging(level: str | None, style: str | None = None) -> TaskFields
             logger.setLevel(level.upper())
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(LineFormatter(coloured=sys.stderr.isatty()))
+        handler.setFormatter(ColoredLines() if sys.stderr.isatty() else LineFormatter())
         root.addHandler(handler)
         root.setLevel((level or "info").upper())
     return add_task_fields(as_json=style == "json")
 
 
-class LineFormatter(logging.Formatter):
-    """Time, level, message; and the logger, where it is not one of ours."""
+class ColoredLines(LineFormatter):
+    """Lines with the level in color."""
 
-    def __init__(self, *, coloured: bool) -> None:
-        super().__init__("%(asctime)s %(level)s %(origin)s%(message)s", datefmt="%H:%M:%S")
-        self._coloured = coloured
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  named by logging
-        """Make one line of a record."""
-        level = f"{record.levelname:<8}"
-        if self._coloured:
-            level = click.style(level, fg=COLOURS.get(record.levelno), dim=record.levelno < 30)
-        record.level = level
-        record.origin = "" if record.name.partition(".")[0] == "asynctasq" else f"{record.name}: "
-        return super().formatMessage(record)
+    def level(self, record: logging.LogRecord) -> str:
+        """Return the level as it is printed."""
+        level = super().level(record)
+        return click.style(level, fg=COLOURS.get(record.levelno), dim=record.levelno < 30)
 
 
 class TaskLog:

@@ -1,6 +1,7 @@
 """`asynctasq worker`: run tasks until told to stop."""
 
 import asyncio
+import atexit
 import logging
 import os
 import re
@@ -16,16 +17,21 @@ from asynctasq.app import App
 from asynctasq.cli.application import load_application
 from asynctasq.cli.exit_codes import ExitCode, told
 from asynctasq.cli.logs import TaskLog, configure_logging
+from asynctasq.config.settings import EventLoop
 from asynctasq.core.worker import Worker
-from asynctasq.default import run
+from asynctasq.default import run_on
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.dump import dumps_on_signal
 from asynctasq.worker.ending import ProcessEnd
-from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals
+from asynctasq.worker.health import Vitals
+from asynctasq.worker.health_server import DEFAULT_HEALTH_HOST, HealthServer
+from asynctasq.worker.init_process import be_init_if_first
 from asynctasq.worker.leash import Leash
-from asynctasq.worker.signals import stop_signals
+from asynctasq.worker.log_guard import keep_loggers_enabled
+from asynctasq.worker.signals import stop_signals, stop_signals_heard
 from asynctasq.worker.slots import parse_queues
+from asynctasq.worker.standard_files import open_standard_files
 from asynctasq.worker.supervisor import Supervisor, interpreter_command
 
 logger = logging.getLogger("asynctasq")
@@ -144,6 +150,16 @@ def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[s
     "[default: text]",
 )
 @click.option(
+    "--log-tracebacks/--no-log-tracebacks",
+    default=None,
+    help="Log the tracebacks of failed tasks.  [default: log-tracebacks]",
+)
+@click.option(
+    "--loop",
+    type=click.Choice([each.value for each in EventLoop]),
+    help="Event loop of the worker and its child processes.  [default: uvloop where it is installed]",
+)
+@click.option(
     "--log-arguments",
     is_flag=True,
     help="Log the arguments of each task: never done otherwise, as they may be secret.",
@@ -170,6 +186,9 @@ def command(
 
     With --processes, options count for each process; --worker-id gets a number appended.
     """
+    be_init_if_first()
+    open_standard_files()
+    keep_loggers_enabled()
     if processes is not None and leash is None:
         configure_logging(log_level, log_format)
         sys.exit(_supervise(processes, options))
@@ -181,20 +200,31 @@ def command(
     click.get_current_context().with_resource(
         dumps_on_signal(lambda: () if (known := vitals()) is None else known.held())
     )
+    end = ProcessEnd(lambda: running[0].life if running else None)
+    click.get_current_context().with_resource(stop_signals.watched_by(end.on_signal))
     held: Leash | None = None
     if leash is not None:
         options["health_port"] = None  # the supervisor's
         held = Leash(leash, vitals, stop=lambda: stop_signals.receive(signal.SIGTERM))
         held.hold()
     app = load_application(target)
+    keep_loggers_enabled()  # those that came with it
     log_fields = configure_logging(log_level, log_format)
     app.close_sync()  # a module may have dispatched something while it was imported
     changes = _given(
-        options, "driver", "grace_period", "lease", "heartbeat_interval", "process_pool_size"
+        options,
+        "driver",
+        "grace_period",
+        "lease",
+        "heartbeat_interval",
+        "process_pool_size",
+        "loop",
+        "log_tracebacks",
     )
     if target is not None:  # child processes import it, too
         changes["imports"] = [target.partition(":")[0], *app.settings.imports]
     app.override(changes)
+    log_fields.tracebacks = app.settings.log_tracebacks
     if held is not None:
         app.plugins.register(held)
     if logger.isEnabledFor(logging.INFO):
@@ -217,9 +247,9 @@ def command(
     log_fields.worker_id = worker.id
     running.append(worker)
     _warn_of_emptiness(app)
-    end = ProcessEnd()
+    end.watch()
     try:
-        run(_work(worker, app, end))
+        run_on(app.settings.loop, _work(worker, app, end))
     finally:
         end.loop_closed()
 
@@ -277,8 +307,15 @@ async def _work(worker: Worker, app: App, end: ProcessEnd) -> None:
         )
         sys.exit(code)
     finally:
-        if worker.vitals is not None:  # otherwise nothing has run
-            end.worker_ended(code)
+        worker.life.doing = "closing the app"
+        if worker.vitals is None:
+            end.nothing_ran()
+        else:  # all is settled: a further signal has nothing to wait for
+            for each in stop_signals_heard():
+                signal.signal(each, lambda *_: os._exit(code))
+                # Python gives handlers back when it ends, and a signal would change the exit code.
+                atexit.register(signal.signal, each, signal.SIG_IGN)
+        end.worker_ended(code)
         await app.close()
     if worker.stuck:
         # A thread that cannot be interrupted, or a coroutine that refuses to be, would keep the

@@ -20,7 +20,9 @@ from asynctasq.config.settings import (
     PLUGIN_NAME,
     Settings,
     SettingsClass,
+    heartbeat_problem,
     rule_of,
+    stall_problem,
 )
 from asynctasq.config.sources import PREFIX, Given, Rank, read_variables
 from asynctasq.config.urls import url_scheme
@@ -100,7 +102,7 @@ def load_settings(
         f"{given}: unknown setting{nearest(given.key, suggestions, common=PREFIX)}"
         for given in sections.strays
     )
-    _check_heartbeat(settings, core, values, problems)
+    _check_durations(settings, core, values, problems)
     if problems:
         raise all_in_one(problems)
     return Settings(**values, driver_name=driver_name, driver_instance=instance, sections=sections)
@@ -183,14 +185,14 @@ def _expected(value: object, words: str) -> str:
     return words
 
 
-def _check_heartbeat(
+def _check_durations(
     settings: Settings, core: Mapping[str, Given], values: Mapping[str, Any], problems: list[str]
 ) -> None:
-    names = [name for name in ("heartbeat_interval", "lease") if name in core]
-    if settings.heartbeat < settings.lease or any(name not in values for name in names):
-        return
-    problems.append(
-        f"{' and '.join(str(core[name]) for name in names)}: heartbeat_interval must be shorter "
-        f"than lease, or leases end between two renewals; got {settings.heartbeat:g} and "
-        f"{settings.lease:g} s"
-    )
+    """Check durations that must fit each other."""
+    for names, problem in (
+        (("heartbeat_interval", "lease"), heartbeat_problem(settings.heartbeat, settings.lease)),
+        (("stall_limit", "lease"), stall_problem(settings.stall, settings.lease)),
+    ):
+        given = [name for name in names if name in core]
+        if problem and all(name in values for name in given):
+            problems.append(f"{' and '.join(str(core[name]) for name in given)}: {problem}")

@@ -7,6 +7,7 @@ that `asynctasq publish` writes.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
+from enum import StrEnum
 from math import isfinite
 from typing import Any, Protocol, get_type_hints
 
@@ -15,6 +16,9 @@ from asynctasq.message import QUEUE_NAME
 from asynctasq.records import record
 from asynctasq.retry import RetryStrategy
 
+SHORTEST_LEASE_SECONDS = 0.1
+"""A shorter lease ends while its worker is on the way to renew it."""
+DEFAULT_STALL_SECONDS = 600.0
 SERVED_QUEUE = re.compile(rf"{QUEUE_NAME.pattern}(:0*[1-9][0-9]*)?")
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 FUNCTION_PATH = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
@@ -39,6 +43,13 @@ PATTERN_WORDS: Mapping[re.Pattern[str], str] = {
     PLUGIN_NAME: "of letters, digits and .-_+",
     FUNCTION_PATH: "as `module:function`",
 }
+
+
+class EventLoop(StrEnum):
+    """Implementations of the event loop."""
+
+    UVLOOP = "uvloop"
+    ASYNCIO = "asyncio"
 
 
 @record
@@ -136,13 +147,15 @@ class Settings:
     lease: float = field(
         default=30.0,
         metadata=_rule(
-            "Seconds after which the tasks of a worker that died are given to another.", above=0
+            "Seconds after which the tasks of a worker that died are given to another.",
+            at_least=SHORTEST_LEASE_SECONDS,
         ),
     )
     heartbeat_interval: float | None = field(
         default=None,
         metadata=_rule(
-            "Seconds between two renewals of a worker's leases; none: a third of `lease`.", above=0
+            "Seconds between two renewals of a worker's leases, at most half of `lease`; none: a third.",
+            above=0,
         ),
     )
     grace_period: float = field(
@@ -151,12 +164,24 @@ class Settings:
             "Seconds that running tasks get to finish when a worker is told to stop.", at_least=0
         ),
     )
-    stall_limit: float = field(
-        default=600.0,
+    stall_limit: float | None = field(
+        default=None,
         metadata=_rule(
-            "Seconds that a worker's event loop may be blocked before its leases are let go.",
+            "Seconds for which a worker's event loop may be blocked before its leases end; not below "
+            "`lease`; none: 600, or `lease` if that is longer.",
             above=0,
         ),
+    )
+    loop: EventLoop = field(
+        default=EventLoop.UVLOOP,
+        metadata=_rule(
+            "Event loop of workers, their child processes, and `asynctasq.run`: `uvloop`, where it is "
+            "installed, or `asyncio`, for libraries that do not work with uvloop."
+        ),
+    )
+    log_tracebacks: bool = field(
+        default=True,
+        metadata=_rule("Whether workers log the tracebacks of failed tasks."),
     )
     mismatch_patience: float = field(
         default=600.0,
@@ -267,6 +292,13 @@ class Settings:
         return self.lease / 3 if self.heartbeat_interval is None else self.heartbeat_interval
 
     @property
+    def stall(self) -> float:
+        """Seconds for which a worker's event loop may be blocked before its leases end."""
+        return (
+            max(DEFAULT_STALL_SECONDS, self.lease) if self.stall_limit is None else self.stall_limit
+        )
+
+    @property
     def driver_text(self) -> str:
         """The driver as it was given, fit for logs: passwords are masked."""
         return mask_url(self.driver) if isinstance(self.driver, str) else self.driver_name
@@ -279,6 +311,26 @@ class Settings:
                 not right.
         """
         return {} if self.sections is None else self.sections.plugin(name)
+
+
+def heartbeat_problem(heartbeat: float, lease: float) -> str:
+    """Say what is wrong with an interval between renewals; empty if nothing is."""
+    if heartbeat <= lease / 2:
+        return ""
+    return (
+        f"heartbeat_interval must be at most half of lease, so that a late renewal is not the end of the "
+        f"leases; got {heartbeat:g} and {lease:g} s. Lower heartbeat_interval, or raise lease."
+    )
+
+
+def stall_problem(stall: float, lease: float) -> str:
+    """Say what is wrong with a limit for blocked loops; empty if nothing is."""
+    if stall >= lease:
+        return ""
+    return (
+        f"stall_limit must not be below lease, as leases are kept for that long anyway; got {stall:g} and "
+        f"{lease:g} s. Raise stall_limit, or lower lease."
+    )
 
 
 CORE_FIELDS: Mapping[str, Field[Any]] = {

@@ -15,7 +15,7 @@ import asynctasq.default
 from asynctasq.app import App
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION
-from asynctasq.core.log_fields import fields_in_use, use_fields
+from asynctasq.core.log_fields import LineFormatter, fields_in_use, use_fields
 from asynctasq.default import current_app, init, use_here
 from asynctasq.errors import ConfigurationError, TaskDefinitionError
 from asynctasq.importing import imported_module, module_name
@@ -27,12 +27,12 @@ from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.dispatching import provide_dispatcher
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.call import WorkerCall
+from asynctasq.worker.log_guard import keep_loggers_enabled
 
 T = TypeVar("T")
 logger = logging.getLogger("asynctasq")
 
 PLAIN = (str, int, float, bool, type(None))
-LOG_FORMAT = "%(asctime)s %(levelname)-8s %(message)s"
 
 
 def worker_codec(app: App, serializer: str | None) -> Codec:
@@ -144,9 +144,13 @@ def bootstrap(given: Mapping[str, Any]) -> "AppBench":
     """Import the application, and make its app the one in use here."""
     global _is_child  # noqa: PLW0603  see there
     _is_child = True
+    keep_loggers_enabled()
     problems = list(_import_all(given["imports"]))
+    keep_loggers_enabled()  # those that came with them
     if not logging.getLogger().handlers:
-        logging.basicConfig(level=given["log_level"], format=LOG_FORMAT, stream=sys.stderr)
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(LineFormatter())
+        logging.basicConfig(level=given["log_level"], handlers=[handler])
     use_fields(given["log_fields"])
     for name, problem in problems:
         logger.error("The module %r cannot be imported in a child process.", name, exc_info=problem)

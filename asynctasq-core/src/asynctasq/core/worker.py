@@ -13,6 +13,7 @@ from typing import Any
 from asynctasq import __version__
 from asynctasq.app import App
 from asynctasq.config import mask_url
+from asynctasq.config.settings import heartbeat_problem
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.core.child import describe_app, refuse_in_child, worker_codec
@@ -25,7 +26,11 @@ from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.engine import Engine, EngineSettings
-from asynctasq.worker.health import DEFAULT_HEALTH_HOST, HealthServer, Vitals, worker_reports
+from asynctasq.worker.health import Vitals, worker_reports
+from asynctasq.worker.health_server import DEFAULT_HEALTH_HOST, HealthServer
+from asynctasq.worker.init_process import FIRST_PID
+from asynctasq.worker.life import Life
+from asynctasq.worker.log_guard import keep_loggers_enabled
 from asynctasq.worker.loop_guard import guarded_loop
 from asynctasq.worker.signals import stop_signals
 from asynctasq.worker.slots import parse_queues
@@ -100,6 +105,8 @@ class Worker:
         self._max_memory = max_memory
         self._health_port = health_port
         self._health_host = health_host
+        self.life = Life()
+        """Where it is between its start and its end; other threads may read it."""
         self._engine: Engine | None = None
         self._stop_asked = False
         self._is_at_work = False
@@ -144,13 +151,25 @@ class Worker:
         before = use_here(app)
         self._is_at_work = True
         try:
-            with app.serving():
+            with (
+                app.serving(),
+                stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext(),
+                self.life.lived_here(),
+            ):
                 await self._work_for(app)
         finally:
             self._is_at_work = False
             before.var.reset(before)
 
     async def _work_for(self, app: App) -> None:
+        keep_loggers_enabled()
+        if os.getpid() == FIRST_PID:
+            logger.warning(
+                "The worker runs in process 1, which adopts the processes that tasks leave behind, and it does "
+                "not wait for them. Run the program under an init: `docker run --init`, or `init: true`."
+            )
+        self._engine = None
+        self.life.doing = "opening the store"
         if self._driver is None:
             await self._run(app, await app.driver())
             return
@@ -159,11 +178,16 @@ class Worker:
             await driver.open()
             await self._run(app, driver)
         finally:
+            self.life.doing = "closing the store"
             await driver.close()
 
     def stop(self) -> None:
-        """Stop gracefully; the second call interrupts what runs. To be called on the worker's loop."""
+        """Stop gracefully; the second call interrupts what runs. To be called on the worker's loop.
+
+        A worker that is still starting ends its start, and runs nothing.
+        """
         self._stop_asked = True
+        self.life.cancel_start()
         if self._engine is not None:
             self._engine.stop()
 
@@ -178,6 +202,7 @@ class Worker:
             executors=self._executors(app),
             observers=app.observers,
             lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
+            life=self.life,
         )
         app.resolvers.prepare()
         if self._stop_asked:
@@ -189,7 +214,6 @@ class Worker:
             guarded_loop(),
             frozen_modules(),
             self._health(self._engine.vitals),
-            stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext(),
         ):
             await self._engine.run()
         logger.info("Worker %s has stopped.", self.id)
@@ -207,11 +231,8 @@ class Worker:
     def _settings(self, app: App) -> EngineSettings:
         settings = app.settings
         heartbeat = self._heartbeat_interval or settings.heartbeat
-        if heartbeat >= settings.lease:
-            raise ConfigurationError(
-                f"heartbeat_interval ({heartbeat:g} s) has to be shorter than lease "
-                f"({settings.lease:g} s), or leases end between two renewals."
-            )
+        if problem := heartbeat_problem(heartbeat, settings.lease):
+            raise ConfigurationError(problem)
         return EngineSettings(
             worker_id=self.id,
             queues=parse_queues(self._queues or settings.queues or _queues_of_tasks(app)),
@@ -221,7 +242,7 @@ class Worker:
             lease=settings.lease,
             heartbeat_interval=heartbeat,
             grace_period=settings.grace_period,
-            stall_limit=settings.stall_limit,
+            stall_limit=settings.stall,
             mismatch_patience=settings.mismatch_patience,
             burst=self._burst,
             version=__version__,
@@ -249,6 +270,7 @@ class Worker:
             or settings.process_pool_max_tasks_per_child,
             "max_memory": settings.process_pool_max_memory,
             "initializer": settings.process_initializer,
+            "loop": settings.loop.value,
             "warm": any(each.mode is ExecutionMode.PROCESS for each in registry),
             "arguments": describe_app(app, self._serializer),
         }

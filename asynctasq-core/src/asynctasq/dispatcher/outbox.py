@@ -33,6 +33,8 @@ class Outbox:
         self._next: asyncio.Task[None] | None = None
         """Will send what waits, in the next turn of the loop."""
         self._sending: set[asyncio.Task[None]] = set()
+        self._away = False
+        """Whether the store could not be reached when it was last tried."""
 
     def send(self, message: Message) -> "asyncio.Future[Enqueued]":
         """Enqueue one message, in company of those that are dispatched in the same turn of the loop.
@@ -55,13 +57,27 @@ class Outbox:
         Raises:
             DriverError: the store refused, or could not be reached.
         """
-        for pause in PAUSES_SECONDS:
+        pauses = iter(PAUSES_SECONDS)
+        while True:
             try:
-                return await self._driver.enqueue(messages)
+                answers = await self._driver.enqueue(messages)
             except DriverUnavailable as error:
-                logger.warning("An enqueue is repeated in %g s: %s", pause, error)
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                self._log_outage(error)
                 await asyncio.sleep(pause)
-        return await self._driver.enqueue(messages)
+            else:
+                self._log_outage(None)
+                return answers
+
+    def _log_outage(self, error: DriverUnavailable | None) -> None:
+        """Log the first call that did not reach the store, and the first that does again."""
+        if error is not None and not self._away:
+            logger.warning("The store cannot be reached to dispatch; trying again: %s", error)
+        elif error is None and self._away:
+            logger.info("The store can be reached again to dispatch.")
+        self._away = error is not None
 
     async def drain(self) -> None:
         """Return when all that was given to `send` is enqueued or refused."""

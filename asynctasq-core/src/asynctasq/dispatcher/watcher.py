@@ -111,12 +111,16 @@ class ResultWatcher:
         return awaited.futures if awaited is not None else set()
 
     async def _watch(self) -> None:
+        away = False
         try:
             while self._awaited or self._groups:
                 try:
                     await self._look_or_wait()
+                    away = False
                 except DriverUnavailable as error:
-                    logger.warning("Results cannot be read now; trying again: %s", error)
+                    if not away:  # one line for an outage, not one for each try
+                        logger.warning("Results cannot be read now; trying again: %s", error)
+                    away = True
                     await asyncio.sleep(PAUSE_SECONDS)
                     self._failure = None  # of other groups, in the same outage
                 except Exception as error:  # noqa: BLE001  whatever a driver raises, the callers are told

@@ -1,36 +1,30 @@
 """What a worker is doing, with stacks, on SIGUSR1.
 
-The handler is one of the C level (faulthandler's): it runs at once, in whatever thread, and writes to a
-pipe, from which a thread of its own reads and then tells the rest. So a main thread that is blocked, in
-Python or in a call that waits, changes nothing. Only code that keeps the interpreter to itself does:
-nothing is told then until it lets go.
+Signals are seen by a thread of their own, so a main thread that is blocked, in Python or in a call that
+waits, changes nothing. Only code that keeps the interpreter to itself delays the dump until it lets go.
 """
 
 import asyncio
-import faulthandler
 import inspect
 import logging
 import os
-import select
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from asynctasq.message import id_to_text
 from asynctasq.worker.running import Running
+from asynctasq.worker.signal_tap import signal_tap
 
 logger = logging.getLogger("asynctasq")
 
-READ_BYTES = 2**16
-QUIET_SECONDS = 0.1
-"""After this, what one signal has written is read: the handler writes piece by piece."""
 OWN_FOLDERS = tuple(
     str(Path(__file__).parent.parent / folder) + os.sep for folder in ("worker", "executors")
 )
@@ -44,47 +38,41 @@ def dumps_on_signal(held: Callable[[], Sequence[Running]]) -> Iterator[None]:
     Args:
         held: what the worker holds, in one atomic step; called from another thread.
     """
-    if not hasattr(faulthandler, "register"):
+    number = getattr(signal, "SIGUSR1", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)  # a full pipe wakes as well as any
-    over = threading.Event()
-    thread = threading.Thread(
-        target=_dump_when_told, args=(reading, held, over), name="asynctasq-dump", daemon=True
-    )
-    thread.start()
-    faulthandler.register(signal.SIGUSR1, file=writing, all_threads=False)
-    try:
-        yield
-    finally:
-        faulthandler.unregister(signal.SIGUSR1)
-        over.set()
-        with suppress(BlockingIOError):  # then it has something to read already
-            # Closing it is not enough: processes that tasks have forked hold it, too.
-            os.write(writing, b"\n")
-        thread.join()
-        os.close(writing)
-        os.close(reading)
 
+    def look(received: int) -> None:
+        if received == number:
+            threading.Thread(
+                target=_log_dump, args=(held,), name="asynctasq-dump", daemon=True
+            ).start()
 
-def _dump_when_told(
-    reading: int, held: Callable[[], Sequence[Running]], over: threading.Event
-) -> None:
-    while os.read(reading, READ_BYTES) and not over.is_set():
-        while not over.is_set() and select.select([reading], [], [], QUIET_SECONDS)[0]:
-            os.read(reading, READ_BYTES)
+    with signal_tap.seen_by(look):
+        former = signal.signal(number, _do_nothing)
         try:
-            logger.warning("%s", dump(held()))
-        except Exception:
-            logger.exception("What runs cannot be dumped.")
+            yield
+        finally:
+            signal.signal(number, former)
+
+
+def _do_nothing(_: int, __: object) -> None:
+    """Handle a signal; without a handler, Python would not show it."""
+
+
+def _log_dump(held: Callable[[], Sequence[Running]]) -> None:
+    try:
+        logger.warning("SIGUSR1: dump of this worker\n%s", dump(held()))
+    except Exception:
+        logger.exception("What runs cannot be dumped.")
 
 
 def dump(held: Sequence[Running]) -> str:
     """What runs, with stacks; no arguments."""
     now = time.monotonic()
     running = sorted((each for each in held if each.started_at), key=lambda each: each.started_at)
-    parts = [f"SIGUSR1: tasks that run: {len(running)}, others held: {len(held) - len(running)}.\n"]
+    parts = [f"Tasks that run: {len(running)}, others held: {len(held) - len(running)}.\n"]
     for each in running:
         message = each.delivery.message
         parts.append(
@@ -92,7 +80,7 @@ def dump(held: Sequence[Running]) -> str:
             f"{each.delivery.attempt}, for {max(0.0, now - each.started_at):.1f} s"
             f"{f', told to end ({each.interrupt.value})' if each.interrupt else ''}:\n"
         )
-        parts.extend(_stack_of(each.task))
+        parts.extend(stack_of(each.task))
     frames = sys._current_frames()
     for thread in threading.enumerate():
         frame = frames.get(thread.ident or 0)
@@ -135,8 +123,8 @@ STATES = {
 }
 
 
-def _stack_of(task: "asyncio.Task[Any] | None") -> list[str]:
-    """From the task's own code inwards, as far as coroutines await each other."""
+def stack_of(task: "asyncio.Task[Any] | None") -> list[str]:
+    """Format where a task is: from its own code inwards, as far as coroutines await each other."""
     if task is None or task.done():
         return ["  (has just ended)\n"]
     frames = list(_frames_of(task.get_coro()))

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.errors import CapabilityMissing
 from asynctasq.hookspecs import WorkerContext
-from asynctasq.lifecycle import Observers
+from asynctasq.lifecycle import Observer, Observers
 from asynctasq.message import Delivery, Lease
 from asynctasq.records import record
 from asynctasq.resolvers import Resolvers
@@ -26,7 +26,9 @@ from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.health import Phase, Vitals
 from asynctasq.worker.keeper import Keeper, KeeperSettings
+from asynctasq.worker.life import Closing, Life
 from asynctasq.worker.memory import resident_bytes
+from asynctasq.worker.patience import Outage
 from asynctasq.worker.runner import Runner
 from asynctasq.worker.running import Interrupt, Running
 from asynctasq.worker.settler import Settler
@@ -38,6 +40,10 @@ INTERRUPTED_SECONDS = 5.0
 """How long interrupted tasks may take to end."""
 SETTLE_AT_END_SECONDS = 10.0
 """How long the last settlements may take when the worker stops."""
+OBSERVER_SECONDS = 5.0
+"""For an observer of the worker's end."""
+HURRIED_OBSERVER_SECONDS = 1.0
+"""The same after the second signal."""
 MEMORY_LOOK_SECONDS = 0.5
 """Between looks at `max_memory`."""
 
@@ -77,6 +83,7 @@ class Engine:
         executors: Mapping[ExecutionMode, Executor],
         observers: Observers,
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None,
+        life: Life,
     ) -> None:
         self._settings = settings
         self._driver = driver
@@ -86,6 +93,9 @@ class Engine:
         self._executors = executors
         self._observers = observers
         self._lifespan = lifespan
+        self._life = life
+        life.grace_period = settings.grace_period
+        self._closing = Closing(life)
         self._owner = f"{settings.worker_id}/{os.urandom(4).hex()}"
         self._slots = Slots(settings.concurrency, settings.queues, most_runs=settings.max_tasks)
         self._held: set[Running] = set()
@@ -98,7 +108,10 @@ class Engine:
         self._stops_asked = 0
         self._cancelled = False
         self._main: asyncio.Task[object] | None = None
-        self._settler = Settler(driver, settled=self._forget_all, refused=self._tell_refused)
+        self._outage = Outage()
+        self._settler = Settler(
+            driver, outage=self._outage, settled=self._forget_all, refused=self._tell_refused
+        )
         self._fetcher = Fetcher(
             driver,
             slots=self._slots,
@@ -106,6 +119,7 @@ class Engine:
             owner=self._owner,
             lease=settings.lease,
             burst=settings.burst,
+            outage=self._outage,
             in_hand=lambda: len(self._hand),
             held=lambda: len(self._held),
             accept=self._accept,
@@ -124,19 +138,23 @@ class Engine:
         """
         self._main = asyncio.current_task()
         async with AsyncExitStack() as stack:
-            for executor in self._executors.values():
-                stack.push_async_callback(executor.stop)
+            keeper = self._make_keeper()
+            self._life.doing = "starting the lease renewer"
+            stack.push_async_callback(self._close, "the lease renewer", keeper.stop)
+            await keeper.start()
+            for mode, executor in self._executors.items():
+                self._life.doing = f"starting the {mode.value} executor"
+                stack.push_async_callback(self._close, f"the {mode.value} executor", executor.stop)
                 await executor.start(concurrency=self._settings.concurrency)
-            resources = (
-                await stack.enter_async_context(self._lifespan()) if self._lifespan else None
-            )
+            resources = await self._enter_lifespan(stack)
             self._runner = self._make_runner(resources)
-            await stack.enter_async_context(self._keeper())
             context = WorkerContext(
                 self._settings.worker_id, tuple(self._settings.queues), self._settings.concurrency
             )
-            if self._observers.worker_started:
-                await self._observers.notify(self._observers.worker_started, context)
+            for observer in self._observers.worker_started:
+                self._life.doing = f"running worker_started of the plugin {observer.plugin}"
+                await self._observers.notify((observer,), context)
+            self._life.begin()
             self.vitals.phase = Phase.RUNNING
             try:
                 async with self._memory_watched():
@@ -148,12 +166,34 @@ class Engine:
         if self._cancelled:
             raise asyncio.CancelledError
 
+    async def _enter_lifespan(self, stack: AsyncExitStack) -> object:
+        """Enter the app's lifespan, to be left with the stack; returns its resources."""
+        if self._lifespan is None:
+            return None
+        self._life.doing = "entering the lifespan"
+        lifespan = self._lifespan()
+        resources: object = await lifespan.__aenter__()
+
+        async def leave(*error: Any) -> bool | None:
+            handled: list[bool | None] = []
+            async with self._closing.part("the lifespan", is_theirs=True):
+                handled.append(await lifespan.__aexit__(*error))
+            return any(handled)
+
+        stack.push_async_exit(leave)
+        return resources
+
+    async def _close(self, name: str, close: Callable[[], Awaitable[None]]) -> None:
+        async with self._closing.part(name):
+            await close()
+
     def stop(self) -> None:
         """Fetch nothing more, let running tasks end within the grace period; at the second call, interrupt
         them at once."""
         self._stops_asked += 1
         if self._stops_asked > 1:
             self._hurry.set()
+            self._closing.hurry()
         self._fetcher.stop()
         self.vitals.phase = Phase.STOPPING
 
@@ -170,11 +210,31 @@ class Engine:
         task.result()
 
     async def _end(self, context: WorkerContext) -> None:
-        if self._observers.worker_stopping:
-            await self._observers.notify(self._observers.worker_stopping, context)
+        await self._notify_of_end(self._observers.worker_stopping, context)
+        self._life.doing = "waiting for running tasks"
         await self._wind_down()
-        if self._observers.worker_stopped:
-            await self._observers.notify(self._observers.worker_stopped, context)
+        await self._notify_of_end(self._observers.worker_stopped, context)
+
+    async def _notify_of_end(self, observers: tuple[Observer, ...], context: WorkerContext) -> None:
+        """Notify observers; one that takes too long is cancelled."""
+        for observer in observers:
+            self._life.doing = f"running {observer.hook} of the plugin {observer.plugin}"
+            limit = HURRIED_OBSERVER_SECONDS if self._hurry.is_set() else OBSERVER_SECONDS
+            notifying = asyncio.ensure_future(self._observers.notify((observer,), context))
+            hurry = asyncio.ensure_future(self._hurry.wait())
+            both = [notifying] if hurry.done() or self._hurry.is_set() else [notifying, hurry]
+            await asyncio.wait(both, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+            if not notifying.done():
+                logger.error(
+                    "%s of the plugin %s was cancelled: it had not ended within %g s, or by the second "
+                    "signal.",
+                    observer.hook,
+                    observer.plugin,
+                    limit,
+                )
+                notifying.cancel()
+            await asyncio.wait([notifying, hurry], timeout=HURRIED_OBSERVER_SECONDS)
 
     def _make_runner(self, resources: object) -> Runner:
         return Runner(
@@ -190,10 +250,9 @@ class Engine:
             is_cancelled=lambda: self._main is not None and self._main.cancelling() > 0,
         )
 
-    @asynccontextmanager
-    async def _keeper(self) -> AsyncIterator[None]:
+    def _make_keeper(self) -> Keeper:
         settings = self._settings
-        keeper = Keeper(
+        return Keeper(
             self._driver.clone(),
             KeeperSettings(
                 owner=self._owner,
@@ -214,12 +273,9 @@ class Engine:
             held=self.held,
             take_progress=self._take_progress,
             reached=self.vitals.reached,
+            ending=self.vitals.ending,
+            outage=self._outage,
         )
-        keeper.start()
-        try:
-            yield
-        finally:
-            await keeper.stop()
 
     @asynccontextmanager
     async def _memory_watched(self) -> AsyncIterator[None]:
@@ -256,6 +312,7 @@ class Engine:
     def _make_vitals(self) -> Vitals:
         settings = self._settings
         return Vitals(
+            owner=self._owner,
             about={
                 "worker_id": settings.worker_id,
                 "version": settings.version,

@@ -9,7 +9,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Delivery
 from asynctasq.settlement import LeaseState
-from asynctasq.worker.patience import Patience
+from asynctasq.worker.patience import Outage, Patience
 from asynctasq.worker.slots import HAND_MOST, Slots
 
 logger = logging.getLogger("asynctasq")
@@ -36,6 +36,7 @@ class Fetcher:
         owner: str,
         lease: float,
         burst: bool,
+        outage: Outage,
         in_hand: Callable[[], int],
         held: Callable[[], int],
         accept: Callable[[list[Delivery]], None],
@@ -51,6 +52,7 @@ class Fetcher:
             owner: whose leases they become.
             lease: seconds.
             burst: end when there is nothing more to do.
+            outage: of the store, as the other parts of the worker see it.
             in_hand: how many deliveries wait for a slot.
             held: how many are in hand, running, or run and not yet settled.
             accept: takes new deliveries.
@@ -63,6 +65,7 @@ class Fetcher:
         self._owner = owner
         self._lease = lease
         self._burst = burst
+        self._outage = outage
         self._in_hand = in_hand
         self._held = held
         self._accept = accept
@@ -91,7 +94,7 @@ class Fetcher:
 
     async def run(self) -> None:
         """Fetch until stopped, or until there is nothing more to do in burst mode."""
-        patience = Patience("fetch messages")
+        patience = Patience("fetch messages", self._outage)
         while not self.stopping:
             try:
                 finished = await self._step()

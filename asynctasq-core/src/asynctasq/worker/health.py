@@ -1,34 +1,25 @@
 """How a worker is, told without its event loop: a task that blocks that is what one wants to hear of."""
 
 import asyncio
-import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
-from asynctasq.errors import ConfigurationError
 from asynctasq.message import id_to_text
 from asynctasq.worker.running import Running
 
 Report: TypeAlias = dict[str, Any]
 """What JSON can carry."""
 
-DEFAULT_HEALTH_HOST = "127.0.0.1"
-"""Nobody is asked who they are, so only this machine is served unless told otherwise."""
 ANSWER_SECONDS = 1.0
 """What a loop gets to show that it runs."""
 BLOCKED_SECONDS = 2.0
 """A worker whose loop has not run for this long is not ready."""
 SLACK_SECONDS = 1.0
 """Of a renewal that is a little late."""
-CLIENT_SECONDS = 5.0
-"""For a client to send its request."""
 
 
 class Phase(StrEnum):
@@ -39,12 +30,45 @@ class Phase(StrEnum):
     STOPPING = "stopping"
 
 
+class OwnersToEnd:
+    """Owners of leases whose processes have died, as a supervisor names them until they are ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: set[str] = set()
+        self._ended: set[str] = set()
+        self.added: Callable[[], None] = lambda: None
+        """Called in the thread that added some."""
+
+    def ask(self, owners: Collection[str]) -> list[str]:
+        """Have their leases ended; returns those of them whose leases have been."""
+        with self._lock:
+            self._ended &= set(owners)
+            self._asked = set(owners) - self._ended
+            ended, left = sorted(self._ended), bool(self._asked)
+        if left:
+            self.added()
+        return ended
+
+    def todo(self) -> list[str]:
+        """Return the owners whose leases are to be ended."""
+        with self._lock:
+            return sorted(self._asked)
+
+    def done(self, owner: str) -> None:
+        """Note that the leases of an owner have been ended."""
+        with self._lock:
+            self._asked.discard(owner)
+            self._ended.add(owner)
+
+
 class Vitals:
     """What is known of one worker. Every method may be called from any thread but the worker's own."""
 
     def __init__(
         self,
         *,
+        owner: str,
         about: Mapping[str, Any],
         held: Callable[[], Sequence[Running]],
         lease: float,
@@ -54,12 +78,15 @@ class Vitals:
         """Make them for the running loop.
 
         Args:
+            owner: of its leases.
             about: what never changes; for `status`.
             held: what the worker holds, in one atomic step.
             lease: seconds within which the store has to be reached.
             stall_limit: seconds for which the loop may be blocked.
             grace_period: seconds that running tasks get at the end.
         """
+        self.owner = owner
+        self.ending = OwnersToEnd()
         self._about = dict(about)
         self.held = held
         self._lease = lease
@@ -131,6 +158,7 @@ class Vitals:
         """What a supervisor wants to know every second."""
         return {
             "phase": self.phase,
+            "owner": self.owner,
             "live": self.live()["ok"],
             "stall_limit": self._stall_limit,
             "grace_period": self.grace_period,
@@ -163,57 +191,6 @@ class LoopLag:
         self._answered.set()
 
 
-class HealthServer:
-    """Serves reports over HTTP from threads of its own, while it is entered.
-
-    `/livez` and `/readyz` answer 200 or 503, `/status` 200; all in JSON.
-    """
-
-    def __init__(self, host: str, port: int, reports: Mapping[str, Callable[[], Report]]) -> None:
-        """Make a server; nothing is opened.
-
-        Args:
-            host: to listen on.
-            port: 0 for any that is free; see `port` of the instance.
-            reports: by path. One that has a field `ok` is answered with 503 if that is false.
-        """
-        self._host = host
-        self.port = port
-        self._reports = reports
-        self._server: ThreadingHTTPServer | None = None
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        """Begin to serve.
-
-        Raises:
-            ConfigurationError: nothing can listen there.
-        """
-        handler = type("Handler", (_Handler,), {"reports": self._reports})
-        try:
-            self._server = _Server((self._host, self.port), handler)
-        except (OSError, OverflowError) as error:
-            raise ConfigurationError(
-                f"Health cannot be served at {self._host}, port {self.port}: {error}."
-            ) from error
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="asynctasq-health", daemon=True
-        )
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        """Listen no more."""
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
-            self._server = self._thread = None
-
-
 def worker_reports(vitals: Vitals) -> dict[str, Callable[[], Report]]:
     """Those of one worker."""
     return {"/livez": vitals.live, "/readyz": vitals.ready, "/status": vitals.status}
@@ -221,43 +198,3 @@ def worker_reports(vitals: Vitals) -> dict[str, Callable[[], Report]]:
 
 def _verdict(problems: Sequence[str], **figures: float) -> Report:
     return {"ok": not problems, "problems": list(problems), **figures}
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away concerns nobody."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    reports: Mapping[str, Callable[[], Report]]
-    timeout = CLIENT_SECONDS
-    server_version = "asynctasq"
-    sys_version = ""
-
-    def do_GET(self) -> None:
-        report = self.reports.get(self.path.partition("?")[0].rstrip("/"))
-        if report is None:
-            known = {"problems": [f"Nothing is here; there are {', '.join(self.reports)}."]}
-            self._answer(HTTPStatus.NOT_FOUND, known)
-            return
-        told = report()
-        ok = told.get("ok", True)
-        self._answer(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, told)
-
-    do_HEAD = do_GET  # noqa: N815  named by http.server
-
-    def _answer(self, code: HTTPStatus, report: Report) -> None:
-        body = json.dumps(report, default=str).encode() + b"\n"
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  named by http.server
-        """Probes come every few seconds: they are not logged."""

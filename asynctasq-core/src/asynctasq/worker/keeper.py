@@ -19,11 +19,13 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import Driver
-from asynctasq.errors import DriverError
+from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Lease
 from asynctasq.records import record
 from asynctasq.settlement import LeaseState
-from asynctasq.worker.patience import Patience
+from asynctasq.worker.health import OwnersToEnd
+from asynctasq.worker.log_guard import SilenceReport, keep_loggers_enabled
+from asynctasq.worker.patience import LONGEST_PAUSE_SECONDS, Outage, Patience
 from asynctasq.worker.running import Interrupt, Running
 
 logger = logging.getLogger("asynctasq")
@@ -64,6 +66,8 @@ class Keeper:
         held: Callable[[], Sequence[Running]],
         take_progress: Callable[[], list[tuple[Lease, bytes]]],
         reached: Callable[[], None],
+        ending: OwnersToEnd,
+        outage: Outage,
     ) -> None:
         """Make a keeper for the running loop.
 
@@ -74,6 +78,8 @@ class Keeper:
             held: what the worker holds; called from the keeper's thread.
             take_progress: what tasks have reported since the last call; called from its thread.
             reached: told, in its thread, whenever the store has renewed.
+            ending: owners whose leases it is to end, as their processes have died.
+            outage: of the store, as the other parts of the worker see it.
         """
         self._driver = driver
         self._settings = settings
@@ -81,18 +87,24 @@ class Keeper:
         self._held = held
         self._take_progress = take_progress
         self._reached = reached
+        self._ending = ending
+        self._outage = outage
+        self._woken = asyncio.Event()
+        self._silence = SilenceReport()
         self._watch = LoopWatch(asyncio.get_running_loop(), settings.stall_limit)
         self._main_loop = asyncio.get_running_loop()
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked = False
         self._stopping = asyncio.Event()
+        self._running = asyncio.Event()
         self._ended = asyncio.Event()
         self._unsent: dict[Lease, bytes] = {}
         self._thread = threading.Thread(target=self._run, name="asynctasq-keeper", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
+    async def start(self) -> None:
+        """Start the thread; returns when it has opened the store: without it, leases would end."""
         self._thread.start()
+        await self._running.wait()
 
     async def stop(self) -> None:
         """End; returns when the thread has ended, or is left behind because the store does not answer."""
@@ -100,6 +112,7 @@ class Keeper:
         if self._own_loop is not None:
             with suppress(RuntimeError):  # it has ended by itself
                 self._own_loop.call_soon_threadsafe(self._stopping.set)
+        self._wake()
         try:
             async with asyncio.timeout(END_SECONDS):
                 await self._ended.wait()
@@ -110,8 +123,10 @@ class Keeper:
 
     def _run(self) -> None:
         try:
+            pause = AGAIN_SECONDS
             while not self._has_kept():
-                threading.Event().wait(AGAIN_SECONDS)
+                threading.Event().wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
                 self._driver = self._driver.clone()
         finally:
             with suppress(RuntimeError):  # the worker's loop was closed under us
@@ -128,7 +143,9 @@ class Keeper:
 
     async def _keep(self) -> None:
         self._stopping = asyncio.Event()
+        self._woken = asyncio.Event()
         self._own_loop = asyncio.get_running_loop()
+        self._ending.added = self._wake
         if self._stop_asked:  # `stop` reads the loop after it has set this
             self._stopping.set()
         try:
@@ -141,13 +158,15 @@ class Keeper:
         """Returns whether the store was ever reached."""
         opened = False
         renew_at = register_at = 0.0
-        patience = Patience("keep leases")
+        patience = Patience("keep leases", self._outage)
+        failing = False
         while not self._stopping.is_set() and not self._main_loop.is_closed():
             now = monotonic()
             try:
                 if not opened:
                     await self._driver.open()
                     opened = True
+                    self._main_loop.call_soon_threadsafe(self._running.set)
                     renew_at = now + self._settings.interval
                 if self._watch.look():
                     if now >= renew_at:
@@ -158,12 +177,19 @@ class Keeper:
                     if now >= register_at:
                         await self._register()
                         register_at = now + REGISTRY_INTERVAL_SECONDS
+                    await self._end_owners()
                 patience.reached()
+                failing = False
             except DriverError as error:
                 patience.note(error)
-            except Exception:
+            except Exception as error:
                 # Without a keeper every lease would end, so it outlives whatever it meets.
-                logger.exception("The keeper failed and tries again.")
+                if not failing:
+                    logger.exception("Renewing leases failed; trying again.")
+                failing = True
+                logger.debug("Renewing leases failed: %s", error)
+            keep_loggers_enabled()
+            self._silence.check()
             await self._pause()
         return opened
 
@@ -178,11 +204,34 @@ class Keeper:
             logger.warning("The keeper cannot tell the store of its end: %s", error)
 
     async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(min(TICK_SECONDS, self._settings.interval)):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
+        self._woken.clear()
+        if not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(TICK_SECONDS, self._settings.interval)):
+                    await self._woken.wait()
+
+    def _wake(self) -> None:
+        """End the pause; from any thread."""
+        if self._own_loop is not None:
+            with suppress(RuntimeError):  # it has ended by itself
+                self._own_loop.call_soon_threadsafe(self._woken.set)
+
+    async def _end_owners(self) -> None:
+        """End the leases of workers that their supervisor saw die."""
+        for owner in self._ending.todo():
+            if Capability.WORKERS in self._driver.capabilities and isinstance(
+                self._driver, SupportsWorkers
+            ):
+                try:
+                    await self._driver.end_owner(owner)
+                    logger.info("Ended the leases of %s: its process died.", owner)
+                except DriverUnavailable:
+                    raise
+                except Exception:
+                    logger.exception(
+                        "Ending the leases of %s failed; they end by themselves.", owner
+                    )
+            self._ending.done(owner)
 
     async def _renew(self) -> None:
         # Also with nothing held: a message whose delivery was lost on the way is given back by this.

@@ -10,11 +10,10 @@ from contextlib import suppress
 
 from asynctasq.hookspecs import hookimpl
 from asynctasq.worker.health import Phase, Report, Vitals
+from asynctasq.worker.life import GRACE_SECONDS
 
 ORPHANED_EXIT = 75
 """Exit code of a worker that did not end by itself when its supervisor had died (`EX_TEMPFAIL`)."""
-GRACE_SECONDS = 30.0
-"""What a worker gets that has not told its own grace period yet."""
 DEAF_SECONDS = 2.0
 """A worker that runs on for so long after SIGTERM is told on the leash: a task has taken its handlers."""
 END_SECONDS = 30.0
@@ -52,7 +51,15 @@ class Leash:
     def worker_started(self) -> None:
         """Tell without being asked, before the first task runs: it may end this process at once."""
         with suppress(OSError):  # the supervisor is gone
-            self._tell(b"0", {"phase": Phase.RUNNING})
+            vitals = self._vitals()
+            owner = {} if vitals is None else {"owner": vitals.owner}
+            self._tell(b"0", {"phase": Phase.RUNNING, **owner})
+
+    @hookimpl(trylast=True)
+    def worker_stopped(self) -> None:
+        """Report that all tasks are settled, so no leases are left when the process ends."""
+        with suppress(OSError):  # the supervisor is gone
+            self._tell(b"0", {"phase": Phase.STOPPING, "settled": True})
 
     def _run(self) -> None:
         try:
@@ -70,11 +77,14 @@ class Leash:
 
     def _answer(self, question: bytes) -> Report:
         vitals = self._vitals()
+        verb, _, rest = question.partition(b" ")
+        if verb == b"stop":
+            self._stop()
         if vitals is None:
             return {"phase": Phase.STARTING, "live": True, "pid": os.getpid()}
-        if question == b"stop":
-            self._stop()
-        return vitals.status() if question == b"status" else vitals.beat()
+        if verb == b"end":
+            return {**vitals.beat(), "ended": vitals.ending.ask(json.loads(rest))}
+        return vitals.status() if verb == b"status" else vitals.beat()
 
     def _end(self) -> None:
         vitals = self._vitals()

@@ -2,11 +2,17 @@
 
 import asyncio
 import functools
+import logging
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from asynctasq.tasks.context import running_task
+
+logger = logging.getLogger("asynctasq")
 
 GUARDED = ("stop", "set_task_factory", "shutdown_default_executor")
 
@@ -22,7 +28,8 @@ def guarded_loop() -> Iterator[None]:
     for name in names:
         setattr(loop, name, _refused_to_tasks(getattr(loop, name)))
     try:
-        yield
+        with _guarded_sigchld():
+            yield
     finally:
         for name in names:
             delattr(loop, name)
@@ -39,3 +46,35 @@ def _refused_to_tasks(method: Callable[..., Any]) -> Callable[..., Any]:
         return method(*args, **kwargs)
 
     return guarded
+
+
+@contextmanager
+def _guarded_sigchld() -> Iterator[None]:
+    """Keep the handler of SIGCHLD, by which the loop learns that a subprocess has ended.
+
+    While that signal is ignored, the system forgets how subprocesses ended, and those who wait for them wait
+    for ever. It would be too late to take the handler back a second later. Processes that a task has forked
+    may do as they like.
+    """
+    change, own = signal.signal, os.getpid()
+    if threading.current_thread() is not threading.main_thread() or hasattr(change, "guarded"):
+        yield
+        return
+
+    @functools.wraps(change)
+    def guarded(number: int, handler: Any) -> Any:
+        if number != signal.SIGCHLD or running_task.get(None) is None or os.getpid() != own:
+            return change(number, handler)
+        logger.warning(
+            "A task tried to change this process's handler of SIGCHLD; it was left as it is, because the "
+            "worker and other tasks wait for subprocesses."
+        )
+        return signal.getsignal(number)
+
+    guarded.guarded = True  # type: ignore[attr-defined]  # to find it again
+    signal.signal = guarded  # type: ignore[assignment]  # same call
+    try:
+        yield
+    finally:
+        if signal.signal is guarded:
+            signal.signal = change

@@ -12,7 +12,7 @@ from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.executors.asking import describe
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import ErrorInfo, Fail, Reason, Settled, Settlement
-from asynctasq.worker.patience import Patience
+from asynctasq.worker.patience import Outage, Patience
 from asynctasq.worker.running import Running
 
 logger = logging.getLogger("asynctasq")
@@ -30,6 +30,7 @@ class Settler:
         self,
         driver: Driver,
         *,
+        outage: Outage,
         settled: Callable[[Sequence[Running]], None],
         refused: Callable[[Delivery, ErrorInfo], None],
     ) -> None:
@@ -37,11 +38,13 @@ class Settler:
 
         Args:
             driver: opened.
+            outage: of the store, as the other parts of the worker see it.
             settled: told of deliveries that are no longer held.
             refused: told of each that is dead for no other reason than that the store refused its outcome.
         """
         self._driver = driver
         self._settled = settled
+        self._outage = outage
         self._tell_refused = refused
         self._context = contextvars.copy_context()
         self._pending: deque[_Item] = deque()
@@ -72,7 +75,7 @@ class Settler:
             await asyncio.wait([self._flushing])
 
     async def _flush(self) -> None:
-        patience = Patience("settle")
+        patience = Patience("settle", self._outage)
         try:
             while self._pending:
                 batch = list(islice(self._pending, BATCH_SIZE))

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from asynctasq.executors.forks import forks
+from asynctasq.worker.signal_tap import signal_tap
 
 logger = logging.getLogger("asynctasq")
 
@@ -53,7 +54,8 @@ class StopSignals:
         self._listeners: list[Callable[[signal.Signals], None]] = []
         self._former: dict[signal.Signals, Any] = {}
         self._own: dict[signal.Signals, Any] = {}
-        self._wakeup_fd = -1
+        self._watchers: list[Callable[[signal.Signals], None]] = []
+        self._loop_fd = -1
         self._looking: asyncio.TimerHandle | None = None
         self._echoes = Echoes()
         self._stack = ExitStack()
@@ -75,8 +77,19 @@ class StopSignals:
             if not self._listeners:
                 self._leave(loop)
 
+    @contextmanager
+    def watched_by(self, watcher: Callable[[signal.Signals], None]) -> Iterator[None]:
+        """Call `watcher` from another thread at each of these signals, also while the loop is blocked."""
+        self._watchers.append(watcher)
+        try:
+            with signal_tap.seen_by(self._show):
+                yield
+        finally:
+            self._watchers.remove(watcher)
+
     def receive(self, number: signal.Signals) -> None:
         """Do what that signal does, from any thread."""
+        self._show(number)
         if self._loop is not None:
             with suppress(RuntimeError):  # it has been closed
                 self._loop.call_soon_threadsafe(self._tell, number)
@@ -95,12 +108,13 @@ class StopSignals:
     def _handle(self, loop: asyncio.AbstractEventLoop, each: signal.Signals) -> None:
         loop.add_signal_handler(each, self._tell, each)
         self._own[each] = signal.getsignal(each)
-        self._wakeup_fd = signal.set_wakeup_fd(-1)  # there is no other way to ask for it
-        signal.set_wakeup_fd(self._wakeup_fd)
+        self._loop_fd = signal.set_wakeup_fd(-1)  # there is no other way to ask for it
+        signal.set_wakeup_fd(self._loop_fd)
+        signal_tap.follow_loop()
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take back what a task has taken: a worker that is deaf to SIGTERM ends by SIGKILL."""
-        if signal.set_wakeup_fd(self._wakeup_fd) != self._wakeup_fd:
+        if not signal_tap.keep(self._loop_fd):
             logger.warning("A task has cut the event loop off from signals; they are heard again.")
         if not signal.pthread_sigmask(signal.SIG_UNBLOCK, self._own).isdisjoint(self._own):
             logger.warning(
@@ -121,6 +135,7 @@ class StopSignals:
             self._looking.cancel()
             self._looking = None
         self._loop = None
+        signal_tap.leave_loop()
         self._stack.close()
         for each in self._former:
             loop.remove_signal_handler(each)
@@ -131,6 +146,12 @@ class StopSignals:
         """Make the handlers what they were; all there is to do in a process that a task has forked."""
         while self._former:
             signal.signal(*self._former.popitem())
+
+    def _show(self, number: int) -> None:
+        """Call the watchers; in the tap's thread, or that of `receive`."""
+        if number in set(stop_signals_heard()):
+            for watcher in tuple(self._watchers):
+                watcher(signal.Signals(number))
 
     def _tell(self, received: signal.Signals) -> None:
         if self._echoes.is_new():

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import math
 import os
 import signal
 import socket
@@ -11,29 +10,32 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from asynctasq.worker.health import Phase, Report
-from asynctasq.worker.leash import DEAF_SECONDS, END_SECONDS, GRACE_SECONDS
+from asynctasq.worker.leash import END_SECONDS
+from asynctasq.worker.place import ANSWER_SECONDS, Place
 from asynctasq.worker.signals import Echoes, stop_signals_heard
 
 logger = logging.getLogger("asynctasq")
 
-START_SECONDS = 60.0
-"""For which a process that begins may be silent, before it has told its own limit."""
 BEAT_SECONDS = 1.0
 """Between two questions how a process is."""
-ANSWER_SECONDS = 5.0
-"""What it gets to answer; its leash answers even when its event loop is blocked."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 10.0
 """A process that has lived this long did not die of its start."""
-LAST_WORDS_SECONDS = 0.5
-"""For what a process has told before it ended to be read."""
 HURRY_SECONDS = 20.0
 """What processes get to end after the second signal."""
+STARTING_SECONDS = 10.0
+"""What a process that is still starting gets to end after the first signal."""
+ORPHANS_LOOK_SECONDS = 0.05
+"""Between looks whether the child processes of a worker that died have ended: the system kills them."""
+ORPHANS_LOOKS = 200
 ANSWER_LIMIT_BYTES = 2**26
+CHILD_MODULE = b"asynctasq.executors.process.main"
+"""In the command of the children that run process tasks."""
 
 
 def pause_after(deaths: int) -> float:
@@ -78,6 +80,11 @@ class Supervisor:
         self._echoes = Echoes()
         self._ever_ran = False
         self._exit_code = 0
+        self._dead_owners: set[str] = set()
+        """Of processes that died, until a living one has ended their leases."""
+        self._background: set[asyncio.Task[None]] = set()
+        self._death = asyncio.Event()
+        """Replaced at each death."""
 
     async def run(self) -> int:
         """Start the processes; returns the exit code when all have ended."""
@@ -93,6 +100,8 @@ class Supervisor:
         finally:
             for place in self._places:
                 place.kill()
+            for ending in self._background:
+                ending.cancel()
             for each in (*heard, signal.SIGUSR1):
                 loop.remove_signal_handler(each)
         return self._exit_code
@@ -115,10 +124,11 @@ class Supervisor:
         for place in self._places:
             self._dismiss(place)
 
-    def _dismiss(self, place: "Place") -> None:
+    def _dismiss(self, place: Place) -> None:
         place.send(signal.SIGTERM)
         place.dismissed_at = time.monotonic()
-        place.kill_in(place.grace_period + END_SECONDS if self._signals < 2 else HURRY_SECONDS)
+        first = place.grace_period + END_SECONDS if place.ran else STARTING_SECONDS
+        place.kill_in(first if self._signals < 2 else min(first, HURRY_SECONDS))
 
     def _forward(self, number: signal.Signals) -> None:
         for place in self._places:
@@ -126,12 +136,17 @@ class Supervisor:
 
     # One place.
 
-    async def _keep(self, place: "Place") -> None:
+    async def _keep(self, place: Place) -> None:
         """Have a process in this place until told to stop, or until there is nothing more to do."""
         early_deaths = 0
         while not self._stopping.is_set():
             started_at = time.monotonic()
-            code = await self._run_one(place)
+            try:
+                code = await self._run_one(place)
+            except (OSError, RuntimeError, MemoryError) as error:  # of descriptors, memory, threads
+                early_deaths += 1
+                await self._pause(place, pause_after(early_deaths), error)
+                continue
             if self._stopping.is_set():
                 logger.info("Worker process %d %s.", place.number, how_it_ended(code))
                 return
@@ -156,21 +171,32 @@ class Supervisor:
                 place.killed_because or how_it_ended(code),
                 f" in {pause:.3g} s" if pause else "",
             )
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._stopping.wait()
+            await self._pause(place, pause)
 
-    async def _run_one(self, place: "Place") -> int:
-        """Run one process to its end; its exit code."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *self._command(place.number, theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for this process, which tells the others
+    async def _pause(
+        self, place: Place, seconds: float, error: BaseException | None = None
+    ) -> None:
+        """Wait before the next start, or until told to stop."""
+        if error is not None:
+            logger.error(
+                "Worker process %d could not be started: %s: %s. Trying again in %.3g s.",
+                place.number,
+                type(error).__name__,
+                error,
+                seconds,
             )
-        reader, writer = await asyncio.open_connection(sock=ours, limit=ANSWER_LIMIT_BYTES)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _run_one(self, place: Place) -> int:
+        """Run one process to its end; its exit code.
+
+        Raises:
+            OSError: it cannot be started.
+            RuntimeError: the same, for want of threads.
+        """
+        process, reader, writer = await self._start(place.number)
         place.begin(process, reader, writer)
         if self._stopping.is_set():  # told while it was being started
             self._dismiss(place)
@@ -182,22 +208,81 @@ class Supervisor:
             await asyncio.wait([watching])
             self._ever_ran = await place.has_run() or self._ever_ran
             place.end()
+            if place.owner and not place.settled and not self._stopping.is_set():
+                self._background.add(
+                    ending := asyncio.create_task(self._end_leases_of(place.owner, process.pid))
+                )
+                ending.add_done_callback(self._background.discard)
 
-    async def _watch(self, place: "Place") -> None:
+    async def _start(
+        self, number: int
+    ) -> tuple[asyncio.subprocess.Process, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Start a process, or leave nothing behind."""
+        ours, theirs = socket.socketpair()
+        process: asyncio.subprocess.Process | None = None
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command(number, theirs.fileno()),
+                    pass_fds=(theirs.fileno(),),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C is for this process, which tells the others
+                )
+            reader, writer = await asyncio.open_connection(sock=ours, limit=ANSWER_LIMIT_BYTES)
+        except BaseException:
+            ours.close()
+            if process is not None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+            raise
+        return process, reader, writer
+
+    async def _watch(self, place: Place) -> None:
         """Kill the process when its event loop has been blocked for longer than it may."""
         answered_at = time.monotonic()
         while True:
-            beat = await place.ask("beat")
+            death = self._death
+            beat = await place.ask(self._question(place))
             if beat is not None:
                 answered_at = time.monotonic()
-                if beat["phase"] == Phase.RUNNING and place.is_deaf():
+                self._dead_owners.difference_update(beat.get("ended", ()))
+                if beat["phase"] in {Phase.STARTING, Phase.RUNNING} and place.is_deaf():
                     await place.ask("stop")
             silence = time.monotonic() - answered_at
             if beat is not None and not beat["live"]:
                 place.kill("was of no use any more, as its event loop was blocked, and was killed")
             elif silence > place.stall_limit:
                 place.kill(f"had not answered for {silence:.0f} s and was killed")
-            await asyncio.sleep(BEAT_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await death.wait()
+
+    # Leases of processes that died.
+
+    def _question(self, place: Place) -> str:
+        """How it is; and once it runs, it is to end the leases of those that died."""
+        if not self._dead_owners or not place.ran:
+            return "beat"
+        return f"end {json.dumps(sorted(self._dead_owners))}"
+
+    async def _end_leases_of(self, owner: str, group: int) -> None:
+        """Have a living process end the leases of one that died, once the tasks of that are over.
+
+        Its children are in its process group. The system kills them with it, which takes a moment; until
+        then they may run its tasks. Where the system does not show them, leases end by themselves.
+        """
+        running: list[int] | None = None
+        for _ in range(ORPHANS_LOOKS):
+            running = children_in(group)
+            if not running:
+                break
+            await asyncio.sleep(ORPHANS_LOOK_SECONDS)
+        if running is None or running:
+            return
+        self._dead_owners.add(owner)
+        death, self._death = self._death, asyncio.Event()
+        death.set()
 
     # Health: called from other threads.
 
@@ -246,107 +331,19 @@ class Supervisor:
         }
 
 
-class Place:
-    """Where a process runs, and another when that has died."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.restarts = 0
-        self.pid: int | None = None
-        """Of the process that is there now, or was last."""
-        self.grace_period = GRACE_SECONDS
-        self.stall_limit = START_SECONDS
-        self.killed_because = ""
-        self.dismissed_at = math.inf
-        """When it was told to end."""
-        self._ran = False
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._asking = asyncio.Lock()
-        self._questions = 0
-        self._killing: asyncio.TimerHandle | None = None
-
-    def begin(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        """A process has been started here."""
-        self._process, self._reader, self._writer = process, reader, writer
-        self.pid = process.pid
-        self.stall_limit = START_SECONDS
-        self.killed_because = ""
-        self.dismissed_at = math.inf
-        self._ran = False
-
-    def end(self) -> None:
-        """It has ended."""
-        if self._killing is not None:
-            self._killing.cancel()
-            self._killing = None
-        if self._writer is not None:
-            self._writer.close()
-        self._process = self._reader = self._writer = None
-
-    def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if there is one."""
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(number)
-
-    def kill(self, because: str = "") -> None:
-        """End it at once."""
-        self.killed_because = because
-        self.send(signal.SIGKILL)
-
-    def kill_in(self, seconds: float) -> None:
-        """End it, unless it ends by itself within that time."""
-        if self._killing is not None:
-            self._killing.cancel()
-        self._killing = asyncio.get_running_loop().call_later(
-            seconds, self.kill, f"did not end within {seconds:.3g} s and was killed"
-        )
-
-    async def ask(self, question: str) -> Report | None:
-        """Its answer; None if there is none in time."""
-        async with self._asking:
-            reader, writer = self._reader, self._writer
-            if reader is None or writer is None:
-                return None
-            self._questions += 1
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    writer.write(b"%d %s\n" % (self._questions, question.encode()))
-                    await writer.drain()
-                    while line := await reader.readline():
-                        number, _, answer = line.partition(b" ")
-                        report = self._heard(json.loads(answer))
-                        if int(number) == self._questions:  # others are late, or nobody has asked
-                            return report
-            except (OSError, ValueError):  # a TimeoutError is one
-                pass
-            return None
-
-    async def has_run(self) -> bool:
-        """Whether it has got as far as running tasks; to be asked when it has ended."""
-        if self._reader is not None:
-            with suppress(OSError, ValueError):  # a TimeoutError, as a fork of it may live on
-                async with asyncio.timeout(LAST_WORDS_SECONDS):
-                    while line := await self._reader.readline():
-                        self._heard(json.loads(line.partition(b" ")[2]))
-        return self._ran
-
-    def is_deaf(self) -> bool:
-        """Whether it should have heard long ago that it is to end."""
-        return time.monotonic() - self.dismissed_at > DEAF_SECONDS
-
-    def _heard(self, report: Report) -> Report:
-        self._ran = self._ran or report.get("phase") == Phase.RUNNING
-        self.grace_period = report.get("grace_period", self.grace_period)
-        self.stall_limit = report.get("stall_limit", self.stall_limit)
-        return report
+def children_in(group: int) -> list[int] | None:
+    """Return the child processes of workers in a process group; None where the system does not show them."""
+    if not Path("/proc/self/stat").exists():
+        return None
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            state, _, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) != group or state in "ZX":
+                continue
+            if CHILD_MODULE in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
 
 
 def interpreter_command() -> list[str]:

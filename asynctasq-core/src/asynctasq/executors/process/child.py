@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -104,14 +104,17 @@ class Child(asyncio.Protocol):
         Raises:
             OSError: the system cannot.
         """
-        orders, self._orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        stream, stream_end = socket.socketpair()
-        self._orders, self._stream = orders, stream
-        for each in (orders, self._orders_end):
-            each.setblocking(False)
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * DATAGRAM_BYTES)
-        with stream_end:
-            try:
+        with ExitStack() as undo:
+            orders, self._orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            undo.callback(orders.close)
+            undo.callback(self._orders_end.close)
+            stream, stream_end = socket.socketpair()
+            undo.callback(stream.close)
+            self._orders, self._stream = orders, stream
+            for each in (orders, self._orders_end):
+                each.setblocking(False)
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * DATAGRAM_BYTES)
+            with stream_end:
                 # In this thread: a child is killed with the thread that started it.
                 self._process = subprocess.Popen(  # noqa: ASYNC220, S603  takes a millisecond; our own program
                     _command(self._orders_end.fileno(), stream_end.fileno(), folder),
@@ -119,17 +122,28 @@ class Child(asyncio.Protocol):
                     stdin=subprocess.DEVNULL,
                     cwd=folder,
                 )
-            except OSError:
-                for each in (orders, self._orders_end, stream):
-                    each.close()
-                raise
+            undo.callback(self._give_up)
+            self._watch = self._watch_exit()
+            await self._loop.create_unix_connection(lambda: self, sock=stream)
+            undo.pop_all()
         self._starting = self._loop.call_later(
             START_SECONDS, self.kill, f"was not ready after {START_SECONDS:g} s"
         )
-        self._watch = self._watch_exit()
-        await self._loop.create_unix_connection(lambda: self, sock=stream)
         plan = pack([_plan(settings)])
         self._write(len(plan).to_bytes(4) + plan)
+
+    def _give_up(self) -> None:
+        """End a process that was started in vain."""
+        self._watch()
+        self._watch = _nothing
+        self.gone = True
+        if self._transport is not None:
+            self._transport.abort()
+        self._process.kill()
+        self._process.wait()
+        if not self.ready.done():
+            self.ready.set_result(False)
+        self.over.set()
 
     @property
     def pid(self) -> int:
@@ -194,6 +208,12 @@ class Child(asyncio.Protocol):
                 # Closing it is not enough: processes that tasks have forked hold it, too.
                 self._stream.shutdown(socket.SHUT_RDWR)
             self._transport.close()
+
+    def why_not_ready(self) -> str:
+        """Say why it never became ready, to follow "a child process"."""
+        if self._exit is None and not self._killed_because:
+            return "could not be started"
+        return f"{self.how_it_ended()} while it started"
 
     def how_it_ended(self) -> str:
         """In words."""
@@ -343,6 +363,7 @@ def _plan(settings: ProcessSettings) -> dict[str, Any]:
         "bootstrap": settings.bootstrap,
         "arguments": settings.arguments,
         "initializer": settings.initializer,
+        "loop": settings.loop,
         "max_tasks": settings.max_tasks_per_child,
         "max_memory": settings.max_memory,
     }

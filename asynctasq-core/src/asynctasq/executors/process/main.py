@@ -73,7 +73,7 @@ class Child:
         self._stream = stream
         self._frames = unpacker()
         self._writing = threading.Lock()
-        self._loop = _new_loop()
+        self._loop = _new_loop(plan["loop"])
         self._runner = OrderRunner(self._loop)
         self._bench: Bench
         self._max_tasks: int | None = plan["max_tasks"]
@@ -86,6 +86,7 @@ class Child:
         self._alone = False
         """The worker is gone."""
         self._depth = forks.depth
+        self._sigchld = signal.getsignal(signal.SIGCHLD)
 
     def start(self, plan: Mapping[str, Any]) -> None:
         """Import the application and make ready."""
@@ -180,6 +181,10 @@ class Child:
         )
 
     def _reply(self, order: Order, fields: Frame) -> None:
+        if (
+            signal.getsignal(signal.SIGCHLD) is not self._sigchld
+        ):  # the next task waits for programs
+            signal.signal(signal.SIGCHLD, self._sigchld)
         self._runs += order.op == RUN
         flags = SPENT * self._is_spent() + REMEMBERED * self._runner.remembers(order.number)
         self.send([order.number, fields[0], flags, *fields[1:]])
@@ -334,12 +339,15 @@ def _named(path: str) -> Callable[..., Any]:
     return function
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
+def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
+    if kind == "uvloop":
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
 
 
 def _resident_bytes(limit: int) -> int:

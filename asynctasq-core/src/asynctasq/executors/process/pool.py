@@ -70,10 +70,10 @@ class ProcessPool:
                 self._spawn(self._start_child())
 
     async def warm(self) -> None:
-        """Start the children, and return when each is ready or has failed."""
+        """Start the children, and return when each is ready or has failed once."""
         self.open()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._tasks:
+            await asyncio.wait(self._tasks.copy())  # not the next tries of those that fail
         if self._children:
             await asyncio.wait([child.ready for child in self._children])
 
@@ -260,18 +260,17 @@ class ProcessPool:
         """Try again after a pause. What waits fails meanwhile, unless there is another child to do it."""
         pause = min(FIRST_PAUSE_SECONDS * 2**self._failed_starts, LONGEST_PAUSE_SECONDS)
         self._failed_starts += 1
+        log = "A child process %s; the next starts in %g s."
         logger.error(
-            "A child process %s while it started; the next starts in %g s.%s",
-            child.how_it_ended(),
+            f"{log}\n%s" if child.problem else f"{log}%s",
+            child.why_not_ready(),
             pause,
-            f"\n{child.problem}" if child.problem else "",
+            child.problem,
         )
         self._spawn(self._start_child(pause))
         if not any(each.is_usable for each in self._children):
             last = child.problem.strip().rpartition("\n")[2]
-            error = f"No child process can be started: it {child.how_it_ended()}" + (
-                f": {last}" if last else "."
-            )
+            error = f"A child process {child.why_not_ready()}" + (f": {last}" if last else ".")
             while self._waiting:
                 self._waiting.popleft().settle(ChildDied(error))
 
@@ -283,12 +282,13 @@ class ProcessPool:
         try:
             await child.start(self._settings, self._folder)
         except asyncio.CancelledError:
-            child.kill()
-            raise
-        except OSError as error:
             self._children.remove(child)
-            child.ready.set_result(False)
-            child.problem = str(error)
+            raise
+        except (OSError, RuntimeError, MemoryError) as error:  # of descriptors, threads, memory
+            self._children.remove(child)
+            if self._closing:
+                return
+            child.problem = f"{type(error).__name__}: {error}"
             self._start_failed(child)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

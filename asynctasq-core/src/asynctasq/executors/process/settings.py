@@ -22,6 +22,8 @@ class ProcessSettings:
     """`module:function`, called without arguments in each child before its first task."""
     warm: bool = False
     """Start the children with the worker, rather than when the first task needs one."""
+    loop: str = "uvloop"
+    """Event loop of the children: `uvloop`, where it is installed, or `asyncio`."""
     bootstrap: str = "asynctasq.core.child:bootstrap"
     """`module:function` that makes a child's `Bench` of what follows."""
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)

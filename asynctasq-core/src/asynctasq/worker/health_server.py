@@ -1,0 +1,272 @@
+"""Health reports over HTTP, with a limit on everything that a client can take."""
+
+import errno
+import json
+import logging
+import os
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from asynctasq.errors import ConfigurationError
+from asynctasq.worker.health import Report
+
+logger = logging.getLogger("asynctasq")
+
+DEFAULT_HEALTH_HOST = "127.0.0.1"
+"""Only this machine by default, as the endpoint has no authentication."""
+MOST_CONNECTIONS = 16
+"""Connections at once. A further one takes the place of the oldest whose request is not complete."""
+REQUEST_SECONDS = 5.0
+"""For the whole of a request, from the connection to the end of its answer."""
+REQUEST_BYTES = 8192
+"""Length of the longest request line and headers."""
+EVICTION_SECONDS = 0.01
+"""Pause after a connection was closed for another: a flood of them costs little processor time."""
+ERROR_SECONDS = 1.0
+"""Pause after the system could give no descriptor or no thread."""
+READ_BYTES = 4096
+BACKLOG = 128
+
+
+class HealthServer:
+    """Serves reports over HTTP from threads of its own, while it is entered.
+
+    `/livez` and `/readyz` answer 200 or 503, `/status` 200; all in JSON. One thread accepts and reads;
+    complete requests are answered in a thread each.
+    """
+
+    def __init__(self, host: str, port: int, reports: Mapping[str, Callable[[], Report]]) -> None:
+        """Make a server; nothing is opened.
+
+        Args:
+            host: address to listen on.
+            port: 0 for any that is free; see `port` of the instance.
+            reports: by path. One that has a field `ok` is answered with 503 if that is false.
+        """
+        self._host = host
+        self.port = port
+        self._reports = reports
+        self._listener: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._wake = -1
+
+    def __enter__(self) -> Self:
+        """Start to serve.
+
+        Raises:
+            ConfigurationError: the address cannot be used.
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            self._listener = socket.create_server(
+                (self._host, self.port), family=family, backlog=BACKLOG
+            )
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"Health cannot be served at {self._host}, port {self.port}: {error}."
+            ) from error
+        self.port = self._listener.getsockname()[1]
+        woken, self._wake = os.pipe()
+        self._thread = threading.Thread(
+            target=_Connections(self._listener, woken, self._reports).serve,
+            name="asynctasq-health",
+            daemon=True,
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        """Stop listening, and close the connections."""
+        if self._listener is not None and self._thread is not None:
+            os.write(self._wake, b"\n")
+            self._thread.join()
+            os.close(self._wake)
+            self._listener.close()
+            self._listener = self._thread = None
+
+
+class _Connections:
+    """The accepting and reading side; `serve` runs in a thread."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        woken: int,
+        reports: Mapping[str, Callable[[], Report]],
+    ) -> None:
+        listener.setblocking(False)
+        self._listener = listener
+        self._woken = woken
+        self._reports = reports
+        self._selector = selectors.DefaultSelector()
+        self._reading: dict[socket.socket, _Request] = {}
+        """The oldest first."""
+        self._answering: set[socket.socket] = set()
+        self._accept_at = 0.0
+
+    def serve(self) -> None:
+        try:
+            self._selector.register(self._woken, selectors.EVENT_READ)
+            while self._turn():
+                pass
+        finally:
+            for client in (*self._reading, *tuple(self._answering)):
+                _close(client)
+            self._selector.close()
+            os.close(self._woken)
+
+    def _turn(self) -> bool:
+        """Wait for something to do, and do it; False at the end."""
+        self._listen()
+        for key, _ in self._selector.select(self._patience()):
+            if key.fileobj == self._woken:
+                return False
+            if key.fileobj is self._listener:
+                self._accept()
+            elif (request := self._reading.get(key.data)) is not None:
+                self._read(key.data, request)
+        now = monotonic()
+        for client in [each for each, request in self._reading.items() if request.due_at <= now]:
+            self._drop(client)
+        return True
+
+    def _listen(self) -> None:
+        """Accept, or pause to accept: as long as it may not, or when all connections have an answer due."""
+        may = monotonic() >= self._accept_at and len(self._answering) < MOST_CONNECTIONS
+        registered = self._listener in self._selector.get_map()
+        if may and not registered:
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        elif registered and not may:
+            self._selector.unregister(self._listener)
+
+    def _patience(self) -> float | None:
+        now = monotonic()
+        times = [request.due_at for request in self._reading.values()]
+        if self._accept_at > now:
+            times.append(self._accept_at)
+        if len(self._answering) >= MOST_CONNECTIONS:
+            times.append(now + EVICTION_SECONDS)
+        return max(0.0, min(times) - now) if times else None
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                self._accept_at = monotonic() + ERROR_SECONDS
+            return
+        client.setblocking(False)
+        if len(self._reading) + len(self._answering) >= MOST_CONNECTIONS and self._reading:
+            self._drop(next(iter(self._reading)))
+            self._accept_at = monotonic() + EVICTION_SECONDS
+        self._reading[client] = _Request(monotonic() + REQUEST_SECONDS)
+        self._selector.register(client, selectors.EVENT_READ, client)
+
+    def _read(self, client: socket.socket, request: "_Request") -> None:
+        try:
+            data = client.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(client)
+        elif request.add(data):
+            self._selector.unregister(client)
+            del self._reading[client]
+            self._answering.add(client)
+            try:
+                threading.Thread(
+                    target=self._answer,
+                    args=(client, request),
+                    name="asynctasq-health-answer",
+                    daemon=True,
+                ).start()
+            except RuntimeError:  # the system has no more threads
+                self._accept_at = monotonic() + ERROR_SECONDS
+                self._answering.discard(client)
+                _close(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        self._selector.unregister(client)
+        del self._reading[client]
+        _close(client)
+
+    def _answer(self, client: socket.socket, request: "_Request") -> None:
+        try:
+            answer = request.answer(self._reports)
+            client.settimeout(max(0.1, request.due_at - monotonic()))
+            client.sendall(answer)
+            client.shutdown(socket.SHUT_WR)
+        except OSError:  # the client has gone, or reads too slowly
+            pass
+        finally:
+            self._answering.discard(client)
+            _close(client)
+
+
+class _Request:
+    """What a client has sent."""
+
+    def __init__(self, due_at: float) -> None:
+        self.due_at = due_at
+        self._data = b""
+
+    def add(self, data: bytes) -> bool:
+        """Take what has come; True when the request is complete, or longer than any may be."""
+        self._data += data
+        return b"\r\n\r\n" in self._data or b"\n\n" in self._data or len(self._data) > REQUEST_BYTES
+
+    def answer(self, reports: Mapping[str, Callable[[], Report]]) -> bytes:
+        """Return the bytes of the answer."""
+        line = self._data.lstrip(b"\r\n").partition(b"\n")[0].decode("latin-1").split()
+        if len(self._data) > REQUEST_BYTES:
+            return _response(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                {"problems": [f"Requests must not be longer than {REQUEST_BYTES} bytes."]},
+            )
+        if len(line) != 3 or not line[2].startswith("HTTP/1."):
+            return _response(HTTPStatus.BAD_REQUEST, {"problems": ["This is not HTTP/1.1."]})
+        method, target, _ = line
+        if method not in {"GET", "HEAD"}:
+            known = {"problems": [f"{method[:20]!r} is not supported. Use GET or HEAD."]}
+            return _response(HTTPStatus.METHOD_NOT_ALLOWED, known)
+        report = reports.get(target.partition("?")[0].rstrip("/"))
+        if report is None:
+            known = {"problems": [f"Nothing is here; there are {', '.join(reports)}."]}
+            return _response(HTTPStatus.NOT_FOUND, known, head=method == "HEAD")
+        try:
+            told = report()
+        except Exception:
+            logger.exception("The health report %s failed.", target)
+            problem = {"problems": ["This report failed; the log says why."]}
+            return _response(HTTPStatus.INTERNAL_SERVER_ERROR, problem)
+        code = HTTPStatus.OK if told.get("ok", True) else HTTPStatus.SERVICE_UNAVAILABLE
+        return _response(code, told, head=method == "HEAD")
+
+
+def _response(code: HTTPStatus, report: Report, *, head: bool = False) -> bytes:
+    body = json.dumps(report, default=str).encode() + b"\n"
+    lines = (
+        f"HTTP/1.1 {code.value} {code.phrase}",
+        "Server: asynctasq",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+    )
+    return "\r\n".join((*lines, "", "")).encode() + (b"" if head else body)
+
+
+def _close(client: socket.socket) -> None:
+    with suppress(OSError):
+        client.close()

@@ -1,0 +1,68 @@
+"""What the log says of an outage of the store."""
+
+import pytest
+
+from asynctasq import task
+from asynctasq.errors import DriverUnavailable
+from asynctasq.worker.patience import Outage, Patience
+from tests.worker.faulty_driver import Line
+from tests.worker.stage import Stage, eventually
+
+
+async def test_an_outage_gives_one_line_at_its_start_and_one_at_its_end(
+    faulty: Stage, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="asynctasq")
+
+    def count(text: str) -> int:
+        return sum(text in message for message in caplog.messages)
+
+    async with faulty.worker(heartbeat_interval=0.05):
+        for method in ("reserve", "wait", "extend", "cancel_requests", "record_worker"):
+            line.fail(method, 1000)
+        await line.failed("extend", 3)
+        await line.failed("reserve", 2)
+        assert count("cannot be reached") == 1
+        line.restore()
+
+        async def over() -> bool:
+            return count("can be reached again") == 1
+
+        await eventually(over)
+    assert count("cannot be reached") == 1
+
+
+def test_a_long_outage_is_reported_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="asynctasq")
+    patience = Patience("fetch messages", Outage())
+    for _ in range(3):
+        patience.note(DriverUnavailable("away"))
+    assert len(caplog.messages) == 1
+    monkeypatch.setattr("asynctasq.worker.patience.REMINDER_SECONDS", 0.0)
+    patience = Patience("fetch messages", Outage())
+    for _ in range(2):
+        patience.note(DriverUnavailable("away"))
+    assert "for 0 s now" in caplog.messages[-1]
+    patience.reached()
+    assert "can be reached again" in caplog.messages[-1]
+
+
+@task
+async def nothing() -> None: ...
+
+
+async def test_dispatches_that_are_repeated_give_one_line_together(
+    faulty: Stage, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="asynctasq")
+    await nothing().dispatch()
+    line.fail("enqueue", 3)
+    await nothing().dispatch()
+    assert line.failures["enqueue"] == 3
+    told = [message for message in caplog.messages if "to dispatch" in message]
+    assert [message.partition(" to dispatch")[0] for message in told] == [
+        "The store cannot be reached",
+        "The store can be reached again",
+    ]
