@@ -31,6 +31,10 @@ class TestRedis(DriverConformance):
     def make_driver(self) -> Driver:
         return RedisDriver(self.url, namespace=self.namespace)
 
+    async def damage(self, driver: Driver, message_id: bytes) -> None:
+        with redis.Redis.from_url(self.url) as client:
+            client.setrange(b"{%s}:m:%s" % (self.namespace.encode(), message_id), 0, b"\xff" * 60)
+
 
 @pytest.mark.parametrize("crowded", [False, True], ids=["alone", "crowded"])
 async def test_checks_may_share_a_namespace(url: str, namespace: str, crowded: bool) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message, new_id
@@ -187,17 +186,39 @@ async def test_nobody_there_is_unavailable_at_open() -> None:
     await driver.close()
 
 
-async def test_a_key_of_another_kind_is_an_error_that_repeating_does_not_help(
-    make_driver: MakeDriver, client: "redis.Redis", namespace: str
+async def test_outage_is_one_log_line_and_one_for_its_end(
+    own_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client.set(f"{{{namespace}}}:r:q", "not a queue")
-    try:
-        async with opened(make_driver()) as driver:
-            with pytest.raises(DriverError, match="WRONGTYPE") as refused:
-                await driver.enqueue([message()])
-            assert not isinstance(refused.value, DriverUnavailable)
-    finally:
-        client.delete(f"{{{namespace}}}:r:q")
+    caplog.set_level("DEBUG", "asynctasq.redis")
+
+    async def wait(driver: RedisDriver) -> None:
+        while True:
+            with suppress(DriverUnavailable):
+                await driver.wait(["q"], timeout=60.0)
+            await asyncio.sleep(0.02)
+
+    def lines(level: str = "INFO") -> list[str]:
+        found = [each for each in caplog.records if each.levelname == level]
+        return [each.getMessage() for each in found if "isten" in each.getMessage()]
+
+    async with opened(RedisDriver(own_server.url)) as driver:
+        await live_a_life(driver)
+        waiting = [asyncio.create_task(wait(driver)) for _ in range(3)]
+        try:
+            async with asyncio.timeout(30.0):
+                own_server.process.stop(signal.SIGKILL)
+                while len(lines("DEBUG")) < 3:  # further tries to listen
+                    await asyncio.sleep(0.02)
+                own_server.start()
+                while len(lines()) < 2:
+                    await asyncio.sleep(0.02)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+    first, last = lines()
+    assert first.startswith("Lost the connection that listens")
+    assert last.startswith("Listening")
 
 
 async def test_enqueue_waits_for_replicas(own_server: RedisServer, tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ async def test_everything_ended_expires(
             await driver.cancel([first[0].message.id])
             await driver.settle([Retry(first[1].lease, 0.0, ERROR)])
             await driver.settle([Release(d.lease, mismatched=True) for d in first[2:4]])
-            driver.clock_offset += 10.0  # the others are reclaimed
+            driver.clock_offset += 10.0  # the others are reclaimed, after the pause for the jump
+            await driver.reserve({"other": 1}, limit=1, owner="two", lease=0.000_002)
             second = await driver.reserve({"q": 100}, limit=100, owner="two", lease=5.0)
             assert len(second) == len(KINDS) - 1
             await driver.settle([ending(delivery.lease) for delivery in second])
@@ -75,7 +76,8 @@ async def test_everything_ended_expires(
         assert await driver.delete_dead(ids[2:4]) == [True, True]
         await driver.purge("q", states={State.READY, State.DEAD})
         driver.clock_offset += 100.0
-        assert await driver.reserve({"q": 1}, limit=1, owner="three", lease=5.0) == []
+        for lease in (0.000_002, 5.0):
+            assert await driver.reserve({"q": 1}, limit=1, owner="three", lease=lease) == []
         for task in (waiting, awaited):
             task.cancel()
         await asyncio.gather(waiting, awaited, return_exceptions=True)

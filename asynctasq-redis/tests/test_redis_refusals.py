@@ -338,7 +338,9 @@ async def test_large_bodies_and_results_pass(
     async with opened(driver):
         sent = [Message(new_id(), "q", "task", b"b" * size) for size in sizes]
         await driver.enqueue(sent)
-        got = await driver.reserve({"q": 9}, limit=9, owner="one", lease=LEASE)
+        got = []
+        while some := await driver.reserve({"q": 9}, limit=9, owner="one", lease=LEASE):
+            got += some
         assert [each.message for each in got] == sent
         endings = [Complete(each.lease, b"r" * len(each.message.body)) for each in got]
         assert await driver.settle(endings) == [Settled.DONE] * len(sizes)

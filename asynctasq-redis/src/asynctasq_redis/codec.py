@@ -5,8 +5,8 @@ the body follows as it is. A message that has more (headers, a workflow, ...) sa
 and is packed whole instead.
 """
 
-import logging
 import math
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
@@ -16,13 +16,14 @@ import msgpack
 
 from asynctasq.contracts.packing import (
     PROFILES_REMEMBERED,
+    damage_info,
+    decode_message,
     is_plain,
     not_unicode,
     pack_message,
     pack_profile,
-    unpack_with_profile,
 )
-from asynctasq.errors import DriverError
+from asynctasq.errors import BodyCorrupt, DriverError
 from asynctasq.message import (
     PRIORITY_HIGHEST,
     Delivery,
@@ -37,8 +38,10 @@ from asynctasq.settlement import ErrorInfo
 
 WAITING, DEAD, COMPLETED = 1, 2, 3
 """First byte of a message's key; one more is cancelled."""
-UNIQUE, MISMATCHED = 2, 8
+UNIQUE, MISMATCHED, DAMAGED = 2, 8, 16
 """Bits of the second byte."""
+LARGE_BYTES = 16 * 1024
+"""From this size on, messages go into the set `big`: reserves look at sizes before they read."""
 HEAD = Struct(">BBIIIIBddddH")
 """state, flags, token, attempt, lost, max_lost, priority, enqueued, due, expires, result_ttl, and the
 length of the queue's name, which follows."""
@@ -61,7 +64,8 @@ BODY_LIMIT = 500_000_000
 """Bytes: a little under what a Redis takes at once."""
 _SURROGATES = "surrogatepass"
 
-log = logging.getLogger("asynctasq.redis")
+DAMAGES = (BodyCorrupt, struct.error, ValueError, LookupError)
+"""What reading a damaged record raises."""
 
 HOLDS = {UniqueUntil.STARTED: 1, UniqueUntil.SETTLED: 2, UniqueUntil.PERIOD: 3}
 CONFLICTS = {OnConflict.SKIP: 1, OnConflict.REPLACE: 2, OnConflict.EXTEND: 3}
@@ -115,13 +119,16 @@ def pack_blob(message: Message) -> bytes:
 def _unpack_blob(message_id: bytes, queue: bytes, value: bytes, at: int) -> Message:
     start = at + 2
     end = start + _SHORT.unpack_from(value, at)[0]
-    return unpack_with_profile(message_id, queue_name(queue), value[start:end], value[end:], log)
+    return decode_message(message_id, queue_name(queue), value[start:end], value[end:])
 
 
 @lru_cache(PROFILES_REMEMBERED)
 def queue_name(data: bytes) -> str:
-    """A name as stored, as text."""
-    return data.decode("utf-8", _SURROGATES)
+    """Return a stored name as text; one that is damaged with its bytes escaped."""
+    try:
+        return data.decode("utf-8", _SURROGATES)
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "backslashreplace")
 
 
 def text_bytes(text: str) -> bytes:
@@ -142,21 +149,35 @@ class Head:
     due_at: float
 
 
-def unpack_message_key(message_id: bytes, value: bytes) -> tuple[Head, Message]:
-    """A message's key."""
+def unpack_head(value: bytes) -> Head:
+    """Return the beginning of a message's key."""
     head = HEAD.unpack_from(value)
-    at = HEAD.size + head[11]
+    return Head(head[0], head[1], head[2], head[3], head[4], head[7] / 1e6, head[8] / 1e6)
+
+
+def unpack_message_key(message_id: bytes, value: bytes) -> Message:
+    """Return the message that is stored in a key.
+
+    Raises:
+        DAMAGES: the record is damaged.
+    """
+    _, flags, *_, length = HEAD.unpack_from(value)
+    at = HEAD.size + length
     queue = value[HEAD.size : at]
-    flags = head[1]
     if flags & UNIQUE:
         at += 4 + _LONG.unpack_from(value, at)[0]
-    found = Head(head[0], flags, head[2], head[3], head[4], head[7] / 1e6, head[8] / 1e6)
-    return found, _unpack_blob(message_id, queue, value, at)
+    return _unpack_blob(message_id, queue, value, at)
 
 
 def unpack_delivery(message_id: bytes, value: bytes) -> Delivery:
-    """A message's key as it was just before it was leased."""
+    """Return the delivery of a message, by its key as it was just before it was leased.
+
+    Raises:
+        DAMAGES: the record is damaged.
+    """
     _, flags, token, attempt, lost, _, _, enqueued_at, _, _, _, length = HEAD.unpack_from(value)
+    if not enqueued_at < FOREVER:  # nor is NaN
+        raise BodyCorrupt("The stored record of a message has no time of its enqueue.")
     at = HEAD.size + length
     queue = value[HEAD.size : at]
     if flags & UNIQUE:
@@ -212,8 +233,16 @@ def pack_error(error: ErrorInfo | None) -> bytes:
 
 
 def unpack_error(data: bytes | None) -> ErrorInfo | None:
-    """What `pack_error` made."""
-    return ErrorInfo(*_unpack(data)) if data else None
+    """Return what `pack_error` made bytes of; an error that says so if those are damaged."""
+    if not data:
+        return None
+    try:
+        kind, text, traceback = _unpack(data)
+        if all(isinstance(part, str) for part in (kind, text, traceback)):
+            return ErrorInfo(kind, text, traceback)
+    except (ValueError, TypeError, msgpack.UnpackException):
+        pass
+    return damage_info(BodyCorrupt(f"The stored error ({len(data)} bytes) is damaged."))
 
 
 def batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

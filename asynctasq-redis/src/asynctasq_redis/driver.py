@@ -15,23 +15,24 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.numbers import check_lease
 from asynctasq.contracts.packing import ID_BYTES
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Settled, Settlement
-from asynctasq_redis import inspection, operating
+from asynctasq_redis import inspection, leasing, operating
 from asynctasq_redis.addresses import described
-from asynctasq_redis.codec import MOST_32, batches, micros, text_bytes, unpack_delivery
+from asynctasq_redis.codec import MOST_32, batches, micros, text_bytes
 from asynctasq_redis.enqueueing import (
     enqueue_arguments,
+    enqueue_one,
     is_simple,
-    simple_arguments,
 )
 from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
 from asynctasq_redis.settling import (
     Packed,
     batches_of,
-    is_too_large,
+    is_refused,
     pack_settlement,
     settle_arguments,
 )
@@ -181,7 +182,7 @@ class RedisDriver:
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         if len(messages) == 1 and is_simple(messages[0]):
             [message] = messages
-            if await self._opened().run("enqueue_one", self._offset, *simple_arguments(message)):
+            if await enqueue_one(self._opened(), self._offset, message):
                 return [Enqueued(message.id, True)]
         answers: list[Enqueued] = []
         for some in batches(messages, ENQUEUED_AT_ONCE):
@@ -199,37 +200,9 @@ class RedisDriver:
     async def reserve(
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
-        taken: list[Delivery] = []
-        left = dict(queues)
-        while True:
-            asked = min(limit - len(taken), AT_ONCE)
-            some = await self._reserve(left, asked, owner, lease)
-            taken += some
-            if len(some) < asked or len(taken) >= limit or not some:
-                return taken
-            for delivery in some:
-                left[delivery.message.queue] -= 1
-
-    async def _reserve(
-        self, queues: Mapping[str, int], limit: int, owner: str, lease: float
-    ) -> list[Delivery]:
-        named: list[bytes | int] = []
-        for name, most in queues.items():
-            named += (text_bytes(name), max(most, 0))
-        now, rows, mismatches = await self._opened().run(
-            "reserve",
-            self._offset,
-            max(limit, 0),
-            int(micros(lease)),
-            text_bytes(owner),
-            int(micros(self.settings.dead_letter_ttl)),
-            self.settings.dead_letter_limit,
-            *named,
-        )
-        deliveries = list(map(unpack_delivery, rows[::2], rows[1::2]))
-        for number, since in zip(mismatches[::2], mismatches[1::2], strict=True):
-            deliveries[number].mismatched_for = max((int(now) - int(since)) / 1e6, 0.0)
-        return deliveries
+        check_lease(lease)
+        call = leasing.Reserve(self._opened(), self._offset, owner, lease)
+        return await call.reserve(queues, limit)
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
         server, listener = self._opened(), self._listening()
@@ -245,7 +218,7 @@ class RedisDriver:
         answers = [Settled.LOST] * len(settlements)
         packed: list[Packed] = []
         for number, settlement in enumerate(settlements):
-            if is_too_large(settlement):
+            if is_refused(settlement):
                 answers[number] = Settled.REFUSED
             elif (parts := pack_settlement(number, settlement)) is not None:
                 packed.append(parts)
@@ -260,6 +233,7 @@ class RedisDriver:
     async def extend(
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
+        check_lease(lease)
         named = b"".join(each.id + (_token(each) or 0).to_bytes(4, "big") for each in leases)
         answer = await self._opened().run(
             "extend", self._offset, text_bytes(owner), int(micros(lease)), named
@@ -320,8 +294,7 @@ class RedisDriver:
         await self._opened().run("pause", text_bytes(queue), "resume")
 
     async def paused(self) -> frozenset[str]:
-        server = self._opened()
-        names = await server.command("SMEMBERS", server.prefix + b"paused")
+        names = await self._opened().run("paused")
         return frozenset(name.decode("utf-8", "surrogatepass") for name in names)
 
     # Dead letters, inspection, purge.
@@ -383,6 +356,9 @@ class RedisDriver:
 
     async def forget_worker(self, worker_id: str) -> None:
         await self._opened().run("forget_worker", text_bytes(worker_id))
+
+    async def end_owner(self, owner: str) -> None:
+        await operating.end_owner(self._opened(), self._offset, owner)
 
     async def workers(self) -> list[WorkerInfo]:
         return await operating.workers(self._opened(), self._offset)

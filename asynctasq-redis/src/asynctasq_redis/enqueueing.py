@@ -1,11 +1,15 @@
 """Messages as the scripts `enqueue` and `requeue` take them."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from asynctasq.contracts.numbers import check_numbers
 from asynctasq.contracts.packing import check_id
+from asynctasq.errors import DriverError
 from asynctasq.message import Message, UniqueUntil
 from asynctasq_redis.codec import (
     HOLDS,
+    LARGE_BYTES,
     max_lost_of,
     pack_blob,
     pack_numbers,
@@ -15,31 +19,36 @@ from asynctasq_redis.codec import (
     text_bytes,
 )
 
+if TYPE_CHECKING:
+    from asynctasq_redis.server import Server
+
 RUN = 1000
-"""Messages that a script stores by one command."""
+"""Messages of one profile in one run of the arguments."""
 
 
 def is_simple(message: Message) -> bool:
-    """Whether the script `enqueue_one` takes it: ready at once, without a unique key or an expiry."""
+    """Return whether the script `enqueue_one` takes it: small, ready at once, no unique key or expiry."""
     return (
         message.eta is None
         and message.expires is None
         and message.unique is None
         and message.delay <= 0.0
+        and len(message.body) <= LARGE_BYTES
     )
 
 
-def simple_arguments(message: Message) -> list[bytes | int | float]:
+def simple_arguments(message: Message) -> tuple[int, int, float, bytes, bytes, bytes]:
     """A message as the script `enqueue_one` takes it."""
     check_id(message.id)
-    return [
+    check_numbers(message)
+    return (
         priority_of(message),
         max_lost_of(message),
         message.result_ttl,
         text_bytes(message.queue),
         message.id,
         pack_blob(message),
-    ]
+    )
 
 
 def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
@@ -48,8 +57,7 @@ def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
     heads: list[bytes | int] = []
     items: list[bytes | int] = []
     current = length = place = 0
-    # An id that stands twice must not meet itself in one run.
-    longest = RUN if len({message.id for message in messages}) == len(messages) else 1
+    repeats = len({message.id for message in messages}) < len(messages)
     for message in messages:
         check_id(message.id)
         unique = message.unique
@@ -65,9 +73,10 @@ def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
         )
         number = profiles.get(kind)
         if number is None:
+            check_numbers(message)
             number = profiles[kind] = len(profiles) + 1
             heads += (pack_numbers(message), text_bytes(message.queue))
-        if number != current or length == longest:
+        if number != current or length == RUN:
             if length:
                 items[place] = pack_run(current, length)
             current, length, place = number, 0, len(items)
@@ -75,9 +84,10 @@ def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
         length += 1
         items += (message.id, pack_blob(message))
         if unique is not None:
+            check_numbers(message)
             items.append(pack_unique(unique))
     items[place] = pack_run(current, length)
-    return [len(profiles), *heads, *items]
+    return [int(repeats), len(profiles), *heads, *items]
 
 
 def requeue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
@@ -85,6 +95,7 @@ def requeue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
     arguments: list[bytes | int] = []
     for message in messages:
         check_id(message.id)
+        check_numbers(message)
         unique = message.unique
         keeps = unique is not None and unique.until is not UniqueUntil.PERIOD
         arguments += (
@@ -96,3 +107,16 @@ def requeue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
             pack_blob(message),
         )
     return arguments
+
+
+async def enqueue_one(server: "Server", offset: int, message: Message) -> bool:
+    """Store a simple message; False if that is for the script `enqueue` to decide."""
+    arguments = simple_arguments(message)
+    if len(arguments[-1]) > LARGE_BYTES:
+        return False
+    try:
+        return bool(await server.run("enqueue_one", offset, *arguments))
+    except DriverError as error:
+        if "WRONGTYPE" in str(error):  # a key of the store has another type: `enqueue` replaces it
+            return False
+        raise

@@ -44,12 +44,20 @@ _CODES_THAT_PASS = re.compile(
     r"|Script killed by user"  # only what has changed nothing can be killed
 )
 _CODE_DEMOTED = re.compile(r"\bREADONLY\b")
+_CODE_MOVED = re.compile(r"\b(MOVED|ASK)\b")
 _CODE_FULL = re.compile(r"\bOOM\b|used memory > 'maxmemory'")
 
 
 def is_full(error: BaseException) -> bool:
     """Whether the server has no memory left for what was asked."""
     return isinstance(error, client.OutOfMemoryError) or bool(_CODE_FULL.search(str(error)))
+
+
+def passes(text: str) -> bool:
+    """Return whether an error, as text, says that the server cannot take commands just now."""
+    return any(
+        code.search(text) for code in (_CODES_THAT_PASS, _CODE_DEMOTED, _CODE_FULL, _CODE_MOVED)
+    )
 
 
 def is_elsewhere(error: BaseException) -> bool:

@@ -1,26 +1,23 @@
 """What can be seen: counts, snapshots, dead letters, outcomes, listings."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from heapq import nsmallest
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from asynctasq.contracts.capabilities import DeadLetter, Outcome, Page, QueueInfo, Snapshot
-from asynctasq.contracts.driver import QueueCounts
+from asynctasq.contracts.driver import BYTES_AT_ONCE, QueueCounts
 from asynctasq.errors import DriverError
-from asynctasq.message import State
-from asynctasq.settlement import Reason
-from asynctasq_redis.codec import (
-    COMPLETED,
-    DEAD,
-    LEASE,
-    OUTCOME,
-    batches,
-    queue_name,
-    text_bytes,
-    unpack_error,
-    unpack_message_key,
+from asynctasq.message import Message, State
+from asynctasq_redis.codec import FOREVER, batches, queue_name, text_bytes
+from asynctasq_redis.reading import (
+    Found,
+    dead_letter_of,
+    lease_queue,
+    outcome_of,
+    read_row,
+    snapshot_of,
 )
 
 if TYPE_CHECKING:
@@ -71,17 +68,30 @@ async def queues(server: "Server", offset: int) -> list[QueueInfo]:
     ]
 
 
+async def find_rows(
+    server: "Server", offset: int, ids: Sequence[bytes]
+) -> AsyncIterator[list[tuple[bytes, Found | None]]]:
+    """Read messages that live or are dead, a bounded number of bytes at a time."""
+    place = 0
+    while place < len(ids):
+        now, *rows = await server.run("find", offset, "whole", *ids[place : place + FINDS])
+        some = ids[place : place + len(rows)]
+        pairs = zip(some, rows, strict=True)
+        yield [(one, None if row is None else read_row(one, row, int(now))) for one, row in pairs]
+        place += len(rows)
+
+
 async def find(server: "Server", offset: int, ids: Sequence[bytes]) -> list[Snapshot | None]:
-    """Messages that live or are dead."""
-    found: list[Snapshot | None] = []
-    for some in batches(ids, FINDS):
-        now, *rows = await server.run("find", offset, "whole", *some)
-        found += [_snapshot(one, row, int(now)) for one, row in zip(some, rows, strict=True)]
-    return found
+    """Find messages that live or are dead."""
+    return [
+        None if found is None else snapshot_of(found)
+        async for rows in find_rows(server, offset, ids)
+        for _, found in rows
+    ]
 
 
 async def known(server: "Server", offset: int, ids: Sequence[bytes]) -> list[bool]:
-    """Whether messages live or are dead."""
+    """Return which messages live or are dead."""
     found: list[bool] = []
     for some in batches(ids, FINDS):
         _, *rows = await server.run("find", offset, "head", *some)
@@ -89,76 +99,20 @@ async def known(server: "Server", offset: int, ids: Sequence[bytes]) -> list[boo
     return found
 
 
-def _snapshot(message_id: bytes, row: Any, now: int) -> Snapshot | None:
-    if row is None:
-        return None
-    value, lease, error, _, _, flagged = row
-    head, message = unpack_message_key(message_id, value)
-    owner = None
-    if head.state == DEAD:
-        state = State.DEAD
-    elif lease is not None:
-        state = State.LEASED
-        owner = _lease_owner(lease)
-    else:
-        state = State.SCHEDULED if round(head.due_at * 1e6) > now else State.READY
-    return Snapshot(
-        message=message,
-        state=state,
-        attempt=head.attempt,
-        lost=head.lost,
-        enqueued_at=head.enqueued_at,
-        due_at=head.due_at,
-        owner=owner,
-        cancelling=bool(flagged),
-        error=unpack_error(error),
-    )
-
-
-def _lease_owner(lease: bytes) -> str:
-    return queue_name(lease[LEASE.size : LEASE.size + LEASE.unpack_from(lease)[3]])
-
-
-def _lease_queue(lease: bytes) -> bytes:
-    start = LEASE.size + LEASE.unpack_from(lease)[3]
-    return lease[start + 2 : start + 2 + int.from_bytes(lease[start : start + 2], "big")]
-
-
 async def results(server: "Server", offset: int, ids: Sequence[bytes]) -> list[Outcome | None]:
-    """How messages ended; None for those that have not, or are not known."""
+    """Return how messages ended; None for those that have not, or are not known."""
     found: list[Outcome | None] = []
-    for some in batches(ids, FINDS):
+    while len(found) < len(ids):
+        some = ids[len(found) : len(found) + FINDS]
         rows = await server.run("results", offset, *some)
-        found += [_outcome(one, row) for one, row in zip(some, rows, strict=True)]
+        found += [outcome_of(one, row) for one, row in zip(some, rows, strict=False)]
     return found
-
-
-def _outcome(message_id: bytes, row: Any) -> Outcome | None:
-    if row is None:
-        return None
-    if isinstance(row, list):
-        died_at, reason, error = row
-        return Outcome(
-            message_id,
-            State.DEAD,
-            int(died_at) / 1e6,
-            None,
-            Reason(reason.decode()),
-            unpack_error(error),
-        )
-    kind, has_result, finished_at, _ = OUTCOME.unpack_from(row)
-    return Outcome(
-        message_id,
-        State.COMPLETED if kind == COMPLETED else State.CANCELLED,
-        finished_at / 1e6,
-        row[OUTCOME.size :] if has_result else None,
-    )
 
 
 async def dead_letters(
     server: "Server", offset: int, *, queue: str | None, limit: int, cursor: str | None
 ) -> Page[DeadLetter]:
-    """A page of dead letters, newest first."""
+    """List dead letters, newest first, a page at a time."""
     key = b"dead" if queue is None else b"d:" + text_bytes(queue)
     after: list[str | bytes] = []
     if cursor is not None:
@@ -166,29 +120,23 @@ async def dead_letters(
         after = [f"{time:.0f}", message_id]
     limit = max(limit, 0)
     rows = await server.run("dead_letters", key, limit + 1, *after)
-    ids = rows[0 : limit * 2 : 2]
+    ids, times = rows[::2], [float(time) for time in rows[1::2]]
     letters: list[DeadLetter] = []
-    for some in batches(ids, FINDS):
-        _, *found = await server.run("find", offset, "whole", *some)
-        pairs = zip(some, found, strict=True)
-        letters += [_dead_letter(one, row) for one, row in pairs if row is not None and row[3]]
-    more = len(rows) > limit * 2 and ids
-    position = f"{float(rows[limit * 2 - 1]):.0f}:{ids[-1].hex()}" if more else None
-    return Page(letters, position)
+    seen = 0
+    async for some in find_rows(server, offset, ids[:limit]):
+        for (_, found), died_at in zip(some, times[seen:], strict=False):
+            if found is not None and found.state is State.DEAD:
+                letters.append(dead_letter_of(found, died_at))
+        seen += len(some)
+        if _is_full(letter.message for letter in letters):
+            break
+    more = seen and len(ids) > seen
+    return Page(letters, f"{times[seen - 1]:.0f}:{ids[seen - 1].hex()}" if more else None)
 
 
-def _dead_letter(message_id: bytes, row: Any) -> DeadLetter:
-    value, _, error, reason, died_at, _ = row
-    head, message = unpack_message_key(message_id, value)
-    return DeadLetter(
-        message=message,
-        reason=Reason(reason.decode()),
-        error=unpack_error(error),
-        attempts=head.attempt,
-        lost=head.lost,
-        enqueued_at=head.enqueued_at,
-        died_at=int(died_at) / 1e6,
-    )
+def _is_full(messages: Iterable[Message]) -> bool:
+    """Return whether a page is as large as a page may be."""
+    return sum(len(message.body) for message in messages) > BYTES_AT_ONCE // 2
 
 
 async def browse(
@@ -215,9 +163,7 @@ async def browse(
     async for ids in _members(server, offset, state, queue):
         _, *rows = await server.run("find", offset, "head", *ids)
         positions = (
-            (_ENQUEUED.unpack_from(row[0])[0], one)
-            for one, row in zip(ids, rows, strict=True)
-            if row is not None
+            (_enqueued(row[0]), one) for one, row in zip(ids, rows, strict=True) if row is not None
         )
         wanted = [
             position
@@ -225,11 +171,21 @@ async def browse(
             if round(low) <= position[0] < high and position > after
         ]
         best = nsmallest(limit + 1, {*best, *wanted})
-    page = best[:limit]
-    found = await find(server, offset, [one for _, one in page]) if page else []
-    items = [snapshot for snapshot in found if snapshot is not None and snapshot.state is state]
-    more = len(best) > limit and page
-    return Page(items, f"{page[-1][0]:.0f}:{page[-1][1].hex()}" if more else None)
+    items: list[Snapshot] = []
+    seen = 0
+    async for some in find_rows(server, offset, [one for _, one in best[:limit]]):
+        items += [snapshot_of(found) for _, found in some if found and found.state is state]
+        seen += len(some)
+        if _is_full(snapshot.message for snapshot in items):
+            break
+    more = seen and len(best) > seen
+    return Page(items, f"{best[seen - 1][0]:.0f}:{best[seen - 1][1].hex()}" if more else None)
+
+
+def _enqueued(head: bytes) -> float:
+    """Return when a message was enqueued; 0 if its record is damaged."""
+    time: float = _ENQUEUED.unpack_from(head)[0] if len(head) >= _ENQUEUED.size else 0.0
+    return time if 0.0 < time < FOREVER else 0.0
 
 
 async def _members(
@@ -253,7 +209,7 @@ async def _leased(server: "Server", queue: str | None) -> AsyncIterator[Sequence
     wanted = None if queue is None else text_bytes(queue)
     async for pairs in _scanned(partial(server.run, "leased")):
         rows = zip(pairs[::2], pairs[1::2], strict=True)
-        ids = [one for one, lease in rows if wanted is None or _lease_queue(lease) == wanted]
+        ids = [one for one, lease in rows if wanted is None or lease_queue(lease) == wanted]
         for some in batches(ids, FINDS) if ids else ():
             yield some
 

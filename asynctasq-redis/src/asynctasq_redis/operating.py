@@ -1,7 +1,7 @@
 """What operators do to messages, and the registry of workers."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -18,17 +18,29 @@ if TYPE_CHECKING:
 AT_ONCE = 1000
 """Messages that one script call takes; the scripts know it as BOUND."""
 _DONE = ord("1")
+_WORKER_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "id": str,
+    "host": str,
+    "pid": int,
+    "started_at": (int, float),
+    "queues": list,
+    "concurrency": int,
+    "running": int,
+    "version": str,
+}
+_WORKER_FIELDS = [each.name for each in fields(WorkerInfo)]
 
 
 async def requeue(server: "Server", offset: int, ids: Sequence[bytes]) -> list[bool]:
-    """Make dead messages ready again, as they are."""
+    """Make dead messages ready again, as they are. Damaged ones stay dead."""
     answers: list[bool] = []
-    for some in batches(ids, AT_ONCE):
-        found = await inspection.find(server, offset, some)
-        dead = [s.message if s and s.state is State.DEAD else None for s in found]
-        done = iter(
-            await requeue_messages(server, offset, [each for each in dead if each is not None])
-        )
+    async for rows in inspection.find_rows(server, offset, ids):
+        dead = [
+            found.message if found and found.state is State.DEAD and not found.damage else None
+            for _, found in rows
+        ]
+        messages = [message for message in dead if message is not None]
+        done = iter(await requeue_messages(server, offset, messages))
         answers += [message is not None and next(done) for message in dead]
     return answers
 
@@ -56,9 +68,9 @@ async def purge(server: "Server", offset: int, queue: str, states: Collection[St
     """Delete messages of a queue."""
     total = 0
     for state in states:
-        purged = AT_ONCE
-        while purged == AT_ONCE:
-            purged = await server.run("purge", offset, text_bytes(queue), state.value)
+        looked_at = AT_ONCE
+        while looked_at == AT_ONCE:
+            purged, looked_at = await server.run("purge", offset, text_bytes(queue), state.value)
             total += purged
     return total
 
@@ -71,10 +83,25 @@ async def record_worker(server: "Server", offset: int, worker: WorkerInfo, ttl: 
 
 async def workers(server: "Server", offset: int) -> list[WorkerInfo]:
     """The workers that live."""
-    found: list[WorkerInfo] = []
-    for row in await server.run("workers", offset):
-        if row is not None:
-            fields: dict[str, Any] = msgpack.unpackb(row)
-            queues = tuple(fields.pop("queues"))
-            found.append(WorkerInfo(queues=queues, **fields))
-    return sorted(found, key=lambda worker: worker.id)
+    rows = await server.run("workers", offset)
+    found = [_worker(row) for row in rows if row is not None]
+    return sorted((each for each in found if each is not None), key=lambda worker: worker.id)
+
+
+def _worker(row: bytes) -> WorkerInfo | None:
+    """Return a worker; None if its record is damaged, for it is about to be written anew."""
+    try:
+        told: dict[str, Any] = msgpack.unpackb(row)
+        if not all(isinstance(told[name], kind) for name, kind in _WORKER_TYPES.items()):
+            return None
+        known: dict[str, Any] = {name: told[name] for name in _WORKER_FIELDS if name in told}
+        known["queues"] = tuple(map(str, told["queues"]))
+        return WorkerInfo(**known)
+    except (ValueError, TypeError, LookupError, msgpack.UnpackException):
+        return None
+
+
+async def end_owner(server: "Server", offset: int, owner: str) -> None:
+    """End all leases of an owner, counted as lost."""
+    while await server.run("end_owner", offset, text_bytes(owner)):
+        pass

@@ -7,8 +7,20 @@ from importlib.resources import files
 from asynctasq.records import record
 
 _FOLDER = files("asynctasq_redis") / "lua"
-_WITH_UPKEEP = frozenset({"reserve"})
-_ALONE = frozenset({"enqueue_one"})
+_ALONE = frozenset({"enqueue_one", "probe"})
+_DAMAGE = ("common", "damage")
+_UPKEEP = (*_DAMAGE, "upkeep")
+_SHARED = {
+    "reserve": (*_UPKEEP, "sweep"),
+    "extend": _UPKEEP,
+    "end_owner": _UPKEEP,
+    "settle": _DAMAGE,
+    "cancel": _DAMAGE,
+    "delete_dead": _DAMAGE,
+    "find": _DAMAGE,
+    "requeue": _DAMAGE,
+}
+"""The files before a script; for all others that is `common`."""
 
 
 @record
@@ -22,8 +34,13 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The script of an operation, with what it shares with others before it."""
-    shared = [] if name in _ALONE else ["common", "upkeep"] if name in _WITH_UPKEEP else ["common"]
-    parts = [*shared, name]
-    source = b"\n".join((_FOLDER / f"{part}.lua").read_bytes() for part in parts)
+    """Return the script of an operation, with what it shares with others before it."""
+    source = _source(name)
+    if name not in _ALONE:
+        shared = [_source(part) for part in _SHARED.get(name, ("common",))]
+        source = b"\n".join((*shared, b"return run(function()", source, b"end)\n"))
     return Script(name, source, sha1(source, usedforsecurity=False).hexdigest())
+
+
+def _source(name: str) -> bytes:
+    return (_FOLDER / f"{name}.lua").read_bytes()

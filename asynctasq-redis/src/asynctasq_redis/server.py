@@ -13,6 +13,7 @@ from asynctasq_redis.connecting import Argument
 from asynctasq_redis.connections import Connections
 from asynctasq_redis.dialing import dialer
 from asynctasq_redis.faults import FAILURES, translated
+from asynctasq_redis.probing import probe
 from asynctasq_redis.scripts import script
 from asynctasq_redis.settings import RedisSettings
 
@@ -43,9 +44,14 @@ class Server:
         )
 
     async def greet(self) -> None:
-        """Make sure that the server is there, and tell what is dangerous about it."""
+        """Make sure that the server can run every script, and warn of what is dangerous about it.
+
+        Raises:
+            DriverError: the server refuses us, or lacks a command; the message names it.
+            DriverUnavailable: the server cannot be reached.
+        """
         try:
-            await self.connections.execute("EXISTS", self.prefix + b"queues")
+            await probe(self.connections, self.prefix, self.settings, self.place)
         except FAILURES as error:
             raise translated(error, self.place) from error
         try:

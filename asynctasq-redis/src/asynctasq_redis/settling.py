@@ -5,13 +5,23 @@ from itertools import groupby
 from operator import itemgetter
 from struct import Struct
 
+from asynctasq.contracts.numbers import can_settle
 from asynctasq.contracts.packing import ID_BYTES
-from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settlement
+from asynctasq.settlement import (
+    Cancelled,
+    Complete,
+    ErrorInfo,
+    Fail,
+    Reason,
+    Release,
+    Retry,
+    Settlement,
+)
 from asynctasq_redis.codec import BODY_LIMIT, MOST_32, batches, pack_error
 
 COMPLETE, COMPLETE_EMPTY, RETRY, FAIL = 1, 2, 3, 4
-FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL = 5, 6, 7, 8
-CARRYING = frozenset({COMPLETE, RETRY, FAIL, FAIL_UNTRIED})
+FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL, FAIL_DAMAGED = 5, 6, 7, 8, 9
+CARRYING = frozenset({COMPLETE, RETRY, FAIL, FAIL_UNTRIED, FAIL_DAMAGED})
 """Kinds that have bytes."""
 
 AT_ONCE = 1000
@@ -68,9 +78,19 @@ def settle_arguments(packed: Sequence[Packed]) -> list[bytes]:
     return arguments
 
 
-def is_too_large(settlement: Settlement) -> bool:
-    """Whether Redis would close the connection rather than take it."""
-    return isinstance(settlement, Complete) and len(settlement.result or b"") > BODY_LIMIT
+def is_refused(settlement: Settlement) -> bool:
+    """Return whether Redis cannot apply a settlement: it is too large, or a number is not finite."""
+    if type(settlement) is Complete:
+        ttl, result = settlement.result_ttl, settlement.result
+        return ttl - ttl != 0 or (result is not None and len(result) > BODY_LIMIT)
+    return not can_settle(settlement)
+
+
+def pack_damaged(message_id: bytes, token: int, error: ErrorInfo) -> Packed:
+    """Pack the end of a lease whose message cannot be read."""
+    reason = Reason.UNDECODABLE.value.encode()
+    payload = bytes([len(reason)]) + reason + pack_error(error)
+    return 0, (FAIL_DAMAGED, token, 0.0), message_id, payload
 
 
 def _parts(settlement: Settlement) -> tuple[int, float, bytes]:

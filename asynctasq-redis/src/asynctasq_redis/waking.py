@@ -78,6 +78,8 @@ class Listener:
         self._line: Line | None = None
         self._silent = False
         """Nothing was heard since the last ping."""
+        self._is_reported = False
+        """A log line says that nothing is heard at present. One line is enough for an outage."""
 
     async def wait_for_queues(self, queues: Sequence[str], look: Look, timeout: float) -> None:
         await self._wait(frozenset(b"q" + text_bytes(queue) for queue in queues), look, timeout)
@@ -157,10 +159,18 @@ class Listener:
                 pause = RECONNECT[0]
                 self._first_try.set()
                 self.look_again()
+                if self._is_reported:
+                    self._is_reported = False
+                    log.info("Listening to the Redis at %s again", self._server.place)
                 await self._until_silent(line)
-                log.info("The connection for messages of the Redis at %s ended", self._server.place)
+                self._report(
+                    logging.INFO,
+                    "Lost the connection that listens to the Redis at %s; polling until it is back",
+                    self._server.place,
+                )
             except client.NoPermissionError as error:
-                log.warning(
+                self._report(
+                    logging.WARNING,
                     "The Redis at %s lets this user hear of nothing, so work and results are looked for "
                     "once a second. Give it the channels of the namespace (see `ACL users` in "
                     "docs/redis.md): %s",
@@ -169,12 +179,22 @@ class Listener:
                 )
                 pause = REFUSED_SECONDS
             except FAILURES as error:
-                log.info("Waiting for the Redis at %s by polling: %s", self._server.place, error)
+                self._report(
+                    logging.INFO,
+                    "Cannot listen to the Redis at %s; polling until it is back: %s",
+                    self._server.place,
+                    error,
+                )
             finally:
                 self._first_try.set()
                 await self._disconnect()
             await asyncio.sleep(pause)
             pause = min(pause * 2, RECONNECT[1])
+
+    def _report(self, level: int, line: str, *values: object) -> None:
+        """Log the first line of an outage; the others are for DEBUG."""
+        log.log(logging.DEBUG if self._is_reported else level, line, *values)
+        self._is_reported = True
 
     async def _until_silent(self, line: Line) -> None:
         """Return when the connection has ended, or nothing is heard of the other side."""

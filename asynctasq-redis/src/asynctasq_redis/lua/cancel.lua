@@ -3,25 +3,45 @@
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
-local answers = {}
-for i = 2, #ARGV do
-    local id = ARGV[i]
-    local known, state = is_known(id, now)
-    if not known then
-        answers[i - 1] = 'U'
-    elseif state ~= WAITING then
-        answers[i - 1] = 'T'
-    else
-        local lease = call('HGET', P .. 'leases', id)
-        if lease then
-            call('SADD', P .. 'c:' .. owner_and_queue(lease), id)
-            answers[i - 1] = 'R'
-        else
-            local h = head(id)
-            leave_waiting(id, h)
-            cancel_for_good(id, h, h.ttl, now)
-            answers[i - 1] = 'C'
-        end
-    end
+
+-- Whether an earlier call has cancelled it but failed before it took it from its queue.
+local function finish(id)
+    local value = call('GETRANGE', P .. 'm:' .. id, OUTCOME_BYTES, OUTCOME_BYTES + 255)
+    return #value > 1 and leave_waiting(id, sub(value, 2), byte(value, 1))
 end
+
+-- One whose record cannot be read is where the indexes have it.
+local function cancel_damaged(id)
+    local state, queue = locate(id)
+    if state == 'dead' or state == nil then return 'T' end
+    if state == 'leased' then
+        call('SADD', P .. 'c:' .. lease_of(id).owner, id)
+        return 'R'
+    end
+    cancel_for_good(id, {flags = EXTRA, priority = 5, queue = queue}, 3600, now)
+    call('ZREM', P .. 'r:' .. queue, id)
+    for _, key in ipairs(scheduled_sets(queue)) do call('ZREM', key, id) end
+    return 'C'
+end
+
+local function cancel(id)
+    local known, state = is_known(id, now)
+    if not known then return 'U' end
+    if state == CANCELLED and finish(id) then return 'C' end
+    local h = head(id)
+    if not h then return 'T' end
+    if h.damaged then return cancel_damaged(id) end
+    if h.state == DEAD then return 'T' end
+    local lease = lease_of(id)
+    if lease then
+        call('SADD', P .. 'c:' .. lease.owner, id)
+        return 'R'
+    end
+    cancel_for_good(id, h, h.ttl, now)
+    leave_waiting(id, h.queue, h.priority)
+    return 'C'
+end
+
+local answers = {}
+for i = 2, #ARGV do answers[i - 1] = cancel(ARGV[i]) end
 return table.concat(answers)

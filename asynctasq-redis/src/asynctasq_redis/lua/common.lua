@@ -1,9 +1,15 @@
--- What all scripts share. Each script is this file, then its own.
+-- What all scripts share. Each script is this file, then its own, which runs as one function (see
+-- the end of this file and scripts.py).
 --
 -- Every key begins with KEYS[1], `{namespace}:`, whose braces put all of them into one slot of a
 -- cluster. What follows is described in docs/redis.md, "Key layout".
 --
 -- Times are whole microseconds: as floats they are exact until the year 2255.
+--
+-- A script that fails half-way keeps what it has written. Three rules make that harmless:
+--  1. Read and compute first. What is read may be damaged, so reading never raises.
+--  2. Write last, and add to an index before removing from another. A lease ends last of all.
+--  3. A repeated call finishes what the first one began. If it is not repeated, sweep.lua finds what is left.
 
 local P = KEYS[1]
 local call, pack, unpack_from = redis.call, struct.pack, struct.unpack
@@ -12,21 +18,27 @@ local band, bor, bnot = bit.band, bit.bor, bit.bnot
 
 -- First byte of a message's key.
 local WAITING, DEAD, COMPLETED, CANCELLED = 1, 2, 3, 4 -- WAITING: or leased, if `leases` has it
--- Second byte.
-local EXTRA, UNIQUE, EXPIRES, MISMATCHED = 1, 2, 4, 8
+-- Second byte. LARGE: it is in the set `big`. DAMAGED: behind the queue are the bytes of a record that
+-- could not be read.
+local EXTRA, UNIQUE, EXPIRES, MISMATCHED, DAMAGED, LARGE = 1, 2, 4, 8, 16, 32
+local MOST_FLAGS = 63
 local HEAD = '>BBI4I4I4I4Bdddd' -- state, flags, token, attempt, lost, max_lost, priority, then times
 local HEAD_AND_QUEUE = HEAD .. 'Hc0'
+local HEAD_BYTES = 51
 local OUTCOME = '>BBdd' -- state, whether there is a result, finished, kept until; then the result
+local OUTCOME_BYTES = 18
 local MOST_OF_A_HEAD = 1023 -- the last byte that is read of a message where its body is not wanted
-local LEASE = '>I4dB' -- token, leased at, flags; then owner and queue
-local LEASE_TAIL = 14
+local LEASE = '>I4dBHc0Hc0' -- token, leased at, flags, owner, queue; then the length of the lease
 local PADDED = 65 -- a hash with a value this long is a hash table, whatever its size
 local HOLD = '>c16Bdd' -- holder, until, end of the period or 0, length of the period
+local NO_TIME = 1e16 -- no time that was stored on purpose is as far away
 
 local BOUND = 1000 -- messages that one call moves at most
 local FEW = 250 -- of those for whose sake a dozen commands are run
 local ARGUMENTS = 4000 -- that are given to one command at most
 local LEAST_TTL, MOST_TTL = 60, 1e9 -- seconds
+local MOST_BYTES = 8 * 1024 * 1024 -- of what one call answers with, so that it takes some milliseconds
+local LARGE_BYTES = 16 * 1024 -- from here on the size of a message is looked at before it is read
 
 -- A queue is one sorted set: by priority, then by time, then (by its members) by id.
 local SPAN = 900000000000000 -- the times of one priority: 28 years
@@ -58,32 +70,81 @@ end
 
 -- Messages.
 
+local function is_time(number)
+    return number > -NO_TIME and number < NO_TIME -- which NaN is not
+end
+
+-- The beginning of a message. A record that cannot be read has `damaged` and no queue.
 local function parse(value)
     local h = {}
-    h.state, h.flags, h.token, h.attempt, h.lost, h.max_lost, h.priority, h.enqueued, h.due,
-        h.expires, h.ttl, h.queue, h.after = unpack_from(HEAD_AND_QUEUE, value)
-    return h
+    local read
+    read, h.state, h.flags, h.token, h.attempt, h.lost, h.max_lost, h.priority, h.enqueued, h.due,
+        h.expires, h.ttl, h.queue, h.after = pcall(unpack_from, HEAD_AND_QUEUE, value)
+    if read and h.state <= DEAD and h.state > 0 and h.flags <= MOST_FLAGS and h.priority <= 9
+            and is_time(h.enqueued) and is_time(h.due) and is_time(h.expires) and h.ttl == h.ttl
+            and h.queue ~= '' then
+        return h
+    end
+    return {damaged = true, state = byte(value, 1) == DEAD and DEAD or WAITING, flags = 0, token = 0}
 end
 
 -- The head of a message that lives or is dead; nil otherwise.
 local function head(id)
-    local value = call('GETRANGE', P .. 'm:' .. id, 0, MOST_OF_A_HEAD)
-    if value == '' or byte(value, 1) > DEAD then return nil end
+    local key = P .. 'm:' .. id
+    local value = call('GETRANGE', key, 0, MOST_OF_A_HEAD)
+    if value == '' and call('EXISTS', key) == 0 then return nil end
+    local state = byte(value, 1)
+    if (state == COMPLETED or state == CANCELLED) and #value >= OUTCOME_BYTES then return nil end
     return parse(value)
 end
 
-local function write_head(id, h)
-    call('SETRANGE', P .. 'm:' .. id, 0, pack(HEAD, h.state, h.flags, h.token, h.attempt, h.lost,
-        h.max_lost, h.priority, h.enqueued, h.due, h.expires, h.ttl))
+local function packed_head(h)
+    return pack(HEAD, h.state, h.flags, h.token, h.attempt, h.lost, h.max_lost, h.priority,
+        h.enqueued, h.due, h.expires, h.ttl)
 end
 
--- Whether the id is taken: by a message, or by an outcome that is kept.
+local function write_head(id, h)
+    call('SETRANGE', P .. 'm:' .. id, 0, packed_head(h))
+end
+
+-- Whether the id is taken: by a message, or by an outcome that is kept; and the first byte.
 local function is_known(id, now)
-    local value = call('GETRANGE', P .. 'm:' .. id, 0, 17)
-    if value == '' then return false end
-    if byte(value, 1) <= DEAD then return true, byte(value, 1) end
-    local state, _, _, kept_until = unpack_from(OUTCOME, value)
+    local key = P .. 'm:' .. id
+    local value = call('GETRANGE', key, 0, OUTCOME_BYTES - 1)
+    if value == '' and call('EXISTS', key) == 0 then return false end
+    local state = byte(value, 1)
+    if state ~= COMPLETED and state ~= CANCELLED or #value < OUTCOME_BYTES then return true, state end
+    local _, _, _, kept_until = unpack_from(OUTCOME, value)
     return kept_until > now, state
+end
+
+-- Leases.
+
+local function lease_tail(owner, queue, flags, now, length)
+    local tail = pack('>dBHc0Hc0d', now, flags, #owner, owner, #queue, queue, length)
+    return tail .. string.rep('\0', PADDED - 4 - #tail)
+end
+
+-- A lease by its record; nil if there is none, or if it cannot be read.
+local function read_lease(record)
+    if not record then return nil end
+    local read, token, at, flags, owner, queue, after = pcall(unpack_from, LEASE, record)
+    if not read or not is_time(at) then return nil end
+    local length = #record >= after + 7 and unpack_from('>d', record, after) or 0
+    return {token = token, at = at, flags = flags, owner = owner, queue = queue, length = length}
+end
+
+local function lease_of(id)
+    return read_lease(call('HGET', P .. 'leases', id))
+end
+
+-- The last of a step, after the message is where it belongs.
+local function end_lease(id, lease)
+    if call('HDEL', P .. 'leases', id) == 1 then
+        call('HINCRBY', P .. 'queues', lease.queue, -1)
+    end
+    call('SREM', P .. 'o:' .. lease.owner, id)
+    call('SREM', P .. 'c:' .. lease.owner, id)
 end
 
 -- Waking those who wait.
@@ -122,21 +183,34 @@ end
 
 -- Unique keys.
 
-local function unique_key(id, h)
-    local value = call('GET', P .. 'm:' .. id)
-    return (unpack_from('>I4c0', value, h.after))
+-- The unique key of a message that has one; nil if it cannot be read.
+local function unique_name(id, h)
+    local key = P .. 'm:' .. id
+    local length = call('GETRANGE', key, h.after - 1, h.after + 2)
+    if #length < 4 then return nil end
+    local size = unpack_from('>I4', length)
+    local name = size == 0 and '' or call('GETRANGE', key, h.after + 3, h.after + 2 + size)
+    return #name == size and name or nil
 end
 
-local function free_key(id, h, even_period, started)
-    if band(h.flags, UNIQUE) == 0 then return end
-    local key = P .. 'u:' .. unique_key(id, h)
-    local hold = call('GET', key)
-    if not hold then return end
-    local holder, held_until = unpack_from(HOLD, hold)
-    if holder ~= id then return end
-    if held_until == 3 and not even_period then return end
-    if held_until ~= 1 and started then return end
-    call('DEL', key)
+local function read_hold(hold)
+    if not hold then return nil end
+    local read, holder, held_until, ends, period = pcall(unpack_from, HOLD, hold)
+    if not read or not is_time(ends) or not is_time(period) then return nil end
+    return holder, held_until, ends, period
+end
+
+-- The store's key of a hold that ends with a step; nil if there is none. Read before the step writes.
+local function hold_to_free(id, h, even_period, started)
+    if band(h.flags, UNIQUE) == 0 then return nil end
+    local name = unique_name(id, h)
+    if not name then return nil end
+    local key = P .. 'u:' .. name
+    local holder, held_until = read_hold(call('GET', key))
+    if holder ~= id then return nil end
+    if held_until == 3 and not even_period then return nil end
+    if held_until ~= 1 and started then return nil end
+    return key
 end
 
 local function hold_key(id, key, held_until, period, now)
@@ -148,13 +222,14 @@ local function hold_key(id, key, held_until, period, now)
     end
 end
 
--- Who holds a key; nil if nobody does.
+-- Who holds a key, until when, for how long, and its head; nil if nobody does. A holder that has
+-- ended, is dead or never came to be (its enqueue failed half-way) holds none.
 local function hold_of(key, now)
-    local hold = call('GET', P .. 'u:' .. key)
-    if not hold then return nil end
-    local holder, held_until, ends, period = unpack_from(HOLD, hold)
-    if ends ~= 0 and ends <= now then return nil end
-    return holder, held_until, period
+    local holder, held_until, ends, period = read_hold(call('GET', P .. 'u:' .. key))
+    if not holder or ends ~= 0 and ends <= now then return nil end
+    local h = head(holder)
+    if held_until ~= 3 and (not h or h.state == DEAD or band(h.flags, UNIQUE) == 0) then return nil end
+    return holder, held_until, period, h
 end
 
 -- Scheduled messages are kept by priority: of those that fall due the most urgent are made ready first,
@@ -171,7 +246,7 @@ local function scheduled_sets(queue)
     return call('EXISTS', unpack(keys)) > 0 and keys or {}
 end
 
--- From state to state. Leases are ended by the callers.
+-- From state to state. Leases are ended by the callers, afterwards.
 
 local function make_ready(id, h)
     call('ZADD', P .. 'r:' .. h.queue, rank(h.priority, h.due), id)
@@ -183,47 +258,45 @@ local function make_scheduled(id, h, now)
     if h.due - now < 1500000 then wake(h.queue, 1) end -- others look again every second
 end
 
-local function leave_waiting(id, h)
-    if call('ZREM', P .. 'r:' .. h.queue, id) == 0 then
-        call('ZREM', scheduled_set(h.priority, h.queue), id)
-    end
+local function make_wait(id, h, now)
+    if h.due > now then make_scheduled(id, h, now) else make_ready(id, h) end
 end
 
-local function never_expires(id, h)
-    if band(h.flags, EXPIRES) ~= 0 then
-        h.flags = h.flags - EXPIRES
-        h.expires = 0
-        call('ZREM', P .. 'exp', id)
-    end
+local function leave_waiting(id, queue, priority)
+    if call('ZREM', P .. 'r:' .. queue, id) == 1 then return true end
+    return call('ZREM', scheduled_set(priority, queue), id) == 1
 end
 
--- Let go of what a message has beside its key.
-local function drop_rest(id, h, even_period)
-    free_key(id, h, even_period)
-    never_expires(id, h)
+-- Remove what a message has beside its key. `hold` is what `hold_to_free` has found.
+local function drop_rest(id, h, hold)
+    if hold then call('DEL', hold) end
+    if band(h.flags, EXPIRES) ~= 0 then call('ZREM', P .. 'exp', id) end
     if band(h.flags, EXTRA) ~= 0 then call('DEL', P .. 'x:' .. id) end
+    if band(h.flags, LARGE) ~= 0 then call('SREM', P .. 'big', id) end
 end
 
-local function keep_outcome(id, state, ttl, now)
+-- The outcome names priority and queue, so that a repeated call finds what a failed one has left.
+local function cancel_for_good(id, h, ttl, now)
+    local hold = hold_to_free(id, h)
     local seconds = math.max(math.min(ttl, MOST_TTL), LEAST_TTL)
-    call('SET', P .. 'm:' .. id, pack(OUTCOME, state, 0, now, now + seconds * 1000000), 'PX',
-        whole(seconds * 1000))
+    call('SET', P .. 'm:' .. id, pack(OUTCOME, CANCELLED, 0, now, now + seconds * 1000000)
+        .. pack('>B', h.priority) .. h.queue, 'PX', whole(seconds * 1000))
+    drop_rest(id, h, hold)
     tell_end(id)
 end
 
-local function cancel_for_good(id, h, ttl, now)
-    drop_rest(id, h)
-    keep_outcome(id, CANCELLED, ttl, now)
+local function index_dead(id, queue, died)
+    call('ZADD', P .. 'dead', whole(died), id)
+    call('ZADD', P .. 'd:' .. queue, whole(died), id)
 end
 
 -- To the dead letters. The error is kept as it is where `err` is nil, removed where it is ''.
 local function bury(id, h, reason, err, now)
-    free_key(id, h)
-    never_expires(id, h)
+    local hold = hold_to_free(id, h)
+    local flags, extra = h.flags, P .. 'x:' .. id
     h.state = DEAD
-    h.flags = bor(h.flags, EXTRA)
-    write_head(id, h)
-    local extra = P .. 'x:' .. id
+    h.flags = bor(band(flags, bnot(bor(EXPIRES, LARGE))), EXTRA)
+    h.expires = 0
     call('HSET', extra, 'r', reason, 'd', whole(now))
     if err == '' then
         call('HDEL', extra, 'p', 'e')
@@ -231,31 +304,20 @@ local function bury(id, h, reason, err, now)
         call('HDEL', extra, 'p')
         if err then call('HSET', extra, 'e', err) end
     end
-    call('ZADD', P .. 'dead', whole(now), id)
-    call('ZADD', P .. 'd:' .. h.queue, whole(now), id)
+    index_dead(id, h.queue, now)
+    write_head(id, h)
+    drop_rest(id, {flags = band(flags, bor(EXPIRES, LARGE))}, hold)
     tell_end(id)
 end
 
-local function leave_dead(id, h)
-    call('ZREM', P .. 'dead', id)
-    call('ZREM', P .. 'd:' .. h.queue, id)
-end
-
-local function delete(id, h, even_period)
-    drop_rest(id, h, even_period)
+-- Delete a dead message. Its place in `dead` goes last, so that a repeated call knows what it began.
+local function delete_dead_letter(id, h, queue)
+    local hold = hold_to_free(id, h)
+    if queue then call('ZREM', P .. 'd:' .. queue, id) end
     call('DEL', P .. 'm:' .. id)
-end
-
--- Leases.
-
-local function lease_tail(owner, queue, flags, now)
-    local tail = pack('>dBHc0Hc0', now, flags, #owner, owner, #queue, queue)
-    return tail .. string.rep('\0', PADDED - 4 - #tail)
-end
-
-local function owner_and_queue(lease)
-    local owner, queue = unpack_from('>Hc0Hc0', lease, LEASE_TAIL)
-    return owner, queue
+    drop_rest(id, h, hold)
+    call('DEL', P .. 'x:' .. id)
+    call('ZREM', P .. 'dead', id)
 end
 
 -- The names of those queues are forgotten that hold nothing.
@@ -271,4 +333,33 @@ end
 -- it. Workers are to go on there, because what they complete makes room, and so are operators.
 local function even_when_full()
     call('DEL', P .. 'none')
+end
+
+-- Keys of another type than ours.
+
+-- Call a command; where its key has another type than ours, replace that key. A message becomes a
+-- damaged record, and what was in an index is found again by the sweep.
+local function careful(...)
+    local answer = redis.pcall(...)
+    local _, key, field = ...
+    if type(answer) ~= 'table' or not answer.err then return answer end
+    if string.find(answer.err, 'WRONGTYPE', 1, true) then
+        redis.call('DEL', key)
+        if sub(key, #P + 1, #P + 2) == 'm:' then redis.call('SET', key, '?') end
+    elseif string.find(answer.err, 'not an integer', 1, true) then
+        redis.call('HDEL', key, field)
+    end
+    return redis.call(...)
+end
+
+-- Run a script; once more, carefully, if it has met a key of another type.
+local function run(main)
+    local done, answer = pcall(main)
+    if done then return answer end
+    local text = type(answer) == 'table' and answer.err or tostring(answer)
+    if string.find(text, 'WRONGTYPE', 1, true) or string.find(text, 'not an integer', 1, true) then
+        call = careful
+        return main()
+    end
+    error(answer, 0)
 end

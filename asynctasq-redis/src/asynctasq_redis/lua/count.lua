@@ -33,7 +33,7 @@ for i = 3, #ARGV do
         queue,
         call('ZCARD', P .. 'r:' .. queue) + due,
         later,
-        tonumber(call('HGET', P .. 'queues', queue) or '0'),
+        math.max(tonumber(call('HGET', P .. 'queues', queue)) or 0, 0),
         call('ZCARD', P .. 'd:' .. queue),
         call('SISMEMBER', P .. 'paused', queue),
         ARGV[2] == 'all' and oldest_ready(queue, scheduled) or '',

@@ -1,14 +1,24 @@
 -- Delete dead messages. ARGV: ids. Answers with '1' or '0' for each.
 
-local answers = {}
-for i, id in ipairs(ARGV) do
+local function delete(id)
     local h = head(id)
-    answers[i] = '0'
-    if h and h.state == DEAD then
-        leave_dead(id, h)
-        delete(id, h)
-        forget_if_empty(h.queue)
-        answers[i] = '1'
+    if not h then -- its value is gone: by an earlier call that failed, or by eviction
+        call('DEL', P .. 'x:' .. id)
+        return call('ZREM', P .. 'dead', id) == 1
     end
+    local queue = h.queue
+    if h.damaged then
+        local state
+        state, queue = locate(id)
+        if state ~= 'dead' then return false end
+    elseif h.state ~= DEAD then
+        return false
+    end
+    delete_dead_letter(id, h, queue)
+    if queue then forget_if_empty(queue) end
+    return true
 end
+
+local answers = {}
+for i, id in ipairs(ARGV) do answers[i] = delete(id) and '1' or '0' end
 return table.concat(answers)

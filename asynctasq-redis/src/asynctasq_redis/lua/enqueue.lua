@@ -1,62 +1,115 @@
--- Store a chunk. ARGV: clock offset, number of profiles, for each its numbers and its queue; then for
--- each run of messages of one profile the profile's number with how many there are, and for each of
--- these its id, its bytes and, where the profile says so, its unique key. Answers with '' if all are
--- new; otherwise for each message with '1' (created), or the standing id and '0'.
+-- Store a chunk. ARGV: clock offset, whether ids may stand twice, number of profiles, for each its numbers
+-- and its queue; then for each run of messages of one profile the profile's number with how many there
+-- are, and for each of these its id, its bytes and, where the profile says so, its unique key. Answers with
+-- '' if all are new; otherwise for each message with '1' (created), or the standing id and '0'.
 
 local now = clock(tonumber(ARGV[1]))
-local next_argument = 3
+local may_repeat = ARGV[2] == '1'
+local next_argument = 4
 local profiles = {}
 local names = {}
 
-for number = 1, tonumber(ARGV[2]) do
+for number = 1, tonumber(ARGV[3]) do
     local priority, max_lost, ttl, delay, eta, expires, unique =
         unpack_from('>BI4ddddB', ARGV[next_argument])
     local queue = ARGV[next_argument + 1]
     next_argument = next_argument + 2
-    local p = {queue = queue, priority = priority, unique = unique == 1, delay = delay, eta = eta}
+    local p = {queue = queue, priority = priority, unique = unique == 1}
     p.due = eta >= 0 and math.max(eta, now) or now + delay
-    p.flags = (expires >= 0 and EXPIRES or 0) + (p.unique and UNIQUE or 0)
+    local flags = (expires >= 0 and EXPIRES or 0) + (p.unique and UNIQUE or 0)
     p.expires = expires >= 0 and p.due + expires or 0
+    if not is_time(p.due) or not is_time(p.expires) or ttl ~= ttl then
+        return redis.error_reply('a time or duration is no number')
+    end
     p.expiring = expires >= 0
-    p.head = pack(HEAD_AND_QUEUE, WAITING, p.flags, 0, 0, 0, max_lost, priority, now, p.due,
-        p.expires, ttl, #queue, queue)
+    local h = {state = WAITING, flags = flags, token = 0, attempt = 0, lost = 0, max_lost = max_lost,
+        priority = priority, enqueued = now, due = p.due, expires = p.expires, ttl = ttl}
+    local behind = pack('>Hc0', #queue, queue)
+    p.head = packed_head(h) .. behind
+    h.flags = flags + LARGE
+    p.large_head = packed_head(h) .. behind
     if p.due > now then
         p.key, p.score = scheduled_set(priority, queue), whole(p.due)
     else
         p.key, p.score = P .. 'r:' .. queue, rank(priority, p.due)
     end
-    p.added = {}
     profiles[number] = p
     names[queue] = 0
 end
 
-for queue in pairs(names) do
-    call('HINCRBY', P .. 'queues', queue, 0)
+-- What is to be written, collected before anything is: entries of indexes first, then values. A message
+-- without its value was not accepted, and `reserve` drops an entry without one.
+local added, added_to, values, large, woken = {}, {}, {}, {}, {}
+local late = {}
+
+local function admit(p, id, blob, between)
+    local list = added[p.key]
+    if not list then
+        list = {}
+        added[p.key] = list
+        added_to[#added_to + 1] = p.key
+    end
+    local place = #list
+    list[place + 1], list[place + 2] = p.score, id
+    if p.expiring then
+        place = #late
+        late[place + 1], late[place + 2] = whole(p.expires), id
+    end
+    local head = p.head
+    if #blob > LARGE_BYTES then
+        large[#large + 1] = id
+        head = p.large_head
+    end
+    place = #values
+    values[place + 1] = P .. 'm:' .. id
+    values[place + 2] = between and head .. between .. blob or head .. blob
+    if p.due - now < 1500000 then woken[p.queue] = (woken[p.queue] or 0) + 1 end
 end
 
+local function write()
+    spread('SADD', P .. 'big', large)
+    spread('ZADD', P .. 'exp', late)
+    for _, key in ipairs(added_to) do spread('ZADD', key, added[key]) end
+    for from = 1, #values, ARGUMENTS do
+        call('MSET', unpack(values, from, math.min(from + ARGUMENTS - 1, #values)))
+    end
+    added, added_to, values, large, late = {}, {}, {}, {}, {}
+end
+
+local answers = {}
+local all_new = true
+
+local function refused(number, standing)
+    all_new = false
+    answers[number] = standing .. '0'
+end
+
+-- Unique messages, one after the other, for each may be in the way of the next.
+
 local function reschedule(holder, h, due)
-    leave_waiting(holder, h)
+    local before = {key = P .. 'r:' .. h.queue, other = scheduled_set(h.priority, h.queue)}
     if band(h.flags, EXPIRES) ~= 0 then
         h.expires = due + h.expires - h.due
         call('ZADD', P .. 'exp', whole(h.expires), holder)
     end
     h.due = due
+    if due <= now then
+        make_ready(holder, h)
+        call('ZREM', before.other, holder)
+    else
+        make_scheduled(holder, h, now)
+        call('ZREM', before.key, holder)
+    end
     write_head(holder, h)
-    if due <= now then make_ready(holder, h) else make_scheduled(holder, h, now) end
 end
 
--- Who keeps the key; nil if the newcomer may take it.
+-- Who keeps the key, or nil if the newcomer may take it; and the message that it replaces, if one.
 local function conflict(p, key, on_conflict, period)
-    local holder, held_until, held_period = hold_of(key, now)
+    local holder, held_until, held_period, h = hold_of(key, now)
     if not holder then return nil end
-    local h = head(holder)
-    if held_until ~= 3 and not h then return nil end -- evicted by a server that is set to do that
-    local waits = h and h.state == WAITING and call('HEXISTS', P .. 'leases', holder) == 0
-    if on_conflict == 2 and waits then
-        leave_waiting(holder, h)
-        cancel_for_good(holder, h, h.ttl, now)
-        return nil
-    end
+    local waits = h and not h.damaged and h.state == WAITING
+        and call('HEXISTS', P .. 'leases', holder) == 0
+    if on_conflict == 2 and waits then return nil, holder, h end
     if on_conflict == 3 then
         if waits and h.due > now then reschedule(holder, h, p.due) end
         if held_until == 3 then
@@ -66,106 +119,106 @@ local function conflict(p, key, on_conflict, period)
     return holder
 end
 
--- What is known of messages so far goes into their sets.
-local unwritten = {}
-
-local function flush()
-    for p in pairs(unwritten) do
-        spread('ZADD', p.key, p.added)
-        p.added = {}
-    end
-    unwritten = {}
-end
-
-local answers = {}
-local all_new = true
-local woken = {}
-
-local function admitted(p, id)
-    local added = p.added
-    added[#added + 1] = p.score
-    added[#added + 1] = id
-    unwritten[p] = true
-    if p.expiring then call('ZADD', P .. 'exp', whole(p.expires), id) end
-    if p.due - now < 1500000 then
-        woken[p.queue] = (woken[p.queue] or 0) + 1
-    end
-end
-
-local function refused(number, standing)
-    all_new = false
-    answers[number] = standing .. '0'
-end
-
 local function enqueue_unique(p, id, blob, unique, number)
     if is_known(id, now) then return refused(number, id) end
-    flush()
     local held_until, on_conflict, period, name = unpack_from('>BBdI4c0', unique)
-    local holder = conflict(p, name, on_conflict, period)
+    local holder, replaced, h = conflict(p, name, on_conflict, period)
     if holder then return refused(number, holder) end
+    admit(p, id, blob, pack('>I4', #name) .. name)
     hold_key(id, name, held_until, period, now)
-    call('SET', P .. 'm:' .. id, p.head .. pack('>I4', #name) .. name .. blob)
-    admitted(p, id)
-end
-
-local function enqueue_one(p, id, blob, number)
-    local key, value = P .. 'm:' .. id, p.head .. blob
-    if not call('SET', key, value, 'NX') then
-        if is_known(id, now) then return refused(number, id) end
-        call('SET', key, value) -- over an outcome that is past its time
-    end
-    admitted(p, id)
-end
-
--- Messages of one profile, nearly always all new. `from` is the place of the first's id.
-local function enqueue_run(p, from, count, number)
-    local pairs_to_set, added, score = {}, p.added, p.score
-    local head, keys, places = p.head, P .. 'm:', #added
-    for i = 1, count do
-        local id = ARGV[from + i * 2 - 2]
-        pairs_to_set[i * 2 - 1] = keys .. id
-        pairs_to_set[i * 2] = head .. ARGV[from + i * 2 - 1]
-        added[places + i * 2 - 1] = score
-        added[places + i * 2] = id
-    end
-    if call('MSETNX', unpack(pairs_to_set)) == 1 then
-        unwritten[p] = true
-        if p.expiring then
-            local late = {}
-            for i = 1, count do
-                late[i * 2 - 1], late[i * 2] = whole(p.expires), ARGV[from + i * 2 - 2]
-            end
-            spread('ZADD', P .. 'exp', late)
-        end
-        if p.due - now < 1500000 then woken[p.queue] = (woken[p.queue] or 0) + count end
-        return
-    end
-    for i = places + 1, #added do added[i] = nil end
-    for i = 1, count do
-        enqueue_one(p, ARGV[from + i * 2 - 2], ARGV[from + i * 2 - 1], number + i)
+    write()
+    if replaced then
+        cancel_for_good(replaced, h, h.ttl, now) -- it holds the key no more
+        leave_waiting(replaced, h.queue, h.priority)
     end
 end
 
+local runs = {} -- of messages that are not unique: profile, place of the first id, how many, number
 local done = 0
 local last = #ARGV
 while next_argument <= last do
     local number, count = unpack_from('>HH', ARGV[next_argument])
     local p = profiles[number]
     next_argument = next_argument + 1
-    if p.unique then
-        for i = 1, count do
-            local at = next_argument + i * 3 - 3
-            enqueue_unique(p, ARGV[at], ARGV[at + 1], ARGV[at + 2], done + i)
-        end
-        next_argument = next_argument + count * 3
-    else
-        enqueue_run(p, next_argument, count, done)
-        next_argument = next_argument + count * 2
-    end
+    runs[#runs + 1] = {p, next_argument, count, done}
+    next_argument = next_argument + count * (p.unique and 3 or 2)
     done = done + count
 end
 
-flush()
+-- The keys of plain messages that are small, if none of them is known and no id stands twice: which is
+-- nearly always so. They are written with no call of ours for each of them.
+local function keys_of_new()
+    if may_repeat then return nil end
+    local keys, count, prefix = {}, 0, P .. 'm:'
+    for _, run in ipairs(runs) do
+        if not run[1].unique then
+            for at = run[2], run[2] + run[3] * 2 - 1, 2 do
+                if #ARGV[at + 1] > LARGE_BYTES then return nil end
+                count = count + 1
+                keys[count] = prefix .. ARGV[at]
+            end
+        end
+    end
+    for from = 1, count, ARGUMENTS do
+        if call('EXISTS', unpack(keys, from, math.min(from + ARGUMENTS - 1, count))) > 0 then
+            return nil
+        end
+    end
+    return keys
+end
+
+local keys, used = keys_of_new(), 0
+
+local function admit_run(p, from, count)
+    local list = added[p.key]
+    if not list then
+        list = {}
+        added[p.key] = list
+        added_to[#added_to + 1] = p.key
+    end
+    local head, score, place, stored = p.head, p.score, #list, #values
+    for at = from, from + count * 2 - 1, 2 do
+        used = used + 1
+        list[place + 1], list[place + 2] = score, ARGV[at]
+        values[stored + 1], values[stored + 2] = keys[used], head .. ARGV[at + 1]
+        place, stored = place + 2, stored + 2
+    end
+    if p.expiring then
+        local expires, length = whole(p.expires), #late
+        for at = from, from + count * 2 - 1, 2 do
+            late[length + 1], late[length + 2] = expires, ARGV[at]
+            length = length + 2
+        end
+    end
+    if p.due - now < 1500000 then woken[p.queue] = (woken[p.queue] or 0) + count end
+end
+
+for queue in pairs(names) do call('HINCRBY', P .. 'queues', queue, 0) end
+
+for _, run in ipairs(runs) do
+    local p, at, number = run[1], run[2], run[4]
+    if p.unique then
+        write() -- what stands before it
+        for i = 1, run[3] do
+            enqueue_unique(p, ARGV[at], ARGV[at + 1], ARGV[at + 2], number + i)
+            at = at + 3
+        end
+    elseif keys then
+        admit_run(p, at, run[3])
+    else
+        for i = 1, run[3] do
+            local id = ARGV[at]
+            if is_known(id, now) then
+                refused(number + i, id)
+            else
+                admit(p, id, ARGV[at + 1])
+                if may_repeat then write() end
+            end
+            at = at + 2
+        end
+    end
+end
+write()
 for queue, messages in pairs(woken) do wake(queue, messages) end
 if all_new then return '' end
 for i = 1, done do answers[i] = answers[i] or '1' end

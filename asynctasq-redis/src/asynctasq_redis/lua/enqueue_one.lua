@@ -1,7 +1,8 @@
--- Store one message that is ready at once and has neither a unique key nor an expiry: what most
+-- Store one small message that is ready at once and has neither a unique key nor an expiry: what most
 -- dispatches are. Stands alone, for what other scripts share would take longer than its work. ARGV:
 -- clock offset, priority, max_lost, result_ttl, queue, id, bytes. Answers with 1 if it is new; with 0,
--- and nothing done, if its id is taken.
+-- and nothing done, if its id is taken. Its value is written last: a call that fails before has not
+-- accepted it, and an entry without a value is dropped.
 
 local P, call = KEYS[1], redis.call
 local queue, id = ARGV[5], ARGV[6]
@@ -9,11 +10,14 @@ local time = call('TIME')
 local now = time[1] * 1000000 + time[2] + ARGV[1]
 local head = struct.pack('>BBI4I4I4I4BddddHc0', 1, 0, 0, 0, 0, ARGV[3], ARGV[2], now, now, 0, ARGV[4],
     #queue, queue)
-if not call('SET', P .. 'm:' .. id, head .. ARGV[7], 'NX') then return 0 end
 local span, since = 900000000000000, now - 1735689600000000
 if since < 0 then since = 0 elseif since >= span then since = span - 1 end
 local rank = string.format('%.0f', (9 - ARGV[2]) * span + since)
-if call('ZADD', P .. 'r:' .. queue, rank, id) == 1 then call('HINCRBY', P .. 'queues', queue, 0) end
+local key = P .. 'm:' .. id
+if call('EXISTS', key) == 1 then return 0 end
+call('HINCRBY', P .. 'queues', queue, 0)
+call('ZADD', P .. 'r:' .. queue, rank, id)
+call('SET', key, head .. ARGV[7])
 local waiting = call('ZREVRANGE', P .. 'i:' .. queue, 0, 0)[1]
 while waiting do
     call('ZREM', P .. 'i:' .. queue, waiting)

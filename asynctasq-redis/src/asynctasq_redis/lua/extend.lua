@@ -3,11 +3,9 @@
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
-local owner, lease, named = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local owner, length, named = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local count = #named / 20
-
-if not call('ZSCORE', P .. 'owners', owner) then return string.rep('0', count) end
-call('ZADD', P .. 'owners', whole(now + lease), owner)
+note_upkeep(now, length)
 
 local ids, tokens = {}, {}
 for i = 1, count do
@@ -19,9 +17,8 @@ for from = 1, count, ARGUMENTS do
     local to = math.min(from + ARGUMENTS - 1, count)
     local found = call('HMGET', P .. 'leases', unpack(ids, from, to))
     for i = from, to do
-        local record = found[i - from + 1]
-        local mine = record and unpack_from('>I4', record) == tokens[i]
-            and owner_and_queue(record) == owner
+        local lease = read_lease(found[i - from + 1])
+        local mine = lease and lease.token == tokens[i] and lease.owner == owner
         answers[i] = mine and '1' or '0'
         if mine and not known[ids[i]] then
             known[ids[i]] = true
@@ -29,30 +26,27 @@ for from = 1, count, ARGUMENTS do
         end
     end
 end
+if held > 0 or call('ZSCORE', P .. 'owners', owner) then
+    call('ZADD', P .. 'owners', whole(now + length), owner)
+end
 
 -- What the owner never heard of goes back.
 local leased = P .. 'o:' .. owner
 if call('SCARD', leased) > held then
+    local left = BOUND
     for _, id in ipairs(call('SMEMBERS', leased)) do
-        local record = not known[id] and call('HGET', P .. 'leases', id)
-        if record then
-            local token, leased_at = unpack_from(LEASE, record)
-            if leased_at <= now - lease then
-                local _, queue = owner_and_queue(record)
-                call('HDEL', P .. 'leases', id)
+        if left == 0 then break end
+        if not known[id] then
+            local record = call('HGET', P .. 'leases', id)
+            local lease = read_lease(record)
+            if not lease or lease.owner ~= owner then
+                if record and not lease then call('HDEL', P .. 'leases', id) end
+                rescue(id, now)
                 call('SREM', leased, id)
-                call('HINCRBY', P .. 'queues', queue, -1)
-                local flagged = call('SREM', P .. 'c:' .. owner, id) == 1
-                local h = head(id)
-                if h then
-                    h.token = token
-                    if flagged then
-                        cancel_for_good(id, h, h.ttl, now)
-                    else
-                        write_head(id, h)
-                        make_ready(id, h)
-                    end
-                end
+                left = left - 1
+            elseif lease.at <= now - length then
+                reclaim(id, lease, false, now)
+                left = left - 1
             end
         end
     end

@@ -1,35 +1,47 @@
 -- Delete messages of a queue, a bounded piece of it. ARGV: clock offset, queue, state. Answers with
--- how many they were.
+-- how many they were, and with how many entries were looked at: those of messages whose values are
+-- gone count for nothing and go as well.
 
 local now = whole(clock(tonumber(ARGV[1])))
 local queue, state = ARGV[2], ARGV[3]
-local ready, dead = P .. 'r:' .. queue, P .. 'd:' .. queue
-local ids = {}
+local room, deleted = BOUND, 0
 
-local function take_scheduled(from, to)
+local function is_to_go(id, h)
+    if state == 'dead' then return h.damaged or h.state == DEAD end
+    return h.damaged or h.state == WAITING and call('HEXISTS', P .. 'leases', id) == 0
+end
+
+local function delete(id)
+    local h = head(id)
+    if h and is_to_go(id, h) then
+        local hold = hold_to_free(id, h, true)
+        call('DEL', P .. 'm:' .. id)
+        drop_rest(id, h, hold)
+        if h.damaged then call('DEL', P .. 'x:' .. id) end
+        deleted = deleted + 1
+    end
+end
+
+local function purge(key, ids)
+    for _, id in ipairs(ids) do delete(id) end
+    if state == 'dead' then spread('ZREM', P .. 'dead', ids) end
+    spread('ZREM', key, ids)
+    room = room - #ids
+end
+
+local function purge_scheduled(from, to)
     for _, key in ipairs(scheduled_sets(queue)) do
-        for _, id in ipairs(call('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, BOUND - #ids)) do
-            ids[#ids + 1] = id
-            call('ZREM', key, id)
-        end
+        purge(key, call('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, room))
     end
 end
 
 if state == 'ready' then
-    ids = call('ZRANGE', ready, 0, BOUND - 1)
-    if #ids > 0 then call('ZREMRANGEBYRANK', ready, 0, #ids - 1) end
-    if #ids < BOUND then take_scheduled('-inf', now) end
+    purge(P .. 'r:' .. queue, call('ZRANGE', P .. 'r:' .. queue, 0, room - 1))
+    if room > 0 then purge_scheduled('-inf', now) end
 elseif state == 'scheduled' then
-    take_scheduled('(' .. now, '+inf')
+    purge_scheduled('(' .. now, '+inf')
 elseif state == 'dead' then
-    ids = call('ZRANGE', dead, 0, BOUND - 1)
-end
-for _, id in ipairs(ids) do
-    local h = head(id)
-    if h then
-        if state == 'dead' then leave_dead(id, h) end
-        delete(id, h, true)
-    end
+    purge(P .. 'd:' .. queue, call('ZRANGE', P .. 'd:' .. queue, 0, room - 1))
 end
 forget_if_empty(queue)
-return #ids
+return {deleted, BOUND - room}

@@ -4,13 +4,15 @@ even_when_full()
 local now = clock(tonumber(ARGV[1]))
 local lives, described = P .. 'workers', P .. 'workers:described'
 local gone = call('ZRANGEBYSCORE', lives, '-inf', whole(now), 'LIMIT', 0, BOUND)
-if #gone > 0 then
-    call('ZREM', lives, unpack(gone))
-    call('HDEL', described, unpack(gone))
-end
 local ttl = tonumber(ARGV[4])
-call('ZADD', lives, whole(now + ttl), ARGV[2])
-call('HSET', described, ARGV[2], ARGV[3])
 local milliseconds = math.max(math.ceil(ttl / 1000), call('PTTL', lives))
-call('PEXPIRE', lives, whole(milliseconds))
+call('HSET', described, ARGV[2], ARGV[3])
 call('PEXPIRE', described, whole(milliseconds))
+call('ZADD', lives, whole(now + ttl), ARGV[2])
+call('PEXPIRE', lives, whole(milliseconds))
+local others = {}
+for _, id in ipairs(gone) do
+    if id ~= ARGV[2] then others[#others + 1] = id end
+end
+spread('HDEL', described, others)
+spread('ZREM', lives, others)

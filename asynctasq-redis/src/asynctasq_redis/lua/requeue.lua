@@ -4,35 +4,62 @@
 
 local now = clock(tonumber(ARGV[1]))
 
-local function take_key(id, name, held_until)
-    local holder = hold_of(name, now)
-    if holder and holder ~= id then return false end
-    hold_key(id, name, held_until, 0, now)
-    return true
-end
+local values, extras, queues = {}, {}, {}
+local seen, held = {}, {}
 
 local function requeue(i)
     local id = ARGV[i]
-    local h = head(id)
-    if not h or h.state ~= DEAD then return '0' end
+    local h = not seen[id] and head(id)
+    if not h then return '0' end
+    if h.damaged then -- it is written anew
+        local state, of = locate(id)
+        if state ~= 'dead' then return '0' end
+        h = {state = DEAD, queue = of, token = unused_token(now), enqueued = now}
+    elseif h.state ~= DEAD then
+        return '0'
+    end
     local priority, max_lost, ttl, _, _, expires, unique = unpack_from('>BI4ddddB', ARGV[i + 1])
     local queue, held_until, name, blob = ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
-    if held_until ~= 0 and not take_key(id, name, held_until) then return '0' end
-    leave_dead(id, h)
-    forget_if_empty(h.queue)
-    call('DEL', P .. 'x:' .. id)
+    local large = #blob > LARGE_BYTES
     local due_until = expires >= 0 and now + expires or 0
-    local flags = (expires >= 0 and EXPIRES or 0) + (unique == 1 and UNIQUE or 0)
+    local flags = (expires >= 0 and EXPIRES or 0) + (unique == 1 and UNIQUE or 0) + (large and LARGE or 0)
     local value = pack(HEAD_AND_QUEUE, WAITING, flags, h.token, 0, 0, max_lost, priority,
         h.enqueued, now, due_until, ttl, #queue, queue)
     if unique == 1 then value = value .. pack('>I4', #name) .. name end
-    call('SET', P .. 'm:' .. id, value .. blob)
-    if expires >= 0 then call('ZADD', P .. 'exp', whole(due_until), id) end
+    if held_until ~= 0 then
+        local holder = hold_of(name, now)
+        if holder and holder ~= id or held[name] then return '0' end
+        held[name] = true
+    end
+    seen[id] = true
+    -- It is dead until its value says otherwise: a repeated call does all of this again.
     call('HINCRBY', P .. 'queues', queue, 0)
-    make_ready(id, {queue = queue, priority = priority, due = now})
+    if held_until ~= 0 then hold_key(id, name, held_until, 0, now) end
+    if large then call('SADD', P .. 'big', id) end
+    if expires >= 0 then call('ZADD', P .. 'exp', whole(due_until), id) end
+    call('ZADD', P .. 'r:' .. queue, rank(priority, now), id)
+    call('ZREM', P .. 'dead', id)
+    call('ZREM', P .. 'd:' .. h.queue, id)
+    local place = #values
+    values[place + 1], values[place + 2] = P .. 'm:' .. id, value .. blob
+    extras[#extras + 1] = P .. 'x:' .. id
+    queues[queue], queues[h.queue] = true, true
     return '1'
+end
+
+-- What does not matter to those that are ready again.
+local function tidy()
+    spread('DEL', extras[1], extras)
+    for queue in pairs(queues) do
+        wake(queue, #extras)
+        forget_if_empty(queue)
+    end
 end
 
 local answers = {}
 for i = 2, #ARGV, 6 do answers[#answers + 1] = requeue(i) end
+if #values > 0 then
+    call('MSET', unpack(values))
+    pcall(tidy)
+end
 return table.concat(answers)

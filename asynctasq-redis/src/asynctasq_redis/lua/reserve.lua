@@ -3,37 +3,46 @@
 -- with the most that may be taken of each. Answers with ids and messages in turn, then numbers of
 -- deliveries with the time of their first mismatch, in turn.
 
-local MOST_BYTES = 8 * 1024 * 1024 -- so that a call takes no longer than some milliseconds
 local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before it is looked how large they are
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
-local limit, owner = tonumber(ARGV[2]), ARGV[4]
-local deadline = now + tonumber(ARGV[3])
+local limit, length, owner = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local deadline = whole(now + length)
 
-reclaim_ended(now)
-local any_paused = false
-if call('EXISTS', P .. 'exp', P .. 'dead', P .. 'paused') > 0 then
+local pause = note_upkeep(now, length)
+call('ZADD', P .. 'owners', 'XX', 'GT', deadline, owner)
+if now >= pause then reclaim_ended(now) end
+local any_paused, any_large = false, false
+if call('EXISTS', P .. 'exp', P .. 'dead', P .. 'paused', P .. 'big') > 0 then
     expire(now)
     trim_dead(now, tonumber(ARGV[5]), tonumber(ARGV[6]))
     any_paused = call('EXISTS', P .. 'paused') == 1
+    any_large = call('EXISTS', P .. 'big') == 1
 end
+sweep(now, length)
 
 local deliveries, mismatches, leases, owned = {}, {}, {}, {}
 local taken, room = 0, MOST_BYTES
+local afterwards = {} -- steps to be taken when the leases are written
 
 -- What few messages have is seen to. Answers with the flags that are left; nil if it is not to run.
-local function prepare(id, value)
-    local h = parse(value)
+local function prepare(id, h)
     if band(h.flags, EXPIRES) ~= 0 then
         if h.expires <= now then
-            bury(id, h, 'expired', '', now)
+            afterwards[#afterwards + 1] = function() bury(id, h, 'expired', '', now) end
             return nil
         end
-        never_expires(id, h)
-        write_head(id, h)
+        h.flags, h.expires = h.flags - EXPIRES, 0
+        afterwards[#afterwards + 1] = function()
+            write_head(id, h)
+            call('ZREM', P .. 'exp', id)
+        end
     end
-    free_key(id, h, false, true)
+    local hold = hold_to_free(id, h, false, true)
+    if hold then
+        afterwards[#afterwards + 1] = function() call('DEL', hold) end
+    end
     if band(h.flags, MISMATCHED) ~= 0 then
         mismatches[#mismatches + 1] = taken
         mismatches[#mismatches + 1] = call('HGET', P .. 'x:' .. id, 'm')
@@ -41,37 +50,66 @@ local function prepare(id, value)
     return h.flags
 end
 
+-- One that does not begin as most do. Answers as `prepare`.
+local function examine(id, value, queue)
+    local h = parse(value)
+    -- It names another queue: an entry that a step has left, unless that queue does not have it.
+    local belongs = not h.damaged and (h.queue == queue or h.state ~= WAITING
+        or call('ZSCORE', P .. 'r:' .. h.queue, id)
+        or call('ZSCORE', scheduled_set(h.priority, h.queue), id))
+    if not belongs or #id ~= 16 then
+        afterwards[#afterwards + 1] = function()
+            bury_damaged(proper_id(id), queue, nil, now)
+        end
+        return nil
+    end
+    if h.state ~= WAITING or h.queue ~= queue then return nil end
+    return prepare(id, h)
+end
+
 -- Leases of messages whose heads begin alike are equal.
 local function make_lease(queue, flags, value)
-    return pack('>I4', unpack_from('>I4', value, 3) + 1) .. lease_tail(owner, queue, flags, now)
+    return pack('>I4', unpack_from('>I4', value, 3) + 1)
+        .. lease_tail(owner, queue, flags, now, length)
+end
+
+-- Of some keys, the values of as many as there is room for, and of the first in any case.
+local function read(keys)
+    if not any_large then return call('MGET', unpack(keys)) end
+    local fitting, left = {}, room
+    for i, key in ipairs(keys) do
+        left = left - call('STRLEN', key)
+        if left < 0 and (i > 1 or room < MOST_BYTES) then break end
+        fitting[i] = key
+    end
+    return #fitting > 0 and call('MGET', unpack(fitting)) or {}
 end
 
 local function take(queue, most)
     promote(queue, now, most)
     local made = {}
     local from = taken
-    local ready, prefix = P .. 'r:' .. queue, P .. 'm:'
+    local ready, prefix, known_as = P .. 'r:' .. queue, P .. 'm:', pack('>Hc0', #queue, queue)
+    local queue_from, queue_to = HEAD_BYTES + 1, HEAD_BYTES + #known_as
     local looked_at, step = 0, FIRST_STEP
     -- The rest of what has expired waits.
     while taken - from < most and looked_at < most + FEW and room > 0 do
-        -- Twice as fast as ZPOPMIN, which writes out the scores.
-        local popped = call('ZRANGE', ready, 0, math.min(step, most - (taken - from)) - 1)
-        if #popped == 0 then break end
-        call('ZREMRANGEBYRANK', ready, 0, #popped - 1)
-        looked_at, step = looked_at + #popped, math.min(step * 2, LONGEST_STEP)
+        local wanted = math.min(step, most - (taken - from))
+        local ids = call('ZRANGE', ready, looked_at, looked_at + wanted - 1)
+        if #ids == 0 then break end
         local keys = {}
-        for i = 1, #popped do keys[i] = prefix .. popped[i] end
-        local values = call('MGET', unpack(keys))
-        for i = 1, #keys do
-            local value, id = values[i], popped[i]
-            local state, flags
-            if value then
-                state, flags = byte(value, 1, 2)
-                room = room - #value
-            end
-            if state == WAITING then
+        for i = 1, #ids do keys[i] = prefix .. ids[i] end
+        local values = read(keys)
+        local held = call('HMGET', P .. 'leases', unpack(ids))
+        for i = 1, #values do
+            local value, id = values[i], ids[i]
+            -- One that is leased still was to come back, by a step that failed: the lease counts.
+            if value and not (held[i] and read_lease(held[i])) then
+                local state, flags = byte(value, 1, 2)
                 local lease
-                if flags <= EXTRA then
+                room = room - #value
+                if state == WAITING and flags and flags <= EXTRA and #id == 16
+                        and sub(value, queue_from, queue_to) == known_as then
                     local begins = sub(value, 1, 6)
                     lease = made[begins]
                     if not lease then
@@ -79,7 +117,7 @@ local function take(queue, most)
                         made[begins] = lease
                     end
                 else
-                    flags = prepare(id, value)
+                    flags = examine(id, value, queue)
                     lease = flags and make_lease(queue, flags, value)
                 end
                 if lease then
@@ -91,27 +129,39 @@ local function take(queue, most)
                 end
             end
         end
+        looked_at = looked_at + #values
+        if #values < #ids then room = 0 end
+        step = math.min(step * 2, LONGEST_STEP)
     end
-    if taken > from then
-        call('HINCRBY', P .. 'queues', queue, taken - from)
-    end
+    return looked_at, taken - from
 end
 
+local looked_at = {}
 for i = 7, #ARGV, 2 do
     local queue = ARGV[i]
     local most = math.min(tonumber(ARGV[i + 1]), limit - taken)
     if most > 0 and room > 0
             and not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
-        take(queue, most)
+        local looked, found = take(queue, most)
+        if looked > 0 then looked_at[#looked_at + 1] = {queue, looked, found} end
     end
 end
 
+-- Written in this order: the owner, before anything is its own; the leases; then what follows from
+-- them; and last the messages leave the ready ones.
 if taken > 0 then
-    spread('HSET', P .. 'leases', leases)
+    call('ZADD', P .. 'owners', 'GT', deadline, owner)
+    for _, each in ipairs(looked_at) do
+        if each[3] > 0 then call('HINCRBY', P .. 'queues', each[1], each[3]) end
+    end
     spread('SADD', P .. 'o:' .. owner, owned)
-    call('ZADD', P .. 'owners', 'GT', whole(deadline), owner)
-else
-    call('ZADD', P .. 'owners', 'XX', 'GT', whole(deadline), owner)
+    spread('HSET', P .. 'leases', leases)
+end
+for _, step in ipairs(afterwards) do step() end
+for _, each in ipairs(looked_at) do
+    call('ZREMRANGEBYRANK', P .. 'r:' .. each[1], 0, each[2] - 1)
+end
+if taken == 0 then
     for i = 7, #ARGV, 2 do forget_if_empty(ARGV[i]) end
 end
 return {whole(now), deliveries, mismatches}

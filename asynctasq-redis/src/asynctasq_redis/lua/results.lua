@@ -1,7 +1,8 @@
--- Outcomes. ARGV: clock offset, ids. Answers for each with the outcome as stored; for a dead message
--- with time, reason and error; with nothing otherwise.
+-- Outcomes. ARGV: clock offset, ids. Answers, for as many of the ids as MOST_BYTES hold, with the outcome
+-- as stored; for a dead message with time, reason and error; with nothing otherwise.
 
 local now = clock(tonumber(ARGV[1]))
+local room = MOST_BYTES
 local answer = {}
 for i = 2, #ARGV do
     local id = ARGV[i]
@@ -10,6 +11,12 @@ for i = 2, #ARGV do
     if known and state == DEAD then
         answer[i - 1] = call('HMGET', P .. 'x:' .. id, 'd', 'r', 'e')
     elseif known and state ~= WAITING then
+        local size = call('STRLEN', P .. 'm:' .. id)
+        if size > room and i > 2 then
+            answer[i - 1] = nil
+            break
+        end
+        room = room - size
         answer[i - 1] = call('GET', P .. 'm:' .. id)
     end
 end

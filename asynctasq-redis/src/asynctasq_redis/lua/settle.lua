@@ -4,14 +4,15 @@
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
-local COMPLETE, COMPLETE_EMPTY, RETRY, FAIL, FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL =
-    1, 2, 3, 4, 5, 6, 7, 8
+local COMPLETE, COMPLETE_EMPTY, RETRY, FAIL, FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL,
+    FAIL_DAMAGED = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 local kinds, tokens, numbers, payloads, ids = {}, {}, {}, {}, {}
 local count = 0
 local place = 2
 while place <= #ARGV do
     local kind, token, number, length, carries = unpack_from('>BI4dHB', ARGV[place])
+    if not is_time(number) then return redis.error_reply('a delay or a time to live is no number') end
     for i = 1, length do
         count = count + 1
         kinds[count], tokens[count], numbers[count] = kind, token, number
@@ -22,24 +23,24 @@ while place <= #ARGV do
 end
 local leases = call('HMGET', P .. 'leases', unpack(ids))
 
--- Which are current; and the leases end. Leases of one reserve are mostly equal byte by byte.
+-- Which are current. Leases of one reserve are mostly equal byte by byte.
 local ended, groups, parsed = {}, {}, {}
 local several_groups = false
 
-local function parse_lease(lease)
-    local token, _, flags = unpack_from(LEASE, lease)
-    local owner, queue = owner_and_queue(lease)
-    local name = queue .. '\0' .. owner
+local function parse_lease(record)
+    local lease = read_lease(record)
+    if not lease then return {} end
+    local name = lease.queue .. '\0' .. lease.owner
     local group = groups[name]
     if not group then
         several_groups = next(groups) ~= nil
-        group = {owner = owner, queue = queue, ids = ended}
-        group.flagged = call('EXISTS', P .. 'c:' .. owner) == 1
+        group = {owner = lease.owner, queue = lease.queue, ids = ended}
+        group.flagged = call('EXISTS', P .. 'c:' .. lease.owner) == 1
         groups[name] = group
     end
-    local found = {token = token, flags = flags, group = group}
-    parsed[lease] = found
-    return found
+    lease.group = group
+    parsed[record] = lease
+    return lease
 end
 
 local last, current = false, false
@@ -66,13 +67,6 @@ if several_groups then
         end
     end
 end
-spread('HDEL', P .. 'leases', ended)
-for _, group in pairs(groups) do
-    if #group.ids > 0 then
-        spread('SREM', P .. 'o:' .. group.owner, group.ids)
-        call('HINCRBY', P .. 'queues', group.queue, -#group.ids)
-    end
-end
 
 local prefixes = {}
 local real_now = now - tonumber(ARGV[1])
@@ -94,12 +88,14 @@ local function outcome(ttl, has_result)
 end
 
 local function complete(id, flags, ttl, result)
+    local h, hold
     if flags ~= 0 then
-        local h = head(id)
-        if h then drop_rest(id, h) end
+        h = head(id)
+        hold = h and hold_to_free(id, h)
     end
     local prefix, expires = outcome(ttl, result ~= nil)
     call('SET', messages .. id, result and prefix .. result or prefix, 'PXAT', expires)
+    if flags ~= 0 then drop_rest(id, {flags = bor(h and h.flags or 0, flags)}, hold) end
     tell_end(id)
 end
 
@@ -109,7 +105,6 @@ local function give_back(id, h, delay)
 end
 
 local function retry(id, h, delay, err)
-    h.attempt = h.attempt + 1
     local extra = P .. 'x:' .. id
     call('HSET', extra, 'e', err)
     if band(h.flags, MISMATCHED) ~= 0 then call('HDEL', extra, 'm') end
@@ -127,10 +122,10 @@ local function release(id, h, delay, mismatched)
     give_back(id, h, delay)
 end
 
-local function fail(id, h, attempted, payload)
-    if attempted then h.attempt = h.attempt + 1 end
-    local reason, after = unpack_from('Bc0', payload)
-    bury(id, h, reason, sub(payload, after), now)
+-- The reason of a failure with its length before it, then the error.
+local function reason_and_error(payload)
+    local length = byte(payload, 1)
+    return sub(payload, 2, length + 1), sub(payload, length + 2)
 end
 
 local function settle(i)
@@ -139,17 +134,24 @@ local function settle(i)
     if kind == COMPLETE then return complete(id, flags, number, payload) end
     if kind == COMPLETE_EMPTY then return complete(id, flags, number, nil) end
     local h = head(id)
-    if not h then return end
+    if not h or h.state == DEAD and not h.damaged then return end -- a call that failed got so far
+    local fails = kind == FAIL or kind == FAIL_UNTRIED
+    if kind == FAIL_DAMAGED or h.damaged then
+        return bury_damaged(id, group.queue,
+            kind == FAIL_DAMAGED and select(2, reason_and_error(payload)) or nil, now)
+    end
+    local first = h.token < tokens[i] -- otherwise a call that failed has counted this attempt
     h.token = tokens[i]
-    local wins = kind == FAIL or kind == FAIL_UNTRIED
+    if first and (kind == RETRY or kind == FAIL) then h.attempt = h.attempt + 1 end
     if kind == CANCEL then
         cancel_for_good(id, h, number, now)
-    elseif not wins and group.flagged and call('SISMEMBER', P .. 'c:' .. group.owner, id) == 1 then
+    elseif not fails and group.flagged and call('SISMEMBER', P .. 'c:' .. group.owner, id) == 1 then
         cancel_for_good(id, h, h.ttl, now)
     elseif kind == RETRY then
         retry(id, h, number, payload)
-    elseif wins then
-        fail(id, h, kind == FAIL, payload)
+    elseif fails then
+        local reason, err = reason_and_error(payload)
+        bury(id, h, reason, err, now)
     else
         release(id, h, number, kind == RELEASE_MISMATCHED)
     end
@@ -171,8 +173,15 @@ for i = 1, count do
         end
     end
 end
+
+-- All are where they belong: the leases end.
+spread('HDEL', P .. 'leases', ended)
 for _, group in pairs(groups) do
-    if group.flagged then spread('SREM', P .. 'c:' .. group.owner, group.ids) end
+    if #group.ids > 0 then
+        call('HINCRBY', P .. 'queues', group.queue, -#group.ids)
+        spread('SREM', P .. 'o:' .. group.owner, group.ids)
+        if group.flagged then spread('SREM', P .. 'c:' .. group.owner, group.ids) end
+    end
 end
 if #ended == count then return string.rep('1', count) end
 for i = 1, count do leases[i] = leases[i] and '1' or '0' end

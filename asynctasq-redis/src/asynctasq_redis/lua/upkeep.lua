@@ -1,5 +1,34 @@
 -- What time brings about, for scripts that come after this file.
 
+local function is_number(number)
+    return number ~= nil and is_time(number)
+end
+
+-- Record the time of this call; the rule is that of asynctasq.contracts.outages. Answers with the end of
+-- the pause in which no lease ends.
+local function note_upkeep(now, lease)
+    local key = P .. 'upkeep'
+    local noted = call('HMGET', key, 'mark', 'pause')
+    local mark, pause = tonumber(noted[1]), tonumber(noted[2])
+    if not is_number(pause) then pause = 0 end
+    if not is_number(mark) then
+        if call('EXISTS', P .. 'leases') == 1 then pause = now + lease / 2 end
+    elseif mark > now then -- the clock was set back
+        pause = math.min(pause, now + lease / 2)
+    else
+        local pause_is_over = mark <= pause and pause <= now
+        if now - mark > lease / 2 and not pause_is_over then
+            pause = math.max(pause, now + lease / 2)
+        elseif not pause_is_over and now - mark < lease / 8 then
+            return pause
+        end
+    end
+    pause = math.ceil(pause)
+    call('HSET', key, 'mark', whole(now), 'pause', whole(pause))
+    call('PEXPIRE', key, 86400000)
+    return pause
+end
+
 -- Make ready of what has fallen due as much as is wanted now: what is most urgent, then what is oldest.
 local function promote(queue, now, wanted)
     for number, key in ipairs(scheduled_sets(queue)) do
@@ -17,18 +46,77 @@ local function promote(queue, now, wanted)
     end
 end
 
-local function reclaim(id, h, flagged, now)
-    if flagged then
+-- Put a message that no index has back where it belongs.
+local function rescue(id, now)
+    local h = head(id)
+    if not h then return end
+    if h.damaged or #id ~= 16 then
+        local state, queue = locate(id)
+        if state == nil or state == 'dead' then
+            bury_damaged(proper_id(id), queue or 'default', nil, now)
+        end
+    elseif h.state == DEAD then
+        if not call('ZSCORE', P .. 'dead', id) or not call('ZSCORE', P .. 'd:' .. h.queue, id) then
+            local died = tonumber(call('HGET', P .. 'x:' .. id, 'd'))
+            index_dead(id, h.queue, is_number(died) and died or now)
+            call('HINCRBY', P .. 'queues', h.queue, 0)
+        end
+    elseif call('HEXISTS', P .. 'leases', id) == 0 and not call('ZSCORE', P .. 'r:' .. h.queue, id)
+            and not call('ZSCORE', scheduled_set(h.priority, h.queue), id) then
+        local state, queue = locate(id)
+        if state == 'ready' or state == 'scheduled' then -- the name of its queue is damaged
+            return bury_damaged(id, queue, nil, now)
+        end
+        call('HINCRBY', P .. 'queues', h.queue, 0)
+        if band(h.flags, EXPIRES) ~= 0 then call('ZADD', P .. 'exp', whole(h.expires), id) end
+        make_wait(id, h, now)
+    end
+end
+
+-- End a lease that its owner has not ended; `lost` says whether that is counted. A head that has the
+-- lease's token was written by a step that failed before it ended the lease: nothing is counted twice.
+local function reclaim(id, lease, lost, now)
+    local h = head(id)
+    if h and h.damaged then
+        bury_damaged(id, lease.queue, nil, now)
+    elseif h and h.state == DEAD then
+        rescue(id, now)
+    elseif h and call('SISMEMBER', P .. 'c:' .. lease.owner, id) == 1 then
         cancel_for_good(id, h, h.ttl, now)
-        return
+    elseif h then
+        local first = h.token < lease.token
+        if first then h.token = lease.token end
+        if first and lost then h.lost = h.lost + 1 end
+        if lost and h.lost > h.max_lost then
+            bury(id, h, 'lost', nil, now)
+        else
+            write_head(id, h)
+            if first then make_ready(id, h) else make_wait(id, h, now) end
+        end
     end
-    h.lost = h.lost + 1
-    if h.lost > h.max_lost then
-        bury(id, h, 'lost', nil, now)
-    else
-        write_head(id, h)
-        make_ready(id, h)
+    end_lease(id, lease)
+end
+
+-- End some of an owner's leases, counted as lost. Answers with how many.
+local function reclaim_from(owner, most, now)
+    local leased = P .. 'o:' .. owner
+    local ids = call('SRANDMEMBER', leased, most)
+    for _, id in ipairs(ids) do
+        local record = call('HGET', P .. 'leases', id)
+        local lease = read_lease(record)
+        if lease and lease.owner == owner then
+            reclaim(id, lease, true, now)
+        else
+            if record and not lease then call('HDEL', P .. 'leases', id) end
+            rescue(id, now)
+            call('SREM', leased, id)
+        end
     end
+    if call('EXISTS', leased) == 0 then
+        call('DEL', P .. 'c:' .. owner)
+        call('ZREM', P .. 'owners', owner)
+    end
+    return #ids
 end
 
 -- Take back what owners had whose time is over.
@@ -37,26 +125,7 @@ local function reclaim_ended(now)
     local gone = call('ZRANGEBYSCORE', P .. 'owners', '-inf', whole(now), 'LIMIT', 0, 100)
     for _, owner in ipairs(gone) do
         if left <= 0 then return end
-        local leased = P .. 'o:' .. owner
-        local ids = call('SPOP', leased, left)
-        left = left - #ids
-        for _, id in ipairs(ids) do
-            local lease = call('HGET', P .. 'leases', id)
-            if lease then
-                local _, queue = owner_and_queue(lease)
-                call('HDEL', P .. 'leases', id)
-                call('HINCRBY', P .. 'queues', queue, -1)
-                local h = head(id)
-                if h then
-                    h.token = unpack_from('>I4', lease)
-                    reclaim(id, h, call('SISMEMBER', P .. 'c:' .. owner, id) == 1, now)
-                end
-            end
-        end
-        if call('EXISTS', leased) == 0 then
-            call('ZREM', P .. 'owners', owner)
-            call('DEL', P .. 'c:' .. owner)
-        end
+        left = left - reclaim_from(owner, left, now)
     end
 end
 
@@ -65,11 +134,14 @@ local function expire(now)
     local late = call('ZRANGEBYSCORE', P .. 'exp', '-inf', whole(now), 'LIMIT', 0, FEW)
     for _, id in ipairs(late) do
         local h = head(id)
-        if h then
-            leave_waiting(id, h)
-            bury(id, h, 'expired', '', now)
-        else
+        if not h or h.state == DEAD or band(h.flags, EXPIRES) == 0
+                or call('HEXISTS', P .. 'leases', id) == 1 then
             call('ZREM', P .. 'exp', id)
+        elseif h.expires <= now then
+            bury(id, h, 'expired', '', now)
+            leave_waiting(id, h.queue, h.priority)
+        else
+            call('ZADD', P .. 'exp', whole(h.expires), id)
         end
     end
 end
@@ -85,10 +157,11 @@ local function trim_dead(now, ttl, limit)
         if i > surplus * 2 and tonumber(oldest[i + 1]) > now - ttl then return end
         local id = oldest[i]
         local h = head(id)
-        if h then
-            leave_dead(id, h)
-            delete(id, h)
-            forget_if_empty(h.queue)
+        local queue = h and h.queue
+        if h and h.damaged then queue = select(2, locate(id)) end
+        if h and h.state == DEAD then
+            delete_dead_letter(id, h, queue)
+            if queue then forget_if_empty(queue) end
         else
             call('ZREM', P .. 'dead', id)
         end

@@ -14,6 +14,10 @@ local function sooner(key)
 end
 
 sooner(P .. 'owners')
+local pause = tonumber(call('HGET', P .. 'upkeep', 'pause'))
+if pause and pause > now and pause - now < NO_TIME and next_event < 3600000000 then
+    next_event = math.max(next_event, pause - now) -- no lease ends before
+end
 for i = 3, #ARGV do
     local queue = ARGV[i]
     if not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then

@@ -1,0 +1,6 @@
+-- End leases of an owner, counted as lost, a bounded piece of them. ARGV: clock offset, owner. Answers
+-- with how many are left.
+
+even_when_full()
+reclaim_from(ARGV[2], FEW, clock(tonumber(ARGV[1])))
+return call('SCARD', P .. 'o:' .. ARGV[2])

@@ -1,0 +1,3 @@
+-- The names of paused queues.
+
+return call('SMEMBERS', P .. 'paused')

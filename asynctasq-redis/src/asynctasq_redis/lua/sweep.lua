@@ -1,0 +1,216 @@
+-- The sweep: finds what failed steps, or changes by hand, have left in the store. At most
+-- twenty times a second a reserve looks at about fifty records, one piece after the other.
+
+local SWEEP_EVERY = 50000 -- microseconds
+local REST = 5000000
+local PIECE = 25 -- keys, and leases, that one call looks at
+local SAMPLE = 20 -- members of a set or an index, chosen at random
+local MOST_RECOUNTED = 10000 -- leases
+
+-- What a sweep does. Its functions are made when one is due, for that takes longer than most reserves have.
+local function sweeper()
+
+local function drop_where(key, command, ids, stale)
+    local gone = {}
+    for _, id in ipairs(ids) do
+        if stale(id) then gone[#gone + 1] = id end
+    end
+    spread(command, key, gone)
+end
+
+local function sample_index(key, stale)
+    drop_where(key, 'ZREM', call('ZRANDMEMBER', key, SAMPLE), stale)
+end
+
+local function sample_index_of(queue, key, stale)
+    sample_index(key, stale)
+    if call('EXISTS', key) == 1 then call('HSETNX', P .. 'queues', queue, 0) end
+end
+
+local function waits_no_more(id)
+    local h = head(id)
+    return not h or not h.damaged and (h.state == DEAD or call('HEXISTS', P .. 'leases', id) == 1)
+end
+
+local function is_not_dead(id)
+    local h = head(id)
+    return not h or not h.damaged and h.state ~= DEAD
+end
+
+local function has_not(flag)
+    return function(id)
+        local h = head(id)
+        return not h or band(h.flags, flag) == 0
+    end
+end
+
+local function is_not_leased_by(owner)
+    return function(id)
+        local lease = lease_of(id)
+        return not lease or lease.owner ~= owner
+    end
+end
+
+-- Register an owner that is not known for as long as its leases were to last: one that lives renews
+-- them, and those of another end then.
+local function register(owner, length, now)
+    call('ZADD', P .. 'owners', 'NX', whole(now + length), owner)
+end
+
+-- By the letters before the colon: what is wrong about a key.
+local visits = {}
+
+function visits.m(id, key, now)
+    local value = call('GETRANGE', key, 0, OUTCOME_BYTES + 255)
+    local state = byte(value, 1)
+    if state == CANCELLED and #value > OUTCOME_BYTES + 1 then
+        leave_waiting(id, sub(value, OUTCOME_BYTES + 2), byte(value, OUTCOME_BYTES + 1))
+    elseif state ~= COMPLETED then
+        rescue(id, now)
+        if state == WAITING and #value > 1 and band(byte(value, 2), LARGE) ~= 0 then
+            call('SADD', P .. 'big', id)
+        end
+    end
+end
+
+function visits.x(id, key)
+    if not head(id) then call('DEL', key) end
+end
+
+function visits.r(queue, key)
+    sample_index_of(queue, key, waits_no_more)
+end
+
+function visits.s(queue, key)
+    sample_index_of(queue, key, waits_no_more)
+end
+
+function visits.d(queue, key)
+    sample_index_of(queue, key, is_not_dead)
+end
+
+function visits.o(owner, key, now, lease)
+    if not call('ZSCORE', P .. 'owners', owner) then register(owner, lease, now) end
+    drop_where(key, 'SREM', call('SRANDMEMBER', key, SAMPLE), is_not_leased_by(owner))
+end
+
+function visits.c(owner, key)
+    drop_where(key, 'SREM', call('SRANDMEMBER', key, SAMPLE), is_not_leased_by(owner))
+end
+
+function visits.u(name, key, now)
+    local holder, held_until, ends = read_hold(call('GET', key))
+    local ended = not holder or ends ~= 0 and ends <= now
+    if not ended and held_until ~= 3 then
+        local h = head(holder)
+        ended = not h or h.state == DEAD or band(h.flags, UNIQUE) == 0
+            or held_until == 1 and call('HEXISTS', P .. 'leases', holder) == 1
+    end
+    if ended then call('DEL', key) end
+end
+
+-- Keys that are to expire within seconds.
+function visits.w(_, key)
+    if call('PTTL', key) == -1 then call('DEL', key) end
+end
+visits.i = visits.w
+
+local function visit_others(name, key, now)
+    if name == 'dead' then
+        sample_index(key, is_not_dead)
+    elseif name == 'exp' then
+        sample_index(key, has_not(EXPIRES))
+    elseif name == 'big' then
+        drop_where(key, 'SREM', call('SRANDMEMBER', key, SAMPLE), has_not(LARGE))
+    elseif name == 'awaited' then
+        visits.w(name, key)
+    end
+end
+
+-- Where the last call ended.
+local function position(stored)
+    return stored and #stored < 20 and string.match(stored, '^%d+$') or '0'
+end
+
+local function sweep_keys(from, now, lease)
+    local pattern = string.gsub(P, '[%[%]*?\\]', '\\%0') .. '*'
+    local place, keys = unpack(call('SCAN', from, 'MATCH', pattern, 'COUNT', PIECE))
+    for _, key in ipairs(keys) do
+        local name = sub(key, #P + 1)
+        local kind, rest = string.match(name, '^(%l)%d?:(.*)$')
+        local visit = visits[kind]
+        if visit then visit(rest, key, now, lease) else visit_others(name, key, now) end
+    end
+    return place
+end
+
+local function sweep_leases(from, now, length)
+    local place, found = unpack(call('HSCAN', P .. 'leases', from, 'COUNT', PIECE))
+    local owned = {}
+    for i = 1, #found, 2 do
+        local id, lease = found[i], read_lease(found[i + 1])
+        if not lease then
+            call('HDEL', P .. 'leases', id)
+            rescue(id, now)
+        else
+            local ids = owned[lease.owner]
+            if not ids then
+                ids = {}
+                owned[lease.owner] = ids
+                local own = lease.length
+                if not call('ZSCORE', P .. 'owners', lease.owner) then
+                    register(lease.owner, own > 0 and own < NO_TIME and own or length, now)
+                end
+            end
+            ids[#ids + 1] = id
+        end
+    end
+    for owner, ids in pairs(owned) do spread('SADD', P .. 'o:' .. owner, ids) end
+    return place
+end
+
+-- Steps count a lease before it is made, and after it has ended: the sum of what is counted tells.
+local function recount()
+    local leases, sum = call('HLEN', P .. 'leases'), 0
+    local counted = call('HGETALL', P .. 'queues')
+    for i = 2, #counted, 2 do
+        local count = tonumber(counted[i])
+        if not count or count < 0 then sum = nil break end
+        sum = sum + count
+    end
+    if sum == leases or leases > MOST_RECOUNTED then return end
+    local right = {}
+    for _, record in ipairs(call('HVALS', P .. 'leases')) do
+        local lease = read_lease(record)
+        if lease then right[lease.queue] = (right[lease.queue] or 0) + 1 end
+    end
+    for i = 1, #counted, 2 do
+        local queue = counted[i]
+        if tonumber(counted[i + 1]) ~= (right[queue] or 0) then
+            call('HSET', P .. 'queues', queue, right[queue] or 0)
+        end
+        right[queue] = nil
+    end
+    for queue, count in pairs(right) do call('HSET', P .. 'queues', queue, count) end
+end
+
+return function(keys_from, leases_from, now, lease)
+    local keys = sweep_keys(position(keys_from), now, lease)
+    local leases = sweep_leases(position(leases_from), now, lease)
+    if keys == '0' or call('HLEN', P .. 'queues') <= 100 then recount() end
+    return keys, leases
+end
+
+end
+
+-- A sweep that fails is not tried again for a while: reserves are to go on beside what it cannot take.
+local function sweep(now, lease)
+    local key = P .. 'upkeep'
+    local stored = call('HMGET', key, 'swept', 'keys', 'leases')
+    local swept = tonumber(stored[1])
+    if swept and swept <= now + REST and now - swept < SWEEP_EVERY then return end
+    call('HSET', key, 'swept', whole(now + REST))
+    call('PEXPIRE', key, 86400000)
+    local keys, leases = sweeper()(stored[2], stored[3], now, lease)
+    call('HSET', key, 'swept', whole(now), 'keys', keys, 'leases', leases)
+end
