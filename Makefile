@@ -58,11 +58,16 @@ test: .venv/.ready-dev  ## Run all tests
 test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is present
 	@scripts/test-all -q -n $(PYTEST_WORKERS) --dist worksteal
 
-chaos: .venv/.ready-dev  ## Let workers run 50,000 tasks under random signals, for five minutes at the most
-	@$(BIN)/python -m tests.chaos.storm
+# Options of the storms, such as CHAOS="--tasks 2000 --seconds 30 --seed 7".
+CHAOS ?=
 
-chaos-redis: .venv/.ready-dev  ## Let Redis, connections and workers fail while tasks run, for four minutes at the most
-	@$(BIN)/python -m tests.chaos.redis_storm
+chaos: .venv/.ready-dev  ## Run 50,000 tasks on SQLite while everything fails, for about five minutes
+	@$(BIN)/python -m tests.chaos sqlite $(CHAOS)
+
+chaos-redis: .venv/.ready-dev  ## Run 50,000 tasks on Redis while everything fails, then let replicas take over
+	@$(BIN)/python -m tests.chaos redis $(CHAOS)
+	@$(BIN)/python -m tests.chaos redis-sentinels --tasks 2000 --seconds 20
+	@$(BIN)/python -m tests.chaos redis-cluster --tasks 2000 --seconds 20
 
 check: lint mypy pyright layers repository docs  ## Run the linters, type checkers and the tests of the repository itself; build the site
 	@echo "==> all checks passed"

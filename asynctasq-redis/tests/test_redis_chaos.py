@@ -1,17 +1,37 @@
-"""A short storm; `make chaos-redis` is the long one."""
+"""Short storms on Redis; `make chaos-redis` is the long one."""
 
-import os
+from collections.abc import Callable
+from math import inf, nan
 from pathlib import Path
 
-from tests.chaos.redis_storm import storm
+import pytest
+
+from asynctasq_redis import RedisDriver
+from tests.chaos.fuzz import check_fuzzed_store
+from tests.chaos.numbers import check_a_bad_number_harms_no_others
+from tests.chaos.short import calm_with_blocked_loops, short_storm
+from tests.chaos.stores.redis import RedisStore
 
 
-async def test_whatever_happens_to_one_server_nothing_is_lost_stuck_or_copied(
+async def test_after_a_short_storm_the_ledger_agrees_with_redis(tmp_path: Path) -> None:
+    report = await short_storm(RedisStore(tmp_path / "store"), tmp_path)
+    assert not report.problems, str(report)
+
+
+async def test_tasks_that_block_their_loop_for_longer_than_a_lease_run_once_on_redis(
     tmp_path: Path,
 ) -> None:
-    seed = int.from_bytes(os.urandom(4))
-    report = await storm("everything", tmp_path, seconds=3.0, seed=seed)
-    print(report)
+    report = await calm_with_blocked_loops(RedisStore(tmp_path / "store"), tmp_path)
     assert not report.problems, str(report)
-    assert report.strikes
-    assert len(report.accepted) > 10
+    assert report.runs == report.accepted
+
+
+async def test_malformed_messages_and_keys_harm_no_others_on_redis(tmp_path: Path) -> None:
+    await check_fuzzed_store(RedisStore(tmp_path / "store"), tmp_path)
+
+
+@pytest.mark.parametrize("number", [nan, inf, -inf], ids=str)
+async def test_a_settlement_with_a_bad_number_harms_no_others_of_its_batch(
+    make_driver: Callable[..., RedisDriver], number: float
+) -> None:
+    await check_a_bad_number_harms_no_others(make_driver(), number)

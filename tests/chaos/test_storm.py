@@ -1,17 +1,19 @@
-"""A short storm; `make chaos` is the long one."""
+"""Short storms on SQLite; `make chaos` is the long one."""
 
-import os
 from pathlib import Path
 
-from tests.chaos.storm import storm
+from tests.chaos.short import calm_with_blocked_loops, short_storm
+from tests.chaos.stores.sqlite import SqliteStore
 
 
-async def test_whatever_happens_to_workers_nothing_is_lost_or_counted_wrongly(
+async def test_after_a_short_storm_the_ledger_agrees_with_sqlite(tmp_path: Path) -> None:
+    report = await short_storm(SqliteStore(tmp_path / "store"), tmp_path)
+    assert not report.problems, str(report)
+
+
+async def test_tasks_that_block_their_loop_for_longer_than_a_lease_run_once_on_sqlite(
     tmp_path: Path,
 ) -> None:
-    seed = int.from_bytes(os.urandom(4))
-    report = await storm(tmp_path, tasks=200, workers=2, strikes=6, seconds=100.0, seed=seed)
-    print(report)
+    report = await calm_with_blocked_loops(SqliteStore(tmp_path / "store"), tmp_path)
     assert not report.problems, str(report)
-    assert report.signals.total()
-    assert report.completed
+    assert report.runs == report.accepted

@@ -41,7 +41,8 @@ def is_free(port: int) -> bool:
         return True
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have this process killed when the thread that started it ends; for `preexec_fn`."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -94,7 +95,7 @@ class ServerProcess:
                 user=self.user,
                 extra_groups=None if self.user is None else [],
                 # After the change of the user, which would clear it.
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - nothing that takes locks
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - nothing that takes locks
             )
         deadline = time.monotonic() + START_SECONDS
         while not is_up():
@@ -136,3 +137,8 @@ class ServerProcess:
         """Send it a signal (SIGSTOP, say)."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    def resume(self) -> None:
+        """Let it go on after SIGSTOP. Does nothing if it has ended."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)

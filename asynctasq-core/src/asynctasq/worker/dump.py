@@ -44,10 +44,15 @@ def dumps_on_signal(held: Callable[[], Sequence[Running]]) -> Iterator[None]:
         return
 
     def look(received: int) -> None:
-        if received == number:
-            threading.Thread(
-                target=_log_dump, args=(held,), name="asynctasq-dump", daemon=True
-            ).start()
+        if received != number:
+            return
+        dumping = threading.Thread(
+            target=_log_dump, args=(held,), name="asynctasq-dump", daemon=True
+        )
+        try:
+            dumping.start()
+        except RuntimeError as error:
+            logger.warning("SIGUSR1: cannot dump this worker: %s", error)
 
     with signal_tap.seen_by(look):
         former = signal.signal(number, _do_nothing)

@@ -74,8 +74,9 @@ class ProcessEnd:
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="asynctasq-end", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._watch, name="asynctasq-end", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def on_signal(self, received: signal.Signals) -> None:
         """Set a limit. For any thread: the event loop may be blocked."""
@@ -111,11 +112,20 @@ class ProcessEnd:
             self._loop_closed = True
             self._due = math.inf
             self._changed.notify()
-        threading.Thread(target=self._after_main_thread, name="asynctasq-end", daemon=True).start()
+        waiting = threading.Thread(
+            target=self._after_main_thread, name="asynctasq-end", daemon=True
+        )
+        try:
+            waiting.start()
+        except RuntimeError:  # the system has no more threads: count from now on
+            self._count_last()
 
     def _after_main_thread(self) -> None:
         threading.main_thread().join()
-        with self._changed:
+        self._count_last()
+
+    def _count_last(self) -> None:
+        with self._changed, suppress(RuntimeError):  # the same, and nothing watches
             self._limit(LAST_SECONDS, "the worker ended")
 
     def _limit(self, seconds: float, reason: str) -> None:

@@ -1,0 +1,173 @@
+"""The check of the ledger against the store: what must hold after a storm.
+
+Delivery is at least once. A message may run again after its effect if the store never confirmed the
+end of that run: its worker was killed, stopped or cut off in between, or its lease ended. A message
+never runs again once the store has confirmed its end. `max_lost=0` never runs again after its worker
+was lost, whatever was confirmed; it becomes a dead letter (`lost`).
+
+A message is also accounted for as a dead letter (`refused`) if the store failed at each settlement of a
+run that took place: workers take an error that is not `DriverUnavailable` as final.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from asynctasq.settlement import Reason, Settled
+from tests.chaos.faults.fault import Scene
+from tests.chaos.inside.tasks import LEASE
+from tests.chaos.kinds import End
+from tests.chaos.ledger import Lease, Log
+from tests.chaos.report import Report
+from tests.chaos.workload import Entry
+
+PROBES = 10_000_000
+"""Numbers from here on belong to tasks that only show that a worker works."""
+FINAL = frozenset({"Complete", "Cancelled"})
+ENDS_BEFORE_DAMAGE = frozenset({End.CANCELLED, End.REPLACED, End.EXPIRED})
+"""Ends that may come first where a record was damaged."""
+
+
+def check_ledger(entries: Sequence[Entry], log: Log, ends: Mapping[str, str], scene: Scene) -> None:
+    """Add all problems to the report."""
+    report = scene.report
+    must_die: dict[str, bool] = {}
+    for damage in scene.damages:
+        must_die[damage.message] = must_die.get(damage.message, False) or damage.must_die
+    owners = _owners(entries, report)
+    last_of_key = {each.key: each.n for each in sorted(entries, key=lambda each: each.n)}
+    for entry in owners.values():
+        end = ends.get(entry.message, "unknown")
+        if entry.kind.name == "replacing" and end in {End.CANCELLED, "unknown"}:
+            end = End.REPLACED
+            if last_of_key[entry.key] == entry.n:
+                end = "replaced by nothing"
+        report.ends[f"{entry.kind.name} {end}"] += 1
+        _check_end(entry, end, log, must_die, report)
+        _check_runs(entry, log, entry.message in must_die, report)
+    _check_copies(owners, log, report)
+    if scene.store.keeps_tokens:
+        undamaged = {message: each for message, each in owners.items() if message not in must_die}
+        _check_leases(undamaged, log, scene)
+
+
+def _owners(entries: Sequence[Entry], report: Report) -> dict[str, Entry]:
+    """The entry of each message: of those that share a unique key, the one that made it."""
+    owners: dict[str, Entry] = {}
+    for each in sorted(entries, key=lambda each: not each.created):
+        if each.created and each.message in owners:
+            report.problems.append(f"{each.kind.name} {each.n} was created twice: {each.message}")
+        if not each.created:
+            if not each.key:
+                report.problems.append(
+                    f"{each.kind.name} {each.n} is answered as known, after {each.tries} calls"
+                )
+            elif each.message not in owners:
+                report.remarks["unique tasks answered as known by their own id"] += 1
+        owners.setdefault(each.message, each)
+    return owners
+
+
+def _check_end(
+    entry: Entry, end: str, log: Log, must_die: Mapping[str, bool], report: Report
+) -> None:
+    allowed = entry.kind.ends
+    if entry.message in must_die:
+        if must_die[entry.message]:
+            allowed = allowed & ENDS_BEFORE_DAMAGE
+        allowed = allowed | {End.UNDECODABLE}
+    name = f"{entry.kind.name} {entry.n} ({entry.message})"
+    if end == Reason.REFUSED and log.begun[entry.message]:
+        report.remarks["dead letters because a settlement was aborted twice"] += 1
+        return
+    if end not in allowed:
+        words = " or ".join(sorted(allowed))
+        lost = "LOST: " if end == "unknown" else ""
+        report.problems.append(f"{lost}{name} ended as {str(end)!r} instead of {words!r}")
+    if end == End.EFFECT and not log.ended[entry.message]:
+        report.problems.append(f"{name} is completed without its effect")
+
+
+def _check_runs(entry: Entry, log: Log, damaged: bool, report: Report) -> None:
+    begun, ended = log.begun[entry.message], log.ended[entry.message]
+    leases = log.leases[entry.message]
+    name = f"{entry.kind.name} {entry.n} ({entry.message})"
+    report.runs += len(begun)
+    report.doubles += max(len(ended) - 1, 0)
+    if len(begun) > len(leases):
+        report.problems.append(f"{name} ran {len(begun)} times by {len(leases)} leases")
+    if entry.kind.name == "sleeper" and ended:
+        report.problems.append(f"{name} slept to its end")
+    if entry.kind.name == "once" and not damaged:
+        _check_once(entry, log, report)
+    if not entry.kind.in_process and not damaged:
+        most = max((lease.attempt for lease in leases), default=0)
+        if most > len(begun):
+            report.problems.append(f"{name} counts {most} attempts, and began {len(begun)} times")
+
+
+def _check_once(entry: Entry, log: Log, report: Report) -> None:
+    """A second run is allowed only where the first was given back or failed."""
+    begun, ended = log.begun[entry.message], log.ended[entry.message]
+    given_back = sum(
+        each.kind in {"Release", "Retry"} and each.answer != ""
+        for each in log.settlements[entry.message]
+    )
+    if len(ended) > 1 or len(begun) > 1 + given_back:
+        report.problems.append(
+            f"once {entry.n} ({entry.message}) began {len(begun)} times and ended {len(ended)} "
+            f"times, and was given back {given_back} times"
+        )
+
+
+def _check_copies(owners: Mapping[str, Entry], log: Log, report: Report) -> None:
+    known = {(each.n, message) for message, each in owners.items()}
+    for run in log.runs():
+        if run.n < PROBES and (run.n, run.message) not in known:
+            report.problems.append(f"task {run.n} ran as {run.message}, a copy that nobody knows")
+
+
+def _check_leases(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:
+    """Tokens never repeat, end once, and no lease follows a confirmed end."""
+    report = scene.report
+    seen_last = _last_signs(log)
+    for message, leases in log.leases.items():
+        if message not in owners:
+            continue
+        name = f"{owners[message].kind.name} {owners[message].n} ({message})"
+        ordered = sorted(leases, key=lambda each: each.token)
+        if len({each.token for each in ordered}) < len(ordered):
+            report.problems.append(f"{name} was leased twice with one token")
+        settled = [each for each in log.settlements[message] if each.answer == Settled.DONE.name]
+        if any(count > 1 for count in Counter(each.token for each in settled).values()):
+            report.problems.append(f"{name} was settled twice with one token")
+        final = [each.token for each in settled if each.kind in FINAL]
+        if final and ordered[-1].token > min(final):
+            report.problems.append(f"{name} was leased again after its confirmed end")
+        asked = {each.token for each in log.settlements[message]}
+        for first, second in pairwise(ordered):
+            if first.token not in asked and seen_last[first.pid] > second.at:
+                _check_taken(name, first, second, scene)
+
+
+def _check_taken(name: str, first: Lease, second: Lease, scene: Scene) -> None:
+    """A lease that its worker neither settled nor died of may end only after its time."""
+    if any(began < second.at and ended > first.asked_at for began, ended in scene.jumps):
+        return
+    scene.report.remarks["leases that ended before their worker"] += 1
+    if second.at - first.asked_at < LEASE * 0.95:
+        scene.report.problems.append(
+            f"{name} was leased again after {second.at - first.asked_at:.2f} s by a worker that lived"
+        )
+
+
+def _last_signs(log: Log) -> dict[int, float]:
+    """When each process last wrote a line."""
+    seen: dict[int, float] = defaultdict(float)
+    for runs in (*log.begun.values(), *log.ended.values()):
+        for run in runs:
+            seen[run.pid] = max(seen[run.pid], run.at)
+    for leases in log.leases.values():
+        for lease in leases:
+            seen[lease.pid] = max(seen[lease.pid], lease.at)
+    return seen

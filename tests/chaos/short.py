@@ -1,0 +1,21 @@
+"""Storms that are short enough for every run of the tests."""
+
+from pathlib import Path
+
+from tests.chaos.kinds import KINDS, mixed
+from tests.chaos.report import Report
+from tests.chaos.stores.store import Store
+from tests.chaos.storm import Storm, new_seed
+
+
+async def short_storm(store: Store, folder: Path) -> Report:
+    """Run a few hundred tasks under all faults."""
+    seed = new_seed()
+    storm = Storm(store, folder, mixed(300, seed), store.faults(), seconds=8.0, seed=seed)
+    return await storm.run(print)
+
+
+async def calm_with_blocked_loops(store: Store, folder: Path) -> Report:
+    """Run tasks without any fault, some of which block the event loop for longer than a lease."""
+    kinds = [KINDS["blocking" if n % 50 == 10 else "plain"] for n in range(150)]
+    return await Storm(store, folder, kinds, {}, seconds=3.0, seed=new_seed()).run(print)
