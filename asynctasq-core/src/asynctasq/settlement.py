@@ -41,6 +41,8 @@ class ReleaseReason(StrEnum):
     """The worker had fetched it ahead, and stopped or could not start it."""
     STILL_RUNNING = "still running"
     """The worker stopped, and the run could not be interrupted."""
+    NO_EXECUTOR = "no executor"
+    """The worker could not start the thread or process that the task needs."""
 
 
 @record

@@ -122,7 +122,7 @@ class Runner:
         except BodyCorrupt as error:
             return await self._bury(delivery, Reason.UNDECODABLE, describe(error))
         except ExecutorUnavailable as error:
-            return await self._give_back(delivery, error.retry_after)
+            return await self._give_back(delivery, error.retry_after, ReleaseReason.NO_EXECUTOR)
         except GeneratorExit:
             raise
         except BaseException as error:  # of a plugin's wrapper, which ends no worker either
