@@ -9,6 +9,7 @@ import pytest
 from asynctasq_redis import RedisDriver
 from tests.chaos.fuzz import check_fuzzed_store
 from tests.chaos.numbers import check_a_bad_number_harms_no_others
+from tests.chaos.outages import check_two_outages_end_no_lease
 from tests.chaos.short import calm_with_blocked_loops, short_storm
 from tests.chaos.stores.redis import RedisStore
 
@@ -35,3 +36,9 @@ async def test_a_settlement_with_a_bad_number_harms_no_others_of_its_batch(
     make_driver: Callable[..., RedisDriver], number: float
 ) -> None:
     await check_a_bad_number_harms_no_others(make_driver(), number)
+
+
+async def test_a_second_outage_right_after_the_first_ends_no_lease(
+    make_driver: Callable[..., RedisDriver],
+) -> None:
+    await check_two_outages_end_no_lease(make_driver())

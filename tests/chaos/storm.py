@@ -225,6 +225,8 @@ class Storm:
         entries = dispatcher.workload.entries
         self.report.accepted = len(entries)
         ends = await self._ask("reading results", read_ends(driver, {e.message for e in entries}))
+        jumps = "".join(f"{began:.3f} {ended:.3f}\n" for began, ended in scene.jumps)
+        (self._folder / "jumps.log").write_text(jumps)
         check_ledger(entries, read_log(self._folder), ends or {}, scene)
         letters = await self._ask("listing dead letters", dead_letters(driver)) or []
         found = await self._ask("counting", check_counts(driver, letters))

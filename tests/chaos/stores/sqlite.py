@@ -131,6 +131,8 @@ class SqliteStore(Store):
         try:
             for offset in (HOURS_LATER, HOURS_LATER * 2):
                 driver.clock_offset = offset
+                await driver.reserve({"nothing": 1}, limit=1, owner="upkeep", lease=0.1)
+                await asyncio.sleep(0.1)  # the jump looks like an outage, which pauses the upkeep
                 for _ in range(30):
                     await driver.reserve({"nothing": 1}, limit=1, owner="upkeep", lease=0.1)
         finally:

@@ -8,6 +8,10 @@ takes no lease back, and every worker that is alive gets the time to renew.
 
 from asynctasq.records import record
 
+REFRESHED = 7 / 16
+"""Share of a lease. A mark that is nearer to the end of its pause was refreshed in it: a new one is half a
+lease away from it, and a refreshed one at least an eighth nearer."""
+
 
 @record
 class UpkeepMark:
@@ -30,8 +34,9 @@ def next_mark(
     """Return the mark after a `reserve` or an `extend`; the same object if nothing has to be stored.
 
     A mark that is older than half of `lease` means an outage, or a jump of the clock. The exception is
-    a mark that no call has refreshed since the pause after an outage ended: a lone worker that calls
-    less often than that would otherwise never take a lease back.
+    a mark that no call has refreshed since it found an outage, whose pause is over: a lone worker that
+    calls less often than that would otherwise never take a lease back. A mark that was refreshed during
+    the pause is nearer to its end, so that a second outage right after the first is noticed.
 
     Args:
         mark: as stored; None if the store has none yet.
@@ -42,10 +47,11 @@ def next_mark(
     if mark is None:
         return UpkeepMark(now, now + lease / 2 if any_leases else 0.0)
     if mark.at > now:  # the clock was set back
-        return UpkeepMark(now, min(mark.paused_until, now + lease / 2))
+        return UpkeepMark(now, min(mark.paused_until, now + lease / 4))
     age = now - mark.at
     pause_is_over = mark.at <= mark.paused_until <= now
-    if age > lease / 2 and not pause_is_over:
+    refreshed = mark.paused_until - mark.at < lease * REFRESHED
+    if age > lease / 2 and (refreshed or not pause_is_over):
         return UpkeepMark(now, max(mark.paused_until, now + lease / 2))
     if pause_is_over or age >= lease / 8:
         return UpkeepMark(now, mark.paused_until)

@@ -14,10 +14,11 @@ local function note_upkeep(now, lease)
     if not is_number(mark) then
         if call('EXISTS', P .. 'leases') == 1 then pause = now + lease / 2 end
     elseif mark > now then -- the clock was set back
-        pause = math.min(pause, now + lease / 2)
+        pause = math.min(pause, now + lease / 4)
     else
+        local refreshed = pause - mark < lease * 7 / 16
         local pause_is_over = mark <= pause and pause <= now
-        if now - mark > lease / 2 and not pause_is_over then
+        if now - mark > lease / 2 and (refreshed or not pause_is_over) then
             pause = math.max(pause, now + lease / 2)
         elseif not pause_is_over and now - mark < lease / 8 then
             return pause
