@@ -122,7 +122,6 @@ async def test_names_that_are_no_plain_modules_of_the_folder_are_not_found(proje
             "/etc/passwd:run",
             "store/tasks:run",
             "this:run",
-            "\0:run",
             ":",
             "shop:run",
         ),

@@ -109,9 +109,7 @@ def test_the_quick_start_runs_from_the_wheel(
                 (folder / first_line.removeprefix("#").strip()).write_text(code)
             elif language == "console":
                 run_commands(environment, folder, code, workers)
-        for worker in workers:
-            worker.terminate()
-            assert worker.wait(timeout=30) == 0
+        stop(workers)
     finally:
         for worker in workers:
             worker.kill()
@@ -129,11 +127,19 @@ def run_commands(
         if words[0] == "pip":
             continue  # done before, with the wheel just built
         if words[:2] == ["asynctasq", "worker"]:
+            stop(workers)  # one at a time, as the text says
             workers.append(start_worker(environment, folder, words))
         else:
             output = environment.run(*words, cwd=folder).stdout
             for line in filter(None, map(str.strip, expected.splitlines())):
                 assert line in output, f"{command!r} printed:\n{output}"
+
+
+def stop(workers: list[subprocess.Popen[str]]) -> None:
+    for worker in workers:
+        if worker.poll() is None:
+            worker.terminate()
+        assert worker.wait(timeout=30) == 0
 
 
 def start_worker(environment: Environment, folder: Path, words: list[str]) -> subprocess.Popen[str]:

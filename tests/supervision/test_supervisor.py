@@ -245,7 +245,7 @@ async def test_one_that_is_stopped_by_a_signal_is_killed_and_replaced(
     app: App, tasks: Any, start_pool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASYNCTASQ_STALL_LIMIT", "1")
-    pool = await start_pool(processes=1)
+    pool = await start_pool("--lease", "1", processes=1)
     [pid] = pool.pids()
     os.kill(pid, signal.SIGSTOP)
     await pool.process.told("had not answered")
@@ -341,4 +341,4 @@ async def test_nothing_that_a_task_leaves_keeps_the_process(
         subprocess.run, command, capture_output=True, text=True, timeout=DEADLINE_SECONDS
     )
     assert ended.returncode == 0
-    assert "something keeps its process, which is ended" in ended.stderr
+    assert "ago and something keeps it" in ended.stderr

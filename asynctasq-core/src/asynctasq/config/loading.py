@@ -198,11 +198,16 @@ def _expected(value: object, words: str) -> str:
 def _check_durations(
     settings: Settings, core: Mapping[str, Given], values: Mapping[str, Any], problems: list[str]
 ) -> None:
-    """Check durations that must fit each other."""
+    """Check durations that must fit each other.
+
+    Those that the environment and `.env` give are left to the worker: the command line may still
+    change one of them, and other processes do not use them.
+    """
     for names, problem in (
         (("heartbeat_interval", "lease"), heartbeat_problem(settings.heartbeat, settings.lease)),
         (("stall_limit", "lease"), stall_problem(settings.stall, settings.lease)),
     ):
         given = [name for name in names if name in core]
-        if problem and all(name in values for name in given):
+        final = any(core[name].rank > Rank.ENVIRONMENT for name in given)
+        if problem and final and all(name in values for name in given):
             problems.append(f"{' and '.join(str(core[name]) for name in given)}: {problem}")

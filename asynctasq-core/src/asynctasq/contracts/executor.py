@@ -48,6 +48,10 @@ class Call(Protocol):
         """A return value as stored. Never raises: what cannot be serialized becomes a note of that."""
         ...
 
+    def can_store(self, value: object) -> bool:
+        """Check whether a return value can be stored; `encode_result` makes a note of others."""
+        ...
+
     def report_encoded(self, progress: bytes) -> None:
         """Tell how far the task is; encoded as `encode_result` does, by another process perhaps.
 

@@ -14,7 +14,7 @@ from typing import Any
 from asynctasq import __version__
 from asynctasq.app import App
 from asynctasq.config import mask_url
-from asynctasq.config.settings import heartbeat_problem
+from asynctasq.config.settings import heartbeat_problem, stall_problem
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.core.child import describe_app, refuse_in_child, worker_codec
@@ -237,7 +237,10 @@ class Worker:
     def _settings(self, app: App) -> EngineSettings:
         settings = app.settings
         heartbeat = self._heartbeat_interval or settings.heartbeat
-        if problem := heartbeat_problem(heartbeat, settings.lease):
+        problem = heartbeat_problem(heartbeat, settings.lease) or stall_problem(
+            settings.stall, settings.lease
+        )
+        if problem:
             raise ConfigurationError(problem)
         return EngineSettings(
             worker_id=self.id,

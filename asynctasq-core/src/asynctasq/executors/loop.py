@@ -45,7 +45,7 @@ class LoopExecutor:
                     await call.enter()
                 value = await (task.execute() if timeout is None else _within(task, timeout))
                 if value is not None:
-                    refuse_unfinished(value)
+                    refuse_unfinished(call, value)
             finally:
                 if forks.depth != self._depth:
                     forks.end()

@@ -60,7 +60,7 @@ class ThreadExecutor:
                 if timeout is not None:
                     value = within(value, timeout, task, used=monotonic() - began_at)
                 value = await await_here(call, value)
-            refuse_unfinished(value)
+            refuse_unfinished(call, value)
         except (asyncio.CancelledError, ExecutorUnavailable):
             raise
         except BaseException as error:

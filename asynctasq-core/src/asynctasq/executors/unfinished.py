@@ -7,23 +7,27 @@ from contextlib import suppress
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
+from asynctasq.contracts.executor import Call
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.decorator import FunctionCall
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 
 
-def refuse_unfinished(value: object) -> None:
+def refuse_unfinished(call: Call, value: object) -> None:
     """Make sure that a return value is the result of finished work.
 
-    A coroutine is closed and a future is cancelled, so that neither goes on after the attempt.
+    A coroutine is closed and a future is cancelled, so that neither goes on after the attempt. Other
+    awaitables are results if they can be stored: models of Tortoise, for example, can be awaited.
 
     Raises:
-        TypeError: the value is a coroutine, a future, another awaitable, or a generator.
+        TypeError: the value is a coroutine, a future, an awaitable that cannot be stored, or a generator.
     """
     if type(value) in _PLAIN:
         return
     if hasattr(type(value), "__await__"):
+        if not _is_work(value) and call.can_store(value):
+            return
         _end(value)
         raise TypeError(
             f"The task returned {_kind_of(value)} that was not awaited, so its work was not done. Write "
@@ -47,6 +51,10 @@ def passes_coroutine(task: BaseTask[Any], value: object) -> bool:
         if inspect.iscoroutinefunction(code):
             return True
     return False
+
+
+def _is_work(value: object) -> bool:
+    return isinstance(value, Coroutine) or asyncio.isfuture(value)
 
 
 def _end(value: Any) -> None:

@@ -149,6 +149,14 @@ class Codec:
             why = brief(error)
         return self._format.seal_unstorable(self._note(value, why))
 
+    def can_store(self, value: object) -> bool:
+        """Check whether a return value can be serialized."""
+        try:
+            self._serializer.dumps(value, refer=self._refer({}))
+        except Exception:  # noqa: BLE001 - the answer is no, whatever the reason
+            return False
+        return True
+
     async def load_result(self, stored: bytes) -> object:
         """A return value from its stored form, with the models in it loaded.
 

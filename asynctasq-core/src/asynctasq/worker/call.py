@@ -148,6 +148,10 @@ class WorkerCall:
         """The value as stored."""
         return self._codec.encode_result(value)
 
+    def can_store(self, value: object) -> bool:
+        """Check whether a value can be stored as it is."""
+        return self._codec.can_store(value)
+
     def report_encoded(self, progress: bytes) -> None:
         """Tell how far the task is."""
         self._report(self.delivery, progress)

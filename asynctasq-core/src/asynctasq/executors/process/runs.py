@@ -101,7 +101,7 @@ class OrderRunner:
                 value = call.run_here(task.execute)
                 if passes_coroutine(task, value):
                     value = self._loop.run_until_complete(await_here(call, value))
-                refuse_unfinished(value)
+                refuse_unfinished(call, value)
                 attempt = Returned(call.encode_result(value))
             except BaseException as error:
                 if task is None and isinstance(error, BodyError):
