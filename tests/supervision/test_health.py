@@ -99,7 +99,7 @@ async def test_other_requests_are_refused_kindly(tasks: Any, start_worker: Start
 async def test_slow_clients_keep_no_other_out(tasks: Any, start_worker: StartWorker) -> None:
     worker = start_worker(*HEALTH)
     port = await port_of(worker)
-    assert ask(port, "/livez")[0] == 200
+    await until(lambda: ask(port, "/readyz")[0] == 200, "all its files are open")
     before = open_files(worker.pid)
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
     try:

@@ -115,7 +115,7 @@ async def test_one_that_dies_is_replaced_and_its_task_runs_again(
     handle = await app.dispatch(tasks.die(int(signal.SIGKILL)))
     await result_of(handle)
     await pool.process.told("was killed by SIGKILL")
-    assert "another starts in" in pool.process.output
+    assert "; another starts" in pool.process.output
     await until(lambda: len(set(pool.pids()) - set(pids)) == 1, "another has been started")
     await pool.ready()
     assert sum(each["restarts"] for each in pool.status()) == 1
@@ -201,7 +201,7 @@ async def test_one_that_ends_as_soon_as_it_runs_is_replaced_whatever_its_exit_co
     handle = await app.dispatch(tasks.leave(1))  # as one does that could not start
     worker = start_worker("--app", "shop", "--processes", "1", "--lease", "1")
     await result_of(handle)
-    assert "ended with exit code 1; another starts in" in worker.output
+    assert "ended with exit code 1; another starts" in worker.output
 
 
 async def test_one_that_is_deaf_to_signals_ends_all_the_same(
