@@ -10,7 +10,7 @@ import pytest
 
 from asynctasq.cli.application import load_application
 from asynctasq.core.log_fields import JsonFormatter, LineFormatter, TaskFields
-from asynctasq.core.log_text import traceback_text
+from asynctasq.core.log_text import exception_text
 from asynctasq.errors import ConfigurationError
 
 
@@ -165,4 +165,4 @@ def test_frames_that_only_lead_to_the_application_are_left_out(
         load_application("broken_shop")
     cause = raised.value.__cause__
     assert cause is not None
-    assert traceback_text(cause).splitlines()[1].endswith('broken_shop.py", line 1, in <module>')
+    assert exception_text(cause).splitlines()[1].endswith('broken_shop.py", line 1, in <module>')

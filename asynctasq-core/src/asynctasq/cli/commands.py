@@ -90,9 +90,9 @@ class Commands(click.Group):
 
 def _print_traceback(_: type[BaseException], error: BaseException, __: object) -> None:
     """Print where the application failed, without the frames of core that lead there."""
-    from asynctasq.core.log_text import traceback_text
+    from asynctasq.core.log_text import exception_text
 
-    click.echo(traceback_text(error), err=True)
+    click.echo(exception_text(error), err=True)
 
 
 def fail_for_unknown(

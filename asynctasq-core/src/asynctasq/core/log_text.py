@@ -2,14 +2,12 @@
 
 import logging
 import re
-import traceback
 from collections.abc import Iterable
 from itertools import islice
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
-import asynctasq
+from asynctasq.executors.tracebacks import traceback_text
 
 MOST_CHARACTERS = 32_768
 """Length at which a text in a log line is cut."""
@@ -24,13 +22,6 @@ INDENT = "    "
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_LEADING = (
-    str(Path(asynctasq.__file__).parent),
-    "<frozen ",
-    str(Path(re.__file__).parent.parent / "importlib"),
-    str(Path(re.__file__).parent.parent / "concurrent" / "futures"),
-)
-"""Where frames come from that only lead to the code of the application."""
 
 
 def escaped(text: str) -> str:
@@ -108,41 +99,19 @@ def trace_of(record: logging.LogRecord) -> str:
     text = record.exc_text or vars(record).get("traceback")
     if isinstance(text, str):
         return cut(text.rstrip("\n"))
-    return traceback_text(record.exc_info)
+    return exception_text(record.exc_info)
 
 
-def traceback_text(exc_info: object) -> str:
+def exception_text(exc_info: object) -> str:
     """Format an exception without the frames of core that lead to the application's code."""
     if isinstance(exc_info, tuple) and len(exc_info) == 3:
         exc_info = exc_info[1]
     if not isinstance(exc_info, BaseException):
         return ""
     try:
-        return cut("".join(_without_own(exc_info).format()).rstrip("\n"))
+        return cut(traceback_text(exc_info, keep_lone=True).rstrip("\n"))
     except BaseException as error:  # noqa: BLE001  an exception may do anything when it is shown
         return f"<{_name_of(exc_info)}: formatting its traceback raised {_name_of(error)}>"
-
-
-def _without_own(exception: BaseException) -> traceback.TracebackException:
-    made = traceback.TracebackException.from_exception(exception, compact=True)
-    todo: list[traceback.TracebackException | None] = [made]
-    seen: set[int] = set()
-    while todo:
-        each = todo.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        del each.stack[: _leading(frame.filename for frame in each.stack)]
-        todo += [each.__cause__, each.__context__, *(each.exceptions or ())]
-    return made
-
-
-def _leading(files: Iterable[str]) -> int:
-    """Count the frames before the first of the application; 0 if there is none of it."""
-    for number, name in enumerate(files):
-        if not name.startswith(_LEADING):
-            return number
-    return 0
 
 
 class Plain:

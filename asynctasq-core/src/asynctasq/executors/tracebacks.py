@@ -1,4 +1,4 @@
-"""Tracebacks as users want them: from their own code on, without the frames of asynctasq that called it."""
+"""Tracebacks as users want them: from their own code on, without the frames that only lead there."""
 
 import os
 import traceback
@@ -6,33 +6,46 @@ from pathlib import Path
 from types import TracebackType
 from typing import cast
 
-_OWN_FOLDER = str(Path(__file__).resolve().parent.parent) + os.sep
+_LIBRARY = Path(os.__file__).parent
+_LEADING = (
+    str(Path(__file__).parent.parent) + os.sep,
+    "<frozen ",
+    str(_LIBRARY / "importlib") + os.sep,
+    str(_LIBRARY / "concurrent" / "futures") + os.sep,
+)
+"""Where frames come from that only lead to the code of the application."""
 
 
-def traceback_text(exception: BaseException) -> str:
-    """Format an exception with its causes and groups, each from the first frame that is not ours."""
+def traceback_text(exception: BaseException, *, keep_lone: bool = False) -> str:
+    """Format an exception with its causes and groups, each from the first frame of the application.
+
+    An error that passed through no code of the application is shown without frames, or with all of them if
+    `keep_lone`.
+    """
     whole = traceback.TracebackException.from_exception(exception)
     waiting = [whole]
     while waiting:
         each = waiting.pop()
-        while each.stack and _is_own(each.stack[0].filename):
-            del each.stack[0]
-        if not each.stack:
-            each.stack = cast(
-                "traceback.StackSummary", None
-            )  # then it is left out with its heading
+        leading = _leading([frame.filename for frame in each.stack])
+        if leading < len(each.stack):
+            del each.stack[:leading]
+        elif not (keep_lone and each.stack):  # then it is left out with its heading
+            each.stack = cast("traceback.StackSummary", None)
         waiting += [other for other in (each.__cause__, each.__context__) if other is not None]
         waiting += each.exceptions or ()
     return "".join(whole.format())
 
 
 def users_traceback(exception: BaseException) -> TracebackType | None:
-    """The traceback of an exception from the first frame that is not ours."""
+    """Return the traceback of an exception from the first frame of the application."""
     trace = exception.__traceback__
-    while trace is not None and _is_own(trace.tb_frame.f_code.co_filename):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_LEADING):
         trace = trace.tb_next
     return trace
 
 
-def _is_own(path: str) -> bool:
-    return path.startswith(_OWN_FOLDER)
+def _leading(files: list[str]) -> int:
+    """Count the frames before the first of the application."""
+    return next(
+        (number for number, name in enumerate(files) if not name.startswith(_LEADING)), len(files)
+    )
