@@ -10,7 +10,6 @@ once for all of them. Beside it stands the body as it is, or all of a message th
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, astuple, fields
 from functools import lru_cache
-from logging import Logger
 from types import NoneType
 from typing import Any, TypeAlias
 
@@ -204,17 +203,6 @@ def salvage(message_id: bytes, queue: str, profile: bytes, rest: bytes) -> Messa
 def damage_info(error: BodyCorrupt) -> ErrorInfo:
     """Return the error of a dead letter whose record is damaged."""
     return ErrorInfo(f"{BodyCorrupt.__module__}.{BodyCorrupt.__qualname__}", str(error), "")
-
-
-def unpack_with_profile(
-    message_id: bytes, queue: str, profile: bytes, rest: bytes, log: Logger
-) -> Message:
-    """Make a message as `decode_message` does, but deliver a damaged one with its bytes as its body."""
-    try:
-        return decode_message(message_id, queue, profile, rest)
-    except BodyCorrupt as error:
-        log.warning("Message %s in the store is damaged: %s", message_id.hex(), error)
-        return salvage(message_id, queue, profile, rest)
 
 
 def check_id(message_id: bytes) -> None:
