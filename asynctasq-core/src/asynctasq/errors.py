@@ -19,7 +19,7 @@
     ├── DriverError                   the store refused; repeating the call will not help
     │   └── DriverUnavailable         the store cannot be reached now; repeating the call may help
     ├── ChildDied                     the process that ran an attempt died under it
-    ├── ExecutorUnavailable           an attempt could not begin: no thread or process can be started
+    ├── ExecutorUnavailable           an attempt could not begin: no thread can be started, for example
     ├── TaskTimeout                   an attempt took longer than its `timeout` (also a TimeoutError)
     ├── ModelNotFound                 a model reference has no row any more
     └── ResultError                   awaiting a result ended without one
@@ -137,7 +137,7 @@ class ChildDied(AsynctasqError):
 
 
 class ExecutorUnavailable(AsynctasqError):
-    """An executor cannot begin an attempt now, as no thread or process can be started.
+    """An executor cannot begin an attempt now, for example because no thread can be started.
 
     The worker releases the message, uncounted, for `retry_after` seconds.
     """

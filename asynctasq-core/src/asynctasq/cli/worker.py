@@ -18,7 +18,7 @@ from asynctasq.cli.exit_codes import ExitCode, told
 from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.config import hidden_settings_wait, warn_of_hidden
 from asynctasq.config.settings import EventLoop
-from asynctasq.core.worker import Worker
+from asynctasq.core.worker import Worker, life_of
 from asynctasq.default import run_on
 from asynctasq.errors import ConfigurationError
 from asynctasq.worker.dump import dumps_on_signal
@@ -199,7 +199,7 @@ def command(
     click.get_current_context().with_resource(
         dumps_on_signal(lambda: () if (known := vitals()) is None else known.held())
     )
-    end = ProcessEnd(lambda: running[0].life if running else None)
+    end = ProcessEnd(lambda: life_of(running[0]) if running else None)
     click.get_current_context().with_resource(stop_signals.watched_by(end.on_signal))
     held: Leash | None = None
     if leash is not None:
@@ -302,7 +302,7 @@ async def _work(worker: Worker, app: App, end: ProcessEnd) -> None:
         )
         sys.exit(code)
     finally:
-        worker.life.doing = "closing the app"
+        life_of(worker).doing = "closing the app"
         if worker.vitals is None:
             end.nothing_ran()
         else:  # all is settled: a further signal has nothing to wait for

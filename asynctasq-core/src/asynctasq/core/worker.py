@@ -107,8 +107,7 @@ class Worker:
         self._max_memory = max_memory
         self._health_port = health_port
         self._health_host = health_host
-        self.life = Life()
-        """Where it is between its start and its end; other threads may read it."""
+        self._life = Life()
         self._engine: Engine | None = None
         self._stop_asked = False
         self._is_at_work = False
@@ -160,7 +159,7 @@ class Worker:
                 app.serving(),
                 import_rule(self._import_rule),
                 stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext(),
-                self.life.lived_here(),
+                self._life.lived_here(),
             ):
                 await self._work_for(app)
         finally:
@@ -175,7 +174,7 @@ class Worker:
                 "not wait for them. Run the program under an init: `docker run --init`, or `init: true`."
             )
         self._engine = None
-        self.life.doing = "opening the store"
+        self._life.doing = "opening the store"
         if self._driver is None:
             await self._run(app, await app.driver())
             return
@@ -184,7 +183,7 @@ class Worker:
             await driver.open()
             await self._run(app, driver)
         finally:
-            self.life.doing = "closing the store"
+            self._life.doing = "closing the store"
             await driver.close()
 
     def stop(self) -> None:
@@ -193,7 +192,7 @@ class Worker:
         A worker that is still starting ends its start, and runs nothing.
         """
         self._stop_asked = True
-        self.life.cancel_start()
+        self._life.cancel_start()
         if self._engine is not None:
             self._engine.stop()
 
@@ -208,7 +207,7 @@ class Worker:
             executors=self._executors(app),
             observers=app.observers,
             lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
-            life=self.life,
+            life=self._life,
         )
         app.resolvers.prepare()
         if self._stop_asked:
@@ -331,6 +330,11 @@ class Worker:
     def _on_signal(self, received: signal.Signals) -> None:
         logger.info("%s: worker %s stops.", received.name, self.id)
         self.stop()
+
+
+def life_of(worker: Worker) -> Life:
+    """Return where a worker is between its start and its end; other threads may read it."""
+    return worker._life
 
 
 def _queues_of_tasks(app: App) -> list[str]:
