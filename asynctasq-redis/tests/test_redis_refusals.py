@@ -333,7 +333,7 @@ async def test_a_body_that_no_redis_takes_is_refused_before_it_is_sent(
 async def test_large_bodies_and_results_pass(
     driver: RedisDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq_redis.settling.BYTES_AT_ONCE", 3_000_000)
+    monkeypatch.setattr("asynctasq_redis.settling.BYTES_SENT_AT_ONCE", 3_000_000)
     sizes = [2_000_000, 2_000_000, 1, 5_000_000, 1, 999_999, 1]
     async with opened(driver):
         sent = [Message(new_id(), "q", "task", b"b" * size) for size in sizes]

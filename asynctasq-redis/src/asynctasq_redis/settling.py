@@ -26,7 +26,7 @@ CARRYING = frozenset({COMPLETE, RETRY, FAIL, FAIL_UNTRIED, RELEASE_MISMATCHED, F
 
 AT_ONCE = 1000
 """Settlements that one script call takes."""
-BYTES_AT_ONCE = 64_000_000
+BYTES_SENT_AT_ONCE = 64_000_000
 """Of results and errors in one call, unless one alone is larger: a server closes connections that bring
 it a gigabyte at once."""
 
@@ -52,12 +52,12 @@ def batches_of(packed: list[Packed]) -> list[Sequence[Packed]]:
         # Whoever comes second with a lease finds it ended. Of several tokens one is current at most.
         leases = {(parts[2], parts[1][1]): parts for parts in reversed(packed)}
         packed = [parts for parts in packed if leases[parts[2], parts[1][1]] is parts]
-    if sum(len(parts[3]) for parts in packed) <= BYTES_AT_ONCE:
+    if sum(len(parts[3]) for parts in packed) <= BYTES_SENT_AT_ONCE:
         return batches(packed, AT_ONCE)
     found: list[list[Packed]] = []
-    size = BYTES_AT_ONCE
+    size = BYTES_SENT_AT_ONCE
     for parts in packed:
-        if size + len(parts[3]) > BYTES_AT_ONCE or len(found[-1]) == AT_ONCE:
+        if size + len(parts[3]) > BYTES_SENT_AT_ONCE or len(found[-1]) == AT_ONCE:
             found.append([])
             size = 0
         found[-1].append(parts)
