@@ -42,7 +42,7 @@ class ReleaseReason(StrEnum):
     STILL_RUNNING = "still running"
     """The worker stopped, and the run could not be interrupted."""
     NO_EXECUTOR = "no executor"
-    """The worker could not start the thread or process that the task needs."""
+    """The worker could not start the thread that the task needs."""
 
 
 @record
