@@ -2,17 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from asynctasq import App, State, task
 from asynctasq.dispatcher.watcher import GROUP_SIZE
-from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import DriverError, ResultTimeout, ResultUnknown
 from asynctasq.message import id_to_text, new_id
 from asynctasq.settlement import Complete
@@ -24,23 +19,6 @@ PATIENCE = 10.0
 @task
 async def never_run(number: int) -> int:
     return number
-
-
-@pytest_asyncio.fixture
-async def line() -> Line:
-    return Line()
-
-
-@pytest_asyncio.fixture(params=["memory", "sqlite"])
-async def app(request: pytest.FixtureRequest, tmp_path: Path, line: Line) -> AsyncIterator[App]:
-    """An app whose line to the store can be broken. No worker runs."""
-    inner: Any = (
-        MemoryDriver()
-        if request.param == "memory"
-        else SqliteDriver(path=tmp_path / "queue.db", synchronous="off")
-    )
-    async with App({"driver": FaultyDriver(inner, line)}) as app:
-        yield app
 
 
 @pytest.fixture

@@ -2,43 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from asynctasq import App, Handle, task
 from asynctasq.contracts.capabilities import WorkerInfo
-from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import DriverError, ResultTimeout
 from asynctasq.settlement import ErrorInfo, Retry
-from tests.worker.faulty_driver import FaultyDriver, Line
+from tests.worker.faulty_driver import Line
 from tests.worker.stage import Flag
 
 
 @task(queue="mail")
 async def send(number: int) -> int:
     return number
-
-
-@pytest_asyncio.fixture
-async def line() -> Line:
-    return Line()
-
-
-@pytest_asyncio.fixture(params=["memory", "sqlite"])
-async def app(request: pytest.FixtureRequest, tmp_path: Path, line: Line) -> AsyncIterator[App]:
-    """An app on an empty store. No worker runs."""
-    inner: Any = (
-        MemoryDriver()
-        if request.param == "memory"
-        else SqliteDriver(path=tmp_path / "queue.db", synchronous="off")
-    )
-    async with App({"driver": FaultyDriver(inner, line)}) as app:
-        yield app
 
 
 async def serve(app: App, name: str, *queues: str, seen: float = 0.0) -> None:
