@@ -124,6 +124,8 @@ local function visit_others(name, key, now)
         drop_where(key, 'SREM', call('SRANDMEMBER', key, SAMPLE), has_not(LARGE))
     elseif name == 'awaited' then
         visits.w(name, key)
+    elseif (name == 'workers' or name == 'workers:described') and call('PTTL', key) == -1 then
+        call('PEXPIRE', key, 60000) -- workers that live prolong it
     end
 end
 
