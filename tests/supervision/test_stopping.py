@@ -41,6 +41,14 @@ async def enters(app):
     yield
 
 @contextlib.asynccontextmanager
+async def cleans_up(app):
+    try:
+        await {hang}
+        yield
+    finally:
+        note("cleaned up")
+
+@contextlib.asynccontextmanager
 async def enters_blocked(app):
     forever()
     yield
@@ -129,6 +137,16 @@ async def test_one_signal_ends_a_worker_that_starts(
     worker.send(signal.SIGTERM)
     await worker.ended()
     assert worker.code in {0, 1}
+
+
+async def test_a_start_that_is_cancelled_cleans_up(folder: Path, start_worker: StartWorker) -> None:
+    shop(folder, lifespan="cleans_up")
+    worker = start_worker("--app", "shop:app")
+    await noted(folder, "hangs")
+    worker.send(signal.SIGTERM)
+    await worker.ended()
+    assert worker.code == 0
+    await noted(folder, "cleaned up")
 
 
 async def test_the_second_signal_ends_a_start_that_is_blocked(
