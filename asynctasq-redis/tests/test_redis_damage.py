@@ -235,6 +235,17 @@ async def test_purge_ends_although_values_of_dead_letters_are_gone(
     assert (await store.driver.count("q")).dead == 0
 
 
+async def test_names_of_queues_that_are_not_used_any_more_are_forgotten(store: Store) -> None:
+    queues = {f"once-{number}": 1 for number in range(150)}
+    await store.driver.enqueue([Message(new_id(), queue, "t", b"") for queue in queues])
+    await store.driver.enqueue([Message(new_id(), "kept", "t", b"", delay=3600.0)])
+    got = await store.driver.reserve(queues, limit=200, owner="one", lease=60.0)
+    await store.driver.settle([Complete(each.lease) for each in got])
+    for _ in range(20):
+        await store.sweep()
+    assert store.client.hkeys(PREFIX + b"queues") == [b"kept"]
+
+
 async def test_lease_of_an_unknown_owner_ends_after_its_own_length(store: Store) -> None:
     sent = await store.add(2)
     got = await store.driver.reserve(QUEUES, limit=9, owner="one", lease=5.0)

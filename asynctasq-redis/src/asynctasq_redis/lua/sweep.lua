@@ -6,6 +6,7 @@ local REST = 5000000
 local PIECE = 25 -- keys, and leases, that one call looks at
 local SAMPLE = 20 -- members of a set or an index, chosen at random
 local MOST_RECOUNTED = 10000 -- leases
+local NAMES = 10 -- of queues, that one call looks at
 
 -- What a sweep does. Its functions are made when one is due, for that takes longer than most reserves have.
 local function sweeper()
@@ -196,11 +197,21 @@ local function recount()
     for queue, count in pairs(right) do call('HSET', P .. 'queues', queue, count) end
 end
 
-return function(keys_from, leases_from, now, lease)
+-- Names of queues that hold nothing, and that no worker asks for any more: a reserve forgets its own.
+local function sweep_names(from, now)
+    local place, found = unpack(call('HSCAN', P .. 'queues', from, 'COUNT', PIECE))
+    local count = #found / 2
+    local first = count > 0 and math.floor(now / SWEEP_EVERY) % count or 0 -- a small hash comes as a whole
+    for i = 0, math.min(count, NAMES) - 1 do forget_if_empty(found[(first + i) % count * 2 + 1]) end
+    return place
+end
+
+return function(keys_from, leases_from, names_from, now, lease)
     local keys = sweep_keys(position(keys_from), now, lease)
     local leases = sweep_leases(position(leases_from), now, lease)
+    local names = sweep_names(position(names_from), now)
     if keys == '0' or call('HLEN', P .. 'queues') <= 100 then recount() end
-    return keys, leases
+    return keys, leases, names
 end
 
 end
@@ -208,11 +219,11 @@ end
 -- A sweep that fails is not tried again for a while: reserves are to go on beside what it cannot take.
 local function sweep(now, lease)
     local key = P .. 'upkeep'
-    local stored = call('HMGET', key, 'swept', 'keys', 'leases')
+    local stored = call('HMGET', key, 'swept', 'keys', 'leases', 'names')
     local swept = tonumber(stored[1])
     if swept and swept <= now + REST and now - swept < SWEEP_EVERY then return end
     call('HSET', key, 'swept', whole(now + REST))
     call('PEXPIRE', key, 86400000)
-    local keys, leases = sweeper()(stored[2], stored[3], now, lease)
-    call('HSET', key, 'swept', whole(now), 'keys', keys, 'leases', leases)
+    local keys, leases, names = sweeper()(stored[2], stored[3], stored[4], now, lease)
+    call('HSET', key, 'swept', whole(now), 'keys', keys, 'leases', leases, 'names', names)
 end
