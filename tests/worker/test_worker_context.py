@@ -288,3 +288,23 @@ def test_a_program_that_forgets_its_worker_ends_cleanly(
     assert states == [State.LEASED]
     assert not app.is_open
     assert working[0].cancelled()
+
+
+async def test_a_lifespan_that_never_ends_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("asynctasq.worker.life.CLOSE_SECONDS", 0.1)
+    cancelled = asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(_: App) -> AsyncIterator[None]:
+        yield
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with App({"driver": "memory"}, lifespan=lifespan) as app:
+        await asyncio.wait_for(Worker(app=app, burst=True).start(), PATIENCE)
+    assert cancelled.is_set()
+    assert "Closing the lifespan was cancelled: it had not ended within 0.1 s." in caplog.messages
