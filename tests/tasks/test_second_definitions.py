@@ -63,6 +63,26 @@ TWICE = {
 
         found = [type("Sync", (Base,), {"source": what}) for what in ("users", "orders")]
         """,
+    "dynamic classes of which one has more": """
+        async def execute(self): return getattr(self, "dry_run", False)
+
+        wet = type("Sync", (AsyncTask,), {"execute": execute})
+        dry = type("Sync", (AsyncTask,), {"execute": execute, "dry_run": True})
+        """,
+    "dynamic classes of which one has less": """
+        async def execute(self): return getattr(self, "dry_run", False)
+
+        dry = type("Sync", (AsyncTask,), {"execute": execute, "dry_run": True})
+        wet = type("Sync", (AsyncTask,), {"execute": execute})
+        """,
+    "dynamic classes with other fields": """
+        async def execute(self): return vars(self)
+
+        found = [
+            type("Sync", (AsyncTask,), {"execute": execute, "__annotations__": {name: int}})
+            for name in ("user", "order")
+        ]
+        """,
     "two functions": """
         @task
         async def send(): return 1
@@ -175,10 +195,16 @@ def test_a_class_that_a_decorator_makes_anew_is_one_task(write_module: Write) ->
         class Ship(AsyncTask[int]):
             order: int = 5
             async def execute(self): return self.order
+
+        @dataclass(slots=True)
+        class Express(Ship):
+            order: int = 6
+            gift: bool = False
         """,
     )
     module = importlib.import_module("shop_slots")
     assert registry.find("shop_slots:Ship") is module.Ship._definition
+    assert registry.find("shop_slots:Express") is module.Express._definition
 
 
 def test_the_same_function_may_be_decorated_twice_alike(write_module: Write) -> None:

@@ -197,11 +197,18 @@ def _is_copy(one: type, two: type) -> bool:
         if not _is_dunder(name) and not isinstance(second[name], MemberDescriptorType)
     ]
     own = [name for name, value in first.items() if isinstance(value, FunctionType | dict)]
+    only_one_has = [name for name in first.keys() ^ second.keys() if not _is_dunder(name)]
     return (
         one.__bases__ == two.__bases__
+        and first.get("__annotations__") == second.get("__annotations__")
         and any(first[name] is second.get(name) for name in own)
         and all(_is_same(first[name], second[name]) for name in shared if name not in _MADE_HERE)
+        and all(_is_slot(two, name) for name in only_one_has)
     )
+
+
+def _is_slot(cls: type, name: str) -> bool:
+    return isinstance(inspect.getattr_static(cls, name, None), MemberDescriptorType)
 
 
 def _is_dunder(name: str) -> bool:
