@@ -189,6 +189,12 @@ class Seeded:
         self.total = self.number + seed
 
 
+@dataclass
+class Defaulted:
+    size: int = 1
+    label: str = "none"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiring:
     at: datetime

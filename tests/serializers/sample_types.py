@@ -223,3 +223,15 @@ class Strict(BaseModel):
 
 def double(value: int) -> int:
     return 2 * value
+
+
+class Tagged(str):
+    """A str with a slot, and so without a `__dict__`."""
+
+    __slots__ = ("tag",)
+    tag: str
+
+
+class Measured(float):
+    __slots__ = ("unit",)
+    unit: str

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import ArgumentsMismatch, BodyError
@@ -13,6 +13,7 @@ from tests.serializers import sample_models
 from tests.serializers.sample_models import (
     CheckedPair,
     Counted,
+    Defaulted,
     Failure,
     Forbidding,
     Growing,
@@ -57,18 +58,19 @@ def test_instance_arrives_equal_without_running_its_code(
 
     assert type(back) is type(value)
     assert back == value
+    assert getattr(back, "__dict__", None) == getattr(value, "__dict__", None)
     assert runs == ["later"]
 
 
 def test_models_keep_what_is_beside_their_fields(serializer: Serializer) -> None:
     counted = Counted(number=1)
     counted._seen = 7
-    opened = Open.model_validate({"fullName": "n", "name": "collides"})
+    opened = Open.model_validate({"fullName": "n", "name": "collides", "": {}})
     built = Marked.model_construct({"name", "odd"}, name="x")
 
     assert round_trip(serializer, counted)._seen == 7
     assert not hasattr(round_trip(serializer, counted), "_unset")
-    assert round_trip(serializer, opened).model_extra == {"name": "collides"}
+    assert round_trip(serializer, opened).model_extra == {"name": "collides", "": {}}
     assert round_trip(serializer, built).model_fields_set == {"name", "odd"}
 
 
@@ -90,6 +92,14 @@ def test_dataclasses_keep_attributes_beside_their_fields(serializer: Serializer)
     assert round_trip(serializer, Growing(1)).note == "made 1"
     assert round_trip(serializer, WithSlots(3)).cache == [3]
     assert round_trip(serializer, Failure(5)).code == 5
+
+
+def test_fields_with_the_value_of_their_default_are_attributes_of_the_instance(
+    serializer: Serializer,
+) -> None:
+    back = round_trip(serializer, Defaulted())
+    assert vars(back) == {"size": 1, "label": "none"}
+    assert TypeAdapter(Defaulted).dump_python(back) == {"size": 1, "label": "none"}
 
 
 def test_instance_that_refers_to_itself_beside_its_fields_is_set_up_again(

@@ -31,7 +31,7 @@ from asynctasq.serializers.standard_types import read_zone
 from asynctasq.serializers.unserializable import Unserializable, no_reference
 from tests.serializers.packing import packed
 from tests.serializers.sameness import identical
-from tests.serializers.sample_types import MyDict, MyList
+from tests.serializers.sample_types import Measured, MyDict, MyList, Tagged
 from tests.serializers.test_class_lookup import forge
 
 
@@ -188,6 +188,17 @@ def test_subclass_with_attributes_is_refused(serializer: Serializer, value: Any)
             serializer.dumps([value], refer=no_reference)
     finally:
         object.__delattr__(value, "extra")
+
+
+def test_scalar_with_a_slot_is_refused_while_the_slot_holds_something(
+    serializer: Serializer,
+) -> None:
+    text, number = Tagged("a"), Measured(1.5)
+    assert identical(round_trip(serializer, [text, number]), [text, number])
+    text.tag, number.unit = "b", "kg"
+    for value in (text, number):
+        with pytest.raises(Unserializable, match="attributes, which would be lost"):
+            serializer.dumps([value], refer=no_reference)
 
 
 untyped_dict: Any = MyDict

@@ -120,6 +120,12 @@ def _own_slots(cls: type, base: type) -> tuple[str, ...]:
     return tuple(slots_of(cls, above=frozenset(base.__mro__)))
 
 
+@lru_cache(maxsize=1024)
+def slots_in(cls: type) -> tuple[str, ...]:
+    """Return all attributes that a class keeps in slots."""
+    return tuple(slots_of(cls))
+
+
 def slots_of(cls: type, *, above: frozenset[type] = frozenset()) -> Iterator[str]:
     """Yield the attributes that a class keeps in slots; not those of the classes `above`."""
     for owner in cls.__mro__:

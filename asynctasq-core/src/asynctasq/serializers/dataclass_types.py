@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 from collections import deque
 from functools import lru_cache
+from types import MemberDescriptorType
 from typing import Any
 
 from asynctasq.errors import ArgumentsMismatch, BodyCorrupt
@@ -83,6 +84,17 @@ def _layout(cls: Any) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     return names, slots, hasattr(cls, "__post_init__")
 
 
+@lru_cache(maxsize=_CLASSES_KEPT)
+def _descriptors_of(cls: type) -> frozenset[str]:
+    """Return the attributes whose assignment runs code of the class, such as properties."""
+    return frozenset(
+        name
+        for owner in cls.__mro__
+        for name, value in vars(owner).items()
+        if hasattr(type(value), "__set__") and not isinstance(value, MemberDescriptorType)
+    )
+
+
 def _require_constructible(cls: Any) -> None:
     if not _has_init(cls):
         return
@@ -119,8 +131,9 @@ def build_dataclass(parts: list[Any]) -> object:
     is_whole = values.keys() | set(more.get(ABSENT, ())) == set(names)
     try:
         instance = bare(cls) if is_whole and not more.get(REBUILD) else _constructed(cls, values)
+        descriptors = _descriptors_of(known)
         for key, part in (*values.items(), *more.get(STATE, {}).items()):
-            if getattr(instance, key, _UNSET) is not part:
+            if key not in descriptors or getattr(instance, key, _UNSET) is not part:
                 object.__setattr__(instance, key, part)
     except Exception as error:
         raise ArgumentsMismatch(f"The dataclass {name} cannot be made: {brief(error)}") from error

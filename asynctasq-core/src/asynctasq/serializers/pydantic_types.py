@@ -57,8 +57,9 @@ def model_parts(name: str, value: Any) -> list[Any]:
         if absent := sorted(fields - held.keys()):
             more[ABSENT] = absent
     if extra := getattr(value, "__pydantic_extra__", None):
-        values = {**values, **{key: part for key, part in extra.items() if key not in values}}
-        if hidden := {key: part for key, part in extra.items() if key in held}:
+        hidden = {key: part for key, part in extra.items() if key in held or key == MORE}
+        values = {**values, **{key: part for key, part in extra.items() if key not in hidden}}
+        if hidden:
             more[EXTRA] = hidden
     if private := getattr(value, "__pydantic_private__", None):
         add_state(more, private)
@@ -78,6 +79,9 @@ class _Layout:
     has_post_init: bool
     sets_up: bool
     """It has attributes beside its fields, or may have."""
+    has_more_than_root: bool
+    """Its instances have extra values and private attributes; those of root models say in the class
+    that they have none."""
     parameters: list[object] | None
     """The forms of its parameters."""
 
@@ -91,6 +95,7 @@ def _layout(cls: Any) -> _Layout:
         allows_extra=cls.model_config.get("extra") == "allow",
         has_post_init=has_post_init,
         sets_up=has_post_init or bool(cls.__private_attributes__),
+        has_more_than_root=not cls.__pydantic_root_model__,
         parameters=None if generic is None else forms_of(*generic),
     )
 
@@ -134,8 +139,9 @@ def _assembled(
     instance = bare(cls)
     _set(instance, "__dict__", inside)
     _set(instance, "__pydantic_fields_set__", fields_set)
-    _set(instance, "__pydantic_extra__", extra)
-    _set(instance, "__pydantic_private__", None)
+    if layout.has_more_than_root:
+        _set(instance, "__pydantic_extra__", extra)
+        _set(instance, "__pydantic_private__", None)
     if layout.sets_up:
         _set_up(instance, layout, more, inside)
     return instance

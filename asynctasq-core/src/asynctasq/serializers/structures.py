@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from asynctasq.errors import ArgumentsMismatch, BodyCorrupt
-from asynctasq.serializers.base_types import as_base, base_of
+from asynctasq.serializers.base_types import as_base, base_of, slots_in
 from asynctasq.serializers.classes import class_name, find_class
 from asynctasq.serializers.dataclass_types import require_fields_only
 from asynctasq.serializers.instance_state import is_cached
@@ -204,8 +204,8 @@ def _new_scalar(cls: type, value: Any) -> object:
 
 def scalar_parts(name: str, value: Any) -> list[Any]:
     """Class and plain value."""
-    if getattr(value, "__dict__", None):
-        cls: type = type(value)
+    cls: type = type(value)
+    if getattr(value, "__dict__", None) or any(hasattr(value, slot) for slot in slots_in(cls)):
         raise Unserializable(
             f"is {one_of(cls)} with attributes, which would be lost. {_advice(cls)}"
         )
