@@ -81,6 +81,41 @@ def test_default_factories_run_for_each_instance() -> None:
     assert Mail(to="a").lines is not Mail(to="b").lines
 
 
+async def test_default_that_a_task_changes_stays_as_it_is_for_others(app: App) -> None:
+    class Collect(AsyncTask[list[int]]):
+        number: int
+        found: list[int] = []  # noqa: RUF012  what this is about
+        constant: "ClassVar[int]" = 1
+
+        async def execute(self) -> list[int]:
+            self.found.append(self.number)
+            return self.found
+
+    handles = [await Collect(number).dispatch() for number in (1, 2)]
+    await work(app)
+    assert [await handle.result(timeout=30) for handle in handles] == [[1], [2]]
+
+
+async def test_post_init_runs_when_the_fields_are_set(app: App) -> None:
+    class Greet(AsyncTask[str]):
+        name: str
+
+        def __post_init__(self) -> None:
+            self.text = f"Hello {self.name}"
+
+        async def execute(self) -> str:
+            return self.text
+
+    class Own(Greet):
+        def __init__(self, name: str) -> None:
+            super().__init__(name=name)
+            self.text = "own"
+
+    handles = [await task.dispatch() for task in (Greet("Ann"), Own("Ann"))]
+    await work(app)
+    assert [await handle.result(timeout=30) for handle in handles] == ["Hello Ann", "own"]
+
+
 class Signed(Mail):
     by: str = field(kw_only=True)
     subject = "signed"

@@ -3,15 +3,19 @@
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import KW_ONLY, MISSING, Field
 from difflib import get_close_matches
+from functools import partial
 from types import MemberDescriptorType
 from typing import Any, ClassVar, get_origin
 
 from asynctasq.tasks.options import DEFINITION_OPTION_NAMES, DispatchOptions
 from asynctasq.tasks.signature import ArgumentCheck, argument_check
 
-_CLASS_VARIABLE = re.compile(r"\s*(\w+\.)*ClassVar\b")
+_CLASS_VARIABLE = re.compile(r"[\s'\"]*(\w+\.)*ClassVar\b")
+_SHARED = frozenset({list, dict, set, bytearray})
+"""Types of defaults that a task could change for all that come after it."""
 _OPTIONS = DEFINITION_OPTION_NAMES | DispatchOptions.__annotations__.keys()
 
 
@@ -42,10 +46,12 @@ class Fields:
         )
         self._values = values
         self._factories = {
-            name: _factory(value)
+            name: factory
             for name, value in values.items()
-            if isinstance(value, Field) and _has_default(value)
+            if (factory := _factory(value)) is not None
         }
+        self.has_post_init = callable(getattr(cls, "__post_init__", None))
+        """Its `__post_init__` runs when the fields are set, as in a dataclass."""
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call by the names of their fields.
@@ -79,7 +85,10 @@ class Fields:
         return named | kwargs
 
     def missing_values(self, given: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-        """Yield the values of `dataclasses.field(...)` defaults for names that were not given."""
+        """Yield the defaults that belong to one instance, for names that were not given.
+
+        Those are the defaults of `dataclasses.field(...)`, and copies of lists, dicts, and sets.
+        """
         for name, make in self._factories.items():
             if name not in given:
                 yield name, make()
@@ -248,7 +257,11 @@ def _has_default(value: "Field[Any]") -> bool:
     return value.default is not MISSING or value.default_factory is not MISSING
 
 
-def _factory(value: "Field[Any]") -> Callable[[], object]:
-    if value.default_factory is not MISSING:
-        return value.default_factory
-    return lambda: value.default
+def _factory(value: object) -> Callable[[], object] | None:
+    if isinstance(value, Field):
+        if value.default_factory is not MISSING:
+            return value.default_factory
+        return (lambda: value.default) if value.default is not MISSING else None
+    if type(value) in _SHARED:
+        return partial(copy, value)
+    return None

@@ -37,8 +37,9 @@ def check_queue_name(name: object) -> str:
     """
     if isinstance(name, str) and QUEUE_NAME.fullmatch(name):
         return name
+    shown = repr(name[:100] if isinstance(name, str) else name)
     raise ValueError(
-        f"{name!r} cannot name a queue: use 1 to 80 characters out of letters, digits, '_', '.' and '-'."
+        f"{shown} cannot name a queue: use 1 to 80 characters out of letters, digits, '_', '.' and '-'."
     )
 
 
@@ -117,9 +118,7 @@ def _integer(low: int, high: int = INTEGER_LIMIT) -> ValueCheck:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError("an integer is needed.")
         if not low <= value <= high:
-            raise ValueError(
-                f"it has to be {low} {'or more' if high == INTEGER_LIMIT else f'to {high}'}."
-            )
+            raise ValueError(f"it has to be {low} to {high:,}.")
         return int(value)
 
     return check

@@ -125,7 +125,10 @@ def _hint(name: str, names: Mapping[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  of an integer with very many digits, say
+        text = f"<{type(value).__qualname__}>"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
