@@ -286,6 +286,38 @@ def test_interrupted_dispatch_sync_is_repeated_with_its_id() -> None:
     app.close_sync()
 
 
+def test_dispatch_sync_interrupted_before_it_waits_is_repeated_with_its_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submit = asyncio.run_coroutine_threadsafe
+    interrupts = iter([KeyboardInterrupt])
+
+    def interrupted(coroutine: Any, loop: Any) -> Any:
+        future = submit(coroutine, loop)
+        for each in interrupts:
+            arrived.wait(30)
+            raise each
+        return future
+
+    arrived, caught = threading.Event(), threading.Event()
+
+    def arrive(_: Sequence[Message]) -> None:
+        arrived.set()
+        caught.wait(30)
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+    memory = CountingDriver(after=arrive)
+    app = asynctasq.init({"driver": memory})
+    call = keep(1)
+    with pytest.raises(KeyboardInterrupt):
+        app.dispatch_sync(call)
+    caught.set()
+    handle = app.dispatch_sync(call)
+
+    assert {id_to_text(message.id) for chunk in memory.chunks for message in chunk} == {handle}
+    app.close_sync()
+
+
 async def test_results_of_repeated_dispatches_arrive(driver: Any) -> None:
     call = keep(5)
     driver.after = Lossy(2)

@@ -57,13 +57,11 @@ class Portal:
         if _is_loop_running():
             raise RuntimeError(f"An event loop runs in this thread: use {instead}.")
         loop = self._running_loop()
-        delivery: _Delivery[T] = _Delivery(undelivered)
-        running = asyncio.run_coroutine_threadsafe(delivery.fill(make()), loop)
-        try:
-            return running.result()
+        delivery: _Delivery[T] = _Delivery(loop, undelivered)
+        try:  # a Ctrl-C may come before there is anything to wait for
+            return asyncio.run_coroutine_threadsafe(delivery.fill(make), loop).result()
         except BaseException:
             delivery.give_up()
-            running.cancel()
             raise
 
     def close(self) -> None:
@@ -99,26 +97,40 @@ class Portal:
 class _Delivery(Generic[T]):
     """The way of one outcome to the thread that waits for it."""
 
-    def __init__(self, undelivered: Callable[[T], object] | None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, undelivered: Callable[[T], object] | None
+    ) -> None:
+        self._loop = loop
         self._undelivered = undelivered
         self._lock = threading.Lock()
         self._given_up = False
+        self._working: asyncio.Task[Any] | None = None
         self._outcome: list[T] = []
 
-    async def fill(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work, on the loop of the portal."""
-        outcome = await work
+    async def fill(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do the work, on the loop of the portal, unless nobody waits for it any more."""
+        self._begin()
+        outcome = await make()
         with self._lock:
             self._outcome.append(outcome)
             if self._given_up:
                 self._return()
         return outcome
 
+    def _begin(self) -> None:
+        with self._lock:
+            if self._given_up:
+                raise asyncio.CancelledError
+            self._working = asyncio.current_task()
+
     def give_up(self) -> None:
-        """Note that the thread does not receive the outcome."""
+        """Cancel the work: the thread does not receive its outcome."""
         with self._lock:
             self._given_up = True
             self._return()
+            if self._working is not None:
+                with suppress(RuntimeError):  # the loop is closed, and the work with it
+                    self._loop.call_soon_threadsafe(self._working.cancel)
 
     def _return(self) -> None:
         if self._outcome and self._undelivered is not None:
