@@ -270,6 +270,9 @@ WRONG: list[tuple[str, list[Any]]] = [
     ("defaultdict", ["eval"]),
     ("defaultdict", [["list"]]),
     ("defaultdict", ["list", 5]),
+    *((kind, ["ab"]) for kind in ("dict", "counter", "ordereddict")),
+    *((kind, [[1, 2, 3]]) for kind in ("dict", "counter", "ordereddict")),
+    ("defaultdict", ["list", "ab"]),
     ("range", [1, 2]),
     ("range", [1, 2, 0]),
     ("range", ["a", 2, 1]),
@@ -294,6 +297,21 @@ TEXTS = {
 def test_wrong_parts_are_body_errors(serializer: Serializer, kind: str, parts: list[Any]) -> None:
     with pytest.raises(BodyError):
         serializer.loads(forge(serializer, kind, *parts))
+
+
+@pytest.mark.parametrize("kind", ["dict", "counter", "ordereddict", "defaultdict"])
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [("range", [0, 10**9, 1]), ("ipv6network", "::/0")],
+    ids=["range", "network"],
+)
+def test_items_of_mappings_are_not_taken_from_something_huge(
+    kind: str, part: str, content: Any
+) -> None:
+    factory = ["list"] if kind == "defaultdict" else []
+    body = orjson.dumps({f"${kind}": [*factory, {f"${part}": content}]})
+    with pytest.raises(BodyError, match="an item that is not a key and a value"):
+        JsonSerializer().loads(body)
 
 
 @pytest.mark.parametrize(("kind", "text"), [(k, t) for k in TEXTS for t in TEXTS[k]], ids=repr)

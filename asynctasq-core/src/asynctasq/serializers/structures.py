@@ -236,6 +236,21 @@ def build_bytearray(parts: list[Any]) -> bytearray:
     return bytearray(value)
 
 
+# Python takes the pairs of a dict from anything that it can iterate over, even from a range of a billion
+# numbers or a network of 2**128 addresses, which a few bytes describe.
+
+
+def items_of(parts: list[Any]) -> list[Any]:
+    """Return the items of a mapping.
+
+    Raises:
+        BodyCorrupt: one of them is not a list of two.
+    """
+    if all(type(part) is list and len(part) == 2 for part in parts):
+        return parts
+    raise BodyCorrupt("A mapping has an item that is not a key and a value.")
+
+
 # Dicts with a default are made with a built-in type as their factory only: it is called by any look
 # at a missing key.
 
@@ -267,4 +282,4 @@ def build_defaultdict(parts: list[Any]) -> object:
     factory = _FACTORIES.get(name) if isinstance(name, str) else None
     if factory is None and name is not None:
         raise BodyCorrupt("A defaultdict has a factory that is none.")
-    return defaultdict(factory, items)
+    return defaultdict(factory, items_of(items))
