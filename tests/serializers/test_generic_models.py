@@ -1,5 +1,6 @@
 """Generic pydantic models travel as the class and its parameters."""
 
+import typing
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, TypeVar, Union
@@ -27,6 +28,12 @@ UNION: Any = Union
 OPTIONAL, EITHER = UNION[Item, None], UNION[int, str]
 PARAMETERS: list[tuple[Any, Any]] = [
     *((Item, ITEM), (int, 1), (OPTIONAL, None), (Item | None, ITEM), (None, None), (Any, {})),
+    *(
+        (list[int], [1]),
+        (typing.Sequence[Item], [ITEM]),
+        (UNION[dict[str, int], None], None),
+    ),
+    (typing.Tuple[int, ...], (1, 2)),  # noqa: UP006
     *((list[int], [1]), (dict[str, list[Item]], {"a": [ITEM]}), (tuple[int, ...], (1, 2))),
     *(
         (EITHER, "a"),
@@ -102,6 +109,8 @@ FORMS: list[Any] = [
     *([["[]"]], [["[]", "builtins:list", 1]], [["model", f"{HOME}:Marked", None]], [["model", 5]]),
     *([f"{HOME}:Item", f"{HOME}:Item"], ["no.such:Class"], [["[]", "subprocess:Popen", None]]),
     *([["any", 1], ["..."]], [["[]", None]]),
+    *([["typing"]], [["typing", "List"]], [["typing", "Any", None]], [["typing", ["List"], None]]),
+    *([["typing", "get_type_hints", None]], [["typing", "Dict", None]]),
 ]
 
 

@@ -412,3 +412,9 @@ async def test_a_worker_serves_the_app_of_the_enclosing_block() -> None:
         await Worker(burst=True, handle_signals=False).start()
         assert await handle.result(timeout=30) == app.store
     assert asynctasq.default._default is None
+
+
+def test_an_app_in_the_place_of_a_workers_driver_is_refused_with_the_remedy() -> None:
+    app: Any = App({"driver": "memory"})
+    with pytest.raises(ConfigurationError, match=r"Pass the app by name: app=\.\.\."):
+        Worker(app)

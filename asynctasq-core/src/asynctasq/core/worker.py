@@ -112,6 +112,10 @@ class Worker:
         self._stop_asked = False
         self._is_at_work = False
         self._import_rule = LOADED_ONLY
+        if isinstance(queue_driver, App):
+            raise ConfigurationError(
+                "The first argument is a driver. Pass the app by name: app=..."
+            )
         if queue_driver is not None:
             check_driver(queue_driver)
         for name, value in [

@@ -1,8 +1,8 @@
 """The parameters of generic models as plain data: `Page[Item]` travels as `Page` and `Item`.
 
 A form is the name of a class, None, or a list that begins with a word: `["|", ...]` and `["union", ...]` for
-unions, `["[]", origin, ...]` for generic aliases such as `list[int]`, `["model", origin, ...]` for models with
-parameters, `["literal", ...]`, `["annotated", form, ...]`, `["any"]` and `["..."]`.
+unions, `["[]", origin, ...]` for generic aliases such as `list[int]`, `["typing", name, ...]` for those of
+`typing` such as `List[int]`, `["model", origin, ...]` for models with parameters, `["literal", ...]`, `["annotated", form, ...]`, `["any"]` and `["..."]`.
 """
 
 import types
@@ -63,8 +63,24 @@ def _form(hint: Any) -> object:
     if origin is types.UnionType or origin is Union:
         return ["|" if origin is types.UnionType else "union", *map(_form, parameters)]
     if isinstance(origin, type) and parameters and not any(isinstance(p, list) for p in parameters):
-        return ["[]", class_name(origin), *map(_form, parameters)]
+        name = _typing_name(hint, origin)
+        words = ["[]", class_name(origin)] if name is None else ["typing", name]
+        return [*words, *map(_form, parameters)]
     raise Unserializable(f"{hint!r} is not a class.")
+
+
+_TYPING = {
+    name: origin
+    for name in typing.__all__
+    if isinstance(origin := getattr(getattr(typing, name), "__origin__", None), type)
+}
+"""The aliases of `typing` that have parameters, and the classes that they stand for."""
+
+
+def _typing_name(hint: Any, origin: type) -> str | None:
+    """Return the name of an alias of `typing`; pydantic makes other classes for it than for its origin."""
+    name = None if isinstance(hint, types.GenericAlias) else getattr(hint, "_name", None)
+    return name if isinstance(name, str) and _TYPING.get(name) is origin else None
 
 
 def _metadata(values: tuple[object, ...]) -> tuple[object, ...]:
@@ -133,8 +149,14 @@ def _union(parts: list[Any]) -> Any:
 
 def _alias(parts: list[Any]) -> Any:
     origin, *parameters = map(_hint, parts)
-    # `list[int]` and `List[int]` are one to pydantic.
     return types.GenericAlias(origin, tuple(parameters))
+
+
+def _alias_of_typing(parts: list[Any]) -> Any:
+    name, *forms = parts
+    if not isinstance(name, str) or name not in _TYPING:
+        raise BodyCorrupt(f"A generic model has the unknown parameter {name!r}.")
+    return getattr(typing, name)[tuple(map(_hint, forms))]
 
 
 def _model(parts: list[Any]) -> Any:
@@ -153,5 +175,6 @@ _READ: dict[str, Callable[[list[Any]], Any]] = {
     "literal": lambda parts: typing.Literal[tuple(parts)],
     "annotated": lambda parts: Annotated[(_hint(parts[0]), *parts[1:])],
     "[]": _alias,
+    "typing": _alias_of_typing,
     "model": _model,
 }
