@@ -283,3 +283,19 @@ def test_another_module_cannot_take_the_name(write_module: Write) -> None:
     with pytest.raises(TaskDefinitionError, match=r"shop_x.*shop_x\.py:3, .*shop_y\.py:3"):
         importlib.import_module("shop_y")
     assert registry.find("send") is module.send._definition
+
+
+def test_a_file_that_is_imported_under_two_names_is_told(
+    tmp_path: Path, write_module: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shop_package").mkdir()
+    write_module("shop_package/shop_tasks", "@task(name='send')\nasync def send(): ...")
+    monkeypatch.syspath_prepend(tmp_path / "shop_package")
+    importlib.import_module("shop_tasks")
+    told = r"shop_tasks\.py with the task 'send' is imported under two names, shop_tasks and shop_package"
+    try:
+        with pytest.raises(TaskDefinitionError, match=told):
+            importlib.import_module("shop_package.shop_tasks")
+    finally:
+        for name in ("shop_tasks", "shop_package"):
+            del sys.modules[name]

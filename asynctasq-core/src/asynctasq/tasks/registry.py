@@ -118,6 +118,11 @@ class TaskRegistry:
 def _check_replacement(known: TaskDefinition, new: TaskDefinition) -> None:
     old_origin, origin = known.origin, new.origin
     if known.module != new.module:
+        if old_origin is not None and origin is not None and old_origin.place == origin.place:
+            raise TaskDefinitionError(
+                f"The file {origin.file} with the task {new.name!r} is imported under two names, "
+                f"{known.module} and {new.module}. Import it under one of them everywhere."
+            )
         places = [each.place for each in (old_origin, origin) if each is not None]
         raise TaskDefinitionError(
             f"The task name {new.name!r} of {new.module} is taken by a task of {known.module}. Choose "
