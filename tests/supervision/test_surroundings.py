@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from asynctasq import App
+from asynctasq.errors import TaskFailed
 from tests.cli.processes import COMMAND, DEADLINE_SECONDS, WorkerProcess, asynctasq
 from tests.cli.projects import imported
 from tests.cli.test_worker_command import result_of
@@ -19,8 +20,10 @@ StartWorker = Callable[..., WorkerProcess]
 
 TASKS = """
 import asyncio
+import contextvars
 import logging.config
 import signal
+from signal import signal as change_handler
 import asynctasq
 
 
@@ -45,6 +48,32 @@ def silences_child() -> bool:
 @asynctasq.task
 async def ignores_children() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+@asynctasq.task
+async def ignores_children_by_name() -> None:
+    change_handler(signal.SIGCHLD, signal.SIG_IGN)
+
+
+class NeedsRequest(logging.Filter):
+    request = contextvars.ContextVar[str]("request")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request = self.request.get()
+        return True
+
+
+@asynctasq.task(max_attempts=1)
+async def breaks_logging() -> None:
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(NeedsRequest())
+    raise ValueError("the bank is closed")
+
+
+@asynctasq.task(process=True, max_attempts=1)
+def breaks_logging_elsewhere() -> None:
+    logging.getLogger("asynctasq").addFilter(NeedsRequest())
+    raise ValueError("the bank is closed")
 
 
 @asynctasq.task
@@ -136,12 +165,13 @@ def test_process_1_waits_for_orphans_and_passes_signals_on(end: str, code: int) 
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-@pytest.mark.parametrize("mode", ["loop", "process"])
+@pytest.mark.parametrize("mode", ["loop", "loop by name", "process"])
 async def test_a_task_that_ignores_sigchld_does_not_keep_others_from_their_programs(
     loop: str, mode: str, app: App, odd: Any
 ) -> None:
     ignores, runs = {
         "loop": (odd.ignores_children, odd.runs_programs),
+        "loop by name": (odd.ignores_children_by_name, odd.runs_programs),
         "process": (odd.ignores_children_elsewhere, odd.runs_programs_elsewhere),
     }[mode]
     first = await app.dispatch(ignores())
@@ -175,3 +205,18 @@ async def test_logging_that_is_switched_off_is_reported_on_stderr(app: App, odd:
     assert (
         "errors of this worker are not logged, as logging.disable(50) was called" in outcome.stderr
     )
+
+
+async def test_a_log_filter_that_raises_costs_no_task_and_no_record(app: App, odd: Any) -> None:
+    failing = [
+        await app.dispatch(each()) for each in (odd.breaks_logging, odd.breaks_logging_elsewhere)
+    ]
+    fine = await app.dispatch(odd.loop_name())
+    outcome = await asyncio.to_thread(asynctasq, "worker", *BURST, "--concurrency", "1")
+    assert outcome.returncode == 0
+    assert await result_of(fine)
+    for handle in failing:
+        with pytest.raises(TaskFailed, match="the bank is closed"):
+            await result_of(handle)
+        told = f"logging failed (LookupError): ERROR: Task {handle}"
+        assert any(told in line for line in outcome.stderr.splitlines())

@@ -1,7 +1,8 @@
-"""The worker's loggers stay enabled, whatever logging configuration the application loads."""
+"""The worker's loggers stay enabled, and log calls never raise, whatever the application configures."""
 
 import logging
 import sys
+from contextlib import suppress
 
 OWN = "asynctasq"
 
@@ -15,6 +16,33 @@ class LoggerThatStays(logging.Logger):
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, False if name == "disabled" else value)
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Pass a record to filters and handlers; what they raise goes no further.
+
+        A filter that needs a request, or a formatter that meets an exception which cannot be shown, must not
+        change the outcome of a task, or end the worker. The record goes to stderr instead.
+        """
+        try:
+            super().handle(record)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  a record is worth less than a worker
+            _write_instead(record, type(error))
+
+
+def _write_instead(record: logging.LogRecord, error: type[BaseException]) -> None:
+    """Write a record to stderr that could not be logged, in one line."""
+    with suppress(Exception):  # stderr may be closed, or full, or anything else
+        try:
+            text = record.getMessage()
+        except BaseException:  # noqa: BLE001  an argument whose text cannot be asked for
+            text = str(record.msg)
+        shown = text if text.isprintable() else ascii(text)
+        sys.stderr.write(
+            f"asynctasq: logging failed ({error.__name__}): {record.levelname}: {shown}\n"
+        )
+        sys.stderr.flush()
 
 
 def keep_loggers_enabled() -> None:

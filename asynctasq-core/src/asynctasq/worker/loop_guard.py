@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,8 +56,11 @@ def _guarded_sigchld() -> Iterator[None]:
     While that signal is ignored, the system forgets how subprocesses ended, and those who wait for them wait
     for ever. It would be too late to take the handler back a second later. Processes that a task has forked
     may do as they like.
+
+    It is the function below `signal.signal` that is replaced, because a module may have imported that by name.
     """
-    change, own = signal.signal, os.getpid()
+    module: Any = sys.modules.get("_signal", signal)
+    change, own = module.signal, os.getpid()
     if threading.current_thread() is not threading.main_thread() or hasattr(change, "guarded"):
         yield
         return
@@ -72,9 +76,9 @@ def _guarded_sigchld() -> Iterator[None]:
         return signal.getsignal(number)
 
     guarded.guarded = True  # type: ignore[attr-defined]  # to find it again
-    signal.signal = guarded  # type: ignore[assignment]  # same call
+    module.signal = guarded
     try:
         yield
     finally:
-        if signal.signal is guarded:
-            signal.signal = change
+        if module.signal is guarded:
+            module.signal = change
