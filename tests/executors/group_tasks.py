@@ -23,6 +23,73 @@ class OwnGroup(ExceptionGroup[Exception]):
     pass
 
 
+class WrongClass(Exception):
+    """It says that it is a Reject."""
+
+    @property
+    def __class__(self) -> Any:
+        return Reject
+
+    @__class__.setter
+    def __class__(self, _: object) -> None:
+        raise AttributeError
+
+
+class WrongGroupClass(Exception):
+    """It says that it is a group, and has no exceptions."""
+
+    @property
+    def __class__(self) -> Any:
+        return ExceptionGroup
+
+    @__class__.setter
+    def __class__(self, _: object) -> None:
+        raise AttributeError
+
+
+class Untouchable(Exception):
+    """None of its attributes can be asked for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class EmptyGroup(ExceptionGroup[Exception]):
+    """A group that denies what it holds."""
+
+    @property
+    def exceptions(self) -> Any:
+        return None
+
+
+class OddText(str):
+    """A text that cannot be measured or encoded."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+    def encode(self, *_: object) -> bytes:  # type: ignore[override]  # what odd classes do
+        raise RuntimeError
+
+    __str__ = encode  # type: ignore[assignment]  # same
+
+
+class OddlyTold(Exception):
+    def __str__(self) -> str:
+        return OddText("odd")
+
+
+ODD: dict[str, Callable[[], BaseException]] = {
+    "WrongClass": WrongClass,
+    "WrongGroupClass": WrongGroupClass,
+    "Untouchable": Untouchable,
+    "EmptyGroup": lambda: EmptyGroup("empty", [ValueError()]),
+    "OddlyTold": OddlyTold,
+}
+
+
 def group(*errors: BaseException) -> BaseException:
     return BaseExceptionGroup("several", errors)
 
@@ -82,6 +149,9 @@ def act(case: str) -> Any:
         fail(case)
     if case in RETURNED:
         return RETURNED[case]()
+    if case in ODD:
+        error = ODD[case]()
+        raise error
     if case == "except star":
         raise_in_except_star()
     if current_task().attempt == 0 and not (case == "snooze" and _seen()):

@@ -61,6 +61,18 @@ async def test_a_group_with_an_error_that_is_not_to_be_retried_is_dead(
     assert dead.attempts == 1
 
 
+@pytest.mark.parametrize("case", tasks.ODD)
+async def test_an_exception_that_lies_about_itself_is_an_ordinary_error(
+    shared: Bench, kind: Any, case: str
+) -> None:
+    failure = await failure_of(shared, kind(case=case))
+    assert failure.reason == "failed"
+    assert failure.error_type.endswith(f".{case}")
+    assert failure.error_message == {"OddlyTold": "odd"}.get(case, failure.error_message)
+    [dead] = await shared.dead()
+    assert dead.attempts == (2 if case == "Untouchable" else 1)  # whose should_retry raises
+
+
 @pytest.mark.parametrize("rule", [tasks.by_type, tasks.by_predicate])
 async def test_retry_on_holds_for_the_errors_in_a_group(shared: Bench, rule: Any) -> None:
     assert await shared.result(rule("wanted")) == "done"

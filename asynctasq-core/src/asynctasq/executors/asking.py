@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from asynctasq.contracts.executor import (
     Attempt,
@@ -17,7 +17,7 @@ from asynctasq.contracts.executor import (
     Snoozed,
 )
 from asynctasq.errors import ModelNotFound
-from asynctasq.executors.groups import errors_of, meaning_of
+from asynctasq.executors.groups import errors_of, is_a, meaning_of
 from asynctasq.executors.tracebacks import traceback_text
 from asynctasq.retry import OnMissing
 from asynctasq.settlement import ErrorInfo
@@ -34,11 +34,11 @@ TRACEBACK_LIMIT_CHARACTERS = 32_768
 def describe(exception: BaseException) -> ErrorInfo:
     """An exception as text; never raises, whatever its `__str__`, or its class, does."""
     try:
-        message = str(exception)
+        message = str.__str__(str(exception))  # of a subclass of str, too
     except BaseException as error:
         message = f"<{_name_of(exception, short=True)} whose __str__ raised {_name_of(error)}>"
     try:
-        lines = traceback_text(exception)
+        lines = str.__str__(traceback_text(exception))
     except BaseException as error:
         lines = f"<no traceback: formatting it raised {_name_of(error)}>"
     return ErrorInfo(
@@ -52,8 +52,9 @@ def _name_of(exception: BaseException, *, short: bool = False) -> str:
     """That of its class, with the module unless that is `builtins`."""
     kind = type(exception)
     try:
-        name = str(kind.__qualname__)
-        long_name = name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+        name = str.__str__(kind.__qualname__)
+        module = kind.__module__
+        long_name = name if module == "builtins" else str.__str__(f"{module}.{name}")
     except BaseException:  # a metaclass may do anything
         return "<an exception whose class has no name>"
     return name if short else long_name
@@ -64,30 +65,43 @@ async def judge(call: Call, exception: BaseException, ask: "Asker") -> Attempt:
 
     What is no `Exception` (`SystemExit`, `KeyboardInterrupt`) is retried without asking. A
     `should_retry` that raises counts as a yes. An exception group means what its leaves mean: see
-    `meaning_of`.
+    `meaning_of`. An exception that raises when it is looked at is an ordinary error.
     """
-    exception = meaning_of(exception)
-    match exception:
-        case Snooze(seconds=seconds):
-            return Snoozed(seconds)
-        case Reject():
-            return Rejected(describe(exception), exception)
-        case Retry(delay=delay):
-            return Raised(describe(exception), True, exception, retry_delay=delay)
-        case ModelNotFound(on_missing=OnMissing.SKIP):
-            logger.info("%s is skipped: %s", call.definition.name, exception)
-            return Returned(call.encode_result(None))
-        case ModelNotFound(on_missing=OnMissing.FAIL):
-            return Raised(describe(exception), False, exception)
-        case _:
-            if isinstance(exception, Exception):
-                call.explain(exception)
-            return await _ask_retry(call, exception, ask)
+    try:
+        exception = meaning_of(exception)
+        if (said := _said_by(call, exception)) is not None:
+            return said
+    except BaseException:
+        logger.exception("An exception of %s cannot be examined.", call.definition.name)
+    if is_a(exception, Exception):
+        call.explain(cast("Exception", exception))
+    return await _ask_retry(call, exception, ask)
+
+
+def _said_by(call: Call, exception: BaseException) -> Attempt | None:
+    """What the exception itself says about the attempt; None if the task is to be asked."""
+    if is_a(exception, Snooze | Reject | Retry | ModelNotFound):
+        match exception:
+            case Snooze(seconds=seconds):
+                return Snoozed(seconds)
+            case Reject():
+                return Rejected(describe(exception), exception)
+            case Retry(delay=delay):
+                return Raised(describe(exception), True, exception, retry_delay=delay)
+            case ModelNotFound(on_missing=OnMissing.SKIP):
+                logger.info("%s is skipped: %s", call.definition.name, exception)
+                return Returned(call.encode_result(None))
+            case ModelNotFound(on_missing=OnMissing.FAIL):
+                return Raised(describe(exception), False, exception)
+            case _:
+                pass
+    return None
 
 
 async def _ask_retry(call: Call, exception: BaseException, ask: "Asker") -> Raised:
     retry = True
-    if isinstance(exception, Exception):
+    if is_a(exception, Exception):
+        exception = cast("Exception", exception)
         try:
             task = call.as_built()
             for each in _questions(task, exception):
@@ -109,19 +123,19 @@ def _questions(task: BaseTask[Any], exception: Exception) -> list[Exception]:
     They are the leaves of a group, so that a rule for `ConnectionError` holds for a task group whose
     tasks raised nothing else; `retry_on=` may name the type of the group, too.
     """
-    if not isinstance(exception, ExceptionGroup):
+    if not is_a(exception, ExceptionGroup):
         return [exception]
     if isinstance(task, FunctionCall) and task._retries_type_of(exception):
         return [exception]
-    return errors_of(exception)
+    return errors_of(cast("ExceptionGroup[Exception]", exception))
 
 
 async def run_failed(call: Call, failure: Failure, ask: "Asker") -> None:
     """Call the task's `failed` hook with the original exception."""
-    if isinstance(failure.exception, Exception):
+    if failure.exception is not None and is_a(failure.exception, Exception):
         with suppress(Exception):  # it raises what the hook is about to hear
             await call.load()
-        await ask(call, call.as_built().failed, failure.exception)
+        await ask(call, call.as_built().failed, cast("Exception", failure.exception))
 
 
 Asker = Callable[[Call, Callable[[Exception], Any], Exception], Awaitable[Any]]

@@ -2,9 +2,16 @@
 
 from asyncio import CancelledError
 from math import inf
+from types import UnionType
+from typing import Any, cast
 
 from asynctasq.errors import ModelNotFound
 from asynctasq.tasks.outcomes import Reject, Retry, Snooze
+
+
+def is_a(exception: BaseException, kinds: type | UnionType) -> bool:
+    """Check the class of an exception: `isinstance` would also believe its `__class__`, or raise what that does."""
+    return issubclass(type(exception), kinds)
 
 
 def meaning_of(exception: BaseException) -> BaseException:
@@ -15,29 +22,30 @@ def meaning_of(exception: BaseException) -> BaseException:
     nothing but `ModelNotFound`s means the first of them. Cancellations in a group do not count, for
     a task group cancels its other tasks.
     """
-    if not isinstance(exception, BaseExceptionGroup):
+    if not is_a(exception, BaseExceptionGroup):
         return exception
     everything = leaves_of(exception)
-    leaves = [each for each in everything if not isinstance(each, CancelledError)]
+    leaves = [each for each in everything if not is_a(each, CancelledError)]
     for each in leaves:
-        if isinstance(each, Reject):
+        if is_a(each, Reject):
             return each
-    if all(isinstance(each, ModelNotFound) for each in leaves):
+    if all(is_a(each, ModelNotFound) for each in leaves):
         return leaves[0] if leaves else exception
-    if not all(isinstance(each, Retry | Snooze) for each in leaves):
-        return exception if len(leaves) == len(everything) else _without_cancellations(exception)
-    retries = [each for each in leaves if isinstance(each, Retry)]
+    if not all(is_a(each, Retry | Snooze) for each in leaves):
+        group = cast("BaseExceptionGroup[BaseException]", exception)
+        return exception if len(leaves) == len(everything) else _without_cancellations(group)
+    retries = [cast("Retry", each) for each in leaves if is_a(each, Retry)]
     if retries:
         return max(retries, key=lambda each: -inf if each.delay is None else each.delay)
-    return max((each for each in leaves if isinstance(each, Snooze)), key=lambda each: each.seconds)
+    return max(cast("list[Snooze]", leaves), key=lambda each: each.seconds)
 
 
 def errors_of(group: ExceptionGroup[Exception]) -> list[Exception]:
     """List the ordinary errors in a group."""
     return [
-        each
+        cast("Exception", each)
         for each in leaves_of(group)
-        if isinstance(each, Exception) and not isinstance(each, Retry | Snooze)
+        if is_a(each, Exception) and not is_a(each, Retry | Snooze)
     ]
 
 
@@ -47,8 +55,8 @@ def leaves_of(exception: BaseException) -> list[BaseException]:
     waiting = [exception]
     while waiting:
         each = waiting.pop()
-        if isinstance(each, BaseExceptionGroup):
-            waiting.extend(reversed(each.exceptions))
+        if is_a(each, BaseExceptionGroup):
+            waiting.extend(reversed(_exceptions_of(each)))
         else:
             leaves.append(each)
     return leaves
@@ -57,6 +65,12 @@ def leaves_of(exception: BaseException) -> list[BaseException]:
 def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> BaseException:
     try:
         rest = group.split(CancelledError)[1]
-    except Exception:  # `derive` of the user's own class
+    except Exception:  # of `derive` of the user's own class, or of too deep a group
         return group
     return group if rest is None else rest
+
+
+def _exceptions_of(group: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions themselves, not what the class of the group makes of that attribute."""
+    own: Any = vars(BaseExceptionGroup)["exceptions"]
+    return cast("tuple[BaseException, ...]", own.__get__(group))

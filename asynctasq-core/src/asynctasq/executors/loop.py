@@ -9,6 +9,7 @@ from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
 from asynctasq.executors.asking import ask_here, judge, run_failed
 from asynctasq.executors.forks import forks
+from asynctasq.executors.groups import is_a
 from asynctasq.executors.unfinished import refuse_unfinished
 from asynctasq.tasks.base import BaseTask
 
@@ -54,7 +55,7 @@ class LoopExecutor:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            if task is None and isinstance(error, BodyError):
+            if task is None and is_a(error, BodyError):
                 raise
             return await judge(call, error, ask_here)
         return Returned(call.encode_result(value))

@@ -11,6 +11,7 @@ from typing import Any
 from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
 from asynctasq.errors import BodyError, ExecutorUnavailable
 from asynctasq.executors.asking import await_here, judge, run_failed
+from asynctasq.executors.groups import is_a
 from asynctasq.executors.loop import overrun, within
 from asynctasq.executors.start_pauses import StartPauses
 from asynctasq.executors.thread_pool import ThreadPool, ThreadRun
@@ -64,7 +65,7 @@ class ThreadExecutor:
         except (asyncio.CancelledError, ExecutorUnavailable):
             raise
         except BaseException as error:
-            if task is None and isinstance(error, BodyError):
+            if task is None and is_a(error, BodyError):
                 raise
             return await judge(call, error, self._ask)
         return Returned(call.encode_result(value))

@@ -4,7 +4,7 @@ import os
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 _LIBRARY = Path(os.__file__).parent
 _LEADING = (
@@ -38,10 +38,16 @@ def traceback_text(exception: BaseException, *, keep_lone: bool = False) -> str:
 
 def users_traceback(exception: BaseException) -> TracebackType | None:
     """Return the traceback of an exception from the first frame of the application."""
-    trace = exception.__traceback__
+    trace = _traceback_of(exception)
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_LEADING):
         trace = trace.tb_next
     return trace
+
+
+def _traceback_of(exception: BaseException) -> TracebackType | None:
+    """Return the traceback itself, not what the class of the exception makes of that attribute."""
+    own: Any = vars(BaseException)["__traceback__"]
+    return cast("TracebackType | None", own.__get__(exception))
 
 
 def _leading(files: list[str]) -> int:

@@ -196,11 +196,10 @@ class WorkerCall:
         """Add to an error of the task what a model resolver knows about it."""
         try:
             told = self._resolvers.explain(error)
+            if told and told not in getattr(error, "__notes__", ()):
+                error.add_note(told)
         except Exception:
             logger.exception("A model resolver failed to explain an error of a task.")
-            return
-        if told and told not in getattr(error, "__notes__", ()):
-            error.add_note(told)
 
     def interrupt(self) -> None:
         """Let the task know that it is to end early."""

@@ -157,7 +157,7 @@ class Runner:
             waits=self._waits,
         )
 
-    def undecided(self, running: Running, error: Exception) -> Settlement:
+    def undecided(self, running: Running, error: BaseException) -> Settlement:
         """What becomes of a delivery if deciding on it failed: a failed attempt, so that it is no endless one."""
         delivery = running.delivery
         described = describe(error)

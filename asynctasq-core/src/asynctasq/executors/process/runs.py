@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from asynctasq.contracts.executor import Attempt, Call, Raised, Rejected, Returned
 from asynctasq.errors import BodyError
@@ -17,6 +17,7 @@ from asynctasq.executors.asking import (
     judge,
     run_failed,
 )
+from asynctasq.executors.groups import is_a
 from asynctasq.executors.loop import LoopExecutor
 from asynctasq.executors.process.bench import ChildCall
 from asynctasq.executors.process.frames import (
@@ -104,8 +105,8 @@ class OrderRunner:
                 refuse_unfinished(call, value)
                 attempt = Returned(call.encode_result(value))
             except BaseException as error:
-                if task is None and isinstance(error, BodyError):
-                    return unfit_fields(error)
+                if task is None and is_a(error, BodyError):
+                    return unfit_fields(cast("BodyError", error))
                 attempt = _finish(judge(call, error, self._ask_here))
         self._keep(order, call, attempt)
         return attempt_fields(attempt)
