@@ -30,3 +30,24 @@ async def test_children_that_hold_waiting_tasks_are_reported(
             await handle.cancel()
     assert str(handle) in found
     assert "waiting_tasks:inner" in found
+
+
+async def test_slots_of_tasks_behind_a_waiting_child_are_reported(
+    make_bench: MakeBench, sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def report() -> str | None:
+        found = [each.getMessage() for each in caplog.records if each.name == "asynctasq"]
+        return next((each for each in found if "No slot is free" in each), None)
+
+    bench = await make_bench(driver=sqlite_url, process_pool_size=1)
+    with caplog.at_level(logging.WARNING):
+        async with bench.serving(concurrency=2):
+            outer = await bench.app.dispatch(tasks.waits_for_loop(sqlite_url))
+            behind = await bench.app.dispatch(tasks.inner())
+            async with asyncio.timeout(PATIENCE):
+                while (found := report()) is None:
+                    await asyncio.sleep(0.05)
+            await outer.cancel()
+            assert await behind.result(timeout=PATIENCE) == 1
+    assert str(outer) in found
+    assert "waiting_tasks:inner_on_loop" in found

@@ -20,3 +20,15 @@ async def waits(url: str) -> int:
 @task(process=True)
 def waits_sync(url: str) -> None:
     asyncio.run(waits.fn(url))
+
+
+@task
+async def inner_on_loop() -> int:
+    return 1
+
+
+@task(process=True)
+async def waits_for_loop(url: str) -> int:
+    async with App({"driver": url}) as app:
+        handle = await app.dispatch(inner_on_loop())
+        return await handle.result()

@@ -155,3 +155,23 @@ async def test_the_limit_of_a_queue_is_not_lent(
             await eventually(reported)
             async with stage.worker(queues=["few"]):
                 assert await handle.result(timeout=PATIENCE) == 0
+    [record] = [each for each in caplog.records if "needs a slot" in each.getMessage()]
+    assert "Raise the limit of the queue" in record.getMessage()
+
+
+async def test_waiting_tasks_that_max_tasks_interrupts_are_reported(
+    make_stage: MakeStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    @task
+    async def waits() -> int:
+        handle = await count_down(0).dispatch()
+        return await handle.result()
+
+    stage = await make_stage(grace_period=1)
+    handle = await waits().dispatch()
+    with caplog.at_level(logging.WARNING):
+        async with asyncio.timeout(PATIENCE):
+            await stage.make_worker(max_tasks=1, concurrency=1).start()
+    [record] = [each for each in caplog.records if "Raise max_tasks" in each.getMessage()]
+    assert str(handle) in record.getMessage()
+    assert await handle.status() is State.READY

@@ -17,7 +17,7 @@ from asynctasq.contracts.executor import Executor
 from asynctasq.errors import CapabilityMissing
 from asynctasq.hookspecs import WorkerContext
 from asynctasq.lifecycle import Observer, Observers
-from asynctasq.message import Delivery, Lease
+from asynctasq.message import Delivery, Lease, id_to_text
 from asynctasq.records import record
 from asynctasq.resolvers import Resolvers
 from asynctasq.serializers.codec import Codec
@@ -371,7 +371,9 @@ class Engine:
             settlement = (
                 None if running.interrupt is Interrupt.LOST else Release(running.delivery.lease)
             )
-        except Exception as error:
+        except GeneratorExit:  # the loop was closed
+            raise
+        except BaseException as error:
             logger.exception("Deciding on %s failed.", running.delivery.message.task)
             settlement = self._runner.undecided(running, error)
         if running.task is not None:  # a callback for this takes 200 bytes of each that sleeps
@@ -452,6 +454,7 @@ class Engine:
         self._give_back_hand()
         if not await self._ended_within(self._settings.grace_period):
             logger.warning("Running tasks are interrupted and given back: %d.", len(self._tasks))
+            self._report_waiting()
             for running in self._held:
                 running.end_early(Interrupt.STOP)
             self._hurry.clear()
@@ -464,6 +467,26 @@ class Engine:
             await self._settler.abandon()
         if self._telling:
             await asyncio.wait(self._telling, timeout=INTERRUPTED_SECONDS)
+
+    def _report_waiting(self) -> None:
+        """Say so if tasks have not ended because this worker fetches no more of what they wait for.
+
+        They would wait again in the next worker, which may end in the same way.
+        """
+        waiting = [
+            running.delivery.message
+            for running in self._held
+            if running.call is not None and self._lending.has_waits(running.call)
+        ]
+        if waiting and self._slots.used_up:
+            logger.warning(
+                "Interrupted tasks waited for results of tasks that this worker did not fetch any more, as it "
+                "has reached max_tasks (%d): task %s of %s, for example. Raise max_tasks, or give the inner "
+                "tasks a queue and a worker of their own.",
+                len(waiting),
+                id_to_text(waiting[0].id),
+                waiting[0].task,
+            )
 
     async def _ended_within(self, seconds: float) -> bool:
         """Wait until nothing runs, for so long at most, and only until told to hurry."""

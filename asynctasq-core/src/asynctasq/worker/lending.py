@@ -13,7 +13,7 @@ from time import monotonic
 from asynctasq.contracts.capabilities import SupportsInspect
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError
-from asynctasq.message import Delivery, State, id_to_text
+from asynctasq.message import State, id_to_text
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.worker.call import WorkerCall
 from asynctasq.worker.slots import Slots
@@ -79,6 +79,10 @@ class Lending:
     def note(self, call: WorkerCall, message_id: bytes, *, begins: bool) -> None:
         """Note the begin or the end of a wait in a child process."""
         (self._begin if begins else self._end)(call, message_id)
+
+    def has_waits(self, call: WorkerCall) -> bool:
+        """Check whether a task waits for the result of another now."""
+        return call in self._waits
 
     def start(self) -> None:
         """Serve the running loop."""
@@ -173,7 +177,10 @@ class Lending:
         if not queues or not isinstance(self._driver, SupportsInspect):
             return
         blocked = [call for call in waiting if call not in self._reported]
-        ids = {id_: call for call in blocked for id_ in self._waits[call]}
+        ids: dict[bytes, WorkerCall] = {}
+        for call in blocked:  # the first of those that wait for the same message is named
+            for id_ in self._waits[call]:
+                ids.setdefault(id_, call)
         asked = list(ids)[:STALL_IDS_CHECKED]
         if not asked:
             return
@@ -182,7 +189,7 @@ class Lending:
                 continue
             if snapshot.message.queue in queues:
                 self._reported = frozenset(waiting)
-                self._warn(ids[id_].delivery, snapshot.message.task, id_, snapshot.message.queue)
+                self._warn(ids[id_], snapshot.message.task, id_, snapshot.message.queue)
                 return
 
     def _full_queues(self, waiting: Collection[WorkerCall]) -> Collection[str]:
@@ -193,16 +200,22 @@ class Lending:
         by_queue = Counter(call.delivery.message.queue for call in waiting)
         return [queue for queue, count in by_queue.items() if self._slots.is_full(queue, count)]
 
-    def _warn(self, outer: Delivery, inner_task: str, inner_id: bytes, queue: str) -> None:
+    def _warn(self, call: WorkerCall, inner_task: str, inner_id: bytes, queue: str) -> None:
+        outer = call.delivery
+        if call in self._lent:
+            advice = "Raise the limit of the queue"
+        else:
+            advice = "Raise the concurrency, make the waiting task async"
         logger.warning(
             "No slot is free for queue %s: all its slots are held by tasks that wait for results. Task %s of %s "
-            "waits for task %s of %s, which needs a slot itself. Raise the concurrency, make the "
-            "waiting task async, or give the inner tasks a queue and a worker of their own.",
+            "waits for task %s of %s, which needs a slot itself. %s, or give the inner tasks a queue and a "
+            "worker of their own.",
             queue,
             id_to_text(outer.message.id),
             outer.message.task,
             id_to_text(inner_id),
             inner_task,
+            advice,
         )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from asynctasq.executors.process.errand import Errand
 from asynctasq.message import id_to_text
@@ -32,6 +32,8 @@ class ChildWaits:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._reported: set[int] = set()
+        self._behind: dict[Errand, bytes] = {}
+        """Tasks that need a child while all are held, and a message for which one of the holders waits."""
 
     def note(self, errand: Errand, message_id: bytes, *, begins: bool) -> None:
         """Note that the task of an errand begins or ends to wait for a message."""
@@ -51,20 +53,33 @@ class ChildWaits:
     def _check(self) -> None:
         self._timer = None
         running = list(self._running())
-        if not any(errand is not None and errand.waits_for for errand in running):
-            return
-        self._timer = self._loop.call_later(STALL_SECONDS, self._check)
+        held = [errand for errand in running if errand is not None and errand.waits_for]
+        if held:
+            self._timer = self._loop.call_later(STALL_SECONDS, self._check)
         outer_of: dict[bytes, Errand] = {}
-        for errand in running:
-            if errand is None or not errand.waits_for:
-                return
-            outer_of.update(dict.fromkeys(errand.waits_for, errand))
+        if len(held) == len(running):
+            outer_of = {message_id: errand for errand in held for message_id in errand.waits_for}
+        self._note_behind(outer_of)
         for inner in self._waiting():
             outer = outer_of.get(inner.call.delivery.message.id)
             if outer is not None and outer.number not in self._reported:
                 self._reported = {errand.number for errand in outer_of.values()}
                 _warn(outer, inner)
                 return
+
+    def _note_behind(self, outer_of: Mapping[bytes, Errand]) -> None:
+        """Note that the tasks without a child wait, too: for the messages that the holders wait for.
+
+        Otherwise nobody would know that the slots which they take are of no use to those messages.
+        """
+        waiting = set(self._waiting())
+        for errand, message_id in list(self._behind.items()):
+            if errand not in waiting or message_id not in outer_of:
+                del self._behind[errand]
+                errand.call.note_wait(message_id, begins=False)
+        for errand in waiting - self._behind.keys() if outer_of else ():
+            self._behind[errand] = message_id = next(iter(outer_of))
+            errand.call.note_wait(message_id, begins=True)
 
 
 def _warn(outer: Errand, inner: Errand) -> None:
