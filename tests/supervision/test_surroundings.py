@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,18 @@ async def breaks_logging() -> None:
 def breaks_logging_elsewhere() -> None:
     logging.getLogger("asynctasq").addFilter(NeedsRequest())
     raise ValueError("the bank is closed")
+
+
+@asynctasq.task
+async def logs_much() -> None:
+    for number in range(2000):
+        logging.getLogger("odd").warning("line %d %s", number, "x" * 100)
+
+
+@asynctasq.task(process=True)
+def logs_much_elsewhere() -> None:
+    for number in range(2000):
+        logging.getLogger("odd").warning("line %d %s", number, "x" * 100)
 
 
 @asynctasq.task
@@ -220,3 +233,31 @@ async def test_a_log_filter_that_raises_costs_no_task_and_no_record(app: App, od
             await result_of(handle)
         told = f"logging failed (LookupError): ERROR: Task {handle}"
         assert any(told in line for line in outcome.stderr.splitlines())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+@pytest.mark.parametrize("options", [(), ("--processes", "1")], ids=["alone", "supervised"])
+async def test_a_log_that_nobody_reads_stops_nothing(
+    kind: str, options: tuple[str, ...], app: App, odd: Any
+) -> None:
+    handles = [
+        await app.dispatch(each())
+        for each in (odd.logs_much, odd.logs_much_elsewhere, odd.loop_name)
+    ]
+    if kind == "pipe":
+        read, write = os.pipe()
+    else:
+        read, write = (each.detach() for each in socket.socketpair())
+    worker = subprocess.Popen(  # noqa: ASYNC220
+        [*COMMAND, "worker", *BURST[:2], *BURST[3:], *options], stderr=write
+    )
+    os.close(write)
+    try:
+        for handle in handles:
+            await result_of(handle)
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, DEADLINE_SECONDS) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+        os.close(read)

@@ -9,6 +9,7 @@ import click
 
 from asynctasq.contracts.executor import Attempt, Call, Raised, Returned, Snoozed, Wrapper
 from asynctasq.core.log_fields import LineFormatter, TaskFields, add_task_fields
+from asynctasq.core.log_stream import StderrHandler
 from asynctasq.errors import BodyError
 from asynctasq.hookspecs import ExecutionContext, hookimpl
 from asynctasq.message import Delivery, id_to_text
@@ -47,7 +48,7 @@ def configure_logging(level: str | None, style: str | None = None) -> TaskFields
         if level is not None:
             logger.setLevel(level.upper())
     else:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = StderrHandler()
         handler.setFormatter(ColoredLines() if sys.stderr.isatty() else LineFormatter())
         root.addHandler(handler)
         root.setLevel((level or "info").upper())

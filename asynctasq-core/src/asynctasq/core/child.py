@@ -17,6 +17,7 @@ from asynctasq.config import mute_settings_warnings
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION
 from asynctasq.core.log_fields import LineFormatter, fields_in_use, use_fields
+from asynctasq.core.log_stream import StderrHandler
 from asynctasq.default import current_app, init, use_here
 from asynctasq.errors import ConfigurationError, TaskDefinitionError
 from asynctasq.import_rules import LOADED_ONLY, ImportRule, importing_for_message, set_import_rule
@@ -158,7 +159,7 @@ def bootstrap(given: Mapping[str, Any]) -> "AppBench":
     problems = list(_import_all(given["imports"]))
     keep_loggers_enabled()  # those that came with them
     if not logging.getLogger().handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = StderrHandler()
         handler.setFormatter(LineFormatter())
         logging.basicConfig(level=given["log_level"], handlers=[handler])
     use_fields(given["log_fields"])
