@@ -460,7 +460,7 @@ class OmittedLeasesKept(Store):
     """What an owner never learned of stays leased to it."""
 
     def _give_back_unknown(
-        self, owner: Owner, leases: Sequence[Lease], leased_until: float, now: float
+        self, owner: Owner, leases: Sequence[Lease], span: float, now: float
     ) -> None:
         pass
 
@@ -470,9 +470,9 @@ class FreshLeasesGivenBack(Store):
     """A lease that is not named is given back although its reserve may still be under way."""
 
     def _give_back_unknown(
-        self, owner: Owner, leases: Sequence[Lease], leased_until: float, now: float
+        self, owner: Owner, leases: Sequence[Lease], span: float, now: float
     ) -> None:
-        super()._give_back_unknown(owner, leases, now, now)
+        super()._give_back_unknown(owner, leases, 0.0, now)
 
 
 # Settle.

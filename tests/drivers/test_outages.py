@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from asynctasq.contracts.driver import Driver
-from asynctasq.contracts.outages import UpkeepMark, next_mark
+from asynctasq.contracts.outages import UpkeepMark, next_mark, set_back_by
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
-from asynctasq.message import Message, new_id
+from asynctasq.message import Delivery, Message, new_id
+from asynctasq.settlement import LeaseState
 from asynctasq.testing.conformance.kit import let_tidy
 
 NOW, LEASE = 1000.0, 80.0
+SECOND = 4.0
+"""The table counts in quarters of a second, so that half of its lease is less than the longest gap."""
 
 
 @pytest.mark.parametrize(
@@ -37,9 +40,38 @@ NOW, LEASE = 1000.0, 80.0
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_next_mark(mark: UpkeepMark, expected: UpkeepMark, about: str) -> None:
-    found = next_mark(mark, now=NOW, lease=LEASE)
+    found = next_mark(mark, now=NOW, lease=LEASE, second=SECOND)
     assert found == expected, about
     assert (found is mark) is (expected == mark), about
+
+
+@pytest.mark.parametrize(
+    ("mark", "deadlines", "paused_until", "about"),
+    [
+        (UpkeepMark(900.0), [800.0, 890.0], 1040.0, "leases that had ended before it need no time"),
+        (UpkeepMark(900.0), [1080.0, 1300.0], 1080.0, "4/9 of the rest of a longer lease"),
+        (UpkeepMark(900.0), [1300.0], 1040.0, "a lease that lasts for long needs no time"),
+        (UpkeepMark(900.0, 980.0), [890.0], 980.0, "a pause that nobody interrupted has an end"),
+        (UpkeepMark(900.0, 980.0), [950.0], 1040.0, "an outage within a pause begins another"),
+        (UpkeepMark(900.0, 980.0), [1050.0], 980.0, "not for leases that last beyond it"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_deadlines_that_an_outage_passed(
+    mark: UpkeepMark, deadlines: list[float], paused_until: float, about: str
+) -> None:
+    found = next_mark(mark, now=NOW, lease=LEASE, deadlines=lambda: deadlines, second=SECOND)
+    assert found == UpkeepMark(NOW, paused_until), about
+
+
+def test_workers_with_long_leases_notice_outages_as_soon_as_others() -> None:
+    assert next_mark(UpkeepMark(NOW - 16.0), now=NOW, lease=3600.0) == UpkeepMark(NOW, NOW + 15.0)
+
+
+def test_a_clock_that_is_set_back_is_told_by_how_much() -> None:
+    assert set_back_by(UpkeepMark(NOW + 5.0), NOW) == 5.0
+    assert set_back_by(UpkeepMark(NOW), NOW + 1.0) == 0.0
+    assert set_back_by(None, NOW) == 0.0
 
 
 def test_a_missing_mark_is_an_outage_only_if_there_are_leases() -> None:
@@ -73,6 +105,81 @@ def make_sqlite(folder: Path) -> Driver:
 
 def a_message() -> Message:
     return Message(new_id(), "emails", "app.send", b"body")
+
+
+YEARS = 10 * 365 * 86_400.0
+
+
+async def deliveries_of(driver: Driver, *, owner: str, lease: float = 30.0) -> list[Delivery]:
+    return await driver.reserve({"emails": 1}, limit=1, owner=owner, lease=lease)
+
+
+@pytest.mark.parametrize("make", [make_memory, make_sqlite])
+async def test_leases_of_a_clock_that_was_ahead_end_when_it_is_set_back(
+    make: Callable[[Path], Driver], tmp_path: Path
+) -> None:
+    driver = make(tmp_path)
+    await driver.open()
+    driver.clock_offset = YEARS
+    await driver.enqueue([a_message()])
+    assert await deliveries_of(driver, owner="gone")
+    driver.clock_offset = 0.0
+    for seconds in (0.0, 10.0, 20.0):
+        driver.clock_offset = seconds
+        assert await deliveries_of(driver, owner="w") == []
+    driver.clock_offset = 32.0
+    [delivery] = await deliveries_of(driver, owner="w")
+    assert delivery.lost == 1
+    await driver.close()
+
+
+@pytest.mark.parametrize("make", [make_memory, make_sqlite])
+async def test_a_lease_whose_answer_was_lost_before_the_clock_was_set_back_is_given_back(
+    make: Callable[[Path], Driver], tmp_path: Path
+) -> None:
+    driver = make(tmp_path)
+    await driver.open()
+    driver.clock_offset = YEARS
+    await driver.enqueue([a_message()])
+    assert await deliveries_of(driver, owner="w")
+    driver.clock_offset = 0.0
+    await driver.extend("w", [], lease=30.0)
+    [delivery] = await deliveries_of(driver, owner="w")
+    assert delivery.lost == 0
+    await driver.close()
+
+
+@pytest.mark.parametrize("make", [make_memory, make_sqlite])
+async def test_a_second_outage_within_the_pause_takes_no_lease_that_was_renewed_in_between(
+    make: Callable[[Path], Driver], tmp_path: Path
+) -> None:
+    driver = make(tmp_path)
+    await driver.open()
+    await driver.enqueue([a_message()])
+    [delivery] = await deliveries_of(driver, owner="lives")
+    driver.clock_offset = 31.0
+    assert await deliveries_of(driver, owner="w") == []
+    assert await driver.extend("lives", [delivery.lease], lease=30.0) == [LeaseState.HELD]
+    driver.clock_offset = 70.0
+    assert await deliveries_of(driver, owner="w") == []
+    assert await driver.extend("lives", [delivery.lease], lease=30.0) == [LeaseState.HELD]
+    await driver.close()
+
+
+@pytest.mark.parametrize("make", [make_memory, make_sqlite])
+async def test_a_worker_with_a_long_lease_can_renew_it_after_a_jump_of_the_clock(
+    make: Callable[[Path], Driver], tmp_path: Path
+) -> None:
+    driver = make(tmp_path)
+    await driver.open()
+    await driver.enqueue([a_message()])
+    [delivery] = await deliveries_of(driver, owner="long", lease=600.0)
+    await deliveries_of(driver, owner="short", lease=2.0)
+    for seconds in range(2000, 2201, 50):  # it renews every 200 s
+        driver.clock_offset = float(seconds)
+        assert await deliveries_of(driver, owner="short", lease=2.0) == []
+    assert await driver.extend("long", [delivery.lease], lease=600.0) == [LeaseState.HELD]
+    await driver.close()
 
 
 @pytest.mark.parametrize("make", [make_memory, make_sqlite])

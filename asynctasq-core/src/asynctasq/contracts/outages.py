@@ -6,11 +6,14 @@ at once. In both cases the workers still run their tasks. So a store keeps the t
 takes no lease back, and every worker that is alive gets the time to renew.
 """
 
+from collections.abc import Callable, Iterable
+
 from asynctasq.records import record
 
-REFRESHED = 7 / 16
-"""Share of a lease. A mark that is nearer to the end of its pause was refreshed in it: a new one is half a
-lease away from it, and a refreshed one at least an eighth nearer."""
+LONGEST_GAP = 15.0
+"""Seconds without a call after which there is an outage, however long the lease of the next caller is."""
+_SHARE = 4 / 9
+"""Of a lease's rest: more than a worker that lives needs to renew it, and at most half of the lease."""
 
 
 @record
@@ -29,30 +32,58 @@ class UpkeepMark:
 
 
 def next_mark(
-    mark: UpkeepMark | None, *, now: float, lease: float, any_leases: bool = False
+    mark: UpkeepMark | None,
+    *,
+    now: float,
+    lease: float,
+    any_leases: bool = False,
+    deadlines: Callable[[], Iterable[float]] = tuple,
+    second: float = 1.0,
 ) -> UpkeepMark:
     """Return the mark after a `reserve` or an `extend`; the same object if nothing has to be stored.
 
-    A mark that is older than half of `lease` means an outage, or a jump of the clock. The exception is
-    a mark that no call has refreshed since it found an outage, whose pause is over: a lone worker that
-    calls less often than that would otherwise never take a lease back. A mark that was refreshed during
-    the pause is nearer to its end, so that a second outage right after the first is noticed.
+    A mark that is older than half of `lease`, or than 15 s, means an outage, or a jump of the clock. The
+    exception is a mark that no call has refreshed since the pause after an outage ended, unless leases that
+    were held at its time have ended since: a lone worker that calls less often than that would otherwise never
+    take a lease back.
+
+    A clock that was set back is no outage, but leases would last for longer: see `set_back_by`.
 
     Args:
         mark: as stored; None if the store has none yet.
         now: the store's time, `clock_offset` included.
         lease: of the call.
         any_leases: whether the store holds leases; read only where `mark` is None.
+        deadlines: returns when the leases of each owner end; called only where an outage is found. Owners
+            whose leases are longer than that of the call get time to renew them, too.
+        second: how many units of the driver's time a second has.
     """
     if mark is None:
         return UpkeepMark(now, now + lease / 2 if any_leases else 0.0)
     if mark.at > now:  # the clock was set back
-        return UpkeepMark(now, min(mark.paused_until, now + lease / 4))
+        return UpkeepMark(now, min(mark.paused_until, now + lease / 2))
     age = now - mark.at
-    pause_is_over = mark.at <= mark.paused_until <= now
-    refreshed = mark.paused_until - mark.at < lease * REFRESHED
-    if age > lease / 2 and (refreshed or not pause_is_over):
-        return UpkeepMark(now, max(mark.paused_until, now + lease / 2))
-    if pause_is_over or age >= lease / 8:
+    gap = min(lease / 2, LONGEST_GAP * second)
+    # At the first call after a pause, whoever was to renew within it has done so. Not if it was cut short by
+    # another outage: then owners have renewed before that, and their leases have ended in it.
+    is_first_after_pause = mark.at <= mark.paused_until <= now
+    if age > gap:
+        ends = [end for end in deadlines() if mark.at < end < now + age]
+        if not is_first_after_pause or any(end <= now for end in ends):
+            pause = lease / 2 if age > lease / 2 else gap
+            if lease >= second:  # shorter ones are for tests that want no pause
+                # Whoever had more left than twice the length of the outage has time to renew anyway.
+                pause = max(pause, (max(ends, default=mark.at) - mark.at) * _SHARE)
+            return UpkeepMark(now, max(mark.paused_until, now + pause))
+    if is_first_after_pause or age >= gap / 4:
         return UpkeepMark(now, mark.paused_until)
     return mark
+
+
+def set_back_by(mark: UpkeepMark | None, now: float) -> float:
+    """Return by how much the clock was set back since the mark was stored; 0.0 if it was not.
+
+    A driver takes as much from the deadline of every lease: otherwise a worker that died while the clock was
+    ahead would keep its leases until the clock gets there again.
+    """
+    return 0.0 if mark is None else max(mark.at - now, 0.0)

@@ -44,7 +44,7 @@ if call('SCARD', leased) > held then
                 rescue(id, now)
                 call('SREM', leased, id)
                 left = left - 1
-            elseif lease.at <= now - length then
+            elseif math.abs(now - lease.at) >= length then -- also if the clock was set back
                 reclaim(id, lease, false, now)
                 left = left - 1
             end

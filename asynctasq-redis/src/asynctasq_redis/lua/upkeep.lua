@@ -1,7 +1,26 @@
 -- What time brings about, for scripts that come after this file.
 
+local LONGEST_GAP = 15000000 -- between two calls, in microseconds: what is longer is an outage
+
 local function is_number(number)
     return number ~= nil and is_time(number)
+end
+
+-- The clock was set back: what was to end by it ends as much earlier.
+local function move_back(key, back, now)
+    local later = call('ZRANGEBYSCORE', key, '(' .. whole(now), '+inf', 'WITHSCORES')
+    local moved = {}
+    for i = 1, #later, 2 do
+        moved[i], moved[i + 1] = whole(tonumber(later[i + 1]) - back), later[i]
+    end
+    spread('ZADD', key, moved)
+end
+
+-- The longest rest that a lease had when an outage began, and that the outage may have kept from renewal.
+local function longest_rest(mark, now)
+    local ends = call('ZREVRANGEBYSCORE', P .. 'owners', '(' .. whole(now + now - mark), '(' .. whole(mark),
+        'WITHSCORES', 'LIMIT', 0, 1)
+    return #ends > 0 and tonumber(ends[2]) - mark or 0
 end
 
 -- Record the time of this call; the rule is that of asynctasq.contracts.outages. Answers with the end of
@@ -14,13 +33,17 @@ local function note_upkeep(now, lease)
     if not is_number(mark) then
         if call('EXISTS', P .. 'leases') == 1 then pause = now + lease / 2 end
     elseif mark > now then -- the clock was set back
-        pause = math.min(pause, now + lease / 4)
+        pause = math.min(pause, now + lease / 2)
+        move_back(P .. 'owners', mark - now, now)
+        move_back(P .. 'workers', mark - now, now)
     else
-        local refreshed = pause - mark < lease * 7 / 16
-        local pause_is_over = mark <= pause and pause <= now
-        if now - mark > lease / 2 and (refreshed or not pause_is_over) then
-            pause = math.max(pause, now + lease / 2)
-        elseif not pause_is_over and now - mark < lease / 8 then
+        local first_after_pause = mark <= pause and pause <= now
+        local age, gap = now - mark, math.min(lease / 2, LONGEST_GAP)
+        if age > gap and (not first_after_pause
+                or call('ZCOUNT', P .. 'owners', '(' .. whole(mark), whole(now)) > 0) then
+            local rest = lease >= 1000000 and longest_rest(mark, now) or 0
+            pause = math.max(pause, now + math.max(age > lease / 2 and lease / 2 or gap, rest * 4 / 9))
+        elseif not first_after_pause and age < gap / 4 then
             return pause
         end
     end

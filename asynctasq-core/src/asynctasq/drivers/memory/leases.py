@@ -105,16 +105,18 @@ class Leases(Upkeep):
             return [LeaseState.LOST] * len(leases)
         owner.deadline = now + lease
         self._mind_deadline(owner.deadline)
-        self._give_back_unknown(owner, leases, now - lease, now)
+        self._give_back_unknown(owner, leases, lease, now)
         return [self._lease_state(owner, known) for known in leases]
 
     def _give_back_unknown(
-        self, owner: Owner, leases: Sequence[Lease], leased_until: float, now: float
+        self, owner: Owner, leases: Sequence[Lease], span: float, now: float
     ) -> None:
         """Give back what was leased to an owner which never learned of it."""
         named = {(lease.id, lease.token) for lease in leases}
         for entry in list(owner.leases.values()):
-            if entry.leased_at > leased_until or (entry.message.id, entry.token) in named:
+            # One that was leased in the future was leased before the clock was set back.
+            is_new = abs(now - entry.leased_at) < span
+            if is_new or (entry.message.id, entry.token) in named:
                 continue
             cancelling = entry.cancelling
             self._leave_lease(entry)

@@ -6,7 +6,7 @@ No clock runs here. Whoever reserves does first what has come to be due since th
 from collections.abc import Collection
 from math import inf
 
-from asynctasq.contracts.outages import UpkeepMark, next_mark
+from asynctasq.contracts.outages import UpkeepMark, next_mark, set_back_by
 from asynctasq.drivers.memory.entry import Entry, Owner
 from asynctasq.drivers.memory.states import States
 from asynctasq.message import State
@@ -52,7 +52,25 @@ class Upkeep(States):
         """Record that a worker called; start a pause if none had called for too long."""
         mark = self._mark
         any_leases = mark is None and any(owner.leases for owner in self.owners.values())
-        self._mark = next_mark(mark, now=now, lease=lease, any_leases=any_leases)
+        back = set_back_by(mark, now)
+        if back:
+            self._move_deadlines(back)
+        self._mark = next_mark(
+            mark,
+            now=now,
+            lease=lease,
+            any_leases=any_leases,
+            deadlines=lambda: [owner.deadline for owner in self.owners.values()],
+        )
+
+    def _move_deadlines(self, back: float) -> None:
+        """Let what was to end by a clock that was ahead end as much earlier."""
+        for owner in self.owners.values():
+            owner.deadline -= back
+            self._mind_deadline(owner.deadline)
+        self.workers = {
+            name: (worker, ends_at - back) for name, (worker, ends_at) in self.workers.items()
+        }
 
     def _is_reclaiming_paused(self, now: float) -> bool:
         return self._mark is not None and self._mark.is_paused(now)

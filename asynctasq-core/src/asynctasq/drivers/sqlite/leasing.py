@@ -109,7 +109,7 @@ class Extend:
         for n, message_id, token, leased_at in orjson.loads(found):
             lease = (bytes.fromhex(message_id), token)
             held[lease] = n
-            if leased_at <= session.now - span and lease not in named:
+            if abs(session.now - leased_at) >= span and lease not in named:  # also if set back
                 unnamed.append(n)
         if unnamed:
             session.run(_SQL["give_back"], {"taken": json_list(unnamed), "counted": False})

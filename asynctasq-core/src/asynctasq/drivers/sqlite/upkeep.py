@@ -4,7 +4,7 @@ import math
 
 import orjson
 
-from asynctasq.contracts.outages import UpkeepMark, next_mark
+from asynctasq.contracts.outages import UpkeepMark, next_mark, set_back_by
 from asynctasq.drivers.sqlite.codec import UNREACHABLE, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Session
@@ -12,6 +12,9 @@ from asynctasq.drivers.sqlite.taking import bury_those_in_no_queue
 
 BOUND = 5_000
 """Messages that one reserve moves at most for each kind of upkeep, so that no call takes long."""
+
+SECOND = 1e6
+"""In the unit of stored times."""
 
 REPAIRED_AT_ONCE = 100
 """Messages without a queue that one call moves to the dead letters."""
@@ -42,12 +45,23 @@ def note_call(session: Session, lease: int, *, leases_ended: bool = False) -> bo
     if (
         not leases_ended
         and seen is not None
-        and next_mark(seen, now=session.now, lease=lease) is seen
+        and next_mark(seen, now=session.now, lease=lease, second=SECOND) is seen
     ):
         return seen.is_paused(session.now)
     mark = _read_mark(session)
     any_leases = mark is None and bool(session.rows(_LEASE["any_leases"], {})[0][0])
-    new = next_mark(mark, now=session.now, lease=lease, any_leases=any_leases)
+    back = set_back_by(mark, session.now)
+    if back:
+        for name in ("move_deadlines", "move_workers"):
+            session.run(_SQL[name], {"back": int(back), "never": UNREACHABLE})
+    new = next_mark(
+        mark,
+        now=session.now,
+        lease=lease,
+        any_leases=any_leases,
+        deadlines=lambda: [end for (end,) in session.rows(_SQL["deadlines"], {})],
+        second=SECOND,
+    )
     if new is not mark:
         session.run(_LEASE["set_mark"], {"at": new.at, "paused_until": math.ceil(new.paused_until)})
         _repair(session)

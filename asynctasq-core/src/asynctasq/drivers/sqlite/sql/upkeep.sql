@@ -23,6 +23,18 @@ FROM (
 -- A deadline that no clock reaches is damaged. Texts come after all numbers.
 UPDATE owners SET deadline = :now WHERE namespace = :namespace AND deadline > :never
 
+-- name: deadlines
+SELECT deadline FROM owners WHERE namespace = :namespace AND typeof(deadline) = 'integer'
+
+-- name: move_deadlines
+-- The clock was set back by :back.
+UPDATE owners SET deadline = deadline - :back
+WHERE namespace = :namespace AND deadline > :now AND deadline < :never
+
+-- name: move_workers
+UPDATE workers SET ends_at = ends_at - :back
+WHERE namespace = :namespace AND ends_at > :now AND ends_at < :never
+
 -- name: strays
 -- Leases of owners that are not known. It steps from one owner to the next, not from lease to lease.
 WITH RECURSIVE holders (owner) AS (
