@@ -9,7 +9,7 @@ import redis
 
 from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.message import Message, State, new_id
-from asynctasq.settlement import Complete, ErrorInfo, Fail, Reason, Release
+from asynctasq.settlement import Complete, ErrorInfo, Fail, LeaseState, Reason, Release
 from asynctasq_redis import RedisDriver
 from tests.drivers.opening import message
 from tests.servers.redis import RedisServer, redis_server
@@ -117,6 +117,90 @@ async def test_key_of_another_type_is_replaced_and_its_messages_are_found_again(
     assert [letter.message.id for letter in letters.items] == [dead.message.id]
     counts = await store.driver.count("q")
     assert (counts.ready, counts.scheduled, counts.leased, counts.dead) == (0, 0, 3, 1)
+
+
+async def test_a_message_of_another_type_that_only_the_sweep_meets_stops_no_sweep(
+    store: Store,
+) -> None:
+    """No index names it any more; the messages beside it were lost from theirs, too."""
+    sent = await store.add(20)
+    key = PREFIX + b"m:" + sent[0].id
+    store.client.delete(key, PREFIX + b"r:q")
+    store.client.rpush(key, "another type")
+    got = []
+    for _ in range(40):
+        store.driver.clock_offset += 0.3
+        got += await store.reserve(lease=1000.0)
+    assert {each.id for each in got} == {each.id for each in sent[1:]}
+    letters = await store.driver.dead_letters()
+    assert [letter.message.id for letter in letters.items] == [sent[0].id]
+
+
+@pytest.mark.parametrize("score", ["+inf", "1e300"])
+async def test_times_in_indexes_that_no_clock_reaches_are_replaced(
+    store: Store, score: str
+) -> None:
+    [late] = await store.add(1, delay=20.0)
+    await store.add(1)
+    [leased] = await store.reserve("gone", 5.0)
+    store.client.zadd(PREFIX + b"s5:q", {late.id: score})
+    store.client.zadd(PREFIX + b"owners", {"gone": score})
+    got = []
+    for _ in range(60):
+        store.driver.clock_offset += 0.5
+        got += await store.reserve(lease=1000.0)
+    assert {each.id for each in got} == {late.id, leased.id}
+
+
+async def test_leases_of_a_clock_that_was_ahead_end_when_it_is_set_back(store: Store) -> None:
+    years = 10 * 365 * 86_400.0
+    store.driver.clock_offset = years
+    sent = await store.add(1)
+    assert await store.reserve("gone", 30.0) == sent
+    info = WorkerInfo("gone", "host", 1, 0.0, ("q",), 1, 1, "1")
+    await store.driver.record_worker(info, ttl=30.0)
+    for seconds in (0.0, 10.0, 20.0):
+        store.driver.clock_offset = seconds
+        assert await store.reserve("two", 30.0) == []
+    store.driver.clock_offset = 32.0
+    assert await store.reserve("two", 30.0) == sent
+    assert await store.driver.workers() == []
+
+
+async def test_a_lease_whose_answer_was_lost_before_the_clock_was_set_back_is_given_back(
+    store: Store,
+) -> None:
+    store.driver.clock_offset = 86_400.0
+    sent = await store.add(1)
+    assert await store.reserve("one", 30.0) == sent
+    store.driver.clock_offset = 0.0
+    await store.driver.extend("one", [], lease=30.0)
+    assert await store.reserve("one", 30.0) == sent
+
+
+async def test_a_second_outage_within_the_pause_takes_no_lease_that_was_renewed_in_between(
+    store: Store,
+) -> None:
+    await store.add(1)
+    [delivery] = await store.driver.reserve(QUEUES, limit=1, owner="lives", lease=30.0)
+    for seconds in (31.0, 70.0):
+        store.driver.clock_offset = seconds
+        assert await store.reserve("two", 30.0) == []
+        states = await store.driver.extend("lives", [delivery.lease], lease=30.0)
+        assert states == [LeaseState.HELD]
+
+
+async def test_a_worker_with_a_long_lease_can_renew_it_after_a_jump_of_the_clock(
+    store: Store,
+) -> None:
+    await store.add(1)
+    [delivery] = await store.driver.reserve(QUEUES, limit=1, owner="long", lease=600.0)
+    await store.reserve("short", 2.0)
+    for seconds in range(2000, 2201, 50):  # it renews every 200 s
+        store.driver.clock_offset = float(seconds)
+        assert await store.reserve("short", 2.0) == []
+    states = await store.driver.extend("long", [delivery.lease], lease=600.0)
+    assert states == [LeaseState.HELD]
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {

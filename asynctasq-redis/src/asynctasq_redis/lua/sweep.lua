@@ -82,7 +82,16 @@ function visits.r(queue, key)
     sample_index_of(queue, key, waits_no_more)
 end
 
-function visits.s(queue, key)
+-- Members whose scores no clock reaches: those are damaged.
+local function never_due(key)
+    return call('ZRANGEBYSCORE', key, whole(NO_TIME), '+inf', 'LIMIT', 0, SAMPLE)
+end
+
+function visits.s(queue, key, now)
+    for _, id in ipairs(never_due(key)) do
+        local h = head(id)
+        call('ZADD', key, whole(h and not h.damaged and h.due or now), id)
+    end
     sample_index_of(queue, key, waits_no_more)
 end
 
@@ -119,6 +128,8 @@ visits.i = visits.w
 local function visit_others(name, key, now)
     if name == 'dead' then
         sample_index(key, is_not_dead)
+    elseif name == 'owners' then
+        for _, owner in ipairs(never_due(key)) do call('ZADD', key, whole(now), owner) end
     elseif name == 'exp' then
         sample_index(key, has_not(EXPIRES))
     elseif name == 'big' then
@@ -221,7 +232,8 @@ local function sweep(now, lease)
     local key = P .. 'upkeep'
     local stored = call('HMGET', key, 'swept', 'keys', 'leases', 'names')
     local swept = tonumber(stored[1])
-    if swept and swept <= now + REST and now - swept < SWEEP_EVERY then return end
+    -- The careful repetition of a call takes what the sweep before it has met.
+    if swept and swept <= now + REST and now - swept < SWEEP_EVERY and call ~= careful then return end
     call('HSET', key, 'swept', whole(now + REST))
     call('PEXPIRE', key, 86400000)
     local keys, leases, names = sweeper()(stored[2], stored[3], stored[4], now, lease)
