@@ -261,3 +261,57 @@ async def test_file_replaced_while_in_use_is_noticed(
     assert (await other.count("emails")).ready == 1
     await driver.close()
     await other.close()
+
+
+async def test_messages_are_kept_when_the_log_is_removed_and_the_process_killed(
+    tmp_path: Path,
+) -> None:
+    """SQLite goes on writing to a log that nobody can open any more."""
+    path = tmp_path / "work.db"
+    pipe = asyncio.subprocess.PIPE
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, str(path), stdin=pipe, stdout=pipe, stderr=pipe
+    )
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    assert writer.stderr is not None
+    for number in range(3):
+        writer.stdin.write(b"one more\n")
+        assert await writer.stdout.readline() == b"accepted\n"
+        if number == 0:
+            path.with_name("work.db-wal").unlink()
+    writer.kill()
+    errors = await writer.stderr.read()
+    await writer.wait()
+    driver = SqliteDriver(path)
+    await driver.open()
+    assert (await driver.count("emails")).ready == 3
+    await driver.close()
+    assert errors.count(b"work.db-wal was removed while it was in use") == 1
+
+
+WRITER = """
+import asyncio, sys
+from asynctasq.drivers.sqlite import SqliteDriver
+from asynctasq.message import Message, new_id
+
+async def main():
+    driver = SqliteDriver(sys.argv[1])
+    await driver.open()
+    for line in sys.stdin:
+        await driver.enqueue([Message(new_id(), "emails", "app.send", b"body")])
+        print("accepted", flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_wait_for_what_cannot_be_asked_for_leaves_the_driver_usable(tmp_path: Path) -> None:
+    driver = SqliteDriver(tmp_path / "work.db")
+    await driver.open()
+    await driver.wait(["\ud800"], timeout=60.0)
+    message = a_message()
+    await driver.enqueue([message])
+    [delivery] = await driver.reserve({"emails": 1}, limit=1, owner="w", lease=30.0)
+    assert delivery.message == message
+    await driver.close()

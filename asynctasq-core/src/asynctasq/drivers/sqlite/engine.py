@@ -231,20 +231,24 @@ class Engine:
         writes = [request for request in requests if request.writes]
         if writes:
             self._write(session, writes)
+            is_removed = session.is_log_removed()
+            if is_removed:
+                self._tidy_log(session.save_removed_log)
             _answer(writes)
             self._watchers.stale = True
             for other in _neighbours.others(self.settings.path, self):
                 other.look_again()
-            self._tidy_log(session)
+            if not is_removed:
+                self._tidy_log(session.checkpoint)
         reads = [request for request in requests if not request.writes]
         for request in reads:
             self._run_one(session, request)
         _answer(reads)
 
-    def _tidy_log(self, session: Session) -> None:
+    def _tidy_log(self, tidy: Callable[[], None]) -> None:
         """Move what was written into the file, if it is much: nobody has to wait for that now."""
         try:
-            session.checkpoint()
+            tidy()
         except sqlite3.Error as error:
             # What was written stays in the log, from where it is read as well.
             log.debug(
@@ -323,7 +327,7 @@ class Engine:
             for watcher in new:
                 self._watchers.add(session, watcher)
             self._watchers.look(session)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever is asked of it
             # Their next call meets the error, and reports it.
             log.debug("Watching %s failed: %s", self.settings.path, self._translated(error))
             for watcher in new:

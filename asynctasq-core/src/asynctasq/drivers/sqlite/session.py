@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.contracts.outages import UpkeepMark
-from asynctasq.drivers.sqlite.codec import json_list, micros
+from asynctasq.drivers.sqlite.codec import json_list, log, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 
@@ -57,6 +57,7 @@ class Session:
         self._can_spare_syncs = settings.synchronous in {"full", "extra"}
         self._synced = True
         self._changes = 0
+        self._reported_removal = False
         self._keys: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self.run(_SQL["add_namespace"], {"name": settings.namespace})
@@ -107,8 +108,29 @@ class Session:
         """
         changes = self.connection.total_changes
         if changes - self._changes >= CHANGES_IN_LOG:
-            self._changes = changes
-            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._move_log()
+
+    def is_log_removed(self) -> bool:
+        """Return whether somebody has removed the write-ahead log.
+
+        SQLite goes on writing to it, but nothing can read it when all processes have ended.
+        """
+        return self.log_mark() is None
+
+    def save_removed_log(self) -> None:
+        """Move what a removed log holds into the file."""
+        self._move_log()
+        if not self._reported_removal:
+            self._reported_removal = True
+            log.error(
+                "The file %s was removed while it was in use. No message is lost, but start no other "
+                "worker or application before all that use the queue file have stopped.",
+                self._log_path,
+            )
+
+    def _move_log(self) -> None:
+        self._changes = self.connection.total_changes
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def rolled_back(self) -> None:
         """Forget what may not have been written."""
