@@ -114,6 +114,10 @@ def pack_blob(message: Message) -> bytes:
         return profile + (message.body if plain else pack_message(message))
     except UnicodeEncodeError as error:
         raise not_unicode(error) from error
+    except struct.error as error:
+        raise DriverError(
+            f"The name of a task must be shorter than 65,000 bytes, got {len(message.task)} characters."
+        ) from error
 
 
 def _unpack_blob(message_id: bytes, queue: bytes, value: bytes, at: int) -> Message:

@@ -4,14 +4,21 @@ from asynctasq.errors import DriverError
 from asynctasq.message import Message
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settlement
 
-_MESSAGE_FIELDS = ("delay", "eta", "expires", "result_ttl", "priority", "max_lost")
+_MESSAGE_FIELDS = (
+    "delay", "eta", "expires", "result_ttl", "priority", "max_lost", "max_attempts",
+)  # fmt: skip
+_MOST = 1e18
+"""Whatever is added up to less has no part that is too large to be stored."""
 
 
 def is_finite(number: float) -> bool:
-    """Return whether a number is neither NaN nor infinite; False for a value that is not a number."""
+    """Return whether a number is neither NaN nor infinite; False for a value that is not a number.
+
+    An integer that is too large for a float counts as infinite.
+    """
     try:
-        return number - number == 0
-    except TypeError:
+        return number * 0.0 == 0.0
+    except (TypeError, OverflowError):
         return False
 
 
@@ -36,17 +43,17 @@ def check_numbers(message: Message) -> None:
     """
     try:
         total = message.delay + message.result_ttl + (message.eta or 0.0) + (message.expires or 0.0)
-        total += message.priority + message.max_lost
-        if message.unique is None and total - total == 0:
+        total += message.priority + message.max_lost + message.max_attempts
+        if message.unique is None and -_MOST < total < _MOST:
             return  # a sum is finite only if its parts are
-    except TypeError:
+    except (TypeError, OverflowError):
         pass
     for field in _MESSAGE_FIELDS:
         value = getattr(message, field)
-        if value is not None and not is_finite(value):
+        if value is not None and not _is_storable(value):
             raise _not_finite(f"{field} of the message of {message.task!r}", value)
     unique = message.unique
-    if unique is not None and unique.period is not None and not is_finite(unique.period):
+    if unique is not None and unique.period is not None and not _is_storable(unique.period):
         raise _not_finite(f"unique.period of the message of {message.task!r}", unique.period)
 
 
@@ -58,6 +65,11 @@ def check_lease(lease: float) -> None:
     """
     if not is_finite(lease):
         raise _not_finite("lease", lease)
+
+
+def _is_storable(number: float) -> bool:
+    """Return whether a number is finite and, if it is an integer, has 64 bits at most."""
+    return is_finite(number) and (type(number) is not int or -_MOST < number < _MOST)
 
 
 def _not_finite(name: str, value: object) -> DriverError:

@@ -321,6 +321,10 @@ async def chunk_appears_at_once(kit: Kit) -> None:
     await kit.expect_counts(ready=300)
 
 
+HUGE = 10**400
+"""An integer that no float reaches."""
+
+
 @check("a", 54)
 async def message_with_a_number_that_is_not_finite_is_refused(kit: Kit) -> None:
     """With the name of the field; the store is as it was."""
@@ -330,6 +334,10 @@ async def message_with_a_number_that_is_not_finite_is_refused(kit: Kit) -> None:
         ("eta", kit.message(eta=math.inf)),
         ("expires", kit.message(expires=math.nan)),
         ("result_ttl", kit.message(result_ttl=math.inf)),
+        ("delay", kit.message(delay=10**30)),
+        ("eta", kit.message(eta=-(10**30))),
+        ("max_lost", kit.message(max_lost=10**30)),
+        ("max_attempts", kit.message(max_attempts=HUGE)),
     ]
     for field, message in bad:
         await _expect_refused(kit.driver.enqueue([kit.message(), message]), field)
@@ -343,7 +351,7 @@ async def message_with_a_number_that_is_not_finite_is_refused(kit: Kit) -> None:
 async def lease_that_is_not_finite_is_refused(kit: Kit) -> None:
     delivery = await kit.enqueue_and_lease()
     await kit.enqueue()
-    for lease in (math.nan, math.inf):
+    for lease in (math.nan, math.inf, HUGE):
         await _expect_refused(kit.reserve(lease=lease), "lease")
         await _expect_refused(kit.twin.extend(kit.owner, [delivery.lease], lease=lease), "lease")
     await kit.expect_counts(ready=1, leased=1)
