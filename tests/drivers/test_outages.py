@@ -54,6 +54,7 @@ def test_next_mark(mark: UpkeepMark, expected: UpkeepMark, about: str) -> None:
         (UpkeepMark(900.0, 980.0), [890.0], 980.0, "a pause that nobody interrupted has an end"),
         (UpkeepMark(900.0, 980.0), [950.0], 1040.0, "an outage within a pause begins another"),
         (UpkeepMark(900.0, 980.0), [1050.0], 980.0, "not for leases that last beyond it"),
+        (UpkeepMark(-20_000.0, -30_000.0), [900.0, 1100.0], 1040.0, "no lease was as long as that"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

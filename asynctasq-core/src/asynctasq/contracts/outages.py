@@ -12,6 +12,8 @@ from asynctasq.records import record
 
 LONGEST_GAP = 15.0
 """Seconds without a call after which there is an outage, however long the lease of the next caller is."""
+LONGEST_LEASE = 3600.0
+"""Seconds. A deadline further behind the mark was set by a worker of a release that keeps no mark."""
 _SHARE = 4 / 9
 """Of a lease's rest: more than a worker that lives needs to renew it, and at most half of the lease."""
 
@@ -68,7 +70,8 @@ def next_mark(
     # another outage: then owners have renewed before that, and their leases have ended in it.
     is_first_after_pause = mark.at <= mark.paused_until <= now
     if age > gap:
-        ends = [end for end in deadlines() if mark.at < end < now + age]
+        horizon = min(now + age, mark.at + LONGEST_LEASE * second)
+        ends = [end for end in deadlines() if mark.at < end < horizon]
         if not is_first_after_pause or any(end <= now for end in ends):
             pause = lease / 2 if age > lease / 2 else gap
             if lease >= second:  # shorter ones are for tests that want no pause

@@ -1,6 +1,7 @@
 -- What time brings about, for scripts that come after this file.
 
 local LONGEST_GAP = 15000000 -- between two calls, in microseconds: what is longer is an outage
+local LONGEST_LEASE = 3600000000 -- of workers that keep the mark
 
 local function is_number(number)
     return number ~= nil and is_time(number)
@@ -18,8 +19,9 @@ end
 
 -- The longest rest that a lease had when an outage began, and that the outage may have kept from renewal.
 local function longest_rest(mark, now)
-    local ends = call('ZREVRANGEBYSCORE', P .. 'owners', '(' .. whole(now + now - mark), '(' .. whole(mark),
-        'WITHSCORES', 'LIMIT', 0, 1)
+    local horizon = whole(math.min(now + now - mark, mark + LONGEST_LEASE))
+    local ends = call('ZREVRANGEBYSCORE', P .. 'owners', '(' .. horizon, '(' .. whole(mark), 'WITHSCORES',
+        'LIMIT', 0, 1)
     return #ends > 0 and tonumber(ends[2]) - mark or 0
 end
 
@@ -40,7 +42,7 @@ local function note_upkeep(now, lease)
         local first_after_pause = mark <= pause and pause <= now
         local age, gap = now - mark, math.min(lease / 2, LONGEST_GAP)
         if age > gap and (not first_after_pause
-                or call('ZCOUNT', P .. 'owners', '(' .. whole(mark), whole(now)) > 0) then
+                or call('ZCOUNT', P .. 'owners', '(' .. whole(mark), whole(math.min(now, mark + LONGEST_LEASE))) > 0) then
             local rest = lease >= 1000000 and longest_rest(mark, now) or 0
             pause = math.max(pause, now + math.max(age > lease / 2 and lease / 2 or gap, rest * 4 / 9))
         elseif not first_after_pause and age < gap / 4 then
