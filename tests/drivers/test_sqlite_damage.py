@@ -388,3 +388,54 @@ async def test_a_damaged_message_can_be_cancelled_and_known_again(driver: Sqlite
     [answer] = await driver.enqueue([message])
     assert not answer.created
     assert await driver.cancel([message.id]) == [CancelOutcome.CANCELLED]
+
+
+@pytest.mark.parametrize(("column", "value"), [("state", "\0"), ("state", 9), ("namespace", b"x")])
+async def test_a_message_that_no_call_finds_becomes_a_dead_letter(
+    driver: SqliteDriver, column: str, value: Any
+) -> None:
+    """However many messages are stored before it."""
+    others = [a_message("unserved") for _ in range(250)]
+    damaged = a_message()
+    await driver.enqueue([*others, damaged])
+    assert damage(driver, damaged.id, column, value)
+    for _ in range(4):
+        await let_tidy(driver)
+        driver.clock_offset += 10.0
+    [letter] = (await driver.dead_letters()).items
+    assert letter.message.body == damaged.body
+    assert letter.reason is Reason.UNDECODABLE
+    assert (await driver.count("unserved")).ready == len(others)
+
+
+async def test_a_waiting_message_is_not_forgotten_as_an_outcome(driver: SqliteDriver) -> None:
+    message = a_message()
+    await driver.enqueue([message])
+    assert damage(driver, message.id, "forget_at", 1)
+    await let_tidy(driver)
+    driver.clock_offset = 10.0
+    await let_tidy(driver)
+    assert run(driver, "UPDATE messages SET forget_at = NULL WHERE forget_at = 1") == 0
+    [delivery] = await reserve(driver)
+    assert delivery.message == message
+
+
+async def test_leases_end_when_their_owner_is_in_another_namespace(driver: SqliteDriver) -> None:
+    await driver.enqueue([a_message()])
+    assert await reserve(driver, owner="gone")
+    assert run(driver, "UPDATE owners SET namespace = 7 WHERE name = 'gone'") == 1
+    driver.clock_offset = 10.0
+    await let_tidy(driver)
+    [delivery] = await reserve(driver)
+    assert delivery.lost == 1
+
+
+async def test_a_damaged_mark_makes_no_pause_of_years(driver: SqliteDriver) -> None:
+    await driver.enqueue([a_message()])
+    assert await reserve(driver, owner="gone")
+    assert run(driver, "UPDATE upkeep SET at = 2") == 1
+    losses = []
+    for seconds in range(0, 90, 10):
+        driver.clock_offset = float(seconds)
+        losses += [delivery.lost for delivery in await reserve(driver)]
+    assert losses == [1]

@@ -51,6 +51,8 @@ class Session:
         """As it was when this session last read or wrote it."""
         self.is_locked = False
         """Whether the last write found the file locked for too long."""
+        self.looked_at = 0
+        """The message at which the look at states goes on."""
         self._log_path = f"{settings.path}-wal"
         self.must_not_run_twice = False
         """Whether a message was seen that a second run would harm: from then on leases are synced."""

@@ -215,6 +215,15 @@ def bury_those_in_no_queue(session: Session, limit: int) -> None:
         bury_damaged(session, n, session.rows(_ROW["row"], {"n": n})[0], error)
 
 
+def bury_those_in_no_state(session: Session, numbers: Sequence[int]) -> None:
+    """Move messages to the dead letters that no call can find, because their state is damaged."""
+    error = damage_info(
+        BodyCorrupt("The state or the namespace of a message in the store is damaged.")
+    )
+    for n in numbers:
+        bury_damaged(session, n, session.rows(_ROW["row"], {"n": n})[0], error)
+
+
 def bury_damaged(session: Session, n: int, row: Row, error: ErrorInfo) -> None:
     """Move a damaged message to the dead letters, with numbers that can be read from now on.
 

@@ -5,10 +5,10 @@ import math
 import orjson
 
 from asynctasq.contracts.outages import UpkeepMark, next_mark, set_back_by
-from asynctasq.drivers.sqlite.codec import UNREACHABLE, micros
+from asynctasq.drivers.sqlite.codec import STATES, UNREACHABLE, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Session
-from asynctasq.drivers.sqlite.taking import bury_those_in_no_queue
+from asynctasq.drivers.sqlite.taking import bury_those_in_no_queue, bury_those_in_no_state
 
 BOUND = 5_000
 """Messages that one reserve moves at most for each kind of upkeep, so that no call takes long."""
@@ -85,7 +85,21 @@ def _repair(session: Session) -> None:
     session.run(_SQL["end_damaged_owners"], bound)
     _take_back(session, session.rows(_SQL["strays"], bound)[0][0])
     session.run(_SQL["due_never"], bound)
+    session.run(_SQL["keep_unended"], bound)
     bury_those_in_no_queue(session, REPAIRED_AT_ONCE)
+    _look_at_states(session)
+
+
+def _look_at_states(session: Session) -> None:
+    """Move messages in no state to the dead letters: some at each call, one piece after the other."""
+    rows = session.rows(_SQL["states"], {"from": session.looked_at, "bound": REPAIRED_AT_ONCE})
+    session.looked_at = rows[-1][0] if len(rows) == REPAIRED_AT_ONCE else 0
+    lost = [
+        n
+        for n, state, namespace in rows
+        if type(namespace) is not int or (namespace == session.namespace and state not in STATES)
+    ]
+    bury_those_in_no_state(session, lost)
 
 
 def upkeep(session: Session, *, reclaims: bool) -> None:

@@ -51,7 +51,9 @@ FROM (
     SELECT messages.n
     FROM holders CROSS JOIN messages INDEXED BY messages_leased
     WHERE state = 5 AND messages.owner = holders.owner AND messages.namespace = :namespace
-        AND NOT EXISTS (SELECT 1 FROM owners WHERE owners.key = holders.owner)
+        AND NOT EXISTS (
+            SELECT 1 FROM owners WHERE owners.key = holders.owner AND owners.namespace = :namespace
+        )
     LIMIT :bound
 )
 
@@ -84,10 +86,23 @@ WHERE n IN (
 DELETE FROM messages
 WHERE n IN (
     SELECT n FROM messages
-    WHERE namespace = :namespace AND forget_at <= :now
+    WHERE namespace = :namespace AND forget_at <= :now AND state IN (7, 8)
     ORDER BY forget_at
     LIMIT :bound
 )
+
+-- name: keep_unended
+-- Only outcomes are forgotten: at others the time is damaged.
+UPDATE messages SET forget_at = NULL
+WHERE n IN (
+    SELECT n FROM messages
+    WHERE namespace = :namespace AND forget_at <= :now AND state NOT IN (7, 8)
+    LIMIT :bound
+)
+
+-- name: states
+-- Some messages one after the other, with their states.
+SELECT n, state, namespace FROM messages WHERE n > :from ORDER BY n LIMIT :bound
 
 -- name: forget_old_dead
 DELETE FROM messages
