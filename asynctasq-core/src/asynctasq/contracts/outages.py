@@ -65,7 +65,8 @@ def next_mark(
     if mark.at > now:  # the clock was set back
         return UpkeepMark(now, min(mark.paused_until, now + lease / 2))
     age = now - mark.at
-    gap = min(lease / 2, LONGEST_GAP * second)
+    half, longest = lease / 2, LONGEST_GAP * second
+    gap = half if half < longest else longest
     # At the first call after a pause, whoever was to renew within it has done so. Not if it was cut short by
     # another outage: then owners have renewed before that, and their leases have ended in it.
     is_first_after_pause = mark.at <= mark.paused_until <= now
@@ -73,7 +74,7 @@ def next_mark(
         horizon = min(now + age, mark.at + LONGEST_LEASE * second)
         ends = [end for end in deadlines() if mark.at < end < horizon]
         if not is_first_after_pause or any(end <= now for end in ends):
-            pause = lease / 2 if age > lease / 2 else gap
+            pause = half if age > half else gap
             if lease >= second:  # shorter ones are for tests that want no pause
                 # Whoever had more left than twice the length of the outage has time to renew anyway.
                 pause = max(pause, (max(ends, default=mark.at) - mark.at) * _SHARE)
