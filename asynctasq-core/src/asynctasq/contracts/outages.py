@@ -8,6 +8,7 @@ takes no lease back, and every worker that is alive gets the time to renew.
 
 from collections.abc import Callable, Iterable
 
+from asynctasq.contracts.numbers import check_lease
 from asynctasq.records import record
 
 LONGEST_GAP = 15.0
@@ -91,3 +92,44 @@ def set_back_by(mark: UpkeepMark | None, now: float) -> float:
     ahead would keep its leases until the clock gets there again.
     """
     return 0.0 if mark is None else max(mark.at - now, 0.0)
+
+
+class Outages:
+    """The rule as one object, for a store that reads its mark, and writes it, in the same step as its leases.
+
+    Make it of the numbers that the store keeps (none at first), and keep `numbers` again afterwards.
+    """
+
+    def __init__(self, *numbers: float) -> None:
+        self._mark = UpkeepMark(*numbers) if numbers else None
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """What the store keeps of it; no numbers before the first call of a worker."""
+        return () if self._mark is None else (self._mark.at, self._mark.paused_until)
+
+    def note_call(
+        self,
+        *,
+        now: float,
+        lease: float,
+        any_leases: bool = False,
+        deadlines: Callable[[], Iterable[float]] = tuple,
+    ) -> bool:
+        """Record a `reserve` or an `extend`; return whether ended leases may be reclaimed.
+
+        Args:
+            now: the store's time, `clock_offset` included.
+            lease: of the call.
+            any_leases: whether the store holds leases; read only where it has kept no numbers. Pass it
+                if leases may be older than the rule, as those of an earlier release of the driver.
+            deadlines: returns when the leases of each owner end, in seconds, as for `next_mark`.
+
+        Raises:
+            DriverError: `lease` is not a finite number.
+        """
+        check_lease(lease)
+        self._mark = next_mark(
+            self._mark, now=now, lease=lease, any_leases=any_leases, deadlines=deadlines
+        )
+        return not self._mark.is_paused(now)
