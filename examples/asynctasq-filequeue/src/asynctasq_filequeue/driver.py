@@ -7,15 +7,11 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
+from asynctasq.contracts import helpers
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.driver import BYTES_AT_ONCE, DRIVER_API_VERSION, Enqueued, QueueCounts
-from asynctasq.contracts.numbers import can_settle, check_lease, check_numbers
-from asynctasq.contracts.outages import UpkeepMark, next_mark
-from asynctasq.contracts.packing import pack_message, unpack_message
-from asynctasq.errors import BodyCorrupt, DriverUnavailable
+from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
 from asynctasq.message import Delivery, Lease, Message
 from asynctasq.settlement import Fail, LeaseState, Release, Retry, Settled, Settlement
 
@@ -50,34 +46,6 @@ class Row:
         return Delivery(self.message, self.lease(), self.attempt, self.lost, self.enqueued_at, ago)
 
 
-@dataclass
-class Content:
-    """What the file holds of one namespace, and the time of the call."""
-
-    rows: dict[bytes, Row]
-    mark: UpkeepMark | None  # when a worker last called
-    now: float
-
-    def called(self, owner: str, lease: float) -> list[Row]:
-        """Note a call of a worker; return what is leased to it."""
-        leased = [row for row in self.rows.values() if row.state == "leased"]
-        self.mark = next_mark(self.mark, now=self.now, lease=lease, any_leases=bool(leased))
-        return [row for row in leased if row.owner == owner]
-
-
-def _written(message: Message) -> list[str]:
-    """Return a message as it stands in the file."""
-    return [message.id.hex(), message.queue, pack_message(message).hex()]
-
-
-def _read(message_id: str, queue: str, packed: str) -> Message:
-    """Read a message; a damaged one keeps its bytes, and has a task without a name."""
-    try:
-        return unpack_message(bytes.fromhex(packed))
-    except (BodyCorrupt, ValueError):
-        return Message(bytes.fromhex(message_id), queue, "", packed.encode())
-
-
 class FileQueueDriver:
     """A driver whose store is the file at `path`; each namespace in it is a world of its own."""
 
@@ -99,75 +67,58 @@ class FileQueueDriver:
         """Nothing to let go of: each call opens the file and closes it again."""
 
     @contextmanager
-    def _file(self) -> Generator[Content, None, None]:
-        """Read our part of the file and write it back, for one caller at a time among all processes."""
-        try:
-            with self.path.with_suffix(".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                before = self.path.read_text() if self.path.exists() else "{}"
-                stored = json.loads(before)
-                listed, mark = stored.get(self.namespace, ([], None))
-                rows = [Row(_read(*message), *rest) for message, *rest in listed]
-                own = Content(
-                    {row.message.id: row for row in rows},
-                    UpkeepMark(*mark) if mark else None,
-                    time.time() + self.clock_offset,
-                )
-                yield own
-                listed = [[*vars(row).values()] for row in own.rows.values()]
-                mark = own.mark and (own.mark.at, own.mark.paused_until)
-                stored[self.namespace] = (listed, mark)
-                after = json.dumps(stored, default=_written)
-                if after != before:
-                    new = self.path.with_suffix(".new")
-                    new.write_text(after)
-                    new.replace(self.path)  # a process killed here leaves the one or the other
-        except OSError as error:
-            raise DriverUnavailable(f"Cannot use {self.path}: {error}") from error
+    def _file(self) -> Generator[tuple[dict[bytes, Row], helpers.Outages, float], None, None]:
+        """Our part of the file, and the time: for one caller at a time among all processes."""
+        lock_path, new_path = self.path.with_suffix(".lock"), self.path.with_suffix(".new")
+        with helpers.store_errors(self.description, OSError), lock_path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            before = self.path.read_text() if self.path.exists() else "{}"
+            stored = json.loads(before)
+            listed, mark = stored.get(self.namespace, ([], []))
+            read = [Row(helpers.unpack_message(bytes.fromhex(m)), *rest) for m, *rest in listed]
+            rows, outages = {row.message.id: row for row in read}, helpers.Outages(*mark)
+            yield rows, outages, time.time() + self.clock_offset
+            listed = [[*vars(row).values()] for row in rows.values()]
+            stored[self.namespace] = (listed, outages.numbers)
+            after = json.dumps(stored, default=lambda message: helpers.pack_message(message).hex())
+            if after != before:
+                new_path.write_text(after)
+                new_path.replace(self.path)  # a process killed here leaves the one or the other
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
-        with self._file() as own:
-            answers, now = [], own.now
+        with self._file() as (rows, _, now):
+            answers = []
             for message in messages:
-                check_numbers(message)
-                answers.append(Enqueued(message.id, created=message.id not in own.rows))
-                due_at = now + message.delay if message.eta is None else max(message.eta, now)
-                own.rows.setdefault(message.id, Row(message, now, due_at))
+                helpers.check_numbers(message)
+                answers.append(Enqueued(message.id, created=message.id not in rows))
+                rows.setdefault(message.id, Row(message, now, helpers.due_time(message, now)))
             return answers
 
     async def reserve(
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
-        check_lease(lease)
-        with self._file() as own:
-            now = own.now
-            for row in own.called(owner, lease):
+        with self._file() as (rows, outages, now):
+            for row in _leased_to(owner, rows):
                 row.until = max(row.until, now + lease)
-            _tidy_up(own)
-            ready = [row for row in own.rows.values() if row.state_at(now) == "ready"]
+            _tidy_up(rows, now, may_reclaim=outages.note_call(now=now, lease=lease))
+            ready = [row for row in rows.values() if row.state_at(now) == "ready"]
             ready.sort(key=lambda row: (-row.message.priority, row.due_at, row.message.id))
-            taken: list[Row] = []
-            for queue, most in queues.items():
-                room = min(most, limit - len(taken))
-                taken += [row for row in ready if row.message.queue == queue][:room]
-            sizes = accumulate(len(row.message.body) for row in taken)
-            fits = [size <= BYTES_AT_ONCE for size in sizes]
-            taken = [row for row, fit in zip(taken, fits, strict=True) if fit] or taken[:1]
+            taken = helpers.choose(ready, queues, limit=limit)
             for row in taken:
                 row.state, row.owner, row.leased_at, row.until = "leased", owner, now, now + lease
                 row.token += 1
             return [row.deliver(now) for row in taken]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        with self._file() as own:
-            return [_settle(own.rows.get(each.lease.id), each, own.now) for each in settlements]
+        with self._file() as (rows, _, now):
+            return [_settle(rows.get(each.lease.id), each, now) for each in settlements]
 
     async def extend(
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
-        check_lease(lease)
-        with self._file() as own:
-            owned, now = own.called(owner, lease), own.now
+        with self._file() as (rows, outages, now):
+            outages.note_call(now=now, lease=lease)
+            owned = _leased_to(owner, rows)
             for row in owned:
                 row.until = now + lease
                 if row.leased_at <= now - lease and row.lease() not in leases:
@@ -176,34 +127,34 @@ class FileQueueDriver:
             return [LeaseState.HELD if each in held else LeaseState.LOST for each in leases]
 
     async def count(self, queue: str) -> QueueCounts:
-        with self._file() as own:
-            states = [r.state_at(own.now) for r in own.rows.values() if r.message.queue == queue]
+        with self._file() as (rows, _, now):
+            states = [row.state_at(now) for row in rows.values() if row.message.queue == queue]
             return QueueCounts(*map(states.count, COUNTED))
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
         await asyncio.sleep(min(timeout, 0.1))  # a hint may come early, so to poll is enough
 
 
-def _tidy_up(own: Content) -> None:
-    """Reclaim ended leases, move expired and damaged messages to the dead, forget what has ended."""
-    now, paused = own.now, own.mark is not None and own.mark.is_paused(own.now)
-    for row in list(own.rows.values()):
-        in_time = row.message.expires is None or now < row.due_at + row.message.expires
-        if row.state == "leased" and row.until <= now and not paused:
+def _leased_to(owner: str, rows: dict[bytes, Row]) -> list[Row]:
+    return [row for row in rows.values() if row.state == "leased" and row.owner == owner]
+
+
+def _tidy_up(rows: dict[bytes, Row], now: float, *, may_reclaim: bool) -> None:
+    """Reclaim ended leases, move expired messages to the dead, forget what has ended."""
+    for row in list(rows.values()):
+        if row.state == "leased" and row.until <= now and may_reclaim:
             row.lost, row.until = row.lost + 1, now + MONTH
             row.state = "dead" if row.lost > row.message.max_lost else "waiting"
-        elif row.state_at(now) == "ready" and row.token == 0 and not in_time:
+        elif row.state_at(now) == "ready" and row.token == 0 and helpers.is_too_late(row, now):
             row.state, row.until = "dead", now + MONTH
-        elif row.state_at(now) == "ready" and not row.message.task:
-            row.state, row.until = "dead", now + MONTH  # it was damaged
         elif row.state in {"dead", "finished"} and row.until <= now:
-            del own.rows[row.message.id]
+            del rows[row.message.id]
 
 
 def _settle(row: Row | None, settlement: Settlement, now: float) -> Settled:
     if row is None or row.state != "leased" or row.lease() != settlement.lease:
         return Settled.LOST
-    if not can_settle(settlement):
+    if not helpers.can_settle(settlement):
         return Settled.REFUSED
     if isinstance(settlement, Retry):
         row.state, row.due_at, row.mismatched_at = "waiting", now + settlement.delay, None
