@@ -123,3 +123,20 @@ def test_cost_of_a_batch_is_the_same_with_a_backlog_and_with_a_history(
     most = [1.1 * first for first in at_first]
     assert all(map(lt, with_a_backlog, most)), (at_first, with_a_backlog)
     assert all(map(lt, with_a_history, most)), (at_first, with_a_history)
+
+
+def test_cost_of_an_unused_queue_is_the_same_however_many_names_there_are(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    session = Session(connection, SqliteSettings(path=str(tmp_path / "plans.db")))
+    unused = Reserve({"unused": 1}, 1, "worker", 30.0)
+
+    def cost_of_a_reserve() -> int:
+        session.rolled_back()  # so that it has to look for the name
+        return run_counted(session, unused)[1]
+
+    at_first = cost_of_a_reserve()
+    for number in range(500):
+        run(session, Enqueue([Message(new_id(), f"once-{number}", "app.send", b"")]))
+    with_many = cost_of_a_reserve()
+    assert with_many < 1.5 * at_first, (at_first, with_many)
