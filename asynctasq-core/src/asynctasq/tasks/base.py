@@ -228,8 +228,9 @@ class BaseTask(Generic[T_co]):
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         fields = self._fields
-        is_made_of_fields = type(self).__init__ is BaseTask.__init__
-        if fields is not None and is_made_of_fields:
+        if fields is not None and type(self).__init__ is not BaseTask.__init__:
+            fields = None  # its constructor has checked the arguments
+        if fields is not None:
             kwargs = fields.bind(args, kwargs)
             for name, value in fields.missing_values(kwargs):
                 setattr(self, name, value)
@@ -246,7 +247,7 @@ class BaseTask(Generic[T_co]):
             if name in _HOOKS:
                 raise shadowed(self, name)
             setattr(self, name, value)
-        if fields is not None and fields.has_post_init and is_made_of_fields:
+        if fields is not None and fields.has_post_init:
             cast("Any", self).__post_init__()
 
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
