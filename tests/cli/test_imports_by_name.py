@@ -122,6 +122,7 @@ async def test_names_that_are_no_plain_modules_of_the_folder_are_not_found(proje
             "/etc/passwd:run",
             "store/tasks:run",
             "this:run",
+            "\n:run",
             ":",
             "shop:run",
         ),
