@@ -285,6 +285,15 @@ def test_another_module_cannot_take_the_name(write_module: Write) -> None:
     assert registry.find("send") is module.send._definition
 
 
+def test_two_modules_whose_tasks_one_helper_defines_are_not_one_file(write_module: Write) -> None:
+    write_module("shop_helper", "def send(function): return task(name='send')(function)")
+    for name in ("shop_m", "shop_n"):
+        write_module(name, "from shop_helper import send\n@send\nasync def run(): ...")
+    importlib.import_module("shop_m")
+    with pytest.raises(TaskDefinitionError, match="of shop_n is taken by a task of shop_m"):
+        importlib.import_module("shop_n")
+
+
 def test_a_file_that_is_imported_under_two_names_is_told(
     tmp_path: Path, write_module: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,7 +301,7 @@ def test_a_file_that_is_imported_under_two_names_is_told(
     write_module("shop_package/shop_tasks", "@task(name='send')\nasync def send(): ...")
     monkeypatch.syspath_prepend(tmp_path / "shop_package")
     importlib.import_module("shop_tasks")
-    told = r"shop_tasks\.py with the task 'send' is imported under two names, shop_tasks and shop_package"
+    told = r"'send' \(.*shop_tasks\.py:3\) is imported under two names, shop_tasks and shop_package"
     try:
         with pytest.raises(TaskDefinitionError, match=told):
             importlib.import_module("shop_package.shop_tasks")

@@ -61,6 +61,11 @@ class Origin:
         """The file and the line."""
         return f"{self.file}:{self.line}"
 
+    def is_in_file_of(self, other: "Origin") -> bool:
+        """Return whether the modules of both are one file."""
+        file = self._namespace.get("__file__")
+        return file is not None and file == other._namespace.get("__file__")
+
     def is_of_same_run(self, other: "Origin") -> bool:
         """Return whether one run of one module made both; a reload is another run.
 

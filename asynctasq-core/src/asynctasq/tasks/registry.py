@@ -118,9 +118,9 @@ class TaskRegistry:
 def _check_replacement(known: TaskDefinition, new: TaskDefinition) -> None:
     old_origin, origin = known.origin, new.origin
     if known.module != new.module:
-        if old_origin is not None and origin is not None and old_origin.place == origin.place:
+        if old_origin is not None and origin is not None and origin.is_in_file_of(old_origin):
             raise TaskDefinitionError(
-                f"The file {origin.file} with the task {new.name!r} is imported under two names, "
+                f"The file of the task {new.name!r} ({origin.place}) is imported under two names, "
                 f"{known.module} and {new.module}. Import it under one of them everywhere."
             )
         places = [each.place for each in (old_origin, origin) if each is not None]
