@@ -70,10 +70,11 @@ class OddText(str):
     def __len__(self) -> int:
         raise RuntimeError
 
-    def encode(self, *_: object) -> bytes:
-        raise RuntimeError
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        raise RuntimeError(encoding, errors)
 
-    __str__ = encode  # type: ignore[assignment]  # same
+    def __str__(self) -> str:
+        raise RuntimeError
 
 
 class OddlyTold(Exception):

@@ -1,6 +1,7 @@
 """Worker processes in odd surroundings: closed descriptors, process 1, ignored SIGCHLD, silenced logs."""
 
 import asyncio
+import logging
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from asynctasq import App
+from asynctasq.core.log_stream import StderrHandler
 from asynctasq.errors import TaskFailed
 from tests.cli.processes import COMMAND, DEADLINE_SECONDS, WorkerProcess, asynctasq
 from tests.cli.projects import imported
@@ -21,6 +23,7 @@ StartWorker = Callable[..., WorkerProcess]
 
 TASKS = """
 import asyncio
+import logging
 import contextvars
 import logging.config
 import signal
@@ -261,3 +264,21 @@ async def test_a_log_that_nobody_reads_stops_nothing(
         worker.kill()
         worker.wait()
         os.close(read)
+
+
+def test_dropped_records_are_counted_and_lines_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as reader, os.fdopen(write, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        handler = StderrHandler()
+
+        def log(text: str) -> None:
+            handler.emit(logging.makeLogRecord({"msg": text}))
+
+        log("x" * 2**20)  # more than a pipe holds: its end is cut off
+        log("lost")
+        first = os.read(reader.fileno(), 2**20)
+        log("after")
+        lines = os.read(reader.fileno(), 2**20).decode().splitlines()
+    assert set(first) == {ord("x")}
+    assert lines == ["", "asynctasq: 1 log records were dropped: stderr was full.", "after"]

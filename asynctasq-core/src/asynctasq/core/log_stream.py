@@ -26,6 +26,8 @@ class StderrHandler(logging.StreamHandler[TextIO]):
         self._send = _sender_of(self.stream)
         self._dropped = 0
         """Records since the last that was written."""
+        self._torn = False
+        """Whether the end of a line is missing."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, with a line about those that were dropped before."""
@@ -37,6 +39,8 @@ class StderrHandler(logging.StreamHandler[TextIO]):
             if self._dropped:
                 lost = f"asynctasq: {self._dropped} log records were dropped: stderr was full."
                 text = f"{lost}{self.terminator}{text}"
+            if self._torn:
+                text = f"{self.terminator}{text}"
             data = text.encode("utf-8", "backslashreplace")
             self._dropped = 0 if self._write(data, self._send) else self._dropped + 1
         except Exception:  # noqa: BLE001  as every handler does
@@ -50,7 +54,10 @@ class StderrHandler(logging.StreamHandler[TextIO]):
             try:
                 data = data[send(data) :]
                 begun = True
+                self._torn = bool(data)
             except BlockingIOError:
+                if begun and self._dropped:  # somebody reads again
+                    due, self._dropped = monotonic() + PATIENCE_SECONDS, 0
                 left = due - monotonic()
                 if left <= 0:
                     return begun
