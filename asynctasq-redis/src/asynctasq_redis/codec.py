@@ -14,6 +14,7 @@ from typing import Any
 
 import msgpack
 
+from asynctasq.contracts.numbers import check_numbers
 from asynctasq.contracts.packing import (
     PROFILES_REMEMBERED,
     damage_info,
@@ -114,6 +115,9 @@ def pack_blob(message: Message) -> bytes:
         return profile + (message.body if plain else pack_message(message))
     except UnicodeEncodeError as error:
         raise not_unicode(error) from error
+    except OverflowError as error:
+        check_numbers(message)  # names the field
+        raise DriverError(f"A number of the message is too large to be stored: {error}.") from error
     except struct.error as error:
         raise DriverError(
             f"The name of a task must be shorter than 65,000 bytes, got {len(message.task)} characters."

@@ -67,7 +67,7 @@ def next_mark(
         return UpkeepMark(now, min(mark.paused_until, now + lease / 2))
     age = now - mark.at
     half, longest = lease / 2, LONGEST_GAP * second
-    gap = half if half < longest else longest
+    gap = min(half, longest)
     # At the first call after a pause, whoever was to renew within it has done so. Not if it was cut short by
     # another outage: then owners have renewed before that, and their leases have ended in it.
     is_first_after_pause = mark.at <= mark.paused_until <= now
