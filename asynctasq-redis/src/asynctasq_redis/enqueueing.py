@@ -65,6 +65,7 @@ def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
             message.queue,
             message.priority,
             message.max_lost,
+            message.max_attempts,  # so that each is checked
             message.result_ttl,
             message.delay,
             message.eta,
