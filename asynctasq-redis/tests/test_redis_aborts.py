@@ -139,6 +139,19 @@ async def reserving(store: Store) -> tuple[list[Message], list[Message], Call]:
     return messages, [], store.lease
 
 
+async def reserving_what_is_plain(store: Store) -> tuple[list[Message], list[Message], Call]:
+    await store.lease("w", 10.0)  # sees to what time has brought about
+    messages = await store.add(*[message() for _ in range(20)], message("b"))
+    return messages, [], lambda: store.lease("w", 10.0)
+
+
+async def completing_what_is_plain(store: Store) -> tuple[list[Message], list[Message], Call]:
+    messages = await store.add(message(), message(), message("b"))
+    leased = [delivery.lease for delivery in await store.lease()]
+    done = [Complete(lease, b"r", 60.0) for lease in leased[:2]]
+    return messages, [], lambda: store.driver.settle([*done, Complete(leased[2], None, 60.0)])
+
+
 async def reserving_what_was_lost(store: Store) -> tuple[list[Message], list[Message], Call]:
     messages = await store.add(message(), message("b"), message(max_lost=0), message())
     await store.lease("gone", 0.05)
@@ -292,11 +305,13 @@ CASES: dict[str, tuple[str, Prepare]] = {
     "enqueue, extend": ("enqueue", conflicting(OnConflict.EXTEND)),
     "enqueue, skip": ("enqueue", conflicting(OnConflict.SKIP)),
     "reserve": ("reserve", reserving),
+    "reserve plain": ("reserve", reserving_what_is_plain),
     "reserve lost": ("reserve", reserving_what_was_lost),
     "reserve expired": ("reserve", reserving_late),
     "reserve damaged": ("reserve", reserving_damaged),
     "reserve after an outage": ("reserve", reserving_after_an_outage),
     "complete": ("settle", settling(lambda lease: Complete(lease, b"r", 60.0))),
+    "complete plain": ("settle", completing_what_is_plain),
     "complete without result": ("settle", settling(lambda lease: Complete(lease, None, 60.0))),
     "retry": ("settle", settling(lambda lease: Retry(lease, 0.0, ERROR))),
     "retry later": ("settle", settling(lambda lease: Retry(lease, 0.1, ERROR))),

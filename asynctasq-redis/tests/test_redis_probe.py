@@ -16,7 +16,7 @@ from tests.servers.redis import RedisServer, redis_server
 LUA = {file.name: file.read_text() for file in (files("asynctasq_redis") / "lua").iterdir()}
 PROBED = re.findall(r"^(?:if not )?try\('([A-Z]+)'", LUA["probe.lua"], re.MULTILINE)
 COMMANDS = sorted(set(PROBED))
-OPTIONS = {"NX", "XX", "GT", "PX", "PXAT", "WITHSCORES", "LIMIT", "MATCH", "COUNT"}
+OPTIONS = {"NX", "XX", "GT", "CH", "PX", "PXAT", "WITHSCORES", "LIMIT", "MATCH", "COUNT"}
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,9 @@ _SHARED = {
     "requeue": _DAMAGE,
 }
 """The files before a script; for all others that is `common`."""
+_PLAIN = frozenset({"reserve", "settle"})
+"""Scripts that try first what is enough nearly always. It stands alone, for to make the functions that
+scripts share takes longer than most calls have; they are made within `carefully`, where it is not enough."""
 
 
 @record
@@ -39,6 +42,9 @@ def script(name: str) -> Script:
     if name not in _ALONE:
         shared = [_source(part) for part in _SHARED.get(name, ("common",))]
         source = b"\n".join((*shared, b"return run(function()", source, b"end)\n"))
+    if name in _PLAIN:
+        plain = (_source(f"{name}_plain"), _source("plain"))
+        source = b"\n".join((b"local function carefully()", source, b"end", *plain))
     return Script(name, source, sha1(source, usedforsecurity=False).hexdigest())
 
 

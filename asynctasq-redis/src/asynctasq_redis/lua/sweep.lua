@@ -1,5 +1,6 @@
 -- The sweep: finds what failed steps, or changes by hand, have left in the store. At most
--- twenty times a second a reserve looks at about fifty records, one piece after the other.
+-- twenty times a second a reserve looks at about fifty records, one piece after the other. Where it has
+-- enough to do and nothing is out of the ordinary, about once a second is enough (reserve_plain.lua).
 
 local SWEEP_EVERY = 50000 -- microseconds
 local REST = 5000000

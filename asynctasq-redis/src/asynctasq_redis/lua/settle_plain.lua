@@ -1,0 +1,81 @@
+-- Ends leases of plain tasks that are completed, for whose results nobody waits: nearly all there are.
+-- Stands before `settle`, which is run, from the beginning, where anything is out of the ordinary. What
+-- scripts share takes longer than a small call has, so it is made there and not here.
+
+local P, call, pack, unpack_from = KEYS[1], redis.call, struct.pack, struct.unpack
+local COMPLETE, COMPLETE_EMPTY = 1, 2
+
+-- Answers with nil, and nothing written, if `settle` is to do it.
+local function plain()
+    call('DEL', P .. 'none')
+    local runs, ids, place = {}, {}, 2
+    while place <= #ARGV do
+        local kind, token, ttl, length, carries = unpack_from('>BI4dHB', ARGV[place])
+        if kind > COMPLETE_EMPTY or not (ttl > -1e16 and ttl < 1e16) then return nil end
+        runs[#runs + 1] = {kind, token, ttl, length, place}
+        local count = #ids
+        for i = 1, length do ids[count + i] = ARGV[place + i] end
+        place = place + 1 + length * (1 + carries)
+    end
+    if call('EXISTS', P .. 'awaited') == 1 then return nil end
+    local leases = call('HMGET', P .. 'leases', unpack(ids))
+
+    -- Leases of one reserve are equal byte by byte. A group has one owner and one queue.
+    local groups, parsed, number = {}, {}, 0
+    local last, current, several = nil, nil, false
+    for _, run in ipairs(runs) do
+        local token = run[2]
+        for _ = 1, run[4] do
+            number = number + 1
+            local record = leases[number]
+            if record ~= last then
+                current = parsed[record]
+                if not current then
+                    if not record or #record < 65 then return nil end
+                    local read, its_token, at, flags, owner, queue = pcall(unpack_from, '>I4dBHc0Hc0', record)
+                    if not read or flags ~= 0 or not (at > -1e16 and at < 1e16) then return nil end
+                    local name = queue .. '\0' .. owner
+                    local group = groups[name]
+                    if not group then
+                        if call('EXISTS', P .. 'c:' .. owner) == 1 then return nil end
+                        several = next(groups) ~= nil
+                        group = {owner, queue, ids}
+                        groups[name] = group
+                    end
+                    current = {its_token, group}
+                    parsed[record] = current
+                end
+                last = record
+            end
+            if current[1] ~= token then return nil end
+        end
+    end
+    if several then
+        for _, group in pairs(groups) do group[3] = {} end
+        for i, record in ipairs(leases) do
+            local own = parsed[record][2][3]
+            own[#own + 1] = ids[i]
+        end
+    end
+
+    local time = call('TIME')
+    local real_now = time[1] * 1000000 + time[2]
+    local now, messages = real_now + ARGV[1], P .. 'm:'
+    for _, run in ipairs(runs) do
+        local kind, length, from = run[1], run[4], run[5]
+        local kept = math.max(math.min(run[3], 1e9), 60) * 1000000
+        local outcome = pack('>BBdd', 3, kind == COMPLETE and 1 or 0, now, now + kept)
+        local expires = string.format('%.0f', (real_now + kept) / 1000)
+        for i = from + 1, from + length do
+            local value = kind == COMPLETE and outcome .. ARGV[i + length] or outcome
+            call('SET', messages .. ARGV[i], value, 'PXAT', expires)
+        end
+    end
+    call('HDEL', P .. 'leases', unpack(ids))
+    for _, group in pairs(groups) do
+        local own = group[3]
+        call('HINCRBY', P .. 'queues', group[2], -#own)
+        call('SREM', P .. 'o:' .. group[1], unpack(own))
+    end
+    return string.rep('1', number)
+end
