@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from asynctasq import (
     AsyncProcessTask,
@@ -17,6 +17,8 @@ from asynctasq import (
     task,
 )
 from asynctasq.errors import TaskTimeout
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class OwnGroup(ExceptionGroup[Exception]):
@@ -253,12 +255,12 @@ def fail(case: str) -> Any:
     raise LookupError(case)
 
 
-def passing(function: Any) -> Any:
+def passing(function: F) -> F:
     @functools.wraps(function)
     def wrapper(*args: Any) -> Any:
         return function(*args)
 
-    return wrapper
+    return cast("F", wrapper)
 
 
 @task(process=True, max_attempts=1)

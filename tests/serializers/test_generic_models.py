@@ -33,7 +33,7 @@ PARAMETERS: list[tuple[Any, Any]] = [
         (typing.Sequence[Item], [ITEM]),
         (UNION[dict[str, int], None], None),
     ),
-    (typing.Tuple[int, ...], (1, 2)),  # noqa: UP006
+    (typing.Tuple[int, ...], (1, 2)),  # noqa: UP006  the old name is what is tested
     *((list[int], [1]), (dict[str, list[Item]], {"a": [ITEM]}), (tuple[int, ...], (1, 2))),
     *(
         (EITHER, "a"),

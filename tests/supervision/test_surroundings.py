@@ -251,7 +251,7 @@ async def test_a_log_that_nobody_reads_stops_nothing(
         read, write = os.pipe()
     else:
         read, write = (each.detach() for each in socket.socketpair())
-    worker = subprocess.Popen(  # noqa: ASYNC220
+    worker = subprocess.Popen(  # noqa: ASYNC220  started at once, and watched from here
         [*COMMAND, "worker", *BURST[:2], *BURST[3:], *options], stderr=write
     )
     os.close(write)

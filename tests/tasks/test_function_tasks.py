@@ -3,8 +3,8 @@
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, TypeVar, cast
 
 import pytest
 
@@ -13,6 +13,8 @@ from asynctasq.errors import TaskDefinitionError, TaskFailed
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.registry import registry
 from tests.tasks.store import message_of, messages, policy_of, work
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 untyped: Any = task
 
@@ -329,14 +331,14 @@ async def test_calls_have_the_hooks_of_class_tasks(app: App) -> None:
     await call.failed(ValueError())
 
 
-def passing(function: Any) -> Any:
-    """A decorator that returns what the function returns, a coroutine if that is async."""
+def passing(function: F) -> F:
+    """Return a decorated function that returns what the function returns, a coroutine if that is async."""
 
     @functools.wraps(function)
     def wrapper(*args: Any) -> Any:
         return function(*args)
 
-    return wrapper
+    return cast("F", wrapper)
 
 
 def blocking(function: Any) -> Any:
@@ -383,9 +385,9 @@ async def test_a_wrapped_async_function_is_cancelled_at_its_timeout(app: App) ->
 
 
 async def test_a_decorator_may_pass_an_argument(app: App) -> None:
-    def with_session(function: Any) -> Any:
+    def with_session(function: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
         @functools.wraps(function)
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        async def wrapper(*args: Any, **kwargs: Any) -> str:
             return await function("session", *args, **kwargs)
 
         return wrapper
@@ -401,10 +403,10 @@ async def test_a_decorator_may_pass_an_argument(app: App) -> None:
 
 
 def test_arguments_that_the_decorator_does_not_accept_are_refused() -> None:
-    def named(function: Any) -> Any:
+    def named(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         @functools.wraps(function)
-        async def wrapper(name: str, *, times: int = 1) -> Any:
-            return await function("session", name * times)
+        async def wrapper(name: str, *, times: int = 1) -> None:
+            await function("session", name * times)
 
         return wrapper
 
