@@ -270,8 +270,11 @@ async def wrapped_in_process(number: int) -> int:
     return number + 1
 
 
+untyped: Any = passing
+
+
 class WrappedInThread(SyncTask[int]):
-    @passing
+    @untyped
     async def execute(self) -> int:
         await asyncio.sleep(0)
         return 2

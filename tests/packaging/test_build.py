@@ -72,8 +72,8 @@ def test_metadata_is_what_an_index_accepts(project: Path, build: Callable[[Path]
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert str(metadata.get_payload()).strip()
-    lines = [str(line).split(", ", 1) for line in metadata.get_all("Project-URL", [])]
-    assert {name: url for name, url in lines} == declared["urls"]
+    lines = [str(line).partition(", ") for line in metadata.get_all("Project-URL", [])]
+    assert {name: url for name, _, url in lines} == declared["urls"]
 
 
 @pytest.mark.parametrize(

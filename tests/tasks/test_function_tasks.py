@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -385,7 +385,9 @@ async def test_a_wrapped_async_function_is_cancelled_at_its_timeout(app: App) ->
 
 
 async def test_a_decorator_may_pass_an_argument(app: App) -> None:
-    def with_session(function: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
+    def with_session(
+        function: Callable[..., Coroutine[Any, Any, str]],
+    ) -> Callable[..., Coroutine[Any, Any, str]]:
         @functools.wraps(function)
         async def wrapper(*args: Any, **kwargs: Any) -> str:
             return await function("session", *args, **kwargs)
@@ -403,7 +405,9 @@ async def test_a_decorator_may_pass_an_argument(app: App) -> None:
 
 
 def test_arguments_that_the_decorator_does_not_accept_are_refused() -> None:
-    def named(function: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    def named(
+        function: Callable[..., Coroutine[Any, Any, None]],
+    ) -> Callable[..., Coroutine[Any, Any, None]]:
         @functools.wraps(function)
         async def wrapper(name: str, *, times: int = 1) -> None:
             await function("session", name * times)
