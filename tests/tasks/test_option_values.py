@@ -57,9 +57,8 @@ async def test_definitions_take_timedeltas(app: App) -> None:
 
 
 async def test_period_of_a_unique_key_may_be_a_timedelta(app: App) -> None:
-    period: Any = MINUTE
     message = await message_of(
-        app, keep().options(unique=Unique("k", UniqueUntil.PERIOD, period=period))
+        app, keep().options(unique=Unique("k", UniqueUntil.PERIOD, period=MINUTE))
     )
     assert message.unique is not None
     assert message.unique.period == 60.0

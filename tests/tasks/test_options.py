@@ -71,6 +71,16 @@ async def test_later_options_win_and_others_stay(app: App) -> None:
         ({"unique": 5}, TypeError, "a Unique or str is needed"),
         ({"unique": ""}, ValueError, "the key is empty"),
         ({"unique": Unique("k", UniqueUntil.PERIOD)}, ValueError, "`period` goes with"),
+        (
+            {"unique": Unique("k", until="done")},
+            ValueError,
+            "use 'started' or 'settled' or 'period'",
+        ),
+        (
+            {"unique": Unique("k", on_conflict="no")},
+            ValueError,
+            "use 'skip' or 'replace' or 'extend'",
+        ),
         ({"unique": Unique("k", period=5)}, ValueError, "`period` goes with"),
         ({"unique": Unique("k", UniqueUntil.PERIOD, period=0)}, ValueError, "more than 0"),
         ({"id": 5}, TypeError, "a str is needed"),
@@ -189,14 +199,23 @@ async def test_conflict_gives_the_handle_of_the_holder(app: App) -> None:
     assert third.created
 
 
-async def test_conflict_may_replace_the_holder(app: App) -> None:
-    unique = Unique("order-1", on_conflict=OnConflict.REPLACE)
+@pytest.mark.parametrize("how", [OnConflict.REPLACE, "replace"])
+async def test_conflict_may_replace_the_holder(app: App, how: str) -> None:
+    unique = Unique("order-1", on_conflict=how)
     first = await ship(1).options(unique=unique).dispatch()
     second = await ship(2).options(unique=unique).dispatch()
     assert second.created
     assert await first.status() is State.CANCELLED
     await work(app)
     assert await second.result(timeout=30) == 2
+
+
+async def test_texts_of_a_unique_key_become_members(app: App) -> None:
+    unique = Unique("k", "period", "extend", period=timedelta(minutes=1))
+    message = await message_of(app, ship().options(unique=unique))
+    assert message.unique == Unique("k", UniqueUntil.PERIOD, OnConflict.EXTEND, 60.0)
+    assert message.unique.until is UniqueUntil.PERIOD
+    assert message.unique.on_conflict is OnConflict.EXTEND
 
 
 async def test_key_that_is_held_until_the_start_is_free_while_it_runs(app: App) -> None:

@@ -10,9 +10,13 @@ from enum import Enum, StrEnum
 from itertools import count
 from struct import Struct
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from asynctasq.records import record
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 PRIORITY_LOWEST = 0
 PRIORITY_DEFAULT = 5
@@ -108,6 +112,18 @@ class Unique:
     on_conflict: OnConflict = OnConflict.SKIP
     period: float | None = None
     """Seconds; required with `UniqueUntil.PERIOD`, None otherwise."""
+
+    if (
+        TYPE_CHECKING
+    ):  # as a user writes it; `.options(unique=...)` turns texts and timedeltas into these
+
+        def __init__(
+            self,
+            key: str,
+            until: UniqueUntil | str = UniqueUntil.SETTLED,
+            on_conflict: OnConflict | str = OnConflict.SKIP,
+            period: float | timedelta | None = None,
+        ) -> None: ...
 
 
 class OnParentFailure(StrEnum):

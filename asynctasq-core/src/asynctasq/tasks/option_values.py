@@ -5,12 +5,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 from asynctasq.message import (
     PRIORITY_HIGHEST,
     PRIORITY_LOWEST,
     QUEUE_NAME,
+    OnConflict,
     Unique,
     UniqueUntil,
 )
@@ -22,6 +23,8 @@ NAME_LIMIT = 500
 UNIQUE_KEY_LIMIT = 4096
 """Bytes (UTF-8) in a unique key."""
 RELATION_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+E = TypeVar("E", bound=StrEnum)
 
 Duration: TypeAlias = float | timedelta
 """Seconds, or a `timedelta`."""
@@ -179,13 +182,28 @@ def _check_unique(value: object) -> object:
             f"the key must take at most {UNIQUE_KEY_LIMIT:,} bytes, got {len(key.encode()):,}. "
             "Use a hash of it."
         )
-    if (unique.until is UniqueUntil.PERIOD) != (unique.period is not None):
+    until = _member(UniqueUntil, unique.until, "until")
+    on_conflict = _member(OnConflict, unique.on_conflict, "on_conflict")
+    if (until is UniqueUntil.PERIOD) != (unique.period is not None):
         raise ValueError(
             "`period` goes with `until=UniqueUntil.PERIOD`, and only with that; it is in seconds."
         )
     if unique.period is None:
-        return unique
-    return replace(unique, period=float(cast("float", _PERIOD(unique.period))))
+        period = None
+    else:
+        try:
+            period = float(cast("float", _PERIOD(unique.period)))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"`period`: {error}") from None
+    return replace(unique, until=until, on_conflict=on_conflict, period=period)
+
+
+def _member(choices: type[E], value: object, name: str) -> E:
+    try:
+        return choices(cast("str", value))
+    except ValueError:
+        names = " or ".join(repr(choice.value) for choice in choices)
+        raise ValueError(f"`{name}` is {value!r}: use {names}.") from None
 
 
 def _check_after(value: object) -> object:
