@@ -8,6 +8,7 @@ import pytest
 
 from asynctasq import AsyncTask, Reject, State, SyncTask, current_task, task
 from asynctasq.errors import TaskCancelled, TaskFailed
+from asynctasq.tasks import FunctionCall
 from tests.worker.conftest import MakeStage
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
@@ -99,6 +100,34 @@ async def test_an_outcome_after_the_timeout_is_discarded(
     with pytest.raises(TaskFailed) as failure:
         await handle.result(timeout=30)
     assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
+
+
+@task(max_attempts=1, timeout=SHORT)
+async def blocks(how: str) -> str:
+    time.sleep(2 * SHORT)  # noqa: ASYNC251  the loop stands still: nothing can cancel it
+    if how == "raise":
+        raise ValueError("too late")
+    return "too late"
+
+
+@task(max_attempts=1, timeout=SHORT, process=True)
+async def blocks_in_process() -> str:
+    time.sleep(2 * SHORT)  # noqa: ASYNC251
+    return "too late"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [blocks("return"), blocks("raise"), blocks_in_process()],
+    ids=["return", "raise", "process"],
+)
+async def test_what_ends_after_the_timeout_without_another_await_has_timed_out(
+    stage: Stage, call: FunctionCall[str]
+) -> None:
+    handle = await call.dispatch()
+    await stage.burst()
+    with pytest.raises(TaskFailed, match="TaskTimeout"):
+        await handle.result(timeout=PATIENCE)
 
 
 @task(timeout=SHORT)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
+from time import monotonic
 from typing import Any, TypeVar, cast
 
 from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
@@ -81,9 +82,11 @@ async def within(
         used: seconds of the time-out that are over.
 
     Raises:
-        TaskTimeout: the work was cancelled. What it did then does not count: its outcome came too late.
+        TaskTimeout: it has not ended in time, and was cancelled, unless it kept the loop from doing so.
+            What it did then does not count: its outcome came too late.
     """
     left = timeout - used
+    ends_at = monotonic() + left  # uvloop's own clock stands still while a task keeps the loop busy
     limit = asyncio.timeout(left)
     refusal = asyncio.get_running_loop().call_later(
         left + REFUSAL_SECONDS, _report_refusal, task, timeout
@@ -96,13 +99,13 @@ async def within(
     except asyncio.CancelledError:  # not from the time-out: that becomes a TimeoutError
         raise
     except BaseException as error:
-        if not limit.expired():
+        if not (limit.expired() or monotonic() >= ends_at):
             raise
         cancelled = type(error) is TimeoutError and error.__cause__
         late = cancelled or error
     finally:
         refusal.cancel()
-    if limit.expired():
+    if late is not None or limit.expired() or monotonic() >= ends_at:
         raise overrun(timeout) from late
     return value
 
