@@ -195,7 +195,7 @@ def test_result_that_cannot_be_stored_becomes_a_note(codec: Codec, make: Any) ->
 def test_note_says_type_and_place(codec: Codec) -> None:
     with pytest.raises(
         ResultNotSerializable,
-        match=r"return value, a dict, could not be stored: \['x'\]\[0\] is a .*Opaque",
+        match=r"return value, a value of type dict, could not be stored: \['x'\]\[0\] is a .*Opaque",
     ):
         codec.decode_result(codec.encode_result({"x": [Opaque()]}))
 

@@ -168,6 +168,24 @@ async def test_a_result_that_cannot_be_stored_is_complete_all_the_same(
 
 
 @task
+async def reports_opaque() -> str:
+    current_task().report(Opaque())
+    return "done"
+
+
+async def test_progress_that_cannot_be_stored_is_no_result(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle = await reports_opaque().dispatch()
+    await stage.burst()
+    assert await handle.result(timeout=30) == "done"
+    [line] = [line for line in caplog.messages if "could not be stored" in line]
+    assert "reports_opaque reported progress of type" in line
+    assert "The task goes on" in line
+    assert "complete" not in line
+
+
+@task
 async def returns_bytes(size: int) -> bytes:
     return b"\x00\xff" * (size // 2)
 

@@ -94,7 +94,9 @@ class DriverSource:
             purpose="Asking for a task's progress",
         )
         [progress] = await driver.progress([id_from_text(task_id)])
-        return None if progress is None else await self._codec.load_result(progress)
+        if progress is None:
+            return None
+        return await self._codec.load_result(progress, what="What the task last reported")
 
     def call_sync(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str) -> T:
         return self._portal.call(make, instead=instead)

@@ -28,6 +28,16 @@ MAX_MESSAGE_BYTES = 4 * 2**20
 _logger = logging.getLogger("asynctasq.serializers")
 _WHY_SHOWN = 1_000
 _WARNINGS_KEPT = 1_000
+_RESULT = "The task completed, but its return value"
+_NO_RESULT = (
+    "%s returned a value of type %s that could not be stored: %s The task is complete; awaiting its result "
+    "raises ResultNotSerializable."
+)
+NO_PROGRESS = (
+    "%s reported progress of type %s that could not be stored: %s The task goes on; asking for its progress "
+    "raises ResultNotSerializable."
+)
+"""What `encode_result` logs of progress that cannot be stored."""
 
 Found: TypeAlias = dict[int, tuple[int, Reference, object]]
 """By identity of a model: its place among the references, the reference, and the model, which keeps
@@ -56,7 +66,7 @@ class Codec:
         self.max_message_bytes = max_message_bytes
         self._format = EnvelopeFormat(serializer.content_type)
         self._none = self._format.seal_result(serializer.dumps(None, refer=no_reference))
-        self._warned: set[str] = set()
+        self._warned: set[tuple[str, str]] = set()
 
     def encode_call(
         self,
@@ -129,8 +139,16 @@ class Codec:
                 return args, kwargs
         raise BodyCorrupt("The bytes are not the arguments of a call.")
 
-    def encode_result(self, value: object) -> bytes:
-        """A return value as stored. Never raises: what cannot be stored becomes a note of that."""
+    def encode_result(
+        self, value: object, *, task: str = "", consequence: str = _NO_RESULT
+    ) -> bytes:
+        """A return value as stored. Never raises: what cannot be stored becomes a note of that.
+
+        Args:
+            value: any.
+            task: name for the log, if what cannot be stored is reported.
+            consequence: says in the log what comes of it.
+        """
         if value is None:
             return self._none
         found: Found = {}
@@ -147,7 +165,7 @@ class Codec:
             why = f"{error.path or 'it'} {error.why}"
         except Exception as error:  # noqa: BLE001 - reported, in the note and the log
             why = brief(error)
-        return self._format.seal_unstorable(self._note(value, why))
+        return self._format.seal_unstorable(self._note(value, why, task, consequence))
 
     def can_store(self, value: object) -> bool:
         """Check whether a return value can be serialized."""
@@ -157,8 +175,8 @@ class Codec:
             return False
         return True
 
-    async def load_result(self, stored: bytes) -> object:
-        """A return value from its stored form, with the models in it loaded.
+    async def load_result(self, stored: bytes, *, what: str = _RESULT) -> object:
+        """A return value from its stored form, with the models in it loaded; `what` names it in errors.
 
         Classes in it are looked up in modules that are imported already, and nowhere else.
 
@@ -168,7 +186,7 @@ class Codec:
             ModelNotFound: a model in it has no row any more.
             PluginError: the resolver is broken.
         """
-        result = self._open_result(stored)
+        result = self._open_result(stored, what)
         with import_rule(LOADED_ONLY):
             if not result.references or self._resolvers is None:
                 return self._decode(result.content_type, result.data, ())
@@ -186,12 +204,11 @@ class Codec:
         with import_rule(LOADED_ONLY):
             return self._decode(result.content_type, result.data, result.references)
 
-    def _open_result(self, stored: bytes) -> StoredResult:
+    def _open_result(self, stored: bytes, what: str = _RESULT) -> StoredResult:
         opened = self._format.open_result(stored)
         if isinstance(opened, Unstorable):
             raise ResultNotSerializable(
-                f"The task completed, but its return value, a {opened.type}, could not be stored: "
-                f"{opened.why}"
+                f"{what}, a value of type {opened.type}, could not be stored: {opened.why}"
             )
         return opened
 
@@ -220,13 +237,13 @@ class Codec:
         self._serializers[content_type] = serializer
         return serializer
 
-    def _note(self, value: object, why: str) -> Unstorable:
+    def _note(self, value: object, why: str, task: str, consequence: str) -> Unstorable:
         label = type_label(type(value))
-        if label not in self._warned and len(self._warned) < _WARNINGS_KEPT:
-            self._warned.add(label)
+        if (label, consequence) not in self._warned and len(self._warned) < _WARNINGS_KEPT:
+            self._warned.add((label, consequence))
             _logger.warning(
-                "A task returned a %s that could not be stored: %s The task is complete; awaiting its "
-                "result raises ResultNotSerializable. Further ones of this type are not logged.",
+                f"{consequence} Further ones of this type are not logged.",  # noqa: G004  a format, too
+                f"Task {task}" if task else "A task",
                 label,
                 why,
             )

@@ -11,7 +11,7 @@ from asynctasq.errors import ArgumentsMismatch, ModelNotFound
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import OnMissing, RunPolicy
-from asynctasq.serializers.codec import Codec
+from asynctasq.serializers.codec import NO_PROGRESS, Codec
 from asynctasq.serializers.envelope import Envelope
 from asynctasq.tasks.base import BaseTask, set_field
 from asynctasq.tasks.context import CurrentTask
@@ -146,7 +146,7 @@ class WorkerCall:
 
     def encode_result(self, value: object) -> bytes:
         """The value as stored."""
-        return self._codec.encode_result(value)
+        return self._codec.encode_result(value, task=self.definition.name)
 
     def can_store(self, value: object) -> bool:
         """Check whether a value can be stored as it is."""
@@ -162,7 +162,10 @@ class WorkerCall:
             self._waits.note(self, message_id, begins=begins)
 
     def _report_value(self, value: object) -> None:
-        self._report(self.delivery, self._codec.encode_result(value))
+        stored = self._codec.encode_result(
+            value, task=self.definition.name, consequence=NO_PROGRESS
+        )
+        self._report(self.delivery, stored)
 
     @property
     def attended(self) -> bool:
