@@ -3,9 +3,11 @@
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import termios
+from contextlib import suppress
 
 from tests.cli.processes import COMMAND, DEADLINE_SECONDS
 
@@ -32,6 +34,29 @@ def on_terminal(*arguments: str, columns: int = 80, **environment: str) -> str:
         if theirs >= 0:
             os.close(theirs)
     return shown.decode().replace("\r\n", "\n")
+
+
+def interrupted_at(question: str, *arguments: str, **environment: str) -> int:
+    """Run a command on a terminal, interrupt it when it shows a text, and return its exit code."""
+    ours, theirs = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [*COMMAND, *arguments],
+            env={**os.environ, "NO_COLOR": "1", "TERM": "xterm", **environment},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as process:
+            os.close(theirs)
+            shown = b""
+            while question.encode() not in shown and (more := _read(ours)):
+                shown += more
+            while True:  # Python misses a signal that comes just before it waits for an answer
+                process.send_signal(signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(2.0)
+    finally:
+        os.close(ours)
 
 
 def _read(terminal: int) -> bytes:

@@ -13,6 +13,7 @@ from asynctasq import App
 from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.contracts.driver import QueueCounts
 from tests.cli.stores import with_store
+from tests.cli.terminals import interrupted_at
 from tests.operations.staging import bury, enqueue, message, reserve
 
 Invoke = Callable[..., Result]
@@ -153,6 +154,12 @@ def test_purging_asks_first(invoke: Invoke) -> None:
     assert done.exit_code == 2
     assert "Delete 2 messages (1 ready, 1 scheduled) of the queue default" in done.stderr
     assert "--yes" in done.stderr
+    assert with_store(counts).ready == 1
+
+
+@pytest.mark.usefixtures("filled")
+def test_interrupting_a_question_is_no_answer() -> None:
+    assert interrupted_at("[y/N]", "queues", "purge", "default") == 130
     assert with_store(counts).ready == 1
 
 

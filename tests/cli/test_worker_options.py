@@ -166,6 +166,12 @@ TARGETS = [
     ),
     pytest.param("project:number", ["'number' is of type int", "project:app"], id="no-app"),
     pytest.param("no/module !", ["MODULE:APP"], id="nonsense"),
+    pytest.param("", ["--app '': write the name of a module"], id="empty"),
+    pytest.param(".", ["--app .: write the name of a module"], id="folder"),
+    pytest.param("..", ["--app ..: write the name of a module"], id="parent"),
+    pytest.param("/", ["--app /: write the name of a module"], id="root"),
+    pytest.param(":x", ["--app :x: write the name of a module"], id="no-module"),
+    pytest.param("shop.a,shop.b:app", ["ASYNCTASQ_IMPORTS=shop.a,shop.b"], id="several"),
 ]
 
 
@@ -178,6 +184,13 @@ def test_a_wrong_app_is_an_error_that_helps(
     assert done.exit_code == 1
     for part in parts:
         assert part in done.stderr
+
+
+@pytest.mark.parametrize("command", ["worker", "queues", "migrate"])
+def test_only_one_app_is_taken(command: str, invoke: Invoke) -> None:
+    done = invoke(command, "--app", "shop.a", "--app", "shop.b:app")
+    assert done.exit_code == 2
+    assert "ASYNCTASQ_IMPORTS=shop.a,shop.b" in done.stderr
 
 
 def test_an_app_that_is_not_served_is_pointed_out(tmp_path: Path) -> None:

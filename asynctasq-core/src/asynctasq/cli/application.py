@@ -11,6 +11,7 @@ from types import ModuleType
 import click
 
 from asynctasq.app import App
+from asynctasq.cli.app_option import several_modules
 from asynctasq.config import imports_of_environment
 from asynctasq.default import default_app
 from asynctasq.errors import ConfigurationError
@@ -66,9 +67,11 @@ def _app_of_target(target: str) -> App | None:
     parts = _TARGET.fullmatch(target)
     if parts is None or target.endswith(".py"):
         hint = _as_module(target)
+        several = target.split(",")
         raise ConfigurationError(
-            f"--app {target}: write the name of a module as in an import, or MODULE:APP"
+            f"--app {target or repr(target)}: write the name of a module as in an import, or MODULE:APP"
             + (f": --app {hint}." if hint else ".")
+            + (f" {several_modules(several)}" if len(several) > 1 and all(several) else "")
         )
     module = _import(parts["module"], "--app")
     attribute = parts["attribute"]
@@ -125,6 +128,8 @@ def _place(error: BaseException) -> str:
 def _as_module(target: str) -> str:
     """What was probably meant by a path to a file."""
     path, _, attribute = target.partition(":")
+    if not Path(path).name:
+        return ""
     name = ".".join(Path(path).with_suffix("").parts).lstrip(".")
     return f"{name}:{attribute}" if attribute else name if re.fullmatch(r"[\w.-]*\w", name) else ""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
+from asynctasq.cli.app_option import one_app
 from asynctasq.cli.commands import fail_for_unknown
 from asynctasq.cli.exit_codes import ExitCode
 from asynctasq.errors import DriverUnavailable
@@ -115,6 +116,8 @@ def complete_driver(_: click.Context, _option: click.Parameter, incomplete: str)
 app_option = click.option(
     "--app",
     "target",
+    multiple=True,
+    callback=one_app,
     metavar="MODULE[:APP]",
     help="Import this module first; use the store of its APP, or of its asynctasq.init(...).",
 )
@@ -242,6 +245,7 @@ def confirm(act: str, *, yes: bool) -> None:
     Raises:
         click.UsageError: nobody can be asked.
         click.Abort: the answer is no.
+        KeyboardInterrupt: the answer is Ctrl-C.
     """
     if yes:
         return
@@ -249,7 +253,12 @@ def confirm(act: str, *, yes: bool) -> None:
         raise click.UsageError(
             f"{act}: nobody can be asked here. --yes does it without a question."
         )
-    click.confirm(f"{act}?", abort=True, err=True)
+    try:
+        click.confirm(f"{act}?", abort=True, err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # click takes it for a no
+            raise KeyboardInterrupt from error
+        raise
 
 
 def print_json(document: object) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from asynctasq.app import App
+from asynctasq.cli.app_option import one_app
 from asynctasq.cli.application import load_application
 from asynctasq.cli.exit_codes import ExitCode, told
 from asynctasq.cli.logs import TaskLog, configure_logging
@@ -68,6 +69,8 @@ def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[s
 @click.option(
     "--app",
     "target",
+    multiple=True,
+    callback=one_app,
     metavar="MODULE[:APP]",
     help="Import this module first; serve its APP, or what its asynctasq.init(...) made.",
 )
