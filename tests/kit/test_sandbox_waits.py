@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asynctasq import task
+from asynctasq.errors import ResultTimeout
 from asynctasq.testing import Sandbox
 
 PATIENCE = 60.0
@@ -55,6 +56,13 @@ async def test_a_drain_runs_tasks_for_which_a_thread_waits() -> None:
         async with asyncio.timeout(PATIENCE):
             assert await sandbox.drain(concurrency=1) == 2
         assert await handle.result(timeout=PATIENCE) == 2
+
+
+async def test_a_result_that_nobody_drains_says_how_to() -> None:
+    with Sandbox():
+        handle = await add_one(1).dispatch()
+        with pytest.raises(ResultTimeout, match=r"`await box.drain\(\)` runs the tasks"):
+            await handle.result(timeout=0)
 
 
 async def forget_to_await() -> None:

@@ -151,8 +151,11 @@ async def _queue_or_worker(driver: Driver, info: TaskInfo) -> str:
     if info.state not in {State.READY, State.SCHEDULED} or not info.queue:
         return ""
     paused = False
+    own: str = getattr(driver, "waiting_hint", "")
     if Capability.PAUSE in driver.capabilities and isinstance(driver, SupportsPause):
         paused = info.queue in await driver.paused()
+    if own and not paused:
+        return own
     workers = None if paused else await list_workers(driver)
     ready = None
     if not paused and info.state is State.READY:

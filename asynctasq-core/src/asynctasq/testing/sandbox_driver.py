@@ -53,6 +53,8 @@ class SandboxDriver(MemoryDriver):
     """A store of one app. It can do what the app's own driver can do, and no more."""
 
     store_class = SandboxStore
+    waiting_hint = "In a sandbox nothing runs by itself: `await box.drain()` runs the tasks."
+    """Said of a task that waits, when the wait for its result is over."""
 
     _store: SandboxStore
 
