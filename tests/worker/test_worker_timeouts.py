@@ -122,12 +122,15 @@ async def blocks_in_process() -> str:
     ids=["return", "raise", "process"],
 )
 async def test_what_ends_after_the_timeout_without_another_await_has_timed_out(
-    stage: Stage, call: FunctionCall[str]
+    stage: Stage, call: FunctionCall[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     handle = await call.dispatch()
     await stage.burst()
     with pytest.raises(TaskFailed, match="TaskTimeout"):
         await handle.result(timeout=PATIENCE)
+    lines = [str(record.exc_text) for record in caplog.records if record.levelname == "ERROR"]
+    assert lines
+    assert not any("asynctasq/executors" in line for line in lines)
 
 
 @task(timeout=SHORT)

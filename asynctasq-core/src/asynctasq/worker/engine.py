@@ -453,7 +453,11 @@ class Engine:
         """Give back what has not begun, wait for what runs, then interrupt it; settle everything."""
         self._give_back_hand()
         if not await self._ended_within(self._settings.grace_period):
-            logger.warning("Running tasks are interrupted and given back: %d.", len(self._tasks))
+            logger.warning(
+                "%s; interrupting running tasks (%d). Those that do not complete are given back.",
+                "Told to stop at once" if self._hurry.is_set() else "The grace period is over",
+                len(self._tasks),
+            )
             self._report_waiting()
             for running in self._held:
                 running.end_early(Interrupt.STOP)

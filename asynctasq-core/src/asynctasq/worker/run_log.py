@@ -22,7 +22,7 @@ def log_failure(
 
     The record's `exc_text` is the stored traceback, which formatters of the standard library show.
     `exc_info` is set if the exception was raised in this process, for error trackers; from a child
-    process only text arrives. A `Reject` or `Retry` without a cause says all in its message.
+    process only text arrives. An exception that comes from no code of the user's is one line. A `Reject` or `Retry` without a cause says all in its message.
     """
     if not logger.isEnabledFor(level):
         return
@@ -32,7 +32,7 @@ def log_failure(
     if exception is not None and not plain:
         exc_info = (type(exception), exception, users_traceback(exception))
     record = logger.makeRecord(logger.name, level, path, line, message, args, exc_info, function)
-    if '  File "' in error.traceback and not plain:
+    if exc_info is not None or ('  File "' in error.traceback and not plain):
         record.exc_text = error.traceback.rstrip()
     logger.handle(record)
 
