@@ -140,7 +140,11 @@ def on_failure(context: ExecutionContext) -> None:
 
 @hookspec
 def on_dead(context: ExecutionContext) -> None:
-    """This worker sent a message to the dead letters, for whatever reason."""
+    """This worker sent a message to the dead letters, for whatever reason.
+
+    Not called for those that the store makes by itself (reasons `lost` and `expired`): no worker has them then.
+    `asynctasq dead` lists them.
+    """
 
 
 @hookspec
