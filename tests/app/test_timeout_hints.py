@@ -102,3 +102,10 @@ async def test_a_store_that_does_not_answer_does_not_hold_the_error_back(
     line.hold("find", until=answered)
     assert await explanation(handle) == ""
     answered.set()
+
+
+@pytest.mark.parametrize("wrong", ["5", b"5", [5]])
+async def test_a_timeout_that_is_no_duration_is_a_type_error(app: App, wrong: Any) -> None:
+    handle = await app.dispatch(send(1))
+    with pytest.raises(TypeError, match="a number of seconds is needed, or a timedelta"):
+        await handle.result(timeout=wrong)

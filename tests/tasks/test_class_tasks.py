@@ -544,3 +544,14 @@ async def test_a_decorated_constructor_accepts_what_its_decorator_accepts(app: A
     handle = await Save("ada").dispatch()
     await work(app)
     assert await handle.result(timeout=30) == "ada in session"
+
+
+@pytest.mark.parametrize("method", ["dispatch", "dispatch_sync", "options", "delay"])
+async def test_a_method_of_the_class_asks_for_the_arguments_first(method: str) -> None:
+    async def call() -> None:
+        answer = getattr(Unannotated, method)(order=2)
+        await answer
+
+    with pytest.raises(TypeError, match=rf"Write `Unannotated\(\.\.\.\)\.{method}\(\)`"):
+        await call()
+    assert Unannotated.options(Plain(order=2), queue="a").__class__ is Unannotated

@@ -194,6 +194,8 @@ async def test_static_method_that_is_a_task(app: App) -> None:
         ({"proces": True}, TypeError, "Did you mean 'process'"),
         ({"retry_one": ValueError}, TypeError, "Did you mean 'retry_on'"),
         ({"delay": 5}, TypeError, "unknown option 'delay'"),
+        ({"countdown": 5}, TypeError, r"`delay` is an option of a single dispatch"),
+        ({"depends_on": []}, TypeError, r"call `\.options\(after=\.\.\.\)` before"),
         ({"zzz": 5}, TypeError, "Options are .*queue"),
         ({"queue": "a b"}, ValueError, "'a b' cannot name a queue"),
         ({"queue": ""}, ValueError, "cannot name a queue"),

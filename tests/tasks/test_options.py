@@ -86,6 +86,9 @@ async def test_later_options_win_and_others_stay(app: App) -> None:
         ({"id": 5}, TypeError, "a str is needed"),
         ({"after": str(uuid4())}, TypeError, "a list of ids"),
         ({"after": 5}, TypeError, "a list of ids"),
+        ({"after": [5]}, ValueError, "5 is no task id"),
+        ({"countdown": 5}, TypeError, "Use `delay`"),
+        ({"task_name": "a"}, TypeError, "Use `name` in @task"),
         ({"headers": {"a": 1}}, TypeError, "strings to strings"),
         ({"headers": ["a"]}, TypeError, "strings to strings"),
         ({"queue": "no/slash"}, ValueError, "cannot name a queue"),
@@ -167,8 +170,8 @@ async def test_id_of_the_callers_makes_the_dispatch_idempotent(app: App) -> None
 
 
 async def test_id_that_is_no_uuid_is_an_error(app: App) -> None:
-    with pytest.raises(ValueError, match=r"options\(id=\.\.\.\): 'mine' is no task id"):
-        await ship().options(id="mine").dispatch()
+    with pytest.raises(ValueError, match=r"options\(\): id='mine': 'mine' is no task id"):
+        ship().options(id="mine")
     assert not await messages(app)
 
 
@@ -269,8 +272,8 @@ async def test_dependencies_come_later_and_say_so(app: App) -> None:
     parent = await ship(1).dispatch()
     with pytest.raises(CapabilityMissing, match="'after' needs the capability DEPENDENCIES"):
         await ship(2).options(after=[parent]).dispatch()
-    with pytest.raises(ValueError, match=r"options\(after=\.\.\.\): 'x' is no task id"):
-        await ship(2).options(after=["x"]).dispatch()
+    with pytest.raises(ValueError, match=r"options\(\): after=\['x'\]: 'x' is no task id"):
+        ship(2).options(after=["x"])
     assert len(await messages(app)) == 1
 
 

@@ -45,6 +45,7 @@ def test_arguments_are_shortened_and_may_be_unable_to_show_themselves() -> None:
     ("name", "said"),
     [
         ("delay", r"await add\.dispatch\(\.\.\.\).*add\(\.\.\.\)\.delay\(seconds\)"),
+        ("options", r"add\(\.\.\.\)\.options\(delay=\.\.\., queue=\.\.\.\)\.dispatch\(\)"),
         ("apply_async", r"add\(\.\.\.\)\.options\(delay=\.\.\., queue=\.\.\.\)\.dispatch\(\)"),
         ("send", r"await add\.dispatch\(\.\.\.\)"),
         ("send_with_options", r"options\("),

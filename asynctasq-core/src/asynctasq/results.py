@@ -95,9 +95,14 @@ class Handle(str, Generic[T_co]):
             ModelNotFound: it completed, and a model in its return value has no row any more.
             ResultUnknown: it ended and its outcome has been forgotten, or it was never dispatched.
             CapabilityMissing: the driver keeps no results.
+            TypeError: `timeout` is neither a number nor a `timedelta`.
             ValueError: `timeout` is not a number (NaN).
         """
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        if not isinstance(seconds, int | float | None):
+            raise TypeError(
+                f"result(timeout={timeout!r}): a number of seconds is needed, or a timedelta."
+            )
         if seconds is not None and seconds != seconds:  # noqa: PLR0124  only NaN differs from itself
             raise ValueError("result(timeout=nan): a number of seconds is needed, or a timedelta.")
         return cast("T_co", await self._source.result(self, timeout=seconds))

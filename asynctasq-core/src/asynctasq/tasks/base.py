@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import field
 from datetime import UTC, datetime
+from functools import wraps
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -62,7 +63,37 @@ class _Reserved:
         self._name = name
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self._function if instance is None else self._function.__get__(instance, owner)
+        if instance is not None:
+            return self._function.__get__(instance, owner)
+        return self._function if owner is BaseTask else self._of_class(owner)
+
+    def _of_class(self, owner: type | None) -> Callable[..., Any]:
+        """Make the method as a class has it: it takes an instance, and says so if it gets none."""
+        function, name = self._function, self._name
+        cls = "Task" if owner is None else owner.__qualname__
+
+        def check(args: tuple[object, ...]) -> None:
+            if not (args and isinstance(args[0], BaseTask)):
+                raise TypeError(
+                    f"{cls}.{name}() is a method of a task with its arguments. Write "
+                    f"`{cls}(...).{name}()`."
+                )
+
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def checked_async(*args: Any, **kwargs: Any) -> Any:
+                check(args)
+                return await function(*args, **kwargs)
+
+            return checked_async
+
+        @wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            check(args)
+            return function(*args, **kwargs)
+
+        return checked
 
     def __set__(self, instance: object, value: object) -> None:
         raise shadowed(cast("BaseTask[Any]", instance), self._name)

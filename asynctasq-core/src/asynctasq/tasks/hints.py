@@ -22,7 +22,7 @@ _LOST = (
 )
 _CURRENT = "Call `asynctasq.current_task()` inside the task instead."
 _FAILURE = "Use `on_failure` in @task, or `failed` in a task class."
-_NAME = "Use `name`."
+_NAME = "Use `name` in @task, or `class Mine(AsyncTask, name=...)`."
 _DRIVER = "Use `driver` in @task, or `_driver_override` in a task class."
 _NO_SCHEDULE = "asynctasq has no schedules yet. Dispatch the task from a scheduler of yours."
 _CONCURRENCY = "Set the concurrency of a worker instead: `asynctasq worker --concurrency`."
@@ -87,7 +87,8 @@ _ATTRIBUTES: Mapping[str, str] = {
         _DISPATCH,
     ),
     **dict.fromkeys(
-        ("apply_async", "send_with_options", "apply_kwargs", "kicker", "configure", "using"),
+        ("apply_async", "send_with_options", "apply_kwargs", "kicker", "configure", "using", "options",
+         "on_queue", "retry_after"),
         _WITH_OPTIONS,
     ),
     **dict.fromkeys(("s", "si", "signature", "subtask", "message"), _SIGNATURE),

@@ -14,6 +14,7 @@ from asynctasq.message import (
     OnConflict,
     Unique,
     UniqueUntil,
+    id_from_text,
 )
 from asynctasq.retry import SECONDS_LIMIT, OnMissing, RetryStrategy
 
@@ -127,9 +128,10 @@ def _integer(low: int, high: int = INTEGER_LIMIT) -> ValueCheck:
     return check
 
 
-def _text(value: object) -> object:
+def _check_id(value: object) -> object:
     if not isinstance(value, str):
         raise TypeError("a str is needed.")
+    id_from_text(value)
     return value
 
 
@@ -209,6 +211,8 @@ def _member(choices: type[E], value: object, name: str) -> E:
 def _check_after(value: object) -> object:
     if isinstance(value, str) or not isinstance(value, Collection):
         raise TypeError("a list of ids or handles is needed.")
+    for each in value:
+        id_from_text(each)
     return value
 
 
@@ -264,7 +268,7 @@ CHECKS: Mapping[str, ValueCheck] = {
     "delay": seconds(0.0),
     "eta": _check_eta,
     "unique": _check_unique,
-    "id": _text,
+    "id": _check_id,
     "after": _check_after,
     "headers": _check_headers,
 }

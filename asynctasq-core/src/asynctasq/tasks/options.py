@@ -1,6 +1,7 @@
 """Options of tasks and of single dispatches: their names, their limits, and what they add up to."""
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -116,12 +117,22 @@ def check_options(options: Mapping[str, object], *, allowed: type, where: str) -
 
 
 def _hint(name: str, names: Mapping[str, object]) -> str:
-    if (known := option_hint(name)) is not None:
-        return known
-    if name in CHECKS and name not in DEFINITION_OPTION_NAMES:
-        return f"It is an option of a single dispatch: call `.options({name}=...)` before `.dispatch()`."
+    known = option_hint(name)
+    if known is not None:
+        told = re.match(r"Use `(\w+)", known)
+        meant = told[1] if told else ""
+        if meant in names or not _is_of_dispatch(meant):
+            return known
+        name = meant
+    if _is_of_dispatch(name):
+        what = "It" if known is None else f"`{name}`"
+        return f"{what} is an option of a single dispatch: call `.options({name}=...)` before `.dispatch()`."
     near = difflib.get_close_matches(name, names, n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Options are {', '.join(sorted(names))}."
+
+
+def _is_of_dispatch(name: str) -> bool:
+    return name in CHECKS and name not in DEFINITION_OPTION_NAMES
 
 
 def _shown(value: object) -> str:
