@@ -217,6 +217,7 @@ async def test_texts_of_a_unique_key_become_members(app: App) -> None:
     unique = Unique("k", "period", "extend", period=timedelta(minutes=1))
     message = await message_of(app, ship().options(unique=unique))
     assert message.unique == Unique("k", UniqueUntil.PERIOD, OnConflict.EXTEND, 60.0)
+    assert message.unique is not None
     assert message.unique.until is UniqueUntil.PERIOD
     assert message.unique.on_conflict is OnConflict.EXTEND
 

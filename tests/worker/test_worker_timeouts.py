@@ -112,7 +112,7 @@ async def blocks(how: str) -> str:
 
 @task(max_attempts=1, timeout=SHORT, process=True)
 async def blocks_in_process() -> str:
-    time.sleep(2 * SHORT)  # noqa: ASYNC251
+    time.sleep(2 * SHORT)  # noqa: ASYNC251  as above
     return "too late"
 
 
