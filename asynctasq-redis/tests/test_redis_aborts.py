@@ -341,7 +341,9 @@ CASES: dict[str, tuple[str, Prepare]] = {
     "wait for results": ("wait_results", awaiting),
 }
 ADDING = {name for name in CASES if name.startswith("enqueue")}
-PARTS = {"common", "damage", "probe", "sweep", "upkeep"}
+PARTS = {
+    *("common", "damage", "plain", "probe", "reserve_plain", "settle_plain", "sweep", "upkeep"),
+}
 """Files that other scripts contain, and the one that a driver runs when it opens."""
 READING = {
     *("cancel_requests", "count", "dead_letters", "find", "leased", "members", "names", "paused"),

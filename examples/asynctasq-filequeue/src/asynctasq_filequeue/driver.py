@@ -98,9 +98,10 @@ class FileQueueDriver:
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
         with self._file() as (rows, outages, now):
+            may_reclaim = outages.note_call(now=now, lease=lease)
             for row in _leased_to(owner, rows):
                 row.until = max(row.until, now + lease)
-            _tidy_up(rows, now, may_reclaim=outages.note_call(now=now, lease=lease))
+            _tidy_up(rows, now, may_reclaim=may_reclaim)
             ready = [row for row in rows.values() if row.state_at(now) == "ready"]
             ready.sort(key=lambda row: (-row.message.priority, row.due_at, row.message.id))
             taken = helpers.choose(ready, queues, limit=limit)
@@ -151,20 +152,19 @@ def _tidy_up(rows: dict[bytes, Row], now: float, *, may_reclaim: bool) -> None:
             del rows[row.message.id]
 
 
-def _settle(row: Row | None, settlement: Settlement, now: float) -> Settled:
-    if row is None or row.state != "leased" or row.lease() != settlement.lease:
+def _settle(row: Row | None, ending: Settlement, now: float) -> Settled:
+    if row is None or row.state != "leased" or row.lease() != ending.lease:
         return Settled.LOST
-    if not helpers.can_settle(settlement):
+    if not helpers.can_settle(ending):
         return Settled.REFUSED
-    if isinstance(settlement, Retry):
-        row.state, row.due_at, row.mismatched_at = "waiting", now + settlement.delay, None
+    if isinstance(ending, Retry):
+        row.state, row.due_at, row.mismatched_at = "waiting", now + ending.delay, None
         row.attempt += 1
-    elif isinstance(settlement, Release):
-        row.state = "waiting"
-        row.due_at = now + settlement.delay if settlement.delay else row.due_at
-        row.mismatched_at = row.mismatched_at or (now if settlement.mismatched else None)
-    elif isinstance(settlement, Fail):
-        row.state, row.until, row.attempt = "dead", now + MONTH, row.attempt + settlement.attempted
+    elif isinstance(ending, Release):
+        row.state, row.due_at = "waiting", now + ending.delay if ending.delay else row.due_at
+        row.mismatched_at = row.mismatched_at or (now if ending.mismatched else None)
+    elif isinstance(ending, Fail):
+        row.state, row.until, row.attempt = "dead", now + MONTH, row.attempt + ending.attempted
     else:
-        row.state, row.until = "finished", now + max(settlement.result_ttl, 60.0)
+        row.state, row.until = "finished", now + max(ending.result_ttl, 60.0)
     return Settled.DONE
