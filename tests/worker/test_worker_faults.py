@@ -169,6 +169,16 @@ async def test_one_refused_settlement_takes_its_message_to_the_dead_letters(
     assert faulty.log == ["one", "two"]
 
 
+async def test_an_outcome_that_is_refused_in_every_form_is_kept_and_tried_again(
+    faulty: Stage, line: Line
+) -> None:
+    line.fail("settle", 2, error=refused)  # of the outcome, and of the dead letter in its place
+    handle = await note("once").options(max_lost=0).dispatch()
+    async with faulty.worker():
+        assert await handle.result(timeout=PATIENCE) == "once"
+    assert faulty.log == ["once"]
+
+
 async def test_a_refused_batch_is_settled_one_by_one(faulty: Stage, line: Line) -> None:
     await waits.dispatch()
     handles = [await note(number).dispatch() for number in range(10)]

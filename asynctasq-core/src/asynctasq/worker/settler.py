@@ -20,6 +20,8 @@ logger = logging.getLogger("asynctasq")
 
 BATCH_SIZE = 1000
 NONSENSE_PAUSE_SECONDS = 1.0
+TRIES = 10
+"""Times that a settlement is tried which the store refuses in every form, before its lease is left to end."""
 
 _Item = tuple[Running, Settlement]
 
@@ -50,6 +52,9 @@ class Settler:
         self._context = contextvars.copy_context()
         self._pending: deque[_Item] = deque()
         self._flushing: asyncio.Task[None] | None = None
+        self._again: list[_Item] = []
+        """Of the batch that is being settled: refused in every form, to be tried again."""
+        self._tries: dict[Running, int] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -106,7 +111,12 @@ class Settler:
                 patience.reached()
                 for _ in batch:
                     self._pending.popleft()
-                self._settled([running for running, _ in batch])
+                again, self._again = self._again, []
+                kept = {running for running, _ in again}
+                self._settled([running for running, _ in batch if running not in kept])
+                if again:
+                    self._pending.extend(again)
+                    await asyncio.sleep(NONSENSE_PAUSE_SECONDS)
         finally:
             self._flushing = None
 
@@ -153,6 +163,7 @@ class Settler:
             error=error,
             exception=refused,
         )
+        answer: Settled | None = None
         try:
             [answer] = await self._driver.settle(
                 [Fail(running.delivery.lease, Reason.REFUSED, error)]
@@ -160,9 +171,16 @@ class Settler:
         except DriverUnavailable:
             raise
         except Exception:
+            # Forgotten now, the message would be given back, uncounted, and run a second time.
+            tries = self._tries[running] = self._tries.get(running, 0) + 1
+            if tries < TRIES:
+                self._again.append(item)
+                return
             logger.exception(
                 "Task %s cannot be settled at all; its lease ends by itself.", message.task
             )
+        self._tries.pop(running, None)
+        if answer is None:
             return
         if answer is Settled.DONE and not isinstance(settlement, Fail):
             self._tell_refused(running.delivery, error)
