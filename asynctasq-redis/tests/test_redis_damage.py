@@ -371,3 +371,24 @@ async def test_worker_records_that_are_damaged_are_left_out(store: Store) -> Non
     store.client.zadd(PREFIX + b"workers", {"x": 9e15, "y": 9e15})
     store.client.hset(PREFIX + b"workers:described", mapping={"x": b"\xc1", "y": b"\x80"})
     assert [each.id for each in await store.driver.workers()] == ["w"]
+
+
+@pytest.mark.parametrize("how", ["completed", "cancelled"])
+async def test_an_ended_message_among_the_ready_ones_keeps_its_outcome(
+    store: Store, how: str
+) -> None:
+    [ended] = await store.add(1)
+    if how == "completed":
+        [got] = await store.driver.reserve(QUEUES, limit=1, owner="one", lease=60.0)
+        await store.driver.settle([Complete(got.lease, b"r", 60.0)])
+    else:
+        await store.driver.cancel([ended.id])
+    store.client.zadd(
+        PREFIX + b"r:q", {ended.id: 0}
+    )  # as a reserve that failed at its end leaves it
+    [other] = await store.add(1)
+    assert await store.reserve() == [other]
+    [outcome] = await store.driver.results([ended.id])
+    assert outcome is not None
+    assert outcome.state is State[how.upper()]
+    assert store.client.zcard(PREFIX + b"r:q") == 0

@@ -52,6 +52,10 @@ end
 
 -- One that does not begin as most do. Answers as `prepare`.
 local function examine(id, value, queue)
+    local state = byte(value, 1)
+    if (state == COMPLETED or state == CANCELLED) and #value >= OUTCOME_BYTES then
+        return nil -- it has ended since a reserve that failed left it among the ready ones
+    end
     local h = parse(value)
     -- It names another queue: an entry that a step has left, unless that queue does not have it.
     local belongs = not h.damaged and (h.queue == queue or h.state ~= WAITING
