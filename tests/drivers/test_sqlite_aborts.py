@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Coroutine
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -354,3 +355,26 @@ async def test_an_error_at_any_statement_loses_nothing(
             await scene.driver.close()
         if not reached:
             return
+
+
+@pytest.mark.parametrize("statement", range(1, 7))
+async def test_an_error_beside_a_locked_file_ends_no_driver(
+    tmp_path: Path, saboteur: Saboteur, statement: int
+) -> None:
+    driver = SqliteDriver(path=tmp_path / "queue.db", busy_timeout=0.01)
+    await driver.open()
+    scene = Scene(driver)
+    await driver.enqueue([scene.first])
+    with closing(sqlite3.connect(tmp_path / "queue.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DriverError):
+            await driver.enqueue([scene.second])
+        other.execute("ROLLBACK")
+    saboteur.arm(statement, after=False, code="SQLITE_IOERR")
+    got: list[Delivery] = []
+    with suppress(DriverError):
+        got = await scene.reserve()
+    saboteur.disarm()
+    got += await scene.reserve()
+    assert [each.message.id for each in got] == [scene.first.id]
+    await driver.close()

@@ -230,7 +230,12 @@ class Engine:
         """Run what was asked: the writes together, then the reads."""
         writes = [request for request in requests if request.writes]
         if writes:
-            self._write(session, writes)
+            try:
+                self._write(session, writes)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever fails in it
+                self._broken = True
+                for request in writes:
+                    request.error = self._translated(error)
             is_removed = session.is_log_removed()
             if is_removed:
                 self._tidy_log(session.save_removed_log)

@@ -72,10 +72,14 @@ class Session:
         that core repeats a few times fails soon after `busy_timeout`.
         """
         if locked is not self.is_locked:
-            self.is_locked = locked
             longest = self.settings.busy_timeout
             seconds = min(longest, LOCKED_TIMEOUT) if locked else longest
-            self.connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}").fetchall()
+            try:
+                self.connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}").fetchall()
+            except sqlite3.Error as error:
+                log.debug("Setting busy_timeout failed; the next call tries again: %s", error)
+                return
+            self.is_locked = locked
 
     def begin(self, clock_offset: float, *, careful: bool) -> None:
         """Begin an operation."""
