@@ -34,7 +34,6 @@ OPTIONAL = [
     "end_owner",
     "forget_worker",
     "workers",
-    "end_owner",
 ]
 
 

@@ -179,6 +179,21 @@ async def test_an_outcome_that_is_refused_in_every_form_is_kept_and_tried_again(
     assert faulty.log == ["once"]
 
 
+async def test_a_batch_that_is_repeated_repeats_no_outcome_of_it_by_itself(
+    faulty: Stage, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    handles = [await waits.dispatch() for _ in range(2)]
+    async with faulty.worker():
+        await faulty.flag("began").wait()
+        line.fail("settle", 3, error=refused)  # of both, of the first, of its dead letter
+        line.fail("settle", 1)  # of the second: nothing is known of it
+        faulty.flag("go on").set()
+        for handle in handles:
+            await handle.result(timeout=PATIENCE)
+        await (await note("after").dispatch()).result(timeout=PATIENCE)
+    assert "had ended before it was settled" not in caplog.text
+
+
 async def test_a_refused_batch_is_settled_one_by_one(faulty: Stage, line: Line) -> None:
     await waits.dispatch()
     handles = [await note(number).dispatch() for number in range(10)]

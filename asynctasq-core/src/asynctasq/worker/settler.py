@@ -53,7 +53,7 @@ class Settler:
         self._pending: deque[_Item] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._again: list[_Item] = []
-        """Of the batch that is being settled: refused in every form, to be tried again."""
+        """Items of the current batch that were refused in every form, to be tried again."""
         self._tries: dict[Running, int] = {}
 
     def __len__(self) -> int:
@@ -96,6 +96,7 @@ class Settler:
         try:
             while self._pending:
                 batch = list(islice(self._pending, BATCH_SIZE))
+                self._again.clear()  # a batch that is repeated is repeated whole
                 try:
                     await self._settle(batch, repeated=patience.failures > 0)
                 except DriverUnavailable as error:
@@ -111,12 +112,13 @@ class Settler:
                 patience.reached()
                 for _ in batch:
                     self._pending.popleft()
-                again, self._again = self._again, []
-                kept = {running for running, _ in again}
+                if not self._again:
+                    self._settled([running for running, _ in batch])
+                    continue
+                kept = {running for running, _ in self._again}
                 self._settled([running for running, _ in batch if running not in kept])
-                if again:
-                    self._pending.extend(again)
-                    await asyncio.sleep(NONSENSE_PAUSE_SECONDS)
+                self._pending.extend(self._again)
+                await asyncio.sleep(NONSENSE_PAUSE_SECONDS)
         finally:
             self._flushing = None
 
@@ -163,7 +165,6 @@ class Settler:
             error=error,
             exception=refused,
         )
-        answer: Settled | None = None
         try:
             [answer] = await self._driver.settle(
                 [Fail(running.delivery.lease, Reason.REFUSED, error)]
@@ -176,11 +177,11 @@ class Settler:
             if tries < TRIES:
                 self._again.append(item)
                 return
+            del self._tries[running]
             logger.exception(
                 "Task %s cannot be settled at all; its lease ends by itself.", message.task
             )
-        self._tries.pop(running, None)
-        if answer is None:
             return
+        self._tries.pop(running, None)
         if answer is Settled.DONE and not isinstance(settlement, Fail):
             self._tell_refused(running.delivery, error)
