@@ -173,7 +173,7 @@ def _resolved(entry: str) -> str:
 
 
 def _is_initializing(module: ModuleType) -> bool:
-    """Whether another thread is still importing it: `import_module` then waits for that."""
+    """Check whether another thread is still importing it: `import_module` then waits for that."""
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 

@@ -44,7 +44,7 @@ class State(StrEnum):
     RUNNING = "running"
     """A worker holds its lease: it runs, or is about to."""
     LEASED = "running"
-    """The same as RUNNING. The text `leased` of earlier releases still compares equal to it."""
+    """Alias of RUNNING. The text `leased` of earlier releases still compares equal to it."""
     DEAD = "dead"
     """Will not be tried again; kept whole."""
     COMPLETED = "completed"

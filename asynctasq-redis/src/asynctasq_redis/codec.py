@@ -66,7 +66,7 @@ BODY_LIMIT = 500_000_000
 _SURROGATES = "surrogatepass"
 
 DAMAGES = (BodyCorrupt, struct.error, ValueError, LookupError)
-"""What reading a damaged record raises."""
+"""Exceptions raised by reading a damaged record."""
 
 HOLDS = {UniqueUntil.STARTED: 1, UniqueUntil.SETTLED: 2, UniqueUntil.PERIOD: 3}
 CONFLICTS = {OnConflict.SKIP: 1, OnConflict.REPLACE: 2, OnConflict.EXTEND: 3}

@@ -34,7 +34,7 @@ class Found:
     message: Message
     state: State
     damage: ErrorInfo | None
-    """What is wrong with the record; None if it can be read."""
+    """Error that describes the damage; None if the record can be read."""
     row: Any
 
 

@@ -1,4 +1,4 @@
-"""What every `--app` has in common."""
+"""The `--app` option, shared by all commands."""
 
 from collections.abc import Sequence
 

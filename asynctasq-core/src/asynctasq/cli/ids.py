@@ -25,7 +25,7 @@ class Listing:
 
     each: Callable[[], "AsyncIterator[TaskInfo]"]
     absent: str
-    """What to say if the part, `{0}`, means none in the store `{1}`."""
+    """Error text if the part `{0}` matches no ID in the store `{1}`."""
 
 
 def all_tasks(store: Store) -> Listing:

@@ -105,7 +105,7 @@ def table_text(
 
 
 def is_narrow(*, wide: bool) -> bool:
-    """Whether tables have to fit a terminal, so that IDs are shown short."""
+    """Check whether tables have to fit a terminal, so that IDs are shown short."""
     return sys.stdout.isatty() and not wide
 
 

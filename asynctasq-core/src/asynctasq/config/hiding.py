@@ -15,7 +15,7 @@ logger = logging.getLogger("asynctasq")
 
 
 class _Warnings:
-    """What was said in this process."""
+    """Texts that were logged in this process."""
 
     def __init__(self) -> None:
         self.said: set[str] = set()

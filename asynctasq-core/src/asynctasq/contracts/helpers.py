@@ -1,4 +1,4 @@
-"""What a driver calls to keep the rules of `docs/writing-a-driver.md`, all in one place."""
+"""Functions that a driver calls to keep the rules of `docs/writing-a-driver.md`."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager

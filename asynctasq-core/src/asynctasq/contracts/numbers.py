@@ -8,7 +8,7 @@ _MESSAGE_FIELDS = (
     "delay", "eta", "expires", "result_ttl", "priority", "max_lost", "max_attempts",
 )  # fmt: skip
 _MOST = 1e18
-"""Whatever is added up to less has no part that is too large to be stored."""
+"""Limit of a sum whose parts can all be stored."""
 
 
 def is_finite(number: float) -> bool:

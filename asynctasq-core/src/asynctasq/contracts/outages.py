@@ -1,4 +1,4 @@
-"""The rule for outages: how a store notices that nobody kept leases, and what it does then.
+"""The rule for outages: how a store notices that no leases were kept, and what it does then.
 
 Workers cannot renew leases while their store is unavailable, and a clock that jumps ends all leases
 at once. In both cases the workers still run their tasks. So a store keeps the time of its last
@@ -16,7 +16,7 @@ LONGEST_GAP = 15.0
 LONGEST_LEASE = 3600.0
 """Seconds. A deadline further behind the mark was set by a worker of a release that keeps no mark."""
 _SHARE = 4 / 9
-"""Of a lease's rest: more than a worker that lives needs to renew it, and at most half of the lease."""
+"""Share of the rest of a lease. A living worker needs less to renew it; at most half of the lease."""
 
 
 @record
@@ -68,7 +68,7 @@ def next_mark(
     age = now - mark.at
     half, longest = lease / 2, LONGEST_GAP * second
     gap = min(half, longest)
-    # At the first call after a pause, whoever was to renew within it has done so. Not if it was cut short by
+    # At the first call after a pause, every living worker has renewed its leases. Not if it was cut short by
     # another outage: then owners have renewed before that, and their leases have ended in it.
     is_first_after_pause = mark.at <= mark.paused_until <= now
     if age > gap:
@@ -77,7 +77,7 @@ def next_mark(
         if not is_first_after_pause or any(end <= now for end in ends):
             pause = half if age > half else gap
             if lease >= second:  # shorter ones are for tests that want no pause
-                # Whoever had more left than twice the length of the outage has time to renew anyway.
+                # Workers with more left than twice the length of the outage have time to renew anyway.
                 pause = max(pause, (max(ends, default=mark.at) - mark.at) * _SHARE)
             return UpkeepMark(now, max(mark.paused_until, now + pause))
     if is_first_after_pause or age >= gap / 4:
@@ -105,7 +105,7 @@ class Outages:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """What the store keeps of it; no numbers before the first call of a worker."""
+        """Numbers for the store to keep; none before the first call of a worker."""
         return () if self._mark is None else (self._mark.at, self._mark.paused_until)
 
     def note_call(

@@ -45,7 +45,7 @@ def _default(field: "Field[Any]") -> object:
 _NOT_PACKED = (
     ValueError, TypeError, AttributeError, LookupError, OverflowError, msgpack.UnpackException,
 )  # fmt: skip
-"""What msgpack and the classes of messages raise for bytes that are damaged."""
+"""Exceptions of msgpack and of the classes of messages for damaged bytes."""
 _NUMBER = (float, int)
 _TYPES: Mapping[str, Sequence[type]] = {
     "id": (bytes,),
@@ -67,7 +67,7 @@ _TYPES: Mapping[str, Sequence[type]] = {
     "group": (str, NoneType),
     "headers": (dict,),
 }
-"""Of the fields of a message that was read."""
+"""Allowed types of the fields of a message that was read."""
 _PROFILE_TYPES: Sequence[Sequence[type]] = (
     (str,), (int,), (int,), (int,), _NUMBER, (*_NUMBER, NoneType), (bool,),
 )  # fmt: skip

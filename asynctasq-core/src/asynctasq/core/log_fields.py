@@ -37,7 +37,7 @@ class TaskFields(logging.Filter):
         self.worker_id = worker_id
         """None until there is a worker."""
         self.tracebacks = tracebacks
-        """Whether the tracebacks of failed tasks are shown, by any formatter."""
+        """True if formatters show the tracebacks of failed tasks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the fields; let every record pass."""

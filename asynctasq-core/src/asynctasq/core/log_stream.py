@@ -27,7 +27,7 @@ class StderrHandler(logging.StreamHandler[TextIO]):
         self._dropped = 0
         """Records since the last that was written."""
         self._torn = False
-        """Whether the end of a line is missing."""
+        """True while the end of a line is missing."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, with a line about those that were dropped before."""

@@ -43,7 +43,7 @@ class Outbox:
         """Will send what waits, in the next turn of the loop."""
         self._sending: set[asyncio.Task[None]] = set()
         self._away = False
-        """Whether the store could not be reached when it was last tried."""
+        """True if the store was unavailable at the last try."""
 
     def send(self, message: Message) -> "asyncio.Future[Enqueued]":
         """Enqueue one message, in company of those that are dispatched in the same turn of the loop.

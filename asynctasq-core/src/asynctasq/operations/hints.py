@@ -37,7 +37,7 @@ class Workers:
 
     alive: Sequence[WorkerInfo]
     late: Sequence[WorkerInfo]
-    """Those whose last heartbeat is old: they were killed, or cannot reach the store."""
+    """Workers whose last heartbeat is old: they were killed, or cannot reach the store."""
     now: float
 
     def serving(self, queue: str) -> list[WorkerInfo]:

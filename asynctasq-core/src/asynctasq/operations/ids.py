@@ -28,7 +28,7 @@ def full_id(text: str) -> str | None:
 
 
 def is_part(text: str) -> bool:
-    """Whether the text may be the beginning or the end of an ID."""
+    """Check whether the text may be the beginning or the end of an ID."""
     return _PART.fullmatch(text.lower()) is not None and len(_digits(text)) >= LEAST
 
 

@@ -72,7 +72,7 @@ _WHOLE: Mapping[type, Callable[[Any], object]] = {
     frozenset: lambda value: frozenset(frozenset.__iter__(value)),
     deque: lambda value: deque(deque.__iter__(value), value.maxlen),
 }
-"""The same for values that are all that their base class holds."""
+"""Conversions for values that consist of what their base class holds."""
 
 
 @lru_cache(maxsize=1024)

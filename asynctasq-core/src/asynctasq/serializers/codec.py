@@ -37,7 +37,7 @@ NO_PROGRESS = (
     "%s reported progress of type %s that could not be stored: %s The task goes on; asking for its progress "
     "raises ResultNotSerializable."
 )
-"""What `encode_result` logs of progress that cannot be stored."""
+"""Log text of `encode_result` for progress that cannot be stored."""
 
 Found: TypeAlias = dict[int, tuple[int, Reference, object]]
 """By identity of a model: its place among the references, the reference, and the model, which keeps

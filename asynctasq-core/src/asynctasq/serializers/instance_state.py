@@ -1,4 +1,4 @@
-"""What instances hold beside their fields, and how it travels.
+"""State that instances hold beside their fields, and how it travels.
 
 The fields of an instance travel as a dict by name. Where there is more to say, the dict has an entry under
 the empty name, which no field can have: a dict with some of the keys below. A release that does not know of

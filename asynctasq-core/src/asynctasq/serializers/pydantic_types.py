@@ -72,13 +72,13 @@ def model_parts(name: str, value: Any) -> list[Any]:
 
 @record
 class _Layout:
-    """What there is to know of a model."""
+    """Layout of a model class."""
 
     fields: frozenset[str]
     allows_extra: bool
     has_post_init: bool
     sets_up: bool
-    """It has attributes beside its fields, or may have."""
+    """True if instances may have attributes beside their fields."""
     has_more_than_root: bool
     """Its instances have extra values and private attributes; those of root models say in the class
     that they have none."""

@@ -20,11 +20,11 @@ _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
 class Sender(Protocol):
-    """What dispatches tasks: an app."""
+    """Object that dispatches tasks: an app."""
 
     @property
     def is_open(self) -> bool:
-        """Whether it is connected to its store, where messages may wait."""
+        """True while it is connected to its store, where messages may wait."""
         ...
 
 

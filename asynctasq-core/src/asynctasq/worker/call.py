@@ -73,7 +73,7 @@ class WorkerCall:
         self.definition = definition
         self.policy: RunPolicy = envelope.policy
         self.ended = False
-        """Whether its run is over."""
+        """True once the run is over."""
         self._envelope = envelope
         self._codec = codec
         self._resolvers = resolvers

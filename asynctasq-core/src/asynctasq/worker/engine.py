@@ -45,7 +45,7 @@ SETTLE_AT_END_SECONDS = 10.0
 OBSERVER_SECONDS = 5.0
 """For an observer of the worker's end."""
 HURRIED_OBSERVER_SECONDS = 1.0
-"""The same after the second signal."""
+"""Limit for such an observer after the second signal."""
 MEMORY_LOOK_SECONDS = 0.5
 """Between looks at `max_memory`."""
 

@@ -215,7 +215,7 @@ class _Connections:
 
 
 class _Request:
-    """What a client has sent."""
+    """Bytes that the client has sent."""
 
     def __init__(self, due_at: float) -> None:
         self.due_at = due_at

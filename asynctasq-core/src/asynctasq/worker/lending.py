@@ -48,7 +48,7 @@ class Lending:
         self._notify_lent = lent
         self._loop: asyncio.AbstractEventLoop | None = None
         self.used = False
-        """Whether a task has ever waited: most workers have none that do."""
+        """True once a task has waited; in most workers none does."""
         self._most = max(MOST_LENT, 10 * slots.concurrency)
         self._waits: dict[WorkerCall, list[bytes]] = {}
         self._since: dict[WorkerCall, float] = {}

@@ -32,7 +32,7 @@ class Life:
     def __init__(self) -> None:
         self.stage = Stage.STARTING
         self.doing = "starting"
-        """What it does now, to follow "It is": for log lines that name what hangs."""
+        """Current activity, worded to follow "It is", for log lines that name what hangs."""
         self.grace_period = GRACE_SECONDS
         self.task: asyncio.Task[Any] | None = None
         """The one that runs the worker."""

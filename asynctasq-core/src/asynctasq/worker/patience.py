@@ -25,7 +25,7 @@ class Outage:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._parts: set[object] = set()
-        """Those whose last call failed."""
+        """Callers whose last call failed."""
         self._since = 0.0
         self._remind_at = 0.0
 

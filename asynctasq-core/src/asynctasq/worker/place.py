@@ -14,7 +14,7 @@ from asynctasq.worker.life import GRACE_SECONDS
 START_SECONDS = 60.0
 """For which a process that begins may be silent, before it has told its own limit."""
 ANSWER_SECONDS = 5.0
-"""What it gets to answer; its leash answers even when its event loop is blocked."""
+"""Time for a process to answer; its leash answers even when its event loop is blocked."""
 LAST_WORDS_SECONDS = 0.5
 """For what a process has told before it ended to be read."""
 
@@ -26,18 +26,18 @@ class Place:
         self.number = number
         self.restarts = 0
         self.pid: int | None = None
-        """Of the process that is there now, or was last."""
+        """Process ID of the current process, or of the last one."""
         self.grace_period = GRACE_SECONDS
         self.stall_limit = START_SECONDS
         self.killed_because = ""
         self.dismissed_at = math.inf
         """When it was told to end."""
         self.ran = False
-        """Whether it has got as far as running tasks."""
+        """True once the process has run tasks."""
         self.owner = ""
-        """Of its leases; empty until it has told."""
+        """Owner of its leases; empty until the process has reported it."""
         self.settled = False
-        """Whether it has told that it holds no leases any more."""
+        """True once the process has reported that it holds no leases."""
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -109,7 +109,7 @@ class Place:
             return None
 
     async def has_run(self) -> bool:
-        """Whether it has got as far as running tasks; to be asked when it has ended."""
+        """Check whether the process got as far as running tasks; call this when it has ended."""
         if self._reader is not None:
             with suppress(OSError, ValueError):  # a TimeoutError, as a fork of it may live on
                 async with asyncio.timeout(LAST_WORDS_SECONDS):
@@ -118,7 +118,7 @@ class Place:
         return self.ran
 
     def is_deaf(self) -> bool:
-        """Whether it should have heard long ago that it is to end."""
+        """Check whether the process has ignored the request to end for too long."""
         return time.monotonic() - self.dismissed_at > DEAF_SECONDS
 
     def _heard(self, report: Report) -> Report:

@@ -25,7 +25,7 @@ class SignalTap:
 
     @property
     def is_open(self) -> bool:
-        """Whether anything listens."""
+        """True while there is a listener."""
         return self._ends is not None
 
     @contextmanager
@@ -105,4 +105,4 @@ class SignalTap:
 
 
 signal_tap = SignalTap()
-"""Of the process, as signals are."""
+"""Shared by the whole process, as signals are."""

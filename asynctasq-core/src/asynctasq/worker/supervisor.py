@@ -29,7 +29,7 @@ SETTLED_SECONDS = 10.0
 HURRY_SECONDS = 20.0
 """What processes get to end after the second signal."""
 STARTING_SECONDS = 10.0
-"""What a process that is still starting gets to end after the first signal."""
+"""Time for a process that is still starting to end after the first signal."""
 ORPHANS_LOOK_SECONDS = 0.05
 """Between looks whether the child processes of a worker that died have ended: the system kills them."""
 ORPHANS_LOOKS = 200
@@ -81,7 +81,7 @@ class Supervisor:
         self._ever_ran = False
         self._exit_code = 0
         self._dead_owners: set[str] = set()
-        """Of processes that died, until a living one has ended their leases."""
+        """Owners of crashed processes, until a living process has ended their leases."""
         self._background: set[asyncio.Task[None]] = set()
         self._death = asyncio.Event()
         """Replaced at each death."""

@@ -24,7 +24,7 @@ class Upkeep(States):
         self._earliest_deadline = inf
         """No owner's deadline is earlier."""
         self._mark: UpkeepMark | None = None
-        """Of the last reserve or extend: see `contracts.outages`."""
+        """Mark of the last reserve or extend: see `contracts.outages`."""
 
     def _upkeep(self, now: float) -> None:
         """Do everything that is due."""

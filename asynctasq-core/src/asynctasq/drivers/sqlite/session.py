@@ -50,7 +50,7 @@ class Session:
         self.mark: UpkeepMark | None = None
         """As it was when this session last read or wrote it."""
         self.is_locked = False
-        """Whether the last write found the file locked for too long."""
+        """True if the last write found the file locked for too long."""
         self.looked_at = 0
         """The message at which the look at states goes on."""
         self._log_path = f"{settings.path}-wal"

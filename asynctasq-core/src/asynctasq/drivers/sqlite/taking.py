@@ -49,10 +49,10 @@ class Room:
 
 @record
 class Taken:
-    """What was taken of a queue."""
+    """Messages taken from a queue."""
 
     numbers: list[int]
-    """Of the rows, which are to be leased."""
+    """Numbers of the rows to lease."""
     deliveries: list[Delivery]
     size: int
     """Bytes of the payloads."""

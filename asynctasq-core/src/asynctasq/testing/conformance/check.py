@@ -25,7 +25,7 @@ class Check:
     rules: tuple[int, ...] = ()
     """Numbers of the rules in `docs/writing-a-driver.md`."""
     damages: bool = False
-    """It damages records, which only the suite of a driver can do."""
+    """True if the check damages records, which only the suite of a driver can do."""
 
     @property
     def sentence(self) -> str:

@@ -178,7 +178,7 @@ class DriverModel(DriverPair):
 
     @rule(elapsed=steps_of_time)
     def the_clock_jumps(self, elapsed: float) -> None:
-        """What calls now finds an outage, and the leases that ended are left alone for a while."""
+        """Move the clock: the next call finds an outage and reclaims no lease for a while."""
         self._jump(elapsed)
 
     def _jump(self, elapsed: float) -> None:
