@@ -1,7 +1,7 @@
 """The rule for outages as a table, and what SQLite stores of it."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -93,12 +93,15 @@ def test_a_lone_caller_is_paused_for_no_two_calls_in_a_row_that_are_far_apart(ga
     assert all(not all(paused[start : start + 3]) for start in range(2, 9))
 
 
-def make_memory(_: Path) -> Driver:
-    return MemoryDriver()
-
-
-def make_sqlite(folder: Path) -> Driver:
-    return SqliteDriver(folder / "work.db")
+@pytest.fixture(params=["memory", "sqlite"])
+async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
+    """An open driver of each embedded store."""
+    made: Driver = MemoryDriver()
+    if request.param == "sqlite":
+        made = SqliteDriver(tmp_path / "work.db")
+    await made.open()
+    yield made
+    await made.close()
 
 
 def a_message() -> Message:
@@ -112,12 +115,7 @@ async def deliveries_of(driver: Driver, *, owner: str, lease: float = 30.0) -> l
     return await driver.reserve({"emails": 1}, limit=1, owner=owner, lease=lease)
 
 
-@pytest.mark.parametrize("make", [make_memory, make_sqlite])
-async def test_leases_of_a_clock_that_was_ahead_end_when_it_is_set_back(
-    make: Callable[[Path], Driver], tmp_path: Path
-) -> None:
-    driver = make(tmp_path)
-    await driver.open()
+async def test_leases_of_a_clock_that_was_ahead_end_when_it_is_set_back(driver: Driver) -> None:
     driver.clock_offset = YEARS
     await driver.enqueue([a_message()])
     assert await deliveries_of(driver, owner="gone")
@@ -128,15 +126,11 @@ async def test_leases_of_a_clock_that_was_ahead_end_when_it_is_set_back(
     driver.clock_offset = 32.0
     [delivery] = await deliveries_of(driver, owner="w")
     assert delivery.lost == 1
-    await driver.close()
 
 
-@pytest.mark.parametrize("make", [make_memory, make_sqlite])
 async def test_a_lease_whose_answer_was_lost_before_the_clock_was_set_back_is_given_back(
-    make: Callable[[Path], Driver], tmp_path: Path
+    driver: Driver,
 ) -> None:
-    driver = make(tmp_path)
-    await driver.open()
     driver.clock_offset = YEARS
     await driver.enqueue([a_message()])
     assert await deliveries_of(driver, owner="w")
@@ -144,15 +138,11 @@ async def test_a_lease_whose_answer_was_lost_before_the_clock_was_set_back_is_gi
     await driver.extend("w", [], lease=30.0)
     [delivery] = await deliveries_of(driver, owner="w")
     assert delivery.lost == 0
-    await driver.close()
 
 
-@pytest.mark.parametrize("make", [make_memory, make_sqlite])
 async def test_a_second_outage_within_the_pause_takes_no_lease_that_was_renewed_in_between(
-    make: Callable[[Path], Driver], tmp_path: Path
+    driver: Driver,
 ) -> None:
-    driver = make(tmp_path)
-    await driver.open()
     await driver.enqueue([a_message()])
     [delivery] = await deliveries_of(driver, owner="lives")
     driver.clock_offset = 31.0
@@ -161,15 +151,11 @@ async def test_a_second_outage_within_the_pause_takes_no_lease_that_was_renewed_
     driver.clock_offset = 70.0
     assert await deliveries_of(driver, owner="w") == []
     assert await driver.extend("lives", [delivery.lease], lease=30.0) == [LeaseState.HELD]
-    await driver.close()
 
 
-@pytest.mark.parametrize("make", [make_memory, make_sqlite])
 async def test_a_worker_with_a_long_lease_can_renew_it_after_a_jump_of_the_clock(
-    make: Callable[[Path], Driver], tmp_path: Path
+    driver: Driver,
 ) -> None:
-    driver = make(tmp_path)
-    await driver.open()
     await driver.enqueue([a_message()])
     [delivery] = await deliveries_of(driver, owner="long", lease=600.0)
     await deliveries_of(driver, owner="short", lease=2.0)
@@ -177,15 +163,9 @@ async def test_a_worker_with_a_long_lease_can_renew_it_after_a_jump_of_the_clock
         driver.clock_offset = float(seconds)
         assert await deliveries_of(driver, owner="short", lease=2.0) == []
     assert await driver.extend("long", [delivery.lease], lease=600.0) == [LeaseState.HELD]
-    await driver.close()
 
 
-@pytest.mark.parametrize("make", [make_memory, make_sqlite])
-async def test_a_clock_that_is_set_back_stops_no_reclaiming(
-    make: Callable[[Path], Driver], tmp_path: Path
-) -> None:
-    driver = make(tmp_path)
-    await driver.open()
+async def test_a_clock_that_is_set_back_stops_no_reclaiming(driver: Driver) -> None:
     driver.clock_offset = 86_400.0
     await let_tidy(driver)
     driver.clock_offset = 0.0
@@ -195,7 +175,6 @@ async def test_a_clock_that_is_set_back_stops_no_reclaiming(
     await let_tidy(driver)
     [delivery] = await driver.reserve({"emails": 1}, limit=1, owner="w", lease=30.0)
     assert delivery.lost == 1
-    await driver.close()
 
 
 def sql(path: Path, statement: str) -> list[tuple[object, ...]]:
