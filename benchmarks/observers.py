@@ -13,8 +13,8 @@ from statistics import median
 
 import asynctasq
 from asynctasq import App, Worker, hookimpl, task
-from asynctasq.contracts.executor import Attempt, Call, Wrapper
-from asynctasq.lifecycle import OBSERVER_HOOKS
+from asynctasq.contracts.executor import AttemptResult, Call, Wrapper
+from asynctasq.plugins.observers import OBSERVER_HOOKS
 
 ROUNDS = 5
 
@@ -39,7 +39,7 @@ class Wraps:
     def wrap_execute(self, call_next: Wrapper) -> Wrapper:
         """Change nothing."""
 
-        async def around(call: Call) -> Attempt:
+        async def around(call: Call) -> AttemptResult:
             return await call_next(call)
 
         return around

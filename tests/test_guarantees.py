@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from asynctasq.testing.conformance.themes import all_checks
+from asynctasq.conformance.themes import all_checks
 
 ROOT = Path(__file__).resolve().parent.parent
 LETTERS = "abcdefghijkl"

@@ -66,7 +66,7 @@ def asynctasq_clock(asynctasq_sandbox: "Sandbox") -> "Clock":
 @pytest.fixture
 def asynctasq_proxy() -> "Iterator[Callable[[str], TcpProxy]]":
     """Makes TCP proxies to a URL or `host:port`, which can be told to fail; closed after the test."""
-    from asynctasq.testing import TcpProxy
+    from asynctasq.conformance import TcpProxy
 
     with ExitStack() as stack:
 

@@ -295,7 +295,7 @@ async def test_an_outcome_costs_the_same_however_many_are_awaited(
     counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _only_pushes_wake(monkeypatch)
-    monkeypatch.setattr("asynctasq.dispatcher.watcher.FIRST_CHECK_SECONDS", PATIENCE)
+    monkeypatch.setattr("asynctasq.dispatch.result_watcher.FIRST_CHECK_SECONDS", PATIENCE)
     driver = made()
     async with App({"driver": driver}) as app:
         handles = await app.dispatch_many([double(number) for number in range(2 * BOUND)])
@@ -382,7 +382,7 @@ async def test_those_who_wait_for_outcomes_at_once_look_together(
 
 
 def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch) -> None:
-    for poll in ("asynctasq.dispatcher.watcher.POLL_SECONDS", "asynctasq_redis.waking.POLL"):
+    for poll in ("asynctasq.dispatch.result_watcher.POLL_SECONDS", "asynctasq_redis.listener.POLL"):
         monkeypatch.setattr(poll, PATIENCE)
 
 
@@ -402,7 +402,7 @@ def _is_awaited(client: "redis.Redis", namespace: str) -> bool:
 async def test_waiters_that_are_gone_neither_stay_nor_swallow_a_push(
     counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq_redis.waking.POLL", PATIENCE)  # only a push wakes
+    monkeypatch.setattr("asynctasq_redis.listener.POLL", PATIENCE)  # only a push wakes
     driver, waiter = made(), made()
     await driver.open()
     await waiter.open()

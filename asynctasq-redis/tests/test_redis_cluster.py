@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from redis.crc import key_slot
 
+from asynctasq.conformance import run_conformance
 from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Message, new_id
-from asynctasq.testing import run_conformance
 from asynctasq_redis import RedisDriver
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer, owner_of, redis_cluster

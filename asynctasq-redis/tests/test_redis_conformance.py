@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 import redis
 
+from asynctasq.conformance import DriverConformance, run_conformance
+from asynctasq.conformance.model import run_model
+from asynctasq.conformance.processes import check_each_message_once, check_kills, check_stale_owner
 from asynctasq.contracts.driver import Driver
-from asynctasq.testing import DriverConformance, run_conformance
-from asynctasq.testing.model import run_model
-from asynctasq.testing.processes import check_each_message_once, check_kills, check_stale_owner
 from asynctasq_redis import RedisDriver
 from tests.servers.redis import lasting_keys
 

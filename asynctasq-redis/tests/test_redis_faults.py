@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from asynctasq.conformance import TcpProxy
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete, Settled
-from asynctasq.testing import TcpProxy
 from asynctasq_redis import RedisDriver
 from tests.drivers.opening import message, opened
 from tests.servers.processes import free_port

@@ -19,7 +19,7 @@ from asynctasq.message import Message, Unique, new_id
 from asynctasq.settlement import Complete, Settled
 from asynctasq_redis import RedisDriver
 from asynctasq_redis.codec import BODY_LIMIT
-from asynctasq_redis.faults import translated
+from asynctasq_redis.errors import translated
 from tests.drivers.opening import message, opened
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer, redis_server

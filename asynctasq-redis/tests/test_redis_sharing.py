@@ -13,11 +13,11 @@ import pytest
 import redis
 
 from asynctasq import App, Worker, task
+from asynctasq.conformance import TcpProxy
 from asynctasq.contracts.capabilities import CancelOutcome, WorkerInfo
 from asynctasq.errors import ConfigurationError, DriverUnavailable, TaskCancelled
 from asynctasq.message import Unique
 from asynctasq.settlement import Complete, Fail, Reason
-from asynctasq.testing import TcpProxy
 from asynctasq_redis import RedisDriver
 from tests.drivers.opening import message, opened
 from tests.servers.redis import RedisServer, redis_server
@@ -152,8 +152,8 @@ async def test_a_listener_whose_line_is_half_open_makes_another(
     asynctasq_proxy: Callable[[str], TcpProxy],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asynctasq_redis.waking.PING_SECONDS", 0.05)
-    monkeypatch.setattr("asynctasq_redis.waking.POLL", PATIENCE)  # only a push wakes
+    monkeypatch.setattr("asynctasq_redis.listener.PING_SECONDS", 0.05)
+    monkeypatch.setattr("asynctasq_redis.listener.POLL", PATIENCE)  # only a push wakes
     proxy = asynctasq_proxy(own_server.url)
     async with (
         opened(RedisDriver(own_server.url)) as other,

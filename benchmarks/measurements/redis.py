@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from asynctasq.testing import TcpProxy
+from asynctasq.conformance import TcpProxy
 from benchmarks.harness import machine
 from benchmarks.harness.bench import Bench
 from benchmarks.harness.environments import installed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asynctasq import App, State, task
-from asynctasq.dispatcher.watcher import GROUP_SIZE
+from asynctasq.dispatch.result_watcher import GROUP_SIZE
 from asynctasq.errors import DriverError, ResultTimeout, ResultUnknown
 from asynctasq.message import id_to_text, new_id
 from asynctasq.settlement import Complete
@@ -67,8 +67,8 @@ async def test_many_handles_share_their_looks(app: App, line: Line) -> None:
 async def test_an_outcome_costs_the_same_however_many_are_awaited(
     app: App, line: Line, monkeypatch: pytest.MonkeyPatch, asked: Counter[str]
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatcher.watcher.POLL_SECONDS", 2 * PATIENCE)
-    monkeypatch.setattr("asynctasq.dispatcher.watcher.FIRST_CHECK_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr("asynctasq.dispatch.result_watcher.POLL_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr("asynctasq.dispatch.result_watcher.FIRST_CHECK_SECONDS", 2 * PATIENCE)
     count = 20 * GROUP_SIZE
     handles = await app.dispatch_many([never_run(number) for number in range(count)])
     awaiting = [asyncio.create_task(handle.result()) for handle in handles]
@@ -96,7 +96,7 @@ async def test_a_hint_that_does_not_come_is_made_good(
         line.calls["wait_results"] += 1
         await asyncio.sleep(timeout)
 
-    monkeypatch.setattr("asynctasq.dispatcher.watcher.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("asynctasq.dispatch.result_watcher.POLL_SECONDS", 0.05)
     monkeypatch.setattr(FaultyDriver, "wait_results", hear_nothing)
     handle = await never_run(1).dispatch()
     waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
@@ -166,8 +166,8 @@ async def test_a_task_that_never_was_is_unknown(app: App) -> None:
 async def test_a_task_that_is_purged_while_awaited_is_unknown(
     app: App, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatcher.watcher.POLL_SECONDS", 0.05)
-    monkeypatch.setattr("asynctasq.dispatcher.watcher.CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("asynctasq.dispatch.result_watcher.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("asynctasq.dispatch.result_watcher.CHECK_SECONDS", 0.05)
     handle = await never_run(1).dispatch()
     waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
     await line.called("find")

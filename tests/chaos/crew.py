@@ -52,7 +52,7 @@ class Member:
             self.process.send_signal(number)
 
 
-class Crew:
+class ExecutorSet:
     """Two plain workers, and a supervisor with two worker processes."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], report: Report) -> None:

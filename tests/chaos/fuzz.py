@@ -9,7 +9,7 @@ from typing import Any
 from asynctasq import App
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, State, new_id
-from tests.chaos.crew import Crew, worker_environment
+from tests.chaos.crew import ExecutorSet, worker_environment
 from tests.chaos.ends import dead_letters
 from tests.chaos.inside import tasks
 from tests.chaos.inside.app import SETTINGS
@@ -53,7 +53,7 @@ async def check_fuzzed_store(store: Store, folder: Path) -> None:
     (folder / f"{EVIL_MODULE}.py").write_text(f"open({str(folder / 'imported')!r}, 'w').close()\n")
     SwitchBoard(folder).turn_all_off()
     store.start()
-    crew = Crew(folder, worker_environment(store.kind, store.address), report)
+    crew = ExecutorSet(folder, worker_environment(store.kind, store.address), report)
     switches = Switches(folder)
     audit = Audit(folder, switches)
     try:
@@ -79,7 +79,7 @@ async def check_fuzzed_store(store: Store, folder: Path) -> None:
     assert not report.problems, str(report)
 
 
-async def _recruit(crew: Crew) -> None:
+async def _recruit(crew: ExecutorSet) -> None:
     while True:
         crew.recruit()
         await asyncio.sleep(0.2)

@@ -24,7 +24,7 @@ from asynctasq import App
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import State
 from tests.chaos.checks import PROBES, check_ledger
-from tests.chaos.crew import Crew, worker_environment
+from tests.chaos.crew import ExecutorSet, worker_environment
 from tests.chaos.ends import check_counts, dead_letters, read_ends, waiting
 from tests.chaos.faults.fault import PROCESSES, Fault, Lanes, Scene
 from tests.chaos.inside import tasks
@@ -115,7 +115,7 @@ class Storm:
         self._store.start()
         self._switches.start()
         environment = worker_environment(self._store.kind, self._store.address)
-        crew = Crew(self._folder, environment, self.report)
+        crew = ExecutorSet(self._folder, environment, self.report)
         scene = Scene(
             self._chance, crew, self._store, SwitchBoard(self._folder), self.report, self._folder
         )
@@ -143,7 +143,7 @@ class Storm:
         self.report.seconds = time.monotonic() - started_at
         return self.report
 
-    async def _recruit(self, crew: Crew) -> None:
+    async def _recruit(self, crew: ExecutorSet) -> None:
         while True:
             crew.recruit()
             await asyncio.sleep(RECRUIT_SECONDS)

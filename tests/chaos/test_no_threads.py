@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from tests.chaos.crew import Crew, worker_environment
+from tests.chaos.crew import ExecutorSet, worker_environment
 from tests.chaos.inside.starts import THREAD_NOT_STARTED
 from tests.chaos.inside.switches import LOG, SwitchBoard
 from tests.chaos.ledger import read_faults, read_started
@@ -16,11 +16,13 @@ from tests.cli.processes import until
 
 
 @pytest_asyncio.fixture
-async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
+async def crew(tmp_path: Path) -> AsyncIterator[ExecutorSet]:
     """Only a plain worker."""
     (tmp_path / "first").mkdir()
     store = SqliteStore(tmp_path / "store")
-    made = Crew(tmp_path, worker_environment(store.kind, store.address), Report(store.kind, 0, 0))
+    made = ExecutorSet(
+        tmp_path, worker_environment(store.kind, store.address), Report(store.kind, 0, 0)
+    )
     del made.members[1:]
     try:
         yield made
@@ -29,7 +31,7 @@ async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
 
 
 async def test_a_worker_without_threads_for_a_dump_and_its_end_stops_with_exit_code_0(
-    crew: Crew, tmp_path: Path
+    crew: ExecutorSet, tmp_path: Path
 ) -> None:
     board = SwitchBoard(tmp_path)
     crew.recruit()

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from asynctasq import App
 from asynctasq.drivers.sqlite import SqliteDriver
-from tests.chaos.crew import Crew, worker_environment
+from tests.chaos.crew import ExecutorSet, worker_environment
 from tests.chaos.inside import tasks
 from tests.chaos.inside.app import SETTINGS
 from tests.chaos.inside.switches import SwitchBoard
@@ -21,12 +21,14 @@ from tests.cli.processes import until
 
 
 @pytest_asyncio.fixture
-async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
+async def crew(tmp_path: Path) -> AsyncIterator[ExecutorSet]:
     """Only a supervisor, with two worker processes."""
     (tmp_path / "first").mkdir()
     SwitchBoard(tmp_path).turn_all_off()
     store = SqliteStore(tmp_path / "store")
-    made = Crew(tmp_path, worker_environment(store.kind, store.address), Report(store.kind, 0, 0))
+    made = ExecutorSet(
+        tmp_path, worker_environment(store.kind, store.address), Report(store.kind, 0, 0)
+    )
     del made.members[:2]
     made.recruit()
     try:
@@ -36,7 +38,7 @@ async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
 
 
 @pytest_asyncio.fixture
-async def app(tmp_path: Path, crew: Crew) -> AsyncIterator[App]:
+async def app(tmp_path: Path, crew: ExecutorSet) -> AsyncIterator[App]:
     """The dispatcher's app on the store of the crew."""
     driver = SqliteDriver(tmp_path / "store" / "storm.db")
     async with App({"driver": driver, **SETTINGS}) as made:
@@ -52,7 +54,7 @@ async def _runs(app: App) -> None:
 
 
 async def test_failed_starts_of_a_process_end_neither_the_supervisor_nor_its_other_processes(
-    crew: Crew, app: App, tmp_path: Path
+    crew: ExecutorSet, app: App, tmp_path: Path
 ) -> None:
     log = tmp_path / "workers.log"
     await _runs(app)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from asynctasq.worker.signals import ECHO_SECONDS
+from asynctasq.worker.process.signals import ECHO_SECONDS
 
 DEADLINE_SECONDS = 40.0
 """For what happens within a second or two on a machine that is not busy."""

@@ -15,7 +15,7 @@ from click.testing import Result
 
 from asynctasq import App
 from asynctasq.cli.exit_codes import ExitCode, exit_code_of
-from asynctasq.cli.retrying import Account
+from asynctasq.cli.retrying import BulkSummary
 from asynctasq.contracts.driver import QueueCounts
 from asynctasq.errors import CapabilityMissing, DriverError, DriverUnavailable, ResultUnknown
 from tests.cli.processes import COMMAND, DEADLINE_SECONDS
@@ -208,7 +208,7 @@ def test_people_are_asked_at_a_terminal(answer: str, code: int, left: int) -> No
 def test_an_account_is_a_sentence(
     done: int, matched: int, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Account("retried", matched, done).tell(as_json=False)
+    BulkSummary("retried", matched, done).tell(as_json=False)
     assert capsys.readouterr().out == f"{told}\n"
 
 

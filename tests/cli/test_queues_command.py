@@ -40,7 +40,15 @@ def test_queues_are_a_table_for_people(invoke: Invoke) -> None:
     assert done.exit_code == 0
     store, titles, _, default, mail = done.stdout.splitlines()
     assert store.endswith("asynctasq.db")
-    assert titles.split() == ["Queue", "Ready", "Scheduled", "Running", "Dead", "Oldest", "State"]
+    assert titles.split() == [
+        "Queue",
+        "Ready",
+        "Scheduled",
+        "InFlightMessage",
+        "Dead",
+        "Oldest",
+        "State",
+    ]
     assert default.split()[:5] == ["default", "1", "1", "1", "0"]
     assert mail.split() == ["mail", "0", "0", "0", "1"]
 

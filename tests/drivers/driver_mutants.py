@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from typing import Any
 
+from asynctasq.conformance.harness import random_name
 from asynctasq.contracts.capabilities import CancelOutcome, Capability
 from asynctasq.contracts.driver import Enqueued, QueueCounts
 from asynctasq.message import Delivery, Message, State
@@ -25,7 +26,6 @@ from asynctasq.settlement import (
     Settled,
     Settlement,
 )
-from asynctasq.testing.conformance.kit import random_name
 
 ERROR = ErrorInfo("mutant", "", "")
 

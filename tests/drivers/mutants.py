@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from asynctasq.contracts.capabilities import CancelOutcome, Outcome
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.contracts.outages import UpkeepMark
+from asynctasq.driverkit.outages import UpkeepMark
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.entry import Entry, Owner
-from asynctasq.drivers.memory.keys import Hold, UniqueKeys
+from asynctasq.drivers.memory.keys import UniqueKeys, UniqueLock
 from asynctasq.drivers.memory.order import Queue
 from asynctasq.drivers.memory.outcomes import Outcomes
 from asynctasq.drivers.memory.store import Store
@@ -154,7 +154,7 @@ class HeadersDropped(Store):
 class UniqueKeyNotHeld(UniqueKeys):
     """Two messages hold one key."""
 
-    def current(self, key: str, now: float) -> Hold | None:
+    def current(self, key: str, now: float) -> UniqueLock | None:
         return None
 
 
@@ -200,7 +200,7 @@ class PeriodEndsWithItsMessage(UniqueKeys):
 class PeriodNeverEnds(UniqueKeys):
     """A key held for a period is held for ever."""
 
-    def current(self, key: str, now: float) -> Hold | None:
+    def current(self, key: str, now: float) -> UniqueLock | None:
         return self.holds.get(key)
 
     def forget(self, now: float, *, limit: int) -> None:

@@ -3,10 +3,10 @@
 import sqlite3
 from contextlib import closing
 
+from asynctasq.conformance import DriverConformance
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
-from asynctasq.testing import DriverConformance
 
 
 class TestMemory(DriverConformance):

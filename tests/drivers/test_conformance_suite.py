@@ -10,17 +10,24 @@ from typing import Any
 
 import pytest
 
+from asynctasq.conformance.formatting import show
+from asynctasq.conformance.harness import random_name
+from asynctasq.conformance.rules import RULES
+from asynctasq.conformance.runner import guarantees, select_checks
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver, Enqueued, QueueCounts
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.message import Delivery, Message, State, id_to_text, new_id
 from asynctasq.settlement import Settled
-from asynctasq.testing import Check, DriverConformance, Kit, all_checks, run_check, run_conformance
-from asynctasq.testing.conformance.kit import random_name
-from asynctasq.testing.conformance.rules import RULES
-from asynctasq.testing.conformance.runner import guarantees, select_checks
-from asynctasq.testing.conformance.showing import show
+from asynctasq.testing import (
+    Check,
+    DriverConformance,
+    Harness,
+    all_checks,
+    run_check,
+    run_conformance,
+)
 
 
 class NoPriority(MemoryDriver):
@@ -178,7 +185,7 @@ async def test_untidy_driver_fails_every_check(driver: type[MemoryDriver], compl
 
 
 async def test_check_that_hangs_is_ended() -> None:
-    async def hang(kit: Kit) -> None:
+    async def hang(harness: Harness) -> None:
         await asyncio.Event().wait()
 
     hanging = Check("hangs", "none", hang, "", Capability.NONE, durable=False, summary="hangs")

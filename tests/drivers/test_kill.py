@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from asynctasq.conformance.processes import check_each_message_once, check_kills, check_stale_owner
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.sqlite import SqliteDriver
-from asynctasq.testing.processes import check_each_message_once, check_kills, check_stale_owner
 from tests.drivers.losing_drivers import AcknowledgesEarly, DeliversTwice, TrustsEveryToken
 
 SEEDS = int(os.environ.get("ASYNCTASQ_TEST_KILL_SEEDS", "1"))

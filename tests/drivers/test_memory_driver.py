@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from asynctasq.conformance.harness import MOMENT
 from asynctasq.contracts.capabilities import check_capabilities
 from asynctasq.drivers.memory import MemoryDriver, MemorySettings, plugin
 from asynctasq.drivers.memory.entry import Entry
-from asynctasq.drivers.memory.order import Agenda, Lane
+from asynctasq.drivers.memory.order import PriorityQueue, TimerQueue
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, State, Unique, UniqueUntil, new_id
 from asynctasq.settlement import Complete, Fail, Reason, Release, Settled
-from asynctasq.testing.conformance.kit import MOMENT
 
 LONG = 30.0
 """Seconds: more than any wait here takes, less than the test's own time limit."""
@@ -52,13 +52,13 @@ async def test_an_unopened_driver_says_so() -> None:
 
 
 async def test_instances_share_nothing_but_clones_share_all(driver: MemoryDriver) -> None:
-    other, twin = MemoryDriver(), driver.clone()
+    other, clone = MemoryDriver(), driver.clone()
     await other.open()
-    await twin.open()
+    await clone.open()
     await driver.enqueue([message()])
-    twin.clock_offset = 5.0
+    clone.clock_offset = 5.0
     assert driver.clock_offset == 5.0
-    assert (await twin.count("q")).ready == 1
+    assert (await clone.count("q")).ready == 1
     assert (await other.count("q")).ready == 0
 
 
@@ -167,7 +167,7 @@ async def test_dead_letters_beyond_the_limit_or_their_time_are_dropped_oldest_fi
 
 
 def test_what_arrives_out_of_turn_finds_its_place() -> None:
-    lane = Lane()
+    lane = PriorityQueue()
     entries = []
     for due_at in (5.0, 7.0, 1.0, 6.0, 9.0, 2.0):
         entry = Entry(message(), None, 0.0)  # type: ignore[arg-type]  # a lane asks no queue
@@ -187,7 +187,7 @@ def test_what_arrives_out_of_turn_finds_its_place() -> None:
 
 def test_an_agenda_drops_what_no_longer_stands() -> None:
     standing = set(range(1_000))
-    agenda = Agenda[int](lambda _time, thing: thing in standing)
+    agenda = TimerQueue[int](lambda _time, thing: thing in standing)
     for thing in range(1_000):
         agenda.add(float(thing), thing)
     for thing in range(0, 1_000, 4):
@@ -213,17 +213,17 @@ async def test_many_threads_deliver_each_message_once(driver: MemoryDriver) -> N
         return asyncio.run(run(number))
 
     async def run(number: int) -> list[bytes]:
-        twin = driver.clone()
-        await twin.open()
+        clone = driver.clone()
+        await clone.open()
         mine = ids[number::threads]
         done: list[bytes] = []
         for start in range(0, len(mine), 50):
             chunk = mine[start : start + 50]
-            await twin.enqueue([Message(i, "q", "task", b"") for i in chunk])
-            deliveries = await twin.reserve(
+            await clone.enqueue([Message(i, "q", "task", b"") for i in chunk])
+            deliveries = await clone.reserve(
                 {"q": 40}, limit=40, owner=f"owner-{number}", lease=60.0
             )
-            settled = await twin.settle(
+            settled = await clone.settle(
                 [
                     Release(d.lease) if n % 5 == 0 else Complete(d.lease)
                     for n, d in enumerate(deliveries)
@@ -231,7 +231,7 @@ async def test_many_threads_deliver_each_message_once(driver: MemoryDriver) -> N
             )
             assert set(settled) <= {Settled.DONE}
             done += [d.message.id for n, d in enumerate(deliveries) if n % 5]
-        await twin.close()
+        await clone.close()
         return done
 
     with ThreadPoolExecutor(threads) as pool:
@@ -245,12 +245,12 @@ async def test_an_enqueue_wakes_a_waiter_on_another_loop(driver: MemoryDriver) -
     waiting = threading.Event()
 
     async def wait_and_take() -> int:
-        twin = driver.clone()
-        await twin.open()
+        clone = driver.clone()
+        await clone.open()
         asyncio.get_running_loop().call_soon(waiting.set)
-        await twin.wait(["q"], timeout=LONG)
-        taken = await twin.reserve({"q": 1}, limit=1, owner="o", lease=30.0)
-        await twin.close()
+        await clone.wait(["q"], timeout=LONG)
+        taken = await clone.reserve({"q": 1}, limit=1, owner="o", lease=30.0)
+        await clone.close()
         return len(taken)
 
     with ThreadPoolExecutor(1) as pool:
@@ -262,9 +262,9 @@ async def test_an_enqueue_wakes_a_waiter_on_another_loop(driver: MemoryDriver) -
 
 async def test_a_waiter_whose_loop_was_closed_disturbs_nobody(driver: MemoryDriver) -> None:
     loop = asyncio.new_event_loop()
-    twin = driver.clone()
+    clone = driver.clone()
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(_abandon_a_wait, loop, twin).result()
+        pool.submit(_abandon_a_wait, loop, clone).result()
     await driver.enqueue([message()])
     assert (await driver.count("q")).ready == 1
 
@@ -351,9 +351,9 @@ def test_a_forked_child_inherits_no_messages() -> None:
         await driver.enqueue([message()])
 
     async def ready() -> int:
-        twin = driver.clone()
-        await twin.open()
-        return (await twin.count("q")).ready
+        clone = driver.clone()
+        await clone.open()
+        return (await clone.count("q")).ready
 
     asyncio.run(prepare())
     context = multiprocessing.get_context("fork")

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from asynctasq.conformance.model import DriverModel, run_model
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.store import Store
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import ConfigurationError
-from asynctasq.testing.model import DriverModel, run_model
 from tests.drivers.mutants import (
     AttemptNotCounted,
     CancelFlagIgnored,

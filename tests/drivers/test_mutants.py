@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from asynctasq.conformance import run_conformance
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.store import Store
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import BodyCorrupt
-from asynctasq.testing import run_conformance
 from tests.drivers.driver_mutants import MUTANTS as DRIVER_MUTANTS
 from tests.drivers.driver_mutants import mutated
 from tests.drivers.mutants import MUTANTS, driver_of

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from asynctasq.conformance.harness import let_tidy
 from asynctasq.contracts.driver import Driver
-from asynctasq.contracts.outages import UpkeepMark, next_mark, set_back_by
+from asynctasq.driverkit.outages import UpkeepMark, next_mark, set_back_by
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.message import Delivery, Message, new_id
 from asynctasq.settlement import LeaseState
-from asynctasq.testing.conformance.kit import let_tidy
 
 NOW, LEASE = 1000.0, 80.0
 SECOND = 4.0

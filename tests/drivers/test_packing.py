@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynctasq.contracts.packing import pack_message, unpack_message
+from asynctasq.driverkit.packing import pack_message, unpack_message
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import (
     Message,

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from asynctasq.conformance.harness import MOMENT
 from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import DriverError
@@ -22,7 +23,6 @@ from asynctasq.message import (
     new_id,
 )
 from asynctasq.settlement import Cancelled, Complete, ErrorInfo, Fail, Reason, Release, Retry
-from asynctasq.testing.conformance.kit import MOMENT
 
 ERROR = ErrorInfo("shop.OutOfStock", "no more", "Traceback")
 SECONDS = 30.0

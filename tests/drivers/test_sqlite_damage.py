@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from asynctasq.conformance.harness import let_tidy
 from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.message import CancelOutcome, Delivery, Message, State, Unique, UniqueUntil, new_id
@@ -21,7 +22,6 @@ from asynctasq.settlement import (
     Settled,
     Settlement,
 )
-from asynctasq.testing.conformance.kit import let_tidy
 
 ERROR = ErrorInfo("shop.OutOfStock", "no more", "Traceback")
 VALUES: dict[str, Any] = {

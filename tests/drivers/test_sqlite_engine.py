@@ -185,10 +185,10 @@ async def use_in_child(driver: SqliteDriver) -> int:
     else:
         return 3
     await driver.close()  # the parent's: nothing happens
-    twin = driver.clone()
-    await twin.open()
-    await twin.enqueue([a_message()])
-    await twin.close()
+    clone = driver.clone()
+    await clone.open()
+    await clone.enqueue([a_message()])
+    await clone.close()
     return 0
 
 

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
+from asynctasq.conformance.harness import let_tidy
 from asynctasq.drivers.sqlite import SqliteDriver, upkeep
 from asynctasq.drivers.sqlite.session import Row
 from asynctasq.errors import ConfigurationError
 from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete, Fail, Reason
-from asynctasq.testing.conformance.kit import let_tidy
 
 HOUR = 3600.0
 

@@ -23,7 +23,7 @@ from asynctasq import (
     current_task,
     task,
 )
-from asynctasq.core import child as core_child
+from asynctasq.worker.process import child_app as core_child
 
 MODES = {
     "loop": AsyncTask,

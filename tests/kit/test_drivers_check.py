@@ -11,20 +11,19 @@ from click.testing import CliRunner, Result
 
 from asynctasq.cli import drivers, main
 from asynctasq.cli.drivers import THEMES, command_without_only, found_in
-from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.driver import Driver
-from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.message import Message, new_id
-from asynctasq.testing import all_checks
-from asynctasq.testing.conformance import themes
-from asynctasq.testing.conformance.meaning import (
+from asynctasq.conformance import all_checks, themes
+from asynctasq.conformance.impact import (
     BESIDE_GUARANTEES,
     CAPABILITIES,
     GUARANTEES,
     meanings_of,
 )
-from asynctasq.testing.conformance.rules import RULES
-from asynctasq.testing.conformance.runner import CheckResult
+from asynctasq.conformance.rules import RULES
+from asynctasq.conformance.runner import CheckResult
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.message import Message, new_id
 from tests.plugins.conftest import Site
 from tests.plugins.conftest import site as site
 
@@ -204,9 +203,9 @@ def test_meanings_are_given_for_every_letter_and_capability() -> None:
 
 
 async def test_tidying_deletes_messages_in_every_state() -> None:
+    from asynctasq.conformance.cleanup import tidy_up
+    from asynctasq.conformance.harness import Leftovers
     from asynctasq.settlement import Fail, Reason
-    from asynctasq.testing.conformance.kit import Traces
-    from asynctasq.testing.conformance.tidying import tidy_up
 
     driver: Driver = MemoryDriver()
     await driver.open()
@@ -220,6 +219,6 @@ async def test_tidying_deletes_messages_in_every_state() -> None:
     await driver.settle([Fail(leased[0].lease, Reason.FAILED)])
     assert isinstance(driver, MemoryDriver)
     await driver.pause("q")
-    assert await tidy_up(driver.clone(), Traces())
+    assert await tidy_up(driver.clone(), Leftovers())
     assert await driver.queues() == []
     await driver.close()

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import pytest_asyncio
 
-from asynctasq.testing import TcpProxy
+from asynctasq.conformance import TcpProxy
 
 MakeProxy = Callable[[str], TcpProxy]
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from asynctasq import hookspecs
-from asynctasq.contracts.executor import Attempt, Call, Returned, Wrapper
+from asynctasq.contracts.executor import AttemptResult, Call, Returned, Wrapper
 from asynctasq.errors import PluginBroken
 from asynctasq.hookspecs import DispatchContext, WorkerContext, hookimpl
-from asynctasq.lifecycle import OBSERVER_HOOKS, Observers
 from asynctasq.message import Message
 from asynctasq.plugins import PluginRegistry
+from asynctasq.plugins.observers import OBSERVER_HOOKS, Observers
 from tests.plugins.conftest import Site
 
 CONTEXT = WorkerContext(worker_id="w", queues=("default",), concurrency=1)
@@ -87,7 +87,7 @@ def test_without_plugins_there_is_nothing_to_call() -> None:
     observers = Observers()
     assert not any(getattr(observers, hook) for hook in OBSERVER_HOOKS)
 
-    async def call(_: Call) -> Attempt:
+    async def call(_: Call) -> AttemptResult:
         return Returned(b"")
 
     assert observers.wrap(call) is call
@@ -199,7 +199,7 @@ class Around(Named):
         return self.around(call_next)
 
     def around(self, call_next: Wrapper) -> Wrapper:
-        async def run(call: Call) -> Attempt:
+        async def run(call: Call) -> AttemptResult:
             self.log.append(f"{self.name} in")
             try:
                 return await call_next(call)
@@ -218,7 +218,7 @@ class AroundAll(Around):
 async def test_the_first_registered_wrapper_is_the_outermost() -> None:
     log: list[str] = []
 
-    async def call(given: Call) -> Attempt:
+    async def call(given: Call) -> AttemptResult:
         assert given is CALL
         log.append("run")
         return Returned(b"done")
@@ -234,7 +234,7 @@ async def test_a_wrapper_may_change_the_outcome_and_repeat_the_call() -> None:
     class Twice:
         @hookimpl
         def wrap_execute(self, call_next: Wrapper) -> Wrapper:
-            async def run(call: Call) -> Attempt:
+            async def run(call: Call) -> AttemptResult:
                 with contextlib.suppress(ConnectionError):
                     return await call_next(call)
                 await call_next(call)
@@ -242,7 +242,7 @@ async def test_a_wrapper_may_change_the_outcome_and_repeat_the_call() -> None:
 
             return run
 
-    async def call(given: Call) -> Attempt:
+    async def call(given: Call) -> AttemptResult:
         runs.append(given)
         if len(runs) == 1:
             raise ConnectionError
@@ -264,7 +264,7 @@ def test_a_wrapper_that_cannot_be_made_is_broken(result: object, problem: str) -
                 raise result
             return result
 
-    async def call(_: Call) -> Attempt:
+    async def call(_: Call) -> AttemptResult:
         return Returned(b"")
 
     with pytest.raises(PluginBroken, match=r"of this application.*wrap_execute") as caught:

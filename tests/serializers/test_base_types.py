@@ -22,11 +22,11 @@ from asynctasq import register_type
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import ArgumentsMismatch, BodyError
 from asynctasq.operations.redaction import Redaction
-from asynctasq.serializers import own_types
+from asynctasq.serializers import custom_types
+from asynctasq.serializers.custom_types import OwnTypes
+from asynctasq.serializers.extension_types import BY_NAME
 from asynctasq.serializers.json_serializer import JsonSerializer
-from asynctasq.serializers.kinds import BY_NAME
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
-from asynctasq.serializers.own_types import OwnTypes
 from asynctasq.serializers.standard_types import read_zone
 from asynctasq.serializers.unserializable import Unserializable, no_reference
 from tests.serializers.packing import packed
@@ -241,8 +241,8 @@ def test_registered_subclass_keeps_its_type(
     serializer: Serializer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = OwnTypes()
-    monkeypatch.setattr(own_types, "own_types", registry)
-    monkeypatch.setattr("asynctasq.serializers.kinds.own_types", registry)
+    monkeypatch.setattr(custom_types, "own_types", registry)
+    monkeypatch.setattr("asynctasq.serializers.extension_types.own_types", registry)
     register_type(MyUUID, str, MyUUID)
     assert type(round_trip(serializer, MyUUID(int=1))) is MyUUID
 

@@ -15,8 +15,8 @@ from pydantic import HttpUrl
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import ArgumentsMismatch, BodyCorrupt, BodyError
 from asynctasq.import_rules import ImportRule, import_rule
+from asynctasq.serializers.extension_types import BY_NAME
 from asynctasq.serializers.json_serializer import JsonSerializer
-from asynctasq.serializers.kinds import BY_NAME
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
 from asynctasq.serializers.unserializable import no_reference
 from tests.serializers import sample_types
@@ -166,7 +166,7 @@ def test_moved_class_is_found_where_its_old_module_still_names_it(
 APPLICATION = """
     import enum, dataclasses
     from asynctasq import importing
-    from asynctasq.serializers.own_types import register_type
+    from asynctasq.serializers.custom_types import register_type
 
     class Colour(enum.Enum):
         RED = 1

@@ -19,8 +19,8 @@ from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import BodyError, PluginNotFound, ResultNotSerializable
 from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
+from asynctasq.serializers.extension_types import BY_CODE, BY_NAME
 from asynctasq.serializers.json_serializer import JsonSerializer
-from asynctasq.serializers.kinds import BY_CODE, BY_NAME
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
 from tests.serializers.packing import packed
 from tests.serializers.sample_types import (

@@ -26,9 +26,9 @@ from asynctasq.errors import BodyCorrupt, BodyVersion, ResultNotSerializable
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import OnMissing, RetryStrategy, RunPolicy
 from asynctasq.serializers.codec import Codec
+from asynctasq.serializers.custom_types import OwnTypes, register_type
 from asynctasq.serializers.json_serializer import JsonSerializer
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
-from asynctasq.serializers.own_types import OwnTypes, register_type
 from tests.serializers.packing import packed
 from tests.serializers.sameness import identical
 from tests.serializers.sample_models import Counted, Growing, Item, Page
@@ -96,8 +96,8 @@ KWARGS: dict[str, Any] = {"name": "n", "when": date(2024, 1, 1)}
 @pytest.fixture(autouse=True)
 def own_type(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = OwnTypes()
-    monkeypatch.setattr("asynctasq.serializers.own_types.own_types", registry)
-    monkeypatch.setattr("asynctasq.serializers.kinds.own_types", registry)
+    monkeypatch.setattr("asynctasq.serializers.custom_types.own_types", registry)
+    monkeypatch.setattr("asynctasq.serializers.extension_types.own_types", registry)
     register_type(
         Money, lambda m: [m.amount, m.currency], lambda parts: Money(*parts), name="money"
     )

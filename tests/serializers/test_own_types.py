@@ -2,7 +2,7 @@ import pytest
 
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
-from asynctasq.serializers.own_types import OwnTypes, register_type
+from asynctasq.serializers.custom_types import OwnTypes, register_type
 from asynctasq.serializers.unserializable import Unserializable, no_reference
 from tests.serializers.sample_types import Colour, Money, MyDict, Opaque, Plain
 
@@ -11,8 +11,8 @@ from tests.serializers.sample_types import Colour, Money, MyDict, Opaque, Plain
 def registry(monkeypatch: pytest.MonkeyPatch) -> OwnTypes:
     """None of these tests leaves a type behind."""
     registry = OwnTypes()
-    monkeypatch.setattr("asynctasq.serializers.own_types.own_types", registry)
-    monkeypatch.setattr("asynctasq.serializers.kinds.own_types", registry)
+    monkeypatch.setattr("asynctasq.serializers.custom_types.own_types", registry)
+    monkeypatch.setattr("asynctasq.serializers.extension_types.own_types", registry)
     return registry
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asynctasq import App, State
-from asynctasq.worker.health_server import MOST_CONNECTIONS, HealthServer
+from asynctasq.worker.services.health_server import MOST_CONNECTIONS, HealthServer
 from tests.cli.processes import WorkerProcess, asynctasq, until
 from tests.cli.test_worker_command import result_of
 from tests.supervision.probes import ask, port_of
@@ -116,7 +116,7 @@ async def test_slow_clients_keep_no_other_out(tasks: Any, start_worker: StartWor
 async def test_a_slow_request_has_one_limit_however_often_something_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.health_server.REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr("asynctasq.worker.services.health_server.REQUEST_SECONDS", 0.5)
     with HealthServer("127.0.0.1", 0, {"/livez": dict}) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.settimeout(0.05)
@@ -154,7 +154,7 @@ def test_a_report_that_fails_costs_its_request_only() -> None:
 async def test_the_server_goes_on_after_it_was_out_of_descriptors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.health_server.ERROR_SECONDS", 0.01)
+    monkeypatch.setattr("asynctasq.worker.services.health_server.ERROR_SECONDS", 0.01)
     with HealthServer("127.0.0.1", 0, {"/livez": dict}) as server:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         before = resource.getrlimit(resource.RLIMIT_NOFILE)

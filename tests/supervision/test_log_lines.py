@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from asynctasq.cli.application import load_application
-from asynctasq.core.log_fields import JsonFormatter, LineFormatter, TaskFields
-from asynctasq.core.log_text import exception_text
 from asynctasq.errors import ConfigurationError
+from asynctasq.logs.fields import JsonFormatter, LineFormatter, TaskFields
+from asynctasq.logs.text import exception_text
 
 
 class Unshowable:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asynctasq import hookimpl
-from asynctasq.contracts.executor import Attempt, Call, Returned, Wrapper
+from asynctasq.contracts.executor import AttemptResult, Call, Returned, Wrapper
 from asynctasq.errors import TaskFailed
 from asynctasq.message import State
 from tests.executors import tasks
@@ -112,7 +112,7 @@ async def test_a_wrapper_changes_the_outcome(make_bench: MakeBench) -> None:
     class Doubles:
         @hookimpl
         def wrap_execute(self, call_next: Wrapper) -> Wrapper:
-            async def around(call: Call) -> Attempt:
+            async def around(call: Call) -> AttemptResult:
                 attempt = await call_next(call)
                 assert isinstance(attempt, Returned)
                 return Returned(call.encode_result("changed"))

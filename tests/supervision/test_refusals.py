@@ -52,7 +52,7 @@ def told(caplog: pytest.LogCaptureFixture, text: str) -> Any:
 async def test_a_task_that_swallows_its_cancellation_is_reported(
     stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.running.REFUSAL_SECONDS", 0.05)
+    monkeypatch.setattr("asynctasq.worker.in_flight.REFUSAL_SECONDS", 0.05)
     handle = await refuses().dispatch()
     async with stage.worker():
         await stage.flag("began").wait()

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from asynctasq import App, State
-from asynctasq.worker.supervisor import (
+from asynctasq.worker.process.supervisor import (
     LONGEST_PAUSE_SECONDS,
     Supervisor,
     how_it_ended,
@@ -160,7 +160,7 @@ async def test_a_process_that_cannot_be_started_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The interpreter is missing for a moment, as while an environment is upgraded."""
-    monkeypatch.setattr("asynctasq.worker.supervisor.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("asynctasq.worker.process.supervisor.FIRST_PAUSE_SECONDS", 0.01)
     interpreter = tmp_path / "python"
     ran = tmp_path / "ran"
 
@@ -179,7 +179,7 @@ async def test_a_process_that_cannot_be_started_is_tried_again(
 async def test_a_failed_start_leaves_the_other_processes_alone(
     function: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.supervisor.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("asynctasq.worker.process.supervisor.FIRST_PAUSE_SECONDS", 0.01)
     module, _, name = function.partition(".")
     real = getattr(sys.modules[module], name)
     failures = iter([OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
@@ -189,7 +189,7 @@ async def test_a_failed_start_leaves_the_other_processes_alone(
             raise error
         return real(*args, **options)
 
-    monkeypatch.setattr(f"asynctasq.worker.supervisor.{function}", failing)
+    monkeypatch.setattr(f"asynctasq.worker.process.supervisor.{function}", failing)
     supervisor = Supervisor(lambda *_: [sys.executable, "-c", "pass"], processes=2, burst=True)
     assert await supervisor.run() == 0
     assert caplog.text.count("could not be started") == 2
@@ -323,9 +323,9 @@ def test_ends_are_told_in_words(code: int, words: str) -> None:
 
 ENDS_SOON = """\
 import sys
-import asynctasq.worker.ending
+import asynctasq.worker.process.exit_watchdog
 from asynctasq.cli import main
-asynctasq.worker.ending.LAST_SECONDS = 0.2
+asynctasq.worker.process.exit_watchdog.LAST_SECONDS = 0.2
 main(sys.argv[1:], prog_name="asynctasq")
 """
 

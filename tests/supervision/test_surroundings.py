@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from asynctasq import App
-from asynctasq.core.log_stream import StderrHandler
 from asynctasq.errors import TaskFailed
+from asynctasq.logs.stream import StderrHandler
 from tests.cli.processes import COMMAND, DEADLINE_SECONDS, WorkerProcess, asynctasq
 from tests.cli.projects import imported
 from tests.cli.test_worker_command import result_of
@@ -156,7 +156,7 @@ async def test_closed_descriptors_change_nothing(
 FIRST = """
 import ctypes, os, subprocess, sys
 ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: adopts orphans, as process 1 does
-from asynctasq.worker import init_process
+from asynctasq.worker.process import init_process
 init_process.FIRST_PID = os.getpid()
 init_process.be_init_if_first()
 assert os.getppid() == init_process.FIRST_PID

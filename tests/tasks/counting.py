@@ -30,9 +30,9 @@ class CountingDriver(MemoryDriver):
         self.after = after
 
     def clone(self) -> Self:
-        twin = super().clone()
-        twin.chunks, twin.before, twin.after = self.chunks, self.before, self.after
-        return twin
+        clone = super().clone()
+        clone.chunks, clone.before, clone.after = self.chunks, self.before, self.after
+        return clone
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         self.chunks.append(list(messages))

@@ -241,13 +241,13 @@ def test_run_returns_closes_and_passes_errors_on() -> None:
 
 async def counts(driver: Any, queue: str = "default") -> QueueCounts:
     """Of the store that an unopened driver leads to."""
-    twin = driver.clone()
-    await twin.open()
+    clone = driver.clone()
+    await clone.open()
     try:
-        counted: QueueCounts = await twin.count(queue)
+        counted: QueueCounts = await clone.count(queue)
         return counted
     finally:
-        await twin.close()
+        await clone.close()
 
 
 async def test_driver_of_a_function_task_by_name_url_and_instance(app: App, tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ async def test_an_override_changes_nothing_for_other_tasks_and_is_closed(app: Ap
     assert len(await messages(app)) == 1
     await app.close()
     assert len(closed) == 1
-    assert closed[0] is not driver  # an opened twin
+    assert closed[0] is not driver  # an opened clone
 
 
 async def test_a_worker_warns_of_tasks_that_go_elsewhere(

@@ -198,7 +198,7 @@ def failing(times: int, error: Exception) -> Any:
 async def test_a_store_that_is_away_for_a_moment_is_not_noticed(
     counting: CountingDriver, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatcher.outbox.PAUSES_SECONDS", (0, 0, 0))
+    monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.PAUSES_SECONDS", (0, 0, 0))
     app = asynctasq.default_app()
     driver: Any = await app.driver()
     setattr(driver, moment, failing(2, DriverUnavailable("away")))
@@ -214,7 +214,7 @@ async def test_a_store_that_is_away_for_a_moment_is_not_noticed(
 async def test_a_store_that_stays_away_is_told_to_every_caller(
     counting: CountingDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatcher.outbox.PAUSES_SECONDS", (0, 0, 0))
+    monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.PAUSES_SECONDS", (0, 0, 0))
     app = asynctasq.default_app()
     driver: Any = await app.driver()
     driver.before = failing(100, DriverUnavailable("away"))
@@ -299,8 +299,8 @@ async def test_many_to_two_drivers_keep_their_places(app: App) -> None:
     assert [len(chunk) for chunk in other.chunks] == [2]
     assert len(await messages(app)) == 2
     await work(app)
-    twin = other.clone()
-    await work(app, driver=twin)
+    clone = other.clone()
+    await work(app, driver=clone)
     assert [await handle.result(timeout=30) for handle in handles] == [1, 2, 3, 4]
 
 

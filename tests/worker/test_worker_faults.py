@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from asynctasq import task
+from asynctasq.conformance.harness import let_tidy
 from asynctasq.errors import DriverError, DriverUnavailable, TaskFailed
 from asynctasq.settlement import Complete, Settled
-from asynctasq.testing.conformance.kit import let_tidy
 from asynctasq.worker.slots import HAND_MOST
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from asynctasq import State, Worker
+from asynctasq.conformance.harness import let_tidy
 from asynctasq.message import id_from_text
-from asynctasq.testing.conformance.kit import let_tidy
-from asynctasq.worker.signals import ECHO_SECONDS
+from asynctasq.worker.process.signals import ECHO_SECONDS
 from tests.worker import killable_worker
 from tests.worker.killable_worker import app_on, hangs, steps, steps_in_thread
 from tests.worker.stage import PATIENCE, eventually

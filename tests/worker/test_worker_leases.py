@@ -175,7 +175,7 @@ async def test_a_task_that_blocks_the_loop_keeps_its_lease(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.keeper.BLOCKED_AFTER_SECONDS", 0.3)
+    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.BLOCKED_AFTER_SECONDS", 0.3)
     stage = await make_stage(driver=FaultyDriver(driver, line), lease=LEASE)
     interval = 0.2
     wanted = LEASE / interval + 3  # so many renewals take longer than the lease
@@ -198,7 +198,7 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.keeper.BLOCKED_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.BLOCKED_AFTER_SECONDS", 0.05)
     stage = await make_stage(driver=FaultyDriver(driver, line), lease=0.5, stall_limit=0.5)
     rival = Rival((await stage.driver()).inner, after=lambda: stage.log)
     monkeypatch.setattr(f"{__name__}.blocks_until", lambda: rival.found)
@@ -221,7 +221,7 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
 async def test_a_keeper_that_is_killed_begins_anew(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.keeper.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.AGAIN_SECONDS", 0.01)
     before = set(threading.enumerate())
     async with stage.worker(heartbeat_interval=0.05) as worker:
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from asynctasq import Snooze, Worker, current_task, hookimpl, task
-from asynctasq.contracts.executor import Attempt, Call, Raised, Returned
+from asynctasq.contracts.executor import AttemptResult, Call, Raised, Returned
 from asynctasq.errors import TaskFailed
-from asynctasq.executors.asking import describe
+from asynctasq.executors.failures import describe
 from asynctasq.hookspecs import DispatchContext, ExecutionContext, WorkerContext
-from asynctasq.lifecycle import OBSERVER_HOOKS, Observers
 from asynctasq.message import State
+from asynctasq.plugins.observers import OBSERVER_HOOKS, Observers
 from asynctasq.settlement import ReleaseReason, Settled
-from asynctasq.worker.running import Running
+from asynctasq.worker.in_flight import InFlightMessage
 from asynctasq.worker.slots import Slots
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import FaultyDriver, Line
@@ -215,7 +215,7 @@ def _in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def one_in_hand(stage: Stage) -> AsyncIterator[tuple[Worker, Running, Any]]:
+async def one_in_hand(stage: Stage) -> AsyncIterator[tuple[Worker, InFlightMessage, Any]]:
     """A worker that runs one task and holds another."""
     await waits().dispatch()
     handle = await good().dispatch()
@@ -382,7 +382,7 @@ async def test_workers_are_told_of_themselves(make_stage: MakeStage) -> None:
     assert contexts == [WorkerContext("w", ("a", "b"), 3)]
 
 
-Next = Callable[[Call], Awaitable[Attempt]]
+Next = Callable[[Call], Awaitable[AttemptResult]]
 
 
 class Wrapping:
@@ -393,14 +393,14 @@ class Wrapping:
 
     @hookimpl
     def wrap_execute(self, call_next: Next) -> Next:
-        async def wrapped(call: Call) -> Attempt:
+        async def wrapped(call: Call) -> AttemptResult:
             return await self._around(call_next, call)  # type: ignore[no-any-return]  # or nonsense
 
         return wrapped
 
 
 async def test_a_wrapper_may_change_the_outcome(make_stage: MakeStage) -> None:
-    async def around(call_next: Next, call: Call) -> Attempt:
+    async def around(call_next: Next, call: Call) -> AttemptResult:
         attempt = await call_next(call)
         assert isinstance(attempt, Returned)
         return Returned(call.encode_result("changed"))
@@ -413,7 +413,7 @@ async def test_a_wrapper_may_change_the_outcome(make_stage: MakeStage) -> None:
 
 
 async def test_a_wrapper_may_run_it_again(make_stage: MakeStage) -> None:
-    async def around(call_next: Next, call: Call) -> Attempt:
+    async def around(call_next: Next, call: Call) -> AttemptResult:
         await call_next(call)
         return await call_next(call)
 
@@ -433,7 +433,7 @@ async def test_a_wrapper_may_refuse_and_the_task_hears_of_it(make_stage: MakeSta
     async def refused() -> None:
         raise AssertionError("it was refused")
 
-    async def around(call_next: Next, call: Call) -> Attempt:
+    async def around(call_next: Next, call: Call) -> AttemptResult:
         error = PermissionError("not on Sundays")
         return Raised(describe(error), retry=False, exception=error)
 
@@ -470,7 +470,7 @@ async def test_a_wrapper_that_fails_is_a_failed_attempt(make_stage: MakeStage, a
 
 
 async def test_a_wrapper_may_limit_the_time_of_a_thread(make_stage: MakeStage) -> None:
-    async def around(call_next: Next, call: Call) -> Attempt:
+    async def around(call_next: Next, call: Call) -> AttemptResult:
         asyncio.get_running_loop().call_later(0.2, stage.flag("go on").set)
         async with asyncio.timeout(0.02):
             return await call_next(call)

@@ -4,7 +4,7 @@ import pytest
 
 from asynctasq import task
 from asynctasq.errors import DriverUnavailable
-from asynctasq.worker.patience import Outage, Patience
+from asynctasq.worker.backoff import Backoff, Outage
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import Stage, eventually
 
@@ -36,12 +36,12 @@ def test_a_long_outage_is_reported_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="asynctasq")
-    patience = Patience("fetch messages", Outage())
+    patience = Backoff("fetch messages", Outage())
     for _ in range(3):
         patience.note(DriverUnavailable("away"))
     assert len(caplog.messages) == 1
-    monkeypatch.setattr("asynctasq.worker.patience.REMINDER_SECONDS", 0.0)
-    patience = Patience("fetch messages", Outage())
+    monkeypatch.setattr("asynctasq.worker.backoff.REMINDER_SECONDS", 0.0)
+    patience = Backoff("fetch messages", Outage())
     for _ in range(2):
         patience.note(DriverUnavailable("away"))
     assert "for 0 s now" in caplog.messages[-1]

@@ -19,7 +19,7 @@ async def running(stage: Stage) -> list[int]:
 @pytest.fixture(autouse=True)
 def _rare_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number of running tasks does not wait for the next heartbeat."""
-    monkeypatch.setattr("asynctasq.worker.keeper.REGISTRY_INTERVAL_SECONDS", 3600.0)
+    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.REGISTRY_INTERVAL_SECONDS", 3600.0)
 
 
 async def test_the_number_of_running_tasks_is_recorded_as_it_changes(stage: Stage) -> None:

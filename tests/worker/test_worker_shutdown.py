@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from asynctasq import AsyncTask, State, SyncTask, current_task, task
+from asynctasq.conformance.harness import let_tidy
 from asynctasq.errors import ConfigurationError, TaskCancelled
-from asynctasq.testing.conformance.kit import let_tidy
-from asynctasq.worker.running import Interrupt, Running
+from asynctasq.worker.in_flight import InFlightMessage, Interrupt
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -242,7 +242,7 @@ async def test_a_store_that_stays_away_does_not_keep_the_worker(
 async def test_a_keeper_that_hangs_does_not_keep_the_worker(
     faulty: Stage, line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.keeper.END_SECONDS", 0.1)
+    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.END_SECONDS", 0.1)
     keepers = set(threading.enumerate())
     release, hanging = threading.Event(), faulty.flag("hanging")
 
@@ -344,7 +344,7 @@ async def test_a_signal_and_its_echo_leave_the_grace(stage: Stage) -> None:
 
 
 async def test_a_second_signal_is_heard(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asynctasq.worker.signals.ECHO_SECONDS", 0.0)
+    monkeypatch.setattr("asynctasq.worker.process.signals.ECHO_SECONDS", 0.0)
     handle = await gated().dispatch()
     async with signalled_worker(stage):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -389,7 +389,7 @@ async def deafens() -> None:
 async def test_a_task_cannot_make_its_worker_deaf(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.signals.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("asynctasq.worker.process.signals.LOOK_SECONDS", 0.01)
     handle = await deafens().dispatch()
 
     async def taken_back() -> bool:
@@ -412,7 +412,7 @@ async def blocks_signals() -> None:
 async def test_a_task_cannot_hold_signals_off(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.signals.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("asynctasq.worker.process.signals.LOOK_SECONDS", 0.01)
     handle = await blocks_signals().dispatch()
 
     async def taken_back() -> bool:
@@ -439,7 +439,7 @@ async def test_a_message_that_is_cancelled_as_it_begins_leaves_its_slot(
         assert engine is not None
         begin = engine._begin
 
-        def begin_and_cancel(running: Running) -> None:
+        def begin_and_cancel(running: InFlightMessage) -> None:
             begin(running)
             running.end_early(Interrupt.CANCEL)
 

@@ -66,8 +66,8 @@ async def tell(word: str) -> None:
 @task(max_attempts=1)
 async def open_two(then: str) -> None:
     current = current_task()
-    current.at_end(partial(tell, "first"))
-    current.at_end(lambda: current.resources.note("second"))
+    current.add_cleanup(partial(tell, "first"))
+    current.add_cleanup(lambda: current.resources.note("second"))
     current.state["opened"] = 2
     assert current_task().state == {"opened": 2}
     probe().flag("begun").set()
@@ -81,8 +81,8 @@ async def open_two(then: str) -> None:
 def open_two_in_thread(then: str) -> None:
     current = current_task()
     me = threading.get_ident()
-    current.at_end(lambda: current.resources.note("first"))
-    current.at_end(lambda: current.resources.note("second", threading.get_ident() == me))
+    current.add_cleanup(lambda: current.resources.note("first"))
+    current.add_cleanup(lambda: current.resources.note("second", threading.get_ident() == me))
     if then == "fail":
         raise ValueError(then)
 
@@ -118,8 +118,8 @@ async def test_what_was_opened_is_closed_at_a_time_out(stage: Stage) -> None:
 
 @task
 def close_badly() -> str:
-    current_task().at_end(lambda: 1 / 0)
-    current_task().at_end(partial(tell, "never awaited"))
+    current_task().add_cleanup(lambda: 1 / 0)
+    current_task().add_cleanup(partial(tell, "never awaited"))
     return "done"
 
 

@@ -39,22 +39,22 @@ from asynctasq.version import __version__
 
 if TYPE_CHECKING:
     from asynctasq.app import AnyDefinition, App, Lifespan
-    from asynctasq.core.worker import Worker
     from asynctasq.default import close, default_app, init, run
     from asynctasq.hookspecs import hookimpl
-    from asynctasq.serializers.own_types import register_type
+    from asynctasq.serializers.custom_types import register_type
+    from asynctasq.worker.worker import Worker
 
 T = TypeVar("T")
 
 _LAZY: Mapping[str, str] = {
     "App": "asynctasq.app",
     "Lifespan": "asynctasq.app",
-    "Worker": "asynctasq.core.worker",
+    "Worker": "asynctasq.worker.worker",
     "close": "asynctasq.default",
     "default_app": "asynctasq.default",
     "hookimpl": "asynctasq.hookspecs",
     "init": "asynctasq.default",
-    "register_type": "asynctasq.serializers.own_types",
+    "register_type": "asynctasq.serializers.custom_types",
     "run": "asynctasq.default",
 }
 """Public names whose modules import more than defining tasks takes; imported when first used."""

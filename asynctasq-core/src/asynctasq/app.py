@@ -19,24 +19,24 @@ from asynctasq.contracts.capabilities import (
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
-from asynctasq.dispatcher.connections import ConnectionPool
-from asynctasq.dispatcher.many import ManyDispatch
-from asynctasq.dispatcher.messages import (
+from asynctasq.dispatch.app_scopes import AppScopes
+from asynctasq.dispatch.connections import ConnectionPool
+from asynctasq.dispatch.many import ManyDispatch
+from asynctasq.dispatch.messages import (
     MessageFactory,
     announce,
     announce_done,
     check_supported,
 )
-from asynctasq.dispatcher.portal import Portal
-from asynctasq.dispatcher.stores import Stores
-from asynctasq.dispatcher.unknown_outcome import with_ids
-from asynctasq.dispatcher.usage import Usage
+from asynctasq.dispatch.portal import Portal
+from asynctasq.dispatch.stores import Stores
+from asynctasq.dispatch.unknown_outcome import with_ids
 from asynctasq.errors import ConfigurationError, DriverError
 from asynctasq.hookspecs import GROUPS
 from asynctasq.interpreter import tuned_interpreter
-from asynctasq.lifecycle import Observers
 from asynctasq.message import id_from_text, id_to_text
 from asynctasq.plugins import PluginRegistry, check_driver, check_product
+from asynctasq.plugins.observers import Observers
 from asynctasq.resolvers import Resolvers
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
@@ -68,7 +68,7 @@ class App:
     it. `asynctasq.init(...)` makes the default app, which serves everything else.
     """
 
-    # For tests of applications, which `testing.standing_in` gives other drivers.
+    # For tests of applications, which `testing.override_drivers` gives other drivers.
     _apps: ClassVar["WeakSet[App]"] = WeakSet()
     _stand_in: ClassVar["Callable[[App, Driver], Driver] | None"] = None
 
@@ -99,7 +99,7 @@ class App:
         self._pool = ConnectionPool()
         self._portal = Portal(self.close)
         self._observers: Observers | None = None
-        self._usage: Usage[Token[App | None]] = Usage()
+        self._usage: AppScopes[Token[App | None]] = AppScopes()
         self._configure()
         self._apps.add(self)
 
@@ -117,7 +117,7 @@ class App:
         self._stores = Stores(
             self.settings.driver,
             make=self._make_driver,
-            twin=self._twin,
+            clone=self._clone,
             codec=self.codec,
             pool=self._pool,
             portal=self._portal,
@@ -361,7 +361,7 @@ class App:
         self._stores.pool = pool
         return before
 
-    def _twin(self, template: Driver) -> Driver:
+    def _clone(self, template: Driver) -> Driver:
         stand_in = App._stand_in
         return template.clone() if stand_in is None else stand_in(self, template)
 

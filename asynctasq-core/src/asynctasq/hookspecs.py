@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from asynctasq.contracts.driver import Driver
-from asynctasq.contracts.executor import Attempt, Executor, Wrapper
+from asynctasq.contracts.executor import AttemptResult, Executor, Wrapper
 from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.message import Delivery, Message
@@ -51,7 +51,7 @@ class ExecutionContext:
 
     delivery: Delivery
     worker_id: str
-    attempt: Attempt | None = None
+    attempt: AttemptResult | None = None
     """How it ended, from `after_execute` on."""
     error: ErrorInfo | None = None
     """Of `on_retry`, `on_failure` and `on_dead`."""

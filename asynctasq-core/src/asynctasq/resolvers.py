@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Sequence
 
-from asynctasq.contracts.resolver import Attendant, Explainer, Reference, Resolver
+from asynctasq.contracts.resolver import ExecutionScope, Explainer, Reference, Resolver
 from asynctasq.errors import BodyVersion, ModelNotFound, PluginBroken, PluginError, PluginNotFound
 
 logger = logging.getLogger("asynctasq")
@@ -30,7 +30,7 @@ class Resolvers:
         self._made: dict[str, Resolver] = {}
         self._making = threading.Lock()
         self._by_type: dict[type, Resolver | None] = {}
-        self.attendants: tuple[Attendant, ...] = ()
+        self.execution_scopes: tuple[ExecutionScope, ...] = ()
         """Those that were made and are such."""
 
     def refer(self, value: object) -> Reference | None:
@@ -127,7 +127,7 @@ class Resolvers:
             made = list(self._made.values())
             self._made.clear()
             self._by_type.clear()
-            self.attendants = ()
+            self.execution_scopes = ()
         for resolver in made:
             await resolver.close()
 
@@ -144,8 +144,8 @@ class Resolvers:
         with self._making:
             if name not in self._made:
                 made = self._made[name] = self._create(name)
-                if isinstance(made, Attendant):
-                    self.attendants = (*self.attendants, made)
+                if isinstance(made, ExecutionScope):
+                    self.execution_scopes = (*self.execution_scopes, made)
             return self._made[name]
 
 

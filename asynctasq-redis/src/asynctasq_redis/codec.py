@@ -14,8 +14,8 @@ from typing import Any
 
 import msgpack
 
-from asynctasq.contracts.numbers import check_numbers
-from asynctasq.contracts.packing import (
+from asynctasq.driverkit.numbers import check_numbers
+from asynctasq.driverkit.packing import (
     PROFILES_REMEMBERED,
     damage_info,
     decode_message,

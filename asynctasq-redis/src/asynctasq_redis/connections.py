@@ -7,10 +7,10 @@ from typing import Any
 
 import redis.exceptions as client
 
+from asynctasq_redis.connect import Dialer
 from asynctasq_redis.connecting import Argument, pack_command
-from asynctasq_redis.dialing import Dialer
-from asynctasq_redis.faults import Closed, is_elsewhere
-from asynctasq_redis.lines import Line
+from asynctasq_redis.errors import Closed, is_elsewhere
+from asynctasq_redis.pipeline import Line
 
 
 class Connections:

@@ -15,12 +15,12 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
-from asynctasq.contracts.numbers import check_lease
-from asynctasq.contracts.packing import ID_BYTES
+from asynctasq.driverkit.numbers import check_lease
+from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Settled, Settlement
-from asynctasq_redis import inspection, leasing, operating
+from asynctasq_redis import admin, inspection, leasing
 from asynctasq_redis.addresses import described
 from asynctasq_redis.codec import MOST_32, batches, micros, text_bytes
 from asynctasq_redis.enqueueing import (
@@ -38,8 +38,8 @@ from asynctasq_redis.settling import (
 )
 
 if TYPE_CHECKING:
+    from asynctasq_redis.listener import Listener
     from asynctasq_redis.server import Server
-    from asynctasq_redis.waking import Listener
 
 AT_ONCE = 1000
 """Items that one script call takes."""
@@ -136,15 +136,15 @@ class RedisDriver:
             self._listener.look_again()
 
     def clone(self) -> Self:
-        twin = self.from_settings(self.settings)
-        twin._offset = self._offset
-        return twin
+        clone = self.from_settings(self.settings)
+        clone._offset = self._offset
+        return clone
 
     async def open(self) -> None:
         if self._server is not None and self._server.process == os.getpid():
             return
+        from asynctasq_redis.listener import Listener
         from asynctasq_redis.server import Server
-        from asynctasq_redis.waking import Listener
 
         server = Server(self.settings, self.description)
         try:
@@ -307,13 +307,13 @@ class RedisDriver:
         )
 
     async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
-        return await operating.requeue(self._opened(), self._offset, ids)
+        return await admin.requeue(self._opened(), self._offset, ids)
 
     async def requeue_edited(self, message: Message) -> bool:
-        return (await operating.requeue_messages(self._opened(), self._offset, [message]))[0]
+        return (await admin.requeue_messages(self._opened(), self._offset, [message]))[0]
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
-        return await operating.delete_dead(self._opened(), ids)
+        return await admin.delete_dead(self._opened(), ids)
 
     async def queues(self) -> list[QueueInfo]:
         return await inspection.queues(self._opened(), self._offset)
@@ -347,21 +347,21 @@ class RedisDriver:
         )
 
     async def purge(self, queue: str, *, states: Collection[State]) -> int:
-        return await operating.purge(self._opened(), self._offset, queue, states)
+        return await admin.purge(self._opened(), self._offset, queue, states)
 
     # Workers.
 
     async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
-        await operating.record_worker(self._opened(), self._offset, worker, ttl)
+        await admin.record_worker(self._opened(), self._offset, worker, ttl)
 
     async def forget_worker(self, worker_id: str) -> None:
         await self._opened().run("forget_worker", text_bytes(worker_id))
 
     async def end_owner(self, owner: str) -> None:
-        await operating.end_owner(self._opened(), self._offset, owner)
+        await admin.end_owner(self._opened(), self._offset, owner)
 
     async def workers(self) -> list[WorkerInfo]:
-        return await operating.workers(self._opened(), self._offset)
+        return await admin.workers(self._opened(), self._offset)
 
     def _listening(self) -> "Listener":
         listener = self._listener

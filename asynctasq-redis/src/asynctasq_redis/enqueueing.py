@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from asynctasq.contracts.numbers import check_numbers
-from asynctasq.contracts.packing import check_id
+from asynctasq.driverkit.numbers import check_numbers
+from asynctasq.driverkit.packing import check_id
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, UniqueUntil
 from asynctasq_redis.codec import (

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
-from asynctasq.contracts.packing import damage_info
+from asynctasq.driverkit.packing import damage_info
 from asynctasq.errors import BodyCorrupt, DriverError
 from asynctasq.message import Delivery
 from asynctasq_redis.codec import DAMAGES, HEAD, micros, text_bytes, unpack_delivery

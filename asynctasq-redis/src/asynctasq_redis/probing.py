@@ -5,7 +5,7 @@ import redis.exceptions as client
 from asynctasq.errors import DriverError
 from asynctasq_redis.connecting import Argument
 from asynctasq_redis.connections import Connections
-from asynctasq_redis.faults import passes
+from asynctasq_redis.errors import passes
 from asynctasq_redis.scripts import script
 from asynctasq_redis.settings import RedisSettings
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asynctasq.contracts.capabilities import DeadLetter, Outcome, Snapshot
-from asynctasq.contracts.packing import damage_info
+from asynctasq.driverkit.packing import damage_info
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import Message, State
 from asynctasq.records import record

@@ -9,10 +9,10 @@ from typing import Any
 import redis.exceptions as client
 
 from asynctasq.errors import DriverUnavailable
+from asynctasq_redis.connect import dialer
 from asynctasq_redis.connecting import Argument
 from asynctasq_redis.connections import Connections
-from asynctasq_redis.dialing import dialer
-from asynctasq_redis.faults import FAILURES, translated
+from asynctasq_redis.errors import FAILURES, translated
 from asynctasq_redis.probing import probe
 from asynctasq_redis.scripts import script
 from asynctasq_redis.settings import RedisSettings

@@ -5,8 +5,8 @@ from itertools import groupby
 from operator import itemgetter
 from struct import Struct
 
-from asynctasq.contracts.numbers import can_settle
-from asynctasq.contracts.packing import ID_BYTES
+from asynctasq.driverkit.numbers import can_settle
+from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq.settlement import (
     Cancelled,
     Complete,

@@ -3,9 +3,9 @@
 from functools import partial
 from pathlib import Path
 
+from asynctasq.conformance import DriverConformance
+from asynctasq.conformance.processes import check_each_message_once, check_kills, check_stale_owner
 from asynctasq.contracts.driver import Driver
-from asynctasq.testing import DriverConformance
-from asynctasq.testing.processes import check_each_message_once, check_kills, check_stale_owner
 from asynctasq_filequeue.driver import FileQueueDriver
 
 

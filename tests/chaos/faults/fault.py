@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from asynctasq.records import record
-from tests.chaos.crew import Crew
+from tests.chaos.crew import ExecutorSet
 from tests.chaos.inside.switches import LOG, SwitchBoard
 from tests.chaos.ledger import read_faults
 from tests.chaos.report import Report
@@ -26,7 +26,7 @@ class Scene:
     """What faults act on."""
 
     chance: random.Random
-    crew: Crew
+    crew: ExecutorSet
     store: "Store"
     board: SwitchBoard
     report: Report

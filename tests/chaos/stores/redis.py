@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from asynctasq.testing import TcpProxy
+from asynctasq.conformance import TcpProxy
 from asynctasq_redis import RedisDriver
 from tests.chaos.faults.clocks import CLOCKS
 from tests.chaos.faults.descriptors import DESCRIPTORS

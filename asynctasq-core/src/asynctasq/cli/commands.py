@@ -90,7 +90,7 @@ class Commands(click.Group):
 
 def _print_traceback(_: type[BaseException], error: BaseException, __: object) -> None:
     """Print where the application failed, without the frames of core that lead there."""
-    from asynctasq.core.log_text import exception_text
+    from asynctasq.logs.text import exception_text
 
     click.echo(exception_text(error), err=True)
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
-from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
+from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, told
 from asynctasq.cli.ids import all_tasks, dead_letters, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
-from asynctasq.cli.operating import (
+from asynctasq.cli.operator_commands import (
     OperatorGroup,
     Store,
     complete_queue,
@@ -91,7 +91,7 @@ def command() -> None:
     """
 
 
-@command.command("list", epilog=told(*OF_STORES))
+@command.command("list", epilog=told(*STORE_CODES))
 @filter_options
 @click.option(
     "--limit",
@@ -113,7 +113,7 @@ def list_dead(
     **filters: Unpack[Filters],
 ) -> None:
     """List dead letters, the newest first."""
-    from asynctasq.cli import showing
+    from asynctasq.cli import formatting
 
     wanted = _wanted(filters)
     with Store(target, driver) as store:
@@ -121,20 +121,20 @@ def list_dead(
         def fetch(size: int, place: str | None) -> "Awaitable[Page[TaskInfo]]":
             return store.app.dead_letters.page(limit=size, cursor=place, **wanted)
 
-        pages = showing.pages_of(fetch, limit, cursor)
+        pages = formatting.pages_of(fetch, limit, cursor)
         if as_json:
-            store.run(showing.print_objects("dead_letters", pages))
+            store.run(formatting.print_objects("dead_letters", pages))
             return
-        found = store.run(showing.collected(pages))
+        found = store.run(formatting.collected(pages))
         if not found.items:
             click.echo(f"No such dead letters in {store.name}.")
             note_unknown_queue(store, filters["queue"])
             return
-    showing.print_dead_letters(found.items, wide=wide)
-    showing.tell_of_more(found)
+    formatting.print_dead_letters(found.items, wide=wide)
+    formatting.tell_of_more(found)
 
 
-@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
+@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
 @click.argument("task_id", metavar="ID")
 @arguments_option
 @store_options
@@ -148,7 +148,7 @@ def show(
     show_task(task_id, dead_letters, arguments, target, driver, as_json)
 
 
-@command.command(epilog=told(*OF_STORES, ExitCode.INTERRUPTED, failed="one was not retried"))
+@command.command(epilog=told(*STORE_CODES, ExitCode.INTERRUPTED, failed="one was not retried"))
 @chosen_ids
 @filter_options
 @all_option
@@ -191,7 +191,7 @@ def retry(
         retry_ids(store, wanted, per_second=rate, as_json=as_json)
 
 
-@command.command(epilog=told(*OF_STORES, ExitCode.INTERRUPTED, failed="one was not deleted"))
+@command.command(epilog=told(*STORE_CODES, ExitCode.INTERRUPTED, failed="one was not deleted"))
 @chosen_ids
 @filter_options
 @all_option
@@ -217,7 +217,7 @@ def delete(
         delete_ids(store, wanted, as_json=as_json)
 
 
-@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
+@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
 @click.argument("task_id", metavar="ID")
 @click.option(
     "--argument",
@@ -322,7 +322,7 @@ def _warn_of_undecodable(store: Store, ids: Sequence[str]) -> None:
 
 def _edited(details: "TaskDetails", changes: Sequence[str]) -> "Arguments":
     """The arguments with what the command line says."""
-    from asynctasq.cli.showing import parameter_names
+    from asynctasq.cli.formatting import parameter_names
     from asynctasq.operations import Arguments
 
     if details.arguments is None:

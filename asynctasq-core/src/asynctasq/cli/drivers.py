@@ -18,14 +18,14 @@ import click
 from click.core import ParameterSource
 
 from asynctasq.cli.exit_codes import ExitCode, told
-from asynctasq.cli.operating import OperatorCommand, complete_driver
+from asynctasq.cli.operator_commands import OperatorCommand, complete_driver
 from asynctasq.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from asynctasq.conformance.check import Check
+    from asynctasq.conformance.runner import CheckResult, Report
     from asynctasq.contracts.capabilities import Capability
     from asynctasq.contracts.driver import Driver
-    from asynctasq.testing.conformance.check import Check
-    from asynctasq.testing.conformance.runner import CheckResult, Report
 
 THEMES = (
     *("lifetime", "enqueue", "due", "lease", "outage", "settle", "order", "expiry", "wait"),
@@ -111,7 +111,7 @@ def check(
 def _driver(driver: str, *, yes: bool, crowded: bool) -> "Driver":
     """An unopened driver, on a namespace that nobody uses."""
     from asynctasq.app import App
-    from asynctasq.testing.conformance.kit import random_name
+    from asynctasq.conformance.harness import random_name
 
     app = App({"driver": driver})
     name = app.settings.driver_name
@@ -139,7 +139,7 @@ async def _run(
     timeout: float,
     watch: "_Progress",
 ) -> "Report":
-    from asynctasq.testing.conformance.runner import run_conformance, select_checks
+    from asynctasq.conformance.runner import run_conformance, select_checks
 
     try:
         checks = select_checks(driver.capabilities, durable=durable, only=only or None)
@@ -224,7 +224,7 @@ def _text(driver: "Driver", report: "Report", seconds: float, again: str, *, dur
 
 
 def _guarantees(report: "Report") -> list[str]:
-    from asynctasq.testing.conformance.meaning import GUARANTEES, OTHER_RULES
+    from asynctasq.conformance.impact import GUARANTEES, OTHER_RULES
 
     lines = []
     for letter, meaning in GUARANTEES.items():
@@ -238,7 +238,7 @@ def _guarantees(report: "Report") -> list[str]:
 
 
 def _capabilities(capabilities: "Capability", report: "Report") -> list[str]:
-    from asynctasq.testing.conformance.meaning import CAPABILITIES
+    from asynctasq.conformance.impact import CAPABILITIES
 
     lines = []
     for flag, without in CAPABILITIES.items():
@@ -264,8 +264,8 @@ def _line(title: str, results: "Sequence[CheckResult]", left_out: int) -> str:
 
 def _failure(result: "CheckResult", again: str, told: set[int]) -> list[str]:
     """What a failed check has to say; a rule that was told before is only named."""
-    from asynctasq.testing.conformance.meaning import meanings_of
-    from asynctasq.testing.conformance.rules import RULES
+    from asynctasq.conformance.impact import meanings_of
+    from asynctasq.conformance.rules import RULES
 
     check = result.check
     title = click.style(f"✗ {check.theme}.{check.name}", fg="red")
@@ -329,7 +329,7 @@ def _summary(report: "Report", seconds: float, *, durable: bool) -> str:
 
 
 def _document(driver: "Driver", report: "Report", seconds: float) -> Mapping[str, object]:
-    from asynctasq.testing.conformance.meaning import flags_in
+    from asynctasq.conformance.impact import flags_in
 
     return {
         "store": driver.description,

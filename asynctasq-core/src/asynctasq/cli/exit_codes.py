@@ -53,7 +53,7 @@ def told(*codes: ExitCode, done: str = "done", failed: str = "not done") -> str:
     return f"Exit codes: {'; '.join(f'{code.value} {meanings[code]}' for code in shown)}."
 
 
-OF_STORES = (ExitCode.UNAVAILABLE, ExitCode.INCAPABLE)
+STORE_CODES = (ExitCode.UNAVAILABLE, ExitCode.INCAPABLE)
 """Of commands that look into a store."""
 
 

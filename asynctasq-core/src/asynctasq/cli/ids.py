@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asynctasq.cli.operating import Store
+from asynctasq.cli.operator_commands import Store
 from asynctasq.errors import ResultUnknown
 from asynctasq.records import record
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asynctasq.cli.exit_codes import ExitCode
-from asynctasq.cli.operating import Store
+from asynctasq.cli.operator_commands import Store
 from asynctasq.errors import CapabilityMissing
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from time import perf_counter
 
 import click
 
-from asynctasq.contracts.executor import Attempt, Call, Raised, Returned, Snoozed, Wrapper
-from asynctasq.core.log_fields import LineFormatter, TaskFields, add_task_fields
-from asynctasq.core.log_stream import StderrHandler
+from asynctasq.contracts.executor import AttemptResult, Call, Raised, Returned, Snoozed, Wrapper
 from asynctasq.errors import BodyError
 from asynctasq.hookspecs import ExecutionContext, hookimpl
+from asynctasq.logs.fields import LineFormatter, TaskFields, add_task_fields
+from asynctasq.logs.stream import StderrHandler
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import ReleaseReason
 from asynctasq.worker.call import WorkerCall
@@ -78,7 +78,7 @@ class TaskLog:
     def wrap_execute(self, call_next: Wrapper) -> Wrapper:
         """Tell of runs that returned, and how long they took."""
 
-        async def timed(call: Call) -> Attempt:
+        async def timed(call: Call) -> AttemptResult:
             if self._arguments and isinstance(call, WorkerCall):
                 shown = _arguments(call)
                 logger.info(

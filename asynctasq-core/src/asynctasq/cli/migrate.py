@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asynctasq.cli.exit_codes import ExitCode, told
-from asynctasq.cli.operating import (
+from asynctasq.cli.operator_commands import (
     OperatorCommand,
     app_option,
     driver_option,

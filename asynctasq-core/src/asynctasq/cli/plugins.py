@@ -10,7 +10,7 @@ import click
 
 from asynctasq.cli.environment import plugin_registry
 from asynctasq.cli.exit_codes import told
-from asynctasq.cli.operating import OperatorGroup, wide_option
+from asynctasq.cli.operator_commands import OperatorGroup, wide_option
 from asynctasq.hookspecs import GROUPS
 from asynctasq.plugins import PluginInfo, PluginState
 

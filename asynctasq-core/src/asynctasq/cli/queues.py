@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
+from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, told
 from asynctasq.cli.known_queues import note_unknown_queue, require_queue
-from asynctasq.cli.operating import (
+from asynctasq.cli.operator_commands import (
     OperatorGroup,
     Store,
     complete_queue,
@@ -54,7 +54,7 @@ def command() -> None:
     """
 
 
-@command.command("list", epilog=told(*OF_STORES))
+@command.command("list", epilog=told(*STORE_CODES))
 @click.argument("names", nargs=-1, metavar="[QUEUE...]", shell_complete=complete_queue)
 @wide_option
 @store_options
@@ -101,7 +101,7 @@ async def _counts(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
     return [found.get(name) or {**asdict(empty), "name": name} for name in names or found]
 
 
-@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
+@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
 @queue_argument
 @click.option("--create", is_flag=True, help="Pause a queue that does not exist yet.")
 @store_options
@@ -118,7 +118,7 @@ def pause(queue: str, create: bool, target: str | None, driver: str | None, as_j
     _print_paused(queue, as_json, paused=True)
 
 
-@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
+@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
 @queue_argument
 @store_options
 def resume(queue: str, target: str | None, driver: str | None, as_json: bool) -> None:
@@ -129,7 +129,7 @@ def resume(queue: str, target: str | None, driver: str | None, as_json: bool) ->
     _print_paused(queue, as_json, paused=False)
 
 
-@command.command(epilog=told(*OF_STORES))
+@command.command(epilog=told(*STORE_CODES))
 @queue_argument
 @click.option(
     "--state",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asynctasq.cli.exit_codes import ExitCode
-from asynctasq.cli.operating import Store, count_of, print_json
+from asynctasq.cli.operator_commands import Store, count_of, print_json
 from asynctasq.errors import AsynctasqError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ REFUSED_SHOWN = 20
 
 
 @dataclass
-class Account:
+class BulkSummary:
     """What became of the dead letters that were meant."""
 
     verb: str
@@ -90,7 +90,7 @@ def retry_ids(
     """Retry dead letters, tell what became of them, and exit with what that means."""
     from asynctasq.operations import RetryOutcome
 
-    account = Account("retried", len(ids))
+    account = BulkSummary("retried", len(ids))
     rest = iter(ids)
 
     def note(outcomes: "Sequence[RetryOutcome]", advance: Advance) -> None:
@@ -108,7 +108,7 @@ def retry_ids(
 
 def delete_ids(store: Store, ids: Sequence[str], *, as_json: bool) -> None:
     """Delete dead letters, tell what became of them, and exit with what that means."""
-    account = Account("deleted", len(ids))
+    account = BulkSummary("deleted", len(ids))
     rest = iter(ids)
 
     def note(deleted: Sequence[bool], advance: Advance) -> None:
@@ -124,7 +124,7 @@ def delete_ids(store: Store, ids: Sequence[str], *, as_json: bool) -> None:
 
 def _follow(
     store: Store,
-    account: Account,
+    account: BulkSummary,
     act: Callable[[Advance], Coroutine[Any, Any, None]],
     title: str,
     *,
@@ -147,7 +147,7 @@ def _follow(
 
 
 @contextmanager
-def _progress_bar(title: str, account: Account, *, shown: bool) -> Iterator[Advance]:
+def _progress_bar(title: str, account: BulkSummary, *, shown: bool) -> Iterator[Advance]:
     """A bar on stderr, where that is a terminal; yields what moves it to where the account stands."""
     if not (shown and sys.stderr.isatty() and account.matched > 1):
         yield lambda: None

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asynctasq.cli.exit_codes import OF_STORES, ExitCode, told
+from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, told
 from asynctasq.cli.ids import Listing, all_tasks, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
-from asynctasq.cli.operating import (
+from asynctasq.cli.operator_commands import (
     OperatorGroup,
     Store,
     complete_queue,
@@ -60,7 +60,7 @@ def command() -> None:
     """
 
 
-@command.command("list", epilog=told(*OF_STORES))
+@command.command("list", epilog=told(*STORE_CODES))
 @click.option(
     "--state",
     "states",
@@ -98,7 +98,7 @@ def list_tasks(
     as_json: bool,
 ) -> None:
     """List tasks: those that run, then those that wait, the earliest enqueued first."""
-    from asynctasq.cli import showing
+    from asynctasq.cli import formatting
     from asynctasq.operations import WAITING_OR_RUNNING
 
     wanted = [STATES[state] for state in states] or WAITING_OR_RUNNING
@@ -109,12 +109,12 @@ def list_tasks(
                 wanted, limit=size, cursor=place, queue=queue, task=task, since=since, until=until
             )
 
-        pages = showing.pages_of(fetch, limit, cursor)
+        pages = formatting.pages_of(fetch, limit, cursor)
         try:
             if as_json:
-                store.run(showing.print_objects("tasks", pages))
+                store.run(formatting.print_objects("tasks", pages))
                 return
-            found = store.run(showing.collected(pages))
+            found = store.run(formatting.collected(pages))
         except ValueError as error:
             if cursor is None:
                 raise  # it is not about the command line
@@ -123,11 +123,11 @@ def list_tasks(
             click.echo(f"No such tasks in {store.name}.")
             note_unknown_queue(store, queue)
             return
-    showing.print_tasks(found.items, wide=wide)
-    showing.tell_of_more(found)
+    formatting.print_tasks(found.items, wide=wide)
+    formatting.tell_of_more(found)
 
 
-@command.command(epilog=told(*OF_STORES, ExitCode.NOT_FOUND))
+@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
 @click.argument("task_id", metavar="ID")
 @arguments_option
 @store_options
@@ -142,7 +142,7 @@ def show(
     show_task(task_id, all_tasks, arguments, target, driver, as_json)
 
 
-@command.command(epilog=told(*OF_STORES, failed="one was not cancelled"))
+@command.command(epilog=told(*STORE_CODES, failed="one was not cancelled"))
 @ids_argument
 @store_options
 @yes_option
@@ -172,7 +172,7 @@ def cancel(
         click.get_current_context().exit(1)
 
 
-@command.command(epilog=told(*OF_STORES, ExitCode.INTERRUPTED, failed="one was not retried"))
+@command.command(epilog=told(*STORE_CODES, ExitCode.INTERRUPTED, failed="one was not retried"))
 @ids_argument
 @store_options
 def retry(ids: Sequence[str], target: str | None, driver: str | None, as_json: bool) -> None:
@@ -195,15 +195,15 @@ def show_task(
     as_json: bool,
 ) -> None:
     """Print all that is known of a task."""
-    from asynctasq.cli import showing
+    from asynctasq.cli import formatting
     from asynctasq.operations.hints import waiting_hint
 
     with Store(target, driver) as store:
         wanted = resolve_id(store, task_id, listing(store))
         details = store.run(store.app.tasks.get(wanted))
         hint = store.run(waiting_hint(store.app.driver, details.info)) if not as_json else ""
-        how = showing.showing_of(store.app, arguments)
+        how = formatting.showing_of(store.app, arguments)
     if as_json:
-        print_json(showing.details_object(details, how))
+        print_json(formatting.details_object(details, how))
     else:
-        showing.print_details(details, how, hint)
+        formatting.print_details(details, how, hint)

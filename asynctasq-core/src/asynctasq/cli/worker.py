@@ -19,20 +19,20 @@ from asynctasq.cli.exit_codes import ExitCode, told
 from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.config import hidden_settings_wait, warn_of_hidden
 from asynctasq.config.settings import EventLoop
-from asynctasq.core.worker import Worker, life_of
 from asynctasq.default import run_on
 from asynctasq.errors import ConfigurationError
 from asynctasq.worker.dump import dumps_on_signal
-from asynctasq.worker.ending import ProcessEnd
-from asynctasq.worker.health import Vitals
-from asynctasq.worker.health_server import DEFAULT_HEALTH_HOST, HealthServer
-from asynctasq.worker.init_process import be_init_if_first
-from asynctasq.worker.leash import Leash
+from asynctasq.worker.health import WorkerHealth
 from asynctasq.worker.log_guard import keep_loggers_enabled
-from asynctasq.worker.signals import stop_signals, stop_signals_heard
+from asynctasq.worker.process.control_channel import SupervisorChannel
+from asynctasq.worker.process.exit_watchdog import ExitWatchdog
+from asynctasq.worker.process.init_process import be_init_if_first
+from asynctasq.worker.process.signals import stop_signals, stop_signals_heard
+from asynctasq.worker.process.standard_files import open_standard_files
+from asynctasq.worker.process.supervisor import Supervisor, interpreter_command
+from asynctasq.worker.services.health_server import DEFAULT_HEALTH_HOST, HealthServer
 from asynctasq.worker.slots import parse_queues
-from asynctasq.worker.standard_files import open_standard_files
-from asynctasq.worker.supervisor import Supervisor, interpreter_command
+from asynctasq.worker.worker import Worker, life_of
 
 logger = logging.getLogger("asynctasq")
 
@@ -196,18 +196,18 @@ def command(
         sys.exit(_supervise(processes, options))
     running: list[Worker] = []  # none until it is made
 
-    def vitals() -> Vitals | None:
+    def vitals() -> WorkerHealth | None:
         return running[0].vitals if running else None
 
     click.get_current_context().with_resource(
         dumps_on_signal(lambda: () if (known := vitals()) is None else known.held())
     )
-    end = ProcessEnd(lambda: life_of(running[0]) if running else None)
+    end = ExitWatchdog(lambda: life_of(running[0]) if running else None)
     click.get_current_context().with_resource(stop_signals.watched_by(end.on_signal))
-    held: Leash | None = None
+    held: SupervisorChannel | None = None
     if leash is not None:
         options["health_port"] = None  # the supervisor's
-        held = Leash(leash, vitals, stop=lambda: stop_signals.receive(signal.SIGTERM))
+        held = SupervisorChannel(leash, vitals, stop=lambda: stop_signals.receive(signal.SIGTERM))
         held.hold()
     with hidden_settings_wait():
         app = load_application(target)
@@ -291,7 +291,7 @@ def _given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: options[name] for name in names if options[name] not in (None, [])}
 
 
-async def _work(worker: Worker, app: App, end: ProcessEnd) -> None:
+async def _work(worker: Worker, app: App, end: ExitWatchdog) -> None:
     code: int = ExitCode.FAILED
     try:
         await worker.start()

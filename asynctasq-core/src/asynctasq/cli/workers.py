@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asynctasq.cli.exit_codes import OF_STORES, told
-from asynctasq.cli.operating import OperatorCommand, Store, print_json, store_options, wide_option
+from asynctasq.cli.exit_codes import STORE_CODES, told
+from asynctasq.cli.operator_commands import (
+    OperatorCommand,
+    Store,
+    print_json,
+    store_options,
+    wide_option,
+)
 
 if TYPE_CHECKING:
     from asynctasq.contracts.capabilities import WorkerInfo
 
 
-@click.command(cls=OperatorCommand, epilog=told(*OF_STORES))
+@click.command(cls=OperatorCommand, epilog=told(*STORE_CODES))
 @wide_option
 @store_options
 def command(wide: bool, target: str | None, driver: str | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from asynctasq.config.problems import converted
 from asynctasq.config.settings import CORE_TYPES, Settings
-from asynctasq.config.sources import Given, Rank
+from asynctasq.config.sources import Precedence, RawValue
 from asynctasq.config.urls import mask_url
 from asynctasq.config.values import Mismatch
 
@@ -55,21 +55,21 @@ def settings_warnings_muted() -> bool:
     return _warnings.is_muted
 
 
-def hidden_core(core: Mapping[str, Given], variables: Mapping[str, Given]) -> list[str]:
+def hidden_core(core: Mapping[str, RawValue], variables: Mapping[str, RawValue]) -> list[str]:
     """Describe the variables whose values differ from the arguments; both go by the setting's name."""
     return [
         hides(core[name], given, name)
         for name, given in variables.items()
-        if core[name].rank is Rank.ARGUMENTS and not _is_same(core[name], given, name)
+        if core[name].rank is Precedence.ARGUMENTS and not _is_same(core[name], given, name)
     ]
 
 
-def hides(winner: Given, loser: Given, name: str) -> str:
+def hides(winner: RawValue, loser: RawValue, name: str) -> str:
     """Describe one value that hides another, without secrets."""
     return f"{winner.key}={_shown(winner, name)} hides {loser.key}={_shown(loser, name)} ({loser.place})"
 
 
-def _is_same(winner: Given, loser: Given, name: str) -> bool:
+def _is_same(winner: RawValue, loser: RawValue, name: str) -> bool:
     if name == "driver" or not isinstance(winner.value, str | int | float | Collection | None):
         return bool(winner.value == loser.value)
     try:
@@ -78,12 +78,12 @@ def _is_same(winner: Given, loser: Given, name: str) -> bool:
         return False
 
 
-def _shown(given: Given, name: str) -> str:
+def _shown(given: RawValue, name: str) -> str:
     value: Any = given.value
     if isinstance(value, str | int | float | None):
         return given.shown(name)
     if isinstance(value, list | tuple | set | frozenset):
-        return Given(
+        return RawValue(
             ",".join(mask_url(str(each)) for each in value), given.key, given.rank, ""
         ).shown(name)
     return f"<{type(value).__qualname__}>"

@@ -25,7 +25,7 @@ from asynctasq.config.settings import (
     rule_of,
     stall_problem,
 )
-from asynctasq.config.sources import PREFIX, Given, Rank, read_variables
+from asynctasq.config.sources import PREFIX, Precedence, RawValue, read_variables
 from asynctasq.config.urls import url_scheme
 from asynctasq.config.values import Mismatch, type_text
 from asynctasq.retry import SECONDS_LIMIT
@@ -118,20 +118,20 @@ def load_settings(
 
 def _core_given(
     arguments: Mapping[str, object],
-    variables: Mapping[str, Given],
+    variables: Mapping[str, RawValue],
     command_line: Mapping[str, object],
-) -> dict[str, Given]:
+) -> dict[str, RawValue]:
     """What was given for each setting of core, by whoever wins."""
     core = {CORE_VARIABLES[name]: variables[name] for name in CORE_VARIABLES if name in variables}
     for name, value in arguments.items():
         if name in CORE_FIELDS:
-            core[name] = Given(value, name, Rank.ARGUMENTS, "arguments")
+            core[name] = RawValue(value, name, Precedence.ARGUMENTS, "arguments")
     for name, value in command_line.items():
-        core[name] = Given(value, name, Rank.COMMAND_LINE, "command line")
+        core[name] = RawValue(value, name, Precedence.COMMAND_LINE, "command line")
     return core
 
 
-def _core_values(core: Mapping[str, Given], problems: list[str]) -> dict[str, Any]:
+def _core_values(core: Mapping[str, RawValue], problems: list[str]) -> dict[str, Any]:
     """Those that are right; `problems` gets a line for each of the others."""
     values: dict[str, Any] = {}
     for name, given in core.items():
@@ -144,7 +144,7 @@ def _core_values(core: Mapping[str, Given], problems: list[str]) -> dict[str, An
     return {name: value for name, value in values.items() if value is not MISSING}
 
 
-def _core_value(name: str, given: Given, problems: list[str]) -> Any:
+def _core_value(name: str, given: RawValue, problems: list[str]) -> Any:
     rule = rule_of(name)
     expected = type_text(CORE_TYPES[name])
     try:
@@ -161,7 +161,7 @@ def _core_value(name: str, given: Given, problems: list[str]) -> Any:
     return MISSING
 
 
-def _driver_value(given: Given, problems: list[str]) -> Any:
+def _driver_value(given: RawValue, problems: list[str]) -> Any:
     value = given.value
     if isinstance(value, str):
         if url_scheme(value) or PLUGIN_NAME.fullmatch(value):
@@ -173,7 +173,7 @@ def _driver_value(given: Given, problems: list[str]) -> Any:
     return MISSING
 
 
-def _serializer_value(given: Given, problems: list[str]) -> Any:
+def _serializer_value(given: RawValue, problems: list[str]) -> Any:
     value: Any = given.value
     words = "a plugin's name, or a serializer instance with content_type, dumps and loads"
     if _is_instance(value, "content_type", "dumps", "loads"):
@@ -196,7 +196,7 @@ def _expected(value: object, words: str) -> str:
 
 
 def _check_durations(
-    settings: Settings, core: Mapping[str, Given], values: Mapping[str, Any], problems: list[str]
+    settings: Settings, core: Mapping[str, RawValue], values: Mapping[str, Any], problems: list[str]
 ) -> None:
     """Check durations that must fit each other.
 
@@ -208,6 +208,6 @@ def _check_durations(
         (("stall_limit", "lease"), stall_problem(settings.stall, settings.lease)),
     ):
         given = [name for name in names if name in core]
-        final = any(core[name].rank > Rank.ENVIRONMENT for name in given)
+        final = any(core[name].rank > Precedence.ENVIRONMENT for name in given)
         if problem and final and all(name in values for name in given):
             problems.append(f"{' and '.join(str(core[name]) for name in given)}: {problem}")

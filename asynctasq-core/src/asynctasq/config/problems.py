@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from asynctasq.config.sources import Given, Rank
+from asynctasq.config.sources import Precedence, RawValue
 from asynctasq.config.urls import mask_in
 from asynctasq.config.values import Mismatch, convert, convert_text, type_text
 from asynctasq.errors import ConfigurationError
@@ -31,18 +31,20 @@ def nearest(key: str, candidates: Iterable[str], *, common: str = "") -> str:
     return "; `asynctasq publish` writes a file with all of them"
 
 
-def wrong_value(given: Given, name: str, expected: str) -> str:
+def wrong_value(given: RawValue, name: str, expected: str) -> str:
     """That the value of the setting `name` is not what was expected."""
     return f"{given}: expected {expected}, got {given.shown(name)}"
 
 
-def converted(given: Given, hint: Any) -> Any:
+def converted(given: RawValue, hint: Any) -> Any:
     """The value as one of the type `hint`.
 
     Raises:
         Mismatch: it is not of that type; the text does not contain its secrets.
     """
-    if not isinstance(given.value, str) or (given.rank is Rank.ARGUMENTS and not given.from_url):
+    if not isinstance(given.value, str) or (
+        given.rank is Precedence.ARGUMENTS and not given.from_url
+    ):
         return convert(given.value, hint)
     try:
         return convert_text(given.value, hint, none_words=not given.from_url)

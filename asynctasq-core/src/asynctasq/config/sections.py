@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 from asynctasq.config.hiding import hides
 from asynctasq.config.problems import all_in_one, converted, nearest, wrong_value
 from asynctasq.config.settings import SettingsClass, default_of
-from asynctasq.config.sources import PREFIX, Given, Rank
+from asynctasq.config.sources import PREFIX, Precedence, RawValue
 from asynctasq.config.urls import looks_secret, mask_in, mask_url, url_scheme
 from asynctasq.config.values import Mismatch
 from asynctasq.errors import ConfigurationError, PluginBroken
@@ -29,18 +29,18 @@ class PluginSections:
     def __init__(
         self,
         arguments: Mapping[str, object],
-        variables: Mapping[str, Given],
+        variables: Mapping[str, RawValue],
         plugin_names: Collection[str],
         *,
-        url: Given | None,
+        url: RawValue | None,
         settings_class: SettingsClass,
     ) -> None:
         self._arguments = arguments
         self._url = url
         self._settings_class = settings_class
         self._resolved: dict[str, object] = {}
-        self._variables: dict[str, dict[str, Given]] = {}
-        self.strays: list[Given] = []
+        self._variables: dict[str, dict[str, RawValue]] = {}
+        self.strays: list[RawValue] = []
         """Variables that belong to no plugin."""
         self.hidden: list[str] = []
         """Descriptions of variables that the arguments hide; those of core come first."""
@@ -89,7 +89,7 @@ class PluginSections:
                 f"decorate it with asynctasq.records.record."
             )
         before = len(problems)
-        offers: dict[str, list[Given]] = {}
+        offers: dict[str, list[RawValue]] = {}
         for field_name, given in self._offers(name, cls, problems):
             offers.setdefault(field_name, []).append(given)
         hints = {} if cls is None else get_type_hints(cls, include_extras=True)
@@ -104,9 +104,9 @@ class PluginSections:
         if settings is not None:
             self._resolved[name] = settings
 
-    def _choose(self, name: str, offers: list[Given], hint: Any, problems: list[str]) -> Any:
+    def _choose(self, name: str, offers: list[RawValue], hint: Any, problems: list[str]) -> Any:
         value, winner = _choose(name, offers, hint, problems)
-        if winner is not None and winner.rank is Rank.ARGUMENTS:
+        if winner is not None and winner.rank is Precedence.ARGUMENTS:
             self.hidden.extend(
                 hides(winner, loser, name)
                 for loser in offers
@@ -122,7 +122,7 @@ class PluginSections:
 
     def _offers(
         self, name: str, cls: type | None, problems: list[str]
-    ) -> Iterator[tuple[str, Given]]:
+    ) -> Iterator[tuple[str, RawValue]]:
         if self._url is not None and url_scheme(str(self._url.value)) == name:
             yield from _url_parts(name, cls, self._url, problems)
         for section in dict.fromkeys((section_of(name, cls), name)):
@@ -131,7 +131,7 @@ class PluginSections:
 
     def _section(
         self, name: str, cls: type | None, problems: list[str]
-    ) -> Iterator[tuple[str, Given]]:
+    ) -> Iterator[tuple[str, RawValue]]:
         section = self._arguments.get(name)
         if section is None:
             return
@@ -151,10 +151,10 @@ class PluginSections:
             )
             return
         for key, value in parts.items():
-            yield key, Given(value, f"{name}.{key}", Rank.ARGUMENTS, "arguments")
+            yield key, RawValue(value, f"{name}.{key}", Precedence.ARGUMENTS, "arguments")
 
     def _check_known(
-        self, name: str, cls: type, field_name: str, offers: list[Given], problems: list[str]
+        self, name: str, cls: type, field_name: str, offers: list[RawValue], problems: list[str]
     ) -> bool:
         names = _field_names(cls)
         if field_name in names:
@@ -163,7 +163,7 @@ class PluginSections:
         for given in offers:
             if given.from_url:
                 key, candidates, common = field_name, names, ""
-            elif given.rank is Rank.ARGUMENTS:
+            elif given.rank is Precedence.ARGUMENTS:
                 key, common = given.key, f"{name}."
                 candidates = [f"{name}.{each}" for each in names]
             else:
@@ -206,7 +206,9 @@ def _defaults(cls: Any) -> dict[str, object]:
     return {name: getattr(made, name) for name in _field_names(cls)}
 
 
-def _url_parts(name: str, cls: Any, url: Given, problems: list[str]) -> Iterator[tuple[str, Given]]:
+def _url_parts(
+    name: str, cls: Any, url: RawValue, problems: list[str]
+) -> Iterator[tuple[str, RawValue]]:
     """What a driver URL says, setting by setting."""
     text = str(url.value)
     parts: Mapping[str, object] = {"url": text}
@@ -220,10 +222,10 @@ def _url_parts(name: str, cls: Any, url: Given, problems: list[str]) -> Iterator
             problems.append(f"{url}: {about}{reason}")
             return
     for key, value in parts.items():
-        yield key, Given(value, url.key, url.rank, url.place, from_url=True)
+        yield key, RawValue(value, url.key, url.rank, url.place, from_url=True)
 
 
-def _has_value(given: Given, hint: Any, value: object) -> bool:
+def _has_value(given: RawValue, hint: Any, value: object) -> bool:
     try:
         return bool(converted(given, hint) == value)
     except Mismatch:
@@ -231,11 +233,11 @@ def _has_value(given: Given, hint: Any, value: object) -> bool:
 
 
 def _choose(
-    name: str, offers: list[Given], hint: Any, problems: list[str]
-) -> tuple[Any, Given | None]:
+    name: str, offers: list[RawValue], hint: Any, problems: list[str]
+) -> tuple[Any, RawValue | None]:
     """Return the value of highest rank and who gave it. Two of one rank must agree."""
     highest = max(given.rank for given in offers)
-    chosen: list[tuple[Any, Given]] = []
+    chosen: list[tuple[Any, RawValue]] = []
     for given in offers:
         if given.rank is not highest:
             continue

@@ -15,7 +15,7 @@ TESTS_PREFIX = "ASYNCTASQ_TEST_"
 """Variables that have our prefix and are no settings: the command line and tests read them."""
 
 
-class Rank(IntEnum):
+class Precedence(IntEnum):
     """Who wins: the higher rank."""
 
     DOTENV = 0
@@ -25,13 +25,13 @@ class Rank(IntEnum):
 
 
 @record
-class Given:
+class RawValue:
     """A value as somebody gave it."""
 
     value: object
     key: str
     """As it was written: `concurrency`, `sqlite.path`, `ASYNCTASQ_CONCURRENCY`."""
-    rank: Rank
+    rank: Precedence
     place: str
     """Where: `arguments`, `environment`, `.env line 3`."""
     from_url: bool = False
@@ -51,7 +51,7 @@ class Given:
 
 def read_variables(
     environ: Mapping[str, str], dotenv: str | Path | None, problems: list[str]
-) -> dict[str, Given]:
+) -> dict[str, RawValue]:
     """The variables with our prefix, by upper-case name: the environment's, then those of `.env`.
 
     `problems` gets a line for a file that cannot be read, and for each of its lines that names one
@@ -60,7 +60,7 @@ def read_variables(
     found = _read_dotenv(Path(dotenv), environ, problems) if dotenv is not None else {}
     for key, value in environ.items():
         if _is_ours(key):
-            found[key.upper()] = Given(value, key, Rank.ENVIRONMENT, "environment")
+            found[key.upper()] = RawValue(value, key, Precedence.ENVIRONMENT, "environment")
     return found
 
 
@@ -69,7 +69,9 @@ def _is_ours(key: str) -> bool:
     return name.startswith(PREFIX) and not (name in NO_SETTINGS or name.startswith(TESTS_PREFIX))
 
 
-def _read_dotenv(path: Path, environ: Mapping[str, str], problems: list[str]) -> dict[str, Given]:
+def _read_dotenv(
+    path: Path, environ: Mapping[str, str], problems: list[str]
+) -> dict[str, RawValue]:
     if not path.is_file():  # a folder of this name is somebody's virtual environment
         return {}
     from dotenv.parser import parse_stream
@@ -80,7 +82,7 @@ def _read_dotenv(path: Path, environ: Mapping[str, str], problems: list[str]) ->
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{path}: cannot be read ({error}); make it a readable UTF-8 file")
         return {}
-    found: dict[str, Given] = {}
+    found: dict[str, RawValue] = {}
     known: dict[str, str | None] = {}
     for binding in parse_stream(StringIO(text)):
         key, value, source = binding.key, binding.value, binding.original.string
@@ -99,5 +101,5 @@ def _read_dotenv(path: Path, environ: Mapping[str, str], problems: list[str]) ->
             value = "".join(atom.resolve(names) for atom in parse_variables(value))
         known[key] = value
         if _is_ours(key):
-            found[key.upper()] = Given(value, key, Rank.DOTENV, f"{path} line {line}")
+            found[key.upper()] = RawValue(value, key, Precedence.DOTENV, f"{path} line {line}")
     return found

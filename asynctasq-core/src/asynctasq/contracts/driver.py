@@ -86,7 +86,7 @@ class Driver(Protocol):
     def clock_offset(self, seconds: float) -> None: ...
 
     def clone(self) -> Self:
-        """An unopened twin: the same store and settings, nothing shared that belongs to a loop."""
+        """An unopened clone: the same store and settings, nothing shared that belongs to a loop."""
         ...
 
     async def open(self) -> None:

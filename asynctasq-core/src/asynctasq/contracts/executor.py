@@ -131,7 +131,7 @@ class Rejected:
 
 
 Failure: TypeAlias = Raised | Rejected
-Attempt: TypeAlias = Returned | Snoozed | Failure
+AttemptResult: TypeAlias = Returned | Snoozed | Failure
 
 
 class Executor(Protocol):
@@ -145,7 +145,7 @@ class Executor(Protocol):
         """Let go of threads or processes. Idempotent."""
         ...
 
-    async def execute(self, call: Call) -> Attempt:
+    async def execute(self, call: Call) -> AttemptResult:
         """Run one attempt to its end.
 
         When the awaiting coroutine is cancelled, the attempt is to be interrupted (cancelled, or
@@ -163,5 +163,5 @@ class Executor(Protocol):
         ...
 
 
-Wrapper: TypeAlias = Callable[[Call], Awaitable[Attempt]]
+Wrapper: TypeAlias = Callable[[Call], Awaitable[AttemptResult]]
 """What `wrap_execute` receives and returns."""

@@ -47,7 +47,7 @@ class Resolver(Protocol):
 
 
 @runtime_checkable
-class Attendant(Protocol):
+class ExecutionScope(Protocol):
     """What a resolver may be besides: it is there whenever code of a task runs, with models or without.
 
     For frameworks that keep connections open behind the code that uses them. A method that raises is

@@ -6,9 +6,9 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import Any, TypeVar, cast
 
-from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
+from asynctasq.contracts.executor import AttemptResult, Call, Failure, Returned
 from asynctasq.errors import BodyError, TaskTimeout
-from asynctasq.executors.asking import ask_here, judge, run_failed
+from asynctasq.executors.failures import call_hook, classify_exception, run_failed
 from asynctasq.executors.forks import forks
 from asynctasq.executors.groups import is_a
 from asynctasq.executors.unfinished import refuse_unfinished
@@ -34,7 +34,7 @@ class LoopExecutor:
     async def stop(self) -> None:
         """Nothing to let go of."""
 
-    async def execute(self, call: Call) -> Attempt:
+    async def execute(self, call: Call) -> AttemptResult:
         """Await the task's `execute`, cancelling it at its time-out."""
         task: BaseTask[Any] | None = None
         try:
@@ -58,12 +58,12 @@ class LoopExecutor:
         except BaseException as error:
             if task is None and is_a(error, BodyError):
                 raise
-            return await judge(call, error, ask_here)
+            return await classify_exception(call, error, call_hook)
         return Returned(call.encode_result(value))
 
     async def failed(self, call: Call, failure: Failure) -> None:
         """Run the task's `failed` hook here."""
-        await run_failed(call, failure, ask_here)
+        await run_failed(call, failure, call_hook)
 
 
 async def _within(task: BaseTask[Any], timeout: float) -> Any:

@@ -8,9 +8,9 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from asynctasq.contracts.executor import Attempt, Call, Failure, Returned
+from asynctasq.contracts.executor import AttemptResult, Call, Failure, Returned
 from asynctasq.errors import BodyError, ExecutorUnavailable
-from asynctasq.executors.asking import await_here, judge, run_failed
+from asynctasq.executors.failures import await_here, classify_exception, run_failed
 from asynctasq.executors.groups import is_a
 from asynctasq.executors.loop import overrun, within
 from asynctasq.executors.start_pauses import StartPauses
@@ -44,7 +44,7 @@ class ThreadExecutor:
             self._threads.close()
             self._threads = None
 
-    async def execute(self, call: Call) -> Attempt:
+    async def execute(self, call: Call) -> AttemptResult:
         """Run the task's `execute` in a thread."""
         task: BaseTask[Any] | None = None
         timeout = call.policy.timeout
@@ -67,7 +67,7 @@ class ThreadExecutor:
         except BaseException as error:
             if task is None and is_a(error, BodyError):
                 raise
-            return await judge(call, error, self._ask)
+            return await classify_exception(call, error, self._ask)
         return Returned(call.encode_result(value))
 
     async def failed(self, call: Call, failure: Failure) -> None:

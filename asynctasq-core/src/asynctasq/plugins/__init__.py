@@ -5,14 +5,14 @@ when it is selected, and turns everything that can be wrong with one into an err
 plugin, its distribution and the remedy, for those alone who select it.
 """
 
-from asynctasq.plugins.discovery import Offer
+from asynctasq.plugins.discovery import PluginEntry
 from asynctasq.plugins.loading import Plugin
 from asynctasq.plugins.registry import PluginInfo, PluginRegistry, PluginState
 from asynctasq.plugins.validation import check_driver, check_product
 
 __all__ = [
-    "Offer",
     "Plugin",
+    "PluginEntry",
     "PluginInfo",
     "PluginRegistry",
     "PluginState",

@@ -14,7 +14,7 @@ logger = logging.getLogger("asynctasq.plugins")
 
 
 @record
-class Offer:
+class PluginEntry:
     """One plugin on offer, not loaded yet."""
 
     kind: str
@@ -63,7 +63,7 @@ class DisableRules:
                 )
         return cls(tuple(entries))
 
-    def match(self, offer: Offer) -> str | None:
+    def match(self, offer: PluginEntry) -> str | None:
         """The entry that disables this offer; None if it is enabled or the application's own."""
         if offer.distribution is None:
             return None
@@ -75,7 +75,7 @@ class DisableRules:
                 return entry
         return None
 
-    def warn_of_unused(self, offers: Collection[Offer]) -> None:
+    def warn_of_unused(self, offers: Collection[PluginEntry]) -> None:
         """Log the entries that match nothing: most likely they are misspelt."""
         used = {self.match(offer) for offer in offers}
         for entry in self.entries:
@@ -91,7 +91,7 @@ def canonical(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def installed_offers() -> list[Offer]:
+def installed_offers() -> list[PluginEntry]:
     """Every plugin that an installed distribution offers, by kind and name.
 
     A distribution that is seen twice (an editable install, a doubled `sys.path` entry, an older copy
@@ -122,7 +122,7 @@ def _distributions() -> Iterator[metadata.Distribution]:
             yield found
 
 
-def _offers_of(found: metadata.Distribution) -> Iterator[Offer]:
+def _offers_of(found: metadata.Distribution) -> Iterator[PluginEntry]:
     groups = {group: kind for kind, group in GROUPS.items()}
     name = _name(found) or "a distribution without a name"
     try:
@@ -132,7 +132,7 @@ def _offers_of(found: metadata.Distribution) -> Iterator[Offer]:
         logger.exception("The metadata of %s cannot be read; its plugins are left out", name)
         return
     for point in dict.fromkeys(entry_points):
-        yield Offer(
+        yield PluginEntry(
             kind=groups[point.group],
             name=point.name,
             value=point.value,

@@ -7,7 +7,7 @@ import pluggy
 from asynctasq import hookspecs
 from asynctasq.errors import ConfigurationError, PluginBroken
 from asynctasq.hookspecs import PROJECT
-from asynctasq.plugins.discovery import Offer, logger
+from asynctasq.plugins.discovery import PluginEntry, logger
 from asynctasq.plugins.validation import (
     FACTORIES,
     check_driver,
@@ -21,7 +21,7 @@ from asynctasq.plugins.validation import (
 class Plugin:
     """A plugin that was imported and whose hooks fit their specifications."""
 
-    def __init__(self, offer: Offer, target: object) -> None:
+    def __init__(self, offer: PluginEntry, target: object) -> None:
         self.offer = offer
         self.target = target
         """The module or object that the entry point names."""
@@ -102,7 +102,7 @@ class Plugin:
             raise broken(self.offer, f"{hook} raised {describe(error)}") from error
 
 
-def load_plugin(offer: Offer) -> Plugin:
+def load_plugin(offer: PluginEntry) -> Plugin:
     """Import a plugin and check its hooks.
 
     Raises:
@@ -123,7 +123,7 @@ def load_plugin(offer: Offer) -> Plugin:
     return plugin
 
 
-def broken(offer: Offer, problem: str) -> PluginBroken:
+def broken(offer: PluginEntry, problem: str) -> PluginBroken:
     """The error that says what is wrong with a plugin."""
     return PluginBroken(f"The {offer.label} is broken: {problem}")
 

@@ -12,7 +12,7 @@ from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import ConfigurationError, PluginBroken, PluginConflict, PluginNotFound
 from asynctasq.hookspecs import GROUPS
-from asynctasq.plugins.discovery import DisableRules, Offer, installed_offers
+from asynctasq.plugins.discovery import DisableRules, PluginEntry, installed_offers
 from asynctasq.plugins.loading import Plugin, describe, load_plugin
 from asynctasq.plugins.missing import framework_missing, is_importable, not_found
 from asynctasq.plugins.validation import FACTORIES
@@ -71,9 +71,9 @@ class PluginRegistry:
         self, *, disabled: Collection[str] = (), changed: Callable[[], None] | None = None
     ) -> None:
         self._rules = DisableRules.parse(disabled)
-        self._installed: list[Offer] | None = None
-        self._local: list[tuple[Offer, object]] = []
-        self._loaded: dict[Offer, Plugin] = {}
+        self._installed: list[PluginEntry] | None = None
+        self._local: list[tuple[PluginEntry, object]] = []
+        self._loaded: dict[PluginEntry, Plugin] = {}
         self._changed = changed
 
     # What there is; nothing is imported.
@@ -172,7 +172,7 @@ class PluginRegistry:
                 raise PluginConflict(
                     f"The {other.label} is registered already; unregister it first."
                 )
-        offer = Offer(
+        offer = PluginEntry(
             kind=kind,
             name=name,
             value=_describe_object(plugin),
@@ -205,7 +205,7 @@ class PluginRegistry:
         if self._changed is not None:
             self._changed()
 
-    def _offers(self, kind: str | None) -> list[Offer]:
+    def _offers(self, kind: str | None) -> list[PluginEntry]:
         if kind is not None:
             _check_kind(kind)
         if self._installed is None:
@@ -214,14 +214,14 @@ class PluginRegistry:
         everything = [*self._installed, *(offer for offer, _ in self._local)]
         return [offer for offer in everything if kind is None or offer.kind == kind]
 
-    def _enabled(self, kind: str, name: str | None = None) -> list[Offer]:
+    def _enabled(self, kind: str, name: str | None = None) -> list[PluginEntry]:
         return [
             offer
             for offer in self._offers(kind)
             if (name is None or offer.name == name) and self._rules.match(offer) is None
         ]
 
-    def _select(self, kind: str, name: str) -> Offer:
+    def _select(self, kind: str, name: str) -> PluginEntry:
         enabled = self._enabled(kind, name)
         if len(enabled) == 1:
             return enabled[0]
@@ -234,14 +234,14 @@ class PluginRegistry:
                 )
         raise PluginNotFound(not_found(kind, name, self.names(kind)))
 
-    def _state(self, offer: Offer) -> PluginState:
+    def _state(self, offer: PluginEntry) -> PluginState:
         if self._rules.match(offer) is not None:
             return PluginState.DISABLED
         if len(self._enabled(offer.kind, offer.name)) > 1:
             return PluginState.CONFLICT
         return PluginState.LOCAL if offer.distribution is None else PluginState.AVAILABLE
 
-    def _checked(self, offer: Offer) -> PluginInfo:
+    def _checked(self, offer: PluginEntry) -> PluginInfo:
         state = self._state(offer)
         if state is PluginState.DISABLED:
             return _info(offer, state)
@@ -283,7 +283,7 @@ def _check_kind(kind: str) -> None:
 
 
 def _info(
-    offer: Offer,
+    offer: PluginEntry,
     state: PluginState,
     *,
     api_version: int | None = None,
@@ -303,7 +303,7 @@ def _info(
     )
 
 
-def _conflict(kind: str, name: str, rivals: list[Offer]) -> str:
+def _conflict(kind: str, name: str, rivals: list[PluginEntry]) -> str:
     who = " and ".join(f"{offer.origin} ({offer.value})" for offer in rivals)
     distributions = [offer.distribution for offer in rivals if offer.distribution is not None]
     remedies = " or ".join(f"disable_plugins=[{each!r}]" for each in distributions)

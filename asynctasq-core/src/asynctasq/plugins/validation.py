@@ -12,7 +12,7 @@ from asynctasq.contracts.capabilities import Capability, check_capabilities
 from asynctasq.contracts.driver import DRIVER_API_VERSION
 from asynctasq.errors import PluginBroken
 from asynctasq.hookspecs import PROJECT
-from asynctasq.plugins.discovery import Offer
+from asynctasq.plugins.discovery import PluginEntry
 
 FACTORIES: Mapping[str, str] = {
     "driver": "create_driver",
@@ -118,7 +118,7 @@ def check_product(kind: str, name: str, product: object) -> None:
             )
 
 
-def check_driver(driver: object, offer: Offer | None = None) -> None:
+def check_driver(driver: object, offer: PluginEntry | None = None) -> None:
     """Hold a driver against the contract. `offer` is where it came from, if from a plugin.
 
     Raises:
@@ -134,7 +134,7 @@ def check_driver(driver: object, offer: Offer | None = None) -> None:
     check_product("driver", "", driver)
 
 
-def _check_version(driver: object, offer: Offer | None) -> None:
+def _check_version(driver: object, offer: PluginEntry | None) -> None:
     version = getattr(driver, "api_version", DRIVER_API_VERSION)
     if version == DRIVER_API_VERSION:
         return

@@ -109,9 +109,9 @@ class Codec:
             MessageTooLarge: as `encode_call`.
         """
         policy = self.open_call(body).policy
-        twin = copy(self)
-        twin._resolvers = cast("Resolvers", _Unresolved(self._resolvers))  # encoding only refers
-        return twin.encode_call(tuple(args), kwargs, policy, task=task)
+        clone = copy(self)
+        clone._resolvers = cast("Resolvers", _Unresolved(self._resolvers))  # encoding only refers
+        return clone.encode_call(tuple(args), kwargs, policy, task=task)
 
     def open_call(self, body: bytes) -> Envelope:
         """Read the outer form of a body, without decoding the arguments.

@@ -68,7 +68,7 @@ def is_special(name: str) -> bool:
 
 def add_state(more: dict[str, Any], state: Mapping[str, object]) -> None:
     """Add the attributes that can travel; where some cannot, the class has to set them up again."""
-    from asynctasq.serializers.locating import travels
+    from asynctasq.serializers.value_path import travels
 
     sendable = {name: value for name, value in state.items() if travels(value)}
     if sendable:

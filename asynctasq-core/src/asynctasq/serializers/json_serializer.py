@@ -13,20 +13,20 @@ import orjson
 
 from asynctasq.contracts.serializer import Refer
 from asynctasq.errors import BodyCorrupt, BodyError
-from asynctasq.serializers.kinds import (
+from asynctasq.serializers.extension_types import (
     BY_NAME,
     BYTES,
     DICT,
     FLOAT,
     REFERENCE,
-    Leaf,
+    ScalarType,
     bytes_text,
     dissect,
     model_at,
     pairs,
 )
-from asynctasq.serializers.locating import locate
 from asynctasq.serializers.unserializable import brief
+from asynctasq.serializers.value_path import locate
 
 _SIGN = "$"
 _SIGN_IN_JSON = b'"$'
@@ -113,7 +113,7 @@ class _Decoder:
         kind = BY_NAME.get(key[len(_SIGN) :])
         if kind is None:
             raise BodyCorrupt(f"The JSON has a value of the unknown kind {key[:100]!r}.")
-        if isinstance(kind, Leaf):
+        if isinstance(kind, ScalarType):
             if not isinstance(content, str):
                 raise BodyCorrupt(f"The JSON has a value of the kind {key} without its text.")
             return model_at(self._models, content) if kind is REFERENCE else kind.build(content)

@@ -14,9 +14,16 @@ import msgpack
 
 from asynctasq.contracts.serializer import Refer
 from asynctasq.errors import BodyCorrupt, BodyError
-from asynctasq.serializers.kinds import BY_CODE, REFERENCE, Compound, Dissected, dissect, model_at
-from asynctasq.serializers.locating import locate
+from asynctasq.serializers.extension_types import (
+    BY_CODE,
+    REFERENCE,
+    Compound,
+    Dissected,
+    dissect,
+    model_at,
+)
 from asynctasq.serializers.unserializable import brief, no_reference
+from asynctasq.serializers.value_path import locate
 
 _MARKS = {
     code: msgpack.ExtType(code, b"") for code, kind in BY_CODE.items() if isinstance(kind, Compound)

@@ -84,7 +84,7 @@ def _typing_name(hint: Any, origin: type) -> str | None:
 
 
 def _metadata(values: tuple[object, ...]) -> tuple[object, ...]:
-    from asynctasq.serializers.locating import is_sendable
+    from asynctasq.serializers.value_path import is_sendable
 
     if not all(map(is_sendable, values)):
         raise Unserializable(f"the annotations {values!r} cannot be sent.")

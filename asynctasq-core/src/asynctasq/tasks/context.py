@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from asynctasq.records import record
 
 
-class Surroundings(Protocol):
+class AttemptScope(Protocol):
     """What is around the code of an attempt."""
 
     state: dict[object, Any]
 
-    def at_end(self, close: Callable[[], object]) -> None: ...
+    def add_cleanup(self, close: Callable[[], object]) -> None: ...
 
 
 @record
@@ -37,7 +37,7 @@ class CurrentTask:
     """The models among its arguments, each once, as they were loaded."""
     _report: Callable[[object], None] = field(hash=False, repr=False)
     _is_interrupted: Callable[[], bool] = field(hash=False, repr=False)
-    _surroundings: Callable[[], "Surroundings"] = field(hash=False, repr=False)
+    _surroundings: Callable[[], "AttemptScope"] = field(hash=False, repr=False)
     _waiting: Callable[[bytes], AbstractAsyncContextManager[None]] | None = field(
         default=None, hash=False, repr=False
     )
@@ -48,13 +48,13 @@ class CurrentTask:
         """A dict of this attempt's own, for libraries; forgotten at its end."""
         return self._surroundings().state
 
-    def at_end(self, close: Callable[[], object]) -> None:
+    def add_cleanup(self, close: Callable[[], object]) -> None:
         """Call this when the task's code has ended, however it ended; what was told last is called first.
 
         It is called where that code ran: in its thread or process, or on its event loop, where it may be
         async. An error of its own is logged, and changes nothing.
         """
-        self._surroundings().at_end(close)
+        self._surroundings().add_cleanup(close)
 
     @property
     def cancelled(self) -> bool:

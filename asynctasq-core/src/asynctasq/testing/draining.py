@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 
 from asynctasq.app import App
-from asynctasq.core.child import worker_codec
 from asynctasq.default import use_here
 from asynctasq.errors import TaskFailed
 from asynctasq.hookspecs import WorkerContext
@@ -22,9 +21,10 @@ from asynctasq.testing.callers_thread import is_django_loaded
 from asynctasq.testing.in_this_process import InThisProcess
 from asynctasq.testing.sandbox_driver import SandboxDriver
 from asynctasq.worker.call import WorkerCall
+from asynctasq.worker.in_flight import InFlightMessage, Interrupt
+from asynctasq.worker.process.child_app import worker_codec
 from asynctasq.worker.run_log import log_failure
 from asynctasq.worker.runner import Runner
-from asynctasq.worker.running import Interrupt, Running
 
 WORKER_ID = "sandbox"
 MOST_THREADS = 10_000
@@ -40,7 +40,7 @@ class Runs:
     """What runs in a sandbox at the moment, on whichever event loop."""
 
     def __init__(self) -> None:
-        self._running: dict[bytes, tuple[Drain, Running]] = {}
+        self._running: dict[bytes, tuple[Drain, InFlightMessage]] = {}
         self._drains: set[Drain] = set()
         self._active_at = time.monotonic()
 
@@ -80,10 +80,10 @@ class Runs:
     def note(self, call: WorkerCall, message_id: bytes, *, begins: bool) -> None:
         """Nothing runs in other processes here."""
 
-    def begins(self, running: Running, drain: "Drain") -> None:
+    def begins(self, running: InFlightMessage, drain: "Drain") -> None:
         self._running[running.delivery.message.id] = (drain, running)
 
-    def ends(self, running: Running) -> None:
+    def ends(self, running: InFlightMessage) -> None:
         self._running.pop(running.delivery.message.id, None)
 
     def joins(self, drain: "Drain") -> None:
@@ -125,12 +125,12 @@ class Drain:
         self._failed = failed
         self.loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._crews: dict[App, Crew] = {}
-        self._running: Counter[Crew] = Counter()
+        self._crews: dict[App, ExecutorSet] = {}
+        self._running: Counter[ExecutorSet] = Counter()
         """Without tasks that wait for a result: others may run meanwhile."""
-        self._waits: Counter[Running] = Counter()
-        self._crew_of: dict[Running, Crew] = {}
-        self._tasks: dict[asyncio.Task[None], Running] = {}
+        self._waits: Counter[InFlightMessage] = Counter()
+        self._crew_of: dict[InFlightMessage, ExecutorSet] = {}
+        self._tasks: dict[asyncio.Task[None], InFlightMessage] = {}
         self._count = 0
 
     def notice(self) -> None:
@@ -138,7 +138,7 @@ class Drain:
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._changed.set)
 
-    async def refuse_deadlock(self, running: Running, message_id: bytes) -> None:
+    async def refuse_deadlock(self, running: InFlightMessage, message_id: bytes) -> None:
         """Make sure that a sync task does not wait for a task that needs the same thread.
 
         Raises:
@@ -152,12 +152,12 @@ class Drain:
                 f"Django, a sandbox runs sync tasks in the thread of the test. Make one of them async."
             )
 
-    def note_wait(self, running: Running, change: int) -> None:
+    def note_wait(self, running: InFlightMessage, change: int) -> None:
         """Count the waits of a running task for results. From any thread."""
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._note_wait, running, change)
 
-    def _note_wait(self, running: Running, change: int) -> None:
+    def _note_wait(self, running: InFlightMessage, change: int) -> None:
         crew = self._crew_of.get(running)
         if crew is None:  # its run has ended
             return
@@ -210,7 +210,7 @@ class Drain:
                 self._begin_one(crew, delivery)
         return begun
 
-    async def _reserve(self, crew: "Crew") -> list[Delivery]:
+    async def _reserve(self, crew: "ExecutorSet") -> list[Delivery]:
         room = (self._concurrency or crew.app.settings.concurrency) - self._running[crew]
         names = crew.driver.queue_names()
         if self._queues is not None:
@@ -221,8 +221,8 @@ class Drain:
             dict.fromkeys(names, room), limit=room, owner=WORKER_ID, lease=LEASE_SECONDS
         )
 
-    def _begin_one(self, crew: "Crew", delivery: Delivery) -> None:
-        running = Running(delivery)
+    def _begin_one(self, crew: "ExecutorSet", delivery: Delivery) -> None:
+        running = InFlightMessage(delivery)
         self._count += 1
         self._running[crew] += 1
         self._crew_of[running] = crew
@@ -266,7 +266,7 @@ class Drain:
             await asyncio.wait(self._tasks)
 
 
-class Crew:
+class ExecutorSet:
     """Executors, resources and hooks of one app, opened on one event loop."""
 
     def __init__(
@@ -281,7 +281,7 @@ class Crew:
         """Make a crew for the running loop, and for tasks in a copy of the current context.
 
         Args:
-            driver: an opened twin.
+            driver: an opened clone.
             executor: started.
             resources: what the app's lifespan has given.
             runs: where waits for results are noted.
@@ -310,7 +310,7 @@ class Crew:
             waits=runs,
         )
 
-    async def run(self, running: Running) -> None:
+    async def run(self, running: InFlightMessage) -> None:
         """Run one delivery, and settle it."""
         running.started_at = asyncio.get_running_loop().time()
         try:
@@ -356,12 +356,14 @@ def _task_failed(message_id: bytes, fail: Fail) -> TaskFailed:
     )
 
 
-at_work: ContextVar[Crew | None] = ContextVar("asynctasq_sandbox_crew", default=None)
+at_work: ContextVar[ExecutorSet | None] = ContextVar("asynctasq_sandbox_crew", default=None)
 """Whose task this code runs in."""
 
 
 @asynccontextmanager
-async def crew_for(store: SandboxDriver, runs: Runs, failed: FailureNote) -> AsyncIterator[Crew]:
+async def crew_for(
+    store: SandboxDriver, runs: Runs, failed: FailureNote
+) -> AsyncIterator[ExecutorSet]:
     """Those who run the tasks of a store: of a task that dispatches, the ones who run it."""
     app = store.app
     outer = at_work.get()
@@ -383,7 +385,7 @@ async def crew_for(store: SandboxDriver, runs: Runs, failed: FailureNote) -> Asy
             await executor.start(concurrency=MOST_THREADS)
             lifespan = app.lifespan
             resources = None if lifespan is None else await stack.enter_async_context(lifespan(app))
-            crew = Crew(driver, executor, resources=resources, runs=runs, failed=failed)
+            crew = ExecutorSet(driver, executor, resources=resources, runs=runs, failed=failed)
             async with _announced(crew):
                 yield crew
     finally:
@@ -392,7 +394,7 @@ async def crew_for(store: SandboxDriver, runs: Runs, failed: FailureNote) -> Asy
 
 
 @asynccontextmanager
-async def _announced(crew: Crew) -> AsyncIterator[None]:
+async def _announced(crew: ExecutorSet) -> AsyncIterator[None]:
     """Tell the observers that a worker starts and stops, for that is what they are to see."""
     observers = crew.app.observers
     context = WorkerContext(

@@ -1,7 +1,7 @@
 """The executor of a sandbox: tasks of every mode run in the process of the test."""
 
 from asynctasq.app import App
-from asynctasq.contracts.executor import Attempt, Call, Executor, Failure
+from asynctasq.contracts.executor import AttemptResult, Call, Executor, Failure
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.testing.callers_thread import CallersThreadExecutor, is_django_loaded
 
@@ -33,7 +33,7 @@ class InThisProcess:
         await self._on_loop.stop()
         await self._in_thread.stop()
 
-    async def execute(self, call: Call) -> Attempt:
+    async def execute(self, call: Call) -> AttemptResult:
         """Run one attempt."""
         return await self._executor_of(call).execute(call)
 

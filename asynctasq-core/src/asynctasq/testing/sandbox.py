@@ -15,8 +15,8 @@ from asynctasq.testing.callers_thread import marked_async, run_in_sync_code
 from asynctasq.testing.clock import Clock, seconds_of
 from asynctasq.testing.dispatched import AnyTask, Dispatched, Expectation, report, what_was_sent
 from asynctasq.testing.draining import Drain, Runs
+from asynctasq.testing.override_drivers import stand_in
 from asynctasq.testing.sandbox_driver import SandboxDriver
-from asynctasq.testing.standing_in import stand_in
 
 MOST_RUNS = 10_000
 """Of one drain."""

@@ -67,18 +67,18 @@ class SandboxDriver(MemoryDriver):
         self._untold: dict[bytes, Exception | None] = {}
 
     def clone(self) -> Self:
-        twin = super().clone()
-        twin.app = self.app
-        twin.capabilities = self.capabilities
-        twin._watcher = self._watcher
-        twin._untold = {}
-        return twin
+        clone = super().clone()
+        clone.app = self.app
+        clone.capabilities = self.capabilities
+        clone._watcher = self._watcher
+        clone._untold = {}
+        return clone
 
     def like(self, template: Driver) -> Self:
-        """A twin that lacks what another driver lacks."""
-        twin = self.clone()
-        twin.capabilities = MemoryDriver.capabilities & template.capabilities
-        return twin
+        """A clone that lacks what another driver lacks."""
+        clone = self.clone()
+        clone.capabilities = MemoryDriver.capabilities & template.capabilities
+        return clone
 
     def time_moved(self) -> None:
         """Wake those who wait for work."""

@@ -16,7 +16,7 @@ from asynctasq.serializers.envelope import Envelope
 from asynctasq.tasks.base import BaseTask, set_field
 from asynctasq.tasks.context import CurrentTask
 from asynctasq.tasks.definition import TaskDefinition
-from asynctasq.worker.surroundings import Surroundings
+from asynctasq.worker.attempt_scope import AttemptScope
 
 T = TypeVar("T")
 logger = logging.getLogger("asynctasq")
@@ -83,7 +83,7 @@ class WorkerCall:
         self._task: BaseTask[Any] | None = None
         self._loaded = False
         self._interrupted = False
-        self._surroundings: Surroundings | None = None
+        self._surroundings: AttemptScope | None = None
         self._unique_models: Sequence[object] = ()
 
     async def load(self) -> BaseTask[Any]:
@@ -170,11 +170,11 @@ class WorkerCall:
     @property
     def attended(self) -> bool:
         """Whether something is to be done around the code of the task."""
-        return self._surroundings is not None or bool(self._resolvers.attendants)
+        return self._surroundings is not None or bool(self._resolvers.execution_scopes)
 
     async def enter(self) -> None:
         """Code of the task is about to run on this loop."""
-        await self._around().enter(self._resolvers.attendants)
+        await self._around().enter(self._resolvers.execution_scopes)
 
     async def leave(self) -> None:
         """It has ended."""
@@ -182,17 +182,17 @@ class WorkerCall:
 
     def run_here(self, function: Callable[[], T]) -> T:
         """Run code of the task in this thread."""
-        if self._resolvers.attendants:
-            return self._around().run(function, self._resolvers.attendants)
+        if self._resolvers.execution_scopes:
+            return self._around().run(function, self._resolvers.execution_scopes)
         try:
             return function()
         finally:
             if self._surroundings is not None:  # it has asked for them
                 self._surroundings.end_here()
 
-    def _around(self) -> Surroundings:
+    def _around(self) -> AttemptScope:
         if self._surroundings is None:
-            self._surroundings = Surroundings(self.definition.name)
+            self._surroundings = AttemptScope(self.definition.name)
         return self._surroundings
 
     def explain(self, error: Exception) -> None:

@@ -20,8 +20,8 @@ from types import FrameType
 from typing import Any
 
 from asynctasq.message import id_to_text
-from asynctasq.worker.running import Running
-from asynctasq.worker.signal_tap import signal_tap
+from asynctasq.worker.in_flight import InFlightMessage
+from asynctasq.worker.process.signal_tap import signal_tap
 
 logger = logging.getLogger("asynctasq")
 
@@ -32,7 +32,7 @@ OWN_FOLDERS = tuple(
 
 
 @contextmanager
-def dumps_on_signal(held: Callable[[], Sequence[Running]]) -> Iterator[None]:
+def dumps_on_signal(held: Callable[[], Sequence[InFlightMessage]]) -> Iterator[None]:
     """Log a dump at each SIGUSR1 meanwhile. Does nothing where there is no such signal.
 
     Args:
@@ -66,14 +66,14 @@ def _do_nothing(_: int, __: object) -> None:
     """Handle a signal; without a handler, Python would not show it."""
 
 
-def _log_dump(held: Callable[[], Sequence[Running]]) -> None:
+def _log_dump(held: Callable[[], Sequence[InFlightMessage]]) -> None:
     try:
         logger.warning("SIGUSR1: dump of this worker\n%s", dump(held()))
     except Exception:
         logger.exception("What runs cannot be dumped.")
 
 
-def dump(held: Sequence[Running]) -> str:
+def dump(held: Sequence[InFlightMessage]) -> str:
     """What runs, with stacks; no arguments."""
     now = time.monotonic()
     running = sorted((each for each in held if each.started_at), key=lambda each: each.started_at)

@@ -16,23 +16,23 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.errors import CapabilityMissing
 from asynctasq.hookspecs import WorkerContext
-from asynctasq.lifecycle import Observer, Observers
 from asynctasq.message import Delivery, Lease, id_to_text
+from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.records import record
 from asynctasq.resolvers import Resolvers
 from asynctasq.serializers.codec import Codec
 from asynctasq.settlement import ErrorInfo, Release, ReleaseReason
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
+from asynctasq.worker.backoff import Outage
 from asynctasq.worker.fetcher import Fetcher
-from asynctasq.worker.health import Phase, Vitals
-from asynctasq.worker.keeper import Keeper, KeeperSettings
+from asynctasq.worker.health import Phase, WorkerHealth
+from asynctasq.worker.in_flight import InFlightMessage, Interrupt
 from asynctasq.worker.lending import Lending
 from asynctasq.worker.life import Closing, Life
-from asynctasq.worker.memory import resident_bytes
-from asynctasq.worker.patience import Outage
 from asynctasq.worker.run_log import log_second_run
 from asynctasq.worker.runner import Runner
-from asynctasq.worker.running import Interrupt, Running
+from asynctasq.worker.services.lease_renewer import LeaseRenewer, RenewerSettings
+from asynctasq.worker.services.resident_memory import resident_bytes
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
 
@@ -100,8 +100,8 @@ class Engine:
         self._closing = Closing(life)
         self._owner = f"{settings.worker_id}/{os.urandom(4).hex()}"
         self._slots = Slots(settings.concurrency, settings.queues, most_runs=settings.max_tasks)
-        self._held: set[Running] = set()
-        self._hand: deque[Running] = deque()
+        self._held: set[InFlightMessage] = set()
+        self._hand: deque[InFlightMessage] = deque()
         self._progress: dict[Lease, bytes] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: set[asyncio.Task[None]] = set()
@@ -256,11 +256,11 @@ class Engine:
             waits=self._lending,
         )
 
-    def _make_keeper(self) -> Keeper:
+    def _make_keeper(self) -> LeaseRenewer:
         settings = self._settings
-        return Keeper(
+        return LeaseRenewer(
             self._driver.clone(),
-            KeeperSettings(
+            RenewerSettings(
                 owner=self._owner,
                 lease=settings.lease,
                 interval=settings.heartbeat_interval,
@@ -311,13 +311,13 @@ class Engine:
             watching.cancel()
             await asyncio.wait([watching])
 
-    def held(self) -> tuple[Running, ...]:
+    def held(self) -> tuple[InFlightMessage, ...]:
         """What is in hand, runs, or has run and is not yet settled; any thread may ask."""
         return tuple(self._held.copy())
 
-    def _make_vitals(self) -> Vitals:
+    def _make_vitals(self) -> WorkerHealth:
         settings = self._settings
-        return Vitals(
+        return WorkerHealth(
             owner=self._owner,
             about={
                 "worker_id": settings.worker_id,
@@ -336,14 +336,14 @@ class Engine:
 
     def _accept(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
-            running = Running(delivery)
+            running = InFlightMessage(delivery)
             self._held.add(running)
             if self._slots.free > 0 and not self._hand and not self._fetcher.stopping:
                 self._begin(running)
             else:
                 self._hand.append(running)
 
-    def _begin(self, running: Running) -> None:
+    def _begin(self, running: InFlightMessage) -> None:
         work = self._work(running)
         # A context of its own: the task that ends here may have set variables in this one.
         context = self._context.copy()
@@ -360,7 +360,7 @@ class Engine:
         if self._slots.used_up:
             self._fetcher.stop()
 
-    async def _work(self, running: Running) -> None:
+    async def _work(self, running: InFlightMessage) -> None:
         assert self._runner is not None, "run() makes it"
         running.started_at = time.monotonic()
         if running.delivery.lost:
@@ -408,7 +408,9 @@ class Engine:
         while self._hand:
             self._give_back(self._hand.popleft())
 
-    def _give_back(self, running: Running, why: ReleaseReason = ReleaseReason.NOT_STARTED) -> None:
+    def _give_back(
+        self, running: InFlightMessage, why: ReleaseReason = ReleaseReason.NOT_STARTED
+    ) -> None:
         self._settler.add(running, Release(running.delivery.lease))
         if self._observers.on_release and self._runner is not None:
             self._tell(self._runner.tell_release(running.delivery, why))
@@ -423,10 +425,10 @@ class Engine:
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    def _forget(self, running: Running) -> None:
+    def _forget(self, running: InFlightMessage) -> None:
         self._forget_all([running])
 
-    def _forget_all(self, settled: Sequence[Running]) -> None:
+    def _forget_all(self, settled: Sequence[InFlightMessage]) -> None:
         self._held.difference_update(settled)
         if self._progress:
             for running in settled:

@@ -10,7 +10,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Delivery
 from asynctasq.settlement import LeaseState
-from asynctasq.worker.patience import Outage, Patience
+from asynctasq.worker.backoff import Backoff, Outage
 from asynctasq.worker.slots import HAND_MOST, Slots
 
 logger = logging.getLogger("asynctasq")
@@ -97,7 +97,7 @@ class Fetcher:
 
     async def run(self) -> None:
         """Fetch until stopped, or until there is nothing more to do in burst mode."""
-        patience = Patience("fetch messages", self._outage)
+        patience = Backoff("fetch messages", self._outage)
         self._began_at = asyncio.get_running_loop().time()
         while not self.stopping:
             try:

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, TypeAlias
 
 from asynctasq.message import id_to_text
-from asynctasq.worker.running import Running
+from asynctasq.worker.in_flight import InFlightMessage
 
 Report: TypeAlias = dict[str, Any]
 """What JSON can carry."""
@@ -62,7 +62,7 @@ class OwnersToEnd:
             self._ended.add(owner)
 
 
-class Vitals:
+class WorkerHealth:
     """What is known of one worker. Every method may be called from any thread but the worker's own."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Vitals:
         *,
         owner: str,
         about: Mapping[str, Any],
-        held: Callable[[], Sequence[Running]],
+        held: Callable[[], Sequence[InFlightMessage]],
         lease: float,
         stall_limit: float,
         grace_period: float,
@@ -191,7 +191,7 @@ class LoopLag:
         self._answered.set()
 
 
-def worker_reports(vitals: Vitals) -> dict[str, Callable[[], Report]]:
+def worker_reports(vitals: WorkerHealth) -> dict[str, Callable[[], Report]]:
     """Those of one worker."""
     return {"/livez": vitals.live, "/readyz": vitals.ready, "/status": vitals.status}
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from asynctasq.contracts.executor import (
-    Attempt,
+    AttemptResult,
     Call,
     Executor,
     Failure,
@@ -27,10 +27,10 @@ from asynctasq.errors import (
     ExecutorUnavailable,
     UnknownTask,
 )
-from asynctasq.executors.asking import describe
+from asynctasq.executors.failures import describe
 from asynctasq.hookspecs import ExecutionContext
-from asynctasq.lifecycle import Observer, Observers
 from asynctasq.message import Delivery, id_to_text
+from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import retries_left, retry_delay
 from asynctasq.serializers.codec import Codec
@@ -48,8 +48,8 @@ from asynctasq.settlement import (
 from asynctasq.tasks.context import running_task
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.worker.call import Waits, WorkerCall
+from asynctasq.worker.in_flight import InFlightMessage, Interrupt
 from asynctasq.worker.run_log import log_failure
-from asynctasq.worker.running import Interrupt, Running
 
 logger = logging.getLogger("asynctasq")
 
@@ -99,7 +99,7 @@ class Runner:
         wrapped = observers.wrap(self._route)
         self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
 
-    async def run(self, running: Running) -> Settlement | None:
+    async def run(self, running: InFlightMessage) -> Settlement | None:
         """Run one delivery to its outcome. Never raises; None if its lease is lost, or left to end."""
         delivery = running.delivery
         if (why := running.interrupt) is not None:  # before it began
@@ -136,7 +136,7 @@ class Runner:
             return Complete(delivery.lease, attempt.result, delivery.message.result_ttl)
         return await self._settle(running, attempt)
 
-    def _route(self, call: Call) -> Awaitable[Attempt]:
+    def _route(self, call: Call) -> Awaitable[AttemptResult]:
         return self._executors[call.definition.mode].execute(call)
 
     def _call(self, delivery: Delivery) -> WorkerCall:
@@ -157,7 +157,7 @@ class Runner:
             waits=self._waits,
         )
 
-    def undecided(self, running: Running, error: BaseException) -> Settlement:
+    def undecided(self, running: InFlightMessage, error: BaseException) -> Settlement:
         """What becomes of a delivery if deciding on it failed: a failed attempt, so that it is no endless one."""
         delivery = running.delivery
         described = describe(error)
@@ -165,7 +165,7 @@ class Runner:
             return Retry(delivery.lease, MISMATCH_DELAY_SECONDS, described)
         return Fail(delivery.lease, Reason.FAILED, described, attempted=True)
 
-    async def _settle(self, running: Running, attempt: Attempt) -> Settlement | None:
+    async def _settle(self, running: InFlightMessage, attempt: AttemptResult) -> Settlement | None:
         delivery = running.delivery
         why = running.interrupt
         if why is Interrupt.LOST or (why is not None and not isinstance(attempt, Returned)):
@@ -212,7 +212,7 @@ class Runner:
         await self.tell_release(delivery, why, delay)
         return Release(delivery.lease, delay)
 
-    async def _fail(self, running: Running, failure: Failure, reason: Reason) -> Settlement:
+    async def _fail(self, running: InFlightMessage, failure: Failure, reason: Reason) -> Settlement:
         delivery = running.delivery
         call = running.call
         assert call is not None
@@ -309,7 +309,7 @@ class Runner:
         observers: tuple[Observer, ...],
         delivery: Delivery,
         *,
-        attempt: Attempt | None = None,
+        attempt: AttemptResult | None = None,
         error: ErrorInfo | None = None,
         reason: Reason | None = None,
         retry_delay: float | None = None,
@@ -324,7 +324,7 @@ class Runner:
             logger.warning("Observers of %s were interrupted.", delivery.message.task)
 
 
-async def _checked(wrapped: Wrapper, call: Call) -> Attempt:
+async def _checked(wrapped: Wrapper, call: Call) -> AttemptResult:
     """What a plugin's wrapper returned, if it is an outcome."""
     attempt: object = await wrapped(call)
     if isinstance(attempt, Returned | Snoozed | Raised | Rejected):

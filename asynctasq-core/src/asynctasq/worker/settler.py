@@ -9,12 +9,12 @@ from itertools import islice
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError, DriverUnavailable
-from asynctasq.executors.asking import describe
+from asynctasq.executors.failures import describe
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import ErrorInfo, Fail, Reason, Settled, Settlement
-from asynctasq.worker.patience import Outage, Patience
+from asynctasq.worker.backoff import Backoff, Outage
+from asynctasq.worker.in_flight import InFlightMessage
 from asynctasq.worker.run_log import log_failure
-from asynctasq.worker.running import Running
 
 logger = logging.getLogger("asynctasq")
 
@@ -23,7 +23,7 @@ NONSENSE_PAUSE_SECONDS = 1.0
 TRIES = 10
 """Times that a settlement is tried which the store refuses in every form, before its lease is left to end."""
 
-_Item = tuple[Running, Settlement]
+_Item = tuple[InFlightMessage, Settlement]
 
 
 class Settler:
@@ -34,7 +34,7 @@ class Settler:
         driver: Driver,
         *,
         outage: Outage,
-        settled: Callable[[Sequence[Running]], None],
+        settled: Callable[[Sequence[InFlightMessage]], None],
         refused: Callable[[Delivery, ErrorInfo], None],
     ) -> None:
         """Make a settler.
@@ -54,12 +54,12 @@ class Settler:
         self._flushing: asyncio.Task[None] | None = None
         self._again: list[_Item] = []
         """Items of the current batch that were refused in every form, to be tried again."""
-        self._tries: dict[Running, int] = {}
+        self._tries: dict[InFlightMessage, int] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def add(self, running: Running, settlement: Settlement) -> None:
+    def add(self, running: InFlightMessage, settlement: Settlement) -> None:
         """Settle soon."""
         self._pending.append((running, settlement))
         if self._flushing is None:
@@ -92,7 +92,7 @@ class Settler:
             await asyncio.wait([self._flushing])
 
     async def _flush(self) -> None:
-        patience = Patience("settle", self._outage)
+        patience = Backoff("settle", self._outage)
         try:
             while self._pending:
                 batch = list(islice(self._pending, BATCH_SIZE))

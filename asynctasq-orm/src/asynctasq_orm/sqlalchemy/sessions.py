@@ -47,7 +47,7 @@ def current_session(of: type | None = None) -> Any:
     session = sessions.get(factory)
     if session is None:
         session = sessions[factory] = _open(factory)
-        task.at_end(session.close)
+        task.add_cleanup(session.close)
         session.add_all(_loose_models(task, factory))
     return session
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from asynctasq.contracts import helpers
+from asynctasq import driverkit as kit
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
 from asynctasq.message import Delivery, Lease, Message
@@ -67,20 +67,20 @@ class FileQueueDriver:
         """Nothing to let go of: each call opens the file and closes it again."""
 
     @contextmanager
-    def _file(self) -> Generator[tuple[dict[bytes, Row], helpers.Outages, float], None, None]:
+    def _file(self) -> Generator[tuple[dict[bytes, Row], kit.Outages, float], None, None]:
         """Our part of the file, and the time: for one caller at a time among all processes."""
         lock_path, new_path = self.path.with_suffix(".lock"), self.path.with_suffix(".new")
-        with helpers.store_errors(self.description, OSError), lock_path.open("w") as lock:
+        with kit.store_errors(self.description, OSError), lock_path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             before = self.path.read_text() if self.path.exists() else "{}"
             stored = json.loads(before)
             listed, mark = stored.get(self.namespace, ([], []))
-            read = [Row(helpers.unpack_message(bytes.fromhex(m)), *rest) for m, *rest in listed]
-            rows, outages = {row.message.id: row for row in read}, helpers.Outages(*mark)
+            read = [Row(kit.unpack_message(bytes.fromhex(m)), *rest) for m, *rest in listed]
+            rows, outages = {row.message.id: row for row in read}, kit.Outages(*mark)
             yield rows, outages, time.time() + self.clock_offset
             listed = [[*vars(row).values()] for row in rows.values()]
             stored[self.namespace] = (listed, outages.numbers)
-            after = json.dumps(stored, default=lambda message: helpers.pack_message(message).hex())
+            after = json.dumps(stored, default=lambda message: kit.pack_message(message).hex())
             if after != before:
                 new_path.write_text(after)
                 new_path.replace(self.path)  # a process killed here leaves the one or the other
@@ -89,9 +89,9 @@ class FileQueueDriver:
         with self._file() as (rows, _, now):
             answers = []
             for message in messages:
-                helpers.check_numbers(message)
+                kit.check_numbers(message)
                 answers.append(Enqueued(message.id, created=message.id not in rows))
-                rows.setdefault(message.id, Row(message, now, helpers.due_time(message, now)))
+                rows.setdefault(message.id, Row(message, now, kit.due_time(message, now)))
             return answers
 
     async def reserve(
@@ -104,7 +104,7 @@ class FileQueueDriver:
             _tidy_up(rows, now, may_reclaim=may_reclaim)
             ready = [row for row in rows.values() if row.state_at(now) == "ready"]
             ready.sort(key=lambda row: (-row.message.priority, row.due_at, row.message.id))
-            taken = helpers.choose(ready, queues, limit=limit)
+            taken = kit.choose(ready, queues, limit=limit)
             for row in taken:
                 row.state, row.owner, row.leased_at, row.until = "leased", owner, now, now + lease
                 row.token += 1
@@ -146,7 +146,7 @@ def _tidy_up(rows: dict[bytes, Row], now: float, *, may_reclaim: bool) -> None:
         if row.state == "leased" and row.until <= now and may_reclaim:
             row.lost, row.until = row.lost + 1, now + MONTH
             row.state = "dead" if row.lost > row.message.max_lost else "waiting"
-        elif row.state_at(now) == "ready" and row.token == 0 and helpers.is_too_late(row, now):
+        elif row.state_at(now) == "ready" and row.token == 0 and kit.is_too_late(row, now):
             row.state, row.until = "dead", now + MONTH
         elif row.state in {"dead", "finished"} and row.until <= now:
             del rows[row.message.id]
@@ -155,7 +155,7 @@ def _tidy_up(rows: dict[bytes, Row], now: float, *, may_reclaim: bool) -> None:
 def _settle(row: Row | None, ending: Settlement, now: float) -> Settled:
     if row is None or row.state != "leased" or row.lease() != ending.lease:
         return Settled.LOST
-    if not helpers.can_settle(ending):
+    if not kit.can_settle(ending):
         return Settled.REFUSED
     if isinstance(ending, Retry):
         row.state, row.due_at, row.mismatched_at = "waiting", now + ending.delay, None

@@ -66,11 +66,11 @@ class MemoryDriver:
             self._store.waiting_for_work.wake_all()
 
     def clone(self) -> Self:
-        twin = type(self).__new__(type(self))
-        twin.description = self.description
-        twin._store = self._store
-        twin._open = False
-        return twin
+        clone = type(self).__new__(type(self))
+        clone.description = self.description
+        clone._store = self._store
+        clone._open = False
+        return clone
 
     async def open(self) -> None:
         self._store.begin_in_this_process()

@@ -5,11 +5,11 @@ What becomes of two messages with one key is decided by `Store`, where the secon
 
 from math import inf
 
-from asynctasq.drivers.memory.order import Agenda
+from asynctasq.drivers.memory.order import TimerQueue
 from asynctasq.message import Message, Unique, UniqueUntil
 
 
-class Hold:
+class UniqueLock:
     """A unique key in use."""
 
     __slots__ = ("ends_at", "holder", "key", "period", "until")
@@ -27,18 +27,18 @@ class UniqueKeys:
     """All holds. One that is past its period counts no more, and is forgotten later."""
 
     def __init__(self) -> None:
-        self.holds: dict[str, Hold] = {}
-        self._ends = Agenda[Hold](
+        self.holds: dict[str, UniqueLock] = {}
+        self._ends = TimerQueue[UniqueLock](
             lambda at, hold: hold.ends_at == at and self.holds.get(hold.key) is hold
         )
 
-    def current(self, key: str, now: float) -> Hold | None:
+    def current(self, key: str, now: float) -> UniqueLock | None:
         hold = self.holds.get(key)
         return hold if hold is not None and hold.ends_at > now else None
 
     def give(self, message_id: bytes, unique: Unique, now: float) -> None:
         """Let a message hold its key; whoever held it before holds it no more."""
-        hold = Hold(unique.key, message_id, unique.until)
+        hold = UniqueLock(unique.key, message_id, unique.until)
         if unique.until is UniqueUntil.PERIOD:
             hold.period = unique.period or 0.0
             hold.ends_at = now + hold.period
@@ -48,7 +48,7 @@ class UniqueKeys:
         if former is not None and former.ends_at != inf:
             self._ends.dropped()
 
-    def prolong(self, hold: Hold, unique: Unique, now: float) -> None:
+    def prolong(self, hold: UniqueLock, unique: Unique, now: float) -> None:
         """Begin a period anew, as `unique` has it; other holds have no end that could be moved."""
         if hold.until is UniqueUntil.PERIOD:
             hold.ends_at = now + (hold.period if unique.period is None else unique.period)
@@ -75,7 +75,7 @@ class UniqueKeys:
             if hold.ends_at != inf:
                 self._ends.dropped()
 
-    def _held_by(self, message: Message) -> Hold | None:
+    def _held_by(self, message: Message) -> UniqueLock | None:
         hold = None if message.unique is None else self.holds.get(message.unique.key)
         return hold if hold is not None and hold.holder == message.id else None
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
-from asynctasq.contracts.numbers import can_settle, check_lease
+from asynctasq.driverkit.numbers import can_settle, check_lease
 from asynctasq.drivers.memory.entry import LEASED, Entry, Owner
 from asynctasq.drivers.memory.upkeep import Upkeep
 from asynctasq.message import Delivery, Lease, State

@@ -1,4 +1,4 @@
-"""What comes next: by time (`Agenda`), and by priority and time within a queue (`Lanes`).
+"""What comes next: by time (`TimerQueue`), and by priority and time within a queue (`Lanes`).
 
 Both drop things lazily. What has been taken away elsewhere stays in its heap until it comes up, or
 until such leftovers outnumber the rest, and is recognised because it no longer stands: so nothing
@@ -19,7 +19,7 @@ T = TypeVar("T")
 LEFTOVERS_TOLERATED = 64
 
 
-class Agenda(Generic[T]):
+class TimerQueue(Generic[T]):
     """Things by time. `stands(time, thing)` tells whether an item still means something."""
 
     def __init__(self, stands: Callable[[float, T], bool]) -> None:
@@ -68,7 +68,7 @@ class Agenda(Generic[T]):
 Item = tuple[float, bytes, Entry]
 
 
-class Lane:
+class PriorityQueue:
     """The ready messages of one priority of one queue, by due time and id.
 
     Most arrive in that order. They go to the end of `_line`, which costs the same however long it
@@ -128,13 +128,13 @@ class Queue:
         self.leased = 0
         self.dead = 0
         self._leftovers = 0
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[int, PriorityQueue] = {}
 
     def push(self, entry: Entry) -> None:
         priority = self.rank(entry)
         lane = self._lanes.get(priority)
         if lane is None:
-            self._lanes[priority] = lane = Lane()
+            self._lanes[priority] = lane = PriorityQueue()
             self._lanes = {key: self._lanes[key] for key in sorted(self._lanes)}
         lane.push(entry)
 

@@ -6,7 +6,7 @@ Those of dead letters are not here: as long as a message is kept, it tells its o
 from math import inf
 
 from asynctasq.contracts.capabilities import Outcome
-from asynctasq.drivers.memory.order import Agenda
+from asynctasq.drivers.memory.order import TimerQueue
 
 
 class Outcomes:
@@ -19,7 +19,7 @@ class Outcomes:
         """`most`: how many are kept; of more than that, those that would go first."""
         self._most = most
         self._kept: dict[bytes, tuple[float, Outcome]] = {}
-        self._ends = Agenda[bytes](
+        self._ends = TimerQueue[bytes](
             lambda at, message_id: self._kept.get(message_id, (inf,))[0] == at
         )
 

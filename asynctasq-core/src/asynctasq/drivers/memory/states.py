@@ -18,7 +18,7 @@ from math import inf
 from asynctasq.contracts.capabilities import Outcome, WorkerInfo
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.keys import UniqueKeys
-from asynctasq.drivers.memory.order import Agenda, Queue
+from asynctasq.drivers.memory.order import Queue, TimerQueue
 from asynctasq.drivers.memory.outcomes import Outcomes
 from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.drivers.memory.waiting import Waiters
@@ -55,10 +55,10 @@ class States:
         self._deaths = 0
         self.workers: dict[str, tuple[WorkerInfo, float]] = {}
         """With the time until which each is believed to live."""
-        self.scheduled = Agenda[Entry](
+        self.scheduled = TimerQueue[Entry](
             lambda at, entry: entry.state is SCHEDULED and entry.due_at == at
         )
-        self.expiring = Agenda[Entry](lambda at, entry: entry.expires_at == at)
+        self.expiring = TimerQueue[Entry](lambda at, entry: entry.expires_at == at)
         self.waiting_for_work: Waiters[str] = Waiters()
         self.waiting_for_results: Waiters[bytes] = Waiters()
 

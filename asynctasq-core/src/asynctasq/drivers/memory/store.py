@@ -18,7 +18,7 @@ from math import inf
 
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.contracts.numbers import check_numbers
+from asynctasq.driverkit.numbers import check_numbers
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry
 from asynctasq.drivers.memory.leases import Leases
 from asynctasq.message import Message, OnConflict, State, Unique, UniqueUntil

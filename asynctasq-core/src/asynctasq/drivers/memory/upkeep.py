@@ -6,7 +6,7 @@ No clock runs here. Whoever reserves does first what has come to be due since th
 from collections.abc import Collection
 from math import inf
 
-from asynctasq.contracts.outages import UpkeepMark, next_mark, set_back_by
+from asynctasq.driverkit.outages import UpkeepMark, next_mark, set_back_by
 from asynctasq.drivers.memory.entry import Entry, Owner
 from asynctasq.drivers.memory.states import States
 from asynctasq.message import State

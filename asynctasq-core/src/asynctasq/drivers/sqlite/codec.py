@@ -13,7 +13,7 @@ from typing import Any
 
 import msgpack
 
-from asynctasq.contracts.packing import (
+from asynctasq.driverkit.packing import (
     ID_BYTES,
     check_id,
     not_unicode,

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from asynctasq.contracts.capabilities import SchemaState
-from asynctasq.drivers.sqlite.faults import primary_code
+from asynctasq.drivers.sqlite.errors import primary_code
 from asynctasq.drivers.sqlite.queries import script
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.errors import ConfigurationError, DriverError

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from asynctasq.contracts.capabilities import DeadLetter, Page
-from asynctasq.contracts.numbers import check_numbers
-from asynctasq.contracts.packing import check_id, is_plain, pack_profile
+from asynctasq.driverkit.numbers import check_numbers
+from asynctasq.driverkit.packing import check_id, is_plain, pack_profile
 from asynctasq.drivers.sqlite.codec import micros, pack_payload, rank
 from asynctasq.drivers.sqlite.enqueueing import hold_key, key_holder
 from asynctasq.drivers.sqlite.inspection import numbers

@@ -19,7 +19,7 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
-from asynctasq.contracts.numbers import check_lease
+from asynctasq.driverkit.numbers import check_lease
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite import inspection, leasing, settling
 from asynctasq.drivers.sqlite.database import migrate, schema_state
@@ -96,9 +96,9 @@ class SqliteDriver:
             self._engine.look_again()
 
     def clone(self) -> Self:
-        twin = self.from_settings(self.settings)
-        twin._clock_offset = self._clock_offset
-        return twin
+        clone = self.from_settings(self.settings)
+        clone._clock_offset = self._clock_offset
+        return clone
 
     async def open(self) -> None:
         if self._engine is not None and self._engine.process == os.getpid():
@@ -134,7 +134,7 @@ class SqliteDriver:
         Undone by one, a lease makes the message ready again, as its end would have done. Syncing
         takes most of the time of a small transaction.
         """
-        return await self._opened().call(operation, writes=True, lasting=False)
+        return await self._opened().call(operation, writes=True, durable=False)
 
     async def _read(self, operation: Operation[T]) -> T:
         return await self._opened().call(operation, writes=False)

@@ -18,11 +18,11 @@ from concurrent.futures import Future
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
-from asynctasq.contracts.packing import not_unicode
+from asynctasq.driverkit.packing import not_unicode
 from asynctasq.drivers.sqlite.database import open_database
-from asynctasq.drivers.sqlite.faults import BROKEN_CONNECTION, is_busy, primary_code, translated
-from asynctasq.drivers.sqlite.neighbours import Neighbours
-from asynctasq.drivers.sqlite.session import Careful, Session
+from asynctasq.drivers.sqlite.errors import BROKEN_CONNECTION, is_busy, primary_code, translated
+from asynctasq.drivers.sqlite.local_peers import LocalPeers
+from asynctasq.drivers.sqlite.session import BatchMismatch, Session
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.drivers.sqlite.watching import Watcher, Watchers
 from asynctasq.errors import ConfigurationError, DriverError
@@ -51,15 +51,23 @@ class Request:
     """One call, on its way to the thread and back."""
 
     __slots__ = (
-        "careful", "error", "future", "lasting", "loop", "operation", "single", "value", "writes",
+        "careful",
+        "durable",
+        "error",
+        "future",
+        "loop",
+        "operation",
+        "single",
+        "value",
+        "writes",
     )  # fmt: skip
 
     def __init__(
-        self, operation: Operation[Any], *, writes: bool, lasting: bool, single: bool
+        self, operation: Operation[Any], *, writes: bool, durable: bool, single: bool
     ) -> None:
         self.operation = operation
         self.writes = writes
-        self.lasting = lasting
+        self.durable = durable
         self.single = single
         self.careful = False
         self.value: Any = None
@@ -132,17 +140,17 @@ class Engine:
         operation: Operation[T],
         *,
         writes: bool,
-        lasting: bool = True,
+        durable: bool = True,
         single: bool = False,
         long: bool = False,
     ) -> "asyncio.Future[T]":
         """Run an operation in the thread, to its end even if nobody waits for it any more.
 
-        What it writes survives a power failure if it is `lasting`, by the time of the answer.
-        `single` says that it writes all in one statement, or `Careful`ly; `long` that it has so much
+        What it writes survives a power failure if it is `durable`, by the time of the answer.
+        `single` says that it writes all in one statement, or `BatchMismatch`ly; `long` that it has so much
         to do that it should begin at once.
         """
-        request = Request(operation, writes=writes, lasting=lasting, single=single)
+        request = Request(operation, writes=writes, durable=durable, single=single)
         self._inbox.put(request)
         if long:
             # A caller that goes on computing keeps Python's global lock for 5 ms before the thread gets
@@ -265,8 +273,8 @@ class Engine:
         if self._transact(session, requests):
             return
         for place, request in enumerate(requests):
-            if len(requests) > 1 or isinstance(request.error, Careful):
-                request.careful = isinstance(request.error, Careful)
+            if len(requests) > 1 or isinstance(request.error, BatchMismatch):
+                request.careful = isinstance(request.error, BatchMismatch)
                 request.error = None
                 self._write(session, [request])
                 if session.is_locked:  # each of the others would wait as long as this one
@@ -277,7 +285,7 @@ class Engine:
     def _transact(self, session: Session, requests: Sequence[Request]) -> bool:
         """Run requests in one transaction; False if it was rolled back."""
         try:
-            session.make_lasting(any(request.lasting for request in requests))
+            session.make_durable(any(request.durable for request in requests))
             if len(requests) == 1 and requests[0].single and not requests[0].careful:
                 # SQLite makes it a transaction of its own. Each step lets go of Python's global lock, and
                 # gets it back only when the event loop has nothing to do: so the fewer, the better.
@@ -311,7 +319,7 @@ class Engine:
         try:
             request.value = request.operation(session)
         except Exception as error:  # noqa: BLE001 - given to whoever asked
-            request.error = error if isinstance(error, Careful) else self._translated(error)
+            request.error = error if isinstance(error, BatchMismatch) else self._translated(error)
 
     def _roll_back(self, session: Session) -> None:
         session.rolled_back()
@@ -413,7 +421,7 @@ class Engine:
         _answer(refused)
 
 
-_neighbours = Neighbours[Engine]()
+_neighbours = LocalPeers[Engine]()
 """Process-wide, because drivers of one file do not know of each other: a worker, its keeper and the
 application that dispatches to it each open one, and what one commits should wake the others at once
 rather than at their next look."""

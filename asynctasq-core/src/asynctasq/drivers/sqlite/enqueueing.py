@@ -6,12 +6,12 @@ from itertools import chain, groupby
 from typing import TypeAlias
 
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.contracts.numbers import check_numbers
-from asynctasq.contracts.packing import ID_BYTES, check_id, is_plain, pack_profile
+from asynctasq.driverkit.numbers import check_numbers
+from asynctasq.driverkit.packing import ID_BYTES, check_id, is_plain, pack_profile
 from asynctasq.drivers.sqlite.codec import DEAD, SIZE_BITS, VALUE_LIMIT, micros, pack_payload, rank
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_micros
-from asynctasq.drivers.sqlite.session import Careful, Session
+from asynctasq.drivers.sqlite.session import BatchMismatch, Session
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, OnConflict, Unique, UniqueUntil
 
@@ -165,7 +165,7 @@ class Enqueue:
             for group in self.groups:
                 group.insert(session)
         except sqlite3.IntegrityError:
-            raise Careful from None  # some ids are known: find out which
+            raise BatchMismatch from None  # some ids are known: find out which
         return [Enqueued(message.id, True) for message in self.messages]
 
 

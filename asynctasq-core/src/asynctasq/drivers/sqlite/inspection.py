@@ -7,7 +7,7 @@ import orjson
 
 from asynctasq.contracts.capabilities import Outcome, Page, QueueInfo, Snapshot, WorkerInfo
 from asynctasq.contracts.driver import QueueCounts
-from asynctasq.contracts.packing import damage_info
+from asynctasq.driverkit.packing import damage_info
 from asynctasq.drivers.sqlite.codec import (
     STATES,
     join_ids,

@@ -9,7 +9,7 @@ from asynctasq.drivers.sqlite.codec import (
     micros,
 )
 from asynctasq.drivers.sqlite.queries import queries
-from asynctasq.drivers.sqlite.session import Careful, Session
+from asynctasq.drivers.sqlite.session import BatchMismatch, Session
 from asynctasq.drivers.sqlite.taking import MOST_AT_ONCE, Room, take
 from asynctasq.drivers.sqlite.upkeep import (
     dead_since,
@@ -71,7 +71,7 @@ class Reserve:
             delivery.message.max_lost == 0 for delivery in deliveries
         ):
             session.must_not_run_twice = True
-            raise Careful  # once more, synced: not even a power failure may undo these leases
+            raise BatchMismatch  # once more, synced: not even a power failure may undo these leases
         return deliveries
 
     def _look(self, session: Session, keys: Mapping[int, str], lease: int) -> list[int]:

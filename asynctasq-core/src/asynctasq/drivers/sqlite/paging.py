@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from asynctasq.contracts.capabilities import Page
-from asynctasq.contracts.packing import ID_BYTES
+from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq.drivers.sqlite.session import Row, Session
 from asynctasq.errors import DriverError
 

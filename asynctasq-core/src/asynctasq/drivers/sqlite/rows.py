@@ -6,7 +6,7 @@ it must not fail: what is unreadable is shown as such, and costs no other row.
 
 from typing import Any
 
-from asynctasq.contracts.packing import ID_BYTES, damage_info, decode_message, salvage
+from asynctasq.driverkit.packing import ID_BYTES, damage_info, decode_message, salvage
 from asynctasq.drivers.sqlite.codec import FOREVER, STATES, unpack_error
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import Message, State

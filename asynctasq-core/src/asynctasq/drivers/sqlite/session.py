@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
-from asynctasq.contracts.outages import UpkeepMark
+from asynctasq.driverkit.outages import UpkeepMark
 from asynctasq.drivers.sqlite.codec import json_list, log, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.settings import SqliteSettings
@@ -24,7 +24,7 @@ QUEUES_REMEMBERED = 10_000
 _SQL = queries("inspect")
 
 
-class Careful(Exception):
+class BatchMismatch(Exception):
     """A statement for many messages did not fit all of them: run again, and look at each.
 
     Never leaves the engine.
@@ -44,8 +44,8 @@ class Session:
         self.now = 0
         """Microseconds since the Unix epoch, the same throughout one operation."""
         self.careful = False
-        """Whether the operation runs again after `Careful`."""
-        self.deaths = settings.dead_letter_limit
+        """Whether the operation runs again after `BatchMismatch`."""
+        self.dead_since_prune = settings.dead_letter_limit
         """Dead letters made since their number was last looked at; at first nobody knows."""
         self.mark: UpkeepMark | None = None
         """As it was when this session last read or wrote it."""
@@ -94,13 +94,13 @@ class Session:
             return None
         return found.st_mtime_ns, found.st_size
 
-    def make_lasting(self, lasting: bool) -> None:
+    def make_durable(self, durable: bool) -> None:
         """Say what the next commit means.
 
-        It returns when the disk has what it wrote; unless that is not `lasting`: then the next one that
+        It returns when the disk has what it wrote; unless that is not `durable`: then the next one that
         is takes it along.
         """
-        synced = lasting or self.must_not_run_twice
+        synced = durable or self.must_not_run_twice
         if synced is not self._synced and self._can_spare_syncs:
             level = self.settings.synchronous if synced else "normal"
             # SQLite obeys when it compiles this. `execute` would find it compiled, in its cache.
@@ -143,7 +143,7 @@ class Session:
         self._keys.clear()
         self._names.clear()
         self.mark = None
-        self.deaths = self.settings.dead_letter_limit
+        self.dead_since_prune = self.settings.dead_letter_limit
 
     # Statements. Each finds `:now` and `:namespace` among its parameters.
 

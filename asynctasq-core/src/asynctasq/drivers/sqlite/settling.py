@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 import orjson
 
 from asynctasq.contracts.capabilities import CancelOutcome
-from asynctasq.contracts.numbers import can_settle
-from asynctasq.contracts.packing import ID_BYTES
+from asynctasq.driverkit.numbers import can_settle
+from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq.drivers.sqlite.codec import (
     BLOCKED,
     DEAD,
@@ -21,7 +21,7 @@ from asynctasq.drivers.sqlite.codec import (
 from asynctasq.drivers.sqlite.enqueueing import BLOB_LIMIT
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_micros
-from asynctasq.drivers.sqlite.session import Careful, Session
+from asynctasq.drivers.sqlite.session import BatchMismatch, Session
 from asynctasq.message import Lease
 from asynctasq.records import record
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settled, Settlement
@@ -54,7 +54,7 @@ class Settle:
             return _settle_each(session, self.settlements)
         for batch in self.batches:
             if session.run(_SQL["complete_all"], batch.parameters()) < len(batch.index):
-                raise Careful
+                raise BatchMismatch
         return [Settled.DONE] * len(self.settlements)
 
 
@@ -144,7 +144,7 @@ def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Se
         answers.append(Settled.DONE)
     for query, each in writes.items():
         session.run_each(_SQL[query], each)
-    session.deaths += len(writes.get("fail", ()))
+    session.dead_since_prune += len(writes.get("fail", ()))
     return answers
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
-from asynctasq.contracts.packing import ID_BYTES, damage_info, decode_message
+from asynctasq.driverkit.packing import ID_BYTES, damage_info, decode_message
 from asynctasq.drivers.sqlite.codec import UNREACHABLE, json_list, log, pack_error
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_bytes, as_count, as_id, as_micros, read_message
@@ -249,4 +249,4 @@ def bury_damaged(session: Session, n: int, row: Row, error: ErrorInfo) -> None:
             "payload": as_bytes(row[10]),
         },
     )
-    session.deaths += 1
+    session.dead_since_prune += 1

@@ -4,7 +4,7 @@ import math
 
 import orjson
 
-from asynctasq.contracts.outages import UpkeepMark, next_mark, set_back_by
+from asynctasq.driverkit.outages import UpkeepMark, next_mark, set_back_by
 from asynctasq.drivers.sqlite.codec import STATES, UNREACHABLE, micros
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Session
@@ -30,7 +30,7 @@ def dead_since(session: Session) -> int:
 
 def must_count_dead(session: Session) -> bool:
     """Whether so many died that counting them is worth its cost: at most 1 % are kept too long."""
-    return session.deaths > session.settings.dead_letter_limit // 100
+    return session.dead_since_prune > session.settings.dead_letter_limit // 100
 
 
 def note_call(session: Session, lease: int, *, leases_ended: bool = False) -> bool:
@@ -108,7 +108,7 @@ def upkeep(session: Session, *, reclaims: bool) -> None:
     session.run(_SQL["promote"], bound)
     if reclaims:
         _reclaim(session)
-    session.deaths += session.run(_SQL["expire"], bound)
+    session.dead_since_prune += session.run(_SQL["expire"], bound)
     session.run(_SQL["forget_outcomes"], bound)
     session.run(_SQL["forget_keys"], {})
     session.run(_SQL["forget_workers"], {})
@@ -116,7 +116,7 @@ def upkeep(session: Session, *, reclaims: bool) -> None:
     if must_count_dead(session):
         kept = session.settings.dead_letter_limit
         if session.run(_SQL["forget_surplus_dead"], {"kept": kept, **bound}) < BOUND:
-            session.deaths = 0
+            session.dead_since_prune = 0
 
 
 def _reclaim(session: Session) -> None:
@@ -141,6 +141,6 @@ def _take_back(session: Session, leased: str) -> int:
     """Count the leases of some rows as lost; return how many rows there are."""
     if leased == "[]":
         return 0
-    session.deaths += session.run(_LEASE["give_back"], {"taken": leased, "counted": True})
+    session.dead_since_prune += session.run(_LEASE["give_back"], {"taken": leased, "counted": True})
     count: int = len(orjson.loads(leased))
     return count

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from asynctasq.errors import ConfigurationError
-from asynctasq.executors.process.errand import Errand
 from asynctasq.executors.process.frames import (
     BROKEN,
     CANCEL,
@@ -29,6 +28,7 @@ from asynctasq.executors.process.frames import (
     unpacker,
 )
 from asynctasq.executors.process.settings import ProcessSettings
+from asynctasq.executors.process.work_item import WorkItem
 
 logger = logging.getLogger("asynctasq")
 
@@ -87,7 +87,7 @@ class Child(asyncio.Protocol):
         """True when it can take errands; False if it has ended before that."""
         self.problem = ""
         """What went wrong at its start, as it told."""
-        self.sent: deque[Errand] = deque()
+        self.sent: deque[WorkItem] = deque()
         """Given to it and not replied to; the first is running or about to."""
         self.retiring = False
         """Takes nothing more."""
@@ -161,7 +161,7 @@ class Child(asyncio.Protocol):
             and self.ready.result()
         )
 
-    def give(self, errand: Errand) -> bool:
+    def give(self, errand: WorkItem) -> bool:
         """Give it an errand, to be done after those it has; False if there is no room."""
         order = errand.order
         large = len(order) > SMALL_BYTES
@@ -175,7 +175,7 @@ class Child(asyncio.Protocol):
         self.sent.append(errand)
         return True
 
-    def take_back(self) -> list[Errand]:
+    def take_back(self) -> list[WorkItem]:
         """Those that it has not begun, in order; it does not have them any more."""
         numbers: set[int] = set()
         with suppress(BlockingIOError):
@@ -189,7 +189,7 @@ class Child(asyncio.Protocol):
             errand.child = None
         return taken
 
-    def cancel(self, errand: Errand) -> None:
+    def cancel(self, errand: WorkItem) -> None:
         """Let the process cancel a coroutine."""
         self._write(pack([CANCEL, errand.number]))
 

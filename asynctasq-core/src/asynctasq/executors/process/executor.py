@@ -5,11 +5,10 @@ import logging
 from collections import OrderedDict
 from contextlib import suppress
 
-from asynctasq.contracts.executor import Attempt, Call, Failure, Raised
+from asynctasq.contracts.executor import AttemptResult, Call, Failure, Raised
 from asynctasq.errors import ChildDied, TaskTimeout
-from asynctasq.executors.asking import describe
+from asynctasq.executors.failures import describe
 from asynctasq.executors.process.child import Child
-from asynctasq.executors.process.errand import Errand
 from asynctasq.executors.process.frames import (
     CANCELLED,
     FAILED,
@@ -22,6 +21,7 @@ from asynctasq.executors.process.frames import (
 )
 from asynctasq.executors.process.pool import CANCEL_SECONDS, ProcessPool
 from asynctasq.executors.process.settings import ProcessSettings
+from asynctasq.executors.process.work_item import WorkItem
 from asynctasq.settlement import ErrorInfo
 
 logger = logging.getLogger("asynctasq")
@@ -46,7 +46,7 @@ class ProcessExecutor:
         self._settings = settings
         self._pool: ProcessPool | None = None
         self._numbers = 0
-        self._failed: OrderedDict[int, Errand] = OrderedDict()
+        self._failed: OrderedDict[int, WorkItem] = OrderedDict()
         """By the identity of the call: runs that failed for good, and whose child remembers them."""
 
     async def start(self, *, concurrency: int) -> None:
@@ -61,7 +61,7 @@ class ProcessExecutor:
         if self._pool is not None:
             await self._pool.close()
 
-    async def execute(self, call: Call) -> Attempt:
+    async def execute(self, call: Call) -> AttemptResult:
         """Run the task in the next child that is free."""
         limit = call.policy.timeout
         if limit is not None and call.definition.is_async:
@@ -92,7 +92,7 @@ class ProcessExecutor:
                 "The failed() hook of %s raised in its process:\n%s", call.definition.name, reply[1]
             )
 
-    async def _judge(self, call: Call, error: ChildDied | TaskTimeout) -> Attempt:
+    async def _judge(self, call: Call, error: ChildDied | TaskTimeout) -> AttemptResult:
         """Ask a new instance of the task what it says of an error that its process did not survive."""
         described = describe(error)
         errand = self._errand(JUDGE, call, JUDGE_SECONDS, error=described)
@@ -116,14 +116,14 @@ class ProcessExecutor:
         *,
         about: int = 0,
         error: ErrorInfo | None = None,
-    ) -> Errand:
+    ) -> WorkItem:
         self._numbers = self._numbers + 1 if self._numbers < LAST_NUMBER else 1
         order = pack_order(
             op, self._numbers, call.delivery, call.definition.module, about=about, error=error
         )
-        return Errand(self._numbers, order, call, limit, urgent=op != RUN)
+        return WorkItem(self._numbers, order, call, limit, urgent=op != RUN)
 
-    async def _do(self, errand: Errand, child: Child | None = None) -> Frame:
+    async def _do(self, errand: WorkItem, child: Child | None = None) -> Frame:
         """Have an errand done, and return its reply.
 
         Raises:
@@ -148,7 +148,7 @@ class ProcessExecutor:
         assert errand.outcome is not None, "it is done"
         return errand.outcome
 
-    def _attempt(self, errand: Errand, reply: Frame) -> Attempt:
+    def _attempt(self, errand: WorkItem, reply: Frame) -> AttemptResult:
         kind, *fields = reply
         if kind == CANCELLED:
             raise asyncio.CancelledError
@@ -160,7 +160,7 @@ class ProcessExecutor:
         return attempt
 
 
-async def _end_of(pool: ProcessPool, errand: Errand) -> None:
+async def _end_of(pool: ProcessPool, errand: WorkItem) -> None:
     """Interrupt an errand and await its end, however often this is cancelled meanwhile."""
     pool.interrupt(errand)
     while errand.outcome is None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 
 import msgpack
 
-from asynctasq.contracts.executor import Attempt, Raised, Rejected, Returned, Snoozed
+from asynctasq.contracts.executor import AttemptResult, Raised, Rejected, Returned, Snoozed
 from asynctasq.errors import (
     ArgumentsMismatch,
     AsynctasqError,
@@ -129,7 +129,7 @@ def unpacker() -> msgpack.Unpacker:
     return msgpack.Unpacker(unicode_errors=_SURROGATES, max_buffer_size=0)
 
 
-def attempt_fields(attempt: Attempt) -> Frame:
+def attempt_fields(attempt: AttemptResult) -> Frame:
     """Kind and fields of a reply that tells how a run ended."""
     match attempt:
         case Returned(result=result):
@@ -143,7 +143,7 @@ def attempt_fields(attempt: Attempt) -> Frame:
             return [RAISED, *described, attempt.retry, attempt.retry_delay]
 
 
-def read_attempt(kind: int, fields: Frame) -> Attempt:
+def read_attempt(kind: int, fields: Frame) -> AttemptResult:
     """How a run ended.
 
     Raises:

@@ -24,9 +24,9 @@ from typing import Any
 
 from asynctasq.contracts.executor import Raised
 from asynctasq.errors import BodyError, UnknownTask
-from asynctasq.executors.asking import describe
+from asynctasq.executors.failures import describe
 from asynctasq.executors.forks import forks, forks_of_loop
-from asynctasq.executors.process.bench import Bench, ChildCall
+from asynctasq.executors.process.child_application import ChildApplication, ChildCall
 from asynctasq.executors.process.frames import (
     BROKEN,
     CANCEL,
@@ -76,7 +76,7 @@ class Child:
         self._writing = threading.Lock()
         self._loop = _new_loop(plan["loop"])
         self._runner = OrderRunner(self._loop)
-        self._bench: Bench
+        self._bench: ChildApplication
         self._max_tasks: int | None = plan["max_tasks"]
         self._max_memory: int | None = plan["max_memory"]
         self._runs = 0

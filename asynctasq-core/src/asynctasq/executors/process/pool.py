@@ -10,7 +10,6 @@ from typing import Any
 
 from asynctasq.errors import ChildDied, TaskTimeout
 from asynctasq.executors.process.child import Child, check_platform, present_folder
-from asynctasq.executors.process.errand import Errand
 from asynctasq.executors.process.frames import (
     BROKEN,
     CANCELLED,
@@ -23,6 +22,7 @@ from asynctasq.executors.process.frames import (
 )
 from asynctasq.executors.process.settings import ProcessSettings
 from asynctasq.executors.process.waits import ChildWaits
+from asynctasq.executors.process.work_item import WorkItem
 
 logger = logging.getLogger("asynctasq")
 
@@ -51,7 +51,7 @@ class ProcessPool:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.Context()  # not that of the task that needs a child first
         self._children: list[Child] = []
-        self._waiting: deque[Errand] = deque()
+        self._waiting: deque[WorkItem] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits = ChildWaits(
             lambda: (child.sent[0] if child.sent else None for child in self._children),
@@ -103,7 +103,7 @@ class ProcessPool:
 
     # Errands.
 
-    def add(self, errand: Errand) -> None:
+    def add(self, errand: WorkItem) -> None:
         """Have an errand done by whoever is free first."""
         if self._closing:
             errand.settle(ChildDied("The worker's child processes have been ended."))
@@ -115,7 +115,7 @@ class ProcessPool:
             self._waiting.append(errand)
         self._assign()
 
-    def add_for(self, child: Child | None, errand: Errand) -> None:
+    def add_for(self, child: Child | None, errand: WorkItem) -> None:
         """Have an errand done by that child, next; by another if that is not possible."""
         if child is None or child.gone or not child.ready.done():
             self.add(errand)
@@ -128,7 +128,7 @@ class ProcessPool:
             self._waiting.appendleft(errand)
         self._assign()
 
-    def interrupt(self, errand: Errand) -> None:
+    def interrupt(self, errand: WorkItem) -> None:
         """Have an errand end soon; its reply tells when it has."""
         if errand.outcome is not None:
             return
@@ -175,16 +175,16 @@ class ProcessPool:
                     break
         return best
 
-    def _begin(self, errand: Errand) -> None:
+    def _begin(self, errand: WorkItem) -> None:
         errand.begun_at = self._loop.time()
         if errand.limit is not None:
             errand.timer = self._loop.call_later(errand.limit, self._time_out, errand)
 
-    def _time_out(self, errand: Errand) -> None:
+    def _time_out(self, errand: WorkItem) -> None:
         errand.timed_out = True
         self._kill_for(errand)
 
-    def _kill_for(self, errand: Errand) -> None:
+    def _kill_for(self, errand: WorkItem) -> None:
         if errand.child is not None and errand.outcome is None:
             errand.child.kill("was killed, as its task did not end when it was to")
 
@@ -312,7 +312,7 @@ class ProcessPool:
         task.add_done_callback(self._tasks.discard)
 
 
-def _death(errand: Errand, child: Child) -> Exception:
+def _death(errand: WorkItem, child: Child) -> Exception:
     if errand.timed_out:
         timeout = errand.call.policy.timeout
         if timeout is None:
@@ -321,7 +321,7 @@ def _death(errand: Errand, child: Child) -> Exception:
     return ChildDied(f"The process that ran the task {child.how_it_ended()}.")
 
 
-def _report(errand: Errand, progress: bytes) -> None:
+def _report(errand: WorkItem, progress: bytes) -> None:
     try:
         errand.call.report_encoded(progress)
     except Exception as error:

@@ -8,18 +8,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from asynctasq.contracts.executor import Attempt, Call, Raised, Rejected, Returned
+from asynctasq.contracts.executor import AttemptResult, Call, Raised, Rejected, Returned
 from asynctasq.errors import BodyError
-from asynctasq.executors.asking import (
-    ask_here,
+from asynctasq.executors.failures import (
     await_here,
+    call_hook,
+    classify_exception,
     describe,
-    judge,
     run_failed,
 )
 from asynctasq.executors.groups import is_a
 from asynctasq.executors.loop import LoopExecutor
-from asynctasq.executors.process.bench import ChildCall
+from asynctasq.executors.process.child_application import ChildCall
 from asynctasq.executors.process.frames import (
     FAILED,
     HOOK,
@@ -63,10 +63,10 @@ class OrderRunner:
         """Do it on the loop; kind and fields of the reply."""
         running_task.set(call.current)
         if order.op == FAILED:
-            return await self._hook(run_failed(call, self._failure(order), ask_here))
+            return await self._hook(run_failed(call, self._failure(order), call_hook))
         try:
             if order.op == JUDGE:
-                attempt = await judge_rebuilt(order, call, ask_here)
+                attempt = await judge_rebuilt(order, call, call_hook)
             else:
                 attempt = await self._loop_executor.execute(call)
         except BodyError as error:
@@ -107,7 +107,7 @@ class OrderRunner:
             except BaseException as error:
                 if task is None and is_a(error, BodyError):
                     return unfit_fields(cast("BodyError", error))
-                attempt = _finish(judge(call, error, self._ask_here))
+                attempt = _finish(classify_exception(call, error, self._ask_here))
         self._keep(order, call, attempt)
         return attempt_fields(attempt)
 
@@ -122,7 +122,7 @@ class OrderRunner:
 
     # What failed for good is kept, until it has heard so.
 
-    def _keep(self, order: Order, call: ChildCall, attempt: Attempt) -> None:
+    def _keep(self, order: Order, call: ChildCall, attempt: AttemptResult) -> None:
         if not isinstance(attempt, Raised | Rejected) or attempt.exception is None:
             return
         delivery = order.delivery
@@ -151,9 +151,9 @@ def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a coroutine waits although it runs outside of the loop")
 
 
-async def judge_rebuilt(order: Order, call: ChildCall, ask: Any) -> Attempt:
+async def judge_rebuilt(order: Order, call: ChildCall, ask: Any) -> AttemptResult:
     """What a task says of an error that it has not raised itself: a time-out, the death of a child."""
     assert order.error is not None
     with suppress(Exception):  # it is asked as far as it is built
         await call.load()
-    return await judge(call, rebuilt(order.error), ask)
+    return await classify_exception(call, rebuilt(order.error), ask)

@@ -24,8 +24,8 @@ class ProcessSettings:
     """Start the children with the worker, rather than when the first task needs one."""
     loop: str = "uvloop"
     """Event loop of the children: `uvloop`, where it is installed, or `asyncio`."""
-    bootstrap: str = "asynctasq.core.child:bootstrap"
-    """`module:function` that makes a child's `Bench` of what follows."""
+    bootstrap: str = "asynctasq.worker.process.child_app:bootstrap"
+    """`module:function` that makes a child's `ChildApplication` of what follows."""
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """What msgpack can carry."""
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from asynctasq.executors.process.errand import Errand
+from asynctasq.executors.process.work_item import WorkItem
 from asynctasq.message import id_to_text
 
 logger = logging.getLogger("asynctasq")
@@ -18,8 +18,8 @@ class ChildWaits:
 
     def __init__(
         self,
-        running: Callable[[], Iterable[Errand | None]],
-        waiting: Callable[[], Iterable[Errand]],
+        running: Callable[[], Iterable[WorkItem | None]],
+        waiting: Callable[[], Iterable[WorkItem]],
     ) -> None:
         """Make it for the running loop.
 
@@ -32,10 +32,10 @@ class ChildWaits:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._reported: set[int] = set()
-        self._behind: dict[Errand, bytes] = {}
+        self._behind: dict[WorkItem, bytes] = {}
         """Tasks that need a child while all are held, and a message for which one of the holders waits."""
 
-    def note(self, errand: Errand, message_id: bytes, *, begins: bool) -> None:
+    def note(self, errand: WorkItem, message_id: bytes, *, begins: bool) -> None:
         """Note that the task of an errand begins or ends to wait for a message."""
         if begins:
             errand.waits_for.append(message_id)
@@ -56,7 +56,7 @@ class ChildWaits:
         held = [errand for errand in running if errand is not None and errand.waits_for]
         if held:
             self._timer = self._loop.call_later(STALL_SECONDS, self._check)
-        outer_of: dict[bytes, Errand] = {}
+        outer_of: dict[bytes, WorkItem] = {}
         if len(held) == len(running):
             outer_of = {message_id: errand for errand in held for message_id in errand.waits_for}
         self._note_behind(outer_of)
@@ -67,7 +67,7 @@ class ChildWaits:
                 _warn(outer, inner)
                 return
 
-    def _note_behind(self, outer_of: Mapping[bytes, Errand]) -> None:
+    def _note_behind(self, outer_of: Mapping[bytes, WorkItem]) -> None:
         """Note that the tasks without a child wait, too: for the messages that the holders wait for.
 
         Otherwise nobody would know that the slots which they take are of no use to those messages.
@@ -82,7 +82,7 @@ class ChildWaits:
             errand.call.note_wait(message_id, begins=True)
 
 
-def _warn(outer: Errand, inner: Errand) -> None:
+def _warn(outer: WorkItem, inner: WorkItem) -> None:
     logger.warning(
         "No child process is free: all are held by tasks that wait for results. Task %s of %s waits for "
         "task %s of %s, which needs a slot in a child itself. Raise process_pool_size, or give the inner "

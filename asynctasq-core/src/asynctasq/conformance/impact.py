@@ -1,0 +1,109 @@
+"""What the guarantees and capabilities mean to those who use a driver, for reports."""
+
+from collections.abc import Mapping
+
+from asynctasq.conformance.check import Check
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.records import record
+
+
+@record
+class Meaning:
+    """Of a guarantee, or of rules that belong together."""
+
+    title: str
+    broken: str
+    """What users meet where it does not hold."""
+
+
+GUARANTEES: Mapping[str, Meaning] = {
+    "a": Meaning("Nothing is lost", "Accepted tasks can disappear, or be run twice at once."),
+    "b": Meaning(
+        "Recovery without configuration",
+        "What a killed worker held stays stuck, or tasks run too early, too late or never.",
+    ),
+    "c": Meaning(
+        "Fencing",
+        "A worker that was paused can overwrite what another one has done meanwhile.",
+    ),
+    "d": Meaning(
+        "One transition",
+        "A crash between two steps leaves a task finished without its result, or the other way round.",
+    ),
+    "e": Meaning(
+        "Unique keys hold under concurrency",
+        "Tasks with the same unique key run beside each other, or a key is never free again.",
+    ),
+    "f": Meaning("Order", "Tasks start in another order than priority and time say."),
+    "g": Meaning(
+        "Enqueue is idempotent by id",
+        "A dispatch that is repeated after a broken connection makes a second task.",
+    ),
+    "h": Meaning("Cancel", "A cancelled task runs all the same, or nobody learns that it was."),
+    "i": Meaning("Expiry", "A task that came too late is run, or one in time is not."),
+    "j": Meaning(
+        "Dead letters keep everything",
+        "What failed for good cannot be examined, or not be sent again as it was.",
+    ),
+    "k": Meaning(
+        "Cost does not grow with history or backlog", "The store fills up with what is finished."
+    ),
+    "l": Meaning(
+        "A store that is away stalls workers and ends none",
+        "A worker does not come back after the store did.",
+    ),
+}
+"""By letter; the titles are those of docs/guarantees.md."""
+
+OTHER_RULES = "Other rules of the contract"
+
+CAPABILITIES: Mapping[Capability, str] = {
+    Capability.PRIORITY: "the option `priority` is refused",
+    Capability.UNIQUE: "the option `unique` is refused",
+    Capability.RESULTS: "results cannot be awaited",
+    Capability.PROGRESS: "tasks cannot report progress",
+    Capability.CANCEL: "tasks cannot be cancelled",
+    Capability.PAUSE: "queues cannot be paused",
+    Capability.DEAD_LETTERS: "what failed for good cannot be listed or sent again",
+    Capability.INSPECT: "queues and tasks cannot be looked at",
+    Capability.PURGE: "queues cannot be emptied",
+    Capability.WORKERS: "workers cannot be listed",
+    Capability.SCHEMA: "there are no tables to migrate",
+    Capability.FENCED: "a worker that lost its lease may still settle",
+    Capability.ATOMIC: "part of a chunk may be enqueued when the rest is not",
+    Capability.COUNTED: "the number of attempts is an estimate",
+    Capability.IDEMPOTENT: "a repeated dispatch may make a second task",
+    Capability.FIFO: "the order is approximate",
+    Capability.EXACT_COUNT: "counts are estimates",
+}
+"""What users of a driver without it do without, as far as checks concern it."""
+
+
+BESIDE_GUARANTEES: Mapping[str, str] = {
+    "lifetime": "Workers cannot be started, stopped or run beside each other as they should.",
+    "enqueue": "Calls that ask for nothing fail, or times that are told of tasks are wrong.",
+    "settle": "Tasks that no worker fits during a deploy are given up too early or too late.",
+    "order": "A worker gets more than it has slots for, or more of a queue than it may run.",
+    "wait": "An idle worker keeps a processor busy, or does not end when it is told to.",
+    "results": "`result()` gives something else than the task returned, or waits for too long.",
+    "progress": "The progress of a task that is shown is wrong.",
+    "pause": "A paused queue is worked on, or one that was resumed is not.",
+    "purge": "A purge deletes something else than it was asked to.",
+    "inspect": "`asynctasq queues` and `asynctasq tasks` show something else than there is.",
+    "workers": "`asynctasq workers` shows workers that are gone, or not those that live.",
+    "damage": "One damaged record stops the work or the listings of a whole store.",
+    "schema": "The store cannot be used after an upgrade.",
+}
+"""By theme: what users meet where a check that proves no guarantee fails."""
+
+
+def meanings_of(check: Check) -> list[str]:
+    """What users meet where a check fails."""
+    if check.proves:
+        return [GUARANTEES[letter].broken for letter in check.proves]
+    return [BESIDE_GUARANTEES[check.theme]]
+
+
+def flags_in(capabilities: Capability) -> list[Capability]:
+    """The single flags, in the order in which they are declared."""
+    return [flag for flag in Capability if flag and flag in capabilities]

@@ -1,0 +1,284 @@
+"""Run checks: each on a fresh pair of instances, bounded in time, leaving nothing behind."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from asynctasq.conformance.background_load import expect_unharmed, fill
+from asynctasq.conformance.check import Check
+from asynctasq.conformance.cleanup import tidy_up
+from asynctasq.conformance.harness import Damage, Harness, Leftovers
+from asynctasq.conformance.themes import all_checks
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver
+from asynctasq.records import record
+
+CHECK_TIMEOUT = 30.0
+_TURNS_TO_SETTLE = 20
+
+
+@record
+class CheckResult:
+    """What one check came to."""
+
+    check: Check
+    failure: str | None
+    """Why it failed, with a traceback; None if it passed."""
+    known: str | None
+    """The declared reason, if it was expected to fail."""
+    seconds: float
+    error: Exception | None = None
+    """What `failure` tells of."""
+
+    @property
+    def ok(self) -> bool:
+        """It passed, or failed as declared."""
+        return (self.failure is None) == (self.known is None)
+
+
+@record
+class Report:
+    """What the suite found."""
+
+    results: tuple[CheckResult, ...]
+    skipped: tuple[Check, ...] = ()
+    """Those that do not concern the driver: it lacks a capability, or its messages do not last."""
+    tidy: bool = True
+    """Whether nothing is left of the checks; False where the driver cannot tell."""
+
+    @property
+    def ok(self) -> bool:
+        return all(result.ok for result in self.results)
+
+    @property
+    def failures(self) -> tuple[CheckResult, ...]:
+        """Those that failed undeclared, or passed although declared to fail."""
+        return tuple(result for result in self.results if not result.ok)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.results)} checks, {len(self.failures)} not as expected"]
+        for result in self.failures:
+            what = result.failure or f"passes, but is declared to fail: {result.known}"
+            lines.append(f"\n{result.check.theme}.{result.check.name}: {what}")
+        return "\n".join(lines)
+
+
+def select_checks(
+    capabilities: Capability,
+    *,
+    durable: bool,
+    known_failures: Collection[str] = (),
+    only: Collection[str] | None = None,
+    can_damage: bool = False,
+) -> list[Check]:
+    """The checks that concern such a driver, in the order of the suite.
+
+    Args:
+        only: names of checks or themes; None for all.
+        can_damage: whether there is a way to damage a record.
+
+    Raises:
+        ValueError: `known_failures` or `only` names what is not among them.
+    """
+    checks = [
+        check
+        for check in all_checks()
+        if check.applies_to(capabilities, durable=durable, can_damage=can_damage)
+    ]
+    unknown = set(known_failures) - {check.name for check in checks}
+    if only is not None:
+        unknown |= set(only) - {name for check in checks for name in (check.name, check.theme)}
+        checks = [check for check in checks if check.name in only or check.theme in only]
+    if unknown:
+        raise ValueError(
+            f"no check of this driver is called {', '.join(sorted(unknown))}: misspelt, renamed, "
+            f"or not applicable to its capabilities"
+        )
+    return checks
+
+
+async def run_check(
+    check: Check,
+    make_driver: Callable[[], Driver],
+    *,
+    timeout: float = CHECK_TIMEOUT,
+    traces: Leftovers | None = None,
+    make_neighbour: Callable[[], Driver] | None = None,
+    damage: Damage | None = None,
+) -> bool:
+    """Run one check; whether the driver says that nothing of it is left in its namespace.
+
+    Args:
+        check: the rule.
+        make_driver: gives an unopened driver.
+        timeout: seconds.
+        traces: of checks that were in the same namespace before, and are tidied up with this one by
+            the caller; None to tidy up now.
+        make_neighbour: gives an unopened driver on another namespace of the same store. Then the check
+            runs beside messages of others, there and in a queue of its own namespace.
+        damage: makes the stored record of a message unreadable.
+
+    Raises:
+        AssertionError: the driver breaks the rule, or leaves tasks or unhandled errors behind.
+        Exception: whatever the driver raised.
+    """
+    loop = asyncio.get_running_loop()
+    before = asyncio.all_tasks()
+    unhandled: list[Mapping[str, object]] = []
+    previous = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    own = Leftovers() if traces is None else None
+    tidy = True
+    try:
+        harness = Harness(make_driver, traces=own or traces, damage=damage)
+        try:
+            async with asyncio.timeout(timeout):
+                if make_neighbour is None:
+                    await _play(check, harness)
+                else:
+                    await _play_beside_others(check, harness, make_neighbour)
+        except Exception as error:
+            if own is not None:
+                await _tidy_after(error, harness, own, timeout)
+            raise
+        if own is not None:
+            async with asyncio.timeout(timeout):
+                tidy = await tidy_up(harness.driver.clone(), own)
+        for _ in range(_TURNS_TO_SETTLE):
+            await asyncio.sleep(0)
+        left = asyncio.all_tasks() - before
+    finally:
+        loop.set_exception_handler(previous)
+    if left:
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        raise AssertionError(f"tasks left running after close: {', '.join(map(repr, left))}")
+    if unhandled:
+        raise AssertionError(f"errors that nobody handled: {unhandled}")
+    return tidy
+
+
+async def _tidy_after(
+    error: Exception, harness: Harness, traces: Leftovers, timeout: float
+) -> None:
+    """Tidy up after a check that failed, which is what has to be told."""
+    try:
+        async with asyncio.timeout(timeout):
+            await tidy_up(harness.driver.clone(), traces)
+    except Exception as another:  # noqa: BLE001 - told beside the first
+        error.add_note(f"What it made could not be deleted: {another!r}")
+
+
+async def _play(check: Check, harness: Harness) -> None:
+    async with harness:
+        await check.run(harness)
+
+
+async def _play_beside_others(
+    check: Check, harness: Harness, make_neighbour: Callable[[], Driver]
+) -> None:
+    """Run a check on a store that is in use."""
+    neighbour, traces = make_neighbour(), Leftovers()
+    try:
+        await neighbour.open()
+        queue = await fill(neighbour, traces)
+        async with harness:
+            await fill(harness.driver, harness.traces)
+            await check.run(harness)
+        await expect_unharmed(neighbour, queue)
+    finally:
+        await neighbour.close()
+        await tidy_up(neighbour.clone(), traces)
+
+
+async def run_conformance(
+    make_driver: Callable[[], Driver],
+    *,
+    durable: bool = False,
+    known_failures: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
+    timeout: float = CHECK_TIMEOUT,
+    stop_at_first: bool = False,
+    one_namespace: bool = False,
+    make_neighbour: Callable[[], Driver] | None = None,
+    on_result: Callable[[CheckResult], object] | None = None,
+    damage: Damage | None = None,
+) -> Report:
+    """Run every check that concerns the driver, in the running loop, and report.
+
+    `make_driver` is called once for each check and gives an unopened instance. It may give the same
+    store each time; a namespace of its own keeps the moved clock away from real work. What a check
+    made is deleted after it, as far as the driver can.
+
+    Args:
+        durable: messages outlive the last open instance, so that reopening can be checked.
+        known_failures: name of check to reason; those must fail.
+        only: names of checks or themes to run.
+        timeout: seconds for each check.
+        stop_at_first: end at the first that does not come out as expected.
+        one_namespace: `make_driver` gives the same namespace each time. Time goes on from check to
+            check, and it is emptied at the end.
+        make_neighbour: gives an unopened driver on another namespace of the same store. Then each check
+            runs beside messages of others, there and in a queue of its own namespace.
+        on_result: told of each result as it comes.
+        damage: makes the stored record of a message unreadable; without it no check of rule 49 is made.
+    """
+    known = known_failures or {}
+    capabilities = make_driver().capabilities
+    checks = select_checks(
+        capabilities,
+        durable=durable,
+        known_failures=known,
+        only=only,
+        can_damage=damage is not None,
+    )
+    skipped = [
+        check
+        for check in all_checks()
+        if not check.applies_to(capabilities, durable=durable, can_damage=True)
+    ]
+    results: list[CheckResult] = []
+    traces = Leftovers() if one_namespace else None
+    # What can be purged may wait until the end; what cannot may make every further call slower.
+    at_once = Capability.PURGE not in capabilities
+    tidy = True
+    try:
+        for check in checks:
+            started = time.perf_counter()
+            failure: Exception | None = None
+            try:
+                tidied = await run_check(
+                    check,
+                    make_driver,
+                    timeout=timeout,
+                    traces=traces,
+                    make_neighbour=make_neighbour,
+                    damage=damage,
+                )
+                tidy = tidy and tidied
+            except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it
+                failure = error
+            told = "".join(traceback.format_exception(failure)) if failure else None
+            seconds = time.perf_counter() - started
+            result = CheckResult(check, told, known.get(check.name), seconds, failure)
+            results.append(result)
+            if on_result is not None:
+                on_result(result)
+            if stop_at_first and not result.ok:
+                break
+            if traces is not None and at_once:
+                tidy = await tidy_up(make_driver(), traces) and tidy
+    finally:
+        if traces is not None:
+            tidy = await tidy_up(make_driver(), traces) and tidy
+    return Report(tuple(results), tuple(skipped), tidy)
+
+
+def guarantees(checks: Sequence[Check]) -> dict[str, list[str]]:
+    """Letter of a guarantee to the names of the checks that prove it."""
+    letters = sorted({letter for check in checks for letter in check.proves})
+    return {
+        letter: [check.name for check in checks if letter in check.proves] for letter in letters
+    }

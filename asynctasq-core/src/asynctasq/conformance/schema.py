@@ -1,0 +1,22 @@
+"""SCHEMA: tables that are brought up to date without losing what they hold."""
+
+from asynctasq.conformance.check import check
+from asynctasq.conformance.harness import Harness, expect, expect_equal
+from asynctasq.contracts.capabilities import Capability
+
+NEEDS = Capability.SCHEMA
+
+
+@check("", 38, needs=NEEDS)
+async def opened_store_has_the_needed_schema(harness: Harness) -> None:
+    state = await harness.schema.schema()
+    expect(state.needed >= 1, f"needed version of the schema: {state.needed}")
+    expect_equal(state.current, state.needed, "version of the schema after open")
+
+
+@check("a", 38, needs=NEEDS)
+async def migrating_a_current_schema_changes_nothing(harness: Harness) -> None:
+    message = await harness.enqueue()
+    for _ in range(2):
+        expect_equal(list(await harness.schema.migrate()), [], "steps taken when none are needed")
+    expect_equal((await harness.lease()).message, message, "the message after migrate")

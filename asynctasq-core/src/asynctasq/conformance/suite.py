@@ -1,0 +1,144 @@
+"""The suite as a pytest class."""
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from asynctasq.conformance.check import Check
+from asynctasq.conformance.runner import CHECK_TIMEOUT, run_check, select_checks
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver
+
+
+class _Metafunc(Protocol):
+    """What pytest hands to `pytest_generate_tests`, as far as it is used here."""
+
+    @property
+    def fixturenames(self) -> list[str]: ...
+
+    def parametrize(self, argnames: str, argvalues: list[Check], *, ids: list[str]) -> None: ...
+
+
+class DriverConformance:
+    """Subclass this in a test module and every rule of the contract becomes a test of your driver.
+
+        class TestMyDriver(DriverConformance):
+            durable = True
+
+            def make_driver(self) -> Driver:
+                return MyDriver(self.folder / "queue")
+
+    A check that needs a capability which the driver lacks is not generated at all. There is no
+    skipping and no overriding; what is known to fail is declared, with the reason, and must fail.
+    """
+
+    durable: ClassVar[bool] = False
+    """Messages outlive the last open instance: reopening is checked too."""
+
+    known_failures: ClassVar[Mapping[str, str]] = {}
+    """Name of check to the reason for which it fails."""
+
+    capabilities: ClassVar[Capability | None] = None
+    """Needed only where `make_driver` cannot work while tests are being collected (because it uses
+    a fixture); must equal the driver's."""
+
+    check_timeout: ClassVar[float] = CHECK_TIMEOUT
+    """Seconds for each check."""
+
+    crowded: ClassVar[bool] = False
+    """Each check runs beside messages of others, in another namespace and in a queue of its own: as in a
+    store that is in use. Needs `make_neighbour`."""
+
+    folder: Path
+    """An empty folder for each check; while tests are being collected, just some folder."""
+
+    def make_driver(self) -> Driver:
+        """An unopened driver; called once for each check, and once when tests are collected.
+
+        Two checks may share a store but should not share a namespace when they run in parallel:
+        each moves the clock.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} must define make_driver")
+
+    def make_neighbour(self) -> Driver:
+        """With `crowded`: an unopened driver on the same store, but another namespace."""
+        raise NotImplementedError(f"{type(self).__qualname__} is crowded: define make_neighbour")
+
+    async def damage(self, driver: Driver, message_id: bytes) -> None:
+        """Make the stored record of this message unreadable.
+
+        Define it for a store whose records can be damaged: then the checks of rule 49 are made too.
+
+        Args:
+            driver: opened, one of `make_driver`.
+            message_id: of a message that waits, runs or is dead.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def _can_damage(cls) -> bool:
+        return cls.damage is not DriverConformance.damage
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        sealed = {"test_check", "test_capabilities_are_as_declared", "pytest_generate_tests"}
+        overridden = sealed & set(vars(cls))
+        if overridden:
+            raise TypeError(
+                f"{cls.__qualname__} may not override {', '.join(sorted(overridden))}. Declare what "
+                f"is known to fail in known_failures = {{'name_of_check': 'reason'}}."
+            )
+
+    def pytest_generate_tests(self, metafunc: _Metafunc) -> None:
+        if "conformance_check" not in metafunc.fixturenames:
+            return
+        self.folder = Path(tempfile.gettempdir())
+        capabilities = self.capabilities
+        if capabilities is None:
+            capabilities = self.make_driver().capabilities
+        checks = select_checks(
+            capabilities,
+            durable=self.durable,
+            known_failures=self.known_failures,
+            can_damage=self._can_damage(),
+        )
+        metafunc.parametrize(
+            "conformance_check", checks, ids=[f"{check.theme}.{check.name}" for check in checks]
+        )
+
+    def test_check(self, conformance_check: Check, tmp_path: Path) -> None:
+        self.folder = tmp_path
+        reason = self.known_failures.get(conformance_check.name)
+        try:
+            asyncio.run(
+                run_check(
+                    conformance_check,
+                    self.make_driver,
+                    timeout=self.check_timeout,
+                    make_neighbour=self.make_neighbour if self.crowded else None,
+                    damage=self.damage if self._can_damage() else None,
+                )
+            )
+        except Exception as error:
+            if reason is None:
+                error.add_note(
+                    f'Broken: {conformance_check.breaks} ("Writing a driver" in the documentation).'
+                )
+                raise
+        else:
+            if reason is not None:
+                raise AssertionError(
+                    f"{conformance_check.name} passes, but is declared to fail ({reason}): "
+                    f"remove it from known_failures"
+                )
+
+    def test_capabilities_are_as_declared(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+        if self.capabilities is not None:
+            actual = self.make_driver().capabilities
+            if actual != self.capabilities:
+                raise AssertionError(
+                    f"declared {self.capabilities!r}, but the driver has {actual!r}"
+                )

@@ -1,0 +1,135 @@
+"""Where handles ask: one driver, by the id of a message."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from asynctasq.contracts.capabilities import (
+    Capability,
+    Outcome,
+    SupportsCancel,
+    SupportsInspect,
+    SupportsProgress,
+    SupportsResults,
+    require,
+)
+from asynctasq.contracts.driver import Driver, Enqueued
+from asynctasq.dispatch.connections import Connection
+from asynctasq.dispatch.portal import Portal
+from asynctasq.dispatch.result_watcher import unknown
+from asynctasq.errors import ResultTimeout, TaskCancelled, TaskFailed
+from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text
+from asynctasq.results import Handle
+from asynctasq.serializers.codec import Codec
+from asynctasq.tasks.base import BaseTask, set_field
+
+T = TypeVar("T")
+
+EXPLAINED_AT_ONCE = 10
+"""Time-outs that are explained at the same time; a program may await thousands of results."""
+
+
+class DriverSource:
+    """Implements `results.ResultSource` with one driver."""
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], codec: Codec, portal: Portal
+    ) -> None:
+        """Make a source.
+
+        Args:
+            connect: gives the connection of the running loop.
+            codec: decodes what tasks returned and reported.
+            portal: runs calls from code without a loop.
+        """
+        self._connect = connect
+        self._codec = codec
+        self._portal = portal
+        self._explaining = 0
+
+    def handle(self, task: BaseTask[T], message: Message, enqueued: Enqueued) -> Handle[T]:
+        """Return the handle of a task that the driver has taken, and set the id of the task."""
+        text = id_to_text(enqueued.id)
+        set_field(task, "_task_id", text)
+        created = enqueued.created or (
+            # The driver knew an id of ours: the answer to an earlier enqueue of it was lost.
+            enqueued.id == message.id and "id" not in (task._overrides or ())
+        )
+        return Handle.of(text, self, created=created)
+
+    async def result(self, task_id: str, *, timeout: float | None) -> object:
+        connection = await self._connect()
+        try:
+            outcome = await connection.watcher.outcome(id_from_text(task_id), timeout)
+        except ResultTimeout as error:
+            raise await self._explained(error, task_id) from None
+        return await _value_of(outcome, task_id, self._codec)
+
+    async def status(self, task_id: str) -> State:
+        message_id = id_from_text(task_id)
+        driver = await self._driver()
+        inspected = require(
+            driver, Capability.INSPECT, SupportsInspect, purpose="Asking for a task's status"
+        )
+        for _ in range(2):  # it may end between the two looks
+            [snapshot] = await inspected.find([message_id])
+            if snapshot is not None:
+                return snapshot.state
+            if isinstance(driver, SupportsResults):
+                [outcome] = await driver.results([message_id])
+                if outcome is not None:
+                    return outcome.state
+        raise unknown(message_id)
+
+    async def cancel(self, task_id: str) -> CancelOutcome:
+        driver = require(
+            await self._driver(), Capability.CANCEL, SupportsCancel, purpose="Cancelling a task"
+        )
+        return (await driver.cancel([id_from_text(task_id)]))[0]
+
+    async def progress(self, task_id: str) -> object:
+        driver = require(
+            await self._driver(),
+            Capability.PROGRESS,
+            SupportsProgress,
+            purpose="Asking for a task's progress",
+        )
+        [progress] = await driver.progress([id_from_text(task_id)])
+        if progress is None:
+            return None
+        return await self._codec.load_result(progress, what="What the task last reported")
+
+    def call_sync(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str) -> T:
+        return self._portal.call(make, instead=instead)
+
+    async def _explained(self, error: ResultTimeout, task_id: str) -> ResultTimeout:
+        """Add to the error why the task has not ended; to a few at once, as each asks the store."""
+        if self._explaining >= EXPLAINED_AT_ONCE:
+            return error
+        from asynctasq.operations.hints import timeout_hint
+
+        self._explaining += 1
+        try:
+            hint = await timeout_hint(self._driver, id_from_text(task_id))
+        finally:
+            self._explaining -= 1
+        return ResultTimeout(f"{error} {hint}") if hint else error
+
+    async def _driver(self) -> Driver:
+        return (await self._connect()).driver
+
+
+async def _value_of(outcome: Outcome, task_id: str, codec: Codec) -> object:
+    if outcome.state is State.COMPLETED:
+        return None if outcome.result is None else await codec.load_result(outcome.result)
+    if outcome.state is State.CANCELLED:
+        raise TaskCancelled(f"Task {task_id} was cancelled.")
+    error = outcome.error
+    reason = outcome.reason.value if outcome.reason is not None else "unknown"
+    told = f": {error.type}: {error.message}" if error is not None else "."
+    raise TaskFailed(
+        f"Task {task_id} is dead ({reason}){told}",
+        reason=reason,
+        error_type=error.type if error is not None else "",
+        error_message=error.message if error is not None else "",
+        traceback=error.traceback if error is not None else "",
+    )

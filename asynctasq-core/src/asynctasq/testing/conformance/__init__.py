@@ -1,1 +1,0 @@
-"""The driver conformance suite: what every store must do, as runnable checks."""

@@ -1,0 +1,1 @@
+"""Worker processes: the supervisor, its channel to each process, signals and the exit watchdog."""

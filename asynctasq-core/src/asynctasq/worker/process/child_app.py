@@ -1,0 +1,356 @@
+"""The application inside a child of the process executor."""
+
+import importlib
+import inspect
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
+from pathlib import PurePath
+from typing import Any, Self, TypeVar
+
+import asynctasq.default
+from asynctasq.app import App
+from asynctasq.config import mute_settings_warnings
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import DRIVER_API_VERSION
+from asynctasq.default import current_app, init, use_here
+from asynctasq.errors import ConfigurationError, TaskDefinitionError
+from asynctasq.import_rules import LOADED_ONLY, ImportRule, importing_for_message, set_import_rule
+from asynctasq.importing import import_root_of_main, imported_module, module_name
+from asynctasq.logs.fields import LineFormatter, fields_in_use, use_fields
+from asynctasq.logs.stream import StderrHandler
+from asynctasq.message import Delivery
+from asynctasq.results import Handle
+from asynctasq.serializers.codec import Codec
+from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.definition import ExecutionMode
+from asynctasq.tasks.dispatching import provide_dispatcher
+from asynctasq.tasks.registry import registry
+from asynctasq.worker.call import WorkerCall
+from asynctasq.worker.log_guard import keep_loggers_enabled
+
+T = TypeVar("T")
+logger = logging.getLogger("asynctasq")
+
+PLAIN = (str, int, float, bool, type(None))
+
+
+def worker_codec(app: App, serializer: str | None) -> Codec:
+    """The codec of a worker: that of the app, unless the worker has a serializer of its own."""
+    if serializer is None:
+        return app.codec
+    return Codec(
+        app.serializer(serializer),
+        find_serializer=app.serializer,
+        resolvers=app.resolvers,
+        max_message_bytes=app.settings.max_message_bytes,
+    )
+
+
+# In the worker.
+
+
+def describe_app(app: App, serializer: str | None, rule: ImportRule) -> dict[str, Any]:
+    """What `bootstrap` needs to know, as msgpack can carry it."""
+    own = [each.module for each in registry if each.mode is ExecutionMode.PROCESS]
+    modules = [*app.settings.imports, *own]
+    settings = {name: _plain(value) for name, value in app._arguments.items()}
+    lost = [name for name, value in settings.items() if value is MISSING]
+    if app.settings.driver_name == "memory":
+        settings["driver"] = MISSING
+    return {
+        "imports": list(dict.fromkeys(modules)),
+        "app": _path_of(app, dict.fromkeys(modules)),
+        "settings": {name: value for name, value in settings.items() if value is not MISSING},
+        "driver": settings.get("driver") is not MISSING,
+        "lost": [name for name in lost if name != "driver"],
+        "command_line": {name: _plain(value) for name, value in app._command_line.items()},
+        "lifespan": _function_path(app.lifespan),
+        "import_rule": None
+        if rule is LOADED_ONLY
+        else {"modules": sorted(rule.modules()), "whole_folder": rule.whole_folder},
+        "import_root": import_root_of_main(),
+        "serializer": serializer,
+        "log_level": logging.getLogger().getEffectiveLevel(),
+        "log_fields": fields_in_use(),
+    }
+
+
+def _path_of(app: App, modules: Mapping[str, None]) -> str | None:
+    """`module:name` of an app that is a global of a module of the application."""
+    for name in modules:
+        module = imported_module(name)
+        for attribute, value in list(vars(module).items()) if module is not None else ():
+            if value is app:
+                return f"{name}:{attribute}"
+    return None
+
+
+def _function_path(function: object) -> str | None:
+    """`module:name` of a function of a module; empty if it is none."""
+    if function is None:
+        return None
+    name = function.__qualname__ if inspect.isfunction(function) else "<>"
+    try:
+        return "" if "<" in name else f"{module_name(function)}:{name}"
+    except TaskDefinitionError:
+        return ""
+
+
+def _plain(value: Any) -> Any:
+    """The value as msgpack can carry it, `MISSING` if it cannot."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, PurePath):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {each.name: getattr(value, each.name) for each in fields(value)}
+        return _plain(
+            {each.name: changed[each.name] for each in fields(value) if _differs(each, value)}
+        )
+    if isinstance(value, Mapping):
+        made = {name: _plain(part) for name, part in value.items()}
+        return MISSING if MISSING in made.values() else made
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = [_plain(part) for part in value]
+        return MISSING if MISSING in parts else parts
+    return MISSING
+
+
+def _differs(each: "Field[Any]", instance: object) -> bool:
+    default = each.default if each.default_factory is MISSING else each.default_factory()
+    return bool(getattr(instance, each.name) != default)
+
+
+# In the child.
+
+
+_is_child = False
+"""Whether this process is a child; there is no other place that the code of a script could look at."""
+
+
+def refuse_in_child() -> None:
+    """Make sure that this process is not a child.
+
+    Raises:
+        ConfigurationError: it is, and imports a script that starts a worker wherever it is imported.
+    """
+    if _is_child:
+        raise ConfigurationError(
+            "A worker was started while a child process imported the script. Start it below "
+            '`if __name__ == "__main__":`.'
+        )
+
+
+def bootstrap(given: Mapping[str, Any]) -> "AppChildApplication":
+    """Import the application, and make its app the one in use here."""
+    global _is_child  # noqa: PLW0603  see there
+    _is_child = True
+    mute_settings_warnings()
+    root = given["import_root"]
+    if root is not None and root not in sys.path:
+        sys.path.append(root)
+    keep_loggers_enabled()
+    problems = list(_import_all(given["imports"]))
+    keep_loggers_enabled()  # those that came with them
+    if not logging.getLogger().handlers:
+        handler = StderrHandler()
+        handler.setFormatter(LineFormatter())
+        logging.basicConfig(level=given["log_level"], handlers=[handler])
+    use_fields(given["log_fields"])
+    for name, problem in problems:
+        logger.error("The module %r cannot be imported in a child process.", name, exc_info=problem)
+    app = _find_app(given)
+    use_here(app)
+    if given["import_rule"] is not None:
+        set_import_rule(ImportRule(**given["import_rule"], registered=registry.modules))
+    return AppChildApplication(app, worker_codec(app, given["serializer"]), given["lifespan"])
+
+
+def _import_all(names: list[str]) -> Iterator[tuple[str, BaseException]]:
+    provide_dispatcher(DispatchForbidden)
+    try:
+        for name in names:
+            try:
+                importlib.import_module(name)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  logged once logging is set up
+                yield name, error
+    finally:
+        provide_dispatcher(current_app)
+
+
+def _find_app(given: Mapping[str, Any]) -> App:
+    """The worker's app: the same global, or the default app if it has the same settings, or made anew."""
+    found: object = None
+    if given["app"] is not None:
+        module, _, attribute = given["app"].partition(":")
+        found = getattr(sys.modules.get(module), attribute, None)
+    if not isinstance(found, App):
+        default = asynctasq.default._default
+        if not given["driver"] and default is not None:
+            found = default
+        else:
+            settings = dict(given["settings"])
+            if not given["driver"]:
+                settings["driver"] = UnavailableDriver()
+            if given["lost"]:
+                logger.warning(
+                    "Settings that are objects are unknown to child processes: %s. Call init() in a "
+                    "module that the worker imports.",
+                    ", ".join(given["lost"]),
+                )
+            app = App(settings)
+            found = default if default and default.settings == app.settings else init(settings)
+    changes = dict(given["command_line"])
+    if found.settings.driver_name == "memory":
+        changes["driver"] = UnavailableDriver()
+    if changes and not found.is_open:
+        found.override(changes)
+    return found
+
+
+class DispatchForbidden:
+    """Dispatches nothing: what a script dispatches when it is imported, each child would do again."""
+
+    async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
+        """Refuse."""
+        return self.dispatch_sync(task)
+
+    def dispatch_sync(self, task: BaseTask[Any]) -> Handle[Any]:
+        """Refuse.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            f"{type(task).__qualname__} was dispatched while a child process imported the script. Dispatch it below "
+            '`if __name__ == "__main__":`.'
+        )
+
+    def handle(self, task_id: str) -> Handle[Any]:
+        """Refuse.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            f"The handle of task {task_id} was asked for while a child process imported the script. Ask for it below "
+            '`if __name__ == "__main__":`.'
+        )
+
+
+class AppChildApplication:
+    """Implements `executors.process.bench.ChildApplication`."""
+
+    def __init__(self, app: App, codec: Codec, lifespan: str | None) -> None:
+        self._app = app
+        self._codec = codec
+        self._lifespan = lifespan
+        self._stack = AsyncExitStack()
+        self._resources: object = None
+
+    async def open(self) -> None:
+        """Enter the app's `lifespan`, so that each child has resources of its own."""
+        self._app.resolvers.prepare()
+        lifespan: Any = self._app.lifespan
+        if lifespan is None and self._lifespan:
+            module, _, name = self._lifespan.partition(":")
+            lifespan = importlib.import_module(module)
+            for part in name.split("."):
+                lifespan = getattr(lifespan, part)
+        if lifespan is not None:
+            self._resources = await self._stack.enter_async_context(lifespan(self._app))
+        elif self._lifespan is not None:
+            logger.warning(
+                "The app's lifespan is not a function of a module, so process tasks have no resources."
+            )
+
+    async def close(self) -> None:
+        """Leave it, and close the app."""
+        await self._stack.aclose()
+        await self._app.close()
+        self._app.close_sync()
+
+    def make_call(
+        self,
+        delivery: Delivery,
+        module: str,
+        report: Callable[[bytes], None],
+        note_wait: Callable[[bytes, bool], None],
+    ) -> WorkerCall:
+        """The call of a delivery."""
+        name = delivery.message.task
+        if not registry.knows(name):
+            with importing_for_message(module):
+                importlib.import_module(module)
+        return WorkerCall(
+            delivery,
+            registry.find(name),
+            self._codec.open_call(delivery.message.body),
+            codec=self._codec,
+            resolvers=self._app.resolvers,
+            resources=self._resources,
+            report=lambda _, progress: report(progress),
+            waits=ReportedWaits(note_wait),
+        )
+
+
+class ReportedWaits:
+    """Implements `worker.call.Waits` in a child: the worker is told of each wait."""
+
+    def __init__(self, note_wait: Callable[[bytes, bool], None]) -> None:
+        self._note_wait = note_wait
+
+    @asynccontextmanager
+    async def waiting(self, call: WorkerCall, message_id: bytes) -> AsyncIterator[None]:
+        """Surround a wait for a result. On any event loop."""
+        self.note(call, message_id, begins=True)
+        try:
+            yield
+        finally:
+            self.note(call, message_id, begins=False)
+
+    def note(self, call: WorkerCall, message_id: bytes, *, begins: bool) -> None:
+        """Report the begin or the end of a wait, as long as the task runs."""
+        if not call.ended:
+            self._note_wait(message_id, begins)
+
+
+class UnavailableDriver:
+    """Stands in for a driver that only the worker's own process has, so that nothing is lost in another."""
+
+    capabilities = Capability(0)
+    api_version = DRIVER_API_VERSION
+    description = "the driver of the worker's process"
+    max_message_bytes = None
+
+    clock_offset = 0.0
+
+    def clone(self) -> Self:
+        """The same."""
+        return self
+
+    async def open(self) -> None:
+        """Refuse.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        await self._refuse()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _refuse(self, *_: object, **__: object) -> Any:
+        raise ConfigurationError(
+            "The worker's driver exists only in its own process (the memory driver, or one given as an "
+            "object), so a process task cannot dispatch to it. Give the driver by name or URL, or call "
+            "init() in a module that the worker imports."
+        )
+
+    enqueue = reserve = wait = settle = extend = count = _refuse

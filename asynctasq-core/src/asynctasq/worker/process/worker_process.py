@@ -1,0 +1,130 @@
+"""One worker process after the other in the same place, as their supervisor sees them."""
+
+import asyncio
+import json
+import math
+import signal
+import time
+from contextlib import suppress
+
+from asynctasq.worker.health import Phase, Report
+from asynctasq.worker.life import GRACE_SECONDS
+from asynctasq.worker.process.control_channel import DEAF_SECONDS
+
+START_SECONDS = 60.0
+"""For which a process that begins may be silent, before it has told its own limit."""
+ANSWER_SECONDS = 5.0
+"""Time for a process to answer; its leash answers even when its event loop is blocked."""
+LAST_WORDS_SECONDS = 0.5
+"""For what a process has told before it ended to be read."""
+
+
+class WorkerProcess:
+    """Where a process runs, and another when that has died."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.restarts = 0
+        self.pid: int | None = None
+        """Process ID of the current process, or of the last one."""
+        self.grace_period = GRACE_SECONDS
+        self.stall_limit = START_SECONDS
+        self.killed_because = ""
+        self.dismissed_at = math.inf
+        """When it was told to end."""
+        self.ran = False
+        """True once the process has run tasks."""
+        self.owner = ""
+        """Owner of its leases; empty until the process has reported it."""
+        self.settled = False
+        """True once the process has reported that it holds no leases."""
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._asking = asyncio.Lock()
+        self._questions = 0
+        self._killing: asyncio.TimerHandle | None = None
+
+    def begin(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """A process has been started here."""
+        self._process, self._reader, self._writer = process, reader, writer
+        self.pid = process.pid
+        self.stall_limit = START_SECONDS
+        self.killed_because = ""
+        self.dismissed_at = math.inf
+        self.ran = self.settled = False
+        self.owner = ""
+
+    def end(self) -> None:
+        """It has ended."""
+        if self._killing is not None:
+            self._killing.cancel()
+            self._killing = None
+        if self._writer is not None:
+            self._writer.close()
+        self._process = self._reader = self._writer = None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if there is one."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    def kill(self, because: str = "") -> None:
+        """End it at once."""
+        self.killed_because = because
+        self.send(signal.SIGKILL)
+
+    def kill_in(self, seconds: float) -> None:
+        """End it, unless it ends by itself within that time."""
+        if self._killing is not None:
+            self._killing.cancel()
+        self._killing = asyncio.get_running_loop().call_later(
+            seconds, self.kill, f"did not end within {seconds:.3g} s and was killed"
+        )
+
+    async def ask(self, question: str) -> Report | None:
+        """Its answer; None if there is none in time."""
+        async with self._asking:
+            reader, writer = self._reader, self._writer
+            if reader is None or writer is None:
+                return None
+            self._questions += 1
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    writer.write(b"%d %s\n" % (self._questions, question.encode()))
+                    await writer.drain()
+                    while line := await reader.readline():
+                        number, _, answer = line.partition(b" ")
+                        report = self._heard(json.loads(answer))
+                        if int(number) == self._questions:  # others are late, or nobody has asked
+                            return report
+            except (OSError, ValueError):  # a TimeoutError is one
+                pass
+            return None
+
+    async def has_run(self) -> bool:
+        """Check whether the process got as far as running tasks; call this when it has ended."""
+        if self._reader is not None:
+            with suppress(OSError, ValueError):  # a TimeoutError, as a fork of it may live on
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    while line := await self._reader.readline():
+                        self._heard(json.loads(line.partition(b" ")[2]))
+        return self.ran
+
+    def is_deaf(self) -> bool:
+        """Check whether the process has ignored the request to end for too long."""
+        return time.monotonic() - self.dismissed_at > DEAF_SECONDS
+
+    def _heard(self, report: Report) -> Report:
+        self.ran = self.ran or report.get("phase") == Phase.RUNNING
+        self.settled = self.settled or report.get("settled", False)
+        self.owner = report.get("owner", self.owner)
+        self.grace_period = report.get("grace_period", self.grace_period)
+        self.stall_limit = report.get("stall_limit", self.stall_limit)
+        return report

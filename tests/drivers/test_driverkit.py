@@ -1,0 +1,103 @@
+"""What drivers are helped with: times, the choice of `reserve`, errors, and outages kept as numbers."""
+
+from dataclasses import dataclass
+from math import inf, nan
+
+import pytest
+
+from asynctasq import driverkit
+from asynctasq.contracts.driver import BYTES_AT_ONCE
+from asynctasq.errors import BodyCorrupt, DriverError, DriverUnavailable
+from asynctasq.message import Message, new_id
+
+NOW, LEASE = 1000.0, 80.0
+
+
+@dataclass
+class Row:
+    message: Message
+    due_at: float = NOW
+
+
+def row(queue: str = "q", size: int = 1) -> Row:
+    return Row(Message(new_id(), queue, "app.send", bytes(size)))
+
+
+def test_a_message_is_due_after_its_delay_or_at_its_eta_but_never_before_the_enqueue() -> None:
+    assert driverkit.due_time(Message(b"", "q", "t", b"", delay=5.0), NOW) == 1005.0
+    assert driverkit.due_time(Message(b"", "q", "t", b"", delay=5.0, eta=1001.0), NOW) == 1001.0
+    assert driverkit.due_time(Message(b"", "q", "t", b"", eta=3.0), NOW) == NOW
+
+
+def test_a_message_expires_so_long_after_it_was_due() -> None:
+    assert not driverkit.is_too_late(row(), inf)
+    waiting = Row(Message(b"", "q", "t", b"", expires=5.0))
+    assert not driverkit.is_too_late(waiting, 1004.9)
+    assert driverkit.is_too_late(waiting, 1005.0)
+
+
+def test_queues_are_served_in_order_up_to_their_number_and_the_limit() -> None:
+    a, b, c = (row("a") for _ in range(3)), (row("b") for _ in range(3)), row("c")
+    (a1, a2, a3), (b1, b2, b3) = a, b
+    ready = [c, b1, a1, b2, a2, b3, a3]
+    assert driverkit.choose(ready, {"a": 2, "b": 9}, limit=9) == [a1, a2, b1, b2, b3]
+    assert driverkit.choose(ready, {"b": 9, "a": 9}, limit=4) == [b1, b2, b3, a1]
+    assert driverkit.choose(ready, {"b": 0, "none": 5}, limit=4) == []
+    assert driverkit.choose(ready, {"b": 2}, limit=0) == []
+
+
+def test_the_choice_ends_where_it_has_enough_bytes() -> None:
+    half = BYTES_AT_ONCE // 2
+    first, second, third, small = row("q", half), row("q", half), row("q"), row("r")
+    queues = {"q": 9, "r": 9}
+    assert driverkit.choose([first, second, third, small], queues, limit=9) == [first, second]
+    huge = row("q", BYTES_AT_ONCE + 1)
+    assert driverkit.choose([huge, small], queues, limit=9) == [huge]
+    assert driverkit.choose([small, huge], {"r": 9, "q": 9}, limit=9) == [small]
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ConnectionError("gone"), DriverUnavailable),
+        (KeyError("no table"), DriverError),
+        (BodyCorrupt("damaged"), DriverError),
+        (DriverError("as it is"), DriverError),
+        (DriverUnavailable("as it is"), DriverUnavailable),
+        (ZeroDivisionError("a bug"), ZeroDivisionError),
+    ],
+    ids=repr,
+)
+def test_errors_of_a_client_become_those_of_a_driver(
+    raised: Exception, expected: type[Exception]
+) -> None:
+    with (
+        pytest.raises(expected) as caught,
+        driverkit.store_errors("acme", OSError, refused=(KeyError,)),
+    ):
+        raise raised
+    assert type(caught.value) is expected
+    assert caught.value is raised or caught.value.__cause__ is raised
+
+
+def test_outages_are_noticed_by_numbers_that_were_kept() -> None:
+    first = driverkit.Outages()
+    assert first.numbers == ()
+    assert first.note_call(now=NOW, lease=LEASE)
+    later = driverkit.Outages(*first.numbers)
+    assert not later.note_call(now=NOW + 41.0, lease=LEASE)
+    assert later.numbers == (1041.0, 1081.0)
+    assert not driverkit.Outages(*later.numbers).note_call(now=1080.0, lease=LEASE)
+    assert driverkit.Outages(*later.numbers).note_call(now=1081.0, lease=LEASE)
+
+
+def test_leases_without_kept_numbers_are_left_alone_at_first() -> None:
+    assert not driverkit.Outages().note_call(now=NOW, lease=LEASE, any_leases=True)
+
+
+@pytest.mark.parametrize("lease", [nan, inf])
+def test_a_lease_that_is_not_finite_is_no_call(lease: float) -> None:
+    outages = driverkit.Outages(NOW, 0.0)
+    with pytest.raises(DriverError, match="lease"):
+        outages.note_call(now=NOW + 500.0, lease=lease)
+    assert outages.numbers == (NOW, 0.0)
