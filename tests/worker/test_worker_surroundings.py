@@ -205,4 +205,4 @@ async def test_attendant_that_fails_is_reported_and_changes_nothing(
     handles = [await stage.app.dispatch(each()) for each in (fine, fine_on_the_loop)]
     await stage.burst()
     assert [await handle.result(timeout=30) for handle in handles] == [3, 3]
-    assert caplog.text.count("Something around the code of") == 4
+    assert caplog.text.count("Resolver or cleanup of task") == 4

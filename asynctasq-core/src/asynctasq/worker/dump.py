@@ -54,7 +54,7 @@ def dumps_on_signal(held: Callable[[], Sequence[InFlightMessage]]) -> Iterator[N
         except RuntimeError as error:
             logger.warning("SIGUSR1: cannot dump this worker: %s", error)
 
-    with signal_tap.seen_by(look):
+    with signal_tap.passed_to(look):
         former = signal.signal(number, _do_nothing)
         try:
             yield
