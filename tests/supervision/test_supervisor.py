@@ -98,7 +98,7 @@ async def test_processes_share_the_work_and_end_together(
         lambda: sum(len(each["status"]["running"]) for each in pool.status()) == 2, "both run"
     )
     pool.process.send(signal.SIGTERM)
-    await pool.process.told("worker processes stop")
+    await pool.process.told("stopping worker processes")
     (tmp_path / "go").touch()
     assert await pool.process.ended() == 0
     assert {await result_of(handle) for handle in handles} == set(pids)
@@ -113,7 +113,7 @@ async def test_one_that_dies_is_replaced_and_its_task_runs_again(
     handle = await app.dispatch(tasks.die(int(signal.SIGKILL)))
     await result_of(handle)
     await pool.process.told("was killed by SIGKILL")
-    assert "; another starts" in pool.process.output
+    assert "; starting another" in pool.process.output
     await until(lambda: len(set(pool.pids()) - set(pids)) == 1, "another has been started")
     await pool.ready()
     assert sum(each["restarts"] for each in pool.status()) == 1

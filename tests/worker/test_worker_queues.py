@@ -34,13 +34,13 @@ async def test_queues_are_served_in_strict_order(stage: Stage) -> None:
     assert stage.log == [f"{queue} {n}" for queue in ("high", "middle", "low") for n in range(5)]
 
 
-async def test_a_queue_that_is_probably_misspelt_is_pointed_out(
+async def test_a_queue_that_is_probably_misspelled_is_pointed_out(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     @task(queue="newsletters")
     async def write() -> None: ...
 
-    told = "No registered task is for the queue 'newsleters'. Did you mean 'newsletters'?"
+    told = "No registered task uses the queue 'newsleters'. Did you mean 'newsletters'?"
     await stage.burst(queues=["newsleters"])
     assert told in caplog.messages
     caplog.clear()

@@ -11,7 +11,7 @@ from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.in_flight import InFlight, InFlightMessage, Interrupt
 from asynctasq.worker.lending import Lending
 from asynctasq.worker.notices import Notices
-from asynctasq.worker.run_log import log_second_run
+from asynctasq.worker.run_log import log_second_run, task_fields
 from asynctasq.worker.runner import Runner
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
@@ -85,14 +85,16 @@ class Attempts:
 
     def _start_one(self, message: InFlightMessage) -> None:
         work = self._work(message)
-        # A context of its own: the task that ends here may have set variables in this one.
+        # A new context: the task that ends here may have set variables in this one.
         context = self._context.copy()
         try:
             task = asyncio.get_running_loop().create_task(work, context=context)
         except Exception:
             work.close()
             name = message.delivery.message.task
-            logger.exception("Could not start task %s; releasing it", name, extra={"task": name})
+            logger.exception(
+                "Could not start task %s; releasing it", name, extra=task_fields(message.delivery)
+            )
             self._release(message)
             return
         message.task = task
@@ -114,7 +116,7 @@ class Attempts:
             raise
         except BaseException as error:
             name = delivery.message.task
-            logger.exception("Deciding on task %s failed", name, extra={"task": name})
+            logger.exception("Deciding on task %s failed", name, extra=task_fields(delivery))
             settlement = self.runner.undecided(message, error)
         if message.task is not None:  # a callback for this takes 200 bytes of each that sleeps
             self._tasks.discard(message.task)

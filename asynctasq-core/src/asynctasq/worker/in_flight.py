@@ -12,6 +12,7 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import CapabilityMissing
 from asynctasq.message import Delivery, Lease, id_to_text
+from asynctasq.worker.run_log import task_fields
 from asynctasq.worker.timing import EngineTiming
 
 if TYPE_CHECKING:
@@ -66,15 +67,14 @@ class InFlightMessage:
     def _report_refusal(self, why: Interrupt) -> None:
         if self.task is not None and not self.task.done():
             message = self.delivery.message
-            task_id = id_to_text(message.id)
             logger.warning(
                 "Task %s of %s still runs %g s after it was interrupted (%s), and keeps its slot: it "
                 "swallows its cancellation, or runs in a thread, which cannot be stopped",
-                task_id,
+                id_to_text(message.id),
                 message.task,
                 self.refusal,
                 why.value,
-                extra={"task_id": task_id, "task": message.task, "queue": message.queue},
+                extra=task_fields(self.delivery),
             )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from asynctasq.contracts.executor import AttemptResult
 from asynctasq.hookspecs import ExecutionContext
-from asynctasq.message import Delivery, id_to_text
+from asynctasq.message import Delivery
 from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.settlement import ErrorInfo, Reason, ReleaseReason
+from asynctasq.worker.run_log import task_fields
 
 logger = logging.getLogger("asynctasq")
 
@@ -46,11 +47,10 @@ class Notices:
         try:
             await self.observers.notify(observers, context)
         except asyncio.CancelledError:
-            message = delivery.message
             logger.warning(
                 "Observers of task %s were interrupted",
-                message.task,
-                extra={"task_id": id_to_text(message.id), "task": message.task},
+                delivery.message.task,
+                extra=task_fields(delivery),
             )
 
     async def notify_release(

@@ -49,7 +49,7 @@ from asynctasq.worker.call import Waits, WorkerCall
 from asynctasq.worker.in_flight import InFlightMessage, Interrupt
 from asynctasq.worker.life import Life
 from asynctasq.worker.notices import Notices
-from asynctasq.worker.run_log import log_failure
+from asynctasq.worker.run_log import log_failure, task_fields
 
 logger = logging.getLogger("asynctasq")
 
@@ -112,25 +112,25 @@ class Runner:
         wrapped = observers.wrap(self._route)
         self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
 
-    async def run(self, running: InFlightMessage) -> Settlement | None:
+    async def run(self, held: InFlightMessage) -> Settlement | None:
         """Run one delivery and return its settlement; None if its lease is lost, or left to expire.
 
         Raises nothing but what ends the event loop.
         """
-        delivery = running.delivery
-        if (why := running.interrupt) is not None:  # before the run started
+        delivery = held.delivery
+        if (why := held.interrupt) is not None:  # before the run started
             return await self._interrupted(delivery, why)
         try:
             call = self._call(delivery)
-            running.call = call
+            held.call = call
             running_task.set(call.current)
             if self._observers.before_execute:
                 await self._notices.notify(self._observers.before_execute, delivery)
-                if (why := running.interrupt) is not None:
+                if (why := held.interrupt) is not None:
                     return await self._interrupted(delivery, why)
             attempt = await self._execute(call)
         except asyncio.CancelledError as error:
-            if (why := running.interrupt) is not None or (
+            if (why := held.interrupt) is not None or (
                 self._life is not None and self._life.is_cancelled
             ):
                 return await self._interrupted(delivery, why)
@@ -149,16 +149,16 @@ class Runner:
             logger.exception(
                 "Running task %s failed outside of its code",
                 delivery.message.task,
-                extra=_fields_of(delivery),
+                extra=task_fields(delivery),
             )
             attempt = Raised(describe(error), retry=True, exception=error)
         if (
-            running.interrupt is None
+            held.interrupt is None
             and type(attempt) is Returned
             and not self._observers.after_execute
         ):
             return Complete(delivery.lease, attempt.result, delivery.message.result_ttl)
-        return await self._settle(running, attempt)
+        return await self._settle(held, attempt)
 
     def _route(self, call: Call) -> Awaitable[AttemptResult]:
         return self._executors[call.definition.mode].execute(call)
@@ -181,20 +181,20 @@ class Runner:
             waits=self._waits,
         )
 
-    def undecided(self, running: InFlightMessage, error: BaseException) -> Settlement:
+    def undecided(self, held: InFlightMessage, error: BaseException) -> Settlement:
         """Return the settlement of a delivery on which `run` could not decide.
 
         It counts as a failed attempt, so that it is not repeated endlessly.
         """
-        delivery = running.delivery
+        delivery = held.delivery
         described = describe(error)
         if retries_left(delivery.attempt, delivery.message.max_attempts):
             return Retry(delivery.lease, MISMATCH_DELAY_SECONDS, described)
         return Fail(delivery.lease, Reason.FAILED, described, attempted=True)
 
-    async def _settle(self, running: InFlightMessage, attempt: AttemptResult) -> Settlement | None:
-        delivery = running.delivery
-        why = running.interrupt
+    async def _settle(self, held: InFlightMessage, attempt: AttemptResult) -> Settlement | None:
+        delivery = held.delivery
+        why = held.interrupt
         if why is Interrupt.LOST or (why is not None and not isinstance(attempt, Returned)):
             # An error may be due to the interruption. A run that finished is done regardless.
             return await self._interrupted(delivery, why)
@@ -206,12 +206,12 @@ class Runner:
         if isinstance(attempt, Snoozed):
             return await self._release(delivery, attempt.delay, ReleaseReason.SNOOZED)
         if isinstance(attempt, Rejected):
-            return await self._fail(running, attempt, Reason.REJECTED)
+            return await self._fail(held, attempt, Reason.REJECTED)
         if attempt.retry and retries_left(delivery.attempt, message.max_attempts):
-            assert running.call is not None
+            assert held.call is not None
             delay = attempt.retry_delay
             if delay is None:
-                delay = retry_delay(running.call.policy, delivery.attempt, random.random)
+                delay = retry_delay(held.call.policy, delivery.attempt, random.random)
             if self._observers.on_retry:
                 await self._notices.notify(
                     self._observers.on_retry,
@@ -221,15 +221,15 @@ class Runner:
                     retry_delay=delay,
                 )
             return Retry(delivery.lease, delay, attempt.error)
-        return await self._fail(running, attempt, Reason.FAILED)
+        return await self._fail(held, attempt, Reason.FAILED)
 
     async def _release(self, delivery: Delivery, delay: float, why: ReleaseReason) -> Settlement:
         await self._notices.notify_release(delivery, why, delay)
         return Release(delivery.lease, delay)
 
-    async def _fail(self, running: InFlightMessage, failure: Failure, reason: Reason) -> Settlement:
-        delivery = running.delivery
-        call = running.call
+    async def _fail(self, held: InFlightMessage, failure: Failure, reason: Reason) -> Settlement:
+        delivery = held.delivery
+        call = held.call
         assert call is not None
         try:
             await self._executors[call.definition.mode].failed(call, failure)
@@ -237,13 +237,13 @@ class Runner:
             logger.warning(
                 "The failed() hook of task %s was interrupted",
                 delivery.message.task,
-                extra=_fields_of(delivery),
+                extra=task_fields(delivery),
             )
         except BaseException:
             logger.exception(
                 "The failed() hook of task %s raised",
                 delivery.message.task,
-                extra=_fields_of(delivery),
+                extra=task_fields(delivery),
             )
         if self._observers.on_failure:
             await self._notices.notify(
@@ -278,7 +278,7 @@ class Runner:
             id_to_text(delivery.message.id),
             task,
             error,
-            extra=_fields_of(delivery),
+            extra=task_fields(delivery),
         )
 
     async def _dead_letter(
@@ -300,6 +300,7 @@ class Runner:
             error.message,
             error=error,
             exception=exception,
+            extra=task_fields(delivery) | {"reason": reason.value},
         )
         if self._observers.on_dead:
             await self._notices.notify(
@@ -319,7 +320,7 @@ class Runner:
                     "another worker may be running it",
                     id_to_text(delivery.message.id),
                     delivery.message.task,
-                    extra=_fields_of(delivery),
+                    extra=task_fields(delivery),
                 )
                 if self._observers.on_lost:
                     await self._notices.notify(self._observers.on_lost, delivery)
@@ -342,8 +343,3 @@ async def _checked(wrapped: Wrapper, call: Call) -> AttemptResult:
     if isinstance(attempt, Returned | Snoozed | Raised | Rejected):
         return attempt
     raise TypeError(f"wrap_execute of a plugin must return the outcome of a task, got {attempt!r}.")
-
-
-def _fields_of(delivery: Delivery) -> dict[str, object]:
-    message = delivery.message
-    return {"task_id": id_to_text(message.id), "task": message.task, "queue": message.queue}

@@ -16,7 +16,7 @@ from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.in_flight import InFlight, InFlightMessage
 from asynctasq.worker.notices import Notices
 from asynctasq.worker.outage import Outage, StoreRetries
-from asynctasq.worker.run_log import log_failure
+from asynctasq.worker.run_log import log_failure, task_fields
 from asynctasq.worker.timing import SettlerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -157,7 +157,7 @@ class Settler:
                     "Discarded the outcome of task %s of %s: its lease expired before it was settled",
                     id_to_text(item[0].delivery.message.id),
                     item[0].delivery.message.task,
-                    extra=_fields_of(item[0]),
+                    extra=task_fields(item[0].delivery),
                 )
 
     async def _refused(self, item: _Item, refusal: Exception) -> None:
@@ -175,6 +175,7 @@ class Settler:
             error.message,
             error=error,
             exception=refused,
+            extra=task_fields(held.delivery),
         )
         try:
             [answer] = await self._driver.settle([Fail(held.delivery.lease, Reason.REFUSED, error)])
@@ -191,14 +192,9 @@ class Settler:
                 "Could not settle task %s of %s in any form; its lease expires",
                 id_to_text(message.id),
                 message.task,
-                extra=_fields_of(held),
+                extra=task_fields(held.delivery),
             )
             return
         self._tries.pop(held, None)
         if answer is Settled.DONE and not isinstance(settlement, Fail):
             self._notices.refused(held.delivery, error)
-
-
-def _fields_of(held: InFlightMessage) -> dict[str, object]:
-    message = held.delivery.message
-    return {"task_id": id_to_text(message.id), "task": message.task, "queue": message.queue}

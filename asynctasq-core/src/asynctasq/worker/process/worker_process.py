@@ -31,7 +31,7 @@ class WorkerProcess:
         self.stall_limit = START_SECONDS
         self.killed_because = ""
         self.stop_sent_at = math.inf
-        """Monotonic time at which the process was told to stop."""
+        """Monotonic time at which the process was sent the signal to stop."""
         self.ran = False
         """True once the process has run tasks."""
         self.owner = ""

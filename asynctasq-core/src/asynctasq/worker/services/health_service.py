@@ -28,7 +28,7 @@ class HealthService:
         )
 
     async def start(self, failed: Failed) -> None:
-        """Listen, from threads of its own.
+        """Listen, from separate threads.
 
         Raises:
             ConfigurationError: the address cannot be used.
