@@ -56,7 +56,7 @@ async def test_the_supervisor_passes_it_on(tasks: Any, start_worker: StartWorker
     worker = start_worker("--app", "shop", "--processes", "2")
     await until(lambda: worker.output.count(" started (") == 2, "both run")
     worker.send(signal.SIGUSR1)
-    await until(lambda: worker.output.count("SIGUSR1: ") == 2, "both tell")
+    await until(lambda: worker.output.count("Received SIGUSR1; dump") == 2, "both tell")
 
 
 async def test_it_ends_no_worker_that_only_starts(
