@@ -1,4 +1,4 @@
-"""A worker in a process of its own, that tests kill: `killable_worker.py STORE LOG`."""
+"""A worker in a separate process, which tests kill: `killable_worker.py STORE LOG`."""
 
 import asyncio
 import os
