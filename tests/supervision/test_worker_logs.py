@@ -31,7 +31,9 @@ async def test_only_lines_of_a_task_have_its_fields(
         assert (line["task"], line["queue"]) == (f"shop:{each.fn.__name__}", "default")
         assert (line["attempt"], line["level"], line["logger"]) == (0, "info", "shop")
     assert adding[handles[0]]["terms"] == 2
-    assert [line for line in lines if " started (" in line["message"] and "task_id" not in line]
+    [started] = [line for line in lines if " started (" in line["message"]]
+    assert "task_id" not in started
+    assert started["concurrency"] == 100
 
 
 async def test_attempts_have_their_number(app: App, tasks: Any, start_worker: StartWorker) -> None:
@@ -64,3 +66,4 @@ async def test_a_line_with_an_exception_is_still_one_line(
     lines = await logged(start_worker("--app", "shop", "--burst", "--log-format", "json"))
     [dead] = [line for line in lines if line["level"] == "error"]
     assert "undecodable" in dead["message"]
+    assert (dead["task"], dead["queue"], dead["reason"]) == ("shop:add", "default", "undecodable")

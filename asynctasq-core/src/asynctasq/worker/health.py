@@ -117,7 +117,7 @@ class WorkerHealth:
         return _verdict(problems, loop_lag=round(lag, 3))
 
     def ready(self) -> Report:
-        """Whether it would take a message that is dispatched now."""
+        """Report whether the worker would fetch a message that is dispatched now."""
         lag = self._lag.seconds(self._timing.answer)
         silence = monotonic() - self._reached_at
         problems: list[str] = []

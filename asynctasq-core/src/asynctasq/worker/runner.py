@@ -116,7 +116,7 @@ class Runner:
     async def run(self, held: InFlightMessage) -> Settlement | None:
         """Run one delivery and return its settlement; None if its lease is lost, or left to expire.
 
-        Raises nothing but what ends the event loop.
+        Errors of tasks and plugins decide on the settlement; they are not raised.
         """
         delivery = held.delivery
         if (why := held.interrupt) is not None:  # before the run started
@@ -144,9 +144,8 @@ class Runner:
             return await self._release(delivery, error.retry_after, ReleaseReason.NO_EXECUTOR)
         except GeneratorExit:
             raise
-        except (
-            BaseException
-        ) as error:  # of a plugin's wrapper, which does not end the worker either
+        except BaseException as error:
+            # A plugin's wrapper raised; even a `SystemExit` of it does not end the worker.
             logger.exception(
                 "Running task %s failed outside of its code",
                 delivery.message.task,
