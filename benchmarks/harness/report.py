@@ -25,7 +25,7 @@ def rows(figures: Sequence[Figure]) -> list[tuple[str, str, str, str]]:
 
 
 def as_text(figures: Sequence[Figure]) -> str:
-    """Columns as wide as their widest cell."""
+    """Return the figures as a table for a terminal, with columns as wide as their widest cell."""
     table = [HEADINGS, *rows(figures)]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
     lines = [
@@ -83,7 +83,7 @@ def publish(
 
 
 def update(document: Path, text: str, *, begin: str = BEGIN, end: str = END) -> None:
-    """Replace what stands between the two marks."""
+    """Replace the text between the two marks."""
     before, first, rest = document.read_text().partition(begin)
     _, last, after = rest.partition(end)
     if not first or not last:
