@@ -15,11 +15,12 @@ QUOTE_WORDS = 3
 
 
 def quotes() -> Iterator[str]:
-    """Yield the messages in the first cells of tables."""
-    for cell in re.findall(r"^\| ((?:`[^`]+`|[^|`])+) \|", PAGE.read_text(), re.MULTILINE):
-        for code in re.findall(r"`([^`]+)`", cell):
-            if len(code.replace("…", "").split()) >= QUOTE_WORDS:
-                yield code
+    """Yield the messages in the first cells of tables, and every other one with a gap."""
+    text = re.sub(r"^```.*?^```$", "", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    yield from (code for code in re.findall(r"`([^`]+)`", text) if "…" in code)
+    for cell in re.findall(r"^\| ((?:`[^`]+`|[^|`])+) \|", text, re.MULTILINE):
+        codes = re.findall(r"`([^`]+)`", cell)
+        yield from (code for code in codes if len(code.split()) >= QUOTE_WORDS)
 
 
 @cache
@@ -37,5 +38,6 @@ def texts() -> str:
 @pytest.mark.parametrize("quote", sorted({*quotes()}))
 def test_quoted_message_is_in_the_code(quote: str) -> None:
     """Compare the fixed parts of a message; `…` in a quote stands for any text."""
-    for part in filter(None, (each.strip(" ():;.") for each in quote.split("…"))):
+    gaps = re.split(r"\s*…\s*", quote.replace("\n", " "))
+    for part in filter(None, (each.strip(" ():;.") for each in gaps)):
         assert part in texts(), f"No message of the code contains {part!r}."
