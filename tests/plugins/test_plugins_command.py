@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import asynctasq
 from asynctasq.cli import main
 from asynctasq.plugins.missing import framework_missing
 from tests.plugins.conftest import Site
@@ -64,7 +65,7 @@ def test_the_table_names_everything_in_full(site: Site) -> None:
     completed = run("plugins", "list", path=site.folder)
     assert (completed.returncode, completed.stderr) == (0, "")
     rows = [line.split() for line in completed.stdout.splitlines()]
-    assert ["driver", "memory", "asynctasq", "0.1.0", "available"] in rows
+    assert ["driver", "memory", "asynctasq", asynctasq.__version__, "available"] in rows
     assert [
         "driver",
         "shelf",
