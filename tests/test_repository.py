@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -215,21 +216,49 @@ def test_constraints_are_names_and_versions() -> None:
         assert re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[0-9][\w.!+]*", line), line
 
 
-def test_constraints_pin_every_tool_and_dependency() -> None:
-    root = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*root["dependency-groups"]["dev"]]
-    for project in PROJECTS:
-        wanted += project_table(project)["dependencies"]
-    pinned = {
-        normalized(line.partition("==")[0])
-        for line in (ROOT / "constraints.txt").read_text().splitlines()
-    }
-    names = {normalized(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted}
-    assert names - {"asynctasq"} <= pinned
+def test_constraints_pin_every_tool_and_dependency_and_nothing_else() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {normalized(line.partition("==")[0]) for line in lines if not line.startswith("#")}
+    needed = needed_distributions()
+    ours = {project_table(project)["name"] for project in PROJECTS}
+    assert pinned <= needed, f"no requirement needs {sorted(pinned - needed)}"
+    installed = {normalized(each.name) for each in distributions()}
+    missing = (needed & installed) - pinned - ours
+    assert not missing, f"not pinned: {sorted(missing)}; run `make lock`"
 
 
 def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def needed_distributions() -> set[str]:
+    """Return the names of all direct and indirect requirements of the environment."""
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    waiting = [Requirement(line) for line in ("pip", *root["dependency-groups"]["dev"])]
+    for project in PROJECTS:
+        table = project_table(project)
+        extras = table.get("optional-dependencies", {}).values()
+        lines = [*table["dependencies"], *(line for extra in extras for line in extra)]
+        waiting += [Requirement(line) for line in lines]
+    installed = {normalized(each.name): each for each in distributions()}
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        requirement = waiting.pop()
+        name = normalized(requirement.name)
+        for extra in ("", *sorted(requirement.extras)):
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                requires = installed[name].requires or [] if name in installed else []
+                waiting += [each for each in map(Requirement, requires) if applies(each, extra)]
+    return {name for name, _ in seen}
+
+
+def applies(requirement: Requirement, extra: str) -> bool:
+    """Return whether a distribution with this extra needs the requirement, on any Python."""
+    marker = requirement.marker
+    if marker is None or "extra" not in str(marker):
+        return not extra
+    return bool(extra) and marker.evaluate({"extra": extra})
 
 
 def test_exceptions_to_the_checks_give_a_reason() -> None:
