@@ -134,14 +134,37 @@ def test_install_hints_name_extras_that_exist_and_nothing_else() -> None:
     hinted = {extra for names in OFFICIAL.values() for extra in names.values()}
     assert hinted == set(EXTRAS)
     assert not {*PLANNED["driver"]} & {*OFFICIAL["driver"]}
+    # A driver that gets a distribution here moves from the planned to the official ones.
+    existing = {project.name.removeprefix("asynctasq-") for project in PROJECTS}
+    assert not {*PLANNED["driver"]} & existing
+
+
+def test_documents_name_only_extras_that_exist() -> None:
+    extras = set(project_table(ROOT / "asynctasq-core")["optional-dependencies"])
+    named = {
+        name
+        for path in markdown_files()
+        for names in re.findall(r"asynctasq\[([\w,]+)\]", path.read_text())
+        for name in names.split(",")
+    }
+    assert named <= extras
 
 
 @each_project
 def test_every_distribution_says_where_its_project_is(project: Path) -> None:
     urls = project_table(project)["urls"]
-    assert {"Documentation", "Repository", "Changelog", "Issues"} <= set(urls)
-    assert all(url.startswith("https://") for url in urls.values())
+    assert set(urls) == {"Homepage", "Documentation", "Source", "Changelog", "Issues"}
+    assert urls["Source"].startswith("https://")
+    assert all(url.startswith(urls["Source"]) for url in urls.values())
     assert urls == project_table(ROOT / "asynctasq-core")["urls"]
+
+
+def test_links_to_this_project_lead_to_its_one_repository() -> None:
+    source = project_table(ROOT / "asynctasq-core")["urls"]["Source"]
+    address = re.compile(r"https?://git[\w.-]+/[\w.-]+/asynctasq(?![\w-])")
+    texts = [*markdown_files(), ROOT / "mkdocs.yml"]
+    found = {match for path in texts for match in address.findall(path.read_text())}
+    assert found <= {source}
 
 
 def test_changelog_has_the_version() -> None:
