@@ -167,6 +167,15 @@ def test_links_to_this_project_lead_to_its_one_repository() -> None:
     assert found <= {source}
 
 
+@each_project
+def test_classifiers_name_only_pythons_that_make_test_all_runs(project: Path) -> None:
+    script = (ROOT / "scripts" / "test-all").read_text()
+    (versions,) = re.findall(r"^supported=\((.*)\)$", script, re.MULTILINE)
+    claimed = re.findall(r"Python :: (3\.\d+)", " ".join(project_table(project)["classifiers"]))
+    assert claimed
+    assert set(claimed) <= set(versions.split())
+
+
 def test_changelog_has_the_version() -> None:
     assert re.search(
         rf"^## \[{re.escape(VERSION)}\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
