@@ -1,4 +1,4 @@
-"""What every test gets: a folder of its own, no settings from outside, and a check for left-overs."""
+"""Fixtures of every test: its own folder, no settings from outside, and a check for leftovers."""
 
 import asyncio
 import inspect
@@ -50,13 +50,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """The root of the checkout."""
+    """Return the root of the checkout."""
     return Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """The address of a new SQLite store."""
+    """Return the URL of a new SQLite store."""
     return f"sqlite:///{tmp_path / 'store.db'}"
 
 
@@ -83,7 +83,7 @@ def _no_children_in_advance(
 
 
 async def _nothing(_: ProcessPool) -> None:
-    """The first task starts the children."""
+    """Do nothing: the first task starts the children."""
 
 
 @pytest.fixture(autouse=True, scope="session")

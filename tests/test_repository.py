@@ -69,7 +69,7 @@ each_project = pytest.mark.parametrize("project", PROJECTS, ids=lambda project: 
 
 
 def tracked_files() -> list[Path]:
-    """The files that git knows, or would add: what a clone gets."""
+    """Return the files that git knows, or would add: the files of a clone."""
     if shutil.which("git") is None:
         pytest.skip("there is no git on this machine to say which files belong to the repository")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -310,7 +310,7 @@ def test_exceptions_to_the_checks_give_a_reason() -> None:
 
 
 def imported_by(statement: str) -> set[str]:
-    """The top-level modules in `sys.modules` after a statement in a new process."""
+    """Return the top-level modules in `sys.modules` after a statement in a new process."""
     code = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     command = [sys.executable, "-W", "error", "-c", code]
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())

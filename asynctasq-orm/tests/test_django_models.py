@@ -348,7 +348,7 @@ async def test_in_threads_connections_are_closed_before_and_after_each_attempt(
 
 @pytest.fixture(params=["postgres", "mariadb"])
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The alias of a database on a server, with tables."""
+    """Yield the alias of a database on a server, with tables."""
     alias: str = request.param
     url = urlsplit(request.getfixturevalue(alias))
     known: Any = connections.settings

@@ -1,7 +1,4 @@
-"""What servers do to their clients: flush scripts, cut connections, restart, fill up, refuse.
-
-And what `close()` does to calls that are under way.
-"""
+"""Servers that flush scripts, cut connections, restart, fill up and refuse; and `close()` during calls."""
 
 import asyncio
 import gc
@@ -55,7 +52,7 @@ async def until_it_works(driver: RedisDriver) -> None:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that a test may maltreat; what it accepts survives."""
+    """Yield a server that a test may break; accepted messages survive."""
     with redis_server(
         tmp_path / "server", "--appendonly", "yes", "--appendfsync", "always"
     ) as server:

@@ -14,7 +14,7 @@ PICTURES = {
     "µs": ("processor-time", "microseconds: less is better"),
     "ms": ("latency", "milliseconds: less is better"),
 }
-"""Of each unit that is drawn, the name and the title of its picture."""
+"""The file name and the title of the picture of each unit that is drawn."""
 WIDTH, ROW, LABEL_HEIGHT, TITLE_HEIGHT, LONGEST_BAR = 720, 38, 16, 36, 600
 """In pixels. Labels stand above their bars, so that long ones have room."""
 INK, BAR = "#607d8b", "#26a69a"

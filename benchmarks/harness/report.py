@@ -40,7 +40,7 @@ def as_text(figures: Sequence[Figure]) -> str:
 def as_markdown(
     session: Mapping[str, Any], figures: Sequence[Figure], pictures: Sequence[str] = ()
 ) -> str:
-    """The session as a part of a document; `pictures` are addresses of plots."""
+    """Return the session as a part of a document; `pictures` are addresses of plots."""
     machine, scale, load = session["machine"], session["scale"], session["load"]
     packages = ", ".join(f"{name} {text}" for name, text in machine["packages"].items() if text)
     peers = "".join(f", {name} {peer['version']}" for name, peer in session["peers"].items())

@@ -15,7 +15,7 @@ OWN_QUEUES = ("own-0", "own-1", "own-2")
 
 
 class End(StrEnum):
-    """How a message may end. Those of dead letters are named as their reasons."""
+    """The end of a message. Those of dead letters have the names of their reasons."""
 
     EFFECT = "completed"
     CANCELLED = "cancelled"
@@ -40,7 +40,7 @@ class Kind:
     options: Callable[[random.Random], Mapping[str, Any]] = lambda _: {}
     """Options of a dispatch."""
     in_process: bool = False
-    """Whether it runs in a child process, which may die before its code begins."""
+    """True for tasks in a child process, which may die before the task's code starts."""
 
 
 def _unique(chance: random.Random) -> Mapping[str, Any]:

@@ -288,7 +288,7 @@ class Storm:
                 )
 
     async def _check_keys(self, app: App, driver: Any, keys: set[str]) -> None:
-        """Unique keys of messages that have ended must be free."""
+        """Check that the unique keys of finished messages are free."""
         for key in sorted(keys):
             call = tasks.plain(PROBES).on_queue("high").options(unique=key)
             dispatching = _patiently(partial(app.dispatch, call))

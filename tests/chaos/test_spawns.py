@@ -37,7 +37,7 @@ async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
 
 @pytest_asyncio.fixture
 async def app(tmp_path: Path, crew: Crew) -> AsyncIterator[App]:
-    """The dispatcher's app on the store of the crew."""
+    """Yield the dispatcher's app on the store of the crew."""
     driver = SqliteDriver(tmp_path / "store" / "storm.db")
     async with App({"driver": driver, **SETTINGS}) as made:
         yield made

@@ -34,7 +34,7 @@ PRELOADED = (
     "rich.table",
     "uvloop",
 )
-"""What nearly every command needs, and what starts neither threads nor loops."""
+"""Modules that nearly every command needs, and that start neither threads nor loops."""
 PYTEST_OPTIONS = (
     "-p no:randomly -p no:xdist -p no:cacheprovider -o asyncio_default_fixture_loop_scope=function"
     " -W ignore::pytest.PytestAssertRewriteWarning"
@@ -122,7 +122,7 @@ def end(code: int) -> NoReturn:
 
 
 def code_of(act: Callable[[], None]) -> int:
-    """The exit code with which a script ends that does this."""
+    """Return the exit code of a script that does this."""
     try:
         act()
     except SystemExit as stop:

@@ -70,7 +70,7 @@ class Command:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """The output so far."""
         return self._output.read_text()
 
     def until_it_serves(self) -> None:
@@ -83,7 +83,7 @@ class Command:
             time.sleep(0.02)
 
     def _handles_signals(self) -> bool:
-        """Whether it has said what to do on SIGTERM, as workers do for both at once."""
+        """Return whether the process has set a handler for SIGTERM; workers set both at once."""
         try:
             status = Path(f"/proc/{self._pid}/status").read_text()
         except OSError:  # no Linux, or it has ended

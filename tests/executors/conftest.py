@@ -98,7 +98,7 @@ MakeBench = Callable[..., Awaitable[Bench]]
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def make_bench() -> AsyncIterator[MakeBench]:
-    """Makes apps on a memory driver of their own, or as told, with one child."""
+    """Yield a function that makes apps with one child, by default on their own memory driver."""
     async with AsyncExitStack() as stack:
 
         async def make(**settings: object) -> Bench:
@@ -119,7 +119,7 @@ async def opened(**settings: object) -> AsyncIterator[Bench]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def bench(make_bench: MakeBench) -> AsyncIterator[Bench]:
-    """A served app with one child, for tasks that end it."""
+    """Yield a served app with one child, for tasks that end it."""
     made = await make_bench()
     async with made.serving():
         yield made
@@ -127,7 +127,7 @@ async def bench(make_bench: MakeBench) -> AsyncIterator[Bench]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_bench() -> AsyncIterator[Bench]:
-    """A served app with one child, for the whole module."""
+    """Yield a served app with one child, for the whole module."""
     async with opened() as made, made.serving():
         made.app.plugins.register(made.watcher)
         await made.result(tasks.where())  # threads and child are there before a test looks
@@ -137,7 +137,7 @@ async def shared_bench() -> AsyncIterator[Bench]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def shared(shared_bench: Bench) -> AsyncIterator[Bench]:
-    """The same, with nothing left of other tests."""
+    """Yield the shared app, with nothing left of other tests."""
     with use_app(shared_bench.app):
         await shared_bench.forget()
         yield shared_bench
@@ -155,14 +155,14 @@ def use_app(app: App) -> Iterator[None]:
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    """Where tasks write."""
+    """Return the path of the file that tasks write."""
     path = tmp_path / "notes"
     path.touch()
     return path
 
 
 def lines_of(path: Path) -> list[str]:
-    """What tasks have written."""
+    """Return the lines that tasks have written."""
     return path.read_text().splitlines()
 
 

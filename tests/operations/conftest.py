@@ -10,6 +10,6 @@ from asynctasq import App
 
 @pytest_asyncio.fixture
 async def app() -> AsyncIterator[App]:
-    """An app whose store is empty."""
+    """Yield an app whose store is empty."""
     async with App({"driver": "memory", "memory": {"namespace": uuid4().hex}}) as made:
         yield made

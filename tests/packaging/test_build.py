@@ -29,7 +29,7 @@ def metadata_of(wheel: Path) -> email.message.Message:
 
 
 def source_files(project: Path) -> set[str]:
-    """The files of a project's packages, as their paths inside a wheel."""
+    """Return the files of a project's packages, as their paths inside a wheel."""
     return {
         str(path.relative_to(project / "src"))
         for path in (project / "src").rglob("*")

@@ -42,7 +42,7 @@ NEVER_FOR_A_LISTING = {
 
 
 def run(*arguments: str, path: Path | None = None, **environment: str) -> Any:
-    """The command line in a process of its own, with `path` on its module path."""
+    """Run the command line in a new process, with `path` on its module path."""
     paths = [str(path)] if path is not None else []
     return subprocess.run(
         [sys.executable, "-m", "asynctasq.cli", *arguments],

@@ -1,4 +1,4 @@
-"""What is done with each code block of the first document: defining tasks."""
+"""The way to run each code block of the first document: defining tasks."""
 
 from tests.seeds.harness import Block, Correction, Sent
 
@@ -10,7 +10,7 @@ AFTER_CONTINUATION = "a comment may not follow a line continuation"
 
 
 def without_comment(line: str) -> Correction:
-    """Takes the comment off a line that goes on."""
+    """Remove the comment from a line that continues."""
     return Correction(line, line.partition("\\")[0] + "\\", AFTER_CONTINUATION)
 
 

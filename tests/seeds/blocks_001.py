@@ -1,4 +1,4 @@
-"""What is done with each code block of the second document: class tasks."""
+"""The way to run each code block of the second document: class tasks."""
 
 import hashlib
 from unittest.mock import ANY

@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def free_port(*, companion: int = 0) -> int:
-    """A port that nobody listens on, and neither on the one that is `companion` higher."""
+    """Return a free port; the port that is `companion` higher is free, too."""
     while True:
         # Below what the system hands out for outgoing connections, so that none takes it meanwhile.
         port = random.randrange(20_000, 32_000)
@@ -31,7 +31,7 @@ def free_port(*, companion: int = 0) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Return whether no process listens on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whatever has listened there
         try:
@@ -54,7 +54,7 @@ def unprivileged() -> str | None:
 
 @contextmanager
 def private_folder(name: str, user: str | None = None) -> Iterator[Path]:
-    """A folder that `user` can reach (pytest's own nobody else can), removed in the end."""
+    """Yield a folder that `user` can reach, unlike pytest's own, and remove it at the end."""
     folder = Path(tempfile.mkdtemp(prefix=f"asynctasq-{name}-"))
     try:
         if user:
@@ -118,7 +118,7 @@ class ServerProcess:
         )
 
     def output(self) -> str:
-        """What it has printed."""
+        """Return the output so far."""
         return (self.folder / "output").read_text(errors="replace")
 
     def stop(self, number: int = signal.SIGTERM) -> None:

@@ -18,7 +18,7 @@ GREETING = b"AMQP\0\0\x09\x01"
 
 @contextmanager
 def rabbitmq_server() -> Iterator[str]:
-    """The address of a server, which is stopped in the end."""
+    """Yield the URL of a server, and stop it at the end."""
     found = program("rabbitmq-server", package="rabbitmq-server")
     script = str(SCRIPT) if SCRIPT.exists() else found
     user = unprivileged()
@@ -81,7 +81,7 @@ def _listens(port: int) -> bool:
 
 
 def _speaks(port: int) -> bool:
-    """Whether a server answers the greeting: it listens some time before it does."""
+    """Return whether a server answers the greeting; it listens for some time before it does."""
     with (
         suppress(OSError),
         socket.create_connection(("127.0.0.1", port), timeout=30) as connection,

@@ -93,7 +93,7 @@ ASKS: dict[Kind, Callable[[str], None]] = {
 
 @pytest.fixture
 def run() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process in the place of pytest."""
+    """Yield a process that acts as pytest."""
     with subprocess.Popen(SLEEP, stdin=subprocess.PIPE) as process:
         yield process
         process.kill()
@@ -144,7 +144,7 @@ async def gone(port: int) -> None:
 
 
 def listens_on(port: int) -> set[str]:
-    """The addresses of this machine on which somebody listens to the port."""
+    """Return the addresses of this machine that accept connections to the port."""
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:
@@ -156,7 +156,7 @@ def listens_on(port: int) -> set[str]:
 
 
 def keepers(folder: Path) -> list[int]:
-    """The processes that keep servers of a folder."""
+    """Return the processes that keep servers of a folder running."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -187,6 +187,6 @@ kept: list[bytes] = []
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module `shop` in the current folder, imported here too."""
+    """Return the module `shop` in the current folder, imported here too."""
     with imported("shop", TASKS, tmp_path, monkeypatch) as module:
         yield module

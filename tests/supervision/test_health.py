@@ -170,7 +170,7 @@ async def test_the_server_goes_on_after_it_was_out_of_descriptors(
 
 
 def open_files(pid: int) -> int:
-    """How many files a process has open."""
+    """Return the number of files that a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 

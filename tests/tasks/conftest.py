@@ -23,7 +23,7 @@ def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest_asyncio.fixture
 async def app() -> AsyncIterator[App]:
-    """The default app, on the memory driver."""
+    """Yield the default app, on the memory driver."""
     app = asynctasq.init({"driver": "memory"})
     yield app
     await app.close()

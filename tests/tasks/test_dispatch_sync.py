@@ -24,7 +24,7 @@ def note(number: int) -> int:
 
 
 def stored(path: Path) -> list[Snapshot]:
-    """What waits in a file."""
+    """Return the waiting messages in a file."""
 
     async def look() -> list[Snapshot]:
         async with App({"driver": f"sqlite:///{path}"}) as app:

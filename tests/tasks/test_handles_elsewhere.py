@@ -27,7 +27,7 @@ async def double(number: int) -> int:
 
 @pytest.fixture
 def stored() -> Iterator[App]:
-    """The default app, on a file that a worker can serve."""
+    """Yield the default app, on a file that a worker can serve."""
     app = asynctasq.init({"driver": "sqlite"})
     yield app
     app.close_sync()

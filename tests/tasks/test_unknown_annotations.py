@@ -35,7 +35,7 @@ class Halve(asynctasq.AsyncTask[int]):
 
 @pytest.fixture(scope="module")
 def shop() -> types.ModuleType:
-    """A module whose annotations are not evaluated when it is imported, as of Python 3.14."""
+    """Return a module whose annotations are not evaluated on import, as of Python 3.14."""
     deferred = "" if sys.version_info >= (3, 14) else "from __future__ import annotations\n"
     module = types.ModuleType("shop_of_unknown_annotations")
     exec(deferred + SOURCE, module.__dict__)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from tests.chaos.stores.store import Damage, Store
 
 PATIENCE_SECONDS = 10.0
-"""How much longer a fault is on that has hit no process."""
+"""The longest time that a fault stays on to hit its first process."""
 
 
 @dataclass
 class Scene:
-    """What faults act on."""
+    """The objects that faults act on."""
 
     chance: random.Random
     crew: Crew
@@ -64,7 +64,7 @@ class Fault:
     strike: Callable[[Scene], Awaitable[None]]
     """Let it happen; returns when it is over."""
     counted_inside: bool = False
-    """Whether the processes that it hits count it, each time that it hits them."""
+    """True if the affected processes count the fault, each time it hits them."""
 
 
 PROCESSES = "processes"
