@@ -25,11 +25,11 @@ async def nothing(number: int) -> None:
 
 
 class Watches:
-    """Hears of everything."""
+    """Implements every hook."""
 
 
 class WatchesAsync:
-    """Hears of everything, in coroutines."""
+    """Implements every hook, in coroutines."""
 
 
 class Wraps:

@@ -33,7 +33,7 @@ def _cell(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Text in which nothing is meant as markup, but for what stands in `backticks`."""
+    """Escape markup in a text, except in its `backticks`."""
     parts = re.split(r"(`[^`]+`)", text)
     return "".join(
         part if index % 2 else re.sub(r"([*_<\[])", r"\\\1", part)

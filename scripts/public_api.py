@@ -1,7 +1,7 @@
 """Print the public interface of asynctasq, one line for each name: what a release may not break.
 
-`make api` writes it to tests/public_api.txt; a test compares the two, so that a change of the
-interface is seen by whoever reviews it.
+`make api` writes it to tests/public_api.txt; a test compares the two, so that reviewers see
+a change of the interface.
 """
 
 from collections.abc import Iterator

@@ -45,7 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse ids that differ between processes: pytest-xdist could not share out the tests."""
     for item in items:
         if " at 0x" in item.nodeid:
-            raise pytest.UsageError(f"{item.nodeid}: an address is no name; give it one by `ids=`")
+            raise pytest.UsageError(
+                f"{item.nodeid}: an id must not contain an address. Name the case with `ids=`."
+            )
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +64,7 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def _own_folder_and_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out, and the files that tests make in `tmp_path`."""
+    """Ignore settings of the user who runs the tests, and work in `tmp_path`."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith("ASYNCTASQ_") and not name.startswith(KEPT_VARIABLES):

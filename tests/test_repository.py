@@ -57,7 +57,7 @@ HEAVY = {
 FORBIDDEN_TEXT = [
     re.compile(pattern)
     for pattern in (
-        r"(?<![\w.])/(?:work|home|root|Users)/" + r"[\w.-]+",  # somebody's folders
+        r"(?<![\w.])/(?:work|home|root|Users)/" + r"[\w.-]+",  # folders of a user
         r"files\.python" + r"hosted\.org",
         r"pypi" + r"\.org/simple",
         r"(?:index|extra-index)-url\s*=",

@@ -106,7 +106,7 @@ class Country(models.Model):  # type: ignore[misc]  # Django has no types
         app_label = "shop"
 
 
-class Vip(Customer):  # a table of its own, beside its parent's
+class Vip(Customer):  # its own table, beside the parent's
     level = models.IntegerField()
 
     class Meta(Named.Meta):

@@ -387,7 +387,7 @@ def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _until_awaited(client: "redis.Redis", driver: RedisDriver, ids: Sequence[bytes]) -> None:
-    """Until somebody is to be told of the end of each."""
+    """Wait until each message has a waiter to notify."""
     keys = [f"{{{driver.settings.namespace}}}:w:".encode() + each for each in ids]
     async with asyncio.timeout(PATIENCE):
         while client.exists(*keys) < len(keys):

@@ -150,13 +150,13 @@ async def test_a_line_that_is_half_open_is_unavailable_and_comes_back(
         proxy.freeze()
         with pytest.raises(DriverUnavailable):
             await driver.enqueue([message()])
-        async with asyncio.timeout(30.0):  # a waiter hears nothing, and gives up all the same
+        async with asyncio.timeout(30.0):  # a waiter receives nothing, and gives up nevertheless
             with suppress(DriverUnavailable):
                 await waiting
         proxy.cut()
         proxy.thaw()
         with own_server.client() as client:
-            client.flushdb()  # of the enqueue nobody knows whether it arrived
+            client.flushdb()  # it is unknown whether the enqueue arrived
         await until_it_works(driver)
 
 
@@ -170,7 +170,7 @@ async def test_connections_that_are_reset_are_made_again(
             await live_one(driver)
             proxy.reset()
             await until_it_works(driver)
-        await driver.enqueue([message()])  # of the others it may not have heard
+        await driver.enqueue([message()])  # it may not know about the others
         async with asyncio.timeout(30.0):
             with suppress(DriverUnavailable):
                 await waiting

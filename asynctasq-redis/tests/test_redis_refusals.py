@@ -69,7 +69,7 @@ def client(server: RedisServer) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def driver(server: RedisServer) -> RedisDriver:
-    """Unopened, in a namespace of its own."""
+    """Return an unopened driver in a new namespace."""
     return RedisDriver(server.url, namespace=uuid4().hex)
 
 

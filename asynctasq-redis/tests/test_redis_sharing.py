@@ -164,7 +164,7 @@ async def test_a_listener_whose_line_is_half_open_makes_another(
             async with asyncio.timeout(PATIENCE):
                 before = await _listener_of(client)
                 proxy.freeze()
-                await asyncio.sleep(0.2)  # nothing is heard meanwhile
+                await asyncio.sleep(0.2)  # no notification arrives meanwhile
                 proxy.thaw()
                 while await _listener_of(client) == before:
                     await asyncio.sleep(0.01)

@@ -75,7 +75,7 @@ class Bench:
         beside: Sequence[int] = (),
         **parameters: object,
     ) -> dict[str, Any]:
-        """Run a program of `benchmarks/programs` in a process of its own; returns its answer.
+        """Run a program of `benchmarks/programs` in a child process and return its answer.
 
         `beside` are processes of ours that work for it meanwhile.
         """
@@ -95,7 +95,7 @@ class Bench:
 
     @contextmanager
     def watched(self, program: str, *, beside: Sequence[int] = ()) -> Iterator[None]:
-        """Record a run, and what the machine did besides."""
+        """Record a run, and the load of the machine."""
         load = machine.load_average()
         before = sum(map(machine.cpu_seconds, beside))
         watch = machine.Watch()
@@ -136,7 +136,7 @@ class Bench:
         self.figures.append(replace(figure, noisy=noisy))
 
     def say(self, text: str) -> None:
-        """Tell whoever looks on what is being measured."""
+        """Print the name of the measurement."""
         print(f"  {text}", file=sys.stderr, flush=True)
 
     def as_json(self) -> dict[str, Any]:

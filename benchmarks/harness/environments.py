@@ -1,4 +1,4 @@
-"""Environments of peers, each of its own, made from the registry when they are first needed."""
+"""Separate environments of peers, made from the registry when they are first needed."""
 
 import subprocess
 import sys

@@ -139,5 +139,5 @@ def _commit() -> str | None:
 
 
 def warn(text: str) -> None:
-    """Tell whoever looks on."""
+    """Print a message for the user."""
     print(f"WARNING: {text}", file=sys.stderr, flush=True)

@@ -110,7 +110,7 @@ class RedisBench:
 
 @contextmanager
 def redis_bench(bench: Bench) -> Iterator[RedisBench]:
-    """With a server of its own."""
+    """Start a server for the measurement."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-redis-") as folder,
         redis_server(Path(folder)) as server,

@@ -2,8 +2,8 @@
 
 Delivery is at least once. A message may run again after its effect if the store never confirmed the
 end of that run: its worker was killed, stopped or cut off in between, or its lease ended. A message
-never runs again once the store has confirmed its end. `max_lost=0` never runs again after its worker
-was lost, whatever was confirmed; it becomes a dead letter (`lost`).
+never runs again once the store has confirmed its end. A message with `max_lost=0` never runs
+again after its worker was lost, even without a confirmation; it becomes a dead letter (`lost`).
 
 A message is also accounted for as a dead letter (`refused`) if the store failed at each settlement of a
 run that took place: workers take an error that is not `DriverUnavailable` as final.
@@ -124,7 +124,7 @@ def _check_copies(owners: Mapping[str, Entry], log: Log, report: Report) -> None
     known = {(each.n, message) for message, each in owners.items()}
     for run in log.runs():
         if run.n < PROBES and (run.n, run.message) not in known:
-            report.problems.append(f"task {run.n} ran as {run.message}, a copy that nobody knows")
+            report.problems.append(f"task {run.n} ran as {run.message}, an unknown copy")
 
 
 def _check_leases(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:

@@ -22,7 +22,7 @@ from tests.chaos.report import Report
 from tests.servers.processes import die_with_parent
 
 MARK = "CHAOS_MARK"
-"""Environment variable of every process of a storm, whoever its parent is."""
+"""Environment variable of every process of a storm, with any parent."""
 ROOT = Path(__file__).parents[2]
 ENDING_SECONDS = 45.0
 RECOVERY_SECONDS = 20.0
@@ -31,7 +31,7 @@ EXITED_BY_TASK = 9
 
 @dataclass
 class Member:
-    """One command, whichever process runs it at the moment."""
+    """One command, and the process that runs it at the moment."""
 
     queue: str
     """A queue that only this member serves."""
@@ -85,7 +85,7 @@ class Crew:
 
     def _start(self, member: Member) -> None:
         queues = ",".join((*QUEUES, member.queue))
-        with suppress(OSError):  # the interpreter has just been taken away
+        with suppress(OSError):  # the interpreter has just been removed
             member.process = subprocess.Popen(
                 [
                     str(self.interpreter),

@@ -36,7 +36,7 @@ class Kind:
     """Per cent of all tasks; at least one task."""
     make: Callable[[int], Any]
     ends: frozenset[str] = frozenset({End.EFFECT})
-    """Ends that are right, whatever happens to workers and store."""
+    """The correct ends, regardless of faults of workers and store."""
     options: Callable[[random.Random], Mapping[str, Any]] = lambda _: {}
     """Options of a dispatch."""
     in_process: bool = False

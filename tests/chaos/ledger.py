@@ -24,7 +24,7 @@ STARTED = "started.log"
 class Pen:
     """A file that stays open, for whole lines of several processes.
 
-    It is opened once, because faults take the descriptors away later.
+    It is opened once, because faults exhaust the descriptors later.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A worker for which the system has no thread left still hears signals, and ends well."""
+"""A worker for which the system has no thread left still handles signals, and stops cleanly."""
 
 import signal
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A terminal in which the commands of a document are typed, each a process of its own."""
+"""A terminal for the commands of a document, each in its own process."""
 
 import json
 import os
@@ -74,7 +74,7 @@ class Command:
         return self._output.read_text()
 
     def until_it_serves(self) -> None:
-        """Return when a worker has said what it serves, and hears Ctrl-C."""
+        """Wait until a worker has logged its start, and handles Ctrl-C."""
         deadline = time.monotonic() + SECONDS
         while " serves " not in self.output or not self._handles_signals():
             self._code = self._terminal.ask({"wait": self._pid, "now": True}).get("code")

@@ -26,7 +26,7 @@ def page(name: str) -> str:
 
 
 def test_pages_made_from_the_code_are_current() -> None:
-    assert not stale_pages(), "`make docs-pages` writes them anew"
+    assert not stale_pages(), "run `make docs-pages`"
 
 
 def test_every_hook_has_its_line() -> None:

@@ -1,4 +1,4 @@
-"""A worker with children, on a store of its own.
+"""A worker with children, on its own store.
 
 Starting a child takes longer than most tests, so those of a module share a worker where they can, and the
 module has one event loop: `pytest.mark.asyncio(loop_scope="module")`.
@@ -25,7 +25,7 @@ PATIENCE = 60.0
 
 
 class Watcher:
-    """Notes what observers hear; `Bench.serving` does not register it."""
+    """Records the calls of observers; `Bench.serving` does not register it."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, float | None]] = []
@@ -82,7 +82,7 @@ class Bench:
 
     @asynccontextmanager
     async def serving(self, **options: Any) -> AsyncIterator["Bench"]:
-        """With a worker that is told to stop at the end."""
+        """Run a worker, and stop it at the end."""
         self.worker = Worker(app=self.app, handle_signals=False, **options)
         working = asyncio.create_task(self.worker.start())
         try:

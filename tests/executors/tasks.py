@@ -278,7 +278,7 @@ async def moves() -> None:
 
 
 class DiesOnce(SyncProcessTask[str]):
-    """Kills its process; tells what it hears."""
+    """Kills its process, and records the calls of its hooks."""
 
     max_attempts = 2
     retry_delay = 0
@@ -314,7 +314,7 @@ class Ponders(SyncProcessTask[None]):
 
 
 class DiesForEver(SyncProcessTask[None]):
-    """Kills whatever process it is built in."""
+    """Kills the child process in which it is built."""
 
     max_attempts = 1
 

@@ -1,4 +1,4 @@
-"""Apps on the memory driver, each in a store of its own."""
+"""Apps on the memory driver, each with its own store."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4

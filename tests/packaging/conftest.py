@@ -25,7 +25,7 @@ class Built:
 
 @record
 class Environment:
-    """A virtual environment without our checkout, our tools or anybody's settings."""
+    """A virtual environment without our checkout, our tools or a user's settings."""
 
     folder: Path
 

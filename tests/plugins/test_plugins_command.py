@@ -1,4 +1,4 @@
-"""`asynctasq plugins list`, mostly in a process of its own."""
+"""`asynctasq plugins list`, mostly in its own process."""
 
 import json
 import os

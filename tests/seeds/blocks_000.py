@@ -235,7 +235,7 @@ await ProcessDataset(large_matrix=[[1.0]]).dispatch()
                 "class ProcessPayment(AsyncTask[bool]):\n    def __init__(self, amount: float):",
                 "class Forgetful(AsyncTask[bool]):\n    async def execute(self):\n"
                 "        return self.amount\n\n    def __init__(self, amount: float):",
-                "shown without its work; a name of its own, to see that forgetting does no harm",
+                "shown without its work; a separate name, to see that forgetting does no harm",
             ),
             Correction(
                 "class ProcessPayment(AsyncTask[bool]):",

@@ -1,4 +1,4 @@
-"""A database of its own for each process of a test run, on a server that all of them share."""
+"""One database for each process of a test run, on a server that all of them share."""
 
 import asyncio
 from collections.abc import Callable, Iterator

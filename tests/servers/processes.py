@@ -1,4 +1,4 @@
-"""Servers as child processes on free ports of the loopback, which end with whoever started them."""
+"""Servers as child processes on free ports of the loopback, which end with their parent."""
 
 import ctypes
 import os
@@ -33,7 +33,9 @@ def free_port(*, companion: int = 0) -> int:
 def is_free(port: int) -> bool:
     """Return whether no process listens on the port."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whatever has listened there
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as a server does that restarts
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -48,7 +50,7 @@ def die_with_parent() -> None:
 
 
 def unprivileged() -> str | None:
-    """Whom a server is to run as that refuses to be root's: None where nobody is root."""
+    """Return the user for servers that refuse to run as root; None if the tests do not run as root."""
     return UNPRIVILEGED if os.geteuid() == 0 else None
 
 

@@ -12,7 +12,7 @@ from tests.servers.packages import program
 from tests.servers.processes import ServerProcess, free_port, private_folder, unprivileged
 
 SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-"""Debian's program on the path insists on a user of its own choice; this is what it runs."""
+"""Debian's program on the path switches to a fixed user; this is the program that it runs."""
 GREETING = b"AMQP\0\0\x09\x01"
 
 
@@ -38,7 +38,9 @@ def rabbitmq_server() -> Iterator[str]:
             server.start(lambda: _speaks(port))
             yield f"amqp://guest:guest@127.0.0.1:{port}/"
         finally:
-            server.stop(signal.SIGKILL)  # it would take seconds to put in order what is thrown away
+            server.stop(
+                signal.SIGKILL
+            )  # a clean stop would take seconds, and the data is discarded anyway
             directory.stop(signal.SIGKILL)
 
 

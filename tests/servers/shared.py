@@ -1,5 +1,5 @@
-"""Servers that all processes of a test run share: each is started when first asked for, and kept by
-a process of its own (see `keeper`) until the run has ended, whatever happens.
+"""Servers that all processes of a test run share. Each starts when a test first asks for it, and a
+separate process (see `keeper`) keeps it until the run has ended, even if the run is killed.
 
 `ASYNCTASQ_TEST_<KIND>_URL` names a server to be used instead of one that is started.
 """

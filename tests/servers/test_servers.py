@@ -66,7 +66,7 @@ def asks_rabbitmq(url: str) -> None:
 
 
 def asks_sqs(url: str) -> None:
-    """In the old form of requests, which a few lines speak. Nobody looks at the signature."""
+    """Send a request in the old form, which needs a few lines. The server ignores the signature."""
     scope = "Credential=tester/20260101/eu-central-1/sqs/aws4_request"
     headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
 
@@ -137,7 +137,7 @@ async def test_server_ends_with_a_keeper_that_is_killed(
 
 
 async def gone(port: int) -> None:
-    """Wait until nobody listens."""
+    """Wait until no process listens."""
     async with asyncio.timeout(PATIENCE):
         while not is_free(port):
             await asyncio.sleep(0.02)

@@ -159,7 +159,7 @@ def exits_when_deleted() -> None:
 
 
 def hides_modules() -> None:
-    """From whoever imports them later."""
+    """Make later imports of two modules fail."""
     sys.modules["msgpack"] = sys.modules["json"] = None  # type: ignore[assignment]  # what hostile tasks do  # as a hostile task does
 
 

@@ -1,4 +1,4 @@
-"""A default app of its own for every test, and what came of what it dispatched."""
+"""A separate default app for every test."""
 
 from collections.abc import AsyncIterator, Iterator
 

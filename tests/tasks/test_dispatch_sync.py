@@ -78,7 +78,7 @@ def test_many_threads_at_once() -> None:
     assert not any(thread.name == "asynctasq-portal" for thread in threading.enumerate())
 
 
-# Programs of their own.
+# Complete programs.
 
 
 PREAMBLE = """

@@ -60,7 +60,7 @@ def test_thread_that_awaits_a_result_is_released_when_the_app_closes(stored: App
     def wait() -> None:
         try:
             handle.result_sync()
-        except BaseException as error:  # noqa: BLE001  whatever it is, the thread has ended
+        except BaseException as error:  # noqa: BLE001  the test reports any error of the thread
             errors.append(error)
 
     thread = threading.Thread(target=wait)

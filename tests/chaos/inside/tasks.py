@@ -57,7 +57,7 @@ def is_first(name: str) -> bool:
     return True
 
 
-if FOLDER in os.environ:  # now, as a fault may take all descriptors away later
+if FOLDER in os.environ:  # now, as a fault may exhaust the descriptors later
     for each in (EFFECTS, LOG):
         _pens[each] = Pen(_folder / each)
 

@@ -57,7 +57,7 @@ class Store(ABC):
 
     @abstractmethod
     async def hang(self, seconds: float) -> None:
-        """Let the store answer nobody for so long."""
+        """Keep the store from answering for this time."""
 
     @abstractmethod
     async def damage(self, chance: random.Random) -> Damage | None:

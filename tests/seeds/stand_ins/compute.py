@@ -101,7 +101,7 @@ ImageFilter = SimpleNamespace(SHARPEN=object(), EDGE_ENHANCE=object())
 
 
 class Fernet:
-    """cryptography's, though anybody can read what it has encrypted."""
+    """The interface of cryptography's Fernet; it only reverses the data."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
