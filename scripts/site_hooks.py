@@ -1,4 +1,4 @@
-"""What mkdocs does to pages beyond its plugins; named by `mkdocs.yml`."""
+"""The hooks of mkdocs that `mkdocs.yml` names: changes to pages that its plugins do not make."""
 
 import re
 

@@ -59,7 +59,7 @@ FIGURES = {
 
 @pytest.fixture
 def measured(tmp_path: Path) -> Measured:
-    """Runs the command as a person would, and returns what it wrote as JSON."""
+    """Return a function that runs the command and returns the JSON that it wrote."""
 
     def run(*arguments: str) -> dict[str, Any]:
         file = tmp_path / "figures.json"

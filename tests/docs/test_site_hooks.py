@@ -1,4 +1,4 @@
-"""What the site does to its pages so that they are read well on a narrow screen."""
+"""The hooks of the site make pages readable on a narrow screen."""
 
 import runpy
 from pathlib import Path

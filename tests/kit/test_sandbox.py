@@ -10,20 +10,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
-
-import asynctasq
-from asynctasq import App, State, Worker, current_task, task
-from asynctasq.errors import (
-    CapabilityMissing,
-    ConfigurationError,
-    DriverError,
-    ResultUnknown,
-    TaskCancelled,
-    TaskFailed,
-)
-from asynctasq.message import CancelOutcome
-from asynctasq.testing import Sandbox
-from tests.kit.shop import (
+from tests.harness.shop import (
     Address,
     Crunch,
     Flaky,
@@ -40,6 +27,19 @@ from tests.kit.shop import (
     sign_up,
     square,
 )
+
+import asynctasq
+from asynctasq import App, State, Worker, current_task, task
+from asynctasq.errors import (
+    CapabilityMissing,
+    ConfigurationError,
+    DriverError,
+    ResultUnknown,
+    TaskCancelled,
+    TaskFailed,
+)
+from asynctasq.message import CancelOutcome
+from asynctasq.testing import Sandbox
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from tests.chaos.faults.fault import Fault, Scene
 from tests.chaos.inside.tasks import LEASE
 
 STOPS_SECONDS = (0.3, 1.0, 1.5 * LEASE, 2.5 * LEASE)
-"""How long a worker stands still; after more than a lease it comes back too late."""
+"""The durations of a pause of a worker; after more than a lease, it resumes too late."""
 
 
 async def _kill_worker(scene: Scene) -> None:

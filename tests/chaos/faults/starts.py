@@ -18,7 +18,7 @@ async def _no_threads(scene: Scene) -> None:
 
 
 async def _no_processes(scene: Scene) -> None:
-    """Take the interpreter away, as an upgrade of the environment does, and make processes necessary."""
+    """Remove the interpreter, as an upgrade of the environment does, and make processes necessary."""
     interpreter = scene.crew.interpreter
     away = interpreter.with_suffix(".away")
     interpreter.rename(away)
