@@ -11,7 +11,7 @@ from tests.chaos.inside import tasks
 
 QUEUES = ("high", "default", "low")
 OWN_QUEUES = ("own-0", "own-1", "own-2")
-"""One for each member of the crew, which serves it alone."""
+"""One for each member of the fleet, which serves it alone."""
 
 
 class End(StrEnum):

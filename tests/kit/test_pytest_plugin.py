@@ -6,9 +6,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from tests.harness.shop import Flaky, count_words, send_email
 
 from asynctasq.testing import Clock, Sandbox
+from tests.kit.shop import Flaky, count_words, send_email
 
 USER_TESTS = """
 import asyncio

@@ -10,7 +10,20 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
-from tests.harness.shop import (
+
+import asynctasq
+from asynctasq import App, State, Worker, current_task, task
+from asynctasq.errors import (
+    CapabilityMissing,
+    ConfigurationError,
+    DriverError,
+    ResultUnknown,
+    TaskCancelled,
+    TaskFailed,
+)
+from asynctasq.message import CancelOutcome
+from asynctasq.testing import Sandbox
+from tests.kit.shop import (
     Address,
     Crunch,
     Flaky,
@@ -27,19 +40,6 @@ from tests.harness.shop import (
     sign_up,
     square,
 )
-
-import asynctasq
-from asynctasq import App, State, Worker, current_task, task
-from asynctasq.errors import (
-    CapabilityMissing,
-    ConfigurationError,
-    DriverError,
-    ResultUnknown,
-    TaskCancelled,
-    TaskFailed,
-)
-from asynctasq.message import CancelOutcome
-from asynctasq.testing import Sandbox
 
 
 @pytest.fixture(autouse=True)
