@@ -13,7 +13,7 @@ TYPED := conftest.py $(sort $(wildcard asynctasq-*/src tests examples benchmarks
 PYTEST_WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis format lock clean
+.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository language docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -96,6 +96,13 @@ layers: .venv/.ready-dev
 repository: .venv/.ready-dev
 	@echo "==> tests of the repository"
 	@$(PYTEST) -q tests/test_repository.py
+
+# SHOW=--show prints each place that counts against a figure.
+SHOW ?=
+
+language: .venv/.ready-dev  ## Measure the language of documents, docstrings and commits
+	@echo "==> language"
+	@$(BIN)/python -m scripts.check_language $(SHOW)
 
 format: .venv/.ready-dev  ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .
