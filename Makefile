@@ -1,4 +1,4 @@
-# Commands for people; `make` alone lists them. Everything happens inside .venv (or .venvs/3.x).
+# Commands for developers; `make` lists them. They work in .venv (or .venvs/3.x).
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,7 +9,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup scripts/install-packages
 TYPED := conftest.py $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
-# Tests wait for processes half of the time. What a run starts may keep what it has compiled.
+# Tests wait for processes half of the time. Processes of a run may write their bytecode.
 PYTEST_WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -26,7 +26,7 @@ help:  ## List the commands
 	@touch $@
 
 .venv/.ready-dev: $(SETUP_INPUTS) .venv/.ready
-	@echo "==> installing the tools of development"
+	@echo "==> installing the development tools"
 	@scripts/setup --dev .venv
 	@touch $@
 
@@ -83,7 +83,7 @@ lint: .venv/.ready-dev
 mypy: .venv/.ready-dev
 	@echo "==> mypy"
 	@$(BIN)/mypy $(TYPED)
-	@for tests in asynctasq-*/tests; do $(BIN)/mypy $$tests; done  # each has a module `conftest`
+	@for tests in asynctasq-*/tests; do $(BIN)/mypy $$tests; done  # each folder has a module `conftest`
 
 pyright: .venv/.ready-dev
 	@echo "==> pyright"
