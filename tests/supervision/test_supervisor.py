@@ -26,7 +26,7 @@ RESTARTS_SOON = WorkerTiming(supervisor=SupervisorTiming(restart=Backoff(0.01, 0
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process that has not ended."""
+    """Return whether the process exists and has not exited."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
