@@ -12,11 +12,10 @@ from math import inf
 from typing import Generic, TypeVar
 
 from asynctasq.drivers.memory.entry import READY, Entry
+from asynctasq.drivers.memory.listing import LEFTOVERS_TOLERATED, Group
 from asynctasq.message import PRIORITY_HIGHEST
 
 T = TypeVar("T")
-
-LEFTOVERS_TOLERATED = 64
 
 
 class TimerQueue(Generic[T]):
@@ -119,7 +118,7 @@ def _stands(item: Item) -> bool:
 class Queue:
     """The ready messages of one queue in order, and how many messages are in each state."""
 
-    __slots__ = ("_lanes", "_leftovers", "dead", "leased", "name", "ready", "scheduled")
+    __slots__ = ("_lanes", "_leftovers", "dead", "groups", "leased", "name", "ready", "scheduled")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -127,6 +126,8 @@ class Queue:
         self.scheduled = 0
         self.leased = 0
         self.dead = 0
+        self.groups: dict[str, Group] = {}
+        """The waiting messages by task, for listings."""
         self._leftovers = 0
         self._lanes: dict[int, PriorityQueue] = {}
 
