@@ -3,7 +3,6 @@
 from math import inf
 from typing import TYPE_CHECKING
 
-from asynctasq.drivers.memory.listing import Listing
 from asynctasq.message import Message, State
 from asynctasq.settlement import ErrorInfo, Reason
 
@@ -30,7 +29,7 @@ class Entry:
     token = 0
     """Token of its last lease; 0 if it was never leased."""
     place = 0
-    """Place in the listing of its state; 0 while it is in none."""
+    """Place in the listing of its state, or among the leases of its owner; 0 while it has none."""
     attempt = 0
     lost = 0
     error: ErrorInfo | None = None
@@ -63,7 +62,7 @@ class Entry:
 class Owner:
     """A worker that leases messages. All of its leases have one deadline."""
 
-    __slots__ = ("deadline", "leases", "listing", "name", "number")
+    __slots__ = ("deadline", "leases", "name", "number")
 
     def __init__(self, name: str, deadline: float, number: int) -> None:
         self.name = name
@@ -71,5 +70,4 @@ class Owner:
         self.number = number
         """Number in the order in which owners came."""
         self.leases: dict[bytes, Entry] = {}
-        self.listing = Listing()
-        """The same messages, for listings."""
+        """By id, in the order of their places."""

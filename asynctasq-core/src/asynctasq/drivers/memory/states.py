@@ -100,9 +100,7 @@ class States:
 
     def _make_ready(self, entry: Entry) -> None:
         entry.state = READY
-        entry.queue.ready += 1
-        entry.queue.push(entry)
-        entry.group.ready.add(entry, next(self.places))
+        entry.queue.add(entry, next(self.places))
         if self.waiting_for_work:
             self.waiting_for_work.wake(entry.queue.name)
 
@@ -125,7 +123,7 @@ class States:
         entry.owner = owner
         entry.leased_at = now
         owner.leases[entry.message.id] = entry
-        owner.listing.add(entry, next(self.places))
+        entry.place = next(self.places)
         self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.started(entry.message)
@@ -180,6 +178,7 @@ class States:
             self._leave_scheduled(entry)
         else:
             self._leave_ready(entry)
+            entry.place = 0
             entry.queue.dropped()
 
     def _leave_scheduled(self, entry: Entry) -> None:
@@ -193,12 +192,10 @@ class States:
 
     def _leave_ready(self, entry: Entry) -> None:
         entry.queue.ready -= 1
-        entry.group.ready.remove(entry)
 
     def _leave_lease(self, entry: Entry) -> None:
         if entry.owner is not None:
             del entry.owner.leases[entry.message.id]
-            entry.owner.listing.remove(entry)
         entry.owner = None
         entry.cancelling = False
         entry.queue.leased -= 1

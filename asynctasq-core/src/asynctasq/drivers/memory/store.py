@@ -46,7 +46,8 @@ class Store(Leases):
     def _new_entry(self, message: Message, now: float) -> Entry:
         check_numbers(message)
         queue = self.queue(message.queue)
-        entry = Entry(message, self.group(queue, message.task), now)
+        group = queue.groups.get(message.task) or self.group(queue, message.task)
+        entry = Entry(message, group, now)
         entry.due_at = self._first_due(message, now)
         if message.expires is not None:
             entry.expires_at = entry.due_at + message.expires
