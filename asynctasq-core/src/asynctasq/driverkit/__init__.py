@@ -7,7 +7,14 @@
 - store_errors: exceptions of a client library as `DriverError`s
 """
 
-from asynctasq.driverkit.numbers import can_settle, check_lease, check_numbers, is_finite
+from asynctasq.driverkit.numbers import (
+    bounded,
+    can_settle,
+    check_lease,
+    check_numbers,
+    is_finite,
+    next_token,
+)
 from asynctasq.driverkit.outages import Outages, UpkeepMark, next_mark, set_back_by
 from asynctasq.driverkit.packing import (
     ID_BYTES,
@@ -39,6 +46,7 @@ __all__ = [
     "HasMessage",
     "Outages",
     "UpkeepMark",
+    "bounded",
     "can_settle",
     "check_id",
     "check_lease",
@@ -53,6 +61,7 @@ __all__ = [
     "matches_error",
     "matches_task",
     "next_mark",
+    "next_token",
     "not_unicode",
     "pack_message",
     "pack_profile",
