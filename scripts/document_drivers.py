@@ -1,6 +1,6 @@
 """Write docs/reference/drivers.md from the capabilities of the drivers."""
 
-from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities import RESERVED, Capability
 from asynctasq.plugins import PluginRegistry
 from scripts.markdown import docstring, made_by, own_plugins, prose, source, table
 
@@ -35,15 +35,6 @@ raises `CapabilityMissing` with the name of the capability.
 {capabilities}
 `asynctasq plugins list --check` prints the capabilities of all installed drivers, including third-party ones.
 """
-
-RESERVED = (
-    Capability.EVENTS
-    | Capability.TRANSACTIONS
-    | Capability.DEPENDENCIES
-    | Capability.SCHEDULES
-    | Capability.LIMITS
-)
-"""Contracts of a later release: no driver has them yet."""
 
 
 def render() -> str:

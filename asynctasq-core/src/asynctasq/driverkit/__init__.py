@@ -7,7 +7,14 @@
 - store_errors: exceptions of a client library as `DriverError`s
 """
 
-from asynctasq.driverkit.numbers import can_settle, check_lease, check_numbers, is_finite
+from asynctasq.driverkit.numbers import (
+    bounded,
+    can_settle,
+    check_lease,
+    check_numbers,
+    is_finite,
+    next_token,
+)
 from asynctasq.driverkit.outages import Outages, UpkeepMark, next_mark, set_back_by
 from asynctasq.driverkit.packing import (
     ID_BYTES,
@@ -28,6 +35,8 @@ from asynctasq.driverkit.selection import (
     choose,
     due_time,
     is_too_late,
+    matches_error,
+    matches_task,
 )
 from asynctasq.driverkit.store_errors import store_errors
 
@@ -37,6 +46,7 @@ __all__ = [
     "HasMessage",
     "Outages",
     "UpkeepMark",
+    "bounded",
     "can_settle",
     "check_id",
     "check_lease",
@@ -48,7 +58,10 @@ __all__ = [
     "is_finite",
     "is_plain",
     "is_too_late",
+    "matches_error",
+    "matches_task",
     "next_mark",
+    "next_token",
     "not_unicode",
     "pack_message",
     "pack_profile",

@@ -32,6 +32,7 @@ from asynctasq.worker.services.memory_limit import MemoryLimit
 from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
+from asynctasq.worker.store_news import StoreNews
 from asynctasq.worker.timing import WorkerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -115,11 +116,13 @@ class Engine:
             owner=owner,
             slots=self._slots,
             in_flight=self._in_flight,
+            news=StoreNews(driver, observers, options.worker_id),
             outage=outage,
             timing=timing.fetcher,
         )
         settler = Settler(
             driver,
+            worker=owner,
             in_flight=self._in_flight,
             fetcher=self._fetcher,
             notices=self._notices,
