@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from asynctasq import App, State, task
-from asynctasq.dispatch.result_watcher import GROUP_SIZE
+from asynctasq.app import runtime_of
+from asynctasq.contracts.capabilities import SupportsResults
+from asynctasq.dispatch.result_watcher import GROUP_SIZE, ResultWatcher
 from asynctasq.errors import DriverError, ResultTimeout, ResultUnknown
-from asynctasq.message import id_to_text, new_id
+from asynctasq.message import id_from_text, id_to_text, new_id
 from asynctasq.settlement import Complete
 from tests.worker.faulty_driver import FaultyDriver, Line
 
@@ -47,8 +49,10 @@ async def finish(app: App, count: int) -> None:
     assert len(deliveries) == count
     settlements = []
     for delivery in deliveries:
-        args, _ = app.codec.decode_arguments(app.codec.open_call(delivery.message.body))
-        settlements.append(Complete(delivery.lease, app.codec.encode_result(args[0])))
+        args, _ = runtime_of(app).codec.decode_arguments(
+            runtime_of(app).codec.open_call(delivery.message.body)
+        )
+        settlements.append(Complete(delivery.lease, runtime_of(app).codec.encode_result(args[0])))
     await driver.settle(settlements)
 
 
@@ -146,14 +150,17 @@ async def test_a_timeout_ends_the_waiting_and_not_the_task(app: App) -> None:
 
 async def test_giving_up_leaves_nothing_behind(app: App, line: Line) -> None:
     handle = await never_run(1).dispatch()
-    waiting = asyncio.create_task(handle.result())
+    driver = await app.driver()
+    assert isinstance(driver, SupportsResults)
+    watcher = ResultWatcher(driver)
+    waiting = asyncio.create_task(watcher.outcome(id_from_text(handle), timeout=None))
     await line.called("wait_results")
+    assert watcher.awaited == 1
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    watcher = app._pool.here().opened[app._stores.default].watcher
-    assert watcher._awaited == {}
-    assert watcher._due == {}
+    assert watcher.awaited == 0
+    await watcher.close()
 
 
 async def test_a_task_that_never_was_is_unknown(app: App) -> None:

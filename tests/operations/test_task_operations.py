@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asynctasq import App, State
+from asynctasq.app import runtime_of
 from asynctasq.errors import ResultUnknown
 from asynctasq.message import CancelOutcome, id_to_text, new_id
 from asynctasq.operations import TaskInfo
@@ -113,7 +114,7 @@ async def test_progress_of_a_running_task_is_shown(app: App) -> None:
     [task_id] = await enqueue(app, message(app))
     [delivery] = await reserve(app)
     driver: Any = await app.driver()
-    await driver.set_progress([(delivery.lease, app.codec.encode_result(0.5))])
+    await driver.set_progress([(delivery.lease, runtime_of(app).codec.encode_result(0.5))])
     shown = await app.tasks.get(task_id)
     assert (shown.info.state, shown.progress) == (State.LEASED, 0.5)
 

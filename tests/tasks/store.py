@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from asynctasq import App, BaseTask, Worker
+from asynctasq.app import runtime_of
 from asynctasq.contracts.capabilities import Snapshot, SupportsInspect
 from asynctasq.contracts.driver import Driver
 from asynctasq.message import Message, State, id_to_text
@@ -35,7 +36,7 @@ async def message_of(app: App, task: BaseTask[Any]) -> Message:
 
 
 def policy_of(app: App, message: Message) -> RunPolicy:
-    return app.codec.open_call(message.body).policy
+    return runtime_of(app).codec.open_call(message.body).policy
 
 
 async def work(app: App, *, driver: Driver | None = None, queues: list[str] | None = None) -> None:

@@ -159,7 +159,7 @@ async def test_error_in_the_middle_of_many_lets_all_keep_their_ids(driver: Any) 
 
 async def test_object_given_many_times_keeps_all_its_ids(driver: Any) -> None:
     call = keep()
-    with pytest.raises(TypeError, match="is no task"):
+    with pytest.raises(TypeError, match="Only a task with its arguments"):
         await asynctasq.dispatch_many([*[call] * 2000, "no task"])  # type: ignore[arg-type]  # the fault
     handles = await asynctasq.dispatch_many([call] * 2000)
     assert len(set(handles)) == 2000 == await count()

@@ -427,7 +427,7 @@ def test_arguments_that_the_decorator_does_not_accept_are_refused() -> None:
 
 async def test_an_uncalled_task_cannot_be_dispatched_as_one_of_many(app: App) -> None:
     broken: Any = shout
-    with pytest.raises(TypeError, match="call the task first"):
+    with pytest.raises(TypeError, match="Call the task first"):
         await app.dispatch_many([broken])
-    with pytest.raises(TypeError, match="call the task first"):
+    with pytest.raises(TypeError, match="Call the task first"):
         await app.dispatch(broken)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from asynctasq.message import CancelOutcome, State
+from asynctasq.runtime import current_dispatcher
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -155,6 +156,5 @@ class Handle(str, Generic[T_co]):
 
 def _handle_of(text: str) -> Handle[Any]:
     """Return the handle of an id; raises ValueError if it is not a UUID."""
-    from asynctasq.tasks.dispatching import current_dispatcher
-
-    return current_dispatcher().handle(text)
+    handle: Handle[Any] = current_dispatcher().handle(text)
+    return handle

@@ -10,14 +10,11 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import (
     CapabilityMissing,
-    DispatchError,
     MessageTooLarge,
     NotSerializable,
     TaskDefinitionError,
 )
-from asynctasq.hookspecs import DispatchContext
 from asynctasq.message import (
-    NO_HEADERS,
     PRIORITY_DEFAULT,
     Message,
     Parent,
@@ -25,12 +22,10 @@ from asynctasq.message import (
     id_from_text,
     new_id,
 )
-from asynctasq.plugins.observers import Observers
 from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import TaskDefinition
-from asynctasq.tasks.option_values import wrong_header
 from asynctasq.tasks.options import (
     TASK_OPTION_NAMES,
     DispatchOptions,
@@ -209,33 +204,4 @@ def _refuse(driver: Driver, option: str, capability: Capability) -> None:
         f"The option {option!r} needs the capability {capability.name}, which "
         f"{type(driver).__qualname__} does not have. Leave it out, or use a driver that has it "
         f"(`asynctasq plugins list --check` shows which)."
-    )
-
-
-async def announce(observers: Observers, message: Message) -> Message:
-    """Notify observers of a message that is about to be enqueued; returns it with the headers they added.
-
-    Raises:
-        DispatchError: a header that they added is not Unicode text.
-    """
-    context = DispatchContext(message, dict(message.headers))
-    await observers.notify(observers.before_dispatch, context)
-    headers: object = context.headers
-    wrong = (
-        wrong_header(cast("dict[object, object]", headers))
-        if isinstance(headers, dict)
-        else TypeError("a dict is needed.")
-    )
-    if wrong is not None:
-        raise DispatchError(
-            f"Task {message.task!r} was not dispatched: a plugin's before_dispatch left headers that "
-            f"cannot be sent: {wrong}"
-        )
-    return replace(message, headers=context.headers or NO_HEADERS)
-
-
-async def announce_done(observers: Observers, message: Message) -> None:
-    """Notify observers of a message that the store has taken."""
-    await observers.notify(
-        observers.after_dispatch, DispatchContext(message, dict(message.headers))
     )

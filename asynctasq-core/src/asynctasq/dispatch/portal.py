@@ -16,7 +16,7 @@ CLOSE_SECONDS = 10.0
 """How long closing may take: it sends what waits."""
 
 
-class Portal:
+class BlockingPortal:
     """A daemon thread that runs an event loop; started at the first call, anew in a forked child."""
 
     def __init__(self, at_exit: Callable[[], Coroutine[Any, Any, None]]) -> None:

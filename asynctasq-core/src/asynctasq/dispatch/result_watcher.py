@@ -63,6 +63,11 @@ class ResultWatcher:
         self._watching: asyncio.Task[None] | None = None
         self._phase = random.random()  # programs are not to poll a store all at once
 
+    @property
+    def awaited(self) -> int:
+        """The number of messages whose outcomes are awaited."""
+        return len(self._awaited)
+
     async def outcome(self, message_id: bytes, timeout: float | None) -> Outcome:
         """The outcome, as soon as there is one.
 

@@ -12,15 +12,13 @@ from asynctasq.contracts.capabilities import (
     SupportsResults,
     require,
 )
-from asynctasq.contracts.driver import Driver, Enqueued
+from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.connections import Connection
-from asynctasq.dispatch.portal import Portal
+from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.result_watcher import unknown
 from asynctasq.errors import ResultTimeout, TaskCancelled, TaskFailed
-from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text
-from asynctasq.results import Handle
+from asynctasq.message import CancelOutcome, State, id_from_text
 from asynctasq.serializers.codec import Codec
-from asynctasq.tasks.base import BaseTask, set_field
 
 T = TypeVar("T")
 
@@ -32,7 +30,7 @@ class DriverSource:
     """Implements `results.ResultSource` with one driver."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], codec: Codec, portal: Portal
+        self, connect: Callable[[], Awaitable[Connection]], codec: Codec, portal: BlockingPortal
     ) -> None:
         """Make a source.
 
@@ -45,16 +43,6 @@ class DriverSource:
         self._codec = codec
         self._portal = portal
         self._explaining = 0
-
-    def handle(self, task: BaseTask[T], message: Message, enqueued: Enqueued) -> Handle[T]:
-        """Return the handle of a task that the driver has taken, and set the id of the task."""
-        text = id_to_text(enqueued.id)
-        set_field(task, "_task_id", text)
-        created = enqueued.created or (
-            # The driver knew an id of ours: the answer to an earlier enqueue of it was lost.
-            enqueued.id == message.id and "id" not in (task._overrides or ())
-        )
-        return Handle.of(text, self, created=created)
 
     async def result(self, task_id: str, *, timeout: float | None) -> object:
         connection = await self._connect()

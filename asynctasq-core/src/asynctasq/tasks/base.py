@@ -24,8 +24,8 @@ from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.results import Handle
+from asynctasq.runtime import current_dispatcher
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
-from asynctasq.tasks.dispatching import current_dispatcher
 from asynctasq.tasks.fields import ConstructorCheck, Fields, fields_of, is_class_variable
 from asynctasq.tasks.hints import call_hint
 from asynctasq.tasks.options import (
@@ -387,7 +387,8 @@ class BaseTask(Generic[T_co]):
                 its id until a dispatch succeeds, so the store cannot have it twice.
             DriverError: the store refused.
         """
-        return await current_dispatcher().dispatch(self)
+        handle: Handle[T_co] = await current_dispatcher().dispatch(self)
+        return handle
 
     @_reserved
     def dispatch_sync(self) -> Handle[T_co]:
@@ -396,7 +397,8 @@ class BaseTask(Generic[T_co]):
         Raises:
             RuntimeError: an event loop runs in this thread; use `await ….dispatch()`.
         """
-        return current_dispatcher().dispatch_sync(self)
+        handle: Handle[T_co] = current_dispatcher().dispatch_sync(self)
+        return handle
 
     def _check_fields(self) -> None:
         """Make sure that no field hides a method that the worker will call.

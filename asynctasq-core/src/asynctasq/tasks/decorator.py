@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Un
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
 from asynctasq.results import Handle
+from asynctasq.runtime import current_dispatcher
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
-from asynctasq.tasks.dispatching import current_dispatcher
 from asynctasq.tasks.hints import task_hint
 from asynctasq.tasks.options import (
     DefinitionOptions,

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from asynctasq import __version__
-from asynctasq.app import App
+from asynctasq.app import App, runtime_of
 from asynctasq.config import mask_url
 from asynctasq.config.settings import heartbeat_problem, stall_problem
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
-from asynctasq.default import current_app, use_here
+from asynctasq.default import current_app
 from asynctasq.errors import ConfigurationError, PluginNotFound
 from asynctasq.executors.forks import forks_of_loop
 from asynctasq.import_rules import LOADED_ONLY, import_rule
 from asynctasq.interpreter import frozen_modules, tuned_interpreter
 from asynctasq.plugins import check_driver
+from asynctasq.runtime import use_here
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
@@ -160,7 +161,7 @@ class Worker:
         self._import_rule = registry.import_rule(settings.imports, enabled=settings.import_tasks)
         try:
             with (
-                app.serving(),
+                app._serving(),
                 import_rule(self._import_rule),
                 stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext(),
                 self._life.lived_here(),
@@ -206,14 +207,14 @@ class Worker:
             settings,
             driver=driver,
             codec=worker_codec(app, self._serializer),
-            resolvers=app.resolvers,
+            resolvers=runtime_of(app).resolvers,
             find_task=registry.find,
             executors=self._executors(app),
-            observers=app.observers,
+            observers=runtime_of(app).observers,
             lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
             life=self._life,
         )
-        app.resolvers.prepare()
+        runtime_of(app).resolvers.prepare()
         if self._stop_asked:
             self._engine.stop()
         self._announce(app, driver, settings)
@@ -343,7 +344,7 @@ def life_of(worker: Worker) -> Life:
 
 def _queues_of_tasks(app: App) -> list[str]:
     """The queues of the registered tasks, by name, and the default one last."""
-    queues = {resolve_options(app.defaults, each.options).queue for each in registry}
+    queues = {resolve_options(runtime_of(app).defaults, each.options).queue for each in registry}
     return [*sorted(queues - {app.settings.default_queue}), app.settings.default_queue]
 
 
