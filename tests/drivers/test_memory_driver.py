@@ -126,7 +126,7 @@ async def test_what_was_cancelled_or_settled_leaves_nothing_behind(driver: Memor
     await driver.reserve({"q": 50}, limit=50, owner="o", lease=30.0)
     store = driver._store
     assert not store.entries
-    assert not store.outcomes._kept
+    assert not store.outcomes.kept
     assert not store.keys.holds
     for agenda in (store.scheduled, store.expiring, store.outcomes._ends, store.keys._ends):
         assert len(agenda._heap) <= 150
@@ -338,8 +338,8 @@ async def test_a_cancelled_wait_leaves_no_waiter(driver: MemoryDriver) -> None:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    assert not driver._store.waiting_for_work
-    assert not driver._store.waiting_for_results
+    assert not driver._store.waiting_for_work.waiters
+    assert not driver._store.waiting_for_results.waiters
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing to inherit without fork")

@@ -61,7 +61,10 @@ class Store:
             # The driver knew an id that core made: the answer to an earlier enqueue of it was lost.
             enqueued.id == message.id and "id" not in (task._overrides or ())
         )
-        return Handle.of(text, self.source, created=created)
+        handle: Handle[T] = Handle(text)  # as `Handle.of` does, without the call
+        handle._source = self.source
+        handle.created = created
+        return handle
 
     def _new_clone(self) -> Driver:
         clone = self._clone(self.driver)

@@ -1,5 +1,6 @@
 """What the store knows of one message, and of one owner."""
 
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,17 @@ READY, SCHEDULED, LEASED, DEAD = State.READY, State.SCHEDULED, State.LEASED, Sta
 """As constants: to look up a member in its enum takes as long as a dozen other look-ups."""
 
 
+@dataclass(eq=False, repr=False)
 class Entry:
     """One message and where it is.
 
     Not slotted: most fields keep the class's value for life, and an instance that sets three
     fields instead of eighteen is made four times as fast.
     """
+
+    message: Message
+    queue: "Queue"
+    enqueued_at: float
 
     state = READY
     due_at = 0.0
@@ -28,12 +34,12 @@ class Entry:
     token = 0
     attempt = 0
     lost = 0
-    error: ErrorInfo | None = None
-    mismatched_at: float | None = None
-    progress: bytes | None = None
+    error: ErrorInfo | None = field(default=None, init=False)
+    mismatched_at: float | None = field(default=None, init=False)
+    progress: bytes | None = field(default=None, init=False)
 
     # While leased.
-    owner: "Owner | None" = None
+    owner: "Owner | None" = field(default=None, init=False)
     leased_at = 0.0
     cancelling = False
 
@@ -42,11 +48,6 @@ class Entry:
     died_at = 0.0
     death = 0
     """Number of the death: a later one has a higher number."""
-
-    def __init__(self, message: Message, queue: "Queue", enqueued_at: float) -> None:
-        self.message = message
-        self.queue = queue
-        self.enqueued_at = enqueued_at
 
     def __lt__(self, other: "Entry") -> bool:
         """Heaps ask where due time and id are equal: one of the two is a leftover."""

@@ -85,8 +85,19 @@ class States:
         entry.state = READY
         entry.queue.ready += 1
         entry.queue.push(entry)
-        if self.waiting_for_work:
+        if self.waiting_for_work.waiters:
             self.waiting_for_work.wake(entry.queue.name)
+
+    def promote(self, now: float, *, limit: int | None = None) -> None:
+        """Make scheduled messages ready whose time has come."""
+        while self.scheduled.next_time() <= now:
+            if limit is not None:
+                if limit == 0:
+                    return
+                limit -= 1
+            entry = self.scheduled.take_first()
+            entry.queue.scheduled -= 1
+            self._make_ready(entry)
 
     def _make_scheduled(self, entry: Entry) -> None:
         entry.state = SCHEDULED
@@ -120,7 +131,7 @@ class States:
         self.dead[entry.death] = entry
         self._never_expires(entry)
         self.keys.ended(entry.message)
-        if self.waiting_for_results:
+        if self.waiting_for_results.waiters:
             self.waiting_for_results.wake(entry.message.id)
 
     def _finish(
@@ -134,7 +145,7 @@ class States:
         self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.ended(entry.message)
-        if self.waiting_for_results:
+        if self.waiting_for_results.waiters:
             self.waiting_for_results.wake(message_id)
 
     def _delete(self, entry: Entry) -> None:

@@ -65,7 +65,9 @@ class Store(Leases):
         return Enqueued(message.id, True)
 
     def _is_known(self, message_id: bytes, now: float) -> bool:
-        return message_id in self.entries or self.outcomes.find(message_id, now) is not None
+        return message_id in self.entries or (
+            message_id in self.outcomes.kept and self.outcomes.find(message_id, now) is not None
+        )
 
     def _make_waiting(self, entry: Entry, now: float) -> None:
         if entry.due_at <= now:
