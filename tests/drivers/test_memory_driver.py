@@ -170,7 +170,7 @@ def test_what_arrives_out_of_turn_finds_its_place() -> None:
     lane = PriorityQueue()
     entries = []
     for due_at in (5.0, 7.0, 1.0, 6.0, 9.0, 2.0):
-        entry = Entry(message(), None, 0.0)  # type: ignore[arg-type]  # a lane asks no queue
+        entry = Entry(message(), None, None, 0.0)  # type: ignore[arg-type]  # a lane asks no queue
         entry.due_at = due_at
         entry.state = State.READY
         entries.append(entry)

@@ -8,7 +8,7 @@ from asynctasq.message import Message, State
 from asynctasq.settlement import ErrorInfo, Reason
 
 if TYPE_CHECKING:
-    from asynctasq.drivers.memory.order import Queue
+    from asynctasq.drivers.memory.order import Group, Listing, Queue
 
 READY, SCHEDULED, LEASED, DEAD = State.READY, State.SCHEDULED, State.LEASED, State.DEAD
 """As constants: to look up a member in its enum takes as long as a dozen other look-ups."""
@@ -23,6 +23,7 @@ class Entry:
     """
 
     message: Message
+    group: "Group"
     queue: "Queue"
     enqueued_at: float
 
@@ -32,6 +33,9 @@ class Entry:
     expires_at = inf
     """When it dies unless leased before; infinity once it was leased."""
     token = 0
+    """Token of its last lease; 0 if it was never leased."""
+    place = 0
+    """Place in the listing of its state; 0 while it is in none."""
     attempt = 0
     lost = 0
     error: ErrorInfo | None = field(default=None, init=False)
@@ -46,8 +50,9 @@ class Entry:
     # While dead.
     reason = Reason.FAILED
     died_at = 0.0
-    death = 0
-    """Number of the death: a later one has a higher number."""
+
+    about = b""
+    """The `about` of the settlement that ended it."""
 
     def __lt__(self, other: "Entry") -> bool:
         """Heaps ask where due time and id are equal: one of the two is a leftover."""
@@ -55,11 +60,15 @@ class Entry:
 
 
 class Owner:
-    """Who leases, and until when: one deadline for all of its leases."""
+    """A worker that leases messages. All of its leases have one deadline."""
 
-    __slots__ = ("deadline", "leases", "name")
+    __slots__ = ("deadline", "leases", "listing", "name", "number")
 
-    def __init__(self, name: str, deadline: float) -> None:
+    def __init__(self, name: str, deadline: float, number: int, listing: "Listing") -> None:
         self.name = name
         self.deadline = deadline
+        self.number = number
+        """Number in the order in which owners came."""
         self.leases: dict[bytes, Entry] = {}
+        self.listing = listing
+        """The same messages, for listings."""
