@@ -1,6 +1,5 @@
 """What the store knows of one message, and of one owner."""
 
-from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -8,24 +7,19 @@ from asynctasq.message import Message, State
 from asynctasq.settlement import ErrorInfo, Reason
 
 if TYPE_CHECKING:
-    from asynctasq.drivers.memory.order import Group, Listing, Queue
+    from asynctasq.drivers.memory.listing import Group
+    from asynctasq.drivers.memory.order import Queue
 
 READY, SCHEDULED, LEASED, DEAD = State.READY, State.SCHEDULED, State.LEASED, State.DEAD
 """As constants: to look up a member in its enum takes as long as a dozen other look-ups."""
 
 
-@dataclass(eq=False, repr=False)
 class Entry:
     """One message and where it is.
 
     Not slotted: most fields keep the class's value for life, and an instance that sets three
     fields instead of eighteen is made four times as fast.
     """
-
-    message: Message
-    group: "Group"
-    queue: "Queue"
-    enqueued_at: float
 
     state = READY
     due_at = 0.0
@@ -35,15 +29,15 @@ class Entry:
     token = 0
     """Token of its last lease; 0 if it was never leased."""
     place = 0
-    """Place in the listing of its state; 0 while it is in none."""
+    """Place in the listing of its state, or among the leases of its owner; 0 while it has none."""
     attempt = 0
     lost = 0
-    error: ErrorInfo | None = field(default=None, init=False)
-    mismatched_at: float | None = field(default=None, init=False)
-    progress: bytes | None = field(default=None, init=False)
+    error: ErrorInfo | None = None
+    mismatched_at: float | None = None
+    progress: bytes | None = None
 
     # While leased.
-    owner: "Owner | None" = field(default=None, init=False)
+    owner: "Owner | None" = None
     leased_at = 0.0
     cancelling = False
 
@@ -54,6 +48,12 @@ class Entry:
     about = b""
     """The `about` of the settlement that ended it."""
 
+    def __init__(self, message: Message, group: "Group", enqueued_at: float) -> None:
+        self.message = message
+        self.group = group
+        self.queue: Queue = group.queue
+        self.enqueued_at = enqueued_at
+
     def __lt__(self, other: "Entry") -> bool:
         """Heaps ask where due time and id are equal: one of the two is a leftover."""
         return False
@@ -62,13 +62,12 @@ class Entry:
 class Owner:
     """A worker that leases messages. All of its leases have one deadline."""
 
-    __slots__ = ("deadline", "leases", "listing", "name", "number")
+    __slots__ = ("deadline", "leases", "name", "number")
 
-    def __init__(self, name: str, deadline: float, number: int, listing: "Listing") -> None:
+    def __init__(self, name: str, deadline: float, number: int) -> None:
         self.name = name
         self.deadline = deadline
         self.number = number
         """Number in the order in which owners came."""
         self.leases: dict[bytes, Entry] = {}
-        self.listing = listing
-        """The same messages, for listings."""
+        """By id, in the order of their places."""

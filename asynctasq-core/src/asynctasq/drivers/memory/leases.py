@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.numbers import can_settle, check_lease
 from asynctasq.drivers.memory.entry import LEASED, Entry, Owner
-from asynctasq.drivers.memory.order import Listing
 from asynctasq.drivers.memory.upkeep import Upkeep
 from asynctasq.message import NO_RESULTS, Delivery, Lease, State
 from asynctasq.settlement import (
@@ -64,6 +63,7 @@ class Leases(Upkeep):
                 resumed = entry.token != 0
                 self._make_leased(entry, holder, now)
                 deliveries.append(self._delivery(entry, now, resumed))
+            queue.tidy()
         return deliveries
 
     def _room(self, most: int, left: int) -> int:
@@ -78,7 +78,7 @@ class Leases(Upkeep):
 
     def _new_owner(self, name: str, deadline: float) -> Owner:
         """An owner begins with its first delivery, and ends with its deadline."""
-        self.owners[name] = owner = Owner(name, deadline, next(self.places), Listing())
+        self.owners[name] = owner = Owner(name, deadline, next(self.places))
         self._mind_deadline(deadline)
         return owner
 
@@ -159,24 +159,21 @@ class Leases(Upkeep):
         self._leave_lease(entry)
         match settlement:
             case Complete(result=result, result_ttl=ttl):
-                self._note_about(entry, settlement.about)
+                entry.about = settlement.about
                 self._complete(entry, result, ttl, now)
             case Retry() | Release() if cancelling:
                 self._finish(entry, State.CANCELLED, now, entry.message.result_ttl)
             case Retry():
                 self._retry(entry, settlement, now)
             case Fail():
-                self._note_about(entry, settlement.about)
+                entry.about = settlement.about
                 self._fail(entry, settlement, now)
             case Release():
                 self._release(entry, settlement, now)
             case Cancelled(result_ttl=ttl):
-                self._note_about(entry, settlement.about)
+                entry.about = settlement.about
                 self._finish(entry, State.CANCELLED, now, ttl)
         return Settled.DONE
-
-    def _note_about(self, entry: Entry, about: bytes) -> None:
-        entry.about = about
 
     def _is_current(self, entry: Entry, lease: Lease) -> bool:
         return entry.state is LEASED and entry.token == lease.token

@@ -1,23 +1,21 @@
-"""Ordered collections: by time (`TimerQueue`), by priority and time (`Queue`), by arrival (`Listing`).
+"""What comes next: by time (`TimerQueue`), and by priority and time within a queue (`Lanes`).
 
-All of them drop things lazily. What has been taken away elsewhere stays in its heap until it comes up, or
+Both drop things lazily. What has been taken away elsewhere stays in its heap until it comes up, or
 until such leftovers outnumber the rest, and is recognised because it no longer stands: so nothing
 here ever searches the backlog.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Generic, TypeVar
 
 from asynctasq.drivers.memory.entry import READY, Entry
+from asynctasq.drivers.memory.listing import LEFTOVERS_TOLERATED, Group
 from asynctasq.message import PRIORITY_HIGHEST
 
 T = TypeVar("T")
-
-LEFTOVERS_TOLERATED = 64
 
 
 class TimerQueue(Generic[T]):
@@ -120,7 +118,17 @@ def _stands(item: Item) -> bool:
 class Queue:
     """The ready messages of one queue in order, and how many messages are in each state."""
 
-    __slots__ = ("_lanes", "_leftovers", "dead", "groups", "leased", "name", "ready", "scheduled")
+    __slots__ = (
+        "_lanes",
+        "_leftovers",
+        "_slots",
+        "dead",
+        "groups",
+        "leased",
+        "name",
+        "ready",
+        "scheduled",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -130,10 +138,23 @@ class Queue:
         self.dead = 0
         self.groups: dict[str, Group] = {}
         """The waiting messages by task, for listings."""
+        self._slots = 0
+        """Slots of the ready messages in all groups, leftovers included."""
         self._leftovers = 0
         self._lanes: dict[int, PriorityQueue] = {}
 
+    def add(self, entry: Entry, place: int) -> None:
+        """Add a message that has become ready, also to the listing of its group."""
+        self.ready += 1
+        self._slots += 1
+        entry.place = place
+        listing = entry.group.ready
+        listing.places.append(place)
+        listing.entries.append(entry)
+        self.push(entry)
+
     def push(self, entry: Entry) -> None:
+        """Put a ready message into its lane."""
         priority = self.rank(entry)
         lane = self._lanes.get(priority)
         if lane is None:
@@ -159,90 +180,19 @@ class Queue:
         firsts = [entry.due_at for lane in self._lanes.values() if (entry := lane.first())]
         return min(firsts, default=None)
 
+    def tidy(self) -> None:
+        """Drop leftovers from the listings of the groups if there are many."""
+        if self._slots > LEFTOVERS_TOLERATED + 2 * self.ready:
+            self._slots = 0
+            for group in self.groups.values():
+                group.ready.drop_leftovers()
+                self._slots += len(group.ready.places)
+
     def dropped(self) -> None:
         """Tell that a ready message was taken away where it stood."""
+        self.tidy()
         self._leftovers += 1
         if self._leftovers > LEFTOVERS_TOLERATED and self._leftovers > self.ready:
             self._leftovers = 0
             for lane in self._lanes.values():
                 lane.keep_standing()
-
-
-class Listing:
-    """Messages in the order in which they came, read in pages that cost the same anywhere.
-
-    A message has a place, a number that only grows. A page begins after a place, which a binary search
-    finds. A message that leaves only loses its place; its slot is dropped when such slots outnumber the
-    others.
-    """
-
-    __slots__ = ("_entries", "_head", "_leftovers", "_places")
-
-    def __init__(self) -> None:
-        self._places: list[int] = []
-        self._entries: list[Entry] = []
-        self._head = 0
-        """Index of a slot before which there are only leftovers."""
-        self._leftovers = 0
-
-    def __len__(self) -> int:
-        return len(self._places) - self._leftovers
-
-    def add(self, entry: "Entry", place: int) -> None:
-        """Append a message. `place` must be greater than all before it."""
-        entry.place = place
-        self._places.append(place)
-        self._entries.append(entry)
-
-    def remove(self, entry: "Entry") -> None:
-        """Remove a message of this listing."""
-        if self._places[self._head] == entry.place:
-            self._head += 1
-        entry.place = 0
-        self._leftovers += 1
-        if self._leftovers > LEFTOVERS_TOLERATED and self._leftovers * 2 > len(self._places):
-            self._drop_leftovers()
-
-    def first(self) -> "Entry | None":
-        """Return the oldest message; None if there is none."""
-        while self._head < len(self._places):
-            entry = self._entries[self._head]
-            if entry.place == self._places[self._head]:
-                return entry
-            self._head += 1
-        return None
-
-    def after(self, place: int) -> "Iterator[tuple[int, Entry]]":
-        """Iterate over slots after a place, oldest first. The place of a leftover is not its entry's."""
-        self.first()  # skips leading leftovers
-        start = max(bisect_right(self._places, place), self._head)
-        for index in range(start, len(self._places)):
-            yield self._places[index], self._entries[index]
-
-    def before(self, place: int) -> "Iterator[tuple[int, Entry]]":
-        """Iterate over slots before a place, newest first."""
-        for index in range(bisect_left(self._places, place) - 1, -1, -1):
-            yield self._places[index], self._entries[index]
-
-    def _drop_leftovers(self) -> None:
-        kept = [
-            (place, entry)
-            for place, entry in zip(self._places, self._entries, strict=True)
-            if entry.place == place
-        ]
-        self._places = [place for place, _ in kept]
-        self._entries = [entry for _, entry in kept]
-        self._head = self._leftovers = 0
-
-
-class Group:
-    """The waiting messages of one task in one queue."""
-
-    __slots__ = ("number", "queue", "ready", "scheduled", "task")
-
-    def __init__(self, number: int, queue: "Queue", task: str) -> None:
-        self.number = number
-        self.queue = queue
-        self.task = task
-        self.ready = Listing()
-        self.scheduled = Listing()

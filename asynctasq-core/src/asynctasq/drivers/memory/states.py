@@ -19,7 +19,8 @@ from math import inf
 from asynctasq.contracts.capabilities import NEWS_KEPT, News, Outcome, WorkerInfo
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.keys import UniqueKeys
-from asynctasq.drivers.memory.order import Group, Listing, Queue, TimerQueue
+from asynctasq.drivers.memory.listing import Group, Listing
+from asynctasq.drivers.memory.order import Queue, TimerQueue
 from asynctasq.drivers.memory.outcomes import Outcomes
 from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.drivers.memory.waiting import Waiters
@@ -99,22 +100,9 @@ class States:
 
     def _make_ready(self, entry: Entry) -> None:
         entry.state = READY
-        entry.queue.ready += 1
-        entry.queue.push(entry)
-        entry.group.ready.add(entry, next(self.places))
-        if self.waiting_for_work.waiters:
+        entry.queue.add(entry, next(self.places))
+        if self.waiting_for_work:
             self.waiting_for_work.wake(entry.queue.name)
-
-    def promote(self, now: float, *, limit: int | None = None) -> None:
-        """Make scheduled messages ready whose time has come."""
-        while self.scheduled.next_time() <= now:
-            if limit is not None:
-                if limit == 0:
-                    return
-                limit -= 1
-            entry = self.scheduled.take_first()
-            self._leave_schedule(entry)
-            self._make_ready(entry)
 
     def _make_scheduled(self, entry: Entry) -> None:
         entry.state = SCHEDULED
@@ -135,7 +123,7 @@ class States:
         entry.owner = owner
         entry.leased_at = now
         owner.leases[entry.message.id] = entry
-        owner.listing.add(entry, next(self.places))
+        entry.place = next(self.places)
         self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.started(entry.message)
@@ -155,7 +143,7 @@ class States:
         self.dead.add(entry, next(self.places))
         self._never_expires(entry)
         self.keys.ended(entry.message)
-        if self.waiting_for_results.waiters:
+        if self.waiting_for_results:
             self.waiting_for_results.wake(entry.message.id)
 
     def _finish(
@@ -169,7 +157,7 @@ class States:
         self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.ended(entry.message)
-        if self.waiting_for_results.waiters:
+        if self.waiting_for_results:
             self.waiting_for_results.wake(message_id)
 
     def _delete(self, entry: Entry) -> None:
@@ -190,6 +178,7 @@ class States:
             self._leave_scheduled(entry)
         else:
             self._leave_ready(entry)
+            entry.place = 0
             entry.queue.dropped()
 
     def _leave_scheduled(self, entry: Entry) -> None:
@@ -203,12 +192,10 @@ class States:
 
     def _leave_ready(self, entry: Entry) -> None:
         entry.queue.ready -= 1
-        entry.group.ready.remove(entry)
 
     def _leave_lease(self, entry: Entry) -> None:
         if entry.owner is not None:
             del entry.owner.leases[entry.message.id]
-            entry.owner.listing.remove(entry)
         entry.owner = None
         entry.cancelling = False
         entry.queue.leased -= 1

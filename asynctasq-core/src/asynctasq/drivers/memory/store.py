@@ -21,8 +21,8 @@ from asynctasq.contracts.driver import Enqueued
 from asynctasq.driverkit.numbers import check_numbers
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry
 from asynctasq.drivers.memory.leases import Leases
-from asynctasq.drivers.memory.listing import Position, collect
-from asynctasq.drivers.memory.order import Listing, Queue
+from asynctasq.drivers.memory.listing import Listing, Position, collect
+from asynctasq.drivers.memory.order import Queue
 from asynctasq.message import Message, OnConflict, State, Unique, UniqueUntil
 
 PURGED_AT_ONCE = 1000
@@ -46,7 +46,8 @@ class Store(Leases):
     def _new_entry(self, message: Message, now: float) -> Entry:
         check_numbers(message)
         queue = self.queue(message.queue)
-        entry = Entry(message, self.group(queue, message.task), queue, now)
+        group = queue.groups.get(message.task) or self.group(queue, message.task)
+        entry = Entry(message, group, now)
         entry.due_at = self._first_due(message, now)
         if message.expires is not None:
             entry.expires_at = entry.due_at + message.expires
@@ -73,9 +74,7 @@ class Store(Leases):
         return Enqueued(message.id, True)
 
     def _is_known(self, message_id: bytes, now: float) -> bool:
-        return message_id in self.entries or (
-            message_id in self.outcomes.kept and self.outcomes.find(message_id, now) is not None
-        )
+        return message_id in self.entries or self.outcomes.find(message_id, now) is not None
 
     def _make_waiting(self, entry: Entry, now: float) -> None:
         if entry.due_at <= now:

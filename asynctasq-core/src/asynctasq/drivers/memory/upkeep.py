@@ -36,6 +36,17 @@ class Upkeep(States):
         self._forget(now)
         self._trim_dead(now)
 
+    def promote(self, now: float, *, limit: int | None = None) -> None:
+        """Make ready what has fallen due."""
+        while self.scheduled.next_time() <= now:
+            if limit is not None:
+                if limit == 0:
+                    return
+                limit -= 1
+            entry = self.scheduled.take_first()
+            self._leave_schedule(entry)
+            self._make_ready(entry)
+
     # Outages, and jumps of the clock.
 
     def _note_call(self, now: float, lease: float) -> None:

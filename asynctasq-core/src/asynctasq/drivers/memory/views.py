@@ -12,15 +12,15 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import QueueCounts
 from asynctasq.driverkit.selection import matches_error, matches_task
-from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry
+from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.listing import (
+    Group,
     Position,
     collect,
     cursor_of,
     groups_from,
     position_of,
 )
-from asynctasq.drivers.memory.order import Group
 from asynctasq.drivers.memory.store import Store
 from asynctasq.message import State
 from asynctasq.settlement import Reason
@@ -134,12 +134,19 @@ def _listings(
         owners = list(store.owners.values()) if owner is None else [] if one is None else [one]
         for each in owners:
             if each.number >= start:
-                yield each.number, each.listing.after(place if each.number == start else 0)
+                yield each.number, _leases(each, place if each.number == start else 0)
     elif state in (READY, SCHEDULED) and owner is None:
         for group in groups_from(_groups(store, queue, task), start):
             if task is None or matches_task(group.task, task):
                 listing = group.ready if state is READY else group.scheduled
                 yield group.number, listing.after(place if group.number == start else 0)
+
+
+def _leases(owner: Owner, after: int) -> Iterator[tuple[int, Entry]]:
+    """Iterate over the leases of an owner after a place."""
+    for entry in owner.leases.values():
+        if entry.place > after:
+            yield entry.place, entry
 
 
 def _groups(store: Store, queue: str | None, task: str | None) -> Sequence[Group]:
