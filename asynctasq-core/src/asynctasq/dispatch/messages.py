@@ -37,7 +37,7 @@ from asynctasq.tasks.unconfirmed import keep_id, take_id
 
 
 class MessageFactory:
-    """Makes messages of tasks, by the options of every level."""
+    """Makes the messages of tasks from their arguments and the options of every level."""
 
     def __init__(
         self, codec: Codec, defaults: ResolvedOptions, *, sender: ReferenceType[Sender]
@@ -50,20 +50,20 @@ class MessageFactory:
     def make(self, task: BaseTask[Any]) -> Message:
         """Make the message of a dispatch.
 
-        It gets a new id at every call, unless the task was given one or keeps one of a dispatch that
-        raised.
+        Each call makes a new id, unless the task has the option `id`, or keeps the id of a dispatch
+        that raised.
 
         Raises:
             NotSerializable: an argument cannot travel.
             MessageTooLarge: arguments and headers exceed the limit.
             TaskDefinitionError: the class has no `execute`, so no worker could run it, a field hides
                 a method, or another definition has taken the task's name.
-            ValueError: an id is no UUID, or options contradict each other.
+            ValueError: an id is not a UUID, or options contradict each other.
         """
         definition = task._definition
         if definition is None:
             raise TaskDefinitionError(
-                f"{type(task).__qualname__} has no execute(): nothing could be run."
+                f"{type(task).__qualname__} must define execute(): without it, a worker could not run the task."
             )
         origin = definition.origin
         if origin is not None and origin.is_watched:
@@ -118,13 +118,13 @@ class MessageFactory:
         size, limit = headers_bytes(message.headers), self._codec.max_message_bytes
         if len(message.body) + size > limit:
             raise MessageTooLarge(
-                f"Task {message.task!r} was not dispatched: its headers take {size:,} bytes and its "
-                f"arguments {len(message.body):,}; together, the setting max_message_bytes allows "
-                f"{limit:,}. Pass large values as arguments or by a key, or raise the setting."
+                f"Task {message.task!r} was not dispatched: arguments and headers must take at most "
+                f"{limit:,} bytes together (setting max_message_bytes), got {len(message.body):,} and "
+                f"{size:,}. Pass a key or a path to large data, or raise the setting."
             )
 
     def _by_name(self, error: NotSerializable, task: BaseTask[Any]) -> NotSerializable:
-        """The error, with arguments that were passed by place called as the task calls them."""
+        """Return the error with positional arguments named by the parameters of the task."""
         definition = task._definition
         args, kwargs = task._arguments
         if definition is None or not args:
@@ -159,7 +159,7 @@ def _without_dispatch_only(overrides: DispatchOptions) -> Mapping[str, object]:
 def _with_dispatch_only(message: Message, overrides: DispatchOptions) -> Message:
     changes: dict[str, Any] = {}
     if "delay" in overrides and "eta" in overrides:
-        raise ValueError("A dispatch has a delay and an eta: which of them says when it is due?")
+        raise ValueError("The options delay and eta are mutually exclusive. Set one of them.")
     if "delay" in overrides:
         changes["delay"] = float(cast("float", overrides["delay"]))  # `options` has checked them
     if "eta" in overrides:
@@ -180,15 +180,15 @@ def _id(text: str, option: str) -> bytes:
         return id_from_text(text)
     except ValueError:
         raise ValueError(
-            f"options({option}=...): {text!r} is no task id: a UUID is needed."
+            f"options(): {option} must be the id of a task (a UUID), got {text!r}."
         ) from None
 
 
 def check_supported(driver: Driver, message: Message) -> None:
-    """Make sure that the driver can do what the message asks for.
+    """Make sure that the driver supports the options of a message.
 
     Raises:
-        CapabilityMissing: it cannot; the message names capability and remedy.
+        CapabilityMissing: it does not; the error names the capability and the remedy.
     """
     capabilities = driver.capabilities
     if message.unique is not None and Capability.UNIQUE not in capabilities:

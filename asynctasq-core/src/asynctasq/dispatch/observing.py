@@ -22,12 +22,12 @@ async def announce(observers: Observers, message: Message) -> Message:
     wrong = (
         wrong_header(cast("dict[object, object]", headers))
         if isinstance(headers, dict)
-        else TypeError(f"headers must be a dict, got {type(headers).__qualname__}.")
+        else TypeError(f"must be a dict, not {type(headers).__qualname__}")
     )
     if wrong is not None:
         raise DispatchError(
             f"Task {message.task!r} was not dispatched: a plugin's before_dispatch left headers that "
-            f"cannot be sent: {wrong}"
+            f"cannot be sent. Headers {wrong}."
         )
     return replace(message, headers=context.headers or NO_HEADERS)
 

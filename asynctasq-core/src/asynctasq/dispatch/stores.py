@@ -28,8 +28,11 @@ class Store:
         """Name or URL by which the store was chosen; tells driver instances apart."""
         self.driver = driver
         """Never opened; `Driver.clone` is called for each event loop."""
-        self.source = DriverSource(self.connection, stores.codec, stores.portal)
-        """Answers handles."""
+        self.source = DriverSource(self.connection, stores.codec, stores.portal, check_first=True)
+        """Answers handles of tasks that may be unknown to the store."""
+        self._dispatched = DriverSource(
+            self.connection, stores.codec, stores.portal, check_first=False
+        )
         self._pool = stores.pool
         self._clone = stores.clone
         self._is_logged = False
@@ -62,7 +65,7 @@ class Store:
             enqueued.id == message.id and "id" not in (task._overrides or ())
         )
         handle: Handle[T] = Handle(text)  # as `Handle.of` does, without the call
-        handle._source = self.source
+        handle._source = self._dispatched
         handle.created = created
         return handle
 

@@ -228,6 +228,6 @@ class WorkerCall:
             models=self._unique_models,
             _report=self._report_value,
             _is_interrupted=lambda: self._interrupted,
-            _surroundings=self._around,
+            _scope=self._around,
             _waiting=None if self._waits is None else partial(self._waits.waiting, self),
         )
