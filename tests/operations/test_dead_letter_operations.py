@@ -142,7 +142,7 @@ def test_a_rate_makes_batches_small(per_second: float | None, size: int) -> None
 
 
 async def test_a_rate_is_above_zero(app: App) -> None:
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(ValueError, match="greater than 0"):
         await app.dead_letters.retry([], per_second=0)
 
 
