@@ -50,6 +50,6 @@ async def test_running_and_ended_tasks_are_never_purged(app: App, state: State) 
 
 async def test_invalid_queue_names_are_refused(app: App) -> None:
     for call in (app.queues.count, app.queues.pause, app.queues.resume, app.queues.purge):
-        with pytest.raises(ValueError, match="The name of a queue must be .*, got 'two words'"):
+        with pytest.raises(ValueError, match=r"The name of a queue must be .*, got 'two words'"):
             await call("two words")
     assert await app.queues.all() == []

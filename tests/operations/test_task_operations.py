@@ -82,7 +82,7 @@ async def test_a_cursor_of_another_listing_is_refused(app: App) -> None:
         await app.tasks.page([State.READY], cursor="dead:1")
     with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
         await app.tasks.page(limit=0)
-    with pytest.raises(ValueError, match="only their outcomes"):
+    with pytest.raises(ValueError, match="Only the outcomes"):
         await app.tasks.page([State.COMPLETED])
 
 

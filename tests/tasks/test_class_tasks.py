@@ -239,6 +239,15 @@ def test_misspelt_class_option_is_warned_of_where_it_is_written() -> None:
     assert told[0].filename == __file__
 
 
+def test_an_option_of_another_queue_is_warned_about_with_the_option_to_use() -> None:
+    with pytest.warns(UserWarning, match="retries is not an option.*Use `max_attempts`"):
+
+        class Retrying(Unannotated):
+            retries = 3
+
+    assert Retrying.retries == 3
+
+
 def test_other_class_attributes_are_left_alone() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -10,6 +10,7 @@ from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
 from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.tasks.fields import ConstructorCheck, is_class_variable
+from asynctasq.tasks.hints import class_attribute_hint
 from asynctasq.tasks.options import (
     DEFINITION_OPTION_NAMES,
     DefinitionOptions,
@@ -118,8 +119,8 @@ def _warn_of_misspelling(cls: type, name: str) -> None:
     if name in DEFINITION_OPTION_NAMES:
         return
     near = difflib.get_close_matches(name, DEFINITION_OPTION_NAMES, n=1, cutoff=0.8)
-    if near:
+    hint = f"Did you mean {near[0]!r}?" if near else class_attribute_hint(name)
+    if hint is not None:
         warnings.warn(
-            f"{cls.__qualname__}.{name} is not an option and has no effect. Did you mean {near[0]!r}?",
-            stacklevel=5,
+            f"{cls.__qualname__}.{name} is not an option and has no effect. {hint}", stacklevel=5
         )

@@ -69,6 +69,10 @@ _OPTIONS: Mapping[str, str] = {
     "on_success": "Dispatch the next task in the body of this one, or use `after`.",
 }
 
+_CLASS_ATTRIBUTES = frozenset(
+    {"retries", "max_retries", "max_tries", "time_limit", "soft_time_limit", "default_retry_delay"}
+)
+
 _DISPATCH = "Use `await {task}.dispatch({arguments})`, or `{task}.dispatch_sync({arguments})` without an event loop."
 _WITH_OPTIONS = (
     "Use `await {task}({arguments}).options(delay=..., queue=...).dispatch()`: the arguments go to the "
@@ -100,7 +104,11 @@ _ATTRIBUTES: Mapping[str, str] = {
     "request": _CURRENT,
 }  # fmt: skip
 
-_CALL_DISPATCH = "Use `await call.dispatch()`, or `call.dispatch_sync()` without an event loop."
+_CALL_CLASS_ATTRIBUTES = frozenset(
+    {"retries", "max_retries", "max_tries", "time_limit", "soft_time_limit", "default_retry_delay"}
+)
+
+_DISPATCH = "Use `await call.dispatch()`, or `call.dispatch_sync()` without an event loop."
 _CALL_OPTIONS = "Use `await call.options(delay=..., queue=...).dispatch()`."
 _CALL_LATER = "Use `await call.delay(seconds).dispatch()`."
 _CALL_RESULT = "Dispatch it and await its handle: `await (await call.dispatch()).result()`."
@@ -119,6 +127,14 @@ _CALL_ATTRIBUTES: Mapping[str, str] = {
 def option_hint(name: str) -> str | None:
     """Return what to use instead of an option that other queues have; None if it is not one."""
     return _OPTIONS.get(name)
+
+
+def class_attribute_hint(name: str) -> str | None:
+    """Return what to use instead of a class attribute that is an option of tasks in other queues.
+
+    These are only names that a task would hardly use for data of its own.
+    """
+    return _OPTIONS[name] if name in _CLASS_ATTRIBUTES else None
 
 
 def task_hint(name: str, task: str) -> str | None:
