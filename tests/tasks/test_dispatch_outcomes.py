@@ -11,7 +11,7 @@ import pytest
 
 import asynctasq
 from asynctasq import App, AsyncTask, BaseTask, OnConflict, Unique, task
-from asynctasq.dispatch.enqueue_batcher import PAUSES_SECONDS
+from asynctasq.dispatch.enqueue_batcher import RETRIES
 from asynctasq.errors import CapabilityMissing, DriverError, DriverUnavailable
 from asynctasq.hookspecs import DispatchContext, hookimpl
 from asynctasq.message import Message, id_from_text, id_to_text, new_id
@@ -32,7 +32,7 @@ class Frozen(AsyncTask[int]):
         return self.number
 
 
-ATTEMPTS = len(PAUSES_SECONDS) + 1
+ATTEMPTS = RETRIES + 1
 """Enqueues of one dispatch while the store cannot be reached."""
 
 

@@ -104,11 +104,7 @@ _ATTRIBUTES: Mapping[str, str] = {
     "request": _CURRENT,
 }  # fmt: skip
 
-_CALL_CLASS_ATTRIBUTES = frozenset(
-    {"retries", "max_retries", "max_tries", "time_limit", "soft_time_limit", "default_retry_delay"}
-)
-
-_DISPATCH = "Use `await call.dispatch()`, or `call.dispatch_sync()` without an event loop."
+_CALL_DISPATCH = "Use `await call.dispatch()`, or `call.dispatch_sync()` without an event loop."
 _CALL_OPTIONS = "Use `await call.options(delay=..., queue=...).dispatch()`."
 _CALL_LATER = "Use `await call.delay(seconds).dispatch()`."
 _CALL_RESULT = "Dispatch it and await its handle: `await (await call.dispatch()).result()`."
