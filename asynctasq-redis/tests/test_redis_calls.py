@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from asynctasq import App, Worker, task
+from asynctasq.app import runtime_of
 from asynctasq.errors import ResultUnknown
 from asynctasq.message import Message, State, id_from_text, id_to_text, new_id
 from asynctasq.settlement import Complete, Fail, Reason, Release
@@ -306,7 +307,7 @@ async def test_an_outcome_costs_the_same_however_many_are_awaited(
             await _until_awaited(client, driver, ids)
         [got] = await own.reserve({"default": 1}, limit=1, owner="one", lease=LEASE)
         with calls(counted) as asked:
-            await own.settle([Complete(got.lease, app.codec.encode_result(1))])
+            await own.settle([Complete(got.lease, runtime_of(app).codec.encode_result(1))])
             async with asyncio.timeout(PATIENCE):
                 assert await awaiting[0] == 1
             late = await double(1).dispatch()

@@ -205,10 +205,10 @@ def test_an_app_that_is_not_served_is_pointed_out(tmp_path: Path) -> None:
 
 
 WRONG_OPTIONS = [
-    pytest.param(["--queues", "no spaces please"], 2, "cannot name a queue", id="queue"),
+    pytest.param(["--queues", "no spaces please"], 2, "must be 1 to 80 characters", id="queue"),
     pytest.param(["--queues", "a:many"], 2, "does not have a valid limit", id="limit"),
     pytest.param(["--queues", "a,b,a"], 2, "is listed more than once", id="twice"),
-    pytest.param(["--queues", "a,,b"], 2, "cannot name a queue", id="empty"),
+    pytest.param(["--queues", "a,,b"], 2, "must be 1 to 80 characters", id="empty"),
     pytest.param(["--concurrency", "0"], 2, "--concurrency", id="concurrency"),
     pytest.param(["--lease", "0"], 2, "--lease", id="lease"),
     pytest.param(["--lease", "1", "--heartbeat-interval", "2"], 1, "at most half", id="heartbeat"),

@@ -15,9 +15,9 @@ import pytest_asyncio
 
 from asynctasq import App, Worker, hookimpl
 from asynctasq.contracts.capabilities import DeadLetter, SupportsDeadLetters
-from asynctasq.default import use_here
 from asynctasq.executors.process.executor import ProcessExecutor
 from asynctasq.hookspecs import ExecutionContext
+from asynctasq.runtime import use_here
 from asynctasq.tasks.definition import ExecutionMode
 from tests.executors import tasks
 

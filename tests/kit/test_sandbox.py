@@ -84,7 +84,7 @@ async def test_apps_that_were_open_before_are_as_they_were_afterwards(tmp_path: 
 async def test_init_within_a_sandbox_changes_settings_and_reaches_no_store(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.default._default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
     asynctasq.init({"driver": f"sqlite:///{tmp_path}/store.db", "default_queue": "shop"})
     await count_words("one two").dispatch()
     sandbox.assert_dispatched(count_words, queue="shop")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from asynctasq import App, Worker, current_task
+from asynctasq.app import runtime_of
 from asynctasq.contracts.capabilities import (
     DeadLetter,
     Snapshot,
@@ -179,5 +180,5 @@ class Stage:
         else:
             assert task._definition is not None
             name, (args, kwargs) = task._definition.name, task._arguments
-        encoded = self.app.codec.encode_call(args, kwargs, RunPolicy(), task=name)
+        encoded = runtime_of(self.app).codec.encode_call(args, kwargs, RunPolicy(), task=name)
         return Message(new_id(), "default", name, encoded if body is None else body)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from asynctasq import AsyncTask, State, SyncTask, task
+from asynctasq.app import runtime_of
 from asynctasq.backoff import Backoff
 from asynctasq.message import Delivery, id_from_text
 from asynctasq.settlement import Complete, Settled
@@ -106,7 +107,7 @@ async def test_who_lost_the_lease_ends_and_changes_nothing(
 
         await eventually(ended)
         assert await handle.status() is State.LEASED  # by the thief
-        result = stage.app.codec.encode_result("fresh")
+        result = runtime_of(stage.app).codec.encode_result("fresh")
         assert await thief.settle([Complete(stolen.lease, result)]) == [Settled.DONE]
         await thief.close()
     assert await handle.result(timeout=30) == "fresh"
@@ -213,7 +214,7 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
             await eventually(stolen)
         assert await handle.status() is State.LEASED
         driver_here = await stage.driver()
-        result = stage.app.codec.encode_result("by the rival")
+        result = runtime_of(stage.app).codec.encode_result("by the rival")
         assert await driver_here.settle([Complete(rival.found[0].lease, result)]) == [Settled.DONE]
     assert await handle.result(timeout=30) == "by the rival"
     assert any("its leases are no longer renewed" in line for line in caplog.messages)

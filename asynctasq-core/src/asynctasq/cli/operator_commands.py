@@ -232,7 +232,7 @@ def find_app(target: str | None, driver: str | None) -> "App":
         app = load_application(target)
         app.close_sync()  # a module may have dispatched something while it was imported
         if driver is not None:
-            app.override({"driver": driver})
+            app._override({"driver": driver})
     context = click.get_current_context(silent=True)
     if context is not None:  # arguments are decoded, and tasks found, as in a worker
         context.with_resource(import_rule(permitted_imports(app, target)))

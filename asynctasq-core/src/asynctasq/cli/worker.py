@@ -148,7 +148,7 @@ def command(
     }
     if target is not None:  # child processes import it, too
         changes["imports"] = [target.partition(":")[0], *app.settings.imports]
-    app.override(changes)
+    app._override(changes)
     warn_of_hidden(app.settings)
     log_fields.tracebacks = app.settings.log_tracebacks
     if channel is not None:

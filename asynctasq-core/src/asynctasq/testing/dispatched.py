@@ -5,7 +5,7 @@ from dataclasses import field
 from typing import Any
 
 from asynctasq.annotations import signature_of
-from asynctasq.app import App
+from asynctasq.app import App, runtime_of
 from asynctasq.errors import BodyError, NotSerializable
 from asynctasq.message import Message, id_to_text
 from asynctasq.records import record
@@ -151,8 +151,8 @@ def _as_call(name: str, arguments: Mapping[str, object]) -> str:
 
 def _arguments_in(app: App, message: Message) -> Mapping[str, object]:
     try:
-        envelope = app.codec.open_call(message.body)
-        args, kwargs = app.codec.decode_arguments(envelope, envelope.references)
+        envelope = runtime_of(app).codec.open_call(message.body)
+        args, kwargs = runtime_of(app).codec.decode_arguments(envelope, envelope.references)
     except BodyError as error:
         return {"unreadable": str(error)}
     if not registry.knows(message.task):
@@ -194,11 +194,11 @@ def _is_same(app: App, expected: object, actual: object) -> bool:
     if expected == actual:
         return True
     try:
-        body = app.codec.encode_call((expected,), {}, RunPolicy(), task="")
+        body = runtime_of(app).codec.encode_call((expected,), {}, RunPolicy(), task="")
     except NotSerializable:
         return False
-    envelope = app.codec.open_call(body)
-    [[arrived], _] = app.codec.decode_arguments(envelope, envelope.references)
+    envelope = runtime_of(app).codec.open_call(body)
+    [[arrived], _] = runtime_of(app).codec.decode_arguments(envelope, envelope.references)
     return bool(arrived == actual)
 
 
@@ -210,9 +210,9 @@ def _different_options(expected: BaseTask[Any], actual: Dispatched) -> list[str]
     bare = expected._definition.create()
     vars(bare).update(_arguments=((), {}), _overrides=expected._overrides)
     app = actual.app
-    wanted = app._messages.make(bare)
-    policy = app.codec.open_call(actual.message.body).policy
-    wanted_policy = app.codec.open_call(wanted.body).policy
+    wanted = app._dispatcher.messages.make(bare)
+    policy = runtime_of(app).codec.open_call(actual.message.body).policy
+    wanted_policy = runtime_of(app).codec.open_call(wanted.body).policy
     found = []
     for option in expected._overrides:
         name = {"after": "parents"}.get(option, option)

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 
-from asynctasq.app import App
-from asynctasq.default import use_here
+from asynctasq.app import App, runtime_of
 from asynctasq.errors import TaskFailed
 from asynctasq.hookspecs import WorkerContext
 from asynctasq.message import Delivery, id_to_text
+from asynctasq.runtime import use_here
 from asynctasq.settlement import Fail, Release, Retry
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.registry import registry
@@ -299,10 +299,10 @@ class ExecutorSet:
         self._failed = failed
         self._runner = Runner(
             codec=worker_codec(self.app, None),
-            resolvers=self.app.resolvers,
+            resolvers=runtime_of(self.app).resolvers,
             find_task=registry.find,
             executors=dict.fromkeys(ExecutionMode, executor),
-            notices=Notices(self.app.observers, WORKER_ID),
+            notices=Notices(runtime_of(self.app).observers, WORKER_ID),
             resources=resources,
             report=lambda delivery, progress: driver.note_progress(delivery.lease, progress),
             mismatch_patience=0.0,
@@ -395,7 +395,7 @@ async def crew_for(
 @asynccontextmanager
 async def _announced(crew: ExecutorSet) -> AsyncIterator[None]:
     """Tell the observers that a worker starts and stops, for that is what they are to see."""
-    observers = crew.app.observers
+    observers = runtime_of(crew.app).observers
     context = WorkerContext(
         WORKER_ID, tuple(crew.driver.queue_names()), crew.app.settings.concurrency
     )

@@ -10,12 +10,12 @@ from typing import Any, Self
 
 from asynctasq.app import App
 from asynctasq.contracts.driver import Driver
+from asynctasq.dispatch.driver_override import override_drivers
 from asynctasq.message import Message
 from asynctasq.testing.callers_thread import marked_async, run_in_sync_code
 from asynctasq.testing.clock import Clock, seconds_of
 from asynctasq.testing.dispatched import AnyTask, Dispatched, Expectation, report, what_was_sent
 from asynctasq.testing.draining import Drain, Runs
-from asynctasq.testing.override_drivers import stand_in
 from asynctasq.testing.sandbox_driver import SandboxDriver
 
 MOST_RUNS = 10_000
@@ -58,7 +58,7 @@ class Sandbox:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self._open.enter_context(stand_in(self._driver_for))
+        self._open.enter_context(override_drivers(self._driver_for))
         return self
 
     def __exit__(
