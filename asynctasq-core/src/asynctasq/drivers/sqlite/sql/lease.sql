@@ -125,10 +125,11 @@ SET state = CASE
     forget_at = CASE WHEN cancelling THEN :now + max(result_ttl, {outcome_ttl_least}) END,
     progress = CASE WHEN NOT (cancelling OR (:counted AND lost >= max_lost)) THEN progress END,
     error = CASE WHEN NOT cancelling THEN error END,
-    profile = CASE WHEN NOT cancelling THEN profile END,
     payload = CASE WHEN NOT cancelling THEN payload END,
     cancelling = 0
 WHERE n IN (SELECT value FROM json_each(:taken))
+RETURNING id, queue, profile, state, attempt, lost,
+    (SELECT name FROM owners WHERE owners.key = messages.owner)
 
 -- name: watch_work
 -- Whether there is anything to reserve or to look after, and when there will next be.
