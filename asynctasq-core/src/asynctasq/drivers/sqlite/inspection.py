@@ -15,8 +15,8 @@ from asynctasq.drivers.sqlite.leasing import NEVER
 from asynctasq.drivers.sqlite.listing import (
     Listing,
     Stretches,
+    of_leases,
     of_one,
-    of_owners,
     of_queue,
     of_queues,
     read_page,
@@ -155,11 +155,10 @@ class Browse:
     def _stretches(self, session: Session, key: int | None) -> Stretches | None:
         """Return the stretches of the listing; None if it is empty."""
         if self.state is State.RUNNING:
-            walk = "walk_leased" if key is None else "walk_leased_of_queue"
             if self.owner is None:
-                return of_owners(walk)
+                return of_leases(None, key)
             found = session.row(_LEASE["owner"], {"owner": self.owner})
-            return None if found is None else of_one(walk, found[0])
+            return None if found is None else of_leases(found[0], key)
         if self.owner is not None:
             return None
         if self.state is State.READY:

@@ -37,7 +37,7 @@ class Stretch:
     major: int = 0
     """The queue, or the owner of leases."""
     minor: int = 0
-    """The rank within a queue."""
+    """The rank within a queue, or the queue of leases."""
 
 
 Stretches: TypeAlias = Callable[[Session, int, int], Iterator[Stretch]]
@@ -153,18 +153,30 @@ def _ranks(session: Session, walk: str, queue: int, rank: int) -> Iterator[Stret
         yield Stretch(walk, queue, rank)
 
 
-def of_owners(walk: str) -> Stretches:
-    """Return the stretches of all owners, a stretch for the leases of each."""
+def of_leases(owner: int | None, queue: int | None) -> Stretches:
+    """Return the stretches of leases, one for each owner and queue; None selects all."""
 
-    def stretches(session: Session, major: int, _minor: int) -> Iterator[Stretch]:
-        owner: Any = major - 1
+    def stretches(session: Session, major: int, minor: int) -> Iterator[Stretch]:
+        current: Any = major - 1 if owner is None else owner - 1
         while True:
-            owner = session.rows(_SQL["next_owner"], {"major": owner})[0][0]
-            if type(owner) is not int:
+            current = session.rows(_SQL["next_owner"], {"major": current})[0][0]
+            if type(current) is not int or current > (current if owner is None else owner):
                 return
-            yield Stretch(walk, owner)
+            if queue is not None:
+                yield Stretch("walk_leased", current, queue)
+            else:
+                yield from _queues(session, current, minor - 1 if current == major else FIRST)
 
     return stretches
+
+
+def _queues(session: Session, owner: int, queue: int) -> Iterator[Stretch]:
+    while True:
+        found = session.rows(_SQL["next_queue_of_owner"], {"major": owner, "minor": queue})[0][0]
+        if type(found) is not int:
+            return
+        queue = found
+        yield Stretch("walk_leased", owner, queue)
 
 
 def of_one(walk: str, major: int = 0) -> Stretches:

@@ -55,16 +55,10 @@ ORDER BY due_at, id
 LIMIT :budget
 
 -- name: walk_leased
+-- Leases of one owner in one queue.
 SELECT queue AS place, n AS place_id, n
 FROM messages INDEXED BY messages_leased
-WHERE state = 5 AND owner = :major AND queue >= :after AND (queue, n) > (:after, :after_id)
-ORDER BY queue, n
-LIMIT :budget
-
--- name: walk_leased_of_queue
-SELECT queue AS place, n AS place_id, n
-FROM messages INDEXED BY messages_leased
-WHERE state = 5 AND owner = :major AND queue = :queue AND n > :after_id
+WHERE state = 5 AND owner = :major AND queue = :minor AND n > :after_id
 ORDER BY n
 LIMIT :budget
 
@@ -106,11 +100,12 @@ FROM (
 -- name: next_owner
 SELECT min(owner) FROM messages INDEXED BY messages_leased WHERE state = 5 AND owner > :major
 
+-- name: next_queue_of_owner
+SELECT min(queue) FROM messages INDEXED BY messages_leased
+WHERE state = 5 AND owner = :major AND queue > :minor
+
 -- name: is_here
 SELECT EXISTS (SELECT 1 FROM queues WHERE key = :major AND namespace = :namespace)
-
--- name: owner_name
-SELECT name FROM owners WHERE key = :major AND namespace = :namespace
 
 -- name: filter
 -- A profile begins with the head of an array and the name of the task, as msgpack writes them: the head of a
