@@ -108,41 +108,29 @@ def _take_together(session: Session, key: int, name: str, limit: int, room: Room
     numbers: list[int] = []
     deliveries: list[Delivery] = []
     place = 0
-    for fact in kept:
-        (
-            n,
-            token,
-            leases,
-            attempt,
-            lost,
-            enqueued_at,
-            due_at,
-            mismatched_at,
-            profile_size,
-            payload_size,
-        ) = fact
-        if not 0 <= (token | leases | attempt | lost | enqueued_at | due_at) < NUMBER_LIMIT:
+    for n, later, leases, attempt, lost, enqueued_at, wait, mismatched_at, head, size_of_it in kept:
+        if not 0 <= (later | leases | attempt | lost | enqueued_at) < NUMBER_LIMIT:
             raise BodyCorrupt("A number is damaged.")
         numbers.append(n)
         message_id = blob[place : place + ID_BYTES]
         place += ID_BYTES
-        profile = blob[place : place + profile_size]
-        place += profile_size
-        if payload_size <= large:
-            payload = blob[place : place + payload_size]
-            place += payload_size
+        profile = blob[place : place + head]
+        place += head
+        if size_of_it <= large:
+            payload = blob[place : place + size_of_it]
+            place += size_of_it
         else:
             payload = others[n]
         deliveries.append(
             Delivery(
                 decode_message(message_id, name, profile, payload),
-                Lease(message_id, token),
+                Lease(message_id, now + later),
                 attempt,
                 lost,
                 enqueued_at / 1e6,
                 0.0 if mismatched_at is None else max(now - mismatched_at, 0) / 1e6,
                 NO_RESULTS,
-                due_at / 1e6,
+                (enqueued_at + wait) / 1e6,
                 leases > 0,
             )
         )
