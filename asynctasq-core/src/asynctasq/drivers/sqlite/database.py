@@ -1,6 +1,7 @@
 """The file: how it is opened, recognised as ours, created and migrated."""
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ LOG_BYTES_KEPT = 64 << 20
 LOG_PAGES = 8_000
 """In the log before a commit has to move them into the file; the engine does it earlier, between calls."""
 FIRST_RETRY = 0.005
+FILE_MODE = 0o600
 
 log = logging.getLogger("asynctasq.sqlite")
 
@@ -71,6 +73,7 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
         raise DriverError(
             f"The queue file {settings.path} is a folder. Set `path` to the name of a file in it."
         )
+    _create_for_owner(settings.path)
     connection = sqlite3.connect(
         settings.path,
         timeout=settings.busy_timeout,
@@ -89,6 +92,15 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _create_for_owner(path: str) -> None:
+    """Create the file, if there is none, so that no other user can read it.
+
+    SQLite gives the files that it creates beside it the same permissions.
+    """
+    with suppress(OSError):  # it exists, or SQLite finds out why it cannot be created
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
 
 
 def _text(data: bytes) -> str:
@@ -165,6 +177,8 @@ def _recognise(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    # SQLite obeys this before it has written the first page; a file that exists keeps its setting.
+    connection.execute("PRAGMA auto_vacuum = incremental")
     _use_wal(connection, settings)
     connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
