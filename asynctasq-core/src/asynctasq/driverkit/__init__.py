@@ -38,6 +38,8 @@ from asynctasq.driverkit.selection import (
     choose,
     due_time,
     is_too_late,
+    matches_error,
+    matches_task,
 )
 from asynctasq.driverkit.store_errors import store_errors
 from asynctasq.driverkit.times import FOREVER, OUTCOME_TTL_LEAST, kept_for, micros, seconds
@@ -66,6 +68,8 @@ __all__ = [
     "is_plain",
     "is_too_late",
     "kept_for",
+    "matches_error",
+    "matches_task",
     "micros",
     "next_mark",
     "not_unicode",
