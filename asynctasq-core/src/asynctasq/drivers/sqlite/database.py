@@ -4,16 +4,19 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from asynctasq.contracts.capabilities import SchemaState
 from asynctasq.driverkit.sql import Step, pending_steps
-from asynctasq.drivers.sqlite.errors import primary_code
+from asynctasq.drivers.sqlite.errors import primary_code, translated
 from asynctasq.drivers.sqlite.queries import script
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.errors import ConfigurationError, DriverError
+
+T = TypeVar("T")
 
 APPLICATION_ID = 0x61737471
 """`astq`: stands in the header of the file, for `file(1)` and for `open_database`."""
@@ -106,6 +109,22 @@ def _create_for_owner(path: str) -> None:
 def _text(data: bytes) -> str:
     """Decode a text, which may be damaged."""
     return data.decode("utf-8", "replace")
+
+
+def inspect_file(path: str, look: Callable[[sqlite3.Connection], T]) -> T:
+    """Look into a file without changing it; a file that does not exist counts as an empty one.
+
+    Raises:
+        DriverError: the file cannot be read, or it is a database of another application.
+    """
+    place = f"{Path(path).as_uri()}?mode=ro" if Path(path).exists() else "file::memory:"
+    try:
+        with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
+            connection.text_factory = _text
+            _recognise(connection, path)
+            return look(connection)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
 
 
 def schema_state(connection: sqlite3.Connection) -> SchemaState:
