@@ -1,4 +1,4 @@
-"""An error at each statement of each operation: nothing is lost or stranded, whoever repeats the call."""
+"""An error at each statement of each operation: nothing is lost or stranded when the call is repeated."""
 
 import sqlite3
 from collections.abc import Callable, Coroutine
@@ -217,7 +217,9 @@ async def end_owner(scene: Scene) -> Any:
 
 
 async def settle_completions(scene: Scene) -> Any:
-    return await scene.driver.settle([Complete(lease, b"result") for lease in scene.leases])
+    return await scene.driver.settle(
+        [Complete(lease, b"result", about=b"about") for lease in scene.leases]
+    )
 
 
 async def settle_every_kind(scene: Scene) -> Any:
@@ -228,9 +230,9 @@ async def settle_every_kind(scene: Scene) -> Any:
             Complete(rest[0], b"result"),
             Retry(rest[1], 0.0, ERROR),
             Retry(rest[2], 5.0, ERROR),
-            Fail(rest[3], Reason.FAILED, ERROR),
+            Fail(rest[3], Reason.FAILED, ERROR, about=b"about"),
             Release(rest[4], 5.0, mismatched=True),
-            Cancelled(rest[5]),
+            Cancelled(rest[5], about=b"about"),
             Complete(rest[5]),  # lost
         ]
     )
@@ -275,9 +277,11 @@ async def tell_of_workers_and_progress(scene: Scene) -> Any:
 
 
 async def look(scene: Scene) -> Any:
-    await scene.driver.browse(State.READY)
-    await scene.driver.dead_letters()
-    await scene.driver.queues()
+    for state in (State.READY, State.SCHEDULED, State.RUNNING, State.DEAD):
+        await scene.driver.browse(state, task="app.*", limit=3)
+    await scene.driver.dead_letters(task="app.send", error="OutOfStock", limit=3)
+    await scene.driver.queues(bound=5)
+    await scene.driver.known(sorted(scene.ids))
     await scene.driver.cancel_requests("w")
     return await scene.driver.results(sorted(scene.ids))
 
@@ -313,8 +317,12 @@ async def stage(path: Path, operation: Operation, name: str) -> Scene:
         scene.ids.add(scene.first.id)
         await driver.enqueue([Message(scene.first.id, "emails", "t", b"", max_lost=0)])
     if operation is reserve_damaged:
-        sql = "UPDATE messages SET profile = x'c1' WHERE state = 3 AND namespace = :namespace"
-        await driver._write(lambda session: session.run(sql, {}))
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute(
+                "UPDATE messages SET profile = x'c1' WHERE state = 3 AND namespace ="
+                " (SELECT key FROM namespaces WHERE name = ?)",
+                [name],
+            )
     driver.clock_offset += LATE.get(operation, 0.0)
     return scene
 
@@ -353,6 +361,33 @@ async def test_an_error_at_any_statement_loses_nothing(
             raise
         finally:
             await scene.driver.close()
+        if not reached:
+            return
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not run", "run"])
+async def test_an_error_at_any_statement_of_a_migration_leaves_the_file_usable(
+    after: bool, saboteur: Saboteur, tmp_path: Path
+) -> None:
+    dump = Path(__file__).with_name("sqlite_schema_1.sql").read_text()
+    statement = 0
+    while True:
+        statement += 1
+        path = tmp_path / f"{statement}.db"
+        saboteur.disarm()
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(dump)
+        driver = SqliteDriver(path)
+        saboteur.arm(statement, after=after, code="SQLITE_IOERR")
+        with suppress(DriverError):
+            await driver.open()
+        reached = saboteur.count >= statement
+        saboteur.disarm()
+        await driver.open()
+        counts = await driver.count("emails")
+        assert (counts.ready, counts.scheduled, counts.leased) == (6, 1, 3)
+        assert (await driver.schema()).current == 2
+        await driver.close()
         if not reached:
             return
 
