@@ -94,7 +94,7 @@ def _take_together(session: Session, key: int, name: str, limit: int, room: Room
         BodyCorrupt, ValueError, TypeError: a row is damaged.
     """
     large = min(LARGE, BYTES_AT_ONCE // max(limit, 1))
-    sound, facts, blob = session.rows(
+    sound, facts, last_leased_at, blob = session.rows(
         _SQL["take"], {"queue": key, "limit": limit, "large": large, "never": UNREACHABLE}
     )[0]
     found: list[Any] = orjson.loads(facts)
@@ -102,14 +102,16 @@ def _take_together(session: Session, key: int, name: str, limit: int, room: Room
         return Taken([], [], 0)
     if sound != len(found):
         raise BodyCorrupt("A row is damaged.")
+    if type(last_leased_at) is not int or last_leased_at >= session.now:
+        raise BodyCorrupt("A time is damaged, or the clock was set back.")  # a look at each tells
     kept, size = _within(found, room)
-    others = _large_payloads(session, [fact for fact in kept if fact[9] > large])
+    others = _large_payloads(session, [fact for fact in kept if fact[8] > large])
     now = session.now
     numbers: list[int] = []
     deliveries: list[Delivery] = []
     place = 0
-    for n, later, leases, attempt, lost, enqueued_at, wait, mismatched_at, head, size_of_it in kept:
-        if not 0 <= (later | leases | attempt | lost | enqueued_at) < NUMBER_LIMIT:
+    for n, leases, attempt, lost, enqueued_at, wait, mismatched_at, head, size_of_it in kept:
+        if not 0 <= (leases | attempt | lost | enqueued_at) < NUMBER_LIMIT:
             raise BodyCorrupt("A number is damaged.")
         numbers.append(n)
         message_id = blob[place : place + ID_BYTES]
@@ -124,13 +126,13 @@ def _take_together(session: Session, key: int, name: str, limit: int, room: Room
         deliveries.append(
             Delivery(
                 decode_message(message_id, name, profile, payload),
-                Lease(message_id, now + later),
+                Lease(message_id, now),
                 attempt,
                 lost,
                 enqueued_at / 1e6,
                 0.0 if mismatched_at is None else max(now - mismatched_at, 0) / 1e6,
                 NO_RESULTS,
-                (enqueued_at + wait) / 1e6,
+                (enqueued_at + wait if wait else enqueued_at) / 1e6,
                 leases > 0,
             )
         )
@@ -141,21 +143,21 @@ def _take_together(session: Session, key: int, name: str, limit: int, room: Room
 
 def _within(found: list[Any], room: Room) -> tuple[list[Any], int]:
     """Return the first of the rows, as many as there is room for, and the bytes of their payloads."""
-    size = sum([fact[9] for fact in found])
+    size = sum([fact[8] for fact in found])
     if size <= room.left:
         return found, size
     size = 0
     for count, fact in enumerate(found):
-        if not room.takes(size + fact[9], is_first=count == 0):
+        if not room.takes(size + fact[8], is_first=count == 0):
             return found[:count], size
-        size += fact[9]
+        size += fact[8]
     return found, size
 
 
 def _large_payloads(session: Session, facts: Sequence[Any]) -> dict[int, bytes]:
     """Return the payloads that are too large for the first statement, by row."""
-    together = [(fact[0], fact[9]) for fact in facts if fact[9] <= LARGE]
-    alone = [fact[0] for fact in facts if fact[9] > LARGE]
+    together = [(fact[0], fact[8]) for fact in facts if fact[8] <= LARGE]
+    alone = [fact[0] for fact in facts if fact[8] > LARGE]
     payloads = {n: session.rows(_SQL["payload"], {"n": n})[0][0] for n in alone}
     if together:
         taken = json_list(n for n, _ in together)
