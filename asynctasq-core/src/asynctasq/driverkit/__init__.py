@@ -14,7 +14,14 @@
 
 from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
-from asynctasq.driverkit.numbers import can_settle, check_lease, check_numbers, is_finite
+from asynctasq.driverkit.numbers import (
+    bounded,
+    can_settle,
+    check_lease,
+    check_numbers,
+    is_finite,
+    next_token,
+)
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.outages import Outages, UpkeepMark, next_mark, set_back_by
 from asynctasq.driverkit.packing import (
@@ -54,6 +61,7 @@ __all__ = [
     "Outages",
     "UpkeepMark",
     "batches",
+    "bounded",
     "can_settle",
     "check_id",
     "check_lease",
@@ -72,6 +80,7 @@ __all__ = [
     "matches_task",
     "micros",
     "next_mark",
+    "next_token",
     "not_unicode",
     "pack_cursor",
     "pack_error",

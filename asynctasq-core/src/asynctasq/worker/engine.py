@@ -35,6 +35,7 @@ from asynctasq.worker.services.lease_renewer import LeaseRenewer, RenewerSetting
 from asynctasq.worker.services.resident_memory import resident_bytes
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
+from asynctasq.worker.store_news import StoreNews
 
 logger = logging.getLogger("asynctasq")
 
@@ -113,7 +114,11 @@ class Engine:
         self._lending = Lending(self._slots, driver, lent=self._use_free_slot)
         self._outage = Outage()
         self._settler = Settler(
-            driver, outage=self._outage, settled=self._forget_all, refused=self._tell_refused
+            driver,
+            worker=self._owner,
+            outage=self._outage,
+            settled=self._forget_all,
+            refused=self._tell_refused,
         )
         self._fetcher = Fetcher(
             driver,
@@ -129,6 +134,7 @@ class Engine:
             give_back=self._give_back_hand,
             known=lambda: [running.delivery for running in self._held],
         )
+        self._fetcher.news = StoreNews(driver, observers, settings.worker_id)
         self._runner: Runner | None = None
         self.vitals = self._make_vitals()
         self.stuck = False

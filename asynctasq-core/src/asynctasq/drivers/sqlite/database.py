@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from asynctasq.backoff import Backoff
 from asynctasq.contracts.capabilities import SchemaState
 from asynctasq.driverkit.sql import Step, pending_steps
 from asynctasq.drivers.sqlite.errors import primary_code, translated
@@ -30,7 +31,7 @@ LOG_BYTES_KEPT = 64 << 20
 """Of the write-ahead log, which grows while somebody reads for long."""
 LOG_PAGES = 8_000
 """In the log before a commit has to move them into the file; the engine does it earlier, between calls."""
-FIRST_RETRY = 0.005
+RETRY = Backoff(0.005, 0.1)
 FILE_MODE = 0o600
 
 log = logging.getLogger("asynctasq.sqlite")
@@ -213,16 +214,15 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
 def _use_wal(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
     """Set the journal mode, which SQLite does not wait for when others open the file too."""
     deadline = time.monotonic() + settings.busy_timeout
-    pause = FIRST_RETRY
-    mode = ""
+    mode, refused = "", 0
     while not mode:
         try:
             mode = connection.execute("PRAGMA journal_mode = wal").fetchone()[0]
         except sqlite3.OperationalError as error:
             if primary_code(error) != "SQLITE_BUSY" or time.monotonic() > deadline:
                 raise
-            time.sleep(pause)
-            pause = min(pause * 2, 0.1)
+            refused += 1
+            time.sleep(RETRY.pause(refused))
     if mode != "wal":
         raise DriverError(
             f"The queue file {settings.path} cannot use a write-ahead log (journal mode {mode}): it "
