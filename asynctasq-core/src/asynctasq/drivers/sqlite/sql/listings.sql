@@ -101,7 +101,7 @@ FROM (
 -- The owners of leases, as `inspect.holders`, without those of other namespaces.
 SELECT json_group_array(owner)
 FROM ({holders})
-WHERE owner IS NOT NULL
+WHERE typeof(owner) = 'integer'
     AND NOT EXISTS (SELECT 1 FROM owners WHERE key = owner AND namespace <> :namespace)
 
 -- name: next_queue_of_owner
