@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgpack
 import orjson
 
-from asynctasq.contracts.capabilities import SCANNED_AT_ONCE, Page
+from asynctasq.contracts.capabilities import Page
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
 from asynctasq.driverkit.packing import ID_BYTES
@@ -26,6 +26,9 @@ FIRST = -(1 << 63)
 """No number that SQLite stores is smaller."""
 BEHIND_ALL = b"\xff" * (ID_BYTES + 1)
 """SQLite sorts this behind every number, every text, and every value of bytes that can be in a row."""
+
+WALKED_AT_ONCE = 1_000
+"""Messages that one page looks at, which takes a few milliseconds."""
 
 _SQL = queries("listings")
 _HOLDERS = _SQL["holders"].replace("{holders}", queries("inspect")["holders"])
@@ -84,7 +87,7 @@ def read_page(
     major, minor, place = _position(listing, cursor, first)
     items: list[T] = []
     end: str | None = None
-    budget, room = SCANNED_AT_ONCE, BYTES_AT_ONCE
+    budget, room = WALKED_AT_ONCE, BYTES_AT_ONCE
     for stretch in listing.stretches(session, major, minor):
         if (stretch.major, stretch.minor) != (major, minor):
             place = first

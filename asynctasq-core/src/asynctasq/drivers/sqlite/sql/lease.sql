@@ -17,7 +17,7 @@ SELECT
             AND NOT (SELECT paused FROM queues WHERE key = named.value)
     )
 
--- name: take
+-- name: claim
 -- The next messages of a queue, as one row: each step of a statement lets go of Python's global
 -- lock and has to get it back, which takes long when the event loop is busy. Large payloads would
 -- make that row too large, and are read one by one. The first column counts the rows that are not
