@@ -43,12 +43,14 @@ UNIQUE, MISMATCHED, DAMAGED = 2, 8, 16
 """Bits of the second byte."""
 LARGE_BYTES = 16 * 1024
 """From this size on, messages go into the set `big`: reserves look at sizes before they read."""
-HEAD = Struct(">BBIIIIBddddH")
+HEAD = Struct(">BBQIIIBddddH")
 """state, flags, token, attempt, lost, max_lost, priority, enqueued, due, expires, result_ttl, and the
 length of the queue's name, which follows."""
 OUTCOME = Struct(">BBdd")
-"""state, whether there is a result, finished, kept until; then the result."""
-LEASE = Struct(">IdBH")
+"""State, contents, time of the end, time until which it is kept; then the contents."""
+RESULT, ABOUT = 1, 2
+"""Contents of an outcome: a result, and before it the `about` of its settlement with its length."""
+LEASE = Struct(">QdBH")
 """token, leased at, flags, and the length of the owner's name, which follows."""
 NUMBERS = Struct(">BIddddB")
 """priority, max_lost, result_ttl, delay, eta, expires, whether there is a unique key."""
@@ -61,6 +63,8 @@ FOREVER = 4 * 10**15
 """Microseconds: so long that nobody waits for its end, and now plus that is exact in a float."""
 NONE = -1.0
 MOST_32 = 2**32 - 1
+LARGEST_TOKEN = 2**53 - 1
+"""Numbers of Lua are floats: larger ones are not exact."""
 BODY_LIMIT = 500_000_000
 """Bytes: a little under what a Redis takes at once."""
 _SURROGATES = "surrogatepass"
@@ -177,8 +181,8 @@ def unpack_message_key(message_id: bytes, value: bytes) -> Message:
     return _unpack_blob(message_id, queue, value, at)
 
 
-def unpack_delivery(message_id: bytes, value: bytes) -> Delivery:
-    """Return the delivery of a message, by its key as it was just before it was leased.
+def unpack_delivery(message_id: bytes, value: bytes, now: int) -> Delivery:
+    """Return the delivery of a message that was leased at `now`, by its key as it was just before that.
 
     Raises:
         DAMAGES: the record is damaged.
@@ -191,7 +195,8 @@ def unpack_delivery(message_id: bytes, value: bytes) -> Delivery:
     if flags & UNIQUE:
         at += 4 + _LONG.unpack_from(value, at)[0]
     message = _unpack_blob(message_id, queue, value, at)
-    return Delivery(message, Lease(message_id, token + 1), attempt, lost, enqueued_at / 1e6)
+    token = now if token < now else token + 1
+    return Delivery(message, Lease(message_id, token), attempt, lost, enqueued_at / 1e6)
 
 
 def priority_of(message: Message) -> int:

@@ -22,7 +22,7 @@ from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Settled, Settlement
 from asynctasq_redis import admin, inspection, leasing
 from asynctasq_redis.addresses import described
-from asynctasq_redis.codec import MOST_32, batches, micros, text_bytes
+from asynctasq_redis.codec import LARGEST_TOKEN, batches, micros, text_bytes
 from asynctasq_redis.enqueueing import (
     enqueue_arguments,
     enqueue_one,
@@ -234,7 +234,7 @@ class RedisDriver:
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
         check_lease(lease)
-        named = b"".join(each.id + (_token(each) or 0).to_bytes(4, "big") for each in leases)
+        named = b"".join(each.id + (_token(each) or 0).to_bytes(8, "big") for each in leases)
         answer = await self._opened().run(
             "extend", self._offset, text_bytes(owner), int(micros(lease)), named
         )
@@ -372,4 +372,4 @@ class RedisDriver:
 def _token(lease: Lease) -> int | None:
     """The token of a lease that this driver may have given."""
     token = lease.token
-    return token if isinstance(token, int) and 0 < token <= MOST_32 else None
+    return token if isinstance(token, int) and 0 < token <= LARGEST_TOKEN else None

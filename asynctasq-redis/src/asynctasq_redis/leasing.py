@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
@@ -63,24 +64,25 @@ class Reserve:
             settings.dead_letter_limit,
             *named,
         )
+        moment = int(now)
         try:
-            deliveries = list(map(unpack_delivery, rows[::2], rows[1::2]))
+            deliveries = list(map(unpack_delivery, rows[::2], rows[1::2], repeat(moment)))
         except DAMAGES:
-            return await self._without_damaged(rows), rows
+            return await self._without_damaged(rows, moment), rows
         for number, since in zip(mismatches[::2], mismatches[1::2], strict=True):
-            deliveries[number].mismatched_for = _seconds_since(since, int(now))
+            deliveries[number].mismatched_for = _seconds_since(since, moment)
         return deliveries, rows
 
-    async def _without_damaged(self, rows: list[bytes]) -> list[Delivery]:
+    async def _without_damaged(self, rows: list[bytes], now: int) -> list[Delivery]:
         """Return the deliveries that can be read, and make dead letters of the others."""
         deliveries: list[Delivery] = []
         damaged: list[Packed] = []
         for message_id, value in zip(rows[::2], rows[1::2], strict=True):
             try:
-                deliveries.append(unpack_delivery(message_id, value))
+                deliveries.append(unpack_delivery(message_id, value, now))
             except DAMAGES as error:
                 log.warning("Message %s in the store is damaged: %s", message_id.hex(), error)
-                token = HEAD.unpack_from(value)[2] + 1
+                token = max(HEAD.unpack_from(value)[2] + 1, now)
                 info = damage_info(BodyCorrupt(str(error)))
                 damaged.append(pack_damaged(message_id, token, info))
         try:

@@ -17,7 +17,8 @@ _SHARED = {
     "settle": _DAMAGE,
     "cancel": _DAMAGE,
     "delete_dead": _DAMAGE,
-    "find": _DAMAGE,
+    "find": (*_DAMAGE, "rows"),
+    "choose": (*_DAMAGE, "rows"),
     "requeue": _DAMAGE,
 }
 """The files before a script; for all others that is `common`."""

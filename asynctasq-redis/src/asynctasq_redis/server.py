@@ -36,7 +36,7 @@ class Server:
     def __init__(self, settings: RedisSettings, place: str) -> None:
         self.settings = settings
         self.place = place
-        self.prefix = f"{{{settings.namespace}}}:".encode()
+        self.prefix = f"{{{settings.namespace}}}:{FORMAT}:".encode()
         self.process = os.getpid()
         self.loop = asyncio.get_running_loop()
         self.connections = Connections(

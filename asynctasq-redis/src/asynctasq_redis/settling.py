@@ -17,7 +17,7 @@ from asynctasq.settlement import (
     Retry,
     Settlement,
 )
-from asynctasq_redis.codec import BODY_LIMIT, MOST_32, batches, pack_error
+from asynctasq_redis.codec import BODY_LIMIT, LARGEST_TOKEN, batches, pack_error
 
 COMPLETE, COMPLETE_EMPTY, RETRY, FAIL = 1, 2, 3, 4
 FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL, FAIL_DAMAGED = 5, 6, 7, 8, 9
@@ -33,14 +33,14 @@ it a gigabyte at once."""
 Packed = tuple[int, tuple[int, int, float], bytes, bytes]
 """Its place among the settlements; kind, token, and delay or time to live; id; bytes."""
 
-_RUN = Struct(">BIdHB")
+_RUN = Struct(">BQdHB")
 
 
 def pack_settlement(place: int, settlement: Settlement) -> Packed | None:
     """Numbers and bytes; None if no lease can be that of the settlement."""
     lease = settlement.lease
     token = lease.token
-    if not isinstance(token, int) or not 0 <= token <= MOST_32 or len(lease.id) != ID_BYTES:
+    if not isinstance(token, int) or not 0 <= token <= LARGEST_TOKEN or len(lease.id) != ID_BYTES:
         return None
     kind, number, payload = _parts(settlement)
     return place, (kind, token, number), lease.id, payload

@@ -6,8 +6,9 @@ local now = clock(tonumber(ARGV[1]))
 
 -- Whether an earlier call has cancelled it but failed before it took it from its queue.
 local function finish(id)
-    local value = call('GETRANGE', P .. 'm:' .. id, OUTCOME_BYTES, OUTCOME_BYTES + 255)
-    return #value > 1 and leave_waiting(id, sub(value, 2), byte(value, 1))
+    local value = call('GETRANGE', P .. 'm:' .. id, 0, OUTCOME_BYTES + 255)
+    return #value > OUTCOME_BYTES + 1 and byte(value, 2) == 0
+        and leave_waiting(id, sub(value, OUTCOME_BYTES + 2), byte(value, OUTCOME_BYTES + 1))
 end
 
 -- One whose record cannot be read is where the indexes have it.

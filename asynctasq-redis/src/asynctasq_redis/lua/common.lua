@@ -22,15 +22,17 @@ local WAITING, DEAD, COMPLETED, CANCELLED = 1, 2, 3, 4 -- WAITING: or leased, if
 -- could not be read.
 local EXTRA, UNIQUE, EXPIRES, MISMATCHED, DAMAGED, LARGE = 1, 2, 4, 8, 16, 32
 local MOST_FLAGS = 63
-local HEAD = '>BBI4I4I4I4Bdddd' -- state, flags, token, attempt, lost, max_lost, priority, then times
+local HEAD = '>BBI8I4I4I4Bdddd' -- state, flags, token, attempt, lost, max_lost, priority, then times
 local HEAD_AND_QUEUE = HEAD .. 'Hc0'
-local HEAD_BYTES = 51
-local OUTCOME = '>BBdd' -- state, whether there is a result, finished, kept until; then the result
+local HEAD_BYTES = 55
+local OUTCOME = '>BBdd' -- state, contents, finished, kept until; then the contents
 local OUTCOME_BYTES = 18
+local RESULT, ABOUT = 1, 2 -- contents of an outcome: a result; before it, a note of the worker's with its length
 local MOST_OF_A_HEAD = 1023 -- the last byte that is read of a message where its body is not wanted
-local LEASE = '>I4dBHc0Hc0' -- token, leased at, flags, owner, queue; then the length of the lease
+local LEASE = '>I8dBHc0Hc0' -- token, leased at, flags, owner, queue; then the length of the lease
 local PADDED = 65 -- a hash with a value this long is a hash table, whatever its size
 local HOLD = '>c16Bdd' -- holder, until, end of the period or 0, length of the period
+local LARGEST_TOKEN = 9e15 -- and 1 more than that is exact in a float
 local NO_TIME = 1e16 -- no time that was stored on purpose is as far away
 
 local BOUND = 1000 -- messages that one call moves at most
@@ -74,18 +76,18 @@ local function is_time(number)
     return number > -NO_TIME and number < NO_TIME -- which NaN is not
 end
 
--- The beginning of a message. A record that cannot be read has `damaged` and no queue.
+-- A message by its bytes, or by their beginning. A record that cannot be read has `damaged` and no queue.
 local function parse(value)
-    local h = {}
+    local h = {value = value}
     local read
     read, h.state, h.flags, h.token, h.attempt, h.lost, h.max_lost, h.priority, h.enqueued, h.due,
         h.expires, h.ttl, h.queue, h.after = pcall(unpack_from, HEAD_AND_QUEUE, value)
     if read and h.state <= DEAD and h.state > 0 and h.flags <= MOST_FLAGS and h.priority <= 9
-            and is_time(h.enqueued) and is_time(h.due) and is_time(h.expires) and h.ttl == h.ttl
+            and h.token < LARGEST_TOKEN and is_time(h.enqueued) and is_time(h.due) and is_time(h.expires) and h.ttl == h.ttl
             and h.queue ~= '' then
         return h
     end
-    return {damaged = true, state = byte(value, 1) == DEAD and DEAD or WAITING, flags = 0, token = 0}
+    return {damaged = true, value = value, state = byte(value, 1) == DEAD and DEAD or WAITING, flags = 0, token = 0}
 end
 
 -- The head of a message that lives or is dead; nil otherwise.
@@ -96,6 +98,30 @@ local function head(id)
     local state = byte(value, 1)
     if (state == COMPLETED or state == CANCELLED) and #value >= OUTCOME_BYTES then return nil end
     return parse(value)
+end
+
+-- Some bytes of a message, from a place on (the first is 1); `h.value` is its beginning.
+local function piece_of(id, h, from, length)
+    local piece = sub(h.value, from, from + length - 1)
+    if #piece == length or #h.value <= MOST_OF_A_HEAD then return piece end
+    return call('GETRANGE', P .. 'm:' .. id, from - 1, from + length - 2)
+end
+
+-- The task of a message, which is the first value of its profile (msgpack); '' if it cannot be read.
+local function task_of(id, h)
+    local at = h.after
+    if not at or band(h.flags, DAMAGED) ~= 0 then return '' end
+    if band(h.flags, UNIQUE) ~= 0 then
+        local length = piece_of(id, h, at, 4)
+        if #length < 4 then return '' end
+        at = at + 4 + unpack_from('>I4', length)
+    end
+    local kind, high, low = byte(piece_of(id, h, at + 3, 3), 1, 3)
+    if not low then return '' end
+    if kind >= 0xa0 and kind <= 0xbf then return piece_of(id, h, at + 4, kind - 0xa0) end
+    if kind == 0xd9 then return piece_of(id, h, at + 5, high) end
+    if kind == 0xda then return piece_of(id, h, at + 6, high * 256 + low) end
+    return ''
 end
 
 local function packed_head(h)
@@ -122,7 +148,7 @@ end
 
 local function lease_tail(owner, queue, flags, now, length)
     local tail = pack('>dBHc0Hc0d', now, flags, #owner, owner, #queue, queue, length)
-    return tail .. string.rep('\0', PADDED - 4 - #tail)
+    return tail .. string.rep('\0', PADDED - 8 - #tail)
 end
 
 -- A lease by its record; nil if there is none, or if it cannot be read.
@@ -276,11 +302,13 @@ local function drop_rest(id, h, hold)
 end
 
 -- The outcome names priority and queue, so that a repeated call finds what a failed one has left.
-local function cancel_for_good(id, h, ttl, now)
+local function cancel_for_good(id, h, ttl, now, about)
     local hold = hold_to_free(id, h)
     local seconds = math.max(math.min(ttl, MOST_TTL), LEAST_TTL)
-    call('SET', P .. 'm:' .. id, pack(OUTCOME, CANCELLED, 0, now, now + seconds * 1000000)
-        .. pack('>B', h.priority) .. h.queue, 'PX', whole(seconds * 1000))
+    local has_about = about ~= nil and about ~= ''
+    call('SET', P .. 'm:' .. id,
+        pack(OUTCOME, CANCELLED, has_about and ABOUT or 0, now, now + seconds * 1000000)
+        .. (has_about and about or pack('>B', h.priority) .. h.queue), 'PX', whole(seconds * 1000))
     drop_rest(id, h, hold)
     tell_end(id)
 end
@@ -291,13 +319,14 @@ local function index_dead(id, queue, died)
 end
 
 -- To the dead letters. The error is kept as it is where `err` is nil, removed where it is ''.
-local function bury(id, h, reason, err, now)
+local function bury(id, h, reason, err, now, about)
     local hold = hold_to_free(id, h)
     local flags, extra = h.flags, P .. 'x:' .. id
     h.state = DEAD
     h.flags = bor(band(flags, bnot(bor(EXPIRES, LARGE))), EXTRA)
     h.expires = 0
     call('HSET', extra, 'r', reason, 'd', whole(now))
+    if about and about ~= '' then call('HSET', extra, 'a', about) end
     if err == '' then
         call('HDEL', extra, 'p', 'e')
     else

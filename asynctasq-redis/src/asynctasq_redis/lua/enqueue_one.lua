@@ -8,7 +8,7 @@ local P, call = KEYS[1], redis.call
 local queue, id = ARGV[5], ARGV[6]
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2] + ARGV[1]
-local head = struct.pack('>BBI4I4I4I4BddddHc0', 1, 0, 0, 0, 0, ARGV[3], ARGV[2], now, now, 0, ARGV[4],
+local head = struct.pack('>BBI8I4I4I4BddddHc0', 1, 0, 0, 0, 0, ARGV[3], ARGV[2], now, now, 0, ARGV[4],
     #queue, queue)
 local span, since = 900000000000000, now - 1735689600000000
 if since < 0 then since = 0 elseif since >= span then since = span - 1 end

@@ -4,12 +4,12 @@
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
 local owner, length, named = ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local count = #named / 20
+local count = #named / 24
 note_upkeep(now, length)
 
 local ids, tokens = {}, {}
 for i = 1, count do
-    ids[i], tokens[i] = unpack_from('>c16I4', named, i * 20 - 19)
+    ids[i], tokens[i] = unpack_from('>c16I8', named, i * 24 - 23)
 end
 
 local answers, held, known = {}, 0, {}

@@ -1,11 +1,12 @@
 -- Lease messages, as many as are asked for or about as many as MOST_BYTES hold. ARGV: clock offset,
 -- limit, length of the lease, owner, how long and how many dead letters are kept; then names of queues
 -- with the most that may be taken of each. Answers with ids and messages in turn, then numbers of
--- deliveries with the time of their first mismatch, in turn.
+-- deliveries with the time of their first mismatch, in turn, then news (upkeep.lua).
 
 local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before it is looked how large they are
 
 even_when_full()
+news = {}
 local now = clock(tonumber(ARGV[1]))
 local limit, length, owner = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local deadline = whole(now + length)
@@ -30,7 +31,10 @@ local afterwards = {} -- steps to be taken when the leases are written
 local function prepare(id, h)
     if band(h.flags, EXPIRES) ~= 0 then
         if h.expires <= now then
-            afterwards[#afterwards + 1] = function() bury(id, h, 'expired', '', now) end
+            afterwards[#afterwards + 1] = function()
+                bury(id, h, 'expired', '', now)
+                report(id, h, 'dead', 'expired', '')
+            end
             return nil
         end
         h.flags, h.expires = h.flags - EXPIRES, 0
@@ -63,7 +67,9 @@ local function examine(id, value, queue)
         or call('ZSCORE', scheduled_set(h.priority, h.queue), id))
     if not belongs or #id ~= 16 then
         afterwards[#afterwards + 1] = function()
-            bury_damaged(proper_id(id), queue, nil, now)
+            id = proper_id(id)
+            bury_damaged(id, queue, nil, now)
+            report_damaged(id, queue)
         end
         return nil
     end
@@ -73,7 +79,7 @@ end
 
 -- Leases of messages whose heads begin alike are equal.
 local function make_lease(queue, flags, value)
-    return pack('>I4', unpack_from('>I4', value, 3) + 1)
+    return pack('>I8', math.max(unpack_from('>I8', value, 3) + 1, now))
         .. lease_tail(owner, queue, flags, now, length)
 end
 
@@ -113,8 +119,9 @@ local function take(queue, most)
                 local lease
                 room = room - #value
                 if state == WAITING and flags and flags <= EXTRA and #id == 16
-                        and sub(value, queue_from, queue_to) == known_as then
-                    local begins = sub(value, 1, 6)
+                        and sub(value, queue_from, queue_to) == known_as
+                        and unpack_from('>I8', value, 3) < LARGEST_TOKEN then
+                    local begins = sub(value, 1, 10)
                     lease = made[begins]
                     if not lease then
                         lease = make_lease(queue, flags, value)
@@ -145,7 +152,7 @@ for i = 7, #ARGV, 2 do
     local queue = ARGV[i]
     local most = math.min(tonumber(ARGV[i + 1]), limit - taken)
     if most > 0 and room > 0
-            and not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
+            and not (any_paused and call('HEXISTS', P .. 'paused', queue) == 1) then
         local looked, found = take(queue, most)
         if looked > 0 then looked_at[#looked_at + 1] = {queue, looked, found} end
     end
@@ -168,4 +175,4 @@ end
 if taken == 0 then
     for i = 7, #ARGV, 2 do forget_if_empty(ARGV[i]) end
 end
-return {whole(now), deliveries, mismatches}
+return {whole(now), deliveries, mismatches, news}

@@ -57,9 +57,9 @@ local function plain()
     for number = 7, #ARGV, 2 do
         local queue = ARGV[number]
         local most = math.min(tonumber(ARGV[number + 1]), limit - taken)
-        if any_paused and call('SISMEMBER', P .. 'paused', queue) == 1 then most = 0 end
+        if any_paused and call('HEXISTS', P .. 'paused', queue) == 1 then most = 0 end
         local known_as = struct.pack('>Hc0', #queue, queue)
-        local queue_to = 51 + #known_as
+        local queue_to = 55 + #known_as
         local found, step, made, begun, lease = 0, FIRST_STEP, {}, nil, nil
         while found < most and room > 0 do
             local ids = call('ZRANGE', P .. 'r:' .. queue, found, found + math.min(step, most - found) - 1)
@@ -71,18 +71,19 @@ local function plain()
             local held = call('HMGET', P .. 'leases', unpack(ids))
             for i = 1, count do
                 local value, id = values[i], ids[i]
-                if not value or held[i] or #id ~= 16 or sub(value, 52, queue_to) ~= known_as then
+                if not value or held[i] or #id ~= 16 or sub(value, 56, queue_to) ~= known_as then
                     return nil
                 end
-                local begins = sub(value, 1, 6)
+                local begins = sub(value, 1, 10)
                 if begins ~= begun then
                     begun, lease = begins, made[begins]
                 end
                 if not lease then
                     local state, flags = byte(value, 1, 2)
-                    if state ~= 1 or flags > 1 then return nil end
-                    lease = struct.pack('>I4dBHc0Hc0d', unpack_from('>I4', value, 3) + 1, now, flags,
-                        #owner, owner, #queue, queue, length)
+                    local token = unpack_from('>I8', value, 3) + 1
+                    if state ~= 1 or flags > 1 or token > 9e15 then return nil end
+                    if token < now then token = now end
+                    lease = struct.pack('>I8dBHc0Hc0d', token, now, flags, #owner, owner, #queue, queue, length)
                     lease = lease .. string.rep('\0', 65 - #lease)
                     made[begins] = lease
                 end
@@ -107,7 +108,7 @@ local function plain()
         for i = 7, #ARGV, 2 do
             if call('HGET', P .. 'queues', ARGV[i]) == '0' then return nil end -- to be forgotten
         end
-        return {moment, {}, {}}
+        return {moment, {}, {}, {}}
     end
     if not renewed then call('ZADD', P .. 'owners', 'GT', deadline, owner) end
     for i = 1, #taken_of, 2 do call('HINCRBY', P .. 'queues', taken_of[i], taken_of[i + 1]) end
@@ -120,5 +121,5 @@ local function plain()
     for i = 1, #taken_of, 2 do
         call('ZREMRANGEBYRANK', P .. 'r:' .. taken_of[i], 0, taken_of[i + 1] - 1)
     end
-    return {moment, deliveries, {}}
+    return {moment, deliveries, {}, {}}
 end

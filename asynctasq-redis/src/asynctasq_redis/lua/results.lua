@@ -9,7 +9,7 @@ for i = 2, #ARGV do
     local known, state = is_known(id, now)
     answer[i - 1] = false
     if known and state == DEAD then
-        answer[i - 1] = call('HMGET', P .. 'x:' .. id, 'd', 'r', 'e')
+        answer[i - 1] = call('HMGET', P .. 'x:' .. id, 'd', 'r', 'e', 'a')
     elseif known and state ~= WAITING then
         local size = call('STRLEN', P .. 'm:' .. id)
         if size > room and i > 2 then

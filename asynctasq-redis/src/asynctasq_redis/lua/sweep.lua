@@ -65,7 +65,7 @@ local visits = {}
 function visits.m(id, key, now)
     local value = call('GETRANGE', key, 0, OUTCOME_BYTES + 255)
     local state = byte(value, 1)
-    if state == CANCELLED and #value > OUTCOME_BYTES + 1 then
+    if state == CANCELLED and #value > OUTCOME_BYTES + 1 and byte(value, 2) == 0 then
         leave_waiting(id, sub(value, OUTCOME_BYTES + 2), byte(value, OUTCOME_BYTES + 1))
     elseif state ~= COMPLETED then
         rescue(id, now)

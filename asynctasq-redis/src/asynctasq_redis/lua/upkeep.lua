@@ -3,6 +3,21 @@
 local LONGEST_GAP = 15000000 -- between two calls, in microseconds: what is longer is an outage
 local LONGEST_LEASE = 3600000000 -- of workers that keep the mark
 
+-- What these functions did to messages by themselves: for each its id, queue, task, state, reason ('' for
+-- none), attempts, lost leases, and the owner that lost it (or '').
+local news = {}
+
+local function report(id, h, state, reason, owner)
+    local place = #news
+    news[place + 1], news[place + 2], news[place + 3] = id, h.queue or '', h.value and task_of(id, h) or ''
+    news[place + 4], news[place + 5] = state, reason
+    news[place + 6], news[place + 7], news[place + 8] = h.attempt or 0, h.lost or 0, owner
+end
+
+local function report_damaged(id, queue)
+    report(id, {queue = queue}, 'dead', 'undecodable', '')
+end
+
 local function is_number(number)
     return number ~= nil and is_time(number)
 end
@@ -79,7 +94,9 @@ local function rescue(id, now)
     if h.damaged or #id ~= 16 then
         local state, queue = locate(id)
         if state == nil or state == 'dead' then
-            bury_damaged(proper_id(id), queue or 'default', nil, now)
+            id, queue = proper_id(id), queue or 'default'
+            bury_damaged(id, queue, nil, now)
+            report_damaged(id, queue)
         end
     elseif h.state == DEAD then
         if not call('ZSCORE', P .. 'dead', id) or not call('ZSCORE', P .. 'd:' .. h.queue, id) then
@@ -91,7 +108,8 @@ local function rescue(id, now)
             and not call('ZSCORE', scheduled_set(h.priority, h.queue), id) then
         local state, queue = locate(id)
         if state == 'ready' or state == 'scheduled' then -- the name of its queue is damaged
-            return bury_damaged(id, queue, nil, now)
+            bury_damaged(id, queue, nil, now)
+            return report_damaged(id, queue)
         end
         call('HINCRBY', P .. 'queues', h.queue, 0)
         if band(h.flags, EXPIRES) ~= 0 then call('ZADD', P .. 'exp', whole(h.expires), id) end
@@ -105,19 +123,23 @@ local function reclaim(id, lease, lost, now)
     local h = head(id)
     if h and h.damaged then
         bury_damaged(id, lease.queue, nil, now)
+        report_damaged(id, lease.queue)
     elseif h and h.state == DEAD then
         rescue(id, now)
     elseif h and call('SISMEMBER', P .. 'c:' .. lease.owner, id) == 1 then
         cancel_for_good(id, h, h.ttl, now)
+        report(id, h, 'cancelled', '', lease.owner)
     elseif h then
         local first = h.token < lease.token
         if first then h.token = lease.token end
         if first and lost then h.lost = h.lost + 1 end
         if lost and h.lost > h.max_lost then
             bury(id, h, 'lost', nil, now)
+            report(id, h, 'dead', 'lost', lease.owner)
         else
             write_head(id, h)
             if first then make_ready(id, h) else make_wait(id, h, now) end
+            if lost then report(id, h, 'ready', '', lease.owner) end
         end
     end
     end_lease(id, lease)
@@ -165,6 +187,7 @@ local function expire(now)
             call('ZREM', P .. 'exp', id)
         elseif h.expires <= now then
             bury(id, h, 'expired', '', now)
+            report(id, h, 'dead', 'expired', '')
             leave_waiting(id, h.queue, h.priority)
         else
             call('ZADD', P .. 'exp', whole(h.expires), id)

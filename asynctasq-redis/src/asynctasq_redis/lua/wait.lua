@@ -20,7 +20,7 @@ if pause and pause > now and pause - now < NO_TIME and next_event < 3600000000 t
 end
 for i = 3, #ARGV do
     local queue = ARGV[i]
-    if not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
+    if not (any_paused and call('HEXISTS', P .. 'paused', queue) == 1) then
         if call('EXISTS', P .. 'r:' .. queue) == 1 then return 0 end
         for _, key in ipairs(scheduled_sets(queue)) do sooner(key) end
     end
