@@ -321,7 +321,7 @@ async def chunk_appears_at_once(harness: Harness) -> None:
     writing = asyncio.create_task(enqueue_chunks())
     try:
         while not writing.done():
-            ready = (await harness.clone.count(harness.queue)).ready
+            ready = (await harness.clone.count(harness.queue)).ready or 0
             expect(ready % 20 == 0, f"{ready} messages ready: a part of a chunk was seen")
             await asyncio.sleep(0)
     finally:

@@ -16,19 +16,24 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
-from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.driver import (
+    DRIVER_API_VERSION,
+    DriverDefaults,
+    Enqueued,
+    QueueCounts,
+)
 from asynctasq.drivers.memory import views
 from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.drivers.memory.store import Store
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Settled, Settlement
+from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
 
 SHORTEST_SLEEP = 0.001
 """Seconds. Some event loops round timers to milliseconds, and would spin on a shorter one."""
 
 
-class MemoryDriver:
+class MemoryDriver(DriverDefaults):
     """Messages in this process: for tests, for work that may be lost, and as the oracle of others.
 
     An instance and its clones share one store, from whichever threads and event loops they are
@@ -134,7 +139,7 @@ class MemoryDriver:
         with store.lock:
             return store.extend(owner, leases, lease=lease)
 
-    async def count(self, queue: str) -> QueueCounts:
+    async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         store = self._opened()
         with store.lock:
             return views.count(store, queue)
@@ -145,6 +150,11 @@ class MemoryDriver:
         store = self._opened()
         with store.lock:
             return views.results(store, ids)
+
+    async def known(self, ids: Sequence[bytes]) -> list[bool]:
+        store = self._opened()
+        with store.lock:
+            return [each in store.entries for each in ids]
 
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
         store = self._opened()
@@ -198,7 +208,14 @@ class MemoryDriver:
     # Dead letters, inspection, purge.
 
     async def dead_letters(
-        self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
+        self,
+        *,
+        queue: str | None = None,
+        task: str | None = None,
+        reason: Reason | None = None,
+        error: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> Page[DeadLetter]:
         store = self._opened()
         with store.lock:
@@ -219,7 +236,7 @@ class MemoryDriver:
         with store.lock:
             return store.delete_dead(ids)
 
-    async def queues(self) -> list[QueueInfo]:
+    async def queues(self, *, bound: int | None = None) -> list[QueueInfo]:
         store = self._opened()
         with store.lock:
             return views.queues(store)
@@ -234,6 +251,8 @@ class MemoryDriver:
         state: State,
         *,
         queue: str | None = None,
+        task: str | None = None,
+        owner: str | None = None,
         since: float | None = None,
         until: float | None = None,
         limit: int = 100,

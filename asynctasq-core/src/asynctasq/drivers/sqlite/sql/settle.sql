@@ -16,12 +16,12 @@ FROM (
     FROM json_each(:index)
 ) AS settled
 WHERE messages.id = settled.id AND messages.namespace = :namespace
-    AND messages.state = 5 AND messages.token = settled.token
+    AND messages.state = 5 AND messages.leased_at = settled.token
 
 -- name: leases
 -- Which of the messages named are leased. :ids are 16 bytes each, :index the place of each.
 SELECT json_group_array(json_array(
-    named.key, n, CASE typeof(token) WHEN 'integer' THEN token END, cancelling = 1
+    named.key, n, CASE typeof(leased_at) WHEN 'integer' THEN leased_at END, cancelling = 1
 ))
 FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state = 5
@@ -35,7 +35,7 @@ WHERE n = :n
 
 -- name: cancelled
 UPDATE messages
-SET state = 8, finished_at = :now, forget_at = :now + coalesce(:keep, max(result_ttl, 60000000)),
+SET state = 8, finished_at = :now, forget_at = :now + coalesce(:keep, max(result_ttl, {outcome_ttl_least})),
     cancelling = 0, mismatched_at = NULL, progress = NULL,
     error = NULL, profile = NULL, payload = NULL
 WHERE n = :n
@@ -61,7 +61,7 @@ WHERE n = :n
 
 -- name: set_progress
 UPDATE messages SET progress = :progress
-WHERE id = :id AND namespace = :namespace AND state = 5 AND token = :token
+WHERE id = :id AND namespace = :namespace AND state = 5 AND leased_at = :token
 
 -- name: flag
 UPDATE messages SET cancelling = 1
