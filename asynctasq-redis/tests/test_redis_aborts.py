@@ -168,7 +168,7 @@ async def reserving_late(store: Store) -> tuple[list[Message], list[Message], Ca
 
 async def reserving_damaged(store: Store) -> tuple[list[Message], list[Message], Call]:
     messages = await store.add(message(), message(), message("b"))
-    store.client.set(b"{aborted}:m:" + messages[0].id, b"damaged")
+    store.client.set(b"{aborted}:2:m:" + messages[0].id, b"damaged")
     return messages, [], store.lease
 
 
@@ -462,7 +462,7 @@ async def expect_all_is_well(store: Store, accepted: Sequence[Message], where: s
     for info in await store.driver.queues():
         assert (info.ready, info.scheduled, info.leased) == (0, 0, 0), (where, info)
     assert sum(info.dead for info in await store.driver.queues()) == len(listed), where
-    prefix = b"{aborted}:"
+    prefix = b"{aborted}:2:"
     for key in store.client.scan_iter(match=prefix + b"*", count=1000):
         name = key.removeprefix(prefix)
         assert name[:2] not in (b"o:", b"c:", b"u:"), (where, name)

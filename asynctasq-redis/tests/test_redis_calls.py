@@ -146,7 +146,7 @@ async def test_what_falls_due_at_once_is_made_ready_piece_by_piece(
             assert len(got) == limit
             assert asked.total() < most, asked
             with counted.client() as client:
-                promoted: Any = client.zcard(f"{{{driver.settings.namespace}}}:r:q")
+                promoted: Any = client.zcard(f"{{{driver.settings.namespace}}}:2:r:q")
             assert promoted <= BOUND
         assert (await driver.count("q")).ready == 3 * BOUND - 1 - BOUND
     finally:
@@ -388,14 +388,14 @@ def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _until_awaited(client: "redis.Redis", driver: RedisDriver, ids: Sequence[bytes]) -> None:
     """Until somebody is to be told of the end of each."""
-    keys = [f"{{{driver.settings.namespace}}}:w:".encode() + each for each in ids]
+    keys = [f"{{{driver.settings.namespace}}}:2:w:".encode() + each for each in ids]
     async with asyncio.timeout(PATIENCE):
         while client.exists(*keys) < len(keys):
             await asyncio.sleep(0.01)
 
 
 def _is_awaited(client: "redis.Redis", namespace: str) -> bool:
-    keys = [f"{{{namespace}}}:{name}" for name in ("i:q", "awaited")]
+    keys = [f"{{{namespace}}}:2:{name}" for name in ("i:q", "awaited")]
     return client.exists(*keys) == len(keys)
 
 
@@ -406,7 +406,7 @@ async def test_waiters_that_are_gone_neither_stay_nor_swallow_a_push(
     driver, waiter = made(), made()
     await driver.open()
     await waiter.open()
-    key = f"{{{driver.settings.namespace}}}:i:q"
+    key = f"{{{driver.settings.namespace}}}:2:i:q"
     try:
         with counted.client() as client:
             seconds: Any = client.time()[0]

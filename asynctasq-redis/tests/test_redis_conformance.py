@@ -33,7 +33,7 @@ class TestRedis(DriverConformance):
 
     async def damage(self, driver: Driver, message_id: bytes) -> None:
         with redis.Redis.from_url(self.url) as client:
-            client.setrange(b"{%s}:m:%s" % (self.namespace.encode(), message_id), 0, b"\xff" * 60)
+            client.setrange(b"{%s}:2:m:%s" % (self.namespace.encode(), message_id), 0, b"\xff" * 60)
 
 
 @pytest.mark.parametrize("crowded", [False, True], ids=["alone", "crowded"])

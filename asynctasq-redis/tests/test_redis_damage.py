@@ -14,7 +14,7 @@ from asynctasq_redis import RedisDriver
 from tests.drivers.opening import message
 from tests.servers.redis import RedisServer, redis_server
 
-PREFIX = b"{asynctasq}:"
+PREFIX = b"{asynctasq}:2:"
 QUEUES = {"q": 100}
 MOMENT = 0.000_002
 WRONG_KEYS = [

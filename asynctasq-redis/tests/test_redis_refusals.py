@@ -164,7 +164,7 @@ async def test_a_unique_key_whose_message_was_evicted_is_free(
     async with opened(driver):
         first = message(unique=Unique("key"))
         await driver.enqueue([first])
-        client.delete(f"{{{driver.settings.namespace}}}:m:".encode() + first.id)
+        client.delete(f"{{{driver.settings.namespace}}}:2:m:".encode() + first.id)
         [answer] = await driver.enqueue([message(unique=Unique("key"))])
         assert answer.created
         [got] = await driver.reserve({"q": 9}, limit=9, owner="one", lease=LEASE)
@@ -372,7 +372,7 @@ async def test_who_may_not_push_or_listen_is_warned_and_goes_on(
     async with opened(driver), opened(deaf) as other:
         waiting = asyncio.create_task(driver.wait(["q"], timeout=PATIENCE))
         async with asyncio.timeout(PATIENCE):
-            while not client.exists(f"{{{driver.settings.namespace}}}:i:q"):
+            while not client.exists(f"{{{driver.settings.namespace}}}:2:i:q"):
                 await asyncio.sleep(0.01)
         assert (await other.enqueue([message()]))[0].created
         await waiting  # by looking

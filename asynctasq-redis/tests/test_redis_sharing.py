@@ -168,7 +168,7 @@ async def test_a_listener_whose_line_is_half_open_makes_another(
                 proxy.thaw()
                 while await _listener_of(client) == before:
                     await asyncio.sleep(0.01)
-                while not client.exists("{asynctasq}:i:q"):
+                while not client.exists("{asynctasq}:2:i:q"):
                     await asyncio.sleep(0.01)
                 await other.enqueue([message()])
                 try:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from asynctasq.contracts.capabilities import Outcome, QueueInfo, Snapshot
 from asynctasq.contracts.driver import QueueCounts
-from asynctasq_redis.codec import batches, queue_name, text_bytes
+from asynctasq.driverkit.batching import batches
+from asynctasq_redis.codec import queue_name, text_bytes
 from asynctasq_redis.reading import Found, number_of, outcome_of, read_row, snapshot_of
 
 if TYPE_CHECKING:

@@ -50,7 +50,11 @@ class Filter:
     def is_any(self) -> bool:
         """True if nearly every message that is looked at is shown."""
         return not (
-            self.task or self.since is not None or self.until is not None or self.reason or self.error
+            self.task
+            or self.since is not None
+            or self.until is not None
+            or self.reason
+            or self.error
         )
 
     def arguments(self) -> "Sequence[Argument]":
@@ -133,7 +137,9 @@ async def _places(
     )
     places = [
         Place(queues[number - 1], priority, int(time), one)
-        for number, priority, time, one in zip(rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True)
+        for number, priority, time, one in zip(
+            rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True
+        )
     ]
     following = None
     if not is_all:

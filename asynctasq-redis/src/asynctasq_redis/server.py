@@ -16,6 +16,7 @@ from asynctasq_redis.errors import FAILURES, translated
 from asynctasq_redis.probing import probe
 from asynctasq_redis.scripts import script
 from asynctasq_redis.settings import RedisSettings
+from asynctasq_redis.upgrading import FORMAT
 
 log = logging.getLogger("asynctasq.redis")
 
