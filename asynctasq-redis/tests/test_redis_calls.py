@@ -218,12 +218,24 @@ async def test_listings_and_purges_of_many_are_many_small_calls(
         with calls(counted) as asked:
             page = await driver.browse(State.READY, queue="q", limit=10)
             assert (await driver.find([page.items[0].message.id]))[0] == page.items[0]
-        assert asked["evalsha"] + asked["eval"] >= 4
+        assert asked["evalsha"] + asked["eval"] == 3
         with calls(counted) as asked:
             assert await driver.purge("q", states={State.READY, State.SCHEDULED}) == 3 * BOUND
         assert asked["evalsha"] + asked["eval"] >= 4
     finally:
         await driver.close()
+
+
+async def listed(driver: RedisDriver, state: State, **options: Any) -> list[bytes]:
+    """Return the ids on all pages of a listing."""
+    found: list[bytes] = []
+    cursor: str | None = None
+    while True:
+        page = await driver.browse(state, cursor=cursor, **options)
+        found += [each.message.id for each in page.items]
+        cursor = page.cursor
+        if cursor is None:
+            return found
 
 
 async def test_a_listing_meets_each_message_once_while_others_come_and_go(
@@ -244,13 +256,11 @@ async def test_a_listing_meets_each_message_once_while_others_come_and_go(
     try:
         await driver.enqueue(stays)
         other = asyncio.create_task(come_and_go())
-        page = await driver.browse(State.READY, limit=10_000)
+        found = await listed(driver, State.READY, limit=200)
         moving = False
         await other
-        found = [each.message.id for each in page.items if each.message.priority == 1]
-        assert sorted(found) == sorted(each.id for each in stays)
-        ids = [each.message.id for each in page.items]
-        assert len(ids) == len(set(ids))
+        staying = {each.id for each in stays}
+        assert [one for one in found if one in staying] == [each.id for each in stays]
     finally:
         moving = False
         await driver.close()

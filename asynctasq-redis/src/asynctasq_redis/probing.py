@@ -41,7 +41,7 @@ async def probe(
         except client.NoScriptError:
             pass
         except client.NoPermissionError as error:
-            raise DriverError(_refusal(place, settings, prefix, [(name, str(error))])) from error
+            raise DriverError(_refusal(place, settings, [(name, str(error))])) from error
     texts = [text.decode("utf-8", "replace") for text in answer]
     failed = [
         (command, error)
@@ -49,17 +49,17 @@ async def probe(
         if not passes(error)
     ]
     if failed:
-        raise DriverError(_refusal(place, settings, prefix, failed))
+        raise DriverError(_refusal(place, settings, failed))
 
 
 def _refusal(
-    place: str, settings: RedisSettings, prefix: bytes, failed: list[tuple[str, str]]
+    place: str, settings: RedisSettings, failed: list[tuple[str, str]]
 ) -> str:
     command, error = failed[0]
     user = settings.address().username or "default"
     name = command.split()[0]
     if _MAY_NOT_TOUCH in error:
-        pattern = f"~{prefix.decode()}*"
+        pattern = f"~{{{settings.namespace}}}:*"
         return (
             f"The user {user!r} may not use the keys of the namespace at the Redis at {place} ({name}: "
             f"{error}). Run `ACL SETUSER {user} {pattern}` (see `ACL users` in docs/redis.md)."
