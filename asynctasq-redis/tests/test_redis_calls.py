@@ -218,7 +218,7 @@ async def test_listings_and_purges_of_many_are_many_small_calls(
         with calls(counted) as asked:
             page = await driver.browse(State.READY, queue="q", limit=10)
             assert (await driver.find([page.items[0].message.id]))[0] == page.items[0]
-        assert asked["evalsha"] + asked["eval"] == 3
+        assert asked["evalsha"] == 3, "whatever the number of messages"
         with calls(counted) as asked:
             assert await driver.purge("q", states={State.READY, State.SCHEDULED}) == 3 * BOUND
         assert asked["evalsha"] + asked["eval"] >= 4

@@ -135,12 +135,13 @@ async def _places(
     is_all, rows = await server.run(
         "members", offset, listing, min(most, SCANNED), *begin, *queues[:QUEUES]
     )
-    places = [
-        Place(queues[number - 1], priority, int(time), one)
-        for number, priority, time, one in zip(
-            rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True
-        )
-    ]
+    places: list[Place] = []
+    for number, priority, shift, found in zip(
+        rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True
+    ):
+        name = queues[number - 1]
+        pairs = zip(found[::2], found[1::2], strict=True)
+        places += [Place(name, priority, int(float(score)) - shift, one) for one, score in pairs]
     following = None
     if not is_all:
         following = places[-1]

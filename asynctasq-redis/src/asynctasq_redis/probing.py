@@ -52,9 +52,7 @@ async def probe(
         raise DriverError(_refusal(place, settings, failed))
 
 
-def _refusal(
-    place: str, settings: RedisSettings, failed: list[tuple[str, str]]
-) -> str:
+def _refusal(place: str, settings: RedisSettings, failed: list[tuple[str, str]]) -> str:
     command, error = failed[0]
     user = settings.address().username or "default"
     name = command.split()[0]

@@ -10,6 +10,20 @@ local since, before, reason, error_type = tonumber(ARGV[7]), tonumber(ARGV[8]), 
 local wanted_state = state == 'dead' and DEAD or WAITING
 local beginning = sub(task, -1) == '*' and sub(task, 1, -2)
 
+-- Whether it is plain that a message is of another task: most are, where a listing names one. False where
+-- that takes a closer look.
+local function is_of_another_task(id)
+    local value = call('GETRANGE', P .. 'm:' .. id, 0, 255)
+    local flags, high, low = byte(value, 2), byte(value, HEAD_BYTES + 1, HEAD_BYTES + 2)
+    if not low or band(flags, bor(UNIQUE, DAMAGED)) ~= 0 then return false end
+    local at = HEAD_BYTES + high * 256 + low + 6 -- see `task_of`
+    local kind = byte(value, at)
+    if not kind or kind < 0xa0 or kind > 0xbf then return false end
+    local wanted = beginning or task
+    if not beginning and kind - 0xa0 ~= #task then return true end
+    return sub(value, at + 1, at + #wanted) ~= wanted
+end
+
 local function has_task(id, h)
     if task == '' then return true end
     local name = task_of(id, h)
@@ -53,7 +67,7 @@ local rows, room, looked_at = {}, MOST_BYTES, 0
 for i = 11, #ARGV do
     if #rows >= limit * 2 then break end
     local id = ARGV[i]
-    if is_chosen(id) then
+    if (task == '' or not is_of_another_task(id)) and is_chosen(id) then
         local key = P .. 'm:' .. id
         local size = call('STRLEN', key)
         if size > room and #rows > 0 then break end

@@ -2,13 +2,14 @@
 -- id; dead ones by time of death and id, the newest first in listings of dead letters. ARGV: clock offset,
 -- 'ready', 'scheduled', 'dead' or 'letters', how many at most; the position in the first queue after which
 -- they stand: priority, time and id, or '' each; then queues (for dead ones one at most: '' for all).
--- Answers with 1 if there are no more in these queues, or with 0; then with the number of the queue,
--- priority, time and id of each. Nothing that it reads grows with the number of messages.
+-- Answers with 1 if there are no more in these queues, or with 0; then, for runs of messages, with the number
+-- of the queue, the priority, a number that their scores are larger than their times, and ids and scores in
+-- turn. Nothing that it reads grows with the number of messages.
 
 local now = clock(tonumber(ARGV[1]))
 local state, most = ARGV[2], tonumber(ARGV[3])
 local after = tonumber(ARGV[5]) and {priority = tonumber(ARGV[4]), time = tonumber(ARGV[5]), id = ARGV[6]}
-local found = {}
+local runs, count = {}, 0
 
 -- Redis compares members by their bytes, and Lua by the locale of the server.
 local function is_before(one, other)
@@ -32,7 +33,7 @@ local function rank_after(key, score, id)
     return low
 end
 
--- Entries of a sorted set from a score on and up to a score, after a position; with their times.
+-- Ids and scores in a sorted set from a score on and up to a score, after a position.
 local function entries(key, from, to, shift, position)
     local first
     if position then
@@ -40,43 +41,45 @@ local function entries(key, from, to, shift, position)
     else
         first = call('ZCOUNT', key, '-inf', '(' .. whole(from))
     end
-    local rows = call('ZRANGE', key, first, first + most - 1, 'WITHSCORES')
-    local list = {}
-    for i = 1, #rows, 2 do
-        local score = tonumber(rows[i + 1])
-        if score > to then break end
-        if score >= from then list[#list + 1] = {score - shift, rows[i]} end
+    local rows = call('ZRANGE', key, first, first + most - count - 1, 'WITHSCORES')
+    while #rows > 0 and tonumber(rows[#rows]) > to do
+        rows[#rows] = nil
+        rows[#rows] = nil
     end
-    return list
+    if #rows > 0 and tonumber(rows[2]) < from then return {} end -- the position is that of a damaged entry
+    return rows
 end
 
 local current = 1 -- the queue that is being looked at
 
-local function add(priority, time, id)
-    local place = #found
-    found[place + 1], found[place + 2] = current, priority
-    found[place + 3], found[place + 4] = whole(time), id
+local function add(priority, shift, rows)
+    if #rows == 0 then return end
+    local at = #runs
+    runs[at + 1], runs[at + 2], runs[at + 3], runs[at + 4] = current, priority, shift, rows
+    count = count + #rows / 2
 end
 
 local function is_full()
-    return #found >= most * 4
+    return count >= most
 end
 
 -- A message that falls due moves from one set to the other, and keeps its place in this order.
-local function add_merged(priority, one, other)
-    local i, j = 1, 1
-    while not is_full() and (one[i] or other[j]) do
-        local a, b = one[i], other[j]
-        if a and b and a[2] == b[2] then -- a call that failed left it in both
-            j = j + 1
-        elseif not b or a and (a[1] < b[1] or a[1] == b[1] and is_before(a[2], b[2])) then
-            add(priority, a[1], a[2])
-            i = i + 1
+local function merged(one, shift, other)
+    local rows, i, j = {}, 1, 1
+    while #rows / 2 < most - count and (one[i] or other[j]) do
+        local here = one[i] and tonumber(one[i + 1]) - shift
+        local there = other[j] and tonumber(other[j + 1])
+        if here and there and one[i] == other[j] then -- a call that failed left it in both
+            j = j + 2
+        elseif not there or here and (here < there or here == there and is_before(one[i], other[j])) then
+            rows[#rows + 1], rows[#rows + 2] = one[i], whole(here)
+            i = i + 2
         else
-            add(priority, b[1], b[2])
-            j = j + 1
+            rows[#rows + 1], rows[#rows + 2] = other[j], whole(there)
+            j = j + 2
         end
     end
+    return rows
 end
 
 local function add_waiting(name, position)
@@ -84,23 +87,23 @@ local function add_waiting(name, position)
     local ready = state == 'ready' and call('EXISTS', P .. 'r:' .. name) == 1
     for priority = position and position.priority or 9, 0, -1 do
         local own = position and position.priority == priority and position or nil
-        local waiting, due = {}, {}
-        if ready then
-            local from = (9 - priority) * SPAN
-            waiting = entries(P .. 'r:' .. name, from, from + SPAN - 1, from - EPOCH, own)
-        end
+        local from, waiting, due = (9 - priority) * SPAN, {}, {}
+        local shift = from - EPOCH
+        if ready then waiting = entries(P .. 'r:' .. name, from, from + SPAN - 1, shift, own) end
         if scheduled then
-            local from, to = -NO_TIME, now
-            if state == 'scheduled' then from, to = now + 1, NO_TIME end
-            due = entries(scheduled_set(priority, name), from, to, 0, own)
+            local first, last = -NO_TIME, now
+            if state == 'scheduled' then first, last = now + 1, NO_TIME end
+            due = entries(scheduled_set(priority, name), first, last, 0, own)
         end
-        add_merged(priority, waiting, due)
+        if #due == 0 then
+            add(priority, shift, waiting)
+        elseif #waiting == 0 then
+            add(priority, 0, due)
+        else
+            add(priority, 0, merged(waiting, shift, due))
+        end
         if is_full() then return end
     end
-end
-
-local function add_dead(key)
-    for _, each in ipairs(entries(key, -NO_TIME, NO_TIME, 0, after)) do add(0, each[1], each[2]) end
 end
 
 local function add_newest(key)
@@ -111,18 +114,24 @@ local function add_newest(key)
     end
     if last == 0 then return end
     local rows = call('ZRANGE', key, math.max(last - most, 0), last - 1, 'WITHSCORES')
-    for i = #rows - 1, 1, -2 do add(0, tonumber(rows[i + 1]), rows[i]) end
+    local newest_first = {}
+    for i = #rows - 1, 1, -2 do
+        local at = #newest_first
+        newest_first[at + 1], newest_first[at + 2] = rows[i], rows[i + 1]
+    end
+    add(0, 0, newest_first)
 end
 
 for i = 7, #ARGV do
     local queue = ARGV[i]
     current = i - 6
-    if state == 'dead' or state == 'letters' then
-        local key = queue == '' and P .. 'dead' or P .. 'd:' .. queue
-        if state == 'dead' then add_dead(key) else add_newest(key) end
+    if state == 'dead' then
+        add(0, 0, entries(queue == '' and P .. 'dead' or P .. 'd:' .. queue, -NO_TIME, NO_TIME, 0, after))
+    elseif state == 'letters' then
+        add_newest(queue == '' and P .. 'dead' or P .. 'd:' .. queue)
     else
         add_waiting(queue, current == 1 and after or nil)
     end
-    if is_full() then return {0, found} end
+    if is_full() then return {0, runs} end
 end
-return {1, found}
+return {1, runs}
