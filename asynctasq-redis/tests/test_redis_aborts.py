@@ -342,12 +342,13 @@ CASES: dict[str, tuple[str, Prepare]] = {
 }
 ADDING = {name for name in CASES if name.startswith("enqueue")}
 PARTS = {
-    *("common", "damage", "plain", "probe", "reserve_plain", "settle_plain", "sweep", "upkeep"),
+    *("adopt", "common", "damage", "plain", "probe", "reserve_plain", "rows", "settle_plain"),
+    *("sweep", "task", "upgrade", "upkeep"),
 }
-"""Files that other scripts contain, and the one that a driver runs when it opens."""
+"""Files that other scripts contain, and those that a driver runs when it opens (see test_redis_upgrade.py)."""
 READING = {
-    *("cancel_requests", "count", "dead_letters", "find", "leased", "members", "names", "paused"),
-    *("progress", "results", "workers"),
+    *("cancel_requests", "choose", "count", "find", "known", "leased", "members", "names"),
+    *("paused", "progress", "results", "workers"),
 }
 FINAL = {"complete", "complete without result", "fail", "cancelled"}
 """Settlements after which a message is never delivered again, if the call is repeated."""

@@ -142,10 +142,12 @@ class RedisDriver(DriverDefaults):
             return
         from asynctasq_redis.listener import Listener
         from asynctasq_redis.server import Server
+        from asynctasq_redis.upgrading import upgrade
 
         server = Server(self.settings, self.description)
         try:
             await server.greet()
+            await upgrade(server, self._offset)
         except BaseException:
             await server.close()
             raise

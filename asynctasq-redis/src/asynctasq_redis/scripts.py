@@ -9,16 +9,17 @@ from asynctasq.records import record
 _FOLDER = files("asynctasq_redis") / "lua"
 _ALONE = frozenset({"enqueue_one", "probe"})
 _DAMAGE = ("common", "damage")
-_UPKEEP = (*_DAMAGE, "upkeep")
+_UPKEEP = (*_DAMAGE, "task", "upkeep")
 _SHARED = {
-    "reserve": (*_UPKEEP, "sweep"),
+    "reserve": (*_UPKEEP, "adopt", "sweep"),
+    "upgrade": (*_UPKEEP, "adopt"),
     "extend": _UPKEEP,
     "end_owner": _UPKEEP,
     "settle": _DAMAGE,
     "cancel": _DAMAGE,
     "delete_dead": _DAMAGE,
     "find": (*_DAMAGE, "rows"),
-    "choose": (*_DAMAGE, "rows"),
+    "choose": (*_DAMAGE, "task", "rows"),
     "requeue": _DAMAGE,
 }
 """The files before a script; for all others that is `common`."""

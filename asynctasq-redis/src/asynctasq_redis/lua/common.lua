@@ -12,6 +12,7 @@
 --  3. A repeated call finishes what the first one began. If it is not repeated, sweep.lua finds what is left.
 
 local P = KEYS[1]
+local OLD = string.sub(P, 1, -3) -- how keys of the format before this one begin
 local call, pack, unpack_from = redis.call, struct.pack, struct.unpack
 local byte, sub, format = string.byte, string.sub, string.format
 local band, bor, bnot = bit.band, bit.bor, bit.bnot
@@ -20,8 +21,9 @@ local band, bor, bnot = bit.band, bit.bor, bit.bnot
 local WAITING, DEAD, COMPLETED, CANCELLED = 1, 2, 3, 4 -- WAITING: or leased, if `leases` has it
 -- Second byte. LARGE: it is in the set `big`. DAMAGED: behind the queue are the bytes of a record that
 -- could not be read.
-local EXTRA, UNIQUE, EXPIRES, MISMATCHED, DAMAGED, LARGE = 1, 2, 4, 8, 16, 32
-local MOST_FLAGS = 63
+-- ADOPTED: it is from the format before this one.
+local EXTRA, UNIQUE, EXPIRES, MISMATCHED, DAMAGED, LARGE, ADOPTED = 1, 2, 4, 8, 16, 32, 64
+local MOST_FLAGS = 127
 local HEAD = '>BBI8I4I4I4Bdddd' -- state, flags, token, attempt, lost, max_lost, priority, then times
 local HEAD_AND_QUEUE = HEAD .. 'Hc0'
 local HEAD_BYTES = 55
@@ -98,30 +100,6 @@ local function head(id)
     local state = byte(value, 1)
     if (state == COMPLETED or state == CANCELLED) and #value >= OUTCOME_BYTES then return nil end
     return parse(value)
-end
-
--- Some bytes of a message, from a place on (the first is 1); `h.value` is its beginning.
-local function piece_of(id, h, from, length)
-    local piece = sub(h.value, from, from + length - 1)
-    if #piece == length or #h.value <= MOST_OF_A_HEAD then return piece end
-    return call('GETRANGE', P .. 'm:' .. id, from - 1, from + length - 2)
-end
-
--- The task of a message, which is the first value of its profile (msgpack); '' if it cannot be read.
-local function task_of(id, h)
-    local at = h.after
-    if not at or band(h.flags, DAMAGED) ~= 0 then return '' end
-    if band(h.flags, UNIQUE) ~= 0 then
-        local length = piece_of(id, h, at, 4)
-        if #length < 4 then return '' end
-        at = at + 4 + unpack_from('>I4', length)
-    end
-    local kind, high, low = byte(piece_of(id, h, at + 3, 3), 1, 3)
-    if not low then return '' end
-    if kind >= 0xa0 and kind <= 0xbf then return piece_of(id, h, at + 4, kind - 0xa0) end
-    if kind == 0xd9 then return piece_of(id, h, at + 5, high) end
-    if kind == 0xda then return piece_of(id, h, at + 6, high * 256 + low) end
-    return ''
 end
 
 local function packed_head(h)
@@ -293,12 +271,26 @@ local function leave_waiting(id, queue, priority)
     return call('ZREM', scheduled_set(priority, queue), id) == 1
 end
 
+-- Show processes of the release before how a message has ended that one of them has added.
+local function mirror(id)
+    local value = call('GET', P .. 'm:' .. id)
+    local milliseconds = value and call('PTTL', P .. 'm:' .. id) or 0
+    if milliseconds <= 0 or #value < OUTCOME_BYTES then return end
+    local state, contents, finished, kept = unpack_from(OUTCOME, value)
+    local from = OUTCOME_BYTES + 1
+    if contents >= ABOUT then from = from + 2 + unpack_from('>H', value, from) end
+    local has_result = contents % ABOUT
+    call('SET', OLD .. 'm:' .. id, pack(OUTCOME, state, has_result, finished, kept)
+        .. (has_result == 1 and sub(value, from) or ''), 'PX', whole(milliseconds))
+end
+
 -- Remove what a message has beside its key. `hold` is what `hold_to_free` has found.
 local function drop_rest(id, h, hold)
     if hold then call('DEL', hold) end
     if band(h.flags, EXPIRES) ~= 0 then call('ZREM', P .. 'exp', id) end
     if band(h.flags, EXTRA) ~= 0 then call('DEL', P .. 'x:' .. id) end
     if band(h.flags, LARGE) ~= 0 then call('SREM', P .. 'big', id) end
+    if band(h.flags, ADOPTED) ~= 0 then mirror(id) end
 end
 
 -- The outcome names priority and queue, so that a repeated call finds what a failed one has left.

@@ -15,10 +15,13 @@ local pause = note_upkeep(now, length)
 call('ZADD', P .. 'owners', 'XX', 'GT', deadline, owner)
 if now >= pause then reclaim_ended(now) end
 local any_paused, any_large = false, false
-if call('EXISTS', P .. 'exp', P .. 'dead', P .. 'paused', P .. 'big') > 0 then
+if call('EXISTS', P .. 'exp', P .. 'dead', P .. 'paused', P .. 'big', OLD .. 'queues') > 0 then
     expire(now)
     trim_dead(now, tonumber(ARGV[5]), tonumber(ARGV[6]))
     any_paused = call('EXISTS', P .. 'paused') == 1
+    if call('EXISTS', OLD .. 'queues') == 1 then
+        for i = 7, #ARGV, 2 do adopt_waiting(ARGV[i], math.min(tonumber(ARGV[i + 1]), FEW), now) end
+    end
     any_large = call('EXISTS', P .. 'big') == 1
 end
 sweep(now, length)

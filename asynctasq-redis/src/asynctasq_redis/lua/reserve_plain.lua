@@ -3,6 +3,7 @@
 -- have, so it is made there and not here. What is decided alike has its reasons there, too.
 
 local P, call, unpack_from = KEYS[1], redis.call, struct.unpack
+local OLD_QUEUES = string.sub(P, 1, -3) .. 'queues' -- see adopt.lua
 local byte, sub, format = string.byte, string.sub, string.format
 local REST = 1000000 -- microseconds between two sweeps where there is enough to do
 local IDLE_REST = 50000 -- and where there is not
@@ -13,7 +14,7 @@ local ARGUMENTS = 4000
 
 -- Whether time has brought about something for upkeep to see to.
 local function is_overdue(now)
-    if call('EXISTS', P .. 'big') == 1 then return true end
+    if call('EXISTS', P .. 'big', OLD_QUEUES) > 0 then return true end
     if #call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, 1) > 0 then return true end
     if call('ZCARD', P .. 'dead') > tonumber(ARGV[6]) then return true end
     local oldest = call('ZRANGE', P .. 'dead', 0, 0, 'WITHSCORES')[2]
@@ -42,7 +43,7 @@ local function plain()
     local renewed = call('ZADD', P .. 'owners', 'XX', 'GT', 'CH', deadline, owner) == 1
     local moment = format('%.0f', now)
     if #call('ZRANGEBYSCORE', P .. 'owners', '-inf', moment, 'LIMIT', 0, 1) > 0 then return nil end
-    local rare = {P .. 'exp', P .. 'dead', P .. 'paused', P .. 'big'}
+    local rare = {P .. 'exp', P .. 'dead', P .. 'paused', P .. 'big', OLD_QUEUES}
     for i = 7, #ARGV, 2 do
         for priority = 0, 9 do rare[#rare + 1] = P .. 's' .. priority .. ':' .. ARGV[i] end
     end

@@ -223,6 +223,7 @@ return function(keys_from, leases_from, names_from, now, lease)
     local leases = sweep_leases(position(leases_from), now, lease)
     local names = sweep_names(position(names_from), now)
     if keys == '0' or call('HLEN', P .. 'queues') <= 100 then recount() end
+    if call('EXISTS', OLD .. 'queues') == 1 then adopt_some(now, PIECE) end
     return keys, leases, names
 end
 

@@ -21,7 +21,7 @@ end
 for i = 3, #ARGV do
     local queue = ARGV[i]
     if not (any_paused and call('HEXISTS', P .. 'paused', queue) == 1) then
-        if call('EXISTS', P .. 'r:' .. queue) == 1 then return 0 end
+        if call('EXISTS', P .. 'r:' .. queue, OLD .. 'r:' .. queue) > 0 then return 0 end
         for _, key in ipairs(scheduled_sets(queue)) do sooner(key) end
     end
 end
