@@ -39,6 +39,8 @@ from asynctasq.driverkit.selection import (
     choose,
     due_time,
     is_too_late,
+    matches_error,
+    matches_task,
 )
 from asynctasq.driverkit.store_errors import store_errors
 from asynctasq.driverkit.times import FOREVER, OUTCOME_TTL_LEAST, kept_for, micros, seconds
@@ -67,6 +69,8 @@ __all__ = [
     "is_plain",
     "is_too_late",
     "kept_for",
+    "matches_error",
+    "matches_task",
     "message_of",
     "micros",
     "next_mark",

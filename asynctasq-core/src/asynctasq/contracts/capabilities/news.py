@@ -38,10 +38,10 @@ class SupportsNews(Protocol):
     """NEWS. Best effort: the news of a call that fails, or of a worker that dies, are lost."""
 
     def news(self) -> Sequence[News]:
-        """Return what the upkeep of this instance's calls did since the last call, and forget it.
+        """Return the news since the last call, oldest first, and forget them.
 
-        Core calls it after each `reserve`, on the instance that reserved. Does no I/O. Each event is
-        reported by at most one instance: that whose call did the upkeep. A driver that nobody asks keeps
+        Core calls it after each `reserve`, on the instance that reserved. Does no I/O. Each event is reported
+        at most once, usually by the instance whose call did the upkeep. An instance that is never asked keeps
         no more than `NEWS_KEPT`.
         """
         ...

@@ -9,7 +9,9 @@ from asynctasq.contracts.capabilities import (
     DEAD_LETTER_TTL_SECONDS,
     FULL_STORE,
     CancelOutcome,
+    Capability,
     DeadLetter,
+    News,
     Outcome,
     Page,
     QueueInfo,
@@ -23,6 +25,7 @@ from asynctasq.contracts.driver import (
     QueueCounts,
 )
 from asynctasq.drivers.memory import views
+from asynctasq.drivers.memory.listing import Position
 from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.drivers.memory.store import Store
 from asynctasq.errors import DriverError
@@ -42,7 +45,7 @@ class MemoryDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE
+    capabilities = FULL_STORE | Capability.NEWS
     store_class = Store
     """Replaced by tests which break one rule."""
 
@@ -142,7 +145,7 @@ class MemoryDriver(DriverDefaults):
     async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         store = self._opened()
         with store.lock:
-            return views.count(store, queue)
+            return views.count(store, queue, bound=bound)
 
     # Results and progress.
 
@@ -154,7 +157,7 @@ class MemoryDriver(DriverDefaults):
     async def known(self, ids: Sequence[bytes]) -> list[bool]:
         store = self._opened()
         with store.lock:
-            return [each in store.entries for each in ids]
+            return views.known(store, ids)
 
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
         store = self._opened()
@@ -219,7 +222,15 @@ class MemoryDriver(DriverDefaults):
     ) -> Page[DeadLetter]:
         store = self._opened()
         with store.lock:
-            return views.dead_letters(store, queue=queue, limit=limit, cursor=cursor)
+            return views.dead_letters(
+                store,
+                queue=queue,
+                task=task,
+                reason=reason,
+                error=error,
+                limit=limit,
+                cursor=cursor,
+            )
 
     async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
         store = self._opened()
@@ -239,7 +250,7 @@ class MemoryDriver(DriverDefaults):
     async def queues(self, *, bound: int | None = None) -> list[QueueInfo]:
         store = self._opened()
         with store.lock:
-            return views.queues(store)
+            return views.queues(store, bound=bound)
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
         store = self._opened()
@@ -261,15 +272,38 @@ class MemoryDriver(DriverDefaults):
         store = self._opened()
         with store.lock:
             return views.browse(
-                store, state, queue=queue, since=since, until=until, limit=limit, cursor=cursor
+                store,
+                state,
+                queue=queue,
+                task=task,
+                owner=owner,
+                since=since,
+                until=until,
+                limit=limit,
+                cursor=cursor,
             )
 
     async def purge(self, queue: str, *, states: Collection[State]) -> int:
         store = self._opened()
-        with store.lock:
-            return store.purge(queue, states)
+        deleted = 0
+        after: Position | None = (0, 0)
+        while after is not None:
+            with store.lock:
+                count, after = store.purge(queue, states, after)
+            deleted += count
+            await asyncio.sleep(0)  # other calls go on between two pieces
+        return deleted
 
-    # Workers.
+    # News and workers.
+
+    def news(self) -> list[News]:
+        store = self._store
+        if not store.news:
+            return []
+        with store.lock:
+            news = list(store.news)
+            store.news.clear()
+        return news
 
     async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
         store = self._opened()
