@@ -160,11 +160,12 @@ def test_parameters_of_a_url_become_settings() -> None:
 
 
 def test_a_driver_that_is_not_open_here_refuses_calls() -> None:
-    driverkit.check_open("The acme driver", os.getpid())
+    client = object()
+    assert driverkit.check_open("The acme driver", client, os.getpid()) is client
     with pytest.raises(DriverError, match="The acme driver is not open"):
-        driverkit.check_open("The acme driver", None)
+        driverkit.check_open("The acme driver", None, os.getpid())
     with pytest.raises(DriverError, match="forked child"):
-        driverkit.check_open("The acme driver", os.getpid() + 1)
+        driverkit.check_open("The acme driver", client, os.getpid() + 1)
 
 
 def test_errors_are_read_back_and_damaged_ones_say_so() -> None:

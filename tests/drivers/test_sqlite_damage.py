@@ -390,7 +390,7 @@ async def test_a_damaged_message_can_be_cancelled_and_known_again(driver: Sqlite
     assert await driver.cancel([message.id]) == [CancelOutcome.CANCELLED]
 
 
-@pytest.mark.parametrize(("column", "value"), [("state", "\0"), ("state", 9), ("namespace", b"x")])
+@pytest.mark.parametrize(("column", "value"), [("state", "\0"), ("state", 99), ("namespace", b"x")])
 async def test_a_message_that_no_call_finds_becomes_a_dead_letter(
     driver: SqliteDriver, column: str, value: Any
 ) -> None:

@@ -63,7 +63,7 @@ def _all_but_id_and_body(message: Message) -> tuple[object, ...]:
         message.queue, message.task, message.priority, message.max_attempts, message.max_lost,
         message.result_ttl, message.expires, message.unique, message.delay, message.eta,
         message.parents, message.workflow, message.schedule, message.limits, message.group,
-        message.headers,
+        message.headers, message.given_id,
     )  # fmt: skip
 
 

@@ -3,9 +3,12 @@
 import logging
 import sqlite3
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from asynctasq.contracts.capabilities import SchemaState
+from asynctasq.driverkit.sql import Step, pending_steps
 from asynctasq.drivers.sqlite.errors import primary_code
 from asynctasq.drivers.sqlite.queries import script
 from asynctasq.drivers.sqlite.settings import SqliteSettings
@@ -13,9 +16,8 @@ from asynctasq.errors import ConfigurationError, DriverError
 
 APPLICATION_ID = 0x61737471
 """`astq`: stands in the header of the file, for `file(1)` and for `open_database`."""
-STEPS = ("schema_1",)
-"""The script that leads to each version of the schema, from the first."""
-NEEDED_VERSION = len(STEPS)
+OLDEST_VERSION = 1
+"""Files of this version or later are usable: `open` brings them to the needed one."""
 LEAST_SQLITE = (3, 35, 0)
 """The first that has RETURNING and UPDATE FROM."""
 CACHE_KIB = 8192
@@ -27,6 +29,23 @@ LOG_PAGES = 8_000
 FIRST_RETRY = 0.005
 
 log = logging.getLogger("asynctasq.sqlite")
+
+
+def _statements(text: str) -> list[str]:
+    """Return the statements of a script; `executescript` would commit before the first."""
+    statements = []
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+STEPS = tuple(Step(name, _statements(script(name))) for name in ("schema_1", "schema_2"))
+"""The scripts that lead to each version of the schema, from the first."""
+NEEDED_VERSION = len(STEPS)
 
 
 def open_database(settings: SqliteSettings) -> sqlite3.Connection:
@@ -78,32 +97,51 @@ def _text(data: bytes) -> str:
 
 
 def schema_state(connection: sqlite3.Connection) -> SchemaState:
-    """The version of the file, and the one that this release needs."""
-    return SchemaState(_number(connection, "PRAGMA user_version"), NEEDED_VERSION)
+    """Return the version of the file, and those that this release can use."""
+    current = _number(connection, "PRAGMA user_version")
+    return SchemaState(current, NEEDED_VERSION, OLDEST_VERSION)
 
 
-def migrate(connection: sqlite3.Connection, path: str) -> list[str]:
-    """Bring the tables to the needed version; the names of the steps taken."""
-    current = schema_state(connection).current
-    _refuse_newer(current, path)
-    if current == NEEDED_VERSION:
+def migrate(connection: sqlite3.Connection, path: str, *, dry_run: bool = False) -> list[str]:
+    """Bring the tables to the needed version.
+
+    All steps are one transaction: a process that is killed in between leaves the file as it was.
+
+    Returns:
+        The names of the steps taken; with `dry_run`, the statements that would be executed.
+
+    Raises:
+        DriverError: the file was made by a newer release, and this one cannot use it.
+    """
+    steps = _pending(connection, path)
+    if dry_run:
+        return [statement for step in steps for statement in step.statements]
+    if not steps:
         return []
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have been first.
-        current = schema_state(connection).current
-        _refuse_newer(current, path)
-        for step in STEPS[current:]:
-            for statement in _statements(script(step)):
+        steps = _pending(connection, path)  # another process may have been first
+        for step in steps:
+            for statement in step.statements:
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {NEEDED_VERSION}")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        if steps:
+            connection.execute(f"PRAGMA user_version = {NEEDED_VERSION}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return list(STEPS[current:])
+    return [step.name for step in steps]
+
+
+def _pending(connection: sqlite3.Connection, path: str) -> Sequence[Step]:
+    current = schema_state(connection).current
+    usable_from = None
+    if current > NEEDED_VERSION:
+        with suppress(sqlite3.OperationalError):  # there is no such table
+            usable_from = _number(connection, "SELECT usable_from FROM compatibility")
+    return pending_steps(STEPS, current, store=f"The queue file {path}", usable_from=usable_from)
 
 
 def _add_missing_tables(connection: sqlite3.Connection) -> None:
@@ -166,26 +204,6 @@ def _try_to_write(connection: sqlite3.Connection) -> None:
     connection.execute("ROLLBACK")
 
 
-def _refuse_newer(current: int, path: str) -> None:
-    if current > NEEDED_VERSION:
-        raise DriverError(
-            f"The queue file {path} was written by a newer release (schema {current}, this one "
-            f"knows {NEEDED_VERSION}): upgrade asynctasq."
-        )
-
-
 def _number(connection: sqlite3.Connection, sql: str) -> int:
     number: int = connection.execute(sql).fetchone()[0]
     return number
-
-
-def _statements(text: str) -> list[str]:
-    """The statements of a script; `executescript` would commit before the first."""
-    statements = []
-    pending = ""
-    for line in text.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            statements.append(pending)
-            pending = ""
-    return statements

@@ -13,22 +13,26 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from enum import Enum
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.driverkit.packing import not_unicode
+from asynctasq.driverkit.sql import BatchMismatch
 from asynctasq.drivers.sqlite.database import open_database
 from asynctasq.drivers.sqlite.errors import BROKEN_CONNECTION, is_busy, primary_code, translated
 from asynctasq.drivers.sqlite.local_peers import LocalPeers
-from asynctasq.drivers.sqlite.session import BatchMismatch, Session
+from asynctasq.drivers.sqlite.requests import Operation, Request, answer
+from asynctasq.drivers.sqlite.session import Session
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.drivers.sqlite.watching import Watcher, Watchers
 from asynctasq.errors import ConfigurationError, DriverError
 
 T = TypeVar("T")
-Operation: TypeAlias = Callable[[Session], T]
 
 EXIT_PATIENCE = 5.0
 """Seconds for which the exit of the interpreter waits for what the thread is writing."""
@@ -47,35 +51,6 @@ class Signal(Enum):
     STOP = "stop"
 
 
-class Request:
-    """One call, on its way to the thread and back."""
-
-    __slots__ = (
-        "careful",
-        "durable",
-        "error",
-        "future",
-        "loop",
-        "operation",
-        "single",
-        "value",
-        "writes",
-    )  # fmt: skip
-
-    def __init__(
-        self, operation: Operation[Any], *, writes: bool, durable: bool, single: bool
-    ) -> None:
-        self.operation = operation
-        self.writes = writes
-        self.durable = durable
-        self.single = single
-        self.careful = False
-        self.value: Any = None
-        self.error: Exception | None = None
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
-
-
 class Engine:
     """The thread and its inbox."""
 
@@ -89,6 +64,7 @@ class Engine:
         self._opened: Future[None] = Future()
         self._ended: Future[None] = Future()
         self._broken = False
+        self._news: deque[News] = deque(maxlen=NEWS_KEPT)
         self._file: tuple[int, int] | None = None
         self._thread = threading.Thread(
             target=self._run, name=f"asynctasq-sqlite:{settings.path}", daemon=True
@@ -113,7 +89,7 @@ class Engine:
             if isinstance(error, Exception):
                 self._thread.join()  # it has ended; otherwise the wait was cancelled, and it goes on
             raise
-        _neighbours.add(self.settings.path, self)
+        _peers.add(self.settings.path, self)
 
     async def stop(self) -> None:
         """Finish what was asked, close the file, end the thread."""
@@ -132,7 +108,7 @@ class Engine:
     def _leave(self) -> None:
         self.closed = True
         atexit.unregister(self.stop_now)
-        _neighbours.discard(self.settings.path, self)
+        _peers.discard(self.settings.path, self)
         self._inbox.put(Signal.STOP)
 
     def call(
@@ -162,6 +138,14 @@ class Engine:
         """Wait until there is what the watcher waits for, or for `timeout` seconds."""
         self._inbox.put(watcher)
         await watcher.sleep(timeout)
+
+    def take_news(self) -> list[News]:
+        """Return what upkeep did since the last call, and forget it."""
+        found: list[News] = []
+        with suppress(IndexError):
+            while True:
+                found.append(self._news.popleft())
+        return found
 
     def look_again(self) -> None:
         """Something happened, here or in another engine, that watchers may wait for."""
@@ -247,16 +231,16 @@ class Engine:
             is_removed = session.is_log_removed()
             if is_removed:
                 self._tidy_log(session.save_removed_log)
-            _answer(writes)
+            answer(writes)
             self._watchers.stale = True
-            for other in _neighbours.others(self.settings.path, self):
+            for other in _peers.others(self.settings.path, self):
                 other.look_again()
             if not is_removed:
                 self._tidy_log(session.checkpoint)
         reads = [request for request in requests if not request.writes]
         for request in reads:
             self._run_one(session, request)
-        _answer(reads)
+        answer(reads)
 
     def _tidy_log(self, tidy: Callable[[], None]) -> None:
         """Move what was written into the file, if it is much: nobody has to wait for that now."""
@@ -312,6 +296,9 @@ class Engine:
             requests[-1].error = self._translated(error)
             self._roll_back(session)
             return False
+        if session.news:
+            self._news += session.news
+            session.news.clear()
         return True
 
     def _run_one(self, session: Session, request: Request) -> None:
@@ -402,7 +389,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - given to whoever asked
             for request in requests:
                 request.error = error
-            _answer(requests)
+            answer(requests)
             return None
 
     def _refuse_rest(self) -> None:
@@ -418,35 +405,10 @@ class Engine:
                 refused.append(item)
             elif isinstance(item, Watcher):
                 item.tell()
-        _answer(refused)
+        answer(refused)
 
 
-_neighbours = LocalPeers[Engine]()
+_peers = LocalPeers[Engine]()
 """Process-wide, because drivers of one file do not know of each other: a worker, its keeper and the
 application that dispatches to it each open one, and what one commits should wake the others at once
 rather than at their next look."""
-
-
-def _answer(requests: Iterable[Request]) -> None:
-    """Hand outcomes over to the loops that wait for them, with one wake-up for each loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Request]] = {}
-    for request in requests:
-        by_loop.setdefault(request.loop, []).append(request)
-    for loop, answered in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_hand_over, answered)
-        except RuntimeError:
-            # The loop is closed: nobody waits there any more.
-            if not loop.is_closed():
-                raise
-
-
-def _hand_over(requests: Sequence[Request]) -> None:
-    """On the loop: set the futures, but for those that nobody waits for any more."""
-    for request in requests:
-        if request.future.done():
-            continue
-        if request.error is None:
-            request.future.set_result(request.value)
-        else:
-            request.future.set_exception(request.error)

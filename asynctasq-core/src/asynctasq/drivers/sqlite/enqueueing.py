@@ -2,23 +2,18 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby
-from typing import TypeAlias
+from itertools import chain
 
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.driverkit.numbers import check_numbers
-from asynctasq.driverkit.packing import ID_BYTES, check_id, is_plain, pack_profile
-from asynctasq.drivers.sqlite.codec import DEAD, SIZE_BITS, VALUE_LIMIT, micros, pack_payload, rank
+from asynctasq.driverkit.packing import ID_BYTES, check_id, pack_profile
+from asynctasq.driverkit.sql import DEAD, BatchMismatch, InCommon, rank, runs_of
+from asynctasq.driverkit.times import micros
+from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, SIZE_BITS, VALUE_LIMIT
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_micros
-from asynctasq.drivers.sqlite.session import BatchMismatch, Session
+from asynctasq.drivers.sqlite.session import Session
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, OnConflict, Unique, UniqueUntil
-
-BLOB_LIMIT = 32 << 20
-"""Bytes of messages that one statement adds."""
-
-GroupKey: TypeAlias = tuple[str, str, int, int, int, float, float | None, bool, str | None]
 
 _SQL = queries("enqueue")
 
@@ -28,7 +23,7 @@ class Group:
 
     __slots__ = ("due", "key", "parts", "place", "places")
 
-    def __init__(self, key: GroupKey) -> None:
+    def __init__(self, key: InCommon) -> None:
         self.key = key
         self.parts: list[bytes] = []
         self.places: list[int] = []
@@ -47,7 +42,7 @@ class Group:
             self.places.append(place << SIZE_BITS | size)
             place += ID_BYTES + size
         self.place = place
-        if not self.key[7]:
+        if not self.key.plain:
             self.due += map(_due, messages)
 
     def index(self) -> str:
@@ -63,21 +58,19 @@ class Group:
         Raises:
             sqlite3.IntegrityError: an id is known; the transaction is rolled back.
         """
-        queue, task, priority, max_attempts, max_lost, result_ttl, expires, plain, key = self.key
+        key = self.key
         session.run(
             _SQL["insert"],
             {
                 "blob": b"".join(self.parts),
                 "index": self.index(),
-                "queue": session.used_queue_key(queue),
-                "rank": rank(priority),
-                "expires": None if expires is None else micros(expires),
-                "result_ttl": micros(result_ttl),
-                "max_lost": max_lost,
-                "unique_key": key,
-                "profile": pack_profile(
-                    task, priority, max_attempts, max_lost, result_ttl, expires, plain
-                ),
+                "queue": session.used_queue_key(key.queue),
+                "rank": rank(key.priority),
+                "expires": None if key.expires is None else micros(key.expires),
+                "result_ttl": micros(key.result_ttl),
+                "max_lost": key.max_lost,
+                "unique_key": key.unique_key,
+                "profile": pack_profile(*key.profile),
             },
         )
 
@@ -88,20 +81,10 @@ def group_messages(messages: Iterable[Message]) -> list[Group]:
     Raises:
         DriverError: one of them cannot be stored.
     """
-    groups: dict[GroupKey, Group] = {}
+    groups: dict[InCommon, Group] = {}
     full: list[Group] = []
-    for _, alike in groupby(messages, _in_common):
-        run = list(alike)
-        first = run[0]
-        check_numbers(first)
-        plain = is_plain(first)
-        payloads = [each.body if plain else pack_payload(each, plain=False) for each in run]
+    for key, run, payloads in runs_of(messages):
         _check(run, payloads)
-        key = (
-            first.queue, first.task, first.priority, first.max_attempts, first.max_lost,
-            first.result_ttl, first.expires, plain,
-            None if first.unique is None else first.unique.key,
-        )  # fmt: skip
         for some, theirs in _portions(run, payloads):
             group = groups.get(key)
             size = sum(map(len, theirs)) + ID_BYTES * len(some)
@@ -111,16 +94,6 @@ def group_messages(messages: Iterable[Message]) -> list[Group]:
                 groups[key] = group = Group(key)
             group.add(some, theirs)
     return [*full, *groups.values()]
-
-
-def _in_common(message: Message) -> tuple[object, ...]:
-    """All of a message but its id and body."""
-    return (
-        message.queue, message.task, message.priority, message.max_attempts, message.max_lost,
-        message.result_ttl, message.expires, message.unique, message.delay, message.eta,
-        message.parents, message.workflow, message.schedule, message.limits, message.group,
-        message.headers,
-    )  # fmt: skip
 
 
 def _portions(
@@ -151,7 +124,7 @@ class Enqueue:
     def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = messages
         self.groups = group_messages(messages)
-        self.has_unique = any(group.key[8] is not None for group in self.groups)
+        self.has_unique = any(group.key.unique_key is not None for group in self.groups)
 
     @property
     def is_single(self) -> bool:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from asynctasq.drivers.sqlite.codec import (
-    json_list,
-    micros,
-)
+from asynctasq.driverkit.sql import BatchMismatch
+from asynctasq.driverkit.times import micros
+from asynctasq.drivers.sqlite.codec import json_list
 from asynctasq.drivers.sqlite.queries import queries
-from asynctasq.drivers.sqlite.session import BatchMismatch, Session
+from asynctasq.drivers.sqlite.session import Session
 from asynctasq.drivers.sqlite.taking import MOST_AT_ONCE, Room, take
 from asynctasq.drivers.sqlite.upkeep import (
     dead_since,
@@ -106,13 +105,14 @@ class Extend:
         unnamed: list[int] = []
         named = {(lease.id, lease.token) for lease in self.leases}
         found = session.rows(_SQL["held"], {"owner": row[0]})[0][0]
-        for n, message_id, token, leased_at in orjson.loads(found):
+        for n, message_id, token in orjson.loads(found):
             lease = (bytes.fromhex(message_id), token)
             held[lease] = n
-            if abs(session.now - leased_at) >= span and lease not in named:  # also if set back
+            # The token is the time of the lease; it may be in the future if the clock was set back.
+            if abs(session.now - (token or 0)) >= span and lease not in named:
                 unnamed.append(n)
         if unnamed:
-            session.run(_SQL["give_back"], {"taken": json_list(unnamed), "counted": False})
+            session.rows(_SQL["give_back"], {"taken": json_list(unnamed), "counted": False})
         return [
             LeaseState.HELD if (lease.id, lease.token) in held else LeaseState.LOST
             for lease in self.leases

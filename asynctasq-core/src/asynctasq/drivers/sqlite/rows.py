@@ -6,8 +6,15 @@ it must not fail: what is unreadable is shown as such, and costs no other row.
 
 from typing import Any
 
-from asynctasq.driverkit.packing import ID_BYTES, damage_info, decode_message, salvage
-from asynctasq.drivers.sqlite.codec import FOREVER, STATES, unpack_error
+from asynctasq.driverkit.packing import (
+    ID_BYTES,
+    damage_info,
+    decode_message,
+    salvage,
+    unpack_error,
+)
+from asynctasq.driverkit.sql import STATES
+from asynctasq.driverkit.times import FOREVER
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import Message, State
 from asynctasq.settlement import ErrorInfo, Reason
@@ -56,12 +63,7 @@ def as_reason(value: Any) -> Reason:
 
 def read_error(data: Any) -> ErrorInfo | None:
     """Return a stored error; one that names the damage if it cannot be read."""
-    if data is None:
-        return None
-    try:
-        return unpack_error(as_bytes(data))
-    except BodyCorrupt as error:
-        return damage_info(error)
+    return None if data is None else unpack_error(as_bytes(data))
 
 
 def _check(message_id: Any, payload: Any) -> None:

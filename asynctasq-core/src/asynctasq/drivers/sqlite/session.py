@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.outages import UpkeepMark
-from asynctasq.drivers.sqlite.codec import json_list, log, micros
+from asynctasq.driverkit.times import micros
+from asynctasq.drivers.sqlite.codec import json_list, log
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 
@@ -22,13 +24,6 @@ LOCKED_TIMEOUT = 0.5
 QUEUES_REMEMBERED = 10_000
 
 _SQL = queries("inspect")
-
-
-class BatchMismatch(Exception):
-    """A statement for many messages did not fit all of them: run again, and look at each.
-
-    Never leaves the engine.
-    """
 
 
 class Session:
@@ -51,6 +46,8 @@ class Session:
         """As it was when this session last read or wrote it."""
         self.is_locked = False
         """True if the last write found the file locked for too long."""
+        self.news: list[News] = []
+        """What upkeep did in this transaction."""
         self.looked_at = 0
         """The message at which the look at states goes on."""
         self._log_path = f"{settings.path}-wal"
@@ -143,7 +140,13 @@ class Session:
         self._keys.clear()
         self._names.clear()
         self.mark = None
+        self.news.clear()
         self.dead_since_prune = self.settings.dead_letter_limit
+
+    def report(self, news: News) -> None:
+        """Keep news until the transaction is committed; more than `NEWS_KEPT` are dropped."""
+        if len(self.news) < NEWS_KEPT:
+            self.news.append(news)
 
     # Statements. Each finds `:now` and `:namespace` among its parameters.
 
@@ -152,29 +155,38 @@ class Session:
         return self.connection.execute(sql, self._bound(parameters)).fetchall()
 
     def rows_within(
-        self, sql: str, parameters: Mapping[str, Any], *, value: int
-    ) -> tuple[list[Row], bool]:
-        """Return rows until their values in one column have more than `BYTES_AT_ONCE` bytes.
+        self,
+        sql: str,
+        parameters: Mapping[str, Any],
+        *,
+        room: int = BYTES_AT_ONCE,
+        keeps_first: bool = True,
+    ) -> tuple[list[Row], int, bool]:
+        """Return rows for as long as there is room for their bytes and texts.
 
         Args:
-            value: number of the column.
+            sql: the statement.
+            parameters: of the statement.
+            room: bytes.
+            keeps_first: whether the first row is returned even if there is no room for it.
 
         Returns:
-            At least one row if there is any, and whether there are more.
+            The rows, the room that is left, and whether there are more rows.
         """
         found: list[Row] = []
-        room = BYTES_AT_ONCE
         cursor = self.connection.execute(sql, self._bound(parameters))
         try:
             for row in cursor:
-                size = len(row[value]) if isinstance(row[value], bytes | str) else 0
-                if size > room and found:
-                    return found, True
+                size = sum(
+                    [len(value) for value in row if type(value) is bytes or type(value) is str]
+                )
+                if size > room and (found or not keeps_first):
+                    return found, room, True
                 found.append(row)
                 room -= size
         finally:
             cursor.close()
-        return found, False
+        return found, room, False
 
     def row(self, sql: str, parameters: Mapping[str, Any]) -> Row | None:
         """The only row, or None."""

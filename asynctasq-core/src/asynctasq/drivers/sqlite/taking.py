@@ -6,16 +6,23 @@ from typing import Any
 
 import orjson
 
+from asynctasq.contracts.capabilities import News
 from asynctasq.contracts.driver import BYTES_AT_ONCE
-from asynctasq.driverkit.packing import ID_BYTES, damage_info, decode_message
-from asynctasq.drivers.sqlite.codec import UNREACHABLE, json_list, log, pack_error
+from asynctasq.driverkit.packing import (
+    ID_BYTES,
+    damage_info,
+    decode_message,
+    pack_error,
+    salvage,
+)
+from asynctasq.drivers.sqlite.codec import UNREACHABLE, json_list, log
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_bytes, as_count, as_id, as_micros, read_message
 from asynctasq.drivers.sqlite.session import Row, Session
 from asynctasq.errors import BodyCorrupt
-from asynctasq.message import Delivery, Lease, new_id
+from asynctasq.message import NO_RESULTS, Delivery, Lease, State, new_id
 from asynctasq.records import record
-from asynctasq.settlement import ErrorInfo
+from asynctasq.settlement import ErrorInfo, Reason
 
 LARGE = 128 << 10
 """Bytes; larger payloads are not read together with others."""
@@ -96,32 +103,35 @@ def _take_together(session: Session, key: int, name: str, limit: int, room: Room
     if sound != len(found):
         raise BodyCorrupt("A row is damaged.")
     kept, size = _within(found, room)
-    others = _large_payloads(session, [fact for fact in kept if fact[7] > large])
+    others = _large_payloads(session, [fact for fact in kept if fact[9] > large])
     now = session.now
     numbers: list[int] = []
     deliveries: list[Delivery] = []
     place = 0
-    for n, token, attempt, lost, enqueued_at, mismatched_at, profile_size, payload_size in kept:
-        if not 0 <= (token | attempt | lost | enqueued_at) < NUMBER_LIMIT:
+    for n, later, leases, attempt, lost, enqueued_at, wait, mismatched_at, head, size_of_it in kept:
+        if not 0 <= (later | leases | attempt | lost | enqueued_at) < NUMBER_LIMIT:
             raise BodyCorrupt("A number is damaged.")
         numbers.append(n)
         message_id = blob[place : place + ID_BYTES]
         place += ID_BYTES
-        profile = blob[place : place + profile_size]
-        place += profile_size
-        if payload_size <= large:
-            payload = blob[place : place + payload_size]
-            place += payload_size
+        profile = blob[place : place + head]
+        place += head
+        if size_of_it <= large:
+            payload = blob[place : place + size_of_it]
+            place += size_of_it
         else:
             payload = others[n]
         deliveries.append(
             Delivery(
                 decode_message(message_id, name, profile, payload),
-                Lease(message_id, token + 1),
+                Lease(message_id, now + later),
                 attempt,
                 lost,
                 enqueued_at / 1e6,
                 0.0 if mismatched_at is None else max(now - mismatched_at, 0) / 1e6,
+                NO_RESULTS,
+                (enqueued_at + wait) / 1e6,
+                leases > 0,
             )
         )
     if len(kept) == len(found) and place != len(blob):
@@ -131,21 +141,21 @@ def _take_together(session: Session, key: int, name: str, limit: int, room: Room
 
 def _within(found: list[Any], room: Room) -> tuple[list[Any], int]:
     """Return the first of the rows, as many as there is room for, and the bytes of their payloads."""
-    size = sum([fact[7] for fact in found])
+    size = sum([fact[9] for fact in found])
     if size <= room.left:
         return found, size
     size = 0
     for count, fact in enumerate(found):
-        if not room.takes(size + fact[7], is_first=count == 0):
+        if not room.takes(size + fact[9], is_first=count == 0):
             return found[:count], size
-        size += fact[7]
+        size += fact[9]
     return found, size
 
 
 def _large_payloads(session: Session, facts: Sequence[Any]) -> dict[int, bytes]:
     """Return the payloads that are too large for the first statement, by row."""
-    together = [(fact[0], fact[7]) for fact in facts if fact[7] <= LARGE]
-    alone = [fact[0] for fact in facts if fact[7] > LARGE]
+    together = [(fact[0], fact[9]) for fact in facts if fact[9] <= LARGE]
+    alone = [fact[0] for fact in facts if fact[9] > LARGE]
     payloads = {n: session.rows(_SQL["payload"], {"n": n})[0][0] for n in alone}
     if together:
         taken = json_list(n for n, _ in together)
@@ -166,7 +176,7 @@ def _take_each(session: Session, key: int, name: str, limit: int, room: Room) ->
         row = session.rows(_ROW["row"], {"n": n})[0]
         wrong = _damage(session, name, row)
         if wrong is not None:
-            bury_damaged(session, n, row, wrong)
+            bury_damaged(session, n, name, row, wrong)
             damaged += 1
             continue
         payload = row[10]
@@ -180,14 +190,17 @@ def _take_each(session: Session, key: int, name: str, limit: int, room: Room) ->
 
 
 def _delivery(session: Session, name: str, row: Row) -> Delivery:
-    message_id, _, token, attempt, lost, enqueued_at, mismatched_at, _, _, profile, payload = row
+    message_id, _, leases, attempt, lost, enqueued_at, mismatched_at, _, due_at = row[:9]
+    profile, payload, leased_at = row[9:]
     return Delivery(
         decode_message(message_id, name, profile, payload),
-        Lease(message_id, token + 1),
+        Lease(message_id, max(leased_at + 1, session.now)),
         attempt,
         lost,
         enqueued_at / 1e6,
         0.0 if mismatched_at is None else max(session.now - mismatched_at, 0) / 1e6,
+        due_at=due_at / 1e6,
+        resumed=leases > 0,
     )
 
 
@@ -196,7 +209,7 @@ def _damage(session: Session, name: str, row: Row) -> ErrorInfo | None:
     message_id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, due_at = row[
         :9
     ]
-    numbers = [namespace, token, attempt, lost, enqueued_at, max_lost]
+    numbers = [namespace, token, attempt, lost, enqueued_at, max_lost, row[11]]
     if mismatched_at is not None:
         numbers.append(mismatched_at)
     if not all(type(each) is int and 0 <= each < NUMBER_LIMIT for each in numbers):
@@ -212,7 +225,7 @@ def bury_those_in_no_queue(session: Session, limit: int) -> None:
     """Move messages to the dead letters that no worker asks for, because their queue is damaged."""
     error = damage_info(BodyCorrupt("The queue of a message in the store is damaged."))
     for (n,) in session.rows(_ROW["in_no_queue"], {"limit": limit}):
-        bury_damaged(session, n, session.rows(_ROW["row"], {"n": n})[0], error)
+        bury_damaged(session, n, "", session.rows(_ROW["row"], {"n": n})[0], error)
 
 
 def bury_those_in_no_state(session: Session, numbers: Sequence[int]) -> None:
@@ -221,16 +234,17 @@ def bury_those_in_no_state(session: Session, numbers: Sequence[int]) -> None:
         BodyCorrupt("The state or the namespace of a message in the store is damaged.")
     )
     for n in numbers:
-        bury_damaged(session, n, session.rows(_ROW["row"], {"n": n})[0], error)
+        bury_damaged(session, n, "", session.rows(_ROW["row"], {"n": n})[0], error)
 
 
-def bury_damaged(session: Session, n: int, row: Row, error: ErrorInfo) -> None:
+def bury_damaged(session: Session, n: int, name: str, row: Row, error: ErrorInfo) -> None:
     """Move a damaged message to the dead letters, with numbers that can be read from now on.
 
     Its id is kept if it has the right length, and no other message of the namespace can have it. Otherwise it
     gets another one, by which it can be deleted.
     """
-    message_id, namespace, token, attempt, lost, enqueued_at, _, max_lost, due_at, _, _ = row
+    message_id, namespace, token, attempt, lost, enqueued_at, _, max_lost, due_at = row[:9]
+    profile, payload, leased_at = row[9:]
     keeps_id = as_id(message_id) is message_id and namespace == session.namespace
     kept_id = message_id if keeps_id else new_id()
     log.warning("A damaged message %s became a dead letter: %s", kept_id.hex(), error.message)
@@ -239,14 +253,26 @@ def bury_damaged(session: Session, n: int, row: Row, error: ErrorInfo) -> None:
         {
             "n": n,
             "id": kept_id,
-            "token": token if as_micros(token) > 0 else session.now,
+            "token": as_count(token),
+            "leased_at": as_micros(leased_at) or session.now,
             "attempt": as_count(attempt),
             "lost": as_count(lost),
             "max_lost": as_count(max_lost),
             "enqueued_at": as_micros(enqueued_at) or session.now,
             "error": pack_error(error),
             "due_at": min(as_micros(due_at) or session.now, session.now),
-            "payload": as_bytes(row[10]),
+            "payload": as_bytes(payload),
         },
     )
     session.dead_since_prune += 1
+    session.report(
+        News(
+            kept_id,
+            name,
+            salvage(kept_id, name, as_bytes(profile), b"").task,
+            State.DEAD,
+            Reason.UNDECODABLE,
+            as_count(attempt),
+            as_count(lost),
+        )
+    )

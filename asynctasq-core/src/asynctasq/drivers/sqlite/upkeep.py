@@ -1,15 +1,23 @@
 """What time brings about: due messages, ended leases, expiry, and forgetting."""
 
 import math
+from collections.abc import Sequence
 
-import orjson
-
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.driverkit.outages import UpkeepMark, next_mark, set_back_by
-from asynctasq.drivers.sqlite.codec import STATES, UNREACHABLE, micros
+from asynctasq.driverkit.packing import salvage
+from asynctasq.driverkit.sql import STATES
+from asynctasq.driverkit.times import micros
+from asynctasq.drivers.sqlite.codec import UNREACHABLE
 from asynctasq.drivers.sqlite.queries import queries
-from asynctasq.drivers.sqlite.session import Session
+from asynctasq.drivers.sqlite.rows import as_bytes, as_count, as_id
+from asynctasq.drivers.sqlite.session import Row, Session
 from asynctasq.drivers.sqlite.taking import bury_those_in_no_queue, bury_those_in_no_state
+from asynctasq.message import State
+from asynctasq.settlement import Reason
 
+RESERVED_STATES = frozenset({1, *range(9, 16)})
+"""States that a later release may store in the file while this one still runs; see `schema_2.sql`."""
 BOUND = 5_000
 """Messages that one reserve moves at most for each kind of upkeep, so that no call takes long."""
 
@@ -97,7 +105,8 @@ def _look_at_states(session: Session) -> None:
     lost = [
         n
         for n, state, namespace in rows
-        if type(namespace) is not int or (namespace == session.namespace and state not in STATES)
+        if type(namespace) is not int
+        or (namespace == session.namespace and state not in STATES and state not in RESERVED_STATES)
     ]
     bury_those_in_no_state(session, lost)
 
@@ -108,7 +117,9 @@ def upkeep(session: Session, *, reclaims: bool) -> None:
     session.run(_SQL["promote"], bound)
     if reclaims:
         _reclaim(session)
-    session.dead_since_prune += session.run(_SQL["expire"], bound)
+    expired = session.rows(_SQL["expire"], bound)
+    session.dead_since_prune += len(expired)
+    _report(session, expired, Reason.EXPIRED)
     session.run(_SQL["forget_outcomes"], bound)
     session.run(_SQL["forget_keys"], {})
     session.run(_SQL["forget_workers"], {})
@@ -141,6 +152,25 @@ def _take_back(session: Session, leased: str) -> int:
     """Count the leases of some rows as lost; return how many rows there are."""
     if leased == "[]":
         return 0
-    session.dead_since_prune += session.run(_LEASE["give_back"], {"taken": leased, "counted": True})
-    count: int = len(orjson.loads(leased))
-    return count
+    lost = session.rows(_LEASE["give_back"], {"taken": leased, "counted": True})
+    session.dead_since_prune += len(lost)
+    _report(session, lost, Reason.LOST)
+    return len(lost)
+
+
+def _report(session: Session, rows: Sequence[Row], reason: Reason) -> None:
+    """Report messages that upkeep moved; `reason` is that of those which are dead now."""
+    for message_id, queue, profile, stored, attempt, lost, owner in rows[:NEWS_KEPT]:
+        state = STATES.get(stored, State.DEAD)
+        session.report(
+            News(
+                as_id(message_id),
+                session.queue_name(queue),
+                salvage(b"", "", as_bytes(profile), b"").task,
+                state,
+                reason if state is State.DEAD else None,
+                as_count(attempt),
+                as_count(lost),
+                owner,
+            )
+        )

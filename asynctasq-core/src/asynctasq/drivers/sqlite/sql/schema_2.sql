@@ -12,7 +12,9 @@ DROP INDEX messages_by_enqueue;
 -- Pages go on behind a time and an id; counts need the queue first.
 DROP INDEX messages_scheduled;
 CREATE INDEX messages_scheduled ON messages (namespace, due_at, id, queue, state) WHERE state = 2;
-CREATE INDEX messages_scheduled_by_queue ON messages (queue, due_at, id, state) WHERE state = 2;
+CREATE INDEX messages_scheduled_by_queue ON messages (queue, rank, due_at, id, state) WHERE state = 2;
+
+ALTER TABLE queues ADD COLUMN paused_at INTEGER;
 
 -- The oldest version of which a release must know the schema to use the file as it is. A release that
 -- changes the schema so that this one cannot go on with it raises the number.
