@@ -71,6 +71,9 @@ async def test_a_slot_that_moves_is_waited_for_and_followed(
             clients[owner].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[other])
             with pytest.raises(DriverUnavailable):
                 await driver.enqueue([Message(new_id(), "q", "task", b"")])
+            clients[owner].execute_command(
+                *("MIGRATE", "127.0.0.1", nodes[other].port, f"{{{name}}}:format", 0, 5000)
+            )
             for number in (other, owner, 3 - other - owner):
                 clients[number].execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[other])
             await driver.enqueue([Message(new_id(), "q", "task", b"")])

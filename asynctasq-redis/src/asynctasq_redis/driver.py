@@ -166,9 +166,8 @@ class RedisDriver(DriverDefaults):
     def _opened(self) -> "Server":
         server = self._server
         if server is None or server.process != os.getpid():
-            process = None if server is None else server.process
-            check_open(f"The Redis driver of {self.description}", process)
-        assert server is not None
+            process = 0 if server is None else server.process
+            return check_open(f"The Redis driver of {self.description}", server, process)
         return server
 
     # Required.

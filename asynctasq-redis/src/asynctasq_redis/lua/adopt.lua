@@ -62,10 +62,11 @@ local function move_key(name)
     end
 end
 
-local function move_hold(id, h)
-    if band(h.flags, UNIQUE) == 0 or #h.value < h.after + 3 then return end
+-- The name of the unique key that a message holds; nil if it holds none.
+local function old_hold(id, h)
+    if band(h.flags, UNIQUE) == 0 or #h.value < h.after + 3 then return nil end
     local name = sub(h.value, h.after + 4, h.after + 3 + unpack_from('>I4', h.value, h.after))
-    if read_hold(call('GET', OLD .. 'u:' .. name)) == id then move_key('u:' .. name) end
+    return read_hold(call('GET', OLD .. 'u:' .. name)) == id and name or nil
 end
 
 local function old_queue(id, lease)
@@ -88,7 +89,7 @@ local function adopt_damaged(id, value, lease, now)
     leave_old(id, {queue = queue, priority = 5}, lease)
 end
 
-local function store_adopted(id, h, lease, now)
+local function store_adopted(id, h, now)
     if h.state == DEAD then
         local died = tonumber(call('HGET', P .. 'x:' .. id, 'd'))
         index_dead(id, h.queue, is_number(died) and died or now)
@@ -99,6 +100,24 @@ local function store_adopted(id, h, lease, now)
         make_wait(id, h, now)
     end
     call('SET', P .. 'm:' .. id, packed_head(h) .. sub(h.value, OLD_HEAD_BYTES + 1))
+end
+
+-- One whose lease has ended: it was flagged, has lost too many leases, or is ready again.
+local function end_old_lease(id, h, lease, now)
+    h.token, h.lost = math.max(h.token, lease.token), h.lost + 1
+    local flagged = call('SISMEMBER', OLD .. 'c:' .. lease.owner, id) == 1
+    if not flagged and h.lost <= h.max_lost then return store_adopted(id, h, now) end
+    local hold = old_hold(id, h)
+    if hold then call('DEL', OLD .. 'u:' .. hold) end
+    if flagged then
+        h.flags = EXTRA
+        return cancel_for_good(id, h, h.ttl, now)
+    end
+    h.state, h.expires = DEAD, 0
+    h.flags = bor(band(h.flags, bnot(bor(EXPIRES, LARGE))), EXTRA)
+    call('HSET', P .. 'x:' .. id, 'r', 'lost', 'd', whole(now))
+    call('HDEL', P .. 'x:' .. id, 'p')
+    store_adopted(id, h, now)
 end
 
 -- Move a message. Answers with whether it stays, because a worker leases it.
@@ -131,20 +150,13 @@ local function adopt(id, now)
         local old = {queue = h.queue, priority = h.priority}
         call('HINCRBY', P .. 'queues', h.queue, 0)
         move_key('x:' .. id)
-        move_hold(id, h)
-        local flagged = lease and call('SISMEMBER', OLD .. 'c:' .. lease.owner, id) == 1
-        if lease then h.token, h.lost = math.max(h.token, lease.token), h.lost + 1 end
-        store_adopted(id, h, lease, now)
-        if lease and h.state == WAITING then
-            h.value = packed_head(h) .. sub(h.value, OLD_HEAD_BYTES + 1)
-            h.after = h.after + HEAD_BYTES - OLD_HEAD_BYTES
-            if flagged then
-                cancel_for_good(id, h, h.ttl, now)
-            elseif h.lost > h.max_lost then
-                bury(id, h, 'lost', nil, now)
-            end
-            if flagged or h.state == DEAD then leave_waiting(id, h.queue, h.priority) end
+        if lease then
+            end_old_lease(id, h, lease, now)
+        else
+            store_adopted(id, h, now)
         end
+        local hold = old_hold(id, h)
+        if hold then move_key('u:' .. hold) end
         call('DEL', key)
         leave_old(id, old, lease)
     end
