@@ -15,6 +15,7 @@ The rules that hold for every method:
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol, Self
 
 from asynctasq.contracts.capabilities.flags import Capability
@@ -93,6 +94,9 @@ class DriverDefaults:
     longest_delay: float | None = None
     default_lease: float = DEFAULT_LEASE_SECONDS
     clock_is_movable: bool = True
+    known_failures: Mapping[str, str] = MappingProxyType({})
+    """Checks of `asynctasq.conformance` that the store cannot pass, with the reason of each. They must fail,
+    and `asynctasq drivers check` shows them."""
 
 
 class Driver(Protocol):
