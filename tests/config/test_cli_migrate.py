@@ -83,4 +83,4 @@ def test_a_store_of_a_newer_release_is_left_alone(tmp_path: Path, sqlite_url: st
     for arguments in ((), ("--check",)):
         code, output = migrate("--driver", sqlite_url, *arguments)
         assert code == 1
-        assert "upgrade asynctasq" in output
+        assert "Upgrade asynctasq" in output

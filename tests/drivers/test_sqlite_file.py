@@ -31,6 +31,10 @@ def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
 def remove_files(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
@@ -70,6 +74,18 @@ async def test_new_file_says_whose_it_is(tmp_path: Path) -> None:
     assert (header[0], version[0], mode[0]) == (APPLICATION_ID, NEEDED_VERSION, "wal")
 
 
+async def test_new_files_can_be_read_by_their_owner_alone(tmp_path: Path) -> None:
+    driver = SqliteDriver(tmp_path / "work.db")
+    await driver.open()
+    await driver.enqueue([a_message()])
+    assert modes_in(tmp_path) == dict.fromkeys(("work.db", "work.db-wal", "work.db-shm"), 0o600)
+    await driver.close()
+    set_modes(tmp_path / "work.db", 0o660, 0o700)
+    await driver.open()
+    assert set(modes_in(tmp_path).values()) == {0o660}
+    await driver.close()
+
+
 async def test_closed_file_stands_alone(tmp_path: Path) -> None:
     await used_file(tmp_path / "work.db")
     assert names_in(tmp_path) == ["work.db"]
@@ -94,9 +110,10 @@ async def test_file_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path)
     message = await used_file(path)
     with raw(path) as connection:
         connection.execute(f"PRAGMA user_version = {NEEDED_VERSION + 1}")
+        connection.execute(f"UPDATE compatibility SET usable_from = {NEEDED_VERSION + 1}")
     text = await refusal(path)
     assert "newer release" in text
-    assert "upgrade asynctasq" in text
+    assert "Upgrade asynctasq" in text
     with raw(path) as connection:
         kept = connection.execute("SELECT id FROM messages").fetchone()
     assert kept[0] == message.id

@@ -245,3 +245,17 @@ async def test_a_file_of_a_newer_release_is_used_if_that_says_it_can_be(tmp_path
         await driver.open()
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (3,)
+
+
+async def test_a_dry_run_shows_the_statements_and_changes_nothing(old_file: Path) -> None:
+    driver = SqliteDriver(old_file)
+    before = schema_of(old_file)
+    assert await driver.schema() == SchemaState(1, 2, 1)
+    statements = await driver.migrate(dry_run=True)
+    assert any("ALTER TABLE messages" in statement for statement in statements)
+    assert schema_of(old_file) == before
+    await driver.open()
+    assert await driver.migrate(dry_run=True) == []
+    await driver.close()
+    assert await SqliteDriver(old_file.with_name("none.db")).schema() == SchemaState(0, 2, 1)
+    assert not old_file.with_name("none.db").exists()

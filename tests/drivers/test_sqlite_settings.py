@@ -92,7 +92,7 @@ def test_url_becomes_settings(url: str, settings: dict[str, object]) -> None:
         ("sqlite:///work.db#two", "two"),
         ("sqlite:///work.db?namespce=shop", "namespace"),
         ("sqlite:///work.db?colour=red", "colour"),
-        ("sqlite:///work.db?busy_timeout=soon", "busy_timeout='soon'"),
+        ("sqlite:///work.db?busy_timeout=soon", "'busy_timeout' that must be a number"),
     ],
 )
 def test_bad_part_of_a_url_is_named(url: str, part: str) -> None:

@@ -1,18 +1,22 @@
 """The file: how it is opened, recognised as ours, created and migrated."""
 
 import logging
+import os
 import sqlite3
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from asynctasq.contracts.capabilities import SchemaState
 from asynctasq.driverkit.sql import Step, pending_steps
-from asynctasq.drivers.sqlite.errors import primary_code
+from asynctasq.drivers.sqlite.errors import primary_code, translated
 from asynctasq.drivers.sqlite.queries import script
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.errors import ConfigurationError, DriverError
+
+T = TypeVar("T")
 
 APPLICATION_ID = 0x61737471
 """`astq`: stands in the header of the file, for `file(1)` and for `open_database`."""
@@ -27,6 +31,7 @@ LOG_BYTES_KEPT = 64 << 20
 LOG_PAGES = 8_000
 """In the log before a commit has to move them into the file; the engine does it earlier, between calls."""
 FIRST_RETRY = 0.005
+FILE_MODE = 0o600
 
 log = logging.getLogger("asynctasq.sqlite")
 
@@ -71,6 +76,7 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
         raise DriverError(
             f"The queue file {settings.path} is a folder. Set `path` to the name of a file in it."
         )
+    _create_for_owner(settings.path)
     connection = sqlite3.connect(
         settings.path,
         timeout=settings.busy_timeout,
@@ -91,9 +97,34 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
     return connection
 
 
+def _create_for_owner(path: str) -> None:
+    """Create the file, if there is none, so that no other user can read it.
+
+    SQLite gives the files that it creates beside it the same permissions.
+    """
+    with suppress(OSError):  # it exists, or SQLite finds out why it cannot be created
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
+
+
 def _text(data: bytes) -> str:
     """Decode a text, which may be damaged."""
     return data.decode("utf-8", "replace")
+
+
+def inspect_file(path: str, look: Callable[[sqlite3.Connection], T]) -> T:
+    """Look into a file without changing it; a file that does not exist counts as an empty one.
+
+    Raises:
+        DriverError: the file cannot be read, or it is a database of another application.
+    """
+    place = f"{Path(path).as_uri()}?mode=ro" if Path(path).exists() else "file::memory:"
+    try:
+        with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
+            connection.text_factory = _text
+            _recognise(connection, path)
+            return look(connection)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
 
 
 def schema_state(connection: sqlite3.Connection) -> SchemaState:
@@ -165,6 +196,8 @@ def _recognise(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    # SQLite obeys this before it has written the first page; a file that exists keeps its setting.
+    connection.execute("PRAGMA auto_vacuum = incremental")
     _use_wal(connection, settings)
     connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")

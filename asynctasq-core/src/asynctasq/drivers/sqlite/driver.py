@@ -1,5 +1,6 @@
 """The sqlite driver: operations in a thread, seen through the driver contract."""
 
+import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self, TypeVar
@@ -29,7 +30,7 @@ from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite import inspection, leasing, settling
-from asynctasq.drivers.sqlite.database import migrate, schema_state
+from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_state
 from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue
 from asynctasq.drivers.sqlite.requests import Operation
@@ -286,9 +287,16 @@ class SqliteDriver(DriverDefaults):
         return await self._read(inspection.Workers())
 
     async def schema(self) -> SchemaState:
+        """Return the versions. Works on a driver that is not open, too: `open` would migrate the file."""
+        if self._engine is None:
+            return await asyncio.to_thread(inspect_file, self.settings.path, schema_state)
         return await self._read(lambda session: schema_state(session.connection))
 
     async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
-        return await self._read(
-            lambda session: migrate(session.connection, session.settings.path, dry_run=dry_run)
-        )
+        """Bring the tables to the needed version. A dry run works on a driver that is not open, too."""
+        path = self.settings.path
+        if self._engine is None and dry_run:
+            return await asyncio.to_thread(
+                inspect_file, path, lambda connection: migrate(connection, path, dry_run=True)
+            )
+        return await self._read(lambda session: migrate(session.connection, path, dry_run=dry_run))

@@ -237,6 +237,7 @@ class Engine:
                 other.look_again()
             if not is_removed:
                 self._tidy_log(session.checkpoint)
+                self._tidy_log(session.shrink)
         reads = [request for request in requests if not request.writes]
         for request in reads:
             self._run_one(session, request)

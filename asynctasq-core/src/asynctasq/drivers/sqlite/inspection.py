@@ -134,12 +134,9 @@ class Browse:
         stretches = self._stretches(session, key)
         if stretches is None or (key is None and self.queue is not None):
             return Page([])
-        listing = Listing(
-            self.state.value, _COLUMNS, stretches, newest_first=self.state is State.DEAD
-        )
         return read_page(
             session,
-            listing,
+            Listing(self.state.value, _COLUMNS, stretches),
             _FILTER,
             {
                 "queue": key,

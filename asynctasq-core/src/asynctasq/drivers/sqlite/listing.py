@@ -88,7 +88,7 @@ def read_page(
             place = first
         if budget <= 0:
             return Page(items, _cursor(listing, stretch, first))
-        walk = _SQL[stretch.walk]
+        walk = _walk(stretch.walk, newest_first=listing.newest_first)
         values = {
             **parameters,
             "major": stretch.major,
@@ -116,6 +116,11 @@ def read_page(
         budget -= walked + 1
         end = None
     return Page(items)
+
+
+def _walk(name: str, *, newest_first: bool) -> str:
+    beyond, direction = ("<", "DESC") if newest_first else (">", "ASC")
+    return _SQL[name].replace("{beyond}", beyond).replace("{direction}", direction)
 
 
 def of_queues(walk: str) -> Stretches:

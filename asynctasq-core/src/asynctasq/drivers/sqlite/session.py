@@ -19,6 +19,10 @@ Row: TypeAlias = tuple[Any, ...]
 CHANGES_IN_LOG = 15_000
 """Rows written, which are a few megabytes of log."""
 
+EMPTY_SHARE = 4
+"""The file shrinks while more than one page in so many is empty."""
+PAGES_AT_ONCE = 1_000
+"""Pages that are given back at once: 4 MB, which takes a few milliseconds."""
 LOCKED_TIMEOUT = 0.5
 """Seconds to wait for a file that was locked for too long a moment ago."""
 QUEUES_REMEMBERED = 10_000
@@ -48,6 +52,8 @@ class Session:
         """True if the last write found the file locked for too long."""
         self.news: list[News] = []
         """What upkeep did in this transaction."""
+        self.may_shrink = False
+        """Set by upkeep, a few times in the length of a lease."""
         self.looked_at = 0
         """The message at which the look at states goes on."""
         self._log_path = f"{settings.path}-wal"
@@ -111,6 +117,24 @@ class Session:
         """
         changes = self.connection.total_changes
         if changes - self._changes >= CHANGES_IN_LOG:
+            self._move_log()
+
+    def shrink(self) -> None:
+        """Give some pages of the file back to the file system, if a good part of it is empty.
+
+        Files of releases before this one keep their size until `VACUUM` is run on them; see docs/sqlite.md.
+        """
+        if not self.may_shrink:
+            return
+        self.may_shrink = False
+        free, total = (
+            self.connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("freelist_count", "page_count")
+        )
+        if free > max(total // EMPTY_SHARE, PAGES_AT_ONCE):
+            self.make_durable(False)
+            # `execute` would give back a single page: the statement has a row without columns for each.
+            self.connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
             self._move_log()
 
     def is_log_removed(self) -> bool:

@@ -73,6 +73,7 @@ def note_call(session: Session, lease: int, *, leases_ended: bool = False) -> bo
     if new is not mark:
         session.run(_LEASE["set_mark"], {"at": new.at, "paused_until": math.ceil(new.paused_until)})
         _repair(session)
+        session.may_shrink = True
     session.mark = new
     return new.is_paused(session.now)
 

@@ -65,15 +65,15 @@ LIMIT :budget
 -- name: walk_dead
 SELECT finished_at AS place, id AS place_id, n
 FROM messages INDEXED BY messages_dead
-WHERE namespace = :namespace AND reason IS NOT NULL AND (finished_at, id) < (:after, :after_id)
-ORDER BY finished_at DESC, id DESC
+WHERE namespace = :namespace AND reason IS NOT NULL AND (finished_at, id) {beyond} (:after, :after_id)
+ORDER BY finished_at {direction}, id {direction}
 LIMIT :budget
 
 -- name: walk_dead_of_queue
 SELECT finished_at AS place, id AS place_id, n
 FROM messages INDEXED BY messages_dead_by_queue
-WHERE queue = :major AND reason IS NOT NULL AND (finished_at, id) < (:after, :after_id)
-ORDER BY finished_at DESC, id DESC
+WHERE queue = :major AND reason IS NOT NULL AND (finished_at, id) {beyond} (:after, :after_id)
+ORDER BY finished_at {direction}, id {direction}
 LIMIT :budget
 
 -- name: next_queue
