@@ -81,17 +81,22 @@ class Writer:
 def contents(client: "redis.Redis") -> list[dict[str, Any]]:
     """Return all keys: name, kind, time to live in milliseconds or -1, and values."""
     found: list[dict[str, Any]] = []
-    for key in sorted(client.keys("*")):
-        kind = client.type(key).decode()
+    keys: list[Any] = client.keys("*")
+    for key in sorted(keys):
+        stored: Any = client.type(key)
+        kind = stored.decode()
+        values: list[Any]
         match kind:
             case "string":
                 values = [client.get(key)]
             case "hash":
-                values = [part for pair in sorted(client.hgetall(key).items()) for part in pair]
+                fields: Any = client.hgetall(key)
+                values = [part for pair in sorted(fields.items()) for part in pair]
             case "set":
-                values = sorted(client.smembers(key))
+                members: Any = client.smembers(key)
+                values = sorted(members)
             case _:
-                rows = client.zrange(key, 0, -1, withscores=True)
+                rows: Any = client.zrange(key, 0, -1, withscores=True)
                 values = [part for one, score in rows for part in (b"%.0f" % score, one)]
         found.append(
             {

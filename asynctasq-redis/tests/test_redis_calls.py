@@ -16,6 +16,7 @@ from asynctasq.errors import ResultUnknown
 from asynctasq.message import Message, State, id_from_text, id_to_text, new_id
 from asynctasq.settlement import Complete, Fail, Reason, Release
 from asynctasq_redis import RedisDriver
+from asynctasq_redis.timing import ListenerTiming
 from tests.servers.redis import RedisServer, redis_server
 
 PATIENCE = 30.0
@@ -304,9 +305,9 @@ async def test_nothing_is_pushed_where_nobody_waits(
 async def test_an_outcome_costs_the_same_however_many_are_awaited(
     counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _only_pushes_wake(monkeypatch)
     monkeypatch.setattr("asynctasq.dispatch.result_watcher.FIRST_CHECK_SECONDS", PATIENCE)
     driver = made()
+    _only_pushes_wake(monkeypatch, driver)
     async with App({"driver": driver}) as app:
         handles = await app.dispatch_many([double(number) for number in range(2 * BOUND)])
         awaiting = [asyncio.create_task(handle.result()) for handle in handles]
@@ -363,8 +364,8 @@ async def test_known_is_what_is_found(made: Callable[[], RedisDriver]) -> None:
 async def test_those_who_wait_for_outcomes_at_once_look_together(
     counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _only_pushes_wake(monkeypatch)
     driver = made()
+    _only_pushes_wake(monkeypatch, driver)
     await driver.open()
     try:
         await driver.enqueue(messages(1))
@@ -391,9 +392,9 @@ async def test_those_who_wait_for_outcomes_at_once_look_together(
         await driver.close()
 
 
-def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch) -> None:
-    for poll in ("asynctasq.dispatch.result_watcher.POLL_SECONDS", "asynctasq_redis.listener.POLL"):
-        monkeypatch.setattr(poll, PATIENCE)
+def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch, driver: RedisDriver) -> None:
+    monkeypatch.setattr("asynctasq.dispatch.result_watcher.POLL_SECONDS", PATIENCE)
+    driver.listener_timing = ListenerTiming(poll=PATIENCE)
 
 
 async def _until_awaited(client: "redis.Redis", driver: RedisDriver, ids: Sequence[bytes]) -> None:
@@ -410,10 +411,10 @@ def _is_awaited(client: "redis.Redis", namespace: str) -> bool:
 
 
 async def test_waiters_that_are_gone_neither_stay_nor_swallow_a_push(
-    counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
+    counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
-    monkeypatch.setattr("asynctasq_redis.listener.POLL", PATIENCE)  # only a push wakes
     driver, waiter = made(), made()
+    waiter.listener_timing = ListenerTiming(poll=PATIENCE)  # only a push wakes
     await driver.open()
     await waiter.open()
     key = f"{{{driver.settings.namespace}}}:2:i:q"

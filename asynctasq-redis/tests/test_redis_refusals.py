@@ -92,7 +92,7 @@ async def test_a_full_server_is_an_error_at_dispatch_and_no_reason_to_stop_for_w
         handles = await app.dispatch_many([double(number) for number in range(50)])
         client.config_set("maxmemory", 1)
         try:
-            with pytest.raises(DriverError, match=r"maxmemory.*nothing that was accepted is lost"):
+            with pytest.raises(DriverError, match=r"maxmemory.*Accepted messages are not lost"):
                 await app.dispatch(double(50))
             worker = Worker(app=app, handle_signals=False)
             running = asyncio.create_task(worker.start())
@@ -136,7 +136,7 @@ async def test_on_a_full_server_operators_and_keepers_go_on(
 
 @pytest.mark.parametrize(
     ("policy", "what"),
-    [("allkeys-lru", "deletes messages"), ("volatile-ttl", "forgets results")],
+    [("allkeys-lru", "deletes messages"), ("volatile-ttl", "evicts results")],
 )
 async def test_a_server_that_evicts_is_warned_of(
     client: "redis.Redis",
@@ -378,7 +378,7 @@ async def test_who_may_not_push_or_listen_is_warned_and_goes_on(
         await waiting  # by looking
         with caplog.at_level(logging.WARNING, "asynctasq.redis"):
             await other.wait(["nothing"], timeout=0.05)
-    assert "lets this user hear of nothing" in caplog.text
+    assert "Redis user may not subscribe" in caplog.text
     client.acl_deluser("deaf")
 
 

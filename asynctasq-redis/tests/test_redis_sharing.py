@@ -19,6 +19,7 @@ from asynctasq.errors import ConfigurationError, DriverUnavailable, TaskCancelle
 from asynctasq.message import Unique
 from asynctasq.settlement import Complete, Fail, Reason
 from asynctasq_redis import RedisDriver
+from asynctasq_redis.timing import ListenerTiming
 from tests.drivers.opening import message, opened
 from tests.servers.redis import RedisServer, redis_server
 
@@ -78,6 +79,7 @@ def test_a_namespace_that_cannot_be_a_hash_tag_is_refused(name: str) -> None:
 OUTER = """
 from asynctasq import task
 from asynctasq_redis import RedisDriver
+from asynctasq_redis.timing import ListenerTiming
 
 driver = RedisDriver({url!r}, namespace={namespace!r})  # made at import, in the worker and in its child
 
@@ -150,15 +152,11 @@ def own_server(tmp_path: Path) -> Any:
 async def test_a_listener_whose_line_is_half_open_makes_another(
     own_server: RedisServer,
     asynctasq_proxy: Callable[[str], TcpProxy],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asynctasq_redis.listener.PING_SECONDS", 0.05)
-    monkeypatch.setattr("asynctasq_redis.listener.POLL", PATIENCE)  # only a push wakes
     proxy = asynctasq_proxy(own_server.url)
-    async with (
-        opened(RedisDriver(own_server.url)) as other,
-        opened(RedisDriver(proxy.url, timeout=1.0, connect_timeout=0.2)) as driver,
-    ):
+    listening = RedisDriver(proxy.url, timeout=1.0, connect_timeout=0.2)
+    listening.listener_timing = ListenerTiming(poll=PATIENCE, ping=0.05)  # only a push wakes
+    async with opened(RedisDriver(own_server.url)) as other, opened(listening) as driver:
         waiting = asyncio.create_task(driver.wait(["q"], timeout=2 * PATIENCE))
         with own_server.client() as client:
             async with asyncio.timeout(PATIENCE):

@@ -34,7 +34,7 @@ _WORKER_FIELDS = [each.name for each in fields(WorkerInfo)]
 
 
 async def requeue(server: "Server", offset: int, ids: Sequence[bytes]) -> list[bool]:
-    """Make dead messages ready again, as they are. Damaged ones stay dead."""
+    """Requeue dead letters as they are. Damaged ones stay dead."""
     answers: list[bool] = []
     async for rows in inspection.find_rows(server, offset, ids):
         dead = [
@@ -50,7 +50,7 @@ async def requeue(server: "Server", offset: int, ids: Sequence[bytes]) -> list[b
 async def requeue_messages(
     server: "Server", offset: int, messages: Sequence[Message]
 ) -> list[bool]:
-    """Make dead messages ready again, as they are given."""
+    """Requeue dead letters, and replace their contents by these messages."""
     if not messages:
         return []
     answer = await server.run("requeue", offset, *requeue_arguments(messages))
@@ -58,7 +58,7 @@ async def requeue_messages(
 
 
 async def delete_dead(server: "Server", ids: Sequence[bytes]) -> list[bool]:
-    """Delete dead messages."""
+    """Delete dead letters."""
     answers: list[bool] = []
     for some in batches(ids, AT_ONCE):
         answer = await server.run("delete_dead", *some)

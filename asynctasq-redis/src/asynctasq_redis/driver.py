@@ -33,6 +33,7 @@ from asynctasq_redis.codec import BODY_LIMIT, LARGEST_TOKEN, text_bytes, whole_m
 from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
 from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
 from asynctasq_redis.settling import Packed, batches_of, pack_settlement, settle_arguments
+from asynctasq_redis.timing import ListenerTiming
 
 if TYPE_CHECKING:
     from asynctasq_redis.listener import Listener
@@ -60,6 +61,8 @@ class RedisDriver(DriverDefaults):
     api_version = DRIVER_API_VERSION
     capabilities = FULL_STORE | Capability.NEWS
     max_message_bytes: int | None = BODY_LIMIT
+    listener_timing = ListenerTiming()
+    """Times of the connection that receives notifications."""
 
     def __init__(
         self,
@@ -135,6 +138,7 @@ class RedisDriver(DriverDefaults):
     def clone(self) -> Self:
         clone = self.from_settings(self.settings)
         clone._offset = self._offset
+        clone.listener_timing = self.listener_timing
         return clone
 
     async def open(self) -> None:
@@ -151,7 +155,8 @@ class RedisDriver(DriverDefaults):
         except BaseException:
             await server.close()
             raise
-        self._server, self._listener = server, Listener(server)
+        self._server = server
+        self._listener = Listener(server, self.listener_timing)
 
     async def close(self) -> None:
         server, self._server = self._server, None

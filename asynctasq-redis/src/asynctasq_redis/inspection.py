@@ -27,7 +27,7 @@ async def count(server: "Server", offset: int, queue: str, bound: int | None) ->
 
 
 async def queues(server: "Server", offset: int, bound: int | None) -> list[QueueInfo]:
-    """Return every queue that holds something or is paused."""
+    """Return every queue that has messages or is paused, by name."""
     rows: list[Any] = []
     for some in batches(await names(server), COUNTS):
         rows += await server.run("count", offset, "all", *some)
@@ -57,7 +57,7 @@ def _bounded(counts: Sequence[int], bound: int | None) -> Sequence[int]:
 
 
 async def names(server: "Server") -> list[bytes]:
-    """Return the names of all queues that hold something or are paused, in order."""
+    """Return the names of all queues that have messages or are paused, in order."""
     return sorted(set(await server.run("names")))
 
 
