@@ -163,7 +163,9 @@ class Driver(Protocol):
 
         Raises:
             EnqueuedPartly: some messages are stored and others are not (without `ATOMIC` only).
-            DriverError: a message cannot be stored; one of its numbers is not finite, for example.
+            DriverUnavailable: the store gave no answer: it may have stored the chunk.
+            DriverError: nothing of the chunk is stored, because a message cannot be; one of its numbers is not
+                finite, for example.
         """
         ...
 

@@ -113,7 +113,11 @@ class Engine:
         self._lending = Lending(self._slots, driver, lent=self._use_free_slot)
         self._outage = Outage()
         self._settler = Settler(
-            driver, outage=self._outage, settled=self._forget_all, refused=self._tell_refused
+            driver,
+            worker=self._owner,
+            outage=self._outage,
+            settled=self._forget_all,
+            refused=self._tell_refused,
         )
         self._fetcher = Fetcher(
             driver,

@@ -12,6 +12,7 @@ from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.executors.failures import describe
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import ErrorInfo, Fail, Reason, Settled, Settlement
+from asynctasq.worker.about_writer import AboutWriter
 from asynctasq.worker.backoff import Backoff, Outage
 from asynctasq.worker.in_flight import InFlightMessage
 from asynctasq.worker.run_log import log_failure
@@ -33,6 +34,7 @@ class Settler:
         self,
         driver: Driver,
         *,
+        worker: str,
         outage: Outage,
         settled: Callable[[Sequence[InFlightMessage]], None],
         refused: Callable[[Delivery, ErrorInfo], None],
@@ -41,11 +43,13 @@ class Settler:
 
         Args:
             driver: opened.
+            worker: id of the worker, for `about`.
             outage: of the store, as the other parts of the worker see it.
             settled: told of deliveries that are no longer held.
             refused: told of each that is dead for no other reason than that the store refused its outcome.
         """
         self._driver = driver
+        self._about = AboutWriter(worker)
         self._settled = settled
         self._outage = outage
         self._tell_refused = refused
@@ -61,6 +65,7 @@ class Settler:
 
     def add(self, running: InFlightMessage, settlement: Settlement) -> None:
         """Settle soon."""
+        self._about.attach(settlement, running.delivery, running.started_at)
         self._pending.append((running, settlement))
         if self._flushing is None:
             self._begin_flush()
@@ -96,6 +101,7 @@ class Settler:
         try:
             while self._pending:
                 batch = list(islice(self._pending, BATCH_SIZE))
+                self._about.set_clock()
                 self._again.clear()  # a batch that is repeated is repeated whole
                 try:
                     await self._settle(batch, repeated=patience.failures > 0)
@@ -165,10 +171,10 @@ class Settler:
             error=error,
             exception=refused,
         )
+        fail = Fail(running.delivery.lease, Reason.REFUSED, error)
+        self._about.attach(fail, running.delivery, running.started_at)
         try:
-            [answer] = await self._driver.settle(
-                [Fail(running.delivery.lease, Reason.REFUSED, error)]
-            )
+            [answer] = await self._driver.settle([fail])
         except DriverUnavailable:
             raise
         except Exception:
