@@ -15,7 +15,7 @@ from tests.drivers.opening import opened
 from tests.servers.redis import RedisServer, redis_server
 
 LEASE = 60.0
-SCANNED = 500
+SCANNED = 300
 """Messages that one page of a filtered listing looks at."""
 
 

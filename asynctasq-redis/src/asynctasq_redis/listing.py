@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asynctasq_redis.connecting import Argument
     from asynctasq_redis.server import Server
 
-SCANNED = 500
+SCANNED = 300
 """Messages that one page of a filtered listing looks at."""
 QUEUES = 50
 """Queues that one page looks at."""

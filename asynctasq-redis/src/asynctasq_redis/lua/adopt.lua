@@ -1,11 +1,11 @@
--- Messages in the format before this one, for scripts that come after this file. Processes of the release
--- before go on to use its keys, which begin with `{namespace}:` alone, and never read ours. A message moves
--- over unless a worker that is alive leases it there.
+-- Adoption of messages of format 1. Processes of the release before use its keys, which begin with
+-- `{namespace}:` alone, and never read those of this format. A message is moved unless a living worker leases
+-- it there. This file stands before the scripts that need it.
 
 local OLD_HEAD = '>BBI4I4I4I4BddddHc0'
 local OLD_HEAD_BYTES = 51
 local OLD_LEASE = '>I4dBHc0Hc0'
-local GRACE = 15000000 -- microseconds after its end in which a lease may be renewed, as after an outage
+local GRACE = 15000000 -- microseconds for which a lease that has ended may still be renewed, as after an outage
 
 local function parse_old(value)
     local h = {value = value}
@@ -34,7 +34,7 @@ local function is_alive(lease, now)
     return ends + GRACE > now and ends < NO_TIME
 end
 
--- Remove what the format before has of a message beside its key.
+-- Remove all entries of a message in format 1 but its own key.
 local function leave_old(id, h, lease)
     if h then
         for _, name in ipairs({'r:' .. h.queue, 's' .. h.priority .. ':' .. h.queue, 'd:' .. h.queue}) do
@@ -62,7 +62,7 @@ local function move_key(name)
     end
 end
 
--- The name of the unique key that a message holds; nil if it holds none.
+-- Return the unique key that a message holds; nil if it holds none.
 local function old_hold(id, h)
     if band(h.flags, UNIQUE) == 0 or #h.value < h.after + 3 then return nil end
     local name = sub(h.value, h.after + 4, h.after + 3 + unpack_from('>I4', h.value, h.after))
@@ -84,7 +84,7 @@ local function adopt_damaged(id, value, lease, now)
     call('HINCRBY', P .. 'queues', queue, 0)
     move_key('x:' .. id)
     call('SET', P .. 'm:' .. id, value)
-    bury_damaged(proper_id(id), queue, nil, now)
+    make_damaged_dead(proper_id(id), queue, nil, now)
     call('DEL', OLD .. 'm:' .. id)
     leave_old(id, {queue = queue, priority = 5}, lease)
 end
@@ -102,7 +102,8 @@ local function store_adopted(id, h, now)
     call('SET', P .. 'm:' .. id, packed_head(h) .. sub(h.value, OLD_HEAD_BYTES + 1))
 end
 
--- One whose lease has ended: it was flagged, has lost too many leases, or is ready again.
+-- Store a message whose lease has ended: as cancelled if it was flagged, as dead if it has lost too many leases,
+-- otherwise as ready.
 local function end_old_lease(id, h, lease, now)
     h.token, h.lost = math.max(h.token, lease.token), h.lost + 1
     local flagged = call('SISMEMBER', OLD .. 'c:' .. lease.owner, id) == 1
@@ -120,28 +121,28 @@ local function end_old_lease(id, h, lease, now)
     store_adopted(id, h, now)
 end
 
--- Move a message. Answers with whether it stays, because a worker leases it.
+-- Move a message. Returns whether it stays, because a living worker leases it.
 local function adopt(id, now)
     local key = OLD .. 'm:' .. id
     local value = call('GET', key)
     local lease = old_lease(id)
-    if not value then -- a call that failed has moved it, or it is lost
+    if not value then -- a call that failed has moved it
         leave_old(id, nil, lease)
         return false
     end
     local state = byte(value, 1)
     if (state == COMPLETED or state == CANCELLED) and #value >= OUTCOME_BYTES then
         local milliseconds = call('PTTL', key)
-        if milliseconds > 0 and call('EXISTS', P .. 'm:' .. id) == 0 then -- those who await it there find it
+        if milliseconds > 0 and call('EXISTS', P .. 'm:' .. id) == 0 then -- a copy, because processes of that release may await it
             call('SET', P .. 'm:' .. id, value, 'PX', whole(milliseconds))
         end
         if lease then leave_old(id, nil, lease) end
         return false
     end
-    if call('PTTL', key) > 0 then return false end -- what `mirror` has left for processes of that release
+    if call('PTTL', key) > 0 then return false end -- it is from `mirror`
     if lease and is_alive(lease, now) then return true end
     local h = parse_old(value)
-    if call('EXISTS', P .. 'm:' .. id) == 1 then -- a call that failed got so far
+    if call('EXISTS', P .. 'm:' .. id) == 1 then -- a call that failed has stored it
         call('DEL', key)
         leave_old(id, h, lease)
     elseif not h then
@@ -163,7 +164,7 @@ local function adopt(id, now)
     return false
 end
 
--- Messages that processes of the release before add meanwhile: some of the queues that are asked for.
+-- Move messages of a queue that processes of the release before have added, at most `most` of each set.
 local function adopt_waiting(queue, most, now)
     for _, id in ipairs(call('ZRANGE', OLD .. 'r:' .. queue, 0, most - 1)) do
         adopt(id, now)
@@ -184,7 +185,7 @@ local function has_old(queue)
     return call('EXISTS', unpack(keys)) > 0
 end
 
--- Some of all that is left there. Names of queues that hold nothing are forgotten.
+-- Move some of the remaining messages, and forget names of empty queues.
 local function adopt_some(now, most)
     for _, id in ipairs(call('HKEYS', OLD .. 'leases')) do
         if most <= 0 then break end

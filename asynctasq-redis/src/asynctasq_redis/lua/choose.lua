@@ -1,7 +1,7 @@
--- Choose messages for a page of a listing. ARGV: clock offset, limit, state; queue, task, owner, the times
--- of enqueue between which they are, reason and type of error ('' where any will do); then ids, in order.
--- Answers with the time, with how many of the ids it has looked at, and with ids and rows (rows.lua) of
--- those chosen, in turn. It stops at the limit, or when MOST_BYTES are full.
+-- Choose messages for a page of a listing. ARGV: clock offset, limit, state; filters by queue, task, owner,
+-- first and last time of enqueue, reason and type of error ('' for none); then ids, in order. Returns the time,
+-- the number of ids that it has read, and ids and rows (rows.lua) of the chosen ones in turn. It stops at the
+-- limit, or after MOST_BYTES.
 
 local now = clock(tonumber(ARGV[1]))
 local limit, state = tonumber(ARGV[2]), ARGV[3]
@@ -10,8 +10,7 @@ local since, before, reason, error_type = tonumber(ARGV[7]), tonumber(ARGV[8]), 
 local wanted_state = state == 'dead' and DEAD or WAITING
 local beginning = sub(task, -1) == '*' and sub(task, 1, -2)
 
--- Whether it is plain that a message is of another task: most are, where a listing names one. False where
--- that takes a closer look.
+-- Return whether a message obviously belongs to another task, as most do. False if it needs a closer look.
 local function is_of_another_task(id)
     local value = call('GETRANGE', P .. 'm:' .. id, 0, 255)
     local flags, high, low = byte(value, 2), byte(value, HEAD_BYTES + 1, HEAD_BYTES + 2)
@@ -31,7 +30,7 @@ local function has_task(id, h)
     return name == task
 end
 
--- The type of an error is a class with its module. A name without a dot is that of the class alone.
+-- The type of an error is a class with its module. A filter without a dot is the name of a class.
 local function has_error(id)
     local stored = call('HGET', P .. 'x:' .. id, 'e')
     if not stored then return false end

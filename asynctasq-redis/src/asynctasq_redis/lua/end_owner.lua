@@ -1,5 +1,5 @@
--- End leases of an owner, counted as lost, a bounded piece of them. ARGV: clock offset, owner. Answers
--- with how many are left, and with news (upkeep.lua).
+-- End leases of an owner, counted as lost, at most FEW of them. ARGV: clock offset, owner. Returns how many
+-- are left, and news (upkeep.lua).
 
 even_when_full()
 news = {}

@@ -1,5 +1,5 @@
--- Renew an owner's leases. ARGV: clock offset, owner, length of the lease, then ids with tokens, all
--- in one string. Answers with '1' (held) or '0' (lost) for each.
+-- Renew the leases of an owner. ARGV: clock offset, owner, length of the lease, and ids with tokens in one
+-- string. Returns '1' (held) or '0' (lost) for each.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
@@ -30,7 +30,7 @@ if held > 0 or call('ZSCORE', P .. 'owners', owner) then
     call('ZADD', P .. 'owners', whole(now + length), owner)
 end
 
--- What the owner never heard of goes back.
+-- Release the messages whose delivery the owner never received.
 local leased = P .. 'o:' .. owner
 if call('SCARD', leased) > held then
     local left = BOUND

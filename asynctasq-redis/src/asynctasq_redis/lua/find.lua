@@ -1,5 +1,5 @@
--- Find messages. ARGV: clock offset, ids. Answers with the time, then for each of the first ids, as many
--- as MOST_BYTES hold, with a row (rows.lua), or with nothing if the message is not known or has ended.
+-- Find messages. ARGV: clock offset, ids. Returns the time and, for the first ids up to MOST_BYTES, a row each
+-- (rows.lua); nil if the message is not known or has ended.
 
 local answer = {whole(clock(tonumber(ARGV[1])))}
 local room = MOST_BYTES

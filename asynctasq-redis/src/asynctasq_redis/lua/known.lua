@@ -1,4 +1,4 @@
--- Which messages wait, run or are dead. ARGV: ids. Answers with '1' or '0' for each.
+-- Check which messages wait, run or are dead. ARGV: ids. Returns '1' or '0' for each.
 
 local answers = {}
 for i, id in ipairs(ARGV) do

@@ -1,7 +1,7 @@
--- The ids that owners lease. ARGV: an owner ('' for all), the owner to begin with and the position in its set
--- ('' for the first), how many ids are enough. Answers with 1 if there are no more owners, or with 0; then, in
--- the order of the owners' names, with owner, position, the next position ('0' at the end) and ids. Owners
--- of many leases are read piece by piece.
+-- List ids of leased messages. ARGV: an owner ('' for all), the owner to begin with and the position in its set
+-- ('' for the first), the wanted number of ids. Returns 1 if there are no more owners, otherwise 0; then for
+-- each owner, by name: owner, position, next position ('0' at the end) and ids. An owner with many leases is
+-- read in pieces.
 
 local AT_ONCE = 10000
 local PIECE = 500

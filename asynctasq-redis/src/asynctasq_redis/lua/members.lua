@@ -1,17 +1,17 @@
--- Messages in one state, in order: by queue as they are given, by priority (the highest first), due time and
--- id; dead ones by time of death and id, the newest first in listings of dead letters. ARGV: clock offset,
--- 'ready', 'scheduled', 'dead' or 'letters', how many at most; the position in the first queue after which
--- they stand: priority, time and id, or '' each; then queues (for dead ones one at most: '' for all).
--- Answers with 1 if there are no more in these queues, or with 0; then, for runs of messages, with the number
--- of the queue, the priority, a number that their scores are larger than their times, and ids and scores in
--- turn. Nothing that it reads grows with the number of messages.
+-- List ids of messages in one state. They are ordered by queue (as given), priority (the highest first), due
+-- time and id; dead ones by time of death and id, and in listings of dead letters the newest first. ARGV: clock
+-- offset; 'ready', 'scheduled', 'dead' or 'letters'; the maximum number; the position in the first queue after
+-- which they follow: priority, time and id, or '' each; then queues ('' alone for dead ones of all queues).
+-- Returns 1 if these queues have no more, otherwise 0; then for each run of messages the number of the queue,
+-- the priority, the difference between scores and times, and ids and scores in turn. Its cost does not grow
+-- with the number of messages.
 
 local now = clock(tonumber(ARGV[1]))
 local state, most = ARGV[2], tonumber(ARGV[3])
 local after = tonumber(ARGV[5]) and {priority = tonumber(ARGV[4]), time = tonumber(ARGV[5]), id = ARGV[6]}
 local runs, count = {}, 0
 
--- Redis compares members by their bytes, and Lua by the locale of the server.
+-- Redis compares members by their bytes, but Lua uses the locale of the server.
 local function is_before(one, other)
     for i = 1, math.min(#one, #other) do
         local here, there = byte(one, i), byte(other, i)
@@ -20,7 +20,7 @@ local function is_before(one, other)
     return #one < #other
 end
 
--- The rank of the first entry after a score and an id, whether or not that id is still in the set.
+-- Return the rank of the first entry after a score and an id, whether or not that id is still in the set.
 local function rank_after(key, score, id)
     local place = call('ZRANK', key, id)
     if place and tonumber(call('ZSCORE', key, id)) == score then return place + 1 end
@@ -33,7 +33,7 @@ local function rank_after(key, score, id)
     return low
 end
 
--- Ids and scores in a sorted set from a score on and up to a score, after a position.
+-- Return ids and scores of a sorted set between two scores, after a position.
 local function entries(key, from, to, shift, position)
     local first
     if position then
@@ -50,7 +50,7 @@ local function entries(key, from, to, shift, position)
     return rows
 end
 
-local current = 1 -- the queue that is being looked at
+local current = 1 -- the number of the queue
 
 local function add(priority, shift, rows)
     if #rows == 0 then return end
@@ -63,7 +63,7 @@ local function is_full()
     return count >= most
 end
 
--- A message that falls due moves from one set to the other, and keeps its place in this order.
+-- Merge ready messages and due ones. A message keeps its place in this order when it is promoted.
 local function merged(one, shift, other)
     local rows, i, j = {}, 1, 1
     while #rows / 2 < most - count and (one[i] or other[j]) do

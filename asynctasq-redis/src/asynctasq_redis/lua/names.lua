@@ -1,4 +1,4 @@
--- The names of all queues that hold something or are paused; of some twice.
+-- List the names of all queues that have messages or are paused; some occur twice.
 
 local names = call('HKEYS', P .. 'queues')
 for _, name in ipairs(call('HKEYS', P .. 'paused')) do names[#names + 1] = name end

@@ -1,3 +1,3 @@
--- The names of paused queues.
+-- List the names of paused queues.
 
 return call('HKEYS', P .. 'paused')

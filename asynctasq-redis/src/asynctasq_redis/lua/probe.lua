@@ -1,5 +1,5 @@
--- Try every command that the scripts use, with the options that they use, on keys of its own. Answers with
--- what failed: for each the command as it was tried, and the error. Leaves nothing behind.
+-- Try every command and option that the scripts use, on keys of its own, and delete those. Returns each
+-- command that failed, with its arguments, and the error.
 
 local key = KEYS[1] .. 'probe:'
 local failed = {}
@@ -20,7 +20,7 @@ local function try(command, ...)
     return true
 end
 
--- The first of all: behind it a full server takes the rest, and without it keys would stay.
+-- This is the first command: after it, a full server accepts the others, and without it keys would remain.
 if not try('DEL', '@none') then return failed end
 try('TIME')
 try('SET', '@t', 'value')

@@ -1,18 +1,18 @@
--- Leases messages where nothing is out of the ordinary, which is nearly always so; stands before `reserve`,
--- which is run, from the beginning, where something is. What scripts share takes longer than most reserves
--- have, so it is made there and not here. What is decided alike has its reasons there, too.
+-- The fast path of `reserve`, for calls without anything unusual, as nearly all are. Otherwise it changes
+-- nothing, and `reserve` runs from the beginning. It shares no functions with other scripts, because creating
+-- those takes longer than most calls do. reserve.lua gives the reasons of the same decisions.
 
 local P, call, unpack_from = KEYS[1], redis.call, struct.unpack
 local OLD_QUEUES = string.sub(P, 1, -3) .. 'queues' -- see adopt.lua
 local byte, sub, format = string.byte, string.sub, string.format
-local REST = 1000000 -- microseconds between two sweeps where there is enough to do
-local IDLE_REST = 50000 -- and where there is not
-local LONGEST_REST = 5000000 -- after one that failed
-local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before it is looked how large they are
+local REST = 1000000 -- microseconds between two sweeps while there are messages to reserve
+local IDLE_REST = 50000 -- and while there are none
+local LONGEST_REST = 5000000 -- and after a sweep that failed
+local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before their sizes are added up
 local MOST_BYTES = 8 * 1024 * 1024
 local ARGUMENTS = 4000
 
--- Whether time has brought about something for upkeep to see to.
+-- Return whether upkeep has something to do.
 local function is_overdue(now)
     if call('EXISTS', P .. 'big', OLD_QUEUES) > 0 then return true end
     if #call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, 1) > 0 then return true end
@@ -28,7 +28,7 @@ local function is_overdue(now)
     return false
 end
 
--- Answers with nil, and nothing taken, if `reserve` is to do it.
+-- Return nil, without any change, if `reserve` has to do it.
 local function plain()
     call('DEL', P .. 'none')
     local time = call('TIME')
@@ -107,7 +107,7 @@ local function plain()
     if taken == 0 then
         if now - swept >= IDLE_REST then return nil end
         for i = 7, #ARGV, 2 do
-            if call('HGET', P .. 'queues', ARGV[i]) == '0' then return nil end -- to be forgotten
+            if call('HGET', P .. 'queues', ARGV[i]) == '0' then return nil end -- `reserve` forgets it
         end
         return {moment, {}, {}, {}}
     end

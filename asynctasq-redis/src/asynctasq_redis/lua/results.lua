@@ -1,5 +1,5 @@
--- Outcomes. ARGV: clock offset, ids. Answers, for as many of the ids as MOST_BYTES hold, with the outcome
--- as stored; for a dead message with time, reason and error; with nothing otherwise.
+-- Return outcomes. ARGV: clock offset, ids. Returns, for the first ids up to MOST_BYTES, the outcome as stored;
+-- for a dead message its time of death, reason, error and note; nil for others.
 
 local now = clock(tonumber(ARGV[1]))
 local room = MOST_BYTES

@@ -1,7 +1,7 @@
--- Messages as `find` and `choose` answer with them, for scripts that come after this file.
+-- Rows: messages as `find` and `choose` return them. This file stands before those scripts.
 
--- The bytes of a message, its lease, error, reason and time of death, whether it is to be cancelled and,
--- for a record that cannot be read, its state and its queue.
+-- Return the bytes of a message, its lease, error, reason and time of death, whether it is flagged to be
+-- cancelled and, for a record that cannot be read, its state and its queue.
 local function row_of(id, value)
     local h = parse(value)
     local lease = h.state == WAITING and call('HGET', P .. 'leases', id)

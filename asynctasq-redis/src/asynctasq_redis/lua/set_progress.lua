@@ -1,4 +1,4 @@
--- Store how far running messages are. ARGV: ids, tokens and words in turn.
+-- Store the progress of running messages. ARGV: ids, tokens and progress in turn.
 
 even_when_full()
 for i = 1, #ARGV, 3 do

@@ -1,10 +1,10 @@
--- End leases. ARGV: clock offset; then for each run of like settlements its numbers (kind, token,
--- delay or time to live in seconds, how many, whether they carry bytes), their ids, and their bytes.
--- Answers with '1' (done) or '0' (lost) for each. No lease may stand twice.
+-- End leases. ARGV: clock offset; then for each run of similar settlements its numbers (kind, token, delay or
+-- time to live in seconds, length, whether they have bytes), their ids, and their bytes. Returns '1' (done) or
+-- '0' (lost) for each. No lease may occur twice.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
--- The first four are COMPLETE and one less than the contents of the outcome: 1 has none.
+-- The first four kinds are COMPLETE; they are one more than the contents of the outcome.
 local MOST_COMPLETE = 4
 local RETRY, FAIL, FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL, FAIL_DAMAGED = 5, 6, 7, 8, 9, 10, 11
 
@@ -24,7 +24,7 @@ while place <= #ARGV do
 end
 local leases = call('HMGET', P .. 'leases', unpack(ids))
 
--- Which are current. Leases of one reserve are mostly equal byte by byte.
+-- Find the settlements whose leases are current. Most leases of one reserve have equal bytes.
 local ended, groups, parsed = {}, {}, {}
 local several_groups = false
 
@@ -73,7 +73,7 @@ local prefixes = {}
 local real_now = now - tonumber(ARGV[1])
 local messages = P .. 'm:'
 
--- How the outcome of a COMPLETE begins, and when it expires.
+-- Return the beginning of the outcome of a COMPLETE, and when it expires.
 local function outcome(kind, ttl)
     local prefix = prefixes[kind] and prefixes[kind][ttl]
     if not prefix then
@@ -97,7 +97,7 @@ local function complete(id, flags, kind, ttl, contents)
     local prefix, expires = outcome(kind, ttl)
     call('SET', messages .. id, prefix .. contents, 'PXAT', expires)
     if flags ~= 0 then drop_rest(id, {flags = bor(h and h.flags or 0, flags)}, hold) end
-    tell_end(id)
+    notify_end(id)
 end
 
 local function give_back(id, h, delay)
@@ -127,7 +127,7 @@ local function release(id, h, delay, mismatched, err)
     give_back(id, h, delay)
 end
 
--- The reason of a failure and the note of the worker, each with its length before it, then the error.
+-- Return reason, note and error of a failure. The first two have their lengths before them.
 local function parts_of_failure(payload)
     local reason, about_bytes, after = unpack_from('>Bc0H', payload)
     local about = about_bytes > 0 and sub(payload, after - 2, after + about_bytes - 1) or ''
@@ -139,13 +139,13 @@ local function settle(i)
     local flags, group = leases[i].flags, leases[i].group
     if kind <= MOST_COMPLETE then return complete(id, flags, kind, number, payload) end
     local h = head(id)
-    if not h or h.state == DEAD and not h.damaged then return end -- a call that failed got so far
+    if not h or h.state == DEAD and not h.damaged then return end -- a call that failed has done this
     local fails = kind == FAIL or kind == FAIL_UNTRIED
     if kind == FAIL_DAMAGED or h.damaged then
-        return bury_damaged(id, group.queue,
+        return make_damaged_dead(id, group.queue,
             kind == FAIL_DAMAGED and select(3, parts_of_failure(payload)) or nil, now)
     end
-    local first = h.token < tokens[i] -- otherwise a call that failed has counted this attempt
+    local first = h.token < tokens[i] -- otherwise a call that failed has counted it
     h.token = tokens[i]
     if first and (kind == RETRY or kind == FAIL) then h.attempt = h.attempt + 1 end
     if kind == CANCEL then
@@ -156,13 +156,13 @@ local function settle(i)
         retry(id, h, number, payload)
     elseif fails then
         local reason, about, err = parts_of_failure(payload)
-        bury(id, h, reason, err, now, about)
+        make_dead(id, h, reason, err, now, about)
     else
         release(id, h, number, kind == RELEASE_MISMATCHED, payload)
     end
 end
 
--- Nearly all complete, with a result for which nobody waits: no call of ours for each of them.
+-- Nearly all settlements complete a plain message whose result is not awaited: no function call for those.
 local anybody_waits = call('EXISTS', P .. 'awaited') == 1
 local kind, ttl, prefix, expires
 for i = 1, count do
@@ -179,7 +179,7 @@ for i = 1, count do
     end
 end
 
--- All are where they belong: the leases end.
+-- All messages are in their new places: the leases end.
 spread('HDEL', P .. 'leases', ended)
 for _, group in pairs(groups) do
     if #group.ids > 0 then

@@ -1,11 +1,11 @@
--- Ends leases of plain tasks that are completed, for whose results nobody waits: nearly all there are.
--- Stands before `settle`, which is run, from the beginning, where anything is out of the ordinary. What
--- scripts share takes longer than a small call has, so it is made there and not here.
+-- The fast path of `settle`, for completed plain messages whose results are not awaited, as nearly all are.
+-- Otherwise it changes nothing, and `settle` runs from the beginning. It shares no functions with other
+-- scripts, because creating those takes longer than a small call does.
 
 local P, call, pack, unpack_from = KEYS[1], redis.call, struct.pack, struct.unpack
-local MOST_COMPLETE = 4 -- kinds up to this one are those of COMPLETE, see settle.lua
+local MOST_COMPLETE = 4 -- see settle.lua
 
--- Answers with nil, and nothing written, if `settle` is to do it.
+-- Return nil, without any change, if `settle` has to do it.
 local function plain()
     call('DEL', P .. 'none')
     local runs, ids, place = {}, {}, 2
@@ -20,7 +20,7 @@ local function plain()
     if call('EXISTS', P .. 'awaited') == 1 then return nil end
     local leases = call('HMGET', P .. 'leases', unpack(ids))
 
-    -- Leases of one reserve are equal byte by byte. A group has one owner and one queue.
+    -- Leases of one reserve have equal bytes. A group has one owner and one queue.
     local groups, parsed, number = {}, {}, 0
     local last, current, several = nil, nil, false
     for _, run in ipairs(runs) do

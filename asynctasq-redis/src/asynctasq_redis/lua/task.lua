@@ -1,13 +1,13 @@
--- The names of tasks in messages, for scripts that come after this file.
+-- The names of tasks in messages. This file stands before the scripts that need them.
 
--- Some bytes of a message, from a place on (the first is 1); `h.value` is its beginning.
+-- Return some bytes of a message, from a place on (the first is 1). `h.value` has its first bytes.
 local function piece_of(id, h, from, length)
     local piece = sub(h.value, from, from + length - 1)
     if #piece == length or #h.value <= MOST_OF_A_HEAD then return piece end
     return call('GETRANGE', P .. 'm:' .. id, from - 1, from + length - 2)
 end
 
--- The task of a message, which is the first value of its profile (msgpack); '' if it cannot be read.
+-- Return the task of a message: the first value of its profile (msgpack); '' if it cannot be read.
 local function task_of(id, h)
     local at = h.after
     if not at or band(h.flags, DAMAGED) ~= 0 then return '' end

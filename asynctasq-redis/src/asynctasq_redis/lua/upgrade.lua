@@ -1,7 +1,7 @@
--- Upgrade a namespace from the format before, a bounded piece of it. ARGV: clock offset, position ('' for the
--- beginning), how many messages earlier pieces have left. Answers with the format of the namespace, the
--- position of the next piece ('' if there is none), and how many messages are left because workers of the
--- release before lease them.
+-- Upgrade a namespace from format 1, at most PIECE keys of it. ARGV: clock offset, position ('' for the
+-- beginning), the number of messages that earlier pieces have left. Returns the format of the namespace, the
+-- position of the next piece ('' if there is none), and the number of messages that are left because living
+-- workers of the release before lease them.
 
 local FORMAT = '2'
 local PIECE = 250
@@ -12,7 +12,7 @@ local format_of = call('GET', OLD .. 'format')
 if format_of then return {format_of, '', 0} end
 
 local function finish()
-    adopt_some(now, FEW) -- what earlier calls that failed have left, or old processes have added
+    adopt_some(now, FEW) -- left by calls that failed, or added by old processes
     for _, name in ipairs({'upkeep', 'owners', 'workers', 'workers:described', 'awaited', 'dead', 'exp', 'big'}) do
         call('DEL', OLD .. name)
     end
@@ -27,7 +27,7 @@ local function move_paused()
     call('DEL', OLD .. 'paused')
 end
 
--- A hold for a period outlives its message; others move with it.
+-- A unique key with a period outlives its message. Others are moved with it.
 local function move_period(name, key)
     if call('PTTL', key) > 0 then
         move_key('u:' .. name)
@@ -38,7 +38,7 @@ local function move_period(name, key)
 end
 
 if place == '' then
-    -- The mark of upkeep stays for a day after the last worker.
+    -- The key `upkeep` remains for a day after the last call of a worker.
     if call('EXISTS', OLD .. 'upkeep', OLD .. 'queues', OLD .. 'leases', OLD .. 'dead', OLD .. 'paused') == 0 then
         return finish()
     end

@@ -1,10 +1,10 @@
--- What time brings about, for scripts that come after this file.
+-- Upkeep: changes that time brings about. This file stands before the scripts that need it.
 
-local LONGEST_GAP = 15000000 -- between two calls, in microseconds: what is longer is an outage
-local LONGEST_LEASE = 3600000000 -- of workers that keep the mark
+local LONGEST_GAP = 15000000 -- microseconds between two calls; a longer gap is an outage
+local LONGEST_LEASE = 3600000000 -- of owners that count in an outage
 
--- What these functions did to messages by themselves: for each its id, queue, task, state, reason ('' for
--- none), attempts, lost leases, and the owner that lost it (or '').
+-- News: for each message that upkeep moved its id, queue, task, state, reason ('' for none), attempts, lost
+-- leases, and the owner that lost it ('' for none).
 local news = {}
 
 local function report(id, h, state, reason, owner)
@@ -22,7 +22,7 @@ local function is_number(number)
     return number ~= nil and is_time(number)
 end
 
--- The clock was set back: what was to end by it ends as much earlier.
+-- Move times in an index back with the clock.
 local function move_back(key, back, now)
     local later = call('ZRANGEBYSCORE', key, '(' .. whole(now), '+inf', 'WITHSCORES')
     local moved = {}
@@ -32,7 +32,7 @@ local function move_back(key, back, now)
     spread('ZADD', key, moved)
 end
 
--- The longest rest that a lease had when an outage began, and that the outage may have kept from renewal.
+-- Return the longest remaining time of a lease that an outage may have kept from being renewed.
 local function longest_rest(mark, now)
     local horizon = whole(math.min(now + now - mark, mark + LONGEST_LEASE))
     local ends = call('ZREVRANGEBYSCORE', P .. 'owners', '(' .. horizon, '(' .. whole(mark), 'WITHSCORES',
@@ -40,8 +40,8 @@ local function longest_rest(mark, now)
     return #ends > 0 and tonumber(ends[2]) - mark or 0
 end
 
--- Record the time of this call; the rule is that of asynctasq.contracts.outages. Answers with the end of
--- the pause in which no lease ends.
+-- Record the time of this call, by the rule of asynctasq.driverkit.outages. Returns the end of the pause in
+-- which no lease ends.
 local function note_upkeep(now, lease)
     local key = P .. 'upkeep'
     local noted = call('HMGET', key, 'mark', 'pause')
@@ -70,7 +70,7 @@ local function note_upkeep(now, lease)
     return pause
 end
 
--- Make ready of what has fallen due as much as is wanted now: what is most urgent, then what is oldest.
+-- Make due messages ready, up to the wanted number: the most urgent ones first, then the oldest.
 local function promote(queue, now, wanted)
     for number, key in ipairs(scheduled_sets(queue)) do
         local due = call('ZRANGEBYSCORE', key, '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, wanted)
@@ -87,7 +87,7 @@ local function promote(queue, now, wanted)
     end
 end
 
--- Put a message that no index has back where it belongs.
+-- Put a message that is in no index back where it belongs.
 local function rescue(id, now)
     local h = head(id)
     if not h then return end
@@ -95,7 +95,7 @@ local function rescue(id, now)
         local state, queue = locate(id)
         if state == nil or state == 'dead' then
             id, queue = proper_id(id), queue or 'default'
-            bury_damaged(id, queue, nil, now)
+            make_damaged_dead(id, queue, nil, now)
             report_damaged(id, queue)
         end
     elseif h.state == DEAD then
@@ -108,7 +108,7 @@ local function rescue(id, now)
             and not call('ZSCORE', scheduled_set(h.priority, h.queue), id) then
         local state, queue = locate(id)
         if state == 'ready' or state == 'scheduled' then -- the name of its queue is damaged
-            bury_damaged(id, queue, nil, now)
+            make_damaged_dead(id, queue, nil, now)
             return report_damaged(id, queue)
         end
         call('HINCRBY', P .. 'queues', h.queue, 0)
@@ -117,12 +117,12 @@ local function rescue(id, now)
     end
 end
 
--- End a lease that its owner has not ended; `lost` says whether that is counted. A head that has the
--- lease's token was written by a step that failed before it ended the lease: nothing is counted twice.
+-- End a lease for its owner; `lost` says whether that is counted. If the head has the token of the lease, a
+-- step that failed has written it, and nothing is counted again.
 local function reclaim(id, lease, lost, now)
     local h = head(id)
     if h and h.damaged then
-        bury_damaged(id, lease.queue, nil, now)
+        make_damaged_dead(id, lease.queue, nil, now)
         report_damaged(id, lease.queue)
     elseif h and h.state == DEAD then
         rescue(id, now)
@@ -134,7 +134,7 @@ local function reclaim(id, lease, lost, now)
         if first then h.token = lease.token end
         if first and lost then h.lost = h.lost + 1 end
         if lost and h.lost > h.max_lost then
-            bury(id, h, 'lost', nil, now)
+            make_dead(id, h, 'lost', nil, now)
             report(id, h, 'dead', 'lost', lease.owner)
         else
             write_head(id, h)
@@ -145,7 +145,7 @@ local function reclaim(id, lease, lost, now)
     end_lease(id, lease)
 end
 
--- End some of an owner's leases, counted as lost. Answers with how many.
+-- End some leases of an owner, counted as lost. Returns how many.
 local function reclaim_from(owner, most, now)
     local leased = P .. 'o:' .. owner
     local ids = call('SRANDMEMBER', leased, most)
@@ -167,7 +167,7 @@ local function reclaim_from(owner, most, now)
     return #ids
 end
 
--- Take back what owners had whose time is over.
+-- End the leases of owners that have not renewed them in time.
 local function reclaim_ended(now)
     local left = FEW
     local gone = call('ZRANGEBYSCORE', P .. 'owners', '-inf', whole(now), 'LIMIT', 0, 100)
@@ -177,7 +177,7 @@ local function reclaim_ended(now)
     end
 end
 
--- Bury what was not started in time.
+-- Make dead letters of messages that were not started in time.
 local function expire(now)
     local late = call('ZRANGEBYSCORE', P .. 'exp', '-inf', whole(now), 'LIMIT', 0, FEW)
     for _, id in ipairs(late) do
@@ -186,7 +186,7 @@ local function expire(now)
                 or call('HEXISTS', P .. 'leases', id) == 1 then
             call('ZREM', P .. 'exp', id)
         elseif h.expires <= now then
-            bury(id, h, 'expired', '', now)
+            make_dead(id, h, 'expired', '', now)
             report(id, h, 'dead', 'expired', '')
             leave_waiting(id, h.queue, h.priority)
         else
