@@ -47,7 +47,9 @@ local function leave_old(id, h, lease)
     if lease then
         call('SREM', OLD .. 'o:' .. lease.owner, id)
         call('SREM', OLD .. 'c:' .. lease.owner, id)
-        if call('HDEL', OLD .. 'leases', id) == 1 then call('HINCRBY', OLD .. 'queues', lease.queue, -1) end
+        if call('HDEL', OLD .. 'leases', id) == 1 then
+            call('HINCRBY', OLD .. 'queues', lease.queue, -1)
+        end
     elseif call('HDEL', OLD .. 'leases', id) == 1 and h then
         call('HINCRBY', OLD .. 'queues', h.queue, -1)
     end
@@ -67,6 +69,11 @@ local function old_hold(id, h)
     if band(h.flags, UNIQUE) == 0 or #h.value < h.after + 3 then return nil end
     local name = sub(h.value, h.after + 4, h.after + 3 + unpack_from('>I4', h.value, h.after))
     return read_hold(call('GET', OLD .. 'u:' .. name)) == id and name or nil
+end
+
+local function move_hold(id, h)
+    local name = h and old_hold(id, h)
+    if name then move_key('u:' .. name) end
 end
 
 local function old_queue(id, lease)
@@ -143,6 +150,7 @@ local function adopt(id, now)
     if lease and is_alive(lease, now) then return true end
     local h = parse_old(value)
     if call('EXISTS', P .. 'm:' .. id) == 1 then -- a call that failed has stored it
+        move_hold(id, h)
         call('DEL', key)
         leave_old(id, h, lease)
     elseif not h then
@@ -156,8 +164,7 @@ local function adopt(id, now)
         else
             store_adopted(id, h, now)
         end
-        local hold = old_hold(id, h)
-        if hold then move_key('u:' .. hold) end
+        move_hold(id, h)
         call('DEL', key)
         leave_old(id, old, lease)
     end

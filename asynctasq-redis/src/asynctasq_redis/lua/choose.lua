@@ -52,7 +52,8 @@ local function is_chosen(id)
     if not h then return false end
     if h.damaged then
         return task == '' and owner == '' and error_type == '' and not (since and since > 0)
-            and (reason == '' or reason == 'undecodable') and locate(id) == (state == 'running' and 'leased' or state)
+            and (reason == '' or reason == 'undecodable')
+            and locate(id) == (state == 'running' and 'leased' or state)
     end
     if h.state ~= wanted_state or queue ~= '' and h.queue ~= queue then return false end
     if since and h.enqueued < since or before and h.enqueued >= before then return false end

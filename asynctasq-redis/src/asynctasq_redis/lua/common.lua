@@ -85,11 +85,12 @@ local function parse(value)
     read, h.state, h.flags, h.token, h.attempt, h.lost, h.max_lost, h.priority, h.enqueued, h.due,
         h.expires, h.ttl, h.queue, h.after = pcall(unpack_from, HEAD_AND_QUEUE, value)
     if read and h.state <= DEAD and h.state > 0 and h.flags <= MOST_FLAGS and h.priority <= 9
-            and h.token < LARGEST_TOKEN and is_time(h.enqueued) and is_time(h.due) and is_time(h.expires) and h.ttl == h.ttl
-            and h.queue ~= '' then
+            and h.token < LARGEST_TOKEN and is_time(h.enqueued) and is_time(h.due) and is_time(h.expires)
+            and h.ttl == h.ttl and h.queue ~= '' then
         return h
     end
-    return {damaged = true, value = value, state = byte(value, 1) == DEAD and DEAD or WAITING, flags = 0, token = 0}
+    local state = byte(value, 1) == DEAD and DEAD or WAITING
+    return {damaged = true, value = value, state = state, flags = 0, token = 0}
 end
 
 -- Return the head of a message that waits, runs or is dead; nil otherwise.
