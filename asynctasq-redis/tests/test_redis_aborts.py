@@ -1,4 +1,4 @@
-"""Scripts that fail half-way: Redis keeps what they wrote, and still nothing is lost or counted wrongly.
+"""Scripts that fail half-way: Redis keeps their writes, but nothing is lost or counted wrongly.
 
 Each case makes a script fail at its k-th command, for every k. Then the call is repeated (or is not), a
 healthy worker drains the queues, and all that is left is looked at.
@@ -37,7 +37,7 @@ ERROR = ErrorInfo("E", "message", "traceback")
 
 
 class Faults:
-    """Makes one script fail at its k-th command, or from there on."""
+    """Makes one script fail at its k-th command, or at all commands from there on."""
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -81,7 +81,7 @@ Prepare = Callable[[Store], Awaitable[tuple[list[Message], list[Message], Call]]
 
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server without the keys of other tests, so that a sweep meets every key."""
+    """Return a server without keys of other tests, so that a sweep checks every key."""
     with redis_server(tmp_path_factory.mktemp("aborts")) as server:
         yield server
 
@@ -354,7 +354,7 @@ FINAL = {"complete", "complete without result", "fail", "cancelled"}
 """Settlements after which a message is never delivered again, if the call is repeated."""
 SHORT = {"forget_worker", "pause", "record_worker", "wait", "wait_results"}
 STEP = 5
-"""Without a repetition every fifth command of long scripts is enough: the two ways differ little."""
+"""Without a repetition, every fifth command of a long script is enough."""
 
 
 def test_every_script_that_writes_is_made_to_fail() -> None:
@@ -430,7 +430,7 @@ async def test_script_on_a_full_server_does_all_or_nothing(store: Store, title: 
 
 
 async def drained(store: Store, first: Sequence[Delivery]) -> Counter[bytes]:
-    """Deliver everything to a healthy worker; how often each message came."""
+    """Deliver everything to a healthy worker; return how often each message came."""
     seen = Counter(delivery.message.id for delivery in first)
     for owner_ended in [False, *[True] * 6]:
         if owner_ended:

@@ -1,4 +1,4 @@
-"""What the server is asked to do: how many calls, by which commands, and how much by each."""
+"""The number of calls, of commands and of bytes that the driver needs."""
 
 import asyncio
 from collections import Counter
@@ -22,40 +22,40 @@ from tests.servers.redis import RedisServer, redis_server
 PATIENCE = 30.0
 LEASE = 60.0
 BOUND = 1000
-"""Messages that one call moves at most."""
+"""The most messages that one call moves."""
 FEW = 250
-"""Of those for whose sake a dozen commands are run."""
+"""The same for messages that need a dozen commands each."""
 THROUGH_EVERYTHING = {"keys", "randomkey", "sort", "smove", "flushdb", "flushall"}
 GROWING = {"lpush", "rpush", "lrem", "xadd", "append"}
 
 
 @task(name="redis_calls.double")
 async def double(number: int) -> int:
-    """As simple as can be."""
+    """Return twice a number."""
     return 2 * number
 
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server on which nobody else does anything."""
+    """Return a server without other clients."""
     with redis_server(tmp_path_factory.mktemp("counted")) as server:
         yield server
 
 
 @pytest.fixture
 def made(counted: RedisServer) -> Callable[[], RedisDriver]:
-    """Makes drivers of one namespace."""
+    """Return a function that makes drivers of one namespace."""
     namespace = uuid4().hex
     return lambda: RedisDriver(counted.url, namespace=namespace)
 
 
 class Calls(Counter[str]):
-    """How often each command was run; those in scripts too."""
+    """Return how often each command was executed, including those in scripts."""
 
 
 @contextmanager
 def calls(server: RedisServer) -> Iterator[Calls]:
-    """Count what happens meanwhile."""
+    """Count the commands that run in the block."""
     found = Calls()
     with server.client() as client:
         before = _stats(client)
@@ -74,7 +74,7 @@ def messages(count: int, **fields: Any) -> list[Message]:
     return [Message(new_id(), "q", "task", b"body", **fields) for _ in range(count)]
 
 
-async def test_a_chunk_is_one_call_in_every_operation(
+async def test_every_operation_on_a_chunk_is_one_call(
     counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
     driver = made()
@@ -115,9 +115,7 @@ async def test_a_chunk_is_one_call_in_every_operation(
         await driver.close()
 
 
-async def test_the_first_call_loads_a_script_for_good(
-    counted: RedisServer, made: Callable[[], RedisDriver]
-) -> None:
+async def test_script_is_sent_once(counted: RedisServer, made: Callable[[], RedisDriver]) -> None:
     driver, other = made(), made()
     await driver.open()
     await other.open()
@@ -133,7 +131,7 @@ async def test_the_first_call_loads_a_script_for_good(
         await other.close()
 
 
-async def test_what_falls_due_at_once_is_made_ready_piece_by_piece(
+async def test_messages_due_at_once_are_promoted_in_pieces(
     counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
     driver = made()
@@ -154,7 +152,7 @@ async def test_what_falls_due_at_once_is_made_ready_piece_by_piece(
         await driver.close()
 
 
-async def test_a_reserve_brings_as_much_as_passes_soon(made: Callable[[], RedisDriver]) -> None:
+async def test_reserve_returns_a_bounded_number_of_bytes(made: Callable[[], RedisDriver]) -> None:
     driver = made()
     await driver.open()
     size = 1024 * 1024
@@ -170,7 +168,7 @@ async def test_a_reserve_brings_as_much_as_passes_soon(made: Callable[[], RedisD
         await driver.close()
 
 
-async def test_what_expires_ends_or_is_too_old_at_once_is_dealt_with_piece_by_piece(
+async def test_upkeep_of_many_messages_works_in_pieces(
     counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
     driver = made()
@@ -239,7 +237,7 @@ async def listed(driver: RedisDriver, state: State, **options: Any) -> list[byte
             return found
 
 
-async def test_a_listing_meets_each_message_once_while_others_come_and_go(
+async def test_listing_shows_each_message_once_while_others_change(
     made: Callable[[], RedisDriver],
 ) -> None:
     driver, busy = made(), made()
@@ -268,7 +266,7 @@ async def test_a_listing_meets_each_message_once_while_others_come_and_go(
         await busy.close()
 
 
-async def test_nothing_is_pushed_where_nobody_waits(
+async def test_nothing_is_published_without_waiters(
     counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
     driver, waiter = made(), made()
@@ -302,7 +300,7 @@ async def test_nothing_is_pushed_where_nobody_waits(
         await waiter.close()
 
 
-async def test_an_outcome_costs_the_same_however_many_are_awaited(
+async def test_outcome_costs_the_same_however_many_are_awaited(
     counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asynctasq.dispatch.result_watcher.FIRST_CHECK_SECONDS", PATIENCE)
@@ -331,7 +329,7 @@ async def test_an_outcome_costs_the_same_however_many_are_awaited(
         await asyncio.gather(*awaiting, return_exceptions=True)
 
 
-async def test_whether_a_message_is_known_is_told_without_its_body(
+async def test_known_does_not_load_bodies(
     counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
     driver = made()
@@ -346,7 +344,7 @@ async def test_whether_a_message_is_known_is_told_without_its_body(
         await asyncio.gather(*awaiting, return_exceptions=True)
 
 
-async def test_known_is_what_is_found(made: Callable[[], RedisDriver]) -> None:
+async def test_known_agrees_with_find(made: Callable[[], RedisDriver]) -> None:
     driver = made()
     await driver.open()
     try:
@@ -361,7 +359,7 @@ async def test_known_is_what_is_found(made: Callable[[], RedisDriver]) -> None:
         await driver.close()
 
 
-async def test_those_who_wait_for_outcomes_at_once_look_together(
+async def test_concurrent_waiters_for_outcomes_share_a_look(
     counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver = made()
@@ -398,7 +396,7 @@ def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch, driver: RedisDriver) -> N
 
 
 async def _until_awaited(client: "redis.Redis", driver: RedisDriver, ids: Sequence[bytes]) -> None:
-    """Until somebody is to be told of the end of each."""
+    """Wait until a process is registered for each outcome."""
     keys = [f"{{{driver.settings.namespace}}}:2:w:".encode() + each for each in ids]
     async with asyncio.timeout(PATIENCE):
         while client.exists(*keys) < len(keys):
@@ -410,7 +408,7 @@ def _is_awaited(client: "redis.Redis", namespace: str) -> bool:
     return client.exists(*keys) == len(keys)
 
 
-async def test_waiters_that_are_gone_neither_stay_nor_swallow_a_push(
+async def test_entries_of_waiters_that_have_gone_are_removed_and_block_no_notification(
     counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
     driver, waiter = made(), made()
@@ -447,7 +445,7 @@ async def test_concurrent_dispatches_share_calls(
         assert asked["evalsha"] + asked["eval"] <= 3, asked  # the first may have to load a script
 
 
-async def test_many_are_dispatched_in_chunks_of_which_the_caller_is_told(
+async def test_many_messages_are_dispatched_in_chunks_with_progress(
     counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
     told: list[int] = []
@@ -460,7 +458,7 @@ async def test_many_are_dispatched_in_chunks_of_which_the_caller_is_told(
         assert (await driver.count("default")).ready == 2500
 
 
-async def test_the_life_of_tasks_looks_through_nothing_and_leaves_no_list(
+async def test_tasks_use_no_command_that_searches_and_leave_no_list(
     counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
     with calls(counted) as asked:

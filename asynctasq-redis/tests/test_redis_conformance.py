@@ -1,4 +1,4 @@
-"""The driver keeps every rule of the contract, and survives what happens to its processes."""
+"""The driver keeps every rule of the contract, also when processes and the server are killed."""
 
 import asyncio
 import signal
@@ -85,7 +85,7 @@ async def test_lease_that_a_hard_stop_has_undone_never_shares_its_token(tmp_path
             assert settled == [Settled.LOST, Settled.DONE]
 
 
-def test_lives_like_memory(url: str) -> None:
+def test_driver_behaves_like_memory(url: str) -> None:
     run_model(lambda: RedisDriver(url, namespace=uuid4().hex), examples=20)
 
 
@@ -93,7 +93,7 @@ def test_each_message_goes_to_one_of_several_processes(url: str, tmp_path: Path)
     check_each_message_once(partial(RedisDriver, url, namespace=uuid4().hex), tmp_path)
 
 
-def test_killed_processes_lose_and_double_nothing(url: str, tmp_path: Path) -> None:
+def test_killed_processes_lose_and_duplicate_nothing(url: str, tmp_path: Path) -> None:
     make = partial(RedisDriver, url, namespace=uuid4().hex)
     report = check_kills(make, tmp_path, kills=10)
     assert report.completed_by_children
