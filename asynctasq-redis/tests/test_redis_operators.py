@@ -1,4 +1,4 @@
-"""The commands of operators on Redis."""
+"""Commands of operators on Redis."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from tests.operations.staging import bury, enqueue, message, reserve
 T = TypeVar("T")
 
 
-def test_operators_see_and_mend_what_is_in_redis(url: str, namespace: str) -> None:
+def test_operators_inspect_and_repair_a_store_in_redis(url: str, namespace: str) -> None:
     settings: dict[str, Any] = {"driver": url, "redis": {"namespace": namespace}}
     environment = {"ASYNCTASQ_REDIS_NAMESPACE": namespace}
 
@@ -55,7 +55,7 @@ def test_operators_see_and_mend_what_is_in_redis(url: str, namespace: str) -> No
     assert (queue["name"], queue["ready"]) == ("mail", 1)
 
 
-def test_a_redis_that_is_not_there_is_one_clear_message() -> None:
+def test_missing_redis_is_one_clear_message() -> None:
     done = CliRunner().invoke(main, ["queues", "--driver", "redis://127.0.0.1:1/0"])
     assert done.exit_code == 3
     assert done.stderr.startswith("Error: ")

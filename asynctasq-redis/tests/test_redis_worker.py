@@ -19,13 +19,13 @@ PATIENCE = 30.0
 
 @task(name="redis_tests.add")
 async def add(left: int, right: int) -> int:
-    """As simple as can be."""
+    """Return the sum of two numbers."""
     return left + right
 
 
 @task(name="redis_tests.fails_once", max_attempts=2, retry_delay=0)
 async def fails_once() -> int:
-    """Succeeds on its second run."""
+    """Succeed on the second run."""
     if current_task().attempt == 0:
         raise ValueError("not yet")
     return current_task().attempt
@@ -33,7 +33,7 @@ async def fails_once() -> int:
 
 @task(name="redis_tests.fails", max_attempts=1)
 async def fails() -> None:
-    """Never succeeds."""
+    """Fail every time."""
     raise ValueError("never")
 
 
@@ -69,7 +69,7 @@ async def test_from_dispatch_to_result(url: str, namespace: str) -> None:
         assert results == [number + 1 for number in range(2500)]
 
 
-async def test_failures_and_cancels_are_told(url: str, namespace: str) -> None:
+async def test_failures_and_cancels_reach_the_caller(url: str, namespace: str) -> None:
     settings = {"driver": "redis", "redis": {"url": url, "namespace": namespace}}
     async with App(settings) as app, working(app):
         failing = await app.dispatch(fails())
@@ -85,7 +85,7 @@ async def test_failures_and_cancels_are_told(url: str, namespace: str) -> None:
             await running.result(timeout=PATIENCE)
 
 
-async def test_idle_connections_and_restarts_stop_no_worker(tmp_path: Path) -> None:
+async def test_worker_survives_cut_connections_and_restarts(tmp_path: Path) -> None:
     """Cut every connection, flush the scripts, restart the server: work goes on."""
     options = ("--appendonly", "yes", "--appendfsync", "always")
     with redis_server(tmp_path / "server", *options) as server:
@@ -133,7 +133,7 @@ def _restart(server: RedisServer) -> None:
     server.restart(signal.SIGKILL)
 
 
-async def test_a_worker_of_the_command_line(url: str, namespace: str, tmp_path: Path) -> None:
+async def test_worker_of_the_command_line(url: str, namespace: str, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
     address = f"{url}?namespace={namespace}"
     program = str(Path(sys.executable).with_name("asynctasq"))
