@@ -133,7 +133,9 @@ class Fetcher:
         elif not self._burst:
             await self._until_work()
         elif not deliveries:
-            if not self._held() and not await self._leases_may_end():
+            # A retry that was stored after the store answered would be left behind.
+            settled_since = self._changed.is_set()
+            if not (settled_since or self._held() or await self._leases_may_end()):
                 return True
             await self._until_work(or_notice=True, until=self._last_reclaim_at)
         return False
