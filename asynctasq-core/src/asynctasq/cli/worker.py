@@ -15,7 +15,7 @@ import click
 from asynctasq.app import App
 from asynctasq.cli.app_option import one_app
 from asynctasq.cli.application import load_application
-from asynctasq.cli.exit_codes import ExitCode, told
+from asynctasq.cli.exit_codes import ExitCode, exit_code_help
 from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.config import hidden_settings_wait, warn_of_hidden
 from asynctasq.config.settings import EventLoop
@@ -60,7 +60,7 @@ def _queues(_context: click.Context, _option: click.Parameter, given: Sequence[s
 
 
 @click.command(
-    epilog=told(
+    epilog=exit_code_help(
         ExitCode.UNAVAILABLE,
         done="told to stop, or nothing more to do",
         failed="could not start, or was ended by a task",

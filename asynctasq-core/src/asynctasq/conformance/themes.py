@@ -1,56 +1,13 @@
 """The checks of all themes, in the order in which a driver is best written."""
 
+from importlib import import_module
 from types import ModuleType
 
-from asynctasq.conformance import (
-    bounds,
-    cancel,
-    concurrency,
-    damage,
-    dead_letters,
-    due,
-    enqueue,
-    expiry,
-    inspect,
-    lease,
-    lifetime,
-    order,
-    outage,
-    pause,
-    progress,
-    purge,
-    results,
-    schema,
-    settle,
-    unique,
-    wait,
-    workers,
-)
 from asynctasq.conformance.check import Check
+from asynctasq.conformance.theme_names import THEME_NAMES
 
-THEMES: tuple[ModuleType, ...] = (
-    lifetime,
-    enqueue,
-    due,
-    lease,
-    outage,
-    settle,
-    order,
-    expiry,
-    wait,
-    concurrency,
-    results,
-    progress,
-    cancel,
-    unique,
-    dead_letters,
-    inspect,
-    pause,
-    purge,
-    workers,
-    schema,
-    bounds,
-    damage,
+THEMES: tuple[ModuleType, ...] = tuple(
+    import_module(f"asynctasq.conformance.{name}") for name in THEME_NAMES
 )
 
 

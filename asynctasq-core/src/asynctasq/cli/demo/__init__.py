@@ -16,14 +16,14 @@ from asynctasq.app import App
 from asynctasq.cli.demo.recording import recording_console, save
 from asynctasq.cli.demo.screen import Mark, Row, Screen
 from asynctasq.cli.demo.stage import Stage, Unexpected
-from asynctasq.cli.exit_codes import told
+from asynctasq.cli.exit_codes import exit_code_help
 from asynctasq.default import run
 from asynctasq.errors import AsynctasqError, ConfigurationError
 
 LIMIT_SECONDS = 90.0
 
 
-@click.command(epilog=told(done="everything came out as promised", failed="something did not"))
+@click.command(epilog=exit_code_help(done="everything came out as promised", failed="something did not"))
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
