@@ -23,6 +23,6 @@ def ask(port: int, path: str, *, method: str = "GET") -> tuple[int, dict[str, An
 
 async def port_of(worker: WorkerProcess) -> int:
     """Return the health port of a process that was started with port 0."""
-    await worker.told("Health is served at ")
-    line = next(line for line in worker.output.splitlines() if "Health is served at " in line)
+    await worker.told("Serving health at ")
+    line = next(line for line in worker.output.splitlines() if "Serving health at " in line)
     return int(line.rpartition(":")[2].rstrip("."))
