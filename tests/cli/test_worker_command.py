@@ -46,7 +46,13 @@ async def test_the_start_tells_what_is_served(tmp_path: Path, start_worker: Star
     worker = start_worker("--app", "tasks", "--concurrency", "7", "--worker-id", "w1", "--burst")
     assert await worker.ended() == 0
     [line] = [line for line in worker.output.splitlines() if " started (" in line]
-    for part in (str(tmp_path / "asynctasq.db"), "queues=mail,default", "concurrency=7", "tasks=tasks:post", "w1"):
+    for part in (
+        str(tmp_path / "asynctasq.db"),
+        "queues=mail,default",
+        "concurrency=7",
+        "tasks=tasks:post",
+        "w1",
+    ):
         assert part in line
 
 
