@@ -1,4 +1,4 @@
-"""A worker in a process of its own, that tests kill: `killable_worker.py URL LOG`."""
+"""A worker in a separate process, which tests kill: `killable_worker.py URL LOG`."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What the tests of workers share: an app on a real store, workers in this process, and what tasks tell."""
+"""Shared by tests of workers: an app on a real store, workers in this process, and notes of tasks."""
 
 import asyncio
 import threading
@@ -25,7 +25,7 @@ PATIENCE = 60.0
 
 
 async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
-    """Wait for what no event tells of: the state of a store, or of a worker's inner parts."""
+    """Wait for a condition without an event: the state of a store, or of the parts of a worker."""
     async with asyncio.timeout(PATIENCE):
         while not await holds():
             await asyncio.sleep(0.01)
@@ -61,7 +61,7 @@ class Probe:
     def __init__(self) -> None:
         self.log: list[Any] = []
         self.slots = 0
-        """How many tasks are to run at once."""
+        """Number of tasks that should run at once."""
         self._flags: dict[str, Flag] = {}
         self._counts: dict[str, int] = defaultdict(int)
         self._loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ class Probe:
 
 
 def probe() -> Probe:
-    """That of the running task."""
+    """Return the probe of the running task."""
     found = current_task().resources
     assert isinstance(found, Probe)
     return found
@@ -173,7 +173,7 @@ class Stage:
         await eventually(reached)
 
     def message(self, task: str | BaseTask[Any], *, body: bytes | None = None) -> Message:
-        """A message as a dispatch makes it, or of a task that only its name tells."""
+        """Return a message as a dispatch makes it, or one of an unknown task by its name."""
         if isinstance(task, str):
             name, args, kwargs = task, (), dict[str, Any]()
         else:

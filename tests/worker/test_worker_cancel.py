@@ -29,7 +29,7 @@ class Patient(AsyncTask[str]):
 
 
 class Converting(AsyncTask[str]):
-    """Makes an error of its own out of an interruption, as client libraries do."""
+    """Converts an interruption into another error, as client libraries do."""
 
     max_attempts = 1
 
@@ -85,12 +85,12 @@ def fails_in_thread() -> None:
     raise LookupError("failed in the end")
 
 
-async def told_to_end(worker: Worker) -> None:
-    async def told() -> bool:
+async def interrupted(worker: Worker) -> None:
+    async def is_interrupted() -> bool:
         found = worker.inspect()
         return found is not None and any(each.interrupt for each in found.held)
 
-    await eventually(told)
+    await eventually(is_interrupted)
 
 
 async def cancel_in_thread(stage: Stage, made: Any) -> Any:
@@ -98,7 +98,7 @@ async def cancel_in_thread(stage: Stage, made: Any) -> Any:
     async with stage.worker() as worker:
         await stage.flag("running").wait()
         assert await handle.cancel() is CancelOutcome.REQUESTED
-        await told_to_end(worker)
+        await interrupted(worker)
         assert await handle.status() is State.LEASED
         stage.flag("go on").set()
         await asyncio.wait([asyncio.ensure_future(_ended(handle))], timeout=PATIENCE)

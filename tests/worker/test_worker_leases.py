@@ -1,4 +1,4 @@
-"""Leases: kept while a task blocks the loop, let go of when it blocks for too long, respected when lost."""
+"""Leases: kept while a task blocks the loop, expired when it blocks for too long, respected when lost."""
 
 import asyncio
 import ctypes
@@ -41,7 +41,7 @@ class Overtaken(AsyncTask[str]):
 
 
 class OvertakenConverting(Overtaken):
-    """Answers an interruption with an error of its own."""
+    """Answers an interruption with another error."""
 
     async def execute(self) -> str:
         try:
@@ -94,11 +94,11 @@ async def test_who_lost_the_lease_ends_and_changes_nothing(
         await thief.open()
         stolen = await steal(thief)
 
-        async def told() -> bool:
+        async def interrupted() -> bool:
             held = stage.inspect(worker).held
             return not held or any(each.interrupt for each in held)
 
-        await eventually(told)
+        await eventually(interrupted)
         stage.flag("go on").set()
 
         async def ended() -> bool:
@@ -139,7 +139,7 @@ async def blocks() -> str:
 
 
 class Rival:
-    """Reserves from a thread of its own, once the task runs, again and again what it can get."""
+    """Keeps reserving from a separate thread, once the task runs."""
 
     def __init__(self, driver: Any, *, after: Callable[[], object]) -> None:
         self._driver = driver.clone()

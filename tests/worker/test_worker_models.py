@@ -1,4 +1,4 @@
-"""What workers do with models among arguments and results, whatever framework they are of."""
+"""Models among arguments and results, of any framework, in workers."""
 
 import sys
 from types import ModuleType

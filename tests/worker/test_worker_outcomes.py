@@ -1,4 +1,4 @@
-"""Whatever a task returns or raises is that task's outcome, and nobody else's."""
+"""Return values and errors of a task decide on the outcome of that task alone."""
 
 import asyncio
 import datetime as dt

@@ -130,7 +130,10 @@ def command(
     if control_fd is not None:
         options["health_port"] = None  # the supervisor serves it
         channel = SupervisorChannel(
-            control_fd, health, stop=lambda: stop_signals.receive(signal.SIGTERM)
+            control_fd,
+            health,
+            stop=lambda: stop_signals.receive(signal.SIGTERM),
+            timing=timing.control,
         )
         channel.open()
     with hidden_settings_wait():

@@ -91,6 +91,7 @@ class Engine:
         self._lifespan = lifespan
         self._life = life
         self._timing = timing.engine
+        self._runner_timing = timing.runner
         life.grace_period = options.grace_period
         self._closing = Closing(life)
         self._stop_requests = 0
@@ -104,8 +105,10 @@ class Engine:
         )
         self._in_flight = InFlight(driver)
         self._notices = Notices(observers, options.worker_id)
-        self._lending = Lending(self._slots, driver)
-        self.health = WorkerHealth(options, owner=owner, in_flight=self._in_flight)
+        self._lending = Lending(self._slots, driver, timing.lending)
+        self.health = WorkerHealth(
+            options, owner=owner, in_flight=self._in_flight, timing=timing.health
+        )
         self._fetcher = Fetcher(
             driver,
             options,
@@ -223,6 +226,7 @@ class Engine:
             mismatch_patience=self._options.mismatch_patience,
             life=self._life,
             waits=self._lending,
+            timing=self._runner_timing,
         )
 
     async def _enter_lifespan(self, stack: AsyncExitStack) -> object:
