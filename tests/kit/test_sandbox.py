@@ -205,7 +205,7 @@ async def test_a_failed_assertion_says_what_was_dispatched(sandbox: Sandbox) -> 
     ]
     with pytest.raises(AssertionError, match="No task must be dispatched, but these were"):
         sandbox.assert_not_dispatched()
-    with pytest.raises(TypeError, match="is no task"):
+    with pytest.raises(TypeError, match="must be a task"):
         sandbox.assert_dispatched(sign_up)  # type: ignore[arg-type]  # a plain function
 
 
