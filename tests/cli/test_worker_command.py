@@ -87,7 +87,7 @@ async def test_what_does_not_finish_in_time_is_given_back_uncounted(
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
     assert "interrupting 1 running tasks" in worker.output
-    assert f"{handle} of tasks:held was released: the worker is stopping" in worker.output
+    assert f"{handle} of tasks:held was released: worker stopping" in worker.output
     given_back = await snapshot_of(app, handle)
     assert (given_back.state, given_back.attempt, given_back.lost) == (State.READY, 0, 0)
     (tmp_path / "go").touch()
@@ -256,7 +256,7 @@ async def parent() -> str:
 
 LINES = [
     pytest.param(
-        [], ["add completed in", "run 1 of 2", "try again", "sleepy snoozes for 60 s"], id="info"
+        [], ["add completed in", "run 1 of 2", "try again", "sleepy snoozed for 60 s"], id="info"
     ),
     pytest.param(["--log-level", "debug"], ["Traceback", "add completed in"], id="debug"),
 ]

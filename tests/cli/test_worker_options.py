@@ -167,15 +167,37 @@ TARGETS = [
     pytest.param("a.py", ["--app a."], id="short"),
     pytest.param("./project.py:app", ["--app project:app"], id="path"),
     pytest.param(
-        "project:missing", ["has no 'missing'", "Did you mean project:app?"], id="missing"
+        "project:missing", ["has no attribute 'missing'", "Did you mean project:app?"], id="missing"
     ),
-    pytest.param("project:number", ["'number' is of type int", "project:app"], id="no-app"),
+    pytest.param(
+        "project:number", ["'number' must be an asynctasq.App, got int", "project:app"], id="no-app"
+    ),
     pytest.param("no/module !", ["MODULE:APP"], id="nonsense"),
-    pytest.param("", ["--app '': write the name of a module"], id="empty"),
-    pytest.param(".", ["--app .: write the name of a module"], id="folder"),
-    pytest.param("..", ["--app ..: write the name of a module"], id="parent"),
-    pytest.param("/", ["--app /: write the name of a module"], id="root"),
-    pytest.param(":x", ["--app :x: write the name of a module"], id="no-module"),
+    pytest.param(
+        "",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got ''."],
+        id="empty",
+    ),
+    pytest.param(
+        ".",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got '.'."],
+        id="folder",
+    ),
+    pytest.param(
+        "..",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got '..'."],
+        id="parent",
+    ),
+    pytest.param(
+        "/",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got '/'."],
+        id="root",
+    ),
+    pytest.param(
+        ":x",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got ':x'."],
+        id="no-module",
+    ),
     pytest.param("shop.a,shop.b:app", ["ASYNCTASQ_IMPORTS=shop.a,shop.b"], id="several"),
 ]
 

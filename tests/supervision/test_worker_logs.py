@@ -1,4 +1,4 @@
-"""The logs of a worker have fields about the task, and never its arguments."""
+"""The logs of a worker: fields for the task, and arguments on request only."""
 
 import json
 from collections.abc import Callable

@@ -96,7 +96,7 @@ def probe() -> Probe:
 class Stage:
     """An app on one store, entered."""
 
-    def __init__(self, driver: Driver, settings: dict[str, object]) -> None:
+    def __init__(self, driver: Driver | str, settings: dict[str, object]) -> None:
         self.template = driver
         self.probe = Probe()
         self.app = App(

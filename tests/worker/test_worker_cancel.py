@@ -10,6 +10,8 @@ from asynctasq.errors import TaskCancelled
 from asynctasq.message import CancelOutcome, id_to_text, new_id
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
+pytestmark = pytest.mark.every_store
+
 
 class Patient(AsyncTask[str]):
     """Runs until it is interrupted."""

@@ -20,6 +20,8 @@ from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
+pytestmark = pytest.mark.every_store
+
 LEASE = 2.0
 
 

@@ -15,6 +15,8 @@ from asynctasq.message import Message, id_to_text, new_id
 from asynctasq.tasks.registry import registry
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
+pytestmark = pytest.mark.every_store
+
 FUZZED = 400
 MINUTES = 60.0
 

@@ -11,6 +11,8 @@ from asynctasq import State, current_task, task
 from asynctasq.errors import BodyCorrupt, ResultNotSerializable, TaskFailed, TaskTimeout
 from tests.worker.stage import Stage, probe
 
+pytestmark = pytest.mark.every_store
+
 
 class Opaque:
     """No serializer knows it."""

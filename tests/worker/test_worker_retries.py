@@ -12,6 +12,8 @@ from asynctasq.message import id_from_text
 from tests.worker.conftest import MakeStage
 from tests.worker.stage import Stage, probe
 
+pytestmark = pytest.mark.every_store
+
 NEAR = 30.0
 """Seconds by which a due time may differ from the computed one on a slow machine."""
 

@@ -20,6 +20,8 @@ from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
+pytestmark = pytest.mark.every_store
+
 
 class Endless(AsyncTask[str]):
     """Runs until it is interrupted; on the second run, to its end."""

@@ -14,7 +14,7 @@ import click
 from asynctasq.app import App
 from asynctasq.cli.app_option import one_app
 from asynctasq.cli.application import load_application
-from asynctasq.cli.exit_codes import ExitCode, told
+from asynctasq.cli.exit_codes import ExitCode, exit_code_help
 from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.cli.worker_options import others_among, settings_among, worker_options
 from asynctasq.config import hidden_settings_wait, warn_of_hidden
@@ -38,7 +38,7 @@ logger = logging.getLogger("asynctasq")
 
 
 @click.command(
-    epilog=told(
+    epilog=exit_code_help(
         ExitCode.UNAVAILABLE,
         done="stopped, or nothing more to do",
         failed="could not start, or was ended by a task",

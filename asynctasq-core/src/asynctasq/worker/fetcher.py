@@ -141,7 +141,9 @@ class Fetcher:
         elif not self._burst:
             await self._until_work()
         elif not deliveries:
-            if not in_flight.held and not await self._leases_may_end():
+            # A retry that was stored after the store answered would be left behind.
+            settled_since = self._changed.is_set()
+            if not (settled_since or in_flight.held or await self._leases_may_end()):
                 return True
             await self._until_work(or_notice=True, until=self._last_reclaim_at)
         return False
