@@ -150,6 +150,7 @@ async def test_ctrl_c_ends_a_retry_between_batches_and_tells_how_many_were_done(
     summary = json.loads(output)
     left = await counts(app)
     assert summary == {"matched": 40, "retried": left.ready, "refused": [], "interrupted": True}
+    assert left.ready is not None
     assert left.dead == 40 - left.ready > 0
 
 

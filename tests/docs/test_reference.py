@@ -9,12 +9,11 @@ import asynctasq
 from asynctasq import hookspecs
 from asynctasq.cli import main
 from asynctasq.config import describe_settings
-from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities import RESERVED, Capability
 from asynctasq.tasks.decorator import FunctionOptions
 from asynctasq.tasks.options import DispatchOptions
 from scripts.document import DOCS, stale_pages
 from scripts.document_commands import commands_of
-from scripts.document_drivers import RESERVED
 from scripts.document_hooks import is_hook
 from scripts.public_api import PUBLIC_MODULES
 

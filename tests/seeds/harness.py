@@ -267,7 +267,7 @@ async def outcomes(store: str, snapshots: Sequence[Snapshot]) -> list[Run]:
 async def _run_all(driver: SqliteDriver, queues: set[str]) -> None:
     for burst in range(MOST_BURSTS):
         counts = [await driver.count(queue) for queue in queues]
-        if not any(each.ready + each.scheduled + each.leased for each in counts):
+        if not any(each.ready or each.scheduled or each.leased for each in counts):
             return
         shifted = driver.clone()
         shifted.clock_offset = burst * STEP_SECONDS
