@@ -39,7 +39,7 @@ raises `CapabilityMissing` with the name of the capability.
 
 def render() -> str:
     drivers = _drivers()
-    flags = source("asynctasq.contracts.capabilities")["Capability"].members
+    flags = source("asynctasq.contracts.capabilities.flags")["Capability"].members
     rows = [
         [
             f"`{flag.name}`",
