@@ -138,7 +138,7 @@ async def test_the_age_of_an_unknown_id_tells_what_became_of_it(app: App) -> Non
 async def test_an_unknown_task_is_an_error(app: App) -> None:
     with pytest.raises(ResultUnknown, match=UNKNOWN):
         await app.tasks.get(UNKNOWN)
-    with pytest.raises(ValueError, match="is no task id"):
+    with pytest.raises(ValueError, match="task id must be a UUID"):
         await app.tasks.get("seven")
 
 

@@ -362,7 +362,7 @@ def test_a_worker_takes_a_driver_and_neither_its_name_nor_its_class(given: Any) 
 
 def test_what_is_no_id_is_named(app: App) -> None:
     for wrong in ("abc", "", 5, None):
-        with pytest.raises(ValueError, match=f"{wrong!r} is no task id"):
+        with pytest.raises(ValueError, match=f"task id must be a UUID, got {wrong!r}"):
             app.handle(wrong)  # type: ignore[arg-type]  # on purpose
 
 

@@ -60,7 +60,7 @@ async def fill(driver: Driver, traces: Leftovers) -> str:
 
 
 async def expect_unharmed(driver: Driver, queue: str) -> None:
-    """What was filled in is there, in another namespace than that of the checks, as it was.
+    """Check that the messages in another namespace are there, unchanged.
 
     Args:
         driver: open; its clock was not moved.

@@ -199,7 +199,7 @@ async def answers_of_cancel_in_order(harness: Harness) -> None:
 
 @check("gh", 19, 27, needs=NEEDS | Capability.IDEMPOTENT)
 async def cancelled_id_stays_known(harness: Harness) -> None:
-    """The repeated call of a producer does not bring back what was cancelled."""
+    """Check that the repeated call of a producer does not bring back a cancelled message."""
     message = await harness.enqueue(result_ttl=0.0)
     await harness.canceller.cancel([message.id])
     await harness.advance(ALMOST_THE_LEAST_TTL)
@@ -211,7 +211,7 @@ async def cancelled_id_stays_known(harness: Harness) -> None:
 
 @check("h", 27, needs=NEEDS)
 async def cancelled_among_others(harness: Harness) -> None:
-    """The neighbours of a cancelled message stay what and where they are."""
+    """Check that the messages around a cancelled one keep their states and places."""
     sent = await harness.enqueue_count(5)
     await harness.canceller.cancel([sent[0].id, sent[3].id])
     await harness.expect_counts(ready=3)

@@ -57,7 +57,7 @@ async def _move(driver: Driver, traces: Leftovers, seconds: float) -> None:
 
 
 async def _listed(driver: Driver) -> list[str]:
-    """The queues that the store knows of."""
+    """Return the queues that the store knows."""
     if Capability.INSPECT in driver.capabilities and isinstance(driver, SupportsInspect):
         return [queue.name for queue in await driver.queues()]
     return []

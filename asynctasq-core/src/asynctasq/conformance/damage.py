@@ -25,7 +25,7 @@ async def _bury(harness: Harness, damaged: Message) -> None:
 
 
 async def _expect_dead(harness: Harness, message_id: bytes) -> None:
-    """The queue's one dead letter is the damaged message."""
+    """Check that the damaged message is the only dead letter of the queue."""
     if harness.has(Capability.EXACT_COUNT):
         counts = await harness.driver.count(harness.queue)
         expect_equal(counts.dead, 1, "number of dead letters")

@@ -216,7 +216,7 @@ async def deleted_dead_letter_leaves_nothing(harness: Harness) -> None:
 
 @check("jk", 30, needs=NEEDS)
 async def dead_letters_are_kept_for_thirty_days(harness: Harness) -> None:
-    """The default of every driver; `make_driver` must not set another."""
+    """Check the default of every driver; `make_driver` must not set another one."""
     await _die(harness)
     await harness.advance(29 * DAY)
     await harness.upkeep()

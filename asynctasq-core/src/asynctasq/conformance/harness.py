@@ -79,7 +79,7 @@ def expect_equal(actual: object, expected: object, about: str) -> None:
 
 
 def random_name(prefix: str) -> str:
-    """A name that nothing else in the store has."""
+    """Return a name that nothing else in the store has."""
     return f"{prefix}-{uuid4().hex[:12]}"
 
 
@@ -341,7 +341,7 @@ class Harness(CloneProtocols):
         return deliveries
 
     async def expect_gone(self, message_id: bytes) -> None:
-        """It is in no state any more, and time brings it back to none."""
+        """Check that a message is in no state any more, and that time does not bring it back."""
         await self.expect_counts()
         if self.has(Capability.INSPECT):
             expect_equal(await self.inspect.find([message_id]), [None], "what find gives")
@@ -351,7 +351,7 @@ class Harness(CloneProtocols):
     async def expect_dead(
         self, message_id: bytes, reason: Reason, error: ErrorInfo | None = None
     ) -> None:
-        """It is the queue's one dead letter, for this reason, and stays so."""
+        """Check that a message is the only dead letter of its queue, for this reason, and stays so."""
         await self.expect_counts(dead=1)
         if self.has(Capability.RESULTS):
             [outcome] = await self.results.results([message_id])

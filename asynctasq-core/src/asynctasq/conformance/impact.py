@@ -105,12 +105,12 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
 
 
 def meanings_of(check: Check) -> list[str]:
-    """What users meet where a check fails."""
+    """Return what users see if a check fails."""
     if check.proves:
         return [GUARANTEES[letter].broken for letter in check.proves]
     return [BESIDE_GUARANTEES[check.theme]]
 
 
 def flags_in(capabilities: Capability) -> list[Capability]:
-    """The single flags, in the order in which they are declared."""
+    """Return the single flags, in the order of their declaration."""
     return [flag for flag in Capability if flag and flag in capabilities]

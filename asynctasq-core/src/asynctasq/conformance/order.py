@@ -169,7 +169,7 @@ async def given_back_message_keeps_its_place(harness: Harness) -> None:
 
 @check("f", 13, needs=FIFO)
 async def retried_message_goes_to_the_end(harness: Harness) -> None:
-    """It became ready when it was retried."""
+    """Check that it became ready when it was retried."""
     first = await harness.enqueue_and_lease()
     other = await harness.enqueue()
     await harness.advance(100)

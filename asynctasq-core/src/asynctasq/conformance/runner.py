@@ -76,7 +76,7 @@ def select_checks(
     clock_is_movable: bool = True,
     real_time: bool = False,
 ) -> list[Check]:
-    """The checks that concern such a driver, in the order of the suite.
+    """Return the checks that concern such a driver, in the order of the suite.
 
     Args:
         capabilities: those of the driver.

@@ -64,7 +64,7 @@ async def wait_ends_at_its_timeout(harness: Harness) -> None:
 
 
 async def _expect_no_spinning(harness: Harness) -> None:
-    """A worker waits again and again; that must not keep a processor busy."""
+    """Check that a worker that waits again and again does not keep a processor busy."""
     started = time.monotonic()
     for _ in range(SHORT_WAITS):
         await harness.clone.wait([harness.queue], timeout=0.05)

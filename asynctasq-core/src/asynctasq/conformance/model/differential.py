@@ -66,7 +66,7 @@ class DriverPair(RuleBasedStateMachine):
     """What is played; all that the driver has unless a subclass says otherwise."""
 
     def make_driver(self) -> Driver:
-        """An unopened driver over an empty store."""
+        """Return an unopened driver on an empty store."""
         raise NotImplementedError
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class DriverPair(RuleBasedStateMachine):
         agree(what, *self._both(call, clone))
 
     def _pool(self) -> list[Leased]:
-        """The current leases, and the newest of those that are not."""
+        """Return the current leases, and the newest stale ones."""
         current: list[Leased] = []
         stale: list[Leased] = []
         for leased in self._leases:

@@ -128,7 +128,7 @@ class DriverModel(DriverPair):
         clone=st.integers(0, 1),
     )
     def settle(self, picks: list[tuple[int, Ending]], clone: int) -> None:
-        """Current leases, stale ones, and the same one twice."""
+        """Settle current leases, stale ones, and the same one twice."""
         pool = self._pool()
         self._settle([(pool[p % len(pool)], ending) for p, ending in picks], clone)
 
@@ -159,7 +159,7 @@ class DriverModel(DriverPair):
         clone=st.integers(0, 1),
     )
     def extend(self, position: int, lease: float, swapped: frozenset[int], clone: int) -> None:
-        """What the owner was given, but for some that are omitted, and some of other owners."""
+        """Extend the leases of an owner; omit some, and name some of other owners."""
         pool = self._pool()
         owner = pool[position % len(pool)].owner
         named = [

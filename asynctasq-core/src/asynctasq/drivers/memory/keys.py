@@ -56,19 +56,19 @@ class UniqueKeys:
             self._ends.dropped()
 
     def started(self, message: Message) -> None:
-        """A message is leased for the first time or again: some keys are held until then."""
+        """Free the key of a message that is leased, if it is held until then."""
         hold = self._held_by(message)
         if hold is not None and hold.until is UniqueUntil.STARTED:
             del self.holds[hold.key]
 
     def ended(self, message: Message) -> None:
-        """A message is settled for good or cancelled: only periods outlast it."""
+        """Free the key of a message that has ended, unless it is held for a period."""
         hold = self._held_by(message)
         if hold is not None and hold.until is not UniqueUntil.PERIOD:
             del self.holds[hold.key]
 
     def purged(self, message: Message) -> None:
-        """A message was deleted as if it had never been: it holds nothing."""
+        """Free the key of a message that was purged, whatever kind it is."""
         hold = self._held_by(message)
         if hold is not None:
             del self.holds[hold.key]

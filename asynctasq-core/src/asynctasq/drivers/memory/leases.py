@@ -77,7 +77,7 @@ class Leases(Upkeep):
         return entry.expires_at <= now
 
     def _new_owner(self, name: str, deadline: float) -> Owner:
-        """An owner begins with its first delivery, and ends with its deadline."""
+        """Add an owner, with its first delivery. It is removed after its deadline."""
         self.owners[name] = owner = Owner(name, deadline, next(self.places))
         self._mind_deadline(deadline)
         return owner

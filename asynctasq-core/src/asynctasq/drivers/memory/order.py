@@ -98,7 +98,7 @@ class PriorityQueue:
         return None
 
     def first(self) -> Entry | None:
-        """The first message that stands, left in its place."""
+        """Return the first message that stands, and leave it in its place."""
         entry = self.take()
         if entry is not None:
             self._line.appendleft((entry.due_at, entry.message.id, entry))
@@ -163,7 +163,7 @@ class Queue:
         lane.push(entry)
 
     def rank(self, entry: Entry) -> int:
-        """The lane of a message: 0 comes first."""
+        """Return the lane of a message: 0 comes first."""
         return PRIORITY_HIGHEST - entry.message.priority
 
     def take(self) -> Entry | None:

@@ -73,14 +73,14 @@ class States:
         self.waiting_for_results: Waiters[bytes] = Waiters()
 
     def begin_in_this_process(self) -> None:
-        """A forked child begins with nothing: what its parent has, its parent runs."""
+        """Empty the store in a forked child, because the parent runs its own messages."""
         if self.process != os.getpid():
             self.process = os.getpid()
             self.lock = threading.Lock()
             self.empty()
 
     def now(self) -> float:
-        """The store's clock."""
+        """Return the time of the store's clock."""
         return time.time() + self.clock_offset
 
     def queue(self, name: str) -> Queue:
