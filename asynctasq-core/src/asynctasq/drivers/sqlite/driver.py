@@ -55,7 +55,7 @@ class SqliteDriver(DriverDefaults):
 
     api_version = DRIVER_API_VERSION
     capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS
-    max_message_bytes = VALUE_LIMIT
+    max_message_bytes: int | None = VALUE_LIMIT
 
     def __init__(
         self,
