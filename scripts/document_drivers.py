@@ -1,6 +1,6 @@
 """Write docs/reference/drivers.md: what each driver can, as the drivers say."""
 
-from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities import RESERVED, Capability
 from asynctasq.plugins import PluginRegistry
 from scripts.markdown import docstring, made_by, own_plugins, prose, source, table
 
@@ -35,15 +35,6 @@ dispatch or at the start, and names it.
 {capabilities}
 `asynctasq plugins list --check` prints the same of all drivers that are installed, those of others too.
 """
-
-RESERVED = (
-    Capability.EVENTS
-    | Capability.TRANSACTIONS
-    | Capability.DEPENDENCIES
-    | Capability.SCHEDULES
-    | Capability.LIMITS
-)
-"""Contracts of a later release: no driver has them yet."""
 
 
 def render() -> str:

@@ -104,6 +104,29 @@ def test_a_broken_rule_is_told_with_what_it_means() -> None:
     assert output.count(RULES[9].split("`")[0].strip()[:40]) == 1
 
 
+def test_failures_that_a_driver_declares_are_shown(site: Site) -> None:
+    declared = CARELESS.replace(
+        "    async def settle",
+        '    known_failures = {"mixed_batch_answers_in_order": "the service answers for all items"}\n\n    async def settle',
+    )
+    site.install(
+        "careless-driver",
+        "[asynctasq.drivers]\ncareless = careless.plugin\n",
+        {"careless.plugin": PLUGIN, "careless.driver": declared},
+    )
+    result = run("careless", "--yes", "--only", "mixed_batch_answers_in_order")
+    assert result.exit_code == 0, result.output
+    assert "settle.mixed_batch_answers_in_order: the service answers for all items" in result.output
+    assert "1 failed as the driver declares" in result.output
+    [check] = json.loads(
+        run("careless", "--yes", "--only", "mixed_batch_answers_in_order", "--json").stdout
+    )["checks"][:1]
+    assert (check["outcome"], check["known"]) == (
+        "known failure",
+        "the service answers for all items",
+    )
+
+
 @pytest.mark.usefixtures("careless")
 def test_a_driver_without_namespaces_is_not_let_loose_on_a_store() -> None:
     result = run("careless")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from asynctasq.contracts.capabilities import News
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import AttemptResult, Executor, Wrapper
 from asynctasq.contracts.resolver import Resolver
@@ -61,6 +62,15 @@ class ExecutionContext:
     """Of `on_retry` and `on_release`: seconds."""
     released: ReleaseReason | None = None
     """The reason of `on_release`."""
+
+
+@record
+class NewsContext:
+    """Context of `on_news`."""
+
+    news: News
+    worker_id: str
+    """The worker whose reserve found it, not the one that lost the message."""
 
 
 @record
@@ -142,8 +152,8 @@ def on_failure(context: ExecutionContext) -> None:
 def on_dead(context: ExecutionContext) -> None:
     """This worker sent a message to the dead letters, for whatever reason.
 
-    Not called for those that the store makes by itself (reasons `lost` and `expired`): no worker has them then.
-    `asynctasq dead` lists them.
+    Not called for those that the store makes by itself (reasons `lost` and `expired`): see `on_news`.
+    `asynctasq dead` lists them all.
     """
 
 
@@ -160,6 +170,15 @@ def on_release(context: ExecutionContext) -> None:
 @hookspec
 def on_cancel(context: ExecutionContext) -> None:
     """A running message was cancelled and interrupted."""
+
+
+@hookspec
+def on_news(context: NewsContext) -> None:
+    """The store's upkeep moved a message: its lease ended unrenewed, it expired, or its record is damaged.
+
+    Called by one worker for each event, at best: events are lost if that worker dies, and drivers without
+    NEWS report none.
+    """
 
 
 @hookspec

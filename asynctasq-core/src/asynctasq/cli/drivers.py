@@ -142,7 +142,12 @@ async def _run(
     from asynctasq.conformance.runner import run_conformance, select_checks
 
     try:
-        checks = select_checks(driver.capabilities, durable=durable, only=only or None)
+        checks = select_checks(
+            driver.capabilities,
+            durable=durable,
+            only=only or None,
+            clock_is_movable=driver.clock_is_movable,
+        )
     except ValueError as error:
         raise click.UsageError(f"--only: {error}. Themes are: {', '.join(THEMES)}.") from None
     watch.total = len(checks)
@@ -212,6 +217,7 @@ def _text(driver: "Driver", report: "Report", seconds: float, again: str, *, dur
     lines = [driver.description, "", "Guarantees"]
     lines += _guarantees(report)
     lines += ["", "Capabilities", *_capabilities(driver.capabilities, report)]
+    lines += _known_failures(report)
     told: set[int] = set()
     for result in report.failures:
         lines += ["", *_failure(result, again, told)]
@@ -249,6 +255,18 @@ def _capabilities(capabilities: "Capability", report: "Report") -> list[str]:
             left_out = sum(flag in check.needs for check in report.skipped)
             lines.append(f"  - {flag.name}: not claimed, {left_out} skipped; {without}")
     return lines
+
+
+def _known_failures(report: "Report") -> list[str]:
+    """List the checks that fail as the driver declares, with its reasons."""
+    known = [each for each in report.results if each.known is not None and each.ok]
+    if not known:
+        return []
+    return [
+        "",
+        "Known failures",
+        *(f"  - {each.check.theme}.{each.check.name}: {each.known}" for each in known),
+    ]
 
 
 def _line(title: str, results: "Sequence[CheckResult]", left_out: int) -> str:
@@ -308,7 +326,10 @@ def found_in(result: "CheckResult") -> str:
 
 def _summary(report: "Report", seconds: float, *, durable: bool) -> str:
     failed = len(report.failures)
-    parts = [f"{len(report.results) - failed} passed"]
+    known = sum(result.known is not None and result.ok for result in report.results)
+    parts = [f"{len(report.results) - failed - known} passed"]
+    if known:
+        parts.append(f"{known} failed as the driver declares")
     if failed:
         parts.append(click.style(f"{failed} failed", fg="red"))
     if report.skipped:
@@ -341,7 +362,8 @@ def _document(driver: "Driver", report: "Report", seconds: float) -> Mapping[str
             *(
                 {
                     **_about(result.check),
-                    "outcome": "passed" if result.ok else "failed",
+                    "outcome": _outcome(result),
+                    "known": result.known,
                     "found": None if result.ok else found_in(result),
                     "failure": result.failure,
                     "seconds": round(result.seconds, 6),
@@ -358,6 +380,12 @@ def _document(driver: "Driver", report: "Report", seconds: float) -> Mapping[str
             ),
         ],
     }
+
+
+def _outcome(result: "CheckResult") -> str:
+    if not result.ok:
+        return "failed"
+    return "passed" if result.known is None else "known failure"
 
 
 def _about(check: "Check") -> Mapping[str, object]:

@@ -35,6 +35,7 @@ from asynctasq.worker.services.lease_renewer import LeaseRenewer, RenewerSetting
 from asynctasq.worker.services.resident_memory import resident_bytes
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
+from asynctasq.worker.store_news import StoreNews
 
 logger = logging.getLogger("asynctasq")
 
@@ -133,6 +134,7 @@ class Engine:
             give_back=self._give_back_hand,
             known=lambda: [running.delivery for running in self._held],
         )
+        self._fetcher.news = StoreNews(driver, observers, settings.worker_id)
         self._runner: Runner | None = None
         self.vitals = self._make_vitals()
         self.stuck = False

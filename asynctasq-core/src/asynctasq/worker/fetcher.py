@@ -12,6 +12,7 @@ from asynctasq.message import Delivery
 from asynctasq.settlement import LeaseState
 from asynctasq.worker.backoff import Backoff, Outage
 from asynctasq.worker.slots import HAND_MOST, Slots
+from asynctasq.worker.store_news import StoreNews
 
 logger = logging.getLogger("asynctasq")
 
@@ -60,6 +61,8 @@ class Fetcher:
             give_back: releases what has been in hand for too long.
             known: every delivery held.
         """
+        self.news: StoreNews | None = None
+        """Reports what the reserves of this worker did for the whole store."""
         self._driver = driver
         self._slots = slots
         self._queues = queues
@@ -170,6 +173,8 @@ class Fetcher:
         deliveries = await self._driver.reserve(
             caps, limit=limit, owner=self._owner, lease=self._lease
         )
+        if self.news is not None:
+            self.news.drain()
         if deliveries and clock() - asked_at > self._lease / 2:
             return await self._still_held(deliveries)
         return deliveries

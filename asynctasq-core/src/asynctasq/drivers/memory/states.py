@@ -17,6 +17,7 @@ from itertools import count
 from math import inf
 
 from asynctasq.contracts.capabilities import NEWS_KEPT, News, Outcome, WorkerInfo
+from asynctasq.driverkit.numbers import next_token
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.keys import UniqueKeys
 from asynctasq.drivers.memory.listing import Group, Listing
@@ -130,7 +131,7 @@ class States:
 
     def _next_token(self, entry: Entry, now: float) -> int:
         """Return a token greater than all before it, also those of an entry that was forgotten."""
-        return max(entry.token + 1, int(now * 1_000_000))
+        return next_token(entry.token, now)
 
     def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
         """Make a dead letter of a message."""
