@@ -1,6 +1,7 @@
 """What drivers are helped with: times, the choice of `reserve`, errors, and outages kept as numbers."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, nan
 
@@ -146,7 +147,11 @@ def test_batches_are_bounded_in_number_and_in_bytes() -> None:
 
 
 def test_parameters_of_a_url_become_settings() -> None:
-    known = {"namespace": str, "timeout": float, "verify": driverkit.flag}
+    known: dict[str, Callable[[str], object]] = {
+        "namespace": str,
+        "timeout": float,
+        "verify": driverkit.flag,
+    }
     given = [("namespace", "shop"), ("timeout", "1.5"), ("verify", "Off")]
     found = driverkit.url_settings(given, known, url="acme.url")
     assert found == {"namespace": "shop", "timeout": 1.5, "verify": False}

@@ -133,7 +133,7 @@ async def test_database_of_another_application_is_refused_and_left_alone(tmp_pat
 async def test_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
-    assert "no SQLite database" in await refusal(path)
+    assert "not an SQLite database" in await refusal(path)
     assert path.read_bytes() == content
 
 

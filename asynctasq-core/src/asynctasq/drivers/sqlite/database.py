@@ -1,4 +1,4 @@
-"""The file: how it is opened, recognised as ours, created and migrated."""
+"""The file: opening, recognizing, creating and migrating it."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from asynctasq.backoff import Backoff
 from asynctasq.contracts.capabilities import SchemaState
 from asynctasq.driverkit.sql import Step, pending_steps
 from asynctasq.drivers.sqlite.errors import primary_code, translated
@@ -19,7 +20,7 @@ from asynctasq.errors import ConfigurationError, DriverError
 T = TypeVar("T")
 
 APPLICATION_ID = 0x61737471
-"""`astq`: stands in the header of the file, for `file(1)` and for `open_database`."""
+"""`astq`, in the header of the file, for `file(1)` and for `open_database`."""
 OLDEST_VERSION = 1
 """Files of this version or later are usable: `open` brings them to the needed one."""
 LEAST_SQLITE = (3, 35, 0)
@@ -27,10 +28,10 @@ LEAST_SQLITE = (3, 35, 0)
 CACHE_KIB = 8192
 STATEMENTS_REMEMBERED = 256
 LOG_BYTES_KEPT = 64 << 20
-"""Of the write-ahead log, which grows while somebody reads for long."""
+"""Bytes of the write-ahead log that are kept. It grows while a process reads for long."""
 LOG_PAGES = 8_000
-"""In the log before a commit has to move them into the file; the engine does it earlier, between calls."""
-FIRST_RETRY = 0.005
+"""Pages of the log after which a commit has to move them into the file. The engine does it earlier."""
+RETRY = Backoff(0.005, 0.1)
 FILE_MODE = 0o600
 
 log = logging.getLogger("asynctasq.sqlite")
@@ -85,7 +86,7 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
     )
     connection.text_factory = _text
     try:
-        _recognise(connection, settings.path)
+        _recognize(connection, settings.path)
         _prepare(connection, settings)
         if migrate(connection, settings.path):
             log.info("Created or migrated the queue file %s", settings.path)
@@ -121,7 +122,7 @@ def inspect_file(path: str, look: Callable[[sqlite3.Connection], T]) -> T:
     try:
         with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
             connection.text_factory = _text
-            _recognise(connection, path)
+            _recognize(connection, path)
             return look(connection)
     except sqlite3.Error as error:
         raise translated(error, path) from error
@@ -181,8 +182,8 @@ def _add_missing_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def _recognise(connection: sqlite3.Connection, path: str) -> None:
-    """Refuse a database of another application, before anything in it is changed."""
+def _recognize(connection: sqlite3.Connection, path: str) -> None:
+    """Refuse a database of another application before anything in it is changed."""
     if _number(connection, "PRAGMA application_id") == APPLICATION_ID:
         return
     if _number(connection, "SELECT count(*) FROM sqlite_master") == 0:
@@ -211,18 +212,17 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
-    """Set the journal mode, which SQLite does not wait for when others open the file too."""
+    """Set the journal mode. SQLite itself does not wait while other processes open the file."""
     deadline = time.monotonic() + settings.busy_timeout
-    pause = FIRST_RETRY
-    mode = ""
+    mode, refused = "", 0
     while not mode:
         try:
             mode = connection.execute("PRAGMA journal_mode = wal").fetchone()[0]
         except sqlite3.OperationalError as error:
             if primary_code(error) != "SQLITE_BUSY" or time.monotonic() > deadline:
                 raise
-            time.sleep(pause)
-            pause = min(pause * 2, 0.1)
+            refused += 1
+            time.sleep(RETRY.pause(refused))
     if mode != "wal":
         raise DriverError(
             f"The queue file {settings.path} cannot use a write-ahead log (journal mode {mode}): it "
@@ -232,7 +232,7 @@ def _use_wal(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
 
 
 def _try_to_write(connection: sqlite3.Connection) -> None:
-    """Find out now, and not at the first message, that the file is read-only."""
+    """Find out that the file is read-only now rather than at the first message."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ROLLBACK")
 

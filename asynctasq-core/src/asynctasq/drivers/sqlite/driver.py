@@ -1,4 +1,4 @@
-"""The sqlite driver: operations in a thread, seen through the driver contract."""
+"""The sqlite driver: the driver contract on operations that run in a thread."""
 
 import asyncio
 import os
@@ -42,14 +42,14 @@ from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
 T = TypeVar("T")
 
 MANY = 200
-"""Messages of which SQLite takes about a millisecond to write."""
+"""Number of messages that SQLite writes in about a millisecond."""
 
 
 class SqliteDriver(DriverDefaults):
     """Messages in one file of this machine, shared by any number of processes.
 
-    What it accepts survives the crash of every process, and with `synchronous='full'`, which is the
-    default, a power failure. The arguments are those of `SqliteSettings`.
+    Accepted messages survive the crash of every process and, with `synchronous='full'` (the default), a power
+    failure. The arguments are those of `SqliteSettings`.
     """
 
     api_version = DRIVER_API_VERSION
@@ -80,7 +80,7 @@ class SqliteDriver(DriverDefaults):
 
     @classmethod
     def from_settings(cls, settings: SqliteSettings) -> Self:
-        """An unopened driver."""
+        """Return an unopened driver."""
         driver = cls.__new__(cls)
         driver._configure(settings)
         return driver
@@ -132,9 +132,9 @@ class SqliteDriver(DriverDefaults):
         return await self._opened().call(operation, writes=True)
 
     async def _write_unsynced(self, operation: Operation[T]) -> T:
-        """Write what is about processes, none of which outlives a power failure.
+        """Write something about processes, none of which survives a power failure, without syncing it.
 
-        Undone by one, a lease makes the message ready again, as its end would have done. Syncing
+        If a power failure undoes a lease, the message is ready again, as it is when a lease ends. Syncing
         takes most of the time of a small transaction.
         """
         return await self._opened().call(operation, writes=True, durable=False)
@@ -145,7 +145,7 @@ class SqliteDriver(DriverDefaults):
     async def _read_all(
         self, step: Callable[[Sequence[bytes]], Operation[list[T]]], ids: Sequence[bytes]
     ) -> list[T]:
-        """Read the answers to ids, in as many steps as their bytes need."""
+        """Read the answers to IDs, in as many steps as their bytes need."""
         answers: list[T] = []
         while len(answers) < len(ids):
             answers += await self._read(step(ids[len(answers) :]))

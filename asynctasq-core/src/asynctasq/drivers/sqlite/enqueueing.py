@@ -19,7 +19,7 @@ _SQL = queries("enqueue")
 
 
 class Group:
-    """Messages that one statement adds: all that is in their rows but not here is the same."""
+    """Messages that one statement adds. Their rows differ only in the values that are kept here."""
 
     __slots__ = ("due", "key", "parts", "place", "places")
 
@@ -28,12 +28,12 @@ class Group:
         self.parts: list[bytes] = []
         self.places: list[int] = []
         self.due: list[str] = []
-        """When each is due; empty if all are due at once."""
+        """The due time of each; empty if all are due at once."""
         self.place = 1
-        """Of the next message in the blob; SQLite counts from 1."""
+        """The place of the next message in the blob; SQLite counts from 1."""
 
     def add(self, messages: Sequence[Message], payloads: Sequence[bytes]) -> None:
-        """More messages."""
+        """Add messages."""
         self.parts += chain.from_iterable(
             zip([each.id for each in messages], payloads, strict=True)
         )
@@ -46,7 +46,7 @@ class Group:
             self.due += map(_due, messages)
 
     def index(self) -> str:
-        """What the query reads: an array of places, or an object if not all are due at once."""
+        """Return an array of places for the query, or an object if not all messages are due at once."""
         if not self.due:
             return str(self.places)
         members = (f'"{due}":{place}' for due, place in zip(self.due, self.places, strict=True))
@@ -76,7 +76,7 @@ class Group:
 
 
 def group_messages(messages: Iterable[Message]) -> list[Group]:
-    """Messages ready to be written.
+    """Return messages as groups that are ready to be written.
 
     Raises:
         DriverError: one of them cannot be stored.
@@ -99,7 +99,7 @@ def group_messages(messages: Iterable[Message]) -> list[Group]:
 def _portions(
     messages: Sequence[Message], payloads: Sequence[bytes]
 ) -> Iterator[tuple[Sequence[Message], Sequence[bytes]]]:
-    """Parts that fit into one statement each, or are a single message."""
+    """Yield parts that fit into one statement each, or are a single message."""
     if sum(map(len, payloads)) + ID_BYTES * len(messages) < BLOB_LIMIT:
         yield messages, payloads
     else:
@@ -113,8 +113,7 @@ def _check(messages: Sequence[Message], payloads: Sequence[bytes]) -> None:
             check_id(message.id)
         if len(payload) > VALUE_LIMIT:
             raise DriverError(
-                f"The message of {message.task} has {len(payload)} bytes; the sqlite driver stores at "
-                f"most {VALUE_LIMIT}. Keep large data elsewhere, and send where it is."
+                f"A message must have at most {VALUE_LIMIT} bytes, got {len(payload)} ({message.task}). Store large data elsewhere and pass a reference to it."
             )
 
 
@@ -128,11 +127,11 @@ class Enqueue:
 
     @property
     def is_single(self) -> bool:
-        """Whether one statement writes all there is."""
+        """Whether one statement writes all messages."""
         return len(self.groups) == 1 and not self.has_unique
 
     def __call__(self, session: Session) -> list[Enqueued]:
-        if session.careful or self.has_unique:
+        if session.item_by_item or self.has_unique:
             return [_admit(session, message) for message in self.messages]
         try:
             for group in self.groups:
@@ -143,20 +142,20 @@ class Enqueue:
 
 
 def _due(message: Message) -> str:
-    """When a message is due, as the query reads it: a time, or a delay with a minus sign."""
+    """Return when a message is due, as the query reads it: a time, or a delay with a minus sign."""
     if message.eta is not None:
         return str(max(micros(message.eta), 0))
     return str(-max(micros(message.delay), 0))
 
 
 def due_at(message: Message, now: int) -> int:
-    """When a message that is enqueued now is due."""
+    """Return when a message that is enqueued now is due."""
     due = int(_due(message))
     return max(now, now - due if due < 0 else due)
 
 
 def _admit(session: Session, message: Message) -> Enqueued:
-    """Add one message, looking at whatever may stand in its way."""
+    """Add one message, unless its ID is known or its unique key is held."""
     here = {"id": message.id}
     known = session.row(_SQL["known"], here)
     if known is not None:
@@ -176,13 +175,13 @@ def _admit(session: Session, message: Message) -> Enqueued:
 
 
 def key_holder(session: Session, key: str) -> bytes | None:
-    """Who holds a unique key."""
+    """Return the ID of the message that holds a unique key; None if it is free."""
     row = session.row(_SQL["holder"], {"key": key})
     return None if row is None else row[0]
 
 
 def hold_key(session: Session, message_id: bytes, unique: Unique) -> None:
-    """Let a message hold a key, whoever held it before."""
+    """Let a message hold a key; a holder before it loses the key."""
     period = None
     if unique.until is UniqueUntil.PERIOD:
         period = micros(unique.period or 0.0)
@@ -199,7 +198,7 @@ def hold_key(session: Session, message_id: bytes, unique: Unique) -> None:
 
 
 def _conflict(session: Session, newcomer: Message, unique: Unique) -> bytes | None:
-    """Who holds the newcomer's key and keeps it; None if the newcomer may take it."""
+    """Return the ID of the holder that keeps the newcomer's key; None if the newcomer may have it."""
     holder = key_holder(session, unique.key)
     if holder is None:
         return None

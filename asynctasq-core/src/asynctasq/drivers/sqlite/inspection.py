@@ -1,4 +1,4 @@
-"""What can be seen: counts, snapshots, outcomes, progress, workers; and pauses."""
+"""Counts, snapshots, outcomes, progress and workers; and pauses."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -238,7 +238,7 @@ def _answered(count: int, rows: Sequence[Row], cut: bool) -> int:
 
 
 def in_order(count: int, found: Iterable[Any]) -> list[Any]:
-    """Answers by their numbers, with None for those that are missing."""
+    """Return answers in the order of their numbers, with None for those that are missing."""
     by_number = dict(found)
     return [by_number.get(number) for number in range(count)]
 
@@ -256,7 +256,7 @@ class Known:
 
 
 def ended(session: Session, ids: Collection[bytes]) -> set[bytes]:
-    """Which of the messages have ended."""
+    """Return the IDs of the messages that have ended."""
     listed = list(ids)
     joined, index = join_ids(listed)
     row = session.rows(_SQL["ended"], {"ids": joined, "index": index})[0]
@@ -336,5 +336,5 @@ def _worker(description: str) -> WorkerInfo:
 
 
 def numbers(rows: Sequence[Row]) -> str:
-    """The first column as a JSON array."""
+    """Return the first column as a JSON array."""
     return json_list(row[0] for row in rows)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import msgpack
+import orjson
 
-from asynctasq.contracts.capabilities import SCANNED_AT_ONCE, Page
+from asynctasq.contracts.capabilities import Page
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
 from asynctasq.driverkit.packing import ID_BYTES
@@ -26,7 +27,11 @@ FIRST = -(1 << 63)
 BEHIND_ALL = b"\xff" * (ID_BYTES + 1)
 """SQLite sorts this behind every number, every text, and every value of bytes that can be in a row."""
 
+WALKED_AT_ONCE = 1_000
+"""Messages that one page looks at, which takes a few milliseconds."""
+
 _SQL = queries("listings")
+_HOLDERS = _SQL["holders"].replace("{holders}", queries("inspect")["holders"])
 
 
 @record
@@ -82,7 +87,7 @@ def read_page(
     major, minor, place = _position(listing, cursor, first)
     items: list[T] = []
     end: str | None = None
-    budget, room = SCANNED_AT_ONCE, BYTES_AT_ONCE
+    budget, room = WALKED_AT_ONCE, BYTES_AT_ONCE
     for stretch in listing.stretches(session, major, minor):
         if (stretch.major, stretch.minor) != (major, minor):
             place = first
@@ -127,15 +132,8 @@ def of_queues(walk: str) -> Stretches:
     """Return the stretches of all queues of the namespace, a stretch for each queue and rank."""
 
     def stretches(session: Session, major: int, minor: int) -> Iterator[Stretch]:
-        queue: Any = major
-        rank: Any = minor - 1
-        while True:
-            if session.rows(_SQL["is_here"], {"major": queue})[0][0]:
-                yield from _ranks(session, walk, queue, rank)
-            queue = session.rows(_SQL["next_queue"], {"major": queue})[0][0]
-            if type(queue) is not int:  # there are no more, or their number is damaged
-                return
-            rank = FIRST
+        for queue in _numbers(session, _SQL["used_queues"], major):
+            yield from _ranks(session, walk, queue, minor - 1 if queue == major else FIRST)
 
     return stretches
 
@@ -162,17 +160,20 @@ def of_leases(owner: int | None, queue: int | None) -> Stretches:
     """Return the stretches of leases, one for each owner and queue; None selects all."""
 
     def stretches(session: Session, major: int, minor: int) -> Iterator[Stretch]:
-        current: Any = major - 1 if owner is None else owner - 1
-        while True:
-            current = session.rows(_SQL["next_owner"], {"major": current})[0][0]
-            if type(current) is not int or current > (current if owner is None else owner):
-                return
+        owners = [owner] if owner is not None else _numbers(session, _HOLDERS, major)
+        for each in owners:
             if queue is not None:
-                yield Stretch("walk_leased", current, queue)
+                yield Stretch("walk_leased", each, queue)
             else:
-                yield from _queues(session, current, minor - 1 if current == major else FIRST)
+                yield from _queues(session, each, minor - 1 if each == major else FIRST)
 
     return stretches
+
+
+def _numbers(session: Session, sql: str, first: int) -> list[int]:
+    """Return the numbers that a statement gives as a JSON array, in order, from the first on."""
+    found: list[Any] = orjson.loads(session.rows(sql, {})[0][0])
+    return sorted(each for each in found if type(each) is int and each >= first)
 
 
 def _queues(session: Session, owner: int, queue: int) -> Iterator[Stretch]:

@@ -14,10 +14,10 @@ class Request:
     """One call, on its way to the thread and back."""
 
     __slots__ = (
-        "careful",
         "durable",
         "error",
         "future",
+        "item_by_item",
         "loop",
         "operation",
         "single",
@@ -32,7 +32,7 @@ class Request:
         self.writes = writes
         self.durable = durable
         self.single = single
-        self.careful = False
+        self.item_by_item = False
         self.value: Any = None
         self.error: Exception | None = None
         self.loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
 """Reading rows that may be damaged.
 
-SQLite keeps any value in any column, and a file may be damaged or edited. Whatever stands in a row, reading
-it must not fail: what is unreadable is shown as such, and costs no other row.
+SQLite keeps any value in any column, and a file may be damaged or edited. Reading a row must not fail for any
+value: unreadable values are shown as such, and cost no other row.
 """
 
 from typing import Any
@@ -54,7 +54,7 @@ def as_state(value: Any, due_at: Any, now: int) -> State:
 
 
 def as_reason(value: Any) -> Reason:
-    """Return why a message is dead; UNDECODABLE if that is damaged."""
+    """Return the reason of a dead message; UNDECODABLE if it is damaged."""
     try:
         return Reason(value)
     except ValueError:

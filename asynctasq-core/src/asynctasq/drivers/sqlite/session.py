@@ -1,4 +1,4 @@
-"""What an operation works with: the open file, the time, and the names it knows."""
+"""The session of an operation: the open file, the time, and the names of queues."""
 
 import os
 import sqlite3
@@ -17,7 +17,7 @@ from asynctasq.drivers.sqlite.settings import SqliteSettings
 Row: TypeAlias = tuple[Any, ...]
 
 CHANGES_IN_LOG = 15_000
-"""Rows written, which are a few megabytes of log."""
+"""Rows written, after which the log has a few megabytes."""
 
 EMPTY_SHARE = 4
 """The file shrinks while more than one page in so many is empty."""
@@ -31,10 +31,10 @@ _SQL = queries("inspect")
 
 
 class Session:
-    """The use of one connection. Lives in the engine's thread.
+    """The use of one connection, in the engine's thread.
 
-    Queues have numbers in the file, which are never given to another: once read they are known for
-    good, unless the transaction that made them is rolled back.
+    Queues have numbers in the file, which are never given to another queue. So a number that was read stays
+    valid, unless the transaction that made it is rolled back.
     """
 
     def __init__(self, connection: sqlite3.Connection, settings: SqliteSettings) -> None:
@@ -42,12 +42,12 @@ class Session:
         self.settings = settings
         self.now = 0
         """Microseconds since the Unix epoch, the same throughout one operation."""
-        self.careful = False
+        self.item_by_item = False
         """Whether the operation runs again after `BatchMismatch`."""
         self.dead_since_prune = settings.dead_letter_limit
-        """Dead letters made since their number was last looked at; at first nobody knows."""
+        """Dead letters made since they were last counted; at first, as many as may be kept."""
         self.mark: UpkeepMark | None = None
-        """As it was when this session last read or wrote it."""
+        """The mark as this session last read or wrote it."""
         self.is_locked = False
         """True if the last write found the file locked for too long."""
         self.news: list[News] = []
@@ -55,7 +55,7 @@ class Session:
         self.may_shrink = False
         """Set by upkeep, a few times in the length of a lease."""
         self.looked_at = 0
-        """The message at which the look at states goes on."""
+        """Number of the message at which the look at states continues."""
         self._log_path = f"{settings.path}-wal"
         self.must_not_run_twice = False
         """Whether a message was seen that a second run would harm: from then on leases are synced."""
@@ -69,7 +69,7 @@ class Session:
         self.namespace: int = self.rows(_SQL["namespace"], {"name": settings.namespace})[0][0]
 
     def found_locked(self, locked: bool) -> None:
-        """Note whether other processes kept the file locked for longer than the time-out.
+        """Record whether other processes kept the file locked for longer than the timeout.
 
         The calls that follow wait for a shorter time each, until one finds the file free. So a dispatch
         that core repeats a few times fails soon after `busy_timeout`.
@@ -84,13 +84,13 @@ class Session:
                 return
             self.is_locked = locked
 
-    def begin(self, clock_offset: float, *, careful: bool) -> None:
+    def begin(self, clock_offset: float, *, item_by_item: bool) -> None:
         """Begin an operation."""
         self.now = time.time_ns() // 1000 + micros(clock_offset)
-        self.careful = careful
+        self.item_by_item = item_by_item
 
     def log_mark(self) -> tuple[int, int] | None:
-        """Time and size of the write-ahead log; None if there is none."""
+        """Return the time and the size of the write-ahead log; None if there is none."""
         try:
             found = os.stat(self._log_path)  # noqa: PTH116 - a fifth of the time, thirty times a second
         except OSError:
@@ -98,10 +98,9 @@ class Session:
         return found.st_mtime_ns, found.st_size
 
     def make_durable(self, durable: bool) -> None:
-        """Say what the next commit means.
+        """Set whether the next commit is synced to the disk before it returns.
 
-        It returns when the disk has what it wrote; unless that is not `durable`: then the next one that
-        is takes it along.
+        A commit that is not `durable` is synced together with the next one that is.
         """
         synced = durable or self.must_not_run_twice
         if synced is not self._synced and self._can_spare_syncs:
@@ -113,7 +112,7 @@ class Session:
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, once it has grown by a good number of changes.
 
-        SQLite would do it within a commit, which somebody waits for.
+        Otherwise SQLite does it within a commit, and a caller waits for it.
         """
         changes = self.connection.total_changes
         if changes - self._changes >= CHANGES_IN_LOG:
@@ -138,14 +137,14 @@ class Session:
             self._move_log()
 
     def is_log_removed(self) -> bool:
-        """Return whether somebody has removed the write-ahead log.
+        """Return whether the write-ahead log was removed.
 
         SQLite goes on writing to it, but nothing can read it when all processes have ended.
         """
         return self.log_mark() is None
 
     def save_removed_log(self) -> None:
-        """Move what a removed log holds into the file."""
+        """Move the content of a removed log into the file."""
         self._move_log()
         if not self._reported_removal:
             self._reported_removal = True
@@ -160,7 +159,7 @@ class Session:
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def rolled_back(self) -> None:
-        """Forget what may not have been written."""
+        """Forget names and numbers that may not have been written."""
         self._keys.clear()
         self._names.clear()
         self.mark = None
@@ -175,7 +174,7 @@ class Session:
     # Statements. Each finds `:now` and `:namespace` among its parameters.
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
-        """All rows that a statement gives."""
+        """Return all rows of a statement."""
         return self.connection.execute(sql, self._bound(parameters)).fetchall()
 
     def rows_within(
@@ -213,12 +212,12 @@ class Session:
         return found, room, False
 
     def row(self, sql: str, parameters: Mapping[str, Any]) -> Row | None:
-        """The only row, or None."""
+        """Return the only row, or None."""
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
     def run(self, sql: str, parameters: Mapping[str, Any]) -> int:
-        """Run a statement; the number of rows that it changed."""
+        """Run a statement; return the number of rows that it changed."""
         return self.connection.execute(sql, self._bound(parameters)).rowcount
 
     def run_each(self, sql: str, parameters: Sequence[Mapping[str, Any]]) -> None:
@@ -232,7 +231,7 @@ class Session:
     # Names of queues.
 
     def queue_key(self, name: str) -> int | None:
-        """The number of a queue; None if it was never used."""
+        """Return the number of a queue; None if it was never used."""
         key = self._keys.get(name)
         if key is None:
             row = self.row(_SQL["queue_key"], {"name": name})
@@ -241,7 +240,7 @@ class Session:
         return key
 
     def used_queue_key(self, name: str) -> int:
-        """The number of a queue, which gets one now if it has none. Needs a write transaction."""
+        """Return the number of a queue, and give it one if it has none. Needs a write transaction."""
         key = self.queue_key(name)
         if key is None:
             self.run(_SQL["add_queue"], {"name": name})
@@ -259,11 +258,11 @@ class Session:
         return name
 
     def queue_keys(self, names: Iterable[str]) -> dict[int, str]:
-        """The numbers of those queues that were ever used, in order."""
+        """Return the numbers of queues that were ever used, in order."""
         return {key: name for name in names if (key := self.queue_key(name)) is not None}
 
     def queue_list(self, names: Iterable[str]) -> str:
-        """The numbers as a JSON array."""
+        """Return numbers of queues as a JSON array."""
         return json_list(self.queue_keys(names))
 
     def _remember(self, key: int, name: str) -> int:

@@ -26,7 +26,7 @@ from asynctasq.records import record
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settled, Settlement
 
 NO_ID = bytes(ID_BYTES)
-"""Asked for in place of an id of another length, which no message has."""
+"""Looked up instead of an ID of another length, which no message has."""
 ABOUT_BITS, RESULT_BITS = 10, 27
 """How the sizes of `Complete.about` and of a result are packed into one number with their place."""
 ABOUT_LIMIT, RESULT_LIMIT = 1 << ABOUT_BITS, (1 << RESULT_BITS) - 1
@@ -51,7 +51,7 @@ class Settle:
         self.batches = _completions(settlements)
 
     def __call__(self, session: Session) -> list[Settled]:
-        if session.careful or self.batches is None:
+        if session.item_by_item or self.batches is None:
             return _settle_each(session, self.settlements)
         done = sum(session.run(_SQL["complete_all"], batch) for batch in self.batches)
         if done < len(self.settlements):
@@ -97,7 +97,7 @@ def _keep(result_ttl: float) -> int:
 
 
 def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Settled]:
-    """Look at each lease, then write what was decided, one statement for each kind."""
+    """Look at each lease, then write the decisions, one statement for each kind."""
     named = [settlement.lease.id for settlement in settlements]
     ids, index = join_ids([one if len(one) == ID_BYTES else NO_ID for one in named])
     row = session.rows(_SQL["leases"], {"ids": ids, "index": index})[0]
@@ -128,7 +128,7 @@ def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Se
 
 
 def _write(session: Session, settlement: Settlement, flagged: bool) -> tuple[str, Parameters]:
-    """The statement that settles one message, and its parameters."""
+    """Return the name of the statement that settles one message, and its parameters."""
     match settlement:
         case Complete(result=result, result_ttl=ttl, about=about):
             kept = result if ttl > 0.0 else None

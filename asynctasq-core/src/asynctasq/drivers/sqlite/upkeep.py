@@ -1,4 +1,4 @@
-"""What time brings about: due messages, ended leases, expiry, and forgetting."""
+"""Upkeep: due messages, ended leases, expiry, and what is not kept any longer."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from asynctasq.driverkit.packing import salvage
 from asynctasq.driverkit.sql import STATES
 from asynctasq.driverkit.times import micros
 from asynctasq.drivers.sqlite.codec import UNREACHABLE
+from asynctasq.drivers.sqlite.damage import reject_without_queue, reject_without_state
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_bytes, as_count, as_id
 from asynctasq.drivers.sqlite.session import Row, Session
-from asynctasq.drivers.sqlite.taking import bury_those_in_no_queue, bury_those_in_no_state
 from asynctasq.message import State
 from asynctasq.settlement import Reason
 
@@ -25,19 +25,19 @@ SECOND = 1e6
 """In the unit of stored times."""
 
 REPAIRED_AT_ONCE = 100
-"""Messages without a queue that one call moves to the dead letters."""
+"""Messages without a queue or a state of which one call makes dead letters."""
 
 _SQL = queries("upkeep")
 _LEASE = queries("lease")
 
 
 def dead_since(session: Session) -> int:
-    """Who died at this time or before has been kept long enough."""
+    """Return the time up to which dead letters have been kept long enough."""
     return session.now - micros(session.settings.dead_letter_ttl)
 
 
 def must_count_dead(session: Session) -> bool:
-    """Whether so many died that counting them is worth its cost: at most 1 % are kept too long."""
+    """Return whether enough messages died to make counting them worth its cost; at most 1 % are kept too long."""
     return session.dead_since_prune > session.settings.dead_letter_limit // 100
 
 
@@ -86,21 +86,21 @@ def _read_mark(session: Session) -> UpkeepMark | None:
 
 
 def _repair(session: Session) -> None:
-    """Find what damage would strand: leases that never end, and messages that are never due.
+    """Find messages that damage would strand: leases that never end, and messages that are never due.
 
-    A part of the upkeep that is made each time the mark is written: a few times in the length of a lease.
+    This runs each time the mark is written: a few times in the length of a lease.
     """
     bound = {"bound": BOUND, "never": UNREACHABLE}
     session.run(_SQL["end_damaged_owners"], bound)
     _take_back(session, session.rows(_SQL["strays"], bound)[0][0])
     session.run(_SQL["due_never"], bound)
     session.run(_SQL["keep_unended"], bound)
-    bury_those_in_no_queue(session, REPAIRED_AT_ONCE)
+    reject_without_queue(session, REPAIRED_AT_ONCE)
     _look_at_states(session)
 
 
 def _look_at_states(session: Session) -> None:
-    """Move messages in no state to the dead letters: some at each call, one piece after the other."""
+    """Make dead letters of messages in no state. Each call looks at some rows, one piece after the other."""
     rows = session.rows(_SQL["states"], {"from": session.looked_at, "bound": REPAIRED_AT_ONCE})
     session.looked_at = rows[-1][0] if len(rows) == REPAIRED_AT_ONCE else 0
     lost = [
@@ -109,11 +109,11 @@ def _look_at_states(session: Session) -> None:
         if type(namespace) is not int
         or (namespace == session.namespace and state not in STATES and state not in RESERVED_STATES)
     ]
-    bury_those_in_no_state(session, lost)
+    reject_without_state(session, lost)
 
 
 def upkeep(session: Session, *, reclaims: bool) -> None:
-    """Do a bounded piece of everything that is due; take ended leases back only if it `reclaims`."""
+    """Do a bounded piece of all upkeep that is due; reclaim ended leases only if `reclaims` is set."""
     bound = {"bound": BOUND}
     session.run(_SQL["promote"], bound)
     if reclaims:
@@ -132,7 +132,7 @@ def upkeep(session: Session, *, reclaims: bool) -> None:
 
 
 def _reclaim(session: Session) -> None:
-    """Take messages back from owners that are gone."""
+    """Reclaim messages of owners whose leases have ended."""
     _take_back(session, session.rows(_SQL["ended_leases"], {"bound": BOUND})[0][0])
     session.run(_SQL["forget_owners"], {})
 

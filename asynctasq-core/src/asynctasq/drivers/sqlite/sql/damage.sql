@@ -20,7 +20,7 @@ SELECT id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost
     payload, leased_at
 FROM messages WHERE n = :n
 
--- name: bury
+-- name: make_dead_letter
 UPDATE messages
 SET state = 6, reason = 'undecodable', error = :error, finished_at = :now, expires_at = NULL,
     mismatched_at = NULL, progress = NULL, cancelling = 0, id = :id, namespace = :namespace,

@@ -17,12 +17,11 @@ SELECT
             AND NOT (SELECT paused FROM queues WHERE key = named.value)
     )
 
--- name: take
+-- name: claim
 -- The next messages of a queue, as one row: each step of a statement lets go of Python's global
 -- lock and has to get it back, which takes long when the event loop is busy. Large payloads would
 -- make that row too large, and are read one by one. The first column counts the rows that are not
--- damaged: a value of another length would shift those behind it. Times that are nearly the same as another
--- are given as the difference, which takes a digit to write and to read rather than sixteen. SQLite sorts texts above all numbers,
+-- damaged: a value of another length would shift those behind it. SQLite sorts texts above all numbers,
 -- and bytes above all texts, so that a comparison tells the type.
 SELECT
     sum(
@@ -30,9 +29,10 @@ SELECT
         AND due_at < :never
     ),
     json_group_array(json_array(
-        n, max(leased_at + 1 - :now, 0), token, attempt, lost, enqueued_at, due_at - enqueued_at,
-        mismatched_at, length(profile), length(payload)
+        n, token, attempt, lost, enqueued_at, due_at - enqueued_at, mismatched_at,
+        length(profile), length(payload)
     )),
+    max(leased_at),
     CAST(group_concat(
         id || profile || CASE WHEN length(payload) <= :large THEN payload ELSE x'' END, ''
     ) AS BLOB)

@@ -76,15 +76,15 @@ WHERE queue = :major AND reason IS NOT NULL AND (finished_at, id) {beyond} (:aft
 ORDER BY finished_at {direction}, id {direction}
 LIMIT :budget
 
--- name: next_queue
--- The next queue of any namespace that has messages which are ready or scheduled.
-SELECT min(queue)
-FROM (
-    SELECT min(queue) AS queue FROM messages INDEXED BY messages_ready
-    WHERE state = 3 AND queue > :major
-    UNION ALL
-    SELECT min(queue) FROM messages INDEXED BY messages_scheduled_by_queue
-    WHERE state = 2 AND queue > :major
+-- name: used_queues
+-- The queues of this namespace that have messages which are ready or scheduled.
+SELECT json_group_array(key)
+FROM queues
+WHERE namespace = :namespace AND (
+    EXISTS (SELECT 1 FROM messages INDEXED BY messages_ready WHERE state = 3 AND queue = key)
+    OR EXISTS (
+        SELECT 1 FROM messages INDEXED BY messages_scheduled_by_queue WHERE state = 2 AND queue = key
+    )
 )
 
 -- name: next_rank
@@ -97,15 +97,16 @@ FROM (
     WHERE state = 2 AND queue = :major AND rank > :minor
 )
 
--- name: next_owner
-SELECT min(owner) FROM messages INDEXED BY messages_leased WHERE state = 5 AND owner > :major
+-- name: holders
+-- The owners of leases, as `inspect.holders`, without those of other namespaces.
+SELECT json_group_array(owner)
+FROM ({holders})
+WHERE typeof(owner) = 'integer'
+    AND NOT EXISTS (SELECT 1 FROM owners WHERE key = owner AND namespace <> :namespace)
 
 -- name: next_queue_of_owner
 SELECT min(queue) FROM messages INDEXED BY messages_leased
 WHERE state = 5 AND owner = :major AND queue > :minor
-
--- name: is_here
-SELECT EXISTS (SELECT 1 FROM queues WHERE key = :major AND namespace = :namespace)
 
 -- name: filter
 -- A profile begins with the head of an array and the name of the task, as msgpack writes them: the head of a
