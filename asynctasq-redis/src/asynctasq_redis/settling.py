@@ -46,6 +46,8 @@ def pack_settlement(place: int, settlement: Settlement) -> Packed | Settled:
     """Return a settlement as numbers and bytes; REFUSED or LOST if Redis cannot apply it."""
     lease = settlement.lease
     token = lease.token
+    if type(token) is not int or not 0 <= token <= LARGEST_TOKEN or len(lease.id) != ID_BYTES:
+        return Settled.LOST
     if type(settlement) is Complete:
         result, ttl, about = settlement.result, settlement.result_ttl, settlement.about
         if ttl - ttl != 0 or (result is not None and len(result) > BODY_LIMIT):
@@ -63,9 +65,7 @@ def pack_settlement(place: int, settlement: Settlement) -> Packed | Settled:
         numbers = kind, token, number
     else:
         return Settled.REFUSED
-    if type(token) is int and 0 <= token <= LARGEST_TOKEN and len(lease.id) == ID_BYTES:
-        return place, numbers, lease.id, payload  # type: ignore[return-value]
-    return Settled.LOST
+    return place, numbers, lease.id, payload
 
 
 def batches_of(packed: list[Packed]) -> list[Sequence[Packed]]:
