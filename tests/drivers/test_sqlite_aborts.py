@@ -88,6 +88,32 @@ async def test_an_error_at_any_statement_loses_nothing(
     )
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["not run", "run"])
+async def test_an_error_at_any_statement_of_a_migration_leaves_the_file_usable(
+    after: bool, saboteur: Saboteur, tmp_path: Path
+) -> None:
+    dump = Path(__file__).with_name("sqlite_schema_1.sql").read_text()
+    saboteur.after = after
+    statement = 0
+    reached = True
+    while reached:
+        statement += 1
+        path = tmp_path / f"{statement}.db"
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(dump)
+        driver = SqliteDriver(path)
+        saboteur.arm(statement)
+        with suppress(DriverError):
+            await driver.open()
+        reached = saboteur.disarm()
+        await driver.open()
+        counts = await driver.count("emails")
+        assert (counts.ready, counts.scheduled, counts.leased) == (6, 1, 3)
+        assert (await driver.schema()).current == 2
+        await driver.close()
+    assert statement > 15
+
+
 @pytest.mark.parametrize("statement", range(1, 7))
 async def test_an_error_beside_a_locked_file_ends_no_driver(
     tmp_path: Path, saboteur: Saboteur, statement: int

@@ -215,7 +215,9 @@ async def end_owner(scene: Scene) -> Any:
 
 
 async def settle_completions(scene: Scene) -> Any:
-    return await scene.driver.settle([Complete(lease, b"result") for lease in scene.leases])
+    return await scene.driver.settle(
+        [Complete(lease, b"result", about=b"about") for lease in scene.leases]
+    )
 
 
 async def settle_every_kind(scene: Scene) -> Any:
@@ -226,9 +228,9 @@ async def settle_every_kind(scene: Scene) -> Any:
             Complete(rest[0], b"result"),
             Retry(rest[1], 0.0, ERROR),
             Retry(rest[2], 5.0, ERROR),
-            Fail(rest[3], Reason.FAILED, ERROR),
+            Fail(rest[3], Reason.FAILED, ERROR, about=b"about"),
             Release(rest[4], 5.0, mismatched=True),
-            Cancelled(rest[5]),
+            Cancelled(rest[5], about=b"about"),
             Complete(rest[5]),  # lost
         ]
     )
@@ -273,9 +275,11 @@ async def tell_of_workers_and_progress(scene: Scene) -> Any:
 
 
 async def look(scene: Scene) -> Any:
-    await scene.driver.browse(State.READY)
-    await scene.driver.dead_letters()
-    await scene.driver.queues()
+    for state in (State.READY, State.SCHEDULED, State.RUNNING, State.DEAD):
+        await scene.driver.browse(state, task="app.*", limit=3)
+    await scene.driver.dead_letters(task="app.send", error="OutOfStock", limit=3)
+    await scene.driver.queues(bound=5)
+    await scene.driver.known(sorted(scene.ids))
     await scene.driver.cancel_requests("w")
     return await scene.driver.results(sorted(scene.ids))
 
