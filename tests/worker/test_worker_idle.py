@@ -113,6 +113,9 @@ async def test_a_worker_is_registered_while_it_runs(stage: Stage) -> None:
         await eventually(driver.workers)
         [info] = await driver.workers()
         assert (info.id, info.queues, info.concurrency) == ("the worker", ("a", "b"), 7)
+        assert (info.phase, info.longest_run) == ("running", None)
+        assert info.resident_bytes is not None
+        assert info.resident_bytes > 1_000_000
     assert await driver.workers() == []
 
 
