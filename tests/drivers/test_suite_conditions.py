@@ -162,7 +162,7 @@ class Limited(MemoryDriver):
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         for message in messages:
-            if len(message.body) > self.max_message_bytes:
+            if len(message.body) > 2 * MIB:
                 raise DriverError(f"The body of {message.task} is too large.")
         return await super().enqueue(messages)
 
