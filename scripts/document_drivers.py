@@ -39,7 +39,7 @@ dispatch or at the start, and names it.
 
 def render() -> str:
     drivers = _drivers()
-    flags = source("asynctasq.contracts.capabilities")["Capability"].members
+    flags = source("asynctasq.contracts.capabilities.flags")["Capability"].members
     rows = [
         [
             f"`{flag.name}`",

@@ -40,9 +40,7 @@ PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
     ),
     "asynctasq-orm": (
         "asynctasq_orm",
-        "asynctasq_orm.django",
         "asynctasq_orm.sqlalchemy",
-        "asynctasq_orm.tortoise",
     ),
     "asynctasq-redis": ("asynctasq_redis",),
 }

@@ -57,7 +57,7 @@ async def test_a_pattern_finds_every_task_once(app: App, limit: int) -> None:
     ids = await enqueue(app, *(message(app, task=name) for name in names))
     found = await pages(app, limit, task="shop:*")
     wanted = [one for one, name in zip(ids, names, strict=True) if name.startswith("shop")]
-    assert [task.id for page in found for task in page] == wanted
+    assert sorted(task.id for page in found for task in page) == sorted(wanted)
     assert all(len(page) <= limit for page in found)
     assert [task.id for page in await pages(app, limit, task="shop:ship") for task in page] == [
         ids[2]

@@ -80,7 +80,7 @@ async def outcome_of_a_cancelled_message_is_kept_for_its_time(harness: Harness) 
 async def running_message_is_flagged_for_its_owner(harness: Harness) -> None:
     await harness.enqueue_count(3)
     mine, other = await harness.reserve(2)
-    owner = random_name("somebody")
+    owner = random_name("other")
     theirs = await harness.lease(owner=owner)
     expect_equal(await harness.canceller.cancel_requests(harness.owner), [], "requests before any")
     ids = [mine.message.id, theirs.message.id]
@@ -148,7 +148,7 @@ async def failure_wins_over_a_flag(harness: Harness) -> None:
 
 @check("h", 28, needs=NEEDS)
 async def flagged_message_whose_lease_ends_is_cancelled(harness: Harness) -> None:
-    """Even if nobody is left to interrupt, it is not run again, nor dead."""
+    """Even if no worker is left to interrupt, it neither runs again nor is dead."""
     for max_lost in (3, 0):
         delivery = await harness.enqueue_and_lease(max_lost=max_lost, result_ttl=LEASE)
         await harness.canceller.cancel([delivery.message.id])

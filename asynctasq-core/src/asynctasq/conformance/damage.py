@@ -164,7 +164,7 @@ async def damaged_dead_letter_is_repaired_by_an_edit(harness: Harness) -> None:
     await _bury(harness, message)
     expect_equal(await harness.dead.requeue_edited(message), True, "answer of requeue_edited")
     delivery = await harness.lease()
-    expect_equal(delivery.message, message, "the message that was written anew")
+    expect_equal(delivery.message, message, "the message that was written again")
     await harness.settle(Complete(delivery.lease))
     await harness.expect_gone(message.id)
 

@@ -126,7 +126,7 @@ async def only_the_owner_that_stopped_loses(harness: Harness) -> None:
 
 
 @check("b", 8)
-async def reclaimed_owner_starts_anew(harness: Harness) -> None:
+async def reclaimed_owner_starts_again(harness: Harness) -> None:
     """Check that an owner that lost everything and reserves again holds the new lease for its full time."""
     await harness.enqueue_and_lease()
     await harness.advance(LEASE * 1.5)

@@ -239,7 +239,7 @@ async def extend_leaves_a_holder_that_is_ready(harness: Harness) -> None:
 
 
 @check("e", 25, needs=NEEDS)
-async def extend_starts_a_period_anew(harness: Harness) -> None:
+async def extend_restarts_a_period(harness: Harness) -> None:
     key = _key()
     delivery = await harness.enqueue_and_lease(unique=Unique(key, PERIOD, period=1000.0))
     await harness.settle(Complete(delivery.lease))

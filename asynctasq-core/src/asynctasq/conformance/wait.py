@@ -114,7 +114,7 @@ async def wait_wakes_when_a_message_falls_due(harness: Harness) -> None:
 
 @check("b", 46)
 async def wait_wakes_for_a_short_delay(harness: Harness) -> None:
-    """Due in the middle of the wait, with nobody there to say so."""
+    """Due in the middle of the wait, without any call at that time."""
 
     async def enqueue() -> None:
         await harness.enqueue(delay=0.2)

@@ -80,10 +80,10 @@ class DriverPair(RuleBasedStateMachine):
                 f"{type(subject).__qualname__} lacks {NEEDED & ~self.capabilities}."
             )
         self._oracle = MemoryDriver()
-        self._twins = [subject, subject.clone()]
+        self._clones = [subject, subject.clone()]
         self._loop = asyncio.new_event_loop()
         try:
-            for driver in (self._oracle, *self._twins):
+            for driver in (self._oracle, *self._clones):
                 self._run(driver.open())
         except BaseException:  # hypothesis tears down only what was made
             self._loop.close()
@@ -94,7 +94,7 @@ class DriverPair(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Close both drivers; the driver under test must leave no task behind."""
-        for driver in (self._oracle, *self._twins):
+        for driver in (self._oracle, *self._clones):
             self._run(driver.close())
         left = asyncio.all_tasks(self._loop)
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -110,7 +110,7 @@ class DriverPair(RuleBasedStateMachine):
     def _both(
         self, call: Callable[[FullDriver], Coroutine[object, object, T]], clone: int = 0
     ) -> tuple[T, T]:
-        return self._run(call(self._oracle)), self._run(call(self._twins[clone]))
+        return self._run(call(self._oracle)), self._run(call(self._clones[clone]))
 
     def _compare(
         self,

@@ -37,7 +37,7 @@ class UniqueKeys:
         return hold if hold is not None and hold.ends_at > now else None
 
     def give(self, message_id: bytes, unique: Unique, now: float) -> None:
-        """Let a message hold its key; whoever held it before holds it no more."""
+        """Give a key to a message; the former holder loses it."""
         hold = UniqueLock(unique.key, message_id, unique.until)
         if unique.until is UniqueUntil.PERIOD:
             hold.period = unique.period or 0.0
@@ -49,7 +49,7 @@ class UniqueKeys:
             self._ends.dropped()
 
     def prolong(self, hold: UniqueLock, unique: Unique, now: float) -> None:
-        """Begin a period anew, as `unique` has it; other holds have no end that could be moved."""
+        """Restart a period, as `unique` has it; other holds have no end that could move."""
         if hold.until is UniqueUntil.PERIOD:
             hold.ends_at = now + (hold.period if unique.period is None else unique.period)
             self._ends.add(hold.ends_at, hold)

@@ -208,7 +208,7 @@ class Leases(Upkeep):
         else:
             self._make_ready(entry)
 
-    # What a worker says and hears while it holds a lease.
+    # Calls of a worker while it holds a lease.
 
     def set_progress(self, updates: Sequence[tuple[Lease, bytes]]) -> None:
         for lease, word in updates:

@@ -1,4 +1,4 @@
-"""Outcomes: how messages ended, kept for as long as somebody may ask.
+"""Outcomes: how messages ended, kept for as long as their time says.
 
 Those of dead letters are not here: as long as a message is kept, it tells its outcome itself.
 """

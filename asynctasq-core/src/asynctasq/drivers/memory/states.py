@@ -174,7 +174,7 @@ class States:
     # Out of a state. What follows is always a way into another.
 
     def _leave_waiting(self, entry: Entry) -> None:
-        """From where it stands in a queue or in the agenda, not from its head."""
+        """Remove a message from its place in a queue or among scheduled ones, not from the head."""
         if entry.state is SCHEDULED:
             self._leave_scheduled(entry)
         else:

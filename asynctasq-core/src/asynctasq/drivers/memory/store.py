@@ -173,11 +173,11 @@ class Store(Leases):
                 return False
             self.keys.give(message_id, unique, now)
         self._leave_dead(entry)
-        self._begin_anew(entry, message, now)
+        self._reset(entry, message, now)
         self._make_ready(entry)
         return True
 
-    def _begin_anew(self, entry: Entry, message: Message, now: float) -> None:
+    def _reset(self, entry: Entry, message: Message, now: float) -> None:
         entry.message = message
         entry.queue = self.queue(message.queue)
         entry.group = self.group(entry.queue, message.task)

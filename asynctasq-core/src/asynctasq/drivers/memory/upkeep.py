@@ -1,6 +1,6 @@
 """What time brings about: messages fall due, expire or are lost; what was kept is forgotten.
 
-No clock runs here. Whoever reserves does first what has come to be due since the last time.
+No timer runs here. Each reserve first does what has become due since the last one.
 """
 
 from collections.abc import Collection

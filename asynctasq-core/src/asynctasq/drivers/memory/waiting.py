@@ -28,7 +28,7 @@ class Waiter(Generic[T]):
         try:
             self._loop.call_soon_threadsafe(self._woken.set)
         except RuntimeError:
-            # Its loop is closed: nobody waits there any more.
+            # Its loop is closed: no coroutine waits there any more.
             if not self._loop.is_closed():
                 raise
 
