@@ -10,7 +10,7 @@ from asynctasq.plugins import PluginRegistry
 from scripts.markdown import made_by, own_plugins, prose, table
 
 INTRODUCTION = """
-# Settings and environment
+# Settings and environment variables
 
 ```python
 import asynctasq
@@ -18,67 +18,68 @@ import asynctasq
 asynctasq.init({"driver": "sqlite:////srv/shop/tasks.db", "concurrency": 50})
 ```
 
-The first in this list that has a setting wins:
+You can give a setting in several places. The first place in this list that has it wins:
 
-1. an option of the command line, such as `asynctasq worker --concurrency 50`;
-2. the arguments of `asynctasq.init({...})` or `App({...})`;
-3. environment variables, `ASYNCTASQ_` and the name in capitals;
-4. a file `.env` in the current folder, with the same names;
-5. the defaults below.
+1. an option of the command line, for example `asynctasq worker --concurrency 50`
+2. the arguments of `asynctasq.init({...})` or `App({...})`
+3. environment variables: `ASYNCTASQ_` and the name in capitals
+4. a file `.env` in the current folder, with the same names
+5. the defaults below
 
-If a value given to `init()` hides a different one of the environment or of `.env`, the log says so once. Pass to
-`init()` what is the same on every machine, such as `lifespan=`, and leave the store to `ASYNCTASQ_DRIVER`.
+If a value that you pass to `init()` hides a different one from the environment or from `.env`, a log line warns you
+once. Pass values to `init()` that are the same on every machine, such as `lifespan=`, and set the store with
+`ASYNCTASQ_DRIVER`.
 
-`asynctasq publish` writes a commented `.env.example` with all of them, those of installed plugins
-too.
+Run `asynctasq publish` to write a commented `.env.example` with all settings, including those of your installed
+plugins.
 
-## How values are written
+## How to write values
 
-In code a value has its type: `"100"` is no number there. A text where a list is wanted is a list of
-one, and a path may be a text. In the environment and in `.env`, lists are comma separated
-(`emails,reports`) or JSON (`["emails", "reports"]`), truth values are `true` and `false`, and `none`
-or nothing at all means none where that is allowed. `None` given in code is a value like any other:
-`{"default_timeout": None}` beats a `ASYNCTASQ_DEFAULT_TIMEOUT=30` in the environment.
+In code, values must have the right type: `"100"` is not accepted as a number. A single string is accepted as a
+one-item list, and a path may be a string. In the environment and in `.env`, write lists with commas
+(`emails,reports`) or as JSON (`["emails", "reports"]`), and booleans as `true` and `false`. For settings that may be
+none, write `none` or leave the value empty. If you pass `None` in code, it counts like any other value. For example,
+`{"default_timeout": None}` takes precedence over `ASYNCTASQ_DEFAULT_TIMEOUT=30` in the environment.
 
-`.env` is read as other programs read it: `export`, quotes, comments and `${NAME}` work (in single
-quotes a `${NAME}` stays as it is). Names without our prefix are left to others.
+You can write `.env` as for other programs: `export`, quotes, comments and `${NAME}` work (in single quotes, `${NAME}`
+is not replaced). Names without the prefix `ASYNCTASQ_` are ignored.
 
-## Plugins
+## Settings of plugins
 
-The settings of a plugin form a section with the plugin's name: a dict, or an instance of the
-plugin's settings class. An instance says only what differs from its defaults.
+The settings of a plugin form a section with the name of the plugin. You can write the section as a dict, or as an
+instance of the plugin's settings class. Of an instance, only the values that differ from the defaults count.
 
 ```python
 asynctasq.init({"driver": "sqlite", "sqlite": {"namespace": "shop"}})
 ```
 
-In the environment the plugin's name comes first: `ASYNCTASQ_SQLITE_NAMESPACE=shop`.
+In the environment, the name of the plugin comes first: `ASYNCTASQ_SQLITE_NAMESPACE=shop`.
 
-A driver may be given as a URL, whose scheme is the plugin's name. What the URL says counts like a
-section in the same place: a URL in code beats the environment, a URL in the environment yields to a
-section in code. A URL and a section in the same place must not contradict each other. Passwords in
-URLs are percent-encoded, and masked wherever a URL is logged or shown.
+You can give a driver as a URL, whose scheme is the name of the plugin. The settings in a URL count like a section in
+the same place. For example, a URL in code takes precedence over the environment, and a section in code takes
+precedence over a URL in the environment. A URL and a section in the same place must not contradict each other.
+Percent-encode passwords in URLs. They are masked wherever a URL is logged or shown.
 
-## Mistakes
+## Errors in settings
 
-A key that does not exist, a value of the wrong type or out of range is a `ConfigurationError`. It
-tells everything that is wrong at once, each by the key as you wrote it, where it was found, and the
-nearest one that exists:
+An unknown setting, or a value of the wrong type or out of range, raises a `ConfigurationError`. The error lists all
+problems at once. Each line has the name as you wrote it, the place where it was found, and the most similar existing
+name. For example:
 
 ```text
 2 settings are not right:
-concurency (arguments): unknown setting; did you mean concurrency?
 ASYNCTASQ_LEASE (.env line 7): expected a number, got 'long'. Seconds after which the tasks of a worker that died are given to another.
+concurency (arguments): unknown setting; did you mean concurrency?
 ```
 
-Variables of plugins that are not in use are not looked at.
+Variables of plugins that you do not use are not checked.
 
-## Variables that are no settings
+## Variables that are not settings
 
 | variable | meaning |
 |---|---|
 | `ASYNCTASQ_DEBUG` | `1` makes every command show tracebacks of errors, as `asynctasq --debug` does |
-| `ASYNCTASQ_MODEL_EXAMPLES` | how many plays the model test of `asynctasq.testing` tries with a driver |
+| `ASYNCTASQ_MODEL_EXAMPLES` | number of examples that the model test for drivers runs |
 | `ASYNCTASQ_TEST_...` | addresses of servers for the tests of asynctasq itself |
 """
 

@@ -1,4 +1,4 @@
-"""What Redis and an event loop can do at best: loops of redis-py that guarantee nothing."""
+"""The best that Redis and an event loop can do: loops of redis-py without any guarantee."""
 
 import asyncio
 import time
@@ -70,7 +70,7 @@ async def single(url: str, *, tasks: int, body: int) -> None:
     await driver.enqueue([Message(new_id(), "default", "bench.noop", bytes(body))])
     await driver.close()
     client = connect(url)
-    head = ("EVALSHA", script("enqueue_one").digest, 1, b"{asynctasq}:", 0)
+    head = ("EVALSHA", script("enqueue_one").digest, 1, b"{asynctasq}:2:", 0)
     messages = [Message(new_id(), "default", "bench.noop", bytes(body)) for _ in range(tasks)]
     calls = [(*head, *simple_arguments(message)) for message in messages]
     cpu, wall = time.process_time(), time.perf_counter()
@@ -81,7 +81,7 @@ async def single(url: str, *, tasks: int, body: int) -> None:
 
 
 async def sleep(*, tasks: int) -> None:
-    """A hundred coroutines that sleep as often as the tasks do together."""
+    """Run a hundred coroutines that sleep as often as the tasks do together."""
     left = tasks
     cpu, wall = time.process_time(), time.perf_counter()
 

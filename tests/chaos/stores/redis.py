@@ -30,8 +30,8 @@ T = TypeVar("T")
 USER = ("storm", "on", ">storm", "~*", "&*", "+@all")
 """As whom workers and dispatchers log in: faults take rights from this user only."""
 LASTING = ("--appendonly", "yes", "--appendfsync", "always", "--user", *USER)
-PREFIX = f"{{{NAMESPACE}}}:".encode()
-_HEAD_BYTES = 51
+PREFIX = f"{{{NAMESPACE}}}:2:".encode()
+_HEAD_BYTES = 55
 """The head of a message in its key, whose fields have fixed places."""
 _OVERWRITE = """\
 local value = redis.call('GET', KEYS[1])
@@ -184,7 +184,7 @@ class RedisStore(Store):
 
 
 def _any_message(client: "redis.Redis", chance: random.Random) -> bytes | None:
-    """The id of a message that is ready, scheduled or leased."""
+    """Return the ID of a message that is ready, scheduled or leased."""
     sets = [PREFIX + f"r:{queue}".encode() for queue in QUEUES]
     sets += [PREFIX + f"s{n}:{queue}".encode() for queue in QUEUES for n in range(10)]
     asked: list[Callable[[], Any]] = [

@@ -52,7 +52,7 @@ GUARANTEES: Mapping[str, Meaning] = {
         "Cost does not grow with history or backlog", "The store fills up with what is finished."
     ),
     "l": Meaning(
-        "A store that is away stalls workers and ends none",
+        "An outage of the store stalls workers but ends none",
         "A worker does not come back after the store did.",
     ),
 }

@@ -181,7 +181,12 @@ def decode_message(message_id: bytes, queue: str, profile: bytes, rest: bytes) -
     Raises:
         BodyCorrupt: the record is damaged. `salvage` makes a dead letter of it.
     """
-    task, priority, max_attempts, max_lost, result_ttl, expires, plain = unpack_profile(profile)
+    return message_of(message_id, queue, unpack_profile(profile), rest)
+
+
+def message_of(message_id: bytes, queue: str, profile: Profile, rest: bytes) -> Message:
+    """Make a message of its profile, unpacked, and the rest. Raises as `decode_message` does."""
+    task, priority, max_attempts, max_lost, result_ttl, expires, plain = profile
     if plain:
         return Message(
             message_id, queue, task, rest, priority, 0.0, None, expires, max_attempts, max_lost,

@@ -20,8 +20,7 @@ from asynctasq.contracts.capabilities import NEWS_KEPT, News, Outcome, WorkerInf
 from asynctasq.driverkit.numbers import next_token
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.keys import UniqueKeys
-from asynctasq.drivers.memory.listing import Group, Listing
-from asynctasq.drivers.memory.order import Queue, TimerQueue
+from asynctasq.drivers.memory.order import Group, Listing, Queue, TimerQueue
 from asynctasq.drivers.memory.outcomes import Outcomes
 from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.drivers.memory.waiting import Waiters
@@ -102,7 +101,7 @@ class States:
     def _make_ready(self, entry: Entry) -> None:
         entry.state = READY
         entry.queue.add(entry, next(self.places))
-        if self.waiting_for_work:
+        if self.waiting_for_work.waiters:
             self.waiting_for_work.wake(entry.queue.name)
 
     def _make_scheduled(self, entry: Entry) -> None:
@@ -144,7 +143,7 @@ class States:
         self.dead.add(entry, next(self.places))
         self._never_expires(entry)
         self.keys.ended(entry.message)
-        if self.waiting_for_results:
+        if self.waiting_for_results.waiters:
             self.waiting_for_results.wake(entry.message.id)
 
     def _finish(
@@ -158,7 +157,7 @@ class States:
         self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.ended(entry.message)
-        if self.waiting_for_results:
+        if self.waiting_for_results.waiters:
             self.waiting_for_results.wake(message_id)
 
     def _delete(self, entry: Entry) -> None:
