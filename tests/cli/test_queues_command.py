@@ -67,6 +67,7 @@ def test_queues_are_json_for_programs(invoke: Invoke) -> None:
         "dead",
         "workers",
         "paused",
+        "paused_at",
         "oldest_ready_at",
         "oldest_ready_age",
     }
