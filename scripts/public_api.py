@@ -1,7 +1,7 @@
 """Print the public interface of asynctasq, one line for each name: what a release may not break.
 
-`make api` writes it to tests/public_api.txt; a test compares the two, so that a change of the
-interface is seen by whoever reviews it.
+`make api` writes it to tests/public_api.txt; a test compares the two, so that reviewers see
+a change of the interface.
 """
 
 import ast
@@ -40,9 +40,7 @@ PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
     ),
     "asynctasq-orm": (
         "asynctasq_orm",
-        "asynctasq_orm.django",
         "asynctasq_orm.sqlalchemy",
-        "asynctasq_orm.tortoise",
     ),
     "asynctasq-redis": ("asynctasq_redis",),
 }
@@ -68,7 +66,7 @@ def public_lines() -> Iterator[str]:
 
 
 def is_public(module: griffe.Object | griffe.Alias, name: str) -> bool:
-    """True for what a module defines, and for what it names in `__all__`."""
+    """Return whether a module defines the name, or lists it in `__all__`."""
     member = module.members[name]
     if module.exports is not None:
         return name in module.exports
@@ -76,7 +74,7 @@ def is_public(module: griffe.Object | griffe.Alias, name: str) -> bool:
 
 
 def describe(member: griffe.Object | griffe.Alias, name: str) -> Iterator[str]:
-    """The lines of one name, and of what a class holds."""
+    """Yield the lines of one name, and of the members of a class."""
     item = member
     if isinstance(member, griffe.Alias):
         if not member.resolved:

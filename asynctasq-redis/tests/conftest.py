@@ -20,7 +20,7 @@ MakeDriver = Callable[..., RedisDriver]
 
 @pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of the server that tests share. Each test has its own namespaces."""
+    """Yield the URL of the server that tests share; each test uses its own namespaces."""
     with redis_url(tmp_path_factory.mktemp("redis")) as found:
         yield found
 
@@ -33,7 +33,7 @@ def namespace() -> str:
 
 @pytest.fixture
 def client(url: str) -> Iterator["redis.Redis"]:
-    """Return a client of the shared server."""
+    """Yield a client of the shared server."""
     with redis.Redis.from_url(url) as made:
         yield made
 

@@ -25,7 +25,7 @@ ENCODED = "p%40ss%2Fw%3Ard%2520%3F%23"
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Return a server with a password, an ACL user, a socket and a port."""
+    """Yield a server with a password, an ACL user, and a socket beside its port."""
     folder = tmp_path_factory.mktemp("guarded")
     options = ["--requirepass", PASSWORD, "--unixsocket", str(folder / "s")]
     with redis_server(folder, *options, password=PASSWORD) as server:
@@ -209,7 +209,7 @@ async def test_databases_are_separate(url: str, namespace: str) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the files of an authority, and of a certificate for this machine."""
+    """Create an authority and a certificate for this machine."""
     folder = tmp_path_factory.mktemp("certificates")
     openssl = program("openssl", package="openssl")
 
@@ -232,7 +232,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _tls_server(folder: Path, certificates: Path, *options: str) -> RedisServer:
-    """Return a server that requires TLS and client certificates, not started."""
+    """Return a server, not started, that accepts TLS only and asks for client certificates."""
     server = RedisServer(folder, *options)
     server.process.command += [
         "--port", "0", "--tls-port", str(server.port),

@@ -1,4 +1,4 @@
-"""The number of calls, of commands and of bytes that the driver needs."""
+"""The number of calls to the server, their commands, and the size of each."""
 
 import asyncio
 from collections import Counter
@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from asynctasq import App, Worker, task
+from asynctasq.app import runtime_of
 from asynctasq.errors import ResultUnknown
 from asynctasq.message import Message, State, id_from_text, id_to_text, new_id
 from asynctasq.settlement import Complete, Fail, Reason, Release
@@ -24,7 +25,7 @@ LEASE = 60.0
 BOUND = 1000
 """The most messages that one call moves."""
 FEW = 250
-"""The same for messages that need a dozen commands each."""
+"""The number of messages for operations that run a dozen commands."""
 THROUGH_EVERYTHING = {"keys", "randomkey", "sort", "smove", "flushdb", "flushall"}
 GROWING = {"lpush", "rpush", "lrem", "xadd", "append"}
 
@@ -37,7 +38,7 @@ async def double(number: int) -> int:
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Return a server without other clients."""
+    """Yield a server without any other client."""
     with redis_server(tmp_path_factory.mktemp("counted")) as server:
         yield server
 
@@ -50,7 +51,7 @@ def made(counted: RedisServer) -> Callable[[], RedisDriver]:
 
 
 class Calls(Counter[str]):
-    """Return how often each command was executed, including those in scripts."""
+    """The number of runs of each command, including those in scripts."""
 
 
 @contextmanager
@@ -315,7 +316,7 @@ async def test_outcome_costs_the_same_however_many_are_awaited(
             await _until_awaited(client, driver, ids)
         [got] = await own.reserve({"default": 1}, limit=1, owner="one", lease=LEASE)
         with calls(counted) as asked:
-            await own.settle([Complete(got.lease, app.codec.encode_result(1))])
+            await own.settle([Complete(got.lease, runtime_of(app).codec.encode_result(1))])
             async with asyncio.timeout(PATIENCE):
                 assert await awaiting[0] == 1
             late = await double(1).dispatch()
@@ -396,7 +397,7 @@ def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch, driver: RedisDriver) -> N
 
 
 async def _until_awaited(client: "redis.Redis", driver: RedisDriver, ids: Sequence[bytes]) -> None:
-    """Wait until a process is registered for each outcome."""
+    """Wait until each message has a waiter to notify."""
     keys = [f"{{{driver.settings.namespace}}}:2:w:".encode() + each for each in ids]
     async with asyncio.timeout(PATIENCE):
         while client.exists(*keys) < len(keys):

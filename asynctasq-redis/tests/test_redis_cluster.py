@@ -27,7 +27,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer
 
 @pytest.fixture
 def cluster(nodes: list[RedisServer]) -> str:
-    """Return the address of two of its nodes."""
+    """Return a URL with two of the nodes."""
     return _address(nodes[:2])
 
 

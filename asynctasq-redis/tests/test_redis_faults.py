@@ -1,7 +1,4 @@
-"""Faults of servers and connections: flushed scripts, cut connections, restarts, outages.
-
-And what `close()` does to calls that are under way.
-"""
+"""Servers that flush scripts, cut connections, restart, fill up and refuse; and `close()` during calls."""
 
 import asyncio
 import gc
@@ -55,7 +52,7 @@ async def until_it_works(driver: RedisDriver) -> None:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """Return a server that a test may disturb. It keeps its messages in a file."""
+    """Yield a server that a test may break; accepted messages survive."""
     with redis_server(
         tmp_path / "server", "--appendonly", "yes", "--appendfsync", "always"
     ) as server:
@@ -153,13 +150,13 @@ async def test_half_open_connection_is_unavailable_and_is_replaced(
         proxy.freeze()
         with pytest.raises(DriverUnavailable):
             await driver.enqueue([message()])
-        async with asyncio.timeout(30.0):  # a waiter receives nothing, and stops waiting
+        async with asyncio.timeout(30.0):  # a waiter receives nothing, and gives up nevertheless
             with suppress(DriverUnavailable):
                 await waiting
         proxy.cut()
         proxy.thaw()
         with own_server.client() as client:
-            client.flushdb()  # the enqueue may or may not have arrived
+            client.flushdb()  # it is unknown whether the enqueue arrived
         await until_it_works(driver)
 
 
@@ -173,7 +170,7 @@ async def test_reset_connections_are_replaced(
             await live_one(driver)
             proxy.reset()
             await until_it_works(driver)
-        await driver.enqueue([message()])  # of the others it may not have heard
+        await driver.enqueue([message()])  # it may not know about the others
         async with asyncio.timeout(30.0):
             with suppress(DriverUnavailable):
                 await waiting

@@ -1,4 +1,4 @@
-"""Keys of ended messages expire or are deleted."""
+"""Finished messages expire or are deleted, and leave no key behind."""
 
 import asyncio
 from collections.abc import Callable

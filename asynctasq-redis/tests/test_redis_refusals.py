@@ -1,4 +1,4 @@
-"""Refusals of servers: full, busy, replica, too many clients, forbidden."""
+"""Servers that refuse commands for a while: full, busy, a replica, crowded, or not allowed."""
 
 import asyncio
 import logging
@@ -47,7 +47,7 @@ gate = Gate()
 
 @task(name="redis_refusals.behind_gate")
 async def behind_gate(number: int) -> int:
-    """Wait for the gate."""
+    """Wait until the gate opens."""
     gate.waiting += 1
     await gate.open.wait()
     return number
@@ -55,21 +55,21 @@ async def behind_gate(number: int) -> int:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Return a server whose settings tests change and restore."""
+    """Yield a server whose settings tests change; each test restores them."""
     with redis_server(tmp_path_factory.mktemp("refusing")) as found:
         yield found
 
 
 @pytest.fixture
 def client(server: RedisServer) -> Iterator["redis.Redis"]:
-    """Return a client of that server."""
+    """Yield a client of that server."""
     with server.client() as made:
         yield made
 
 
 @pytest.fixture
 def driver(server: RedisServer) -> RedisDriver:
-    """Return an unopened driver with its own namespace."""
+    """Return an unopened driver in a new namespace."""
     return RedisDriver(server.url, namespace=uuid4().hex)
 
 

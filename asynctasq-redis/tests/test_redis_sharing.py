@@ -144,7 +144,7 @@ async def test_worker_reacts_to_pauses_and_cancels(url: str, namespace: str) -> 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Any:
-    """Return a server that only one test uses."""
+    """Yield a server that only one test uses."""
     with redis_server(tmp_path / "server") as server:
         yield server
 
@@ -162,7 +162,7 @@ async def test_listener_replaces_a_half_open_connection(
             async with asyncio.timeout(PATIENCE):
                 before = await _listener_of(client)
                 proxy.freeze()
-                await asyncio.sleep(0.2)  # nothing arrives meanwhile
+                await asyncio.sleep(0.2)  # no notification arrives meanwhile
                 proxy.thaw()
                 while await _listener_of(client) == before:
                     await asyncio.sleep(0.01)
@@ -176,7 +176,7 @@ async def test_listener_replaces_a_half_open_connection(
 
 
 async def _listener_of(client: "redis.Redis") -> str:
-    """Return the connection that listens."""
+    """Return the id of the connection that listens."""
     while True:
         found: Any = client.client_list(_type="pubsub")
         if len(found) == 1:

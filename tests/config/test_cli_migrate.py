@@ -13,7 +13,7 @@ from asynctasq.cli import main
 @pytest.fixture(autouse=True)
 def no_default_app(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a new process."""
-    monkeypatch.setattr("asynctasq.default._default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
 
 
 def migrate(*arguments: str) -> tuple[int, str]:

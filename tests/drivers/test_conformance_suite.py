@@ -169,7 +169,7 @@ def test_declared_capabilities_must_be_the_drivers(tmp_path: Any) -> None:
     ("driver", "complaint"),
     [
         (LeavesATask, "left behind"),
-        (LosesAnError, "errors that nobody handled"),
+        (LosesAnError, "unhandled errors"),
         (ClosesWithAnError, "close raised"),
     ],
 )

@@ -70,7 +70,7 @@ async def test_a_file_that_stays_locked_is_waited_for_once(tmp_path: Path) -> No
     await driver.close()
 
 
-async def test_full_disk_is_told_as_such_and_loses_nothing(driver: SqliteDriver) -> None:
+async def test_full_disk_is_named_and_loses_nothing(driver: SqliteDriver) -> None:
     kept = a_message()
     await driver.enqueue([kept])
 
@@ -124,8 +124,8 @@ def test_failed_write_of_the_system_is_survived(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    told, ready = run.stdout.splitlines()
-    assert str(path) in told
+    reported, ready = run.stdout.splitlines()
+    assert str(path) in reported
     assert ready == "2"
 
 
@@ -181,7 +181,7 @@ async def test_token_of_another_driver_is_lost(driver: SqliteDriver) -> None:
     assert await driver.settle([Complete(foreign)]) == [Settled.LOST]
 
 
-async def test_text_that_is_no_unicode_is_an_error_of_the_driver(driver: SqliteDriver) -> None:
+async def test_text_that_is_not_unicode_is_an_error_of_the_driver(driver: SqliteDriver) -> None:
     message = Message(new_id(), "emails", "app.send", b"", unique=Unique("\ud800"))
     with pytest.raises(DriverError, match="Unicode"):
         await driver.enqueue([message])

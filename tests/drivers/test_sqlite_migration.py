@@ -150,7 +150,9 @@ async def test_messages_go_on_from_where_they_were(old_file: Path) -> None:
     await driver.close()
 
 
-async def test_a_lease_of_the_release_before_is_held_by_nobody_else(old_file: Path) -> None:
+async def test_a_lease_of_the_release_before_is_held_by_its_own_process_alone(
+    old_file: Path,
+) -> None:
     """Its own process goes on with the token that it knows; one of this release does not guess it."""
     driver = opened_when_written(old_file)
     await driver.open()

@@ -69,14 +69,17 @@ def statements_of(session: Session, operation: Callable[[Session], object]) -> l
     return [each for each in executed if not each.startswith(("BEGIN", "COMMIT"))]
 
 
-LISTED: list[Callable[[Session], object]] = [
+BROWSED: list[Callable[[Session], object]] = [
     Browse(state, queue, "app.*", None, 0.0, None, 5, None)
     for state in (State.READY, State.SCHEDULED, State.RUNNING, State.DEAD)
     for queue in (None, "emails")
 ]
-LISTED += [
-    DeadLetters(queue, "app.send", Reason.FAILED, "ValueError", 5, None)
-    for queue in (None, "emails")
+LISTED: list[Callable[[Session], object]] = [
+    *BROWSED,
+    *(
+        DeadLetters(queue, "app.send", Reason.FAILED, "ValueError", 5, None)
+        for queue in (None, "emails")
+    ),
 ]
 
 

@@ -37,7 +37,7 @@ def test_default_is_a_file_in_the_current_folder(
     ["", ":memory:", "file:work.db?mode=memory", "a\0b"],
     ids=["empty", "memory", "uri", "zero byte"],
 )
-def test_path_that_is_no_file_is_refused(path: str) -> None:
+def test_path_that_is_not_a_file_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError, match=r"sqlite\.path"):
         SqliteDriver(path)
 

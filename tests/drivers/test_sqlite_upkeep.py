@@ -40,7 +40,7 @@ async def rows_of(driver: SqliteDriver, sql: str) -> list[Row]:
         return database.execute(sql).fetchall()
 
 
-async def bury(driver: SqliteDriver, count: int) -> list[bytes]:
+async def make_dead_letters(driver: SqliteDriver, count: int) -> list[bytes]:
     """Make dead letters; their ids, the newest last."""
     await driver.enqueue(some_messages(count))
     ids = []
@@ -61,7 +61,7 @@ async def kept_dead(driver: SqliteDriver) -> list[bytes]:
 
 async def test_the_newest_dead_letters_are_kept(tmp_path: Path) -> None:
     driver = await opened(tmp_path, dead_letter_limit=5)
-    ids = await bury(driver, 12)
+    ids = await make_dead_letters(driver, 12)
     await upkeep_of(driver)
     assert await kept_dead(driver) == ids[:-6:-1]
     await driver.close()
@@ -69,10 +69,10 @@ async def test_the_newest_dead_letters_are_kept(tmp_path: Path) -> None:
 
 async def test_surplus_that_others_left_is_trimmed_after_opening(tmp_path: Path) -> None:
     careless = await opened(tmp_path)
-    ids = await bury(careless, 8)
+    ids = await make_dead_letters(careless, 8)
     await careless.close()
     driver = await opened(tmp_path, dead_letter_limit=3)
-    await bury(driver, 1)
+    await make_dead_letters(driver, 1)
     await upkeep_of(driver)
     assert (await kept_dead(driver))[1:] == ids[:-3:-1]
     await driver.close()
@@ -80,9 +80,9 @@ async def test_surplus_that_others_left_is_trimmed_after_opening(tmp_path: Path)
 
 async def test_dead_letters_are_kept_for_their_time(tmp_path: Path) -> None:
     driver = await opened(tmp_path, dead_letter_ttl=HOUR)
-    old = await bury(driver, 2)
+    old = await make_dead_letters(driver, 2)
     driver.clock_offset = HOUR / 2
-    young = await bury(driver, 1)
+    young = await make_dead_letters(driver, 1)
     await upkeep_of(driver)
     assert set(await kept_dead(driver)) == {*old, *young}
     driver.clock_offset = HOUR + 1.0

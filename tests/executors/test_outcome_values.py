@@ -1,4 +1,4 @@
-"""What `Snooze`, `Retry` and `Reject` take."""
+"""The values that `Snooze`, `Retry` and `Reject` accept."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from asynctasq import Reject, Retry, Snooze
     ],
 )
 def test_senseless_delays_are_refused(make: Any) -> None:
-    with pytest.raises(ValueError, match="it has to be"):
+    with pytest.raises(ValueError, match="must be"):
         make()
 
 

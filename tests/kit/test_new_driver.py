@@ -54,7 +54,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (project / "mine").write_text("kept")
     result = new("acme", "--folder", str(tmp_path))
     assert result.exit_code == 1
-    assert "is left as it is" in result.output
+    assert "was not changed" in result.output
     assert [path.name for path in project.iterdir()] == ["mine"]
 
 
@@ -65,7 +65,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_names_that_cannot_be_used_are_refused(name: str, tmp_path: Path) -> None:
     result = new("--folder", str(tmp_path), "--", name)
     assert result.exit_code == 1
-    assert "cannot name a driver" in result.output
+    assert "is not a valid driver name" in result.output
     assert not list(tmp_path.iterdir())
 
 

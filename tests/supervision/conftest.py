@@ -1,4 +1,4 @@
-"""The project and the processes of the tests of the command line, with tasks that worry an operator."""
+"""The project and processes of the command-line tests, with tasks that misbehave."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,7 +134,7 @@ async def deafen(until: str) -> None:
 
 @task(max_attempts=1)
 async def cancel_all(until: str) -> None:
-    """Cancels whatever runs on its loop, the first time."""
+    """Cancels everything on its loop, the first time."""
     note("cancel_all")
     while not Path(until).exists():
         await asyncio.sleep(0.02)
@@ -147,7 +147,7 @@ async def cancel_all(until: str) -> None:
 
 @task
 async def endless_thread() -> None:
-    """Leaves a thread that nobody can end."""
+    """Leaves a thread that never ends."""
     threading.Thread(target=threading.Event().wait).start()
 
 

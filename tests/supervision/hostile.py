@@ -96,7 +96,7 @@ def leaves_a_daemon() -> None:
 
 
 def takes_all_exits() -> None:
-    """Of its children, whoever waits for them."""
+    """Takes the exit status of children that other code waits for."""
     subprocess.Popen(["true"])
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -159,7 +159,7 @@ def exits_when_deleted() -> None:
 
 
 def hides_modules() -> None:
-    """From whoever imports them later."""
+    """Hides modules from code that imports them later."""
     sys.modules["msgpack"] = sys.modules["json"] = None  # type: ignore[assignment]  # what hostile tasks do  # as a hostile task does
 
 

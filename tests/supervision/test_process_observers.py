@@ -1,4 +1,4 @@
-"""Plugins hear of tasks in other processes what they hear of those in their own."""
+"""Plugins are notified of tasks in other processes as of tasks in their own process."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ async def test_a_good_run(make_bench: MakeBench, kind: type[Recorder], made: Any
     async with bench.serving():
         await bench.result(made())
     ends = [("after_execute", "Returned", None, None, None)]
-    assert sorted(map(str, recorder.heard)) == sorted(map(str, [*SENT, *START, *RUN, *ends, *END]))
+    assert sorted(map(str, recorder.noted)) == sorted(map(str, [*SENT, *START, *RUN, *ends, *END]))
 
 
 async def test_a_child_that_dies_is_a_failed_run(make_bench: MakeBench) -> None:
@@ -43,7 +43,7 @@ async def test_a_child_that_dies_is_a_failed_run(make_bench: MakeBench) -> None:
             await bench.result(tasks.die("exit"))
     hooks = [each for each in recorder.hooks if each not in {*SENT, *START, *END}]
     assert hooks == ["before_execute", "after_execute", "on_failure", "on_dead"]
-    [failure] = [each for each in recorder.heard if each[0] == "on_failure"]
+    [failure] = [each for each in recorder.noted if each[0] == "on_failure"]
     assert "ended with exit code" in failure[2]
 
 

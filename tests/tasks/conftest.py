@@ -1,4 +1,4 @@
-"""A default app of its own for every test, and what came of what it dispatched."""
+"""A separate default app for every test."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -6,24 +6,24 @@ import pytest
 import pytest_asyncio
 
 import asynctasq
-import asynctasq.default
 from asynctasq import App
+from asynctasq.default import existing_default
 from asynctasq.tasks.registry import registry
 
 
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(asynctasq.default, "_default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
     monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
     yield
-    default = asynctasq.default._default
+    default = existing_default()
     if default is not None:
         default.close_sync()
 
 
 @pytest_asyncio.fixture
 async def app() -> AsyncIterator[App]:
-    """The default app, on the memory driver."""
+    """Yield the default app, on the memory driver."""
     app = asynctasq.init({"driver": "memory"})
     yield app
     await app.close()

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from asynctasq import App, BaseTask, Worker
+from asynctasq.app import runtime_of
 from asynctasq.contracts.capabilities import Snapshot, SupportsInspect
 from asynctasq.contracts.driver import Driver
 from asynctasq.message import Message, State, id_to_text
@@ -12,14 +13,14 @@ from asynctasq.retry import RunPolicy
 
 
 async def snapshots(app: App) -> list[Snapshot]:
-    """What waits in the store of an app, in the order of its dispatch."""
+    """Return the waiting messages in the store of an app, in the order of dispatch."""
     driver = await app.driver()
     assert isinstance(driver, SupportsInspect)
     found: list[Snapshot] = []
     for state in (State.SCHEDULED, State.READY):
-        cursor = None
+        cursor: str | None = None
         while True:
-            page = await driver.browse(state, limit=10_000, cursor=cursor)
+            page = await driver.browse(state, limit=1000, cursor=cursor)
             found += page.items
             cursor = page.cursor
             if cursor is None:
@@ -39,7 +40,7 @@ async def message_of(app: App, task: BaseTask[Any]) -> Message:
 
 
 def policy_of(app: App, message: Message) -> RunPolicy:
-    return app.codec.open_call(message.body).policy
+    return runtime_of(app).codec.open_call(message.body).policy
 
 
 async def work(app: App, *, driver: Driver | None = None, queues: list[str] | None = None) -> None:
@@ -49,7 +50,7 @@ async def work(app: App, *, driver: Driver | None = None, queues: list[str] | No
 
 @asynccontextmanager
 async def opened(app: App) -> AsyncIterator[App]:
-    """An app that is not the current one, closed at the end."""
+    """Open an app that is not the current one, and close it at the end."""
     try:
         await app.open()
         yield app

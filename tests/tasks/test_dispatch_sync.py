@@ -24,7 +24,7 @@ def note(number: int) -> int:
 
 
 def stored(path: Path) -> list[Snapshot]:
-    """What waits in a file."""
+    """Return the waiting messages in a file."""
 
     async def look() -> list[Snapshot]:
         async with App({"driver": f"sqlite:///{path}"}) as app:
@@ -53,7 +53,7 @@ def test_errors_reach_the_caller() -> None:
 
 
 async def test_where_a_loop_runs_it_says_what_to_use_instead(app: App) -> None:
-    with pytest.raises(RuntimeError, match=r"use `await task\.dispatch\(\)`"):
+    with pytest.raises(RuntimeError, match=r"Use `await task\.dispatch\(\)`"):
         note(1).dispatch_sync()
     assert not await messages(app)
 
@@ -78,7 +78,7 @@ def test_many_threads_at_once() -> None:
     assert not any(thread.name == "asynctasq-portal" for thread in threading.enumerate())
 
 
-# Programs of their own.
+# Complete programs.
 
 
 PREAMBLE = """

@@ -27,7 +27,7 @@ async def double(number: int) -> int:
 
 @pytest.fixture
 def stored() -> Iterator[App]:
-    """The default app, on a file that a worker can serve."""
+    """Yield the default app, on a file that a worker can serve."""
     app = asynctasq.init({"driver": "sqlite"})
     yield app
     app.close_sync()
@@ -60,7 +60,7 @@ def test_thread_that_awaits_a_result_is_released_when_the_app_closes(stored: App
     def wait() -> None:
         try:
             handle.result_sync()
-        except BaseException as error:  # noqa: BLE001  whatever it is, the thread has ended
+        except BaseException as error:  # noqa: BLE001  the test reports any error of the thread
             errors.append(error)
 
     thread = threading.Thread(target=wait)
@@ -79,9 +79,9 @@ async def test_twins_say_what_to_use_where_a_loop_runs(app: App) -> None:
             getattr(handle, f"{method}_sync")()
 
 
-async def test_no_number_is_no_timeout(app: App) -> None:
+async def test_a_timeout_must_be_a_number(app: App) -> None:
     handle = await double.dispatch(1)
-    with pytest.raises(ValueError, match="timeout=nan"):
+    with pytest.raises(ValueError, match=r"timeout must be .*, got nan"):
         await handle.result(timeout=float("nan"))
 
 

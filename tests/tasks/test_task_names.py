@@ -14,7 +14,7 @@ from asynctasq.tasks.registry import registry
 
 
 def defined_in(module: str, source: str) -> types.ModuleType:
-    """A module made of source."""
+    """Return a module made of source."""
     made = types.ModuleType(module)
     exec(source, made.__dict__)
     return made
@@ -79,8 +79,8 @@ def test_classes_are_named_with_a_class_argument() -> None:
 
 
 @pytest.mark.parametrize("name", ["", 5])
-def test_names_of_classes_are_texts(name: Any) -> None:
-    with pytest.raises(TypeError, match="The task class Ship: name="):
+def test_names_of_classes_must_be_strings(name: Any) -> None:
+    with pytest.raises(TypeError, match="The task class Ship: name must be a non-empty string"):
         types.new_class("Ship", (AsyncTask[None],), {"name": name})
 
 

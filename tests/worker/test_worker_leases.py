@@ -1,4 +1,4 @@
-"""Leases: kept while a task blocks the loop, let go of when it blocks for too long, respected when lost."""
+"""Leases: kept while a task blocks the loop, expired when it blocks for too long, respected when lost."""
 
 import asyncio
 import ctypes
@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 
 from asynctasq import AsyncTask, State, SyncTask, task
+from asynctasq.app import runtime_of
+from asynctasq.backoff import Backoff
 from asynctasq.message import Delivery, id_from_text
 from asynctasq.settlement import Complete, Settled
+from asynctasq.worker.timing import RenewerTiming, WorkerTiming
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
+
+pytestmark = pytest.mark.every_store
 
 LEASE = 2.0
 
@@ -39,7 +44,7 @@ class Overtaken(AsyncTask[str]):
 
 
 class OvertakenConverting(Overtaken):
-    """Answers an interruption with an error of its own."""
+    """Answers an interruption with another error."""
 
     async def execute(self) -> str:
         try:
@@ -92,12 +97,11 @@ async def test_who_lost_the_lease_ends_and_changes_nothing(
         await thief.open()
         stolen = await steal(thief)
 
-        async def told() -> bool:
-            engine = worker._engine
-            assert engine is not None
-            return not engine._held or any(each.interrupt for each in engine._held)
+        async def interrupted() -> bool:
+            held = stage.inspect(worker).held
+            return not held or any(each.interrupt for each in held)
 
-        await eventually(told)
+        await eventually(interrupted)
         stage.flag("go on").set()
 
         async def ended() -> bool:
@@ -105,7 +109,7 @@ async def test_who_lost_the_lease_ends_and_changes_nothing(
 
         await eventually(ended)
         assert await handle.status() is State.LEASED  # by the thief
-        result = stage.app.codec.encode_result("fresh")
+        result = runtime_of(stage.app).codec.encode_result("fresh")
         assert await thief.settle([Complete(stolen.lease, result)]) == [Settled.DONE]
         await thief.close()
     assert await handle.result(timeout=30) == "fresh"
@@ -138,7 +142,7 @@ async def blocks() -> str:
 
 
 class Rival:
-    """Reserves from a thread of its own, once the task runs, again and again what it can get."""
+    """Keeps reserving from a separate thread, once the task runs."""
 
     def __init__(self, driver: Any, *, after: Callable[[], object]) -> None:
         self._driver = driver.clone()
@@ -175,7 +179,6 @@ async def test_a_task_that_blocks_the_loop_keeps_its_lease(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.BLOCKED_AFTER_SECONDS", 0.3)
     stage = await make_stage(driver=FaultyDriver(driver, line), lease=LEASE)
     interval = 0.2
     wanted = LEASE / interval + 3  # so many renewals take longer than the lease
@@ -183,7 +186,8 @@ async def test_a_task_that_blocks_the_loop_keeps_its_lease(
     rival = Rival((await stage.driver()).inner, after=lambda: stage.log)
     with rival.trying():
         handle = await blocks().dispatch()
-        async with stage.worker(heartbeat_interval=interval):
+        timing = WorkerTiming(renewer=RenewerTiming(blocked=0.3))
+        async with stage.worker(heartbeat_interval=interval, timing=timing):
             assert await handle.result(timeout=PATIENCE) == "unblocked"
     assert stage.log == ["ran"]
     assert rival.found == []
@@ -198,12 +202,12 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.BLOCKED_AFTER_SECONDS", 0.05)
+    timing = WorkerTiming(renewer=RenewerTiming(blocked=0.05))
     stage = await make_stage(driver=FaultyDriver(driver, line), lease=0.5, stall_limit=0.5)
     rival = Rival((await stage.driver()).inner, after=lambda: stage.log)
     monkeypatch.setattr(f"{__name__}.blocks_until", lambda: rival.found)
     handle = await blocks().dispatch()
-    async with stage.worker(heartbeat_interval=0.05):
+    async with stage.worker(heartbeat_interval=0.05, timing=timing):
         with rival.trying():
 
             async def stolen() -> bool:
@@ -212,32 +216,34 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
             await eventually(stolen)
         assert await handle.status() is State.LEASED
         driver_here = await stage.driver()
-        result = stage.app.codec.encode_result("by the rival")
+        result = runtime_of(stage.app).codec.encode_result("by the rival")
         assert await driver_here.settle([Complete(rival.found[0].lease, result)]) == [Settled.DONE]
     assert await handle.result(timeout=30) == "by the rival"
-    assert any("its leases are not renewed any more" in line for line in caplog.messages)
+    assert any("its leases are no longer renewed" in line for line in caplog.messages)
 
 
-async def test_a_keeper_that_is_killed_begins_anew(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_renewer_that_crashes_starts_again(
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.AGAIN_SECONDS", 0.01)
+    timing = WorkerTiming(renewer=RenewerTiming(restart=Backoff(0.01, 0.01)))
     before = set(threading.enumerate())
-    async with stage.worker(heartbeat_interval=0.05) as worker:
+    async with stage.worker(heartbeat_interval=0.05, timing=timing) as worker:
 
-        async def keeps() -> bool:
-            return worker.vitals is not None and worker.vitals.ready()["store_reached_ago"] < 0.05
+        async def renews() -> bool:
+            return worker.health is not None and worker.health.ready()["store_reached_ago"] < 0.05
 
-        await eventually(keeps)
-        [keeper] = {
-            each for each in set(threading.enumerate()) - before if each.name == "asynctasq-keeper"
+        await eventually(renews)
+        [renewer] = {
+            each
+            for each in set(threading.enumerate()) - before
+            if each.name == "asynctasq-lease-renewer"
         }
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(keeper.ident or 0), ctypes.py_object(SystemExit)
+            ctypes.c_ulong(renewer.ident or 0), ctypes.py_object(SystemExit)
         )
 
         async def died() -> bool:
-            return "The keeper of leases has died." in caplog.text
+            return "Lease renewer crashed" in caplog.text
 
         await eventually(died)
-        await eventually(keeps)
+        await eventually(renews)

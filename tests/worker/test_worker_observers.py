@@ -1,6 +1,7 @@
-"""What plugins hear of each attempt, and what they may change."""
+"""Notifications of plugins about each attempt, and the changes that plugins may make."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from asynctasq.message import State
 from asynctasq.plugins.observers import OBSERVER_HOOKS, Observers
 from asynctasq.settlement import ReleaseReason, Settled
 from asynctasq.worker.in_flight import InFlightMessage
-from asynctasq.worker.slots import Slots
+from asynctasq.worker.timing import PrefetchTiming, WorkerTiming
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -26,7 +27,7 @@ class Recorder:
     """Writes down every hook, sync."""
 
     def __init__(self) -> None:
-        self.heard: list[Any] = []
+        self.noted: list[Any] = []
 
     def _note(self, hook: str, context: Any) -> None:
         if isinstance(context, ExecutionContext):
@@ -36,13 +37,13 @@ class Recorder:
                 context.reason.value if context.reason else None,
                 context.retry_delay,
             )
-            self.heard.append((hook, *details))
+            self.noted.append((hook, *details))
         else:
-            self.heard.append(hook)
+            self.noted.append(hook)
 
     @property
     def hooks(self) -> list[str]:
-        return [each if isinstance(each, str) else each[0] for each in self.heard]
+        return [each if isinstance(each, str) else each[0] for each in self.noted]
 
 
 class AsyncRecorder(Recorder):
@@ -113,7 +114,7 @@ async def test_a_good_run_in_order(make_stage: MakeStage, kind: type[Recorder]) 
     stage = await observed(make_stage, recorder)
     await good().dispatch()
     await stage.burst()
-    assert recorder.heard == [
+    assert recorder.noted == [
         *SENT,
         *START,
         ("before_execute", None, None, None, None),
@@ -128,10 +129,10 @@ async def test_who_registers_after_a_dispatch_hears_of_the_next(make_stage: Make
     recorder = Recorder()
     stage.app.plugins.register(recorder)
     await good().dispatch()
-    assert recorder.heard == SENT
+    assert recorder.noted == SENT
     stage.app.plugins.unregister(recorder)
     await good().dispatch()
-    assert recorder.heard == SENT
+    assert recorder.noted == SENT
 
 
 @BOTH
@@ -140,7 +141,7 @@ async def test_a_retry_and_a_death_in_order(make_stage: MakeStage, kind: type[Re
     stage = await observed(make_stage, recorder)
     await bad().dispatch()
     await stage.burst()
-    assert recorder.heard == [
+    assert recorder.noted == [
         *SENT,
         *START,
         ("before_execute", None, None, None, None),
@@ -184,16 +185,16 @@ async def test_a_release_in_order(make_stage: MakeStage, kind: type[Recorder]) -
     ]
 
 
-async def test_messages_that_cannot_be_run_are_told_too(make_stage: MakeStage) -> None:
+async def test_observers_learn_of_messages_that_cannot_be_run(make_stage: MakeStage) -> None:
     recorder = Recorder()
     stage = await observed(make_stage, recorder)
     driver = await stage.driver()
-    await driver.enqueue([stage.message("nobody:knows"), stage.message(good(), body=b"noise")])
+    await driver.enqueue([stage.message("unknown:task"), stage.message(good(), body=b"noise")])
     await stage.burst(concurrency=1)
     assert sorted(recorder.hooks) == sorted([*START, "on_release", "on_dead", *END])
 
 
-async def test_what_the_store_refuses_is_told_as_dead(
+async def test_observers_learn_that_a_refused_message_is_dead(
     make_stage: MakeStage, driver: Any, line: Line
 ) -> None:
     recorder = Recorder()
@@ -202,57 +203,56 @@ async def test_what_the_store_refuses_is_told_as_dead(
     line.replace("settle", [Settled.REFUSED])
     await good().dispatch()
     await stage.burst()
-    [dead] = [each for each in recorder.heard if each[0] == "on_dead"]
+    [dead] = [each for each in recorder.noted if each[0] == "on_dead"]
     assert "cannot hold its outcome" in dead[2]
     assert dead[3:] == ("refused", None)
 
 
-@pytest.fixture
-def _in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers hold a batch in hand, however long their tasks take."""
-    monkeypatch.setattr(Slots, "hand", 3)
-    monkeypatch.setattr("asynctasq.worker.fetcher.HAND_SECONDS", PATIENCE)
+PREFETCHES = WorkerTiming(
+    prefetch=PrefetchTiming(short_task=math.inf, wait=1e9, keep=PATIENCE),
+)
+"""Prefetches messages, however long tasks take, once a worker has run a few of them."""
 
 
 @asynccontextmanager
-async def one_in_hand(stage: Stage) -> AsyncIterator[tuple[Worker, InFlightMessage, Any]]:
-    """A worker that runs one task and holds another."""
-    await waits().dispatch()
-    handle = await good().dispatch()
-    async with stage.worker(concurrency=1) as worker:
+async def one_prefetched(stage: Stage) -> AsyncIterator[tuple[Worker, InFlightMessage, Any]]:
+    """A worker that runs one task and has prefetched another message."""
+    *_, handle = await stage.app.dispatch_many([*(good() for _ in range(30)), waits(), good()])
+    async with stage.worker(concurrency=1, timing=PREFETCHES) as worker:
         await stage.flag("began").wait()
 
-        async def held() -> bool:
-            return worker._engine is not None and bool(worker._engine._hand)
+        async def prefetched() -> bool:
+            return bool(stage.inspect(worker).prefetched)
 
-        await eventually(held)
-        assert worker._engine is not None
-        yield worker, worker._engine._hand[0], handle
+        await eventually(prefetched)
+        yield worker, stage.inspect(worker).prefetched[0], handle
 
 
-@pytest.mark.usefixtures("_in_hand")
-async def test_what_is_given_back_from_the_hand_is_told(make_stage: MakeStage) -> None:
+async def test_observers_learn_of_the_release_of_a_prefetched_message(
+    make_stage: MakeStage,
+) -> None:
     recorder = Recorder()
     stage = await observed(make_stage, recorder)
-    async with one_in_hand(stage) as (worker, _, handle):
+    async with one_prefetched(stage) as (worker, _, handle):
         worker.stop()
         stage.flag("go on").set()
     assert await handle.status() is State.READY
-    assert ("on_release", None, None, None, 0.0) in recorder.heard
+    assert ("on_release", None, None, None, 0.0) in recorder.noted
     assert recorder.hooks[-1] == "worker_stopped"
 
 
-@pytest.mark.usefixtures("_in_hand")
-async def test_what_is_cancelled_in_the_hand_is_told(make_stage: MakeStage) -> None:
+async def test_observers_learn_of_the_cancellation_of_a_prefetched_message(
+    make_stage: MakeStage,
+) -> None:
     recorder = Recorder()
     stage = await observed(make_stage, recorder)
-    async with one_in_hand(stage) as (_, running, handle):
+    async with one_prefetched(stage) as (_, running, handle):
         await handle.cancel()
 
-        async def heard() -> bool:
+        async def noted() -> bool:
             return running.interrupt is not None
 
-        await eventually(heard)
+        await eventually(noted)
         stage.flag("go on").set()
         await stage.until(handle, State.CANCELLED)
     assert recorder.hooks.count("on_cancel") == 1
@@ -260,7 +260,7 @@ async def test_what_is_cancelled_in_the_hand_is_told(make_stage: MakeStage) -> N
 
 
 class Releases:
-    """Notes why each message was given back."""
+    """Notes the reason for which each message was released."""
 
     def __init__(self) -> None:
         self.reasons: list[ReleaseReason | None] = []
@@ -275,7 +275,7 @@ async def test_a_release_has_a_reason(make_stage: MakeStage) -> None:
     stage = await make_stage(grace_period=0.0)
     stage.app.plugins.register(releases)
     driver = await stage.driver()
-    await driver.enqueue([stage.message("nobody:knows")])
+    await driver.enqueue([stage.message("unknown:task")])
     await stage.burst(concurrency=1)
     await snoozes().dispatch()
     await stage.burst(concurrency=1)
@@ -290,12 +290,11 @@ async def test_a_release_has_a_reason(make_stage: MakeStage) -> None:
     ]
 
 
-@pytest.mark.usefixtures("_in_hand")
 async def test_messages_fetched_ahead_are_released_as_not_started(make_stage: MakeStage) -> None:
     releases = Releases()
     stage = await make_stage()
     stage.app.plugins.register(releases)
-    async with one_in_hand(stage) as (worker, _, _handle):
+    async with one_prefetched(stage) as (worker, _, _handle):
         worker.stop()
         stage.flag("go on").set()
     assert releases.reasons == [ReleaseReason.NOT_STARTED]
@@ -369,7 +368,7 @@ async def test_headers_of_observers_reach_the_task(make_stage: MakeStage) -> Non
     assert await chunked.result(timeout=30) == {"trace": "42"}
 
 
-async def test_workers_are_told_of_themselves(make_stage: MakeStage) -> None:
+async def test_observers_receive_the_context_of_their_worker(make_stage: MakeStage) -> None:
     contexts: list[WorkerContext] = []
 
     class Watching:
@@ -424,12 +423,12 @@ async def test_a_wrapper_may_run_it_again(make_stage: MakeStage) -> None:
 
 
 async def test_a_wrapper_may_refuse_and_the_task_hears_of_it(make_stage: MakeStage) -> None:
-    heard: list[str] = []
+    noted: list[str] = []
 
-    async def hear(exception: Exception) -> None:
-        heard.append(str(exception))
+    async def note_failure(exception: Exception) -> None:
+        noted.append(str(exception))
 
-    @task(name="observers.refused", on_failure=hear)
+    @task(name="observers.refused", on_failure=note_failure)
     async def refused() -> None:
         raise AssertionError("it was refused")
 
@@ -442,7 +441,7 @@ async def test_a_wrapper_may_refuse_and_the_task_hears_of_it(make_stage: MakeSta
     await stage.burst()
     with pytest.raises(TaskFailed, match="Sundays"):
         await handle.result(timeout=30)
-    assert heard == ["not on Sundays"]
+    assert noted == ["not on Sundays"]
 
 
 async def _nonsense(call_next: Next, call: Call) -> Any:
@@ -488,11 +487,11 @@ async def test_a_wrapper_may_limit_the_time_of_a_thread(make_stage: MakeStage) -
     assert letter.error.type == "TimeoutError"
 
 
-async def test_nothing_is_told_where_nobody_listens(
+async def test_nothing_is_notified_without_observers(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object) -> None:
-        raise AssertionError("nobody listens")
+        raise AssertionError("there are no observers")
 
     monkeypatch.setattr(Observers, "notify", never)
     handle = await good().dispatch()

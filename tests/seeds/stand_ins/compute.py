@@ -24,35 +24,35 @@ class Array:
         return self._values
 
     def mean(self) -> float:
-        """Of the numbers."""
+        """Return the mean of the numbers."""
         return math.fsum(self._values) / len(self._values)
 
     def std(self) -> float:
-        """Of the numbers: they are all the same."""
+        """Return the standard deviation of the numbers, which are all equal."""
         return 0.0
 
     def max(self) -> float:
-        """Of the numbers."""
+        """Return the largest number."""
         return float(max(self._values))
 
 
 def array(values: Any) -> Array:
-    """numpy's."""
+    """Act as the function of numpy."""
     return values if isinstance(values, Array) else Array(values)
 
 
 def mean(values: Any) -> float:
-    """numpy's."""
+    """Act as the function of numpy."""
     return array(values).mean()
 
 
 def std(values: Any) -> float:
-    """numpy's."""
+    """Act as the function of numpy."""
     return array(values).std()
 
 
 def trace(values: Any) -> float:
-    """numpy's, of one row."""
+    """Act as the function of numpy, for one row."""
     return float(array(values).tolist()[0])
 
 
@@ -78,7 +78,7 @@ class _File:
 
 
 def open(path: str, mode: str) -> _File:  # noqa: A001  aiofiles' name
-    """aiofiles'."""
+    """Act as the function of aiofiles."""
     return _File()
 
 
@@ -101,7 +101,7 @@ ImageFilter = SimpleNamespace(SHARPEN=object(), EDGE_ENHANCE=object())
 
 
 class Fernet:
-    """cryptography's, though anybody can read what it has encrypted."""
+    """The interface of cryptography's Fernet; it only reverses the data."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key

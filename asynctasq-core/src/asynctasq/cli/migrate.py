@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asynctasq.cli.exit_codes import ExitCode, told
+from asynctasq.cli.exit_codes import ExitCode, exit_code_help
 from asynctasq.cli.operator_commands import (
     OperatorCommand,
     app_option,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=OperatorCommand,
-    epilog=told(
+    epilog=exit_code_help(
         ExitCode.UNAVAILABLE,
         done="up to date",
         failed="not up to date (with --check), or newer than this release",

@@ -1,4 +1,4 @@
-"""`asynctasq plugins new`: a driver project that works from the first moment."""
+"""`asynctasq plugins new`: a project with a working driver."""
 
 import datetime as dt
 import getpass
@@ -15,7 +15,7 @@ from asynctasq.errors import ConfigurationError
 
 PREFIX = "asynctasq-"
 TAKEN = frozenset({"memory", "mysql", "postgres", "rabbitmq", "redis", "sqlite", "sqs"})
-"""Names of drivers that come with asynctasq or its siblings."""
+"""Names of drivers in asynctasq and its sibling distributions."""
 SUFFIX = ".tmpl"
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _HOLE = re.compile(r"\{\{(\w+)\}\}")
@@ -23,21 +23,21 @@ _LONGEST_NAME = 30
 
 
 def write_project(name: str, parent: Path, *, author: str | None = None) -> Path:
-    """Write a driver project; returns its folder, `asynctasq-NAME`.
+    """Write a driver project and return its folder, `asynctasq-NAME`.
 
     Args:
-        name: of the driver, as users will write it; may begin with `asynctasq-`.
-        parent: where the folder is made.
-        author: who holds the copyright; None for what git or the system say.
+        name: name of the driver for users; may begin with `asynctasq-`.
+        parent: folder in which the project is created.
+        author: holder of the copyright; None for the name in git or the system.
 
     Raises:
-        ConfigurationError: the name cannot be used, or there is something in the folder already.
+        ConfigurationError: the name is invalid, or the folder is not empty.
     """
     words = words_for(name, author or known_author())
     folder = parent / words["distribution"]
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(
-            f"{folder} exists, and is left as it is. Choose another name or place."
+            f"{folder} already exists and was not changed. Choose another name or --folder."
         )
     for path, text in rendered(words):
         file = folder / path
@@ -47,21 +47,21 @@ def write_project(name: str, parent: Path, *, author: str | None = None) -> Path
 
 
 def words_for(name: str, author: str) -> Mapping[str, str]:
-    """What stands for each hole of the templates.
+    """Return the values of the placeholders in the templates.
 
     Raises:
-        ConfigurationError: the name cannot be used.
+        ConfigurationError: the name is invalid.
     """
     short = name.removeprefix(PREFIX)
     if not _NAME.fullmatch(short) or keyword.iskeyword(short) or len(short) > _LONGEST_NAME:
         raise ConfigurationError(
-            f"{name!r} cannot name a driver: it is part of module names, settings and URLs. Use lower "
-            f"case letters and digits, with single dashes between words, as in `mongo` or `big-table`."
+            f"{name!r} is not a valid driver name. Use lowercase letters and digits, with single dashes "
+            f"between words, such as `mongo` or `big-table`."
         )
     if short in TAKEN:
         raise ConfigurationError(
-            f"There is a driver {short!r} already, and two of one name cannot be installed together. "
-            f"Choose another, such as `my-{short}`."
+            f"A driver {short!r} already exists, and two drivers with one name cannot be installed "
+            f"together. Choose another name, such as `my-{short}`."
         )
     words = re.split("[-_]", short)
     driver = "_".join(words)
@@ -80,7 +80,7 @@ def words_for(name: str, author: str) -> Mapping[str, str]:
 
 
 def rendered(words: Mapping[str, str]) -> Iterator[tuple[PurePosixPath, str]]:
-    """Each file of the project: its path in the folder, and its text."""
+    """Yield the path and the text of each file of the project."""
     root = files("asynctasq.cli") / "templates" / "driver"
     for path, template in _files_in(root, PurePosixPath()):
         target = str(path).removesuffix(SUFFIX)
@@ -101,7 +101,7 @@ def _files_in(
 
 
 def known_author() -> str:
-    """As git knows the user, or else the system."""
+    """Return the name of the user in git, or otherwise in the system."""
     try:
         done = subprocess.run(
             ["git", "config", "user.name"],  # noqa: S607  whichever git the user has
@@ -113,7 +113,7 @@ def known_author() -> str:
         if done.stdout.strip():
             return done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        pass  # there is no git, or it does not know
+        pass  # git is not installed or not configured
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -22,8 +22,8 @@ STATES = {
 
 
 def rank(priority: int) -> int:
-    """Return a priority as stored: the message to run first has the lowest."""
-    return PRIORITY_HIGHEST - priority
+    """Return a priority as stored, from 0 to 9: the message to run first has the lowest."""
+    return PRIORITY_HIGHEST - min(max(priority, 0), PRIORITY_HIGHEST)
 
 
 def pack_payload(message: Message, *, plain: bool) -> bytes:

@@ -15,13 +15,13 @@ from asynctasq.driverkit.numbers import bounded
 from asynctasq.driverkit.selection import matches_error, matches_task
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.listing import (
-    Group,
     Position,
     collect,
     cursor_of,
     groups_from,
     position_of,
 )
+from asynctasq.drivers.memory.order import Group
 from asynctasq.drivers.memory.store import Store
 from asynctasq.message import State
 from asynctasq.settlement import Reason

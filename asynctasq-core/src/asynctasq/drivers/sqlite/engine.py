@@ -17,16 +17,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from enum import Enum
 from typing import TypeVar
 
 from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.driverkit.packing import not_unicode
 from asynctasq.driverkit.sql import BatchMismatch
-from asynctasq.drivers.sqlite.database import open_database
+from asynctasq.drivers.sqlite.database import file_identity, open_database
 from asynctasq.drivers.sqlite.errors import BROKEN_CONNECTION, is_busy, primary_code, translated
 from asynctasq.drivers.sqlite.local_peers import LocalPeers
-from asynctasq.drivers.sqlite.requests import Operation, Request, answer
+from asynctasq.drivers.sqlite.requests import Operation, Request, Signal, answer
 from asynctasq.drivers.sqlite.session import Session
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.drivers.sqlite.watching import Watcher, Watchers
@@ -42,13 +41,6 @@ MOST_TOGETHER = 1_000
 """Calls that one transaction serves."""
 
 log = logging.getLogger("asynctasq.sqlite")
-
-
-class Signal(Enum):
-    """Signals in the inbox, in addition to requests and watchers."""
-
-    LOOK = "look"
-    STOP = "stop"
 
 
 class Engine:
@@ -359,19 +351,12 @@ class Engine:
         except sqlite3.Error as error:
             raise translated(error, self.settings.path) from error
         self._broken = False
-        self._file = self._file_now()
+        self._file = file_identity(self.settings.path)
         return session
-
-    def _file_now(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self.settings.path)  # noqa: PTH116 - a fifth of the time, at every call
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
     def _was_replaced(self) -> bool:
         """Return whether the path no longer leads to the open file."""
-        if self._file_now() == self._file:
+        if file_identity(self.settings.path) == self._file:
             return False
         log.error(
             "The queue file %s was removed or replaced while it was in use. Messages in the old "

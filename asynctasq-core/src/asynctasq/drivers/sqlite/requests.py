@@ -2,12 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
 from asynctasq.drivers.sqlite.session import Session
 
 T = TypeVar("T")
 Operation: TypeAlias = Callable[[Session], T]
+
+
+class Signal(Enum):
+    """Signals in the inbox, in addition to requests and watchers."""
+
+    LOOK = "look"
+    STOP = "stop"
 
 
 class Request:

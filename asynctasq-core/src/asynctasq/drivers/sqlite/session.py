@@ -23,6 +23,8 @@ EMPTY_SHARE = 4
 """The file shrinks while more than one page in so many is empty."""
 PAGES_AT_ONCE = 1_000
 """Pages that are given back at once: 4 MB, which takes a few milliseconds."""
+SHRINK_TIMEOUT = 0.05
+"""Seconds to wait for other processes before the file is made smaller, which can be done later."""
 LOCKED_TIMEOUT = 0.5
 """Seconds to wait for a file that was locked for too long a moment ago."""
 QUEUES_REMEMBERED = 10_000
@@ -76,13 +78,16 @@ class Session:
         """
         if locked is not self.is_locked:
             longest = self.settings.busy_timeout
-            seconds = min(longest, LOCKED_TIMEOUT) if locked else longest
             try:
-                self.connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}").fetchall()
+                self._wait_for_lock(min(longest, LOCKED_TIMEOUT) if locked else longest)
             except sqlite3.Error as error:
                 log.debug("Setting busy_timeout failed; the next call tries again: %s", error)
                 return
             self.is_locked = locked
+
+    def _wait_for_lock(self, seconds: float) -> None:
+        """Set for how long statements wait for other processes that write."""
+        self.connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}").fetchall()
 
     def begin(self, clock_offset: float, *, item_by_item: bool) -> None:
         """Begin an operation."""
@@ -130,10 +135,14 @@ class Session:
             self.connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("freelist_count", "page_count")
         )
-        if free > max(total // EMPTY_SHARE, PAGES_AT_ONCE):
+        if free > max(total // EMPTY_SHARE, PAGES_AT_ONCE) and not self.is_locked:
             self.make_durable(False)
-            # `execute` would give back a single page: the statement has a row without columns for each.
-            self.connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+            self._wait_for_lock(SHRINK_TIMEOUT)
+            try:
+                # `execute` would give back a single page: the statement has an empty row for each.
+                self.connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+            finally:
+                self._wait_for_lock(self.settings.busy_timeout)
             self._move_log()
 
     def is_log_removed(self) -> bool:
