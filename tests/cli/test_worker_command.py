@@ -211,7 +211,7 @@ if __name__ == "__main__":
     )
     worker = start_worker("--concurrency", "3")
     await worker.told(" started (")
-    assert "No tasks are registered" in worker.output
+    await worker.told("No tasks are registered")
     assert await run_program("app.py") == "result 42\n"
     await worker.told("app:double completed")
 
