@@ -1,4 +1,4 @@
-"""Plugins are notified of tasks in other processes as of tasks in their own process."""
+"""Observers of tasks in other processes get the same calls as for tasks in their own process."""
 
 from pathlib import Path
 from typing import Any

@@ -21,7 +21,7 @@ untyped: Any = task
 
 @task
 async def add(first: int, second: int = 2, /, *rest: int, scale: int, **named: int) -> int:
-    """Adds numbers."""
+    """Add numbers."""
     return (first + second + sum(rest) + sum(named.values())) * scale
 
 
@@ -32,7 +32,7 @@ def shout(text: str) -> str:
 
 def test_a_task_looks_like_its_function() -> None:
     assert add.__name__ == "add"
-    assert add.__doc__ == "Adds numbers."
+    assert add.__doc__ == "Add numbers."
     assert add.__module__ == __name__
     assert list(inspect.signature(add).parameters) == ["first", "second", "rest", "scale", "named"]
 

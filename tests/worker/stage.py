@@ -64,18 +64,18 @@ class Probe:
         """Number of tasks that should run at once."""
         self._flags: dict[str, Flag] = {}
         self._counts: dict[str, int] = defaultdict(int)
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
 
     def flag(self, name: str) -> Flag:
         if name not in self._flags:
-            self._flags[name] = Flag(self._loop)
+            self._flags[name] = Flag(self.loop)
         return self._flags[name]
 
     def note(self, *entry: Any) -> None:
         """From any thread."""
         self.log.append(entry[0] if len(entry) == 1 else entry)
-        self._loop.call_soon_threadsafe(self._changed.set)
+        self.loop.call_soon_threadsafe(self._changed.set)
 
     async def noted(self, count: int) -> None:
         """Wait for so many entries."""

@@ -5,7 +5,6 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
-from asynctasq.backoff import Backoff
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Message, headers_bytes
@@ -14,10 +13,8 @@ logger = logging.getLogger("asynctasq")
 
 CHUNK_MESSAGES = 1000
 CHUNK_BYTES = 1_000_000
-RETRIES = 3
-"""Number of times that an enqueue which could not reach the store is repeated, before the caller gets the error."""
-BACKOFF = Backoff(first=0.05, longest=0.5, factor=4)
-"""Pauses before these retries: 0.05, 0.2 and 0.5 seconds."""
+PAUSES_SECONDS = (0.05, 0.2, 0.5)
+"""Before an enqueue that could not reach the store is repeated; after the last the caller is told."""
 
 
 def message_bytes(message: Message) -> int:
@@ -69,16 +66,16 @@ class EnqueueBatcher:
         Raises:
             DriverError: the store refused, or could not be reached.
         """
-        failures = 0
+        pauses = iter(PAUSES_SECONDS)
         while True:
             try:
                 answers = await self._driver.enqueue(messages)
             except DriverUnavailable as error:
-                failures += 1
-                if failures > RETRIES:
+                pause = next(pauses, None)
+                if pause is None:
                     raise
                 self._log_outage(error)
-                await asyncio.sleep(BACKOFF.pause(failures))
+                await asyncio.sleep(pause)
             else:
                 self._log_outage(None)
                 return answers

@@ -178,15 +178,15 @@ class LoopLag:
         self._asked_at: float | None = None
         self._answered = threading.Event()
 
-    def seconds(self, patience: float) -> float:
-        """Return the seconds since the oldest unanswered callback; 0 if one runs within `patience`."""
+    def seconds(self, limit: float) -> float:
+        """Return the seconds since the oldest unanswered callback; 0 if one runs within `limit` seconds."""
         with self._asking:
             if self._asked_at is None:
                 self._answered.clear()
                 self._asked_at = monotonic()
                 with suppress(RuntimeError):  # closed: the worker has ended
                     self._loop.call_soon_threadsafe(self._answer)
-        self._answered.wait(patience)
+        self._answered.wait(limit)
         asked_at = self._asked_at
         return 0.0 if asked_at is None else monotonic() - asked_at
 

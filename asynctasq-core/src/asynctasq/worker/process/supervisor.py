@@ -132,11 +132,8 @@ class Supervisor:
             started_at = time.monotonic()
             try:
                 code = await self._run_one(worker)
-            except (
-                OSError,
-                RuntimeError,
-                MemoryError,
-            ) as error:  # the system has no more descriptors, memory or threads
+            except (OSError, RuntimeError, MemoryError) as error:
+                # The system has no more descriptors, memory or threads.
                 early_deaths += 1
                 await self._pause(worker, self._timing.restart.pause(early_deaths), error)
                 continue
