@@ -22,10 +22,12 @@ PUBLIC_MODULES = [
     "asynctasq.drivers.memory",
     "asynctasq.drivers.sqlite",
     "asynctasq.errors",
+    "asynctasq.executors",
     "asynctasq.hookspecs",
     "asynctasq.message",
     "asynctasq.operations",
     "asynctasq.records",
+    "asynctasq.serializers",
     "asynctasq.settlement",
     "asynctasq.testing",
 ]

@@ -27,7 +27,7 @@ from asynctasq.serializers.extension_types import (
 from asynctasq.serializers.unserializable import Unserializable, brief, no_reference
 from asynctasq.serializers.value_path import locate
 
-Plain: TypeAlias = "None | bool | int | float | str | bytes | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "bool | int | float | str | bytes | list[Plain] | dict[str, Plain] | None"
 """Data that most formats can write: integers from -2**63 to 2**64 - 1, finite floats, Unicode text,
 lists, and dicts with string keys. Bytes occur only with `keep_bytes=True`."""
 
@@ -54,9 +54,10 @@ def to_plain(value: object, *, refer: Refer = no_reference, keep_bytes: bool = F
         NotSerializable: a part has an unsupported type; the message gives its path and type.
     """
     try:
-        return _Encoder(refer, keep_bytes=keep_bytes).encode(value)
+        plain: Plain = _Encoder(refer, keep_bytes=keep_bytes).encode(value)
     except Exception as error:
         raise locate(value, refer, error) from error
+    return plain
 
 
 def from_plain(plain: object, *, models: Sequence[object] = ()) -> Any:

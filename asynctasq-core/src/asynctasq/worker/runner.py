@@ -27,7 +27,7 @@ from asynctasq.errors import (
     ExecutorUnavailable,
     UnknownTask,
 )
-from asynctasq.executors.failures import describe
+from asynctasq.failures import error_info
 from asynctasq.hookspecs import ExecutionContext
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.plugins.observers import Observer, Observers
@@ -116,18 +116,18 @@ class Runner:
         except asyncio.CancelledError as error:
             if (why := running.interrupt) is not None or self._is_cancelled():
                 return await self._interrupted(delivery, why)
-            attempt = Raised(describe(error), retry=True, exception=error)
+            attempt = Raised(error_info(error), retry=True, exception=error)
         except (UnknownTask, ArgumentsMismatch, BodyVersion) as error:
             return await self._mismatch(delivery, error)
         except BodyCorrupt as error:
-            return await self._bury(delivery, Reason.UNDECODABLE, describe(error))
+            return await self._bury(delivery, Reason.UNDECODABLE, error_info(error))
         except ExecutorUnavailable as error:
             return await self._give_back(delivery, error.retry_after, ReleaseReason.NO_EXECUTOR)
         except GeneratorExit:
             raise
         except BaseException as error:  # of a plugin's wrapper, which ends no worker either
             logger.exception("Running %s failed outside the task's code.", delivery.message.task)
-            attempt = Raised(describe(error), retry=True, exception=error)
+            attempt = Raised(error_info(error), retry=True, exception=error)
         if (
             running.interrupt is None
             and type(attempt) is Returned
@@ -160,7 +160,7 @@ class Runner:
     def undecided(self, running: InFlightMessage, error: BaseException) -> Settlement:
         """What becomes of a delivery if deciding on it failed: a failed attempt, so that it is no endless one."""
         delivery = running.delivery
-        described = describe(error)
+        described = error_info(error)
         if retries_left(delivery.attempt, delivery.message.max_attempts):
             return Retry(delivery.lease, MISMATCH_DELAY_SECONDS, described)
         return Fail(delivery.lease, Reason.FAILED, described, attempted=True)
@@ -234,11 +234,11 @@ class Runner:
         """The message is for another release: give it back for a while, then bury it."""
         if delivery.mismatched_for >= self._mismatch_patience:
             reason = next(each for kind, each in MISMATCHES.items() if isinstance(error, kind))
-            return await self._bury(delivery, reason, describe(error))
+            return await self._bury(delivery, reason, error_info(error))
         self._tell_of_mismatch(delivery, error)
         delay = min(MISMATCH_DELAY_SECONDS, self._mismatch_patience)
         await self.tell_release(delivery, ReleaseReason.MISMATCHED, delay)
-        why = replace(describe(error), traceback="")  # which has no line of the task's code
+        why = replace(error_info(error), traceback="")  # which has no line of the task's code
         return Release(delivery.lease, delay, mismatched=True, error=why)
 
     def _tell_of_mismatch(self, delivery: Delivery, error: Exception) -> None:

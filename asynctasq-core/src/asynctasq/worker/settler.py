@@ -9,7 +9,7 @@ from itertools import islice
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError, DriverUnavailable
-from asynctasq.executors.failures import describe
+from asynctasq.failures import error_info
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import ErrorInfo, Fail, Reason, Settled, Settlement
 from asynctasq.worker.backoff import Backoff, Outage
@@ -155,7 +155,7 @@ class Settler:
         message = running.delivery.message
         refused = DriverError(f"{type(settlement).__name__} was refused: {refusal}")
         refused.__cause__ = refusal
-        error = describe(refused)
+        error = error_info(refused)
         log_failure(
             logging.ERROR,
             "Task %s of %s: %s",

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
 from asynctasq.records import record
-from asynctasq.serializers.classes import class_name, find_class
+from asynctasq.serializers import class_name, find_class
 from asynctasq_orm.batches import Batch, Key, key_of, load_in_batches
 from asynctasq_orm.sqlalchemy.engines import close_idle_connections, remember
 from asynctasq_orm.sqlalchemy.factories import (

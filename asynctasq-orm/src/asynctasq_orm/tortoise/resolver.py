@@ -13,7 +13,7 @@ from tortoise.queryset import QuerySet
 
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
-from asynctasq.serializers.classes import class_name, find_class
+from asynctasq.serializers import class_name, find_class
 from asynctasq_orm.batches import Batch, Key, load_in_batches
 from asynctasq_orm.tortoise.relations import explain
 from asynctasq_orm.tortoise.settings import TortoiseSettings

@@ -50,23 +50,23 @@ main(int(sys.argv.pop()), int(sys.argv.pop()))
 """
 
 
-class Child(asyncio.Protocol):
-    """Starts a process, gives it errands, hears its replies, and sees it end.
+class ChildProcess(asyncio.Protocol):
+    """Starts a process, gives it work items, hears its replies, and sees it end.
 
-    An errand that the process has not begun lies in the datagram socket, of which this side holds both
+    A work item that the process has not begun lies in the datagram socket, of which this side holds both
     ends: it can be taken back at any time, and whatever cannot be has been begun.
     """
 
     def __init__(
         self,
         *,
-        replied: "Callable[[Child, Frame], None]",
-        ended: "Callable[[Child], None]",
+        replied: "Callable[[ChildProcess, Frame], None]",
+        ended: "Callable[[ChildProcess], None]",
     ) -> None:
         """Make one; `start` starts it.
 
         Args:
-            replied: told of each reply about an errand or its progress.
+            replied: told of each reply about a work item or its progress.
             ended: told once, when the process is gone and everything it wrote is read.
         """
         self._replied = replied
@@ -84,7 +84,7 @@ class Child(asyncio.Protocol):
         self.over = asyncio.Event()
         """Set when it is gone, and everybody has been told."""
         self.ready: asyncio.Future[bool] = self._loop.create_future()
-        """True when it can take errands; False if it has ended before that."""
+        """True when it can take work items; False if it has ended before that."""
         self.problem = ""
         """What went wrong at its start, as it told."""
         self.sent: deque[WorkItem] = deque()
@@ -92,7 +92,7 @@ class Child(asyncio.Protocol):
         self.retiring = False
         """Takes nothing more."""
         self.remembers: set[int] = set()
-        """Errands whose failed tasks it keeps until their `failed` hook has run."""
+        """Work items whose failed tasks it keeps until their `failed` hook has run."""
 
     async def start(self, settings: ProcessSettings, folder: str | None) -> None:
         """Start the process; it is not ready yet.
@@ -152,7 +152,7 @@ class Child(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can take errands."""
+        """Whether it can take work items."""
         return (
             not self.gone
             and not self.retiring
@@ -161,18 +161,18 @@ class Child(asyncio.Protocol):
             and self.ready.result()
         )
 
-    def give(self, errand: WorkItem) -> bool:
-        """Give it an errand, to be done after those it has; False if there is no room."""
-        order = errand.order
+    def give(self, item: WorkItem) -> bool:
+        """Give it a work item, to be done after those it has; False if there is no room."""
+        order = item.order
         large = len(order) > SMALL_BYTES
         try:
-            self._orders.send(pack([LARGE, errand.number]) if large else order)
+            self._orders.send(pack([LARGE, item.number]) if large else order)
         except BlockingIOError:
             return False
         if large:
-            self._write(b"".join((_LARGE_HEAD, pack_number(errand.number), order)))
-        errand.child = self
-        self.sent.append(errand)
+            self._write(b"".join((_LARGE_HEAD, pack_number(item.number), order)))
+        item.child = self
+        self.sent.append(item)
         return True
 
     def take_back(self) -> list[WorkItem]:
@@ -181,17 +181,17 @@ class Child(asyncio.Protocol):
         with suppress(BlockingIOError):
             while True:
                 numbers.add(unpack(self._orders_end.recv(DATAGRAM_BYTES))[1])
-        taken = [errand for errand in self.sent if errand.number in numbers]
-        for errand in taken:
-            self.sent.remove(errand)
-            if len(errand.order) > SMALL_BYTES:
-                self.cancel(errand)
-            errand.child = None
+        taken = [item for item in self.sent if item.number in numbers]
+        for item in taken:
+            self.sent.remove(item)
+            if len(item.order) > SMALL_BYTES:
+                self.cancel(item)
+            item.child = None
         return taken
 
-    def cancel(self, errand: WorkItem) -> None:
+    def cancel(self, item: WorkItem) -> None:
         """Let the process cancel a coroutine."""
-        self._write(pack([CANCEL, errand.number]))
+        self._write(pack([CANCEL, item.number]))
 
     def kill(self, because: str = "") -> None:
         """End the process at once."""

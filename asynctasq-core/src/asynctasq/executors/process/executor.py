@@ -7,8 +7,7 @@ from contextlib import suppress
 
 from asynctasq.contracts.executor import AttemptResult, Call, Failure, Raised
 from asynctasq.errors import ChildDied, TaskTimeout
-from asynctasq.executors.failures import describe
-from asynctasq.executors.process.child import Child
+from asynctasq.executors.process.child import ChildProcess
 from asynctasq.executors.process.frames import (
     CANCELLED,
     FAILED,
@@ -22,6 +21,7 @@ from asynctasq.executors.process.frames import (
 from asynctasq.executors.process.pool import CANCEL_SECONDS, ProcessPool
 from asynctasq.executors.process.settings import ProcessSettings
 from asynctasq.executors.process.work_item import WorkItem
+from asynctasq.failures import error_info
 from asynctasq.settlement import ErrorInfo
 
 logger = logging.getLogger("asynctasq")
@@ -66,22 +66,22 @@ class ProcessExecutor:
         limit = call.policy.timeout
         if limit is not None and call.definition.is_async:
             limit += CANCEL_SECONDS  # its process cancels it at its time-out
-        errand = self._errand(RUN, call, limit)
+        item = self._work_item(RUN, call, limit)
         try:
-            reply = await self._do(errand)
+            reply = await self._do(item)
         except (ChildDied, TaskTimeout) as error:
             return await self._judge(call, error)
-        return self._attempt(errand, reply)
+        return self._attempt(item, reply)
 
     async def failed(self, call: Call, failure: Failure) -> None:
         """Run the `failed` hook where the task ran; where that is gone, on a new instance."""
         run = self._failed.pop(id(call), None)
         if run is None or run.child is None:
-            reply = await self._do(self._errand(FAILED, call, None, error=failure.error))
+            reply = await self._do(self._work_item(FAILED, call, None, error=failure.error))
         else:
-            errand = self._errand(FAILED, call, None, about=run.number, error=failure.error)
+            item = self._work_item(FAILED, call, None, about=run.number, error=failure.error)
             try:
-                reply = await self._do(errand, run.child)
+                reply = await self._do(item, run.child)
             finally:
                 if self._pool is not None:
                     self._pool.forget(run.child, run.number)
@@ -94,10 +94,10 @@ class ProcessExecutor:
 
     async def _judge(self, call: Call, error: ChildDied | TaskTimeout) -> AttemptResult:
         """Ask a new instance of the task what it says of an error that its process did not survive."""
-        described = describe(error)
-        errand = self._errand(JUDGE, call, JUDGE_SECONDS, error=described)
+        described = error_info(error)
+        item = self._work_item(JUDGE, call, JUDGE_SECONDS, error=described)
         try:
-            attempt = self._attempt(errand, await self._do(errand))
+            attempt = self._attempt(item, await self._do(item))
         except (ChildDied, TaskTimeout):
             logger.warning(
                 "%s cannot be asked whether to retry, and is: asking ended its process.",
@@ -108,7 +108,7 @@ class ProcessExecutor:
             return Raised(described, attempt.retry, retry_delay=attempt.retry_delay)
         return attempt
 
-    def _errand(
+    def _work_item(
         self,
         op: int,
         call: Call,
@@ -123,8 +123,8 @@ class ProcessExecutor:
         )
         return WorkItem(self._numbers, order, call, limit, urgent=op != RUN)
 
-    async def _do(self, errand: WorkItem, child: Child | None = None) -> Frame:
-        """Have an errand done, and return its reply.
+    async def _do(self, item: WorkItem, child: ChildProcess | None = None) -> Frame:
+        """Have a work item done, and return its reply.
 
         Raises:
             ChildDied: its process died.
@@ -133,37 +133,37 @@ class ProcessExecutor:
         pool = self._pool
         assert pool is not None, "start() comes first"
         if child is None:
-            pool.add(errand)
+            pool.add(item)
         else:
-            pool.add_for(child, errand)
+            pool.add_for(child, item)
         try:
-            await errand.done
+            await item.done
         except asyncio.CancelledError:
-            await _end_of(pool, errand)
-            if isinstance(errand.outcome, list) and errand.outcome[0] == RETURNED:
-                return errand.outcome  # it had just finished: that counts
+            await _end_of(pool, item)
+            if isinstance(item.outcome, list) and item.outcome[0] == RETURNED:
+                return item.outcome  # it had just finished: that counts
             raise
-        if isinstance(errand.outcome, Exception):
-            raise errand.outcome
-        assert errand.outcome is not None, "it is done"
-        return errand.outcome
+        if isinstance(item.outcome, Exception):
+            raise item.outcome
+        assert item.outcome is not None, "it is done"
+        return item.outcome
 
-    def _attempt(self, errand: WorkItem, reply: Frame) -> AttemptResult:
+    def _attempt(self, item: WorkItem, reply: Frame) -> AttemptResult:
         kind, *fields = reply
         if kind == CANCELLED:
             raise asyncio.CancelledError
         attempt = read_attempt(kind, fields)
-        if errand.remembered:
-            self._failed[id(errand.call)] = errand
+        if item.remembered:
+            self._failed[id(item.call)] = item
             if len(self._failed) > FAILED_KEPT:
                 self._failed.popitem(last=False)
         return attempt
 
 
-async def _end_of(pool: ProcessPool, errand: WorkItem) -> None:
-    """Interrupt an errand and await its end, however often this is cancelled meanwhile."""
-    pool.interrupt(errand)
-    while errand.outcome is None:
-        errand.done = asyncio.get_running_loop().create_future()
+async def _end_of(pool: ProcessPool, item: WorkItem) -> None:
+    """Interrupt a work item and await its end, however often this is cancelled meanwhile."""
+    pool.interrupt(item)
+    while item.outcome is None:
+        item.done = asyncio.get_running_loop().create_future()
         with suppress(asyncio.CancelledError):
-            await errand.done
+            await item.done

@@ -24,7 +24,6 @@ from typing import Any
 
 from asynctasq.contracts.executor import Raised
 from asynctasq.errors import BodyError, UnknownTask
-from asynctasq.executors.failures import describe
 from asynctasq.executors.forks import forks, forks_of_loop
 from asynctasq.executors.process.child_application import ChildApplication, ChildCall
 from asynctasq.executors.process.frames import (
@@ -50,6 +49,7 @@ from asynctasq.executors.process.frames import (
     unpacker,
 )
 from asynctasq.executors.process.runs import OrderRunner
+from asynctasq.failures import error_info
 
 DATAGRAM_BYTES = 2**17
 READ_BYTES = 2**18
@@ -57,7 +57,7 @@ CLOSE_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
 
 
-class Child:
+class ChildMain:
     """What runs in a child process."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Child:
         self._writing = threading.Lock()
         self._loop = _new_loop(plan["loop"])
         self._runner = OrderRunner(self._loop)
-        self._bench: ChildApplication
+        self._application: ChildApplication
         self._max_tasks: int | None = plan["max_tasks"]
         self._max_memory: int | None = plan["max_memory"]
         self._runs = 0
@@ -91,9 +91,9 @@ class Child:
 
     def start(self, plan: Mapping[str, Any]) -> None:
         """Import the application and make ready."""
-        self._bench = _named(plan["bootstrap"])(plan["arguments"])
+        self._application = _named(plan["bootstrap"])(plan["arguments"])
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._bench.open())
+        self._loop.run_until_complete(self._application.open())
         if plan["initializer"] is not None:
             _named(plan["initializer"])()
         self._loop.add_reader(self._stream.fileno(), self._read_stream)
@@ -115,7 +115,7 @@ class Child:
         async def close() -> None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._bench.close()
+                    await self._application.close()
 
         self._loop.run_until_complete(close())
         self._loop.close()
@@ -153,7 +153,7 @@ class Child:
                 logging.getLogger("asynctasq").exception(
                     "%s cannot be imported in a child process.", order.module
                 )
-                self._reply(order, attempt_fields(Raised(describe(error), retry=True)))
+                self._reply(order, attempt_fields(Raised(error_info(error), retry=True)))
         return None
 
     def _next_frame(self) -> Frame | None:
@@ -175,7 +175,7 @@ class Child:
     def _make_call(self, order: Order) -> ChildCall:
         if order.op == FAILED and self._runner.remembers(order.about):
             return self._runner.call_of(order.about)
-        return self._bench.make_call(
+        return self._application.make_call(
             order.delivery,
             order.module,
             lambda progress: self.send([order.number, PROGRESS, 0, progress]),
@@ -284,11 +284,11 @@ def main(orders_fd: int, stream_fd: int) -> None:
         sys.argv = [sys.argv[0]]
         with suppress(AttributeError, ValueError):
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # not when it is replaced
-        child = Child(orders, stream, plan)
+        child = ChildMain(orders, stream, plan)
         try:
             child.start(plan)
         except BaseException as error:
-            child.send([0, BROKEN, 0, describe(error).traceback])
+            child.send([0, BROKEN, 0, error_info(error).traceback])
             raise SystemExit(1) from None
         child.work()
         child.close()

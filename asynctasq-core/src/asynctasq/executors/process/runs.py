@@ -14,7 +14,6 @@ from asynctasq.executors.failures import (
     await_here,
     call_hook,
     classify_exception,
-    describe,
     run_failed,
 )
 from asynctasq.executors.groups import is_a
@@ -32,6 +31,7 @@ from asynctasq.executors.process.frames import (
     unfit_fields,
 )
 from asynctasq.executors.unfinished import passes_coroutine, refuse_unfinished
+from asynctasq.failures import error_info
 from asynctasq.retry import retries_left
 from asynctasq.settlement import ErrorInfo
 from asynctasq.tasks.context import running_task
@@ -80,7 +80,7 @@ class OrderRunner:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            return [HOOK, describe(error).traceback]
+            return [HOOK, error_info(error).traceback]
         return [HOOK, None]
 
     def here(self, order: Order, call: ChildCall) -> Frame:

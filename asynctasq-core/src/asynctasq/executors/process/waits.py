@@ -35,13 +35,13 @@ class ChildWaits:
         self._behind: dict[WorkItem, bytes] = {}
         """Tasks that need a child while all are held, and a message for which one of the holders waits."""
 
-    def note(self, errand: WorkItem, message_id: bytes, *, begins: bool) -> None:
-        """Note that the task of an errand begins or ends to wait for a message."""
+    def note(self, item: WorkItem, message_id: bytes, *, begins: bool) -> None:
+        """Note that the task of a work item begins or ends to wait for a message."""
         if begins:
-            errand.waits_for.append(message_id)
-        elif message_id in errand.waits_for:
-            errand.waits_for.remove(message_id)
-        errand.call.note_wait(message_id, begins=begins)
+            item.waits_for.append(message_id)
+        elif message_id in item.waits_for:
+            item.waits_for.remove(message_id)
+        item.call.note_wait(message_id, begins=begins)
         if begins and self._timer is None:
             self._timer = self._loop.call_later(STALL_SECONDS, self._check)
 
@@ -53,17 +53,17 @@ class ChildWaits:
     def _check(self) -> None:
         self._timer = None
         running = list(self._running())
-        held = [errand for errand in running if errand is not None and errand.waits_for]
+        held = [item for item in running if item is not None and item.waits_for]
         if held:
             self._timer = self._loop.call_later(STALL_SECONDS, self._check)
         outer_of: dict[bytes, WorkItem] = {}
         if len(held) == len(running):
-            outer_of = {message_id: errand for errand in held for message_id in errand.waits_for}
+            outer_of = {message_id: item for item in held for message_id in item.waits_for}
         self._note_behind(outer_of)
         for inner in self._waiting():
             outer = outer_of.get(inner.call.delivery.message.id)
             if outer is not None and outer.number not in self._reported:
-                self._reported = {errand.number for errand in outer_of.values()}
+                self._reported = {item.number for item in outer_of.values()}
                 _warn(outer, inner)
                 return
 
@@ -73,13 +73,13 @@ class ChildWaits:
         Otherwise nobody would know that the slots which they take are of no use to those messages.
         """
         waiting = set(self._waiting())
-        for errand, message_id in list(self._behind.items()):
-            if errand not in waiting or message_id not in outer_of:
-                del self._behind[errand]
-                errand.call.note_wait(message_id, begins=False)
-        for errand in waiting - self._behind.keys() if outer_of else ():
-            self._behind[errand] = message_id = next(iter(outer_of))
-            errand.call.note_wait(message_id, begins=True)
+        for item, message_id in list(self._behind.items()):
+            if item not in waiting or message_id not in outer_of:
+                del self._behind[item]
+                item.call.note_wait(message_id, begins=False)
+        for item in waiting - self._behind.keys() if outer_of else ():
+            self._behind[item] = message_id = next(iter(outer_of))
+            item.call.note_wait(message_id, begins=True)
 
 
 def _warn(outer: WorkItem, inner: WorkItem) -> None:

@@ -7,7 +7,7 @@ from asynctasq.contracts.executor import Call
 from asynctasq.executors.process.frames import Frame
 
 if TYPE_CHECKING:
-    from asynctasq.executors.process.child import Child
+    from asynctasq.executors.process.child import ChildProcess
 
 
 class WorkItem:
@@ -50,7 +50,7 @@ class WorkItem:
         """Cancelled with whoever awaits it; `outcome` tells whether it is over."""
         self.outcome: Frame | Exception | None = None
         """Kind and fields of the reply, or why there is none."""
-        self.child: Child | None = None
+        self.child: ChildProcess | None = None
         """Who has it, or has done it."""
         self.remembered = False
         """Its child keeps the failed task for its `failed` hook."""
