@@ -259,7 +259,7 @@ def test_metadata_that_cannot_be_read_is_logged_and_spoils_nothing_else(
     assert "ghost" not in names
     logged = " ".join(record.getMessage() for record in caplog.records)
     assert "Ignored a distribution without a name" in logged
-    assert "The metadata of bad-shelf cannot be read" in logged
+    assert "Could not read the metadata of bad-shelf" in logged
 
 
 class Shouting:
