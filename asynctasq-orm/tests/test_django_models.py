@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from django.conf import settings
 from django.db import OperationalError, connections, transaction
 
 from asynctasq import App, Worker, task
-from asynctasq.contracts.resolver import Reference
+from asynctasq.conformance import ResolverConformance
+from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.errors import ArgumentsMismatch, NotSerializable, TaskFailed
 from asynctasq_orm.django import connections as connections_module
 from asynctasq_orm.django import resolver as resolver_module
@@ -525,3 +526,23 @@ def test_tasks_run_where_django_is_imported_and_not_configured(tmp_path: Path) -
         check=False,
     )
     assert (done.stdout, done.stderr) == ("ran ran\n", "")
+
+
+class TestConformance(ResolverConformance):
+    name = "django"
+
+    def make_resolver(self) -> Resolver:
+        return DjangoResolver()
+
+    async def tear_down(self) -> None:
+        await sync_to_async(connections.close_all)()
+
+    async def make_models(self, count: int) -> Sequence[object]:
+        return [await Customer.objects.acreate(name=f"customer {n}") for n in range(count)]
+
+    def make_unsaved(self) -> object:
+        return Customer(name="unsaved")
+
+    async def delete(self, model: object) -> None:
+        assert isinstance(model, Customer)
+        await Customer.objects.filter(pk=model.pk).adelete()

@@ -17,8 +17,6 @@ from asynctasq.tasks.base import AsyncProcessTask, AsyncTask, SyncProcessTask, S
 from asynctasq.tasks.context import current_task
 from asynctasq.tasks.outcomes import Reject, Retry, Snooze
 
-LONG_SECONDS = 20.0
-"""Longest time that a task waits for a file; longer than any check needs."""
 _LOOK_SECONDS = 0.01
 
 
@@ -158,6 +156,7 @@ class _Methods:
     behavior: str
     folder: str
     argument: Any
+    patience: float
 
     def should_retry(self, exception: Exception) -> bool:
         note(self.folder, "should_retry", type(exception).__name__)
@@ -167,9 +166,9 @@ class _Methods:
         note(self.folder, "failed", f"{type(exception).__name__}: {exception}")
 
 
-def _wait(begin: Callable[[], None], is_over: Callable[[], bool]) -> bool:
+def _wait(begin: Callable[[], None], is_over: Callable[[], bool], patience: float) -> bool:
     begin()
-    ends_at = time.monotonic() + LONG_SECONDS
+    ends_at = time.monotonic() + patience
     while not is_over():
         if time.monotonic() > ends_at:
             return False
@@ -178,9 +177,11 @@ def _wait(begin: Callable[[], None], is_over: Callable[[], bool]) -> bool:
     return True
 
 
-async def _wait_async(begin: Callable[[], None], is_over: Callable[[], bool]) -> bool:
+async def _wait_async(
+    begin: Callable[[], None], is_over: Callable[[], bool], patience: float
+) -> bool:
     begin()
-    ends_at = time.monotonic() + LONG_SECONDS
+    ends_at = time.monotonic() + patience
     while not is_over():
         if time.monotonic() > ends_at:
             return False
@@ -192,7 +193,7 @@ def _run(task: Any) -> Any:
     if task.behavior in _WAITS:
         begin, is_over = _WAITS[task.behavior]
         arguments = task.folder, task.argument
-        return _wait(partial(begin, *arguments), partial(is_over, *arguments))
+        return _wait(partial(begin, *arguments), partial(is_over, *arguments), task.patience)
     return _BEHAVIORS[task.behavior](task.folder, task.argument)
 
 
@@ -201,7 +202,9 @@ async def _run_async(task: Any) -> Any:
     if task.behavior in _WAITS:
         begin, is_over = _WAITS[task.behavior]
         arguments = task.folder, task.argument
-        return await _wait_async(partial(begin, *arguments), partial(is_over, *arguments))
+        return await _wait_async(
+            partial(begin, *arguments), partial(is_over, *arguments), task.patience
+        )
     return _BEHAVIORS[task.behavior](task.folder, task.argument)
 
 
@@ -211,6 +214,7 @@ class InLoop(_Methods, AsyncTask[Any]):
     behavior: str
     folder: str
     argument: Any
+    patience: float
 
     async def execute(self) -> Any:
         return await _run_async(self)
@@ -222,6 +226,7 @@ class InThread(_Methods, SyncTask[Any]):
     behavior: str
     folder: str
     argument: Any
+    patience: float
 
     def execute(self) -> Any:
         return _run(self)
@@ -233,6 +238,7 @@ class InProcess(_Methods, SyncProcessTask[Any]):
     behavior: str
     folder: str
     argument: Any
+    patience: float
 
     def execute(self) -> Any:
         return _run(self)
@@ -244,6 +250,7 @@ class AsyncInProcess(_Methods, AsyncProcessTask[Any]):
     behavior: str
     folder: str
     argument: Any
+    patience: float
 
     async def execute(self) -> Any:
         return await _run_async(self)

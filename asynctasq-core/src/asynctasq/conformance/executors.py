@@ -20,7 +20,6 @@ E = TypeVar("E", bound=BaseException)
 checks = Checks()
 _AT_ONCE = 3
 _TIMEOUT_SECONDS = 0.3
-_RESULT_SECONDS = 30.0
 _LOOK_SECONDS = 0.01
 _KINDS: dict[str, tuple[type[Any], ...]] = {
     "loop": (tasks.InLoop,),
@@ -42,6 +41,8 @@ class ExecutorConformance(PluginConformance):
     checks = checks
     mode: ClassVar[Literal["loop", "thread", "process"]]
     """The mode of the tasks that the executor runs, which is the name of its entry point."""
+    patience: ClassVar[float] = 30.0
+    """Longest time in seconds that a check waits for a task."""
     interrupts: ClassVar[bool] = True
     """False for an executor whose tasks cannot see that they are cancelled."""
 
@@ -79,7 +80,12 @@ class ExecutorHarness:
 
     def task(self, kind: type[Any], behavior: str, argument: Any = None, **options: Any) -> Any:
         """Return a task with this behavior (a function of `executor_tasks`)."""
-        made = kind(behavior=behavior, folder=str(self.folder(kind)), argument=argument)
+        made = kind(
+            behavior=behavior,
+            folder=str(self.folder(kind)),
+            argument=argument,
+            patience=self.suite.patience / 2,
+        )
         return made.options(**{"result_ttl": 600, "retry_delay": 0, **options})
 
     async def dispatch(self, task: Any) -> Any:
@@ -88,7 +94,7 @@ class ExecutorHarness:
 
     async def result(self, task: Any) -> Any:
         """Dispatch a task, and return its result."""
-        return await (await self.dispatch(task)).result(timeout=_RESULT_SECONDS)
+        return await (await self.dispatch(task)).result(timeout=self.suite.patience)
 
     async def error(self, task: Any, kind: type[E]) -> E:
         """Dispatch a task, and return the error that its result raises."""
@@ -97,7 +103,7 @@ class ExecutorHarness:
     async def error_of(self, handle: Any, kind: type[E]) -> E:
         """Return the error that a result raises."""
         try:
-            result = await handle.result(timeout=_RESULT_SECONDS)
+            result = await handle.result(timeout=self.suite.patience)
         except kind as error:
             return error
         raise AssertionError(f"the result is {result!r}, instead of {kind.__name__}")
@@ -130,7 +136,7 @@ async def _harness(suite: ExecutorConformance) -> AsyncIterator[ExecutorHarness]
     app = App(
         {
             "driver": "memory",
-            "disable_plugins": [f"executor:{suite.mode}"],
+            "disable_plugins": [f"executor:{mode}" for mode in _KINDS],
             "process_pool_size": _AT_ONCE,
             "grace_period": 1.0,
         }
@@ -167,7 +173,7 @@ async def tasks_know_themselves(harness: ExecutorHarness) -> None:
     """The code of a task runs in the context of its worker, so that `current_task()` works."""
     for kind in harness.kinds:
         handle = await harness.dispatch(harness.task(kind, "describe_call", "x", max_attempts=1))
-        argument, task_id, name, attempt, _ = await handle.result(timeout=_RESULT_SECONDS)
+        argument, task_id, name, attempt, _ = await handle.result(timeout=harness.suite.patience)
         assert (argument, task_id, attempt) == ("x", str(handle), 0), (
             f"{(argument, task_id, attempt)}"
         )
@@ -182,7 +188,7 @@ async def tasks_run_at_the_same_time(harness: ExecutorHarness) -> None:
             await harness.dispatch(harness.task(kind, "meet", [number, _AT_ONCE], max_attempts=1))
             for number in range(_AT_ONCE)
         ]
-        met = [await each.result(timeout=_RESULT_SECONDS) for each in members]
+        met = [await each.result(timeout=harness.suite.patience) for each in members]
         assert met == [True] * _AT_ONCE, f"{kind.__name__}: the tasks ran one after the other"
 
 
@@ -193,7 +199,7 @@ async def event_loop_stays_responsive(harness: ExecutorHarness) -> None:
         handle = await harness.dispatch(harness.task(kind, "wait", max_attempts=1))
         await harness.noted(kind, "started")
         (harness.folder(kind) / "open").touch()
-        opened = await handle.result(timeout=_RESULT_SECONDS)
+        opened = await handle.result(timeout=harness.suite.patience)
         assert opened is True, f"{kind.__name__}: the loop stood still until the task ended"
 
 
