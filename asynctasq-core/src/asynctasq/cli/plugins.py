@@ -57,6 +57,13 @@ def list_plugins(as_json: bool, check: bool, kind: str | None, wide: bool) -> No
 @command.command("new")
 @click.argument("name")
 @click.option(
+    "--kind",
+    type=click.Choice(["driver", "serializer", "resolver", "executor", "hooks"]),
+    default="driver",
+    show_default=True,
+    help="Kind of plugin.",
+)
+@click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
@@ -66,16 +73,16 @@ def list_plugins(as_json: bool, check: bool, kind: str | None, wide: bool) -> No
     "--author",
     help="Whom pyproject.toml and the licence name; the name that git or the system knows if not given.",
 )
-def new_plugin(name: str, folder: Path, author: str | None) -> None:
-    """Write a project with a driver NAME that works, to be changed into one for your store.
+def new_plugin(name: str, kind: str, folder: Path, author: str | None) -> None:
+    """Write a project with a working plugin NAME, to be changed into your own.
 
-    It installs, passes the conformance suite and is ready to publish. Nothing is overwritten.
+    It installs, passes the tests of its kind and is ready to publish. Nothing is overwritten.
     """
-    from asynctasq.cli.new_driver import known_author, write_project
+    from asynctasq.cli.new_plugin import DESCRIPTIONS, PAGES, known_author, write_project
 
     named = author or known_author()
-    project = write_project(name, folder, author=named)
-    click.echo(f"{project} holds a driver that keeps its queue in a file:\n")
+    project = write_project(name, folder, kind=kind, author=named)
+    click.echo(f"{project} contains {DESCRIPTIONS[kind]}:\n")
     for path in sorted(each for each in project.rglob("*") if each.is_file()):
         click.echo(f"  {path.relative_to(project)}")
     click.echo(f"\nAuthor: {named}" + ("" if author else " (--author NAME sets another)"))
@@ -84,8 +91,8 @@ def new_plugin(name: str, folder: Path, author: str | None) -> None:
         f"  cd {project}\n"
         f"  python -m venv .venv && .venv/bin/pip install -e '.[dev]'\n"
         f"  .venv/bin/pytest\n\n"
-        f'Then put your store in its place, one method at a time: "Writing a driver" in the '
-        f"documentation explains each, and the README what a server needs."
+        f"Then change it, one method at a time. The page {PAGES[kind]!r} of the documentation explains "
+        f"the code."
     )
 
 

@@ -18,7 +18,7 @@ from asynctasq.worker.worker import Worker
 E = TypeVar("E", bound=BaseException)
 
 checks = Checks()
-_AT_ONCE = 3
+_AT_ONCE = 2
 _TIMEOUT_SECONDS = 0.3
 _LOOK_SECONDS = 0.01
 _KINDS: dict[str, tuple[type[Any], ...]] = {
