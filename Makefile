@@ -8,12 +8,12 @@ SHELL := /usr/bin/env bash
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup scripts/install-packages
-TYPED := $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
+TYPED := conftest.py $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 # Tests wait for processes half of the time. What a run starts may keep what it has compiled.
 PYTEST_WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-all chaos check lint mypy pyright layers repository docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis format lock clean
+.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -54,6 +54,9 @@ bench-orm: .venv/.ready-dev  ## Measure what models as arguments cost
 
 test: .venv/.ready-dev  ## Run all tests
 	@$(PYTEST) -q -n $(PYTEST_WORKERS) --dist worksteal
+
+test-full: .venv/.ready-dev  ## Run all tests, and those of the worker on every store
+	@$(PYTEST) -q -n $(PYTEST_WORKERS) --dist worksteal --full
 
 test-all: .venv/.ready-dev  ## Run all tests on every supported Python that is present
 	@scripts/test-all -q -n $(PYTEST_WORKERS) --dist worksteal

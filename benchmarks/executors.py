@@ -1,7 +1,7 @@
-"""What the modes cost: `python benchmarks/executors.py [--quick] [--only PART]`; ends with 1 if a bar is missed.
+"""The cost of the execution modes: `python benchmarks/executors.py [--quick] [--only PART]`.
 
-Throughput stands beside that of the bare pool of the standard library, measured in turns with it. Each
-part runs in a process of its own.
+The command exits with 1 if a bar is missed. Throughput is compared with the bare pool of the standard
+library, measured in turns with it. Each part runs in its own process.
 """
 
 import argparse
@@ -30,59 +30,59 @@ THREADS = 100
 ROUNDS = 5
 TASKS, QUICK_TASKS = 20_000, 5_000  # starting the threads counts, too
 WATCHED_SECONDS = 30.0
-"""How long it is counted what a worker writes."""
+"""The time for which the writes of a worker are counted."""
 BURN_SECONDS = 0.1
 
 
 @task
 async def on_loop(number: int) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 @task
 def in_thread(number: int) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 @task(process=True)
 def in_process(number: int) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 @task(process=True)
 async def in_process_loop(number: int) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 @task
 def millisecond(number: int) -> None:
-    """Waits as a blocking library does."""
+    """Sleep as a blocking library does."""
     time.sleep(0.001)
 
 
 @task(process=True)
 def compute(number: int) -> None:
-    """Computes for 100 ms of CPU."""
+    """Compute for 100 ms of CPU."""
     burn(number)
 
 
 @task
 async def asleep(number: int) -> None:
-    """Waits for longer than the measurement takes."""
+    """Sleep for longer than the measurement takes."""
     await asyncio.sleep(3600)
 
 
 def nothing(number: int) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 def doze(number: int) -> None:
-    """Waits for a millisecond."""
+    """Sleep for a millisecond."""
     time.sleep(0.001)
 
 
 def burn(number: int) -> None:
-    """Computes for 100 ms of CPU."""
+    """Compute for 100 ms of CPU."""
     end = time.process_time() + BURN_SECONDS
     while time.process_time() < end:
         pass
@@ -235,7 +235,7 @@ async def _send_sleepers(url: str, count: int) -> None:
 
 
 def _commits(store: sqlite3.Connection, seconds: float) -> int:
-    """How often another process has written to the file."""
+    """Count the commits of other processes to the file."""
     end = time.monotonic() + seconds
     seen, changes = _one(store, "PRAGMA data_version"), 0
     while time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""What observers cost: `python benchmarks/observers.py [tasks]`.
+"""The cost of observers: `python benchmarks/observers.py [tasks]`.
 
 CPU of dispatching and running a task that does nothing, on the memory driver: with no observer, with one
 at every hook, and with a wrapper. Measured in turns; the medians count.
@@ -21,15 +21,15 @@ ROUNDS = 5
 
 @task
 async def nothing(number: int) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 class Watches:
-    """Hears of everything."""
+    """Implements every hook."""
 
 
 class WatchesAsync:
-    """Hears of everything, in coroutines."""
+    """Implements every hook, in coroutines."""
 
 
 class Wraps:

@@ -1,4 +1,4 @@
-"""What models as arguments cost: `python benchmarks/orm.py`. On SQLite, so that the database is quick."""
+"""The cost of models as arguments: `python benchmarks/orm.py`. It runs on SQLite, a fast database."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ class Base(DeclarativeBase):
 
 
 def model(name: str) -> Any:
-    """A class of 40 columns."""
+    """Return a class of 40 columns."""
     columns = {f"column_{n}": mapped_column() for n in range(COLUMNS)}
     annotations = {f"column_{n}": Mapped[str] for n in range(COLUMNS)}
     members = {
@@ -124,7 +124,7 @@ async def load(engine: AsyncEngine, resolvers: Resolvers, rows: list[Any]) -> No
 
 
 def left_open() -> None:
-    """What a thousand tasks of each mode leave open."""
+    """Report the resources that a thousand tasks of each mode leave open."""
     program = Path(__file__).parent / "programs" / "models_left_open.py"
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
@@ -155,7 +155,7 @@ async def spent(work: Callable[[], Awaitable[None]]) -> float:
 
 
 def queries(engine: AsyncEngine) -> list[str]:
-    """What the engine is asked from now on."""
+    """Return a list that collects the statements of the engine from now on."""
     asked: list[str] = []
 
     def hear(_c: object, _u: object, statement: str, *_: object) -> None:

@@ -14,7 +14,7 @@ END = "<!-- end of figures of Redis -->"
 
 def main(arguments: list[str]) -> int:
     """Measure; 1 if a bar was missed on a machine that was quiet."""
-    from benchmarks.harness import machine, report
+    from benchmarks.harness import comparison, machine, report
     from benchmarks.harness.bench import Bench
     from benchmarks.harness.command import session_of
     from benchmarks.harness.scale import FULL, QUICK, TINY
@@ -25,7 +25,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tiny", action="store_true", help="only whether everything works")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
-    parser.add_argument("--update-docs", action="store_true", help=f"write {report.DOCUMENT.name}")
+    parser.add_argument(
+        "--update-docs", action="store_true", help=f"write {comparison.DOCUMENT.name}"
+    )
     parser.add_argument(
         "--environments", type=Path, default=ROOT / ".venvs", help="where peers are installed"
     )
@@ -46,7 +48,7 @@ def main(arguments: list[str]) -> int:
     if asked.json is not None:
         asked.json.write_text(json.dumps(session, indent=1) + "\n")
     if asked.update_docs:
-        report.publish(session, bench.figures, prefix="benchmarks-redis", begin=BEGIN, end=END)
+        report.publish(session, bench.figures, begin=BEGIN, end=END)
     return int(any(figure.verdict == "missed" for figure in bench.figures))
 
 

@@ -27,7 +27,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def stale_pages() -> list[str]:
-    """The pages that are not what the code says."""
+    """Return the names of the pages that differ from the code."""
     return [
         name
         for name, render in PAGES.items()

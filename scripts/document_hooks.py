@@ -70,12 +70,12 @@ def render() -> str:
 
 
 def is_hook(value: object) -> bool:
-    """Whether this is a hook specification."""
+    """Return whether the value is a hook specification."""
     return inspect.isfunction(value) and hasattr(value, f"{hookspecs.PROJECT}_spec")
 
 
 def parameters(hook: Callable[..., Any]) -> list[str]:
-    """The names of its arguments."""
+    """Return the names of the arguments of a hook."""
     return list(inspect.signature(hook).parameters)
 
 

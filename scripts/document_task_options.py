@@ -69,7 +69,7 @@ def render() -> str:
 
 
 def _chain(cls: type) -> list[str]:
-    """A TypedDict after those that it extends, as paths; TypedDicts forget their bases."""
+    """Return the paths of a TypedDict and of those it extends; TypedDicts forget their bases."""
     found = [f"{cls.__module__}.{cls.__name__}"]
     while True:
         bases = [
@@ -102,7 +102,7 @@ def _table(path: str, *, defaults: bool = False) -> str:
 
 
 def _default(name: str) -> str:
-    """What counts where nobody says anything."""
+    """Return the default of an option, as the page shows it."""
     nothing_said = ResolvedOptions()
     origin = nothing_said if hasattr(nothing_said, name) else nothing_said.policy
     return value_as_text(getattr(origin, name))

@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def made_by(script: ModuleType | str) -> str:
-    """The first line of such a page."""
+    """Return the first line of a generated page."""
     name = script if isinstance(script, str) else script.__name__
     return f"<!-- Written by {name.replace('.', '/')}.py: change the code or that script, then `make docs-pages`. -->\n"
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table."""
+    """Return a table."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in lines)
 
@@ -33,7 +33,7 @@ def _cell(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Text in which nothing is meant as markup, but for what stands in `backticks`."""
+    """Escape markup in a text, except in its `backticks`."""
     parts = re.split(r"(`[^`]+`)", text)
     return "".join(
         part if index % 2 else re.sub(r"([*_<\[])", r"\\\1", part)
@@ -42,7 +42,7 @@ def prose(text: str) -> str:
 
 
 def own_distributions() -> set[str]:
-    """The names of the distributions of this repository."""
+    """Return the names of the distributions of this repository."""
     found = re.findall(
         r'^name = "([^"]+)"',
         "".join(path.read_text() for path in ROOT.glob("asynctasq-*/pyproject.toml")),
@@ -62,16 +62,16 @@ def own_plugins(kind: str) -> list[str]:
 
 @cache
 def source(module: str) -> griffe.Module:
-    """A module as it is written, with the docstrings that stand below fields."""
+    """Load a module from its source, with the docstrings below fields."""
     file = Path(str(importlib.import_module(module).__file__))
     return griffe.visit(module, file, file.read_text())
 
 
 def docstring(member: griffe.Object | griffe.Alias) -> str:
-    """What stands below a name, on one line.
+    """Return the docstring of a name, on one line.
 
     Raises:
-        ValueError: nothing does.
+        ValueError: there is none.
     """
     if member.docstring is None:
         raise ValueError(f"{member.path} has no docstring: documents show it")

@@ -1,7 +1,7 @@
 """Print the public interface of asynctasq, one line for each name: what a release may not break.
 
-`make api` writes it to tests/public_api.txt; a test compares the two, so that a change of the
-interface is seen by whoever reviews it.
+`make api` writes it to tests/public_api.txt; a test compares the two, so that reviewers see
+a change of the interface.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ PUBLIC_MODULES = [
 
 
 def public_lines() -> Iterator[str]:
-    """The lines of the snapshot, in order."""
+    """Yield the lines of the snapshot, in order."""
     loader = griffe.GriffeLoader(search_paths=[ROOT / "asynctasq-core/src"])
     package = loader.load("asynctasq", try_relative_path=False)
     loader.resolve_aliases()
@@ -47,7 +47,7 @@ def public_lines() -> Iterator[str]:
 
 
 def is_public(module: griffe.Object | griffe.Alias, name: str) -> bool:
-    """True for what a module defines, and for what it names in `__all__`."""
+    """Return whether a module defines the name, or lists it in `__all__`."""
     member = module.members[name]
     if module.exports is not None:
         return name in module.exports
@@ -55,7 +55,7 @@ def is_public(module: griffe.Object | griffe.Alias, name: str) -> bool:
 
 
 def describe(member: griffe.Object | griffe.Alias, name: str) -> Iterator[str]:
-    """The lines of one name, and of what a class holds."""
+    """Yield the lines of one name, and of the members of a class."""
     item = member
     if isinstance(member, griffe.Alias):
         if not member.resolved:

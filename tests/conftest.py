@@ -1,4 +1,4 @@
-"""What every test gets: a folder of its own, no settings from outside, and a check for left-overs."""
+"""Fixtures of every test: its own folder, no settings from outside, and a check for leftovers."""
 
 import asyncio
 import inspect
@@ -45,24 +45,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse ids that differ between processes: pytest-xdist could not share out the tests."""
     for item in items:
         if " at 0x" in item.nodeid:
-            raise pytest.UsageError(f"{item.nodeid}: an address is no name; give it one by `ids=`")
+            raise pytest.UsageError(
+                f"{item.nodeid}: an id must not contain an address. Name the case with `ids=`."
+            )
 
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """The root of the checkout."""
+    """Return the root of the checkout."""
     return Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """The address of a new SQLite store."""
+    """Return the URL of a new SQLite store."""
     return f"sqlite:///{tmp_path / 'store.db'}"
 
 
 @pytest.fixture(autouse=True)
 def _own_folder_and_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out, and the files that tests make in `tmp_path`."""
+    """Ignore settings of the user who runs the tests, and work in `tmp_path`."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith("ASYNCTASQ_") and not name.startswith(KEPT_VARIABLES):
@@ -83,7 +85,7 @@ def _no_children_in_advance(
 
 
 async def _nothing(_: ProcessPool) -> None:
-    """The first task starts the children."""
+    """Do nothing: the first task starts the children."""
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -95,6 +95,6 @@ def test_names_in_the_tutorial_exist() -> None:
 
 
 def _exists(name: str) -> bool:
-    """Whether there is a module, or something in a module, of that dotted name."""
+    """Return whether a module, or a member of a module, has that dotted name."""
     module, _, attribute = name.rpartition(".")
     return hasattr(importlib.import_module(module), attribute) or bool(find_spec(name))

@@ -20,21 +20,21 @@ RunTask = Callable[[Any], Awaitable[Any]]
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address (`postgresql:`) of a database that the tests of this process share."""
+    """Yield the URL (`postgresql:`) of a database that the tests of this process share."""
     with own_database(shared_url("postgres", tmp_path_factory)) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address (`mysql:`) of a database that the tests of this process share."""
+    """Yield the URL (`mysql:`) of a database that the tests of this process share."""
     with own_database(shared_url("mysql", tmp_path_factory)) as url:
         yield url
 
 
 @pytest_asyncio.fixture
 async def app() -> AsyncIterator[App]:
-    """An app on a store in memory, current in the test."""
+    """Yield an app on a memory store, current in the test."""
     made = App({"driver": "memory"})
     async with made:
         yield made

@@ -107,7 +107,7 @@ class Country(models.Model):  # type: ignore[misc]  # Django has no types
         app_label = "shop"
 
 
-class Vip(Customer):  # a table of its own, beside its parent's
+class Vip(Customer):  # its own table, beside the parent's
     level = models.IntegerField()
 
     class Meta(Named.Meta):
@@ -349,7 +349,7 @@ async def test_in_threads_connections_are_closed_before_and_after_each_attempt(
 
 @pytest.fixture(params=["postgres", "mariadb"])
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The alias of a database on a server, with tables."""
+    """Yield the alias of a database on a server, with tables."""
     alias: str = request.param
     url = urlsplit(request.getfixturevalue(alias))
     known: Any = connections.settings

@@ -65,7 +65,7 @@ async def send_welcome_email(user: User) -> None:
 
 @pytest_asyncio.fixture
 async def names(tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
-    """What the fragments take for granted; they share it, as they are read one after the other."""
+    """Yield the names that the fragments use; they share them, as they are read in order."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'models.db'}")
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)

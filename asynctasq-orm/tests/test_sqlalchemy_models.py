@@ -143,7 +143,7 @@ class Basket:
 
 
 class Queries:
-    """What the engine was asked, and how many connections are out."""
+    """The statements that the engine has run, and its open connections."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
@@ -161,7 +161,7 @@ class Queries:
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres", "mariadb"])
 def server_url(request: pytest.FixtureRequest) -> str:
-    """Of the server; SQLite has none."""
+    """Return the URL of the server, or an empty string for SQLite."""
     if request.param == "sqlite":
         return ""
     url: str = request.getfixturevalue(request.param)
@@ -170,7 +170,7 @@ def server_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def database_url(server_url: str, tmp_path: Path) -> str:
-    """An empty database."""
+    """Return the URL of an empty database."""
     return server_url or f"sqlite+aiosqlite:///{tmp_path / 'models.db'}"
 
 

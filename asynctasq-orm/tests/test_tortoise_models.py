@@ -77,7 +77,7 @@ async def test_models_arrive(config: dict[str, Any], run_task: Any) -> None:
 
 @pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def any_config(request: pytest.FixtureRequest, config: dict[str, Any]) -> dict[str, Any]:
-    """Of an empty database; each under a name of its own, for Tortoise keeps statements by it."""
+    """Return the settings of an empty database with a unique name: Tortoise caches statements by name."""
     if request.param != "sqlite":
         url: str = request.getfixturevalue(request.param)
         config["connections"] = {request.param: url.replace("postgresql:", "asyncpg:")}

@@ -20,7 +20,7 @@ MakeDriver = Callable[..., RedisDriver]
 
 @pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the server that tests share, each in namespaces of its own."""
+    """Yield the URL of the server that tests share; each test uses its own namespaces."""
     with redis_url(tmp_path_factory.mktemp("redis")) as found:
         yield found
 
@@ -33,14 +33,14 @@ def namespace() -> str:
 
 @pytest.fixture
 def client(url: str) -> Iterator["redis.Redis"]:
-    """A client of the shared server."""
+    """Yield a client of the shared server."""
     with redis.Redis.from_url(url) as made:
         yield made
 
 
 @pytest.fixture
 def make_driver(url: str, namespace: str) -> MakeDriver:
-    """Makes unopened drivers on the shared server, in one namespace."""
+    """Return a function that makes unopened drivers on the shared server, in one namespace."""
 
     def make(**settings: Any) -> RedisDriver:
         settings.setdefault("namespace", namespace)

@@ -81,7 +81,7 @@ Prepare = Callable[[Store], Awaitable[tuple[list[Message], list[Message], Call]]
 
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server without the keys of other tests, so that a sweep meets every key."""
+    """Yield a server without the keys of other tests, so that a sweep meets every key."""
     with redis_server(tmp_path_factory.mktemp("aborts")) as server:
         yield server
 

@@ -25,7 +25,7 @@ ENCODED = "p%40ss%2Fw%3Ard%2520%3F%23"
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server with a password, an ACL user, and a socket beside its port."""
+    """Yield a server with a password, an ACL user, and a socket beside its port."""
     folder = tmp_path_factory.mktemp("guarded")
     options = ["--requirepass", PASSWORD, "--unixsocket", str(folder / "s")]
     with redis_server(folder, *options, password=PASSWORD) as server:
@@ -108,7 +108,7 @@ async def test_passwords_of_any_character(guarded: RedisServer, password: str) -
 def test_every_way_in_works_on_uvloop(
     guarded: RedisServer, tls: RedisServer, certificates: Path
 ) -> None:
-    """Which is what workers run on."""
+    """Workers run on uvloop."""
     uvloop = pytest.importorskip("uvloop")
     files = {"tls_certificate": certificates / "own.crt", "tls_key": certificates / "own.key"}
     secure: Any = {name: str(path) for name, path in files.items()}
@@ -209,7 +209,7 @@ async def test_databases_are_apart(url: str, namespace: str) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, and a certificate for this machine."""
+    """Create an authority and a certificate for this machine."""
     folder = tmp_path_factory.mktemp("certificates")
     openssl = program("openssl", package="openssl")
 
@@ -232,7 +232,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _tls_server(folder: Path, certificates: Path, *options: str) -> RedisServer:
-    """A server that speaks TLS only, and wants to know who comes; not started."""
+    """Return a server, not started, that accepts TLS only and asks for client certificates."""
     server = RedisServer(folder, *options)
     server.process.command += [
         "--port", "0", "--tls-port", str(server.port),

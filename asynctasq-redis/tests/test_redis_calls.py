@@ -1,4 +1,4 @@
-"""What the server is asked to do: how many calls, by which commands, and how much by each."""
+"""The number of calls to the server, their commands, and the size of each."""
 
 import asyncio
 from collections import Counter
@@ -23,7 +23,7 @@ LEASE = 60.0
 BOUND = 1000
 """Messages that one call moves at most."""
 FEW = 250
-"""Of those for whose sake a dozen commands are run."""
+"""The number of messages for operations that run a dozen commands."""
 THROUGH_EVERYTHING = {"keys", "randomkey", "sort", "smove", "flushdb", "flushall"}
 GROWING = {"lpush", "rpush", "lrem", "xadd", "append"}
 
@@ -36,20 +36,20 @@ async def double(number: int) -> int:
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server on which nobody else does anything."""
+    """Yield a server without any other client."""
     with redis_server(tmp_path_factory.mktemp("counted")) as server:
         yield server
 
 
 @pytest.fixture
 def made(counted: RedisServer) -> Callable[[], RedisDriver]:
-    """Makes drivers of one namespace."""
+    """Return a function that makes drivers of one namespace."""
     namespace = uuid4().hex
     return lambda: RedisDriver(counted.url, namespace=namespace)
 
 
 class Calls(Counter[str]):
-    """How often each command was run; those in scripts too."""
+    """The number of runs of each command, including those in scripts."""
 
 
 @contextmanager
@@ -387,7 +387,7 @@ def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _until_awaited(client: "redis.Redis", driver: RedisDriver, ids: Sequence[bytes]) -> None:
-    """Until somebody is to be told of the end of each."""
+    """Wait until each message has a waiter to notify."""
     keys = [f"{{{driver.settings.namespace}}}:w:".encode() + each for each in ids]
     async with asyncio.timeout(PATIENCE):
         while client.exists(*keys) < len(keys):

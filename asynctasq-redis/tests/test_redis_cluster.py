@@ -27,7 +27,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer
 
 @pytest.fixture
 def cluster(nodes: list[RedisServer]) -> str:
-    """The address of two of its nodes."""
+    """Return a URL with two of the nodes."""
     return _address(nodes[:2])
 
 
@@ -91,7 +91,7 @@ async def test_nodes_that_hang_or_are_gone_are_left_for_others(nodes: list[Redis
 
 
 async def test_without_saying_cluster_the_error_says_it(cluster: str) -> None:
-    """Whether a single address happens to be the right node is chance, so all are tried."""
+    """A single address is the right node by chance, so the test tries all of them."""
     port = cluster.rpartition(":")[2]
     hints = 0
     for number in range(20):

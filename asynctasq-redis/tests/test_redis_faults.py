@@ -1,7 +1,4 @@
-"""What servers do to their clients: flush scripts, cut connections, restart, fill up, refuse.
-
-And what `close()` does to calls that are under way.
-"""
+"""Servers that flush scripts, cut connections, restart, fill up and refuse; and `close()` during calls."""
 
 import asyncio
 import gc
@@ -55,7 +52,7 @@ async def until_it_works(driver: RedisDriver) -> None:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that a test may maltreat; what it accepts survives."""
+    """Yield a server that a test may break; accepted messages survive."""
     with redis_server(
         tmp_path / "server", "--appendonly", "yes", "--appendfsync", "always"
     ) as server:
@@ -153,13 +150,13 @@ async def test_a_line_that_is_half_open_is_unavailable_and_comes_back(
         proxy.freeze()
         with pytest.raises(DriverUnavailable):
             await driver.enqueue([message()])
-        async with asyncio.timeout(30.0):  # a waiter hears nothing, and gives up all the same
+        async with asyncio.timeout(30.0):  # a waiter receives nothing, and gives up nevertheless
             with suppress(DriverUnavailable):
                 await waiting
         proxy.cut()
         proxy.thaw()
         with own_server.client() as client:
-            client.flushdb()  # of the enqueue nobody knows whether it arrived
+            client.flushdb()  # it is unknown whether the enqueue arrived
         await until_it_works(driver)
 
 
@@ -173,7 +170,7 @@ async def test_connections_that_are_reset_are_made_again(
             await live_one(driver)
             proxy.reset()
             await until_it_works(driver)
-        await driver.enqueue([message()])  # of the others it may not have heard
+        await driver.enqueue([message()])  # it may not know about the others
         async with asyncio.timeout(30.0):
             with suppress(DriverUnavailable):
                 await waiting

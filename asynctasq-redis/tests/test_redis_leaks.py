@@ -1,4 +1,4 @@
-"""What has ended expires or is deleted: nothing of it stays for ever."""
+"""Finished messages expire or are deleted, and leave no key behind."""
 
 import asyncio
 from collections.abc import Callable

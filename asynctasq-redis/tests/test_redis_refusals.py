@@ -1,4 +1,4 @@
-"""What servers refuse, and for how long: full, busy, a replica, crowded, or not allowed."""
+"""Servers that refuse commands for a while: full, busy, a replica, crowded, or not allowed."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ async def double(number: int) -> int:
 
 
 class Gate:
-    """Where tasks wait until the test lets them through."""
+    """A gate at which tasks wait until the test opens it."""
 
     def clear(self) -> None:
         self.open = asyncio.Event()
@@ -47,7 +47,7 @@ gate = Gate()
 
 @task(name="redis_refusals.behind_gate")
 async def behind_gate(number: int) -> int:
-    """Ends when the gate is opened."""
+    """Wait until the gate opens."""
     gate.waiting += 1
     await gate.open.wait()
     return number
@@ -55,21 +55,21 @@ async def behind_gate(number: int) -> int:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server whose settings tests change; each puts them back."""
+    """Yield a server whose settings tests change; each test restores them."""
     with redis_server(tmp_path_factory.mktemp("refusing")) as found:
         yield found
 
 
 @pytest.fixture
 def client(server: RedisServer) -> Iterator["redis.Redis"]:
-    """A client of it."""
+    """Yield a client of that server."""
     with server.client() as made:
         yield made
 
 
 @pytest.fixture
 def driver(server: RedisServer) -> RedisDriver:
-    """Unopened, in a namespace of its own."""
+    """Return an unopened driver in a new namespace."""
     return RedisDriver(server.url, namespace=uuid4().hex)
 
 

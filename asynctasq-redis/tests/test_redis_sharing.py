@@ -142,7 +142,7 @@ async def test_a_worker_hears_of_pauses_and_cancels(url: str, namespace: str) ->
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Any:
-    """A server that only one test uses."""
+    """Yield a server that only one test uses."""
     with redis_server(tmp_path / "server") as server:
         yield server
 
@@ -164,7 +164,7 @@ async def test_a_listener_whose_line_is_half_open_makes_another(
             async with asyncio.timeout(PATIENCE):
                 before = await _listener_of(client)
                 proxy.freeze()
-                await asyncio.sleep(0.2)  # nothing is heard meanwhile
+                await asyncio.sleep(0.2)  # no notification arrives meanwhile
                 proxy.thaw()
                 while await _listener_of(client) == before:
                     await asyncio.sleep(0.01)
@@ -178,7 +178,7 @@ async def test_a_listener_whose_line_is_half_open_makes_another(
 
 
 async def _listener_of(client: "redis.Redis") -> str:
-    """Which connection listens."""
+    """Return the id of the connection that listens."""
     while True:
         found: Any = client.client_list(_type="pubsub")
         if len(found) == 1:

@@ -39,13 +39,13 @@ async def fails() -> None:
 
 @task(name="redis_tests.waits")
 async def waits() -> None:
-    """Runs until it is cancelled."""
+    """Run until cancelled."""
     await asyncio.Event().wait()
 
 
 @asynccontextmanager
 async def working(app: App) -> AsyncIterator[Worker]:
-    """A worker that is told to stop at the end, and has to."""
+    """Run a worker, and fail if it does not stop at the end."""
     worker = Worker(app=app, handle_signals=False)
     running = asyncio.create_task(worker.start())
     try:
@@ -164,5 +164,5 @@ async def sell() -> str:
 
 @task(name="redis_tests.sell")
 async def sell() -> str:
-    """The same, on this side."""
+    """Sell something in this process."""
     return "not here"

@@ -1,4 +1,4 @@
-"""What measurements work with: processes of their own, folders, and a record of every run."""
+"""The tools of measurements: child processes, folders, and a record of every run."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Bench:
     def __init__(self, scale: Scale, folder: Path, *, environments: Path) -> None:
         self.scale = scale
         self.environments = environments
-        """Where peers are installed."""
+        """The folder in which peers are installed."""
         self.figures: list[Figure] = []
         self.runs: list[Run] = []
         self.peers: dict[str, Any] = {}
@@ -54,7 +54,7 @@ class Bench:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """A new one, gone afterwards, so that every run has fresh files on the same disk."""
+        """Yield a new folder, removed afterwards, so that every run has fresh files on the same disk."""
         path = Path(tempfile.mkdtemp(dir=self._folder))
         try:
             yield path
@@ -63,7 +63,7 @@ class Bench:
 
     @contextmanager
     def new_store(self, store: Store) -> Iterator[str]:
-        """The URL of a store that is empty."""
+        """Yield the URL of an empty store."""
         with self.folder() as folder:
             yield store.new_url(folder)
 
@@ -75,7 +75,7 @@ class Bench:
         beside: Sequence[int] = (),
         **parameters: object,
     ) -> dict[str, Any]:
-        """Run a program of `benchmarks/programs` in a process of its own; returns its answer.
+        """Run a program of `benchmarks/programs` in a child process and return its answer.
 
         `beside` are processes of ours that work for it meanwhile.
         """
@@ -95,7 +95,7 @@ class Bench:
 
     @contextmanager
     def watched(self, program: str, *, beside: Sequence[int] = ()) -> Iterator[None]:
-        """Record a run, and what the machine did besides."""
+        """Record a run, and the load of the machine."""
         load = machine.load_average()
         before = sum(map(machine.cpu_seconds, beside))
         watch = machine.Watch()
@@ -107,7 +107,7 @@ class Bench:
     def started(
         self, command: Sequence[str], *, end: signal.Signals = signal.SIGTERM
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A process that runs meanwhile, and is told to stop afterwards."""
+        """Run a process during the block, and stop it afterwards."""
         with self.folder() as folder, (folder / "log").open("w+b") as log:
             process = subprocess.Popen(
                 command, cwd=folder, env=environment(), stdout=log, stderr=subprocess.STDOUT
@@ -136,7 +136,7 @@ class Bench:
         self.figures.append(replace(figure, noisy=noisy))
 
     def say(self, text: str) -> None:
-        """Tell whoever looks on what is being measured."""
+        """Print the name of the measurement."""
         print(f"  {text}", file=sys.stderr, flush=True)
 
     def as_json(self) -> dict[str, Any]:
@@ -149,12 +149,12 @@ class Bench:
 
 
 def worker_command(url: str, *options: str) -> list[str]:
-    """The worker that users start, with the tasks of `benchmarks/tasks.py`."""
+    """Return the worker command that users run, with the tasks of `benchmarks/tasks.py`."""
     command = [sys.executable, "-m", "asynctasq.cli", "worker", "--app", "benchmarks.tasks"]
     return [*command, "--driver", url, *options]
 
 
 def environment() -> dict[str, str]:
-    """Of every process: without settings of whoever measures."""
+    """Return the environment of every process, without the user's own settings."""
     kept = {key: text for key, text in os.environ.items() if not key.startswith("ASYNCTASQ_")}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}

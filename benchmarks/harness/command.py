@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import machine, report
+from benchmarks.harness import comparison, machine, report
 from benchmarks.harness.bench import ROOT, Bench
 from benchmarks.harness.scale import FULL, QUICK, TINY
 from benchmarks.harness.stores import STORES, Store
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     if asked.json is not None:
         asked.json.write_text(json.dumps(session, indent=1) + "\n")
     if asked.update_docs:
-        report.publish(session, bench.figures, prefix="benchmarks")
+        report.publish(session, bench.figures)
     return int(any(figure.verdict == "missed" for figure in bench.figures))
 
 
@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tiny", action="store_true", help="only whether everything works")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
-    parser.add_argument("--update-docs", action="store_true", help=f"write {report.DOCUMENT.name}")
+    parser.add_argument(
+        "--update-docs", action="store_true", help=f"write {comparison.DOCUMENT.name}"
+    )
     parser.add_argument(
         "--folder",
         type=Path,

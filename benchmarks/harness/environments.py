@@ -1,4 +1,4 @@
-"""Environments of peers, each of its own, made from the registry when they are first needed."""
+"""Separate environments of peers, made from the registry when they are first needed."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 def installed(
     environments: Path, name: str, packages: Sequence[str], say: Callable[[str], object]
 ) -> Path:
-    """The Python of the environment `bench-NAME`, with these packages in it."""
+    """Return the Python of the environment `bench-NAME`, after installing these packages in it."""
     folder = environments / f"bench-{name}"
     python = folder / "bin" / "python"
     if not (folder / ".ready").exists():

@@ -1,4 +1,4 @@
-"""What a measurement says: figures, each with its bar and a verdict."""
+"""The figures of a measurement, each with its bar and a verdict."""
 
 import math
 import statistics
@@ -69,7 +69,7 @@ def shown(value: float) -> str:
 
 
 def percentiles(samples: Sequence[float]) -> dict[str, float]:
-    """Of latencies: what half, nine in ten and 99 in 100 stay below, and the worst."""
+    """Return the 50th, 90th and 99th percentiles of latencies, and the maximum."""
     ordered = sorted(samples)
     places = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
     found = {

@@ -37,12 +37,12 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def load_average() -> float:
-    """Of the last minute."""
+    """Return the load average of the last minute."""
     return os.getloadavg()[0]
 
 
 def sync_seconds(folder: Path, *, samples: int = 25) -> float:
-    """The median time of appending 4 KiB to a file and syncing it."""
+    """Return the median time of appending 4 KiB to a file and syncing it."""
     path = folder / "sync"
     taken = []
     with path.open("wb", buffering=0) as file:
@@ -139,5 +139,5 @@ def _commit() -> str | None:
 
 
 def warn(text: str) -> None:
-    """Tell whoever looks on."""
+    """Print a message for the user."""
     print(f"WARNING: {text}", file=sys.stderr, flush=True)

@@ -1,62 +1,62 @@
-"""Figures as pictures: bars of medians, an SVG for each unit that several figures share.
-
-A picture of bars is a dozen lines of SVG. The libraries that draw it bring numpy along, or import hooks.
-"""
+"""Bar charts as SVG. The libraries that draw them bring numpy along, or import hooks."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from benchmarks.harness.figures import Figure, shown
-
-PICTURES = {
-    "/s": ("speed", "tasks a second: more is better"),
-    "µs": ("processor-time", "microseconds: less is better"),
-    "ms": ("latency", "milliseconds: less is better"),
-}
-"""Of each unit that is drawn, the name and the title of its picture."""
-WIDTH, ROW, LABEL_HEIGHT, TITLE_HEIGHT, LONGEST_BAR = 720, 38, 16, 36, 600
-"""In pixels. Labels stand above their bars, so that long ones have room."""
-INK, BAR = "#607d8b", "#26a69a"
-"""Colours that can be read on white and on black."""
+WIDTH, ROW, BAR_HEIGHT = 720, 40, 24
+LABELS_END, BARS_BEGIN, LONGEST_BAR = 212, 224, 420
+TITLE_HEIGHT, NOTE_HEIGHT = 52, 22
+"""Sizes in pixels."""
+INK, OURS, PEER = "#708090", "#0d9488", "#a3aebb"
+"""Colors that can be read on white and on black."""
 
 
-def draw(figures: Sequence[Figure], folder: Path, prefix: str) -> list[Path]:
-    """Write the pictures; returns where they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for unit, (name, title) in PICTURES.items():
-        drawn = [figure for figure in figures if figure.unit == unit]
-        if len(drawn) > 1:
-            path = folder / f"{prefix}-{name}.svg"
-            path.write_text(_bars(title, drawn))
-            written.append(path)
-    return written
+@dataclass(frozen=True)
+class Bar:
+    """One bar with a label that needs no other bar to be understood."""
+
+    label: str
+    value: float
+    ours: bool = False
 
 
-def _bars(title: str, figures: Sequence[Figure]) -> str:
-    height = TITLE_HEIGHT + ROW * len(figures)
+def chart(title: str, bars: Sequence[Bar], notes: Sequence[str]) -> str:
+    """Return a chart of horizontal bars, the longest first, with notes below it."""
+    height = TITLE_HEIGHT + ROW * len(bars) + NOTE_HEIGHT * len(notes) + 8
     picture = Element(
         "svg",
         {
             "xmlns": "http://www.w3.org/2000/svg",
             "viewBox": f"0 0 {WIDTH} {height}",
-            "font-family": "sans-serif",
-            "font-size": "13",
+            "width": f"{WIDTH}",
+            "height": f"{height}",
+            "font-family": "system-ui, sans-serif",
+            "font-size": "16",
             "fill": INK,
+            "role": "img",
         },
     )
-    _text(picture, 0, LABEL_HEIGHT, title).set("font-weight", "bold")
-    longest = max(figure.median for figure in figures) or 1.0
-    ordered = sorted(figures, key=lambda figure: figure.median, reverse=True)
-    for row, figure in enumerate(ordered):
-        top = TITLE_HEIGHT + row * ROW
-        length = max(1.0, LONGEST_BAR * figure.median / longest)
-        _text(picture, 0, top + LABEL_HEIGHT - 4, figure.title)
-        bar = {"x": "0", "y": f"{top + LABEL_HEIGHT}", "width": f"{length:.1f}", "height": "14"}
-        SubElement(picture, "rect", {**bar, "rx": "2", "fill": BAR})
-        value = f"{shown(figure.median)} {figure.unit}"
-        _text(picture, length + 6, top + LABEL_HEIGHT + 12, value)
+    ordered = sorted(bars, key=lambda bar: bar.value, reverse=True)
+    spoken = "; ".join(f"{bar.label}: {bar.value:,.0f}" for bar in ordered)
+    SubElement(picture, "title").text = f"{title}. {spoken}."
+    _text(picture, 0, 24, title).attrib.update({"font-size": "20", "font-weight": "700"})
+    longest = max(bar.value for bar in bars)
+    for row, bar in enumerate(ordered):
+        top = TITLE_HEIGHT + ROW * row
+        length = max(3.0, LONGEST_BAR * bar.value / longest)
+        middle = top + BAR_HEIGHT / 2 + 6
+        emphasis = {"fill": OURS, "font-weight": "700"} if bar.ours else {}
+        label = _text(picture, LABELS_END, middle, bar.label)
+        label.attrib.update({"text-anchor": "end", **emphasis})
+        box = {"x": f"{BARS_BEGIN}", "y": f"{top}", "width": f"{length:.1f}"}
+        color = OURS if bar.ours else PEER
+        SubElement(picture, "rect", {**box, "height": f"{BAR_HEIGHT}", "rx": "4", "fill": color})
+        value = _text(picture, BARS_BEGIN + length + 10, middle, f"{bar.value:,.0f}")
+        value.attrib.update(emphasis)
+    for row, note in enumerate(notes):
+        below = TITLE_HEIGHT + ROW * len(bars) + NOTE_HEIGHT * row + 14
+        _text(picture, 0, below, note).set("font-size", "14")
     indent(picture)
     return tostring(picture, encoding="unicode") + "\n"
 

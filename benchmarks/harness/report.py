@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.bench import ROOT
+from benchmarks.harness.comparison import DOCUMENT, redraw
 from benchmarks.harness.figures import Figure
-from benchmarks.harness.plots import draw
 
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- figures: written by `benchmarks/run.py --update-docs` -->"
 END = "<!-- end of figures -->"
-HEADINGS = ("what", "bar", "measured", "verdict")
+HEADINGS = ("figure", "target", "measured", "verdict")
 
 
 def rows(figures: Sequence[Figure]) -> list[tuple[str, str, str, str]]:
@@ -27,7 +25,7 @@ def rows(figures: Sequence[Figure]) -> list[tuple[str, str, str, str]]:
 
 
 def as_text(figures: Sequence[Figure]) -> str:
-    """Columns as wide as their widest cell."""
+    """Return the figures as a table for a terminal, with columns as wide as their widest cell."""
     table = [HEADINGS, *rows(figures)]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
     lines = [
@@ -37,10 +35,8 @@ def as_text(figures: Sequence[Figure]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def as_markdown(
-    session: Mapping[str, Any], figures: Sequence[Figure], pictures: Sequence[str] = ()
-) -> str:
-    """The session as a part of a document; `pictures` are addresses of plots."""
+def as_markdown(session: Mapping[str, Any], figures: Sequence[Figure]) -> str:
+    """Return the session as a part of a document."""
     machine, scale, load = session["machine"], session["scale"], session["load"]
     packages = ", ".join(f"{name} {text}" for name, text in machine["packages"].items() if text)
     peers = "".join(f", {name} {peer['version']}" for name, peer in session["peers"].items())
@@ -67,10 +63,9 @@ def as_markdown(
         versions,
         loads,
         "",
-        "| what | bar | measured | verdict |",
+        f"| {' | '.join(HEADINGS)} |",
         "|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in rows(figures)),
-        *(f"\n![The figures above as bars]({picture})" for picture in pictures),
     ]
     return "\n".join(lines)
 
@@ -79,18 +74,16 @@ def publish(
     session: Mapping[str, Any],
     figures: Sequence[Figure],
     *,
-    prefix: str,
     begin: str = BEGIN,
     end: str = END,
 ) -> None:
-    """Write a session into the document, with pictures beside it."""
-    drawn = draw(figures, DOCUMENT.parent / "assets", prefix)
-    pictures = [path.relative_to(DOCUMENT.parent).as_posix() for path in drawn]
-    update(DOCUMENT, as_markdown(session, figures, pictures), begin=begin, end=end)
+    """Write a session into the document, and draw the chart of the document again."""
+    update(DOCUMENT, as_markdown(session, figures), begin=begin, end=end)
+    redraw()
 
 
 def update(document: Path, text: str, *, begin: str = BEGIN, end: str = END) -> None:
-    """Replace what stands between the two marks."""
+    """Replace the text between the two marks."""
     before, first, rest = document.read_text().partition(begin)
     _, last, after = rest.partition(end)
     if not first or not last:

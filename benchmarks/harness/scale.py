@@ -1,4 +1,4 @@
-"""How much is measured."""
+"""The size of a measurement."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ class Scale:
     depths: tuple[int, int]
     depth_rounds: int
     starts: int
-    """Of a new process."""
+    """The number of starts of a new process."""
     growth: tuple[int, int]
     """Numbers of tasks after which memory is looked at."""
     peer_seconds: float
-    """How long a peer works, if it has not done all by then."""
+    """The longest time that a peer works."""
     kill_tasks: int
 
 

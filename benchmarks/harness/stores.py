@@ -11,9 +11,9 @@ class Store:
 
     name: str
     new_url: Callable[[Path], str]
-    """Of a new and empty store; the folder is for its files."""
+    """A function that returns the URL of a new, empty store, given a folder for its files."""
     shared: bool
-    """Whether other processes see what one of them puts there."""
+    """True if several processes can use one store."""
 
 
 def _new_file(folder: Path) -> str:

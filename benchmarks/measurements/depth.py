@@ -1,4 +1,4 @@
-"""Whether calls cost more when many messages wait."""
+"""The cost of calls when many messages wait."""
 
 import statistics
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ from benchmarks.harness.stores import Store
 CPU_BAR_PERCENT = 1.0
 MEMORY_BAR_MIB = 60.0
 GROWTH_BAR_MIB = 1.0
-"""What the allocator may take or leave; 5 bytes a task."""
+"""The growth that the allocator may cause; 5 bytes a task."""
 
 
 def measure(bench: Bench, stores: Sequence[Store]) -> None:

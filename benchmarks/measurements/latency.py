@@ -27,7 +27,7 @@ def measure(bench: Bench, stores: Sequence[Store]) -> None:
 
 
 def _tell_commits(bench: Bench, store: Store, seconds: Sequence[float]) -> None:
-    """A dispatch waits for one such commit, whoever makes it."""
+    """Add the time of a bare synced commit, for which every dispatch waits."""
     samples = [each * 1e3 for each in seconds]
     bench.add(
         Figure(

@@ -1,4 +1,4 @@
-"""Other task queues on the same store, doing the same work, each in an environment of its own."""
+"""Other task queues on the same store, doing the same work, each in its own environment."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -57,7 +57,7 @@ class RedisBench:
         return answer | {"server_seconds": self._server_seconds() - before}
 
     def python(self, name: str) -> Path | str:
-        """Of the environment that a program needs."""
+        """Return the Python of the environment that a program needs."""
         if name not in PACKAGES:
             return sys.executable
         if name not in self._pythons:
@@ -69,7 +69,7 @@ class RedisBench:
 
     @contextmanager
     def consumer(self, name: str) -> Iterator[int]:
-        """A worker that waits for work meanwhile; its process id."""
+        """Run a worker that waits for work during the block, and yield its process id."""
         parameters: dict[str, object] = {"way": "consume", "url": self.url}
         with self.bench.started(self.bench.command(name, self.python(name), parameters)) as process:
             yield process.pid
@@ -91,7 +91,7 @@ class RedisBench:
         return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
     def versions(self) -> dict[str, str]:
-        """Of what is measured here."""
+        """Return the versions of the measured packages."""
         with self._server.client() as client:
             told: Any = client.info("server")
         names = ("redis", "hiredis")
@@ -110,7 +110,7 @@ class RedisBench:
 
 @contextmanager
 def redis_bench(bench: Bench) -> Iterator[RedisBench]:
-    """With a server of its own."""
+    """Start a server for the measurement."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-redis-") as folder,
         redis_server(Path(folder)) as server,
@@ -228,7 +228,7 @@ def _drained_by_two(redis: RedisBench, tasks: int) -> Sample:
 
 
 def distant(redis: RedisBench) -> None:
-    """The same tasks, and a server that is far away."""
+    """Measure the same tasks with a distant server."""
     ours, theirs = max(300, redis.scale.tasks // 2), max(300, redis.peer_tasks() // 300 * 100)
     ways: dict[str, tuple[str, str, int, dict[str, object]]] = {
         OURS: ("asynctasq", "bulk", ours, {}),
@@ -335,7 +335,7 @@ def latency(redis: RedisBench) -> None:
 
 
 def idle(redis: RedisBench) -> None:
-    """A worker with nothing to do."""
+    """Measure a worker that has nothing to do."""
     redis.empty()
     with redis.consumer(OURS) as process:
         time.sleep(2.0)
@@ -347,7 +347,7 @@ def idle(redis: RedisBench) -> None:
 
 
 def depth(redis: RedisBench) -> None:
-    """Whether a deep queue, or one of which as much falls due at once, is drained as quickly."""
+    """Measure a deep queue, and one of which as much falls due at once."""
     shallow, deep = DEPTHS[redis.scale.name]
     drained = shallow // 2
     memory = 0.0
@@ -384,7 +384,7 @@ def depth(redis: RedisBench) -> None:
 
 
 def _fill_for_later(redis: RedisBench, tasks: int, seconds: float) -> None:
-    """Returns when they have just fallen due."""
+    """Fill the queue, and return when the messages have just fallen due."""
     due = time.time() + seconds
     redis.program(OURS, "bulk", tasks=tasks, ready_at=due)
     if time.time() > due:

@@ -1,4 +1,4 @@
-"""How long things take to start."""
+"""The time that commands and workers take to start."""
 
 import resource
 import subprocess

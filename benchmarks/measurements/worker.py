@@ -36,7 +36,7 @@ def worker(bench: Bench, store: Store, tasks: int) -> tuple[float, float]:
 
 
 def bare_loop(bench: Bench, tasks: int, body: int) -> tuple[float, float]:
-    """The same of the bare loop on SQLite."""
+    """Measure the same work in a bare loop on SQLite."""
     tasks = max(100, tasks // 100 * 100)
     with bench.folder() as folder:
         answer = bench.run(

@@ -1,4 +1,4 @@
-"""What the same work costs at the least on SQLite, with neither retries, leases nor anything else.
+"""The least cost of the same work on SQLite, without retries, leases or any other feature.
 
 In one transaction: claim 100 rows, run 100 coroutines, delete the rows, insert 100 results.
 """

@@ -1,4 +1,4 @@
-"""How programs of peers know that all tasks have run. Nothing but the standard library."""
+"""A counter that tells programs of peers when all tasks have run. Uses only the standard library."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ class Count:
         self.cpu_seconds = self.seconds = 0.0
 
     def one(self) -> None:
-        """A task has run."""
+        """Count one task that has run."""
         self._left -= 1
         if self._left == 0:
             self.cpu_seconds = time.process_time() - self._cpu

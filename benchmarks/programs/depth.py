@@ -1,4 +1,4 @@
-"""What a reserve, a settle and an enqueue cost, at a few waiting messages and at many.
+"""The cost of a reserve, a settle and an enqueue, with few and with many waiting messages.
 
 The two stores take turns in one process, each with caches as warm as its own work makes them. In each
 round as many messages leave as come, so that both stay at their depth, history grows alike in both,

@@ -6,7 +6,7 @@ from benchmarks.tasks import noop
 
 
 async def fill(url: str, *, tasks: int, warm: int = 0) -> None:
-    """The tasks that are measured, and those before them that are not, in the queue `warm`."""
+    """Dispatch the measured tasks, and the warm-up tasks in the queue `warm`."""
     asynctasq.init({"driver": url})
     await asynctasq.dispatch_many([noop(number) for number in range(tasks)])
     await asynctasq.dispatch_many([noop(number).on_queue("warm") for number in range(warm)])

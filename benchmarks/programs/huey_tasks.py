@@ -1,4 +1,4 @@
-"""Huey with its SQLite store, doing the same work. Runs in an environment of its own.
+"""Huey with its SQLite store, doing the same work. Runs in its own environment.
 
 One thread: more of them wait for the file's lock and for Python's, and are slower. `fsync` decides
 whether a write survives a power failure, as it always does with ours.

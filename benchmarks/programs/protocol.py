@@ -1,6 +1,6 @@
-"""How a program is asked and answers: one JSON object as its argument, one as its last line.
+"""The protocol of programs: one JSON object as the argument, one as the last line of output.
 
-Uses nothing but the standard library: programs for peers run in environments of their own.
+Uses only the standard library: programs for peers run in their own environments.
 """
 
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def asked() -> Any:
-    """The parameters."""
+    """Return the parameters."""
     return json.loads(sys.argv[1])
 
 

@@ -1,4 +1,4 @@
-"""What Redis and an event loop can do at best: loops of redis-py that guarantee nothing."""
+"""The best that Redis and an event loop can do: loops of redis-py without any guarantee."""
 
 import asyncio
 import time
@@ -81,7 +81,7 @@ async def single(url: str, *, tasks: int, body: int) -> None:
 
 
 async def sleep(*, tasks: int) -> None:
-    """A hundred coroutines that sleep as often as the tasks do together."""
+    """Run a hundred coroutines that sleep as often as the tasks do together."""
     left = tasks
     cpu, wall = time.process_time(), time.perf_counter()
 

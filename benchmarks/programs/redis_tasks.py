@@ -22,7 +22,7 @@ async def noop(number: int, text: str) -> int:
 
 @task(name="bench.sleep")
 async def sleep(number: int) -> int:
-    """Waits, as for a database."""
+    """Sleep, as if for a database."""
     await asyncio.sleep(SLEEP_SECONDS)
     return number
 

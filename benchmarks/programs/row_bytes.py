@@ -1,4 +1,4 @@
-"""How many bytes one waiting message takes in the driver's table, without its indexes."""
+"""The size of one waiting message in the driver's table, without its indexes."""
 
 import sqlite3
 
@@ -10,7 +10,7 @@ SAMPLE = 1_000
 
 
 def stored(path: str) -> tuple[float, float]:
-    """The mean size of a row, and of the body in it."""
+    """Return the mean size of a row, and of its body."""
     with sqlite3.connect(path) as connection:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(messages)")]
         try:

@@ -1,4 +1,4 @@
-"""SAQ doing the same work. Runs in an environment of its own, on uvloop.
+"""SAQ doing the same work. Runs in its own environment, on uvloop.
 
 Jobs keep their default time-out of ten seconds, without which nothing would find those of a worker
 that was killed.

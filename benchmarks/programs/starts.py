@@ -1,6 +1,6 @@
-"""How a task tells when it has begun, to a process that waits for that: by a datagram.
+"""A datagram that tells a waiting process that a task has started.
 
-Nothing but the standard library, for programs of peers use it too.
+Uses only the standard library, because programs of peers use it too.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ PAUSE_SECONDS = (0.04, 0.08)
 
 
 def tell_start(path: str) -> None:
-    """Called by a task on its first line."""
+    """Report the start; a task calls this on its first line."""
     now = time.monotonic_ns()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(now.to_bytes(8, "big"), path)

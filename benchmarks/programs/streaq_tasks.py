@@ -1,4 +1,4 @@
-"""streaQ doing the same work. Runs in an environment of its own, on uvloop."""
+"""streaQ doing the same work. Runs in its own environment, on uvloop."""
 
 import asyncio
 import importlib

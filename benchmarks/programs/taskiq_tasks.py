@@ -1,4 +1,4 @@
-"""Taskiq with its stream broker doing the same work. Runs in an environment of its own, on uvloop.
+"""Taskiq with its stream broker doing the same work. Runs in its own environment, on uvloop.
 
 `results` adds its store of results on the same server. What was acknowledged stays in its stream.
 """

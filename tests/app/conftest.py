@@ -20,7 +20,7 @@ async def line() -> Line:
 
 @pytest_asyncio.fixture(params=["memory", "sqlite"])
 async def app(request: pytest.FixtureRequest, tmp_path: Path, line: Line) -> AsyncIterator[App]:
-    """An app whose line to the store can be broken. No worker runs."""
+    """Yield an app whose connection to the store can be broken. No worker runs."""
     inner: Any = (
         MemoryDriver()
         if request.param == "memory"

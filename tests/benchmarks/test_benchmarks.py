@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.harness import command, plots, report
+from benchmarks.harness import command, comparison, plots, report
 from benchmarks.harness.figures import Figure, percentiles, shown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +59,7 @@ FIGURES = {
 
 @pytest.fixture
 def measured(tmp_path: Path) -> Measured:
-    """Runs the command as a person would, and returns what it wrote as JSON."""
+    """Return a function that runs the command and returns the JSON that it wrote."""
 
     def run(*arguments: str) -> dict[str, Any]:
         file = tmp_path / "figures.json"
@@ -167,15 +167,22 @@ def test_the_document_has_its_marks() -> None:
     assert text.index(report.BEGIN) < text.index(report.END)
 
 
-def test_figures_of_one_unit_are_drawn_without_a_script(tmp_path: Path) -> None:
-    figures = [
-        Figure("a", "worker on memory: tasks a second", "/s", (30_000.0,)),
-        Figure("b", "Huey: tasks a second", "/s", (300.0,)),
-        Figure("c", "alone", "ms", (1.0,)),
-    ]
-    [path] = plots.draw(figures, tmp_path, "core")
-    picture = path.read_text()
-    assert path.name == "core-speed.svg"
-    assert "worker on memory" in picture
-    assert "30,000" in picture
+def test_chart_shows_labels_and_values_without_a_script() -> None:
+    bars = [plots.Bar("Huey", 300.0), plots.Bar("asynctasq", 30_000.0, ours=True)]
+    picture = plots.chart("Tasks per second", bars, ["More is better."])
+    assert picture.index(">asynctasq<") < picture.index(">Huey<")
+    assert ">30,000<" in picture
+    assert picture.count(plots.OURS) == 3  # the bar, its label and its value
     assert "<script" not in picture
+
+
+def test_chart_of_the_document_shows_its_figures() -> None:
+    assert comparison.PICTURE.read_text() == comparison.draw(comparison.DOCUMENT.read_text())
+
+
+def test_chart_needs_all_figures() -> None:
+    text = comparison.DOCUMENT.read_text()
+    with pytest.raises(ValueError, match="drain, streaQ"):
+        comparison.draw(text.replace("drain, streaQ: tasks", "streaQ: tasks"))
+    with pytest.raises(ValueError, match="when"):
+        comparison.draw(text.replace("Measured on", "Guessed on"))

@@ -2,8 +2,8 @@
 
 Delivery is at least once. A message may run again after its effect if the store never confirmed the
 end of that run: its worker was killed, stopped or cut off in between, or its lease ended. A message
-never runs again once the store has confirmed its end. `max_lost=0` never runs again after its worker
-was lost, whatever was confirmed; it becomes a dead letter (`lost`).
+never runs again once the store has confirmed its end. A message with `max_lost=0` never runs
+again after its worker was lost, even without a confirmation; it becomes a dead letter (`lost`).
 
 A message is also accounted for as a dead letter (`refused`) if the store failed at each settlement of a
 run that took place: workers take an error that is not `DriverUnavailable` as final.
@@ -52,7 +52,7 @@ def check_ledger(entries: Sequence[Entry], log: Log, ends: Mapping[str, str], sc
 
 
 def _owners(entries: Sequence[Entry], report: Report) -> dict[str, Entry]:
-    """The entry of each message: of those that share a unique key, the one that made it."""
+    """Return the entry of each message. Of entries that share a unique key, the first creates it."""
     owners: dict[str, Entry] = {}
     for each in sorted(entries, key=lambda each: not each.created):
         if each.created and each.message in owners:
@@ -107,7 +107,7 @@ def _check_runs(entry: Entry, log: Log, damaged: bool, report: Report) -> None:
 
 
 def _check_once(entry: Entry, log: Log, report: Report) -> None:
-    """A second run is allowed only where the first was given back or failed."""
+    """Report a second run unless the first was released or failed."""
     begun, ended = log.begun[entry.message], log.ended[entry.message]
     given_back = sum(
         each.kind in {"Release", "Retry"} and each.answer != ""
@@ -124,7 +124,7 @@ def _check_copies(owners: Mapping[str, Entry], log: Log, report: Report) -> None
     known = {(each.n, message) for message, each in owners.items()}
     for run in log.runs():
         if run.n < PROBES and (run.n, run.message) not in known:
-            report.problems.append(f"task {run.n} ran as {run.message}, a copy that nobody knows")
+            report.problems.append(f"task {run.n} ran as {run.message}, an unknown copy")
 
 
 def _check_leases(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:
@@ -151,7 +151,7 @@ def _check_leases(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:
 
 
 def _check_taken(name: str, first: Lease, second: Lease, scene: Scene) -> None:
-    """A lease that its worker neither settled nor died of may end only after its time."""
+    """Report a lease that ended too early although its worker neither settled it nor died."""
     # Processes see the end of a jump one after the other, and renew their leases after that.
     settled = 2 * LEASE
     if any(began < second.at and ended + settled > first.asked_at for began, ended in scene.jumps):

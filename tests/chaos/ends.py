@@ -1,4 +1,4 @@
-"""What the store says in the end: how each message ended, and what is left."""
+"""The state of the store after a storm: the end of each message, and leftovers."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ IDS_AT_ONCE = 500
 
 
 async def read_ends(driver: Any, messages: Iterable[str]) -> dict[str, str]:
-    """How each message ended, by id; those that the store does not know are left out."""
+    """Return the end of each message by ID, without messages that the store does not know."""
     ids = [bytes.fromhex(each) for each in messages]
     ends: dict[str, str] = {}
     for start in range(0, len(ids), IDS_AT_ONCE):

@@ -9,8 +9,8 @@ from typing import Any
 from asynctasq import App
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, State, new_id
-from tests.chaos.crew import ExecutorSet, worker_environment
 from tests.chaos.ends import dead_letters
+from tests.chaos.fleet import WorkerFleet, worker_environment
 from tests.chaos.inside import tasks
 from tests.chaos.inside.app import SETTINGS
 from tests.chaos.inside.audit import Audit
@@ -53,14 +53,14 @@ async def check_fuzzed_store(store: Store, folder: Path) -> None:
     (folder / f"{EVIL_MODULE}.py").write_text(f"open({str(folder / 'imported')!r}, 'w').close()\n")
     SwitchBoard(folder).turn_all_off()
     store.start()
-    crew = ExecutorSet(folder, worker_environment(store.kind, store.address), report)
+    fleet = WorkerFleet(folder, worker_environment(store.kind, store.address), report)
     switches = Switches(folder)
     audit = Audit(folder, switches)
     try:
         driver_made = store.driver(audit)
         async with App({"driver": driver_made, **SETTINGS}) as app:
             driver: Any = await app.driver()
-            async with beside(_recruit(crew)):
+            async with beside(_recruit(fleet)):
                 await _good_tasks_run(app)
                 await _send_malformed(app, driver, chance)
                 await _good_tasks_run(app)
@@ -69,9 +69,9 @@ async def check_fuzzed_store(store: Store, folder: Path) -> None:
                 await _good_tasks_run(app)
                 await _until_over(driver)
             await _look_at_everything(driver)
-            await asyncio.to_thread(crew.dismiss)
+            await asyncio.to_thread(fleet.dismiss)
     finally:
-        crew.close()
+        fleet.close()
         store.stop()
         switches.stop()
         audit.close()
@@ -79,14 +79,14 @@ async def check_fuzzed_store(store: Store, folder: Path) -> None:
     assert not report.problems, str(report)
 
 
-async def _recruit(crew: ExecutorSet) -> None:
+async def _recruit(fleet: WorkerFleet) -> None:
     while True:
-        crew.recruit()
+        fleet.recruit()
         await asyncio.sleep(0.2)
 
 
 async def _good_tasks_run(app: App) -> None:
-    """Each worker of the crew runs what is well-formed."""
+    """Each worker of the fleet runs what is well-formed."""
     calls = [
         kind(1).on_queue(queue)
         for queue in OWN_QUEUES

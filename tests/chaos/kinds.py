@@ -11,11 +11,11 @@ from tests.chaos.inside import tasks
 
 QUEUES = ("high", "default", "low")
 OWN_QUEUES = ("own-0", "own-1", "own-2")
-"""One for each member of the crew, which serves it alone."""
+"""One for each member of the fleet, which serves it alone."""
 
 
 class End(StrEnum):
-    """How a message may end. Those of dead letters are named as their reasons."""
+    """The end of a message. Those of dead letters have the names of their reasons."""
 
     EFFECT = "completed"
     CANCELLED = "cancelled"
@@ -36,11 +36,11 @@ class Kind:
     """Per cent of all tasks; at least one task."""
     make: Callable[[int], Any]
     ends: frozenset[str] = frozenset({End.EFFECT})
-    """Ends that are right, whatever happens to workers and store."""
+    """The correct ends, regardless of faults of workers and store."""
     options: Callable[[random.Random], Mapping[str, Any]] = lambda _: {}
     """Options of a dispatch."""
     in_process: bool = False
-    """Whether it runs in a child process, which may die before its code begins."""
+    """True for tasks in a child process, which may die before the task's code starts."""
 
 
 def _unique(chance: random.Random) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ STARTED = "started.log"
 class Pen:
     """A file that stays open, for whole lines of several processes.
 
-    It is opened once, because faults take the descriptors away later.
+    It is opened once, because faults exhaust the descriptors later.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,12 +109,12 @@ def read_log(folder: Path) -> Log:
 
 
 def read_started(folder: Path) -> set[int]:
-    """Processes of workers that became ready to work, and their parents."""
+    """Return the worker processes that became ready, and their parents."""
     return {int(each) for line in _lines(folder / STARTED) for each in line.split()}
 
 
 def read_faults(file: Path) -> Counter[str]:
-    """How often each fault happened inside processes."""
+    """Count each fault that happened inside processes."""
     return Counter(line.split(maxsplit=2)[2] for line in _lines(file))
 
 

@@ -9,7 +9,7 @@ LEASE = 30.0
 
 
 async def check_two_outages_end_no_lease(driver: Any) -> None:
-    """A worker that renews between the two, and would have done so meanwhile, keeps its lease."""
+    """Check that a worker keeps its lease if it renews between two outages."""
     await driver.open()
     try:
         await driver.enqueue([Message(new_id(), "q", "t", b"x", max_lost=0)])

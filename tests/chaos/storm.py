@@ -24,9 +24,9 @@ from asynctasq import App
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import State
 from tests.chaos.checks import PROBES, check_ledger
-from tests.chaos.crew import ExecutorSet, worker_environment
 from tests.chaos.ends import check_counts, dead_letters, read_ends, waiting
 from tests.chaos.faults.fault import PROCESSES, Fault, Lanes, Scene
+from tests.chaos.fleet import WorkerFleet, worker_environment
 from tests.chaos.inside import tasks
 from tests.chaos.inside.app import SETTINGS
 from tests.chaos.inside.audit import Audit
@@ -115,9 +115,9 @@ class Storm:
         self._store.start()
         self._switches.start()
         environment = worker_environment(self._store.kind, self._store.address)
-        crew = ExecutorSet(self._folder, environment, self.report)
+        fleet = WorkerFleet(self._folder, environment, self.report)
         scene = Scene(
-            self._chance, crew, self._store, SwitchBoard(self._folder), self.report, self._folder
+            self._chance, fleet, self._store, SwitchBoard(self._folder), self.report, self._folder
         )
         audit = Audit(self._folder, self._switches)
         try:
@@ -125,7 +125,7 @@ class Storm:
             async with app:
                 dispatcher = Dispatcher(app, self._folder, self._chance)
                 async with beside(self._show(show, dispatcher, started_at)):
-                    async with beside(self._recruit(crew)):
+                    async with beside(self._recruit(fleet)):
                         await self._probe(app, "at the start", tasks_of_each=1)
                         if self.report.problems:
                             return self.report
@@ -134,7 +134,7 @@ class Storm:
                         await self._end_work(scene, app, dispatcher)
                     await self._check(scene, app, dispatcher)
         finally:
-            await asyncio.to_thread(crew.close)
+            await asyncio.to_thread(fleet.close)
             self._store.stop()
             self._switches.stop()
             audit.close()
@@ -143,9 +143,9 @@ class Storm:
         self.report.seconds = time.monotonic() - started_at
         return self.report
 
-    async def _recruit(self, crew: ExecutorSet) -> None:
+    async def _recruit(self, fleet: WorkerFleet) -> None:
         while True:
-            crew.recruit()
+            fleet.recruit()
             await asyncio.sleep(RECRUIT_SECONDS)
 
     async def _show(
@@ -183,7 +183,7 @@ class Storm:
             for each in faults:
                 await asyncio.sleep(self._chance.uniform(0.0, pause))
                 if name == PROCESSES:
-                    await scene.crew.recovered()
+                    await scene.fleet.recovered()
                 await each.strike(scene)
                 if not each.counted_inside:
                     self.report.faults[each.name] += 1
@@ -207,7 +207,7 @@ class Storm:
         """Undo all faults, and wait for the end of all work."""
         scene.board.turn_all_off()
         await self._store.calm()
-        scene.crew.wake()
+        scene.fleet.wake()
         driver: Any = await app.driver()
         driver.clock_offset = 0.0
         await self._drained(driver, "after the storm")
@@ -220,7 +220,7 @@ class Storm:
 
     async def _check(self, scene: Scene, app: App, dispatcher: Dispatcher) -> None:
         """Dismiss the workers, and compare store and ledger."""
-        await asyncio.to_thread(scene.crew.dismiss)
+        await asyncio.to_thread(scene.fleet.dismiss)
         driver: Any = await app.driver()
         entries = dispatcher.workload.entries
         self.report.accepted = len(entries)
@@ -288,7 +288,7 @@ class Storm:
                 )
 
     async def _check_keys(self, app: App, driver: Any, keys: set[str]) -> None:
-        """Unique keys of messages that have ended must be free."""
+        """Check that the unique keys of finished messages are free."""
         for key in sorted(keys):
             call = tasks.plain(PROBES).on_queue("high").options(unique=key)
             dispatching = _patiently(partial(app.dispatch, call))

@@ -1,4 +1,4 @@
-"""A worker for which the system has no thread left still hears signals, and ends well."""
+"""A worker for which the system has no thread left still handles signals, and stops cleanly."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from tests.chaos.crew import ExecutorSet, worker_environment
+from tests.chaos.fleet import WorkerFleet, worker_environment
 from tests.chaos.inside.starts import THREAD_NOT_STARTED
 from tests.chaos.inside.switches import LOG, SwitchBoard
 from tests.chaos.ledger import read_faults, read_started
@@ -16,11 +16,11 @@ from tests.cli.processes import until
 
 
 @pytest_asyncio.fixture
-async def crew(tmp_path: Path) -> AsyncIterator[ExecutorSet]:
+async def fleet(tmp_path: Path) -> AsyncIterator[WorkerFleet]:
     """Only a plain worker."""
     (tmp_path / "first").mkdir()
     store = SqliteStore(tmp_path / "store")
-    made = ExecutorSet(
+    made = WorkerFleet(
         tmp_path, worker_environment(store.kind, store.address), Report(store.kind, 0, 0)
     )
     del made.members[1:]
@@ -31,11 +31,11 @@ async def crew(tmp_path: Path) -> AsyncIterator[ExecutorSet]:
 
 
 async def test_a_worker_without_threads_for_a_dump_and_its_end_stops_with_exit_code_0(
-    crew: ExecutorSet, tmp_path: Path
+    fleet: WorkerFleet, tmp_path: Path
 ) -> None:
     board = SwitchBoard(tmp_path)
-    crew.recruit()
-    process = crew.members[0].process
+    fleet.recruit()
+    process = fleet.members[0].process
     assert process is not None
     await until(lambda: process.pid in read_started(tmp_path), "the worker runs")
     board.turn_on(THREAD_NOT_STARTED, 600.0)

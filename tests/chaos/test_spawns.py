@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from asynctasq import App
 from asynctasq.drivers.sqlite import SqliteDriver
-from tests.chaos.crew import ExecutorSet, worker_environment
+from tests.chaos.fleet import WorkerFleet, worker_environment
 from tests.chaos.inside import tasks
 from tests.chaos.inside.app import SETTINGS
 from tests.chaos.inside.switches import SwitchBoard
@@ -21,12 +21,12 @@ from tests.cli.processes import until
 
 
 @pytest_asyncio.fixture
-async def crew(tmp_path: Path) -> AsyncIterator[ExecutorSet]:
+async def fleet(tmp_path: Path) -> AsyncIterator[WorkerFleet]:
     """Only a supervisor, with two worker processes."""
     (tmp_path / "first").mkdir()
     SwitchBoard(tmp_path).turn_all_off()
     store = SqliteStore(tmp_path / "store")
-    made = ExecutorSet(
+    made = WorkerFleet(
         tmp_path, worker_environment(store.kind, store.address), Report(store.kind, 0, 0)
     )
     del made.members[:2]
@@ -38,8 +38,8 @@ async def crew(tmp_path: Path) -> AsyncIterator[ExecutorSet]:
 
 
 @pytest_asyncio.fixture
-async def app(tmp_path: Path, crew: ExecutorSet) -> AsyncIterator[App]:
-    """The dispatcher's app on the store of the crew."""
+async def app(tmp_path: Path, fleet: WorkerFleet) -> AsyncIterator[App]:
+    """Yield the dispatcher's app on the store of the fleet."""
     driver = SqliteDriver(tmp_path / "store" / "storm.db")
     async with App({"driver": driver, **SETTINGS}) as made:
         yield made
@@ -54,24 +54,24 @@ async def _runs(app: App) -> None:
 
 
 async def test_failed_starts_of_a_process_end_neither_the_supervisor_nor_its_other_processes(
-    crew: ExecutorSet, app: App, tmp_path: Path
+    fleet: WorkerFleet, app: App, tmp_path: Path
 ) -> None:
     log = tmp_path / "workers.log"
     await _runs(app)
-    await until(lambda: len(crew.supervised()) == 2, "both processes run")
-    supervisor = crew.members[0].process
+    await until(lambda: len(fleet.supervised()) == 2, "both processes run")
+    supervisor = fleet.members[0].process
     assert supervisor is not None
-    killed, survivor = crew.supervised()
-    away = crew.interpreter.with_suffix(".away")
-    crew.interpreter.rename(away)
+    killed, survivor = fleet.supervised()
+    away = fleet.interpreter.with_suffix(".away")
+    fleet.interpreter.rename(away)
     os.kill(killed, signal.SIGKILL)
     await until(
-        lambda: f"No such file or directory: '{crew.interpreter}'" in log.read_text(),
+        lambda: f"No such file or directory: '{fleet.interpreter}'" in log.read_text(),
         "a start that fails",
     )
     await _runs(app)
-    away.rename(crew.interpreter)
-    await until(lambda: len(crew.supervised()) == 2, "another has been started")
+    away.rename(fleet.interpreter)
+    await until(lambda: len(fleet.supervised()) == 2, "another has been started")
     await _runs(app)
     assert supervisor.poll() is None
-    assert survivor in crew.supervised()
+    assert survivor in fleet.supervised()

@@ -48,7 +48,7 @@ class Entry:
 
 @dataclass
 class Workload:
-    """What the dispatcher knows in the end."""
+    """The tasks as the dispatcher knows them at the end."""
 
     entries: list[Entry] = field(default_factory=list[Entry])
     """Accepted tasks."""

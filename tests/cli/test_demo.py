@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from tests.cli.processes import COMMAND, asynctasq, until
@@ -12,7 +13,7 @@ from tests.cli.processes import COMMAND, asynctasq, until
 def test_everything_comes_out_as_promised(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     done = subprocess.run(
-        [*COMMAND, "demo", "--folder", folder],
+        [*COMMAND, "demo", "--folder", folder, "--svg", tmp_path / "demo.svg"],
         # Settings of whoever tries it must not change it.
         env={**os.environ, "ASYNCTASQ_DRIVER": "redis://elsewhere", "PYTHONWARNINGS": "error"},
         stdin=subprocess.DEVNULL,
@@ -27,6 +28,10 @@ def test_everything_comes_out_as_promised(tmp_path: Path) -> None:
         assert part in done.stdout
     assert "✗" not in done.stdout
     assert {"tasks.py", "asynctasq.db", "worker.log"} <= {path.name for path in folder.iterdir()}
+    recording = (tmp_path / "demo.svg").read_text()
+    words = " ".join("".join(ET.fromstring(recording).itertext()).split())
+    assert "SIGKILL" in words
+    assert "Now you" not in words  # the picture shows no path of the machine
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:

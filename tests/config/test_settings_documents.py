@@ -1,4 +1,4 @@
-"""What users read about settings is true: descriptions, and the published file."""
+"""The documents about settings are true: descriptions, and the published file."""
 
 import re
 from dataclasses import replace
@@ -25,7 +25,7 @@ def publish(*arguments: str) -> tuple[int, str]:
 
 
 def settings_of(dotenv: Path, *drivers: str) -> list[object]:
-    """The settings that the file says, of core and of the drivers."""
+    """Return the settings in the file, of core and of the drivers."""
     registry = PluginRegistry()
 
     def settings_class(name: str) -> type | None:

@@ -1,4 +1,4 @@
-"""What is wrong is told at once, by the key as it was written, where, and what was meant."""
+"""Errors in settings are reported at once, with the key as written, its source and a suggestion."""
 
 import re
 from pathlib import Path

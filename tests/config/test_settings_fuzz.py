@@ -1,4 +1,4 @@
-"""Whatever is given, loading ends with settings or with a ConfigurationError."""
+"""Loading ends with settings or with a ConfigurationError, for any input."""
 
 import contextlib
 import tempfile

@@ -23,7 +23,7 @@ class Block:
     line: int
     language: str
     file: str | None
-    """Of `title="..."`, or of a first line that is a comment with nothing but the name of a file."""
+    """The name in `title="..."`, or in a first line that is a comment with only a file name."""
     code: str
     not_run: str | None
     """Why it is not run, if so: of a comment `<!-- not run: ... -->` above it."""
@@ -40,7 +40,7 @@ class Screen:
     command: str
     expected: str
     interrupted: bool
-    """Whether the document shows Ctrl-C."""
+    """True if the document shows Ctrl-C."""
 
     @property
     def argv(self) -> list[str]:
@@ -65,7 +65,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
 
 
 def screens_of(block: Block) -> Iterator[Screen]:
-    """The commands of a console block: lines that begin with `$`, up to the next."""
+    """Yield the commands of a console block: lines that begin with `$`, up to the next."""
     for part in re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")
         while command.endswith("\\"):
@@ -80,10 +80,10 @@ def screens_of(block: Block) -> Iterator[Screen]:
 
 
 def looks_like(expected: str, printed: str) -> bool:
-    """Whether a screen shows what was printed, apart from what differs from run to run.
+    """Return whether a screen shows the printed text, apart from parts that differ between runs.
 
-    `...` stands for anything within a line, and for any lines where it is alone. Ids, times of day
-    and durations stand for others of their kind, and spaces for any number of them.
+    `...` matches any text within a line, and any lines if it is alone. IDs, times of day and durations
+    match others of their kind, and spaces match any number of spaces.
     """
     lines = [line.strip() for line in expected.splitlines() if line.strip()]
     pattern = "".join(r"(?:.*\n)*" if line == "..." else _pattern(line) + r"\n" for line in lines)

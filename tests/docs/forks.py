@@ -34,7 +34,7 @@ PRELOADED = (
     "rich.table",
     "uvloop",
 )
-"""What nearly every command needs, and what starts neither threads nor loops."""
+"""Modules that nearly every command needs, and that start neither threads nor loops."""
 PYTEST_OPTIONS = (
     "-p no:randomly -p no:xdist -p no:cacheprovider -o asyncio_default_fixture_loop_scope=function"
     " -W ignore::pytest.PytestAssertRewriteWarning"
@@ -43,7 +43,7 @@ PYTEST_OPTIONS = (
 
 
 def serve() -> Callable[[], None] | None:
-    """Answer requests until there are no more; in a fork, what it has to do."""
+    """Answer requests until there are no more. In a fork, return the function to run."""
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
         answer: dict[str, int]
@@ -65,7 +65,7 @@ def serve() -> Callable[[], None] | None:
 
 
 def run(argv: Sequence[str], folder: str, output: str) -> None:
-    """Be that command: a process group of its own, in that folder, writing to that file."""
+    """Become that command: in a new process group, in that folder, writing to that file."""
     os.setpgid(0, 0)
     os.chdir(folder)
     written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -115,14 +115,14 @@ def end(code: int) -> NoReturn:
     """
     threading._shutdown()  # type: ignore[attr-defined]  # what an interpreter does first at its end
     atexit._run_exitfuncs()
-    gc.collect()  # tells of what was left open
+    gc.collect()  # warns about resources that were left open
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def code_of(act: Callable[[], None]) -> int:
-    """The exit code with which a script ends that does this."""
+    """Return the exit code of a script that does this."""
     try:
         act()
     except SystemExit as stop:

@@ -1,4 +1,4 @@
-"""A terminal in which the commands of a document are typed, each a process of its own."""
+"""A terminal for the commands of a document, each in its own process."""
 
 import json
 import os
@@ -70,11 +70,11 @@ class Command:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """The output so far."""
         return self._output.read_text()
 
     def until_it_serves(self) -> None:
-        """Return when a worker has said what it serves, and hears Ctrl-C."""
+        """Wait until a worker has logged its start, and handles Ctrl-C."""
         deadline = time.monotonic() + SECONDS
         while " serves " not in self.output or not self._handles_signals():
             self._code = self._terminal.ask({"wait": self._pid, "now": True}).get("code")
@@ -83,7 +83,7 @@ class Command:
             time.sleep(0.02)
 
     def _handles_signals(self) -> bool:
-        """Whether it has said what to do on SIGTERM, as workers do for both at once."""
+        """Return whether the process has set a handler for SIGTERM; workers set both at once."""
         try:
             status = Path(f"/proc/{self._pid}/status").read_text()
         except OSError:  # no Linux, or it has ended

@@ -1,11 +1,10 @@
-"""What the documents show is so: their programs run, and their screens are what commands print.
+"""The documents are true: their programs run, and their screens match the output of commands.
 
-A page is a session in a folder of its own. Blocks are taken in order: Python with a `title` is a file;
-other Python is run, with `await` allowed anywhere; lines of `console` blocks that begin with `$` are
-typed, and what follows them is compared with what is printed (see `looks_like`). A worker without
-`--burst` stays in the background until the end of the page. Files that nothing on the page uses are imported
-at the end. Where something cannot be run, `<!-- not run: why -->` stands above the block; a page that needs the
-files of another says `<!-- continues: page -->`.
+A page is a session in its own folder. Blocks run in order. Python with a `title` is a file, and other Python
+is run, with `await` allowed anywhere. Lines of `console` blocks that begin with `$` are typed, and the lines
+after them are compared with the output (see `looks_like`). A worker without `--burst` stays in the background
+until the end of the page. Files that no block uses are imported at the end. Where a block cannot run,
+`<!-- not run: why -->` is above it. A page that needs the files of another one says `<!-- continues: page -->`.
 """
 
 import json
@@ -54,7 +53,7 @@ def terminal() -> Iterator[Terminal]:
 
 
 class Session:
-    """What happens on one page."""
+    """The session of one page."""
 
     def __init__(self, terminal: Terminal, folder: Path) -> None:
         self._terminal = terminal

@@ -26,7 +26,7 @@ def page(name: str) -> str:
 
 
 def test_pages_made_from_the_code_are_current() -> None:
-    assert not stale_pages(), "`make docs-pages` writes them anew"
+    assert not stale_pages(), "run `make docs-pages`"
 
 
 def test_every_hook_has_its_line() -> None:
@@ -71,7 +71,7 @@ def test_every_capability_has_its_line() -> None:
 
 
 def documented() -> set[str]:
-    """What the pages under *Python* ask for."""
+    """Return the names that the pages under *Python* document."""
     pages = [path.read_text() for path in (DOCS / "reference" / "api").glob("*.md")]
     return {name for text in pages for name in re.findall(r"^::: (\S+)$", text, re.MULTILINE)}
 

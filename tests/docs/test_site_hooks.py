@@ -1,4 +1,4 @@
-"""What the site does to its pages so that they are read well on a narrow screen."""
+"""The hooks of the site make pages readable on a narrow screen."""
 
 import runpy
 from pathlib import Path
@@ -26,3 +26,9 @@ def test_short_names_and_options_stay_in_one_piece(text: str) -> None:
 )
 def test_blocks_and_long_code_are_left_alone(html: str) -> None:
     assert HOOKS["on_page_content"](html) == html
+
+
+def test_messages_may_break() -> None:
+    text = "No worker serves queue … and the queue is long"
+    marked = HOOKS["on_page_content"](f"<td><code>{text}</code></td>", page=None)
+    assert marked == f'<td><code class="message">{text}</code></td>'

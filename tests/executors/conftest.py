@@ -1,4 +1,4 @@
-"""A worker with children, on a store of its own.
+"""A worker with children, on its own store.
 
 Starting a child takes longer than most tests, so those of a module share a worker where they can, and the
 module has one event loop: `pytest.mark.asyncio(loop_scope="module")`.
@@ -25,7 +25,7 @@ PATIENCE = 60.0
 
 
 class Watcher:
-    """Notes what observers hear; `Bench.serving` does not register it."""
+    """Records the calls of observers; `Bench.serving` does not register it."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, float | None]] = []
@@ -82,7 +82,7 @@ class Bench:
 
     @asynccontextmanager
     async def serving(self, **options: Any) -> AsyncIterator["Bench"]:
-        """With a worker that is told to stop at the end."""
+        """Run a worker, and stop it at the end."""
         self.worker = Worker(app=self.app, handle_signals=False, **options)
         working = asyncio.create_task(self.worker.start())
         try:
@@ -98,7 +98,7 @@ MakeBench = Callable[..., Awaitable[Bench]]
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def make_bench() -> AsyncIterator[MakeBench]:
-    """Makes apps on a memory driver of their own, or as told, with one child."""
+    """Yield a function that makes apps with one child, by default on their own memory driver."""
     async with AsyncExitStack() as stack:
 
         async def make(**settings: object) -> Bench:
@@ -119,7 +119,7 @@ async def opened(**settings: object) -> AsyncIterator[Bench]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def bench(make_bench: MakeBench) -> AsyncIterator[Bench]:
-    """A served app with one child, for tasks that end it."""
+    """Yield a served app with one child, for tasks that end it."""
     made = await make_bench()
     async with made.serving():
         yield made
@@ -127,7 +127,7 @@ async def bench(make_bench: MakeBench) -> AsyncIterator[Bench]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_bench() -> AsyncIterator[Bench]:
-    """A served app with one child, for the whole module."""
+    """Yield a served app with one child, for the whole module."""
     async with opened() as made, made.serving():
         made.app.plugins.register(made.watcher)
         await made.result(tasks.where())  # threads and child are there before a test looks
@@ -137,7 +137,7 @@ async def shared_bench() -> AsyncIterator[Bench]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def shared(shared_bench: Bench) -> AsyncIterator[Bench]:
-    """The same, with nothing left of other tests."""
+    """Yield the shared app, with nothing left of other tests."""
     with use_app(shared_bench.app):
         await shared_bench.forget()
         yield shared_bench
@@ -155,14 +155,14 @@ def use_app(app: App) -> Iterator[None]:
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    """Where tasks write."""
+    """Return the path of the file that tasks write."""
     path = tmp_path / "notes"
     path.touch()
     return path
 
 
 def lines_of(path: Path) -> list[str]:
-    """What tasks have written."""
+    """Return the lines that tasks have written."""
     return path.read_text().splitlines()
 
 

@@ -26,7 +26,7 @@ class OwnGroup(ExceptionGroup[Exception]):
 
 
 class WrongClass(Exception):
-    """It says that it is a Reject."""
+    """An exception that claims to be a Reject."""
 
     @property
     def __class__(self) -> Any:
@@ -38,7 +38,7 @@ class WrongClass(Exception):
 
 
 class WrongGroupClass(Exception):
-    """It says that it is a group, and has no exceptions."""
+    """An exception that claims to be a group, but has no exceptions."""
 
     @property
     def __class__(self) -> Any:
@@ -171,7 +171,7 @@ _snoozed: set[str] = set()
 
 
 def _seen() -> bool:
-    """Whether this task has run in this process before: a snooze does not count as an attempt."""
+    """Return whether this task has run in this process before: a snooze does not count as an attempt."""
     found = current_task().id in _snoozed
     _snoozed.add(current_task().id)
     return found

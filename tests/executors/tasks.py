@@ -221,13 +221,13 @@ async def where_async() -> tuple[int, str]:
 
 @task(process=True)
 def echo(value: Any) -> Any:
-    """What it got."""
+    """Return the argument."""
     return value
 
 
 @task(process=True)
 def own_loop() -> str:
-    """A sync task may run a loop of its own."""
+    """Run an event loop in a sync task."""
 
     async def inner() -> str:
         return "ran"
@@ -237,7 +237,7 @@ def own_loop() -> str:
 
 @task(process=True)
 def about() -> list[Any]:
-    """What it knows of itself."""
+    """Return the data of `current_task()`."""
     it = current_task()
     it.report({"half": True})
     return [it.id, it.name, it.queue, it.attempt, it.max_attempts, dict(it.headers), it.cancelled]
@@ -267,7 +267,7 @@ async def closes_files() -> None:
 
 @task(process=True)
 def folder() -> str:
-    """Where its process is."""
+    """Return the current folder of the process."""
     return str(Path.cwd())
 
 
@@ -278,7 +278,7 @@ async def moves() -> None:
 
 
 class DiesOnce(SyncProcessTask[str]):
-    """Kills its process; tells what it hears."""
+    """Kills its process, and records the calls of its hooks."""
 
     max_attempts = 2
     retry_delay = 0
@@ -314,7 +314,7 @@ class Ponders(SyncProcessTask[None]):
 
 
 class DiesForEver(SyncProcessTask[None]):
-    """Kills whatever process it is built in."""
+    """Kills the child process in which it is built."""
 
     max_attempts = 1
 
@@ -423,18 +423,18 @@ initialized: list[int] = []
 
 
 def initialize() -> None:
-    """An initializer."""
+    """Initialize the process."""
     initialized.append(os.getpid())
 
 
 def initialize_badly() -> None:
-    """An initializer that fails."""
+    """Fail to initialize the process."""
     raise ConnectionError("no database for children")
 
 
 @task(process=True)
 def initialized_in() -> tuple[int, list[int]]:
-    """Where the initializer has run."""
+    """Return this process and those in which the initializer has run."""
     return os.getpid(), initialized
 
 
@@ -460,7 +460,7 @@ def subprocess_of_its_own() -> int:
 
 @task
 def looks_for_cancel(path: str) -> str:
-    """A thread that ends when it is to."""
+    """Run in a thread until the task is cancelled."""
     note(path, "runs")
     while not current_task().cancelled:
         time.sleep(0.01)
@@ -470,7 +470,7 @@ def looks_for_cancel(path: str) -> str:
 
 @task(timeout=0.05, max_attempts=1)
 def looks_for_timeout() -> None:
-    """A thread that ends at its time-out."""
+    """Run in a thread until the timeout."""
     while True:
         current_task().check_cancelled()
         time.sleep(0.01)
@@ -485,5 +485,5 @@ def reports_and_dispatches(value: int) -> str:
 
 @task
 def echo_in_thread(value: Any) -> Any:
-    """What it got."""
+    """Return the argument."""
     return value

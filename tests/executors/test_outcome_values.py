@@ -1,4 +1,4 @@
-"""What `Snooze`, `Retry` and `Reject` take."""
+"""The values that `Snooze`, `Retry` and `Reject` accept."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a task may say, and what it may do wrong, in every mode."""
+"""Valid and invalid outcomes of a task, in every mode."""
 
 import asyncio
 import os

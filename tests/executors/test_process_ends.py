@@ -1,4 +1,4 @@
-"""How runs in processes end before their time: deaths, time-outs, cancels, and the worker's own end."""
+"""Process tasks that end early: crashes, timeouts, cancellation, and shutdown of the worker."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Apps on the memory driver, each in a store of its own."""
+"""Apps on the memory driver, each with its own store."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -10,6 +10,6 @@ from asynctasq import App
 
 @pytest_asyncio.fixture
 async def app() -> AsyncIterator[App]:
-    """An app whose store is empty."""
+    """Yield an app whose store is empty."""
     async with App({"driver": "memory", "memory": {"namespace": uuid4().hex}}) as made:
         yield made

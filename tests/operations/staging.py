@@ -13,7 +13,7 @@ REFUSED = ErrorInfo(
 
 
 def message(app: App, *args: object, **options: Any) -> Message:
-    """A message; `named` are arguments by name."""
+    """Return a message; `named` are arguments by name."""
     named = options.pop("named", {})
     task = options.pop("task", "shop:pay")
     body = app.codec.encode_call(args, named, app.defaults.policy, task=task)

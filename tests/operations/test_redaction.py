@@ -1,4 +1,4 @@
-"""What is secret is not shown, however deep it sits."""
+"""Secrets are not shown, however deeply they are nested."""
 
 import math
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ UNKNOWN = "01a1fbfb-d090-7ecd-9c1a-7f165c3ef3d9"
 
 
 async def pages(app: App, limit: int, *args: Any, **wanted: Any) -> list[list[TaskInfo]]:
-    """A listing, page by page."""
+    """Return a listing, page by page."""
     found: list[list[TaskInfo]] = []
     cursor: str | None = None
     while True:

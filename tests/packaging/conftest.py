@@ -25,7 +25,7 @@ class Built:
 
 @record
 class Environment:
-    """A virtual environment without our checkout, our tools or anybody's settings."""
+    """A virtual environment without our checkout, our tools or a user's settings."""
 
     folder: Path
 
@@ -57,7 +57,7 @@ class Environment:
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that all processes of one test run share."""
+    """Return a folder that all processes of one test run share."""
     base = tmp_path_factory.getbasetemp()
     return base if worker_id == "master" else base.parent
 
@@ -81,7 +81,7 @@ def build(shared_folder: Path) -> Callable[[Path], Built]:
 
 @pytest.fixture(scope="session")
 def core(build: Callable[[Path], Built]) -> Built:
-    """The distribution `asynctasq`."""
+    """Build the distribution `asynctasq`."""
     return build(ROOT / "asynctasq-core")
 
 

@@ -29,7 +29,7 @@ def metadata_of(wheel: Path) -> email.message.Message:
 
 
 def source_files(project: Path) -> set[str]:
-    """The files of a project's packages, as their paths inside a wheel."""
+    """Return the files of a project's packages, as their paths inside a wheel."""
     return {
         str(path.relative_to(project / "src"))
         for path in (project / "src").rglob("*")
@@ -80,7 +80,7 @@ def test_metadata_is_what_an_index_accepts(project: Path, build: Callable[[Path]
     "suffix", sorted({Path(n).suffix for p in PROJECTS for n in source_files(p)})
 )
 def test_every_kind_of_file_is_a_known_one(suffix: str) -> None:
-    """A new kind of data file is looked at once, by whoever adds it to this list."""
+    """The developer who adds a new kind of data file to this list checks that it is packed."""
     assert suffix == ".py" or suffix in DATA_FILES or suffix == ""
 
 
@@ -143,7 +143,7 @@ def stop(workers: list[subprocess.Popen[str]]) -> None:
 
 
 def start_worker(environment: Environment, folder: Path, words: list[str]) -> subprocess.Popen[str]:
-    with (folder / "worker.log").open("a") as log:  # a pipe that nobody reads would stop it
+    with (folder / "worker.log").open("a") as log:  # an unread pipe would block it
         return subprocess.Popen(
             [environment.folder / "bin" / words[0], *words[1:]],
             cwd=folder,

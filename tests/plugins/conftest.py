@@ -95,7 +95,7 @@ class Site:
         )
 
     def imported(self) -> set[str]:
-        """Which of the modules made here are imported."""
+        """Return the modules made here that are imported."""
         return {name for name in sys.modules if name.partition(".")[0] in self.packages}
 
 

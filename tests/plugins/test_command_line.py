@@ -45,7 +45,7 @@ COMMANDS = """
 
 @pytest.fixture
 def commands(site: Site) -> click.Command:
-    """A group like `main`, with commands in modules that are made for the test."""
+    """Return a group like `main`, with commands in modules that are made for the test."""
     site.write_module("some_commands", COMMANDS)
 
     @click.group(

@@ -1,4 +1,4 @@
-"""Which plugins there are, which one a name selects, and when it is imported."""
+"""The registry of plugins: installed plugins, selection by name, and imports."""
 
 import logging
 import sys

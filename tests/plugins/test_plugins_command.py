@@ -1,4 +1,4 @@
-"""`asynctasq plugins list`, mostly in a process of its own."""
+"""`asynctasq plugins list`, mostly in its own process."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import asynctasq
 from asynctasq.cli import main
 from asynctasq.plugins.missing import framework_missing
 from tests.plugins.conftest import Site
@@ -41,7 +42,7 @@ NEVER_FOR_A_LISTING = {
 
 
 def run(*arguments: str, path: Path | None = None, **environment: str) -> Any:
-    """The command line in a process of its own, with `path` on its module path."""
+    """Run the command line in a new process, with `path` on its module path."""
     paths = [str(path)] if path is not None else []
     return subprocess.run(
         [sys.executable, "-m", "asynctasq.cli", *arguments],
@@ -64,7 +65,7 @@ def test_the_table_names_everything_in_full(site: Site) -> None:
     completed = run("plugins", "list", path=site.folder)
     assert (completed.returncode, completed.stderr) == (0, "")
     rows = [line.split() for line in completed.stdout.splitlines()]
-    assert ["driver", "memory", "asynctasq", "0.1.0", "available"] in rows
+    assert ["driver", "memory", "asynctasq", asynctasq.__version__, "available"] in rows
     assert [
         "driver",
         "shelf",

@@ -1,4 +1,4 @@
-"""What is done with each code block of the first document: defining tasks."""
+"""The way to run each code block of the first document: defining tasks."""
 
 from tests.seeds.harness import Block, Correction, Sent
 
@@ -10,7 +10,7 @@ AFTER_CONTINUATION = "a comment may not follow a line continuation"
 
 
 def without_comment(line: str) -> Correction:
-    """Takes the comment off a line that goes on."""
+    """Remove the comment from a line that continues."""
     return Correction(line, line.partition("\\")[0] + "\\", AFTER_CONTINUATION)
 
 
@@ -235,7 +235,7 @@ await ProcessDataset(large_matrix=[[1.0]]).dispatch()
                 "class ProcessPayment(AsyncTask[bool]):\n    def __init__(self, amount: float):",
                 "class Forgetful(AsyncTask[bool]):\n    async def execute(self):\n"
                 "        return self.amount\n\n    def __init__(self, amount: float):",
-                "shown without its work; a name of its own, to see that forgetting does no harm",
+                "shown without its work; a separate name, to see that forgetting does no harm",
             ),
             Correction(
                 "class ProcessPayment(AsyncTask[bool]):",

@@ -1,4 +1,4 @@
-"""What is done with each code block of the second document: class tasks."""
+"""The way to run each code block of the second document: class tasks."""
 
 import hashlib
 from unittest.mock import ANY
@@ -285,7 +285,7 @@ async def stop_soon():
             Correction(
                 "# Configure process pool size (default: CPU count)",
                 "stopping = asyncio.create_task(stop_soon())",
-                "somebody has to stop it: a worker works until then",
+                "the test has to stop it: a worker runs until then",
             ),
         ),
         then="assert stopping.done() and not worker.stuck",

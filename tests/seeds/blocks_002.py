@@ -1,4 +1,4 @@
-"""What is done with each code block of the third document: function tasks."""
+"""The way to run each code block of the third document: function tasks."""
 
 from unittest.mock import ANY
 

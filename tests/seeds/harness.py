@@ -46,7 +46,7 @@ STAND_INS: Mapping[str, types.ModuleType] = {
     "requests": requests,
     "time": quick_time,
 }
-"""What a block gets for its imports; everybody else gets the real ones."""
+"""The modules that imports of a block find; other code gets the real ones."""
 
 STORE_NAME = re.compile(r"""(['"])(?:redis|postgres|sqs)\1""")
 """Stores whose distributions come later; `sqlite` takes their place."""
@@ -80,7 +80,7 @@ class Sent:
 
 @record
 class Correction:
-    """What had to be changed for a block to run, and why."""
+    """A change that a block needs in order to run, and the reason."""
 
     old: str
     new: str
@@ -97,8 +97,8 @@ class Block:
     """In that order, among other lines; `{0}` is the id of the first message."""
     corrections: tuple[Correction, ...] = ()
     given: str = ""
-    """What the document leaves to its reader: forgotten imports, names that are not shown. Coroutine
-    functions `start` and `stop` in it are awaited around `main`."""
+    """Code that the document leaves to its reader: forgotten imports, and names that it does not show.
+    Coroutine functions `start` and `stop` in it are awaited around `main`."""
     continues: str = ""
     """The block that stands before it and that it needs."""
     then: str = ""
@@ -110,7 +110,7 @@ class Block:
 
 @record
 class Run:
-    """What came of a message."""
+    """The outcome of a message."""
 
     snapshot: Snapshot
     policy: RunPolicy
@@ -121,7 +121,7 @@ class Run:
 
 
 def source_of(block: Block) -> str:
-    """The block as it is run: corrected, and with `sqlite` for stores that come later."""
+    """Return the source of the block to run: corrected, and with `sqlite` for stores that come later."""
     text = (FOLDER / f"{block.file}.py").read_text()
     for correction in block.corrections:
         assert correction.old in text, f"{block.file} has no {correction.old!r}"
@@ -130,7 +130,7 @@ def source_of(block: Block) -> str:
 
 
 def as_module(block: Block) -> types.ModuleType:
-    """An empty module, in which imports find the stand-ins."""
+    """Return an empty module, in which imports find the stand-ins."""
     module = types.ModuleType("seed_" + block.file.replace("/", "_"))
     module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _import}
     sys.modules[module.__name__] = module
@@ -215,7 +215,7 @@ DEFINITIONS = (
 
 
 def _is_quiet(node: ast.stmt) -> bool:
-    """Whether it only makes something: nothing is awaited, dispatched or set up."""
+    """Return whether a statement only defines things: it awaits, dispatches and sets up nothing."""
     return not any(
         isinstance(part, ast.Await)
         or (isinstance(part, ast.Attribute) and part.attr in {"dispatch", "init", "run"})

@@ -26,7 +26,7 @@ from pydantic import (
 T = TypeVar("T")
 U = TypeVar("U")
 runs: list[str] = []
-"""What the classes have run."""
+"""The methods that the classes have run."""
 
 
 class Level(StrEnum):

@@ -1,4 +1,4 @@
-"""Types of the standard library, and subclasses that hold nothing of their own."""
+"""Types of the standard library, and subclasses without attributes."""
 
 import importlib
 import re

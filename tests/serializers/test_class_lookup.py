@@ -26,7 +26,7 @@ HOME = sample_types.__name__
 
 
 def forge(serializer: Serializer, kind: str, *parts: object) -> bytes:
-    """What a body would hold if someone wrote it by hand."""
+    """Return a body that is written by hand."""
     if isinstance(serializer, JsonSerializer):
         return orjson.dumps({f"${kind}": list(parts)})
     mark = msgpack.ExtType(BY_NAME[kind].code, b"")
@@ -219,7 +219,7 @@ def test_module_that_fails_to_import_is_a_mismatch(
 
 
 def test_installed_class_that_is_not_imported_stays_so(tmp_path: Path) -> None:
-    """Whoever can write to the store cannot pick among everything that is installed."""
+    """An attacker who can write to the store cannot choose among all installed modules."""
     installed = tmp_path / "site-packages"
     installed.mkdir()
     (installed / "thirdparty.py").write_text("raise SystemError('was imported')")

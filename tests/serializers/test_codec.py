@@ -145,7 +145,7 @@ def test_result_round_trips(codec: Codec, value: object) -> None:
 
 
 class Hostile:
-    """Fails whatever is asked of it."""
+    """Fails in every method."""
 
     def __getattribute__(self, name: str) -> Any:
         raise RuntimeError(f"no {name}")

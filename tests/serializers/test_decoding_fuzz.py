@@ -1,4 +1,4 @@
-"""Whatever bytes a store gives back: a value, or a `BodyError`. Never another error, a hang, a crash."""
+"""Any bytes decode to a value or raise `BodyError`; they cause no other error, hang or crash."""
 
 import random
 import tracemalloc

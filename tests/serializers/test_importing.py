@@ -52,7 +52,7 @@ def tell(spec_name: str = "None") -> str:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project folder, in a worker without --app and `imports`."""
+    """Yield a project folder, in a worker without --app and `imports`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     with import_rule(ImportRule(whole_folder=True)):

@@ -137,7 +137,7 @@ async def test_unknown_resolver_is_for_another_release(toy: ToyResolver) -> None
         await resolvers_of(toy_orm=toy).resolve(
             [Reference("toy_orm", "Row", 1), Reference("unheard_of", "Row", 1)]
         )
-    assert toy.calls == []  # nothing was loaded in vain
+    assert toy.calls == []  # nothing was loaded needlessly
 
 
 async def test_resolver_that_gives_too_few_models_is_broken() -> None:

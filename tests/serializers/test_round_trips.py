@@ -1,4 +1,4 @@
-"""What goes in comes out: equal, and of exactly the same type, with both serializers."""
+"""Values arrive equal and of exactly the same type, with both serializers."""
 
 import math
 import sys

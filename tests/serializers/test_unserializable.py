@@ -1,4 +1,4 @@
-"""What cannot travel is refused with an error that says what it is, where, and what to do."""
+"""Errors for unsupported values name the value, its place and a remedy."""
 
 import asyncio
 import collections

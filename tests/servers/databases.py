@@ -1,4 +1,4 @@
-"""A database of its own for each process of a test run, on a server that all of them share."""
+"""One database for each process of a test run, on a server that all of them share."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import pymysql
 
 @contextmanager
 def own_database(url: str) -> Iterator[str]:
-    """The address of a new database beside that of `url`, dropped in the end."""
+    """Yield the URL of a new database on the server of `url`, and drop it at the end."""
     parts = urlsplit(url)
     execute = STATEMENTS[parts.scheme]
     name = f"test_{uuid4().hex}"

@@ -1,8 +1,8 @@
 """Keeps one server for all processes of a test run: python -m tests.servers.keeper KIND FOLDER PID
 
-It belongs to nobody who tests: it lives until the process PID has ended, however that ends. What
-it has to tell (`Told` as JSON) stands in the file FOLDER/KIND once the server is up, or cannot be.
-The server ends with its keeper, however that ends (on Linux).
+It is not a child of a test process. It runs until the process PID has exited for any reason. It writes a
+report (`Told` as JSON) to the file FOLDER/KIND once the server is up or has failed to start. The server exits
+with its keeper, even if that is killed (on Linux).
 """
 
 import json
@@ -69,7 +69,7 @@ def _tell(file: Path, told: Told) -> None:
         new.write_text(json.dumps(told))
         new.replace(file)
     except FileNotFoundError:
-        return  # the run is over, and its folder removed: nobody asks any more
+        return  # the run is over, and its folder is removed: no test asks any more
 
 
 def _wait_for_end(pid: int) -> None:
@@ -97,7 +97,7 @@ def _lives(pid: int) -> bool:
 
 def main() -> None:
     kind, folder, pid = sys.argv[1:]
-    if os.fork():  # whoever starts it finds no child of his left behind
+    if os.fork():  # the process that starts it keeps no child
         return
     os.setsid()
     keep(kind, Path(folder) / kind, int(pid))

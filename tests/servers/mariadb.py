@@ -25,7 +25,7 @@ QUICK = (
 
 @contextmanager
 def mariadb_server() -> Iterator[str]:
-    """The address of a server, which is stopped in the end; its user may do everything."""
+    """Yield the URL of a server, whose user may do everything, and stop it at the end."""
     user = unprivileged()
     server = program("mariadbd", package="mariadb-server")
     install = program("mariadb-install-db", package="mariadb-server")
@@ -46,7 +46,7 @@ def mariadb_server() -> Iterator[str]:
 
 
 def greets(port: int) -> bool:
-    """Whether a server sends its greeting: it does so once its accounts are there."""
+    """Return whether a server sends its greeting, which it does once its accounts exist."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             return bool(connection.recv(1))

@@ -12,9 +12,9 @@ INSTALL_SECONDS = 600
 
 
 def program(*names: str, package: str) -> str:
-    """The path of the first of these programs that there is.
+    """Return the path of the first of these programs that exists.
 
-    Where there is none: skips the test, loudly; in CI, where nobody would see that, fails it.
+    Without any of them, skip the test with a reason; in CI, where a skip would go unnoticed, fail it.
     """
     found = _find(names)
     if found is None:

@@ -20,7 +20,7 @@ QUICK = (
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """The address of a server, which is stopped in the end; its user may do everything."""
+    """Yield the URL of a server, whose user may do everything, and stop it at the end."""
     user = unprivileged()
     with private_folder("postgres", user) as folder:
         port = free_port()
@@ -43,7 +43,7 @@ def postgres_server() -> Iterator[str]:
 
 
 def binary(name: str) -> str:
-    """The path of a program of PostgreSQL. Debian keeps most of them off the path."""
+    """Return the path of a program of PostgreSQL. Debian keeps most of them off the path."""
     if not _installed(name):
         program("psql", package="postgresql")
     return _installed(name) or program(name, package="postgresql")

@@ -1,4 +1,4 @@
-"""Servers as child processes on free ports of the loopback, which end with whoever started them."""
+"""Servers as child processes on free ports of the loopback, which end with their parent."""
 
 import ctypes
 import os
@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def free_port(*, companion: int = 0) -> int:
-    """A port that nobody listens on, and neither on the one that is `companion` higher."""
+    """Return a free port; the port that is `companion` higher is free, too."""
     while True:
         # Below what the system hands out for outgoing connections, so that none takes it meanwhile.
         port = random.randrange(20_000, 32_000)
@@ -31,9 +31,11 @@ def free_port(*, companion: int = 0) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Return whether no process listens on the port."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whatever has listened there
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as a server does that restarts
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -48,13 +50,13 @@ def die_with_parent() -> None:
 
 
 def unprivileged() -> str | None:
-    """Whom a server is to run as that refuses to be root's: None where nobody is root."""
+    """Return the user for servers that refuse to run as root; None if the tests do not run as root."""
     return UNPRIVILEGED if os.geteuid() == 0 else None
 
 
 @contextmanager
 def private_folder(name: str, user: str | None = None) -> Iterator[Path]:
-    """A folder that `user` can reach (pytest's own nobody else can), removed in the end."""
+    """Yield a folder that `user` can reach, unlike pytest's own, and remove it at the end."""
     folder = Path(tempfile.mkdtemp(prefix=f"asynctasq-{name}-"))
     try:
         if user:
@@ -118,7 +120,7 @@ class ServerProcess:
         )
 
     def output(self) -> str:
-        """What it has printed."""
+        """Return the output so far."""
         return (self.folder / "output").read_text(errors="replace")
 
     def stop(self, number: int = signal.SIGTERM) -> None:

@@ -12,13 +12,13 @@ from tests.servers.packages import program
 from tests.servers.processes import ServerProcess, free_port, private_folder, unprivileged
 
 SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-"""Debian's program on the path insists on a user of its own choice; this is what it runs."""
+"""Debian's program on the path switches to a fixed user; this is the program that it runs."""
 GREETING = b"AMQP\0\0\x09\x01"
 
 
 @contextmanager
 def rabbitmq_server() -> Iterator[str]:
-    """The address of a server, which is stopped in the end."""
+    """Yield the URL of a server, and stop it at the end."""
     found = program("rabbitmq-server", package="rabbitmq-server")
     script = str(SCRIPT) if SCRIPT.exists() else found
     user = unprivileged()
@@ -38,7 +38,9 @@ def rabbitmq_server() -> Iterator[str]:
             server.start(lambda: _speaks(port))
             yield f"amqp://guest:guest@127.0.0.1:{port}/"
         finally:
-            server.stop(signal.SIGKILL)  # it would take seconds to put in order what is thrown away
+            server.stop(
+                signal.SIGKILL
+            )  # a clean stop would take seconds, and the data is discarded anyway
             directory.stop(signal.SIGKILL)
 
 
@@ -81,7 +83,7 @@ def _listens(port: int) -> bool:
 
 
 def _speaks(port: int) -> bool:
-    """Whether a server answers the greeting: it listens some time before it does."""
+    """Return whether a server answers the greeting; it listens for some time before it does."""
     with (
         suppress(OSError),
         socket.create_connection(("127.0.0.1", port), timeout=30) as connection,

@@ -46,7 +46,7 @@ class RedisServer:
         return False
 
     def client(self) -> "redis.Redis":
-        """A client of this server; the caller closes it."""
+        """Return a client of this server; the caller closes it."""
         return redis.Redis.from_url(self.url, protocol=2, **self._credentials)
 
     def restart(self, number: int = 15) -> None:
@@ -60,7 +60,7 @@ class RedisServer:
 
 @contextmanager
 def redis_server(folder: Path, *options: str, **credentials: Any) -> Iterator[RedisServer]:
-    """A server, stopped in the end."""
+    """Yield a server, and stop it at the end."""
     server = RedisServer(folder, *options)
     server.start(**credentials)
     try:
@@ -71,7 +71,7 @@ def redis_server(folder: Path, *options: str, **credentials: Any) -> Iterator[Re
 
 @contextmanager
 def redis_url(folder: Path) -> Iterator[str]:
-    """The address of a server that tests share."""
+    """Yield the URL of a server that tests share."""
     given = os.environ.get(VARIABLE)
     if given:
         yield given
@@ -113,7 +113,7 @@ def redis_cluster(folder: Path, *options: str, replicas: int = 0) -> Iterator[li
 
 
 def owner_of(nodes: Sequence[RedisServer], namespace: str) -> int:
-    """Which of the nodes has the keys of a namespace."""
+    """Return the index of the node that has the keys of a namespace."""
     slot = key_slot(f"{{{namespace}}}:".encode())
     with nodes[0].client() as client:
         spans: Any = client.execute_command("CLUSTER", "SLOTS")
@@ -174,7 +174,7 @@ class Sentinels:
 
 @contextmanager
 def redis_sentinels(folder: Path) -> Iterator[Sentinels]:
-    """A primary and its replicas under the eyes of sentinels, stopped in the end."""
+    """Yield a primary and replicas that sentinels watch, and stop them at the end."""
     servers = Sentinels(folder)
     try:
         servers.start()
@@ -184,7 +184,7 @@ def redis_sentinels(folder: Path) -> Iterator[Sentinels]:
 
 
 def lasting_keys(client: "redis.Redis", namespace: str) -> list[str]:
-    """The keys of a namespace that do not expire, without their prefix."""
+    """Return the keys of a namespace that do not expire, without their prefix."""
     prefix = f"{{{namespace}}}:".encode()
     keys: list[bytes] = list(client.scan_iter(match=prefix + b"*", count=1000))
     # -2 is of those that have expired since.

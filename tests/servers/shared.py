@@ -1,5 +1,5 @@
-"""Servers that all processes of a test run share: each is started when first asked for, and kept by
-a process of its own (see `keeper`) until the run has ended, whatever happens.
+"""Servers that all processes of a test run share. Each starts when a test first asks for it, and a
+separate process (see `keeper`) keeps it until the run has ended, even if the run is killed.
 
 `ASYNCTASQ_TEST_<KIND>_URL` names a server to be used instead of one that is started.
 """
@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def shared_url(kind: Kind, factory: pytest.TempPathFactory) -> str:
-    """The address of the server of this test run.
+    """Return the URL of the server of this test run.
 
-    Where its program is missing and cannot be installed, the test is skipped; in CI it fails.
+    If its program is missing and cannot be installed, skip the test; in CI, fail it.
     """
     given = os.environ.get(f"ASYNCTASQ_TEST_{kind.upper()}_URL")
     if given:
@@ -41,7 +41,7 @@ def shared_url(kind: Kind, factory: pytest.TempPathFactory) -> str:
 
 
 def run_folder(factory: pytest.TempPathFactory) -> Path:
-    """The folder of servers of this test run, the same for all processes of pytest-xdist."""
+    """Return the folder of servers of this test run, the same for all processes of pytest-xdist."""
     base = factory.getbasetemp()
     return (base.parent if IS_WORKER else base) / "servers"
 
@@ -60,7 +60,7 @@ def start_keeper(kind: Kind, folder: Path, pid: int) -> None:
 
 
 def address_of(kind: Kind, folder: Path) -> str:
-    """The address of the server that is kept in this folder, as soon as it is up."""
+    """Return the URL of the server in this folder, as soon as it is up."""
     file = folder / kind
     deadline = time.monotonic() + START_SECONDS
     while not file.exists():

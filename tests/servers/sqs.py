@@ -10,7 +10,7 @@ from tests.servers.processes import ServerProcess, free_port, private_folder
 
 @contextmanager
 def sqs_server() -> Iterator[str]:
-    """The address of an endpoint, which is stopped in the end."""
+    """Yield the URL of an endpoint, and stop it at the end."""
     with private_folder("sqs") as folder:
         port = free_port()
         url = f"http://127.0.0.1:{port}"

@@ -66,7 +66,7 @@ def asks_rabbitmq(url: str) -> None:
 
 
 def asks_sqs(url: str) -> None:
-    """In the old form of requests, which a few lines speak. Nobody looks at the signature."""
+    """Send a request in the old form, which needs a few lines. The server ignores the signature."""
     scope = "Credential=tester/20260101/eu-central-1/sqs/aws4_request"
     headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
 
@@ -93,7 +93,7 @@ ASKS: dict[Kind, Callable[[str], None]] = {
 
 @pytest.fixture
 def run() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process in the place of pytest."""
+    """Yield a process that acts as pytest."""
     with subprocess.Popen(SLEEP, stdin=subprocess.PIPE) as process:
         yield process
         process.kill()
@@ -137,14 +137,14 @@ async def test_server_ends_with_a_keeper_that_is_killed(
 
 
 async def gone(port: int) -> None:
-    """Wait until nobody listens."""
+    """Wait until no process listens."""
     async with asyncio.timeout(PATIENCE):
         while not is_free(port):
             await asyncio.sleep(0.02)
 
 
 def listens_on(port: int) -> set[str]:
-    """The addresses of this machine on which somebody listens to the port."""
+    """Return the addresses of this machine that accept connections to the port."""
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:
@@ -156,7 +156,7 @@ def listens_on(port: int) -> set[str]:
 
 
 def keepers(folder: Path) -> list[int]:
-    """The processes that keep servers of a folder."""
+    """Return the processes that keep servers of a folder running."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:

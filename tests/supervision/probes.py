@@ -8,7 +8,7 @@ from tests.cli.processes import WorkerProcess
 
 
 def ask(port: int, path: str, *, method: str = "GET") -> tuple[int, dict[str, Any]]:
-    """Code and content of an answer; 0 if nobody listens."""
+    """Return the code and the content of an answer; the code is 0 if no process listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, path)
@@ -22,7 +22,7 @@ def ask(port: int, path: str, *, method: str = "GET") -> tuple[int, dict[str, An
 
 
 async def port_of(worker: WorkerProcess) -> int:
-    """Where a process that was given port 0 serves its health."""
+    """Return the health port of a process that was started with port 0."""
     await worker.told("Health is served at ")
     line = next(line for line in worker.output.splitlines() if "Health is served at " in line)
     return int(line.rpartition(":")[2].rstrip("."))

@@ -1,4 +1,4 @@
-"""SIGUSR1 shows what runs, with stacks, whatever the worker's event loop does."""
+"""SIGUSR1 shows the running tasks with their stacks, even if the event loop is blocked."""
 
 import re
 import signal

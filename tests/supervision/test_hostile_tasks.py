@@ -1,4 +1,4 @@
-"""What a task does to its process, its event loop or its thread hurts only that task."""
+"""A task that harms its process, its event loop or its thread affects no other task."""
 
 import asyncio
 import signal
@@ -33,14 +33,14 @@ class Victim:
         self.process = process
 
     async def run(self, made: Any) -> Any:
-        """The result, or the error."""
+        """Return the result or the error."""
         try:
             return await (await self.app.dispatch(made)).result(timeout=DEADLINE_SECONDS)
         except ResultError as error:
             return error
 
     async def is_well(self) -> bool:
-        """Whether tasks of all modes run, in the same process as ever."""
+        """Return whether tasks of all modes run, in the same process as before."""
         pids = await asyncio.gather(*(self.run(each()) for each in hostile.WELL))
         return pids[:2] == [self.process.pid] * 2 and all(type(pid) is int for pid in pids)
 

@@ -1,4 +1,4 @@
-"""Plugins hear of tasks in other processes what they hear of those in their own."""
+"""Observers of tasks in other processes get the same calls as for tasks in their own process."""
 
 from pathlib import Path
 from typing import Any

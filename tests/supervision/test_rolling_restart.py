@@ -75,7 +75,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleTyp
 
 
 async def unsettled(app: App) -> list[tuple[int, int]]:
-    """Runs that have ended, and losses, of every message that is not done."""
+    """Return the finished runs and losses of every message that is not done."""
     driver = await app.driver()
     assert isinstance(driver, SupportsInspect)
     found = []

@@ -1,4 +1,4 @@
-"""What a worker logs: fields that tell of the task, and never its arguments."""
+"""The logs of a worker have fields about the task, and never its arguments."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A default app of its own for every test, and what came of what it dispatched."""
+"""A separate default app for every test."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -23,7 +23,7 @@ def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest_asyncio.fixture
 async def app() -> AsyncIterator[App]:
-    """The default app, on the memory driver."""
+    """Yield the default app, on the memory driver."""
     app = asynctasq.init({"driver": "memory"})
     yield app
     await app.close()

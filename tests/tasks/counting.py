@@ -16,7 +16,7 @@ class CountingDriver(MemoryDriver):
     before: Callable[[Sequence[Message]], None] | None
     """Called before each enqueue; what it raises is the answer."""
     after: Callable[[Sequence[Message]], None] | None
-    """The same once the store has the messages: as if the answer were lost."""
+    """A function to call once the store has the messages: as if the answer were lost."""
 
     def __init__(
         self,
@@ -45,6 +45,6 @@ class CountingDriver(MemoryDriver):
 
 
 class QueueOnlyDriver(MemoryDriver):
-    """What a broker can do."""
+    """A driver with the features of a broker."""
 
     capabilities = Capability.COUNTED

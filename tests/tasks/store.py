@@ -12,7 +12,7 @@ from asynctasq.retry import RunPolicy
 
 
 async def snapshots(app: App) -> list[Snapshot]:
-    """What waits in the store of an app, in the order of its dispatch."""
+    """Return the waiting messages in the store of an app, in the order of dispatch."""
     driver = await app.driver()
     assert isinstance(driver, SupportsInspect)
     found = [
@@ -45,7 +45,7 @@ async def work(app: App, *, driver: Driver | None = None, queues: list[str] | No
 
 @asynccontextmanager
 async def opened(app: App) -> AsyncIterator[App]:
-    """An app that is not the current one, closed at the end."""
+    """Open an app that is not the current one, and close it at the end."""
     try:
         await app.open()
         yield app

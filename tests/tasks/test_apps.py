@@ -240,7 +240,7 @@ def test_run_returns_closes_and_passes_errors_on() -> None:
 
 
 async def counts(driver: Any, queue: str = "default") -> QueueCounts:
-    """Of the store that an unopened driver leads to."""
+    """Return the counts of the store of an unopened driver."""
     clone = driver.clone()
     await clone.open()
     try:

@@ -60,7 +60,7 @@ def test_wrong_arguments_are_a_type_error_at_the_caller() -> None:
 
 
 class Unannotated(AsyncTask[dict[str, object]]):
-    """No constructor of its own, and no annotations."""
+    """A class without a constructor and annotations."""
 
     async def execute(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}

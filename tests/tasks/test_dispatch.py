@@ -116,7 +116,7 @@ async def test_options_that_the_driver_cannot_honour_are_refused() -> None:
 
 @pytest.fixture
 async def counting() -> AsyncIterator[CountingDriver]:
-    """The driver of the default app."""
+    """Yield the driver of the default app."""
     driver = CountingDriver()
     app = asynctasq.init({"driver": driver})
     await app.open()
@@ -184,7 +184,7 @@ async def test_a_caller_that_gives_up_takes_nobody_along(counting: CountingDrive
 
 
 def failing(times: int, error: Exception) -> Any:
-    """Raises that often."""
+    """Return a function that raises this often."""
     left = iter([error] * times)
 
     def fail(_: object) -> None:

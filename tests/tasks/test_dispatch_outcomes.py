@@ -46,7 +46,7 @@ class Lossy:
 
 @pytest.fixture
 async def driver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    """The opened driver of the default app."""
+    """Yield the opened driver of the default app."""
     monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.PAUSES_SECONDS", (0,))
     app = asynctasq.init({"driver": CountingDriver()})
     yield await app.driver()

@@ -24,7 +24,7 @@ def note(number: int) -> int:
 
 
 def stored(path: Path) -> list[Snapshot]:
-    """What waits in a file."""
+    """Return the waiting messages in a file."""
 
     async def look() -> list[Snapshot]:
         async with App({"driver": f"sqlite:///{path}"}) as app:
@@ -78,7 +78,7 @@ def test_many_threads_at_once() -> None:
     assert not any(thread.name == "asynctasq-portal" for thread in threading.enumerate())
 
 
-# Programs of their own.
+# Complete programs.
 
 
 PREAMBLE = """

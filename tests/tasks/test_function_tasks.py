@@ -344,7 +344,7 @@ def passing(function: F) -> F:
 
 
 def blocking(function: Any) -> Any:
-    """A decorator that makes an async function sync."""
+    """Make an async function sync."""
 
     @functools.wraps(function)
     def wrapper(*args: Any) -> Any:

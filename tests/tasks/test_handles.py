@@ -1,4 +1,4 @@
-"""What a dispatch returns: an id that is also a way to the outcome."""
+"""The handle that a dispatch returns: an ID that also leads to the outcome."""
 
 import copy
 import json

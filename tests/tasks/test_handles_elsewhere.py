@@ -27,7 +27,7 @@ async def double(number: int) -> int:
 
 @pytest.fixture
 def stored() -> Iterator[App]:
-    """The default app, on a file that a worker can serve."""
+    """Yield the default app, on a file that a worker can serve."""
     app = asynctasq.init({"driver": "sqlite"})
     yield app
     app.close_sync()
@@ -60,7 +60,7 @@ def test_thread_that_awaits_a_result_is_released_when_the_app_closes(stored: App
     def wait() -> None:
         try:
             handle.result_sync()
-        except BaseException as error:  # noqa: BLE001  whatever it is, the thread has ended
+        except BaseException as error:  # noqa: BLE001  the test reports any error of the thread
             errors.append(error)
 
     thread = threading.Thread(target=wait)

@@ -19,7 +19,7 @@ async def ship(number: int = 1) -> int:
 
 
 def call() -> Any:
-    """A call to which anything can be said."""
+    """Return a call that accepts every option."""
     return ship()
 
 

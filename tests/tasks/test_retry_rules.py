@@ -1,4 +1,4 @@
-"""Whether and when to try again: tables of a pure decision."""
+"""Decisions on retries and their delays, as tables of a pure function."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How tasks show themselves, and what they say to users of other task queues."""
+"""The representation of tasks, and their hints for users of other task queues."""
 
 from typing import Any
 

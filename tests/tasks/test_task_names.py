@@ -14,7 +14,7 @@ from asynctasq.tasks.registry import registry
 
 
 def defined_in(module: str, source: str) -> types.ModuleType:
-    """A module made of source."""
+    """Return a module made of source."""
     made = types.ModuleType(module)
     exec(source, made.__dict__)
     return made

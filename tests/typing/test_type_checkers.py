@@ -1,4 +1,4 @@
-"""What type checkers tell users: nothing of right uses, and an error on each line of wrong ones."""
+"""Type checkers accept right uses and report an error on each line of wrong ones."""
 
 import json
 import os

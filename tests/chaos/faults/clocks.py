@@ -8,7 +8,7 @@ from tests.chaos.inside.tasks import LEASE
 
 
 async def _jump(scene: Scene) -> None:
-    pids = [*scene.crew.pids(), 0]
+    pids = [*scene.fleet.pids(), 0]
     offset = scene.chance.choice([-3.0, -1.0, 1.0, 3.0]) * LEASE
     pid = scene.chance.choice(pids) if scene.chance.random() < 0.5 else 0
     seconds = scene.chance.uniform(0.5, 1.5) * LEASE

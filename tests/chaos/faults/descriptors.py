@@ -10,7 +10,7 @@ from tests.chaos.faults.fault import Fault, Scene
 
 async def _limit(scene: Scene) -> None:
     """Lower the limit of a worker or of the supervisor to about what it has open."""
-    pids = [*scene.crew.pids(), *scene.crew.supervisors()]
+    pids = [*scene.fleet.pids(), *scene.fleet.supervisors()]
     if not pids:
         return
     pid = scene.chance.choice(pids)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from asynctasq.records import record
-from tests.chaos.crew import ExecutorSet
+from tests.chaos.fleet import WorkerFleet
 from tests.chaos.inside.switches import LOG, SwitchBoard
 from tests.chaos.ledger import read_faults
 from tests.chaos.report import Report
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from tests.chaos.stores.store import Damage, Store
 
 PATIENCE_SECONDS = 10.0
-"""How much longer a fault is on that has hit no process."""
+"""The longest time that a fault stays on to hit its first process."""
 
 
 @dataclass
 class Scene:
-    """What faults act on."""
+    """The objects that faults act on."""
 
     chance: random.Random
-    crew: ExecutorSet
+    fleet: WorkerFleet
     store: "Store"
     board: SwitchBoard
     report: Report
@@ -64,7 +64,7 @@ class Fault:
     strike: Callable[[Scene], Awaitable[None]]
     """Let it happen; returns when it is over."""
     counted_inside: bool = False
-    """Whether the processes that it hits count it, each time that it hits them."""
+    """True if the affected processes count the fault, each time it hits them."""
 
 
 PROCESSES = "processes"

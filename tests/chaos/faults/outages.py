@@ -1,4 +1,4 @@
-"""A store that answers nobody for longer than a lease, and answers that never arrive."""
+"""A store that does not answer for longer than a lease, and answers that never arrive."""
 
 from tests.chaos.faults.fault import Fault, Scene
 from tests.chaos.inside.audit import ANSWER_LOST

@@ -10,31 +10,31 @@ from tests.chaos.faults.fault import Fault, Scene
 from tests.chaos.inside.tasks import LEASE
 
 STOPS_SECONDS = (0.3, 1.0, 1.5 * LEASE, 2.5 * LEASE)
-"""How long a worker stands still; after more than a lease it comes back too late."""
+"""The durations of a pause of a worker; after more than a lease, it resumes too late."""
 
 
 async def _kill_worker(scene: Scene) -> None:
-    scene.chance.choice(scene.crew.members[:2]).send(signal.SIGKILL)
+    scene.chance.choice(scene.fleet.members[:2]).send(signal.SIGKILL)
 
 
 async def _kill_supervised(scene: Scene) -> None:
-    _send(scene, scene.crew.supervised(), signal.SIGKILL)
+    _send(scene, scene.fleet.supervised(), signal.SIGKILL)
 
 
 async def _kill_supervisor(scene: Scene) -> None:
-    scene.crew.members[2].send(signal.SIGKILL)
+    scene.fleet.members[2].send(signal.SIGKILL)
 
 
 async def _kill_task_child(scene: Scene) -> None:
-    _send(scene, scene.crew.task_children(), signal.SIGKILL)
+    _send(scene, scene.fleet.task_children(), signal.SIGKILL)
 
 
 async def _terminate(scene: Scene) -> None:
-    scene.chance.choice(scene.crew.members).send(signal.SIGTERM)
+    scene.chance.choice(scene.fleet.members).send(signal.SIGTERM)
 
 
 async def _stop(scene: Scene) -> None:
-    pid = _send(scene, scene.crew.pids(), signal.SIGSTOP)
+    pid = _send(scene, scene.fleet.pids(), signal.SIGSTOP)
     if pid:
         await asyncio.sleep(scene.chance.choice(STOPS_SECONDS))
         with suppress(ProcessLookupError):
@@ -46,7 +46,7 @@ def _send(scene: Scene, pids: Sequence[int], number: signal.Signals) -> int:
     if not pids:
         return 0
     pid = scene.chance.choice(pids)
-    for each in scene.crew.members:
+    for each in scene.fleet.members:
         if each.process is not None and each.process.pid == pid:
             each.sent[number] += 1
     with suppress(ProcessLookupError):

@@ -13,17 +13,17 @@ WINDOW_SECONDS = 3.0
 
 async def _no_threads(scene: Scene) -> None:
     """Replace a worker meanwhile: a new one has all its threads to start."""
-    scene.chance.choice(scene.crew.members[:2]).send(signal.SIGTERM)
+    scene.chance.choice(scene.fleet.members[:2]).send(signal.SIGTERM)
     await scene.inside(THREAD_NOT_STARTED, WINDOW_SECONDS, rate=0.5)
 
 
 async def _no_processes(scene: Scene) -> None:
-    """Take the interpreter away, as an upgrade of the environment does, and make processes necessary."""
-    interpreter = scene.crew.interpreter
+    """Remove the interpreter, as an upgrade of the environment does, and make processes necessary."""
+    interpreter = scene.fleet.interpreter
     away = interpreter.with_suffix(".away")
     interpreter.rename(away)
     try:
-        for pids in (scene.crew.task_children(), scene.crew.supervised()):
+        for pids in (scene.fleet.task_children(), scene.fleet.supervised()):
             if pids:
                 with suppress(ProcessLookupError):
                     os.kill(scene.chance.choice(pids), signal.SIGKILL)

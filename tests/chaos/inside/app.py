@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def audited_driver(store: str, address: str, audit: Audit) -> Driver:
-    """A driver that writes the ledger."""
+    """Return a driver that writes the ledger."""
     if store == "sqlite":
         driver = AuditedSqliteDriver(address, synchronous="normal", busy_timeout=1.0)
         AuditedSqliteDriver.audit = audit
@@ -49,7 +49,7 @@ def audited_driver(store: str, address: str, audit: Audit) -> Driver:
 
 
 def make_app() -> App:
-    """The app of a worker, which fails when the storm says so."""
+    """Return the app of a worker, which fails when the storm asks for it."""
     folder, store = Path(os.environ[FOLDER]), os.environ[STORE]
     switches = Switches(folder)
     switches.start()

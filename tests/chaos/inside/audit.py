@@ -1,4 +1,4 @@
-"""What every driver of a storm does beside its work: write the ledger, lose answers, move its clock."""
+"""The duties of every driver of a storm: write the ledger, lose answers, move the clock."""
 
 import os
 import time

@@ -89,12 +89,12 @@ class Switches:
         self._log.close()
 
     def value(self, name: str) -> float:
-        """The size of a fault that is on; 0.0 otherwise. Counts nothing."""
+        """Return the size of a fault that is on, otherwise 0.0. Count nothing."""
         switch = self._on(name)
         return 0.0 if switch is None else switch["value"]
 
     def strikes(self, name: str) -> bool:
-        """Whether a fault is to happen now; if so, it is counted."""
+        """Return whether a fault must happen now, and count it if so."""
         switch = self._on(name)
         if switch is None or self._chance.random() >= switch["rate"]:
             return False
@@ -102,7 +102,7 @@ class Switches:
         return True
 
     def is_on(self, name: str) -> bool:
-        """Whether a fault may happen now. Counts nothing."""
+        """Return whether a fault may happen now. Count nothing."""
         switch = self._on(name)
         return switch is not None and self._chance.random() < switch["rate"]
 

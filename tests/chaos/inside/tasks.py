@@ -49,7 +49,7 @@ def end(n: int) -> int:
 
 
 def is_first(name: str) -> bool:
-    """Whether this was not asked before, by any process."""
+    """Return whether this is the first call with this name, in any process."""
     try:
         (_folder / "first" / name).touch(exist_ok=False)
     except FileExistsError:
@@ -57,7 +57,7 @@ def is_first(name: str) -> bool:
     return True
 
 
-if FOLDER in os.environ:  # now, as a fault may take all descriptors away later
+if FOLDER in os.environ:  # now, as a fault may exhaust the descriptors later
     for each in (EFFECTS, LOG):
         _pens[each] = Pen(_folder / each)
 
@@ -156,7 +156,7 @@ async def blocking(n: int) -> int:
 
 @task(name="chaos.exits_worker")
 async def exits_worker(n: int) -> int:
-    """Ends the process of the worker, the first time."""
+    """Exit the worker process, on the first run."""
     begin(n)
     if is_first(f"exited-{n}"):
         os._exit(9)
@@ -165,7 +165,7 @@ async def exits_worker(n: int) -> int:
 
 @task(name="chaos.exits_child", process=True, max_attempts=2)
 def exits_child(n: int) -> int:
-    """Ends its process whenever it runs."""
+    """Exit the process on every run."""
     begin(n)
     os._exit(7)
 
@@ -181,7 +181,7 @@ def killed_child(n: int) -> int:
 
 @task(name="chaos.growing_child", process=True)
 def growing_child(n: int) -> int:
-    """Takes more memory than a child may keep."""
+    """Allocate more memory than a child may keep."""
     begin(n)
     _kept.append(b"x" * (200 * MEGABYTE))
     return end(n)
@@ -189,7 +189,7 @@ def growing_child(n: int) -> int:
 
 @task(name="chaos.hanging", process=True, timeout=0.5, max_attempts=2)
 def hanging(n: int) -> int:
-    """Passes its timeout."""
+    """Run past the timeout."""
     begin(n)
     time.sleep(600)
     return end(n)
@@ -197,7 +197,7 @@ def hanging(n: int) -> int:
 
 @task(name="chaos.hogging")
 async def hogging(n: int) -> int:
-    """Opens files until the process has no descriptor left, and keeps them for a moment."""
+    """Open files until the process has no descriptor left, and keep them for a moment."""
     begin(n)
     opened: list[int] = []
     try:

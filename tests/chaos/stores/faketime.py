@@ -18,7 +18,7 @@ class FakeClock:
         self.jump(0.0)
 
     def environment(self) -> dict[str, str] | None:
-        """The environment of the process; None for that of this one."""
+        """The environment of the process; None for that of this process."""
         if not self._library:
             return None
         return {
@@ -44,6 +44,6 @@ def _find() -> str:
 
 
 def _libc() -> list[str]:
-    """The path of the C library that this process uses."""
+    """Return the path of the C library that this process uses."""
     maps = Path("/proc/self/maps").read_text().split()
     return sorted({each for each in maps if each.endswith("/libc.so.6")})

@@ -184,7 +184,7 @@ class RedisStore(Store):
 
 
 def _any_message(client: "redis.Redis", chance: random.Random) -> bytes | None:
-    """The id of a message that is ready, scheduled or leased."""
+    """Return the ID of a message that is ready, scheduled or leased."""
     sets = [PREFIX + f"r:{queue}".encode() for queue in QUEUES]
     sets += [PREFIX + f"s{n}:{queue}".encode() for queue in QUEUES for n in range(10)]
     asked: list[Callable[[], Any]] = [

@@ -73,7 +73,7 @@ async def _pause(scene: Scene) -> None:
 
 
 async def _forbid(scene: Scene) -> None:
-    """Take the right to run one command away, so that scripts fail at it."""
+    """Revoke the permission to run one command, so that scripts fail at it."""
     command = scene.chance.choice(COMMANDS)
     store = _store(scene)
     await store.set_user("storm", f"-{command}")

@@ -21,16 +21,16 @@ class Damage:
     """Id, in hexadecimal."""
     how: str
     must_die: bool
-    """Whether it can only become a dead letter: it was waiting, and cannot be decoded."""
+    """True for a waiting message that cannot be decoded: it can only become a dead letter."""
 
 
 class Store(ABC):
-    """Where the messages of a storm are."""
+    """The store that holds the messages of a storm."""
 
     kind: str
     """As `inside.app` calls it."""
     keeps_tokens = True
-    """Whether it remembers every token: a fail-over may lose the last ones."""
+    """True if the store remembers every token; a failover may lose the last ones."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -57,7 +57,7 @@ class Store(ABC):
 
     @abstractmethod
     async def hang(self, seconds: float) -> None:
-        """Let the store answer nobody for so long."""
+        """Keep the store from answering for this time."""
 
     @abstractmethod
     async def damage(self, chance: random.Random) -> Damage | None:
@@ -69,14 +69,14 @@ class Store(ABC):
 
     @abstractmethod
     async def leftovers(self) -> list[str]:
-        """What the store still holds that it should have forgotten, once all messages have ended."""
+        """Return the data that the store still holds although all messages have ended."""
 
     @abstractmethod
     async def calm(self) -> None:
         """Undo every fault that lasts."""
 
     def driver(self, audit: Audit) -> Driver:
-        """The driver of the dispatcher."""
+        """Return the driver of the dispatcher."""
         return audited_driver(self.kind, self.address, audit)
 
 

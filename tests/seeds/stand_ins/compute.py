@@ -24,15 +24,15 @@ class Array:
         return self._values
 
     def mean(self) -> float:
-        """Of the numbers."""
+        """Return the mean of the numbers."""
         return math.fsum(self._values) / len(self._values)
 
     def std(self) -> float:
-        """Of the numbers: they are all the same."""
+        """Return the standard deviation of the numbers, which are all equal."""
         return 0.0
 
     def max(self) -> float:
-        """Of the numbers."""
+        """Return the largest number."""
         return float(max(self._values))
 
 
@@ -101,7 +101,7 @@ ImageFilter = SimpleNamespace(SHARPEN=object(), EDGE_ENHANCE=object())
 
 
 class Fernet:
-    """cryptography's, though anybody can read what it has encrypted."""
+    """The interface of cryptography's Fernet; it only reverses the data."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key

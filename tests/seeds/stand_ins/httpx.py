@@ -13,7 +13,7 @@ class TimeoutException(HTTPError):
 
 
 class ConnectError(HTTPError):
-    """Nobody there."""
+    """An error for a host that does not answer."""
 
 
 class HTTPStatusError(HTTPError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asynctasq.annotations import signature_of
 from asynctasq.cli.tables import Cell, Column, is_narrow, print_table, printable
 from asynctasq.cli.times import age, when
 from asynctasq.contracts.capabilities import Page
@@ -110,8 +111,6 @@ def parameter_names(task: str | None) -> Sequence[str] | None:
 
     None if its code cannot be imported, or if a decorator takes any arguments: only that knows their names.
     """
-    import inspect
-
     from asynctasq.errors import AsynctasqError
     from asynctasq.tasks.decorator import FunctionCall
     from asynctasq.tasks.registry import registry
@@ -125,7 +124,7 @@ def parameter_names(task: str | None) -> Sequence[str] | None:
     function: Any = type(bare).__init__
     if isinstance(bare, FunctionCall):
         function = bare._function_task.fn
-    parameters = list(inspect.signature(function, follow_wrapped=False).parameters.values())
+    parameters = list(signature_of(function, follow_wrapped=False).parameters.values())
     if (
         not isinstance(bare, FunctionCall)
         and parameters[0].kind is not parameters[0].VAR_POSITIONAL

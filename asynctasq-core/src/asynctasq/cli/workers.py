@@ -55,7 +55,7 @@ def _print_table(found: "Sequence[WorkerInfo]", now: float, *, wide: bool) -> No
         Column("Host", rank=4),
         Column("PID", rank=3, right=True),
         Column("Queues", rank=2, fold_at=20),
-        Column("Running"),
+        Column("InFlightMessage"),
         Column("Up", rank=1),
         Column("Heartbeat"),
         Column("Version", rank=5),

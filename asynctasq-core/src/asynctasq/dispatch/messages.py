@@ -1,11 +1,11 @@
 """From a task with arguments to a message."""
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 from weakref import ReferenceType
 
+from asynctasq.annotations import signature_of
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import (
@@ -134,7 +134,7 @@ class MessageFactory:
         args, kwargs = task._arguments
         if definition is None or not args:
             return error
-        signature = inspect.signature(definition.check)
+        signature = signature_of(definition.check)
         named = signature.bind(*args, **kwargs).arguments
         for parameter in signature.parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:

@@ -8,6 +8,7 @@ from functools import cache
 import pluggy
 
 from asynctasq import hookspecs
+from asynctasq.annotations import signature_of
 from asynctasq.contracts.capabilities import Capability, check_capabilities
 from asynctasq.contracts.driver import DRIVER_API_VERSION
 from asynctasq.errors import PluginBroken
@@ -44,7 +45,7 @@ PLAIN_HOOKS = frozenset(
 def specifications() -> Mapping[str, tuple[str, ...]]:
     """Return all hooks with the names of their parameters."""
     return {
-        name: tuple(inspect.signature(function).parameters)
+        name: tuple(signature_of(function).parameters)
         for name, function in vars(hookspecs).items()
         if hasattr(function, f"{PROJECT}_spec")
     }
@@ -171,7 +172,7 @@ def _check_function(name: str, implementation: pluggy.HookImpl, *, of_class: boo
     if name in PLAIN_HOOKS and inspect.iscoroutinefunction(function):
         raise PluginBroken(f"the hook {name!r} must be a plain function, not async.")
     known = specifications()[name]
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in signature_of(function).parameters.values():
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
             continue
         required = parameter.default is parameter.empty

@@ -20,6 +20,7 @@ from typing import (
     dataclass_transform,
 )
 
+from asynctasq.annotations import own_annotations
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
 from asynctasq.message import Delivery, id_to_text
@@ -295,7 +296,7 @@ class BaseTask(Generic[T_co]):
                     f"{cls.__qualname__} cannot have a field named {hook!r}: that is a method of every "
                     f"task. Rename the field."
                 )
-        for annotated, hint in inspect.get_annotations(cls).items():
+        for annotated, hint in own_annotations(cls).items():
             if annotated in _RESERVED_METHODS | _HOOKS and not is_class_variable(hint):
                 raise TaskDefinitionError(
                     f"{cls.__qualname__} cannot have a field named {annotated!r}: that is a method of "

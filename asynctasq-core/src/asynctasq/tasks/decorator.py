@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
+from asynctasq.annotations import signature_of
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
 from asynctasq.results import Handle
@@ -268,7 +269,7 @@ def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
 
 def _check_parameters(function: Callable[..., Any], relations: object, where: str) -> None:
     if isinstance(relations, Mapping):
-        for name in relations.keys() - inspect.signature(function).parameters.keys():
+        for name in relations.keys() - signature_of(function).parameters.keys():
             raise TypeError(f"{where}: relations={relations!r}: there is no parameter {name!r}.")
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from types import MemberDescriptorType
 from typing import Any, ClassVar, get_origin
 
+from asynctasq.annotations import own_annotations, signature_of
 from asynctasq.tasks.options import DEFINITION_OPTION_NAMES, DispatchOptions
 from asynctasq.tasks.signature import ArgumentCheck, argument_check
 
@@ -156,7 +157,7 @@ class ConstructorCheck:
     def __signature__(self) -> inspect.Signature:
         """The signature that `inspect.signature` shows."""
         fields = self._fields
-        return inspect.signature(self._make()) if fields is None else fields.signature()
+        return signature_of(self._make()) if fields is None else fields.signature()
 
     @property
     def _fields(self) -> Fields | None:
@@ -210,7 +211,7 @@ class _Found:
     def add(self, owner: type, *, is_optional: bool) -> bool:
         """Add the annotations of one class; returns whether it has any that is a field."""
         any_found = keyword_only = False
-        for name, hint in inspect.get_annotations(owner).items():
+        for name, hint in own_annotations(owner).items():
             if hint is KW_ONLY or (isinstance(hint, str) and hint.endswith("KW_ONLY")):
                 keyword_only = True
             elif name.startswith("_") or _is_option(owner, name) or is_class_variable(hint):

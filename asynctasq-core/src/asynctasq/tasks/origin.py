@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import FrameType, FunctionType, MemberDescriptorType
 from typing import Protocol
 
+from asynctasq.annotations import own_annotations
 from asynctasq.errors import TaskDefinitionError
 
 _MAIN = frozenset({"__main__", "__mp_main__"})
@@ -205,7 +206,7 @@ def _is_copy(one: type, two: type) -> bool:
     only_one_has = [name for name in first.keys() ^ second.keys() if not _is_dunder(name)]
     return (
         one.__bases__ == two.__bases__
-        and first.get("__annotations__") == second.get("__annotations__")
+        and own_annotations(one) == own_annotations(two)
         and any(first[name] is second.get(name) for name in own)
         and all(_is_same(first[name], second[name]) for name in shared if name not in _MADE_HERE)
         and all(_is_slot(two, name) for name in only_one_has)

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from asynctasq.annotations import signature_of
 from asynctasq.errors import TaskDefinitionError
 
 ArgumentCheck = Callable[..., None]
@@ -22,7 +23,7 @@ def argument_check(
         skip_self: leave out the first parameter.
     """
     try:
-        signature = inspect.signature(function, follow_wrapped=False)
+        signature = signature_of(function, follow_wrapped=False)
     except (TypeError, ValueError) as error:
         raise TaskDefinitionError(f"The signature of {name} cannot be read: {error}") from error
     parameters = list(signature.parameters.values())

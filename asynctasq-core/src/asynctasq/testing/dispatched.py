@@ -1,10 +1,10 @@
 """What was dispatched, and whether it is what a test expects."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
+from asynctasq.annotations import signature_of
 from asynctasq.app import App
 from asynctasq.errors import BodyError, NotSerializable
 from asynctasq.message import Message, id_to_text
@@ -171,9 +171,9 @@ def _bound(
         except TypeError:  # an older class's
             return {"args": args, **kwargs}
     if isinstance(task, FunctionCall):
-        signature = inspect.signature(task._function_task.fn)
+        signature = signature_of(task._function_task.fn)
     else:
-        whole = inspect.signature(type(task).__init__)
+        whole = signature_of(type(task).__init__)
         signature = whole.replace(parameters=[*whole.parameters.values()][1:])
     try:
         bound = signature.bind(*args, **kwargs)

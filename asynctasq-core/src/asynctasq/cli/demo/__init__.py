@@ -13,6 +13,7 @@ import click
 
 from asynctasq import __version__
 from asynctasq.app import App
+from asynctasq.cli.demo.recording import recording_console, save
 from asynctasq.cli.demo.screen import Mark, Row, Screen
 from asynctasq.cli.demo.stage import Stage, Unexpected
 from asynctasq.cli.exit_codes import told
@@ -28,12 +29,24 @@ LIMIT_SECONDS = 90.0
     type=click.Path(path_type=Path, file_okay=False),
     help="Where to play: a new or empty folder.  [default: a temporary one, which is kept]",
 )
-def command(folder: Path | None) -> None:
+@click.option(
+    "--svg",
+    "picture",
+    type=click.Path(path_type=Path, dir_okay=False, resolve_path=True),
+    hidden=True,
+    help="Write a recording into this file: docs/assets/demo.svg is one.",
+)
+def command(folder: Path | None, picture: Path | None) -> None:
     """See tasks dispatched, run, retried and failed, and a worker killed. Takes about ten seconds."""
+    console = None if picture is None else recording_console()
+    screen = Screen(console)
     stage = Stage(_made(folder))
     stage.build()
-    if not run(_perform(stage, Screen())):
+    if not run(_perform(stage, screen)):
         sys.exit(1)
+    if console is not None and picture is not None:
+        save(console, picture)
+    _invite(stage, screen)
 
 
 def _made(folder: Path | None) -> Path:
@@ -118,7 +131,6 @@ async def _play(app: App, stage: Stage, screen: Screen) -> bool:
     if waiting or dead != 1 or code != 0:
         screen.line(f"That is not as promised; the worker ended with {code}.", "bold red")
         return False
-    _invite(stage, screen)
     return True
 
 

@@ -100,9 +100,10 @@ class Board:
 class Screen:
     """What the demo prints."""
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False, markup=False)
-        if not self._console.is_terminal:
+    def __init__(self, console: Console | None = None) -> None:
+        """Print on a console; on the terminal if none is given."""
+        self._console = console or Console(highlight=False, markup=False)
+        if console is None and not self._console.is_terminal:
             self._console.width = 110
 
     def heading(self, text: str) -> None:

@@ -22,7 +22,7 @@ from tests.chaos.report import Report
 from tests.servers.processes import die_with_parent
 
 MARK = "CHAOS_MARK"
-"""Environment variable of every process of a storm, whoever its parent is."""
+"""Environment variable of every process of a storm, with any parent."""
 ROOT = Path(__file__).parents[2]
 ENDING_SECONDS = 45.0
 RECOVERY_SECONDS = 20.0
@@ -31,7 +31,7 @@ EXITED_BY_TASK = 9
 
 @dataclass
 class Member:
-    """One command, whichever process runs it at the moment."""
+    """One command, and the process that runs it at the moment."""
 
     queue: str
     """A queue that only this member serves."""
@@ -42,7 +42,7 @@ class Member:
 
     @property
     def is_supervisor(self) -> bool:
-        """Whether it keeps worker processes of its own."""
+        """True if the process supervises worker processes."""
         return "--processes" in self.arguments
 
     def send(self, number: signal.Signals) -> None:
@@ -52,7 +52,7 @@ class Member:
             self.process.send_signal(number)
 
 
-class ExecutorSet:
+class WorkerFleet:
     """Two plain workers, and a supervisor with two worker processes."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], report: Report) -> None:
@@ -85,7 +85,7 @@ class ExecutorSet:
 
     def _start(self, member: Member) -> None:
         queues = ",".join((*QUEUES, member.queue))
-        with suppress(OSError):  # the interpreter has just been taken away
+        with suppress(OSError):  # the interpreter has just been removed
             member.process = subprocess.Popen(
                 [
                     str(self.interpreter),
@@ -143,7 +143,7 @@ class ExecutorSet:
             await asyncio.sleep(0.1)
 
     def pids(self) -> list[int]:
-        """Processes that run tasks: plain workers, and those of the supervisor."""
+        """Return the processes that run tasks: plain and supervised workers."""
         found: list[int] = []
         for each in self.members:
             if each.process is not None and each.process.poll() is None:
@@ -152,7 +152,7 @@ class ExecutorSet:
         return found
 
     def supervisors(self) -> list[int]:
-        """Processes that run no tasks, but keep others."""
+        """Return the processes that supervise others and run no tasks."""
         return [
             each.process.pid
             for each in self.members
@@ -160,11 +160,11 @@ class ExecutorSet:
         ]
 
     def supervised(self) -> list[int]:
-        """The processes of the supervisor."""
+        """Return the worker processes of the supervisor."""
         return [child for pid in self.supervisors() for child in children(pid)]
 
     def task_children(self) -> list[int]:
-        """Processes that run process tasks."""
+        """Return the processes that run process tasks."""
         return [child for pid in self.pids() for child in children(pid)]
 
     def wake(self) -> None:
@@ -220,7 +220,7 @@ class ExecutorSet:
 
 
 def children(pid: int) -> list[int]:
-    """The child processes of a process."""
+    """Return the child processes of a process."""
     try:
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -228,12 +228,12 @@ def children(pid: int) -> list[int]:
 
 
 def worker_environment(store: str, address: str) -> dict[str, str]:
-    """What tells workers of their store."""
+    """Return the variables that select the store of workers."""
     return {STORE: store, ADDRESS: address}
 
 
 def _interpreter(folder: Path) -> Path:
-    """An interpreter of the storm's own, which can be taken away: an environment that is one link."""
+    """Create an interpreter for the storm that can be removed: an environment with a single link."""
     (folder / "bin").mkdir(parents=True)
     prefix = Path(sys.prefix)
     if (prefix / "pyvenv.cfg").exists():

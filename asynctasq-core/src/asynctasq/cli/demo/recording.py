@@ -1,0 +1,48 @@
+"""A recording of the demo: an SVG picture of everything that it has printed.
+
+To record the picture of the README again, run
+`asynctasq demo --folder /tmp/demo --svg docs/assets/demo.svg`.
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+
+WIDTH = 108
+TITLE = "asynctasq demo"
+FORMAT = """\
+<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg">
+  <style>
+    .{unique_id}-matrix {{
+      font: {char_height}px/{line_height}px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+    }}
+    .{unique_id}-title {{ font: bold 18px system-ui, sans-serif; }}
+    {styles}
+  </style>
+  <defs>
+    <clipPath id="{unique_id}-clip-terminal">
+      <rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+    </clipPath>
+    {lines}
+  </defs>
+  {chrome}
+  <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+    {backgrounds}
+    <g class="{unique_id}-matrix">
+      {matrix}
+    </g>
+  </g>
+</svg>
+"""
+"""The template of rich without its web fonts: a picture in a page may load nothing."""
+
+
+def recording_console() -> Console:
+    """Return a console that prints line by line, as into a pipe, and remembers everything."""
+    return Console(record=True, force_terminal=False, width=WIDTH, highlight=False, markup=False)
+
+
+def save(console: Console, file: Path) -> None:
+    """Write everything that a recording console has printed, as an SVG picture."""
+    picture = console.export_svg(title=TITLE, code_format=FORMAT, unique_id="demo")
+    file.write_text(picture, encoding="utf-8")
