@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from asynctasq.worker.process.signals import ECHO_SECONDS
+from asynctasq.worker.timing import SignalTiming
 
 DEADLINE_SECONDS = 40.0
 """For what happens within a second or two on a machine that is not busy."""
@@ -98,7 +98,7 @@ class WorkerProcess:
 
     async def send_again(self, number: signal.Signals) -> None:
         """Send a signal that is no echo of one that has been heard."""
-        await asyncio.sleep(ECHO_SECONDS)
+        await asyncio.sleep(SignalTiming().echo)
         self.send(number)
 
     async def ended(self) -> int:

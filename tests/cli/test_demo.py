@@ -56,11 +56,11 @@ async def test_ctrl_c_ends_the_worker_too(tmp_path: Path) -> None:
     demo = start_demo(folder)
     try:
         log = folder / "worker.log"
-        await until(lambda: log.exists() and "serves" in log.read_text(), "the worker has begun")
+        await until(lambda: log.exists() and " started (" in log.read_text(), "the worker has begun")
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=40)
         assert demo.returncode != 0
-        await until(lambda: "has stopped" in log.read_text(), "the worker has stopped")
+        await until(lambda: " stopped" in log.read_text(), "the worker has stopped")
     finally:
         demo.kill()
         demo.communicate()

@@ -45,8 +45,8 @@ async def test_the_start_tells_what_is_served(tmp_path: Path, start_worker: Star
     )
     worker = start_worker("--app", "tasks", "--concurrency", "7", "--worker-id", "w1", "--burst")
     assert await worker.ended() == 0
-    [line] = [line for line in worker.output.splitlines() if "serves" in line]
-    for part in (str(tmp_path / "asynctasq.db"), "mail, default", "7 at once", "tasks:post", "w1"):
+    [line] = [line for line in worker.output.splitlines() if " started (" in line]
+    for part in (str(tmp_path / "asynctasq.db"), "queues=mail,default", "concurrency=7", "tasks=tasks:post", "w1"):
         assert part in line
 
 
@@ -63,7 +63,7 @@ async def test_a_running_task_may_finish_at_the_end(
     worker = start_worker("--app", "tasks")
     await until(runs, "the task runs")
     worker.send(number)
-    await worker.told("stops")
+    await worker.told("stopping worker")
     late = await app.dispatch(tasks.add(1, 1))
     (tmp_path / "go").touch()
     assert await result_of(handle) == worker.pid
@@ -80,7 +80,7 @@ async def test_what_does_not_finish_in_time_is_given_back_uncounted(
     await until(runs, "the task runs")
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
-    assert "given back" in worker.output
+    assert "interrupting 1 running tasks" in worker.output
     assert f"{handle} of tasks:held was released: the worker is stopping" in worker.output
     given_back = await snapshot_of(app, handle)
     assert (given_back.state, given_back.attempt, given_back.lost) == (State.READY, 0, 0)
@@ -97,7 +97,7 @@ async def test_a_second_signal_does_not_wait_for_running_tasks(
     worker = start_worker("--app", "tasks", "--grace-period", "3600")
     await until(runs, "the task runs")
     worker.send(signal.SIGTERM)
-    await worker.told("stops")
+    await worker.told("stopping worker")
     await worker.send_again(signal.SIGTERM)
     assert await worker.ended() == 0
     assert await handle.status() is State.READY
@@ -135,7 +135,7 @@ async def test_a_thread_that_cannot_be_interrupted_does_not_keep_the_process(
 async def test_a_worker_on_memory_says_that_nobody_reaches_it(start_worker: StartWorker) -> None:
     worker = start_worker("--app", "tasks", "--driver", "memory", "--burst")
     assert await worker.ended() == 0
-    assert "what other programs dispatch does not come here" in worker.output
+    assert "does not receive tasks that other programs dispatch" in worker.output
 
 
 async def test_burst_ends_when_everything_is_done(
@@ -165,7 +165,7 @@ async def test_only_the_named_queues_are_served_in_their_order(
     letter = await app.dispatch(tasks.letter(1))
     worker = start_worker("--app", "tasks", "-q", "urgent,letters", "-q", "low:3", "--burst")
     assert await worker.ended() == 0
-    assert "queues urgent, letters, low" in worker.output
+    assert "queues=urgent,letters,low" in worker.output
     assert await letter.status() is State.COMPLETED
     assert await other.status() is State.READY
 
@@ -204,7 +204,7 @@ if __name__ == "__main__":
 """
     )
     worker = start_worker("--concurrency", "3")
-    await worker.told("serves")
+    await worker.told(" started (")
     assert "No tasks are registered" in worker.output
     assert await run_program("app.py") == "result 42\n"
     await worker.told("app:double completed")

@@ -20,19 +20,24 @@ def served(*arguments: str, **environment: str) -> str:
     """The line that tells what a worker serves; it ends at once, because there is nothing to do."""
     done = asynctasq("worker", "--burst", *arguments, **environment)
     assert done.returncode == 0, done.stderr
-    [line] = [line for line in done.stderr.splitlines() if " serves " in line]
+    [line] = [line for line in done.stderr.splitlines() if " started (" in line]
     return line
 
 
 PRECEDENCE = [
-    pytest.param([], {}, "", "", "100 at once", id="default"),
-    pytest.param([], {}, "", "ASYNCTASQ_CONCURRENCY=9", "9 at once", id="dotenv"),
+    pytest.param([], {}, "", "", "concurrency=100", id="default"),
+    pytest.param([], {}, "", "ASYNCTASQ_CONCURRENCY=9", "concurrency=9", id="dotenv"),
     pytest.param(
-        [], {"ASYNCTASQ_CONCURRENCY": "8"}, "", "ASYNCTASQ_CONCURRENCY=9", "8 at once", id="env"
+        [], {"ASYNCTASQ_CONCURRENCY": "8"}, "", "ASYNCTASQ_CONCURRENCY=9", "concurrency=8", id="env"
     ),
-    pytest.param([], {"ASYNCTASQ_CONCURRENCY": "8"}, INIT, "", "7 at once", id="init"),
+    pytest.param([], {"ASYNCTASQ_CONCURRENCY": "8"}, INIT, "", "concurrency=7", id="init"),
     pytest.param(
-        ["--concurrency", "6"], {"ASYNCTASQ_CONCURRENCY": "8"}, INIT, "", "6 at once", id="option"
+        ["--concurrency", "6"],
+        {"ASYNCTASQ_CONCURRENCY": "8"},
+        INIT,
+        "",
+        "concurrency=6",
+        id="option",
     ),
     pytest.param([], {}, INIT, "", "init.db", id="driver-of-init"),
     pytest.param(["--driver", "sqlite:///option.db"], {}, INIT, "", "option.db", id="driver-url"),
@@ -73,7 +78,7 @@ def test_the_setting_imports_names_modules_too(tmp_path: Path) -> None:
 
 
 def test_the_setting_queues_may_have_limits(tmp_path: Path) -> None:
-    assert "queues letters, default" in served(ASYNCTASQ_QUEUES="letters:1,default")
+    assert "queues=letters,default" in served(ASYNCTASQ_QUEUES="letters:1,default")
 
 
 def test_durations_reach_the_worker(tmp_path: Path) -> None:
@@ -201,8 +206,8 @@ def test_an_app_that_is_not_served_is_pointed_out(tmp_path: Path) -> None:
 
 WRONG_OPTIONS = [
     pytest.param(["--queues", "no spaces please"], 2, "cannot name a queue", id="queue"),
-    pytest.param(["--queues", "a:many"], 2, "has no valid limit", id="limit"),
-    pytest.param(["--queues", "a,b,a"], 2, "stands twice", id="twice"),
+    pytest.param(["--queues", "a:many"], 2, "does not have a valid limit", id="limit"),
+    pytest.param(["--queues", "a,b,a"], 2, "is listed more than once", id="twice"),
     pytest.param(["--queues", "a,,b"], 2, "cannot name a queue", id="empty"),
     pytest.param(["--concurrency", "0"], 2, "--concurrency", id="concurrency"),
     pytest.param(["--lease", "0"], 2, "--lease", id="lease"),

@@ -76,7 +76,7 @@ class Command:
     def until_it_serves(self) -> None:
         """Wait until a worker has logged its start, and handles Ctrl-C."""
         deadline = time.monotonic() + SECONDS
-        while " serves " not in self.output or not self._handles_signals():
+        while " started (" not in self.output or not self._handles_signals():
             self._code = self._terminal.ask({"wait": self._pid, "now": True}).get("code")
             going_on = self._code is None and time.monotonic() < deadline
             assert going_on, f"`{self.text}` does not get ready:\n{self.output}"

@@ -58,9 +58,9 @@ class Bench:
     @property
     def children(self) -> list[int]:
         """Process ids."""
-        engine = self.worker._engine
-        assert engine is not None
-        executor: Any = engine._executors[ExecutionMode.PROCESS]
+        found = self.worker.inspect()
+        assert found is not None
+        executor: Any = found.executors[ExecutionMode.PROCESS]
         assert isinstance(executor, ProcessExecutor)
         return [child.pid for child in executor._pool._children]  # type: ignore[union-attr]  # it runs
 

@@ -8,7 +8,7 @@ from tests.cli.processes import WorkerProcess
 
 
 def ask(port: int, path: str, *, method: str = "GET") -> tuple[int, dict[str, Any]]:
-    """Return the code and the content of an answer; the code is 0 if no process listens."""
+    """Code and content of an answer; 0 if nobody listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, path)
@@ -23,6 +23,6 @@ def ask(port: int, path: str, *, method: str = "GET") -> tuple[int, dict[str, An
 
 async def port_of(worker: WorkerProcess) -> int:
     """Return the health port of a process that was started with port 0."""
-    await worker.told("Health is served at ")
-    line = next(line for line in worker.output.splitlines() if "Health is served at " in line)
+    await worker.told("Serving health at ")
+    line = next(line for line in worker.output.splitlines() if "Serving health at " in line)
     return int(line.rpartition(":")[2].rstrip("."))

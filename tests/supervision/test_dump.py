@@ -54,7 +54,7 @@ async def test_a_blocked_loop_is_shown_where_it_is_blocked(
 
 async def test_the_supervisor_passes_it_on(tasks: Any, start_worker: StartWorker) -> None:
     worker = start_worker("--app", "shop", "--processes", "2")
-    await until(lambda: worker.output.count("serves") == 2, "both run")
+    await until(lambda: worker.output.count(" started (") == 2, "both run")
     worker.send(signal.SIGUSR1)
     await until(lambda: worker.output.count("SIGUSR1: ") == 2, "both tell")
 

@@ -12,6 +12,7 @@ import pytest
 
 from asynctasq import App, State
 from asynctasq.worker.services.health_server import MOST_CONNECTIONS, HealthServer
+from asynctasq.worker.timing import HealthTiming
 from tests.cli.processes import WorkerProcess, asynctasq, until
 from tests.cli.test_worker_command import result_of
 from tests.supervision.probes import ask, port_of
@@ -113,11 +114,9 @@ async def test_slow_clients_keep_no_other_out(tasks: Any, start_worker: StartWor
             client.close()
 
 
-async def test_a_slow_request_has_one_limit_however_often_something_comes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("asynctasq.worker.services.health_server.REQUEST_SECONDS", 0.5)
-    with HealthServer("127.0.0.1", 0, {"/livez": dict}) as server:
+async def test_a_slow_request_has_one_limit_however_often_something_comes() -> None:
+    timing = HealthTiming(request=0.5)
+    with HealthServer("127.0.0.1", 0, {"/livez": dict}, timing=timing) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.settimeout(0.05)
 
@@ -151,11 +150,9 @@ def test_a_report_that_fails_costs_its_request_only() -> None:
         assert ask(server.port, "/livez")[0] == 200
 
 
-async def test_the_server_goes_on_after_it_was_out_of_descriptors(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("asynctasq.worker.services.health_server.ERROR_SECONDS", 0.01)
-    with HealthServer("127.0.0.1", 0, {"/livez": dict}) as server:
+async def test_the_server_goes_on_after_it_was_out_of_descriptors() -> None:
+    timing = HealthTiming(error=0.01)
+    with HealthServer("127.0.0.1", 0, {"/livez": dict}, timing=timing) as server:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         before = resource.getrlimit(resource.RLIMIT_NOFILE)
         client = socket.socket()
@@ -202,7 +199,7 @@ async def test_a_worker_that_has_grown_too_large_ends_after_its_tasks(
     held = await app.dispatch(tasks.held("go"))
     large = await app.dispatch(tasks.grow(megabytes=400))
     worker = start_worker("--app", "shop", "--max-memory", "300M")
-    await worker.told("more than max_memory allows")
+    await worker.told("exceeded max_memory")
     late = await app.dispatch(tasks.add(1, 1))
     (tmp_path / "go").touch()
     assert await worker.ended() == 0

@@ -11,7 +11,8 @@ import pytest_asyncio
 from asynctasq import task
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.message import State
-from asynctasq.worker.slots import HAND_MOST
+from asynctasq.worker.slots import PREFETCH_MAX
+from asynctasq.worker.timing import EngineTiming, WorkerTiming
 from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import Stage, eventually, probe
 
@@ -50,11 +51,11 @@ def told(caplog: pytest.LogCaptureFixture, text: str) -> Any:
 
 
 async def test_a_task_that_swallows_its_cancellation_is_reported(
-    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.in_flight.REFUSAL_SECONDS", 0.05)
+    timing = WorkerTiming(engine=EngineTiming(refusal=0.05))
     handle = await refuses().dispatch()
-    async with stage.worker():
+    async with stage.worker(timing=timing):
         await stage.flag("began").wait()
         await handle.cancel()
         await eventually(told(caplog, "swallows its cancellation"))
@@ -96,11 +97,11 @@ async def test_what_is_held_is_bounded_although_nothing_can_be_settled(stage: St
 
         async def no_more_are_fetched() -> bool:
             nonlocal held
-            before, held = held, len(worker.vitals.held()) if worker.vitals else 0
+            before, held = held, len(stage.inspect(worker).held)
             await asyncio.sleep(0.05)
             return held >= 1000 and held == before
 
         await eventually(no_more_are_fetched)
-        assert held < 4 * 10 + 3 * HAND_MOST + 10
+        assert held < 4 * 10 + 3 * PREFETCH_MAX + 10
         stage.flag("go on").set()
         await stage.until(handles[-1], State.COMPLETED)

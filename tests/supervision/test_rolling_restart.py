@@ -97,7 +97,7 @@ async def test_a_rolling_restart_loses_nothing_repeats_nothing_and_burns_no_atte
     calls[5:5] = [tasks.longer_than_grace(number) for number in range(300, 304)]
     workers = [start_worker(*OPTIONS) for _ in range(3)]
     for worker in workers:
-        await worker.told("serves")
+        await worker.told(" started (")
     handles = await app.dispatch_many(calls)
     await until(lambda: len(runs()) > 10, "work is being done")
     for worker in workers:
@@ -105,7 +105,7 @@ async def test_a_rolling_restart_loses_nothing_repeats_nothing_and_burns_no_atte
         following = start_worker(*OPTIONS)
         assert await worker.ended() == 0, worker.output
         assert set(await unsettled(app)) <= {(0, 0)}
-        await following.told("serves")
+        await following.told(" started (")
     (tmp_path / "deployed").touch()
     for handle in handles:
         await handle.result(timeout=DEADLINE_SECONDS)

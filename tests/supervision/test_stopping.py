@@ -195,7 +195,7 @@ async def test_what_hangs_at_the_end_is_named_and_left(
     async with App({"driver": "sqlite"}) as app:
         await (await app.driver()).enqueue([Message(new_id(), "default", "shop:gone", b"")])
     worker = start_worker("--app", "shop:app", "--grace-period", "1")
-    await worker.told("is given back")  # so it runs
+    await worker.told("does not fit this worker")  # so it runs
     worker.send(signal.SIGTERM)
     await noted(folder, "hangs")
     if signals == 2:

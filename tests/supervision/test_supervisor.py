@@ -13,18 +13,16 @@ import pytest
 import pytest_asyncio
 
 from asynctasq import App, State
-from asynctasq.worker.process.supervisor import (
-    LONGEST_PAUSE_SECONDS,
-    Supervisor,
-    how_it_ended,
-    pause_after,
-)
+from asynctasq.backoff import Backoff
+from asynctasq.worker.process.supervisor import Supervisor, how_it_ended
+from asynctasq.worker.timing import SupervisorTiming, WorkerTiming
 from tests.cli.processes import DEADLINE_SECONDS, WorkerProcess, asynctasq, until
 from tests.cli.test_worker_command import result_of
 from tests.supervision.probes import ask, port_of
 
 StartWorker = Callable[..., WorkerProcess]
 Runs = Callable[[], list[list[str]]]
+RESTARTS_SOON = WorkerTiming(supervisor=SupervisorTiming(restart=Backoff(0.01, 0.01)))
 
 
 def is_alive(pid: int) -> bool:
@@ -100,7 +98,7 @@ async def test_processes_share_the_work_and_end_together(
         lambda: sum(len(each["status"]["running"]) for each in pool.status()) == 2, "both run"
     )
     pool.process.send(signal.SIGTERM)
-    await pool.process.told("worker processes stop")
+    await pool.process.told("stopping worker processes")
     (tmp_path / "go").touch()
     assert await pool.process.ended() == 0
     assert {await result_of(handle) for handle in handles} == set(pids)
@@ -115,7 +113,7 @@ async def test_one_that_dies_is_replaced_and_its_task_runs_again(
     handle = await app.dispatch(tasks.die(int(signal.SIGKILL)))
     await result_of(handle)
     await pool.process.told("was killed by SIGKILL")
-    assert "; another starts" in pool.process.output
+    assert "; starting another" in pool.process.output
     await until(lambda: len(set(pool.pids()) - set(pids)) == 1, "another has been started")
     await pool.ready()
     assert sum(each["restarts"] for each in pool.status()) == 1
@@ -157,20 +155,19 @@ async def test_process_tasks_of_a_dead_worker_are_over_before_they_run_again(
 
 
 async def test_a_process_that_cannot_be_started_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The interpreter is missing for a moment, as while an environment is upgraded."""
-    monkeypatch.setattr("asynctasq.worker.process.supervisor.FIRST_PAUSE_SECONDS", 0.01)
     interpreter = tmp_path / "python"
     ran = tmp_path / "ran"
 
-    def command(number: int, leash: int) -> list[str]:
+    def command(number: int, control_fd: int) -> list[str]:
         if "could not be started" in caplog.text and not interpreter.exists():
             interpreter.symlink_to(sys.executable)
         return [str(interpreter), "-c", f"open({str(ran)!r}, 'a').write('{number} ')"]
 
     caplog.set_level("INFO")
-    assert await Supervisor(command, processes=2, burst=True).run() == 0
+    assert await Supervisor(command, processes=2, burst=True, timing=RESTARTS_SOON).run() == 0
     assert sorted(ran.read_text().split()) == ["1", "2"]
     assert "FileNotFoundError" in caplog.text
 
@@ -179,7 +176,6 @@ async def test_a_process_that_cannot_be_started_is_tried_again(
 async def test_a_failed_start_leaves_the_other_processes_alone(
     function: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.process.supervisor.FIRST_PAUSE_SECONDS", 0.01)
     module, _, name = function.partition(".")
     real = getattr(sys.modules[module], name)
     failures = iter([OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
@@ -190,7 +186,9 @@ async def test_a_failed_start_leaves_the_other_processes_alone(
         return real(*args, **options)
 
     monkeypatch.setattr(f"asynctasq.worker.process.supervisor.{function}", failing)
-    supervisor = Supervisor(lambda *_: [sys.executable, "-c", "pass"], processes=2, burst=True)
+    supervisor = Supervisor(
+        lambda *_: [sys.executable, "-c", "pass"], processes=2, burst=True, timing=RESTARTS_SOON
+    )
     assert await supervisor.run() == 0
     assert caplog.text.count("could not be started") == 2
 
@@ -201,7 +199,7 @@ async def test_one_that_ends_as_soon_as_it_runs_is_replaced_whatever_its_exit_co
     handle = await app.dispatch(tasks.leave(1))  # as one does that could not start
     worker = start_worker("--app", "shop", "--processes", "1", "--lease", "1")
     await result_of(handle)
-    assert "ended with exit code 1; another starts" in worker.output
+    assert "ended with exit code 1; starting another" in worker.output
 
 
 async def test_one_that_is_deaf_to_signals_ends_all_the_same(
@@ -211,7 +209,7 @@ async def test_one_that_is_deaf_to_signals_ends_all_the_same(
     handle = await app.dispatch(tasks.deafen("go"))
     await until(runs, "the task runs")
     pool.process.send(signal.SIGTERM)
-    await pool.process.told("SIGTERM: worker ")
+    await pool.process.told("Received SIGTERM; stopping worker ")
     (tmp_path / "go").touch()
     assert await pool.process.ended() == 0
     assert await handle.status() is State.COMPLETED
@@ -226,7 +224,7 @@ async def test_a_task_that_cancels_everything_burns_no_attempt_of_others(
     (tmp_path / "go").touch()
     for handle in handles:
         await result_of(handle)
-    assert "own work was cancelled" in pool.process.output
+    assert "The worker itself was cancelled" in pool.process.output
     assert {attempt for _, _, attempt in runs()} == {"0"}
 
 
@@ -238,7 +236,7 @@ async def test_a_blocked_process_is_killed_and_replaced(
     [pid] = pool.pids()
     handle = await app.dispatch(tasks.block_once())
     assert await result_of(handle) != pid
-    assert "event loop was blocked, and was killed" in pool.process.output
+    assert "was killed because its event loop was blocked" in pool.process.output
 
 
 async def test_one_that_is_stopped_by_a_signal_is_killed_and_replaced(
@@ -259,7 +257,7 @@ async def test_a_second_signal_hurries(
     handle = await app.dispatch(tasks.held("never"))
     await until(runs, "the task runs")
     pool.process.send(signal.SIGINT)
-    await pool.process.told("processes stop")
+    await pool.process.told("stopping worker processes")
     await pool.process.send_again(signal.SIGINT)
     assert await pool.process.ended() == 0
     assert await handle.status() is State.READY
@@ -301,12 +299,6 @@ async def test_a_wrong_setting_ends_the_supervisor_instead_of_repeating_it() -> 
     assert "no module 'absent'" in outcome.stderr
 
 
-def test_pauses_grow_up_to_a_bound() -> None:
-    pauses = [pause_after(deaths) for deaths in range(100)]
-    assert pauses == sorted(pauses)
-    assert (pauses[0], pauses[1], pauses[-1]) == (0.0, 0.5, LONGEST_PAUSE_SECONDS)
-
-
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -323,10 +315,10 @@ def test_ends_are_told_in_words(code: int, words: str) -> None:
 
 ENDS_SOON = """\
 import sys
-import asynctasq.worker.process.exit_watchdog
-from asynctasq.cli import main
-asynctasq.worker.process.exit_watchdog.LAST_SECONDS = 0.2
-main(sys.argv[1:], prog_name="asynctasq")
+from asynctasq.cli.worker import command
+from asynctasq.worker.timing import WatchdogTiming, WorkerTiming
+timing = WorkerTiming(watchdog=WatchdogTiming(last=0.2))
+command.main(sys.argv[1:], prog_name="asynctasq worker", obj=timing)
 """
 
 
@@ -336,9 +328,9 @@ async def test_nothing_that_a_task_leaves_keeps_the_process(
 ) -> None:
     await app.dispatch(getattr(tasks, what)())
     (tmp_path / "ends_soon.py").write_text(ENDS_SOON)
-    command = [sys.executable, "ends_soon.py", "worker", "--app", "shop", "--burst"]
+    command = [sys.executable, "ends_soon.py", "--app", "shop", "--burst"]
     ended = await asyncio.to_thread(
         subprocess.run, command, capture_output=True, text=True, timeout=DEADLINE_SECONDS
     )
     assert ended.returncode == 0
-    assert "ago and something keeps it" in ended.stderr
+    assert "something keeps the process running" in ended.stderr

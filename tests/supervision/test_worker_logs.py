@@ -31,7 +31,7 @@ async def test_lines_of_a_task_tell_which_and_of_others_do_not(
         assert (line["task"], line["queue"]) == (f"shop:{each.fn.__name__}", "default")
         assert (line["attempt"], line["level"], line["logger"]) == (0, "info", "shop")
     assert adding[handles[0]]["terms"] == 2
-    assert [line for line in lines if "serves" in line["message"] and "task_id" not in line]
+    assert [line for line in lines if " started (" in line["message"] and "task_id" not in line]
 
 
 async def test_each_attempt_is_told_apart(app: App, tasks: Any, start_worker: StartWorker) -> None:

@@ -340,7 +340,7 @@ async def test_a_worker_warns_of_tasks_that_go_elsewhere(
     async def elsewhere() -> None: ...
 
     await work(app)
-    assert "The task goes-elsewhere is dispatched to another driver (sqlite)" in caplog.text
+    assert "Task goes-elsewhere is dispatched to another driver (sqlite)" in caplog.text
 
 
 @pytest.mark.parametrize("given", [note(1), note, 5], ids=["call", "task", "number"])

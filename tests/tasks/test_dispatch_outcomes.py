@@ -11,6 +11,7 @@ import pytest
 
 import asynctasq
 from asynctasq import App, AsyncTask, BaseTask, OnConflict, Unique, task
+from asynctasq.backoff import Backoff
 from asynctasq.errors import CapabilityMissing, DriverError, DriverUnavailable
 from asynctasq.hookspecs import DispatchContext, hookimpl
 from asynctasq.message import Message, id_from_text, id_to_text, new_id
@@ -46,8 +47,9 @@ class Lossy:
 
 @pytest.fixture
 async def driver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    """Yield the opened driver of the default app."""
-    monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.PAUSES_SECONDS", (0,))
+    """The opened driver of the default app."""
+    monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.BACKOFF", Backoff(0.0, 0.0))
+    monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.RETRIES", 1)
     app = asynctasq.init({"driver": CountingDriver()})
     yield await app.driver()
     await app.close()

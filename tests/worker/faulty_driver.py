@@ -131,7 +131,7 @@ class Line:
                 return await call()
             return await act(await call())
         finally:
-            with suppress(RuntimeError):  # the keeper's last calls may outlive the test's loop
+            with suppress(RuntimeError):  # the renewer's last calls may outlive the test's loop
                 self._loop.call_soon_threadsafe(self._changed.set)
 
 

@@ -18,6 +18,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.message import Message, State, id_from_text, new_id
 from asynctasq.retry import RunPolicy
 from asynctasq.tasks.base import BaseTask
+from asynctasq.worker.engine import Inspection
 
 PATIENCE = 60.0
 """Seconds after which a test that waits for an event has failed."""
@@ -121,11 +122,17 @@ class Stage:
 
     @asynccontextmanager
     async def worker(self, **options: Any) -> AsyncIterator[Worker]:
-        """A worker that is told to stop at the end, and has to."""
+        """Run a worker, and stop it at the end."""
         worker = self.make_worker(**options)
+        async with self.running(worker):
+            yield worker
+
+    @asynccontextmanager
+    async def running(self, worker: Worker) -> AsyncIterator[None]:
+        """Run a worker that is made already, and stop it at the end."""
         working = asyncio.create_task(worker.start())
         try:
-            yield worker
+            yield
         finally:
             worker.stop()
             async with asyncio.timeout(2 * PATIENCE):
@@ -135,6 +142,13 @@ class Stage:
         """Run what is ready, in a worker that ends by itself."""
         async with asyncio.timeout(PATIENCE):
             await self.make_worker(burst=True, **options).start()
+
+    @staticmethod
+    def inspect(worker: Worker) -> Inspection:
+        """Return the inner state of a worker that runs."""
+        found = worker.inspect()
+        assert found is not None, "it has opened the store"
+        return found
 
     async def snapshot(self, task_id: str) -> Snapshot | None:
         driver = await self.driver()

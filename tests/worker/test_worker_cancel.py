@@ -87,8 +87,8 @@ def fails_in_thread() -> None:
 
 async def told_to_end(worker: Worker) -> None:
     async def told() -> bool:
-        engine = worker._engine
-        return engine is not None and any(each.interrupt for each in engine._held)
+        found = worker.inspect()
+        return found is not None and any(each.interrupt for each in found.held)
 
     await eventually(told)
 

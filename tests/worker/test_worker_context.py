@@ -13,6 +13,7 @@ from asynctasq import App, Worker, current_task, init, run, task
 from asynctasq.default import current_app
 from asynctasq.errors import ConfigurationError
 from asynctasq.message import State
+from asynctasq.worker.timing import CloseTiming, WorkerTiming
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
 seen_by: ContextVar[str] = ContextVar("seen_by", default="nobody")
@@ -290,10 +291,8 @@ def test_a_program_that_forgets_its_worker_ends_cleanly(
     assert working[0].cancelled()
 
 
-async def test_a_lifespan_that_never_ends_is_cancelled(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("asynctasq.worker.life.CLOSE_SECONDS", 0.1)
+async def test_a_lifespan_that_never_ends_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    timing = WorkerTiming(close=CloseTiming(total=0.1))
     cancelled = asyncio.Event()
 
     @asynccontextmanager
@@ -305,6 +304,6 @@ async def test_a_lifespan_that_never_ends_is_cancelled(
             cancelled.set()
 
     async with App({"driver": "memory"}, lifespan=lifespan) as app:
-        await asyncio.wait_for(Worker(app=app, burst=True).start(), PATIENCE)
+        await asyncio.wait_for(Worker(app=app, burst=True, timing=timing).start(), PATIENCE)
     assert cancelled.is_set()
-    assert "Closing the lifespan was cancelled: it had not ended within 0.1 s." in caplog.messages
+    assert "Closing the lifespan was cancelled: it did not end within 0.1 s" in caplog.messages

@@ -9,7 +9,8 @@ from asynctasq import task
 from asynctasq.conformance.harness import let_tidy
 from asynctasq.errors import DriverError, DriverUnavailable, TaskFailed
 from asynctasq.settlement import Complete, Settled
-from asynctasq.worker.slots import HAND_MOST
+from asynctasq.worker.slots import PREFETCH_MAX
+from asynctasq.worker.timing import FetcherTiming, SettlerTiming, WorkerTiming
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
@@ -79,12 +80,12 @@ async def test_an_outage_loses_and_repeats_nothing(
 
 @pytest.mark.parametrize("error", [unavailable, refused, foreign])
 async def test_a_worker_goes_on_fetching_whatever_a_reserve_raises(
-    faulty: Stage, line: Line, error: Any, monkeypatch: pytest.MonkeyPatch
+    faulty: Stage, line: Line, error: Any
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.fetcher.REFUSED_PAUSE_SECONDS", 0.01)
+    timing = WorkerTiming(fetcher=FetcherTiming(refused=0.01))
     line.fail("reserve", 3, error=error)
     handle = await note("here").dispatch()
-    async with faulty.worker():
+    async with faulty.worker(timing=timing):
         assert await handle.result(timeout=PATIENCE) == "here"
     assert faulty.log == ["here"]
 
@@ -125,15 +126,14 @@ async def test_deliveries_that_come_late_are_verified(faulty: Stage, line: Line)
     mine = await note("mine").dispatch()
     reached, go_on = faulty.flag("reached"), faulty.flag("go on")
     line.hold("reserve", go_on, reached)
-    async with faulty.worker(heartbeat_interval=1.0) as worker:
+    timing = WorkerTiming(fetcher=FetcherTiming(late=0.0))  # every answer counts as late
+    async with faulty.worker(heartbeat_interval=1.0, timing=timing):
         await reached.wait()
         thief = (await faulty.driver()).inner.clone()
         await thief.open()
         thief.clock_offset = 1000.0
         await let_tidy(thief)
         [stolen] = await thief.reserve({"default": 1}, limit=1, owner="thief", lease=1000.0)
-        assert worker._engine is not None
-        worker._engine._fetcher._lease = -1.0  # any answer counts as late
         extends = line.calls["extend"]
         go_on.set()
 
@@ -141,7 +141,6 @@ async def test_deliveries_that_come_late_are_verified(faulty: Stage, line: Line)
             return line.calls["extend"] > extends
 
         await eventually(verified)
-        worker._engine._fetcher._lease = 2.0
         assert faulty.log == []
         assert await thief.settle([Complete(stolen.lease, faulty.app.codec.encode_result(1))]) == [
             Settled.DONE
@@ -214,13 +213,11 @@ async def test_an_item_that_the_store_refuses_is_buried(faulty: Stage, line: Lin
     assert caught.value.reason == "refused"
 
 
-async def test_a_driver_that_answers_nonsense_is_outlived(
-    faulty: Stage, line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("asynctasq.worker.settler.NONSENSE_PAUSE_SECONDS", 0.01)
+async def test_a_driver_that_answers_nonsense_is_outlived(faulty: Stage, line: Line) -> None:
+    timing = WorkerTiming(settler=SettlerTiming(failed=0.01))
     line.answer("settle", lambda answers: [])
     handle = await note("one").dispatch()
-    async with faulty.worker():
+    async with faulty.worker(timing=timing):
         assert await handle.result(timeout=PATIENCE) == "one"
         after = await note("two").dispatch()
         assert await after.result(timeout=PATIENCE) == "two"
@@ -228,10 +225,10 @@ async def test_a_driver_that_answers_nonsense_is_outlived(
 
 @pytest.mark.parametrize("error", [unavailable, refused, foreign])
 @pytest.mark.parametrize("method", ["open", "extend", "cancel_requests", "record_worker"])
-async def test_the_keeper_outlives_whatever_its_calls_raise(
+async def test_the_lease_renewer_outlives_whatever_its_calls_raise(
     faulty: Stage, line: Line, method: str, error: Any
 ) -> None:
-    """The lease is 2 s, and the task runs until the keeper has renewed it after the failures."""
+    """The lease is 2 s, and the task runs until the renewer has renewed it after the failures."""
     handle = await waits.dispatch()
     line.fail(method, 2, error=error)
     async with faulty.worker(heartbeat_interval=0.05):
@@ -278,7 +275,7 @@ async def test_a_store_that_takes_no_settlements_stops_the_fetching(
     async with faulty.worker(concurrency=10):
         await faulty.probe.noted(2000)
         await line.failed("settle", 3)
-        most = 4 * 10 + 3 * HAND_MOST
+        most = 4 * 10 + 3 * PREFETCH_MAX
         assert len(faulty.log) <= most
         line.restore()
         await faulty.probe.noted(count)

@@ -15,7 +15,7 @@ import pytest
 from asynctasq import State, Worker
 from asynctasq.conformance.harness import let_tidy
 from asynctasq.message import id_from_text
-from asynctasq.worker.process.signals import ECHO_SECONDS
+from asynctasq.worker.timing import SignalTiming
 from tests.worker import killable_worker
 from tests.worker.killable_worker import app_on, hangs, steps, steps_in_thread
 from tests.worker.stage import PATIENCE, eventually
@@ -128,7 +128,7 @@ async def test_a_terminated_worker_gives_back_what_it_holds(fleet: Fleet) -> Non
         process = fleet.start()
         await fleet.told(1)
         process.send_signal(signal.SIGTERM)
-        await asyncio.sleep(2 * ECHO_SECONDS)
+        await asyncio.sleep(2 * SignalTiming().echo)
         process.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(process.wait, PATIENCE) == 0
         driver: Any = await app.driver()

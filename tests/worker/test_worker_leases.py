@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from asynctasq import AsyncTask, State, SyncTask, task
+from asynctasq.backoff import Backoff
 from asynctasq.message import Delivery, id_from_text
 from asynctasq.settlement import Complete, Settled
+from asynctasq.worker.timing import RenewerTiming, WorkerTiming
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -93,9 +95,8 @@ async def test_who_lost_the_lease_ends_and_changes_nothing(
         stolen = await steal(thief)
 
         async def told() -> bool:
-            engine = worker._engine
-            assert engine is not None
-            return not engine._held or any(each.interrupt for each in engine._held)
+            held = stage.inspect(worker).held
+            return not held or any(each.interrupt for each in held)
 
         await eventually(told)
         stage.flag("go on").set()
@@ -175,7 +176,6 @@ async def test_a_task_that_blocks_the_loop_keeps_its_lease(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.BLOCKED_AFTER_SECONDS", 0.3)
     stage = await make_stage(driver=FaultyDriver(driver, line), lease=LEASE)
     interval = 0.2
     wanted = LEASE / interval + 3  # so many renewals take longer than the lease
@@ -183,7 +183,8 @@ async def test_a_task_that_blocks_the_loop_keeps_its_lease(
     rival = Rival((await stage.driver()).inner, after=lambda: stage.log)
     with rival.trying():
         handle = await blocks().dispatch()
-        async with stage.worker(heartbeat_interval=interval):
+        timing = WorkerTiming(renewer=RenewerTiming(blocked=0.3))
+        async with stage.worker(heartbeat_interval=interval, timing=timing):
             assert await handle.result(timeout=PATIENCE) == "unblocked"
     assert stage.log == ["ran"]
     assert rival.found == []
@@ -198,12 +199,12 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.BLOCKED_AFTER_SECONDS", 0.05)
+    timing = WorkerTiming(renewer=RenewerTiming(blocked=0.05))
     stage = await make_stage(driver=FaultyDriver(driver, line), lease=0.5, stall_limit=0.5)
     rival = Rival((await stage.driver()).inner, after=lambda: stage.log)
     monkeypatch.setattr(f"{__name__}.blocks_until", lambda: rival.found)
     handle = await blocks().dispatch()
-    async with stage.worker(heartbeat_interval=0.05):
+    async with stage.worker(heartbeat_interval=0.05, timing=timing):
         with rival.trying():
 
             async def stolen() -> bool:
@@ -215,29 +216,31 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
         result = stage.app.codec.encode_result("by the rival")
         assert await driver_here.settle([Complete(rival.found[0].lease, result)]) == [Settled.DONE]
     assert await handle.result(timeout=30) == "by the rival"
-    assert any("its leases are not renewed any more" in line for line in caplog.messages)
+    assert any("its leases are no longer renewed" in line for line in caplog.messages)
 
 
-async def test_a_keeper_that_is_killed_begins_anew(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_renewer_that_crashes_starts_again(
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.AGAIN_SECONDS", 0.01)
+    timing = WorkerTiming(renewer=RenewerTiming(restart=Backoff(0.01, 0.01)))
     before = set(threading.enumerate())
-    async with stage.worker(heartbeat_interval=0.05) as worker:
+    async with stage.worker(heartbeat_interval=0.05, timing=timing) as worker:
 
-        async def keeps() -> bool:
-            return worker.vitals is not None and worker.vitals.ready()["store_reached_ago"] < 0.05
+        async def renews() -> bool:
+            return worker.health is not None and worker.health.ready()["store_reached_ago"] < 0.05
 
-        await eventually(keeps)
-        [keeper] = {
-            each for each in set(threading.enumerate()) - before if each.name == "asynctasq-keeper"
+        await eventually(renews)
+        [renewer] = {
+            each
+            for each in set(threading.enumerate()) - before
+            if each.name == "asynctasq-lease-renewer"
         }
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(keeper.ident or 0), ctypes.py_object(SystemExit)
+            ctypes.c_ulong(renewer.ident or 0), ctypes.py_object(SystemExit)
         )
 
         async def died() -> bool:
-            return "The keeper of leases has died." in caplog.text
+            return "Lease renewer crashed" in caplog.text
 
         await eventually(died)
-        await eventually(keeps)
+        await eventually(renews)

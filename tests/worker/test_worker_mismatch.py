@@ -150,7 +150,7 @@ async def test_a_module_that_cannot_be_imported_is_told_and_waits(
     tracebacks = [record.exc_text for record in caplog.records if record.exc_info]
     assert len(tracebacks) == 1  # one for all its messages
     assert "a_package_that_is_not_installed" in str(tracebacks[0])
-    told = [line for line in caplog.messages if "is given back" in line]
+    told = [line for line in caplog.messages if "does not fit this worker" in line]
     assert len(told) == 2
     assert all("a_package_that_is_not_installed" in line for line in told)
 

@@ -1,6 +1,7 @@
 """What plugins hear of each attempt, and what they may change."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from asynctasq.message import State
 from asynctasq.plugins.observers import OBSERVER_HOOKS, Observers
 from asynctasq.settlement import ReleaseReason, Settled
 from asynctasq.worker.in_flight import InFlightMessage
-from asynctasq.worker.slots import Slots
+from asynctasq.worker.timing import PrefetchTiming, WorkerTiming
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -207,34 +208,32 @@ async def test_what_the_store_refuses_is_told_as_dead(
     assert dead[3:] == ("refused", None)
 
 
-@pytest.fixture
-def _in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers hold a batch in hand, however long their tasks take."""
-    monkeypatch.setattr(Slots, "hand", 3)
-    monkeypatch.setattr("asynctasq.worker.fetcher.HAND_SECONDS", PATIENCE)
+PREFETCHES = WorkerTiming(
+    prefetch=PrefetchTiming(short_task=math.inf, wait=1e9, keep=PATIENCE),
+)
+"""Prefetches messages, however long tasks take, once a worker has run a few of them."""
 
 
 @asynccontextmanager
-async def one_in_hand(stage: Stage) -> AsyncIterator[tuple[Worker, InFlightMessage, Any]]:
-    """A worker that runs one task and holds another."""
-    await waits().dispatch()
-    handle = await good().dispatch()
-    async with stage.worker(concurrency=1) as worker:
+async def one_prefetched(stage: Stage) -> AsyncIterator[tuple[Worker, InFlightMessage, Any]]:
+    """A worker that runs one task and has prefetched another message."""
+    *_, handle = await stage.app.dispatch_many([*(good() for _ in range(30)), waits(), good()])
+    async with stage.worker(concurrency=1, timing=PREFETCHES) as worker:
         await stage.flag("began").wait()
 
-        async def held() -> bool:
-            return worker._engine is not None and bool(worker._engine._hand)
+        async def prefetched() -> bool:
+            return bool(stage.inspect(worker).prefetched)
 
-        await eventually(held)
-        assert worker._engine is not None
-        yield worker, worker._engine._hand[0], handle
+        await eventually(prefetched)
+        yield worker, stage.inspect(worker).prefetched[0], handle
 
 
-@pytest.mark.usefixtures("_in_hand")
-async def test_what_is_given_back_from_the_hand_is_told(make_stage: MakeStage) -> None:
+async def test_observers_learn_of_the_release_of_a_prefetched_message(
+    make_stage: MakeStage,
+) -> None:
     recorder = Recorder()
     stage = await observed(make_stage, recorder)
-    async with one_in_hand(stage) as (worker, _, handle):
+    async with one_prefetched(stage) as (worker, _, handle):
         worker.stop()
         stage.flag("go on").set()
     assert await handle.status() is State.READY
@@ -242,11 +241,12 @@ async def test_what_is_given_back_from_the_hand_is_told(make_stage: MakeStage) -
     assert recorder.hooks[-1] == "worker_stopped"
 
 
-@pytest.mark.usefixtures("_in_hand")
-async def test_what_is_cancelled_in_the_hand_is_told(make_stage: MakeStage) -> None:
+async def test_observers_learn_of_the_cancellation_of_a_prefetched_message(
+    make_stage: MakeStage,
+) -> None:
     recorder = Recorder()
     stage = await observed(make_stage, recorder)
-    async with one_in_hand(stage) as (_, running, handle):
+    async with one_prefetched(stage) as (_, running, handle):
         await handle.cancel()
 
         async def heard() -> bool:
@@ -290,12 +290,11 @@ async def test_a_release_has_a_reason(make_stage: MakeStage) -> None:
     ]
 
 
-@pytest.mark.usefixtures("_in_hand")
 async def test_messages_fetched_ahead_are_released_as_not_started(make_stage: MakeStage) -> None:
     releases = Releases()
     stage = await make_stage()
     stage.app.plugins.register(releases)
-    async with one_in_hand(stage) as (worker, _, _handle):
+    async with one_prefetched(stage) as (worker, _, _handle):
         worker.stop()
         stage.flag("go on").set()
     assert releases.reasons == [ReleaseReason.NOT_STARTED]

@@ -4,7 +4,8 @@ import pytest
 
 from asynctasq import task
 from asynctasq.errors import DriverUnavailable
-from asynctasq.worker.backoff import Backoff, Outage
+from asynctasq.worker.outage import Outage, StoreRetries
+from asynctasq.worker.timing import OutageTiming
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import Stage, eventually
 
@@ -22,31 +23,28 @@ async def test_an_outage_gives_one_line_at_its_start_and_one_at_its_end(
             line.fail(method, 1000)
         await line.failed("extend", 3)
         await line.failed("reserve", 2)
-        assert count("cannot be reached") == 1
+        assert count("Could not reach the store") == 1
         line.restore()
 
         async def over() -> bool:
-            return count("can be reached again") == 1
+            return count("Reached the store again") == 1
 
         await eventually(over)
-    assert count("cannot be reached") == 1
+    assert count("Could not reach the store") == 1
 
 
-def test_a_long_outage_is_reported_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_long_outage_is_reported_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="asynctasq")
-    patience = Backoff("fetch messages", Outage())
+    retries = StoreRetries("fetch messages", Outage())
     for _ in range(3):
-        patience.note(DriverUnavailable("away"))
+        retries.note(DriverUnavailable("away"))
     assert len(caplog.messages) == 1
-    monkeypatch.setattr("asynctasq.worker.backoff.REMINDER_SECONDS", 0.0)
-    patience = Backoff("fetch messages", Outage())
+    retries = StoreRetries("fetch messages", Outage(OutageTiming(reminder=0.0)))
     for _ in range(2):
-        patience.note(DriverUnavailable("away"))
-    assert "for 0 s now" in caplog.messages[-1]
-    patience.reached()
-    assert "can be reached again" in caplog.messages[-1]
+        retries.note(DriverUnavailable("away"))
+    assert "for 0 s; retrying" in caplog.messages[-1]
+    retries.reached()
+    assert "Reached the store again" in caplog.messages[-1]
 
 
 @task

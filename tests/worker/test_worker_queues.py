@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from asynctasq import Handle, State, task
+from asynctasq import Handle, State, Worker, task
 from asynctasq.errors import ConfigurationError
 from asynctasq.worker.fetcher import RESERVED_AT_ONCE
-from asynctasq.worker.slots import HAND_MOST
+from asynctasq.worker.slots import PREFETCH_MAX
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -34,13 +34,13 @@ async def test_queues_are_served_in_strict_order(stage: Stage) -> None:
     assert stage.log == [f"{queue} {n}" for queue in ("high", "middle", "low") for n in range(5)]
 
 
-async def test_a_queue_that_is_probably_misspelt_is_pointed_out(
+async def test_a_queue_that_is_probably_misspelled_is_pointed_out(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     @task(queue="newsletters")
     async def write() -> None: ...
 
-    told = "No registered task is for the queue 'newsleters'. Did you mean 'newsletters'?"
+    told = "No registered task uses the queue 'newsleters'. Did you mean 'newsletters'?"
     await stage.burst(queues=["newsleters"])
     assert told in caplog.messages
     caplog.clear()
@@ -144,8 +144,6 @@ async def waits(gate: str) -> None:
 
 @pytest.mark.parametrize("queues", [["emails:0"], ["emails:x"], ["a b"], ["a", "a"], ["a:1", "a"]])
 def test_queues_that_make_no_sense_are_refused(queues: list[str], make_stage: MakeStage) -> None:
-    from asynctasq import Worker
-
     with pytest.raises(ConfigurationError, match="queues"):
         Worker(queues=queues)
 
@@ -162,33 +160,34 @@ async def test_what_comes_first_runs_while_the_rest_is_fetched(faulty: Stage, li
         await faulty.probe.noted(tasks)
 
 
-async def run_short_ones(stage: Stage, worker: Any) -> None:
-    """Until the worker takes what comes for short."""
+async def run_short_ones(stage: Stage, worker: Worker) -> None:
+    """Run short tasks until the worker prefetches messages."""
     await stage.app.dispatch_many([note_and_yield(number) for number in range(60)])
     await stage.probe.noted(60)
-    assert worker._engine._slots.short
+    assert stage.inspect(worker).tasks_are_short
 
 
-async def fill_hand(faulty: Stage, worker: Any, *, long: int) -> list[Handle[None]]:
-    """Run short tasks, and then as many as there are slots of some that wait; the rest is in hand."""
+async def fill_prefetch(
+    faulty: Stage, worker: Worker, *, concurrency: int, long: int
+) -> list[Handle[None]]:
+    """Run short tasks, and then tasks that wait: as many as there are slots. The others are prefetched."""
     tasks = [
         *(note_and_yield(number) for number in range(60)),
         *(waits(f"gate {n}") for n in range(long)),
     ]
     handles = await faulty.app.dispatch_many(tasks)
     await faulty.probe.noted(61)
-    engine = worker._engine
-    await faulty.probe.noted(60 + engine._slots.concurrency)
-    assert len(engine._hand) == long - engine._slots.concurrency
+    await faulty.probe.noted(60 + concurrency)
+    assert len(faulty.inspect(worker).prefetched) == long - concurrency
     return handles[60:]
 
 
-async def test_what_is_in_hand_is_given_back_when_tasks_turn_long(
+async def test_prefetched_messages_are_released_when_tasks_turn_long(
     faulty: Stage, line: Line
 ) -> None:
     concurrency = 4
     async with faulty.worker(concurrency=concurrency) as worker:
-        long = await fill_hand(faulty, worker, long=3 * concurrency)
+        long = await fill_prefetch(faulty, worker, concurrency=concurrency, long=3 * concurrency)
         # Other workers can have the rest, within moments.
         driver = await faulty.driver()
 
@@ -199,16 +198,16 @@ async def test_what_is_in_hand_is_given_back_when_tasks_turn_long(
         reserves = line.calls["reserve"]
         later = await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(100, 103)])
         await asyncio.sleep(0)
-        assert line.calls["reserve"] - reserves <= 1  # and are not fetched and given back in turns
+        assert line.calls["reserve"] - reserves <= 1  # and are not fetched and released in turns
         for number in (*range(3 * concurrency), *range(100, 103)):
             faulty.flag(f"gate {number}").set()
         for handle in (*long, *later):
             await handle.result(timeout=PATIENCE)
 
 
-async def test_what_is_in_hand_is_given_back_at_the_end(faulty: Stage) -> None:
+async def test_prefetched_messages_are_released_at_the_end(faulty: Stage) -> None:
     async with faulty.worker(concurrency=4) as worker:
-        long = await fill_hand(faulty, worker, long=12)
+        long = await fill_prefetch(faulty, worker, concurrency=4, long=12)
         worker.stop()
         for number in range(12):
             faulty.flag(f"gate {number}").set()
@@ -224,10 +223,9 @@ async def test_a_worker_that_was_idle_takes_no_more_than_it_can_run(faulty: Stag
     concurrency = 4
     async with faulty.worker(concurrency=concurrency) as worker:
         await run_short_ones(faulty, worker)
-        engine: Any = worker._engine
 
         async def sleeps() -> bool:
-            return engine._fetcher._sleeping is not None
+            return faulty.inspect(worker).fetcher_sleeps
 
         await eventually(sleeps)
         await faulty.app.dispatch_many([waits(f"gate {n}") for n in range(2 * concurrency)])
@@ -238,7 +236,7 @@ async def test_a_worker_that_was_idle_takes_no_more_than_it_can_run(faulty: Stag
             faulty.flag(f"gate {number}").set()
 
 
-async def test_an_urgent_message_waits_for_what_is_in_hand_at_most(
+async def test_an_urgent_message_waits_at_most_for_prefetched_messages(
     stage: Stage,
 ) -> None:
     concurrency = 5
@@ -251,5 +249,5 @@ async def test_an_urgent_message_waits_for_what_is_in_hand_at_most(
         urgent = await note_and_yield("urgent").options(priority=9).dispatch()
         dispatched_at = len(stage.log)
         await urgent.result(timeout=PATIENCE)
-        assert stage.log.index("urgent") - dispatched_at <= HAND_MOST + 2 * concurrency
+        assert stage.log.index("urgent") - dispatched_at <= PREFETCH_MAX + 2 * concurrency
         await stage.probe.noted(60 + 5001)

@@ -1,8 +1,7 @@
 """What a worker tells the registry of workers about itself."""
 
-import pytest
-
 from asynctasq import task
+from asynctasq.worker.timing import RenewerTiming, WorkerTiming
 from tests.worker.stage import Stage, eventually, probe
 
 
@@ -16,14 +15,10 @@ async def running(stage: Stage) -> list[int]:
     return [worker.running for worker in await stage.app.workers()]
 
 
-@pytest.fixture(autouse=True)
-def _rare_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of running tasks does not wait for the next heartbeat."""
-    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.REGISTRY_INTERVAL_SECONDS", 3600.0)
-
-
 async def test_the_number_of_running_tasks_is_recorded_as_it_changes(stage: Stage) -> None:
-    async with stage.worker(concurrency=2):
+    # The number does not wait for the next heartbeat.
+    timing = WorkerTiming(renewer=RenewerTiming(register=3600.0))
+    async with stage.worker(concurrency=2, timing=timing):
 
         async def idle() -> bool:
             return await running(stage) == [0]

@@ -13,7 +13,9 @@ import pytest
 from asynctasq import AsyncTask, State, SyncTask, current_task, task
 from asynctasq.conformance.harness import let_tidy
 from asynctasq.errors import ConfigurationError, TaskCancelled
-from asynctasq.worker.in_flight import InFlightMessage, Interrupt
+from asynctasq.message import Delivery
+from asynctasq.worker.in_flight import Interrupt
+from asynctasq.worker.timing import EngineTiming, RenewerTiming, SignalTiming, WorkerTiming
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -177,15 +179,15 @@ class StuckThread(SyncTask[str]):
 
 
 async def test_a_stuck_thread_does_not_keep_the_worker(
-    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_stage: MakeStage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.engine.INTERRUPTED_SECONDS", 0.05)
+    timing = WorkerTiming(engine=EngineTiming(interrupted=0.05))
     stage = await make_stage(grace_period=0.05)
     handle = await StuckThread().dispatch()
-    async with stage.worker() as worker:
+    async with stage.worker(timing=timing) as worker:
         await stage.flag("began").wait()
     assert worker.stuck
-    assert any("do not end" in line and "StuckThread" in line for line in caplog.messages)
+    assert any("did not end" in line and "StuckThread" in line for line in caplog.messages)
     snapshot = await stage.snapshot(handle)
     assert snapshot is not None
     assert (snapshot.state, snapshot.attempt, snapshot.lost) == (State.READY, 0, 0)
@@ -195,7 +197,7 @@ async def test_a_stuck_thread_does_not_keep_the_worker(
     stage.flag("go on").set()
     await stage.flag("over").wait()
     assert await handle.result(timeout=30) == "second run"
-    records = [record for record in caplog.records if "do not end" not in record.message]
+    records = [record for record in caplog.records if "did not end" not in record.message]
     assert [record for record in records if record.levelname in {"ERROR", "CRITICAL"}] == []
 
 
@@ -221,13 +223,11 @@ async def test_settlements_are_flushed_before_the_end(faulty: Stage, line: Line)
     assert (await (await faulty.driver()).count("default")).leased == 0
 
 
-async def test_a_store_that_stays_away_does_not_keep_the_worker(
-    faulty: Stage, line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("asynctasq.worker.engine.SETTLE_AT_END_SECONDS", 0.2)
+async def test_a_store_that_stays_away_does_not_keep_the_worker(faulty: Stage, line: Line) -> None:
+    timing = WorkerTiming(engine=EngineTiming(settle_at_end=0.2))
     handle = await note(1).dispatch()
     line.fail("settle", 1000)
-    async with faulty.worker():
+    async with faulty.worker(timing=timing):
         await line.failed("settle")
     line.restore()
     assert await handle.status() is State.LEASED  # until its lease ends
@@ -239,30 +239,32 @@ async def test_a_store_that_stays_away_does_not_keep_the_worker(
     assert faulty.log == [1, 1]
 
 
-async def test_a_keeper_that_hangs_does_not_keep_the_worker(
-    faulty: Stage, line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_renewer_that_hangs_does_not_keep_the_worker(
+    faulty: Stage, line: Line, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.services.lease_renewer.END_SECONDS", 0.1)
-    keepers = set(threading.enumerate())
+    timing = WorkerTiming(renewer=RenewerTiming(stop=0.1))
+    before = set(threading.enumerate())
     release, hanging = threading.Event(), faulty.flag("hanging")
 
     def hang(answer: Any) -> Any:
         hanging.set()
-        release.wait(PATIENCE)  # blocks the keeper's thread, as a client without a timeout may
+        release.wait(
+            PATIENCE
+        )  # blocks the thread of the renewer, as a client without a timeout may
         return answer
 
     line.answer("record_worker", hang)
     await note(1).dispatch()
     try:
-        async with faulty.worker():
+        async with faulty.worker(timing=timing):
             await faulty.probe.noted(1)
             await hanging.wait()
     finally:
         release.set()
-        for thread in set(threading.enumerate()) - keepers:
-            if thread.name == "asynctasq-keeper":
+        for thread in set(threading.enumerate()) - before:
+            if thread.name == "asynctasq-lease-renewer":
                 await asyncio.to_thread(thread.join, PATIENCE)
-    assert any("keeper hangs" in line for line in caplog.messages)
+    assert any("Lease renewer did not stop" in line for line in caplog.messages)
 
 
 @task
@@ -289,7 +291,7 @@ async def test_a_worker_that_works_is_not_started_again(stage: Stage) -> None:
     await gated().dispatch()
     async with stage.worker() as worker:
         await stage.flag("began").wait()
-        with pytest.raises(ConfigurationError, match="works already"):
+        with pytest.raises(ConfigurationError, match="already running"):
             await worker.start()
         stage.flag("go on").set()
 
@@ -321,9 +323,9 @@ async def test_a_signal_stops_every_worker_of_the_process(stage: Stage) -> None:
 
 
 @asynccontextmanager
-async def signalled_worker(stage: Stage) -> AsyncIterator[asyncio.Task[None]]:
-    """A worker that listens to signals, and runs a task that waits to go on."""
-    working = asyncio.create_task(stage.make_worker(handle_signals=True).start())
+async def signalled_worker(stage: Stage, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
+    """A worker that handles signals, and runs a task that waits to go on."""
+    working = asyncio.create_task(stage.make_worker(handle_signals=True, **options).start())
     await stage.flag("began").wait()
     yield working
     async with asyncio.timeout(2 * PATIENCE):
@@ -343,10 +345,10 @@ async def test_a_signal_and_its_echo_leave_the_grace(stage: Stage) -> None:
     assert await handle.status() is State.COMPLETED
 
 
-async def test_a_second_signal_is_heard(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asynctasq.worker.process.signals.ECHO_SECONDS", 0.0)
+async def test_a_second_signal_hurries(stage: Stage) -> None:
+    timing = WorkerTiming(signals=SignalTiming(echo=0.0))
     handle = await gated().dispatch()
-    async with signalled_worker(stage):
+    async with signalled_worker(stage, timing=timing):
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
     assert await handle.status() is State.READY
@@ -387,15 +389,15 @@ async def deafens() -> None:
 
 
 async def test_a_task_cannot_make_its_worker_deaf(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.process.signals.LOOK_SECONDS", 0.01)
+    timing = WorkerTiming(signals=SignalTiming(check=0.01))
     handle = await deafens().dispatch()
 
     async def taken_back() -> bool:
         return "handler of SIGTERM" in caplog.text
 
-    async with signalled_worker(stage):
+    async with signalled_worker(stage, timing=timing):
         await eventually(taken_back)
         os.kill(os.getpid(), signal.SIGTERM)
         stage.flag("go on").set()
@@ -410,44 +412,42 @@ async def blocks_signals() -> None:
 
 
 async def test_a_task_cannot_hold_signals_off(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.worker.process.signals.LOOK_SECONDS", 0.01)
+    timing = WorkerTiming(signals=SignalTiming(check=0.01))
     handle = await blocks_signals().dispatch()
 
     async def taken_back() -> bool:
-        return "blocked the signals" in caplog.text and "cut the event loop off" in caplog.text
+        return "blocked the signals" in caplog.text and "signal wakeup fd" in caplog.text
 
-    async with signalled_worker(stage):
+    async with signalled_worker(stage, timing=timing):
         await eventually(taken_back)
         os.kill(os.getpid(), signal.SIGTERM)
         stage.flag("go on").set()
     assert await handle.status() is State.COMPLETED
 
 
-async def test_a_message_that_is_cancelled_as_it_begins_leaves_its_slot(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+async def test_a_message_that_is_cancelled_as_it_starts_leaves_its_slot(
+    faulty: Stage, line: Line
 ) -> None:
-    """The keeper's call may come between the making of the task and its first step."""
-    async with stage.worker(concurrency=1) as worker:
+    """The lease renewer may interrupt a run between the making of its task and the first step."""
+    cancelled = await note(1).dispatch()
+    loop = asyncio.get_running_loop()
+    worker = faulty.make_worker(concurrency=1)
 
-        async def started() -> bool:
-            return worker._engine is not None
+    def interrupt() -> None:
+        [message] = faulty.inspect(worker).held
+        assert message.started_at == 0.0
+        message.end_early(Interrupt.CANCEL)
 
-        await eventually(started)
-        engine = worker._engine
-        assert engine is not None
-        begin = engine._begin
+    def interrupt_next(deliveries: list[Delivery]) -> list[Delivery]:
+        loop.call_soon(interrupt)  # before the first step of the task that is made after this
+        return deliveries
 
-        def begin_and_cancel(running: InFlightMessage) -> None:
-            begin(running)
-            running.end_early(Interrupt.CANCEL)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(engine, "_begin", begin_and_cancel)
-            cancelled = await note(1).dispatch()
-            with pytest.raises(TaskCancelled):
-                await cancelled.result(timeout=PATIENCE)
+    line.answer("reserve", interrupt_next)
+    async with faulty.running(worker):
+        with pytest.raises(TaskCancelled):
+            await cancelled.result(timeout=PATIENCE)
         after = await note(2).dispatch()
         await after.result(timeout=PATIENCE)
-    assert stage.log == [2]
+    assert faulty.log == [2]

@@ -2,24 +2,21 @@
 
 import pytest
 
-from asynctasq.worker.slots import (
-    HAND_MOST,
-    HAND_WAIT_SECONDS,
-    RATE_SECONDS,
-    SHORT_TASK_SECONDS,
-    Slots,
-    parse_queues,
-)
+from asynctasq.worker.slots import PREFETCH_MAX, Slots, parse_queues
+from asynctasq.worker.timing import PrefetchTiming
 
-SHORT = SHORT_TASK_SECONDS / 10
-LONG = SHORT_TASK_SECONDS * 100
+TIMING = PrefetchTiming()
+SHORT = TIMING.short_task / 10
+LONG = TIMING.short_task * 100
 
 
 class Shift:
     """Slots of a worker, and the time that passes there."""
 
-    def __init__(self, limits: dict[str, int | None] | None = None, **options: int) -> None:
-        self.slots = Slots(10, limits or {"default": None}, **options)
+    def __init__(
+        self, limits: dict[str, int | None] | None = None, *, most_runs: int | None = None
+    ) -> None:
+        self.slots = Slots(10, limits or {"default": None}, most_runs=most_runs)
         self.now = 1000.0
 
     def run(self, tasks: int, seconds: float = SHORT, queue: str = "default") -> None:
@@ -56,7 +53,7 @@ def test_limits_are_parsed_in_order() -> None:
     ("runs", "seconds", "short"),
     [(0, SHORT, False), (19, SHORT, False), (20, SHORT, True), (100, LONG, False)],
 )
-def test_a_batch_is_held_in_hand_once_tasks_have_proved_short(
+def test_a_batch_is_held_prefetched_once_tasks_have_proved_short(
     runs: int, seconds: float, short: bool
 ) -> None:
     assert slots(runs=runs, seconds=seconds).short is short
@@ -71,44 +68,44 @@ def test_one_long_task_among_short_ones_ends_that() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "running", "in_hand", "room"),
+    ("runs", "running", "prefetched", "room"),
     [
         (0, 0, 0, 10),  # nothing is known of the tasks: no more than fit
         (0, 4, 0, 6),
         (0, 10, 0, 0),
         (0, 10, 3, 0),
-        (100, 0, 0, 30),  # short: on top as many in hand as run within a moment
+        (100, 0, 0, 30),  # short: also prefetches as many as run within a moment
         (100, 10, 0, 20),
         (100, 10, 15, 5),
-        (100, 10, 16, 0),  # enough in hand
+        (100, 10, 16, 0),  # enough are prefetched
         (100, 9, 16, 5),
     ],
 )
-def test_room(runs: int, running: int, in_hand: int, room: int) -> None:
-    made = slots(runs, HAND_WAIT_SECONDS / 20)
+def test_room(runs: int, running: int, prefetched: int, room: int) -> None:
+    made = slots(runs, TIMING.wait / 20)
     for _ in range(running):
         made.take("default")
-    assert made.room(in_hand) == room
+    assert made.room(prefetched) == room
 
 
-def test_more_than_enough_is_never_in_hand() -> None:
-    assert slots(100, HAND_WAIT_SECONDS / HAND_MOST / 10).room(0) == 10 + HAND_MOST
+def test_no_more_than_the_maximum_is_prefetched() -> None:
+    assert slots(100, TIMING.wait / PREFETCH_MAX / 10).room(0) == 10 + PREFETCH_MAX
 
 
 def test_the_first_estimate_comes_at_once_and_each_later_one_after_some_time() -> None:
     shift = Shift()
-    shift.run(20, HAND_WAIT_SECONDS / 100)
+    shift.run(20, TIMING.wait / 100)
     assert shift.slots.room(0) == 10 + 100
-    shift.run(10, RATE_SECONDS / 20)
+    shift.run(10, TIMING.rate / 20)
     assert shift.slots.room(0) == 10 + 100
-    shift.run(15, RATE_SECONDS / 20)
+    shift.run(15, TIMING.rate / 20)
     assert shift.slots.room(0) == 10 + 40
 
 
 def test_tasks_side_by_side_are_as_fast_as_they_are_together() -> None:
     shift = Shift()
     for _ in range(10):
-        shift.run_side_by_side(10, HAND_WAIT_SECONDS / 10)
+        shift.run_side_by_side(10, TIMING.wait / 10)
     assert shift.slots.room(0) == 10 + 100
 
 
@@ -118,12 +115,12 @@ def test_waiting_for_the_store_makes_no_task_slower(beside: int) -> None:
     for _ in range(beside):
         shift.slots.take("default")  # and runs all the time
     for _ in range(20):
-        shift.run(10, HAND_WAIT_SECONDS / 100)
+        shift.run(10, TIMING.wait / 100)
         shift.now += 1.0
     assert shift.slots.room(0) == 10 - beside + 100
 
 
-def test_nothing_is_in_hand_where_anything_may_come_until_it_has_proved_short() -> None:
+def test_nothing_is_prefetched_where_anything_may_come_until_it_has_proved_short() -> None:
     shift = Shift()
     shift.run(50)
     shift.slots.expect_anything()
@@ -153,7 +150,7 @@ def test_a_queue_at_its_limit_is_left_out() -> None:
     assert made.caps(10) == {"emails": 1, "default": 10}
 
 
-def test_queues_with_limits_hold_nothing_in_hand() -> None:
+def test_queues_with_limits_prefetch_nothing() -> None:
     shift = Shift({"emails": 2, "default": None})
     shift.run(100)
     assert shift.slots.room(0) == 10

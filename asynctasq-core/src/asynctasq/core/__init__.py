@@ -1,1 +1,1 @@
-"""Documented import path of the worker."""
+"""Documented import paths of the worker. The package only re-exports."""

@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
+from asynctasq.backoff import Backoff
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Message, headers_bytes
@@ -13,8 +14,10 @@ logger = logging.getLogger("asynctasq")
 
 CHUNK_MESSAGES = 1000
 CHUNK_BYTES = 1_000_000
-PAUSES_SECONDS = (0.05, 0.2, 0.5)
-"""Before an enqueue that could not reach the store is repeated; after the last the caller is told."""
+RETRIES = 3
+"""Number of times that an enqueue which could not reach the store is repeated, before the caller gets the error."""
+BACKOFF = Backoff(first=0.05, longest=0.5, factor=4)
+"""Pauses before these retries: 0.05, 0.2 and 0.5 seconds."""
 
 
 def message_bytes(message: Message) -> int:
@@ -66,16 +69,16 @@ class EnqueueBatcher:
         Raises:
             DriverError: the store refused, or could not be reached.
         """
-        pauses = iter(PAUSES_SECONDS)
+        failures = 0
         while True:
             try:
                 answers = await self._driver.enqueue(messages)
             except DriverUnavailable as error:
-                pause = next(pauses, None)
-                if pause is None:
+                failures += 1
+                if failures > RETRIES:
                     raise
                 self._log_outage(error)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(BACKOFF.pause(failures))
             else:
                 self._log_outage(None)
                 return answers

@@ -1,4 +1,4 @@
-"""The form of log lines, and the fields that say which task and worker they come from."""
+"""The format of log lines, and fields for the task and the worker that they come from."""
 
 import json
 import logging
@@ -28,8 +28,8 @@ _LINE_FORMAT = "%(asctime)s %(level)s %(origin)s%(message)s"
 class TaskFields(logging.Filter):
     """Adds `worker_id` to each record, and inside a task `task_id`, `task`, `queue` and `attempt`.
 
-    `attempt` counts the runs that ended before: 0 in the first. Belongs on handlers, where records of
-    all loggers pass.
+    `attempt` counts the runs that ended before: 0 in the first. Add it to handlers, which receive the
+    records of all loggers.
     """
 
     def __init__(self, worker_id: str | None = None, *, tracebacks: bool = True) -> None:
@@ -54,9 +54,9 @@ class TaskFields(logging.Filter):
         return True
 
     def _show_traceback(self, record: logging.LogRecord) -> None:
-        """Have the traceback of a failed task shown by every formatter, or by none.
+        """Make every formatter show the traceback of a failed task, or none of them.
 
-        It is the text that such records carry; those of asynctasq's own errors have `exc_info` alone.
+        Records of failed tasks carry it as text. Records of errors inside asynctasq have only `exc_info`.
         """
         trace = record.exc_text or vars(record).pop("traceback", None)
         if isinstance(trace, str) and record.name.partition(".")[0] == "asynctasq":
@@ -66,7 +66,7 @@ class TaskFields(logging.Filter):
 
 
 class LineFormatter(logging.Formatter):
-    """Time, level, message; and the logger, where it is not one of asynctasq.
+    """Formats a record as time, level and message, with the logger unless it belongs to asynctasq.
 
     Control characters are escaped, and further lines are indented, so that no text that a task or its
     caller chose looks like a line of the log.
@@ -94,10 +94,10 @@ class LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, and what else the record has.
+    """Formats a record as one line of JSON: time (UTC), level, logger, message, and all fields of `extra`.
 
-    Every record gives a line. Values that JSON does not have become text, and a field of `extra` that
-    has the name of one of ours gets `extra_` before its name.
+    Every record gives a line. Values that JSON cannot represent become text. A field of `extra` with the
+    name of a standard field gets the prefix `extra_`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -123,7 +123,7 @@ class JsonFormatter(logging.Formatter):
 def add_task_fields(
     *, as_json: bool, worker_id: str | None = None, tracebacks: bool = True
 ) -> TaskFields:
-    """Put the filter on every handler of the root logger, and the formatter if asked for."""
+    """Add the filter to every handler of the root logger, and the JSON formatter if requested."""
     fields = TaskFields(worker_id, tracebacks=tracebacks)
     for handler in logging.getLogger().handlers:
         handler.addFilter(fields)
@@ -133,7 +133,7 @@ def add_task_fields(
 
 
 def fields_in_use() -> dict[str, Any] | None:
-    """What `use_fields` needs to do in a child what `add_task_fields` has done here, if it has."""
+    """Return the arguments with which `use_fields` adds the same fields in a child; None without fields."""
     for handler in logging.getLogger().handlers:
         for each in handler.filters:
             if isinstance(each, TaskFields):
@@ -146,6 +146,6 @@ def fields_in_use() -> dict[str, Any] | None:
 
 
 def use_fields(given: Mapping[str, Any] | None) -> None:
-    """Add the same fields in a child."""
+    """Add the fields of the worker in a child process."""
     if given is not None:
         add_task_fields(**given)

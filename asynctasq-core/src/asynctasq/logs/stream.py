@@ -1,4 +1,4 @@
-"""The handler of a worker's log lines: it never waits for ever for a pipe that nobody reads."""
+"""The handler of a worker's log lines, which does not block on a pipe without a reader."""
 
 import logging
 import os
@@ -11,21 +11,21 @@ from time import monotonic
 from typing import TextIO
 
 PATIENCE_SECONDS = 1.0
-"""How long a record waits for room in a full pipe or socket."""
+"""Time for which a record waits for room in a full pipe or socket."""
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
     """Writes to stderr. A record is dropped if a full pipe or socket has no room for it in time.
 
     A write that blocks would block the event loop, the renewal of leases and the handling of signals
-    with it, in each worker and in their supervisor.
+    with it, in each worker and in the supervisor.
     """
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
         self._send = _sender_of(self.stream)
         self._dropped = 0
-        """Records since the last that was written."""
+        """Number of records since the last one that was written."""
         self._torn = False
         """True while the end of a line is missing."""
 
@@ -56,7 +56,7 @@ class StderrHandler(logging.StreamHandler[TextIO]):
                 begun = True
                 self._torn = bool(data)
             except BlockingIOError:
-                if begun and self._dropped:  # somebody reads again
+                if begun and self._dropped:  # the reader continues
                     due, self._dropped = monotonic() + PATIENCE_SECONDS, 0
                 left = due - monotonic()
                 if left <= 0:
@@ -68,9 +68,9 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
 
 def _sender_of(stream: TextIO | None) -> Callable[[bytes], int] | None:
-    """Return a function that writes without waiting; None where that cannot be had, or need not.
+    """Return a function that writes without waiting; None where that is impossible or unnecessary.
 
-    The pipe is opened once more for that: a flag of this one would count for all processes that share it.
+    It opens the pipe a second time, as a flag on the first descriptor would affect all processes that share it.
     """
     try:
         fd = stream.fileno() if stream is not None else -1
@@ -81,6 +81,10 @@ def _sender_of(stream: TextIO | None) -> Callable[[bytes], int] | None:
         if stat.S_ISSOCK(mode):
             end = socket.socket(fileno=os.dup(fd))
             return lambda data: end.send(data, socket.MSG_DONTWAIT)
-    except (OSError, ValueError, AttributeError):  # not a file of the system, or not on Linux
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+    ):  # not a file of the operating system, or not on Linux
         pass
     return None

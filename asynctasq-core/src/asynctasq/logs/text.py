@@ -1,4 +1,4 @@
-"""Safe text of log records: escaped, complete, and never an exception of its own."""
+"""Safe text of log records: escaped and complete, without raising exceptions."""
 
 import logging
 import re
@@ -12,7 +12,7 @@ from asynctasq.failures import traceback_text
 MOST_CHARACTERS = 32_768
 """Length at which a text in a log line is cut."""
 MOST_VALUES = 2_000
-"""Values of one record's `extra` that JSON lines show one by one."""
+"""Number of values of one record's `extra` that JSON lines show one by one."""
 DEEPEST = 12
 """Nesting of `extra` below which values become text."""
 LARGEST_BITS = 1_024
@@ -39,16 +39,16 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return the `str()` of a value, whatever its class does, cut to a sensible length."""
+    """Return the `str()` of a value, shortened; never raise an error of its class."""
     try:
         text = repr(value) if isinstance(value, bytes | bytearray) else str(value)
         return cut(str.__str__(text))
-    except BaseException as error:  # noqa: BLE001  a line with a hole says more than none
+    except BaseException as error:  # noqa: BLE001  an incomplete line is better than none
         return f"<{_name_of(value)}: its str() raised {_name_of(error)}>"
 
 
 def cut(text: str) -> str:
-    """Leave out the middle of a long text."""
+    """Shorten a long text by its middle."""
     if len(text) <= MOST_CHARACTERS:
         return text
     half = MOST_CHARACTERS // 2
@@ -63,17 +63,17 @@ def _name_of(value: object) -> str:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """Return the message of a record, also when its arguments do not fit its format.
+    """Return the message of a record, even if its arguments do not fit its format.
 
-    In asynctasq's own records the line breaks of arguments, such as names of tasks and texts of errors,
-    are escaped, unless the format itself has several lines.
+    In records of asynctasq, line breaks in arguments such as task names and error messages are escaped,
+    unless the format itself has several lines.
     """
     args: Any = record.args
     try:
         if args and isinstance(args, tuple) and _is_ours(record):
             return str(record.msg) % tuple(map(_flat, args))
         return cut(str.__str__(record.getMessage()))
-    except BaseException:  # noqa: BLE001  the record is worth more than its form
+    except BaseException:  # noqa: BLE001  an unformatted record is better than none
         return f"{shown(record.msg)} (arguments: {shown(args)})" if args else shown(record.msg)
 
 
@@ -94,7 +94,7 @@ def _flat(value: object) -> object:
 def trace_of(record: logging.LogRecord) -> str:
     """Return the traceback that belongs to a record; empty if there is none.
 
-    It comes as text, from `exc_text` or `extra={"traceback": ...}`, or else from `exc_info`.
+    The sources, in order: `exc_text`, `extra={"traceback": ...}`, `exc_info`.
     """
     text = record.exc_text or vars(record).get("traceback")
     if isinstance(text, str):
@@ -103,7 +103,7 @@ def trace_of(record: logging.LogRecord) -> str:
 
 
 def exception_text(exc_info: object) -> str:
-    """Format an exception without the frames of core that lead to the application's code."""
+    """Format an exception without the frames of asynctasq that lead to the application's code."""
     if isinstance(exc_info, tuple) and len(exc_info) == 3:
         exc_info = exc_info[1]
     if not isinstance(exc_info, BaseException):
@@ -115,14 +115,14 @@ def exception_text(exc_info: object) -> str:
 
 
 class Plain:
-    """Turns any value into one that every reader of JSON accepts."""
+    """Converts any value into one that every JSON parser accepts."""
 
     def __init__(self) -> None:
         self._left = MOST_VALUES
         self._around: set[int] = set()
 
     def of(self, value: object) -> Any:
-        """Return the value itself where JSON has it, else the nearest that JSON has, else its text."""
+        """Return the value if JSON can represent it, otherwise the closest such value, or its text."""
         self._left -= 1
         try:
             if value is None or isinstance(value, bool):
@@ -158,12 +158,12 @@ class Plain:
 
 
 def plain_text(text: str) -> str:
-    """Return a text that UTF-8 can hold, cut to a sensible length."""
+    """Return a text that UTF-8 can encode, shortened."""
     return cut(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def unused(name: str, taken: Iterable[str]) -> str:
-    """Return a name that is not among those taken."""
+    """Return a name that is not taken, with underscores appended as needed."""
     while name in taken:
         name += "_"
     return name

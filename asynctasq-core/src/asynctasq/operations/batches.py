@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TypeVar
 
 from asynctasq.message import id_from_text
+from asynctasq.uncancelled import uncancelled
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ async def in_batches(
     while len(done) < len(ids):
         batch = ids[len(done) : len(done) + size]
         try:
-            answers, cancelled = await _to_its_end(act(batch))
+            answers, cancelled = await uncancelled(act(batch))
         except Exception as error:
             error.add_note(f"{len(done)} of {len(ids)} were done before this error.")
             raise
@@ -58,15 +59,3 @@ def batch_size(per_second: float | None) -> int:
     if per_second is None:
         return BATCH
     return max(1, min(BATCH, int(per_second / BATCHES_PER_SECOND)))
-
-
-async def _to_its_end(call: Awaitable[T]) -> tuple[T, bool]:
-    """The answer, and whether this was cancelled meanwhile."""
-    running = asyncio.ensure_future(call)
-    cancelled = False
-    while not running.done():
-        try:
-            await asyncio.wait({running})
-        except asyncio.CancelledError:
-            cancelled = True
-    return running.result(), cancelled

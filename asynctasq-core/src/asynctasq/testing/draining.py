@@ -22,6 +22,7 @@ from asynctasq.testing.in_this_process import InThisProcess
 from asynctasq.testing.sandbox_driver import SandboxDriver
 from asynctasq.worker.call import WorkerCall
 from asynctasq.worker.in_flight import InFlightMessage, Interrupt
+from asynctasq.worker.notices import Notices
 from asynctasq.worker.process.child_app import worker_codec
 from asynctasq.worker.run_log import log_failure
 from asynctasq.worker.runner import Runner
@@ -297,16 +298,14 @@ class ExecutorSet:
         self._executor = executor
         self._failed = failed
         self._runner = Runner(
-            worker_id=WORKER_ID,
             codec=worker_codec(self.app, None),
             resolvers=self.app.resolvers,
             find_task=registry.find,
             executors=dict.fromkeys(ExecutionMode, executor),
-            observers=self.app.observers,
+            notices=Notices(self.app.observers, WORKER_ID),
             resources=resources,
             report=lambda delivery, progress: driver.note_progress(delivery.lease, progress),
             mismatch_patience=0.0,
-            is_cancelled=lambda: False,  # a drain that is cancelled settles what it runs
             waits=runs,
         )
 

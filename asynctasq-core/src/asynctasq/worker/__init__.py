@@ -1,6 +1,7 @@
-"""The worker: fetch, run, settle, and keep the leases meanwhile.
+"""The worker: fetches messages, runs their tasks, and settles them.
 
-fetcher ──► runner ──► settler
-             keeper (a thread) extends leases and hears of cancels
-engine puts them together
+fetcher ──► attempts ──► runner ──► settler      share `InFlight`, the held messages
+services/                                        lease renewer, memory limit, health server
+process/                                         supervisor, signals, exit watchdog
+engine                                           puts them together
 """

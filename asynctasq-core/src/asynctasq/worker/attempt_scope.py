@@ -1,32 +1,33 @@
-"""What is around the code of one attempt: resolvers that attend it, and what is closed at its end."""
+"""The scope of an attempt: resolvers that take part in it, and resources that are closed at its end."""
 
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from asynctasq.contracts.resolver import ExecutionScope
+from asynctasq.uncancelled import uncancelled
 
 T = TypeVar("T")
 logger = logging.getLogger("asynctasq")
 
 
 class AttemptScope:
-    """Of one call; entered and left once for each piece of its code (`execute`, then a hook, say)."""
+    """The scope of one call, entered and left once for each piece of its code, such as `execute` and a hook."""
 
-    __slots__ = ("_attendants", "_closers", "state", "task")
+    __slots__ = ("_closers", "_entered", "state", "task")
 
     def __init__(self, task: str) -> None:
-        """Make them for a task of that name."""
+        """Make the scope for a task of that name."""
         self.task = task
         self.state: dict[object, Any] = {}
-        """Of this piece of code, for whoever needs to find again what it has opened."""
+        """State of this piece of code, for code that must find again what it has opened."""
         self._closers: list[Callable[[], object]] = []
-        self._attendants: list[ExecutionScope] = []
+        self._entered: list[ExecutionScope] = []
 
     def add_cleanup(self, close: Callable[[], object]) -> None:
-        """Call this when the piece of code has ended."""
+        """Call a function when the piece of code has ended."""
         self._closers.append(close)
 
     def run(self, function: Callable[[], T], execution_scopes: Sequence[ExecutionScope]) -> T:
@@ -41,48 +42,57 @@ class AttemptScope:
                 self._guard(each.leave)
 
     def end_here(self) -> None:
-        """A piece of code has ended in this thread: close what it has opened."""
+        """End a piece of code in this thread: close what it has opened."""
         while self._closers:
             self._close_here(self._closers.pop())
         self.state.clear()
 
     async def enter(self, execution_scopes: Sequence[ExecutionScope]) -> None:
-        """A piece of code is about to run on this loop."""
+        """Enter the scope before a piece of code runs on this loop."""
         for each in execution_scopes:
-            self._attendants.append(each)
+            self._entered.append(each)
             await self._guard_async(each.enter_loop)
 
     async def leave(self) -> None:
-        """It has ended. What is closed is closed even if this is cancelled meanwhile."""
+        """Leave the scope after a piece of code. Resources are closed even if this is cancelled meanwhile."""
+        cancelled = False
+        if self._closers:
+            _, cancelled = await uncancelled(self._close())
+        self.state.clear()
         try:
-            if self._closers:
-                await _to_its_end(self._close())
-            self.state.clear()
-            await self._take_leave()
+            await self._leave_resolvers()
         except asyncio.CancelledError:
-            await self._take_leave()  # of those that are left
+            await self._leave_resolvers()  # those that are left
             raise
+        if cancelled:
+            raise asyncio.CancelledError
 
     async def _close(self) -> None:
         while self._closers:
             await self._guard_async(self._closers.pop())
 
-    async def _take_leave(self) -> None:
-        while self._attendants:
-            await self._guard_async(self._attendants.pop().leave_loop)
+    async def _leave_resolvers(self) -> None:
+        while self._entered:
+            await self._guard_async(self._entered.pop().leave_loop)
 
     def _close_here(self, close: Callable[[], object]) -> None:
         answer = self._guard(close)
         if inspect.isawaitable(answer):
             if inspect.iscoroutine(answer):
                 answer.close()
-            logger.error("%s is sync, and cannot await what it closes at its end.", self.task)
+            logger.error(
+                "Task %s is sync, so a cleanup function of it that is async cannot run",
+                self.task,
+                extra={"task": self.task},
+            )
 
     def _guard(self, step: Callable[[], T]) -> T | None:
         try:
             return step()
-        except BaseException:  # `SystemExit` changes no outcome either
-            logger.exception("Something around the code of %s failed.", self.task)
+        except BaseException:  # `SystemExit` does not change an outcome either
+            logger.exception(
+                "Resolver or cleanup of task %s failed", self.task, extra={"task": self.task}
+            )
             return None
 
     async def _guard_async(self, step: Callable[[], object]) -> None:
@@ -93,13 +103,6 @@ class AttemptScope:
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException:
-            logger.exception("Something around the code of %s failed.", self.task)
-
-
-async def _to_its_end(closing: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.ensure_future(closing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+            logger.exception(
+                "Resolver or cleanup of task %s failed", self.task, extra={"task": self.task}
+            )

@@ -1,4 +1,4 @@
-"""A call as executors see it: the delivery, and how to build the task from it."""
+"""The call that executors receive: a delivery, and the construction of its task."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -23,16 +23,16 @@ logger = logging.getLogger("asynctasq")
 
 
 class Waits(Protocol):
-    """Knows for which results the calls of a worker wait."""
+    """Notes for which results the calls of a worker wait."""
 
     def waiting(
         self, call: "WorkerCall", message_id: bytes, /
     ) -> AbstractAsyncContextManager[None]:
-        """Surround such a wait. On any event loop."""
+        """Surround a wait for a result. Works on any event loop."""
         ...
 
     def note(self, call: "WorkerCall", message_id: bytes, *, begins: bool) -> None:
-        """Note the begin or the end of a wait in a child process."""
+        """Note the start or the end of a wait in a child process."""
         ...
 
 
@@ -47,7 +47,7 @@ class WorkerCall:
         "_report",
         "_resolvers",
         "_resources",
-        "_surroundings",
+        "_scope",
         "_task",
         "_unique_models",
         "_waits",
@@ -83,11 +83,11 @@ class WorkerCall:
         self._task: BaseTask[Any] | None = None
         self._loaded = False
         self._interrupted = False
-        self._surroundings: AttemptScope | None = None
+        self._scope: AttemptScope | None = None
         self._unique_models: Sequence[object] = ()
 
     async def load(self) -> BaseTask[Any]:
-        """The task; built at the first call, the same instance afterwards."""
+        """Return the task, which the first call builds."""
         task = self.load_now()
         if task is not None:
             return task
@@ -96,7 +96,7 @@ class WorkerCall:
         return self._build(self._unique_models)
 
     def load_now(self) -> BaseTask[Any] | None:
-        """The task, if it can be built without waiting."""
+        """Return the task if it can be built without waiting, otherwise None."""
         if self._loaded:
             return self._task
         return None if self.has_models else self._build(())
@@ -125,39 +125,39 @@ class WorkerCall:
             raise
 
     def arguments(self) -> tuple[list[object], dict[str, object]]:
-        """Positional and named arguments, for people: models are the references that stand for them.
+        """Return positional and named arguments for display, with references in place of models.
 
         Raises:
-            BodyError: they cannot be read.
+            BodyError: the arguments cannot be decoded.
         """
         return self._codec.decode_arguments(self._envelope, self._envelope.references)
 
     def as_built(self) -> BaseTask[Any]:
-        """The task as far as `load` came."""
+        """Return the task as far as `load` has built it."""
         if self._task is None:
             self._task = self._bare()
         return self._task
 
     def _bare(self) -> BaseTask[Any]:
-        """The task before its constructor runs, with what it is told of itself."""
+        """Return the task before its constructor runs, with its delivery."""
         task = self.definition.create()
         set_field(task, "_delivery", self.delivery)
         return task
 
     def encode_result(self, value: object) -> bytes:
-        """The value as stored."""
+        """Return the stored form of a result."""
         return self._codec.encode_result(value, task=self.definition.name)
 
     def can_store(self, value: object) -> bool:
-        """Check whether a value can be stored as it is."""
+        """Check whether a value can be stored unchanged."""
         return self._codec.can_store(value)
 
     def report_encoded(self, progress: bytes) -> None:
-        """Tell how far the task is."""
+        """Report the encoded progress of the task."""
         self._report(self.delivery, progress)
 
     def note_wait(self, message_id: bytes, *, begins: bool) -> None:
-        """Note that the task, in its own process, begins or ends to wait for a result."""
+        """Note the start or the end of a wait of the task, which runs in a child process."""
         if self._waits is not None:
             self._waits.note(self, message_id, begins=begins)
 
@@ -169,52 +169,56 @@ class WorkerCall:
 
     @property
     def attended(self) -> bool:
-        """Whether something is to be done around the code of the task."""
-        return self._surroundings is not None or bool(self._resolvers.execution_scopes)
+        """True if resolvers or cleanup functions surround the code of the task."""
+        return self._scope is not None or bool(self._resolvers.execution_scopes)
 
     async def enter(self) -> None:
-        """Code of the task is about to run on this loop."""
-        await self._around().enter(self._resolvers.execution_scopes)
+        """Enter the scope before code of the task runs on this loop."""
+        await self._scope_of_attempt().enter(self._resolvers.execution_scopes)
 
     async def leave(self) -> None:
-        """It has ended."""
-        await self._around().leave()
+        """Leave the scope after the code has ended."""
+        await self._scope_of_attempt().leave()
 
     def run_here(self, function: Callable[[], T]) -> T:
         """Run code of the task in this thread."""
         if self._resolvers.execution_scopes:
-            return self._around().run(function, self._resolvers.execution_scopes)
+            return self._scope_of_attempt().run(function, self._resolvers.execution_scopes)
         try:
             return function()
         finally:
-            if self._surroundings is not None:  # it has asked for them
-                self._surroundings.end_here()
+            if self._scope is not None:  # the task has used its scope
+                self._scope.end_here()
 
-    def _around(self) -> AttemptScope:
-        if self._surroundings is None:
-            self._surroundings = AttemptScope(self.definition.name)
-        return self._surroundings
+    def _scope_of_attempt(self) -> AttemptScope:
+        if self._scope is None:
+            self._scope = AttemptScope(self.definition.name)
+        return self._scope
 
     def explain(self, error: Exception) -> None:
-        """Add to an error of the task what a model resolver knows about it."""
+        """Add the explanation of a model resolver to an error of the task."""
         try:
-            told = self._resolvers.explain(error)
-            if told and told not in getattr(error, "__notes__", ()):
-                error.add_note(told)
+            note = self._resolvers.explain(error)
+            if note and note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
         except Exception:
-            logger.exception("A model resolver failed to explain an error of a task.")
+            logger.exception(
+                "A model resolver failed to explain an error of task %s",
+                self.definition.name,
+                extra={"task": self.definition.name},
+            )
 
     def interrupt(self) -> None:
-        """Let the task know that it is to end early."""
+        """Make the task report that it is interrupted."""
         self._interrupted = True
 
     @property
     def has_models(self) -> bool:
-        """Whether `load` has to fetch something."""
+        """True if `load` has to fetch models."""
         return bool(self._envelope.references)
 
     def current(self) -> CurrentTask:
-        """What `current_task()` returns inside it."""
+        """Return the value of `current_task()` inside the task."""
         message = self.delivery.message
         return CurrentTask(
             id=id_to_text(message.id),
@@ -228,6 +232,6 @@ class WorkerCall:
             models=self._unique_models,
             _report=self._report_value,
             _is_interrupted=lambda: self._interrupted,
-            _surroundings=self._around,
+            _surroundings=self._scope_of_attempt,
             _waiting=None if self._waits is None else partial(self._waits.waiting, self),
         )

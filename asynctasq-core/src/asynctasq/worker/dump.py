@@ -1,7 +1,7 @@
-"""What a worker is doing, with stacks, on SIGUSR1.
+"""A dump of a worker's running tasks with their stacks, on SIGUSR1.
 
-Signals are seen by a thread of their own, so a main thread that is blocked, in Python or in a call that
-waits, changes nothing. Only code that keeps the interpreter to itself delays the dump until it lets go.
+A separate thread receives signals, so the dump works while the main thread is blocked, in Python or in a
+call that waits. Only code that holds the interpreter lock delays the dump.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ logger = logging.getLogger("asynctasq")
 OWN_FOLDERS = tuple(
     str(Path(__file__).parent.parent / folder) + os.sep for folder in ("worker", "executors")
 )
-"""Frames from here lead to the task's code and tell nothing of it."""
+"""Folders of frames that lead to the task's code, but do not belong to it."""
 
 
 @contextmanager
 def dumps_on_signal(held: Callable[[], Sequence[InFlightMessage]]) -> Iterator[None]:
-    """Log a dump at each SIGUSR1 meanwhile. Does nothing where there is no such signal.
+    """Log a dump at each SIGUSR1 while entered. Does nothing where that signal does not exist.
 
     Args:
-        held: what the worker holds, in one atomic step; called from another thread.
+        held: gives the messages that the worker holds, in one atomic step; called from another thread.
     """
     number = getattr(signal, "SIGUSR1", None)
     if number is None or threading.current_thread() is not threading.main_thread():
@@ -52,9 +52,9 @@ def dumps_on_signal(held: Callable[[], Sequence[InFlightMessage]]) -> Iterator[N
         try:
             dumping.start()
         except RuntimeError as error:
-            logger.warning("SIGUSR1: cannot dump this worker: %s", error)
+            logger.warning("Received SIGUSR1, but could not dump this worker: %s", error)
 
-    with signal_tap.seen_by(look):
+    with signal_tap.passed_to(look):
         former = signal.signal(number, _do_nothing)
         try:
             yield
@@ -63,27 +63,27 @@ def dumps_on_signal(held: Callable[[], Sequence[InFlightMessage]]) -> Iterator[N
 
 
 def _do_nothing(_: int, __: object) -> None:
-    """Handle a signal; without a handler, Python would not show it."""
+    """Handle a signal: without a handler, Python would not pass it to the tap."""
 
 
 def _log_dump(held: Callable[[], Sequence[InFlightMessage]]) -> None:
     try:
-        logger.warning("SIGUSR1: dump of this worker\n%s", dump(held()))
+        logger.warning("Received SIGUSR1; dump of this worker:\n%s", dump(held()))
     except Exception:
-        logger.exception("What runs cannot be dumped.")
+        logger.exception("Dumping this worker failed")
 
 
 def dump(held: Sequence[InFlightMessage]) -> str:
-    """What runs, with stacks; no arguments."""
+    """Describe the running tasks with their stacks, without arguments."""
     now = time.monotonic()
     running = sorted((each for each in held if each.started_at), key=lambda each: each.started_at)
-    parts = [f"Tasks that run: {len(running)}, others held: {len(held) - len(running)}.\n"]
+    parts = [f"Running tasks: {len(running)}, other messages held: {len(held) - len(running)}\n"]
     for each in running:
         message = each.delivery.message
         parts.append(
             f"\nTask {id_to_text(message.id)} of {message.task}, queue {message.queue}, attempt "
             f"{each.delivery.attempt}, for {max(0.0, now - each.started_at):.1f} s"
-            f"{f', told to end ({each.interrupt.value})' if each.interrupt else ''}:\n"
+            f"{f', interrupted ({each.interrupt.value})' if each.interrupt else ''}:\n"
         )
         parts.extend(stack_of(each.task))
     frames = sys._current_frames()
@@ -100,7 +100,7 @@ def dump(held: Sequence[InFlightMessage]) -> str:
 
 
 def child_processes(pid: int) -> list[tuple[int, str, str]]:
-    """Process id, state and command of each child; none where the system does not tell."""
+    """Return process ID, state and command of each child; none where the system does not show them."""
     found: list[tuple[int, str, str]] = []
     for listing in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -129,14 +129,14 @@ STATES = {
 
 
 def stack_of(task: "asyncio.Task[Any] | None") -> list[str]:
-    """Format where a task is: from its own code inwards, as far as coroutines await each other."""
+    """Format the stack of a task: from its own code inwards, as far as coroutines await each other."""
     if task is None or task.done():
         return ["  (has just ended)\n"]
     frames = list(_frames_of(task.get_coro()))
     while len(frames) > 1 and frames[0].f_code.co_filename.startswith(OWN_FOLDERS):
         del frames[0]
     if not frames:
-        return ["  (runs at this moment)\n"]
+        return ["  (is running Python code now)\n"]
     summary = traceback.StackSummary.extract((frame, frame.f_lineno) for frame in frames)
     return summary.format()
 

@@ -1,74 +1,55 @@
-"""Puts fetcher, runner, settler and keeper together, and sees to start and end."""
+"""The engine of a worker: puts its parts together, and controls their start and end."""
 
 import asyncio
-import contextvars
 import logging
 import os
-import socket
-import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
-from asynctasq.contracts.capabilities import Capability, WorkerInfo
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
-from asynctasq.errors import CapabilityMissing
 from asynctasq.hookspecs import WorkerContext
-from asynctasq.message import Delivery, Lease, id_to_text
 from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.records import record
 from asynctasq.resolvers import Resolvers
 from asynctasq.serializers.codec import Codec
-from asynctasq.settlement import ErrorInfo, Release, ReleaseReason
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
-from asynctasq.worker.backoff import Outage
+from asynctasq.uncancelled import uncancelled
+from asynctasq.worker.attempts import Attempts
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.health import Phase, WorkerHealth
-from asynctasq.worker.in_flight import InFlightMessage, Interrupt
+from asynctasq.worker.in_flight import InFlight, InFlightMessage
 from asynctasq.worker.lending import Lending
 from asynctasq.worker.life import Closing, Life
-from asynctasq.worker.run_log import log_second_run
+from asynctasq.worker.notices import Notices
+from asynctasq.worker.options import WorkerOptions
+from asynctasq.worker.outage import Outage
 from asynctasq.worker.runner import Runner
-from asynctasq.worker.services.lease_renewer import LeaseRenewer, RenewerSettings
-from asynctasq.worker.services.resident_memory import resident_bytes
+from asynctasq.worker.services.health_service import HealthService
+from asynctasq.worker.services.lease_renewer import LeaseRenewer
+from asynctasq.worker.services.memory_limit import MemoryLimit
+from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
+from asynctasq.worker.timing import WorkerTiming
 
 logger = logging.getLogger("asynctasq")
 
-INTERRUPTED_SECONDS = 5.0
-"""How long interrupted tasks may take to end."""
-SETTLE_AT_END_SECONDS = 10.0
-"""How long the last settlements may take when the worker stops."""
-OBSERVER_SECONDS = 5.0
-"""For an observer of the worker's end."""
-HURRIED_OBSERVER_SECONDS = 1.0
-"""Limit for such an observer after the second signal."""
-MEMORY_LOOK_SECONDS = 0.5
-"""Between looks at `max_memory`."""
-
 
 @record
-class EngineSettings:
-    """Durations in seconds."""
+class Inspection:
+    """The state of a worker at one moment, for tests."""
 
-    worker_id: str
-    queues: Mapping[str, int | None]
-    """In strict order, each with its own limit of tasks at once, or None."""
-    concurrency: int
-    max_tasks: int | None
-    """Runs after which the worker ends."""
-    max_memory: int | None
-    """Bytes of resident memory above which it ends."""
-    lease: float
-    heartbeat_interval: float
-    grace_period: float
-    stall_limit: float
-    mismatch_patience: float
-    burst: bool
-    version: str
+    held: tuple[InFlightMessage, ...]
+    """Messages that are prefetched, running, or finished and not yet settled."""
+    prefetched: tuple[InFlightMessage, ...]
+    """Held messages that wait for a slot."""
+    tasks_are_short: bool
+    """True if recent tasks were short enough to prefetch messages."""
+    fetcher_sleeps: bool
+    """True while the fetcher waits for work."""
+    executors: Mapping[ExecutionMode, Executor]
 
 
 class Engine:
@@ -76,7 +57,7 @@ class Engine:
 
     def __init__(
         self,
-        settings: EngineSettings,
+        options: WorkerOptions,
         *,
         driver: Driver,
         codec: Codec,
@@ -86,93 +67,166 @@ class Engine:
         observers: Observers,
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None,
         life: Life,
+        timing: WorkerTiming,
     ) -> None:
-        self._settings = settings
-        self._driver = driver
+        """Make the parts of a worker; nothing is started.
+
+        Args:
+            options: of the worker.
+            driver: opened.
+            codec: decodes arguments and encodes results.
+            resolvers: of models among the arguments.
+            find_task: finds the definition of a task by its name.
+            executors: by mode; not started.
+            observers: of the app's plugins.
+            lifespan: makes the context of the app's resources; None if there is none.
+            life: of the worker.
+            timing: durations.
+        """
+        self._options = options
         self._codec = codec
         self._resolvers = resolvers
         self._find_task = find_task
         self._executors = executors
-        self._observers = observers
         self._lifespan = lifespan
         self._life = life
-        life.grace_period = settings.grace_period
+        self._timing = timing.engine
+        life.grace_period = options.grace_period
         self._closing = Closing(life)
-        self._owner = f"{settings.worker_id}/{os.urandom(4).hex()}"
-        self._slots = Slots(settings.concurrency, settings.queues, most_runs=settings.max_tasks)
-        self._held: set[InFlightMessage] = set()
-        self._hand: deque[InFlightMessage] = deque()
-        self._progress: dict[Lease, bytes] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._telling: set[asyncio.Task[None]] = set()
-        self._context = contextvars.copy_context()
-        self._hurry = asyncio.Event()
-        self._stops_asked = 0
-        self._cancelled = False
-        self._main: asyncio.Task[object] | None = None
-        self._lending = Lending(self._slots, driver, lent=self._use_free_slot)
-        self._outage = Outage()
-        self._settler = Settler(
-            driver, outage=self._outage, settled=self._forget_all, refused=self._tell_refused
+        self._stop_requests = 0
+        owner = f"{options.worker_id}/{os.urandom(4).hex()}"
+        outage = Outage(timing.outage)
+        self._slots = Slots(
+            options.concurrency,
+            options.queues,
+            most_runs=options.max_tasks,
+            timing=timing.prefetch,
         )
+        self._in_flight = InFlight(driver)
+        self._notices = Notices(observers, options.worker_id)
+        self._lending = Lending(self._slots, driver)
+        self.health = WorkerHealth(options, owner=owner, in_flight=self._in_flight)
         self._fetcher = Fetcher(
             driver,
+            options,
+            owner=owner,
             slots=self._slots,
-            queues=list(settings.queues),
-            owner=self._owner,
-            lease=settings.lease,
-            burst=settings.burst,
-            outage=self._outage,
-            in_hand=lambda: len(self._hand),
-            held=lambda: len(self._held),
-            accept=self._accept,
-            give_back=self._give_back_hand,
-            known=lambda: [running.delivery for running in self._held],
+            in_flight=self._in_flight,
+            outage=outage,
+            timing=timing.fetcher,
         )
-        self._runner: Runner | None = None
-        self.vitals = self._make_vitals()
-        self.stuck = False
-        """After `run`: whether code of a task still runs that could not be interrupted."""
+        settler = Settler(
+            driver,
+            in_flight=self._in_flight,
+            fetcher=self._fetcher,
+            notices=self._notices,
+            outage=outage,
+            timing=timing.settler,
+        )
+        self._attempts = Attempts(
+            fetcher=self._fetcher,
+            slots=self._slots,
+            in_flight=self._in_flight,
+            lending=self._lending,
+            settler=settler,
+            notices=self._notices,
+            timing=timing.engine,
+        )
+        services: list[WorkerService] = [
+            HealthService(options, self.health, timing.health),
+            LeaseRenewer(
+                driver.clone(),
+                options,
+                owner=owner,
+                in_flight=self._in_flight,
+                health=self.health,
+                outage=outage,
+                timing=timing.renewer,
+            ),
+            MemoryLimit(options, self._fetcher, timing.memory),
+        ]
+        self._services = Services(
+            services, life=life, closing=self._closing, stop_worker=self._fetcher.stop
+        )
+
+    @property
+    def stuck(self) -> bool:
+        """True after `run` if code of a task still runs that could not be interrupted."""
+        return self._attempts.stuck
+
+    def inspect(self) -> Inspection:
+        """Return the state of the worker, for tests."""
+        return Inspection(
+            held=self._in_flight.snapshot(),
+            prefetched=tuple(self._in_flight.prefetched),
+            tasks_are_short=self._slots.short,
+            fetcher_sleeps=self._fetcher.is_sleeping,
+            executors=self._executors,
+        )
 
     async def run(self) -> None:
-        """Work until stopped; returns when everything that ran is settled or given back.
+        """Run until stopped; returns when every message is settled or released.
 
-        Cancelled, it interrupts what runs, gives it back, and then passes the cancellation on.
+        A cancellation interrupts the running tasks and releases their messages; then it is passed on.
         """
-        self._main = asyncio.current_task()
         async with AsyncExitStack() as stack:
-            keeper = self._make_keeper()
-            self._life.doing = "starting the lease renewer"
-            stack.push_async_callback(self._close, "the lease renewer", keeper.stop)
-            await keeper.start()
+            await self._services.start(stack)
             for mode, executor in self._executors.items():
-                self._life.doing = f"starting the {mode.value} executor"
-                stack.push_async_callback(self._close, f"the {mode.value} executor", executor.stop)
-                await executor.start(concurrency=self._settings.concurrency)
-            resources = await self._enter_lifespan(stack)
-            self._runner = self._make_runner(resources)
-            self._lending.start()
+                name = f"the {mode.value} executor"
+                self._life.doing = f"starting {name}"
+                stack.push_async_callback(self._closing.close, name, executor.stop)
+                await executor.start(concurrency=self._options.concurrency)
+            self._attempts.runner = self._make_runner(await self._enter_lifespan(stack))
+            self._lending.start(self._attempts.slot_lent)
             stack.push_async_callback(self._lending.stop)
             context = WorkerContext(
-                self._settings.worker_id, tuple(self._settings.queues), self._settings.concurrency
+                self._options.worker_id, tuple(self._options.queues), self._options.concurrency
             )
-            for observer in self._observers.worker_started:
+            for observer in self._notices.observers.worker_started:
                 self._life.doing = f"running worker_started of the plugin {observer.plugin}"
-                await self._observers.notify((observer,), context)
+                await self._notices.observers.notify((observer,), context)
             self._life.begin()
-            self.vitals.phase = Phase.RUNNING
-            try:
-                async with self._memory_watched():
-                    await self._to_its_end(self._fetcher.run())
-            finally:
-                self.vitals.phase = Phase.STOPPING
-                self.vitals.fetching = False
-                await self._to_its_end(self._end(context))
-        if self._cancelled:
+            self.health.phase = Phase.RUNNING
+            cancelled = await self._run_to_the_end(context)
+        if cancelled:
             raise asyncio.CancelledError
 
+    async def _run_to_the_end(self, context: WorkerContext) -> bool:
+        """Fetch and run messages, then end all runs; True if the worker was cancelled.
+
+        A cancellation never interrupts a call to the store.
+        """
+        cancelled = False
+        try:
+            _, cancelled = await uncancelled(
+                self._fetcher.run(self._attempts), on_cancel=self._on_cancel
+            )
+        finally:
+            self.health.phase = Phase.STOPPING
+            self.health.fetching = False
+            _, cancelled_later = await uncancelled(self._end(context), on_cancel=self._on_cancel)
+        return cancelled or cancelled_later
+
+    def _on_cancel(self) -> None:
+        self._attempts.hurry.set()
+        self._fetcher.stop()
+
+    def _make_runner(self, resources: object) -> Runner:
+        return Runner(
+            codec=self._codec,
+            resolvers=self._resolvers,
+            find_task=self._find_task,
+            executors=self._executors,
+            notices=self._notices,
+            resources=resources,
+            report=self._in_flight.report,
+            mismatch_patience=self._options.mismatch_patience,
+            life=self._life,
+            waits=self._lending,
+        )
+
     async def _enter_lifespan(self, stack: AsyncExitStack) -> object:
-        """Enter the app's lifespan, to be left with the stack; returns its resources."""
+        """Enter the app's lifespan and return its resources; the stack leaves it."""
         if self._lifespan is None:
             return None
         self._life.doing = "entering the lifespan"
@@ -181,340 +235,52 @@ class Engine:
 
         async def leave(*error: Any) -> bool | None:
             handled: list[bool | None] = []
-            async with self._closing.part("the lifespan", is_theirs=True):
+            async with self._closing.part("the lifespan", is_application=True):
                 handled.append(await lifespan.__aexit__(*error))
             return any(handled)
 
         stack.push_async_exit(leave)
         return resources
 
-    async def _close(self, name: str, close: Callable[[], Awaitable[None]]) -> None:
-        async with self._closing.part(name):
-            await close()
+    # The end.
 
     def stop(self) -> None:
-        """Fetch nothing more, let running tasks end within the grace period; at the second call, interrupt
-        them at once."""
-        self._stops_asked += 1
-        if self._stops_asked > 1:
-            self._hurry.set()
+        """Stop fetching, and let running tasks end within the grace period.
+
+        The second call interrupts them at once.
+        """
+        self._stop_requests += 1
+        if self._stop_requests > 1:
+            self._attempts.hurry.set()
             self._closing.hurry()
         self._fetcher.stop()
-        self.vitals.phase = Phase.STOPPING
-
-    async def _to_its_end(self, part: Coroutine[Any, Any, None]) -> None:
-        """Await a part of the work. A cancellation hurries it, and never tears a call to the store."""
-        task = asyncio.get_running_loop().create_task(part)
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                self._cancelled = True
-                self._hurry.set()
-                self._fetcher.stop()
-        task.result()
+        self.health.phase = Phase.STOPPING
 
     async def _end(self, context: WorkerContext) -> None:
-        await self._notify_of_end(self._observers.worker_stopping, context)
+        await self._notify_of_end(self._notices.observers.worker_stopping, context)
         self._life.doing = "waiting for running tasks"
-        await self._wind_down()
-        await self._notify_of_end(self._observers.worker_stopped, context)
+        await self._attempts.finish(self._options.grace_period)
+        await self._notify_of_end(self._notices.observers.worker_stopped, context)
 
     async def _notify_of_end(self, observers: tuple[Observer, ...], context: WorkerContext) -> None:
         """Notify observers; one that takes too long is cancelled."""
+        hurried = self._attempts.hurry
         for observer in observers:
             self._life.doing = f"running {observer.hook} of the plugin {observer.plugin}"
-            limit = HURRIED_OBSERVER_SECONDS if self._hurry.is_set() else OBSERVER_SECONDS
-            notifying = asyncio.ensure_future(self._observers.notify((observer,), context))
-            hurry = asyncio.ensure_future(self._hurry.wait())
-            both = [notifying] if hurry.done() or self._hurry.is_set() else [notifying, hurry]
+            limit = self._timing.hurried_observer if hurried.is_set() else self._timing.observer
+            notifying = asyncio.ensure_future(self._notices.observers.notify((observer,), context))
+            hurry = asyncio.ensure_future(hurried.wait())
+            both = [notifying] if hurry.done() or hurried.is_set() else [notifying, hurry]
             await asyncio.wait(both, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             hurry.cancel()
             if not notifying.done():
                 logger.error(
-                    "%s of the plugin %s was cancelled: it had not ended within %g s, or by the second "
-                    "signal.",
+                    "%s of the plugin %s was cancelled: it did not end within %g s, or before the "
+                    "second signal",
                     observer.hook,
                     observer.plugin,
                     limit,
+                    extra={"plugin": observer.plugin, "hook": observer.hook},
                 )
                 notifying.cancel()
-            await asyncio.wait([notifying, hurry], timeout=HURRIED_OBSERVER_SECONDS)
-
-    def _make_runner(self, resources: object) -> Runner:
-        return Runner(
-            worker_id=self._settings.worker_id,
-            codec=self._codec,
-            resolvers=self._resolvers,
-            find_task=self._find_task,
-            executors=self._executors,
-            observers=self._observers,
-            resources=resources,
-            report=self._report,
-            mismatch_patience=self._settings.mismatch_patience,
-            is_cancelled=lambda: self._main is not None and self._main.cancelling() > 0,
-            waits=self._lending,
-        )
-
-    def _make_keeper(self) -> LeaseRenewer:
-        settings = self._settings
-        return LeaseRenewer(
-            self._driver.clone(),
-            RenewerSettings(
-                owner=self._owner,
-                lease=settings.lease,
-                interval=settings.heartbeat_interval,
-                stall_limit=settings.stall_limit,
-            ),
-            worker=WorkerInfo(
-                id=settings.worker_id,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                started_at=time.time(),
-                queues=tuple(settings.queues),
-                concurrency=settings.concurrency,
-                running=0,
-                version=settings.version,
-            ),
-            held=self.held,
-            take_progress=self._take_progress,
-            reached=self.vitals.reached,
-            ending=self.vitals.ending,
-            outage=self._outage,
-        )
-
-    @asynccontextmanager
-    async def _memory_watched(self) -> AsyncIterator[None]:
-        """Stop fetching when the process has grown too large."""
-        limit = self._settings.max_memory
-        if limit is None:
-            yield
-            return
-
-        async def watch() -> None:
-            taken = resident_bytes()
-            while taken <= limit:
-                await asyncio.sleep(MEMORY_LOOK_SECONDS)
-                taken = resident_bytes()
-            logger.warning(
-                "Worker %s takes %d MB of memory, more than max_memory allows (%d MB), and ends.",
-                self._settings.worker_id,
-                taken // 2**20,
-                limit // 2**20,
-            )
-            self._fetcher.stop()
-
-        watching = asyncio.get_running_loop().create_task(watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
-
-    def held(self) -> tuple[InFlightMessage, ...]:
-        """What is in hand, runs, or has run and is not yet settled; any thread may ask."""
-        return tuple(self._held.copy())
-
-    def _make_vitals(self) -> WorkerHealth:
-        settings = self._settings
-        return WorkerHealth(
-            owner=self._owner,
-            about={
-                "worker_id": settings.worker_id,
-                "version": settings.version,
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "started_at": time.time(),
-                "queues": dict(settings.queues),
-                "concurrency": settings.concurrency,
-            },
-            held=self.held,
-            lease=settings.lease,
-            stall_limit=settings.stall_limit,
-            grace_period=settings.grace_period,
-        )
-
-    def _accept(self, deliveries: list[Delivery]) -> None:
-        for delivery in deliveries:
-            running = InFlightMessage(delivery)
-            self._held.add(running)
-            if self._slots.free > 0 and not self._hand and not self._fetcher.stopping:
-                self._begin(running)
-            else:
-                self._hand.append(running)
-
-    def _begin(self, running: InFlightMessage) -> None:
-        work = self._work(running)
-        # A context of its own: the task that ends here may have set variables in this one.
-        context = self._context.copy()
-        try:
-            task = asyncio.get_running_loop().create_task(work, context=context)
-        except Exception:
-            work.close()
-            logger.exception("Cannot begin %s; releasing it.", running.delivery.message.task)
-            self._give_back(running)
-            return
-        running.task = task
-        self._tasks.add(task)
-        self._slots.take(running.delivery.message.queue)
-        if self._slots.used_up:
-            self._fetcher.stop()
-
-    async def _work(self, running: InFlightMessage) -> None:
-        assert self._runner is not None, "run() makes it"
-        running.started_at = time.monotonic()
-        if running.delivery.lost:
-            log_second_run(running.delivery)
-        try:
-            settlement = await self._runner.run(running)
-        except asyncio.CancelledError:
-            settlement = (
-                None if running.interrupt is Interrupt.LOST else Release(running.delivery.lease)
-            )
-        except GeneratorExit:  # the loop was closed
-            raise
-        except BaseException as error:
-            logger.exception("Deciding on %s failed.", running.delivery.message.task)
-            settlement = self._runner.undecided(running, error)
-        if running.task is not None:  # a callback for this takes 200 bytes of each that sleeps
-            self._tasks.discard(running.task)
-        try:
-            if settlement is None or running not in self._held:  # given back while it ran
-                self._forget(running)
-            else:
-                self._settler.add(running, settlement)
-        finally:
-            if running.call is not None:
-                running.call.ended = True
-                if self._lending.used:
-                    self._lending.run_ended(running.call)
-            self._slots.give(running.delivery.message.queue, running.started_at, time.monotonic())
-            self._begin_next()
-            self._fetcher.notice()
-
-    def _use_free_slot(self) -> None:
-        self._begin_next()
-        self._fetcher.notice()
-
-    def _begin_next(self) -> None:
-        while self._hand and self._slots.free > 0 and not self._fetcher.stopping:
-            running = self._hand.popleft()
-            if running.interrupt is Interrupt.LOST:
-                self._forget(running)
-            else:  # the runner sees to one that was cancelled meanwhile
-                self._begin(running)
-
-    def _give_back_hand(self) -> None:
-        while self._hand:
-            self._give_back(self._hand.popleft())
-
-    def _give_back(
-        self, running: InFlightMessage, why: ReleaseReason = ReleaseReason.NOT_STARTED
-    ) -> None:
-        self._settler.add(running, Release(running.delivery.lease))
-        if self._observers.on_release and self._runner is not None:
-            self._tell(self._runner.tell_release(running.delivery, why))
-
-    def _tell_refused(self, delivery: Delivery, error: ErrorInfo) -> None:
-        if self._observers.on_dead and self._runner is not None:
-            self._tell(self._runner.tell_refused(delivery, error))
-
-    def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
-        """Let observers hear of what no run of a task has ended with; nothing waits for them meanwhile."""
-        task = asyncio.get_running_loop().create_task(telling, context=self._context.copy())
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
-
-    def _forget(self, running: InFlightMessage) -> None:
-        self._forget_all([running])
-
-    def _forget_all(self, settled: Sequence[InFlightMessage]) -> None:
-        self._held.difference_update(settled)
-        if self._progress:
-            for running in settled:
-                self._progress.pop(running.delivery.lease, None)
-        self._fetcher.notice()
-
-    def _report(self, delivery: Delivery, progress: bytes) -> None:
-        if Capability.PROGRESS not in self._driver.capabilities:
-            raise CapabilityMissing(
-                f"Reporting progress needs the capability PROGRESS, which "
-                f"{type(self._driver).__qualname__} does not have."
-            )
-        self._progress[delivery.lease] = progress
-
-    def _take_progress(self) -> list[tuple[Lease, bytes]]:
-        """Called from the keeper's thread while others add and remove: one atomic step for each."""
-        taken: list[tuple[Lease, bytes]] = []
-        with suppress(KeyError):
-            for _ in range(len(self._progress)):
-                taken.append(self._progress.popitem())  # noqa: PERF401  what was taken is kept
-        return taken
-
-    async def _wind_down(self) -> None:
-        """Give back what has not begun, wait for what runs, then interrupt it; settle everything."""
-        self._give_back_hand()
-        if not await self._ended_within(self._settings.grace_period):
-            logger.warning(
-                "%s; interrupting running tasks (%d). Those that do not complete are given back.",
-                "Told to stop at once" if self._hurry.is_set() else "The grace period is over",
-                len(self._tasks),
-            )
-            self._report_waiting()
-            for running in self._held:
-                running.end_early(Interrupt.STOP)
-            self._hurry.clear()
-            if not await self._ended_within(INTERRUPTED_SECONDS):
-                self._give_back_stuck()
-        try:
-            async with asyncio.timeout(SETTLE_AT_END_SECONDS):
-                await self._settler.drain()
-        except TimeoutError:
-            await self._settler.abandon()
-        if self._telling:
-            await asyncio.wait(self._telling, timeout=INTERRUPTED_SECONDS)
-
-    def _report_waiting(self) -> None:
-        """Say so if tasks have not ended because this worker fetches no more of what they wait for.
-
-        They would wait again in the next worker, which may end in the same way.
-        """
-        waiting = [
-            running.delivery.message
-            for running in self._held
-            if running.call is not None and self._lending.has_waits(running.call)
-        ]
-        if waiting and self._slots.used_up:
-            logger.warning(
-                "Interrupted tasks waited for results of tasks that this worker did not fetch any more, as it "
-                "has reached max_tasks (%d): task %s of %s, for example. Raise max_tasks, or give the inner "
-                "tasks a queue and a worker of their own.",
-                len(waiting),
-                id_to_text(waiting[0].id),
-                waiting[0].task,
-            )
-
-    async def _ended_within(self, seconds: float) -> bool:
-        """Wait until nothing runs, for so long at most, and only until told to hurry."""
-        if not self._tasks:
-            return True
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        ended = asyncio.ensure_future(asyncio.wait(self._tasks.copy()))
-        await asyncio.wait([hurry, ended], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        ended.cancel()
-        await asyncio.wait([hurry, ended])
-        return not self._tasks
-
-    def _give_back_stuck(self) -> None:
-        """Release what cannot be interrupted: it ends with the process at the latest."""
-        stuck = [running for running in self._held if running.task in self._tasks]
-        logger.error(
-            "Tasks that do not end are given back while they still run (%d): %s.",
-            len(stuck),
-            ", ".join(sorted({running.delivery.message.task for running in stuck})),
-        )
-        self.stuck = True
-        for running in stuck:
-            self._held.discard(running)
-            self._give_back(running, ReleaseReason.STILL_RUNNING)
+            await asyncio.wait([notifying, hurry], timeout=self._timing.hurried_observer)

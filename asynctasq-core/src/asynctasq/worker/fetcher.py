@@ -1,77 +1,74 @@
-"""Keeps the worker supplied: reserves what there is room for, sleeps in `wait` when there is nothing."""
+"""Fetches messages: reserves as many as there is room for, and sleeps in `wait` when there are none."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Delivery
 from asynctasq.settlement import LeaseState
-from asynctasq.worker.backoff import Backoff, Outage
-from asynctasq.worker.slots import HAND_MOST, Slots
+from asynctasq.worker.in_flight import InFlight
+from asynctasq.worker.options import WorkerOptions
+from asynctasq.worker.outage import Outage, StoreRetries
+from asynctasq.worker.slots import PREFETCH_MAX, Slots
+from asynctasq.worker.timing import FetcherTiming
 
 logger = logging.getLogger("asynctasq")
 
-WAIT_SECONDS = 5.0
-"""Longest single wait for work; drivers return earlier when there is some."""
 RESERVED_AT_ONCE = 1000
-"""The first of them run while the rest is fetched."""
-REFUSED_PAUSE_SECONDS = 1.0
-"""After the store has refused a call that should work."""
-HAND_SECONDS = 0.25
-"""How long a batch may stay in hand before it is given back: far longer than it was to take."""
+"""Largest number of messages in one call: the first of them run while the rest is fetched."""
+
+
+class Intake(Protocol):
+    """Receives deliveries from the fetcher."""
+
+    def accept(self, deliveries: list[Delivery], /) -> None:
+        """Start new deliveries, or prefetch them."""
+        ...
+
+    def release_prefetched(self) -> None:
+        """Release prefetched messages that have waited too long."""
+        ...
 
 
 class Fetcher:
-    """Reserves and hands on, until told to stop."""
+    """Reserves messages and passes them on, until stopped."""
 
     def __init__(
         self,
         driver: Driver,
+        options: WorkerOptions,
         *,
-        slots: Slots,
-        queues: Sequence[str],
         owner: str,
-        lease: float,
-        burst: bool,
+        slots: Slots,
+        in_flight: InFlight,
         outage: Outage,
-        in_hand: Callable[[], int],
-        held: Callable[[], int],
-        accept: Callable[[list[Delivery]], None],
-        give_back: Callable[[], None],
-        known: Callable[[], list[Delivery]],
+        timing: FetcherTiming,
     ) -> None:
         """Make a fetcher.
 
         Args:
-            driver: opened.
-            slots: what there is room for.
-            queues: in strict order.
-            owner: whose leases they become.
-            lease: seconds.
-            burst: end when there is nothing more to do.
-            outage: of the store, as the other parts of the worker see it.
-            in_hand: how many deliveries wait for a slot.
-            held: how many are in hand, running, or run and not yet settled.
-            accept: takes new deliveries.
-            give_back: releases what has been in hand for too long.
-            known: every delivery held.
+            driver: opened before `run`.
+            options: of the worker.
+            owner: owner of the new leases.
+            slots: decide how many messages to reserve.
+            in_flight: the messages that the worker holds.
+            outage: shared with the other parts of the worker.
+            timing: durations.
         """
         self._driver = driver
         self._slots = slots
-        self._queues = queues
+        self._queues = list(options.queues)
         self._owner = owner
-        self._lease = lease
-        self._burst = burst
+        self._lease = options.lease
+        self._burst = options.burst
         self._outage = outage
-        self._in_hand = in_hand
-        self._held = held
-        self._accept = accept
-        self._give_back = give_back
-        self._known = known
+        self._in_flight = in_flight
+        self._timing = timing
+        self._intake: Intake
         self._changed = asyncio.Event()
         self._began_at = 0.0
         """Loop time of the first reserve."""
@@ -80,75 +77,82 @@ class Fetcher:
         self.stopping = False
         self._sleeping: asyncio.Task[object] | None = None
         self._some_full = False
-        """Whether a queue that is at its limit is left out of the wait that is going on."""
+        """True if the current wait leaves out a queue that is at its limit."""
+
+    @property
+    def is_sleeping(self) -> bool:
+        """True while the fetcher waits for work or for the store."""
+        return self._sleeping is not None
 
     def notice(self) -> None:
-        """A slot has become free, or something has been settled."""
+        """Note that a slot has become free, or that a message has been settled."""
         self._changed.set()
         if self._some_full and self._sleeping is not None:
             self._sleeping.cancel()
 
     def stop(self) -> None:
-        """Reserve nothing more; a reserve that is under way is let finish, and what it brings is accepted."""
+        """Reserve nothing more. A call that is under way finishes, and its messages are accepted."""
         self.stopping = True
         self._changed.set()
         if self._sleeping is not None:
             self._sleeping.cancel()
 
-    async def run(self) -> None:
+    async def run(self, intake: Intake) -> None:
         """Fetch until stopped, or until there is nothing more to do in burst mode."""
-        patience = Backoff("fetch messages", self._outage)
+        self._intake = intake
+        retries = StoreRetries("fetch messages", self._outage, self._timing.backoff)
         self._began_at = asyncio.get_running_loop().time()
         while not self.stopping:
             try:
                 finished = await self._step()
             except DriverUnavailable as error:
-                await self._sleep_in(patience.after(error))
-            except Exception:  # whatever a driver raises, the worker outlives it
-                logger.exception("The store refused to hand out messages; trying again.")
-                await self._sleep_in(asyncio.sleep(REFUSED_PAUSE_SECONDS))
+                await self._sleep_in(retries.after(error))
+            except Exception:  # no error of a driver ends the worker
+                logger.exception("Fetching messages failed; retrying")
+                await self._sleep_in(asyncio.sleep(self._timing.refused))
             else:
-                patience.reached()
+                retries.reached()
                 if finished:
                     return
 
     async def _step(self) -> bool:
         """Reserve once, or sleep; True when a burst is over."""
+        in_flight = self._in_flight
         self._changed.clear()
         room = 0
-        if self._held() < self._most_held:
-            room = min(self._slots.room(self._in_hand()), RESERVED_AT_ONCE)
+        if len(in_flight.held) < self._most_held:
+            room = min(self._slots.room(len(in_flight.prefetched)), RESERVED_AT_ONCE)
         caps = self._slots.caps(room) if room > 0 else {}
         if not caps:
             await self._until_room()
             return False
         deliveries = await self._reserve(caps, room)
         if deliveries:
-            self._accept(deliveries)
+            self._intake.accept(deliveries)
             self._accepted_at = asyncio.get_running_loop().time()
         if len(deliveries) == room or self.stopping:
             return False
-        if self._in_hand():
+        if in_flight.prefetched:
             await self._until_room()
         elif not self._burst:
             await self._until_work()
         elif not deliveries:
-            if not self._held() and not await self._leases_may_end():
+            if not in_flight.held and not await self._leases_may_end():
                 return True
             await self._until_work(or_notice=True, until=self._last_reclaim_at)
         return False
 
     @property
     def _last_reclaim_at(self) -> float:
-        """Loop time after which no lease is left of owners that died before this worker began.
+        """Loop time after which no lease is left of owners that crashed before this worker started.
 
-        Such a lease ends within a second after `lease` seconds, and is reclaimed half of that later at
-        most, should the store have been unreachable meanwhile.
+        Such a lease expires within a second after `lease` seconds. It is reclaimed at most half a lease
+        later if the store was unreachable meanwhile.
         """
         return self._began_at + 1.5 * self._lease + 1.0
 
     async def _leases_may_end(self) -> bool:
-        """Check whether owners that died before this worker began may still have leases in its queues."""
+        """Check whether owners that crashed before this worker started may still have leases in its queues."""
         if asyncio.get_running_loop().time() > self._last_reclaim_at:
             return False
         try:
@@ -161,8 +165,8 @@ class Fetcher:
 
     @property
     def _most_held(self) -> int:
-        """Bound on what is held, so that a store that takes no settlements stops the fetching."""
-        return 4 * self._slots.concurrency + 2 * HAND_MOST + self._slots.lent
+        """Limit of held messages, so that a store that takes no settlements stops the fetching."""
+        return 4 * self._slots.concurrency + 2 * PREFETCH_MAX + self._slots.lent
 
     async def _reserve(self, caps: dict[str, int], limit: int) -> list[Delivery]:
         clock = asyncio.get_running_loop().time
@@ -170,13 +174,13 @@ class Fetcher:
         deliveries = await self._driver.reserve(
             caps, limit=limit, owner=self._owner, lease=self._lease
         )
-        if deliveries and clock() - asked_at > self._lease / 2:
+        if deliveries and clock() - asked_at > self._lease * self._timing.late:
             return await self._still_held(deliveries)
         return deliveries
 
     async def _still_held(self, deliveries: list[Delivery]) -> list[Delivery]:
-        """Of an answer that was long under way: those whose leases have not ended meanwhile."""
-        known = [delivery.lease for delivery in self._known()]
+        """Return the deliveries of a late answer whose leases have not expired meanwhile."""
+        known = self._in_flight.leases()
         states = await self._driver.extend(
             self._owner,
             known + [delivery.lease for delivery in deliveries],
@@ -189,7 +193,8 @@ class Fetcher:
         """Sleep until the store has work, in a queue that has room.
 
         Args:
-            or_notice: or until something has been settled; without it, until a full queue has room.
+            or_notice: True to sleep only until a message has been settled; otherwise until a full queue
+                has room.
             until: loop time of the end of the sleep, if it lies ahead.
         """
         open_queues = list(self._slots.caps(1))
@@ -200,7 +205,7 @@ class Fetcher:
             return
         self._some_full = or_notice or len(open_queues) < len(self._queues)
         left = until - asyncio.get_running_loop().time()
-        timeout = min(WAIT_SECONDS, left) if left > 0 else WAIT_SECONDS
+        timeout = min(self._timing.wait, left) if left > 0 else self._timing.wait
         try:
             await self._sleep_in(self._driver.wait(open_queues, timeout=timeout))
         finally:
@@ -208,19 +213,19 @@ class Fetcher:
             self._slots.expect_anything()
 
     async def _until_room(self) -> None:
-        """Sleep until a slot is free; what is in hand meanwhile is not kept for long."""
-        if not self._in_hand():
+        """Sleep until a slot is free. Prefetched messages are released if that takes too long."""
+        if not self._in_flight.prefetched:
             await self._changed.wait()
             return
         try:
-            async with asyncio.timeout_at(self._accepted_at + HAND_SECONDS):
+            async with asyncio.timeout_at(self._accepted_at + self._slots.timing.keep):
                 await self._changed.wait()
         except TimeoutError:
             self._slots.expect_anything()
-            self._give_back()
+            self._intake.release_prefetched()
 
     async def _sleep_in(self, sleep: Coroutine[Any, Any, object]) -> None:
-        """Await something that `stop()` may cancel."""
+        """Await a sleep that `stop()` may cancel."""
         self._sleeping = asyncio.get_running_loop().create_task(sleep)
         if self.stopping:
             self._sleeping.cancel()

@@ -1,29 +1,34 @@
-"""How a worker is, told without its event loop: a task that blocks that is what one wants to hear of."""
+"""Worker health reports that do not depend on the event loop, so that a blocked loop is visible."""
 
 import asyncio
+import os
+import socket
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from time import monotonic
 from typing import Any, TypeAlias
 
 from asynctasq.message import id_to_text
-from asynctasq.worker.in_flight import InFlightMessage
+from asynctasq.version import __version__
+from asynctasq.worker.in_flight import InFlight
+from asynctasq.worker.options import WorkerOptions
 
 Report: TypeAlias = dict[str, Any]
-"""What JSON can carry."""
+"""A value that JSON can represent."""
 
 ANSWER_SECONDS = 1.0
-"""What a loop gets to show that it runs."""
+"""Time for an event loop to show that it runs."""
 BLOCKED_SECONDS = 2.0
-"""A worker whose loop has not run for this long is not ready."""
+"""Time after which a worker with a blocked event loop is not ready."""
 SLACK_SECONDS = 1.0
-"""Of a renewal that is a little late."""
+"""Time by which a renewal may be late."""
 
 
 class Phase(StrEnum):
-    """Of a worker's life."""
+    """Phases of a worker, as health reports show them."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -31,17 +36,17 @@ class Phase(StrEnum):
 
 
 class OwnersToEnd:
-    """Owners of leases whose processes have died, as a supervisor names them until they are ended."""
+    """Owners of leases whose processes have crashed; a supervisor names them until their leases are ended."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._asked: set[str] = set()
         self._ended: set[str] = set()
         self.added: Callable[[], None] = lambda: None
-        """Called in the thread that added some."""
+        """Called in the thread that added owners."""
 
     def ask(self, owners: Collection[str]) -> list[str]:
-        """Have their leases ended; returns those of them whose leases have been."""
+        """Request the end of the leases of some owners, and return the owners for which that is done."""
         with self._lock:
             self._ended &= set(owners)
             self._asked = set(owners) - self._ended
@@ -63,47 +68,43 @@ class OwnersToEnd:
 
 
 class WorkerHealth:
-    """What is known of one worker. Every method may be called from any thread but the worker's own."""
+    """The health of one worker. Any thread except the worker's own may call the methods."""
 
-    def __init__(
-        self,
-        *,
-        owner: str,
-        about: Mapping[str, Any],
-        held: Callable[[], Sequence[InFlightMessage]],
-        lease: float,
-        stall_limit: float,
-        grace_period: float,
-    ) -> None:
-        """Make them for the running loop.
+    def __init__(self, options: WorkerOptions, *, owner: str, in_flight: InFlight) -> None:
+        """Make the health of a worker on the running loop.
 
         Args:
-            owner: of its leases.
-            about: what never changes; for `status`.
-            held: what the worker holds, in one atomic step.
-            lease: seconds within which the store has to be reached.
-            stall_limit: seconds for which the loop may be blocked.
-            grace_period: seconds that running tasks get at the end.
+            options: of the worker.
+            owner: owner of its leases.
+            in_flight: the messages that the worker holds.
         """
         self.owner = owner
         self.ending = OwnersToEnd()
-        self._about = dict(about)
-        self.held = held
-        self._lease = lease
-        self._stall_limit = stall_limit
-        self.grace_period = grace_period
+        self._about: dict[str, Any] = {
+            "worker_id": options.worker_id,
+            "version": __version__,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": time.time(),
+            "queues": dict(options.queues),
+            "concurrency": options.concurrency,
+        }
+        self.held = in_flight.snapshot
+        self._lease = options.lease
+        self._stall_limit = options.stall_limit
+        self.grace_period = options.grace_period
         self._lag = LoopLag(asyncio.get_running_loop())
         self.phase = Phase.STARTING
         self.fetching = True
-        """False once the fetcher has ended, whatever for."""
+        """False once the fetcher has ended, for any reason."""
         self._reached_at = monotonic()
 
     def reached(self) -> None:
-        """A call to the store has just succeeded."""
+        """Note that a call to the store has just succeeded."""
         self._reached_at = monotonic()
 
     def live(self) -> Report:
-        """Whether it is of any use; never asks the store."""
+        """Report whether the worker can still do its work; never calls the store."""
         lag = self._lag.seconds(ANSWER_SECONDS)
         problems: list[str] = []
         if lag > self._stall_limit:
@@ -128,7 +129,7 @@ class WorkerHealth:
         return _verdict(problems, loop_lag=round(lag, 3), store_reached_ago=round(silence, 3))
 
     def status(self) -> Report:
-        """Who it is and what it runs. No arguments: they may be secret."""
+        """Report the worker and its running tasks, without their arguments, which may be secret."""
         held = self.held()
         now = monotonic()  # the clock of asyncio's loops, too
         running = sorted(
@@ -155,7 +156,7 @@ class WorkerHealth:
         }
 
     def beat(self) -> Report:
-        """What a supervisor wants to know every second."""
+        """Report what a supervisor checks every second."""
         return {
             "phase": self.phase,
             "owner": self.owner,
@@ -166,7 +167,7 @@ class WorkerHealth:
 
 
 class LoopLag:
-    """For how long an event loop has not run; found by asking it, from other threads."""
+    """The time for which an event loop has been blocked, measured from other threads."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -175,7 +176,7 @@ class LoopLag:
         self._answered = threading.Event()
 
     def seconds(self, patience: float) -> float:
-        """Since the oldest question that is not answered; 0 if one is answered within `patience`."""
+        """Return the seconds since the oldest unanswered callback; 0 if one runs within `patience`."""
         with self._asking:
             if self._asked_at is None:
                 self._answered.clear()
@@ -191,9 +192,9 @@ class LoopLag:
         self._answered.set()
 
 
-def worker_reports(vitals: WorkerHealth) -> dict[str, Callable[[], Report]]:
-    """Those of one worker."""
-    return {"/livez": vitals.live, "/readyz": vitals.ready, "/status": vitals.status}
+def worker_reports(health: WorkerHealth) -> dict[str, Callable[[], Report]]:
+    """Return the health reports of one worker by path."""
+    return {"/livez": health.live, "/readyz": health.ready, "/status": health.status}
 
 
 def _verdict(problems: Sequence[str], **figures: float) -> Report:

@@ -1,47 +1,59 @@
-"""One delivery while a worker holds it."""
+"""The messages that a worker holds, from the fetch to the settlement."""
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from asynctasq.message import Delivery, id_to_text
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver
+from asynctasq.errors import CapabilityMissing
+from asynctasq.message import Delivery, Lease, id_to_text
+from asynctasq.worker.run_log import task_fields
+from asynctasq.worker.timing import EngineTiming
 
 if TYPE_CHECKING:
     from asynctasq.worker.call import WorkerCall
 
 logger = logging.getLogger("asynctasq")
 
-REFUSAL_SECONDS = 5.0
-"""A run that has been interrupted and goes on for this long is reported."""
-
 
 class Interrupt(Enum):
-    """Why a run is to end before its time."""
+    """Reasons to end a run early."""
 
     CANCEL = "cancel"
-    """Somebody cancelled the message."""
+    """The message was cancelled."""
     LOST = "lost"
-    """The lease has ended: another worker may be running it."""
+    """The lease has expired: another worker may be running the message."""
     STOP = "stop"
-    """The worker's grace period is over."""
+    """The worker's grace period has expired."""
 
 
 class InFlightMessage:
-    """A delivery that this worker holds: in hand, running, or run and not yet settled."""
+    """A delivery that this worker holds: prefetched, running, or finished and not yet settled."""
 
-    __slots__ = ("call", "delivery", "interrupt", "started_at", "task")
+    __slots__ = ("call", "delivery", "interrupt", "refusal", "started_at", "task")
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, *, refusal: float = EngineTiming().refusal) -> None:
+        """Make the message.
+
+        Args:
+            delivery: from the driver.
+            refusal: seconds after which an interrupted run that goes on is reported.
+        """
         self.delivery = delivery
         self.call: WorkerCall | None = None
         self.task: asyncio.Task[None] | None = None
         self.interrupt: Interrupt | None = None
         self.started_at = 0.0
-        """Monotonic time at which the run began; 0.0 while in hand."""
+        """Monotonic time at which the run started; 0.0 while the message is prefetched."""
+        self.refusal = refusal
 
     def end_early(self, why: Interrupt) -> None:
-        """Interrupt the run. The first reason counts, but a lost lease outdoes the others."""
+        """Interrupt the run. The first reason counts, except that a lost lease overrides the others."""
         if self.interrupt is None or why is Interrupt.LOST:
             self.interrupt = why
         if self.call is not None:
@@ -49,16 +61,75 @@ class InFlightMessage:
         if self.task is not None and self.started_at:
             # Not earlier: a coroutine that is cancelled before its first step never runs at all.
             self.task.cancel()
-            if why is not Interrupt.STOP:  # how that ends is told by the engine
-                asyncio.get_running_loop().call_later(REFUSAL_SECONDS, self._report_refusal, why)
+            if why is not Interrupt.STOP:  # the engine reports those itself
+                asyncio.get_running_loop().call_later(self.refusal, self._report_refusal, why)
 
     def _report_refusal(self, why: Interrupt) -> None:
         if self.task is not None and not self.task.done():
+            message = self.delivery.message
             logger.warning(
-                "Task %s of %s was interrupted (%s) %g s ago and still runs, keeping its slot: it "
-                "swallows its cancellation, or runs in a thread, which nobody can stop.",
-                id_to_text(self.delivery.message.id),
-                self.delivery.message.task,
+                "Task %s of %s still runs %g s after it was interrupted (%s), and keeps its slot: it "
+                "swallows its cancellation, or runs in a thread, which cannot be stopped",
+                id_to_text(message.id),
+                message.task,
+                self.refusal,
                 why.value,
-                REFUSAL_SECONDS,
+                extra=task_fields(self.delivery),
             )
+
+
+class InFlight:
+    """All messages that one worker holds, with the progress that their tasks have reported.
+
+    The worker's loop changes it. Other threads may call `snapshot` and `take_progress`.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        """Make an empty collection.
+
+        Args:
+            driver: of the worker; its capabilities decide whether tasks may report progress.
+        """
+        self._driver = driver
+        self.held: set[InFlightMessage] = set()
+        """Messages that are prefetched, running, or finished and not yet settled."""
+        self.prefetched: deque[InFlightMessage] = deque()
+        """Held messages that wait for a slot, in order."""
+        self.progress: dict[Lease, bytes] = {}
+        """The latest progress of each task that the store does not have yet."""
+
+    def snapshot(self) -> tuple[InFlightMessage, ...]:
+        """Return the held messages. Any thread may call this."""
+        return tuple(self.held.copy())  # a copy is one atomic step
+
+    def leases(self) -> list[Lease]:
+        """Return the leases of the held messages."""
+        return [each.delivery.lease for each in self.held]
+
+    def forget(self, settled: Sequence[InFlightMessage]) -> None:
+        """Remove messages that are settled, or no longer this worker's."""
+        self.held.difference_update(settled)
+        if self.progress:
+            for each in settled:
+                self.progress.pop(each.delivery.lease, None)
+
+    def report(self, delivery: Delivery, progress: bytes) -> None:
+        """Keep the progress of a task until the store has it.
+
+        Raises:
+            CapabilityMissing: the driver does not store progress.
+        """
+        if Capability.PROGRESS not in self._driver.capabilities:
+            raise CapabilityMissing(
+                f"Reporting progress needs the capability PROGRESS, which "
+                f"{type(self._driver).__qualname__} does not have."
+            )
+        self.progress[delivery.lease] = progress
+
+    def take_progress(self) -> list[tuple[Lease, bytes]]:
+        """Return the reported progress and forget it. Any thread may call this."""
+        taken: list[tuple[Lease, bytes]] = []
+        with suppress(KeyError):  # tasks add and remove meanwhile: one atomic step for each
+            for _ in range(len(self.progress)):
+                taken.append(self.progress.popitem())  # noqa: PERF401  keeps those taken before an error
+        return taken

@@ -1,6 +1,6 @@
-"""Slots of tasks that wait for the results of other tasks: lent to those, or reported when all are taken.
+"""Slots of tasks that wait for the results of other tasks: lent to other tasks, or reported if all are taken.
 
-Without this, a worker whose every slot holds such a task could never run what they wait for.
+Without this, a worker whose every slot holds a waiting task could never run the tasks that they wait for.
 """
 
 import asyncio
@@ -21,31 +21,30 @@ from asynctasq.worker.slots import Slots
 logger = logging.getLogger("asynctasq")
 
 MOST_LENT = 1000
-"""How many tasks may wait outside of slots; ten times the concurrency if that is more."""
+"""Number of tasks that may wait outside of slots; ten times the concurrency if that is more."""
 STALL_SECONDS = 3.0
-"""How long all slots may hold waiting tasks before that is reported."""
+"""Time for which all slots may hold waiting tasks before that is reported."""
 STALL_IDS_CHECKED = 100
 
 
 class Lending:
     """The waits of a worker's tasks for results.
 
-    An async task on the worker's loop lends its slot while it waits, and takes it back afterwards;
-    meanwhile the tasks that run are at most twice as many as the concurrency. A thread or a child
-    process cannot be left by a task, so such a task keeps its slot.
+    An async task on the worker's loop lends its slot while it waits, and takes it back afterwards.
+    Meanwhile at most twice as many tasks run as the concurrency allows. A task in a thread or a child
+    process occupies that while it waits, so it keeps its slot.
     """
 
-    def __init__(self, slots: Slots, driver: Driver, *, lent: Callable[[], None]) -> None:
-        """Make it.
+    def __init__(self, slots: Slots, driver: Driver) -> None:
+        """Make the waits; none is noted before `start`.
 
         Args:
             slots: of the worker.
             driver: opened when the first task runs.
-            lent: called when a slot has become free.
         """
         self._slots = slots
         self._driver = driver
-        self._notify_lent = lent
+        self._notify_lent: Callable[[], None]
         self._loop: asyncio.AbstractEventLoop | None = None
         self.used = False
         """True once a task has waited; in most workers none does."""
@@ -77,26 +76,31 @@ class Lending:
             self._end(call, message_id)
 
     def note(self, call: WorkerCall, message_id: bytes, *, begins: bool) -> None:
-        """Note the begin or the end of a wait in a child process."""
+        """Note the start or the end of a wait in a child process."""
         (self._begin if begins else self._end)(call, message_id)
 
     def has_waits(self, call: WorkerCall) -> bool:
-        """Check whether a task waits for the result of another now."""
+        """Check whether a task is waiting for the result of another task."""
         return call in self._waits
 
-    def start(self) -> None:
-        """Serve the running loop."""
+    def start(self, lent: Callable[[], None]) -> None:
+        """Note waits from now on; for the running loop.
+
+        Args:
+            lent: called when a slot has been lent.
+        """
+        self._notify_lent = lent
         self._loop = asyncio.get_running_loop()
 
     async def stop(self) -> None:
-        """Note and check nothing more."""
+        """Stop noting waits and reporting stalls."""
         self._loop = None
         if self._checking is not None:
             self._checking.cancel()
             await asyncio.wait([self._checking])
 
     def run_ended(self, call: WorkerCall) -> None:
-        """Forget the waits of a run, before its slot is free: work in its background may still wait."""
+        """Forget the waits of a run before its slot is free: background work of the task may still wait."""
         if self._waits.pop(call, None) is not None:
             del self._since[call]
             self._take_back(call)
@@ -112,7 +116,7 @@ class Lending:
         self, step: Callable[[WorkerCall, bytes], None], call: WorkerCall, id_: bytes
     ) -> None:
         if self._loop is not None:
-            with suppress(RuntimeError):  # it was closed under us
+            with suppress(RuntimeError):  # the loop was closed meanwhile
                 self._loop.call_soon_threadsafe(step, call, id_)
 
     def _begin(self, call: WorkerCall, message_id: bytes) -> None:
@@ -147,7 +151,7 @@ class Lending:
             self._slots.take_back()
 
     async def _turn(self) -> None:
-        """Wait until so few tasks run that one more may go on."""
+        """Wait until one more task may run."""
         while self._slots.running >= 2 * self._slots.concurrency:
             turn = asyncio.get_running_loop().create_future()
             self._turns.append(turn)
@@ -162,15 +166,15 @@ class Lending:
                 try:
                     await self._report_stall()
                 except DriverError:
-                    continue  # others report that
+                    continue  # other parts report that
                 except Exception:
-                    logger.exception("Looking for tasks that wait for each other failed.")
+                    logger.exception("Looking for tasks that wait for each other failed")
                     return
         finally:
             self._checking = None
 
     async def _report_stall(self) -> None:
-        """Warn if no slot is left for a message that a task in a slot waits for."""
+        """Warn if a task in a slot waits for a message, and no slot is left for that."""
         before = monotonic() - STALL_SECONDS
         waiting = [call for call, since in self._since.items() if since <= before]
         queues = self._full_queues(waiting)
@@ -178,7 +182,7 @@ class Lending:
             return
         blocked = [call for call in waiting if call not in self._reported]
         ids: dict[bytes, WorkerCall] = {}
-        for call in blocked:  # the first of those that wait for the same message is named
+        for call in blocked:  # of several waits for one message, the first is named
             for id_ in self._waits[call]:
                 ids.setdefault(id_, call)
         asked = list(ids)[:STALL_IDS_CHECKED]
@@ -193,7 +197,7 @@ class Lending:
                 return
 
     def _full_queues(self, waiting: Collection[WorkerCall]) -> Collection[str]:
-        """The queues from which nothing can begin, because waiting tasks hold all their slots."""
+        """Return the queues from which no task can start, because waiting tasks hold all their slots."""
         in_slots = [call for call in waiting if call not in self._lent]
         if self._slots.free <= 0 and len(in_slots) >= self._slots.running:
             return self._slots.queues
@@ -207,15 +211,21 @@ class Lending:
         else:
             advice = "Raise the concurrency, make the waiting task async"
         logger.warning(
-            "No slot is free for queue %s: all its slots are held by tasks that wait for results. Task %s of %s "
-            "waits for task %s of %s, which needs a slot itself. %s, or give the inner tasks a queue and a "
-            "worker of their own.",
+            "No slot is free for queue %s: tasks that wait for results hold all its slots. Task %s of %s "
+            "waits for task %s of %s, which needs a slot itself. %s, or give the inner tasks their own "
+            "queue and worker.",
             queue,
             id_to_text(outer.message.id),
             outer.message.task,
             id_to_text(inner_id),
             inner_task,
             advice,
+            extra={
+                "task_id": id_to_text(outer.message.id),
+                "task": outer.message.task,
+                "inner_task_id": id_to_text(inner_id),
+                "queue": queue,
+            },
         )
 
 

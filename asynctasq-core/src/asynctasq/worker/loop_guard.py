@@ -1,4 +1,4 @@
-"""What a task must not do to the event loop that it shares with its worker and all other tasks."""
+"""Protection of the event loop from its tasks, which share it with the worker and all other tasks."""
 
 import asyncio
 import functools
@@ -20,9 +20,9 @@ GUARDED = ("stop", "set_task_factory", "shutdown_default_executor")
 
 @contextmanager
 def guarded_loop() -> Iterator[None]:
-    """Refuse these to tasks of workers, so that one who tries has failed and nobody else is hurt.
+    """Refuse the methods in `GUARDED` to tasks: a task that calls one fails, and other tasks go on.
 
-    (Where workers share a loop, the first to end takes the guard along.)
+    Where workers share a loop, the guard ends with the first of them.
     """
     loop = asyncio.get_running_loop()
     names = [name for name in GUARDED if name not in getattr(loop, "__dict__", {name})]
@@ -41,8 +41,8 @@ def _refused_to_tasks(method: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if running_task.get(None) is not None:
             raise RuntimeError(
-                f"A task called {method.__name__}() of the event loop, which belongs to its worker and "
-                f"to all other tasks."
+                f"A task must not call {method.__name__}() of the event loop, which it shares with its "
+                f"worker and all other tasks."
             )
         return method(*args, **kwargs)
 
@@ -53,11 +53,11 @@ def _refused_to_tasks(method: Callable[..., Any]) -> Callable[..., Any]:
 def _guarded_sigchld() -> Iterator[None]:
     """Keep the handler of SIGCHLD, by which the loop learns that a subprocess has ended.
 
-    While that signal is ignored, the system forgets how subprocesses ended, and those who wait for them wait
-    for ever. It would be too late to take the handler back a second later. Processes that a task has forked
-    may do as they like.
+    While that signal is ignored, the system forgets how subprocesses ended, and code that waits for them
+    waits for ever. Restoring the handler a second later would be too late. Processes that a task has forked
+    may change the handler.
 
-    It is the function below `signal.signal` that is replaced, because a module may have imported that by name.
+    This replaces the function below `signal.signal`, because a module may have imported that by name.
     """
     module: Any = sys.modules.get("_signal", signal)
     change, own = module.signal, os.getpid()
@@ -70,8 +70,8 @@ def _guarded_sigchld() -> Iterator[None]:
         if number != signal.SIGCHLD or running_task.get(None) is None or os.getpid() != own:
             return change(number, handler)
         logger.warning(
-            "A task tried to change this process's handler of SIGCHLD; it was left as it is, because the "
-            "worker and other tasks wait for subprocesses."
+            "A task tried to change this process's handler of SIGCHLD; kept it, because the worker and other "
+            "tasks wait for subprocesses"
         )
         return signal.getsignal(number)
 

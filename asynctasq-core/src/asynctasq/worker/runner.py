@@ -1,4 +1,4 @@
-"""One delivery to one settlement. No I/O of its own: what runs is the executor's."""
+"""From one delivery to one settlement. Executors run the code of tasks; this module does no I/O."""
 
 import asyncio
 import logging
@@ -28,9 +28,7 @@ from asynctasq.errors import (
     UnknownTask,
 )
 from asynctasq.failures import error_info
-from asynctasq.hookspecs import ExecutionContext
 from asynctasq.message import Delivery, id_to_text
-from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import retries_left, retry_delay
 from asynctasq.serializers.codec import Codec
@@ -49,7 +47,9 @@ from asynctasq.tasks.context import running_task
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.worker.call import Waits, WorkerCall
 from asynctasq.worker.in_flight import InFlightMessage, Interrupt
-from asynctasq.worker.run_log import log_failure
+from asynctasq.worker.life import Life
+from asynctasq.worker.notices import Notices
+from asynctasq.worker.run_log import log_failure, task_fields
 
 logger = logging.getLogger("asynctasq")
 
@@ -58,83 +58,107 @@ MISMATCHES: Mapping[type[Exception], Reason] = {
     ArgumentsMismatch: Reason.ARGUMENTS,
     BodyVersion: Reason.UNDECODABLE,
 }
-"""What is worth waiting for a newer worker, and of what it dies at last."""
-MISMATCH_TOLD_SECONDS = 60.0
-"""Between two warnings about messages of one task."""
+"""Errors that a worker of another release may not have, and the reason of the dead letter in the end."""
+MISMATCH_WARNING_SECONDS = 60.0
+"""Time between two warnings about messages of one task."""
 MISMATCHES_REMEMBERED = 1000
 MISMATCH_DELAY_SECONDS = 5.0
-"""Before a message that does not fit this release is offered again, to a newer one perhaps."""
+"""Delay before a message that does not fit this release is available again, perhaps to a newer worker."""
 
 
 class Runner:
-    """Decides what becomes of a delivery, by running it."""
+    """Runs deliveries, and decides on the settlement of each."""
 
     def __init__(
         self,
         *,
-        worker_id: str,
         codec: Codec,
         resolvers: Resolvers,
         find_task: Callable[[str], TaskDefinition],
         executors: Mapping[ExecutionMode, Executor],
-        observers: Observers,
+        notices: Notices,
         resources: object,
         report: Callable[[Delivery, bytes], None],
         mismatch_patience: float,
-        is_cancelled: Callable[[], bool],
+        life: Life | None = None,
         waits: Waits | None = None,
     ) -> None:
-        self._worker_id = worker_id
+        """Make a runner.
+
+        Args:
+            codec: decodes arguments and encodes results.
+            resolvers: of models among the arguments.
+            find_task: finds the definition of a task by its name.
+            executors: by mode.
+            notices: notify the observers.
+            resources: of the app's lifespan.
+            report: receives the encoded progress of a delivery.
+            mismatch_patience: seconds for which messages that do not fit this worker are released.
+            life: of the worker; None if its cancellation does not matter.
+            waits: notes the waits of tasks for results.
+        """
         self._codec = codec
         self._resolvers = resolvers
         self._find_task = find_task
         self._executors = executors
-        self._observers = observers
+        self._notices = notices
+        self._observers = observers = notices.observers
         self._resources = resources
         self._report = report
         self._mismatch_patience = mismatch_patience
-        self._is_cancelled = is_cancelled
+        self._life = life
         self._waits = waits
-        self._told_of: dict[str, float] = {}
+        self._warned_at: dict[str, float] = {}
         wrapped = observers.wrap(self._route)
         self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
 
-    async def run(self, running: InFlightMessage) -> Settlement | None:
-        """Run one delivery to its outcome. Never raises; None if its lease is lost, or left to end."""
-        delivery = running.delivery
-        if (why := running.interrupt) is not None:  # before it began
+    async def run(self, held: InFlightMessage) -> Settlement | None:
+        """Run one delivery and return its settlement; None if its lease is lost, or left to expire.
+
+        Raises nothing but what ends the event loop.
+        """
+        delivery = held.delivery
+        if (why := held.interrupt) is not None:  # before the run started
             return await self._interrupted(delivery, why)
         try:
             call = self._call(delivery)
-            running.call = call
+            held.call = call
             running_task.set(call.current)
             if self._observers.before_execute:
-                await self._tell(self._observers.before_execute, delivery)
-                if (why := running.interrupt) is not None:
+                await self._notices.notify(self._observers.before_execute, delivery)
+                if (why := held.interrupt) is not None:
                     return await self._interrupted(delivery, why)
             attempt = await self._execute(call)
         except asyncio.CancelledError as error:
-            if (why := running.interrupt) is not None or self._is_cancelled():
+            if (why := held.interrupt) is not None or (
+                self._life is not None and self._life.is_cancelled
+            ):
                 return await self._interrupted(delivery, why)
             attempt = Raised(error_info(error), retry=True, exception=error)
         except (UnknownTask, ArgumentsMismatch, BodyVersion) as error:
             return await self._mismatch(delivery, error)
         except BodyCorrupt as error:
-            return await self._bury(delivery, Reason.UNDECODABLE, error_info(error))
+            return await self._dead_letter(delivery, Reason.UNDECODABLE, error_info(error))
         except ExecutorUnavailable as error:
-            return await self._give_back(delivery, error.retry_after, ReleaseReason.NO_EXECUTOR)
+            return await self._release(delivery, error.retry_after, ReleaseReason.NO_EXECUTOR)
         except GeneratorExit:
             raise
-        except BaseException as error:  # of a plugin's wrapper, which ends no worker either
-            logger.exception("Running %s failed outside the task's code.", delivery.message.task)
+        except (
+            BaseException
+        ) as error:  # of a plugin's wrapper, which does not end the worker either
+            logger.exception(
+                "Running task %s failed outside of its code",
+                delivery.message.task,
+                extra=task_fields(delivery),
+            )
             attempt = Raised(error_info(error), retry=True, exception=error)
         if (
-            running.interrupt is None
+            held.interrupt is None
             and type(attempt) is Returned
             and not self._observers.after_execute
         ):
             return Complete(delivery.lease, attempt.result, delivery.message.result_ttl)
-        return await self._settle(running, attempt)
+        return await self._settle(held, attempt)
 
     def _route(self, call: Call) -> Awaitable[AttemptResult]:
         return self._executors[call.definition.mode].execute(call)
@@ -157,36 +181,39 @@ class Runner:
             waits=self._waits,
         )
 
-    def undecided(self, running: InFlightMessage, error: BaseException) -> Settlement:
-        """What becomes of a delivery if deciding on it failed: a failed attempt, so that it is no endless one."""
-        delivery = running.delivery
+    def undecided(self, held: InFlightMessage, error: BaseException) -> Settlement:
+        """Return the settlement of a delivery on which `run` could not decide.
+
+        It counts as a failed attempt, so that it is not repeated endlessly.
+        """
+        delivery = held.delivery
         described = error_info(error)
         if retries_left(delivery.attempt, delivery.message.max_attempts):
             return Retry(delivery.lease, MISMATCH_DELAY_SECONDS, described)
         return Fail(delivery.lease, Reason.FAILED, described, attempted=True)
 
-    async def _settle(self, running: InFlightMessage, attempt: AttemptResult) -> Settlement | None:
-        delivery = running.delivery
-        why = running.interrupt
+    async def _settle(self, held: InFlightMessage, attempt: AttemptResult) -> Settlement | None:
+        delivery = held.delivery
+        why = held.interrupt
         if why is Interrupt.LOST or (why is not None and not isinstance(attempt, Returned)):
-            # What it raised may come of the interruption; what it finished is done all the same.
+            # An error may be due to the interruption. A run that finished is done regardless.
             return await self._interrupted(delivery, why)
         message = delivery.message
         if self._observers.after_execute:
-            await self._tell(self._observers.after_execute, delivery, attempt=attempt)
+            await self._notices.notify(self._observers.after_execute, delivery, attempt=attempt)
         if isinstance(attempt, Returned):
             return Complete(delivery.lease, attempt.result, message.result_ttl)
         if isinstance(attempt, Snoozed):
-            return await self._give_back(delivery, attempt.delay, ReleaseReason.SNOOZED)
+            return await self._release(delivery, attempt.delay, ReleaseReason.SNOOZED)
         if isinstance(attempt, Rejected):
-            return await self._fail(running, attempt, Reason.REJECTED)
+            return await self._fail(held, attempt, Reason.REJECTED)
         if attempt.retry and retries_left(delivery.attempt, message.max_attempts):
-            assert running.call is not None
+            assert held.call is not None
             delay = attempt.retry_delay
             if delay is None:
-                delay = retry_delay(running.call.policy, delivery.attempt, random.random)
+                delay = retry_delay(held.call.policy, delivery.attempt, random.random)
             if self._observers.on_retry:
-                await self._tell(
+                await self._notices.notify(
                     self._observers.on_retry,
                     delivery,
                     attempt=attempt,
@@ -194,70 +221,67 @@ class Runner:
                     retry_delay=delay,
                 )
             return Retry(delivery.lease, delay, attempt.error)
-        return await self._fail(running, attempt, Reason.FAILED)
+        return await self._fail(held, attempt, Reason.FAILED)
 
-    async def tell_release(
-        self, delivery: Delivery, why: ReleaseReason, delay: float = 0.0
-    ) -> None:
-        """Notify observers of a message that is given back."""
-        if self._observers.on_release:
-            await self._tell(self._observers.on_release, delivery, retry_delay=delay, released=why)
-
-    async def tell_refused(self, delivery: Delivery, error: ErrorInfo) -> None:
-        """Tell observers of a message that is dead because the store took none of its outcomes."""
-        if self._observers.on_dead:
-            await self._tell(self._observers.on_dead, delivery, error=error, reason=Reason.REFUSED)
-
-    async def _give_back(self, delivery: Delivery, delay: float, why: ReleaseReason) -> Settlement:
-        await self.tell_release(delivery, why, delay)
+    async def _release(self, delivery: Delivery, delay: float, why: ReleaseReason) -> Settlement:
+        await self._notices.notify_release(delivery, why, delay)
         return Release(delivery.lease, delay)
 
-    async def _fail(self, running: InFlightMessage, failure: Failure, reason: Reason) -> Settlement:
-        delivery = running.delivery
-        call = running.call
+    async def _fail(self, held: InFlightMessage, failure: Failure, reason: Reason) -> Settlement:
+        delivery = held.delivery
+        call = held.call
         assert call is not None
         try:
             await self._executors[call.definition.mode].failed(call, failure)
         except asyncio.CancelledError:
-            logger.warning("The failed() hook of %s was interrupted.", delivery.message.task)
+            logger.warning(
+                "The failed() hook of task %s was interrupted",
+                delivery.message.task,
+                extra=task_fields(delivery),
+            )
         except BaseException:
-            logger.exception("The failed() hook of %s raised.", delivery.message.task)
+            logger.exception(
+                "The failed() hook of task %s raised",
+                delivery.message.task,
+                extra=task_fields(delivery),
+            )
         if self._observers.on_failure:
-            await self._tell(
+            await self._notices.notify(
                 self._observers.on_failure, delivery, attempt=failure, error=failure.error
             )
-        return await self._bury(
+        return await self._dead_letter(
             delivery, reason, failure.error, attempted=True, exception=failure.exception
         )
 
     async def _mismatch(self, delivery: Delivery, error: Exception) -> Settlement:
-        """The message is for another release: give it back for a while, then bury it."""
+        """Release a message that fits another release; after a while, make it a dead letter."""
         if delivery.mismatched_for >= self._mismatch_patience:
             reason = next(each for kind, each in MISMATCHES.items() if isinstance(error, kind))
-            return await self._bury(delivery, reason, error_info(error))
-        self._tell_of_mismatch(delivery, error)
+            return await self._dead_letter(delivery, reason, error_info(error))
+        self._warn_of_mismatch(delivery, error)
         delay = min(MISMATCH_DELAY_SECONDS, self._mismatch_patience)
-        await self.tell_release(delivery, ReleaseReason.MISMATCHED, delay)
-        why = replace(error_info(error), traceback="")  # which has no line of the task's code
+        await self._notices.notify_release(delivery, ReleaseReason.MISMATCHED, delay)
+        why = replace(error_info(error), traceback="")  # it has no line of the task's code
         return Release(delivery.lease, delay, mismatched=True, error=why)
 
-    def _tell_of_mismatch(self, delivery: Delivery, error: Exception) -> None:
-        """Warn once for each task in a while: a deploy may meet a backlog of thousands."""
+    def _warn_of_mismatch(self, delivery: Delivery, error: Exception) -> None:
+        """Warn once a minute for each task: a deployment may find a backlog of thousands."""
         task, now = delivery.message.task, time.monotonic()
-        often = now < self._told_of.get(task, -math.inf) + MISMATCH_TOLD_SECONDS
-        if not often:
-            if len(self._told_of) >= MISMATCHES_REMEMBERED:
-                self._told_of.clear()
-            self._told_of[task] = now
+        recent = now < self._warned_at.get(task, -math.inf) + MISMATCH_WARNING_SECONDS
+        if not recent:
+            if len(self._warned_at) >= MISMATCHES_REMEMBERED:
+                self._warned_at.clear()
+            self._warned_at[task] = now
         logger.log(
-            logging.DEBUG if often else logging.WARNING,
-            "Task %s of %s does not fit this worker and is given back: %s",
+            logging.DEBUG if recent else logging.WARNING,
+            "Released task %s of %s, which does not fit this worker: %s",
             id_to_text(delivery.message.id),
             task,
             error,
+            extra=task_fields(delivery),
         )
 
-    async def _bury(
+    async def _dead_letter(
         self,
         delivery: Delivery,
         reason: Reason,
@@ -276,57 +300,46 @@ class Runner:
             error.message,
             error=error,
             exception=exception,
+            extra=task_fields(delivery) | {"reason": reason.value},
         )
         if self._observers.on_dead:
-            await self._tell(self._observers.on_dead, delivery, error=error, reason=reason)
+            await self._notices.notify(
+                self._observers.on_dead, delivery, error=error, reason=reason
+            )
         return Fail(delivery.lease, reason, error, attempted)
 
     async def _interrupted(self, delivery: Delivery, why: Interrupt | None) -> Settlement | None:
         match why:
             case None:
-                # Cancelled with the worker and all else on its loop, at the end of it or by one task that is
-                # not known. As after a crash: none of them has failed, and none may do it for ever.
+                # Cancelled together with the worker, by its end or by a task that cancels everything. As
+                # after a crash, no run has failed, and the number of such runs is limited.
                 return None
             case Interrupt.LOST:
                 logger.warning(
                     "Task %s of %s lost its lease and was interrupted; its outcome is discarded, and "
-                    "another worker may be running it.",
+                    "another worker may be running it",
                     id_to_text(delivery.message.id),
                     delivery.message.task,
+                    extra=task_fields(delivery),
                 )
                 if self._observers.on_lost:
-                    await self._tell(self._observers.on_lost, delivery)
+                    await self._notices.notify(self._observers.on_lost, delivery)
                 return None
             case Interrupt.CANCEL:
                 if self._observers.on_cancel:
-                    await self._tell(self._observers.on_cancel, delivery)
+                    await self._notices.notify(self._observers.on_cancel, delivery)
                 return Cancelled(delivery.lease, delivery.message.result_ttl)
             case Interrupt.STOP:
-                return await self._give_back(delivery, 0.0, ReleaseReason.INTERRUPTED)
-
-    async def _tell(
-        self,
-        observers: tuple[Observer, ...],
-        delivery: Delivery,
-        *,
-        attempt: AttemptResult | None = None,
-        error: ErrorInfo | None = None,
-        reason: Reason | None = None,
-        retry_delay: float | None = None,
-        released: ReleaseReason | None = None,
-    ) -> None:
-        context = ExecutionContext(
-            delivery, self._worker_id, attempt, error, reason, retry_delay, released
-        )
-        try:
-            await self._observers.notify(observers, context)
-        except asyncio.CancelledError:  # observers change nothing, not even by being interrupted
-            logger.warning("Observers of %s were interrupted.", delivery.message.task)
+                return await self._release(delivery, 0.0, ReleaseReason.INTERRUPTED)
 
 
 async def _checked(wrapped: Wrapper, call: Call) -> AttemptResult:
-    """What a plugin's wrapper returned, if it is an outcome."""
+    """Return the outcome of a plugin's wrapper.
+
+    Raises:
+        TypeError: it is not an outcome.
+    """
     attempt: object = await wrapped(call)
     if isinstance(attempt, Returned | Snoozed | Raised | Rejected):
         return attempt
-    raise TypeError(f"A plugin's wrap_execute gave {attempt!r}, which is no outcome of a task.")
+    raise TypeError(f"wrap_execute of a plugin must return the outcome of a task, got {attempt!r}.")

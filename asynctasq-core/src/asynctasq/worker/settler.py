@@ -4,64 +4,72 @@ import asyncio
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.failures import error_info
-from asynctasq.message import Delivery, id_to_text
-from asynctasq.settlement import ErrorInfo, Fail, Reason, Settled, Settlement
-from asynctasq.worker.backoff import Backoff, Outage
-from asynctasq.worker.in_flight import InFlightMessage
-from asynctasq.worker.run_log import log_failure
+from asynctasq.message import id_to_text
+from asynctasq.settlement import Fail, Reason, Settled, Settlement
+from asynctasq.worker.fetcher import Fetcher
+from asynctasq.worker.in_flight import InFlight, InFlightMessage
+from asynctasq.worker.notices import Notices
+from asynctasq.worker.outage import Outage, StoreRetries
+from asynctasq.worker.run_log import log_failure, task_fields
+from asynctasq.worker.timing import SettlerTiming
 
 logger = logging.getLogger("asynctasq")
 
 BATCH_SIZE = 1000
-NONSENSE_PAUSE_SECONDS = 1.0
 TRIES = 10
-"""Times that a settlement is tried which the store refuses in every form, before its lease is left to end."""
+"""Number of attempts to settle a message that the store refuses in every form; then its lease expires."""
 
 _Item = tuple[InFlightMessage, Settlement]
 
 
 class Settler:
-    """Hands settlements to the driver, one batch at a time, in the order in which they came."""
+    """Passes settlements to the driver, one batch at a time, in the order in which they came."""
 
     def __init__(
         self,
         driver: Driver,
         *,
+        in_flight: InFlight,
+        fetcher: Fetcher,
+        notices: Notices,
         outage: Outage,
-        settled: Callable[[Sequence[InFlightMessage]], None],
-        refused: Callable[[Delivery, ErrorInfo], None],
+        timing: SettlerTiming,
     ) -> None:
         """Make a settler.
 
         Args:
             driver: opened.
-            outage: of the store, as the other parts of the worker see it.
-            settled: told of deliveries that are no longer held.
-            refused: told of each that is dead for no other reason than that the store refused its outcome.
+            in_flight: the messages that the worker holds; settled ones are removed.
+            fetcher: notified when messages are settled.
+            notices: for messages that are dead only because the store refused their outcome.
+            outage: shared with the other parts of the worker.
+            timing: durations.
         """
         self._driver = driver
-        self._settled = settled
+        self._in_flight = in_flight
+        self._fetcher = fetcher
+        self._notices = notices
         self._outage = outage
-        self._tell_refused = refused
+        self._timing = timing
         self._context = contextvars.copy_context()
         self._pending: deque[_Item] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._again: list[_Item] = []
-        """Items of the current batch that were refused in every form, to be tried again."""
+        """Items of the current batch that were refused in every form and are tried again."""
         self._tries: dict[InFlightMessage, int] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def add(self, running: InFlightMessage, settlement: Settlement) -> None:
-        """Settle soon."""
-        self._pending.append((running, settlement))
+    def add(self, message: InFlightMessage, settlement: Settlement) -> None:
+        """Settle a message soon."""
+        self._pending.append((message, settlement))
         if self._flushing is None:
             self._begin_flush()
 
@@ -69,7 +77,7 @@ class Settler:
         """Return when everything that was added is settled."""
         self._begin_flush()
         while self._flushing is not None:
-            await asyncio.shield(self._flushing)
+            await asyncio.wait([self._flushing])  # a cancellation ends the wait, not the flush
 
     def _begin_flush(self) -> None:
         if self._flushing is not None or not self._pending:
@@ -85,54 +93,56 @@ class Settler:
             raise
 
     async def abandon(self) -> None:
-        """Give up what cannot be settled: its leases end by themselves."""
+        """Discard the settlements that the store does not take: their leases expire."""
         if self._flushing is not None:
-            logger.error("%d settlements were given up: the store is away.", len(self._pending))
+            logger.error("Discarded %d settlements: store unavailable", len(self._pending))
             self._flushing.cancel()
             await asyncio.wait([self._flushing])
 
     async def _flush(self) -> None:
-        patience = Backoff("settle", self._outage)
+        retries = StoreRetries("settle messages", self._outage, self._timing.backoff)
         try:
             while self._pending:
                 batch = list(islice(self._pending, BATCH_SIZE))
                 self._again.clear()  # a batch that is repeated is repeated whole
                 try:
-                    await self._settle(batch, repeated=patience.failures > 0)
+                    await self._settle(batch, repeated=retries.failures > 0)
                 except DriverUnavailable as error:
-                    await patience.after(error)
+                    await retries.after(error)
                     continue
-                except (
-                    Exception
-                ):  # a driver that answers nonsense; what it settled is lost on repeating
-                    logger.exception("%d settlements failed; trying again.", len(batch))
-                    patience.failures += 1
-                    await asyncio.sleep(NONSENSE_PAUSE_SECONDS)
+                except Exception:  # an invalid answer; items that it settled are LOST on repeating
+                    logger.exception("Settling %d messages failed; retrying", len(batch))
+                    retries.failures += 1
+                    await asyncio.sleep(self._timing.failed)
                     continue
-                patience.reached()
+                retries.reached()
                 for _ in batch:
                     self._pending.popleft()
                 if not self._again:
-                    self._settled([running for running, _ in batch])
+                    self._forget([message for message, _ in batch])
                     continue
-                kept = {running for running, _ in self._again}
-                self._settled([running for running, _ in batch if running not in kept])
+                kept = {message for message, _ in self._again}
+                self._forget([message for message, _ in batch if message not in kept])
                 self._pending.extend(self._again)
-                await asyncio.sleep(NONSENSE_PAUSE_SECONDS)
+                await asyncio.sleep(self._timing.failed)
         finally:
             self._flushing = None
+
+    def _forget(self, settled: Sequence[InFlightMessage]) -> None:
+        self._in_flight.forget(settled)
+        self._fetcher.notice()
 
     async def _settle(self, batch: Sequence[_Item], *, repeated: bool) -> None:
         """Settle a batch; item by item if the store refuses it whole.
 
         Raises:
-            DriverUnavailable: nothing is known of it; repeat.
+            DriverUnavailable: the outcome is unknown; repeat.
         """
         try:
             answers = await self._driver.settle([settlement for _, settlement in batch])
         except DriverUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001  whatever a driver raises is reported with its message
+        except Exception as error:  # noqa: BLE001  reported with its message
             if len(batch) == 1:
                 await self._refused(batch[0], error)
                 return
@@ -144,15 +154,16 @@ class Settler:
                 await self._refused(item, DriverError("the store cannot hold its outcome"))
             elif answer is Settled.LOST and not repeated:
                 logger.warning(
-                    "The lease of task %s of %s had ended before it was settled; its outcome is discarded.",
+                    "Discarded the outcome of task %s of %s: its lease expired before it was settled",
                     id_to_text(item[0].delivery.message.id),
                     item[0].delivery.message.task,
+                    extra=task_fields(item[0].delivery),
                 )
 
     async def _refused(self, item: _Item, refusal: Exception) -> None:
-        """Bury a message whose settlement the store refuses."""
-        running, settlement = item
-        message = running.delivery.message
+        """Move a message whose settlement the store refuses to the dead letters."""
+        held, settlement = item
+        message = held.delivery.message
         refused = DriverError(f"{type(settlement).__name__} was refused: {refusal}")
         refused.__cause__ = refusal
         error = error_info(refused)
@@ -164,24 +175,26 @@ class Settler:
             error.message,
             error=error,
             exception=refused,
+            extra=task_fields(held.delivery),
         )
         try:
-            [answer] = await self._driver.settle(
-                [Fail(running.delivery.lease, Reason.REFUSED, error)]
-            )
+            [answer] = await self._driver.settle([Fail(held.delivery.lease, Reason.REFUSED, error)])
         except DriverUnavailable:
             raise
         except Exception:
-            # Forgotten now, the message would be given back, uncounted, and run a second time.
-            tries = self._tries[running] = self._tries.get(running, 0) + 1
+            # If it were forgotten now, the message would be released, uncounted, and run a second time.
+            tries = self._tries[held] = self._tries.get(held, 0) + 1
             if tries < TRIES:
                 self._again.append(item)
                 return
-            del self._tries[running]
+            del self._tries[held]
             logger.exception(
-                "Task %s cannot be settled at all; its lease ends by itself.", message.task
+                "Could not settle task %s of %s in any form; its lease expires",
+                id_to_text(message.id),
+                message.task,
+                extra=task_fields(held.delivery),
             )
             return
-        self._tries.pop(running, None)
+        self._tries.pop(held, None)
         if answer is Settled.DONE and not isinstance(settlement, Fail):
-            self._tell_refused(running.delivery, error)
+            self._notices.refused(held.delivery, error)

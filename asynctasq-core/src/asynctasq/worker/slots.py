@@ -1,27 +1,22 @@
-"""How much a worker may take on: its slots, those of each queue, and what it may hold in hand."""
+"""The capacity of a worker: its slots, the limits of its queues, and the size of its prefetch buffer."""
 
 from collections.abc import Collection, Mapping, Sequence
 
 from asynctasq.errors import ConfigurationError
 from asynctasq.tasks.options import check_queue_name
+from asynctasq.worker.timing import PrefetchTiming
 
-SHORT_TASK_SECONDS = 0.02
-"""Below this, a slot that waits for a round trip to the store is idle for a good part of its time."""
-HAND_WAIT_SECONDS = 0.04
-"""Within which what waits in hand is to begin, as fast as tasks have begun of late."""
-HAND_MOST = 2000
-"""Deliveries in hand."""
-RATE_SECONDS = 0.02
-"""Of busy time, over which it is counted how fast tasks end, once there is a first estimate."""
+PREFETCH_MAX = 2000
+"""Largest number of prefetched messages."""
 _WEIGHT_OF_LAST = 0.05
 _ENOUGH_RUNS = 20
 
 
 def parse_queues(queues: Sequence[str]) -> dict[str, int | None]:
-    """Names in order, each with its own limit of tasks at once, if it has one (`emails:5`).
+    """Return the queue names in order, each with its limit of tasks at once (`emails:5`), or None.
 
     Raises:
-        ConfigurationError: a name or limit is not valid, or a queue stands twice.
+        ConfigurationError: a name or limit is not valid, or a queue is listed more than once.
     """
     parsed: dict[str, int | None] = {}
     for text in queues:
@@ -32,94 +27,101 @@ def parse_queues(queues: Sequence[str]) -> dict[str, int | None]:
             raise ConfigurationError(f"queues: {error}") from None
         if separator and not (limit.isascii() and limit.isdigit() and int(limit) > 0):
             raise ConfigurationError(
-                f"queues: {text!r} has no valid limit: write NAME or NAME:LIMIT, as in 'emails:5'."
+                f"queues: {text!r} does not have a valid limit. Write NAME or NAME:LIMIT, as in 'emails:5'."
             )
         if name in parsed:
-            raise ConfigurationError(f"queues: {name!r} stands twice.")
+            raise ConfigurationError(f"queues: {name!r} is listed more than once.")
         parsed[name] = int(limit) if separator else None
     return parsed
 
 
 class Slots:
-    """Counts what runs. A slot is taken by a running task; a queue may have fewer than the worker."""
+    """Counts running tasks. Each takes a slot of the worker; a queue may have a lower limit."""
 
     def __init__(
-        self, concurrency: int, queues: Mapping[str, int | None], *, most_runs: int | None = None
+        self,
+        concurrency: int,
+        queues: Mapping[str, int | None],
+        *,
+        most_runs: int | None = None,
+        timing: PrefetchTiming | None = None,
     ) -> None:
         """Make slots, none of them taken.
 
         Args:
-            concurrency: how many.
-            queues: each with its own limit, if it has one.
-            most_runs: how often a slot is taken at most; None for no limit.
+            concurrency: number of slots.
+            queues: each with its own limit, or None.
+            most_runs: number of times that a slot may be taken; None for no limit.
+            timing: durations that decide on prefetching.
         """
+        self.timing = timing or PrefetchTiming()
         self.concurrency = concurrency
         self._runs_left = most_runs
         self._limits = queues
         self._limited = any(limit is not None for limit in queues.values())
         self._by_queue = dict.fromkeys(queues, 0)
         self.running = 0
-        """Slots taken, without those that are lent; more than there are after some were taken back."""
+        """Number of slots taken, without lent ones; may exceed the concurrency after some were taken back."""
         self.lent = 0
         self._runs = 0
         self._mean_seconds = 0.0
         self._ended = 0
         self._last_end = 0.0
         self._busy_seconds = 0.0
-        """In which tasks ran that have ended; what ran side by side counts once."""
+        """Time in which tasks ran that have ended; tasks that ran side by side count once."""
         self._rated = (0.0, 0)
-        """Busy seconds, and how many had ended, when it was last counted how fast they do."""
+        """Busy seconds and number of ended tasks at the last measurement of the rate."""
         self._rate = 0.0
-        """Tasks in a busy second, of late.
+        """Tasks per busy second at the last measurement.
 
-        Waiting for the store is not part of it: the slower the store, the more has to be in hand.
+        Time spent waiting for the store does not count: a slower store needs a larger prefetch buffer.
         """
 
     @property
     def free(self) -> int:
-        """Slots that nothing runs in; below zero after lent ones were taken back."""
+        """Number of free slots; below zero after lent ones were taken back."""
         return self.concurrency - self.running
 
     @property
     def short(self) -> bool:
-        """Whether tasks have been so short of late that some may be held in hand."""
+        """True if recent tasks were short enough to prefetch messages."""
         return (
             self._runs >= _ENOUGH_RUNS
-            and self._mean_seconds < SHORT_TASK_SECONDS
+            and self._mean_seconds < self.timing.short_task
             and not self._limited
         )
 
     @property
-    def hand(self) -> int:
-        """How many may wait in hand."""
-        return min(round(self._rate * HAND_WAIT_SECONDS), HAND_MOST) if self.short else 0
+    def prefetch_limit(self) -> int:
+        """Number of messages that may be prefetched."""
+        return min(round(self._rate * self.timing.wait), PREFETCH_MAX) if self.short else 0
 
     @property
     def used_up(self) -> bool:
-        """Whether there have been as many runs as there may be."""
+        """True if there have been as many runs as allowed."""
         return self._runs_left == 0
 
     def expect_anything(self) -> None:
-        """What comes next may be of another kind: hold nothing in hand until it has proved short."""
+        """Prefetch nothing until the next tasks have proved to be short: they may be of another kind."""
         self._runs = 0
 
-    def room(self, in_hand: int) -> int:
-        """How many to reserve now; 0 to wait."""
+    def room(self, prefetched: int) -> int:
+        """Return the number of messages to reserve now; 0 to wait."""
         if self._runs_left is not None:
-            return min(self.free, self._runs_left) - in_hand
-        self._count_rate()
-        hand = self.hand
-        return self.free + hand - in_hand if self.free or in_hand <= hand * 3 // 4 else 0
+            return min(self.free, self._runs_left) - prefetched
+        self._measure_rate()
+        limit = self.prefetch_limit
+        return self.free + limit - prefetched if self.free or prefetched <= limit * 3 // 4 else 0
 
-    def _count_rate(self) -> None:
+    def _measure_rate(self) -> None:
         seconds, ended = self._rated
         busy = self._busy_seconds
-        if busy - seconds >= RATE_SECONDS or (not self._rate and busy > seconds):
+        if busy - seconds >= self.timing.rate or (not self._rate and busy > seconds):
             self._rate = (self._ended - ended) / (busy - seconds)
             self._rated = busy, self._ended
 
     def caps(self, limit: int) -> dict[str, int]:
-        """For each queue in order, how many to reserve at most; queues at their limit are left out."""
+        """Return for each queue in order how many messages to reserve, without queues at their limit."""
         if not self._limited:
             return dict.fromkeys(self._limits, limit)
         return {
@@ -130,11 +132,11 @@ class Slots:
 
     @property
     def queues(self) -> Collection[str]:
-        """The names of the queues."""
+        """Names of the queues."""
         return self._limits.keys()
 
     def is_full(self, queue: str, count: int) -> bool:
-        """Check whether so many tasks are all that may run of a queue with a limit of its own."""
+        """Check whether this number of running tasks reaches the limit of a queue."""
         limit = self._limits.get(queue)
         return limit is not None and count >= limit
 
@@ -144,12 +146,12 @@ class Slots:
         self.lent += 1
 
     def take_back(self) -> None:
-        """Count it as taken again, even if there is no free slot."""
+        """Count a lent slot as taken again, even if there is no free slot."""
         self.running += 1
         self.lent -= 1
 
     def take(self, queue: str) -> None:
-        """A task of this queue begins."""
+        """Count the start of a task of this queue."""
         self.running += 1
         if self._runs_left is not None:
             self._runs_left -= 1
@@ -157,7 +159,7 @@ class Slots:
             self._by_queue[queue] += 1
 
     def give(self, queue: str, began_at: float, ended_at: float) -> None:
-        """It has ended. Times are seconds by one clock."""
+        """Count the end of a task of this queue. Times are seconds by one clock."""
         self.running -= 1
         if self._limited:
             self._by_queue[queue] -= 1

@@ -3,18 +3,15 @@
 import logging
 import os
 import signal
-import socket
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from asynctasq import __version__
 from asynctasq.app import App
 from asynctasq.config import mask_url
-from asynctasq.config.settings import heartbeat_problem, stall_problem
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.default import current_app, use_here
@@ -26,27 +23,33 @@ from asynctasq.plugins import check_driver
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
-from asynctasq.worker.engine import Engine, EngineSettings
-from asynctasq.worker.health import WorkerHealth, worker_reports
+from asynctasq.worker.engine import Engine, Inspection
+from asynctasq.worker.health import WorkerHealth
 from asynctasq.worker.life import Life
 from asynctasq.worker.log_guard import keep_loggers_enabled
 from asynctasq.worker.loop_guard import guarded_loop
+from asynctasq.worker.options import (
+    DEFAULT_HEALTH_HOST,
+    MoreOptions,
+    WorkerOptions,
+    check_options,
+    generated_worker_id,
+)
 from asynctasq.worker.process.child_app import describe_app, refuse_in_child, worker_codec
 from asynctasq.worker.process.init_process import FIRST_PID
 from asynctasq.worker.process.signals import stop_signals
-from asynctasq.worker.services.health_server import DEFAULT_HEALTH_HOST, HealthServer
-from asynctasq.worker.slots import parse_queues
+from asynctasq.worker.timing import WorkerTiming
 
 logger = logging.getLogger("asynctasq")
 
 
 class Worker:
-    """Leases messages from one driver and runs their tasks.
+    """Fetches messages from one driver and runs their tasks.
 
         worker = Worker(queues=["emails", "default"], concurrency=50)
         await worker.start()
 
-    What is not given comes from the app's settings.
+    The app's settings give the options that are not given here.
     """
 
     def __init__(
@@ -67,114 +70,118 @@ class Worker:
         max_memory: int | None = None,
         health_port: int | None = None,
         health_host: str = DEFAULT_HEALTH_HOST,
+        timing: WorkerTiming | None = None,
+        **more: Unpack[MoreOptions],
     ) -> None:
         """Make a worker; nothing is opened.
 
         Args:
-            queue_driver: unopened; None for the app's.
-            queues: in strict order, each `NAME` or `NAME:LIMIT` with its own number of tasks at once;
-                None for the setting `queues`, or else those of the registered tasks and the default.
-            concurrency: tasks at once.
-            max_tasks: end after that many runs; None for never.
-            serializer: of results; arguments name theirs.
-            worker_id: unique among the workers of a store; None makes one of host and process.
+            queue_driver: unopened driver; None for the app's driver.
+            queues: names in strict order, each `NAME` or `NAME:LIMIT` with its own number of tasks at once;
+                None for the setting `queues`, or else the queues of the registered tasks and `default`.
+            concurrency: number of tasks at once.
+            max_tasks: stop after this number of runs; None for no limit.
+            serializer: serializer for results; arguments carry their own serializer name.
+            worker_id: unique among the workers of a store; None to generate one from host and process.
             heartbeat_interval: seconds between two renewals of the leases.
-            process_pool_size: children of the process executor.
-            process_pool_max_tasks_per_child: after which a child is replaced.
+            process_pool_size: number of children of the process executor.
+            process_pool_max_tasks_per_child: number of runs after which a child is replaced.
             app: None for the app of the enclosing `async with app`, or else the default app.
-            burst: end when there is nothing more to do.
-            handle_signals: stop on SIGTERM and SIGINT, where this is the main thread.
-            max_memory: end when this process takes more bytes of memory than that, once tasks that run
-                have ended; looked at every half second.
-            health_port: serve `/livez`, `/readyz` and `/status` over HTTP there; 0 for any that is free.
-            health_host: where to listen; this machine only by default, as nobody is asked who they are.
+            burst: stop when there is nothing more to do.
+            handle_signals: stop on SIGTERM and SIGINT; works in the main thread only.
+            max_memory: stop when this process uses more bytes of memory than this, once the running tasks
+                have ended; checked every half second.
+            health_port: serve `/livez`, `/readyz` and `/status` over HTTP on this port; 0 for any free port.
+            health_host: address to serve them on; localhost by default, as there is no authentication.
+            timing: internal durations, for tests; not meant to be set in production.
+            more: further options of `WorkerOptions`.
 
         Raises:
             ConfigurationError: a value is out of range.
         """
-        self._app = app
-        self._driver = queue_driver
-        self._queues = queues
-        self._concurrency = concurrency
-        self._max_tasks = max_tasks
-        self._serializer = serializer
-        self.id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
-        self._heartbeat_interval = heartbeat_interval
-        self._process_pool_size = process_pool_size
-        self._process_pool_max_tasks_per_child = process_pool_max_tasks_per_child
-        self._burst = burst
-        self._handle_signals = handle_signals
-        self._max_memory = max_memory
-        self._health_port = health_port
-        self._health_host = health_host
-        self._life = Life()
-        self._engine: Engine | None = None
-        self._stop_asked = False
-        self._is_at_work = False
-        self._import_rule = LOADED_ONLY
         if isinstance(queue_driver, App):
             raise ConfigurationError(
-                "The first argument is a driver. Pass the app by name: app=..."
+                "queue_driver must be a driver, got an App. Pass the app by name: app=..."
             )
         if queue_driver is not None:
             check_driver(queue_driver)
-        for name, value in [
-            ("concurrency", concurrency),
-            ("max_tasks", max_tasks),
-            ("heartbeat_interval", heartbeat_interval),
-            ("max_memory", max_memory),
-            ("process_pool_size", process_pool_size),
-            ("process_pool_max_tasks_per_child", process_pool_max_tasks_per_child),
-        ]:
-            if value is not None and value <= 0:
-                raise ConfigurationError(f"Worker({name}={value!r}): it has to be more than 0.")
-        parse_queues(queues or ())
+        self._app = app
+        self._driver = queue_driver
+        self.id = worker_id or generated_worker_id()
+        self._given = check_options(
+            {
+                "queues": queues,
+                "concurrency": concurrency,
+                "max_tasks": max_tasks,
+                "serializer": serializer,
+                "worker_id": self.id,
+                "heartbeat_interval": heartbeat_interval,
+                "process_pool_size": process_pool_size,
+                "process_pool_max_tasks_per_child": process_pool_max_tasks_per_child,
+                "burst": burst,
+                "max_memory": max_memory,
+                "health_port": health_port,
+                "health_host": health_host,
+                **more,
+            }
+        )
+        self._handle_signals = handle_signals
+        self._timing = timing or WorkerTiming()
+        self._life = Life(self._timing.close)
+        self._engine: Engine | None = None
+        self._stop_asked = False
+        self._is_running = False
+        self._import_rule = LOADED_ONLY
 
     @property
-    def vitals(self) -> WorkerHealth | None:
-        """How it is; None before `start` has begun to work."""
-        return None if self._engine is None else self._engine.vitals
+    def health(self) -> WorkerHealth | None:
+        """Health of the worker; None until `start` has opened the store."""
+        return None if self._engine is None else self._engine.health
 
     @property
     def stuck(self) -> bool:
-        """After `start`: whether code of a task still runs that could not be interrupted."""
+        """True after `start` if code of a task still runs that could not be interrupted."""
         return self._engine is not None and self._engine.stuck
 
+    def inspect(self) -> Inspection | None:
+        """Return the inner state of the worker, for tests; None until `start` has opened the store."""
+        return None if self._engine is None else self._engine.inspect()
+
     async def start(self) -> None:
-        """Work until `stop`, a signal, or the end of a burst; then settle and close.
+        """Run until `stop`, a signal, or the end of a burst; then settle and close.
 
         Raises:
-            ConfigurationError: a setting is wrong, or it works already.
+            ConfigurationError: a setting is wrong, or the worker is already running.
             PluginError: a plugin is broken.
-            DriverError: the store refused, or could not be reached at the start.
+            DriverError: the store refused a call, or could not be reached at the start.
         """
         refuse_in_child()
-        if self._is_at_work:
+        if self._is_running:
             raise ConfigurationError(
-                f"Worker {self.id} works already. Make another one, to run beside it."
+                f"Worker {self.id} is already running. Create a second Worker to run another one."
             )
         app = self._app or current_app()
         before = use_here(app)
-        self._is_at_work = True
+        self._is_running = True
         settings = app.settings
         self._import_rule = registry.import_rule(settings.imports, enabled=settings.import_tasks)
         try:
             with (
                 app.serving(),
                 import_rule(self._import_rule),
-                stop_signals.told_to(self._on_signal) if self._handle_signals else nullcontext(),
+                self._signals(),
                 self._life.lived_here(),
             ):
                 await self._work_for(app)
         finally:
-            self._is_at_work = False
+            self._is_running = False
             before.var.reset(before)
 
     async def _work_for(self, app: App) -> None:
         keep_loggers_enabled()
         if os.getpid() == FIRST_PID:
             logger.warning(
-                "The worker runs in process 1, which adopts the processes that tasks leave behind, and it does "
+                "The worker runs as process 1, which adopts the processes that tasks leave behind, but it does "
                 "not wait for them. Run the program under an init: `docker run --init`, or `init: true`."
             )
         self._engine = None
@@ -191,9 +198,9 @@ class Worker:
             await driver.close()
 
     def stop(self) -> None:
-        """Stop gracefully; the second call interrupts what runs. To be called on the worker's loop.
+        """Stop gracefully; the second call interrupts running tasks. Call this on the worker's loop.
 
-        A worker that is still starting ends its start, and runs nothing.
+        A worker that is still starting cancels its start, and runs nothing.
         """
         self._stop_asked = True
         self._life.cancel_start()
@@ -201,70 +208,34 @@ class Worker:
             self._engine.stop()
 
     async def _run(self, app: App, driver: Driver) -> None:
-        settings = self._settings(app)
+        options = WorkerOptions.complete(
+            self._given, app.settings, queues_of_tasks=lambda: _queues_of_tasks(app)
+        )
         self._engine = Engine(
-            settings,
+            options,
             driver=driver,
-            codec=worker_codec(app, self._serializer),
+            codec=worker_codec(app, options.serializer),
             resolvers=app.resolvers,
             find_task=registry.find,
-            executors=self._executors(app),
+            executors=self._executors(app, options),
             observers=app.observers,
             lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
             life=self._life,
+            timing=self._timing,
         )
         app.resolvers.prepare()
         if self._stop_asked:
             self._engine.stop()
-        self._announce(app, driver, settings)
-        with (
-            tuned_interpreter(),
-            forks_of_loop(),
-            guarded_loop(),
-            frozen_modules(),
-            self._health(self._engine.vitals),
-        ):
+        self._announce(app, driver, options)
+        with tuned_interpreter(), forks_of_loop(), guarded_loop(), frozen_modules():
             await self._engine.run()
-        logger.info("Worker %s has stopped.", self.id)
+        logger.info("Worker %s stopped", self.id, extra={"worker_id": self.id})
 
-    @contextmanager
-    def _health(self, vitals: WorkerHealth) -> Iterator[None]:
-        """Serve it over HTTP, if asked to."""
-        if self._health_port is None:
-            yield
-            return
-        with HealthServer(self._health_host, self._health_port, worker_reports(vitals)) as server:
-            logger.info("Health is served at http://%s:%d.", self._health_host, server.port)
-            yield
-
-    def _settings(self, app: App) -> EngineSettings:
-        settings = app.settings
-        heartbeat = self._heartbeat_interval or settings.heartbeat
-        problem = heartbeat_problem(heartbeat, settings.lease) or stall_problem(
-            settings.stall, settings.lease
-        )
-        if problem:
-            raise ConfigurationError(problem)
-        return EngineSettings(
-            worker_id=self.id,
-            queues=parse_queues(self._queues or settings.queues or _queues_of_tasks(app)),
-            concurrency=self._concurrency or settings.concurrency,
-            max_tasks=self._max_tasks,
-            max_memory=self._max_memory,
-            lease=settings.lease,
-            heartbeat_interval=heartbeat,
-            grace_period=settings.grace_period,
-            stall_limit=settings.stall,
-            mismatch_patience=settings.mismatch_patience,
-            burst=self._burst,
-            version=__version__,
-        )
-
-    def _executors(self, app: App) -> dict[ExecutionMode, Executor]:
-        """Of all modes: a task of any may be found by its name later."""
+    def _executors(self, app: App, options: WorkerOptions) -> dict[ExecutionMode, Executor]:
+        """Return executors of all modes: a task of any mode may be found by its name later."""
         executors: dict[ExecutionMode, Executor] = {}
         for mode in ExecutionMode:
-            own = self._process_settings(app) if mode is ExecutionMode.PROCESS else {}
+            own = self._process_settings(app, options) if mode is ExecutionMode.PROCESS else {}
             try:
                 executors[mode] = app.plugins.create_executor(mode.value, own)
             except PluginNotFound as error:
@@ -273,32 +244,32 @@ class Worker:
                     logger.warning("This worker cannot run %s: %s", names, error)
         return executors
 
-    def _process_settings(self, app: App) -> dict[str, Any]:
-        """The fields of `ProcessSettings`."""
+    def _process_settings(self, app: App, options: WorkerOptions) -> dict[str, Any]:
+        """Return the fields of `ProcessSettings`."""
         settings = app.settings
         return {
-            "size": self._process_pool_size or settings.process_pool_size,
-            "max_tasks_per_child": self._process_pool_max_tasks_per_child
-            or settings.process_pool_max_tasks_per_child,
+            "size": options.process_pool_size,
+            "max_tasks_per_child": options.process_pool_max_tasks_per_child,
             "max_memory": settings.process_pool_max_memory,
             "initializer": settings.process_initializer,
             "loop": settings.loop.value,
             "warm": any(each.mode is ExecutionMode.PROCESS for each in registry),
-            "arguments": describe_app(app, self._serializer, self._import_rule),
+            "arguments": describe_app(app, options.serializer, self._import_rule),
         }
 
-    def _announce(self, app: App, driver: Driver, settings: EngineSettings) -> None:
+    def _announce(self, app: App, driver: Driver, options: WorkerOptions) -> None:
         logger.info(
-            "Worker %s serves %s, queues %s, %d at once, tasks %s.",
+            "Worker %s started (store=%s queues=%s concurrency=%d tasks=%s)",
             self.id,
             driver.description,
-            ", ".join(settings.queues),
-            settings.concurrency,
-            ", ".join(sorted(each.name for each in registry)) or "none yet",
+            ",".join(options.queues),
+            options.concurrency,
+            ",".join(sorted(each.name for each in registry)) or "none",
+            extra={"worker_id": self.id, "concurrency": options.concurrency},
         )
         self._warn_of_imports(app)
-        for name, near in _misspelt(settings.queues, _queues_of_tasks(app)):
-            logger.warning("No registered task is for the queue %r. Did you mean %r?", name, near)
+        for name, near in _misspelled(options.queues, _queues_of_tasks(app)):
+            logger.warning("No registered task uses the queue %r. Did you mean %r?", name, near)
         own = (None, app.settings.driver, app.settings.driver_name)
         for each in registry:
             if each.driver not in own and each.driver is not self._driver:
@@ -306,20 +277,20 @@ class Worker:
                     each.driver if isinstance(each.driver, str) else type(each.driver).__qualname__
                 )
                 logger.warning(
-                    "The task %s is dispatched to another driver (%s): this worker does not see it.",
+                    "Task %s is dispatched to another driver (%s), so this worker does not receive it",
                     each.name,
                     mask_url(name),
                 )
 
     def _warn_of_imports(self, app: App) -> None:
-        """Point out what a worker without modules imports, or that it cannot run anything."""
-        if not logger.hasHandlers():  # an embedded worker prints nothing of its own
+        """Warn about the imports of a worker without modules, or that it cannot run any task."""
+        if not logger.hasHandlers():  # an embedded worker prints nothing
             return
         known = "" if len(registry) else "No tasks are registered. "
         if self._import_rule.whole_folder:
             logger.warning(
-                "%sNo modules are named, so messages may make this worker import any Python file under %s. "
-                "Name your modules with --app MODULE or the setting `imports`, or turn this off with "
+                "%sNo modules are configured, so messages may make this worker import any Python file under %s. "
+                "Name your modules with --app MODULE or the setting `imports`, or disable this with "
                 "import_tasks=false (ASYNCTASQ_IMPORT_TASKS).",
                 known,
                 Path.cwd(),
@@ -331,25 +302,31 @@ class Worker:
                 known,
             )
 
+    def _signals(self) -> AbstractContextManager[None]:
+        if not self._handle_signals:
+            return nullcontext()
+        return stop_signals.passed_to(self._on_signal, timing=self._timing.signals)
+
     def _on_signal(self, received: signal.Signals) -> None:
-        logger.info("%s: worker %s stops.", received.name, self.id)
+        logger.info(
+            "Received %s; stopping worker %s", received.name, self.id, extra={"worker_id": self.id}
+        )
         self.stop()
 
 
 def life_of(worker: Worker) -> Life:
-    """Return where a worker is between its start and its end; other threads may read it."""
+    """Return the life of a worker; other threads may read it."""
     return worker._life
 
 
 def _queues_of_tasks(app: App) -> list[str]:
-    """The queues of the registered tasks, by name, and the default one last."""
+    """Return the queues of the registered tasks by name, with the default queue last."""
     queues = {resolve_options(app.defaults, each.options).queue for each in registry}
     return [*sorted(queues - {app.settings.default_queue}), app.settings.default_queue]
 
 
-def _misspelt(served: Collection[str], of_tasks: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Queues that are served and belong to no task, each with one of a task's that is left out and
-    looks like it."""
+def _misspelled(served: Collection[str], of_tasks: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Find served queues that no task uses, each with a similar queue of a task that is not served."""
     left_out = [name for name in of_tasks if name not in served]
     for name in served:
         near = get_close_matches(name, left_out, n=1, cutoff=0.75)

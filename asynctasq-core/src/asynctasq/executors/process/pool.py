@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+from asynctasq.backoff import Backoff
 from asynctasq.errors import ChildDied, TaskTimeout
 from asynctasq.executors.process.child import ChildProcess, check_platform, present_folder
 from asynctasq.executors.process.frames import (
@@ -36,8 +37,8 @@ CANCEL_SECONDS = 1.0
 """Time for a cancelled async task to end before its process is killed."""
 REMEMBER_SECONDS = 10.0
 """How long a child to be replaced keeps failed runs whose `failed` hook was not called yet."""
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 10.0
+START_BACKOFF = Backoff(first=0.1, longest=10.0)
+"""Pauses before another child starts, after one could not."""
 _WEIGHT_OF_LAST = 0.05
 
 
@@ -270,8 +271,8 @@ class ProcessPool:
 
     def _start_failed(self, child: ChildProcess) -> None:
         """Start a child again after a pause. Fail the waiting work items if no other child is usable."""
-        pause = min(FIRST_PAUSE_SECONDS * 2**self._failed_starts, LONGEST_PAUSE_SECONDS)
         self._failed_starts += 1
+        pause = START_BACKOFF.pause(self._failed_starts)
         log = "A child process %s; the next starts in %g s."
         logger.error(
             f"{log}\n%s" if child.problem else f"{log}%s",

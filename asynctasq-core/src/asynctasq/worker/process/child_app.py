@@ -39,7 +39,7 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 def worker_codec(app: App, serializer: str | None) -> Codec:
-    """The codec of a worker: that of the app, unless the worker has a serializer of its own."""
+    """Return the codec of a worker: the app's codec, unless the worker has its own serializer."""
     if serializer is None:
         return app.codec
     return Codec(
@@ -54,7 +54,7 @@ def worker_codec(app: App, serializer: str | None) -> Codec:
 
 
 def describe_app(app: App, serializer: str | None, rule: ImportRule) -> dict[str, Any]:
-    """What `bootstrap` needs to know, as msgpack can carry it."""
+    """Describe the app for `bootstrap`, with values that msgpack can encode."""
     own = [each.module for each in registry if each.mode is ExecutionMode.PROCESS]
     modules = [*app.settings.imports, *own]
     settings = {name: _plain(value) for name, value in app._arguments.items()}
@@ -80,7 +80,7 @@ def describe_app(app: App, serializer: str | None, rule: ImportRule) -> dict[str
 
 
 def _path_of(app: App, modules: Mapping[str, None]) -> str | None:
-    """`module:name` of an app that is a global of a module of the application."""
+    """Return `module:name` of an app that is a global variable of a module, otherwise None."""
     for name in modules:
         module = imported_module(name)
         for attribute, value in list(vars(module).items()) if module is not None else ():
@@ -90,7 +90,7 @@ def _path_of(app: App, modules: Mapping[str, None]) -> str | None:
 
 
 def _function_path(function: object) -> str | None:
-    """`module:name` of a function of a module; empty if it is none."""
+    """Return `module:name` of a function of a module; an empty text for other callables."""
     if function is None:
         return None
     name = function.__qualname__ if inspect.isfunction(function) else "<>"
@@ -101,7 +101,7 @@ def _function_path(function: object) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """The value as msgpack can carry it, `MISSING` if it cannot."""
+    """Return a value as msgpack can encode it, or `MISSING`."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, PLAIN):
@@ -131,14 +131,14 @@ def _differs(each: "Field[Any]", instance: object) -> bool:
 
 
 _is_child = False
-"""Whether this process is a child; there is no other place that the code of a script could look at."""
+"""True in a child process. A script that starts a worker has nothing else to check."""
 
 
 def refuse_in_child() -> None:
-    """Make sure that this process is not a child.
+    """Check that this process is not a child.
 
     Raises:
-        ConfigurationError: it is, and imports a script that starts a worker wherever it is imported.
+        ConfigurationError: a child imports a script that starts a worker at import.
     """
     if _is_child:
         raise ConfigurationError(
@@ -148,7 +148,7 @@ def refuse_in_child() -> None:
 
 
 def bootstrap(given: Mapping[str, Any]) -> "AppChildApplication":
-    """Import the application, and make its app the one in use here."""
+    """Import the application, and use its app in this process."""
     global _is_child  # noqa: PLW0603  see there
     _is_child = True
     mute_settings_warnings()
@@ -157,14 +157,19 @@ def bootstrap(given: Mapping[str, Any]) -> "AppChildApplication":
         sys.path.append(root)
     keep_loggers_enabled()
     problems = list(_import_all(given["imports"]))
-    keep_loggers_enabled()  # those that came with them
+    keep_loggers_enabled()  # the loggers of these modules
     if not logging.getLogger().handlers:
         handler = StderrHandler()
         handler.setFormatter(LineFormatter())
         logging.basicConfig(level=given["log_level"], handlers=[handler])
     use_fields(given["log_fields"])
     for name, problem in problems:
-        logger.error("The module %r cannot be imported in a child process.", name, exc_info=problem)
+        logger.error(
+            "Could not import the module %r in a child process",
+            name,
+            exc_info=problem,
+            extra={"module_name": name},
+        )
     app = _find_app(given)
     use_here(app)
     if given["import_rule"] is not None:
@@ -185,7 +190,7 @@ def _import_all(names: list[str]) -> Iterator[tuple[str, BaseException]]:
 
 
 def _find_app(given: Mapping[str, Any]) -> App:
-    """The worker's app: the same global, or the default app if it has the same settings, or made anew."""
+    """Return the worker's app: the same global variable, the default app if its settings match, or a new app."""
     found: object = None
     if given["app"] is not None:
         module, _, attribute = given["app"].partition(":")
@@ -200,7 +205,7 @@ def _find_app(given: Mapping[str, Any]) -> App:
                 settings["driver"] = UnavailableDriver()
             if given["lost"]:
                 logger.warning(
-                    "Settings that are objects are unknown to child processes: %s. Call init() in a "
+                    "Child processes do not have the settings that are objects: %s. Call init() in a "
                     "module that the worker imports.",
                     ", ".join(given["lost"]),
                 )
@@ -215,14 +220,18 @@ def _find_app(given: Mapping[str, Any]) -> App:
 
 
 class DispatchForbidden:
-    """Dispatches nothing: what a script dispatches when it is imported, each child would do again."""
+    """Refuses dispatches while a child imports a script: each child would repeat them."""
 
     async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
-        """Refuse."""
+        """Refuse the call.
+
+        Raises:
+            ConfigurationError: always.
+        """
         return self.dispatch_sync(task)
 
     def dispatch_sync(self, task: BaseTask[Any]) -> Handle[Any]:
-        """Refuse.
+        """Refuse the call.
 
         Raises:
             ConfigurationError: always.
@@ -233,19 +242,19 @@ class DispatchForbidden:
         )
 
     def handle(self, task_id: str) -> Handle[Any]:
-        """Refuse.
+        """Refuse the call.
 
         Raises:
             ConfigurationError: always.
         """
         raise ConfigurationError(
-            f"The handle of task {task_id} was asked for while a child process imported the script. Ask for it below "
+            f"The handle of task {task_id} was requested while a child process imported the script. Request it below "
             '`if __name__ == "__main__":`.'
         )
 
 
 class AppChildApplication:
-    """Implements `executors.process.bench.ChildApplication`."""
+    """The application in a child process, for `executors.process`."""
 
     def __init__(self, app: App, codec: Codec, lifespan: str | None) -> None:
         self._app = app
@@ -255,7 +264,7 @@ class AppChildApplication:
         self._resources: object = None
 
     async def open(self) -> None:
-        """Enter the app's `lifespan`, so that each child has resources of its own."""
+        """Enter the app's `lifespan`, so that each child has its own resources."""
         self._app.resolvers.prepare()
         lifespan: Any = self._app.lifespan
         if lifespan is None and self._lifespan:
@@ -267,11 +276,11 @@ class AppChildApplication:
             self._resources = await self._stack.enter_async_context(lifespan(self._app))
         elif self._lifespan is not None:
             logger.warning(
-                "The app's lifespan is not a function of a module, so process tasks have no resources."
+                "The app's lifespan is not a function of a module, so process tasks do not have its resources"
             )
 
     async def close(self) -> None:
-        """Leave it, and close the app."""
+        """Leave the lifespan, and close the app."""
         await self._stack.aclose()
         await self._app.close()
         self._app.close_sync()
@@ -283,7 +292,7 @@ class AppChildApplication:
         report: Callable[[bytes], None],
         note_wait: Callable[[bytes, bool], None],
     ) -> WorkerCall:
-        """The call of a delivery."""
+        """Return the call of a delivery."""
         name = delivery.message.task
         if not registry.knows(name):
             with importing_for_message(module):
@@ -301,14 +310,14 @@ class AppChildApplication:
 
 
 class ReportedWaits:
-    """Implements `worker.call.Waits` in a child: the worker is told of each wait."""
+    """The waits of a child process, which it reports to the worker; implements `worker.call.Waits`."""
 
     def __init__(self, note_wait: Callable[[bytes, bool], None]) -> None:
         self._note_wait = note_wait
 
     @asynccontextmanager
     async def waiting(self, call: WorkerCall, message_id: bytes) -> AsyncIterator[None]:
-        """Surround a wait for a result. On any event loop."""
+        """Surround a wait for a result. Works on any event loop."""
         self.note(call, message_id, begins=True)
         try:
             yield
@@ -316,13 +325,13 @@ class ReportedWaits:
             self.note(call, message_id, begins=False)
 
     def note(self, call: WorkerCall, message_id: bytes, *, begins: bool) -> None:
-        """Report the begin or the end of a wait, as long as the task runs."""
+        """Report the start or the end of a wait, as long as the task runs."""
         if not call.ended:
             self._note_wait(message_id, begins)
 
 
 class UnavailableDriver:
-    """Stands in for a driver that only the worker's own process has, so that nothing is lost in another."""
+    """Replaces a driver that only the worker's process has, so that a child does not dispatch elsewhere."""
 
     capabilities = Capability(0)
     api_version = DRIVER_API_VERSION
@@ -332,11 +341,11 @@ class UnavailableDriver:
     clock_offset = 0.0
 
     def clone(self) -> Self:
-        """The same."""
+        """Return the driver itself."""
         return self
 
     async def open(self) -> None:
-        """Refuse.
+        """Refuse the call.
 
         Raises:
             ConfigurationError: always.
@@ -344,7 +353,7 @@ class UnavailableDriver:
         await self._refuse()
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     async def _refuse(self, *_: object, **__: object) -> Any:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""What ties a worker process to its supervisor: a socket on which it is asked how it is, and whose end is its own."""
+"""The channel from a supervisor to a worker process: a socket with health questions, whose end stops the worker."""
 
 import json
 import os
@@ -13,86 +13,86 @@ from asynctasq.worker.health import Phase, Report, WorkerHealth
 from asynctasq.worker.life import GRACE_SECONDS
 
 ORPHANED_EXIT = 75
-"""Exit code of a worker that did not end by itself when its supervisor had died (`EX_TEMPFAIL`)."""
-DEAF_SECONDS = 2.0
-"""A worker that runs on for so long after SIGTERM is told on the leash: a task has taken its handlers."""
+"""Exit code of a worker that did not stop in time after its supervisor had died (`EX_TEMPFAIL`)."""
+IGNORED_SECONDS = 2.0
+"""Time after which a worker that ignores SIGTERM is stopped through the channel: a task has replaced its
+handlers."""
 END_SECONDS = 30.0
-"""What it gets beyond that to settle and close."""
+"""Time for a worker to settle and close after its grace period."""
 
 
 class SupervisorChannel:
-    """The worker's side: a thread that answers questions, whatever the event loop does.
+    """The worker's end of the channel: a thread that answers questions, even if the event loop is blocked.
 
-    When the supervisor is gone, however it died, the worker stops gracefully; one that does not is
-    ended.
+    When the supervisor has ended for any reason, the worker stops gracefully, or is ended after a time.
     """
 
     def __init__(
-        self, fd: int, vitals: Callable[[], WorkerHealth | None], *, stop: Callable[[], None]
+        self, fd: int, health: Callable[[], WorkerHealth | None], *, stop: Callable[[], None]
     ) -> None:
         """Take over the socket.
 
         Args:
-            fd: of the socket.
-            vitals: of the worker; None while it starts.
-            stop: does what SIGTERM does, from any thread.
+            fd: descriptor of the socket.
+            health: of the worker; None while it starts.
+            stop: has the effect of SIGTERM, from any thread.
         """
         self._socket = socket.socket(fileno=fd)
         self._socket.set_inheritable(False)
-        self._vitals = vitals
+        self._health = health
         self._stop = stop
         self._writing = threading.Lock()
 
-    def hold(self) -> None:
-        """Begin to answer."""
-        threading.Thread(target=self._run, name="asynctasq-leash", daemon=True).start()
+    def open(self) -> None:
+        """Start answering."""
+        threading.Thread(target=self._run, name="asynctasq-control", daemon=True).start()
 
     @hookimpl
     def worker_started(self) -> None:
-        """Tell without being asked, before the first task runs: it may end this process at once."""
-        with suppress(OSError):  # the supervisor is gone
-            vitals = self._vitals()
-            owner = {} if vitals is None else {"owner": vitals.owner}
-            self._tell(b"0", {"phase": Phase.RUNNING, **owner})
+        """Report the start unasked, before the first task runs: a task may end this process at once."""
+        with suppress(OSError):  # the supervisor has ended
+            health = self._health()
+            owner = {} if health is None else {"owner": health.owner}
+            self._send(b"0", {"phase": Phase.RUNNING, **owner})
 
     @hookimpl(trylast=True)
     def worker_stopped(self) -> None:
         """Report that all tasks are settled, so no leases are left when the process ends."""
-        with suppress(OSError):  # the supervisor is gone
-            self._tell(b"0", {"phase": Phase.STOPPING, "settled": True})
+        with suppress(OSError):  # the supervisor has ended
+            self._send(b"0", {"phase": Phase.STOPPING, "settled": True})
 
     def _run(self) -> None:
         try:
             with self._socket.makefile("rb") as stream:
                 for line in stream:
                     number, _, question = line.strip().partition(b" ")
-                    self._tell(number, self._answer(question))
-        except OSError:  # gone while it was being answered
+                    self._send(number, self._answer(question))
+        except OSError:  # the supervisor ended before it had the answer
             pass
-        self._end()
+        self._stop_process()
 
-    def _tell(self, number: bytes, report: Report) -> None:
+    def _send(self, number: bytes, report: Report) -> None:
         with self._writing:
             self._socket.sendall(b"%s %s\n" % (number, json.dumps(report, default=str).encode()))
 
     def _answer(self, question: bytes) -> Report:
-        vitals = self._vitals()
+        health = self._health()
         verb, _, rest = question.partition(b" ")
         if verb == b"stop":
             self._stop()
-        if vitals is None:
+        if health is None:
             return {"phase": Phase.STARTING, "live": True, "pid": os.getpid()}
         if verb == b"end":
-            return {**vitals.beat(), "ended": vitals.ending.ask(json.loads(rest))}
-        return vitals.status() if verb == b"status" else vitals.beat()
+            return {**health.beat(), "ended": health.ending.ask(json.loads(rest))}
+        return health.status() if verb == b"status" else health.beat()
 
-    def _end(self) -> None:
-        vitals = self._vitals()
-        grace = GRACE_SECONDS if vitals is None else vitals.grace_period
+    def _stop_process(self) -> None:
+        health = self._health()
+        grace = GRACE_SECONDS if health is None else health.grace_period
         os.kill(os.getpid(), signal.SIGTERM)
-        ending = threading.Event()  # never set: tasks may have changed time.sleep
-        ending.wait(DEAF_SECONDS)
-        if vitals is not None and vitals.phase is Phase.RUNNING:
+        ending = threading.Event()  # never set: tasks may have changed `time.sleep`
+        ending.wait(IGNORED_SECONDS)
+        if health is not None and health.phase is Phase.RUNNING:
             self._stop()
         ending.wait(grace + END_SECONDS)
         os._exit(ORPHANED_EXIT)

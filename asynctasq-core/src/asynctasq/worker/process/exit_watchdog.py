@@ -1,4 +1,4 @@
-"""The end of a worker's process, which no code of the application can put off for ever."""
+"""Exit of a worker's process, within a time limit that application code cannot extend."""
 
 import logging
 import math
@@ -11,59 +11,54 @@ from contextlib import suppress
 from time import monotonic
 
 from asynctasq.worker.dump import stack_of
-from asynctasq.worker.life import CLOSE_SECONDS, Life, Stage
+from asynctasq.worker.life import Life, Stage
 from asynctasq.worker.process.signals import SignalDebouncer
+from asynctasq.worker.timing import WorkerTiming
 
 logger = logging.getLogger("asynctasq")
 
-LAST_SECONDS = 10.0
-"""For threads, and functions registered with `atexit`, to end once the worker has."""
-START_SECONDS = 5.0
-"""For a start to end that was cancelled by a signal."""
-SECOND_SECONDS = 1.0
-"""For the process to end after the second signal, unless tasks run."""
-BEYOND_GRACE_SECONDS = 30.0
-"""For a worker to settle and close after its grace period."""
-HURRY_SECONDS = 20.0
-"""For running tasks to be interrupted and settled after the second signal."""
-REPORT_SECONDS = 2.0
-"""For the last log line: a handler may hang, too."""
 FAILED_CODE = 1
 
 
 class ExitWatchdog:
-    """Ends this process when its worker should have ended, or has ended, and something keeps the process.
+    """Ends this process if something keeps it running after its worker has ended, or should have.
 
-    A thread of its own watches, so a blocked event loop changes nothing. Limits count from a stop signal,
-    from the moment when all tasks are settled, and from the end of the worker.
+    A separate thread watches, so a blocked event loop does not matter. Time limits start at a stop signal,
+    at the moment when all tasks are settled, and at the end of the worker.
     """
 
-    def __init__(self, life: Callable[[], Life | None]) -> None:
-        """Make it; nothing is watched yet.
+    def __init__(
+        self, life: Callable[[], Life | None], *, timing: WorkerTiming | None = None
+    ) -> None:
+        """Make the watchdog; nothing is watched yet.
 
         Args:
             life: of the worker; None until there is one.
+            timing: durations.
         """
+        timing = timing or WorkerTiming()
         self._life = life
-        self._echoes = SignalDebouncer()
+        self._timing = timing.watchdog
+        self._close_seconds = timing.close.total
+        self._debouncer = SignalDebouncer(timing.signals)
         self._signals = 0
         self._due = math.inf
         self._reason = ""
         self._code = FAILED_CODE
         self._limited_in = Stage.RUNNING
-        """Stage in which a signal set the limit."""
+        """Stage in which a signal has set the limit."""
         self._loop_closed = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._over = False
 
     def watch(self) -> None:
-        """Start to watch the worker."""
+        """Start watching the worker."""
         with self._changed:
             self._start()
 
     def nothing_ran(self) -> None:
-        """Stop to watch, as the worker did not get as far as to need it; not after a signal."""
+        """Stop watching, as the worker has run nothing; after a signal, go on."""
         with self._changed:
             if self._signals:
                 return
@@ -74,38 +69,38 @@ class ExitWatchdog:
 
     def _start(self) -> None:
         if self._thread is None:
-            thread = threading.Thread(target=self._watch, name="asynctasq-end", daemon=True)
+            thread = threading.Thread(target=self._watch, name="asynctasq-exit", daemon=True)
             thread.start()
             self._thread = thread
 
     def on_signal(self, received: signal.Signals) -> None:
-        """Set a limit. For any thread: the event loop may be blocked."""
+        """Set a limit. Any thread may call this: the event loop may be blocked."""
         with self._changed:
-            if not self._echoes.is_new():
+            if not self._debouncer.is_new():
                 return
             self._signals += 1
             life = self._life()
             stage = Stage.STARTING if life is None else life.stage
             self._limited_in = stage
             if stage is Stage.RUNNING and life is not None:
-                first = life.grace_period + BEYOND_GRACE_SECONDS
-                seconds = first if self._signals == 1 else HURRY_SECONDS
+                first = life.grace_period + self._timing.beyond_grace
+                seconds = first if self._signals == 1 else self._timing.hurry
             elif self._signals > 1:
-                seconds = SECOND_SECONDS
+                seconds = self._timing.second
             else:
-                seconds = START_SECONDS if stage is Stage.STARTING else CLOSE_SECONDS
+                seconds = self._timing.start if stage is Stage.STARTING else self._close_seconds
             self._limit(seconds, f"{received.name} was received")
 
     def worker_ended(self, code: int) -> None:
-        """Everything is settled and closed: what follows has a limit."""
+        """Note that all is settled and closed, and limit the time until the process exits."""
         with self._changed:
             self._code = code
             if self._signals < 2:
                 self._due = math.inf
-            self._limit(LAST_SECONDS, "the worker ended")
+            self._limit(self._timing.last, "the worker ended")
 
     def loop_closed(self) -> None:
-        """The event loop is closed: count again once the main thread is through."""
+        """Note that the event loop is closed; the limit starts again when the main thread has ended."""
         with self._changed:
             if self._over:
                 return
@@ -113,11 +108,11 @@ class ExitWatchdog:
             self._due = math.inf
             self._changed.notify()
         waiting = threading.Thread(
-            target=self._after_main_thread, name="asynctasq-end", daemon=True
+            target=self._after_main_thread, name="asynctasq-exit", daemon=True
         )
         try:
             waiting.start()
-        except RuntimeError:  # the system has no more threads: count from now on
+        except RuntimeError:  # the system has no more threads: start the limit now
             self._count_last()
 
     def _after_main_thread(self) -> None:
@@ -125,8 +120,11 @@ class ExitWatchdog:
         self._count_last()
 
     def _count_last(self) -> None:
-        with self._changed, suppress(RuntimeError):  # the same, and nothing watches
-            self._limit(LAST_SECONDS, "the worker ended")
+        with (
+            self._changed,
+            suppress(RuntimeError),
+        ):  # the system has no more threads, and nothing watches
+            self._limit(self._timing.last, "the worker ended")
 
     def _limit(self, seconds: float, reason: str) -> None:
         due = monotonic() + seconds
@@ -138,31 +136,31 @@ class ExitWatchdog:
     def _watch(self) -> None:
         with self._changed:
             while (left := self._due - monotonic()) > 0:
-                self._changed.wait(min(left, 0.5))
+                self._changed.wait(min(left, self._timing.check))
                 if self._over:
                     return
-                self._look_at_stage()
+                self._follow_stage()
             reason = self._reason
         self._end(reason)
 
-    def _look_at_stage(self) -> None:
-        """Follow the worker into its next stage."""
+    def _follow_stage(self) -> None:
+        """Set the limit of the stage that the worker has entered."""
         life = self._life()
         if life is None or life.stage is self._limited_in or self._loop_closed:
             return
         before, self._limited_in = self._limited_in, life.stage
         if life.stage is Stage.CLOSING:
             self._code = self._code if before is Stage.STARTING else 0
-            self._limit(CLOSE_SECONDS + REPORT_SECONDS, "all tasks were settled")
+            self._limit(self._close_seconds + self._timing.report, "all tasks were settled")
         elif before is Stage.STARTING and self._signals:  # it had just started when the signal came
             self._due = math.inf
-            self._limit(life.grace_period + BEYOND_GRACE_SECONDS, "a stop signal was received")
+            self._limit(life.grace_period + self._timing.beyond_grace, "a stop signal was received")
 
     def _end(self, reason: str) -> None:
         with suppress(RuntimeError):  # the system has no more threads
             reporting = threading.Thread(target=self._report, args=(reason,), daemon=True)
             reporting.start()
-            reporting.join(REPORT_SECONDS)
+            reporting.join(self._timing.report)
         os._exit(self._code)
 
     def _report(self, reason: str) -> None:
@@ -175,7 +173,7 @@ class ExitWatchdog:
         life = self._life()
         closed = self._loop_closed or life is None
         logger.error(
-            "The process is ended, as %s and something keeps it. It is %s. Threads: %s.\n%s",
+            "Exiting by force: %s, and something keeps the process running. It is %s. Threads: %s.\n%s",
             reason,
             "past the end of its worker" if closed or life is None else life.doing,
             ", ".join(names) or "none",

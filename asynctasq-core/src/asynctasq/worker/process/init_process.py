@@ -1,4 +1,4 @@
-"""The first process of a container, which has duties that a worker cannot have."""
+"""The first process of a container, whose duties a worker cannot fulfill."""
 
 import os
 import signal
@@ -19,11 +19,11 @@ PASSED_ON = (
 
 
 def be_init_if_first() -> None:
-    """Fork if this is process 1; returns in the fork, or at once where this is another process.
+    """Fork if this is process 1; returns in the fork, or at once in any other process.
 
     Process 1 adopts every process whose parent has ended, and must wait for it. A worker cannot do that
     without taking the exit status of programs that its tasks wait for. So process 1 becomes an init: it
-    passes signals on, waits for all that ends, and ends with the exit code of the worker.
+    passes signals on, waits for all processes that end, and exits with the exit code of the worker.
     """
     if os.getpid() == FIRST_PID and hasattr(signal, "sigwait"):
         awaited = {*PASSED_ON, signal.SIGCHLD}
@@ -39,7 +39,7 @@ def be_init_if_first() -> None:
 
 
 def _wait_for(worker: int, awaited: set[signal.Signals]) -> int:
-    """Pass on signals until the worker ends; its exit code, as shells write that of a killed process."""
+    """Pass on signals until the worker ends; return its exit code, as shells write that of a killed process."""
     while True:
         received = signal.sigwait(awaited)
         if received is not signal.SIGCHLD:

@@ -1,4 +1,4 @@
-"""Seeing signals at once, in a thread of its own, whatever the main thread does."""
+"""Receiving signals at once, in a separate thread, even while the main thread is blocked."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ READ_BYTES = 64
 
 
 class SignalTap:
-    """Sees each signal that Python has a handler for, and passes it on to the event loop.
+    """Receives each signal that Python has a handler for, and passes it on to the event loop.
 
     The system writes such a signal to one descriptor, at once and even while the main thread is blocked.
     That descriptor is usually the event loop's, which looks at it only when it runs.
@@ -29,10 +29,10 @@ class SignalTap:
         return self._ends is not None
 
     @contextmanager
-    def seen_by(self, listener: Callable[[int], None]) -> Iterator[None]:
+    def passed_to(self, listener: Callable[[int], None]) -> Iterator[None]:
         """Call `listener` with the number of each signal, from another thread.
 
-        To be entered in the main thread; does nothing elsewhere.
+        Enter this in the main thread; it does nothing in other threads.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -48,20 +48,20 @@ class SignalTap:
                 self._close()
 
     def follow_loop(self) -> None:
-        """Come before the running loop, which has just taken the descriptor for itself."""
+        """Insert the tap before the running loop, which has just taken the descriptor."""
         if self._ends is not None:
             own = self._ends[1].fileno()
             found = signal.set_wakeup_fd(own, warn_on_full_buffer=False)
             self._loop_fd = self._loop_fd if found == own else found
 
     def leave_loop(self) -> None:
-        """Leave the descriptor to the loop, which ends."""
+        """Return the descriptor to the loop, which is about to end."""
         if self._ends is not None:
             signal.set_wakeup_fd(self._loop_fd)
             self._loop_fd = -1
 
     def keep(self, loop_fd: int) -> bool:
-        """Take back what a task has changed; False if it had changed anything.
+        """Restore the descriptor; False if a task had changed it.
 
         Args:
             loop_fd: the loop's own descriptor, which it may set again at any time.
@@ -85,9 +85,8 @@ class SignalTap:
         read, write = self._ends
         self._ends = None
         with suppress(BlockingIOError):  # full: the thread ends with the process
-            write.send(
-                b"\0"
-            )  # closing is not enough: processes that tasks have forked hold it, too
+            # Closing is not enough: processes that tasks have forked hold it, too.
+            write.send(b"\0")
             self._thread.join()
         write.close()
         read.close()
@@ -98,7 +97,7 @@ class SignalTap:
                 for listener in tuple(self._listeners):
                     listener(number)
             if self._loop_fd >= 0:
-                with suppress(OSError):  # the loop is closed, or has not looked for long
+                with suppress(OSError):  # the loop is closed, or has been blocked for long
                     os.write(self._loop_fd, bytes(filter(None, numbers)))
             if 0 in numbers:
                 return

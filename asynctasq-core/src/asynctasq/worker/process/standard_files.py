@@ -8,7 +8,7 @@ NAMES = ("stdin", "stdout", "stderr")
 
 
 def open_standard_files() -> None:
-    """Open those that are closed on the null device.
+    """Open closed standard descriptors on the null device.
 
     Otherwise the next file or socket that is opened gets the number, so that a `print` writes into a store's
     connection, and child processes cannot be started.

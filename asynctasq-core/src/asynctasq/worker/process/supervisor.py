@@ -1,4 +1,4 @@
-"""Keeps a number of worker processes running: starts them, replaces those that die, stops them all."""
+"""The supervisor of worker processes: starts them, replaces those that die, and stops them all."""
 
 import asyncio
 import json
@@ -15,38 +15,19 @@ from typing import Any
 
 from asynctasq.worker.health import Phase, Report
 from asynctasq.worker.process.control_channel import END_SECONDS
-from asynctasq.worker.process.signals import SignalDebouncer, stop_signals_heard
+from asynctasq.worker.process.signals import SignalDebouncer, stop_signal_numbers
 from asynctasq.worker.process.worker_process import ANSWER_SECONDS, WorkerProcess
+from asynctasq.worker.timing import WorkerTiming
 
 logger = logging.getLogger("asynctasq")
 
-BEAT_SECONDS = 1.0
-"""Between two questions how a process is."""
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
-SETTLED_SECONDS = 10.0
-"""A process that has lived this long did not die of its start."""
-HURRY_SECONDS = 20.0
-"""What processes get to end after the second signal."""
-STARTING_SECONDS = 10.0
-"""Time for a process that is still starting to end after the first signal."""
-ORPHANS_LOOK_SECONDS = 0.05
-"""Between looks whether the child processes of a worker that died have ended: the system kills them."""
-ORPHANS_LOOKS = 200
 ANSWER_LIMIT_BYTES = 2**26
 CHILD_MODULE = b"asynctasq.executors.process.main"
-"""In the command of the children that run process tasks."""
-
-
-def pause_after(deaths: int) -> float:
-    """Seconds before a process is started again that has died so many times in a row soon after its start."""
-    if deaths == 0:
-        return 0.0
-    return min(FIRST_PAUSE_SECONDS * 2.0 ** (deaths - 1), LONGEST_PAUSE_SECONDS)
+"""Part of the command of children that run process tasks."""
 
 
 def how_it_ended(code: int) -> str:
-    """In words; `code` as `subprocess` tells it."""
+    """Describe the end of a process; `code` is its return code in `subprocess`."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:
@@ -62,155 +43,178 @@ class Supervisor:
     """Runs worker processes until they have all ended."""
 
     def __init__(
-        self, command: Callable[[int, int], Sequence[str]], *, processes: int, burst: bool
+        self,
+        command: Callable[[int, int], Sequence[str]],
+        *,
+        processes: int,
+        burst: bool,
+        timing: WorkerTiming | None = None,
     ) -> None:
         """Make a supervisor; nothing is started.
 
         Args:
-            command: of the process with that number, given the descriptor of its leash.
-            processes: how many, numbered from 1.
-            burst: a process that ends with exit code 0 is not replaced: there is nothing more to do.
+            command: makes the command of a process from its number and the descriptor of its channel.
+            processes: number of processes, which are numbered from 1.
+            burst: True to leave a process that ends with exit code 0 unreplaced: there is nothing more to do.
+            timing: durations.
         """
+        timing = timing or WorkerTiming()
+        self._timing = timing.supervisor
         self._command = command
         self._burst = burst
-        self._places = [WorkerProcess(number) for number in range(1, processes + 1)]
+        self._processes = [WorkerProcess(number) for number in range(1, processes + 1)]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._signals = 0
-        self._echoes = SignalDebouncer()
+        self._debouncer = SignalDebouncer(timing.signals)
         self._ever_ran = False
         self._exit_code = 0
         self._dead_owners: set[str] = set()
-        """Owners of crashed processes, until a living process has ended their leases."""
+        """Owners of crashed processes, until a live process has ended their leases."""
         self._background: set[asyncio.Task[None]] = set()
         self._death = asyncio.Event()
-        """Replaced at each death."""
+        """Set at the next death, then replaced."""
 
     async def run(self) -> int:
-        """Start the processes; returns the exit code when all have ended."""
+        """Start the processes, and return the exit code when all have ended."""
         self._loop = loop = asyncio.get_running_loop()
-        heard = stop_signals_heard()
-        for each in heard:
+        numbers = stop_signal_numbers()
+        for each in numbers:
             loop.add_signal_handler(each, self._on_stop, each)
         loop.add_signal_handler(signal.SIGUSR1, self._forward, signal.SIGUSR1)
         try:
             async with asyncio.TaskGroup() as group:
-                for place in self._places:
-                    group.create_task(self._keep(place))
+                for worker in self._processes:
+                    group.create_task(self._keep(worker))
         finally:
-            for place in self._places:
-                place.kill()
+            for worker in self._processes:
+                worker.kill()
             for ending in self._background:
                 ending.cancel()
-            for each in (*heard, signal.SIGUSR1):
+            for each in (*numbers, signal.SIGUSR1):
                 loop.remove_signal_handler(each)
         return self._exit_code
 
-    # Told by signals.
+    # Signals.
 
     def _on_stop(self, received: signal.Signals) -> None:
-        if not self._echoes.is_new():
+        if not self._debouncer.is_new():
             return
         self._signals += 1
         logger.info(
-            "%s: %s",
+            "Received %s; %s worker processes",
             received.name,
-            "worker processes stop." if self._signals == 1 else "worker processes hurry.",
+            "stopping" if self._signals == 1 else "interrupting",
         )
         self._stop()
 
     def _stop(self) -> None:
         self._stopping.set()
-        for place in self._places:
-            self._dismiss(place)
+        for worker in self._processes:
+            self._stop_one(worker)
 
-    def _dismiss(self, place: WorkerProcess) -> None:
-        place.send(signal.SIGTERM)
-        place.dismissed_at = time.monotonic()
-        first = place.grace_period + END_SECONDS if place.ran else STARTING_SECONDS
-        place.kill_in(first if self._signals < 2 else min(first, HURRY_SECONDS))
+    def _stop_one(self, worker: WorkerProcess) -> None:
+        worker.send(signal.SIGTERM)
+        worker.stop_sent_at = time.monotonic()
+        first = worker.grace_period + END_SECONDS if worker.ran else self._timing.starting
+        worker.kill_in(first if self._signals < 2 else min(first, self._timing.hurry))
 
     def _forward(self, number: signal.Signals) -> None:
-        for place in self._places:
-            place.send(number)
+        for worker in self._processes:
+            worker.send(number)
 
-    # One place.
+    # One process.
 
-    async def _keep(self, place: WorkerProcess) -> None:
-        """Have a process in this place until told to stop, or until there is nothing more to do."""
+    async def _keep(self, worker: WorkerProcess) -> None:
+        """Keep a process running until the supervisor stops, or until there is nothing more to do."""
         early_deaths = 0
         while not self._stopping.is_set():
             started_at = time.monotonic()
             try:
-                code = await self._run_one(place)
-            except (OSError, RuntimeError, MemoryError) as error:  # of descriptors, memory, threads
+                code = await self._run_one(worker)
+            except (
+                OSError,
+                RuntimeError,
+                MemoryError,
+            ) as error:  # the system has no more descriptors, memory or threads
                 early_deaths += 1
-                await self._pause(place, pause_after(early_deaths), error)
+                await self._pause(worker, self._timing.restart.pause(early_deaths), error)
                 continue
             if self._stopping.is_set():
-                logger.info("Worker process %d %s.", place.number, how_it_ended(code))
+                logger.info(
+                    "Worker process %d %s",
+                    worker.number,
+                    how_it_ended(code),
+                    extra=_fields_of(worker),
+                )
                 return
             if code == 0 and self._burst:
                 return
-            if code in {1, 2} and not self._ever_ran:  # a wrong setting does not heal
-                logger.error("Worker process %d could not start; nor can others.", place.number)
+            if code in {1, 2} and not self._ever_ran:  # a wrong setting stays wrong
+                logger.error(
+                    "Worker process %d could not start; stopping the supervisor",
+                    worker.number,
+                    extra=_fields_of(worker),
+                )
                 self._exit_code = code
                 self._stop()
                 return
             lived = time.monotonic() - started_at
-            early_deaths = 0 if lived >= SETTLED_SECONDS or code == 0 else early_deaths + 1
-            pause = pause_after(early_deaths)
+            early_deaths = 0 if lived >= self._timing.settled or code == 0 else early_deaths + 1
+            pause = self._timing.restart.pause(early_deaths)
             if code == 0:
-                pause = max(0.0, BEAT_SECONDS - lived)
-            place.restarts += 1
+                pause = max(0.0, self._timing.beat - lived)
+            worker.restarts += 1
             logger.log(
                 logging.INFO if code == 0 else logging.ERROR,
-                "Worker process %d (pid %s) %s; another starts%s.",
-                place.number,
-                place.pid,
-                place.killed_because or how_it_ended(code),
+                "Worker process %d (PID %s) %s; starting another%s",
+                worker.number,
+                worker.pid,
+                worker.killed_because or how_it_ended(code),
                 f" in {pause:.3g} s" if pause else "",
+                extra=_fields_of(worker),
             )
-            await self._pause(place, pause)
+            await self._pause(worker, pause)
 
     async def _pause(
-        self, place: WorkerProcess, seconds: float, error: BaseException | None = None
+        self, worker: WorkerProcess, seconds: float, error: BaseException | None = None
     ) -> None:
-        """Wait before the next start, or until told to stop."""
+        """Wait before the next start, or until the supervisor stops."""
         if error is not None:
             logger.error(
-                "Worker process %d could not be started: %s: %s. Trying again in %.3g s.",
-                place.number,
+                "Worker process %d could not be started (%s: %s); retrying in %.3g s",
+                worker.number,
                 type(error).__name__,
                 error,
                 seconds,
+                extra=_fields_of(worker),
             )
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _run_one(self, place: WorkerProcess) -> int:
-        """Run one process to its end; its exit code.
+    async def _run_one(self, worker: WorkerProcess) -> int:
+        """Run one process to its end, and return its exit code.
 
         Raises:
-            OSError: it cannot be started.
-            RuntimeError: the same, for want of threads.
+            OSError: the process cannot be started.
+            RuntimeError: the process cannot be started, as the system has no more threads.
         """
-        process, reader, writer = await self._start(place.number)
-        place.begin(process, reader, writer)
-        if self._stopping.is_set():  # told while it was being started
-            self._dismiss(place)
-        watching = asyncio.create_task(self._watch(place))
+        process, reader, writer = await self._start(worker.number)
+        worker.begin(process, reader, writer)
+        if self._stopping.is_set():  # a signal came while it was being started
+            self._stop_one(worker)
+        watching = asyncio.create_task(self._watch(worker))
         try:
             return await process.wait()
         finally:
             watching.cancel()
             await asyncio.wait([watching])
-            self._ever_ran = await place.has_run() or self._ever_ran
-            place.end()
-            if place.owner and not place.settled and not self._stopping.is_set():
+            self._ever_ran = await worker.has_run() or self._ever_ran
+            worker.end()
+            if worker.owner and not worker.settled and not self._stopping.is_set():
                 self._background.add(
-                    ending := asyncio.create_task(self._end_leases_of(place.owner, process.pid))
+                    ending := asyncio.create_task(self._end_leases_of(worker.owner, process.pid))
                 )
                 ending.add_done_callback(self._background.discard)
 
@@ -226,7 +230,7 @@ class Supervisor:
                     *self._command(number, theirs.fileno()),
                     pass_fds=(theirs.fileno(),),
                     stdin=asyncio.subprocess.DEVNULL,
-                    process_group=0,  # Ctrl-C is for this process, which tells the others
+                    process_group=0,  # Ctrl-C is for this process, which stops the others
                 )
             reader, writer = await asyncio.open_connection(sock=ours, limit=ANSWER_LIMIT_BYTES)
         except BaseException:
@@ -238,56 +242,56 @@ class Supervisor:
             raise
         return process, reader, writer
 
-    async def _watch(self, place: WorkerProcess) -> None:
-        """Kill the process when its event loop has been blocked for longer than it may."""
+    async def _watch(self, worker: WorkerProcess) -> None:
+        """Kill the process when its event loop has been blocked for longer than allowed."""
         answered_at = time.monotonic()
         while True:
             death = self._death
-            beat = await place.ask(self._question(place))
+            beat = await worker.ask(self._question(worker))
             if beat is not None:
                 answered_at = time.monotonic()
                 self._dead_owners.difference_update(beat.get("ended", ()))
-                if beat["phase"] in {Phase.STARTING, Phase.RUNNING} and place.is_deaf():
-                    await place.ask("stop")
+                if beat["phase"] in {Phase.STARTING, Phase.RUNNING} and worker.ignores_stop():
+                    await worker.ask("stop")
             silence = time.monotonic() - answered_at
             if beat is not None and not beat["live"]:
-                place.kill("was of no use any more, as its event loop was blocked, and was killed")
-            elif silence > place.stall_limit:
-                place.kill(f"had not answered for {silence:.0f} s and was killed")
+                worker.kill("was killed because its event loop was blocked")
+            elif silence > worker.stall_limit:
+                worker.kill(f"was killed because it had not answered for {silence:.0f} s")
             with suppress(TimeoutError):
-                async with asyncio.timeout(BEAT_SECONDS):
+                async with asyncio.timeout(self._timing.beat):
                     await death.wait()
 
-    # Leases of processes that died.
+    # Leases of crashed processes.
 
-    def _question(self, place: WorkerProcess) -> str:
-        """How it is; and once it runs, it is to end the leases of those that died."""
-        if not self._dead_owners or not place.ran:
+    def _question(self, worker: WorkerProcess) -> str:
+        """Return the next question: once a process runs, it also ends the leases of crashed processes."""
+        if not self._dead_owners or not worker.ran:
             return "beat"
         return f"end {json.dumps(sorted(self._dead_owners))}"
 
     async def _end_leases_of(self, owner: str, group: int) -> None:
-        """Have a living process end the leases of one that died, once the tasks of that are over.
+        """Have a live process end the leases of a crashed one, once the tasks of that have ended.
 
-        Its children are in its process group. The system kills them with it, which takes a moment; until
-        then they may run its tasks. Where the system does not show them, leases end by themselves.
+        The children of a process are in its process group. The system kills them with it, which takes a
+        moment; until then they may run its tasks. Where the system does not show them, the leases expire.
         """
         running: list[int] | None = None
-        for _ in range(ORPHANS_LOOKS):
+        for _ in range(self._timing.orphan_checks):
             running = children_in(group)
             if not running:
                 break
-            await asyncio.sleep(ORPHANS_LOOK_SECONDS)
+            await asyncio.sleep(self._timing.orphan_check)
         if running is None or running:
             return
         self._dead_owners.add(owner)
         death, self._death = self._death, asyncio.Event()
         death.set()
 
-    # Health: called from other threads.
+    # Health, which other threads ask for.
 
     def reports(self) -> dict[str, Callable[[], Report]]:
-        """Of all processes together, by path."""
+        """Return the health reports of all processes together, by path."""
         return {
             "/livez": lambda: self._from_thread(self._verdict("live")),
             "/readyz": lambda: self._from_thread(self._verdict("ready")),
@@ -304,29 +308,29 @@ class Supervisor:
             return {"ok": False, "problems": ["the supervisor does not answer"]}
 
     async def _status(self) -> Report:
-        told = await asyncio.gather(*(place.ask("status") for place in self._places))
+        statuses = await asyncio.gather(*(worker.ask("status") for worker in self._processes))
         return {
             "pid": os.getpid(),
             "processes": [
                 {
-                    "number": place.number,
-                    "pid": place.pid,
-                    "restarts": place.restarts,
+                    "number": worker.number,
+                    "pid": worker.pid,
+                    "restarts": worker.restarts,
                     "status": status,
                 }
-                for place, status in zip(self._places, told, strict=True)
+                for worker, status in zip(self._processes, statuses, strict=True)
             ],
         }
 
     async def _verdict(self, field: str) -> Report:
-        """Good if that of one process is: the others are being replaced, or will be."""
-        told = [each["status"] for each in (await self._status())["processes"]]
-        verdicts = [each[field] for each in told if each is not None and field in each]
-        starting = field == "live" and not all(told)
+        """Return a verdict that is good if that of one process is: the others are being replaced."""
+        statuses = [each["status"] for each in (await self._status())["processes"]]
+        verdicts = [each[field] for each in statuses if each is not None and field in each]
+        starting = field == "live" and not all(statuses)
         good = any(each is True or (each is not True and each["ok"]) for each in verdicts)
         return {
             "ok": good or starting,
-            "problems": [] if good else ["no process is"],
+            "problems": [] if good else [f"no process is {field}"],
             field: verdicts,
         }
 
@@ -347,5 +351,9 @@ def children_in(group: int) -> list[int] | None:
 
 
 def interpreter_command() -> list[str]:
-    """How this process was started: interpreter, its options, script and arguments."""
+    """Return the command of this process: interpreter, its options, script and arguments."""
     return [sys.executable, *sys.orig_argv[1:]]
+
+
+def _fields_of(worker: WorkerProcess) -> dict[str, object]:
+    return {"worker_process": worker.number, "worker_pid": worker.pid}

@@ -1,4 +1,4 @@
-"""One worker process after the other in the same place, as their supervisor sees them."""
+"""A worker process as its supervisor sees it; when it has died, another takes its number."""
 
 import asyncio
 import json
@@ -9,18 +9,18 @@ from contextlib import suppress
 
 from asynctasq.worker.health import Phase, Report
 from asynctasq.worker.life import GRACE_SECONDS
-from asynctasq.worker.process.control_channel import DEAF_SECONDS
+from asynctasq.worker.process.control_channel import IGNORED_SECONDS
 
 START_SECONDS = 60.0
-"""For which a process that begins may be silent, before it has told its own limit."""
+"""Time for which a new process may be silent, before it has reported its own limit."""
 ANSWER_SECONDS = 5.0
-"""Time for a process to answer; its leash answers even when its event loop is blocked."""
-LAST_WORDS_SECONDS = 0.5
-"""For what a process has told before it ended to be read."""
+"""Time for a process to answer; it does so even when its event loop is blocked."""
+LAST_REPORTS_SECONDS = 0.5
+"""Time to read the last reports of a process that has ended."""
 
 
 class WorkerProcess:
-    """Where a process runs, and another when that has died."""
+    """A numbered place for a worker process, which is started again whenever it has died."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -30,8 +30,8 @@ class WorkerProcess:
         self.grace_period = GRACE_SECONDS
         self.stall_limit = START_SECONDS
         self.killed_because = ""
-        self.dismissed_at = math.inf
-        """When it was told to end."""
+        self.stop_sent_at = math.inf
+        """Monotonic time at which the process was sent the signal to stop."""
         self.ran = False
         """True once the process has run tasks."""
         self.owner = ""
@@ -51,17 +51,17 @@ class WorkerProcess:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        """A process has been started here."""
+        """Note a process that has been started."""
         self._process, self._reader, self._writer = process, reader, writer
         self.pid = process.pid
         self.stall_limit = START_SECONDS
         self.killed_because = ""
-        self.dismissed_at = math.inf
+        self.stop_sent_at = math.inf
         self.ran = self.settled = False
         self.owner = ""
 
     def end(self) -> None:
-        """It has ended."""
+        """Note that the process has ended."""
         if self._killing is not None:
             self._killing.cancel()
             self._killing = None
@@ -70,18 +70,18 @@ class WorkerProcess:
         self._process = self._reader = self._writer = None
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if there is one."""
+        """Send a signal to the process, if it runs."""
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     def kill(self, because: str = "") -> None:
-        """End it at once."""
+        """End the process at once."""
         self.killed_because = because
         self.send(signal.SIGKILL)
 
     def kill_in(self, seconds: float) -> None:
-        """End it, unless it ends by itself within that time."""
+        """End the process unless it ends within some seconds."""
         if self._killing is not None:
             self._killing.cancel()
         self._killing = asyncio.get_running_loop().call_later(
@@ -89,7 +89,7 @@ class WorkerProcess:
         )
 
     async def ask(self, question: str) -> Report | None:
-        """Its answer; None if there is none in time."""
+        """Ask the process, and return its answer; None if none comes in time."""
         async with self._asking:
             reader, writer = self._reader, self._writer
             if reader is None or writer is None:
@@ -101,8 +101,8 @@ class WorkerProcess:
                     await writer.drain()
                     while line := await reader.readline():
                         number, _, answer = line.partition(b" ")
-                        report = self._heard(json.loads(answer))
-                        if int(number) == self._questions:  # others are late, or nobody has asked
+                        report = self._note(json.loads(answer))
+                        if int(number) == self._questions:  # others are late, or were sent unasked
                             return report
             except (OSError, ValueError):  # a TimeoutError is one
                 pass
@@ -112,16 +112,16 @@ class WorkerProcess:
         """Check whether the process got as far as running tasks; call this when it has ended."""
         if self._reader is not None:
             with suppress(OSError, ValueError):  # a TimeoutError, as a fork of it may live on
-                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                async with asyncio.timeout(LAST_REPORTS_SECONDS):
                     while line := await self._reader.readline():
-                        self._heard(json.loads(line.partition(b" ")[2]))
+                        self._note(json.loads(line.partition(b" ")[2]))
         return self.ran
 
-    def is_deaf(self) -> bool:
-        """Check whether the process has ignored the request to end for too long."""
-        return time.monotonic() - self.dismissed_at > DEAF_SECONDS
+    def ignores_stop(self) -> bool:
+        """Check whether the process has ignored the signal to stop for too long."""
+        return time.monotonic() - self.stop_sent_at > IGNORED_SECONDS
 
-    def _heard(self, report: Report) -> Report:
+    def _note(self, report: Report) -> Report:
         self.ran = self.ran or report.get("phase") == Phase.RUNNING
         self.settled = self.settled or report.get("settled", False)
         self.owner = report.get("owner", self.owner)

@@ -1,1 +1,1 @@
-"""Worker services: tasks and threads that run beside the fetcher for as long as a worker runs."""
+"""Worker services: parts that run beside the fetcher for as long as a worker runs; see `service`."""

@@ -1,5 +1,6 @@
 """Health reports over HTTP, with a limit on everything that a client can take."""
 
+import asyncio
 import errno
 import json
 import logging
@@ -16,49 +17,54 @@ from typing import Self
 
 from asynctasq.errors import ConfigurationError
 from asynctasq.worker.health import Report
+from asynctasq.worker.timing import HealthTiming
 
 logger = logging.getLogger("asynctasq")
 
-DEFAULT_HEALTH_HOST = "127.0.0.1"
-"""Only this machine by default, as the endpoint has no authentication."""
 MOST_CONNECTIONS = 16
-"""Connections at once. A further one takes the place of the oldest whose request is not complete."""
-REQUEST_SECONDS = 5.0
-"""For the whole of a request, from the connection to the end of its answer."""
+"""Number of connections at once. One more replaces the oldest connection without a complete request."""
 REQUEST_BYTES = 8192
-"""Length of the longest request line and headers."""
-EVICTION_SECONDS = 0.01
-"""Pause after a connection was closed for another: a flood of them costs little processor time."""
-ERROR_SECONDS = 1.0
-"""Pause after the system could give no descriptor or no thread."""
+"""Largest size of request line and headers."""
 READ_BYTES = 4096
 BACKLOG = 128
 
 
 class HealthServer:
-    """Serves reports over HTTP from threads of its own, while it is entered.
+    """Serves reports over HTTP from its own threads, from `open` to `close`.
 
     `/livez` and `/readyz` answer 200 or 503, `/status` 200; all in JSON. One thread accepts and reads;
-    complete requests are answered in a thread each.
+    each complete request is answered in its own thread.
     """
 
-    def __init__(self, host: str, port: int, reports: Mapping[str, Callable[[], Report]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        reports: Mapping[str, Callable[[], Report]],
+        *,
+        timing: HealthTiming | None = None,
+    ) -> None:
         """Make a server; nothing is opened.
 
         Args:
             host: address to listen on.
-            port: 0 for any that is free; see `port` of the instance.
-            reports: by path. One that has a field `ok` is answered with 503 if that is false.
+            port: 0 for any free port; see `port` of the instance.
+            reports: by path. A report with a field `ok` is answered with 503 if that is false.
+            timing: durations.
         """
         self._host = host
         self.port = port
         self._reports = reports
+        self._timing = timing or HealthTiming()
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._wake = -1
 
-    def __enter__(self) -> Self:
-        """Start to serve.
+    def open(self, failed: Callable[[BaseException], None] | None = None) -> None:
+        """Start serving.
+
+        Args:
+            failed: called on the running loop if serving ends with an error.
 
         Raises:
             ConfigurationError: the address cannot be used.
@@ -74,20 +80,51 @@ class HealthServer:
             ) from error
         self.port = self._listener.getsockname()[1]
         woken, self._wake = os.pipe()
+        loop = None if failed is None else asyncio.get_running_loop()
         self._thread = threading.Thread(
-            target=_Connections(self._listener, woken, self._reports).serve,
+            target=self._serve,
+            args=(_Connections(self._listener, woken, self._reports, self._timing), failed, loop),
             name="asynctasq-health",
             daemon=True,
         )
         self._thread.start()
+        logger.info("Serving health at http://%s:%d", self._host, self.port)
+
+    def _serve(
+        self,
+        connections: "_Connections",
+        failed: Callable[[BaseException], None] | None,
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        try:
+            connections.serve()
+        except Exception as error:
+            if failed is None or loop is None:
+                logger.exception("The health server failed")
+                return
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(failed, error)
+
+    def __enter__(self) -> Self:
+        """Start serving.
+
+        Raises:
+            ConfigurationError: the address cannot be used.
+        """
+        self.open()
         return self
 
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        """Stop listening, and close the connections."""
+        """Stop serving."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening, and close the connections. Idempotent."""
         if self._listener is not None and self._thread is not None:
-            os.write(self._wake, b"\n")
+            with suppress(OSError):  # serving has failed
+                os.write(self._wake, b"\n")
             self._thread.join()
             os.close(self._wake)
             self._listener.close()
@@ -95,21 +132,23 @@ class HealthServer:
 
 
 class _Connections:
-    """The accepting and reading side; `serve` runs in a thread."""
+    """The connections of a server; `serve` runs in a thread."""
 
     def __init__(
         self,
         listener: socket.socket,
         woken: int,
         reports: Mapping[str, Callable[[], Report]],
+        timing: HealthTiming,
     ) -> None:
+        self._timing = timing
         listener.setblocking(False)
         self._listener = listener
         self._woken = woken
         self._reports = reports
         self._selector = selectors.DefaultSelector()
         self._reading: dict[socket.socket, _Request] = {}
-        """The oldest first."""
+        """Incomplete requests by connection, the oldest first."""
         self._answering: set[socket.socket] = set()
         self._accept_at = 0.0
 
@@ -125,7 +164,7 @@ class _Connections:
             os.close(self._woken)
 
     def _turn(self) -> bool:
-        """Wait for something to do, and do it; False at the end."""
+        """Handle the next events; False at the end."""
         self._listen()
         for key, _ in self._selector.select(self._patience()):
             if key.fileobj == self._woken:
@@ -140,7 +179,7 @@ class _Connections:
         return True
 
     def _listen(self) -> None:
-        """Accept, or pause to accept: as long as it may not, or when all connections have an answer due."""
+        """Accept connections, or stop that during a pause and while all connections wait for answers."""
         may = monotonic() >= self._accept_at and len(self._answering) < MOST_CONNECTIONS
         registered = self._listener in self._selector.get_map()
         if may and not registered:
@@ -154,7 +193,7 @@ class _Connections:
         if self._accept_at > now:
             times.append(self._accept_at)
         if len(self._answering) >= MOST_CONNECTIONS:
-            times.append(now + EVICTION_SECONDS)
+            times.append(now + self._timing.eviction)
         return max(0.0, min(times) - now) if times else None
 
     def _accept(self) -> None:
@@ -162,13 +201,13 @@ class _Connections:
             client, _ = self._listener.accept()
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                self._accept_at = monotonic() + ERROR_SECONDS
+                self._accept_at = monotonic() + self._timing.error
             return
         client.setblocking(False)
         if len(self._reading) + len(self._answering) >= MOST_CONNECTIONS and self._reading:
             self._drop(next(iter(self._reading)))
-            self._accept_at = monotonic() + EVICTION_SECONDS
-        self._reading[client] = _Request(monotonic() + REQUEST_SECONDS)
+            self._accept_at = monotonic() + self._timing.eviction
+        self._reading[client] = _Request(monotonic() + self._timing.request)
         self._selector.register(client, selectors.EVENT_READ, client)
 
     def _read(self, client: socket.socket, request: "_Request") -> None:
@@ -192,7 +231,7 @@ class _Connections:
                     daemon=True,
                 ).start()
             except RuntimeError:  # the system has no more threads
-                self._accept_at = monotonic() + ERROR_SECONDS
+                self._accept_at = monotonic() + self._timing.error
                 self._answering.discard(client)
                 _close(client)
 
@@ -215,14 +254,14 @@ class _Connections:
 
 
 class _Request:
-    """Bytes that the client has sent."""
+    """A request: the bytes that the client has sent so far."""
 
     def __init__(self, due_at: float) -> None:
         self.due_at = due_at
         self._data = b""
 
     def add(self, data: bytes) -> bool:
-        """Take what has come; True when the request is complete, or longer than any may be."""
+        """Add received bytes; True when the request is complete, or too long."""
         self._data += data
         return b"\r\n\r\n" in self._data or b"\n\n" in self._data or len(self._data) > REQUEST_BYTES
 
@@ -242,16 +281,16 @@ class _Request:
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, known)
         report = reports.get(target.partition("?")[0].rstrip("/"))
         if report is None:
-            known = {"problems": [f"Nothing is here; there are {', '.join(reports)}."]}
+            known = {"problems": [f"Not found. The paths are {', '.join(reports)}."]}
             return _response(HTTPStatus.NOT_FOUND, known, head=method == "HEAD")
         try:
-            told = report()
+            content = report()
         except Exception:
-            logger.exception("The health report %s failed.", target)
-            problem = {"problems": ["This report failed; the log says why."]}
+            logger.exception("Health report %s failed", target)
+            problem = {"problems": ["The report failed; the log has the error."]}
             return _response(HTTPStatus.INTERNAL_SERVER_ERROR, problem)
-        code = HTTPStatus.OK if told.get("ok", True) else HTTPStatus.SERVICE_UNAVAILABLE
-        return _response(code, told, head=method == "HEAD")
+        code = HTTPStatus.OK if content.get("ok", True) else HTTPStatus.SERVICE_UNAVAILABLE
+        return _response(code, content, head=method == "HEAD")
 
 
 def _response(code: HTTPStatus, report: Report, *, head: bool = False) -> bytes:

@@ -1,28 +1,26 @@
-"""Going on while the store is unavailable."""
+"""Retrying calls to a store that is unavailable, and reporting the outage."""
 
 import asyncio
 import logging
-import random
 import threading
 from time import monotonic
 
+from asynctasq.backoff import Backoff
 from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.worker.timing import STORE_BACKOFF, OutageTiming
 
 logger = logging.getLogger("asynctasq")
 
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 5.0
-REMINDER_SECONDS = 60.0
-
 
 class Outage:
-    """The time from the first call of a worker that the store did not answer to the first after it.
+    """The time from a worker's first unanswered call to the store until all its parts are answered again.
 
-    Logged once at its start, once a minute, and once at its end, however many calls are repeated by
+    An outage is logged at its start, once a minute and at its end, however many calls are repeated by
     however many parts of the worker. Any thread may call it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timing: OutageTiming | None = None) -> None:
+        self._timing = timing or OutageTiming()
         self._lock = threading.Lock()
         self._parts: set[object] = set()
         """Callers whose last call failed."""
@@ -30,7 +28,7 @@ class Outage:
         self._remind_at = 0.0
 
     def note(self, part: object, what: str, error: Exception) -> None:
-        """Log the start of an outage, or that it goes on."""
+        """Log the start of an outage, or that it continues."""
         with self._lock:
             now = monotonic()
             first = not self._parts
@@ -39,12 +37,12 @@ class Outage:
                 self._since = now
             elif now < self._remind_at:
                 return
-            self._remind_at = now + REMINDER_SECONDS
+            self._remind_at = now + self._timing.reminder
         if first:
-            logger.warning("The store cannot be reached to %s; trying again: %s", what, error)
+            logger.warning("Could not reach the store to %s; retrying: %s", what, error)
         else:
             logger.warning(
-                "The store cannot be reached to %s, for %.0f s now; trying again: %s",
+                "Could not reach the store to %s for %.0f s; retrying: %s",
                 what,
                 now - self._since,
                 error,
@@ -58,32 +56,32 @@ class Outage:
             self._parts.discard(part)
             if self._parts:
                 return
-        logger.info("The store can be reached again, after %.1f s.", monotonic() - self._since)
+        logger.info("Reached the store again after %.1f s", monotonic() - self._since)
 
 
-class Backoff:
-    """Pauses between attempts of one part of a worker to reach the store: doubling, with jitter."""
+class StoreRetries:
+    """Attempts of one part of a worker to reach the store."""
 
-    def __init__(self, what: str, outage: Outage) -> None:
-        """Make one; nothing has failed yet.
+    def __init__(self, what: str, outage: Outage, backoff: Backoff = STORE_BACKOFF) -> None:
+        """Make the count; nothing has failed yet.
 
         Args:
-            what: the part does, to follow "to".
+            what: what the part does, worded to follow "to".
             outage: shared with the other parts.
+            backoff: pauses between attempts.
         """
         self._what = what
         self._outage = outage
-        self._pause = FIRST_PAUSE_SECONDS
+        self._backoff = backoff
         self.failures = 0
 
     async def after(self, error: DriverUnavailable) -> None:
         """Wait before the next attempt."""
         self.note(error)
-        await asyncio.sleep(self._pause * (0.5 + random.random()))
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(self._backoff.pause(self.failures))
 
     def note(self, error: DriverError) -> None:
-        """Note a failed attempt; for those who have a rhythm of their own."""
+        """Note a failed attempt, without waiting: for callers with an interval of their own."""
         self._outage.note(self, self._what, error)
         self.failures += 1
 
@@ -91,4 +89,4 @@ class Backoff:
         """Note that the store has answered."""
         if self.failures:
             self._outage.over(self)
-            self._pause, self.failures = FIRST_PAUSE_SECONDS, 0
+            self.failures = 0
