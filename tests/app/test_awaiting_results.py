@@ -35,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(FaultyDriver, name, counted)
 
-    for name in ("results", "wait_results", "find"):
+    for name in ("results", "wait_results", "known"):
         count(name)
     return found
 
@@ -83,7 +83,7 @@ async def test_an_outcome_costs_the_same_however_many_are_awaited(
     few = 2 * GROUP_SIZE
     assert asked["results"] <= count + few
     assert asked["wait_results"] <= count + few
-    assert asked["find"] == 0
+    assert asked["known"] == 0
     await finish(app, count)
     async with asyncio.timeout(PATIENCE):
         assert await asyncio.gather(*awaiting) == list(range(count + 1))
@@ -170,14 +170,14 @@ async def test_a_task_that_is_purged_while_awaited_is_unknown(
     monkeypatch.setattr("asynctasq.dispatch.result_watcher.CHECK_SECONDS", 0.05)
     handle = await never_run(1).dispatch()
     waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
-    await line.called("find")
+    await line.called("known")
     driver: Any = await app.driver()
     assert await driver.purge("default", states={State.READY}) == 1
     with pytest.raises(ResultUnknown):
         await waiting
 
 
-@pytest.mark.parametrize("method", ["results", "wait_results", "find"])
+@pytest.mark.parametrize("method", ["results", "wait_results", "known"])
 async def test_an_outage_while_awaiting_is_outlived(app: App, line: Line, method: str) -> None:
     handle = await never_run(1).dispatch()
     line.fail(method, 2)

@@ -94,7 +94,7 @@ def shelf(settings: Settings) -> ShelfSettings:
 class FakeDriver:
     """Just enough to be told from a wrong value; never used as a store."""
 
-    api_version = 1
+    api_version = 2
 
     def clone(self) -> "FakeDriver":
         return self

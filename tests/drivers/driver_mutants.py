@@ -4,6 +4,7 @@ Each breaks a rule on the way into a driver or out of it. Those of mutants.py br
 memory driver, where nothing from outside reaches.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from asynctasq.conformance.harness import random_name
 from asynctasq.contracts.capabilities import CancelOutcome, Capability
 from asynctasq.contracts.driver import Enqueued, QueueCounts
+from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Delivery, Message, State
 from asynctasq.records import record
 from asynctasq.settlement import (
@@ -106,8 +108,8 @@ def mutated(base: Any, name: str, mutant: Mutant) -> Any:
         answers = await base.extend(self, owner, leases, lease=mutant.lease(lease))
         return [mutant.held(answer) for answer in answers]
 
-    async def count(self: Any, queue: str) -> Any:
-        return mutant.counts(await base.count(self, queue))
+    async def count(self: Any, queue: str, *, bound: int | None = None) -> Any:
+        return mutant.counts(await base.count(self, queue, bound=bound))
 
     def instead(method: str) -> Any:
         async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -173,7 +175,131 @@ def finite(item: Any) -> Any:
     return replace(item, **numbers) if numbers else item
 
 
+def without(*names: str) -> Any:
+    """A method that is called without some of its arguments."""
+
+    async def call(method: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+        left = {name: value for name, value in kwargs.items() if name not in names}
+        return await method(self, *args, **left)
+
+    return call
+
+
+def dropping(*names: str) -> Any:
+    """A method whose answers lack some fields."""
+
+    async def call(method: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+        answers = await method(self, *args, **kwargs)
+        return [each and replace(each, **dict.fromkeys(names)) for each in answers]
+
+    return call
+
+
+async def known_always(method: Any, self: Any, ids: Any) -> Any:
+    return [True for _ in ids]
+
+
+async def only_waiting(method: Any, self: Any, ids: Any) -> Any:
+    found = await self.find(ids)
+    return [each is not None and each.state is not State.DEAD for each in found]
+
+
+async def prefix_as_name(method: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+    task = kwargs.get("task")
+    if task is not None:
+        kwargs["task"] = task.removesuffix("*") + "*"
+    return await method(self, *args, **kwargs)
+
+
+async def deadlock(method: Any, self: Any, messages: Any) -> Any:
+    """Fail if another chunk with unique keys is under way."""
+    cls = type(self)
+    if not any(message.unique for message in messages):
+        return await method(self, messages)
+    if getattr(cls, "under_way", False):
+        raise DriverUnavailable("Deadlock found when trying to get lock")
+    cls.under_way = True
+    try:
+        await asyncio.sleep(0)
+        return await method(self, messages)
+    finally:
+        cls.under_way = False
+
+
+def other_key(change: Callable[[str], str]) -> Callable[[Message], Message]:
+    """A change of a message's unique key."""
+    return lambda message: (
+        message
+        if message.unique is None
+        else of(message, unique=of(message.unique, key=change(message.unique.key)))
+    )
+
+
 MUTANTS: dict[str, Mutant] = {
+    "KeysCutShort": Mutant("keys", "Long keys are cut.", message=other_key(lambda key: key[:255])),
+    "KeysEndAtNul": Mutant(
+        "keys", "A key ends at a NUL.", message=other_key(lambda key: key.partition("\0")[0])
+    ),
+    "KeysOfOneCase": Mutant("keys", "Keys differ by more than case.", message=other_key(str.lower)),
+    "ChunksDeadlock": Mutant(
+        "races", "Chunks with the same keys exclude each other.", methods={"enqueue": deadlock}
+    ),
+    "KnownIdCreated": Mutant(
+        "races", "A repeated enqueue is said to add.", enqueued=lambda a: of(a, created=True)
+    ),
+    "AboutDropped": Mutant(
+        "results",
+        "An outcome lacks what its settlement says about it.",
+        settlement=lambda s: of(s, about=b"") if hasattr(s, "about") else s,
+    ),
+    "NeverResumed": Mutant(
+        "due",
+        "A delivery does not say that its message was leased before.",
+        deliveries=lambda found: [of(each, resumed=False) for each in found],
+    ),
+    "AlwaysResumed": Mutant(
+        "due",
+        "A first delivery says that its message was leased before.",
+        deliveries=lambda found: [of(each, resumed=True) for each in found],
+    ),
+    "DueAtMissing": Mutant(
+        "due",
+        "A delivery does not say when its message was due.",
+        deliveries=lambda found: [of(each, due_at=0.0) for each in found],
+    ),
+    "GivenIdDropped": Mutant(
+        "enqueue", "It is forgotten who chose an id.", message=lambda m: of(m, given_id=False)
+    ),
+    "TasksNotFiltered": Mutant(
+        "listings", "A listing of one task has all.", methods={"browse": without("task")}
+    ),
+    "OwnersNotFiltered": Mutant(
+        "listings", "A listing of one owner has all.", methods={"browse": without("owner")}
+    ),
+    "NamesArePrefixes": Mutant(
+        "listings", "A task's name finds longer names.", methods={"browse": prefix_as_name}
+    ),
+    "ReasonsNotFiltered": Mutant(
+        "listings", "Dead letters of all reasons.", methods={"dead_letters": without("reason")}
+    ),
+    "ErrorsNotFiltered": Mutant(
+        "listings", "Dead letters of all errors.", methods={"dead_letters": without("error")}
+    ),
+    "BoundIgnored": Mutant(
+        "listings", "A bounded count counts on.", methods={"queues": without("bound")}
+    ),
+    "LeasedAtMissing": Mutant(
+        "listings", "Nothing says since when it runs.", methods={"find": dropping("leased_at")}
+    ),
+    "PausedAtMissing": Mutant(
+        "listings",
+        "Nothing says since when it is paused.",
+        methods={"queues": dropping("paused_at")},
+    ),
+    "EverythingKnown": Mutant("listings", "Every id is known.", methods={"known": known_always}),
+    "DeadNotKnown": Mutant(
+        "listings", "A dead message is not known.", methods={"known": only_waiting}
+    ),
     "AnyNumberEnqueued": Mutant(
         "enqueue", "A message with an infinite delay is stored.", message=finite
     ),

@@ -6,6 +6,7 @@ Each mutant says in its docstring what it does wrong; `driver_of` makes a driver
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import TypeVar
 
 from asynctasq.contracts.capabilities import CancelOutcome, Outcome
@@ -14,6 +15,7 @@ from asynctasq.driverkit.outages import UpkeepMark
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.entry import Entry, Owner
 from asynctasq.drivers.memory.keys import UniqueKeys, UniqueLock
+from asynctasq.drivers.memory.listing import Position
 from asynctasq.drivers.memory.order import Queue
 from asynctasq.drivers.memory.outcomes import Outcomes
 from asynctasq.drivers.memory.store import Store
@@ -298,9 +300,32 @@ class QueuesInAnyOrder(Store):
 class TokenReused(Store):
     """Every lease of a message has the same token."""
 
-    def _make_leased(self, entry: Entry, owner: Owner, now: float) -> None:
-        entry.token = 0
-        super()._make_leased(entry, owner, now)
+    def _next_token(self, entry: Entry, now: float) -> int:
+        return 1
+
+
+@mutant("lease")
+class TokenCounts(Store):
+    """Tokens start from one again when the store has forgotten the message."""
+
+    def _next_token(self, entry: Entry, now: float) -> int:
+        return entry.token + 1
+
+
+@mutant("due")
+class NeverResumed(Store):
+    """A delivery does not say that its message was leased before."""
+
+    def _delivery(self, entry: Entry, now: float, resumed: bool) -> Delivery:
+        return super()._delivery(entry, now, False)
+
+
+@mutant("due")
+class DueAtEnqueue(Store):
+    """A delivery says that its message was due when it was enqueued."""
+
+    def _delivery(self, entry: Entry, now: float, resumed: bool) -> Delivery:
+        return replace(super()._delivery(entry, now, resumed), due_at=entry.enqueued_at)
 
 
 @mutant("order")
@@ -725,20 +750,22 @@ class CancelAlwaysSucceeds(Store):
 class PurgeTakesLeased(Store):
     """A purge deletes messages that run."""
 
-    def purge(self, name: str, states: Collection[State]) -> int:
+    def purge(
+        self, name: str, states: Collection[State], after: Position
+    ) -> tuple[int, Position | None]:
         for entry in list(self.entries.values()):
             if entry.queue.name == name and entry.state is State.LEASED:
                 self._leave_lease(entry)
                 self._make_ready(entry)
-        return super().purge(name, states)
+        return super().purge(name, states, after)
 
 
 @mutant("purge")
 class PurgeTakesAllStates(Store):
     """A purge deletes what it was not asked to."""
 
-    def _may_purge(self, entry: Entry, states: Collection[State]) -> bool:
-        return entry.state is not State.LEASED
+    def _purged_states(self, states: Collection[State]) -> frozenset[State]:
+        return frozenset({State.READY, State.SCHEDULED, State.DEAD})
 
 
 @mutant("unique")
@@ -758,6 +785,16 @@ class PurgeLeavesOneBehind(Store):
         return entry is not first and super()._may_purge(entry, states)
 
 
+@mutant("purge")
+class PurgeEndsAfterOnePiece(Store):
+    """A purge of many messages leaves those beyond its first piece."""
+
+    def purge(
+        self, name: str, states: Collection[State], after: Position
+    ) -> tuple[int, Position | None]:
+        return super().purge(name, states, after)[0], None
+
+
 @mutant("progress")
 class StaleProgressAccepted(Store):
     """A worker that lost its lease overwrites the progress of the one that has it."""
@@ -767,6 +804,56 @@ class StaleProgressAccepted(Store):
             entry = self.entries.get(lease.id)
             if entry is not None:
                 entry.progress = word
+
+
+# News, and what is kept with an outcome.
+
+
+@mutant("news")
+class LossesAreNoNews(Store):
+    """A lease that ended is not reported."""
+
+    def _reclaim(self, entry: Entry, now: float) -> None:
+        super()._reclaim(entry, now)
+        self.news.clear()
+
+
+@mutant("news")
+class ExpiryIsNoNews(Store):
+    """A message that expired is not reported."""
+
+    def _expire(self, now: float) -> None:
+        super()._expire(now)
+        self.news.clear()
+
+
+@mutant("results")
+class AboutOutlivesItsLife(Store):
+    """A requeued message that is lost has the `about` of its first end."""
+
+    def _begin_anew(self, entry: Entry, message: Message, now: float) -> None:
+        about = entry.about
+        super()._begin_anew(entry, message, now)
+        entry.about = about
+
+
+@mutant("listings")
+class PauseBeginsAnew(Store):
+    """A queue that is paused twice was paused at the second time."""
+
+    def pause(self, queue: str) -> None:
+        self.paused[queue] = self.now()
+
+
+@mutant("listings")
+class PlacesMove(Store):
+    """A listing starts from its end again when messages leave it."""
+
+    def _leave_ready(self, entry: Entry) -> None:
+        super()._leave_ready(entry)
+        for each in self.entries.values():
+            if each.state is State.READY and each is not entry:
+                entry.queue.groups[each.message.task].ready.add(each, next(self.places))
 
 
 # Outages, ended owners, bounds.

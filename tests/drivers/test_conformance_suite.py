@@ -205,7 +205,7 @@ async def test_report_tells_what_failed_and_why() -> None:
 
 def test_selection_knows_names_and_themes() -> None:
     capabilities = MemoryDriver.capabilities
-    themes = select_checks(capabilities, durable=False, only=["order", "body_of_a_megabyte"])
+    themes = select_checks(capabilities, durable=False, only=["order", "largest_body_is_delivered"])
     assert {check.theme for check in themes} == {"order", "enqueue"}
     with pytest.raises(ValueError, match="oder"):
         select_checks(capabilities, durable=False, only=["oder"])

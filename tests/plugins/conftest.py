@@ -9,10 +9,10 @@ import pytest
 
 DRIVER_SOURCE = """
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.driver import DRIVER_API_VERSION, QueueCounts
+from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, QueueCounts
 
 
-class FakeDriver:
+class FakeDriver(DriverDefaults):
     api_version = DRIVER_API_VERSION
     capabilities = Capability.NONE
     clock_offset = 0.0
@@ -31,7 +31,7 @@ class FakeDriver:
     async def wait(self, queues, *, timeout): ...
     async def settle(self, settlements): return []
     async def extend(self, owner, leases, *, lease): return []
-    async def count(self, queue): return QueueCounts()
+    async def count(self, queue, *, bound=None): return QueueCounts()
 """
 
 PLUGIN_SOURCE = """

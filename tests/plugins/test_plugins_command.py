@@ -134,7 +134,7 @@ def test_check_imports_and_judges(site: Site) -> None:
     completed = run("plugins", "list", "--json", "--check", "--kind", "driver", path=site.folder)
     assert completed.returncode == 1
     found = listed(completed)
-    assert (found["shelf"]["state"], found["shelf"]["api_version"]) == ("available", 1)
+    assert (found["shelf"]["state"], found["shelf"]["api_version"]) == ("available", 2)
     assert found["shelf"]["capabilities"] == []
     assert "UNIQUE" in found["memory"]["capabilities"]
     assert found["pine"]["state"] == "broken"

@@ -15,11 +15,15 @@ async def snapshots(app: App) -> list[Snapshot]:
     """Return the waiting messages in the store of an app, in the order of dispatch."""
     driver = await app.driver()
     assert isinstance(driver, SupportsInspect)
-    found = [
-        each
-        for state in (State.SCHEDULED, State.READY)
-        for each in (await driver.browse(state, limit=10_000)).items
-    ]
+    found: list[Snapshot] = []
+    for state in (State.SCHEDULED, State.READY):
+        cursor = None
+        while True:
+            page = await driver.browse(state, limit=10_000, cursor=cursor)
+            found += page.items
+            cursor = page.cursor
+            if cursor is None:
+                break
     return sorted(found, key=lambda each: each.message.id)
 
 

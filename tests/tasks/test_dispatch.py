@@ -10,7 +10,6 @@ import pytest
 
 import asynctasq
 from asynctasq import App, AsyncTask, BaseTask, Unique, task
-from asynctasq.backoff import Backoff
 from asynctasq.errors import (
     CapabilityMissing,
     DriverError,
@@ -199,7 +198,7 @@ def failing(times: int, error: Exception) -> Any:
 async def test_a_store_that_is_away_for_a_moment_is_not_noticed(
     counting: CountingDriver, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.BACKOFF", Backoff(0.0, 0.0))
+    monkeypatch.setattr("asynctasq.dispatch.partly.PAUSES_SECONDS", (0, 0, 0))
     app = asynctasq.default_app()
     driver: Any = await app.driver()
     setattr(driver, moment, failing(2, DriverUnavailable("away")))
@@ -215,7 +214,7 @@ async def test_a_store_that_is_away_for_a_moment_is_not_noticed(
 async def test_a_store_that_stays_away_is_told_to_every_caller(
     counting: CountingDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.BACKOFF", Backoff(0.0, 0.0))
+    monkeypatch.setattr("asynctasq.dispatch.partly.PAUSES_SECONDS", (0, 0, 0))
     app = asynctasq.default_app()
     driver: Any = await app.driver()
     driver.before = failing(100, DriverUnavailable("away"))

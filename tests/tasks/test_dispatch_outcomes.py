@@ -11,7 +11,6 @@ import pytest
 
 import asynctasq
 from asynctasq import App, AsyncTask, BaseTask, OnConflict, Unique, task
-from asynctasq.backoff import Backoff
 from asynctasq.errors import CapabilityMissing, DriverError, DriverUnavailable
 from asynctasq.hookspecs import DispatchContext, hookimpl
 from asynctasq.message import Message, id_from_text, id_to_text, new_id
@@ -48,8 +47,7 @@ class Lossy:
 @pytest.fixture
 async def driver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     """The opened driver of the default app."""
-    monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.BACKOFF", Backoff(0.0, 0.0))
-    monkeypatch.setattr("asynctasq.dispatch.enqueue_batcher.RETRIES", 1)
+    monkeypatch.setattr("asynctasq.dispatch.partly.PAUSES_SECONDS", (0,))
     app = asynctasq.init({"driver": CountingDriver()})
     yield await app.driver()
     await app.close()

@@ -24,7 +24,13 @@ from asynctasq import (
     task,
 )
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.driver import DRIVER_API_VERSION, Driver, Enqueued, QueueCounts
+from asynctasq.contracts.driver import (
+    DRIVER_API_VERSION,
+    Driver,
+    DriverDefaults,
+    Enqueued,
+    QueueCounts,
+)
 from asynctasq.contracts.serializer import Refer, Serializer
 from asynctasq.message import CancelOutcome, Delivery, Lease, Message
 from asynctasq.settlement import LeaseState, Settled, Settlement
@@ -217,7 +223,7 @@ async def workers(driver: Driver) -> None:
 # Contracts, as a stranger implements them.
 
 
-class StrangersDriver:
+class StrangersDriver(DriverDefaults):
     api_version = DRIVER_API_VERSION
     capabilities = Capability.NONE
     clock_offset = 0.0
@@ -247,7 +253,7 @@ class StrangersDriver:
     ) -> list[LeaseState]:
         return []
 
-    async def count(self, queue: str) -> QueueCounts:
+    async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         return QueueCounts()
 
 

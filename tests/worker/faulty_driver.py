@@ -7,13 +7,14 @@ from contextlib import suppress
 from typing import Any, Self
 
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.driver import DRIVER_API_VERSION
+from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults
 from asynctasq.errors import DriverUnavailable
 from tests.worker.stage import PATIENCE, Flag
 
 REQUIRED = ("enqueue", "reserve", "wait", "settle", "extend", "count")
 OPTIONAL = [
     "results",
+    "known",
     "wait_results",
     "set_progress",
     "progress",
@@ -135,7 +136,7 @@ class Line:
                 self._loop.call_soon_threadsafe(self._changed.set)
 
 
-class FaultyDriver:
+class FaultyDriver(DriverDefaults):
     """Calls another driver through a `Line`."""
 
     api_version = DRIVER_API_VERSION
@@ -145,7 +146,9 @@ class FaultyDriver:
     def __init__(self, inner: Any, line: Line) -> None:
         self.inner = inner
         self.line = line
-        self.capabilities = inner.capabilities & ~(Capability.SCHEMA | Capability.TRANSACTIONS)
+        self.capabilities = inner.capabilities & ~(
+            Capability.NEWS | Capability.SCHEMA | Capability.TRANSACTIONS
+        )
         self.description = inner.description
 
     @property

@@ -23,6 +23,8 @@ PRIORITY_DEFAULT = 5
 PRIORITY_HIGHEST = 9
 
 QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+LIMIT_RULE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+"""Names of rules in `Message.limits`."""
 _TEXT_PARTS = Struct("4s6s6s")
 """Of an id: what stands before the first dash of its text, between the first and the last, and behind it."""
 
@@ -179,8 +181,12 @@ class Message:
     workflow: bytes | None = None
     schedule: ScheduledRun | None = None
     limits: tuple[str, ...] = ()
+    """Limits that it counts against. Each entry is `rule` or `rule:key`; a rule matches `LIMIT_RULE`, the key
+    is any text. Drivers without LIMITS only carry them."""
     group: str | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS, hash=False)
+    given_id: bool = False
+    """True if the user chose the id, so that an enqueue of it must stay idempotent."""
 
 
 @record
@@ -188,7 +194,7 @@ class Lease:
     """The right to run one message, for as long as its owner extends it.
 
     `token` is opaque to core. A driver with `Capability.FENCED` counts it up per message, so that
-    no two leases of one message ever share a token.
+    no two leases of one message ever share a token, even if the store loses its last writes.
     """
 
     id: bytes
@@ -210,6 +216,10 @@ class Delivery:
     mismatched_for: float = 0.0
     """Seconds since it was first released with `Release.mismatched`; 0.0 if never."""
     parent_results: Mapping[bytes, bytes] = field(default_factory=lambda: NO_RESULTS, hash=False)
+    due_at: float = 0.0
+    """When it became ready, in seconds since the Unix epoch, by the store's clock."""
+    resumed: bool = False
+    """True if it was leased before, so that steps or progress of an earlier run may exist."""
 
 
 def headers_bytes(headers: Mapping[str, str]) -> int:

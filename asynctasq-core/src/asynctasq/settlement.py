@@ -6,6 +6,9 @@ from typing import TypeAlias
 from asynctasq.message import Lease
 from asynctasq.records import record
 
+ABOUT_BYTES = 1000
+"""Bytes of `about` that every driver stores. Core packs 60 to 100, and leaves longer ones out."""
+
 
 class Reason(StrEnum):
     """Why a message is dead."""
@@ -62,6 +65,8 @@ class Complete:
     lease: Lease
     result: bytes | None = None
     result_ttl: float = 3600.0
+    about: bytes = b""
+    """Opaque bytes, at most `ABOUT_BYTES`, that the outcome returns: task, queue, times, worker and so on."""
 
 
 @record
@@ -81,6 +86,8 @@ class Fail:
     reason: Reason
     error: ErrorInfo | None = None
     attempted: bool = True
+    about: bytes = b""
+    """As in `Complete`. Kept with the dead letter."""
 
 
 @record
@@ -105,6 +112,8 @@ class Cancelled:
 
     lease: Lease
     result_ttl: float = 3600.0
+    about: bytes = b""
+    """As in `Complete`."""
 
 
 Settlement: TypeAlias = Complete | Retry | Fail | Release | Cancelled

@@ -96,6 +96,7 @@ def _worker(row: bytes) -> WorkerInfo | None:
             return None
         known: dict[str, Any] = {name: told[name] for name in _WORKER_FIELDS if name in told}
         known["queues"] = tuple(map(str, told["queues"]))
+        known["tasks"] = tuple(map(str, told.get("tasks", ())))
         return WorkerInfo(**known)
     except (ValueError, TypeError, LookupError, msgpack.UnpackException):
         return None

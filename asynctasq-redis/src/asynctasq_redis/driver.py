@@ -14,7 +14,12 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
-from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.driver import (
+    DRIVER_API_VERSION,
+    DriverDefaults,
+    Enqueued,
+    QueueCounts,
+)
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq.errors import DriverError
@@ -54,7 +59,7 @@ _CANCEL_OUTCOMES = {
 _DONE = ord("1")
 
 
-class RedisDriver:
+class RedisDriver(DriverDefaults):
     """Messages in a Redis or Valkey server, from 6.2 on; also by Sentinel, or in a cluster.
 
     What it accepts is as durable as the server is set to be (`appendonly`, replicas with

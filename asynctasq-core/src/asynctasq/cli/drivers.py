@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 THEMES = (
     *("lifetime", "enqueue", "due", "lease", "outage", "settle", "order", "expiry", "wait"),
-    "concurrency",
-    *("results", "progress", "cancel", "unique", "dead_letters", "inspect", "pause", "purge"),
-    *("workers", "schema", "bounds", "damage"),
+    *("concurrency", "races", "results", "progress", "cancel", "unique", "keys", "dead_letters"),
+    *("inspect", "listings", "pause", "purge", "workers", "news", "schema", "bounds", "damage"),
+    *("crash", "real_time"),
 )
 """Of the suite, in its order; here, so that `--help` needs not import it."""
 INDENT = 14

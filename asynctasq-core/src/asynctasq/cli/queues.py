@@ -178,7 +178,7 @@ def _print_paused(queue: str, as_json: bool, *, paused: bool) -> None:
 
 def _told(counts: "QueueCounts", states: Collection[State]) -> tuple[str, int]:
     """How many of each state, in words, and in all."""
-    numbers = {state: getattr(counts, state.value) for state in states}
+    numbers = {state: getattr(counts, state.value) or 0 for state in states}
     total = sum(numbers.values())
     parts = ", ".join(f"{number:,} {state}" for state, number in numbers.items() if number)
     return f"{count_of(total, 'message')} ({parts})", total

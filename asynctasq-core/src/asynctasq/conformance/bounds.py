@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 from asynctasq.conformance.check import check
-from asynctasq.conformance.harness import ERROR, Harness, expect, expect_equal
+from asynctasq.conformance.harness import ENVELOPE, ERROR, MIB, Harness, expect, expect_equal
 from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Enqueued, EnqueuedPartly
+from asynctasq.errors import DriverError
 from asynctasq.message import Message, State
 from asynctasq.settlement import Complete, Fail, Reason
 
-MIB = 1 << 20
 MANY = 14
 """Messages of a MiB."""
 MOST = 12 * MIB
@@ -23,9 +24,8 @@ def _expect_bounded(messages: Iterable[Message], call: str) -> None:
 async def _large(harness: Harness) -> list[Message]:
     """Small messages before large ones."""
     small = await harness.enqueue_count(3)
-    half = MANY // 2
-    large = [await harness.enqueue_count(half, body=bytes(MIB)) for _ in range(2)]
-    return [*small, *large[0], *large[1]]
+    large = [await harness.enqueue(body=bytes(harness.largest_body)) for _ in range(MANY)]
+    return [*small, *large]
 
 
 @check("k", 50)
@@ -41,6 +41,8 @@ async def reserve_is_bounded_in_bytes(harness: Harness) -> None:
 
 @check("ak", 50)
 async def message_above_the_bound_is_delivered_alone(harness: Harness) -> None:
+    if harness.driver.max_message_bytes is not None and harness.driver.max_message_bytes < 10 * MIB:
+        return  # the driver refuses it: see below
     huge = await harness.enqueue(body=bytes(9 * MIB))
     await harness.enqueue()
     first = await harness.reserve()
@@ -95,3 +97,45 @@ async def large_results_are_all_answered(harness: Harness) -> None:
     outcomes = await harness.results.results([delivery.message.id for delivery in deliveries])
     firsts = [outcome and outcome.result and outcome.result[0] for outcome in outcomes]
     expect_equal([first or 0 for first in firsts], list(range(MANY)), "results, by first byte")
+
+
+@check("", 60)
+async def message_beyond_the_limit_is_refused(harness: Harness) -> None:
+    """A message larger than `max_message_bytes` is refused, and nothing of it is stored."""
+    most = harness.driver.max_message_bytes
+    if most is None:
+        return
+    expect(most > 2 * ENVELOPE, f"max_message_bytes is {most}, too little for any task")
+    huge = harness.message(body=bytes(most + 1))
+    try:
+        await harness.driver.enqueue([huge])
+    except DriverError:
+        pass
+    else:
+        raise AssertionError(f"a body of {most + 1:,} bytes was accepted")
+    await harness.expect_counts()
+    await harness.expect_nothing_ready("a message that was refused was delivered")
+
+
+@check("", 20, 59, 60)
+async def chunk_with_a_message_beyond_the_limit(harness: Harness) -> None:
+    """With ATOMIC nothing of it is stored; otherwise the error says what became of each message."""
+    most = harness.driver.max_message_bytes
+    if most is None:
+        return
+    chunk = [harness.message(), harness.message(body=bytes(most + 1)), harness.message()]
+    accepted: list[bytes] = []
+    try:
+        await harness.driver.enqueue(chunk)
+    except EnqueuedPartly as error:
+        expect(not harness.has(Capability.ATOMIC), "a driver with ATOMIC raised EnqueuedPartly")
+        expect_equal(len(error.answers), len(chunk), "answers of EnqueuedPartly")
+        expect(
+            isinstance(error.answers[1], DriverError), "a message that is too large was accepted"
+        )
+        accepted = [answer.id for answer in error.answers if isinstance(answer, Enqueued)]
+    except DriverError:
+        pass
+    else:
+        raise AssertionError(f"a body of {most + 1:,} bytes was accepted")
+    await harness.expect_delivered(accepted, "messages of a chunk that was refused in part")

@@ -1,6 +1,7 @@
 """One check: a coroutine, the guarantees that it proves, and the capabilities that it needs."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from types import CodeType, FunctionType
 
 from asynctasq.conformance.harness import Harness
 from asynctasq.contracts.capabilities import Capability
@@ -26,6 +27,15 @@ class Check:
     """Numbers of the rules in `docs/writing-a-driver.md`."""
     damages: bool = False
     """True if the check damages records, which only the suite of a driver can do."""
+    stops: bool = False
+    """True if the check stops the store hard, which only the suite of a driver can do."""
+    real_time: bool = False
+    """True if the check waits for seconds. It is made where the clock is not movable, or on request."""
+
+    @property
+    def moves_clock(self) -> bool:
+        """True if the check moves the clock of the store."""
+        return _calls(self.run, _MOVES_CLOCK, set())
 
     @property
     def sentence(self) -> str:
@@ -44,14 +54,57 @@ class Check:
         )
 
     def applies_to(
-        self, capabilities: Capability, *, durable: bool, can_damage: bool = False
+        self,
+        capabilities: Capability,
+        *,
+        durable: bool,
+        can_damage: bool = False,
+        can_stop: bool = False,
+        clock_is_movable: bool = True,
+        real_time: bool = False,
     ) -> bool:
-        """Return whether the check is made for such a driver."""
+        """Return whether the check is made for such a driver.
+
+        Args:
+            capabilities: those of the driver.
+            durable: its messages outlive its last open instance.
+            can_damage: the suite of the driver can damage a record.
+            can_stop: the suite of the driver can stop the store hard.
+            clock_is_movable: the attribute of the driver.
+            real_time: checks that wait for seconds are made although the clock is movable.
+        """
         return (
             self.needs in capabilities
             and (durable or not self.durable)
             and (can_damage or not self.damages)
+            and (can_stop or not self.stops)
+            and (real_time or not clock_is_movable or not self.real_time)
+            and (clock_is_movable or not self.moves_clock)
         )
+
+
+_MOVES_CLOCK = frozenset({"advance", "jump", "end_leases"})
+"""Methods of `Harness` that move the clock."""
+
+
+def _calls(function: object, names: frozenset[str], seen: set[object]) -> bool:
+    """Return whether the code of a function, or of a function of its module that it uses, has one of `names`."""
+    if not isinstance(function, FunctionType) or function in seen:
+        return False
+    seen.add(function)
+    used = set(_names(function.__code__))
+    return bool(used & names) or any(
+        _calls(function.__globals__.get(name), names, seen)
+        for name in used
+        if getattr(function.__globals__.get(name), "__module__", None) == function.__module__
+    )
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def check(
@@ -60,6 +113,8 @@ def check(
     needs: Capability = Capability.NONE,
     durable: bool = False,
     damages: bool = False,
+    stops: bool = False,
+    real_time: bool = False,
 ) -> Callable[[Callable[[Harness], Awaitable[None]]], Check]:
     """Make a check of a coroutine function; its name is the check's, its module the theme.
 
@@ -69,6 +124,8 @@ def check(
         needs: capabilities without which a driver is not asked.
         durable: only for stores that outlive their last open instance.
         damages: only where the suite says how to damage a record.
+        stops: only where the suite says how to stop the store hard.
+        real_time: the check waits for seconds.
     """
 
     def make(run: Callable[[Harness], Awaitable[None]]) -> Check:
@@ -82,6 +139,8 @@ def check(
             summary=(run.__doc__ or run.__name__.replace("_", " ")).strip(),
             rules=rules,
             damages=damages,
+            stops=stops,
+            real_time=real_time,
         )
 
     return make

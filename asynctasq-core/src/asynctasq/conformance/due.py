@@ -1,9 +1,9 @@
 """Delay and eta: never early, ready in time, counted as what they are."""
 
 from asynctasq.conformance.check import check
-from asynctasq.conformance.harness import Harness, expect, expect_equal, random_name
+from asynctasq.conformance.harness import ERROR, Harness, expect, expect_equal, random_name
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.settlement import Complete
+from asynctasq.settlement import Complete, Release, Retry
 
 
 async def _now_of_store(harness: Harness) -> float:
@@ -96,3 +96,38 @@ async def many_due_messages_are_not_held_back(harness: Harness) -> None:
     for _ in range(20):
         got.update(d.message.id for d in await harness.reserve(100))
     expect(len(got) == 500, f"{len(got)} of 500 due messages were delivered in 20 reserves of 100")
+
+
+@check("b", 1, 45)
+async def delivery_says_when_it_was_due(harness: Harness) -> None:
+    first = await harness.enqueue_and_lease()
+    near = abs(first.due_at - first.enqueued_at)
+    expect(near < 1.0, f"due_at is {near} s from the enqueue of a message without a delay")
+    await harness.enqueue(delay=500.0)
+    await harness.advance(800)
+    late = await harness.lease()
+    after = late.due_at - late.enqueued_at
+    expect(499.0 < after < 501.0, f"due_at is {after} s after the enqueue, with a delay of 500 s")
+    await harness.settle(Retry(late.lease, 300.0, ERROR))
+    await harness.advance(400)
+    again = await harness.lease()
+    after = again.due_at - first.enqueued_at
+    expect(1090.0 < after < 1190.0, f"due_at of a retry is {after} s after the first enqueue")
+
+
+@check("", 45)
+async def delivery_says_whether_it_was_leased_before(harness: Harness) -> None:
+    """After a retry, a release or a lost lease it is resumed; the first time it is not."""
+    delivery = await harness.enqueue_and_lease()
+    expect_equal(delivery.resumed, False, "resumed at the first delivery")
+    await harness.settle(Retry(delivery.lease, 0.0, ERROR))
+    delivery = await harness.lease()
+    expect_equal(delivery.resumed, True, "resumed after a retry")
+    await harness.settle(Release(delivery.lease))
+    expect_equal((await harness.lease()).resumed, True, "resumed after a release")
+    fresh = await harness.enqueue_and_lease()
+    expect_equal(fresh.resumed, False, "resumed at the first delivery of another message")
+    await harness.end_leases()
+    expect_equal(
+        {(await harness.lease()).resumed for _ in range(2)}, {True}, "resumed after a loss"
+    )

@@ -6,19 +6,9 @@ from types import TracebackType
 from typing import Self, TypeAlias, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
+from asynctasq.conformance.clone_protocols import CloneProtocols
 from asynctasq.conformance.formatting import gave, show
-from asynctasq.contracts.capabilities import (
-    Capability,
-    SupportsCancel,
-    SupportsDeadLetters,
-    SupportsInspect,
-    SupportsPause,
-    SupportsProgress,
-    SupportsPurge,
-    SupportsResults,
-    SupportsSchema,
-    SupportsWorkers,
-)
+from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver, QueueCounts
 from asynctasq.message import (
     Delivery,
@@ -33,6 +23,8 @@ from asynctasq.settlement import ErrorInfo, Reason, Settled, Settlement
 T = TypeVar("T")
 Damage: TypeAlias = Callable[[Driver, bytes], Awaitable[None]]
 """Makes the stored record of a message unreadable: `DriverConformance.damage`."""
+StopHard: TypeAlias = Callable[[Driver], Awaitable[None]]
+"""Stops the store so that it may lose its last writes, and starts it again: `DriverConformance.stop_hard`."""
 
 LEASE = 1000.0
 """Seconds. Long, because the real clock runs on while a check moves its own in steps of hundreds."""
@@ -41,6 +33,10 @@ MOMENT = 2e-6
 """Seconds. The lease of a call that must not make the store pause for a noticeable time."""
 
 ERROR = ErrorInfo("shop.OutOfStock", "no more blue ones", "Traceback (most recent call last): …")
+
+MIB = 1 << 20
+ENVELOPE = 4096
+"""Bytes that a message of a check has beside its body, at most."""
 
 UPKEEP_CALLS = 3
 """Reserves after which the little that a check leaves behind must have been tidied up."""
@@ -67,6 +63,7 @@ class Fields(TypedDict, total=False):
     limits: tuple[str, ...]
     group: str | None
     headers: Mapping[str, str]
+    given_id: bool
 
 
 def expect(condition: object, failure: str) -> None:
@@ -107,7 +104,7 @@ class Leftovers:
         """That have been enqueued to."""
 
 
-class Harness:
+class Harness(CloneProtocols):
     """One check's surroundings. `driver` enqueues and `clone` reserves unless a check says otherwise.
 
     Every name is random, and nothing is assumed about what else the store holds. But the clock of
@@ -120,15 +117,18 @@ class Harness:
         *,
         traces: Leftovers | None = None,
         damage: Damage | None = None,
+        stop_hard: StopHard | None = None,
     ) -> None:
-        """Make a kit.
+        """Make a harness of two unopened instances.
 
         Args:
             make_driver: gives an unopened driver.
             traces: of checks that were in the same namespace before; None if it is a fresh one.
             damage: makes the stored record of a message unreadable; None where no check needs it.
+            stop_hard: stops the store hard and starts it again; None where no check needs it.
         """
         self._damage = damage
+        self._stop_hard = stop_hard
         self.traces: Leftovers = traces or Leftovers()
         """Of this check, and of those before it."""
         self.driver = make_driver()
@@ -141,7 +141,9 @@ class Harness:
         try:
             await self.open(self.driver)
             await self.open(self.clone)
-            if self.traces.queues:  # what others left leased ends now, not in the midst of this one
+            if (
+                self.traces.queues and self.driver.clock_is_movable
+            ):  # what others left leased ends now, not in the midst of this one
                 self.jump(10 * LEASE)
                 await self.upkeep()
         except BaseException:
@@ -202,9 +204,17 @@ class Harness:
 
         The next reserve or extend takes this for an outage.
         """
+        if not self.driver.clock_is_movable:
+            raise AssertionError("a check moves a clock that is not movable")
         self.traces.elapsed += seconds
         for driver in self._opened:
             driver.clock_offset = self.elapsed
+
+    @property
+    def largest_body(self) -> int:
+        """Bytes of a body that the driver accepts: 1 MiB, or what `max_message_bytes` leaves of it."""
+        most = self.driver.max_message_bytes
+        return MIB if most is None else min(MIB, most - ENVELOPE)
 
     def has(self, capability: Capability) -> bool:
         return capability in self.driver.capabilities
@@ -214,6 +224,14 @@ class Harness:
         if self._damage is None:
             raise AssertionError("the suite does not say how a record is damaged")
         await self._damage(self.driver, message_id)
+
+    async def stop_hard(self) -> None:
+        """Stop the store hard, start it again, and open other instances in place of the two."""
+        if self._stop_hard is None:
+            raise AssertionError("the suite does not say how the store is stopped hard")
+        await self._stop_hard(self.driver)
+        await asyncio.gather(self.driver.close(), self.clone.close())
+        self.driver, self.clone = await self.open_clones(2)
 
     # Messages.
 
@@ -327,7 +345,7 @@ class Harness:
         await self.expect_counts()
         if self.has(Capability.INSPECT):
             expect_equal(await self.inspect.find([message_id]), [None], "what find gives")
-        await self.advance(LEASE * 10)
+        await self._let_much_time_pass()
         await self.expect_nothing_ready("a message that ended was delivered again")
 
     async def expect_dead(
@@ -349,57 +367,15 @@ class Harness:
                 [(message_id, reason, error)],
                 "dead letters of the queue",
             )
-        await self.advance(LEASE * 10)
+        await self._let_much_time_pass()
         await self.expect_nothing_ready("a dead message was delivered")
+
+    async def _let_much_time_pass(self) -> None:
+        if self.driver.clock_is_movable:
+            await self.advance(LEASE * 10)
 
     def expect_tries(self, delivery: Delivery, *, attempt: int, lost: int) -> None:
         if self.has(Capability.COUNTED):
             expect_equal(
                 (delivery.attempt, delivery.lost), (attempt, lost), "attempt and lost count"
             )
-
-    # The clone, seen as what its capabilities make of it.
-
-    def _clone_as(self, protocol: Callable[[object], T | None], name: str) -> T:
-        supported = protocol(self.clone)
-        if supported is None:
-            raise AssertionError(f"the driver lacks methods of {name}")
-        return supported
-
-    @property
-    def results(self) -> SupportsResults:
-        return self._clone_as(lambda d: d if isinstance(d, SupportsResults) else None, "RESULTS")
-
-    @property
-    def progress(self) -> SupportsProgress:
-        return self._clone_as(lambda d: d if isinstance(d, SupportsProgress) else None, "PROGRESS")
-
-    @property
-    def canceller(self) -> SupportsCancel:
-        return self._clone_as(lambda d: d if isinstance(d, SupportsCancel) else None, "CANCEL")
-
-    @property
-    def pauser(self) -> SupportsPause:
-        return self._clone_as(lambda d: d if isinstance(d, SupportsPause) else None, "PAUSE")
-
-    @property
-    def dead(self) -> SupportsDeadLetters:
-        return self._clone_as(
-            lambda d: d if isinstance(d, SupportsDeadLetters) else None, "DEAD_LETTERS"
-        )
-
-    @property
-    def inspect(self) -> SupportsInspect:
-        return self._clone_as(lambda d: d if isinstance(d, SupportsInspect) else None, "INSPECT")
-
-    @property
-    def purger(self) -> SupportsPurge:
-        return self._clone_as(lambda d: d if isinstance(d, SupportsPurge) else None, "PURGE")
-
-    @property
-    def workers(self) -> SupportsWorkers:
-        return self._clone_as(lambda d: d if isinstance(d, SupportsWorkers) else None, "WORKERS")
-
-    @property
-    def schema(self) -> SupportsSchema:
-        return self._clone_as(lambda d: d if isinstance(d, SupportsSchema) else None, "SCHEMA")

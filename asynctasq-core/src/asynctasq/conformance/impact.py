@@ -74,7 +74,9 @@ CAPABILITIES: Mapping[Capability, str] = {
     Capability.COUNTED: "the number of attempts is an estimate",
     Capability.IDEMPOTENT: "a repeated dispatch may make a second task",
     Capability.FIFO: "the order is approximate",
-    Capability.EXACT_COUNT: "counts are estimates",
+    Capability.EXACT_COUNT: "counts are estimates or unknown",
+    Capability.DETACHED: "a task may run again at once when its worker's connection breaks",
+    Capability.NEWS: "tasks that expire or are lost are not logged, counted or given to observers",
 }
 """What users of a driver without it do without, as far as checks concern it."""
 
@@ -92,6 +94,11 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "inspect": "`asynctasq queues` and `asynctasq tasks` show something else than there is.",
     "workers": "`asynctasq workers` shows workers that are gone, or not those that live.",
     "damage": "One damaged record stops the work or the listings of a whole store.",
+    "bounds": "Messages that the store cannot hold are accepted, or part of a chunk is lost.",
+    "due": "The start latency that is reported is wrong, or steps of a task run twice.",
+    "listings": "`asynctasq tasks` and `asynctasq dead` leave tasks out, or show others than asked for.",
+    "news": "Expired and lost tasks are missing in logs and counters.",
+    "real_time": "Tasks that came too late are run.",
     "schema": "The store cannot be used after an upgrade.",
 }
 """By theme: what users meet where a check that proves no guarantee fails."""

@@ -3,7 +3,7 @@
 from asynctasq.conformance.check import check
 from asynctasq.conformance.harness import ERROR, LEASE, Harness, expect, expect_equal, random_name
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.message import Lease
+from asynctasq.message import Lease, State
 from asynctasq.settlement import (
     Cancelled,
     Complete,
@@ -315,3 +315,14 @@ async def tokens_are_never_reused(harness: Harness) -> None:
     expect(len(set(tokens)) == len(tokens), f"tokens of one message repeat: {tokens}")
     numbers = [token for token in tokens if isinstance(token, int)]
     expect_equal(numbers, sorted(numbers), "tokens that are numbers")
+
+
+@check("c", 9, needs=Capability.FENCED | Capability.PURGE)
+async def token_grows_although_the_message_was_deleted(harness: Harness) -> None:
+    """The store has forgotten the leases of an id that is enqueued again; their tokens stay stale."""
+    delivery = await harness.enqueue_and_lease()
+    await harness.settle(Release(delivery.lease))
+    await harness.purger.purge(harness.queue, states=[State.READY])
+    await harness.enqueue_all([delivery.message])
+    token = (await harness.lease()).lease.token
+    expect(token != delivery.lease.token, f"the token {token!r} was that of an earlier lease")

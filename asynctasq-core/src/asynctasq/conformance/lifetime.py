@@ -83,26 +83,50 @@ async def a_twin_works_in_another_thread(harness: Harness) -> None:
     expect_equal(again.message.id, other.id, "message enqueued from the thread")
 
 
+@check("", 48)
+async def attributes_have_sensible_values(harness: Harness) -> None:
+    """`max_message_bytes`, `longest_delay` and `default_lease` are positive; a clone has the same."""
+    driver = harness.driver
+    for name in ("max_message_bytes", "longest_delay", "default_lease", "clock_is_movable"):
+        value = getattr(driver, name)
+        expect_equal(getattr(harness.clone, name), value, f"{name} of a clone")
+    expect(driver.default_lease > 0.0, f"default_lease is {driver.default_lease}")
+    for limit in (driver.max_message_bytes, driver.longest_delay):
+        expect(limit is None or limit >= 0, f"a limit of the driver is {limit}")
+
+
 @check("a", 47, durable=True)
 async def messages_outlive_the_last_open_instance(harness: Harness) -> None:
-    """Ready, scheduled and leased messages are there, as they were, when the store is opened again."""
-    leased = await harness.enqueue_and_lease(body=b"leased")
+    """Ready and scheduled messages are there, as they were, when the store is opened again."""
     retried = await harness.enqueue_and_lease(body=b"retried")
     await harness.settle(Retry(retried.lease, 0.0, ERROR))
     scheduled = await harness.enqueue(body=b"scheduled", delay=LEASE / 2)
     await harness.driver.close()
     await harness.clone.close()
-    [reopened] = await harness.open_clones(1)
-    harness.clone = reopened
-    await harness.open(harness.driver)
-    await harness.expect_counts(ready=1, scheduled=1, leased=1)
+    harness.driver, harness.clone = await harness.open_clones(2)
+    await harness.expect_counts(ready=1, scheduled=1)
     again = await harness.lease()
     expect_equal(again.message, retried.message, "the ready message after reopening")
     harness.expect_tries(again, attempt=1, lost=0)
     await harness.advance(LEASE * 0.6)
     due = await harness.lease()
     expect_equal(due.message, scheduled, "the scheduled message after reopening")
-    await harness.settle(Complete(leased.lease), Complete(again.lease), Complete(due.lease))
+    await harness.settle(Complete(again.lease), Complete(due.lease))
+    await harness.expect_counts()
+
+
+@check("ab", 47, 61, needs=Capability.DETACHED, durable=True)
+async def leases_outlive_their_connection(harness: Harness) -> None:
+    """A lease goes on when the instance that reserved is closed, and its owner can settle."""
+    leased = await harness.enqueue_and_lease(body=b"leased")
+    await harness.driver.close()
+    await harness.clone.close()
+    harness.driver, harness.clone = await harness.open_clones(2)
+    await harness.expect_nothing_ready("a leased message was delivered after reopening")
+    await harness.expect_counts(leased=1)
+    states = await harness.driver.extend(harness.owner, [leased.lease], lease=LEASE)
+    expect_equal([state.value for state in states], ["held"], "answer of extend after reopening")
+    await harness.settle(Complete(leased.lease))
     await harness.expect_counts()
 
 

@@ -80,3 +80,15 @@ async def purged_message_is_forgotten(harness: Harness) -> None:
     ids = [message.id, dead.message.id]
     expect_equal(await harness.results.results(ids), [None, None], "outcomes of what was purged")
     await harness.enqueue_all([message, dead.message])
+
+
+@check("", 35, needs=NEEDS)
+async def purge_of_many_deletes_all_of_them(harness: Harness) -> None:
+    """However many pieces it takes."""
+    for _ in range(3):
+        await harness.enqueue_count(1000)
+    kept = await harness.enqueue(queue=random_name("other"))
+    purged = await harness.purger.purge(harness.queue, states=[State.READY])
+    expect_equal(purged, 3000, "messages purged")
+    await harness.expect_counts()
+    expect_equal((await harness.lease(queue=kept.queue)).message.id, kept.id, "another queue")

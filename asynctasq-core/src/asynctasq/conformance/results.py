@@ -7,7 +7,7 @@ from asynctasq.conformance.harness import ERROR, LEASE, Harness, expect, expect_
 from asynctasq.conformance.wait import LONG, PATIENCE
 from asynctasq.contracts.capabilities import Capability, Outcome
 from asynctasq.message import State, new_id
-from asynctasq.settlement import Cancelled, Complete, Fail, Reason, Retry
+from asynctasq.settlement import ABOUT_BYTES, Cancelled, Complete, Fail, Reason, Retry
 
 NEEDS = Capability.RESULTS
 
@@ -175,3 +175,43 @@ async def wait_results_ends_at_its_timeout_and_may_be_cancelled(harness: Harness
     expect(done, "a cancelled wait_results went on")
     delivery = await harness.lease()
     await harness.settle(Complete(delivery.lease))
+
+
+# What core keeps with an outcome.
+
+
+@check("d", 58, needs=NEEDS)
+async def outcome_returns_what_the_settlement_says_about_it(harness: Harness) -> None:
+    """`about` comes back byte for byte, whichever way the message ended."""
+    about = [bytes(range(256)), b"", b"\x00" * ABOUT_BYTES, b"cancelled"]
+    await harness.enqueue_count(4)
+    done, plain, failed, cancelled = await harness.reserve()
+    await harness.settle(
+        Complete(done.lease, b"result", about=about[0]),
+        Complete(plain.lease, None, 0.0, about=about[1]),
+        Fail(failed.lease, Reason.FAILED, ERROR, about=about[2]),
+        Cancelled(cancelled.lease, about=about[3]),
+    )
+    ids = [each.message.id for each in (done, plain, failed, cancelled)]
+    outcomes = await harness.results.results(ids)
+    expect_equal(
+        [outcome and outcome.about for outcome in outcomes], about, "about of the outcomes"
+    )
+
+
+@check("", 58, needs=NEEDS)
+async def outcome_without_a_settlement_has_nothing_about_it(harness: Harness) -> None:
+    """Nor has a message that was retried and then lost, or one that was requeued and lost."""
+    expired = await harness.enqueue(expires=100.0)
+    await harness.advance(200)
+    await harness.expect_nothing_ready("an expired message was delivered")
+    await harness.upkeep()
+    expect_equal((await _outcome(harness, expired.id)).about, b"", "about of an expired message")
+    if harness.has(Capability.DEAD_LETTERS):
+        delivery = await harness.enqueue_and_lease(max_lost=0)
+        await harness.settle(Fail(delivery.lease, Reason.FAILED, ERROR, about=b"first life"))
+        expect_equal(await harness.dead.requeue([delivery.message.id]), [True], "answer of requeue")
+        await harness.lease()
+        await harness.end_leases()
+        lost = await _outcome(harness, delivery.message.id)
+        expect_equal((lost.reason, lost.about), (Reason.LOST, b""), "outcome of a lost message")

@@ -4,11 +4,12 @@ import asyncio
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypedDict
 
 from asynctasq.conformance.background_load import expect_unharmed, fill
 from asynctasq.conformance.check import Check
 from asynctasq.conformance.cleanup import tidy_up
-from asynctasq.conformance.harness import Damage, Harness, Leftovers
+from asynctasq.conformance.harness import Damage, Harness, Leftovers, StopHard
 from asynctasq.conformance.themes import all_checks
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
@@ -71,20 +72,38 @@ def select_checks(
     known_failures: Collection[str] = (),
     only: Collection[str] | None = None,
     can_damage: bool = False,
+    can_stop: bool = False,
+    clock_is_movable: bool = True,
+    real_time: bool = False,
 ) -> list[Check]:
     """The checks that concern such a driver, in the order of the suite.
 
     Args:
+        capabilities: those of the driver.
+        durable: messages outlive the last open instance.
+        known_failures: names of checks that are declared to fail.
         only: names of checks or themes; None for all.
         can_damage: whether there is a way to damage a record.
+        can_stop: whether there is a way to stop the store hard.
+        clock_is_movable: the attribute of the driver. Without it, no check moves the clock, and the theme
+            `real_time` is checked.
+        real_time: check the theme `real_time` in any case; naming it in `only` does the same.
 
     Raises:
         ValueError: `known_failures` or `only` names what is not among them.
     """
+    named = only or ()
     checks = [
         check
         for check in all_checks()
-        if check.applies_to(capabilities, durable=durable, can_damage=can_damage)
+        if check.applies_to(
+            capabilities,
+            durable=durable,
+            can_damage=can_damage,
+            can_stop=can_stop,
+            clock_is_movable=clock_is_movable,
+            real_time=real_time or check.theme in named or check.name in named,
+        )
     ]
     unknown = set(known_failures) - {check.name for check in checks}
     if only is not None:
@@ -106,6 +125,7 @@ async def run_check(
     traces: Leftovers | None = None,
     make_neighbour: Callable[[], Driver] | None = None,
     damage: Damage | None = None,
+    stop_hard: StopHard | None = None,
 ) -> bool:
     """Run one check; whether the driver says that nothing of it is left in its namespace.
 
@@ -118,6 +138,7 @@ async def run_check(
         make_neighbour: gives an unopened driver on another namespace of the same store. Then the check
             runs beside messages of others, there and in a queue of its own namespace.
         damage: makes the stored record of a message unreadable.
+        stop_hard: stops the store so that it may lose its last writes, and starts it again.
 
     Raises:
         AssertionError: the driver breaks the rule, or leaves tasks or unhandled errors behind.
@@ -131,7 +152,7 @@ async def run_check(
     own = Leftovers() if traces is None else None
     tidy = True
     try:
-        harness = Harness(make_driver, traces=own or traces, damage=damage)
+        harness = Harness(make_driver, traces=own or traces, damage=damage, stop_hard=stop_hard)
         try:
             async with asyncio.timeout(timeout):
                 if make_neighbour is None:
@@ -193,6 +214,33 @@ async def _play_beside_others(
         await tidy_up(neighbour.clone(), traces)
 
 
+class _Conditions(TypedDict):
+    """Conditions of `select_checks` and `Check.applies_to`."""
+
+    durable: bool
+    can_stop: bool
+    clock_is_movable: bool
+    real_time: bool
+
+
+def declared_failures(driver: Driver, *, only: Collection[str] | None = None) -> Mapping[str, str]:
+    """Return the failures that a driver declares itself: name of check to reason.
+
+    Raises:
+        ValueError: the driver names a check that does not exist.
+    """
+    declared: Mapping[str, str] = getattr(driver, "known_failures", {})
+    themes = {check.name: check.theme for check in all_checks()}
+    unknown = sorted(set(declared) - set(themes))
+    if unknown:
+        raise ValueError(f"known_failures of {driver!r} has no check called {', '.join(unknown)}.")
+    return {
+        name: reason
+        for name, reason in declared.items()
+        if only is None or name in only or themes[name] in only
+    }
+
+
 async def run_conformance(
     make_driver: Callable[[], Driver],
     *,
@@ -205,6 +253,8 @@ async def run_conformance(
     make_neighbour: Callable[[], Driver] | None = None,
     on_result: Callable[[CheckResult], object] | None = None,
     damage: Damage | None = None,
+    stop_hard: StopHard | None = None,
+    real_time: bool = False,
 ) -> Report:
     """Run every check that concerns the driver, in the running loop, and report.
 
@@ -214,7 +264,8 @@ async def run_conformance(
 
     Args:
         durable: messages outlive the last open instance, so that reopening can be checked.
-        known_failures: name of check to reason; those must fail.
+        known_failures: name of check to reason; those must fail. Those that the driver itself declares are
+            added.
         only: names of checks or themes to run.
         timeout: seconds for each check.
         stop_at_first: end at the first that does not come out as expected.
@@ -224,20 +275,37 @@ async def run_conformance(
             runs beside messages of others, there and in a queue of its own namespace.
         on_result: told of each result as it comes.
         damage: makes the stored record of a message unreadable; without it no check of rule 49 is made.
+        stop_hard: stops the store so that it may lose its last writes, and starts it again; without it no
+            check does.
+        real_time: check the theme `real_time` although the clock is movable.
     """
-    known = known_failures or {}
-    capabilities = make_driver().capabilities
+    example = make_driver()
+    capabilities = example.capabilities
+    conditions = _Conditions(
+        durable=durable,
+        can_stop=stop_hard is not None,
+        clock_is_movable=example.clock_is_movable,
+        real_time=real_time,
+    )
+    known = {**declared_failures(example, only=only), **(known_failures or {})}
     checks = select_checks(
         capabilities,
-        durable=durable,
-        known_failures=known,
+        known_failures=known_failures or (),
         only=only,
         can_damage=damage is not None,
+        **conditions,
     )
     skipped = [
         check
         for check in all_checks()
-        if not check.applies_to(capabilities, durable=durable, can_damage=True)
+        if not check.applies_to(
+            capabilities,
+            durable=durable,
+            can_damage=True,
+            can_stop=True,
+            clock_is_movable=conditions["clock_is_movable"],
+            real_time=True,
+        )
     ]
     results: list[CheckResult] = []
     traces = Leftovers() if one_namespace else None
@@ -256,6 +324,7 @@ async def run_conformance(
                     traces=traces,
                     make_neighbour=make_neighbour,
                     damage=damage,
+                    stop_hard=stop_hard,
                 )
                 tidy = tidy and tidied
             except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it

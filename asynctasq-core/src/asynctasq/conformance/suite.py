@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from asynctasq.conformance.check import Check
-from asynctasq.conformance.runner import CHECK_TIMEOUT, run_check, select_checks
+from asynctasq.conformance.runner import (
+    CHECK_TIMEOUT,
+    declared_failures,
+    run_check,
+    select_checks,
+)
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 
@@ -44,6 +49,12 @@ class DriverConformance:
     """Needed only where `make_driver` cannot work while tests are being collected (because it uses
     a fixture); must equal the driver's."""
 
+    clock_is_movable: ClassVar[bool] = True
+    """That of the driver; needed only with `capabilities`."""
+
+    real_time: ClassVar[bool] = False
+    """The theme `real_time`, whose checks wait for seconds, is checked although the clock is movable."""
+
     check_timeout: ClassVar[float] = CHECK_TIMEOUT
     """Seconds for each check."""
 
@@ -77,6 +88,20 @@ class DriverConformance:
         """
         raise NotImplementedError
 
+    async def stop_hard(self, driver: Driver) -> None:
+        """Stop the store hard, so that it may lose its last writes, and start it again.
+
+        Define it for a store that runs for tests: then checks look what a lost write does.
+
+        Args:
+            driver: opened, one of `make_driver`. It is closed afterwards.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def _can_stop(cls) -> bool:
+        return cls.stop_hard is not DriverConformance.stop_hard
+
     @classmethod
     def _can_damage(cls) -> bool:
         return cls.damage is not DriverConformance.damage
@@ -95,14 +120,18 @@ class DriverConformance:
         if "conformance_check" not in metafunc.fixturenames:
             return
         self.folder = Path(tempfile.gettempdir())
-        capabilities = self.capabilities
+        capabilities, clock_is_movable = self.capabilities, self.clock_is_movable
         if capabilities is None:
-            capabilities = self.make_driver().capabilities
+            driver = self.make_driver()
+            capabilities, clock_is_movable = driver.capabilities, driver.clock_is_movable
         checks = select_checks(
             capabilities,
             durable=self.durable,
             known_failures=self.known_failures,
             can_damage=self._can_damage(),
+            can_stop=self._can_stop(),
+            clock_is_movable=clock_is_movable,
+            real_time=self.real_time,
         )
         metafunc.parametrize(
             "conformance_check", checks, ids=[f"{check.theme}.{check.name}" for check in checks]
@@ -110,7 +139,8 @@ class DriverConformance:
 
     def test_check(self, conformance_check: Check, tmp_path: Path) -> None:
         self.folder = tmp_path
-        reason = self.known_failures.get(conformance_check.name)
+        known = {**declared_failures(self.make_driver()), **self.known_failures}
+        reason = known.get(conformance_check.name)
         try:
             asyncio.run(
                 run_check(
@@ -119,6 +149,7 @@ class DriverConformance:
                     timeout=self.check_timeout,
                     make_neighbour=self.make_neighbour if self.crowded else None,
                     damage=self.damage if self._can_damage() else None,
+                    stop_hard=self.stop_hard if self._can_stop() else None,
                 )
             )
         except Exception as error:

@@ -19,6 +19,12 @@ def _worker(worker_id: str, *, running: int = 0) -> WorkerInfo:
         concurrency=100,
         running=running,
         version="0.1.0",
+        seen_at=1_700_000_100.25,
+        phase="running",
+        loop_lag=0.25,
+        resident_bytes=1 << 33,
+        tasks=("shop.ship", "größe"),
+        longest_run=12.5,
     )
 
 

@@ -5,19 +5,15 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
-from asynctasq.backoff import Backoff
-from asynctasq.contracts.driver import Driver, Enqueued
-from asynctasq.errors import DriverUnavailable
+from asynctasq.contracts.driver import Driver, Enqueued, EnqueuedPartly
+from asynctasq.dispatch.partly import finish_chunk, pauses_for
+from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message, headers_bytes
 
 logger = logging.getLogger("asynctasq")
 
 CHUNK_MESSAGES = 1000
 CHUNK_BYTES = 1_000_000
-RETRIES = 3
-"""Number of times that an enqueue which could not reach the store is repeated, before the caller gets the error."""
-BACKOFF = Backoff(first=0.05, longest=0.5, factor=4)
-"""Pauses before these retries: 0.05, 0.2 and 0.5 seconds."""
 
 
 def message_bytes(message: Message) -> int:
@@ -35,8 +31,8 @@ class EnqueueBatcher:
     """Sends messages.
 
     Dispatches that happen together share round trips. Each has its own outcome: where the store
-    refuses a chunk, its messages are sent again one by one, which is safe because an enqueue of a
-    known id changes nothing.
+    refuses a whole chunk, its messages are sent again one by one, which is safe because nothing of it was
+    stored.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -45,6 +41,7 @@ class EnqueueBatcher:
         self._next: asyncio.Task[None] | None = None
         """Will send what waits, in the next turn of the loop."""
         self._sending: set[asyncio.Task[None]] = set()
+        self._pauses = pauses_for(driver)
         self._away = False
         """True if the store was unavailable at the last try."""
 
@@ -67,18 +64,22 @@ class EnqueueBatcher:
         """Enqueue a chunk, all or nothing where the driver is ATOMIC.
 
         Raises:
+            EnqueuedPartly: the store accepted some messages and refused others.
             DriverError: the store refused, or could not be reached.
         """
-        failures = 0
+        pauses = iter(self._pauses)
         while True:
             try:
                 answers = await self._driver.enqueue(messages)
             except DriverUnavailable as error:
-                failures += 1
-                if failures > RETRIES:
+                pause = next(pauses, None)
+                if pause is None:
                     raise
                 self._log_outage(error)
-                await asyncio.sleep(BACKOFF.pause(failures))
+                await asyncio.sleep(pause)
+            except EnqueuedPartly as partly:
+                self._log_outage(None)
+                return await finish_chunk(self._driver, messages, partly)
             else:
                 self._log_outage(None)
                 return answers
@@ -86,7 +87,10 @@ class EnqueueBatcher:
     def _log_outage(self, error: DriverUnavailable | None) -> None:
         """Log the first call that did not reach the store, and the first that does again."""
         if error is not None and not self._away:
-            logger.warning("The store cannot be reached to dispatch; trying again: %s", error)
+            doubt = "" if len(self._pauses) > 1 else " once, which may add a task twice"
+            logger.warning(
+                "The store cannot be reached to dispatch; trying again%s: %s", doubt, error
+            )
         elif error is None and self._away:
             logger.info("The store can be reached again to dispatch.")
         self._away = error is not None
@@ -126,6 +130,8 @@ class EnqueueBatcher:
     async def _send(self, chunk: list[_Item]) -> None:
         try:
             answers = await self.send_chunk([message for message, _ in chunk])
+        except EnqueuedPartly as partly:
+            _answer(chunk, partly.answers)
         except DriverUnavailable as error:
             _fail(chunk, error)
         except Exception as error:  # noqa: BLE001  whatever a driver raises, the callers are told
@@ -137,9 +143,17 @@ class EnqueueBatcher:
             _fail(chunk, error)
             raise
         else:
-            for (_, outcome), answer in zip(chunk, answers, strict=True):
-                if not outcome.done():
-                    outcome.set_result(answer)
+            _answer(chunk, answers)
+
+
+def _answer(chunk: list[_Item], answers: "Sequence[Enqueued | DriverError]") -> None:
+    for (_, outcome), answer in zip(chunk, answers, strict=True):
+        if outcome.done():
+            continue
+        if isinstance(answer, Exception):
+            outcome.set_exception(answer)
+        else:
+            outcome.set_result(answer)
 
 
 def _fail(chunk: list[_Item], error: BaseException) -> None:

@@ -10,9 +10,8 @@ import random
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
-from typing import Protocol, runtime_checkable
 
-from asynctasq.contracts.capabilities import Outcome, SupportsInspect, SupportsResults
+from asynctasq.contracts.capabilities import Outcome, SupportsResults
 from asynctasq.errors import DriverError, DriverUnavailable, ResultTimeout, ResultUnknown
 from asynctasq.message import id_to_text
 from asynctasq.tasks.context import waiting_for_result
@@ -28,15 +27,6 @@ PAUSE_SECONDS = 0.5
 BATCH_SIZE = 1000
 GROUP_SIZE = 200
 """So many share one `wait_results`: what a hint makes due, at most."""
-
-
-@runtime_checkable
-class KnowsIds(Protocol):
-    """A driver that need not load messages to say whether they are there."""
-
-    async def known(self, ids: Sequence[bytes]) -> list[bool]:
-        """Whether a message waits, runs or is dead: where `find` finds it."""
-        ...
 
 
 class Awaited:
@@ -176,20 +166,15 @@ class ResultWatcher:
         if not doubtful:
             return
         absent: list[bytes] = []
-        for message_id, known in zip(doubtful, await self._known(list(doubtful)), strict=True):
+        for message_id, known in zip(
+            doubtful, await self._driver.known(list(doubtful)), strict=True
+        ):
             doubtful[message_id].check_at = self._next_poll(now + CHECK_SECONDS)
             if not known:
                 absent.append(message_id)
         if absent:  # it may have ended between the two looks
             for message_id in await self._resolve(absent):
                 self._fail([message_id], unknown(message_id))
-
-    async def _known(self, ids: Sequence[bytes]) -> list[bool]:
-        if isinstance(self._driver, KnowsIds):
-            return await self._driver.known(ids)
-        if isinstance(self._driver, SupportsInspect):
-            return [snapshot is not None for snapshot in await self._driver.find(ids)]
-        return [True] * len(ids)
 
     def _fail(self, ids: Sequence[bytes], error: Exception) -> None:
         for message_id in ids:

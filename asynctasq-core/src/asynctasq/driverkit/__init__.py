@@ -28,6 +28,8 @@ from asynctasq.driverkit.selection import (
     choose,
     due_time,
     is_too_late,
+    matches_error,
+    matches_task,
 )
 from asynctasq.driverkit.store_errors import store_errors
 
@@ -48,6 +50,8 @@ __all__ = [
     "is_finite",
     "is_plain",
     "is_too_late",
+    "matches_error",
+    "matches_task",
     "next_mark",
     "not_unicode",
     "pack_message",

@@ -66,6 +66,7 @@ _TYPES: Mapping[str, Sequence[type]] = {
     "limits": (tuple,),
     "group": (str, NoneType),
     "headers": (dict,),
+    "given_id": (bool,),
 }
 """Allowed types of the fields of a message that was read."""
 _PROFILE_TYPES: Sequence[Sequence[type]] = (
@@ -141,6 +142,7 @@ def is_plain(message: Message) -> bool:
         or message.workflow is not None
         or message.schedule is not None
         or message.group is not None
+        or message.given_id
     )
 
 

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.message import Message
+from asynctasq.settlement import ErrorInfo
 
 
 class HasMessage(Protocol):
@@ -37,6 +38,16 @@ def is_too_late(waiting: HasDueTime, now: float) -> bool:
     """Return whether a message has expired if it was never leased (rule 18)."""
     expires = waiting.message.expires
     return expires is not None and now >= waiting.due_at + expires
+
+
+def matches_task(name: str, pattern: str) -> bool:
+    """Return whether a task's name is the one given, or begins with the text before its final `*`."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def matches_error(error: ErrorInfo | None, wanted: str) -> bool:
+    """Return whether an error is of a type: its full name, or the last part if `wanted` has no dot."""
+    return error is not None and (error.type == wanted or error.type.rpartition(".")[2] == wanted)
 
 
 def choose(ready: Iterable[M], queues: Mapping[str, int], *, limit: int) -> list[M]:

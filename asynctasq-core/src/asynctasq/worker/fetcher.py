@@ -161,7 +161,7 @@ class Fetcher:
             raise
         except DriverError:
             return True  # unknown
-        return any(each.leased for each in counts)
+        return any(each.leased is None or each.leased > 0 for each in counts)
 
     @property
     def _most_held(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asynctasq import driverkit as kit
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
 from asynctasq.message import Delivery, Lease, Message
 from asynctasq.settlement import Fail, LeaseState, Release, Retry, Settled, Settlement
 
@@ -46,7 +46,7 @@ class Row:
         return Delivery(self.message, self.lease(), self.attempt, self.lost, self.enqueued_at, ago)
 
 
-class FileQueueDriver:
+class FileQueueDriver(DriverDefaults):
     """A driver whose store is the file at `path`; each namespace in it is a world of its own."""
 
     api_version = DRIVER_API_VERSION
@@ -127,7 +127,7 @@ class FileQueueDriver:
             held = {row.lease() for row in owned}
             return [LeaseState.HELD if each in held else LeaseState.LOST for each in leases]
 
-    async def count(self, queue: str) -> QueueCounts:
+    async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         with self._file() as (rows, _, now):
             states = [row.state_at(now) for row in rows.values() if row.message.queue == queue]
             return QueueCounts(*map(states.count, COUNTED))

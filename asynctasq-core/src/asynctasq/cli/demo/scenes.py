@@ -231,8 +231,10 @@ class Play:
         """How many messages have not ended, and how many are dead."""
         driver = await self._app.driver()
         counts = [await driver.count(queue) for queue in ("default", "letters")]
-        waiting = sum(count.ready + count.scheduled + count.leased for count in counts)
-        return waiting, sum(count.dead for count in counts)
+        waiting = sum(
+            (each.ready or 0) + (each.scheduled or 0) + (each.leased or 0) for each in counts
+        )
+        return waiting, sum(each.dead or 0 for each in counts)
 
     async def _sent(self, dispatch: Awaitable[Handle[T]]) -> Handle[T]:
         handle = await dispatch

@@ -147,7 +147,10 @@ class DriverPair(RuleBasedStateMachine):
             seen["find"] = await driver.find(IDS)
             seen["queues"] = await driver.queues()
         if self._has(Capability.RESULTS):
-            seen["results"] = await driver.results(IDS)
+            outcomes = await driver.results(IDS)
+            seen["results"] = outcomes
+            unended = [each for each, end in zip(IDS, outcomes, strict=True) if end is None]
+            seen["known"] = await driver.known(unended)
         if self._has(Capability.PROGRESS):
             seen["progress"] = await driver.progress(IDS)
         if self._has(Capability.DEAD_LETTERS):

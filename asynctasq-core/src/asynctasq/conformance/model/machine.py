@@ -17,21 +17,35 @@ from asynctasq.conformance.model.strategies import (
     Plan,
     choices,
     endings,
+    error_types,
     numbers,
     owners,
+    patterns,
     plans,
     positions,
     queues,
+    reasons,
     seconds,
     some_states,
     steps_of_time,
 )
-from asynctasq.contracts.capabilities import Capability, Snapshot, WorkerInfo
-from asynctasq.message import State
+from asynctasq.contracts.capabilities import Capability, DeadLetter, Snapshot, WorkerInfo
+from asynctasq.message import Delivery, State
+from asynctasq.settlement import Reason
 
 LEASES_REMEMBERED = 30
 PROMPT = 10.0
 """Seconds within which `wait` must return when there is work."""
+
+
+def _told(delivery: Delivery) -> tuple[object, ...]:
+    return (
+        delivery.message,
+        delivery.attempt,
+        delivery.lost,
+        delivery.enqueued_at,
+        delivery.mismatched_for,
+    )
 
 
 class DriverModel(DriverPair):
@@ -101,8 +115,8 @@ class DriverModel(DriverPair):
         )
         agree(
             "reserve",
-            [(d.message, d.attempt, d.lost, d.enqueued_at, d.mismatched_for) for d in expected],
-            [(d.message, d.attempt, d.lost, d.enqueued_at, d.mismatched_for) for d in actual],
+            [(*_told(d), d.due_at, d.resumed) for d in expected],
+            [(*_told(d), d.due_at, d.resumed) for d in actual],
         )
         pairs = zip(expected, actual, strict=True)
         given = [Leased(left.lease, right.lease, owner) for left, right in pairs]
@@ -270,12 +284,21 @@ class DriverModel(DriverPair):
     @rule(
         state=st.sampled_from((State.READY, State.SCHEDULED, State.LEASED, State.DEAD)),
         queue=st.one_of(st.none(), queues),
+        task=patterns,
+        owner=st.one_of(st.none(), st.none(), owners),
         since=st.one_of(st.none(), st.integers(0, 9)),
         until=st.one_of(st.none(), st.integers(0, 9)),
         limit=st.integers(1, 4),
     )
     def browse(
-        self, state: State, queue: str | None, since: int | None, until: int | None, limit: int
+        self,
+        state: State,
+        queue: str | None,
+        task: str | None,
+        owner: str | None,
+        since: int | None,
+        until: int | None,
+        limit: int,
     ) -> None:
         bounds = [None if n is None else self._began_at + (n - 0.5) * UNIT for n in (since, until)]
 
@@ -284,14 +307,54 @@ class DriverModel(DriverPair):
                 lambda cursor: driver.browse(
                     state,
                     queue=queue,
+                    task=task,
+                    owner=owner,
                     since=bounds[0],
                     until=bounds[1],
                     limit=limit,
                     cursor=cursor,
                 )
             )
-            times = [snapshot.enqueued_at for snapshot in found]
-            assert times == sorted(times), "browse is not in order of enqueue"
             return by_id(found)
 
         self._compare("browse", listing)
+
+    @precondition(lambda self: self._has(Capability.DEAD_LETTERS) and self._oracle._store.dead)
+    @rule(
+        queue=st.one_of(st.none(), queues),
+        task=patterns,
+        reason=reasons,
+        error=error_types,
+        limit=st.integers(1, 3),
+    )
+    def dead_letters(
+        self,
+        queue: str | None,
+        task: str | None,
+        reason: Reason | None,
+        error: str | None,
+        limit: int,
+    ) -> None:
+        async def listing(driver: FullDriver) -> dict[bytes, DeadLetter]:
+            found = await all_pages(
+                lambda cursor: driver.dead_letters(
+                    queue=queue,
+                    task=task,
+                    reason=reason,
+                    error=error,
+                    limit=limit,
+                    cursor=cursor,
+                )
+            )
+            return by_id(found)
+
+        self._compare("dead_letters", listing)
+
+    @rule(queue=queues, bound=st.integers(1, 4))
+    def count_to_a_bound(self, queue: str, bound: int) -> None:
+        self._compare("count", lambda driver: driver.count(queue, bound=bound))
+
+    @precondition(lambda self: self._has(Capability.INSPECT))
+    @rule(bound=st.integers(1, 4))
+    def queues_to_a_bound(self, bound: int) -> None:
+        self._compare("queues", lambda driver: driver.queues(bound=bound))

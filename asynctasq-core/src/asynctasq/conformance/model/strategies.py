@@ -36,6 +36,8 @@ A_MONTH = 26_000 * UNIT
 QUEUES = ("a", "b.2", "c-3")
 OWNERS = ("owner-1", "owner-2", "owner-3")
 KEYS = ("key-1", "key-2")
+TASKS = ("task", "task", "tasks.other")
+PATTERNS = (None, None, "task", "task*", "tasks.other", "other*")
 IDS = tuple(UUID(int=(0x0190 << 112) | (7 << 76) | (2 << 62) | n).bytes for n in range(16))
 """Few, so that they meet again."""
 
@@ -55,6 +57,9 @@ owners = st.sampled_from(OWNERS)
 errors = st.builds(
     ErrorInfo, st.sampled_from(("ValueError", "OSError")), st.text(max_size=3), st.just("trace")
 )
+reasons = st.sampled_from((None, None, Reason.FAILED, Reason.LOST, Reason.EXPIRED))
+error_types = st.sampled_from((None, None, "ValueError", "Error"))
+patterns = st.sampled_from(PATTERNS)
 keys = st.sampled_from((KEYS[0], KEYS[0], KEYS[1]))
 
 
@@ -71,11 +76,20 @@ FIELDS_CARRIED: dict[str, object] = {
     "parents": (Parent(IDS[0], OnParentFailure.RUN), Parent(IDS[1])),
     "workflow": IDS[2],
     "schedule": ScheduledRun("nightly", 1_700_000_000.5),
-    "limits": ("limit-1", "limit-2"),
+    "limits": ("limit-1", "limit-2:key é"),
     "group": "group",
     "headers": {"trace": "é"},
+    "given_id": True,
 }
 """Fields that drivers store and do not act on."""
+ACTED_ON: dict[str, Capability] = {
+    "parents": Capability.DEPENDENCIES,
+    "workflow": Capability.DEPENDENCIES,
+    "schedule": Capability.SCHEDULES,
+    "limits": Capability.LIMITS,
+    "group": Capability.LIMITS,
+}
+"""Fields that a driver with these flags does act on, so that they are not played."""
 
 
 @record
@@ -84,6 +98,7 @@ class Plan:
 
     id: bytes
     queue: str
+    task: str
     body: bytes
     priority: int
     delay: float
@@ -101,7 +116,7 @@ class Plan:
         message = Message(
             self.id,
             self.queue,
-            "task",
+            self.task,
             self.body,
             priority=self.priority if Capability.PRIORITY in capabilities else 5,
             delay=self.delay,
@@ -112,6 +127,8 @@ class Plan:
             unique=self.unique if Capability.UNIQUE in capabilities else None,
         )
         for name in self.carried:
+            if ACTED_ON.get(name, Capability.NONE) & capabilities:
+                continue
             setattr(message, name, FIELDS_CARRIED[name])
         return message
 
@@ -120,6 +137,7 @@ plans = st.builds(
     Plan,
     id=ids,
     queue=queues,
+    task=st.sampled_from(TASKS),
     body=st.sampled_from((b"body", b"", b"\x00\xff")),
     priority=st.sampled_from((5, 9, 0, 6)),
     delay=delays,
@@ -131,24 +149,29 @@ plans = st.builds(
     carried=st.one_of(st.just(()), st.just(tuple(FIELDS_CARRIED))),
 )
 
+abouts = st.sampled_from((b"", b"about", b"\x00\xff"))
 Ending = Callable[[Lease], Settlement]
 endings: st.SearchStrategy[Ending] = st.one_of(
     st.builds(
-        lambda result, ttl: lambda lease: Complete(lease, result, ttl),
+        lambda result, ttl, about: lambda lease: Complete(lease, result, ttl, about),
         st.sampled_from((None, b"", b"result")),
         delays,
+        abouts,
     ),
     st.builds(lambda delay, error: lambda lease: Retry(lease, delay, error), delays, errors),
     st.builds(
-        lambda reason, error, attempted: lambda lease: Fail(lease, reason, error, attempted),
+        lambda reason, error, attempted, about: (
+            lambda lease: Fail(lease, reason, error, attempted, about)
+        ),
         st.sampled_from((Reason.FAILED, Reason.UNDECODABLE, Reason.REJECTED)),
         st.one_of(st.none(), errors),
         st.booleans(),
+        abouts,
     ),
     st.builds(
         lambda delay, mismatched: lambda lease: Release(lease, delay, mismatched),
         delays,
         st.booleans(),
     ),
-    st.builds(lambda ttl: lambda lease: Cancelled(lease, ttl), delays),
+    st.builds(lambda ttl, about: lambda lease: Cancelled(lease, ttl, about), delays, abouts),
 )

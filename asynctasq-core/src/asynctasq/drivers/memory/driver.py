@@ -9,26 +9,34 @@ from asynctasq.contracts.capabilities import (
     DEAD_LETTER_TTL_SECONDS,
     FULL_STORE,
     CancelOutcome,
+    Capability,
     DeadLetter,
+    News,
     Outcome,
     Page,
     QueueInfo,
     Snapshot,
     WorkerInfo,
 )
-from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.driver import (
+    DRIVER_API_VERSION,
+    DriverDefaults,
+    Enqueued,
+    QueueCounts,
+)
 from asynctasq.drivers.memory import views
+from asynctasq.drivers.memory.listing import Position
 from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.drivers.memory.store import Store
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Settled, Settlement
+from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
 
 SHORTEST_SLEEP = 0.001
 """Seconds. Some event loops round timers to milliseconds, and would spin on a shorter one."""
 
 
-class MemoryDriver:
+class MemoryDriver(DriverDefaults):
     """Messages in this process: for tests, for work that may be lost, and as the oracle of others.
 
     An instance and its clones share one store, from whichever threads and event loops they are
@@ -37,7 +45,7 @@ class MemoryDriver:
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE
+    capabilities = FULL_STORE | Capability.NEWS
     store_class = Store
     """Replaced by tests which break one rule."""
 
@@ -134,10 +142,10 @@ class MemoryDriver:
         with store.lock:
             return store.extend(owner, leases, lease=lease)
 
-    async def count(self, queue: str) -> QueueCounts:
+    async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         store = self._opened()
         with store.lock:
-            return views.count(store, queue)
+            return views.count(store, queue, bound=bound)
 
     # Results and progress.
 
@@ -145,6 +153,11 @@ class MemoryDriver:
         store = self._opened()
         with store.lock:
             return views.results(store, ids)
+
+    async def known(self, ids: Sequence[bytes]) -> list[bool]:
+        store = self._opened()
+        with store.lock:
+            return views.known(store, ids)
 
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
         store = self._opened()
@@ -198,11 +211,26 @@ class MemoryDriver:
     # Dead letters, inspection, purge.
 
     async def dead_letters(
-        self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
+        self,
+        *,
+        queue: str | None = None,
+        task: str | None = None,
+        reason: Reason | None = None,
+        error: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> Page[DeadLetter]:
         store = self._opened()
         with store.lock:
-            return views.dead_letters(store, queue=queue, limit=limit, cursor=cursor)
+            return views.dead_letters(
+                store,
+                queue=queue,
+                task=task,
+                reason=reason,
+                error=error,
+                limit=limit,
+                cursor=cursor,
+            )
 
     async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
         store = self._opened()
@@ -219,10 +247,10 @@ class MemoryDriver:
         with store.lock:
             return store.delete_dead(ids)
 
-    async def queues(self) -> list[QueueInfo]:
+    async def queues(self, *, bound: int | None = None) -> list[QueueInfo]:
         store = self._opened()
         with store.lock:
-            return views.queues(store)
+            return views.queues(store, bound=bound)
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
         store = self._opened()
@@ -234,6 +262,8 @@ class MemoryDriver:
         state: State,
         *,
         queue: str | None = None,
+        task: str | None = None,
+        owner: str | None = None,
         since: float | None = None,
         until: float | None = None,
         limit: int = 100,
@@ -242,15 +272,38 @@ class MemoryDriver:
         store = self._opened()
         with store.lock:
             return views.browse(
-                store, state, queue=queue, since=since, until=until, limit=limit, cursor=cursor
+                store,
+                state,
+                queue=queue,
+                task=task,
+                owner=owner,
+                since=since,
+                until=until,
+                limit=limit,
+                cursor=cursor,
             )
 
     async def purge(self, queue: str, *, states: Collection[State]) -> int:
         store = self._opened()
-        with store.lock:
-            return store.purge(queue, states)
+        deleted = 0
+        after: Position | None = (0, 0)
+        while after is not None:
+            with store.lock:
+                count, after = store.purge(queue, states, after)
+            deleted += count
+            await asyncio.sleep(0)  # other calls go on between two pieces
+        return deleted
 
-    # Workers.
+    # News and workers.
+
+    def news(self) -> list[News]:
+        store = self._store
+        if not store.news:
+            return []
+        with store.lock:
+            news = list(store.news)
+            store.news.clear()
+        return news
 
     async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
         store = self._opened()

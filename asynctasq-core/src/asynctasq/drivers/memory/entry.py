@@ -7,6 +7,7 @@ from asynctasq.message import Message, State
 from asynctasq.settlement import ErrorInfo, Reason
 
 if TYPE_CHECKING:
+    from asynctasq.drivers.memory.listing import Group
     from asynctasq.drivers.memory.order import Queue
 
 READY, SCHEDULED, LEASED, DEAD = State.READY, State.SCHEDULED, State.LEASED, State.DEAD
@@ -26,6 +27,9 @@ class Entry:
     expires_at = inf
     """When it dies unless leased before; infinity once it was leased."""
     token = 0
+    """Token of its last lease; 0 if it was never leased."""
+    place = 0
+    """Place in the listing of its state, or among the leases of its owner; 0 while it has none."""
     attempt = 0
     lost = 0
     error: ErrorInfo | None = None
@@ -40,12 +44,14 @@ class Entry:
     # While dead.
     reason = Reason.FAILED
     died_at = 0.0
-    death = 0
-    """Number of the death: a later one has a higher number."""
 
-    def __init__(self, message: Message, queue: "Queue", enqueued_at: float) -> None:
+    about = b""
+    """The `about` of the settlement that ended it."""
+
+    def __init__(self, message: Message, group: "Group", enqueued_at: float) -> None:
         self.message = message
-        self.queue = queue
+        self.group = group
+        self.queue: Queue = group.queue
         self.enqueued_at = enqueued_at
 
     def __lt__(self, other: "Entry") -> bool:
@@ -54,11 +60,14 @@ class Entry:
 
 
 class Owner:
-    """Who leases, and until when: one deadline for all of its leases."""
+    """A worker that leases messages. All of its leases have one deadline."""
 
-    __slots__ = ("deadline", "leases", "name")
+    __slots__ = ("deadline", "leases", "name", "number")
 
-    def __init__(self, name: str, deadline: float) -> None:
+    def __init__(self, name: str, deadline: float, number: int) -> None:
         self.name = name
         self.deadline = deadline
+        self.number = number
+        """Number in the order in which owners came."""
         self.leases: dict[bytes, Entry] = {}
+        """By id, in the order of their places."""

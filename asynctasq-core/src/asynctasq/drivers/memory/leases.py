@@ -6,7 +6,7 @@ from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.numbers import can_settle, check_lease
 from asynctasq.drivers.memory.entry import LEASED, Entry, Owner
 from asynctasq.drivers.memory.upkeep import Upkeep
-from asynctasq.message import Delivery, Lease, State
+from asynctasq.message import NO_RESULTS, Delivery, Lease, State
 from asynctasq.settlement import (
     Cancelled,
     Complete,
@@ -56,11 +56,14 @@ class Leases(Upkeep):
                 self._leave_ready(entry)
                 if self._has_expired(entry, now):
                     self._bury(entry, Reason.EXPIRED, None, now)
+                    self._tell(entry, Reason.EXPIRED)
                     continue
                 if holder is None:
                     holder = self._new_owner(owner, now + lease)
+                resumed = entry.token != 0
                 self._make_leased(entry, holder, now)
-                deliveries.append(self._delivery(entry, now))
+                deliveries.append(self._delivery(entry, now, resumed))
+            queue.tidy()
         return deliveries
 
     def _room(self, most: int, left: int) -> int:
@@ -75,7 +78,7 @@ class Leases(Upkeep):
 
     def _new_owner(self, name: str, deadline: float) -> Owner:
         """An owner begins with its first delivery, and ends with its deadline."""
-        self.owners[name] = owner = Owner(name, deadline)
+        self.owners[name] = owner = Owner(name, deadline, next(self.places))
         self._mind_deadline(deadline)
         return owner
 
@@ -83,7 +86,7 @@ class Leases(Upkeep):
         owner.deadline = max(owner.deadline, deadline)
         self._mind_deadline(owner.deadline)
 
-    def _delivery(self, entry: Entry, now: float) -> Delivery:
+    def _delivery(self, entry: Entry, now: float, resumed: bool) -> Delivery:
         message = entry.message
         return Delivery(
             message,
@@ -92,6 +95,9 @@ class Leases(Upkeep):
             entry.lost,
             entry.enqueued_at,
             0.0 if entry.mismatched_at is None else max(now - entry.mismatched_at, 0.0),
+            NO_RESULTS,
+            entry.due_at,
+            resumed,
         )
 
     # Extend.
@@ -153,16 +159,19 @@ class Leases(Upkeep):
         self._leave_lease(entry)
         match settlement:
             case Complete(result=result, result_ttl=ttl):
+                entry.about = settlement.about
                 self._complete(entry, result, ttl, now)
             case Retry() | Release() if cancelling:
                 self._finish(entry, State.CANCELLED, now, entry.message.result_ttl)
             case Retry():
                 self._retry(entry, settlement, now)
             case Fail():
+                entry.about = settlement.about
                 self._fail(entry, settlement, now)
             case Release():
                 self._release(entry, settlement, now)
             case Cancelled(result_ttl=ttl):
+                entry.about = settlement.about
                 self._finish(entry, State.CANCELLED, now, ttl)
         return Settled.DONE
 

@@ -12,11 +12,10 @@ from math import inf
 from typing import Generic, TypeVar
 
 from asynctasq.drivers.memory.entry import READY, Entry
+from asynctasq.drivers.memory.listing import LEFTOVERS_TOLERATED, Group
 from asynctasq.message import PRIORITY_HIGHEST
 
 T = TypeVar("T")
-
-LEFTOVERS_TOLERATED = 64
 
 
 class TimerQueue(Generic[T]):
@@ -119,7 +118,17 @@ def _stands(item: Item) -> bool:
 class Queue:
     """The ready messages of one queue in order, and how many messages are in each state."""
 
-    __slots__ = ("_lanes", "_leftovers", "dead", "leased", "name", "ready", "scheduled")
+    __slots__ = (
+        "_lanes",
+        "_leftovers",
+        "_slots",
+        "dead",
+        "groups",
+        "leased",
+        "name",
+        "ready",
+        "scheduled",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -127,10 +136,25 @@ class Queue:
         self.scheduled = 0
         self.leased = 0
         self.dead = 0
+        self.groups: dict[str, Group] = {}
+        """The waiting messages by task, for listings."""
+        self._slots = 0
+        """Slots of the ready messages in all groups, leftovers included."""
         self._leftovers = 0
         self._lanes: dict[int, PriorityQueue] = {}
 
+    def add(self, entry: Entry, place: int) -> None:
+        """Add a message that has become ready, also to the listing of its group."""
+        self.ready += 1
+        self._slots += 1
+        entry.place = place
+        listing = entry.group.ready
+        listing.places.append(place)
+        listing.entries.append(entry)
+        self.push(entry)
+
     def push(self, entry: Entry) -> None:
+        """Put a ready message into its lane."""
         priority = self.rank(entry)
         lane = self._lanes.get(priority)
         if lane is None:
@@ -156,8 +180,17 @@ class Queue:
         firsts = [entry.due_at for lane in self._lanes.values() if (entry := lane.first())]
         return min(firsts, default=None)
 
+    def tidy(self) -> None:
+        """Drop leftovers from the listings of the groups if there are many."""
+        if self._slots > LEFTOVERS_TOLERATED + 2 * self.ready:
+            self._slots = 0
+            for group in self.groups.values():
+                group.ready.drop_leftovers()
+                self._slots += len(group.ready.places)
+
     def dropped(self) -> None:
         """Tell that a ready message was taken away where it stood."""
+        self.tidy()
         self._leftovers += 1
         if self._leftovers > LEFTOVERS_TOLERATED and self._leftovers > self.ready:
             self._leftovers = 0

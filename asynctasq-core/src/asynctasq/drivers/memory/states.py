@@ -12,12 +12,14 @@ Nothing here decides when a way is taken.
 import os
 import threading
 import time
-from collections import OrderedDict
+from collections import deque
+from itertools import count
 from math import inf
 
-from asynctasq.contracts.capabilities import Outcome, WorkerInfo
+from asynctasq.contracts.capabilities import NEWS_KEPT, News, Outcome, WorkerInfo
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.keys import UniqueKeys
+from asynctasq.drivers.memory.listing import Group, Listing
 from asynctasq.drivers.memory.order import Queue, TimerQueue
 from asynctasq.drivers.memory.outcomes import Outcomes
 from asynctasq.drivers.memory.settings import MemorySettings
@@ -46,13 +48,20 @@ class States:
         self.entries: dict[bytes, Entry] = {}
         """Every message that lives or is dead, in the order of their enqueue."""
         self.queues: dict[str, Queue] = {}
-        self.paused: set[str] = set()
+        self.groups: list[Group] = []
+        """All groups, by number."""
+        self.groups_of_task: dict[str, list[Group]] = {}
+        self.places = count(1)
+        """Places in listings, and numbers of owners."""
+        self.paused: dict[str, float] = {}
+        """Names of paused queues, with the time at which each was paused."""
         self.keys = self.keys_class()
         self.owners: dict[str, Owner] = {}
         self.outcomes = self.outcomes_class(self.settings.outcome_limit)
-        self.dead: OrderedDict[int, Entry] = OrderedDict()
-        """By number of death."""
-        self._deaths = 0
+        self.dead = Listing()
+        """Dead letters, oldest death first."""
+        self.news: deque[News] = deque(maxlen=NEWS_KEPT)
+        """What upkeep did since the last call of `news`."""
         self.workers: dict[str, tuple[WorkerInfo, float]] = {}
         """With the time until which each is believed to live."""
         self.scheduled = TimerQueue[Entry](
@@ -79,18 +88,29 @@ class States:
             self.queues[name] = queue = Queue(name)
         return queue
 
+    def group(self, queue: Queue, task: str) -> Group:
+        group = queue.groups.get(task)
+        if group is None:
+            queue.groups[task] = group = Group(len(self.groups), queue, task)
+            self.groups.append(group)
+            self.groups_of_task.setdefault(task, []).append(group)
+        return group
+
     # Into a state.
 
     def _make_ready(self, entry: Entry) -> None:
         entry.state = READY
-        entry.queue.ready += 1
-        entry.queue.push(entry)
+        entry.queue.add(entry, next(self.places))
         if self.waiting_for_work:
             self.waiting_for_work.wake(entry.queue.name)
 
     def _make_scheduled(self, entry: Entry) -> None:
         entry.state = SCHEDULED
         entry.queue.scheduled += 1
+        entry.group.scheduled.add(entry, next(self.places))
+        self._mind_due_time(entry)
+
+    def _mind_due_time(self, entry: Entry) -> None:
         earlier = entry.due_at < self.scheduled.next_time()
         self.scheduled.add(entry.due_at, entry)
         if earlier:
@@ -99,25 +119,28 @@ class States:
     def _make_leased(self, entry: Entry, owner: Owner, now: float) -> None:
         entry.state = LEASED
         entry.queue.leased += 1
-        entry.token += 1
+        entry.token = self._next_token(entry, now)
         entry.owner = owner
         entry.leased_at = now
         owner.leases[entry.message.id] = entry
+        entry.place = next(self.places)
         self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.started(entry.message)
 
+    def _next_token(self, entry: Entry, now: float) -> int:
+        """Return a token greater than all before it, also those of an entry that was forgotten."""
+        return max(entry.token + 1, int(now * 1_000_000))
+
     def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
-        """To the dead letters."""
+        """Make a dead letter of a message."""
         entry.state = DEAD
         entry.queue.dead += 1
         entry.reason = reason
         entry.error = error
         entry.died_at = now
         entry.progress = None
-        self._deaths += 1
-        entry.death = self._deaths
-        self.dead[entry.death] = entry
+        self.dead.add(entry, next(self.places))
         self._never_expires(entry)
         self.keys.ended(entry.message)
         if self.waiting_for_results:
@@ -128,7 +151,7 @@ class States:
     ) -> None:
         """Only the outcome stays."""
         message_id = entry.message.id
-        self.outcomes.keep(Outcome(message_id, state, now, result), ttl)
+        self.outcomes.keep(Outcome(message_id, state, now, result, about=entry.about), ttl)
         entry.state = state
         del self.entries[message_id]
         self._never_expires(entry)
@@ -155,12 +178,17 @@ class States:
             self._leave_scheduled(entry)
         else:
             self._leave_ready(entry)
+            entry.place = 0
             entry.queue.dropped()
 
     def _leave_scheduled(self, entry: Entry) -> None:
-        entry.queue.scheduled -= 1
+        self._leave_schedule(entry)
         entry.state = READY  # so that its place in the agenda no longer stands
         self.scheduled.dropped()
+
+    def _leave_schedule(self, entry: Entry) -> None:
+        entry.queue.scheduled -= 1
+        entry.group.scheduled.remove(entry)
 
     def _leave_ready(self, entry: Entry) -> None:
         entry.queue.ready -= 1
@@ -174,7 +202,7 @@ class States:
 
     def _leave_dead(self, entry: Entry) -> None:
         entry.queue.dead -= 1
-        del self.dead[entry.death]
+        self.dead.remove(entry)
 
     # Expiry, of messages that wait.
 

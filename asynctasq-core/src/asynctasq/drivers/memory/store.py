@@ -13,7 +13,7 @@ the name of a driver's is one call of the driver contract, atomic under the driv
 method is one rule, so that a test can break exactly one by overriding it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import inf
 
 from asynctasq.contracts.capabilities import CancelOutcome
@@ -21,7 +21,14 @@ from asynctasq.contracts.driver import Enqueued
 from asynctasq.driverkit.numbers import check_numbers
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry
 from asynctasq.drivers.memory.leases import Leases
+from asynctasq.drivers.memory.listing import Listing, Position, collect
+from asynctasq.drivers.memory.order import Queue
 from asynctasq.message import Message, OnConflict, State, Unique, UniqueUntil
+
+PURGED_AT_ONCE = 1000
+"""Messages that one piece of a purge deletes, at most."""
+_ALL_DEAD = 1 << 62
+"""Number of the listing of dead letters in a purge."""
 
 
 class Store(Leases):
@@ -38,7 +45,9 @@ class Store(Leases):
 
     def _new_entry(self, message: Message, now: float) -> Entry:
         check_numbers(message)
-        entry = Entry(message, self.queue(message.queue), now)
+        queue = self.queue(message.queue)
+        group = queue.groups.get(message.task) or self.group(queue, message.task)
+        entry = Entry(message, group, now)
         entry.due_at = self._first_due(message, now)
         if message.expires is not None:
             entry.expires_at = entry.due_at + message.expires
@@ -96,12 +105,17 @@ class Store(Leases):
 
     def _reschedule(self, entry: Entry, due_at: float, now: float) -> None:
         """Give a scheduled message another time; its expiry, if it has one still, counts from there."""
-        self._leave_scheduled(entry)
-        entry.due_at = due_at
         if entry.message.expires is not None and entry.expires_at != inf:
             self._never_expires(entry)
             self._expires_at(entry, due_at + entry.message.expires)
-        self._make_waiting(entry, now)
+        if due_at > now:  # it keeps its place in listings
+            entry.due_at = due_at
+            self.scheduled.dropped()
+            self._mind_due_time(entry)
+        else:
+            self._leave_scheduled(entry)
+            entry.due_at = due_at
+            self._make_ready(entry)
 
     # Cancel, and pause.
 
@@ -130,10 +144,10 @@ class Store(Leases):
         self._finish(entry, State.CANCELLED, now, entry.message.result_ttl)
 
     def pause(self, queue: str) -> None:
-        self.paused.add(queue)
+        self.paused.setdefault(queue, self.now())
 
     def resume(self, queue: str) -> None:
-        self.paused.discard(queue)
+        self.paused.pop(queue, None)
         self.waiting_for_work.wake(queue)
 
     # Dead letters.
@@ -166,6 +180,8 @@ class Store(Leases):
     def _begin_anew(self, entry: Entry, message: Message, now: float) -> None:
         entry.message = message
         entry.queue = self.queue(message.queue)
+        entry.group = self.group(entry.queue, message.task)
+        entry.about = b""
         entry.attempt = entry.lost = 0
         entry.error = None
         entry.mismatched_at = None
@@ -185,17 +201,44 @@ class Store(Leases):
 
     # Purge.
 
-    def purge(self, name: str, states: Collection[State]) -> int:
+    def purge(
+        self, name: str, states: Collection[State], after: Position
+    ) -> tuple[int, Position | None]:
+        """Delete one piece; return how many messages, and the position at which the next piece begins."""
         self.promote(self.now())
-        doomed = [
-            entry
-            for entry in self.entries.values()
-            if entry.queue.name == name and self._may_purge(entry, states)
-        ]
+        queue = self.queues.get(name)
+        if queue is None:
+            return 0, None
+        purged = self._purged_states(states)
+        doomed, position = collect(
+            self._purged_listings(queue, purged, after),
+            lambda entry: entry.queue is queue and self._may_purge(entry, purged),
+            limit=PURGED_AT_ONCE,
+        )
         for entry in doomed:
             self.keys.purged(entry.message)
             self._delete(entry)
-        return len(doomed)
+        return len(doomed), position
+
+    def _purged_listings(
+        self, queue: Queue, states: Collection[State], after: Position
+    ) -> Iterator[tuple[int, Iterator[tuple[int, Entry]]]]:
+        """Iterate over the listings of a queue, and at last that of all dead letters."""
+        number, place = after
+        listings: list[tuple[int, Listing]] = []
+        for group in queue.groups.values():
+            if READY in states:
+                listings.append((2 * group.number, group.ready))
+            if SCHEDULED in states:
+                listings.append((2 * group.number + 1, group.scheduled))
+        if DEAD in states:
+            listings.append((_ALL_DEAD, self.dead))
+        for each, listing in listings:
+            if each >= number:
+                yield each, listing.after(place if each == number else 0)
+
+    def _purged_states(self, states: Collection[State]) -> frozenset[State]:
+        return frozenset(states) & {READY, SCHEDULED, DEAD}
 
     def _may_purge(self, entry: Entry, states: Collection[State]) -> bool:
-        return entry.state in states and entry.state is not LEASED
+        return entry.state in states

@@ -6,6 +6,7 @@ No clock runs here. Whoever reserves does first what has come to be due since th
 from collections.abc import Collection
 from math import inf
 
+from asynctasq.contracts.capabilities import News
 from asynctasq.driverkit.outages import UpkeepMark, next_mark, set_back_by
 from asynctasq.drivers.memory.entry import Entry, Owner
 from asynctasq.drivers.memory.states import States
@@ -43,7 +44,7 @@ class Upkeep(States):
                     return
                 limit -= 1
             entry = self.scheduled.take_first()
-            entry.queue.scheduled -= 1
+            self._leave_schedule(entry)
             self._make_ready(entry)
 
     # Outages, and jumps of the clock.
@@ -90,16 +91,36 @@ class Upkeep(States):
 
     def _reclaim(self, entry: Entry, now: float) -> None:
         """Take a message back from an owner that is gone. It has kept its place in the queue."""
-        cancelling = entry.cancelling
+        cancelling, owner = entry.cancelling, entry.owner
         self._leave_lease(entry)
         if cancelling:
             self._finish(entry, State.CANCELLED, now, entry.message.result_ttl)
+            self._tell(entry, owner=owner)
             return
         entry.lost += 1
         if self._is_lost_for_good(entry):
             self._bury(entry, Reason.LOST, entry.error, now)
+            self._tell(entry, Reason.LOST, owner=owner)
         else:
             self._make_ready(entry)
+            self._tell(entry, owner=owner)
+
+    def _tell(
+        self, entry: Entry, reason: Reason | None = None, *, owner: Owner | None = None
+    ) -> None:
+        """Record news of a message that upkeep moved."""
+        self.news.append(
+            News(
+                id=entry.message.id,
+                queue=entry.queue.name,
+                task=entry.message.task,
+                state=entry.state,
+                reason=reason,
+                attempts=entry.attempt,
+                lost=entry.lost,
+                owner=None if owner is None else owner.name,
+            )
+        )
 
     def _is_lost_for_good(self, entry: Entry) -> bool:
         return entry.lost > entry.message.max_lost
@@ -122,6 +143,7 @@ class Upkeep(States):
             # It may be scheduled still, if promotion has not come to it.
             self._leave_waiting(entry)
             self._bury(entry, Reason.EXPIRED, None, now)
+            self._tell(entry, Reason.EXPIRED)
 
     # What is over is forgotten.
 
@@ -132,7 +154,7 @@ class Upkeep(States):
     def _trim_dead(self, now: float) -> None:
         kept_since = now - self.settings.dead_letter_ttl
         for _ in range(UPKEEP_LIMIT):
-            oldest = next(iter(self.dead.values()), None)
+            oldest = self.dead.first()
             if oldest is None or (
                 oldest.died_at > kept_since and len(self.dead) <= self.settings.dead_letter_limit
             ):

@@ -1,8 +1,6 @@
-"""What the memory driver shows of its store: counts, snapshots, dead letters, outcomes, workers."""
+"""Reads of the memory driver: counts, snapshots, dead letters, outcomes, workers."""
 
-from collections.abc import Sequence
-from heapq import nsmallest
-from itertools import islice
+from collections.abc import Iterator, Sequence
 
 from asynctasq.contracts.capabilities import (
     DeadLetter,
@@ -12,50 +10,77 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
-from asynctasq.contracts.driver import BYTES_AT_ONCE, QueueCounts
-from asynctasq.drivers.memory.entry import Entry
+from asynctasq.contracts.driver import QueueCounts
+from asynctasq.driverkit.selection import matches_error, matches_task
+from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
+from asynctasq.drivers.memory.listing import (
+    Group,
+    Position,
+    collect,
+    cursor_of,
+    groups_from,
+    position_of,
+)
 from asynctasq.drivers.memory.store import Store
-from asynctasq.errors import DriverError
 from asynctasq.message import State
+from asynctasq.settlement import Reason
+
+_NEWEST: Position = (0, 1 << 62)
 
 
-def count(store: Store, name: str) -> QueueCounts:
-    """How many messages of a queue are in each state."""
+def count(store: Store, name: str, *, bound: int | None) -> QueueCounts:
+    """Return how many messages of a queue are in each state."""
     store.promote(store.now())
     queue = store.queues.get(name)
     if queue is None:
         return QueueCounts()
-    return QueueCounts(queue.ready, queue.scheduled, 0, queue.leased, queue.dead)
+    return QueueCounts(
+        _bounded(queue.ready, bound),
+        _bounded(queue.scheduled, bound),
+        0,
+        _bounded(queue.leased, bound),
+        _bounded(queue.dead, bound),
+    )
 
 
-def queues(store: Store) -> list[QueueInfo]:
-    """Every queue that holds something or is paused."""
+def queues(store: Store, *, bound: int | None) -> list[QueueInfo]:
+    """Return every queue that holds a message or is paused."""
     store.promote(store.now())
     infos = []
-    for name in sorted(store.queues.keys() | store.paused):
+    for name in sorted(store.queues.keys() | store.paused.keys()):
         queue = store.queue(name)
-        paused = name in store.paused
-        if paused or queue.ready or queue.scheduled or queue.leased or queue.dead:
+        paused_at = store.paused.get(name)
+        if paused_at is not None or queue.ready or queue.scheduled or queue.leased or queue.dead:
             infos.append(
                 QueueInfo(
                     name=name,
-                    ready=queue.ready,
-                    scheduled=queue.scheduled,
+                    ready=_bounded(queue.ready, bound),
+                    scheduled=_bounded(queue.scheduled, bound),
                     blocked=0,
-                    leased=queue.leased,
-                    dead=queue.dead,
-                    paused=paused,
+                    leased=_bounded(queue.leased, bound),
+                    dead=_bounded(queue.dead, bound),
+                    paused=paused_at is not None,
                     oldest_ready_at=queue.oldest_ready_at(),
+                    paused_at=paused_at,
                 )
             )
     return infos
 
 
+def _bounded(number: int, bound: int | None) -> int:
+    return number if bound is None else min(number, bound)
+
+
 def find(store: Store, ids: Sequence[bytes]) -> list[Snapshot | None]:
-    """Messages that live or are dead."""
+    """Return messages that wait, run or are dead."""
     store.promote(store.now())
     entries = (store.entries.get(message_id) for message_id in ids)
     return [None if entry is None else _snapshot(entry) for entry in entries]
+
+
+def known(store: Store, ids: Sequence[bytes]) -> list[bool]:
+    """Return whether messages wait, run or are dead."""
+    return [message_id in store.entries for message_id in ids]
 
 
 def browse(
@@ -63,63 +88,115 @@ def browse(
     state: State,
     *,
     queue: str | None,
+    task: str | None,
+    owner: str | None,
     since: float | None,
     until: float | None,
     limit: int,
     cursor: str | None,
 ) -> Page[Snapshot]:
-    """A page of messages in one state by time of enqueue, then id."""
+    """Return a page of messages in one state.
+
+    Waiting messages are grouped by queue and task, running ones by owner. Within a group they are in the order
+    in which they came to the state.
+    """
     store.promote(store.now())
-    after = None if cursor is None else _browse_position(cursor)
 
     def wanted(entry: Entry) -> bool:
         return (
-            entry.state is state
-            and (queue is None or entry.queue.name == queue)
+            (queue is None or entry.queue.name == queue)
+            and (task is None or matches_task(entry.message.task, task))
+            and (owner is None or (entry.owner is not None and entry.owner.name == owner))
             and (since is None or entry.enqueued_at >= since)
             and (until is None or entry.enqueued_at < until)
-            and (after is None or _enqueue_order(entry) > after)
         )
 
-    found = nsmallest(limit + 1, filter(wanted, store.entries.values()), key=_enqueue_order)
-    page = found[: min(limit, _bounded(found))]
-    more = len(found) > len(page) > 0
-    return Page(
-        [_snapshot(entry) for entry in page],
-        f"{page[-1].enqueued_at!r},{page[-1].message.id.hex()}" if more else None,
-    )
+    listings = _listings(store, state, position_of(cursor), queue=queue, task=task, owner=owner)
+    found, position = collect(listings, wanted, limit=limit)
+    return Page([_snapshot(entry) for entry in found], cursor_of(position))
+
+
+def _listings(
+    store: Store,
+    state: State,
+    after: Position,
+    *,
+    queue: str | None,
+    task: str | None,
+    owner: str | None,
+) -> Iterator[tuple[int, Iterator[tuple[int, Entry]]]]:
+    """Iterate over the listings of a state in which there may be wanted messages, by number."""
+    start, place = after
+    if state is DEAD and owner is None:
+        yield 0, store.dead.after(place)
+    elif state is LEASED:
+        one = None if owner is None else store.owners.get(owner)
+        owners = list(store.owners.values()) if owner is None else [] if one is None else [one]
+        for each in owners:
+            if each.number >= start:
+                yield each.number, _leases(each, place if each.number == start else 0)
+    elif state in (READY, SCHEDULED) and owner is None:
+        for group in groups_from(_groups(store, queue, task), start):
+            if task is None or matches_task(group.task, task):
+                listing = group.ready if state is READY else group.scheduled
+                yield group.number, listing.after(place if group.number == start else 0)
+
+
+def _leases(owner: Owner, after: int) -> Iterator[tuple[int, Entry]]:
+    """Iterate over the leases of an owner after a place."""
+    for entry in owner.leases.values():
+        if entry.place > after:
+            yield entry.place, entry
+
+
+def _groups(store: Store, queue: str | None, task: str | None) -> Sequence[Group]:
+    """Return groups by number: all of a queue, all of a task, or all."""
+    if queue is not None:
+        return list(store.queues[queue].groups.values()) if queue in store.queues else []
+    if task is not None and not task.endswith("*"):
+        return store.groups_of_task.get(task, [])
+    return store.groups
 
 
 def dead_letters(
-    store: Store, *, queue: str | None, limit: int, cursor: str | None
+    store: Store,
+    *,
+    queue: str | None,
+    task: str | None,
+    reason: Reason | None,
+    error: str | None,
+    limit: int,
+    cursor: str | None,
 ) -> Page[DeadLetter]:
-    """A page of dead letters, newest first."""
-    before = None if cursor is None else _death_position(cursor)
-    wanted = (
-        entry
-        for entry in reversed(store.dead.values())
-        if (before is None or entry.death < before) and (queue is None or entry.queue.name == queue)
-    )
-    found = list(islice(wanted, limit + 1))
-    page = found[: min(limit, _bounded(found))]
-    more = len(found) > len(page) > 0
-    return Page([_dead_letter(entry) for entry in page], str(page[-1].death) if more else None)
+    """Return a page of dead letters, newest first."""
+
+    def wanted(entry: Entry) -> bool:
+        return (
+            (queue is None or entry.queue.name == queue)
+            and (task is None or matches_task(entry.message.task, task))
+            and (reason is None or entry.reason is reason)
+            and (error is None or matches_error(entry.error, error))
+        )
+
+    _, before = _NEWEST if cursor is None else position_of(cursor)
+    found, position = collect([(0, store.dead.before(before))], wanted, limit=limit)
+    return Page([_dead_letter(entry) for entry in found], cursor_of(position))
 
 
 def results(store: Store, ids: Sequence[bytes]) -> list[Outcome | None]:
-    """How messages ended; None for those that have not, or are not known."""
+    """Return how messages ended; None for a message that has not, or is not known."""
     now = store.now()
     return [_result(store, message_id, now) for message_id in ids]
 
 
 def progress(store: Store, ids: Sequence[bytes]) -> list[bytes | None]:
-    """The last word of each."""
+    """Return the latest report of each message."""
     entries = (store.entries.get(message_id) for message_id in ids)
     return [None if entry is None else entry.progress for entry in entries]
 
 
 def workers(store: Store) -> list[WorkerInfo]:
-    """Those that live, by id."""
+    """Return the workers whose heartbeat has not run out, by id."""
     now = store.now()
     store.workers = {name: kept for name, kept in store.workers.items() if kept[1] > now}
     return [store.workers[name][0] for name in sorted(store.workers)]
@@ -131,17 +208,9 @@ def _result(store: Store, message_id: bytes, now: float) -> Outcome | None:
         return store.outcomes.find(message_id, now)
     if entry.state is not State.DEAD:
         return None
-    return Outcome(message_id, State.DEAD, entry.died_at, None, entry.reason, entry.error)
-
-
-def _bounded(entries: Sequence[Entry]) -> int:
-    """Return how many of them have no more than `BYTES_AT_ONCE` bytes together; at least one."""
-    size = 0
-    for count, entry in enumerate(entries):
-        size += len(entry.message.body)
-        if size > BYTES_AT_ONCE and count:
-            return count
-    return len(entries)
+    return Outcome(
+        message_id, State.DEAD, entry.died_at, None, entry.reason, entry.error, entry.about
+    )
 
 
 def _snapshot(entry: Entry) -> Snapshot:
@@ -155,6 +224,7 @@ def _snapshot(entry: Entry) -> Snapshot:
         owner=None if entry.owner is None else entry.owner.name,
         cancelling=entry.cancelling,
         error=entry.error,
+        leased_at=entry.leased_at if entry.state is LEASED else None,
     )
 
 
@@ -168,26 +238,3 @@ def _dead_letter(entry: Entry) -> DeadLetter:
         enqueued_at=entry.enqueued_at,
         died_at=entry.died_at,
     )
-
-
-def _enqueue_order(entry: Entry) -> tuple[float, bytes]:
-    return (entry.enqueued_at, entry.message.id)
-
-
-def _browse_position(cursor: str) -> tuple[float, bytes]:
-    enqueued_at, _, message_id = cursor.partition(",")
-    try:
-        return (float(enqueued_at), bytes.fromhex(message_id))
-    except ValueError as error:
-        raise _bad_cursor(cursor) from error
-
-
-def _death_position(cursor: str) -> int:
-    try:
-        return int(cursor)
-    except ValueError as error:
-        raise _bad_cursor(cursor) from error
-
-
-def _bad_cursor(cursor: str) -> DriverError:
-    return DriverError(f"{cursor!r} is no cursor of this listing. Pass on the one of a `Page`.")

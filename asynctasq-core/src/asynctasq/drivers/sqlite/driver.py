@@ -18,7 +18,12 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
-from asynctasq.contracts.driver import DRIVER_API_VERSION, Enqueued, QueueCounts
+from asynctasq.contracts.driver import (
+    DRIVER_API_VERSION,
+    DriverDefaults,
+    Enqueued,
+    QueueCounts,
+)
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite import inspection, leasing, settling
@@ -37,7 +42,7 @@ MANY = 200
 """Messages of which SQLite takes about a millisecond to write."""
 
 
-class SqliteDriver:
+class SqliteDriver(DriverDefaults):
     """Messages in one file of this machine, shared by any number of processes.
 
     What it accepts survives the crash of every process, and with `synchronous='full'`, which is the
@@ -181,6 +186,9 @@ class SqliteDriver:
 
     async def results(self, ids: Sequence[bytes]) -> list[Outcome | None]:
         return await self._read_all(inspection.Results, ids)
+
+    async def known(self, ids: Sequence[bytes]) -> list[bool]:
+        return [snapshot is not None for snapshot in await self.find(ids)]
 
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
         await self._opened().watch(Watcher(ids=ids), timeout)

@@ -318,7 +318,8 @@ class Workers:
 def _worker(description: str) -> WorkerInfo:
     fields: dict[str, Any] = orjson.loads(description)
     queues = tuple(fields.pop("queues"))
-    return WorkerInfo(queues=queues, **fields)
+    tasks = tuple(fields.pop("tasks", ()))
+    return WorkerInfo(queues=queues, tasks=tasks, **fields)
 
 
 def numbers(rows: Sequence[Row]) -> str:

@@ -15,7 +15,7 @@ import asynctasq.default
 from asynctasq.app import App
 from asynctasq.config import mute_settings_warnings
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.driver import DRIVER_API_VERSION
+from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults
 from asynctasq.default import current_app, init, use_here
 from asynctasq.errors import ConfigurationError, TaskDefinitionError
 from asynctasq.import_rules import LOADED_ONLY, ImportRule, importing_for_message, set_import_rule
@@ -330,13 +330,12 @@ class ReportedWaits:
             self._note_wait(message_id, begins)
 
 
-class UnavailableDriver:
+class UnavailableDriver(DriverDefaults):
     """Replaces a driver that only the worker's process has, so that a child does not dispatch elsewhere."""
 
     capabilities = Capability(0)
     api_version = DRIVER_API_VERSION
     description = "the driver of the worker's process"
-    max_message_bytes = None
 
     clock_offset = 0.0
 

@@ -1,0 +1,94 @@
+"""Checks that the flags of a driver and its methods agree."""
+
+import importlib
+from collections.abc import Mapping
+from typing import TypeVar
+
+from asynctasq.contracts.capabilities.cancel import SupportsCancel
+from asynctasq.contracts.capabilities.dead_letters import SupportsDeadLetters
+from asynctasq.contracts.capabilities.flags import Capability
+from asynctasq.contracts.capabilities.inspection import SupportsInspect
+from asynctasq.contracts.capabilities.news import SupportsNews
+from asynctasq.contracts.capabilities.pause import SupportsPause
+from asynctasq.contracts.capabilities.progress import SupportsProgress
+from asynctasq.contracts.capabilities.purge import SupportsPurge
+from asynctasq.contracts.capabilities.results import SupportsResults
+from asynctasq.contracts.capabilities.schema import SupportsSchema
+from asynctasq.contracts.capabilities.workers import SupportsWorkers
+from asynctasq.errors import CapabilityMissing, PluginBroken
+
+T = TypeVar("T")
+
+PROTOCOLS: Mapping[Capability, type] = {
+    Capability.RESULTS: SupportsResults,
+    Capability.PROGRESS: SupportsProgress,
+    Capability.CANCEL: SupportsCancel,
+    Capability.PAUSE: SupportsPause,
+    Capability.DEAD_LETTERS: SupportsDeadLetters,
+    Capability.INSPECT: SupportsInspect,
+    Capability.PURGE: SupportsPurge,
+    Capability.WORKERS: SupportsWorkers,
+    Capability.SCHEMA: SupportsSchema,
+    Capability.NEWS: SupportsNews,
+}
+"""The protocol of each flag that has methods and that core uses."""
+
+RESERVED: Mapping[Capability, str] = {
+    Capability.DEPENDENCIES: "asynctasq.contracts.capabilities.dependencies:SupportsDependencies",
+    Capability.EVENTS: "asynctasq.contracts.capabilities.events:SupportsEvents",
+    Capability.LIMITS: "asynctasq.contracts.capabilities.limits:SupportsLimits",
+    Capability.METRICS: "asynctasq.contracts.capabilities.metrics:SupportsMetrics",
+    Capability.MOVE: "asynctasq.contracts.capabilities.move:SupportsMove",
+    Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
+    Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",
+    Capability.STEPS: "asynctasq.contracts.capabilities.steps:SupportsSteps",
+    Capability.TRANSACTIONS: "asynctasq.contracts.capabilities.transactions:SupportsTransactions",
+}
+"""Where the protocol of each reserved flag is. Imported only for drivers that set it."""
+
+
+def protocol_of(capability: Capability) -> type | None:
+    """Return the protocol of one flag; None for a flag that promises no methods."""
+    path = RESERVED.get(capability)
+    if path is None:
+        return PROTOCOLS.get(capability)
+    module, _, name = path.partition(":")
+    protocol: type = getattr(importlib.import_module(module), name)
+    return protocol
+
+
+def check_capabilities(driver: object, capabilities: Capability) -> None:
+    """Check that the flags of a driver and its methods agree.
+
+    Raises:
+        PluginBroken: a flag is set whose methods are missing.
+    """
+    for flag in capabilities:
+        protocol = protocol_of(flag)
+        if protocol is not None and not isinstance(driver, protocol):
+            missing = sorted(
+                name
+                for name in (*vars(protocol), *vars(protocol).get("__annotations__", ()))
+                if not name.startswith("_") and not hasattr(driver, name)
+            )
+            raise PluginBroken(
+                f"{type(driver).__qualname__} sets Capability.{flag.name} but has no method "
+                f"{', '.join(missing)}. Write them, or remove the flag."
+            )
+
+
+def require(driver: object, capability: Capability, protocol: type[T], *, purpose: str) -> T:
+    """Return the driver as `protocol`.
+
+    Raises:
+        CapabilityMissing: the driver does not have `capability`; the message names it, what it was
+            needed for, and the remedy.
+    """
+    if capability in getattr(driver, "capabilities", Capability.NONE) and isinstance(
+        driver, protocol
+    ):
+        return driver
+    raise CapabilityMissing(
+        f"{purpose} needs the capability {capability.name}, which {type(driver).__qualname__} does "
+        f"not have. Use a driver that has it (`asynctasq plugins list --check` shows which)."
+    )

@@ -1,0 +1,91 @@
+"""Flags that say what a driver offers beyond the required methods."""
+
+from enum import Flag, auto
+
+
+class Capability(Flag):
+    """Flags of `Driver.capabilities`.
+
+    A flag either promises a small protocol of methods (`SupportsResults` for `RESULTS`, for example) or
+    a property of the required methods (`FENCED`, for example).
+    """
+
+    NONE = 0
+    PRIORITY = auto()
+    """`Message.priority` orders a queue."""
+    UNIQUE = auto()
+    """Unique keys, with every `UniqueUntil` and `OnConflict`; their scope is the namespace."""
+    RESULTS = auto()
+    """Callers can await what a task returned, and read how it ended."""
+    PROGRESS = auto()
+    """Running tasks can report progress."""
+    CANCEL = auto()
+    """Waiting messages can be cancelled, and running ones interrupted."""
+    PAUSE = auto()
+    """Queues can be paused and resumed."""
+    DEAD_LETTERS = auto()
+    """Dead letters can be listed, retried, edited and deleted."""
+    INSPECT = auto()
+    """Queues and messages can be listed and found."""
+    PURGE = auto()
+    """The waiting messages of a queue can be deleted together."""
+    WORKERS = auto()
+    """Workers register themselves and can be listed."""
+    SCHEMA = auto()
+    """The store has tables, which `asynctasq migrate` updates."""
+    EVENTS = auto()
+    """Reserved: a stream of what happens to messages."""
+    TRANSACTIONS = auto()
+    """Reserved: an enqueue in a transaction of the application."""
+    DEPENDENCIES = auto()
+    """Reserved: messages that wait for other messages."""
+    SCHEDULES = auto()
+    """Reserved: rules that dispatch messages at given times."""
+    LIMITS = auto()
+    """Reserved: limits across workers on how many messages run at once or per second."""
+    FENCED = auto()
+    """`settle` and `extend` act for the current token only. That includes retry and release."""
+    ATOMIC = auto()
+    """A chunk is enqueued whole or not at all."""
+    COUNTED = auto()
+    """`Delivery.attempt` and `Delivery.lost` are exact."""
+    IDEMPOTENT = auto()
+    """An enqueue of a known id changes nothing."""
+    FIFO = auto()
+    """The order of `reserve` is exact."""
+    EXACT_COUNT = auto()
+    """`count` is exact. Without it, fields of `QueueCounts` are estimates or None."""
+    DETACHED = auto()
+    """Only time ends a lease. Without it, a lease may also end when the worker's connection closes."""
+    NEWS = auto()
+    """The driver reports which messages its upkeep moved."""
+    STATE = auto()
+    """Reserved: the store can keep outcomes and marks for messages that a broker holds."""
+    METRICS = auto()
+    """Reserved: counts per minute, queue and task."""
+    STEPS = auto()
+    """Reserved: results of the steps of a task, kept between its runs."""
+    MOVE = auto()
+    """Reserved: waiting messages can be moved to another queue and changed."""
+
+
+FULL_STORE = (
+    Capability.PRIORITY
+    | Capability.UNIQUE
+    | Capability.RESULTS
+    | Capability.PROGRESS
+    | Capability.CANCEL
+    | Capability.PAUSE
+    | Capability.DEAD_LETTERS
+    | Capability.INSPECT
+    | Capability.PURGE
+    | Capability.WORKERS
+    | Capability.FENCED
+    | Capability.ATOMIC
+    | Capability.COUNTED
+    | Capability.IDEMPOTENT
+    | Capability.FIFO
+    | Capability.EXACT_COUNT
+    | Capability.DETACHED
+)
+"""Capabilities of a store that can be searched, as databases can and brokers cannot."""

@@ -1,0 +1,94 @@
+"""STATE (reserved): outcomes and marks of messages that a broker holds."""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol, runtime_checkable
+
+from asynctasq.message import CancelOutcome, Message, State
+from asynctasq.records import record
+from asynctasq.settlement import ErrorInfo, Reason
+
+
+@record
+class Ended:
+    """The end of a message that another store holds."""
+
+    message: Message
+    state: State
+    """COMPLETED, CANCELLED or DEAD."""
+    enqueued_at: float
+    result: bytes | None = None
+    result_ttl: float = 3600.0
+    reason: Reason | None = None
+    error: ErrorInfo | None = None
+    attempts: int = 0
+    lost: int = 0
+    about: bytes = b""
+
+
+@record
+class Adopted:
+    """A message that moves from a broker into the state store, with its past."""
+
+    message: Message
+    due_at: float
+    enqueued_at: float
+    attempt: int = 0
+    lost: int = 0
+    error: ErrorInfo | None = None
+
+
+class Mark(Enum):
+    """What the state store knows of a message that a broker has delivered."""
+
+    NONE = "none"
+    FLAGGED = "flagged"
+    """It is to be cancelled."""
+    ENDED = "ended"
+    MOVED = "moved"
+    """The message stands in the state store now."""
+    RUNNING = "running"
+    """Another copy of it runs."""
+
+
+class NoteKind(Enum):
+    """What a note says."""
+
+    PROGRESS = "progress"
+    RUNNING = "running"
+
+
+@record
+class Note:
+    """A fact about a message that another store holds, kept for a while."""
+
+    id: bytes
+    kind: NoteKind
+    value: bytes
+    ttl: float
+    """Seconds."""
+
+
+@runtime_checkable
+class SupportsState(Protocol):
+    """STATE. Marks are kept as long as the outcome, and for at least an hour."""
+
+    async def finish(self, ends: Sequence[Ended]) -> list[bool]:
+        """Keep outcomes and dead letters. False where the message has ended before: the first end stands."""
+        ...
+
+    async def flag(self, ids: Sequence[bytes], *, ttl: float) -> list[CancelOutcome]:
+        """Flag messages to be cancelled: REQUESTED, or TOO_LATE where a message has ended."""
+        ...
+
+    async def marks(self, ids: Sequence[bytes]) -> list[Mark]:
+        """Return what is known of messages that were delivered."""
+        ...
+
+    async def adopt(self, records: Sequence[Adopted]) -> list[bool]:
+        """Enqueue messages with their past. False where the id is known."""
+        ...
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        """Keep progress, or that a message is running."""
+        ...

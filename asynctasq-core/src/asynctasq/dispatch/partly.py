@@ -1,0 +1,51 @@
+"""Enqueues that a store accepts in part, or does not answer: what may be repeated."""
+
+import asyncio
+from collections.abc import Sequence
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver, Enqueued, EnqueuedPartly
+from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.message import Message
+
+PAUSES_SECONDS = (0.05, 0.2, 0.5)
+"""Pauses before an enqueue without an answer is repeated; after the last one the caller gets the error."""
+
+
+def pauses_for(driver: Driver) -> Sequence[float]:
+    """Return the pauses between the calls of an enqueue that gets no answer.
+
+    Each repeated call may add its messages again if the driver is not IDEMPOTENT, so there is one at most.
+    """
+    return PAUSES_SECONDS if Capability.IDEMPOTENT in driver.capabilities else PAUSES_SECONDS[-1:]
+
+
+async def finish_chunk(
+    driver: Driver, messages: Sequence[Message], partly: EnqueuedPartly
+) -> list[Enqueued]:
+    """Send the messages of a chunk again for which the store had no answer, and no others.
+
+    Raises:
+        EnqueuedPartly: some messages are refused, or still without an answer.
+    """
+    answers: list[Enqueued | DriverError] = list(partly.answers)
+    for pause in pauses_for(driver):
+        left = [n for n, answer in enumerate(answers) if isinstance(answer, DriverUnavailable)]
+        if not left:
+            break
+        await asyncio.sleep(pause)
+        for n, answer in zip(left, await _once(driver, [messages[n] for n in left]), strict=True):
+            answers[n] = answer
+    accepted = [answer for answer in answers if isinstance(answer, Enqueued)]
+    if len(accepted) == len(answers):
+        return accepted
+    raise EnqueuedPartly(str(partly), answers=answers) from partly
+
+
+async def _once(driver: Driver, messages: Sequence[Message]) -> Sequence[Enqueued | DriverError]:
+    try:
+        return await driver.enqueue(messages)
+    except EnqueuedPartly as error:
+        return error.answers
+    except DriverError as error:
+        return [error] * len(messages)

@@ -1,0 +1,87 @@
+"""Stores that accept part of a chunk: each dispatch has its own outcome, and nothing is sent twice."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from asynctasq.contracts import (
+    Capability,
+    DriverError,
+    DriverUnavailable,
+    Enqueued,
+    EnqueuedPartly,
+    Message,
+)
+from asynctasq.dispatch.enqueue_batcher import EnqueueBatcher
+from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.message import new_id
+
+Answer = Callable[[Message, int], DriverError | None]
+
+
+class Broker(MemoryDriver):
+    """Takes each message of a chunk by itself; `refuse` says which not, by message and number of tries."""
+
+    capabilities = MemoryDriver.capabilities & ~(Capability.ATOMIC | Capability.IDEMPOTENT)
+    refuse: Answer
+
+    async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        answers: list[Enqueued | DriverError] = []
+        for message in messages:
+            self.tries[message.task] += 1
+            error = self.refuse(message, self.tries[message.task])
+            answers.append(error or (await super().enqueue([message]))[0])
+        if any(isinstance(answer, DriverError) for answer in answers):
+            raise EnqueuedPartly("some were refused", answers=answers)
+        return [answer for answer in answers if isinstance(answer, Enqueued)]
+
+    def __init__(self, refuse: Answer) -> None:
+        super().__init__()
+        self.tries: Counter[str] = Counter()
+        self.refuse = refuse
+
+
+async def dispatched(driver: Broker, *tasks: str) -> list[Enqueued | BaseException]:
+    await driver.open()
+    batcher = EnqueueBatcher(driver)
+    futures = [batcher.send(Message(new_id(), "q", task, b"")) for task in tasks]
+    return await asyncio.gather(*futures, return_exceptions=True)
+
+
+async def test_each_dispatch_of_a_chunk_has_its_own_outcome() -> None:
+    refused = DriverError("too large")
+    driver = Broker(lambda message, _: refused if message.task == "large" else None)
+    first, large, last = await dispatched(driver, "a", "large", "b")
+    assert isinstance(first, Enqueued)
+    assert isinstance(last, Enqueued)
+    assert large is refused
+    assert driver.tries == {"a": 1, "large": 1, "b": 1}
+
+
+async def test_only_what_had_no_answer_is_repeated() -> None:
+    driver = Broker(
+        lambda message, tries: (
+            DriverUnavailable("throttled") if message.task == "slow" and tries == 1 else None
+        )
+    )
+    answers = await dispatched(driver, "a", "slow", "b")
+    assert all(isinstance(answer, Enqueued) and answer.created for answer in answers)
+    assert driver.tries == {"a": 1, "slow": 2, "b": 1}
+    assert (await driver.count("q")).ready == 3
+
+
+async def test_an_enqueue_that_is_not_idempotent_is_repeated_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Away(Broker):
+        async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+            self.tries["all"] += 1
+            raise DriverUnavailable("no answer")
+
+    driver = Away(lambda *_: None)
+    [answer] = await dispatched(driver, "a")
+    assert isinstance(answer, DriverUnavailable)
+    assert driver.tries["all"] == 2
+    assert "may add a task twice" in caplog.text
