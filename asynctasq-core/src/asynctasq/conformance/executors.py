@@ -156,9 +156,11 @@ async def _harness(suite: ExecutorConformance) -> AsyncIterator[ExecutorHarness]
     app.close_sync()
 
 
-@checks.rule("`await handle.result()` returns something other than the task returned.")
+@checks.rule(
+    "`execute` returns `Returned` with `call.encode_result(value)` for the value of the task.",
+    "`await handle.result()` returns something other than the task returned.",
+)
 async def results_are_returned(harness: ExecutorHarness) -> None:
-    """`execute` returns `Returned` with `call.encode_result(value)` for the value of the task."""
     for kind in harness.kinds:
         for value in (None, 0, "text", [1, {"a": 2.5}]):
             back = await harness.result(harness.task(kind, "return_argument", value))
@@ -168,9 +170,11 @@ async def results_are_returned(harness: ExecutorHarness) -> None:
     assert all(isinstance(each, Returned) for each in harness.outcomes), f"{harness.outcomes!r}"
 
 
-@checks.rule("`current_task()` raises in the task, or describes another task.")
+@checks.rule(
+    "The code of a task runs in the context of its worker, so that `current_task()` works.",
+    "`current_task()` raises in the task, or describes another task.",
+)
 async def tasks_know_themselves(harness: ExecutorHarness) -> None:
-    """The code of a task runs in the context of its worker, so that `current_task()` works."""
     for kind in harness.kinds:
         handle = await harness.dispatch(harness.task(kind, "describe_call", "x", max_attempts=1))
         argument, task_id, name, attempt, _ = await handle.result(timeout=harness.suite.patience)
@@ -180,9 +184,11 @@ async def tasks_know_themselves(harness: ExecutorHarness) -> None:
         assert name.endswith(kind.__name__), f"the task is called {name}"
 
 
-@checks.rule("Several tasks of a worker run one after the other, whatever its concurrency.")
+@checks.rule(
+    "As many attempts run at once as `start(concurrency=...)` says.",
+    "Several tasks of a worker run one after the other, whatever its concurrency.",
+)
 async def tasks_run_at_the_same_time(harness: ExecutorHarness) -> None:
-    """As many attempts run at once as `start(concurrency=...)` says."""
     for kind in harness.kinds:
         members = [
             await harness.dispatch(harness.task(kind, "meet", [number, _AT_ONCE], max_attempts=1))
@@ -192,9 +198,11 @@ async def tasks_run_at_the_same_time(harness: ExecutorHarness) -> None:
         assert met == [True] * _AT_ONCE, f"{kind.__name__}: the tasks ran one after the other"
 
 
-@checks.rule("Leases of the worker are lost while a task runs, and other workers repeat its tasks.")
+@checks.rule(
+    "The event loop of the worker goes on while a task runs.",
+    "Leases of the worker are lost while a task runs, and other workers repeat its tasks.",
+)
 async def event_loop_stays_responsive(harness: ExecutorHarness) -> None:
-    """The event loop of the worker goes on while a task runs."""
     for kind in harness.kinds:
         handle = await harness.dispatch(harness.task(kind, "wait", max_attempts=1))
         await harness.noted(kind, "started")
@@ -203,9 +211,11 @@ async def event_loop_stays_responsive(harness: ExecutorHarness) -> None:
         assert opened is True, f"{kind.__name__}: the loop stood still until the task ended"
 
 
-@checks.rule("Dead letters do not show why the task failed.")
+@checks.rule(
+    "`execute` returns `Raised` with type, message and traceback of an error, and does not raise it.",
+    "Dead letters do not show why the task failed.",
+)
 async def errors_are_described(harness: ExecutorHarness) -> None:
-    """`execute` returns `Raised` with type, message and traceback of an error, and does not raise it."""
     for kind in harness.kinds:
         task = harness.task(kind, "fail", 7, max_attempts=1)
         failure = await harness.error(task, TaskFailed)
@@ -216,9 +226,11 @@ async def errors_are_described(harness: ExecutorHarness) -> None:
         assert "no such customer: 7" in outcome.error.traceback, "the traceback is missing"
 
 
-@checks.rule("Tasks are retried although `should_retry` forbids it, or not retried at all.")
+@checks.rule(
+    "`should_retry` of the task is called once with the error, and decides about the next attempt.",
+    "Tasks are retried although `should_retry` forbids it, or not retried at all.",
+)
 async def should_retry_decides(harness: ExecutorHarness) -> None:
-    """`should_retry` of the task is called once with the error, and decides about the next attempt."""
     for kind in harness.kinds:
         folder = harness.folder(kind)
         await harness.error(harness.task(kind, "fail", "give up", max_attempts=5), TaskFailed)
@@ -230,9 +242,11 @@ async def should_retry_decides(harness: ExecutorHarness) -> None:
         assert tasks.lines(folder, "runs") == ["0", "0", "1"], "the task was not retried"
 
 
-@checks.rule("Cleanup and alerts of the `failed` hook do not happen, or happen twice.")
+@checks.rule(
+    "`failed` calls the hook of the task once, with the error of the last attempt.",
+    "Cleanup and alerts of the `failed` hook do not happen, or happen twice.",
+)
 async def failed_hook_runs_once(harness: ExecutorHarness) -> None:
-    """`failed` calls the hook of the task once, with the error of the last attempt."""
     for kind in harness.kinds:
         await harness.error(harness.task(kind, "fail", 7, max_attempts=2), TaskFailed)
         noted = tasks.lines(harness.folder(kind), "failed")
@@ -240,9 +254,11 @@ async def failed_hook_runs_once(harness: ExecutorHarness) -> None:
         assert "no such customer: 7" in noted[0], f"the hook received {noted[0]!r}"
 
 
-@checks.rule("`Retry`, `Snooze` and `Reject` act like any other error.")
+@checks.rule(
+    "`Retry`, `Snooze` and `Reject` become `Raised`, `Snoozed` and `Rejected`, without `should_retry`.",
+    "`Retry`, `Snooze` and `Reject` act like any other error.",
+)
 async def tasks_choose_their_outcome(harness: ExecutorHarness) -> None:
-    """`Retry`, `Snooze` and `Reject` become `Raised`, `Snoozed` and `Rejected`, without `should_retry`."""
     for kind in harness.kinds:
         harness.outcomes.clear()
         for behavior, argument in (("retry", 0.01), ("snooze", 0.02)):
@@ -260,27 +276,35 @@ async def tasks_choose_their_outcome(harness: ExecutorHarness) -> None:
         assert not asked, f"should_retry was called with {asked}"
 
 
-@checks.rule("One task that calls `sys.exit()` stops the worker, and all its other tasks.")
+@checks.rule(
+    "`SystemExit` in the code of a task is a failed attempt, which is retried.",
+    "One task that calls `sys.exit()` stops the worker, and all its other tasks.",
+)
 async def exit_of_a_task_is_an_error(harness: ExecutorHarness) -> None:
-    """`SystemExit` in the code of a task is a failed attempt, which is retried."""
     for kind in harness.kinds:
         done = await harness.result(harness.task(kind, "exit_process", max_attempts=2))
         assert done == "done", f"the result is {done!r}"
         assert tasks.lines(harness.folder(kind), "runs") == ["0", "1"]
 
 
-@checks.rule("A task that hangs keeps its slot for ever.", needs="interrupts")
+@checks.rule(
+    "An attempt that takes longer than `call.policy.timeout` ends with `TaskTimeout`.",
+    "A task that hangs keeps its slot for ever.",
+    needs="interrupts",
+)
 async def timeout_ends_an_attempt(harness: ExecutorHarness) -> None:
-    """An attempt that takes longer than `call.policy.timeout` ends with `TaskTimeout`."""
     for kind in harness.kinds:
         task = harness.task(kind, "wait", max_attempts=1, timeout=_TIMEOUT_SECONDS)
         failure = await harness.error(task, TaskFailed)
         assert failure.error_type == "asynctasq.errors.TaskTimeout", f"it is {failure.error_type!r}"
 
 
-@checks.rule("`handle.cancel()` has no effect on a running task.", needs="interrupts")
+@checks.rule(
+    "Cancelling `execute` interrupts the task, or tells it with `call.interrupt()`.",
+    "`handle.cancel()` has no effect on a running task.",
+    needs="interrupts",
+)
 async def cancellation_interrupts_a_task(harness: ExecutorHarness) -> None:
-    """Cancelling `execute` interrupts the task, or tells it with `call.interrupt()`."""
     for kind in harness.kinds:
         handle = await harness.dispatch(harness.task(kind, "wait", max_attempts=1))
         await harness.noted(kind, "started")
@@ -289,10 +313,11 @@ async def cancellation_interrupts_a_task(harness: ExecutorHarness) -> None:
 
 
 @checks.rule(
-    "A worker that stops loses the tasks that it runs, or does not stop.", needs="interrupts"
+    "A task that is interrupted because the worker stops is not counted as an attempt.",
+    "A worker that stops loses the tasks that it runs, or does not stop.",
+    needs="interrupts",
 )
 async def stopping_releases_tasks(harness: ExecutorHarness) -> None:
-    """A task that is interrupted because the worker stops is not counted as an attempt."""
     for kind in harness.kinds:
         handle = await harness.dispatch(harness.task(kind, "wait", max_attempts=1))
         await harness.noted(kind, "started")
@@ -306,18 +331,22 @@ async def stopping_releases_tasks(harness: ExecutorHarness) -> None:
         return
 
 
-@checks.rule("A task whose work is done runs again because of its return value.")
+@checks.rule(
+    "A return value that cannot be stored completes the task.",
+    "A task whose work is done runs again because of its return value.",
+)
 async def results_that_cannot_be_stored_complete(harness: ExecutorHarness) -> None:
-    """A return value that cannot be stored completes the task."""
     for kind in harness.kinds:
         task = harness.task(kind, "return_opaque", max_attempts=1)
         error = await harness.error(task, ResultNotSerializable)
         assert "Opaque" in str(error), f"the error does not name the type: {error}"
 
 
-@checks.rule("A task that forgot an `await` counts as done although nothing happened.")
+@checks.rule(
+    "A task that returns a coroutine has failed (`refuse_unfinished`).",
+    "A task that forgot an `await` counts as done although nothing happened.",
+)
 async def unfinished_results_are_errors(harness: ExecutorHarness) -> None:
-    """A task that returns a coroutine has failed (`refuse_unfinished`)."""
     for kind in harness.kinds:
         task = harness.task(kind, "return_unfinished", max_attempts=1)
         failure = await harness.error(task, TaskFailed)
@@ -325,18 +354,22 @@ async def unfinished_results_are_errors(harness: ExecutorHarness) -> None:
         assert not tasks.lines(harness.folder(kind), "worked")
 
 
-@checks.rule("Resources that tasks open are never closed.")
+@checks.rule(
+    "Code runs between `call.enter()` and `call.leave()`, or in `call.run_here()`, so cleanups run.",
+    "Resources that tasks open are never closed.",
+)
 async def cleanups_run(harness: ExecutorHarness) -> None:
-    """Code runs between `call.enter()` and `call.leave()`, or in `call.run_here()`, so cleanups run."""
     for kind in harness.kinds:
         await harness.result(harness.task(kind, "clean_up", max_attempts=1))
         noted = tasks.lines(harness.folder(kind), "cleaned")
         assert len(noted) == 1, f"{kind.__name__}: the cleanup ran {len(noted)} times"
 
 
-@checks.rule("During a deploy, messages for the new release become dead letters of the old one.")
+@checks.rule(
+    "A `BodyError` of `call.load()` leaves `execute`, so that the worker releases the message.",
+    "During a deploy, messages for the new release become dead letters of the old one.",
+)
 async def unreadable_arguments_are_no_attempt(harness: ExecutorHarness) -> None:
-    """A `BodyError` of `call.load()` leaves `execute`, so that the worker releases the message."""
     for kind in harness.kinds:
         task = harness.task(kind, "return_argument", tasks.Unreadable(), max_attempts=1)
         handle = await harness.dispatch(task)
@@ -346,9 +379,11 @@ async def unreadable_arguments_are_no_attempt(harness: ExecutorHarness) -> None:
         assert status is State.SCHEDULED, f"{kind.__name__}: the message is {status}"
 
 
-@checks.rule("Stopping a worker fails, or leaves threads and processes behind.")
+@checks.rule(
+    "`stop` can be called twice, and also if no task ran or `start` was not called.",
+    "Stopping a worker fails, or leaves threads and processes behind.",
+)
 async def stop_can_be_repeated(harness: ExecutorHarness) -> None:
-    """`stop` can be called twice, and also if no task ran or `start` was not called."""
     for kind in harness.kinds:
         await harness.result(harness.task(kind, "return_argument", 1))
     idle = harness.suite.make_executor(harness.settings)

@@ -32,17 +32,17 @@ class Checks(list[PluginCheck]):
     """The checks of one kind of plugin, in the order of their definition."""
 
     def rule(
-        self, consequence: str, *, needs: str = ""
+        self, rule: str, consequence: str, *, needs: str = ""
     ) -> Callable[[Callable[[Any], Awaitable[None]]], PluginCheck]:
-        """Add a check; the docstring of the decorated coroutine function is the rule.
+        """Add a check; the name of the decorated coroutine function is its name.
 
         Args:
+            rule: the rule in a sentence.
             consequence: the effect on users if the rule is broken.
             needs: as `PluginCheck.needs`.
         """
 
         def add(run: Callable[[Any], Awaitable[None]]) -> PluginCheck:
-            rule = " ".join((run.__doc__ or "").split())
             check = PluginCheck(run.__name__, rule, consequence, run, needs)
             self.append(check)
             return check

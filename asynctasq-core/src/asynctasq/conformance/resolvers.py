@@ -113,9 +113,11 @@ class ResolverHarness:
             assert again == reference, f"resolve returned {again!r} for {reference!r}"
 
 
-@checks.rule("Workers cannot tell which resolver loads a model, so the task never runs.")
+@checks.rule(
+    "`reference` returns a `Reference` with the name of the entry point and the name of the class.",
+    "Workers cannot tell which resolver loads a model, so the task never runs.",
+)
 async def reference_names_the_resolver(harness: ResolverHarness) -> None:
-    """`reference` returns a `Reference` with the name of the entry point and the name of the class."""
     _, (reference,) = await harness.references(1)
     name = harness.suite.name or reference.resolver
     assert reference.resolver == name, f"the reference names {reference.resolver!r}, not {name!r}"
@@ -123,18 +125,22 @@ async def reference_names_the_resolver(harness: ResolverHarness) -> None:
     assert isinstance(reference.model, str), f"the class is named by {reference.model!r}"
 
 
-@checks.rule("Tasks with plain arguments or models of other frameworks cannot be dispatched.")
+@checks.rule(
+    "`reference` returns None for every object that is not a model of the framework.",
+    "Tasks with plain arguments or models of other frameworks cannot be dispatched.",
+)
 async def other_values_are_no_models(harness: ResolverHarness) -> None:
-    """`reference` returns None for every object that is not a model of the framework."""
     (model,) = await harness.suite.make_models(1)
     for value in (None, 1, "text", [model], {"a": model}, object(), type(model), Reference, len):
         reference = harness.resolver.reference(value)
         assert reference is None, f"reference returned {reference!r} for {value!r}"
 
 
-@checks.rule("A model cannot be dispatched with this serializer, or a worker loads another row.")
+@checks.rule(
+    "The key of a reference can be encoded with msgpack and JSON, and still finds the model.",
+    "A model cannot be dispatched with this serializer, or a worker loads another row.",
+)
 async def keys_survive_serializers(harness: ResolverHarness) -> None:
-    """The key of a reference can be encoded with msgpack and JSON, and still finds the model."""
     _, references = await harness.references(2)
     for serializer in (MsgpackSerializer(), JsonSerializer()):
         keys = serializer.dumps([each.key for each in references], refer=lambda _: None)
@@ -147,9 +153,12 @@ async def keys_survive_serializers(harness: ResolverHarness) -> None:
         assert found == references, f"after {serializer.content_type}: {found!r}"
 
 
-@checks.rule("A worker loads a row that does not exist, or an arbitrary one.", needs="make_unsaved")
+@checks.rule(
+    "`reference` raises `NotSerializable` for a model without a row.",
+    "A worker loads a row that does not exist, or an arbitrary one.",
+    needs="make_unsaved",
+)
 async def unsaved_models_are_refused(harness: ResolverHarness) -> None:
-    """`reference` raises `NotSerializable` for a model without a row."""
     try:
         reference = harness.resolver.reference(harness.suite.make_unsaved())
     except NotSerializable:
@@ -157,25 +166,32 @@ async def unsaved_models_are_refused(harness: ResolverHarness) -> None:
     raise AssertionError(f"reference returned {reference!r} for an unsaved model")
 
 
-@checks.rule("Tasks receive the models of other arguments.")
+@checks.rule(
+    "`resolve` returns one model for each reference, in the order of the references.",
+    "Tasks receive the models of other arguments.",
+)
 async def models_are_loaded_in_order(harness: ResolverHarness) -> None:
-    """`resolve` returns one model for each reference, in the order of the references."""
     _, references = await harness.references(4)
     await harness.expect_loaded(references)
     await harness.expect_loaded([references[2], references[0], references[3], references[1]])
     await harness.expect_loaded(references[1:2])
 
 
-@checks.rule("Tasks without models fail while they are loaded.")
+@checks.rule(
+    "`resolve` returns an empty sequence for no references.",
+    "Tasks without models fail while they are loaded.",
+)
 async def nothing_to_load_is_no_error(harness: ResolverHarness) -> None:
-    """`resolve` returns an empty sequence for no references."""
     loaded = await harness.other.resolve([])
     assert not list(loaded), f"resolve returned {loaded!r} for no references"
 
 
-@checks.rule("`on_missing` has no effect, and tasks receive the wrong models.", needs="delete")
+@checks.rule(
+    "`resolve` returns None at the place of a model whose row does not exist.",
+    "`on_missing` has no effect, and tasks receive the wrong models.",
+    needs="delete",
+)
 async def deleted_models_are_none(harness: ResolverHarness) -> None:
-    """`resolve` returns None at the place of a model whose row does not exist."""
     models, references = await harness.references(3)
     await harness.suite.delete(models[1])
     loaded = await harness.other.resolve(references)
@@ -186,9 +202,11 @@ async def deleted_models_are_none(harness: ResolverHarness) -> None:
         assert found == references[place], f"resolve returned {found!r} beside a deleted model"
 
 
-@checks.rule("A message for a newer release is lost instead of waiting for a newer worker.")
+@checks.rule(
+    "`resolve` raises `BodyError` (`ArgumentsMismatch`) for a class that does not exist here.",
+    "A message for a newer release is lost instead of waiting for a newer worker.",
+)
 async def unknown_classes_are_a_mismatch(harness: ResolverHarness) -> None:
-    """`resolve` raises `BodyError` (`ArgumentsMismatch`) for a class that does not exist here."""
     _, (reference,) = await harness.references(1)
     unknown = Reference(reference.resolver, "no_such_module:NoSuchModel", reference.key)
     try:
@@ -200,26 +218,32 @@ async def unknown_classes_are_a_mismatch(harness: ResolverHarness) -> None:
     raise AssertionError(f"resolve returned {loaded!r} for an unknown class")
 
 
-@checks.rule("Tasks that run at the same time receive the models of each other.")
+@checks.rule(
+    "Several calls of `resolve` can run at the same time.",
+    "Tasks that run at the same time receive the models of each other.",
+)
 async def tasks_can_load_at_the_same_time(harness: ResolverHarness) -> None:
-    """Several calls of `resolve` can run at the same time."""
     _, references = await harness.references(_AT_ONCE)
     async with asyncio.TaskGroup() as group:
         for reference in references:
             group.create_task(harness.expect_loaded([reference]))
 
 
-@checks.rule("A task fails although the relations that it wants were only meant for some models.")
+@checks.rule(
+    "`resolve` ignores relations that a model does not have.",
+    "A task fails although the relations that it wants were only meant for some models.",
+)
 async def unknown_relations_are_ignored(harness: ResolverHarness) -> None:
-    """`resolve` ignores relations that a model does not have."""
     _, references = await harness.references(1)
     loaded = await harness.other.resolve(references, relations=["no_such_relation"])
     assert loaded[0] is not None, "resolve returned None for a model that exists"
 
 
-@checks.rule("Connections stay open after the worker has stopped, or stopping it fails.")
+@checks.rule(
+    "`close` can be called twice, and before `resolve` was called.",
+    "Connections stay open after the worker has stopped, or stopping it fails.",
+)
 async def close_can_be_repeated(harness: ResolverHarness) -> None:
-    """`close` can be called twice, and before `resolve` was called."""
     _, references = await harness.references(1)
     await harness.suite.make_resolver().close()
     await harness.expect_loaded(references)
@@ -227,9 +251,11 @@ async def close_can_be_repeated(harness: ResolverHarness) -> None:
     await harness.other.close()
 
 
-@checks.rule("Every task fails or logs an error while the resolver is installed.")
+@checks.rule(
+    "A resolver with `enter` and `leave` accepts them in nested and parallel executions.",
+    "Every task fails or logs an error while the resolver is installed.",
+)
 async def hooks_around_tasks_do_not_raise(harness: ResolverHarness) -> None:
-    """A resolver with `enter` and `leave` accepts them in nested and parallel executions."""
     resolver = harness.other
     if not isinstance(resolver, ExecutionScope):
         return
@@ -249,9 +275,11 @@ async def hooks_around_tasks_do_not_raise(harness: ResolverHarness) -> None:
     await asyncio.gather(asyncio.to_thread(sync_task), async_task(), async_task())
 
 
-@checks.rule("Errors that are not about models get misleading notes.")
+@checks.rule(
+    "A resolver with `explain` returns None for an error that is not about models.",
+    "Errors that are not about models get misleading notes.",
+)
 async def other_errors_are_not_explained(harness: ResolverHarness) -> None:
-    """A resolver with `explain` returns None for an error that is not about models."""
     if isinstance(harness.other, Explainer):
         note = harness.other.explain(ValueError("no such customer"))
         assert note is None, f"explain returned {note!r} for a ValueError"

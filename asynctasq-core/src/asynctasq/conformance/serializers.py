@@ -118,42 +118,51 @@ def _short(value: object) -> str:
 
 
 @checks.rule(
-    "Workers cannot find the serializer of a message and release the message again and again."
+    "`content_type` is the name of the entry point: letters, digits, `_`, `.` and `-`.",
+    "Workers cannot find the serializer of a message and release the message again and again.",
 )
 async def content_type_names_the_plugin(harness: SerializerHarness) -> None:
-    """`content_type` is the name of the entry point: letters, digits, `_`, `.` and `-`."""
     content_type = harness.serializer.content_type
     assert _CONTENT_TYPE.fullmatch(content_type), f"content_type is {content_type!r}"
     name = harness.suite.name or content_type
     assert content_type == name, f"content_type is {content_type!r}, the name is {name!r}"
 
 
-@checks.rule("Dispatching a task fails, or a store refuses the message.")
+@checks.rule(
+    "`dumps` returns `bytes`, not a `bytearray`, `memoryview` or `str`.",
+    "Dispatching a task fails, or a store refuses the message.",
+)
 async def dumps_returns_bytes(harness: SerializerHarness) -> None:
-    """`dumps` returns `bytes`, not a `bytearray`, `memoryview` or `str`."""
     data = harness.dumps([[1], {"a": 2}])
     assert type(data) is bytes, f"dumps returned {type(data).__qualname__}"
 
 
-@checks.rule("Tasks receive other arguments than were dispatched.")
+@checks.rule(
+    "None, booleans, numbers, text, lists and dicts come back equal, with the same types.",
+    "Tasks receive other arguments than were dispatched.",
+)
 async def plain_values_return_unchanged(harness: SerializerHarness) -> None:
-    """None, booleans, numbers, text, lists and dicts come back equal, with the same types."""
     for value in PLAIN:
         harness.expect_unchanged(value)
         harness.expect_unchanged([[value, {"k": [value]}], {"named": value}])
 
 
-@checks.rule("Tasks receive other arguments than were dispatched.", needs="all_types")
+@checks.rule(
+    'Values of every type of the page "Argument types" come back equal, with the same types.',
+    "Tasks receive other arguments than were dispatched.",
+    needs="all_types",
+)
 async def typed_values_return_unchanged(harness: SerializerHarness) -> None:
-    """Values of every type of the page "Argument types" come back equal, with the same types."""
     for value in TYPED:
         harness.expect_unchanged(value)
         harness.expect_unchanged([[value, {"k": [value]}], {"named": value}])
 
 
-@checks.rule("Arguments change in the caller while a task is dispatched.")
+@checks.rule(
+    "`dumps` leaves the value and the parts of it unchanged.",
+    "Arguments change in the caller while a task is dispatched.",
+)
 async def dumps_does_not_change_the_value(harness: SerializerHarness) -> None:
-    """`dumps` leaves the value and the parts of it unchanged."""
     for value in PLAIN:
         nested = [[value], {"named": value}]
         before = copy.deepcopy(nested)
@@ -161,9 +170,11 @@ async def dumps_does_not_change_the_value(harness: SerializerHarness) -> None:
         assert is_same(nested, before), f"dumps changed {_short(before)} to {_short(nested)}"
 
 
-@checks.rule("Tasks receive no models, or the wrong ones.")
+@checks.rule(
+    "`dumps` calls `refer` for objects it does not know, and `loads` puts `models[i]` at reference `i`.",
+    "Tasks receive no models, or the wrong ones.",
+)
 async def models_return_in_their_places(harness: SerializerHarness) -> None:
-    """`dumps` calls `refer` for objects it does not know, and `loads` puts `models[i]` at reference `i`."""
     rows = [Row(1), Row(2)]
     value = [[rows[0], {"a": rows[1]}, [rows[0], 7]], {"named": rows[1]}]
     refer = _Refer()
@@ -175,17 +186,22 @@ async def models_return_in_their_places(harness: SerializerHarness) -> None:
     assert back == [[one, {"a": two}, [one, 7]], {"named": two}], f"models came back as {back!r}"
 
 
-@checks.rule("A worker uses stale copies of models instead of loading them.", needs="all_types")
+@checks.rule(
+    "A model that is also a dataclass is encoded as a reference, not by its fields.",
+    "A worker uses stale copies of models instead of loading them.",
+    needs="all_types",
+)
 async def models_come_before_dataclasses(harness: SerializerHarness) -> None:
-    """A model that is also a dataclass is encoded as a reference, not by its fields."""
     data = harness.serializer.dumps([Order(1, [Row(1)]), Row(2)], refer=_Refer())
     back = harness.other.loads(data, models=["one", "two"])
     assert back == [Order(1, ["one"]), "two"], f"models came back as {back!r}"
 
 
-@checks.rule("An unsaved model reaches a worker, or the error does not say what is wrong with it.")
+@checks.rule(
+    "A `NotSerializable` that `refer` raises reaches the caller of `dumps`, with its text.",
+    "An unsaved model reaches a worker, or the error does not say what is wrong with it.",
+)
 async def errors_of_refer_are_raised(harness: SerializerHarness) -> None:
-    """A `NotSerializable` that `refer` raises reaches the caller of `dumps`, with its text."""
 
     def refer(_: object) -> int | None:
         raise NotSerializable("a Row without a key: save it first")
@@ -194,32 +210,40 @@ async def errors_of_refer_are_raised(harness: SerializerHarness) -> None:
     assert "save it first" in text, f"the error is {text}"
 
 
-@checks.rule("A result that refers to a missing model stops the code that reads it.")
+@checks.rule(
+    "`loads` raises `BodyError` if the value refers to a model that `models` lacks.",
+    "A result that refers to a missing model stops the code that reads it.",
+)
 async def reference_without_a_model_is_corrupt(harness: SerializerHarness) -> None:
-    """`loads` raises `BodyError` if the value refers to a model that `models` lacks."""
     data = harness.serializer.dumps([Row(1)], refer=_Refer())
     _expect_body_error(harness, data, "a reference without a model")
 
 
-@checks.rule("The error of a dispatch does not tell you which argument to change.")
+@checks.rule(
+    "An unsupported value raises `NotSerializable` with its type and its path.",
+    "The error of a dispatch does not tell you which argument to change.",
+)
 async def unsupported_values_are_named(harness: SerializerHarness) -> None:
-    """An unsupported value raises `NotSerializable` with its type and its path."""
     text = str(harness.expect_refused([[{"items": [1, _Opaque()]}], {}]))
     assert "_Opaque" in text, f"the error does not name the type: {text}"
     assert "['items'][1]" in text, f"the error does not name the path: {text}"
 
 
-@checks.rule("A dispatch fails with RecursionError, or ends the process.")
+@checks.rule(
+    "A list or dict that contains itself raises `NotSerializable`.",
+    "A dispatch fails with RecursionError, or ends the process.",
+)
 async def cycles_are_refused(harness: SerializerHarness) -> None:
-    """A list or dict that contains itself raises `NotSerializable`."""
     cycle: list[object] = [1]
     cycle.append({"again": cycle})
     harness.expect_refused([[cycle], {}])
 
 
-@checks.rule("A dispatch fails with RecursionError, or ends the process.")
+@checks.rule(
+    "A deeply nested value either comes back or raises `NotSerializable`.",
+    "A dispatch fails with RecursionError, or ends the process.",
+)
 async def deep_values_are_refused_or_work(harness: SerializerHarness) -> None:
-    """A deeply nested value either comes back or raises `NotSerializable`."""
     deep: list[object] = []
     for _ in range(_DEEP):
         deep = [deep]
@@ -237,9 +261,11 @@ async def deep_values_are_refused_or_work(harness: SerializerHarness) -> None:
     assert depth == _DEEP, f"a list nested {_DEEP} times came back nested {depth} times"
 
 
-@checks.rule("One damaged message stops a worker or a listing.")
+@checks.rule(
+    "`loads` raises `BodyError`, and no other exception, for bytes that `dumps` did not write.",
+    "One damaged message stops a worker or a listing.",
+)
 async def damaged_bytes_are_corrupt(harness: SerializerHarness) -> None:
-    """`loads` raises `BodyError`, and no other exception, for bytes that `dumps` did not write."""
     data = harness.dumps([[1, "text", {"a": [None, 2.5]}], {"named": "value"}])
     for damaged in (b"", b"\x00", b"\xff" * 9, b"{", b"]]", b"\xc1", data[1:]):
         _expect_body_error(harness, damaged, f"damaged bytes {damaged[:20]!r}", may_work=True)
@@ -251,11 +277,11 @@ async def damaged_bytes_are_corrupt(harness: SerializerHarness) -> None:
 
 
 @checks.rule(
+    "A class that cannot be found here raises `ArgumentsMismatch`, so that another worker can try.",
     "A worker that lacks a class of a newer release moves the task to the dead letters.",
     needs="all_types",
 )
 async def missing_classes_are_a_mismatch(harness: SerializerHarness) -> None:
-    """A class that cannot be found here raises `ArgumentsMismatch`, so that another worker can try."""
     module = ModuleType("asynctasq_conformance_release")
     sys.modules[module.__name__] = module
     try:
@@ -270,18 +296,22 @@ async def missing_classes_are_a_mismatch(harness: SerializerHarness) -> None:
     raise AssertionError(f"loads returned {back!r}")
 
 
-@checks.rule("Anyone who can write to the store can run code in your workers.")
+@checks.rule(
+    "`loads` never runs code that the bytes name; for example, it does not unpickle them.",
+    "Anyone who can write to the store can run code in your workers.",
+)
 async def loads_runs_no_code(harness: SerializerHarness) -> None:
-    """`loads` never runs code that the bytes name; for example, it does not unpickle them."""
     _Exploit.ran = False
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         _expect_body_error(harness, pickle.dumps(_Exploit(), protocol), "a pickle", may_work=True)
     assert not _Exploit.ran, "loads ran a function that the bytes named"
 
 
-@checks.rule("Under load, tasks receive the arguments of other tasks.")
+@checks.rule(
+    "Several threads can use one serializer at the same time.",
+    "Under load, tasks receive the arguments of other tasks.",
+)
 async def threads_can_share_it(harness: SerializerHarness) -> None:
-    """Several threads can use one serializer at the same time."""
 
     def work(number: int) -> None:
         for turn in range(_ROUNDS):
@@ -299,9 +329,11 @@ async def threads_can_share_it(harness: SerializerHarness) -> None:
         sys.setswitchinterval(former)
 
 
-@checks.rule("Dispatching a model fails, or mixes up its message with another one.")
+@checks.rule(
+    "`refer` may call `dumps` and `loads` of the same serializer.",
+    "Dispatching a model fails, or mixes up its message with another one.",
+)
 async def refer_can_use_the_serializer(harness: SerializerHarness) -> None:
-    """`refer` may call `dumps` and `loads` of the same serializer."""
     inner: list[Any] = []
 
     def refer(value: object) -> int | None:

@@ -39,17 +39,17 @@ async def classify_exception(
     """
     try:
         exception = meaning_of(exception)
-        if (said := _said_by(call, exception)) is not None:
-            return said
+        if (outcome := _outcome_named_by(call, exception)) is not None:
+            return outcome
     except BaseException:
-        logger.exception("An exception of %s cannot be examined.", call.definition.name)
+        logger.exception("Could not examine an exception of %s", call.definition.name)
     if is_a(exception, Exception):
         call.explain(cast("Exception", exception))
-    return await _ask_retry(call, exception, call_method)
+    return await _decide_retry(call, exception, call_method)
 
 
-def _said_by(call: Call, exception: BaseException) -> AttemptResult | None:
-    """What the exception itself says about the attempt; None if the task is to be asked."""
+def _outcome_named_by(call: Call, exception: BaseException) -> AttemptResult | None:
+    """Return the outcome that the exception itself names; None if `should_retry` decides."""
     if is_a(exception, Snooze | Reject | Retry | ModelNotFound):
         match exception:
             case Snooze(seconds=seconds):
@@ -59,7 +59,7 @@ def _said_by(call: Call, exception: BaseException) -> AttemptResult | None:
             case Retry(delay=delay):
                 return Raised(error_info(exception), True, exception, retry_delay=delay)
             case ModelNotFound(on_missing=OnMissing.SKIP):
-                logger.info("%s is skipped: %s", call.definition.name, exception)
+                logger.info("Skipped %s: %s", call.definition.name, exception)
                 return Returned(call.encode_result(None))
             case ModelNotFound(on_missing=OnMissing.FAIL):
                 return Raised(error_info(exception), False, exception)
@@ -68,7 +68,7 @@ def _said_by(call: Call, exception: BaseException) -> AttemptResult | None:
     return None
 
 
-async def _ask_retry(call: Call, exception: BaseException, call_method: "HookCaller") -> Raised:
+async def _decide_retry(call: Call, exception: BaseException, call_method: "HookCaller") -> Raised:
     retry = True
     if is_a(exception, Exception):
         exception = cast("Exception", exception)
@@ -81,14 +81,12 @@ async def _ask_retry(call: Call, exception: BaseException, call_method: "HookCal
         except asyncio.CancelledError:
             raise
         except BaseException:
-            logger.exception(
-                "should_retry of %s raised; the task is retried.", call.definition.name
-            )
+            logger.exception("should_retry() of %s raised; retrying the task", call.definition.name)
     return Raised(error=error_info(exception), retry=retry, exception=exception)
 
 
 def _questions(task: BaseTask[Any], exception: Exception) -> list[Exception]:
-    """List the exceptions that `should_retry` has to accept, all of them.
+    """List the exceptions that `should_retry` must accept, every one of them.
 
     They are the leaves of a group, so that a rule for `ConnectionError` holds for a task group whose
     tasks raised nothing else; `retry_on=` may name the type of the group, too.

@@ -43,14 +43,16 @@ _WEIGHT_OF_LAST = 0.05
 
 
 class ProcessPool:
-    """Keeps `settings.children` children, from `open` to `close`."""
+    """Runs `settings.children` children from `open` to `close`."""
 
     def __init__(self, settings: ProcessSettings) -> None:
-        """Make a pool for the running loop; nothing is started."""
+        """Create a pool for the running loop, without starting children."""
         self._settings = settings
         self._folder = present_folder()  # tasks may change it
         self._loop = asyncio.get_running_loop()
-        self._context = contextvars.Context()  # not that of the task that needs a child first
+        self._context = (
+            contextvars.Context()
+        )  # not the context of the first task that needs a child
         self._children: list[ChildProcess] = []
         self._waiting: deque[WorkItem] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,10 +67,10 @@ class ProcessPool:
         self._closing = False
 
     def open(self) -> None:
-        """Start the children, if that has not been done.
+        """Start the children, unless they are started.
 
         Raises:
-            ConfigurationError: this platform has none.
+            ConfigurationError: this platform does not support child processes.
         """
         if not self._opened:
             check_platform()
@@ -77,15 +79,15 @@ class ProcessPool:
                 self._spawn(self._start_child())
 
     async def warm(self) -> None:
-        """Start the children, and return when each is ready or has failed once."""
+        """Start the children, and return when each is ready or its first start has failed."""
         self.open()
         if self._tasks:
-            await asyncio.wait(self._tasks.copy())  # not the next tries of those that fail
+            await asyncio.wait(self._tasks.copy())  # not the restarts after failures
         if self._children:
             await asyncio.wait([child.ready for child in self._children])
 
     async def close(self) -> None:
-        """End the children: those that are busy at once. Idempotent."""
+        """Stop the children, and kill those that are busy. Idempotent."""
         self._closing = True
         self._waits.close()
         for task in self._tasks:
@@ -94,7 +96,7 @@ class ProcessPool:
             self._rescuing.cancel()
         for child in self._children:
             if child.sent or not child.ready.done():
-                child.kill("was ended with the worker")
+                child.kill("was stopped with the worker")
             else:
                 child.dismiss()
         while self._tasks:
@@ -107,7 +109,7 @@ class ProcessPool:
     def add(self, item: WorkItem) -> None:
         """Give a work item to the first child that is free."""
         if self._closing:
-            item.settle(ChildDied("The worker's child processes have been ended."))
+            item.settle(ChildDied("The child processes of the worker have been stopped."))
             return
         self.open()
         if item.urgent:
@@ -147,7 +149,7 @@ class ProcessPool:
                 item.timer.cancel()
             item.timer = self._loop.call_later(CANCEL_SECONDS, self._kill_for, item)
         else:
-            child.kill("was killed, as its task was interrupted")
+            child.kill("was killed because its task was interrupted")
 
     def forget(self, child: ChildProcess, number: int) -> None:
         """Release the failed run of a work item, because its `failed` hook has been called."""
@@ -187,7 +189,7 @@ class ProcessPool:
 
     def _kill_for(self, item: WorkItem) -> None:
         if item.child is not None and item.outcome is None:
-            item.child.kill("was killed, as its task did not end when it was to")
+            item.child.kill("was killed because its task did not end in time")
 
     def _rescue(self) -> None:
         """Move work items away that wait behind long ones."""
@@ -273,7 +275,7 @@ class ProcessPool:
         """Start a child again after a pause. Fail the waiting work items if no other child is usable."""
         self._failed_starts += 1
         pause = START_BACKOFF.pause(self._failed_starts)
-        log = "A child process %s; the next starts in %g s."
+        log = "A child process %s; starting the next one in %g s"
         logger.error(
             f"{log}\n%s" if child.problem else f"{log}%s",
             child.why_not_ready(),
@@ -326,4 +328,4 @@ def _report(item: WorkItem, progress: bytes) -> None:
     try:
         item.call.report_encoded(progress)
     except Exception as error:
-        logger.warning("The progress of %s is lost: %s", item.call.definition.name, error)
+        logger.warning("Lost progress of %s: %s", item.call.definition.name, error)

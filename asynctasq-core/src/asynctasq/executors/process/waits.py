@@ -1,4 +1,4 @@
-"""Tasks in children that wait for results: reported when they hold all children that others need."""
+"""Tasks in children that wait for results, and a warning when they hold all children."""
 
 import asyncio
 import logging
@@ -10,22 +10,22 @@ from asynctasq.message import id_to_text
 logger = logging.getLogger("asynctasq")
 
 STALL_SECONDS = 3.0
-"""How long all children may hold waiting tasks before that is reported."""
+"""Time for which all children may hold waiting tasks before a warning."""
 
 
 class ChildWaits:
-    """The waits of the tasks that run in children; a child cannot run another task meanwhile."""
+    """The waits of tasks in children; a child cannot run another task while its task waits."""
 
     def __init__(
         self,
         running: Callable[[], Iterable[WorkItem | None]],
         waiting: Callable[[], Iterable[WorkItem]],
     ) -> None:
-        """Make it for the running loop.
+        """Create the object for the running loop.
 
         Args:
-            running: the task of each child, None for a child without one.
-            waiting: tasks that need a child.
+            running: returns the work item of each child, None for an idle child.
+            waiting: returns the work items that need a child.
         """
         self._running = running
         self._waiting = waiting
@@ -33,7 +33,7 @@ class ChildWaits:
         self._timer: asyncio.TimerHandle | None = None
         self._reported: set[int] = set()
         self._behind: dict[WorkItem, bytes] = {}
-        """Tasks that need a child while all are held, and a message for which one of the holders waits."""
+        """Work items that need a child while all are held, and a message for which a running task waits."""
 
     def note(self, item: WorkItem, message_id: bytes, *, begins: bool) -> None:
         """Note that the task of a work item begins or ends to wait for a message."""
@@ -46,7 +46,7 @@ class ChildWaits:
             self._timer = self._loop.call_later(STALL_SECONDS, self._check)
 
     def close(self) -> None:
-        """Check nothing more."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -68,9 +68,9 @@ class ChildWaits:
                 return
 
     def _note_behind(self, outer_of: Mapping[bytes, WorkItem]) -> None:
-        """Note that the tasks without a child wait, too: for the messages that the holders wait for.
+        """Note that tasks without a child wait for the messages that the running tasks wait for.
 
-        Otherwise nobody would know that the slots which they take are of no use to those messages.
+        Otherwise the worker would not know that their slots do not help these messages.
         """
         waiting = set(self._waiting())
         for item, message_id in list(self._behind.items()):
@@ -84,9 +84,9 @@ class ChildWaits:
 
 def _warn(outer: WorkItem, inner: WorkItem) -> None:
     logger.warning(
-        "No child process is free: all are held by tasks that wait for results. Task %s of %s waits for "
-        "task %s of %s, which needs a slot in a child itself. Raise process_pool_size, or give the inner "
-        "tasks a queue and a worker of their own.",
+        "No child process is free: all run tasks that wait for results. Task %s of %s waits for "
+        "task %s of %s, which needs a child process too. Raise process_pool_size, or run the inner "
+        "tasks in their own queue with their own worker",
         id_to_text(outer.call.delivery.message.id),
         outer.call.definition.name,
         id_to_text(inner.call.delivery.message.id),
