@@ -23,7 +23,6 @@ from asynctasq.conformance import ResolverConformance
 from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.errors import ArgumentsMismatch, NotSerializable, TaskFailed
 from asynctasq_orm.django import connections as connections_module
-from asynctasq_orm.django import resolver as resolver_module
 from asynctasq_orm.django.resolver import DjangoResolver
 
 
@@ -216,13 +215,13 @@ async def test_several_databases_are_asked_at_the_same_time(
         for name in ("default", "archive")
     ]
     both = threading.Barrier(2)
-    load = resolver_module._load_batch
+    load = Customer.from_db
 
     def load_together(*args: Any) -> Any:
         both.wait(30)  # broken if the other comes only afterwards
         return load(*args)
 
-    monkeypatch.setattr(resolver_module, "_load_batch", load_together)
+    monkeypatch.setattr(Customer, "from_db", load_together)
     assert [row.name for row in await there_and_back(*rows)] == ["default", "archive"]
 
 

@@ -246,7 +246,7 @@ async def test_without_initialization_the_error_says_what_to_do() -> None:
     reference = Reference("tortoise", f"{__name__}:Author", 1)
     with pytest.raises(ConfigurationError, match="lifespan"):
         await resolver.resolve([reference])
-    with pytest.raises(ConfigurationError, match="leads to nothing"):
+    with pytest.raises(ConfigurationError, match="cannot be imported"):
         await TortoiseResolver(TortoiseSettings(config="no.such:THING")).resolve([reference])
 
 
@@ -258,7 +258,7 @@ async def test_missing_row_and_unsaved_model(config: dict[str, Any]) -> None:
         with pytest.raises(NotSerializable, match="save it"):
             resolver.reference(Author(id=5, name="Eve"))
         assert await resolver.resolve([Reference("tortoise", f"{__name__}:Author", 3)]) == [None]
-        with pytest.raises(ArgumentsMismatch, match="no Tortoise model"):
+        with pytest.raises(ArgumentsMismatch, match="not a Tortoise model"):
             await resolver.resolve([Reference("tortoise", f"{__name__}:TortoiseResolver", 3)])
 
 

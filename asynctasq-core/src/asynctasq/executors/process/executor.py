@@ -42,8 +42,9 @@ class ProcessExecutor:
     `failed` are called.
     """
 
-    def __init__(self, settings: ProcessSettings) -> None:
+    def __init__(self, settings: ProcessSettings, *, judge_seconds: float = JUDGE_SECONDS) -> None:
         self._settings = settings
+        self._judge_seconds = judge_seconds
         self._pool: ProcessPool | None = None
         self._numbers = 0
         self._failed: OrderedDict[int, WorkItem] = OrderedDict()
@@ -95,7 +96,7 @@ class ProcessExecutor:
     async def _judge(self, call: Call, error: ChildDied | TaskTimeout) -> AttemptResult:
         """Call `should_retry` on a new instance of the task, for an error that its process did not survive."""
         described = error_info(error)
-        item = self._work_item(JUDGE, call, JUDGE_SECONDS, error=described)
+        item = self._work_item(JUDGE, call, self._judge_seconds, error=described)
         try:
             attempt = self._attempt(item, await self._do(item))
         except (ChildDied, TaskTimeout):
