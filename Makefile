@@ -1,4 +1,4 @@
-# Commands for people; `make` alone lists them. Everything happens inside .venv (or .venvs/3.x).
+# Commands for developers; `make` lists them. They work in .venv (or .venvs/3.x).
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,11 +9,11 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup scripts/install-packages
 TYPED := conftest.py $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
-# Tests wait for processes half of the time. What a run starts may keep what it has compiled.
+# Tests wait for processes half of the time. Processes of a run may write their bytecode.
 PYTEST_WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis format lock clean
+.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository language docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -26,7 +26,7 @@ help:  ## List the commands
 	@touch $@
 
 .venv/.ready-dev: $(SETUP_INPUTS) .venv/.ready
-	@echo "==> installing the tools of development"
+	@echo "==> installing the development tools"
 	@scripts/setup --dev .venv
 	@touch $@
 
@@ -83,7 +83,7 @@ lint: .venv/.ready-dev
 mypy: .venv/.ready-dev
 	@echo "==> mypy"
 	@$(BIN)/mypy $(TYPED)
-	@for tests in asynctasq-*/tests; do $(BIN)/mypy $$tests; done  # each has a module `conftest`
+	@for tests in asynctasq-*/tests; do $(BIN)/mypy $$tests; done  # each folder has a module `conftest`
 
 pyright: .venv/.ready-dev
 	@echo "==> pyright"
@@ -96,6 +96,13 @@ layers: .venv/.ready-dev
 repository: .venv/.ready-dev
 	@echo "==> tests of the repository"
 	@$(PYTEST) -q tests/test_repository.py
+
+# SHOW=--show prints each place that counts against a figure.
+SHOW ?=
+
+language: .venv/.ready-dev  ## Measure the language of documents, docstrings and commits
+	@echo "==> language"
+	@$(BIN)/python -m scripts.check_language $(SHOW)
 
 format: .venv/.ready-dev  ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest_plugins = ["tests.stores"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--full`, which `config.getoption("full")` returns as a bool."""

@@ -11,6 +11,7 @@ from scripts import (
     document_commands,
     document_drivers,
     document_hooks,
+    document_rules,
     document_settings,
     document_task_options,
 )
@@ -23,6 +24,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/drivers.md": document_drivers.render,
     "reference/hooks.md": document_hooks.render,
     "reference/task-options.md": document_task_options.render,
+    "writing-a-driver.md": document_rules.render,
 }
 
 

@@ -14,15 +14,15 @@ from scripts.markdown import docstring, made_by, prose, source, table
 INTRODUCTION = """
 # Command line
 
-`asynctasq --help` lists the commands, `asynctasq COMMAND --help` the options of one. The same stands
-here. Plugins can add commands of their own.
+This page shows the output of `asynctasq --help`, which lists the commands, and of `asynctasq COMMAND --help`,
+which lists the options of one. Plugins can add commands.
 
-What goes wrong is said in a line or two; `asynctasq --debug COMMAND` shows the traceback, too.
+An error is one or two lines. To see the traceback as well, use `asynctasq --debug COMMAND`.
 """
 EXIT_CODES = """
 ## Exit codes
 
-Of every command:
+Every command uses these exit codes:
 
 """
 _DEFAULT = re.compile(r"\s*\[default: (?P<default>[^\]]*)\]")

@@ -1,14 +1,14 @@
-"""Write docs/reference/drivers.md: what each driver can, as the drivers say."""
+"""Write docs/reference/drivers.md from the capabilities of the drivers."""
 
-from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities import RESERVED, Capability
 from asynctasq.plugins import PluginRegistry
 from scripts.markdown import docstring, made_by, own_plugins, prose, source, table
 
 INTRODUCTION = """
 # Stores
 
-The queue is kept by a driver, and the setting `driver` chooses it: a name, or a URL whose scheme is the
-name. Tasks and dispatches stay as they are.
+A driver keeps the queue in a store. You choose the driver with the setting `driver`, either by name or as a URL
+whose scheme is the name. Your tasks and dispatches do not change. For example:
 
 ```python
 import asynctasq
@@ -18,37 +18,28 @@ asynctasq.init({{"driver": "sqlite:////srv/shop/tasks.db"}})
 
 | | `sqlite` | `memory` | `redis` |
 |---|---|---|---|
-| is for | one machine: any number of processes share a file | tests, and programs with their worker inside | several machines |
+| use it for | one machine, where any number of processes share a file | tests, and programs that run their own worker | several machines |
 | install | nothing | nothing | `pip install 'asynctasq[redis]'`, and a server |
-| survives | a power failure | nothing | what the server's settings say: see [Redis and Valkey](../redis.md) |
+| survives | a power failure | nothing | depends on the settings of the server: see [Redis and Valkey](../redis.md) |
 
-`sqlite` is the default, with the file `asynctasq.db` in the current folder. What survives what, for each
-store and setting, stands in [What is guaranteed](../guarantees.md#what-survives-what); the settings of
-each in [Settings](../settings.md).
+`sqlite` is the default, with the file `asynctasq.db` in the current folder. [What is guaranteed](../guarantees.md#what-survives-what)
+lists the failures that each store survives, depending on its settings. [Settings](../settings.md) lists the settings
+of each driver.
 
 ## Capabilities
 
-Every driver can enqueue, lease, settle, renew leases, wait and count. Beyond that it has capabilities, and
-says which. An option or command that needs one which the driver lacks raises `CapabilityMissing`, at the
-dispatch or at the start, and names it.
+Every driver can enqueue messages, lease and settle them, renew leases, wait for messages and count them. Each driver
+declares its further capabilities. If you use an option or command that needs a missing one, the dispatch or the start
+raises `CapabilityMissing` with the name of the capability.
 
 {capabilities}
-`asynctasq plugins list --check` prints the same of all drivers that are installed, those of others too.
+`asynctasq plugins list --check` prints the capabilities of all installed drivers, including third-party ones.
 """
-
-RESERVED = (
-    Capability.EVENTS
-    | Capability.TRANSACTIONS
-    | Capability.DEPENDENCIES
-    | Capability.SCHEDULES
-    | Capability.LIMITS
-)
-"""Contracts of a later release: no driver has them yet."""
 
 
 def render() -> str:
     drivers = _drivers()
-    flags = source("asynctasq.contracts.capabilities")["Capability"].members
+    flags = source("asynctasq.contracts.capabilities.flags")["Capability"].members
     rows = [
         [
             f"`{flag.name}`",
@@ -58,12 +49,12 @@ def render() -> str:
         for flag in Capability
         if flag not in RESERVED or any(flag in can for can in drivers.values())
     ]
-    titles = ["capability", "what it is for", *(f"`{name}`" for name in drivers)]
+    titles = ["capability", "purpose", *(f"`{name}`" for name in drivers)]
     return made_by(__name__) + INTRODUCTION.format(capabilities=table(titles, rows))
 
 
 def _drivers() -> dict[str, Capability]:
-    """Name of each driver, the first where one has several, and what it can."""
+    """Return the capabilities of each driver by its name, or by the first of its names."""
     registry = PluginRegistry()
     found: dict[type, tuple[str, Capability]] = {}
     for name in own_plugins("driver"):

@@ -10,31 +10,31 @@ from scripts.markdown import made_by, prose, table
 INTRODUCTION = """
 # Hooks
 
-A plugin is a module, or an object, with functions that are marked `@hookimpl` and named as below. One
-that takes fewer arguments than are listed is fine. [Watch what happens](../how-to/own-plugin.md) shows
-how to write one, and [Write a driver](../writing-a-driver.md) how to publish one.
+A plugin is a module or an object with functions that are marked `@hookimpl` and have the names on this page. Your
+function may take fewer arguments than the page lists. [Watch what happens](../how-to/own-plugin.md) shows how to write
+a plugin, and [Write a driver](../writing-a-driver.md) how to publish one.
 
 | kind | entry-point group |
 |---|---|
 {groups}
-An entry point's name is what users type, its value is the module. An application registers its own
-with `app.plugins.register(module_or_object, kind=..., name=...)`.
+Users select a plugin by the name of its entry point, whose value is the module. In an application, you can register
+a plugin without an entry point: `app.plugins.register(module_or_object, kind=..., name=...)`.
 
 ## Factories
 
-Asked of the one plugin that a name selects.
+These hooks are called only on the plugin that a name selects.
 
 {factories}
-`settings` is an instance of the class that `settings_class` returned, filled from arguments, environment
-and `.env`; a plain dict without that hook. Import what is heavy inside the factory.
+`settings` is an instance of the class that your `settings_class` returns, filled from arguments, environment and
+`.env`. Without that hook it is a plain dict. Import heavy modules inside the factory.
 
 ## Observers
 
-Observers watch. Each takes one context, may be sync or async, and cannot change what happens; what one
-raises is logged with the plugin's name, and nothing else follows. `before_dispatch` may add headers.
+Each observer takes one context, may be sync or async, and cannot change the outcome. If one raises an exception, it
+is logged with the name of the plugin and has no other effect. `before_dispatch` may add headers.
 
 {observers}
-## What may change the outcome
+## Hooks that change the outcome
 
 {others}
 ## Contexts

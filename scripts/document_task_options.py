@@ -11,7 +11,7 @@ from scripts.markdown import docstring, made_by, prose, source, table
 INTRODUCTION = """
 # Task options
 
-Where an option can stand:
+You can set an option in three places:
 
 ```python
 from asynctasq import AsyncTask, task
@@ -31,19 +31,19 @@ class Charge(AsyncTask[None]):  # 2. of a class
 welcome("ada@example.org").options(priority=9, timeout=5)  # 3. of one dispatch
 ```
 
-What one dispatch says wins over what the task says, and that over the settings named in the last
-column. An option that does not exist, or a value out of range, is an error where it is written.
+An option of a dispatch overrides that of the task, which overrides the setting in the last column. An unknown option
+or a value out of range raises an error in the line where you write it.
 
-Three options of a dispatch have methods of their own: `.on_queue(name)` is `.options(queue=name)`,
-`.delay(seconds)` is `.options(delay=seconds)`, and `.retry_after(seconds)` is
-`.options(retry_delay=seconds)`. They can be chained, and end in `.dispatch()`.
+Three options of a dispatch also have a method: `.on_queue(name)` is `.options(queue=name)`, `.delay(seconds)` is
+`.options(delay=seconds)`, and `.retry_after(seconds)` is `.options(retry_delay=seconds)`. You can chain them before
+`.dispatch()`.
 
-Durations are seconds, or `timedelta`s from `datetime`.
+A duration is a number of seconds, or a `timedelta` from `datetime`.
 """
 
 FUNCTIONS = """
-For functions; classes have methods for the last two, `should_retry` and `failed`, and base classes for
-`process`:
+For functions. Classes have the methods `should_retry` and `failed` in place of the last two, and base classes in place
+of `process`:
 
 """
 

@@ -4,46 +4,67 @@
 a change of the interface.
 """
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import griffe
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What users and authors of plugins import. All else may change with any release.
-PUBLIC_MODULES = [
-    "asynctasq",
-    "asynctasq.contracts.capabilities",
-    "asynctasq.contracts.driver",
-    "asynctasq.contracts.executor",
-    "asynctasq.contracts.resolver",
-    "asynctasq.contracts.serializer",
-    "asynctasq.drivers.memory",
-    "asynctasq.drivers.sqlite",
-    "asynctasq.errors",
-    "asynctasq.executors",
-    "asynctasq.hookspecs",
-    "asynctasq.message",
-    "asynctasq.operations",
-    "asynctasq.records",
-    "asynctasq.serializers",
-    "asynctasq.settlement",
-    "asynctasq.testing",
-]
+# Modules that users and authors of plugins import. Everything else may change with any release.
+PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
+    "asynctasq-core": (
+        "asynctasq",
+        "asynctasq.conformance",
+        "asynctasq.conformance.aborts",
+        "asynctasq.conformance.model",
+        "asynctasq.conformance.processes",
+        "asynctasq.contracts",
+        "asynctasq.contracts.capabilities",
+        "asynctasq.contracts.driver",
+        "asynctasq.contracts.executor",
+        "asynctasq.contracts.resolver",
+        "asynctasq.contracts.serializer",
+        "asynctasq.driverkit",
+        "asynctasq.drivers.memory",
+        "asynctasq.drivers.sqlite",
+        "asynctasq.errors",
+        "asynctasq.executors",
+        "asynctasq.hookspecs",
+        "asynctasq.message",
+        "asynctasq.operations",
+        "asynctasq.records",
+        "asynctasq.serializers",
+        "asynctasq.settlement",
+        "asynctasq.testing",
+    ),
+    "asynctasq-orm": (
+        "asynctasq_orm",
+        "asynctasq_orm.sqlalchemy",
+    ),
+    "asynctasq-redis": ("asynctasq_redis",),
+}
+"""By distribution."""
 
 
 def public_lines() -> Iterator[str]:
     """Yield the lines of the snapshot, in order."""
-    loader = griffe.GriffeLoader(search_paths=[ROOT / "asynctasq-core/src"])
-    package = loader.load("asynctasq", try_relative_path=False)
+    loader = griffe.GriffeLoader(search_paths=[ROOT / name / "src" for name in PUBLIC_MODULES])
+    packages = {
+        path.partition(".")[0]: loader.load(path.partition(".")[0], try_relative_path=False)
+        for paths in PUBLIC_MODULES.values()
+        for path in paths
+    }
     loader.resolve_aliases()
-    for path in PUBLIC_MODULES:
-        module = package if path == "asynctasq" else package[path.removeprefix("asynctasq.")]
+    for path in (path for paths in PUBLIC_MODULES.values() for path in paths):
+        name, _, rest = path.partition(".")
+        module = packages[name][rest] if rest else packages[name]
         yield f"# {path}"
-        for name in sorted(module.members):
-            if is_public(module, name):
-                yield from describe(module.members[name], name)
+        for member in sorted(module.members):
+            if is_public(module, member):
+                yield from describe(module.members[member], member)
 
 
 def is_public(module: griffe.Object | griffe.Alias, name: str) -> bool:
@@ -64,14 +85,43 @@ def describe(member: griffe.Object | griffe.Alias, name: str) -> Iterator[str]:
         item = member.final_target
     if isinstance(item, griffe.Class):
         yield f"class {name}({', '.join(map(str, item.bases))})"
-        for member_name in sorted(item.members):
-            if not member_name.startswith("_") or member_name == "__init__":
+        for member_name in sorted(item.members.keys() | assigned(item)):
+            if member_name.startswith("_") and member_name != "__init__":
+                continue
+            if member_name in item.members:
                 yield from describe(item.members[member_name], f"{name}.{member_name}")
+            else:
+                yield f"{name}.{member_name}"
     elif isinstance(item, griffe.Function):
         prefix = "async def" if "async" in item.labels else "def"
         yield f"{prefix} {item.signature(name=name)}"
     elif isinstance(item, griffe.Attribute):
         yield name if item.annotation is None else f"{name}: {item.annotation}"
+
+
+def assigned(item: griffe.Class) -> set[str]:
+    """Return the attributes that methods other than `__init__` assign to `self`."""
+    if not isinstance(item.filepath, Path) or item.lineno is None:
+        return set()
+    return _assigned(item.filepath).get((item.name, item.lineno), set())
+
+
+@cache
+def _assigned(path: Path) -> Mapping[tuple[str, int], set[str]]:
+    """Return attributes by name and first line of the class."""
+    found: dict[tuple[str, int], set[str]] = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            line = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+            found[node.name, line] = found[node.name, node.lineno] = {
+                each.attr
+                for each in ast.walk(node)
+                if isinstance(each, ast.Attribute)
+                and isinstance(each.ctx, ast.Store)
+                and isinstance(each.value, ast.Name)
+                and each.value.id == "self"
+            }
+    return found
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The pytest plugin: fixtures for tests of tasks, and of drivers.
+"""The pytest plugin: fixtures for tests of tasks and drivers.
 
-It is a module of its own because pytest imports it at every start, wherever asynctasq is installed:
-nothing of asynctasq is imported before a test asks for it.
+pytest imports this module on every start in each environment with asynctasq. It stays outside the
+package, because `asynctasq.testing.pytest_plugin` would import the package, which takes 100 ms or
+more. Here, asynctasq is imported when a test uses a fixture.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,17 +21,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the setting `asynctasq_sandbox`."""
     parser.addini(
         "asynctasq_sandbox",
-        "Run every test in a sandbox, so that none dispatches to a store: off (only those that ask "
-        "for it by a fixture), capture, or inline.",
+        "Run every test in a sandbox, so that no task reaches a store: off (only tests that use the "
+        "fixtures), capture, or inline.",
         default="off",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the fixture automatic, if the setting says so."""
+    """Use the fixture in every test, unless the setting is `off`."""
     mode = config.getini("asynctasq_sandbox")
     if mode not in MODES:
-        raise pytest.UsageError(f"asynctasq_sandbox = {mode}: use {', '.join(MODES)}.")
+        raise pytest.UsageError(
+            f"asynctasq_sandbox must be {', '.join(MODES[:-1])} or {MODES[-1]}, got {mode}."
+        )
     if mode != "off":
         config.pluginmanager.register(_Everywhere(), "asynctasq_sandbox_everywhere")
 
@@ -38,12 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
 class _Everywhere:
     @pytest.fixture(autouse=True)
     def _asynctasq_everywhere(self, asynctasq_sandbox: "Sandbox") -> None:
-        """Every test dispatches into a sandbox."""
+        """Dispatch into a sandbox in every test."""
 
 
 @pytest.fixture
 def asynctasq_sandbox(pytestconfig: pytest.Config) -> "Iterator[Sandbox]":
-    """What the code under test dispatches stays here: see `asynctasq.testing.Sandbox`."""
+    """Yield a sandbox that collects dispatched tasks: see `asynctasq.testing.Sandbox`."""
     from asynctasq.testing import Sandbox
 
     with Sandbox(inline=pytestconfig.getini("asynctasq_sandbox") == "inline") as sandbox:
@@ -52,20 +55,20 @@ def asynctasq_sandbox(pytestconfig: pytest.Config) -> "Iterator[Sandbox]":
 
 @pytest.fixture
 def asynctasq_inline(asynctasq_sandbox: "Sandbox") -> "Sandbox":
-    """A sandbox in which `dispatch` runs the task at once."""
+    """Return a sandbox in which `dispatch` runs the task at once."""
     asynctasq_sandbox.inline = True
     return asynctasq_sandbox
 
 
 @pytest.fixture
 def asynctasq_clock(asynctasq_sandbox: "Sandbox") -> "Clock":
-    """The time in the sandbox, which a test can move."""
+    """Return the clock of the sandbox, which the test can move."""
     return asynctasq_sandbox.clock
 
 
 @pytest.fixture
 def asynctasq_proxy() -> "Iterator[Callable[[str], TcpProxy]]":
-    """Makes TCP proxies to a URL or `host:port`, which can be told to fail; closed after the test."""
+    """Yield a function that makes TCP proxies to a URL or `host:port`, to simulate failures."""
     from asynctasq.conformance import TcpProxy
 
     with ExitStack() as stack:

@@ -33,6 +33,7 @@ from sqlalchemy.orm import (
 from sqlmodel import Field, SQLModel
 
 from asynctasq import App, Worker, task
+from asynctasq.app import runtime_of
 from asynctasq.conformance import ResolverConformance
 from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.errors import (
@@ -243,7 +244,7 @@ async def test_dispatch_asks_the_database_nothing(
     user = User(id=7, name="Ada")
     await saved(session, user)  # expired now
     queries.asked.clear()
-    body = app.codec.encode_call((user,), {}, RunPolicy(), task="t")
+    body = runtime_of(app).codec.encode_call((user,), {}, RunPolicy(), task="t")
     assert queries.asked == []
     assert b"Ada" not in body
 

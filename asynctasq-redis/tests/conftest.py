@@ -1,4 +1,4 @@
-"""One server for all tests of a process, and a check after each that nothing stays in it for ever."""
+"""One server for all tests of a process, and a check after each test that it leaves nothing behind."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,7 +27,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def namespace() -> str:
-    """One that no other test uses."""
+    """Return a namespace that no other test uses."""
     return f"test-{uuid4().hex}"
 
 

@@ -1,4 +1,4 @@
-"""Scripts that fail half-way: Redis keeps what they wrote, and still nothing is lost or counted wrongly.
+"""Scripts that fail half-way: Redis keeps their writes, but nothing is lost or counted wrongly.
 
 Each case makes a script fail at its k-th command, for every k. Then the call is repeated (or is not), a
 healthy worker drains the queues, and all that is left is looked at.
@@ -37,7 +37,7 @@ ERROR = ErrorInfo("E", "message", "traceback")
 
 
 class Faults:
-    """Makes one script fail at its k-th command, or from there on."""
+    """Makes one script fail at its k-th command, or at all commands from there on."""
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -168,7 +168,7 @@ async def reserving_late(store: Store) -> tuple[list[Message], list[Message], Ca
 
 async def reserving_damaged(store: Store) -> tuple[list[Message], list[Message], Call]:
     messages = await store.add(message(), message(), message("b"))
-    store.client.set(b"{aborted}:m:" + messages[0].id, b"damaged")
+    store.client.set(b"{aborted}:2:m:" + messages[0].id, b"damaged")
     return messages, [], store.lease
 
 
@@ -342,18 +342,19 @@ CASES: dict[str, tuple[str, Prepare]] = {
 }
 ADDING = {name for name in CASES if name.startswith("enqueue")}
 PARTS = {
-    *("common", "damage", "plain", "probe", "reserve_plain", "settle_plain", "sweep", "upkeep"),
+    *("adopt", "common", "damage", "plain", "probe", "reserve_plain", "rows", "settle_plain"),
+    *("sweep", "task", "upgrade", "upkeep"),
 }
-"""Files that other scripts contain, and the one that a driver runs when it opens."""
+"""Files that other scripts contain, and those that a driver runs when it opens (see test_redis_upgrade.py)."""
 READING = {
-    *("cancel_requests", "count", "dead_letters", "find", "leased", "members", "names", "paused"),
-    *("progress", "results", "workers"),
+    *("cancel_requests", "choose", "count", "find", "known", "leased", "members", "names"),
+    *("paused", "progress", "results", "workers"),
 }
 FINAL = {"complete", "complete without result", "fail", "cancelled"}
 """Settlements after which a message is never delivered again, if the call is repeated."""
 SHORT = {"forget_worker", "pause", "record_worker", "wait", "wait_results"}
 STEP = 5
-"""Without a repetition every fifth command of long scripts is enough: the two ways differ little."""
+"""Without a repetition, every fifth command of a long script is enough."""
 
 
 def test_every_script_that_writes_is_made_to_fail() -> None:
@@ -429,7 +430,7 @@ async def test_script_on_a_full_server_does_all_or_nothing(store: Store, title: 
 
 
 async def drained(store: Store, first: Sequence[Delivery]) -> Counter[bytes]:
-    """Deliver everything to a healthy worker; how often each message came."""
+    """Deliver everything to a healthy worker; return how often each message came."""
     seen = Counter(delivery.message.id for delivery in first)
     for owner_ended in [False, *[True] * 6]:
         if owner_ended:
@@ -462,7 +463,7 @@ async def expect_all_is_well(store: Store, accepted: Sequence[Message], where: s
     for info in await store.driver.queues():
         assert (info.ready, info.scheduled, info.leased) == (0, 0, 0), (where, info)
     assert sum(info.dead for info in await store.driver.queues()) == len(listed), where
-    prefix = b"{aborted}:"
+    prefix = b"{aborted}:2:"
     for key in store.client.scan_iter(match=prefix + b"*", count=1000):
         name = key.removeprefix(prefix)
         assert name[:2] not in (b"o:", b"c:", b"u:"), (where, name)

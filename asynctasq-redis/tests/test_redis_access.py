@@ -1,4 +1,4 @@
-"""Every way in: passwords, ACL users, databases, sockets, TLS; all by URL or by settings."""
+"""Connections: passwords, ACL users, databases, sockets and TLS, by URL and by settings."""
 
 import asyncio
 import re
@@ -57,7 +57,7 @@ async def test_password_as_a_setting(guarded: RedisServer) -> None:
 
 
 async def test_acl_user(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
-    """With the rights that the documentation names."""
+    """The user has the rights of the documentation."""
     await works(RedisDriver(f"redis://worker:{ENCODED}@127.0.0.1:{guarded.port}"))
     await works(RedisDriver(guarded.url, username="worker", password=PASSWORD))
     assert not caplog.messages
@@ -89,7 +89,7 @@ async def test_unix_socket(guarded: RedisServer) -> None:
     ],
 )
 async def test_passwords_of_any_character(guarded: RedisServer, password: str) -> None:
-    """Encoded in a URL, as a parameter, and as a setting."""
+    """They are encoded in a URL, given as a parameter, and as a setting."""
     with guarded.client() as client:
         client.execute_command(
             "ACL", "SETUSER", "any", "reset", "on", f">{password}", "~*", "&*", "+@all"
@@ -105,7 +105,7 @@ async def test_passwords_of_any_character(guarded: RedisServer, password: str) -
         assert password not in repr(driver.settings) or len(password) == 1
 
 
-def test_every_way_in_works_on_uvloop(
+def test_every_kind_of_connection_works_on_uvloop(
     guarded: RedisServer, tls: RedisServer, certificates: Path
 ) -> None:
     """Workers run on uvloop."""
@@ -122,7 +122,7 @@ def test_every_way_in_works_on_uvloop(
             runner.run(works(driver))
 
 
-async def test_all_by_settings_of_an_app(tls: RedisServer, certificates: Path) -> None:
+async def test_all_settings_of_an_app(tls: RedisServer, certificates: Path) -> None:
     redis = {
         "url": tls.url,
         "db": 5,
@@ -137,7 +137,7 @@ async def test_all_by_settings_of_an_app(tls: RedisServer, certificates: Path) -
 
 
 @pytest.mark.usefixtures("tls")  # which finds out whether this Redis speaks it
-async def test_a_cluster_by_tls_with_a_password(tmp_path: Path, certificates: Path) -> None:
+async def test_cluster_with_tls_and_a_password(tmp_path: Path, certificates: Path) -> None:
     server = _tls_server(tmp_path, certificates, "--cluster-enabled", "yes", "--tls-cluster", "yes")
     server.process.command += ["--requirepass", PASSWORD]
     server.start(**_client_tls(certificates), password=PASSWORD)
@@ -157,7 +157,7 @@ async def test_a_cluster_by_tls_with_a_password(tmp_path: Path, certificates: Pa
 
 
 @pytest.mark.usefixtures("tls")
-async def test_sentinels_by_tls_with_passwords_of_their_own(
+async def test_sentinels_with_tls_and_their_own_passwords(
     tmp_path: Path, certificates: Path
 ) -> None:
     server = _tls_server(tmp_path / "server", certificates)
@@ -177,7 +177,7 @@ async def test_sentinels_by_tls_with_passwords_of_their_own(
         await works(
             RedisDriver(address, sentinel_password="of sentinels", **_driver_tls(certificates))
         )
-        with pytest.raises(DriverError, match=r"refuses us|cannot be reached"):
+        with pytest.raises(DriverError, match=r"refuses this user|cannot be reached"):
             await RedisDriver(address, **_driver_tls(certificates)).open()
     finally:
         sentinel.stop()
@@ -185,16 +185,16 @@ async def test_sentinels_by_tls_with_passwords_of_their_own(
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
-async def test_a_wrong_password_is_an_error_that_repeating_does_not_help(
+async def test_wrong_password_is_a_lasting_error(
     guarded: RedisServer, password: str | None
 ) -> None:
-    with pytest.raises(DriverError, match="refuses us") as refused:
+    with pytest.raises(DriverError, match="refuses this user") as refused:
         await works(RedisDriver(guarded.url, password=password))
     assert not isinstance(refused.value, DriverUnavailable)
     assert "wrong" not in str(refused.value).replace("wrong password", "")
 
 
-async def test_databases_are_apart(url: str, namespace: str) -> None:
+async def test_databases_are_separate(url: str, namespace: str) -> None:
     first, second = (RedisDriver(f"{url}/{db}", namespace=namespace) for db in (1, 2))
     await first.open()
     await second.open()
@@ -256,7 +256,7 @@ def _driver_tls(certificates: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[RedisServer]:
-    """One that is started."""
+    """Return such a server, started."""
     server = _tls_server(tmp_path_factory.mktemp("tls"), certificates)
     try:
         server.start(**_client_tls(certificates))
@@ -281,22 +281,31 @@ async def test_tls(tls: RedisServer, certificates: Path) -> None:
 
 
 NO_FILES: list[tuple[dict[str, str], str]] = [
-    ({"tls_ca": "none.crt"}, r"redis\.tls_ca is 'none\.crt', which cannot be read .*No such file"),
-    ({"tls_ca": "."}, r"redis\.tls_ca is '\.', which cannot be read"),
-    ({"tls_ca": "bad\0"}, r"redis\.tls_ca is 'bad\\x00', which cannot be read"),
-    ({"tls_ca": "bad.pem"}, r"redis\.tls_ca is 'bad\.pem', which is no PEM file of certificates"),
-    ({"tls_certificate": "none.crt"}, r"redis\.tls_certificate is 'none\.crt'"),
-    ({"tls_certificate": "bad.pem"}, r"redis\.tls_certificate is 'bad\.pem' .*no PEM files"),
-    ({"tls_certificate": "own.crt", "tls_key": "none.key"}, r"redis\.tls_key is 'none\.key'"),
-    ({"tls_certificate": "own.crt", "tls_key": "ca.key"}, r"redis\.tls_key 'ca\.key'.* mismatch"),
+    ({"tls_ca": "none.crt"}, r"redis\.tls_ca must be .*, got 'none\.crt' .*No such file"),
+    ({"tls_ca": "."}, r"redis\.tls_ca must be a PEM file that can be read, got '\.'"),
+    ({"tls_ca": "bad\0"}, r"redis\.tls_ca must be .*, got 'bad\\x00'"),
+    ({"tls_ca": "bad.pem"}, r"redis\.tls_ca must be a PEM file of certificates, got 'bad\.pem'"),
+    ({"tls_certificate": "none.crt"}, r"redis\.tls_certificate must be .*, got 'none\.crt'"),
+    (
+        {"tls_certificate": "bad.pem"},
+        r"redis\.tls_certificate .* must be PEM files .* got 'bad\.pem'",
+    ),
+    (
+        {"tls_certificate": "own.crt", "tls_key": "none.key"},
+        r"redis\.tls_key must be .*, got 'none\.key'",
+    ),
+    (
+        {"tls_certificate": "own.crt", "tls_key": "ca.key"},
+        r"redis\.tls_key must .*'ca\.key'.* mismatch",
+    ),
     ({"tls_certificate": "own.crt", "tls_key": "locked.key"}, "its key without a password"),
-    ({"tls_key": "own.key"}, r"redis\.tls_certificate\. Name the certificate of that key"),
+    ({"tls_key": "own.key"}, r"redis\.tls_certificate must be set if redis\.tls_key is"),
 ]
 
 
 @pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster"])
 @pytest.mark.parametrize(("files", "told"), NO_FILES)
-async def test_a_file_for_tls_that_cannot_be_used_is_told_by_its_setting(
+async def test_unusable_tls_file_is_an_error_that_names_its_setting(
     certificates: Path,
     monkeypatch: pytest.MonkeyPatch,
     scheme: str,
@@ -356,27 +365,27 @@ def test_urls(url: str, expected: Address) -> None:
 @pytest.mark.parametrize(
     ("url", "part"),
     [
-        ("http://host", "begins with"),
+        ("http://host", "begin with"),
         ("redis://host:port", "port"),
         ("redis://host:99999", "port"),
         ("redis://host/db", "database"),
         ("redis://host/1/2", "database number"),
         ("redis+sentinel://host", "SERVICE"),
-        ("redis://host?tmieout=3", "did you mean 'timeout'"),
+        ("redis://host?tmieout=3", "Did you mean 'timeout'"),
         ("redis://host?timeout=long", "timeout"),
         ("redis://host?namespace=", "namespace"),
         ("redis://host?timeout=-1", "positive"),
         ("redis+cluster://host?db=2", "cluster"),
         ("redis://[::1", "bracket"),
-        ("redis://host?db=-1", r"redis\.db is -1"),
+        ("redis://host?db=-1", r"redis\.db must be .*, got -1"),
         ("unix://", "unix:///run/redis/redis.sock"),
-        ("unix://user:pass@", "names no socket"),
-        ("unix:///", "names no socket"),
-        ("redis://a:1,b:2/0", r"several hosts.*redis\+cluster://"),
-        ("rediss://a,b", r"several hosts.*redis\+sentinel://"),
+        ("unix://user:pass@", "path of the socket"),
+        ("unix:///", "path of the socket"),
+        ("redis://a:1,b:2/0", r"one host.*redis\+cluster://"),
+        ("rediss://a,b", r"one host.*redis\+sentinel://"),
     ],
 )
-def test_a_wrong_url_is_an_error_that_says_so(url: str, part: str) -> None:
+def test_wrong_url_is_an_error_that_says_what_is_wrong(url: str, part: str) -> None:
     with pytest.raises(ConfigurationError, match=part):
         RedisDriver(url)
 
@@ -384,28 +393,28 @@ def test_a_wrong_url_is_an_error_that_says_so(url: str, part: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("url", None, "of the type NoneType. Give it as str."),
-        ("db", "1", r"of the type str. Give it as int \| None."),
-        ("db", -1, "-1. It is a positive number."),
-        ("namespace", b"hunter2", "of the type bytes. Give it as str."),
-        ("password", b"hunter2", r"of the type bytes. Give it as str \| None."),
-        ("max_connections", "5", "of the type str. Give it as int."),
-        ("max_connections", 1.5, "of the type float. Give it as int."),
-        ("max_connections", True, "of the type bool. Give it as int."),
-        ("timeout", "3", "of the type str. Give it as float."),
-        ("tls_verify", "no", "of the type str. Give it as bool."),
+        ("url", None, "of the type str, got NoneType."),
+        ("db", "1", r"of the type int \| None, got str."),
+        ("db", -1, "a positive number, got -1."),
+        ("namespace", b"hunter2", "of the type str, got bytes."),
+        ("password", b"hunter2", r"of the type str \| None, got bytes."),
+        ("max_connections", "5", "of the type int, got str."),
+        ("max_connections", 1.5, "of the type int, got float."),
+        ("max_connections", True, "of the type int, got bool."),
+        ("timeout", "3", "of the type float, got str."),
+        ("tls_verify", "no", "of the type bool, got str."),
     ],
 )
-def test_a_setting_of_the_wrong_type_is_an_error_that_names_it(
+def test_setting_of_the_wrong_type_is_an_error_that_names_it(
     name: str, value: Any, told: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^redis\.{name} is {told}") as caught:
+    with pytest.raises(ConfigurationError, match=rf"^redis\.{name} must be {told}") as caught:
         RedisDriver(**{name: value})
     assert "hunter2" not in str(caught.value)
     assert RedisDriver(timeout=3).settings.timeout == 3  # a whole number is a number
 
 
-def test_an_argument_wins_over_the_url_even_if_it_is_the_default() -> None:
+def test_argument_overrides_the_url_even_with_the_default() -> None:
     defaults = RedisSettings()
     url = "redis://h?timeout=3&max_connections=7&namespace=shop&tls_verify=no"
     assert RedisDriver(url).settings.timeout == 3.0
@@ -435,7 +444,7 @@ def test_an_argument_wins_over_the_url_even_if_it_is_the_default() -> None:
         "redis+sentinel://:hunter2/1/2/3",
     ],
 )
-def test_a_wrong_url_does_not_tell_its_password(url: str) -> None:
+def test_error_of_a_wrong_url_hides_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RedisDriver(url)
     assert "ter2" not in str(caught.value)
@@ -463,7 +472,7 @@ def test_descriptions_hide_passwords(url: str) -> None:
     assert "***" in description
 
 
-def test_a_driver_is_made_without_a_loop_or_a_client() -> None:
+def test_driver_is_created_without_a_loop_or_a_client() -> None:
     driver = RedisDriver(
         url="redis://custom-host:6379", password="secret", db=1, max_connections=20
     )
@@ -482,7 +491,9 @@ def test_every_scheme_has_the_section_redis(scheme: str, monkeypatch: pytest.Mon
     assert settings.url.startswith(scheme)
 
 
-def test_a_mistake_in_a_variable_is_told_by_its_section(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_in_an_environment_variable_names_its_section(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("ASYNCTASQ_REDIS_NAMESPASE", "shop")
     with pytest.raises(ConfigurationError, match="ASYNCTASQ_REDIS_NAMESPACE"):
         App({"driver": "rediss://nowhere"})

@@ -1,4 +1,4 @@
-"""Short storms on Redis; `make chaos-redis` is the long one."""
+"""Short storms on Redis; `make chaos-redis` runs the long one."""
 
 from collections.abc import Callable
 from math import inf, nan

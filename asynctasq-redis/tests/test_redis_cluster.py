@@ -1,4 +1,4 @@
-"""A cluster of three nodes: every operation stays within one of them."""
+"""A cluster of three nodes: every operation stays on one of them."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ from tests.servers.redis import RedisServer, owner_of, redis_cluster
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
-    """Three of them."""
+    """Return three nodes."""
     with redis_cluster(tmp_path_factory.mktemp("cluster")) as found:
         yield found
 
@@ -35,14 +35,14 @@ def _address(nodes: list[RedisServer]) -> str:
     return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
 
 
-async def test_a_cluster_keeps_every_rule(cluster: str) -> None:
+async def test_cluster_keeps_every_rule(cluster: str) -> None:
     report = await run_conformance(
         lambda: RedisDriver(cluster, namespace=uuid4().hex), durable=True
     )
     assert report.ok, str(report)
 
 
-async def test_several_namespaces_share_the_nodes(cluster: str) -> None:
+async def test_namespaces_are_spread_over_the_nodes(cluster: str) -> None:
     drivers = [RedisDriver(cluster, namespace=f"shop-{number}") for number in range(8)]
     await asyncio.gather(*(driver.open() for driver in drivers))
     try:
@@ -54,7 +54,7 @@ async def test_several_namespaces_share_the_nodes(cluster: str) -> None:
         await asyncio.gather(*(driver.close() for driver in drivers))
 
 
-async def test_a_slot_that_moves_is_waited_for_and_followed(
+async def test_calls_wait_for_a_moving_slot_and_follow_it(
     nodes: list[RedisServer], cluster: str
 ) -> None:
     name = uuid4().hex
@@ -71,6 +71,9 @@ async def test_a_slot_that_moves_is_waited_for_and_followed(
             clients[owner].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[other])
             with pytest.raises(DriverUnavailable):
                 await driver.enqueue([Message(new_id(), "q", "task", b"")])
+            clients[owner].execute_command(
+                *("MIGRATE", "127.0.0.1", nodes[other].port, f"{{{name}}}:format", 0, 5000)
+            )
             for number in (other, owner, 3 - other - owner):
                 clients[number].execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[other])
             await driver.enqueue([Message(new_id(), "q", "task", b"")])
@@ -80,7 +83,7 @@ async def test_a_slot_that_moves_is_waited_for_and_followed(
             await driver.close()
 
 
-async def test_nodes_that_hang_or_are_gone_are_left_for_others(nodes: list[RedisServer]) -> None:
+async def test_nodes_that_hang_or_are_down_are_skipped(nodes: list[RedisServer]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         places = [hanging.getsockname()[1], free_port(), nodes[1].port]
         hosts = ",".join(f"127.0.0.1:{port}" for port in places)
@@ -90,8 +93,8 @@ async def test_nodes_that_hang_or_are_gone_are_left_for_others(nodes: list[Redis
         await driver.close()
 
 
-async def test_without_saying_cluster_the_error_says_it(cluster: str) -> None:
-    """A single address is the right node by chance, so the test tries all of them."""
+async def test_error_of_a_cluster_without_its_scheme_names_the_scheme(cluster: str) -> None:
+    """A single address may be the right node by chance, so this tries all."""
     port = cluster.rpartition(":")[2]
     hints = 0
     for number in range(20):

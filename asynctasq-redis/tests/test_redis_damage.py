@@ -1,4 +1,4 @@
-"""Damaged contents of the store: each record costs itself, and everything else goes on."""
+"""Damaged contents of the store: a damaged record affects no other."""
 
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +14,7 @@ from asynctasq_redis import RedisDriver
 from tests.drivers.opening import message
 from tests.servers.redis import RedisServer, redis_server
 
-PREFIX = b"{asynctasq}:"
+PREFIX = b"{asynctasq}:2:"
 QUEUES = {"q": 100}
 MOMENT = 0.000_002
 WRONG_KEYS = [
@@ -53,13 +53,13 @@ class Store(NamedTuple):
         )
 
     async def sweep(self) -> None:
-        """Let a few reserves do their upkeep, after what moves of the clock look like."""
+        """Run the upkeep of a few reserves, after moves of the clock that look like outages."""
         for lease in (MOMENT, *[60.0] * 6):
             self.driver.clock_offset += 0.06
             await self.driver.reserve({"nothing": 1}, limit=1, owner="sweeper", lease=lease)
 
     async def look_at_everything(self, ids: list[bytes]) -> None:
-        """Call everything that shows something: nothing raises."""
+        """Call everything that reads: nothing raises."""
         driver = self.driver
         await driver.queues()
         await driver.count("q")
@@ -119,10 +119,10 @@ async def test_key_of_another_type_is_replaced_and_its_messages_are_found_again(
     assert (counts.ready, counts.scheduled, counts.leased, counts.dead) == (0, 0, 3, 1)
 
 
-async def test_a_message_of_another_type_that_only_the_sweep_meets_stops_no_sweep(
+async def test_sweep_goes_on_after_a_message_of_another_type(
     store: Store,
 ) -> None:
-    """No index names it any more; the messages beside it were lost from theirs, too."""
+    """It is in no index, and neither are the messages beside it."""
     sent = await store.add(20)
     key = PREFIX + b"m:" + sent[0].id
     store.client.delete(key, PREFIX + b"r:q")
@@ -167,7 +167,7 @@ async def test_leases_of_a_clock_that_was_ahead_end_when_it_is_set_back(store: S
     assert await store.driver.workers() == []
 
 
-async def test_a_lease_whose_answer_was_lost_before_the_clock_was_set_back_is_given_back(
+async def test_undelivered_lease_is_released_after_the_clock_was_set_back(
     store: Store,
 ) -> None:
     store.driver.clock_offset = 86_400.0
@@ -178,7 +178,7 @@ async def test_a_lease_whose_answer_was_lost_before_the_clock_was_set_back_is_gi
     assert await store.reserve("one", 30.0) == sent
 
 
-async def test_a_second_outage_within_the_pause_takes_no_lease_that_was_renewed_in_between(
+async def test_second_outage_in_the_pause_ends_no_lease_that_was_renewed(
     store: Store,
 ) -> None:
     await store.add(1)
@@ -190,7 +190,7 @@ async def test_a_second_outage_within_the_pause_takes_no_lease_that_was_renewed_
         assert states == [LeaseState.HELD]
 
 
-async def test_a_worker_with_a_long_lease_can_renew_it_after_a_jump_of_the_clock(
+async def test_worker_can_renew_a_long_lease_after_a_jump_of_the_clock(
     store: Store,
 ) -> None:
     await store.add(1)
@@ -207,15 +207,16 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
     "first byte": lambda value: value[:1],
     "half of the head": lambda value: value[:25],
-    "no profile": lambda value: value[:56],
-    "half of the profile": lambda value: value[:60],
+    "no profile": lambda value: value[:60],
+    "half of the profile": lambda value: value[:64],
     "unknown state": lambda value: b"\x09" + value[1:],
     "unknown flags": lambda value: value[:1] + b"\xc0" + value[2:],
     "a unique key that is not there": lambda value: value[:1] + b"\x02" + value[2:],
-    "times that are no numbers": lambda value: value[:19] + b"\xff" * 32 + value[51:],
-    "length of the queue": lambda value: value[:51] + b"\xff\xff" + value[53:],
-    "name of the queue": lambda value: value[:53] + b"\xff" + value[54:],
-    "profile": lambda value: value[:56] + b"\xc1" * 20 + value[76:],
+    "a token that is not exact": lambda value: value[:2] + b"\xff" * 8 + value[10:],
+    "times that are no numbers": lambda value: value[:23] + b"\xff" * 32 + value[55:],
+    "length of the queue": lambda value: value[:55] + b"\xff\xff" + value[57:],
+    "name of the queue": lambda value: value[:57] + b"\xff" + value[58:],
+    "profile": lambda value: value[:60] + b"\xc1" * 20 + value[80:],
     "something else": lambda _: b"\xff" * 100,
 }
 
@@ -239,7 +240,7 @@ async def test_damaged_message_costs_only_itself(store: Store, kind: str, place:
     assert (await store.driver.count("q")).leased == 2
 
 
-async def test_contents_at_random_stop_nothing(store: Store) -> None:
+async def test_random_contents_stop_no_call(store: Store) -> None:
     chance = random.Random(11)
     ids = [chance.randbytes(16) for _ in range(300)]
     for one in ids:
@@ -319,7 +320,7 @@ async def test_purge_ends_although_values_of_dead_letters_are_gone(
     assert (await store.driver.count("q")).dead == 0
 
 
-async def test_names_of_queues_that_are_not_used_any_more_are_forgotten(store: Store) -> None:
+async def test_names_of_unused_queues_are_forgotten(store: Store) -> None:
     queues = {f"once-{number}": 1 for number in range(150)}
     await store.driver.enqueue([Message(new_id(), queue, "t", b"") for queue in queues])
     await store.driver.enqueue([Message(new_id(), "kept", "t", b"", delay=3600.0)])
@@ -374,7 +375,7 @@ async def test_worker_records_that_are_damaged_are_left_out(store: Store) -> Non
 
 
 @pytest.mark.parametrize("how", ["completed", "cancelled"])
-async def test_an_ended_message_among_the_ready_ones_keeps_its_outcome(
+async def test_ended_message_with_an_entry_in_its_queue_keeps_its_outcome(
     store: Store, how: str
 ) -> None:
     [ended] = await store.add(1)

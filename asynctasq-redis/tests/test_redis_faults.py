@@ -27,7 +27,7 @@ LEASE = 60.0
 
 
 async def live_a_life(driver: RedisDriver) -> None:
-    """Everything that a message goes through."""
+    """Run a message through every operation."""
     sent = message()
     await driver.enqueue([sent])
     async with asyncio.timeout(30.0):
@@ -41,7 +41,7 @@ async def live_a_life(driver: RedisDriver) -> None:
 
 
 async def until_it_works(driver: RedisDriver) -> None:
-    """Core repeats what failed because the store was unavailable."""
+    """Repeat a call while the store is unavailable, as core does."""
     async with asyncio.timeout(30.0):
         while True:
             try:
@@ -59,7 +59,7 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-async def test_idle_connections_that_were_cut_are_not_noticed(own_server: RedisServer) -> None:
+async def test_cut_idle_connections_are_replaced_silently(own_server: RedisServer) -> None:
     async with opened(RedisDriver(own_server.url)) as driver:
         await asyncio.gather(*(live_one(driver) for _ in range(5)))
         for _ in range(3):
@@ -77,7 +77,7 @@ async def live_one(driver: RedisDriver) -> None:
     await driver.enqueue([Message(new_id(), "other", "task", b"")])
 
 
-async def test_a_waiter_whose_connection_is_cut_is_woken_all_the_same(
+async def test_waiter_is_woken_although_its_connection_was_cut(
     own_server: RedisServer,
 ) -> None:
     async with opened(RedisDriver(own_server.url)) as driver:
@@ -92,7 +92,7 @@ async def test_a_waiter_whose_connection_is_cut_is_woken_all_the_same(
             await waiting
 
 
-async def test_what_was_accepted_survives_a_restart(own_server: RedisServer) -> None:
+async def test_accepted_messages_survive_a_restart(own_server: RedisServer) -> None:
     async with opened(RedisDriver(own_server.url)) as driver:
         kept = [message() for _ in range(10)]
         await driver.enqueue(kept)
@@ -111,7 +111,7 @@ async def test_what_was_accepted_survives_a_restart(own_server: RedisServer) -> 
         }
 
 
-async def test_a_server_that_is_away_is_unavailable_and_comes_back(
+async def test_stopped_server_is_unavailable_until_it_starts(
     own_server: RedisServer,
 ) -> None:
     async with opened(RedisDriver(own_server.url)) as driver:
@@ -127,7 +127,7 @@ async def test_a_server_that_is_away_is_unavailable_and_comes_back(
         await until_it_works(driver)
 
 
-async def test_a_server_that_hangs_is_unavailable(own_server: RedisServer) -> None:
+async def test_hanging_server_is_unavailable(own_server: RedisServer) -> None:
     async with opened(RedisDriver(own_server.url, timeout=0.2)) as driver:
         await live_a_life(driver)
         own_server.process.send(signal.SIGSTOP)
@@ -139,7 +139,7 @@ async def test_a_server_that_hangs_is_unavailable(own_server: RedisServer) -> No
         await until_it_works(driver)
 
 
-async def test_a_line_that_is_half_open_is_unavailable_and_comes_back(
+async def test_half_open_connection_is_unavailable_and_is_replaced(
     own_server: RedisServer, asynctasq_proxy: MakeProxy
 ) -> None:
     proxy = asynctasq_proxy(own_server.url)
@@ -160,7 +160,7 @@ async def test_a_line_that_is_half_open_is_unavailable_and_comes_back(
         await until_it_works(driver)
 
 
-async def test_connections_that_are_reset_are_made_again(
+async def test_reset_connections_are_replaced(
     own_server: RedisServer, asynctasq_proxy: MakeProxy
 ) -> None:
     proxy = asynctasq_proxy(own_server.url)
@@ -176,7 +176,7 @@ async def test_connections_that_are_reset_are_made_again(
                 await waiting
 
 
-async def test_nobody_there_is_unavailable_at_open() -> None:
+async def test_open_without_a_server_is_unavailable() -> None:
     driver = RedisDriver(f"redis://127.0.0.1:{free_port()}")
     with pytest.raises(DriverUnavailable, match="cannot be reached"):
         await driver.open()
@@ -234,7 +234,7 @@ async def test_enqueue_waits_for_replicas(own_server: RedisServer, tmp_path: Pat
                         await asyncio.sleep(0.05)
 
 
-def test_a_driver_is_used_from_several_loops(make_driver: MakeDriver) -> None:
+def test_driver_serves_several_loops(make_driver: MakeDriver) -> None:
     driver = make_driver()
 
     async def use(one: RedisDriver) -> None:
@@ -246,7 +246,7 @@ def test_a_driver_is_used_from_several_loops(make_driver: MakeDriver) -> None:
     asyncio.run(use(driver.clone()))
 
 
-def test_a_driver_whose_loop_is_gone_closes_on_another(make_driver: MakeDriver) -> None:
+def test_driver_of_a_closed_loop_closes_on_another_loop(make_driver: MakeDriver) -> None:
     driver = make_driver()
 
     async def open_and_leave() -> None:
@@ -263,7 +263,7 @@ def test_a_driver_whose_loop_is_gone_closes_on_another(make_driver: MakeDriver) 
     asyncio.run(driver.close())
 
 
-def test_a_forked_child_opens_a_clone(make_driver: MakeDriver) -> None:
+def test_forked_child_opens_a_clone(make_driver: MakeDriver) -> None:
     driver = make_driver()
     with asyncio.Runner() as runner:
         runner.run(driver.open())
@@ -318,7 +318,7 @@ async def nobody_is_connected(server: RedisServer) -> None:
 async def test_calls_under_way_at_close_end_with_an_error_and_leave_no_connection(
     own_server: RedisServer, asynctasq_proxy: MakeProxy, max_connections: int
 ) -> None:
-    """One waits for its answer, and the others for their turn or for a connection."""
+    """One call waits for its answer, the others for a connection."""
     proxy = asynctasq_proxy(own_server.url)
     driver = RedisDriver(proxy.url, max_connections=max_connections)
     await driver.open()
@@ -341,9 +341,7 @@ async def test_calls_under_way_at_close_end_with_an_error_and_leave_no_connectio
 
 
 @pytest.mark.parametrize("turns", range(1, 8))
-async def test_a_waiter_returns_at_close_however_far_it_is(
-    own_server: RedisServer, turns: int
-) -> None:
+async def test_waiter_returns_when_the_driver_closes(own_server: RedisServer, turns: int) -> None:
     driver = RedisDriver(own_server.url)
     await driver.open()
     waiting = asyncio.create_task(driver.wait(["q"], timeout=60.0))
@@ -356,9 +354,7 @@ async def test_a_waiter_returns_at_close_however_far_it_is(
 
 
 @pytest.mark.parametrize("turns", range(1, 6))
-async def test_a_close_that_is_cancelled_leaves_no_connection(
-    own_server: RedisServer, turns: int
-) -> None:
+async def test_cancelled_close_leaves_no_connection(own_server: RedisServer, turns: int) -> None:
     driver = RedisDriver(own_server.url)
     await driver.open()
     waiting = asyncio.create_task(driver.wait(["nothing"], timeout=60.0))

@@ -37,7 +37,7 @@ def _messages() -> list[Message]:
     return [Message(new_id(), "q", "task", b"body", **kind) for kind in KINDS]
 
 
-async def test_everything_ended_expires(
+async def test_keys_of_ended_messages_expire(
     make_driver: Callable[..., RedisDriver], client: "redis.Redis", namespace: str
 ) -> None:
     driver = make_driver()

@@ -1,61 +1,11 @@
-"""The commands of operators on Redis."""
+"""Commands for operators on a Redis that cannot be reached."""
 
-import asyncio
-import json
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from click.testing import CliRunner
 
-from click.testing import CliRunner, Result
-
-from asynctasq import App
 from asynctasq.cli import main
-from tests.operations.staging import bury, enqueue, message, reserve
-
-T = TypeVar("T")
 
 
-def test_operators_see_and_mend_what_is_in_redis(url: str, namespace: str) -> None:
-    settings: dict[str, Any] = {"driver": url, "redis": {"namespace": namespace}}
-    environment = {"ASYNCTASQ_REDIS_NAMESPACE": namespace}
-
-    def with_store(act: Callable[[App], Awaitable[T]]) -> T:
-        async def run() -> T:
-            async with App(settings) as app:
-                return await act(app)
-
-        return asyncio.run(run())
-
-    def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(main, [*arguments, "--driver", url], env=environment)
-
-    async def fill(app: App) -> tuple[list[str], list[str]]:
-        dead = await bury(app, message(app, 7, named={"note": "n"}), message(app, task="mail:send"))
-        return dead, await enqueue(app, message(app), message(app, delay=60.0))
-
-    dead, waiting = with_store(fill)
-
-    [queue] = json.loads(invoke("queues", "--json").stdout)
-    assert (queue["ready"], queue["scheduled"], queue["dead"]) == (1, 1, 2)
-    assert invoke("queues", "pause", "default").exit_code == 0
-    assert not with_store(reserve)
-    assert invoke("queues", "resume", "default").exit_code == 0
-
-    listed = json.loads(invoke("tasks", "--json", "--task", "shop:*").stdout)["tasks"]
-    assert [task["id"] for task in listed] == waiting
-    shown = json.loads(invoke("dead", "show", dead[0], "--arguments", "--json").stdout)
-    assert (shown["reason"], shown["arguments"]) == ("failed", {"0": "***", "note": "n"})
-    assert invoke("tasks", "cancel", waiting[1], "--yes").exit_code == 0
-
-    [letter] = json.loads(invoke("dead", "--json", "--task", "mail:*").stdout)["dead_letters"]
-    assert letter["id"] == dead[1]
-    assert invoke("dead", "edit", dead[0], "-a", "note=m", "--queue", "mail").exit_code == 0
-    assert "1 of 1 dead letter retried." in invoke("dead", "retry", "--all", "--yes").stdout
-    assert "2 messages" in invoke("queues", "purge", "default", "--yes").stdout
-    [queue] = json.loads(invoke("queues", "--json").stdout)
-    assert (queue["name"], queue["ready"]) == ("mail", 1)
-
-
-def test_a_redis_that_is_not_there_is_one_clear_message() -> None:
+def test_an_unreachable_redis_is_one_clear_message() -> None:
     done = CliRunner().invoke(main, ["queues", "--driver", "redis://127.0.0.1:1/0"])
     assert done.exit_code == 3
     assert done.stderr.startswith("Error: ")

@@ -30,7 +30,7 @@ LEASE = 60.0
 
 @task(name="redis_refusals.double")
 async def double(number: int) -> int:
-    """As simple as can be."""
+    """Return twice a number."""
     return 2 * number
 
 
@@ -74,7 +74,7 @@ def driver(server: RedisServer) -> RedisDriver:
 
 
 async def until(call: Callable[[], Awaitable[Any]]) -> Any:
-    """As core does it: repeat what failed because the store was unavailable."""
+    """Repeat a call while the store is unavailable, as core does."""
     async with asyncio.timeout(PATIENCE):
         while True:
             with suppress(DriverUnavailable):
@@ -85,14 +85,14 @@ async def until(call: Callable[[], Awaitable[Any]]) -> Any:
 # Full.
 
 
-async def test_a_full_server_is_an_error_at_dispatch_and_no_reason_to_stop_for_workers(
+async def test_full_server_refuses_dispatches_and_workers_continue(
     client: "redis.Redis", driver: RedisDriver
 ) -> None:
     async with App({"driver": driver}) as app:
         handles = await app.dispatch_many([double(number) for number in range(50)])
         client.config_set("maxmemory", 1)
         try:
-            with pytest.raises(DriverError, match=r"maxmemory.*nothing that was accepted is lost"):
+            with pytest.raises(DriverError, match=r"maxmemory.*Accepted messages are not lost"):
                 await app.dispatch(double(50))
             worker = Worker(app=app, handle_signals=False)
             running = asyncio.create_task(worker.start())
@@ -106,7 +106,7 @@ async def test_a_full_server_is_an_error_at_dispatch_and_no_reason_to_stop_for_w
         await running
 
 
-async def test_on_a_full_server_operators_and_keepers_go_on(
+async def test_operators_and_lease_renewers_work_on_a_full_server(
     client: "redis.Redis", driver: RedisDriver
 ) -> None:
     async with opened(driver):
@@ -136,9 +136,9 @@ async def test_on_a_full_server_operators_and_keepers_go_on(
 
 @pytest.mark.parametrize(
     ("policy", "what"),
-    [("allkeys-lru", "deletes messages"), ("volatile-ttl", "forgets results")],
+    [("allkeys-lru", "deletes messages"), ("volatile-ttl", "evicts results")],
 )
-async def test_a_server_that_evicts_is_warned_of(
+async def test_evicting_server_causes_a_warning(
     client: "redis.Redis",
     driver: RedisDriver,
     policy: str,
@@ -158,13 +158,13 @@ async def test_a_server_that_evicts_is_warned_of(
     assert "to noeviction" in warning
 
 
-async def test_a_unique_key_whose_message_was_evicted_is_free(
+async def test_unique_key_of_an_evicted_message_is_free(
     client: "redis.Redis", driver: RedisDriver
 ) -> None:
     async with opened(driver):
         first = message(unique=Unique("key"))
         await driver.enqueue([first])
-        client.delete(f"{{{driver.settings.namespace}}}:m:".encode() + first.id)
+        client.delete(f"{{{driver.settings.namespace}}}:2:m:".encode() + first.id)
         [answer] = await driver.enqueue([message(unique=Unique("key"))])
         assert answer.created
         [got] = await driver.reserve({"q": 9}, limit=9, owner="one", lease=LEASE)
@@ -174,7 +174,7 @@ async def test_a_unique_key_whose_message_was_evicted_is_free(
 # For a while.
 
 
-async def test_a_server_that_runs_the_endless_script_of_another_is_waited_for(
+async def test_calls_wait_while_a_script_of_another_client_blocks_the_server(
     client: "redis.Redis", server: RedisServer, driver: RedisDriver
 ) -> None:
     client.config_set("lua-time-limit", 10)
@@ -205,7 +205,7 @@ async def _count_for_ever(driver: RedisDriver) -> None:
             await driver.count("q")
 
 
-async def test_a_primary_that_becomes_a_replica_is_waited_for(
+async def test_calls_wait_for_a_primary_that_becomes_a_replica(
     client: "redis.Redis", driver: RedisDriver
 ) -> None:
     async with opened(driver):
@@ -222,7 +222,7 @@ async def test_a_primary_that_becomes_a_replica_is_waited_for(
         assert answer.created
 
 
-async def test_a_primary_without_its_replicas_is_waited_for(
+async def test_calls_wait_for_a_primary_without_its_replicas(
     client: "redis.Redis", driver: RedisDriver
 ) -> None:
     async with opened(driver):
@@ -236,7 +236,7 @@ async def test_a_primary_without_its_replicas_is_waited_for(
         await driver.enqueue([message()])
 
 
-async def test_a_server_with_too_many_clients_is_waited_for(
+async def test_calls_wait_for_a_server_with_too_many_clients(
     client: "redis.Redis", server: RedisServer, driver: RedisDriver
 ) -> None:
     client.ping()
@@ -252,9 +252,7 @@ async def test_a_server_with_too_many_clients_is_waited_for(
     await driver.close()
 
 
-async def test_scripts_that_are_flushed_all_the_time_are_loaded_all_the_time(
-    client: "redis.Redis", driver: RedisDriver
-) -> None:
+async def test_flushed_scripts_are_loaded_again(client: "redis.Redis", driver: RedisDriver) -> None:
     flushing = True
 
     def flush() -> None:
@@ -290,7 +288,7 @@ async def test_scripts_that_are_flushed_all_the_time_are_loaded_all_the_time(
         "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
     ],
 )
-def test_what_passes_is_unavailable(text: str) -> None:
+def test_temporary_errors_are_unavailable(text: str) -> None:
     error = translated(client_errors.ResponseError(text), "redis://here", adds=True)
     assert isinstance(error, DriverUnavailable)
     assert "redis://here" in str(error)
@@ -303,7 +301,7 @@ def test_what_passes_is_unavailable(text: str) -> None:
         "Error running script (call to f_1): @user_script:9: -OOM command not allowed",
     ],
 )
-def test_a_full_server_is_a_reason_to_wait_for_workers_only(text: str) -> None:
+def test_full_server_is_temporary_for_workers_only(text: str) -> None:
     error = client_errors.ResponseError(text)
     assert isinstance(translated(error, "here", adds=False), DriverUnavailable)
     assert not isinstance(translated(error, "here", adds=True), DriverUnavailable)
@@ -312,16 +310,16 @@ def test_a_full_server_is_a_reason_to_wait_for_workers_only(text: str) -> None:
 # For good.
 
 
-async def test_a_database_that_is_not_there_is_an_error_that_says_so(server: RedisServer) -> None:
+async def test_missing_database_is_a_clear_error(server: RedisServer) -> None:
     with pytest.raises(DriverError, match=r"DB index is out of range|invalid DB index"):
         await RedisDriver(server.url, db=10_000).open()
 
 
-async def test_a_body_that_no_redis_takes_is_refused_before_it_is_sent(
+async def test_too_large_body_is_refused_before_it_is_sent(
     driver: RedisDriver,
 ) -> None:
     async with opened(driver):
-        with pytest.raises(DriverError, match="takes 500000000 at the most"):
+        with pytest.raises(DriverError, match="at most 500000000 bytes"):
             await driver.enqueue([Message(new_id(), "q", "t", bytes(BODY_LIMIT + 1))])
         await driver.enqueue([message()])
         [got] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=LEASE)
@@ -330,7 +328,7 @@ async def test_a_body_that_no_redis_takes_is_refused_before_it_is_sent(
         assert await driver.settle([Complete(got.lease)]) == [Settled.DONE]
 
 
-async def test_large_bodies_and_results_pass(
+async def test_large_bodies_and_results_are_split_into_calls(
     driver: RedisDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asynctasq_redis.settling.BYTES_SENT_AT_ONCE", 3_000_000)
@@ -348,7 +346,7 @@ async def test_large_bodies_and_results_pass(
         assert [len(each.result or b"") for each in outcomes if each] == sizes
 
 
-async def test_a_lease_that_stands_twice_in_a_batch_ends_once(driver: RedisDriver) -> None:
+async def test_lease_that_occurs_twice_in_a_batch_ends_once(driver: RedisDriver) -> None:
     async with opened(driver):
         await driver.enqueue([message(), message()])
         one, two = await driver.reserve({"q": 2}, limit=2, owner="one", lease=LEASE)
@@ -357,7 +355,7 @@ async def test_a_lease_that_stands_twice_in_a_batch_ends_once(driver: RedisDrive
 
 
 def of_user(admin: Any, driver: RedisDriver, name: str, *channels: str) -> RedisDriver:
-    """Unopened, in the same namespace, for a user who may use these channels; the test deletes it."""
+    """Return an unopened driver in the same namespace, for a user with these channels. The test deletes the user."""
     admin.execute_command(
         "ACL", "SETUSER", name, "reset", "on", ">secret", "~*", "+@all", *channels
     )
@@ -365,24 +363,24 @@ def of_user(admin: Any, driver: RedisDriver, name: str, *channels: str) -> Redis
     return RedisDriver(settings.url, namespace=settings.namespace, username=name, password="secret")
 
 
-async def test_who_may_not_push_or_listen_is_warned_and_goes_on(
+async def test_user_who_may_not_publish_or_subscribe_is_warned(
     client: "redis.Redis", driver: RedisDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
     deaf = of_user(client, driver, "deaf", "resetchannels")
     async with opened(driver), opened(deaf) as other:
         waiting = asyncio.create_task(driver.wait(["q"], timeout=PATIENCE))
         async with asyncio.timeout(PATIENCE):
-            while not client.exists(f"{{{driver.settings.namespace}}}:i:q"):
+            while not client.exists(f"{{{driver.settings.namespace}}}:2:i:q"):
                 await asyncio.sleep(0.01)
         assert (await other.enqueue([message()]))[0].created
         await waiting  # by looking
         with caplog.at_level(logging.WARNING, "asynctasq.redis"):
             await other.wait(["nothing"], timeout=0.05)
-    assert "lets this user hear of nothing" in caplog.text
+    assert "Redis user may not subscribe" in caplog.text
     client.acl_deluser("deaf")
 
 
-async def test_outcomes_are_kept_while_the_server_does_not_let_us_settle(
+async def test_outcomes_are_kept_while_the_user_may_not_settle(
     client: "redis.Redis", driver: RedisDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
     admin: Any = client
@@ -413,8 +411,8 @@ async def test_outcomes_are_kept_while_the_server_does_not_let_us_settle(
 # Time.
 
 
-async def test_a_clock_that_is_set_back_keeps_everything_in_order(driver: RedisDriver) -> None:
-    """As after a fail-over to a machine whose clock is behind."""
+async def test_clock_that_is_set_back_changes_no_order(driver: RedisDriver) -> None:
+    """This happens after a failover to a machine whose clock is behind."""
     async with opened(driver):
         driver.clock_offset = 3600.0
         before = [message(), message(delay=10.0)]

@@ -1,4 +1,4 @@
-"""Sentinels name another primary while work goes on: what both had is not lost."""
+"""A failover by sentinels while tasks run: messages that both servers had are not lost."""
 
 import asyncio
 import signal
@@ -18,11 +18,11 @@ from tests.servers.redis import redis_sentinels
 T = TypeVar("T")
 LEASE = 2.0
 PATIENCE = 90.0
-"""Seconds: sentinels on a busy machine take their time to agree."""
+"""Seconds. Sentinels on a busy machine need long to agree."""
 
 
 async def persistently(call: Callable[[], Awaitable[T]]) -> T:
-    """As core does it."""
+    """Repeat a call while the store is unavailable, as core does."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
@@ -31,7 +31,7 @@ async def persistently(call: Callable[[], Awaitable[T]]) -> T:
                 await asyncio.sleep(0.05)
 
 
-async def test_fail_over_under_load_loses_nothing(tmp_path: Path) -> None:
+async def test_failover_under_load_loses_nothing(tmp_path: Path) -> None:
     with redis_sentinels(tmp_path) as servers:
         await _opens_in_spite_of_sentinels_that_hang(servers.url)
         driver = RedisDriver(servers.url, wait_replicas=1, wait_replicas_timeout=0.2, timeout=2.0)
@@ -75,7 +75,7 @@ async def _fail_over(driver: RedisDriver, stop: Callable[[int], None]) -> None:
             await persistently(partial(driver.settle, endings))
             done.update(delivery.message.id for delivery in got)
             if not got:
-                # As a worker's keeper does: gives back what a lost answer of a reserve had leased.
+                # As a lease renewer does: this releases messages whose delivery was lost.
                 await persistently(partial(driver.extend, "one", [], lease=LEASE))
                 await asyncio.sleep(0.05)
 

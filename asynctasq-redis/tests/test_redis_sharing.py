@@ -19,6 +19,7 @@ from asynctasq.errors import ConfigurationError, DriverUnavailable, TaskCancelle
 from asynctasq.message import Unique
 from asynctasq.settlement import Complete, Fail, Reason
 from asynctasq_redis import RedisDriver
+from asynctasq_redis.timing import ListenerTiming
 from tests.drivers.opening import message, opened
 from tests.servers.redis import RedisServer, redis_server
 
@@ -44,7 +45,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("one", "other"), list(pairwise([*NAMES, NAMES[0]])))
-async def test_namespaces_see_nothing_of_each_other(url: str, one: str, other: str) -> None:
+async def test_namespaces_are_separate(url: str, one: str, other: str) -> None:
     run = uuid4().hex
     mine = RedisDriver(url, namespace=f"{run}{one}")
     theirs = RedisDriver(url, namespace=f"{run}{other}")
@@ -70,7 +71,7 @@ async def test_namespaces_see_nothing_of_each_other(url: str, one: str, other: s
 
 
 @pytest.mark.parametrize("name", ["", "{a", "a}", "half \ud800"])
-def test_a_namespace_that_cannot_be_a_hash_tag_is_refused(name: str) -> None:
+def test_namespace_that_cannot_be_a_hash_tag_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="namespace"):
         RedisDriver(namespace=name)
 
@@ -78,6 +79,7 @@ def test_a_namespace_that_cannot_be_a_hash_tag_is_refused(name: str) -> None:
 OUTER = """
 from asynctasq import task
 from asynctasq_redis import RedisDriver
+from asynctasq_redis.timing import ListenerTiming
 
 driver = RedisDriver({url!r}, namespace={namespace!r})  # made at import, in the worker and in its child
 
@@ -91,7 +93,7 @@ async def outer(number):
 """
 
 
-async def test_a_process_child_dispatches_by_a_driver_made_at_import(
+async def test_child_process_dispatches_with_a_driver_created_at_import(
     url: str, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "redis_sharing_shop.py").write_text(OUTER.format(url=url, namespace=namespace))
@@ -109,8 +111,8 @@ async def test_a_process_child_dispatches_by_a_driver_made_at_import(
             await running
 
 
-async def test_a_worker_hears_of_pauses_and_cancels(url: str, namespace: str) -> None:
-    """While it waits for work, and while it runs a task."""
+async def test_worker_reacts_to_pauses_and_cancels(url: str, namespace: str) -> None:
+    """It waits for work at first, and then runs a task."""
     begun, never = asyncio.Event(), asyncio.Event()
 
     @task(name=f"redis_sharing.waits_{namespace}")
@@ -147,18 +149,14 @@ def own_server(tmp_path: Path) -> Any:
         yield server
 
 
-async def test_a_listener_whose_line_is_half_open_makes_another(
+async def test_listener_replaces_a_half_open_connection(
     own_server: RedisServer,
     asynctasq_proxy: Callable[[str], TcpProxy],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asynctasq_redis.listener.PING_SECONDS", 0.05)
-    monkeypatch.setattr("asynctasq_redis.listener.POLL", PATIENCE)  # only a push wakes
     proxy = asynctasq_proxy(own_server.url)
-    async with (
-        opened(RedisDriver(own_server.url)) as other,
-        opened(RedisDriver(proxy.url, timeout=1.0, connect_timeout=0.2)) as driver,
-    ):
+    listening = RedisDriver(proxy.url, timeout=1.0, connect_timeout=0.2)
+    listening.listener_timing = ListenerTiming(poll=PATIENCE, ping=0.05)  # only a push wakes
+    async with opened(RedisDriver(own_server.url)) as other, opened(listening) as driver:
         waiting = asyncio.create_task(driver.wait(["q"], timeout=2 * PATIENCE))
         with own_server.client() as client:
             async with asyncio.timeout(PATIENCE):
@@ -168,7 +166,7 @@ async def test_a_listener_whose_line_is_half_open_makes_another(
                 proxy.thaw()
                 while await _listener_of(client) == before:
                     await asyncio.sleep(0.01)
-                while not client.exists("{asynctasq}:i:q"):
+                while not client.exists("{asynctasq}:2:i:q"):
                     await asyncio.sleep(0.01)
                 await other.enqueue([message()])
                 try:

@@ -70,7 +70,7 @@ async def single(url: str, *, tasks: int, body: int) -> None:
     await driver.enqueue([Message(new_id(), "default", "bench.noop", bytes(body))])
     await driver.close()
     client = connect(url)
-    head = ("EVALSHA", script("enqueue_one").digest, 1, b"{asynctasq}:", 0)
+    head = ("EVALSHA", script("enqueue_one").digest, 1, b"{asynctasq}:2:", 0)
     messages = [Message(new_id(), "default", "bench.noop", bytes(body)) for _ in range(tasks)]
     calls = [(*head, *simple_arguments(message)) for message in messages]
     cpu, wall = time.process_time(), time.perf_counter()

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from asynctasq import App, State, task
-from asynctasq.dispatch.result_watcher import GROUP_SIZE
+from asynctasq.app import runtime_of
+from asynctasq.contracts.capabilities import SupportsResults
+from asynctasq.dispatch.result_watcher import GROUP_SIZE, ResultWatcher, WatchTiming
 from asynctasq.errors import DriverError, ResultTimeout, ResultUnknown
-from asynctasq.message import id_to_text, new_id
+from asynctasq.message import id_from_text, id_to_text, new_id
 from asynctasq.settlement import Complete
 from tests.worker.faulty_driver import FaultyDriver, Line
 
@@ -47,9 +49,25 @@ async def finish(app: App, count: int) -> None:
     assert len(deliveries) == count
     settlements = []
     for delivery in deliveries:
-        args, _ = app.codec.decode_arguments(app.codec.open_call(delivery.message.body))
-        settlements.append(Complete(delivery.lease, app.codec.encode_result(args[0])))
+        args, _ = runtime_of(app).codec.decode_arguments(
+            runtime_of(app).codec.open_call(delivery.message.body)
+        )
+        settlements.append(Complete(delivery.lease, runtime_of(app).codec.encode_result(args[0])))
     await driver.settle(settlements)
+
+
+async def watcher_of(app: App, timing: WatchTiming) -> ResultWatcher:
+    """Return a watcher for results in the store of an app."""
+    driver = await app.driver()
+    assert isinstance(driver, SupportsResults)
+    return ResultWatcher(driver, timing)
+
+
+async def awaited(watcher: ResultWatcher, app: App, task_id: str) -> object:
+    """Wait for a result without a timeout."""
+    outcome = await watcher.outcome(id_from_text(task_id), timeout=None)
+    assert outcome.result is not None
+    return runtime_of(app).codec.decode_result(outcome.result)
 
 
 async def test_many_handles_share_their_looks(app: App, line: Line) -> None:
@@ -65,20 +83,19 @@ async def test_many_handles_share_their_looks(app: App, line: Line) -> None:
 
 
 async def test_an_outcome_costs_the_same_however_many_are_awaited(
-    app: App, line: Line, monkeypatch: pytest.MonkeyPatch, asked: Counter[str]
+    app: App, line: Line, asked: Counter[str]
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatch.result_watcher.POLL_SECONDS", 2 * PATIENCE)
-    monkeypatch.setattr("asynctasq.dispatch.result_watcher.FIRST_CHECK_SECONDS", 2 * PATIENCE)
     count = 20 * GROUP_SIZE
     handles = await app.dispatch_many([never_run(number) for number in range(count)])
-    awaiting = [asyncio.create_task(handle.result()) for handle in handles]
+    watcher = await watcher_of(app, WatchTiming(poll=2 * PATIENCE, check=2 * PATIENCE))
+    awaiting = [asyncio.create_task(awaited(watcher, app, handle)) for handle in handles]
     await line.called("wait_results", 20)
     assert asked == {"results": count, "wait_results": count}
     await finish(app, 1)
     async with asyncio.timeout(PATIENCE):
         assert await awaiting[0] == 0
         late = await never_run(count).dispatch()
-        awaiting.append(asyncio.create_task(late.result()))
+        awaiting.append(asyncio.create_task(awaited(watcher, app, late)))
         await line.called("wait_results")
     few = 2 * GROUP_SIZE
     assert asked["results"] <= count + few
@@ -87,17 +104,17 @@ async def test_an_outcome_costs_the_same_however_many_are_awaited(
     await finish(app, count)
     async with asyncio.timeout(PATIENCE):
         assert await asyncio.gather(*awaiting) == list(range(count + 1))
+    await watcher.close()
 
 
 async def test_a_hint_that_does_not_come_is_made_good(
     app: App, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hear_nothing(_: FaultyDriver, ids: object, *, timeout: float) -> None:
+    async def get_no_hint(_: FaultyDriver, ids: object, *, timeout: float) -> None:
         line.calls["wait_results"] += 1
         await asyncio.sleep(timeout)
 
-    monkeypatch.setattr("asynctasq.dispatch.result_watcher.POLL_SECONDS", 0.05)
-    monkeypatch.setattr(FaultyDriver, "wait_results", hear_nothing)
+    monkeypatch.setattr(FaultyDriver, "wait_results", get_no_hint)
     handle = await never_run(1).dispatch()
     waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
     await line.called("results", 2)
@@ -136,7 +153,7 @@ async def test_one_who_comes_later_is_not_kept_waiting(app: App, line: Line) -> 
 
 async def test_a_timeout_ends_the_waiting_and_not_the_task(app: App) -> None:
     handle = await never_run(1).dispatch()
-    with pytest.raises(ResultTimeout, match="goes on") as caught:
+    with pytest.raises(ResultTimeout, match="continues") as caught:
         await handle.result(timeout=0.01)
     assert isinstance(caught.value, TimeoutError)
     assert await handle.status() is State.READY
@@ -146,14 +163,15 @@ async def test_a_timeout_ends_the_waiting_and_not_the_task(app: App) -> None:
 
 async def test_giving_up_leaves_nothing_behind(app: App, line: Line) -> None:
     handle = await never_run(1).dispatch()
-    waiting = asyncio.create_task(handle.result())
+    watcher = await watcher_of(app, WatchTiming())
+    waiting = asyncio.create_task(watcher.outcome(id_from_text(handle), timeout=None))
     await line.called("wait_results")
+    assert watcher.awaited == 1
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    watcher = app._pool.here().opened[app._stores.default].watcher
-    assert watcher._awaited == {}
-    assert watcher._due == {}
+    assert watcher.awaited == 0
+    await watcher.close()
 
 
 async def test_a_task_that_never_was_is_unknown(app: App) -> None:
@@ -163,25 +181,38 @@ async def test_a_task_that_never_was_is_unknown(app: App) -> None:
             await ask
 
 
-async def test_a_task_that_is_purged_while_awaited_is_unknown(
-    app: App, line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("asynctasq.dispatch.result_watcher.POLL_SECONDS", 0.05)
-    monkeypatch.setattr("asynctasq.dispatch.result_watcher.CHECK_SECONDS", 0.05)
+async def test_an_unknown_task_is_reported_at_once(app: App, line: Line) -> None:
+    with pytest.raises(ResultUnknown):
+        await app.handle(id_to_text(new_id())).result()
+    assert line.calls["wait_results"] == 0
+
+
+async def test_a_task_that_this_program_dispatched_is_not_checked(app: App, line: Line) -> None:
     handle = await never_run(1).dispatch()
     waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
+    await line.called("wait_results")
+    await finish(app, 1)
+    await waiting
+    assert line.calls["known"] == 0
+
+
+async def test_a_task_that_is_purged_while_awaited_is_unknown(app: App, line: Line) -> None:
+    handle = await never_run(1).dispatch()
+    watcher = await watcher_of(app, WatchTiming(poll=0.05, check=0.05))
+    waiting = asyncio.create_task(awaited(watcher, app, handle))
     await line.called("known")
     driver: Any = await app.driver()
     assert await driver.purge("default", states={State.READY}) == 1
     with pytest.raises(ResultUnknown):
         await waiting
+    await watcher.close()
 
 
 @pytest.mark.parametrize("method", ["results", "wait_results", "known"])
 async def test_an_outage_while_awaiting_is_outlived(app: App, line: Line, method: str) -> None:
     handle = await never_run(1).dispatch()
     line.fail(method, 2)
-    waiting = asyncio.create_task(handle.result(timeout=PATIENCE))
+    waiting = asyncio.create_task(app.handle(handle).result(timeout=PATIENCE))
     await line.failed(method, 1)
     await finish(app, 1)
     assert await waiting == 1

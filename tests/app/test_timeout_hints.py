@@ -29,7 +29,7 @@ async def serve(app: App, name: str, *queues: str, seen: float = 0.0) -> None:
 async def explanation(handle: Handle[Any]) -> str:
     with pytest.raises(ResultTimeout) as caught:
         await handle.result(timeout=0.01)
-    first, _, rest = str(caught.value).partition("it goes on.")
+    first, _, rest = str(caught.value).partition("it continues.")
     assert first.startswith(f"Task {handle} has not ended within 0.01 s; ")
     return rest.strip()
 
@@ -107,5 +107,5 @@ async def test_a_store_that_does_not_answer_does_not_hold_the_error_back(
 @pytest.mark.parametrize("wrong", ["5", b"5", [5]])
 async def test_a_timeout_that_is_no_duration_is_a_type_error(app: App, wrong: Any) -> None:
     handle = await app.dispatch(send(1))
-    with pytest.raises(TypeError, match="a number of seconds is needed, or a timedelta"):
+    with pytest.raises(TypeError, match="must be a number of seconds or a timedelta"):
         await handle.result(timeout=wrong)

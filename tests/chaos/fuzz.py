@@ -98,7 +98,7 @@ async def _good_tasks_run(app: App) -> None:
 
 
 async def _send_malformed(app: App, driver: Any, chance: random.Random) -> None:
-    good = app._messages.make(tasks.plain(1)).body
+    good = app._dispatcher.messages.make(tasks.plain(1)).body
     for _ in range(BODIES):
         body = bytearray(good if chance.random() < 0.6 else chance.randbytes(chance.randrange(100)))
         for _ in range(chance.choice([0, 1, 1, 2, 4])):

@@ -104,7 +104,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
     modules = sys.modules.copy()
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr("asynctasq.default._default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
     importlib.invalidate_caches()
 
     def run(*arguments: str) -> Result:

@@ -60,13 +60,13 @@ def test_dead_letters_are_chosen_by_what_they_keep(invoke: Invoke) -> None:
     assert listed(invoke(*every, "--until", "1h")) == []
     page = json.loads(invoke(*every, "--limit", "1").stdout)
     assert listed(invoke(*every, "--cursor", page["cursor"])) == [second, first]
-    assert invoke("dead", "--reason", "expired").stdout.startswith("No such dead letters in ")
+    assert invoke("dead", "--reason", "expired").stdout.startswith("No matching dead letters in ")
 
 
 def test_named_dead_letters_are_retried(invoke: Invoke) -> None:
     first, second, _ = with_store(three)
     done = invoke("dead", "retry", first, second.upper(), first)
-    assert (done.exit_code, done.stdout) == (0, "2 of 2 dead letters retried.\n")
+    assert (done.exit_code, done.stdout) == (0, "Retried 2 of 2 dead letters.\n")
     assert with_store(counts).ready == 1
 
 
@@ -95,7 +95,7 @@ def test_those_that_died_first_are_retried_first(invoke: Invoke) -> None:
 def test_ids_come_from_stdin(invoke: Invoke) -> None:
     first, second, third = with_store(three)
     done = CliRunner().invoke(main, ["dead", "delete", "-", "--yes"], input=f"{first}\n{second}\n")
-    assert done.stdout == "2 of 2 dead letters deleted.\n"
+    assert done.stdout == "Deleted 2 of 2 dead letters.\n"
     assert listed(invoke("dead", "--json")) == [third]
 
 
@@ -107,13 +107,13 @@ def test_what_is_meant_has_to_be_said_in_one_way(
     with_store(three)
     done = invoke("dead", command, *arguments)
     assert done.exit_code == 2
-    assert "one of the three" in done.stderr
+    assert "in one of three ways" in done.stderr
 
 
 def test_a_filter_that_chooses_nothing_does_nothing(invoke: Invoke) -> None:
     with_store(three)
     done = invoke("dead", "retry", "--task", "nothing")
-    assert (done.exit_code, done.stdout) == (0, "There are no such dead letters.\n")
+    assert (done.exit_code, done.stdout) == (0, "No matching dead letters.\n")
 
 
 def test_deleting_asks_first(invoke: Invoke) -> None:
@@ -124,7 +124,7 @@ def test_deleting_asks_first(invoke: Invoke) -> None:
     done = invoke("dead", "delete", first, UNKNOWN, "--yes")
     assert done.exit_code == 1
     assert done.stdout == (
-        f"{UNKNOWN}  not deleted: no such dead letter\n1 of 2 dead letters deleted.\n"
+        f"{UNKNOWN}  not deleted: no such dead letter\nDeleted 1 of 2 dead letters.\n"
     )
 
 
@@ -144,7 +144,7 @@ def test_a_damaged_record_is_shown_as_such(invoke: Invoke) -> None:
     for command in ("dead", "tasks"):
         shown = invoke(command, "show", task_id).stdout
         assert "State         dead (undecodable)" in shown
-        assert "Arguments     cannot be read here" in shown
+        assert "Arguments     unreadable here" in shown
         assert json.loads(invoke(command, "show", task_id, "--json").stdout)["task"] == ""
     assert "(unreadable)" in invoke("tasks", "--state", "dead").stdout
 
@@ -152,8 +152,8 @@ def test_a_damaged_record_is_shown_as_such(invoke: Invoke) -> None:
 def test_retrying_a_damaged_record_says_what_that_does(invoke: Invoke) -> None:
     task_id = with_store(one_unreadable)
     done = invoke("dead", "retry", task_id)
-    assert (done.exit_code, done.stdout) == (0, "1 of 1 dead letter retried.\n")
-    assert "This one could not be decoded." in done.stderr
+    assert (done.exit_code, done.stdout) == (0, "Retried 1 of 1 dead letter.\n")
+    assert "this message could not be decoded." in done.stderr
     assert "it becomes a dead letter again" in done.stderr
 
 
@@ -161,14 +161,14 @@ def test_retrying_many_says_how_many_of_them_are_damaged(invoke: Invoke) -> None
     with_store(one_unreadable)
     first, *_ = with_store(three)
     assert invoke("dead", "retry", first).stderr == ""
-    assert "1 of these 3 could not be decoded." in invoke("dead", "retry", "--all", "-y").stderr
+    assert "1 of 3 messages could not be decoded." in invoke("dead", "retry", "--all", "-y").stderr
 
 
 def test_the_arguments_of_a_damaged_record_cannot_be_edited(invoke: Invoke) -> None:
     task_id = with_store(one_unreadable)
     done = invoke("dead", "edit", task_id, "-a", "order:=8")
     assert done.exit_code == 1
-    assert "The arguments cannot be read here" in done.stderr
+    assert "The arguments are unreadable here" in done.stderr
     moved = invoke("dead", "edit", task_id, "--queue", "mail")
     assert moved.exit_code == 1
     assert "was not retried: its record in the store is damaged." in moved.stderr
@@ -197,7 +197,7 @@ class TestEditing:
 
     def test_arguments_are_changed_by_name(self, invoke: Invoke, known_id: str) -> None:
         done = invoke("dead", "edit", known_id, "-a", "order:=8", "-a", "note=a=b")
-        assert (done.exit_code, done.stdout) == (0, f"{known_id} is changed, and ready again.\n")
+        assert (done.exit_code, done.stdout) == (0, f"Changed and retried {known_id}.\n")
         assert self.details(known_id).arguments == Arguments((8, "pw"), {"note": "a=b"})
 
     def test_arguments_are_changed_by_number_without_the_code(
@@ -216,26 +216,26 @@ class TestEditing:
         assert (again.exit_code, again.stderr) == (1, f"Error: {task_id} is ready, not dead.\n")
 
     @pytest.mark.parametrize(
-        "change, told",
+        "change, expected",
         [
-            ("to=x", "no such argument, but 0, 1, note"),
+            ("to=x", "no such argument (arguments: 0, 1, note)"),
             ("5=x", "no such argument"),
-            ("note", "write NAME=TEXT"),
-            ("=x", "write NAME=TEXT"),
-            ("note:=x", "is no JSON"),
+            ("note", "must be NAME=TEXT"),
+            ("=x", "must be NAME=TEXT"),
+            ("note:=x", "is not valid JSON"),
         ],
     )
     def test_a_change_that_cannot_be_is_refused(
-        self, invoke: Invoke, task_id: str, change: str, told: str
+        self, invoke: Invoke, task_id: str, change: str, expected: str
     ) -> None:
         done = invoke("dead", "edit", task_id, "-a", change)
         assert done.exit_code == 2
-        assert told in done.stderr
+        assert expected in done.stderr
 
     def test_arguments_that_would_not_fit_are_refused(self, invoke: Invoke, known_id: str) -> None:
         done = invoke("dead", "edit", known_id, "-a", "to=x")
         assert done.exit_code == 2
-        assert "would not fit the task" in done.stderr
+        assert "do not match the parameters of the task" in done.stderr
 
     def test_something_has_to_be_changed(self, invoke: Invoke, task_id: str) -> None:
         assert invoke("dead", "edit", task_id).exit_code == 2

@@ -1,4 +1,4 @@
-"""What the commands of operators have in common: stores, questions, pipes, Ctrl-C, exit codes."""
+"""Shared parts of the commands for operators: stores, questions, pipes, Ctrl-C, exit codes."""
 
 import asyncio
 import json
@@ -125,7 +125,7 @@ def test_a_driver_that_is_not_installed_is_one_clear_message(invoke: Invoke) -> 
 def test_the_memory_of_another_program_cannot_be_seen(invoke: Invoke) -> None:
     done = invoke("queues", "--driver", "memory")
     assert done.exit_code == 0
-    assert "lives within one program" in done.stderr
+    assert "keeps messages within one process" in done.stderr
 
 
 async def test_ctrl_c_ends_a_retry_between_batches_and_tells_how_many_were_done(app: App) -> None:
@@ -147,9 +147,10 @@ async def test_ctrl_c_ends_a_retry_between_batches_and_tells_how_many_were_done(
             retrying.kill()
             await retrying.wait()
     assert retrying.returncode == 130
-    told = json.loads(output)
+    summary = json.loads(output)
     left = await counts(app)
-    assert told == {"matched": 40, "retried": left.ready, "refused": [], "interrupted": True}
+    assert summary == {"matched": 40, "retried": left.ready, "refused": [], "interrupted": True}
+    assert left.ready is not None
     assert left.dead == 40 - left.ready > 0
 
 
@@ -196,24 +197,23 @@ def test_people_are_asked_at_a_terminal(answer: str, code: int, left: int) -> No
 
 
 @pytest.mark.parametrize(
-    "done, matched, told",
+    "done, matched, text",
     [
-        (2, 2, "2 of 2 dead letters retried."),
-        (0, 1, "0 of 1 dead letter retried; it is as it was."),
-        (1, 2, "1 of 2 dead letters retried; the other one is as it was."),
-        (1, 9, "1 of 9 dead letters retried; the other 8 are as they were."),
-        (0, 9, "0 of 9 dead letters retried; they are as they were."),
+        (2, 2, "Retried 2 of 2 dead letters."),
+        (0, 1, "Retried 0 of 1 dead letter; 1 unchanged."),
+        (1, 9, "Retried 1 of 9 dead letters; 8 unchanged."),
+        (0, 9000, "Retried 0 of 9,000 dead letters; 9,000 unchanged."),
     ],
 )
-def test_an_account_is_a_sentence(
-    done: int, matched: int, told: str, capsys: pytest.CaptureFixture[str]
+def test_a_summary_is_a_sentence(
+    done: int, matched: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    BulkSummary("retried", matched, done).tell(as_json=False)
-    assert capsys.readouterr().out == f"{told}\n"
+    BulkSummary("retried", matched, done).print(as_json=False)
+    assert capsys.readouterr().out == f"{text}\n"
 
 
 def test_the_name_of_a_queue_in_the_place_of_a_command_is_understood(invoke: Invoke) -> None:
     done = invoke("queues", "emails")
     assert done.exit_code == 2
-    assert "No such command 'emails'. To list it: " in done.output
+    assert "No such command 'emails'. To list this one: " in done.output
     assert "queues list emails" in done.output

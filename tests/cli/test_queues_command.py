@@ -44,7 +44,7 @@ def test_queues_are_a_table_for_people(invoke: Invoke) -> None:
         "Queue",
         "Ready",
         "Scheduled",
-        "InFlightMessage",
+        "Running",
         "Dead",
         "Oldest",
         "State",
@@ -84,7 +84,7 @@ def test_only_the_queues_that_are_named_are_listed(invoke: Invoke) -> None:
 
 @pytest.mark.usefixtures("filled")
 def test_a_queue_is_paused_and_resumed(invoke: Invoke) -> None:
-    assert invoke("queues", "pause", "default").stdout == "default is paused.\n"
+    assert invoke("queues", "pause", "default").stdout == "Paused default.\n"
     assert "paused" in invoke("queues").stdout
     assert not with_store(reserve)
     done = invoke("queues", "resume", "default", "--json")
@@ -105,8 +105,8 @@ def test_a_misspelt_queue_is_neither_paused_nor_resumed(invoke: Invoke, command:
 @pytest.mark.usefixtures("filled")
 def test_a_queue_can_be_paused_before_its_first_message(invoke: Invoke) -> None:
     assert "--create" in invoke("queues", "pause", "later").stderr
-    assert invoke("queues", "pause", "later", "--create").stdout == "later is paused.\n"
-    assert invoke("queues", "resume", "later").stdout == "later is no longer paused.\n"
+    assert invoke("queues", "pause", "later", "--create").stdout == "Paused later.\n"
+    assert invoke("queues", "resume", "later").stdout == "Resumed later.\n"
     assert invoke("queues", "pause", "default").exit_code == 0
 
 
@@ -160,7 +160,7 @@ def test_a_queue_without_workers_says_so(invoke: Invoke) -> None:
 def test_purging_asks_first(invoke: Invoke) -> None:
     done = invoke("queues", "purge", "default")
     assert done.exit_code == 2
-    assert "Delete 2 messages (1 ready, 1 scheduled) of the queue default" in done.stderr
+    assert "Delete 2 messages (1 ready, 1 scheduled) from queue default" in done.stderr
     assert "--yes" in done.stderr
     assert with_store(counts).ready == 1
 
@@ -174,12 +174,12 @@ def test_interrupting_a_question_is_no_answer() -> None:
 @pytest.mark.usefixtures("filled")
 def test_purging_deletes_what_waits(invoke: Invoke) -> None:
     done = invoke("queues", "purge", "default", "--yes")
-    assert done.stdout == "2 messages of default deleted.\n"
+    assert done.stdout == "Deleted 2 messages from default.\n"
     left = with_store(counts)
     assert (left.ready, left.scheduled, left.leased) == (0, 0, 1)
     done = invoke("queues", "purge", "mail", "--state", "dead", "--yes", "--json")
     assert json.loads(done.stdout) == {"queue": "mail", "deleted": 1}
-    assert invoke("queues", "purge", "mail").stdout == "0 messages of mail deleted.\n"
+    assert invoke("queues", "purge", "mail").stdout == "Deleted 0 messages from mail.\n"
 
 
 @pytest.mark.usefixtures("filled")

@@ -1,17 +1,28 @@
 """Tables are readable however narrow the terminal is."""
 
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any, TypeAlias
+
 import pytest
 
 from asynctasq.cli.tables import Cell, Column, printable, table_text
 from asynctasq.cli.times import age, duration, when
 
+Row: TypeAlias = Sequence[str | Cell]
+
+
+def column(index: int, title: str, **options: Any) -> Column[Row]:
+    return Column(title, itemgetter(index), **options)
+
+
 COLUMNS = [
-    Column("Id"),
-    Column("Task", cut_at=12),
-    Column("Queue", rank=1),
-    Column("Failed", rank=2, right=True),
+    column(0, "Id"),
+    column(1, "Task", cut_at=12),
+    column(2, "Queue", rank=1),
+    column(3, "Failed", rank=2, right=True),
 ]
-ROWS: list[list[str | Cell]] = [
+ROWS: list[Row] = [
     ["01a1fbfb", "shop:pay", "default", "1 of 3"],
     ["01a1fbfc", "shop:a_long_name", "mail", Cell("", "red")],
 ]
@@ -52,11 +63,11 @@ def test_rows_become_blocks_where_even_that_is_too_wide() -> None:
 
 def test_long_names_are_folded_before_columns_are_left_out() -> None:
     columns = [
-        Column("Queue", fold_at=10),
-        Column("Ready", right=True),
-        Column("Dead", rank=1, right=True),
+        column(0, "Queue", fold_at=10),
+        column(1, "Ready", right=True),
+        column(2, "Dead", rank=1, right=True),
     ]
-    rows = [["reports.nightly", "1,200", "3"], ["mail", "0", "0"], ["x" * 25, "1", "0"]]
+    rows: list[Row] = [["reports.nightly", "1,200", "3"], ["mail", "0", "0"], ["x" * 25, "1", "0"]]
     assert table_text(columns, rows, width=23).splitlines() == [
         "Queue       Ready  Dead",
         "─" * 23,
@@ -73,8 +84,12 @@ def test_long_names_are_folded_before_columns_are_left_out() -> None:
 
 
 def test_long_texts_are_cut_before_columns_are_left_out() -> None:
-    columns = [Column("Task", fold_at=6), Column("Died", rank=1), Column("Error", shrink_to=8)]
-    rows = [["shop:charge", "4 s", "Refused: no money"], ["shop:pay", "59 min", "bad"]]
+    columns = [
+        column(0, "Task", fold_at=6),
+        column(1, "Died", rank=1),
+        column(2, "Error", shrink_to=8),
+    ]
+    rows: list[Row] = [["shop:charge", "4 s", "Refused: no money"], ["shop:pay", "59 min", "bad"]]
     assert table_text(columns, rows, width=28).splitlines() == [
         "Task       Died    Error",
         "─" * 28,
@@ -86,15 +101,43 @@ def test_long_texts_are_cut_before_columns_are_left_out() -> None:
 
 
 def test_the_room_goes_to_the_narrowest_of_the_columns_that_are_cut() -> None:
-    columns = [Column("A", shrink_to=3), Column("B", shrink_to=3), Column("C", shrink_to=3)]
-    rows = [["a" * 4, "b" * 50, "c" * 50]]
+    columns = [
+        column(0, "A", shrink_to=3),
+        column(1, "B", shrink_to=3),
+        column(2, "C", shrink_to=3),
+    ]
+    rows: list[Row] = [["a" * 4, "b" * 50, "c" * 50]]
     cut = table_text(columns, rows, width=30).splitlines()[2]
     assert cut == "aaaa  bbbbbbbbbb…  cccccccccc…"
 
 
+def test_wide_characters_take_two_places() -> None:
+    rows: list[Row] = [["注文", "支払い"], ["ab", "c"]]
+    columns = [column(0, "Id"), column(1, "Task", right=True)]
+    assert table_text(columns, rows, width=80).splitlines() == [
+        "Id      Task",
+        "─" * 12,
+        "注文  支払い",
+        "ab         c",
+    ]
+
+
+def test_a_page_of_50_rows_is_drawn_from_each_item_once() -> None:
+    read: list[object] = []
+
+    def value(row: Row) -> str | Cell:
+        read.append(row)
+        return row[0]
+
+    rows: list[Row] = [[f"shop:{number}", "x"] for number in range(50)]
+    columns = [Column("Task", value, fold_at=4), column(1, "State")]
+    assert len(table_text(columns, rows, width=80).splitlines()) == 52
+    assert len(read) == 50
+
+
 def test_columns_without_content_are_for_programs() -> None:
-    columns = [Column("Id"), Column("Worker", rank=1), Column("State")]
-    rows = [["1", "", ""]]
+    columns = [column(0, "Id"), column(1, "Worker", rank=1), column(2, "State")]
+    rows: list[Row] = [["1", "", ""]]
     assert table_text(columns, rows, width=80).splitlines()[0].split() == ["Id", "State"]
     assert "no room" not in table_text(columns, rows, width=80)
     assert table_text(columns, rows, width=None).splitlines()[0].split() == [
@@ -104,10 +147,10 @@ def test_columns_without_content_are_for_programs() -> None:
     ]
 
 
-def test_colours_are_for_terminals() -> None:
-    rows = [[Cell("a", "red")]]
-    assert "\x1b[31m" in table_text([Column("A")], rows, width=80, coloured=True)
-    assert "\x1b" not in table_text([Column("A")], rows, width=80)
+def test_colors_are_for_terminals() -> None:
+    rows: list[Row] = [[Cell("a", "red")]]
+    assert "\x1b[31m" in table_text([column(0, "A")], rows, width=80, colored=True)
+    assert "\x1b" not in table_text([column(0, "A")], rows, width=80)
 
 
 @pytest.mark.parametrize("text", ["\x1b]0;title\x07", "a\rb", "\u202eabc", "\udcff", "\x9b2J"])

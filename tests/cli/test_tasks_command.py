@@ -91,10 +91,10 @@ def test_tasks_are_chosen_by_state_queue_name_and_time(invoke: Invoke) -> None:
     assert ids(invoke(*every, "--task", "shop:*")) == [running, scheduled]
     assert ids(invoke(*every, "--since", "1h")) == [running, ready, scheduled]
     assert ids(invoke(*every, "--until", "2026-01-01")) == []
-    assert invoke("tasks", "--until", "1h").stdout.startswith("No such tasks in ")
+    assert invoke("tasks", "--until", "1h").stdout.startswith("No matching tasks in ")
     wrong = invoke("tasks", "--since", "yesterday")
     assert wrong.exit_code == 2
-    assert "write how long ago" in wrong.stderr
+    assert "Pass how long ago" in wrong.stderr
 
 
 def test_a_cursor_goes_on_where_the_page_ended(invoke: Invoke) -> None:
@@ -122,7 +122,7 @@ def test_json_of_a_listing_has_a_line_for_each_task(invoke: Invoke) -> None:
 def test_a_task_is_shown_without_its_arguments_unless_asked(invoke: Invoke) -> None:
     task_id = with_store(one_payment)
     shown = invoke("tasks", "show", task_id).stdout
-    assert "Arguments     hidden; --arguments shows" in shown
+    assert "Arguments     hidden (--arguments shows)" in shown
     assert "State         dead (failed)" in shown
     assert "Error         shop.errors.Refused: no money" in shown
     assert shown.endswith("Traceback ...\nshop.errors.Refused: no money\n")
@@ -207,7 +207,9 @@ def test_cancelling_tells_what_came_of_each(invoke: Invoke) -> None:
     running, ready, _, dead = with_store(some_of_each)
     done = invoke("tasks", "cancel", running, ready, "--yes")
     assert done.exit_code == 0
-    assert done.stdout == (f"{running}  runs; its worker interrupts it\n{ready}  cancelled\n")
+    assert done.stdout == (
+        f"{running}  running; its worker will interrupt it\n{ready}  cancelled\n"
+    )
     late = invoke("tasks", "cancel", dead, "--yes", "--json")
     assert late.exit_code == 1
     assert json.loads(late.stdout) == [{"id": dead, "outcome": "too_late"}]
@@ -215,7 +217,7 @@ def test_cancelling_tells_what_came_of_each(invoke: Invoke) -> None:
 
 def test_a_dead_task_is_retried(invoke: Invoke) -> None:
     _, ready, _, dead = with_store(some_of_each)
-    assert invoke("tasks", "retry", dead).stdout == "1 of 1 dead letter retried.\n"
+    assert invoke("tasks", "retry", dead).stdout == "Retried 1 of 1 dead letter.\n"
     again = invoke("tasks", "retry", dead, ready)
     assert again.exit_code == 1
     assert f"{ready}  not retried: not dead" in again.stdout

@@ -135,11 +135,11 @@ def test_a_task_is_shown_by_the_end_of_its_id(invoke: Invoke, part: str) -> None
 def test_parts_of_ids_are_accepted_wherever_ids_are(invoke: Invoke) -> None:
     with_store(three_dead)
     retried = invoke("dead", "retry", "a4895a89", IDS[0])
-    assert retried.stdout == "2 of 2 dead letters retried.\n"
+    assert retried.stdout == "Retried 2 of 2 dead letters.\n"
     cancelled = invoke("tasks", "cancel", "a4895a89", "--yes")
     assert cancelled.stdout == f"{IDS[1]}  cancelled\n"
     edited = invoke("dead", "edit", "62a312d0", "--queue", "mail")
-    assert edited.stdout == f"{IDS[2]} is changed, and ready again.\n"
+    assert edited.stdout == f"Changed and retried {IDS[2]}.\n"
     assert invoke("tasks", "retry", "91a7eece").exit_code == 1
     with_store(lambda app: bury(app, named(app, 1, "mail:send")))
 

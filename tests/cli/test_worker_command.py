@@ -46,7 +46,13 @@ async def test_the_start_tells_what_is_served(tmp_path: Path, start_worker: Star
     worker = start_worker("--app", "tasks", "--concurrency", "7", "--worker-id", "w1", "--burst")
     assert await worker.ended() == 0
     [line] = [line for line in worker.output.splitlines() if " started (" in line]
-    for part in (str(tmp_path / "asynctasq.db"), "queues=mail,default", "concurrency=7", "tasks=tasks:post", "w1"):
+    for part in (
+        str(tmp_path / "asynctasq.db"),
+        "queues=mail,default",
+        "concurrency=7",
+        "tasks=tasks:post",
+        "w1",
+    ):
         assert part in line
 
 
@@ -81,7 +87,7 @@ async def test_what_does_not_finish_in_time_is_given_back_uncounted(
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
     assert "interrupting 1 running tasks" in worker.output
-    assert f"{handle} of tasks:held was released: the worker is stopping" in worker.output
+    assert f"{handle} of tasks:held was released: worker stopping" in worker.output
     given_back = await snapshot_of(app, handle)
     assert (given_back.state, given_back.attempt, given_back.lost) == (State.READY, 0, 0)
     (tmp_path / "go").touch()
@@ -250,7 +256,7 @@ async def parent() -> str:
 
 LINES = [
     pytest.param(
-        [], ["add completed in", "run 1 of 2", "try again", "sleepy snoozes for 60 s"], id="info"
+        [], ["add completed in", "run 1 of 2", "try again", "sleepy snoozed for 60 s"], id="info"
     ),
     pytest.param(["--log-level", "debug"], ["Traceback", "add completed in"], id="debug"),
 ]

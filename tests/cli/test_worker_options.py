@@ -167,15 +167,37 @@ TARGETS = [
     pytest.param("a.py", ["--app a."], id="short"),
     pytest.param("./project.py:app", ["--app project:app"], id="path"),
     pytest.param(
-        "project:missing", ["has no 'missing'", "Did you mean project:app?"], id="missing"
+        "project:missing", ["has no attribute 'missing'", "Did you mean project:app?"], id="missing"
     ),
-    pytest.param("project:number", ["'number' is of type int", "project:app"], id="no-app"),
+    pytest.param(
+        "project:number", ["'number' must be an asynctasq.App, got int", "project:app"], id="no-app"
+    ),
     pytest.param("no/module !", ["MODULE:APP"], id="nonsense"),
-    pytest.param("", ["--app '': write the name of a module"], id="empty"),
-    pytest.param(".", ["--app .: write the name of a module"], id="folder"),
-    pytest.param("..", ["--app ..: write the name of a module"], id="parent"),
-    pytest.param("/", ["--app /: write the name of a module"], id="root"),
-    pytest.param(":x", ["--app :x: write the name of a module"], id="no-module"),
+    pytest.param(
+        "",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got ''."],
+        id="empty",
+    ),
+    pytest.param(
+        ".",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got '.'."],
+        id="folder",
+    ),
+    pytest.param(
+        "..",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got '..'."],
+        id="parent",
+    ),
+    pytest.param(
+        "/",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got '/'."],
+        id="root",
+    ),
+    pytest.param(
+        ":x",
+        ["--app must be the name of a module, as in an import, or MODULE:APP; got ':x'."],
+        id="no-module",
+    ),
     pytest.param("shop.a,shop.b:app", ["ASYNCTASQ_IMPORTS=shop.a,shop.b"], id="several"),
 ]
 
@@ -205,10 +227,10 @@ def test_an_app_that_is_not_served_is_pointed_out(tmp_path: Path) -> None:
 
 
 WRONG_OPTIONS = [
-    pytest.param(["--queues", "no spaces please"], 2, "cannot name a queue", id="queue"),
+    pytest.param(["--queues", "no spaces please"], 2, "must be 1 to 80 characters", id="queue"),
     pytest.param(["--queues", "a:many"], 2, "does not have a valid limit", id="limit"),
     pytest.param(["--queues", "a,b,a"], 2, "is listed more than once", id="twice"),
-    pytest.param(["--queues", "a,,b"], 2, "cannot name a queue", id="empty"),
+    pytest.param(["--queues", "a,,b"], 2, "must be 1 to 80 characters", id="empty"),
     pytest.param(["--concurrency", "0"], 2, "--concurrency", id="concurrency"),
     pytest.param(["--lease", "0"], 2, "--lease", id="lease"),
     pytest.param(["--lease", "1", "--heartbeat-interval", "2"], 1, "at most half", id="heartbeat"),

@@ -13,7 +13,7 @@ from asynctasq.cli import main
 @pytest.fixture(autouse=True)
 def no_default_app(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a new process."""
-    monkeypatch.setattr("asynctasq.default._default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
 
 
 def migrate(*arguments: str) -> tuple[int, str]:
@@ -83,4 +83,4 @@ def test_a_store_of_a_newer_release_is_left_alone(tmp_path: Path, sqlite_url: st
     for arguments in ((), ("--check",)):
         code, output = migrate("--driver", sqlite_url, *arguments)
         assert code == 1
-        assert "upgrade asynctasq" in output
+        assert "Upgrade asynctasq" in output

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 import asynctasq
-import asynctasq.default
 
 
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asynctasq.default, "_default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
 
 
 def hidden(caplog: pytest.LogCaptureFixture) -> list[str]:

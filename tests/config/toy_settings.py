@@ -18,7 +18,7 @@ class Mode(StrEnum):
 
 @record
 class ShelfSettings:
-    """Of the driver `shelf`: every type of field that settings classes have."""
+    """The settings of the driver `shelf`: every type of field that settings classes have."""
 
     path: Path = Path("shelf.db")
     """Where the shelf is,
@@ -53,7 +53,7 @@ class ShelfSettings:
 
 @record
 class WireSettings:
-    """Of the driver `wire`, which takes a URL as it is."""
+    """The settings of the driver `wire`, which takes a URL as it is."""
 
     url: str = "wire://localhost"
     retries: int = 1
@@ -101,7 +101,7 @@ class FakeDriver:
 
 
 class FakeSerializer:
-    """The same, of serializers."""
+    """A serializer with the interface of a real one."""
 
     def __init__(self, content_type: object) -> None:
         self.content_type = content_type

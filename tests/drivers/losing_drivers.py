@@ -50,6 +50,6 @@ class DeliversTwice(SqliteDriver):
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
         deliveries = await super().reserve(queues, limit=limit, owner=owner, lease=lease)
-        first = [delivery for delivery in deliveries if delivery.lease.token == 1]
+        first = [delivery for delivery in deliveries if not delivery.resumed]
         await super().settle([Release(delivery.lease) for delivery in first])
         return deliveries

@@ -670,9 +670,9 @@ class DeadLettersKeptForEver(Store):
 class RequeueKeepsAttempts(Store):
     """A requeued message has its attempts used up."""
 
-    def _begin_anew(self, entry: Entry, message: Message, now: float) -> None:
+    def _reset(self, entry: Entry, message: Message, now: float) -> None:
         attempt = entry.attempt
-        super()._begin_anew(entry, message, now)
+        super()._reset(entry, message, now)
         entry.attempt = attempt
 
 
@@ -680,9 +680,9 @@ class RequeueKeepsAttempts(Store):
 class RequeueKeepsLost(Store):
     """A requeued message dies at its next lost lease."""
 
-    def _begin_anew(self, entry: Entry, message: Message, now: float) -> None:
+    def _reset(self, entry: Entry, message: Message, now: float) -> None:
         lost = entry.lost
-        super()._begin_anew(entry, message, now)
+        super()._reset(entry, message, now)
         entry.lost = lost
 
 
@@ -831,9 +831,9 @@ class ExpiryIsNoNews(Store):
 class AboutOutlivesItsLife(Store):
     """A requeued message that is lost has the `about` of its first end."""
 
-    def _begin_anew(self, entry: Entry, message: Message, now: float) -> None:
+    def _reset(self, entry: Entry, message: Message, now: float) -> None:
         about = entry.about
-        super()._begin_anew(entry, message, now)
+        super()._reset(entry, message, now)
         entry.about = about
 
 

@@ -25,3 +25,10 @@ class TestSqlite(DriverConformance):
             database.execute(
                 "UPDATE messages SET profile = x'c1', error = x'c1' WHERE id = ?", [message_id]
             )
+
+    async def stop_hard(self, driver: Driver) -> None:
+        """Undo what a power failure may undo: the leases, which are not synced."""
+        with closing(sqlite3.connect(driver.description)) as database, database:
+            database.execute(
+                "UPDATE messages SET state = 3, token = 0, leased_at = enqueued_at WHERE state = 5"
+            )

@@ -1,5 +1,7 @@
 """What drivers are helped with: times, the choice of `reserve`, errors, and outages kept as numbers."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, nan
 
@@ -7,8 +9,9 @@ import pytest
 
 from asynctasq import driverkit
 from asynctasq.contracts.driver import BYTES_AT_ONCE
-from asynctasq.errors import BodyCorrupt, DriverError, DriverUnavailable
+from asynctasq.errors import BodyCorrupt, ConfigurationError, DriverError, DriverUnavailable
 from asynctasq.message import Message, new_id
+from asynctasq.settlement import ErrorInfo
 
 NOW, LEASE = 1000.0, 80.0
 
@@ -101,3 +104,80 @@ def test_a_lease_that_is_not_finite_is_no_call(lease: float) -> None:
     with pytest.raises(DriverError, match="lease"):
         outages.note_call(now=NOW + 500.0, lease=lease)
     assert outages.numbers == (NOW, 0.0)
+
+
+def test_times_are_whole_microseconds_and_endless_ones_have_a_bound() -> None:
+    assert driverkit.micros(1.5) == 1_500_000
+    assert driverkit.micros(inf) == driverkit.FOREVER
+    assert driverkit.micros(-inf, forever=10) == -10
+    assert driverkit.micros(10**400) == driverkit.FOREVER
+    assert driverkit.micros(1e300, forever=10) == 10
+    with pytest.raises(DriverError, match="must be a number, got nan"):
+        driverkit.micros(nan)
+
+
+def test_outcomes_are_kept_for_a_minute_at_least() -> None:
+    assert driverkit.kept_for(0.0) == driverkit.OUTCOME_TTL_LEAST == 60.0
+    assert driverkit.kept_for(3600.0) == 3600.0
+
+
+@pytest.mark.parametrize(
+    "position", [(), (1, -5), (b"\x00\xff", "text \udcff.", None), (1.5, -0.25, inf), (1 << 62,)]
+)
+def test_a_cursor_is_read_back_as_its_position(position: tuple[int | str | bytes, ...]) -> None:
+    cursor = driverkit.pack_cursor("dead", position)
+    assert driverkit.unpack_cursor("dead", cursor, length=len(position)) == list(position)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "dead", "ready.i1", "dead.i1.i2", "dead.q1", "dead.ione", "dead.xyz", "dead.i" + "9" * 30],
+)
+def test_text_that_is_not_a_cursor_of_the_listing_is_refused(cursor: str) -> None:
+    with pytest.raises(DriverError, match="must come from a `Page` of the same listing"):
+        driverkit.unpack_cursor("dead", cursor, length=1)
+
+
+def test_batches_are_bounded_in_number_and_in_bytes() -> None:
+    assert list(driverkit.batches([], 2)) == []
+    assert list(driverkit.batches([1, 2, 3], 2)) == [[1, 2], [3]]
+    items = [b"aa", b"b", b"cccccccc", b"d", b"e", b"f"]
+    pieces = driverkit.batches(items, 2, size=len, most_bytes=3)
+    assert list(pieces) == [items[:2], items[2:3], items[3:5], items[5:]]
+
+
+def test_parameters_of_a_url_become_settings() -> None:
+    known: dict[str, Callable[[str], object]] = {
+        "namespace": str,
+        "timeout": float,
+        "verify": driverkit.flag,
+    }
+    given = [("namespace", "shop"), ("timeout", "1.5"), ("verify", "Off")]
+    found = driverkit.url_settings(given, known, url="acme.url")
+    assert found == {"namespace": "shop", "timeout": 1.5, "verify": False}
+    with pytest.raises(ConfigurationError, match="Did you mean 'timeout'"):
+        driverkit.url_settings([("timeot", "1")], known, url="acme.url")
+    with pytest.raises(ConfigurationError, match="Known are namespace, timeout, verify"):
+        driverkit.url_settings([("zzz", "1")], known, url="acme.url")
+    with pytest.raises(ConfigurationError, match="'timeout' that must be a number") as caught:
+        driverkit.url_settings([("timeout", "secret")], known, url="acme.url")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_driver_that_is_not_open_here_refuses_calls() -> None:
+    client = object()
+    assert driverkit.check_open("The acme driver", client, os.getpid()) is client
+    with pytest.raises(DriverError, match="The acme driver is not open"):
+        driverkit.check_open("The acme driver", None, os.getpid())
+    with pytest.raises(DriverError, match="forked child"):
+        driverkit.check_open("The acme driver", client, os.getpid() + 1)
+
+
+def test_errors_are_read_back_and_damaged_ones_say_so() -> None:
+    error = ErrorInfo("builtins.ValueError", "no \udcff", "Traceback")
+    assert driverkit.unpack_error(driverkit.pack_error(error)) == error
+    assert driverkit.pack_error(None) is None
+    assert driverkit.unpack_error(None) is driverkit.unpack_error(b"") is None
+    damaged = driverkit.unpack_error(b"\x93\x01\x02\x03")
+    assert damaged is not None
+    assert "damaged" in damaged.message

@@ -14,8 +14,7 @@ from asynctasq.conformance.harness import MOMENT
 from asynctasq.contracts.capabilities import NEWS_KEPT, SCANNED_AT_ONCE, check_capabilities
 from asynctasq.drivers.memory import MemoryDriver, MemorySettings, plugin
 from asynctasq.drivers.memory.entry import Entry
-from asynctasq.drivers.memory.listing import Group
-from asynctasq.drivers.memory.order import PriorityQueue, Queue, TimerQueue
+from asynctasq.drivers.memory.order import Group, PriorityQueue, Queue, TimerQueue
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, State, Unique, UniqueUntil, new_id
 from asynctasq.settlement import Complete, Fail, Reason, Release, Settled
@@ -172,7 +171,7 @@ async def test_what_was_cancelled_or_settled_leaves_nothing_behind(driver: Memor
     await driver.reserve({"q": 50}, limit=50, owner="o", lease=30.0)
     store = driver._store
     assert not store.entries
-    assert not store.outcomes._kept
+    assert not store.outcomes.kept
     assert not store.keys.holds
     for agenda in (store.scheduled, store.expiring, store.outcomes._ends, store.keys._ends):
         assert len(agenda._heap) <= 150
@@ -218,7 +217,7 @@ def test_what_arrives_out_of_turn_finds_its_place() -> None:
     lane = PriorityQueue()
     entries = []
     for due_at in (5.0, 7.0, 1.0, 6.0, 9.0, 2.0):
-        entry = Entry(message(), Group(0, Queue("q"), "task"), 0.0)
+        entry = Entry(message(), Group(0, Queue("q"), "task"), Queue("q"), 0.0)
         entry.due_at = due_at
         entry.state = State.READY
         entries.append(entry)
@@ -386,8 +385,8 @@ async def test_a_cancelled_wait_leaves_no_waiter(driver: MemoryDriver) -> None:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    assert not driver._store.waiting_for_work
-    assert not driver._store.waiting_for_results
+    assert not driver._store.waiting_for_work.waiters
+    assert not driver._store.waiting_for_results.waiters
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing to inherit without fork")

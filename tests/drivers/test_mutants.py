@@ -74,8 +74,8 @@ def _raise(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "instead", "about"),
     [
-        ("taking.bury_damaged", _raise, "A damaged record stops its queue."),
-        ("taking.bury_damaged", lambda *_: None, "A damaged record stays ready for ever."),
+        ("claiming.make_dead_letter", _raise, "A damaged record stops its queue."),
+        ("claiming.make_dead_letter", lambda *_: None, "A damaged record stays ready for ever."),
         ("inspection.read_message", _raise, "A listing fails for one damaged record."),
         ("dead_letters.read_message", _raise, "Dead letters cannot be listed for one of them."),
     ],

@@ -27,7 +27,7 @@ ERROR = ErrorInfo("shop.OutOfStock", "no more", "Traceback")
 VALUES: dict[str, Any] = {
     "null": None,
     "text": "abc",
-    "text that is no Unicode": "CAST(x'ff41' AS TEXT)",
+    "text that is not Unicode": "CAST(x'ff41' AS TEXT)",
     "bytes": b"\xff\x00",
     "no bytes": b"",
     "negative": -5,
@@ -39,7 +39,7 @@ COLUMNS = (
     "id", "namespace", "queue", "state", "rank", "due_at", "enqueued_at", "expires", "expires_at",
     "result_ttl", "max_lost", "token", "attempt", "lost", "owner", "leased_at", "cancelling",
     "mismatched_at", "unique_key", "reason", "finished_at", "forget_at", "progress", "error", "profile",
-    "payload",
+    "payload", "about",
 )  # fmt: skip
 
 
@@ -86,7 +86,9 @@ async def look_at_everything(driver: SqliteDriver, ids: list[bytes]) -> None:
         for limit in (1, 100):
             await driver.browse(state, limit=limit)
             await driver.browse(state, queue="emails", limit=limit)
+            await driver.browse(state, task="app.*", owner="w", since=0.0, limit=limit)
     await driver.dead_letters(limit=1)
+    await driver.dead_letters(task="app.send", error="OutOfStock", reason=Reason.FAILED)
     await driver.dead_letters(queue="emails")
     await driver.queues()
     await driver.count("emails")
@@ -370,7 +372,7 @@ async def test_a_damaged_name_of_a_queue_costs_only_that_queue(driver: SqliteDri
     assert [delivery.message for delivery in await reserve(driver)] == [third]
 
 
-async def test_a_damaged_mark_is_written_anew(driver: SqliteDriver) -> None:
+async def test_a_damaged_mark_is_written_again(driver: SqliteDriver) -> None:
     message = a_message()
     await driver.enqueue([message])
     await reserve(driver, owner="gone")
@@ -390,7 +392,7 @@ async def test_a_damaged_message_can_be_cancelled_and_known_again(driver: Sqlite
     assert await driver.cancel([message.id]) == [CancelOutcome.CANCELLED]
 
 
-@pytest.mark.parametrize(("column", "value"), [("state", "\0"), ("state", 9), ("namespace", b"x")])
+@pytest.mark.parametrize(("column", "value"), [("state", "\0"), ("state", 99), ("namespace", b"x")])
 async def test_a_message_that_no_call_finds_becomes_a_dead_letter(
     driver: SqliteDriver, column: str, value: Any
 ) -> None:
@@ -439,3 +441,12 @@ async def test_a_damaged_mark_makes_no_pause_of_years(driver: SqliteDriver) -> N
         driver.clock_offset = float(seconds)
         losses += [delivery.lost for delivery in await reserve(driver)]
     assert losses == [1]
+
+
+async def test_a_damaged_time_of_a_pause_costs_nothing_else(driver: SqliteDriver) -> None:
+    await driver.pause("emails")
+    assert run(driver, "UPDATE queues SET paused_at = 'noon'") == 1
+    [queue] = await driver.queues()
+    assert queue.paused
+    await driver.resume("emails")
+    assert await driver.queues() == []

@@ -117,7 +117,7 @@ def test_answer_for_a_closed_loop_is_dropped(tmp_path: Path) -> None:
         await asyncio.to_thread(begun.wait)
         call.cancel()
 
-    async def use_again() -> int:
+    async def use_again() -> int | None:
         await driver.enqueue([a_message()])
         ready = (await driver.count("emails")).ready
         await driver.close()
@@ -316,6 +316,7 @@ async def test_processes_with_threads_lose_and_double_nothing(driver: SqliteDriv
     assert set(done.values()) == {1}
     counts = await driver.count("emails")
     assert counts.leased == 0
+    assert counts.ready is not None
     assert len(done) + counts.ready == 2 * 3 * 120
 
 

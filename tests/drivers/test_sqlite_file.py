@@ -1,4 +1,4 @@
-"""The queue file: made by whoever comes first, recognised, migrated, refused where it is not ours."""
+"""The queue file: created by the first process, recognized, migrated, refused if it is not ours."""
 
 import asyncio
 import os
@@ -29,6 +29,10 @@ def raw(path: Path) -> closing[sqlite3.Connection]:
 
 def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
 
 
 def remove_files(folder: Path) -> None:
@@ -70,7 +74,19 @@ async def test_new_file_says_whose_it_is(tmp_path: Path) -> None:
     assert (header[0], version[0], mode[0]) == (APPLICATION_ID, NEEDED_VERSION, "wal")
 
 
-async def test_closed_file_stands_alone(tmp_path: Path) -> None:
+async def test_new_files_can_be_read_by_their_owner_alone(tmp_path: Path) -> None:
+    driver = SqliteDriver(tmp_path / "work.db")
+    await driver.open()
+    await driver.enqueue([a_message()])
+    assert modes_in(tmp_path) == dict.fromkeys(("work.db", "work.db-wal", "work.db-shm"), 0o600)
+    await driver.close()
+    set_modes(tmp_path / "work.db", 0o660, 0o700)
+    await driver.open()
+    assert set(modes_in(tmp_path).values()) == {0o660}
+    await driver.close()
+
+
+async def test_closed_file_has_no_files_beside_it(tmp_path: Path) -> None:
     await used_file(tmp_path / "work.db")
     assert names_in(tmp_path) == ["work.db"]
 
@@ -81,7 +97,7 @@ async def test_empty_database_is_taken_over(tmp_path: Path) -> None:
     await used_file(tmp_path / "work.db")
 
 
-async def test_schema_is_told_and_needs_no_migration(tmp_path: Path) -> None:
+async def test_schema_is_reported_and_needs_no_migration(tmp_path: Path) -> None:
     driver = SqliteDriver(tmp_path / "work.db")
     await driver.open()
     assert await driver.schema() == SchemaState(NEEDED_VERSION, NEEDED_VERSION)
@@ -94,9 +110,10 @@ async def test_file_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path)
     message = await used_file(path)
     with raw(path) as connection:
         connection.execute(f"PRAGMA user_version = {NEEDED_VERSION + 1}")
+        connection.execute(f"UPDATE compatibility SET usable_from = {NEEDED_VERSION + 1}")
     text = await refusal(path)
     assert "newer release" in text
-    assert "upgrade asynctasq" in text
+    assert "Upgrade asynctasq" in text
     with raw(path) as connection:
         kept = connection.execute("SELECT id FROM messages").fetchone()
     assert kept[0] == message.id
@@ -113,14 +130,14 @@ async def test_database_of_another_application_is_refused_and_left_alone(tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"not a database " * 100, os.urandom(8192)])
-async def test_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+async def test_file_that_is_not_a_database_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
-    assert "no SQLite database" in await refusal(path)
+    assert "not an SQLite database" in await refusal(path)
     assert path.read_bytes() == content
 
 
-async def test_damaged_file_is_told_with_a_remedy(tmp_path: Path) -> None:
+async def test_damaged_file_is_reported_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "work.db"
     await used_file(path)
     content = bytearray(path.read_bytes())
@@ -165,7 +182,7 @@ OPENING = """
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
 @pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o444, 0o777), (0o666, 0o555)])
-async def test_read_only_is_told_when_opening(file_mode: int, folder_mode: int) -> None:
+async def test_read_only_is_reported_when_opening(file_mode: int, folder_mode: int) -> None:
     # Not in `tmp_path`, whose parents are closed to other users.
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "work.db")
@@ -174,11 +191,11 @@ async def test_read_only_is_told_when_opening(file_mode: int, folder_mode: int) 
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-c", textwrap.dedent(OPENING), str(path), stdout=subprocess.PIPE
         )
-        told = (await child.communicate())[0].decode()
+        reported = (await child.communicate())[0].decode()
         set_modes(path, 0o600, 0o700)
-    assert told.startswith("DriverError")
-    assert str(path) in told
-    assert "writable" in told
+    assert reported.startswith("DriverError")
+    assert str(path) in reported
+    assert "writable" in reported
 
 
 FIRST = """
@@ -266,7 +283,7 @@ async def test_file_replaced_while_in_use_is_noticed(
 async def test_messages_are_kept_when_the_log_is_removed_and_the_process_killed(
     tmp_path: Path,
 ) -> None:
-    """SQLite goes on writing to a log that nobody can open any more."""
+    """SQLite goes on writing to a log that no process can open any more."""
     path = tmp_path / "work.db"
     pipe = asyncio.subprocess.PIPE
     writer = await asyncio.create_subprocess_exec(

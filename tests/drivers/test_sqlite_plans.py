@@ -11,22 +11,26 @@ import pytest
 
 from asynctasq.drivers.sqlite import SqliteSettings
 from asynctasq.drivers.sqlite.database import open_database
+from asynctasq.drivers.sqlite.dead_letters import DeadLetters
 from asynctasq.drivers.sqlite.enqueueing import Enqueue
+from asynctasq.drivers.sqlite.inspection import Browse, Count
 from asynctasq.drivers.sqlite.leasing import Reserve
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.session import Session
 from asynctasq.drivers.sqlite.settling import Settle
-from asynctasq.message import Message, new_id
-from asynctasq.settlement import Complete
+from asynctasq.message import Message, State, new_id
+from asynctasq.settlement import Complete, ErrorInfo, Fail, Reason
 
 T = TypeVar("T")
 
 HOT = [(file, name) for file in ("enqueue", "lease", "upkeep", "settle") for name in queries(file)]
-LISTINGS = [
+LOOK_UPS = [
     ("inspect", name)
-    for name in ("outcomes", "ended", "progress", "states", "find", "purgeable_ready")
-]
-PAGES = [("inspect", name) for name in ("dead_letters", "dead_letters_of_queue")]
+    for name in (
+        "outcomes", "ended", "known", "progress", "states", "find",
+        "purgeable_ready", "purgeable_scheduled", "purgeable_dead",
+    )
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def plan(connection: sqlite3.Connection, sql: str) -> list[str]:
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
 
 
-@pytest.mark.parametrize(("file", "name"), HOT + LISTINGS + PAGES)
+@pytest.mark.parametrize(("file", "name"), HOT + LOOK_UPS)
 def test_no_statement_passes_over_a_table_or_sorts_it(
     connection: sqlite3.Connection, file: str, name: str
 ) -> None:
@@ -56,22 +60,72 @@ def test_no_statement_passes_over_a_table_or_sorts_it(
         assert "TEMP B-TREE" not in step, f"{file}.{name}: {step}"
 
 
-def test_counting_reads_indexes_alone(connection: sqlite3.Connection) -> None:
-    counting = [
-        step
-        for step in plan(connection, queries("inspect")["count"])
-        if " messages " in step and "min" not in step
-    ]
-    assert counting
-    assert all("COVERING INDEX" in step for step in counting), counting
+def statements_of(session: Session, operation: Callable[[Session], object]) -> list[str]:
+    """The statements that an operation executes, with their parameters filled in."""
+    executed: list[str] = []
+    session.connection.set_trace_callback(executed.append)
+    run(session, operation)
+    session.connection.set_trace_callback(None)
+    return [each for each in executed if not each.startswith(("BEGIN", "COMMIT"))]
+
+
+BROWSED: list[Callable[[Session], object]] = [
+    Browse(state, queue, "app.*", None, 0.0, None, 5, None)
+    for state in (State.READY, State.SCHEDULED, State.RUNNING, State.DEAD)
+    for queue in (None, "emails")
+]
+LISTED: list[Callable[[Session], object]] = [
+    *BROWSED,
+    *(
+        DeadLetters(queue, "app.send", Reason.FAILED, "ValueError", 5, None)
+        for queue in (None, "emails")
+    ),
+]
+
+
+@pytest.mark.parametrize("listing", LISTED, ids=repr)
+def test_no_listing_passes_over_a_table_or_sorts_it(
+    connection: sqlite3.Connection, tmp_path: Path, listing: Callable[[Session], object]
+) -> None:
+    session = Session(connection, SqliteSettings(path=str(tmp_path / "plans.db")))
+    some_in_every_state(session)
+    executed = statements_of(session, listing)
+    assert any("walked" in sql for sql in executed)
+    for sql in executed:
+        for step in plan(connection, sql):
+            assert not re.match(
+                r"SCAN (?!walked|CONSTANT ROW|holders|\(subquery|SUBQUERY)", step
+            ), (
+                sql,
+                step,
+            )
+            assert "TEMP B-TREE" not in step, (sql, step)
+
+
+def test_counting_reads_indexes_alone(connection: sqlite3.Connection, tmp_path: Path) -> None:
+    session = Session(connection, SqliteSettings(path=str(tmp_path / "plans.db")))
+    some_in_every_state(session)
+    [sql] = [sql for sql in statements_of(session, Count("emails", None)) if "count(*)" in sql]
+    steps = [step for step in plan(connection, sql) if " messages " in step]
+    assert steps
+    assert all("COVERING INDEX" in step for step in steps), steps
 
 
 def some_messages(count: int) -> list[Message]:
     return [Message(new_id(), "emails", "app.send", b"body") for _ in range(count)]
 
 
+def some_in_every_state(session: Session) -> None:
+    run(session, Enqueue(some_messages(30)))
+    run(session, Enqueue([Message(new_id(), "emails", "app.send", b"", delay=60.0)]))
+    deliveries = run(session, Reserve({"emails": 20}, 20, "worker", 30.0))
+    error = ErrorInfo("builtins.ValueError", "", "")
+    failed = [Fail(delivery.lease, Reason.FAILED, error) for delivery in deliveries[10:]]
+    run(session, Settle(failed))
+
+
 def run(session: Session, operation: Callable[[Session], T]) -> T:
-    session.begin(0.0, careful=False)
+    session.begin(0.0, item_by_item=False)
     session.connection.execute("BEGIN IMMEDIATE")
     answer = operation(session)
     session.connection.execute("COMMIT")
@@ -123,6 +177,39 @@ def test_cost_of_a_batch_is_the_same_with_a_backlog_and_with_a_history(
     most = [1.1 * first for first in at_first]
     assert all(map(lt, with_a_backlog, most)), (at_first, with_a_backlog)
     assert all(map(lt, with_a_history, most)), (at_first, with_a_history)
+
+
+def test_cost_of_a_page_is_the_same_however_many_messages_there_are(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    session = Session(connection, SqliteSettings(path=str(tmp_path / "plans.db")))
+    others = Reserve({"others": 10_000}, 10_000, "worker", 30.0)
+
+    def add_others() -> None:
+        error = ErrorInfo("builtins.KeyError", "", "")
+        run(session, Enqueue([Message(new_id(), "others", "other", b"") for _ in range(2_500)]))
+        failing = run(session, others)
+        run(session, Settle([Fail(each.lease, Reason.FAILED, error) for each in failing]))
+        for delay in (0.0, 60.0):
+            more = [Message(new_id(), "others", "x", b"", delay=delay) for _ in range(2_500)]
+            run(session, Enqueue(more))
+
+    def costs() -> dict[str, int]:
+        return {repr(listing): run_counted(session, listing)[1] for listing in LISTED}
+
+    add_others()
+    run(session, others)
+    some_in_every_state(session)
+    add_others()
+    at_first = costs()
+    for _ in range(3):
+        add_others()
+    too_many = {
+        listing: (at_first[listing], cost)
+        for listing, cost in costs().items()
+        if cost > 1.5 * at_first[listing]
+    }
+    assert not too_many
 
 
 def test_cost_of_an_unused_queue_is_the_same_however_many_names_there_are(

@@ -37,7 +37,7 @@ def test_default_is_a_file_in_the_current_folder(
     ["", ":memory:", "file:work.db?mode=memory", "a\0b"],
     ids=["empty", "memory", "uri", "zero byte"],
 )
-def test_path_that_is_no_file_is_refused(path: str) -> None:
+def test_path_that_is_not_a_file_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError, match=r"sqlite\.path"):
         SqliteDriver(path)
 
@@ -92,7 +92,7 @@ def test_url_becomes_settings(url: str, settings: dict[str, object]) -> None:
         ("sqlite:///work.db#two", "two"),
         ("sqlite:///work.db?namespce=shop", "namespace"),
         ("sqlite:///work.db?colour=red", "colour"),
-        ("sqlite:///work.db?busy_timeout=soon", "busy_timeout='soon'"),
+        ("sqlite:///work.db?busy_timeout=soon", "'busy_timeout' that must be a number"),
     ],
 )
 def test_bad_part_of_a_url_is_named(url: str, part: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,10 +36,11 @@ async def opened(
 
 
 async def rows_of(driver: SqliteDriver, sql: str) -> list[Row]:
-    return await driver._read(lambda session: session.rows(sql, {}))
+    with closing(sqlite3.connect(driver.description)) as database:
+        return database.execute(sql).fetchall()
 
 
-async def bury(driver: SqliteDriver, count: int) -> list[bytes]:
+async def make_dead_letters(driver: SqliteDriver, count: int) -> list[bytes]:
     """Make dead letters; their ids, the newest last."""
     await driver.enqueue(some_messages(count))
     ids = []
@@ -59,7 +61,7 @@ async def kept_dead(driver: SqliteDriver) -> list[bytes]:
 
 async def test_the_newest_dead_letters_are_kept(tmp_path: Path) -> None:
     driver = await opened(tmp_path, dead_letter_limit=5)
-    ids = await bury(driver, 12)
+    ids = await make_dead_letters(driver, 12)
     await upkeep_of(driver)
     assert await kept_dead(driver) == ids[:-6:-1]
     await driver.close()
@@ -67,10 +69,10 @@ async def test_the_newest_dead_letters_are_kept(tmp_path: Path) -> None:
 
 async def test_surplus_that_others_left_is_trimmed_after_opening(tmp_path: Path) -> None:
     careless = await opened(tmp_path)
-    ids = await bury(careless, 8)
+    ids = await make_dead_letters(careless, 8)
     await careless.close()
     driver = await opened(tmp_path, dead_letter_limit=3)
-    await bury(driver, 1)
+    await make_dead_letters(driver, 1)
     await upkeep_of(driver)
     assert (await kept_dead(driver))[1:] == ids[:-3:-1]
     await driver.close()
@@ -78,9 +80,9 @@ async def test_surplus_that_others_left_is_trimmed_after_opening(tmp_path: Path)
 
 async def test_dead_letters_are_kept_for_their_time(tmp_path: Path) -> None:
     driver = await opened(tmp_path, dead_letter_ttl=HOUR)
-    old = await bury(driver, 2)
+    old = await make_dead_letters(driver, 2)
     driver.clock_offset = HOUR / 2
-    young = await bury(driver, 1)
+    young = await make_dead_letters(driver, 1)
     await upkeep_of(driver)
     assert set(await kept_dead(driver)) == {*old, *young}
     driver.clock_offset = HOUR + 1.0
@@ -142,3 +144,23 @@ def test_old_library_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(ConfigurationError, match=r"needs SQLite 3\.35\.0"):
         asyncio.run(SqliteDriver(tmp_path / "work.db").open())
+
+
+async def test_a_file_gives_back_the_room_of_outcomes_that_were_forgotten(tmp_path: Path) -> None:
+    driver = await opened(tmp_path)
+    path = tmp_path / "work.db"
+    await driver.enqueue(some_messages(500))
+    deliveries = await driver.reserve({"emails": 500}, limit=500, owner="w", lease=30.0)
+    await driver.settle([Complete(each.lease, bytes(50_000), HOUR) for each in deliveries])
+    await driver.enqueue(some_messages(10))
+    [[full]] = await rows_of(driver, "PRAGMA page_count")
+    driver.clock_offset = HOUR + 1.0
+    for _ in range(12):
+        await upkeep_of(driver)
+        driver.clock_offset += 10.0
+    [[left]] = await rows_of(driver, "PRAGMA page_count")
+    assert full > 6_000
+    assert left < 2_500
+    await driver.close()
+    assert path.stat().st_size < 2_500 * 4096
+    assert len(await rows_of(driver, "SELECT n FROM messages")) == 10

@@ -158,7 +158,7 @@ async def test_tokens_that_repeat_after_a_hard_stop_are_noticed() -> None:
 
 
 class Limited(MemoryDriver):
-    max_message_bytes = 2 * MIB
+    max_message_bytes: int = 2 * MIB
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         for message in messages:
@@ -187,7 +187,7 @@ class InParts(Limited):
 class Boundless(MemoryDriver):
     """Accepts more than it says."""
 
-    max_message_bytes = 2 * MIB
+    max_message_bytes: int = 2 * MIB
 
 
 class Liar(InParts):

@@ -16,8 +16,8 @@ import pytest_asyncio
 
 from asynctasq import App, Worker, hookimpl
 from asynctasq.contracts.capabilities import DeadLetter, SupportsDeadLetters
-from asynctasq.default import use_here
 from asynctasq.hookspecs import ExecutionContext
+from asynctasq.runtime import use_here
 from tests.executors import tasks
 
 PATIENCE = 60.0

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asynctasq.cli import drivers, main
-from asynctasq.cli.drivers import THEMES, command_without_only, found_in
+from asynctasq.cli.drivers import command_without_only, found_in
 from asynctasq.conformance import all_checks, themes
 from asynctasq.conformance.impact import (
     BESIDE_GUARANTEES,
@@ -20,6 +20,7 @@ from asynctasq.conformance.impact import (
 )
 from asynctasq.conformance.rules import RULES
 from asynctasq.conformance.runner import CheckResult
+from asynctasq.conformance.theme_names import THEME_NAMES
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
@@ -87,7 +88,7 @@ def test_a_broken_rule_is_told_with_what_it_means() -> None:
     output = result.output
     assert "✗ c. Fencing: " in output
     assert "✓ f. Order: " in output
-    assert "- UNIQUE: not claimed, " in output
+    assert "- UNIQUE: not supported, " in output
     assert "the option `unique` is refused" in output
     assert " skipped (" in output
     [block] = [each for each in output.split("\n\n") if "lease.stale_owner_" in each]
@@ -98,10 +99,33 @@ def test_a_broken_rule_is_told_with_what_it_means() -> None:
         "Found answer to a stale Complete: the contract wants [LOST], the driver gave [DONE]. "
         f"Rule 9 {RULES[9].replace('`', '')} "
         f"For users {GUARANTEES['c'].broken} "
-        "Again, alone asynctasq drivers check careless --not-durable --yes --only "
+        "Run again asynctasq drivers check careless --not-durable --yes --only "
         "stale_owner_changes_nothing"
     )
     assert output.count(RULES[9].split("`")[0].strip()[:40]) == 1
+
+
+def test_failures_that_a_driver_declares_are_shown(site: Site) -> None:
+    declared = CARELESS.replace(
+        "    async def settle",
+        '    known_failures = {"mixed_batch_answers_in_order": "the service answers for all items"}\n\n    async def settle',
+    )
+    site.install(
+        "careless-driver",
+        "[asynctasq.drivers]\ncareless = careless.plugin\n",
+        {"careless.plugin": PLUGIN, "careless.driver": declared},
+    )
+    result = run("careless", "--yes", "--only", "mixed_batch_answers_in_order")
+    assert result.exit_code == 0, result.output
+    assert "settle.mixed_batch_answers_in_order: the service answers for all items" in result.output
+    assert "1 failed as the driver declares" in result.output
+    [check] = json.loads(
+        run("careless", "--yes", "--only", "mixed_batch_answers_in_order", "--json").stdout
+    )["checks"][:1]
+    assert (check["outcome"], check["known"]) == (
+        "known failure",
+        "the service answers for all items",
+    )
 
 
 @pytest.mark.usefixtures("careless")
@@ -142,8 +166,8 @@ def test_an_unknown_check_is_an_error_that_names_it() -> None:
     assert result.exit_code == 2
     assert "nothing" in result.output
     for told in (result.output, run("--help").output):
-        assert ", ".join(THEMES) in re.sub(r"\s+", " ", told)
-    assert tuple(module.__name__.rpartition(".")[2] for module in themes.THEMES) == THEMES
+        assert ", ".join(THEME_NAMES) in re.sub(r"\s+", " ", told)
+    assert all(vars(theme) for theme in themes.THEMES)
 
 
 def test_every_check_says_what_users_meet() -> None:
@@ -159,7 +183,9 @@ def _result(error: Exception) -> CheckResult:
 
 def test_what_was_found_is_a_sentence() -> None:
     assert found_in(_result(AssertionError("answers: none"))) == "answers: none."
-    assert found_in(_result(TimeoutError())) == "it did not end within its time (2 s)."
+    assert (
+        found_in(_result(TimeoutError())) == "the check did not finish within its time limit (2 s)."
+    )
     with pytest.raises(KeyError) as caught:
         dict[str, str]()["key"]
     place = f"({Path(__file__).name}, line "

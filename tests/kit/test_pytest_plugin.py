@@ -49,7 +49,7 @@ def test_the_plugin_imports_nothing_of_asynctasq() -> None:
 
 def test_a_wrong_mode_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nasynctasq_sandbox = maybe\n")
-    assert "use off, capture, inline" in _pytest(tmp_path)
+    assert "must be off, capture or inline" in _pytest(tmp_path)
 
 
 def _pytest(folder: Path, *options: str) -> str:

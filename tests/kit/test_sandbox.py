@@ -84,7 +84,7 @@ async def test_apps_that_were_open_before_are_as_they_were_afterwards(tmp_path: 
 async def test_init_within_a_sandbox_changes_settings_and_reaches_no_store(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.default._default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
     asynctasq.init({"driver": f"sqlite:///{tmp_path}/store.db", "default_queue": "shop"})
     await count_words("one two").dispatch()
     sandbox.assert_dispatched(count_words, queue="shop")
@@ -185,7 +185,7 @@ async def test_assertions_compare_the_options_that_are_given(sandbox: Sandbox) -
 async def test_a_failed_assertion_says_what_was_dispatched(sandbox: Sandbox) -> None:
     with pytest.raises(AssertionError) as nothing:
         sandbox.assert_dispatched(count_words)
-    assert str(nothing.value) == "tests.kit.shop:count_words was never dispatched; nothing was."
+    assert str(nothing.value) == "tests.kit.shop:count_words was never dispatched; no task was."
     await sign_up("ada@example.com")
     with pytest.raises(AssertionError) as failed:
         sandbox.assert_dispatched(send_email(to="bob@example.com", subject="Welcome"), times=2)
@@ -199,13 +199,13 @@ async def test_a_failed_assertion_says_what_was_dispatched(sandbox: Sandbox) -> 
         ]
     )
     assert str(failed.value).splitlines() == [
-        f"{wanted} was never dispatched, not twice. What was dispatched:",
+        f"{wanted} was never dispatched, not twice. Dispatched tasks:",
         f"  1. {first} on 'emails'    <- differs: to='ada@example.com'",
         f"  2. {second} on 'emails', due after 60 s    <- differs: to='crm@example.com', subject='New'",
     ]
-    with pytest.raises(AssertionError, match="Nothing was to be dispatched, but this was"):
+    with pytest.raises(AssertionError, match="No task must be dispatched, but these were"):
         sandbox.assert_not_dispatched()
-    with pytest.raises(TypeError, match="is no task"):
+    with pytest.raises(TypeError, match="must be a task"):
         sandbox.assert_dispatched(sign_up)  # type: ignore[arg-type]  # a plain function
 
 
@@ -281,7 +281,7 @@ async def test_the_clock_makes_due_what_waits(sandbox: Sandbox) -> None:
     assert await sandbox.drain() == 1
     sandbox.clock.move_to(datetime.now(UTC) + timedelta(days=3))
     assert await sandbox.drain() == 1
-    with pytest.raises(ValueError, match="cannot be moved back"):
+    with pytest.raises(ValueError, match="must not be negative"):
         sandbox.clock.advance(-1)
 
 
@@ -335,7 +335,7 @@ async def test_queues_and_concurrency_can_be_limited(sandbox: Sandbox) -> None:
 
 async def test_what_goes_on_for_ever_is_an_error(sandbox: Sandbox) -> None:
     await never_ends().dispatch()
-    with pytest.raises(AssertionError, match="There is no end"):
+    with pytest.raises(AssertionError, match="has not finished after"):
         await sandbox.drain(most=20)
 
 

@@ -74,7 +74,7 @@ class Tasks(TestCase):
     def test_a_wait_in_the_thread_of_the_test_is_refused(self):
         with Sandbox(raises=True) as sandbox:
             waits().dispatch_sync()
-            with self.assertRaisesRegex(RuntimeError, "in the thread that has to run that"):
+            with self.assertRaisesRegex(RuntimeError, "which needs the same thread"):
                 sandbox.drain_sync()
 
     async def test_drain(self):

@@ -61,7 +61,7 @@ async def test_a_drain_runs_tasks_for_which_a_thread_waits() -> None:
 async def test_a_result_that_nobody_drains_says_how_to() -> None:
     with Sandbox():
         handle = await add_one(1).dispatch()
-        with pytest.raises(ResultTimeout, match=r"`await box.drain\(\)` runs the tasks"):
+        with pytest.raises(ResultTimeout, match=r"run only in `await sandbox.drain\(\)`"):
             await handle.result(timeout=0)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from asynctasq import App
+from asynctasq.app import runtime_of
 from asynctasq.message import Delivery, Message, id_to_text, new_id
 from asynctasq.settlement import Complete, ErrorInfo, Fail, Reason
 
@@ -16,7 +17,9 @@ def message(app: App, *args: object, **options: Any) -> Message:
     """Return a message; `named` are arguments by name."""
     named = options.pop("named", {})
     task = options.pop("task", "shop:pay")
-    body = app.codec.encode_call(args, named, app.defaults.policy, task=task)
+    body = runtime_of(app).codec.encode_call(
+        args, named, runtime_of(app).defaults.policy, task=task
+    )
     fields: dict[str, Any] = {"queue": "default", "max_attempts": 2} | options
     return Message(new_id(), task=task, body=body, **fields)
 
@@ -54,5 +57,5 @@ async def complete(app: App, made: Message, result: object) -> str:
     driver = await app.driver()
     await driver.enqueue([made])
     [delivery] = await reserve(app, made.queue)
-    await driver.settle([Complete(delivery.lease, app.codec.encode_result(result))])
+    await driver.settle([Complete(delivery.lease, runtime_of(app).codec.encode_result(result))])
     return id_to_text(made.id)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asynctasq import App, State, Unique
+from asynctasq.app import runtime_of
 from asynctasq.contracts.resolver import Reference
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.message import id_from_text
@@ -141,7 +142,7 @@ def test_a_rate_makes_batches_small(per_second: float | None, size: int) -> None
 
 
 async def test_a_rate_is_above_zero(app: App) -> None:
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(ValueError, match="greater than 0"):
         await app.dead_letters.retry([], per_second=0)
 
 
@@ -169,8 +170,8 @@ async def test_a_dead_letter_is_changed_and_retried_in_one_step(app: App) -> Non
     assert (changed.queue, changed.priority, changed.max_attempts) == ("mail", 9, 7)
     assert (changed.task, changed.headers) == (original.task, {"trace": "t"})
     assert shown.info.state is State.READY
-    policy = app.codec.open_call(changed.body).policy
-    assert policy == app.codec.open_call(original.body).policy
+    policy = runtime_of(app).codec.open_call(changed.body).policy
+    assert policy == runtime_of(app).codec.open_call(original.body).policy
 
 
 async def test_only_what_is_dead_is_edited(app: App) -> None:
@@ -181,12 +182,12 @@ async def test_only_what_is_dead_is_edited(app: App) -> None:
 
 async def test_models_stay_references_when_other_arguments_change(app: App) -> None:
     user = Reference("toyorm", "shop.User", 7)
-    body = app.codec.replace_arguments(
+    body = runtime_of(app).codec.replace_arguments(
         message(app).body, (), {"user": user, "users": [user], "note": "a"}, task="shop:pay"
     )
-    envelope = app.codec.open_call(body)
+    envelope = runtime_of(app).codec.open_call(body)
     assert envelope.references == (user,)
-    _, named = app.codec.decode_arguments(envelope, envelope.references)
+    _, named = runtime_of(app).codec.decode_arguments(envelope, envelope.references)
     assert named == {"user": user, "users": [user], "note": "a"}
 
 

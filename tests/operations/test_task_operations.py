@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asynctasq import App, State
+from asynctasq.app import runtime_of
 from asynctasq.errors import ResultUnknown
 from asynctasq.message import CancelOutcome, id_to_text, new_id
 from asynctasq.operations import TaskInfo
@@ -57,7 +58,7 @@ async def test_a_pattern_finds_every_task_once(app: App, limit: int) -> None:
     ids = await enqueue(app, *(message(app, task=name) for name in names))
     found = await pages(app, limit, task="shop:*")
     wanted = [one for one, name in zip(ids, names, strict=True) if name.startswith("shop")]
-    assert [task.id for page in found for task in page] == wanted
+    assert sorted(task.id for page in found for task in page) == sorted(wanted)
     assert all(len(page) <= limit for page in found)
     assert [task.id for page in await pages(app, limit, task="shop:ship") for task in page] == [
         ids[2]
@@ -77,11 +78,11 @@ async def test_tasks_are_chosen_by_queue_and_time(app: App) -> None:
 
 
 async def test_a_cursor_of_another_listing_is_refused(app: App) -> None:
-    with pytest.raises(ValueError, match="no cursor of this listing"):
+    with pytest.raises(ValueError, match="cursor must be that of the page before"):
         await app.tasks.page([State.READY], cursor="dead:1")
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
         await app.tasks.page(limit=0)
-    with pytest.raises(ValueError, match="only their outcomes"):
+    with pytest.raises(ValueError, match="Only the outcomes"):
         await app.tasks.page([State.COMPLETED])
 
 
@@ -113,7 +114,7 @@ async def test_progress_of_a_running_task_is_shown(app: App) -> None:
     [task_id] = await enqueue(app, message(app))
     [delivery] = await reserve(app)
     driver: Any = await app.driver()
-    await driver.set_progress([(delivery.lease, app.codec.encode_result(0.5))])
+    await driver.set_progress([(delivery.lease, runtime_of(app).codec.encode_result(0.5))])
     shown = await app.tasks.get(task_id)
     assert (shown.info.state, shown.progress) == (State.LEASED, 0.5)
 
@@ -138,7 +139,7 @@ async def test_the_age_of_an_unknown_id_tells_what_became_of_it(app: App) -> Non
 async def test_an_unknown_task_is_an_error(app: App) -> None:
     with pytest.raises(ResultUnknown, match=UNKNOWN):
         await app.tasks.get(UNKNOWN)
-    with pytest.raises(ValueError, match="is no task id"):
+    with pytest.raises(ValueError, match="task id must be a UUID"):
         await app.tasks.get("seven")
 
 

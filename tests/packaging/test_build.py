@@ -164,4 +164,4 @@ def test_importing_the_wheel_needs_nothing_from_the_checkout(
     assert module.startswith(prefix)
     assert "asynctasq" in environment.run("asynctasq", "--version", cwd=tmp_path).stdout
     demo = environment.run("asynctasq", "demo", "--folder", "demo", cwd=tmp_path, timeout=100)
-    assert "Now you" in demo.stdout
+    assert "Try it yourself" in demo.stdout

@@ -94,8 +94,8 @@ def test_the_package_is_a_program() -> None:
         ("worker start", "asynctasq worker --app MODULE"),
         ("worker -A tasks", "Did you mean '--app'?"),
         ("workers start", "To start one: asynctasq worker --app MODULE"),
-        ("-A tasks worker", "Options follow the command, as in: asynctasq worker --app ..."),
-        ("--app tasks worker", "Options follow the command, as in: asynctasq worker --app ..."),
+        ("-A tasks worker", "Options follow the command: asynctasq worker --app ..."),
+        ("--app tasks worker", "Options follow the command: asynctasq worker --app ..."),
     ],
 )
 def test_habits_from_elsewhere_get_a_hint(typed: str, hint: str) -> None:
@@ -183,7 +183,7 @@ def test_a_disabled_plugin_adds_no_commands(site: Site) -> None:
         (HOOKS.replace("(cli)", "(group)"), "asks for 'group', but is given only cli"),
         (
             HOOKS.replace("def stocktake", "def worker"),
-            "adds a command 'worker', which exists already",
+            "adds a command 'worker', which already exists",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asynctasq
 from asynctasq import Worker
+from asynctasq.app import runtime_of
 from asynctasq.contracts.capabilities import Snapshot
 from asynctasq.default import default_app
 from asynctasq.drivers.sqlite import SqliteDriver
@@ -244,7 +245,7 @@ async def waiting(store: str) -> list[Snapshot]:
 
 async def outcomes(store: str, snapshots: Sequence[Snapshot]) -> list[Run]:
     """Run what runs in this process, its delays and retries too, and tell how everything ended."""
-    codec = default_app().codec
+    codec = runtime_of(default_app()).codec
     runs = [
         Run(
             each,
@@ -266,7 +267,7 @@ async def outcomes(store: str, snapshots: Sequence[Snapshot]) -> list[Run]:
 async def _run_all(driver: SqliteDriver, queues: set[str]) -> None:
     for burst in range(MOST_BURSTS):
         counts = [await driver.count(queue) for queue in queues]
-        if not any(each.ready + each.scheduled + each.leased for each in counts):
+        if not any(each.ready or each.scheduled or each.leased for each in counts):
             return
         shifted = driver.clone()
         shifted.clock_offset = burst * STEP_SECONDS
@@ -288,7 +289,9 @@ async def _ended(driver: SqliteDriver, run: Run) -> Run:
         return Run(run.snapshot, run.policy, run.mode, error=error, runs=letter.attempts)
     try:
         value = (
-            None if outcome.result is None else default_app().codec.decode_result(outcome.result)
+            None
+            if outcome.result is None
+            else runtime_of(default_app()).codec.decode_result(outcome.result)
         )
     except ResultNotSerializable:
         value = NOT_STORED

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import asynctasq
-import asynctasq.default
 from asynctasq.message import State, id_to_text
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.registry import registry
@@ -36,7 +35,7 @@ LONG_SECONDS = 1e9
 
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(asynctasq.default, "_default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
     monkeypatch.setattr(registry, "_definitions", {})
     # The clock is put forward by days, and still every result is to be had.
     monkeypatch.setenv("ASYNCTASQ_DEFAULT_RESULT_TTL", str(LONG_SECONDS))

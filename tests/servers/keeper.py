@@ -1,4 +1,6 @@
-"""Keeps one server for all processes of a test run: python -m tests.servers.keeper KIND FOLDER PID
+"""Keeps one server for all processes of a test run.
+
+python -m tests.servers.keeper KIND FOLDER PID
 
 It is not a child of a test process. It runs until the process PID has exited for any reason. It writes a
 report (`Told` as JSON) to the file FOLDER/KIND once the server is up or has failed to start. The server exits

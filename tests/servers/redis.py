@@ -184,9 +184,13 @@ def redis_sentinels(folder: Path) -> Iterator[Sentinels]:
 
 
 def lasting_keys(client: "redis.Redis", namespace: str) -> list[str]:
-    """Return the keys of a namespace that do not expire, without their prefix."""
+    """Return the keys of a namespace that do not expire, without their prefix and the mark of the format."""
     prefix = f"{{{namespace}}}:".encode()
     keys: list[bytes] = list(client.scan_iter(match=prefix + b"*", count=1000))
     # -2 is of those that have expired since.
-    lasting = (key.removeprefix(prefix) for key in keys if client.pttl(key) == -1)
+    lasting = (
+        key.removeprefix(prefix)
+        for key in keys
+        if client.pttl(key) == -1 and key != prefix + b"format"
+    )
     return sorted(key.decode(errors="backslashreplace") for key in lasting)

@@ -1,4 +1,4 @@
-"""The project and the processes of the tests of the command line, with tasks that worry an operator."""
+"""The project and processes of the command-line tests, with tasks that misbehave."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,7 +134,7 @@ async def deafen(until: str) -> None:
 
 @task(max_attempts=1)
 async def cancel_all(until: str) -> None:
-    """Cancel all tasks on its loop, the first time."""
+    """Cancels everything on its loop, the first time."""
     note("cancel_all")
     while not Path(until).exists():
         await asyncio.sleep(0.02)
@@ -147,7 +147,7 @@ async def cancel_all(until: str) -> None:
 
 @task
 async def endless_thread() -> None:
-    """Leave a thread that cannot be stopped."""
+    """Leaves a thread that never ends."""
     threading.Thread(target=threading.Event().wait).start()
 
 
@@ -187,6 +187,6 @@ kept: list[bytes] = []
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """Return the module `shop` in the current folder, imported here too."""
+    """The module `shop` in the current folder, imported here too."""
     with imported("shop", TASKS, tmp_path, monkeypatch) as module:
         yield module

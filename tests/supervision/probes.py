@@ -22,7 +22,7 @@ def ask(port: int, path: str, *, method: str = "GET") -> tuple[int, dict[str, An
 
 
 async def port_of(worker: WorkerProcess) -> int:
-    """Return the health port of a process that was started with port 0."""
+    """Return the port on which a process with `--health-port 0` serves its health."""
     await worker.told("Serving health at ")
     line = next(line for line in worker.output.splitlines() if "Serving health at " in line)
     return int(line.rpartition(":")[2].rstrip("."))

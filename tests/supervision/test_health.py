@@ -21,7 +21,7 @@ StartWorker = Callable[..., WorkerProcess]
 HEALTH = ("--app", "shop", "--health-port", "0")
 
 
-async def test_a_worker_tells_that_it_lives_and_what_it_runs(
+async def test_a_worker_reports_its_health_and_running_tasks(
     app: App, tasks: Any, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     handles = [
@@ -31,7 +31,7 @@ async def test_a_worker_tells_that_it_lives_and_what_it_runs(
     worker = start_worker(*HEALTH, "--worker-id", "w1", "--queues", "default:9")
     port = await port_of(worker)
     await until(lambda: ask(port, "/readyz")[0] == 200, "it is ready")
-    await until(lambda: len(ask(port, "/status")[1]["running"]) == 3, "all are listed")
+    await until(lambda: len(ask(port, "/status")[1]["running"]) == 3, "all are reported")
     assert ask(port, "/livez")[0] == 200
     code, status = ask(port, "/status")
     assert code == 200
@@ -69,7 +69,7 @@ async def test_a_blocked_loop_still_answers(
     await until(lambda: ask(port, "/livez")[0] == 200, "it runs again")
 
 
-async def test_one_that_stops_is_not_ready_and_still_lives(
+async def test_a_stopping_worker_is_not_ready_but_live(
     app: App, tasks: Any, start_worker: StartWorker, runs: Callable[[], object], tmp_path: Path
 ) -> None:
     await app.dispatch(tasks.held("go"))
@@ -114,7 +114,7 @@ async def test_slow_clients_keep_no_other_out(tasks: Any, start_worker: StartWor
             client.close()
 
 
-async def test_a_slow_request_has_one_limit_however_often_something_comes() -> None:
+async def test_a_slow_request_has_one_limit_however_often_bytes_arrive() -> None:
     timing = HealthTiming(request=0.5)
     with HealthServer("127.0.0.1", 0, {"/livez": dict}, timing=timing) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
@@ -167,11 +167,11 @@ async def test_the_server_goes_on_after_it_was_out_of_descriptors() -> None:
 
 
 def open_files(pid: int) -> int:
-    """Return the number of files that a process has open."""
+    """How many files a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-async def test_only_this_machine_is_served_unless_told_otherwise(
+async def test_only_this_machine_is_served_by_default(
     tasks: Any, start_worker: StartWorker
 ) -> None:
     first = start_worker(*HEALTH)

@@ -62,7 +62,7 @@ async def test_a_task_that_swallows_its_cancellation_is_reported(
         assert str(handle) in caplog.text
         assert await stage.state(handle) is State.LEASED
         stage.flag("go on").set()
-        await stage.until(handle, State.COMPLETED)  # the task had finished anyway
+        await stage.until(handle, State.COMPLETED)  # a run that finished is done
     assert stage.log == ["cancelled"]
 
 

@@ -1,4 +1,4 @@
-"""`--processes N`: worker processes that are kept running, and all end together."""
+"""`--processes N`: worker processes that are kept running, and end together."""
 
 import asyncio
 import os
@@ -193,7 +193,7 @@ async def test_a_failed_start_leaves_the_other_processes_alone(
     assert caplog.text.count("could not be started") == 2
 
 
-async def test_one_that_ends_as_soon_as_it_runs_is_replaced_whatever_its_exit_code(
+async def test_a_process_that_ends_as_soon_as_it_runs_is_replaced_with_any_exit_code(
     app: App, tasks: Any, start_worker: StartWorker
 ) -> None:
     handle = await app.dispatch(tasks.leave(1))  # as one does that could not start
@@ -309,7 +309,7 @@ async def test_a_wrong_setting_ends_the_supervisor_instead_of_repeating_it() -> 
         (-99, "was killed by signal 99"),
     ],
 )
-def test_ends_are_told_in_words(code: int, words: str) -> None:
+def test_ends_are_described(code: int, words: str) -> None:
     assert how_it_ended(code) == words
 
 

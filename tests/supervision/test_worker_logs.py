@@ -1,4 +1,4 @@
-"""The logs of a worker have fields about the task, and never its arguments."""
+"""The logs of a worker: fields for the task, and arguments on request only."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ async def logged(worker: WorkerProcess) -> list[dict[str, Any]]:
     return [json.loads(line) for line in worker.output.splitlines()]
 
 
-async def test_lines_of_a_task_tell_which_and_of_others_do_not(
+async def test_only_lines_of_a_task_have_its_fields(
     app: App, tasks: Any, start_worker: StartWorker
 ) -> None:
     modes = [tasks.add, tasks.add_in_thread, tasks.add_elsewhere]
@@ -31,10 +31,12 @@ async def test_lines_of_a_task_tell_which_and_of_others_do_not(
         assert (line["task"], line["queue"]) == (f"shop:{each.fn.__name__}", "default")
         assert (line["attempt"], line["level"], line["logger"]) == (0, "info", "shop")
     assert adding[handles[0]]["terms"] == 2
-    assert [line for line in lines if " started (" in line["message"] and "task_id" not in line]
+    [started] = [line for line in lines if " started (" in line["message"]]
+    assert "task_id" not in started
+    assert started["concurrency"] == 100
 
 
-async def test_each_attempt_is_told_apart(app: App, tasks: Any, start_worker: StartWorker) -> None:
+async def test_attempts_have_their_number(app: App, tasks: Any, start_worker: StartWorker) -> None:
     handle = await app.dispatch(tasks.flaky("hunter2"))
     lines = await logged(start_worker("--app", "shop", "--burst", "--log-format", "json"))
     tries = [line for line in lines if line["message"] == "trying"]
@@ -64,3 +66,4 @@ async def test_a_line_with_an_exception_is_still_one_line(
     lines = await logged(start_worker("--app", "shop", "--burst", "--log-format", "json"))
     [dead] = [line for line in lines if line["level"] == "error"]
     assert "undecodable" in dead["message"]
+    assert (dead["task"], dead["queue"], dead["reason"]) == ("shop:add", "default", "undecodable")

@@ -38,7 +38,7 @@ async def test_no_workers_are_no_error(app: App) -> None:
     assert json.loads(asynctasq("workers", "--json").stdout) == []
 
 
-async def test_one_that_has_not_told_of_itself_for_long_has_an_old_heartbeat(app: App) -> None:
+async def test_a_worker_that_has_not_reported_for_long_has_an_old_heartbeat(app: App) -> None:
     driver: Any = await app.driver()
     await driver.record_worker(
         WorkerInfo("w1", "host", 1, 100.0, ("a", "b"), 5, 2, "1.0", seen_at=200.0), ttl=1e6

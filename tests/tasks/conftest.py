@@ -6,17 +6,17 @@ import pytest
 import pytest_asyncio
 
 import asynctasq
-import asynctasq.default
 from asynctasq import App
+from asynctasq.default import existing_default
 from asynctasq.tasks.registry import registry
 
 
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(asynctasq.default, "_default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
     monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
     yield
-    default = asynctasq.default._default
+    default = existing_default()
     if default is not None:
         default.close_sync()
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from asynctasq import App, BaseTask, Worker
+from asynctasq.app import runtime_of
 from asynctasq.contracts.capabilities import Snapshot, SupportsInspect
 from asynctasq.contracts.driver import Driver
 from asynctasq.message import Message, State, id_to_text
@@ -17,9 +18,9 @@ async def snapshots(app: App) -> list[Snapshot]:
     assert isinstance(driver, SupportsInspect)
     found: list[Snapshot] = []
     for state in (State.SCHEDULED, State.READY):
-        cursor = None
+        cursor: str | None = None
         while True:
-            page = await driver.browse(state, limit=10_000, cursor=cursor)
+            page = await driver.browse(state, limit=1000, cursor=cursor)
             found += page.items
             cursor = page.cursor
             if cursor is None:
@@ -39,7 +40,7 @@ async def message_of(app: App, task: BaseTask[Any]) -> Message:
 
 
 def policy_of(app: App, message: Message) -> RunPolicy:
-    return app.codec.open_call(message.body).policy
+    return runtime_of(app).codec.open_call(message.body).policy
 
 
 async def work(app: App, *, driver: Driver | None = None, queues: list[str] | None = None) -> None:

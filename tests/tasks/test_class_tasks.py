@@ -207,9 +207,17 @@ async def test_options_are_class_attributes_also_inherited(app: App) -> None:
 @pytest.mark.parametrize(
     ("body", "error", "said"),
     [
-        ({"queue": "no spaces"}, ValueError, "The task class Broken: queue='no spaces'"),
-        ({"max_attempts": "3"}, TypeError, "The task class Broken: max_attempts='3'"),
-        ({"timeout": 0}, ValueError, "more than 0"),
+        (
+            {"queue": "no spaces"},
+            ValueError,
+            "The task class Broken: queue must .*, got 'no spaces'",
+        ),
+        (
+            {"max_attempts": "3"},
+            TypeError,
+            "The task class Broken: max_attempts must be an integer, got '3'",
+        ),
+        ({"timeout": 0}, ValueError, "greater than 0"),
     ],
 )
 def test_wrong_class_options_are_errors_at_the_definition(
@@ -229,6 +237,15 @@ def test_misspelt_class_option_is_warned_of_where_it_is_written() -> None:
 
     assert Misspelt.max_atempts == 5
     assert told[0].filename == __file__
+
+
+def test_an_option_of_another_queue_is_warned_about_with_the_option_to_use() -> None:
+    with pytest.warns(UserWarning, match="retries is not an option.*Use `max_attempts`"):
+
+        class Retrying(Unannotated):
+            retries = 3
+
+    assert Retrying.retries == 3
 
 
 def test_other_class_attributes_are_left_alone() -> None:
@@ -281,12 +298,12 @@ async def an_async_generator(self: object) -> AsyncIterator[int]:
 @pytest.mark.parametrize(
     ("base", "execute", "said"),
     [
-        (SyncTask, a_coroutine, "execute is async.*subclass AsyncTask"),
+        (SyncTask, a_coroutine, "execute is async.*Subclass AsyncTask"),
         (SyncProcessTask, a_coroutine, "execute is async"),
-        (AsyncTask, a_function, "write `async def execute`, or subclass SyncTask"),
-        (AsyncProcessTask, a_function, "write `async def execute`"),
-        (SyncTask, a_generator, "is a generator"),
-        (AsyncTask, an_async_generator, "is a generator"),
+        (AsyncTask, a_function, "Write `async def execute`, or subclass SyncTask"),
+        (AsyncProcessTask, a_function, "Write `async def execute`"),
+        (SyncTask, a_generator, "must return one value, got a generator"),
+        (AsyncTask, an_async_generator, "must return one value, got a generator"),
     ],
 )
 def test_execute_of_the_wrong_kind_is_refused(
@@ -321,7 +338,7 @@ async def test_abstract_task_cannot_be_dispatched(app: App) -> None:
     class Concrete(Abstract):
         async def execute(self) -> None: ...
 
-    with pytest.raises(TaskDefinitionError, match=r"Abstract has no execute\(\)"):
+    with pytest.raises(TaskDefinitionError, match=r"Abstract must define execute\(\)"):
         await Abstract().dispatch()
     assert (await message_of(app, Concrete())).queue == "somewhere"
 
@@ -521,7 +538,7 @@ async def nothing(self: object) -> None: ...
 def test_a_new_of_its_own_is_refused_where_the_class_is_defined(
     bases: tuple[type, ...], members: dict[str, Any]
 ) -> None:
-    with pytest.raises(TaskDefinitionError, match="Single cannot have a __new__ of its own"):
+    with pytest.raises(TaskDefinitionError, match="Single must not define __new__"):
         type("Single", bases, {"execute": nothing, **members})
 
 

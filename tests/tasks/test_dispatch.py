@@ -196,9 +196,8 @@ def failing(times: int, error: Exception) -> Any:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_store_that_is_away_for_a_moment_is_not_noticed(
-    counting: CountingDriver, moment: str, monkeypatch: pytest.MonkeyPatch
+    counting: CountingDriver, moment: str
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatch.partly.PAUSES_SECONDS", (0, 0, 0))
     app = asynctasq.default_app()
     driver: Any = await app.driver()
     setattr(driver, moment, failing(2, DriverUnavailable("away")))
@@ -212,9 +211,8 @@ async def test_a_store_that_is_away_for_a_moment_is_not_noticed(
 
 
 async def test_a_store_that_stays_away_is_told_to_every_caller(
-    counting: CountingDriver, monkeypatch: pytest.MonkeyPatch
+    counting: CountingDriver,
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatch.partly.PAUSES_SECONDS", (0, 0, 0))
     app = asynctasq.default_app()
     driver: Any = await app.driver()
     driver.before = failing(100, DriverUnavailable("away"))
@@ -250,6 +248,21 @@ async def test_chunks_are_bounded_in_bytes(counting: CountingDriver) -> None:
     sizes = [[len(message.body) for message in chunk] for chunk in counting.chunks]
     assert all(len(chunk) == 1 or sum(chunk) <= 1_000_000 for chunk in sizes)
     assert [len(chunk) for chunk in sizes] == [2, 2, 1, 1, 1]
+
+
+def heavy_headers(number: int) -> BaseTask[int]:
+    """Return a task whose headers take 300 kB, and whose arguments take a few bytes."""
+    return keep(number).options(headers={"trace": "x" * 300_000})
+
+
+async def test_headers_count_in_the_size_of_shared_round_trips(counting: CountingDriver) -> None:
+    await asyncio.gather(*(heavy_headers(number).dispatch() for number in range(10)))
+    assert [len(chunk) for chunk in counting.chunks] == [4, 4, 2]
+
+
+async def test_headers_count_in_the_size_of_the_chunks_of_many(counting: CountingDriver) -> None:
+    await asynctasq.dispatch_many(heavy_headers(number) for number in range(10))
+    assert [len(chunk) for chunk in counting.chunks] == [3, 3, 3, 1]
 
 
 async def test_nothing_is_sent_for_nothing(counting: CountingDriver) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import asynctasq
 from asynctasq import App, AsyncTask, BaseTask, OnConflict, Unique, task
+from asynctasq.dispatch.partly import RETRIES
 from asynctasq.errors import CapabilityMissing, DriverError, DriverUnavailable
 from asynctasq.hookspecs import DispatchContext, hookimpl
 from asynctasq.message import Message, id_from_text, id_to_text, new_id
@@ -31,8 +32,12 @@ class Frozen(AsyncTask[int]):
         return self.number
 
 
+ATTEMPTS = RETRIES + 1
+"""Enqueues of one dispatch while the store cannot be reached."""
+
+
 class Lossy:
-    """Loses the answers to so many enqueues, after the store has taken the messages."""
+    """Loses the answers to so many enqueues, after the store has accepted the messages."""
 
     def __init__(self, times: int = 1, error: Exception | None = None) -> None:
         self.left = times
@@ -45,9 +50,8 @@ class Lossy:
 
 
 @pytest.fixture
-async def driver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
-    """The opened driver of the default app."""
-    monkeypatch.setattr("asynctasq.dispatch.partly.PAUSES_SECONDS", (0,))
+async def driver() -> AsyncIterator[Any]:
+    """Yield the opened driver of the default app."""
     app = asynctasq.init({"driver": CountingDriver()})
     yield await app.driver()
     await app.close()
@@ -107,7 +111,7 @@ async def attempt(call: BaseTask[Any], how: str) -> DriverUnavailable:
 @pytest.mark.parametrize("make", [keep, Frozen, lambda: keep().delay(0).on_queue("other")])
 async def test_same_object_adds_no_second_message(driver: Any, how: str, make: Any) -> None:
     call = make()
-    driver.after = Lossy(4)
+    driver.after = Lossy(2 * ATTEMPTS)
     first, second = [await attempt(call, how) for _ in range(2)]
     handle = await call.on_queue("later").dispatch()
 
@@ -121,7 +125,7 @@ async def test_same_object_adds_no_second_message(driver: Any, how: str, make: A
 
 
 async def test_dispatches_that_share_a_round_trip_have_errors_of_their_own(driver: Any) -> None:
-    driver.after = Lossy(2)
+    driver.after = Lossy(ATTEMPTS)
     calls = [keep(number) for number in range(3)]
     errors = await asyncio.gather(*(call.dispatch() for call in calls), return_exceptions=True)
     ids = [error.task_id for error in errors if isinstance(error, DriverUnavailable)]
@@ -132,7 +136,7 @@ async def test_dispatches_that_share_a_round_trip_have_errors_of_their_own(drive
 
 async def test_each_of_two_dispatches_of_one_object_is_repeated(driver: Any) -> None:
     call = keep()
-    driver.after = Lossy(2)
+    driver.after = Lossy(ATTEMPTS)
     await asyncio.gather(call.dispatch(), call.dispatch(), return_exceptions=True)
     handles = [await call.dispatch(), await call.dispatch()]
 
@@ -144,7 +148,7 @@ async def test_error_in_the_middle_of_many_lets_all_keep_their_ids(driver: Any) 
     calls = [keep(number) for number in range(2500)]
     lossy = Lossy(0)
     driver.after = lambda chunk: lossy(chunk) if len(driver.chunks) > 1 else None
-    lossy.left = 2
+    lossy.left = ATTEMPTS
     with pytest.raises(DriverUnavailable) as caught:
         await asynctasq.dispatch_many(iter(calls))
     driver.after = None
@@ -159,7 +163,7 @@ async def test_error_in_the_middle_of_many_lets_all_keep_their_ids(driver: Any) 
 
 async def test_object_given_many_times_keeps_all_its_ids(driver: Any) -> None:
     call = keep()
-    with pytest.raises(TypeError, match="is no task"):
+    with pytest.raises(TypeError, match="Only a task with its arguments"):
         await asynctasq.dispatch_many([*[call] * 2000, "no task"])  # type: ignore[arg-type]  # the fault
     handles = await asynctasq.dispatch_many([call] * 2000)
     assert len(set(handles)) == 2000 == await count()
@@ -197,7 +201,7 @@ async def test_error_of_a_kind_that_cannot_be_copied_is_told_too(driver: Any) ->
         def __init__(self, host: str, port: int) -> None:
             super().__init__(f"{host}:{port} is away.")
 
-    driver.after = Lossy(2, Odd("localhost", 1))
+    driver.after = Lossy(ATTEMPTS, Odd("localhost", 1))
     error = await attempt(keep(), "alone")
     assert "localhost:1 is away." in str(error)
 
@@ -320,7 +324,7 @@ def test_dispatch_sync_interrupted_before_it_waits_is_repeated_with_its_id(
 
 async def test_results_of_repeated_dispatches_arrive(driver: Any) -> None:
     call = keep(5)
-    driver.after = Lossy(2)
+    driver.after = Lossy(ATTEMPTS)
     await attempt(call, "alone")
     handle = await call.dispatch()
     await work(asynctasq.default_app())

@@ -53,7 +53,7 @@ def test_errors_reach_the_caller() -> None:
 
 
 async def test_where_a_loop_runs_it_says_what_to_use_instead(app: App) -> None:
-    with pytest.raises(RuntimeError, match=r"use `await task\.dispatch\(\)`"):
+    with pytest.raises(RuntimeError, match=r"Use `await task\.dispatch\(\)`"):
         note(1).dispatch_sync()
     assert not await messages(app)
 

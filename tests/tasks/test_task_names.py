@@ -79,8 +79,8 @@ def test_classes_are_named_with_a_class_argument() -> None:
 
 
 @pytest.mark.parametrize("name", ["", 5])
-def test_names_of_classes_are_texts(name: Any) -> None:
-    with pytest.raises(TypeError, match="The task class Ship: name="):
+def test_names_of_classes_must_be_strings(name: Any) -> None:
+    with pytest.raises(TypeError, match="The task class Ship: name must be a non-empty string"):
         types.new_class("Ship", (AsyncTask[None],), {"name": name})
 
 

@@ -1,27 +1,23 @@
-"""Each test of this folder runs on both embedded drivers."""
+"""Fixtures of the tests of workers, which run on every kind of store that `tests.stores` chooses."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.drivers.sqlite import SqliteDriver
+from tests.stores import Store
 from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import Stage
 
 MakeStage = Callable[..., Awaitable[Stage]]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """An unopened driver on a new store."""
-    if request.param == "memory":
-        return MemoryDriver()
-    return SqliteDriver(path=tmp_path / "queue.db", synchronous="off")
+@pytest.fixture
+def driver(store: Store) -> Any:
+    """Return an unopened driver of a new store."""
+    return store.driver()
 
 
 @pytest_asyncio.fixture

@@ -1,4 +1,4 @@
-"""A driver around a real one, which loses calls, answers, or time on the way to it."""
+"""A driver around a real one that can lose or delay calls and answers."""
 
 import asyncio
 from collections import Counter, defaultdict, deque
@@ -49,7 +49,7 @@ class _Instead:
 
 
 class Line:
-    """The line to the store, shared by all clones: counts calls, and breaks as told."""
+    """The line to the store, shared by all clones: counts calls, and breaks on request."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -85,7 +85,7 @@ class Line:
         self._faults[method].append((True, changed))
 
     def replace(self, method: str, answer: Any) -> None:
-        """Answer the next call in the store's stead, which never hears of it."""
+        """Answer the next call without passing it to the store."""
         self._faults[method].append((False, _Instead(answer)))
 
     def hold(self, method: str, until: Flag, reached: Flag | None = None) -> None:

@@ -1,12 +1,10 @@
-"""A worker in a process of its own, that tests kill: `killable_worker.py STORE LOG`."""
+"""A worker in a separate process, which tests kill: `killable_worker.py URL LOG`."""
 
 import asyncio
 import os
 import sys
-from pathlib import Path
 
 from asynctasq import App, Worker, current_task, task
-from asynctasq.drivers.sqlite import SqliteDriver
 
 LEASE = 1.0
 
@@ -45,14 +43,13 @@ def steps_in_thread(number: int) -> int:
     return number
 
 
-def app_on(store: str) -> App:
-    """The app of the test and of its workers."""
-    driver = SqliteDriver(path=Path(store), synchronous="off")
-    return App({"driver": driver, "lease": LEASE, "heartbeat_interval": LEASE / 5})
+def app_on(url: str) -> App:
+    """Make the app of the test and of its workers."""
+    return App({"driver": url, "lease": LEASE, "heartbeat_interval": LEASE / 5})
 
 
-async def main(store: str) -> None:
-    async with app_on(store) as app:
+async def main(url: str) -> None:
+    async with app_on(url) as app:
         await Worker(app=app, concurrency=8).start()
 
 

@@ -1,4 +1,4 @@
-"""What the tests of workers share: an app on a real store, workers in this process, and what tasks tell."""
+"""Shared by tests of workers: an app on a real store, workers in this process, and notes of tasks."""
 
 import asyncio
 import threading
@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from asynctasq import App, Worker, current_task
+from asynctasq.app import runtime_of
 from asynctasq.contracts.capabilities import (
     DeadLetter,
     Snapshot,
@@ -25,7 +26,7 @@ PATIENCE = 60.0
 
 
 async def eventually(holds: Callable[[], Awaitable[object]]) -> None:
-    """Wait for what no event tells of: the state of a store, or of a worker's inner parts."""
+    """Wait for a condition without an event: the state of a store, or of the parts of a worker."""
     async with asyncio.timeout(PATIENCE):
         while not await holds():
             await asyncio.sleep(0.01)
@@ -61,21 +62,21 @@ class Probe:
     def __init__(self) -> None:
         self.log: list[Any] = []
         self.slots = 0
-        """How many tasks are to run at once."""
+        """Number of tasks that should run at once."""
         self._flags: dict[str, Flag] = {}
         self._counts: dict[str, int] = defaultdict(int)
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
 
     def flag(self, name: str) -> Flag:
         if name not in self._flags:
-            self._flags[name] = Flag(self._loop)
+            self._flags[name] = Flag(self.loop)
         return self._flags[name]
 
     def note(self, *entry: Any) -> None:
         """From any thread."""
         self.log.append(entry[0] if len(entry) == 1 else entry)
-        self._loop.call_soon_threadsafe(self._changed.set)
+        self.loop.call_soon_threadsafe(self._changed.set)
 
     async def noted(self, count: int) -> None:
         """Wait for so many entries."""
@@ -86,7 +87,7 @@ class Probe:
 
 
 def probe() -> Probe:
-    """That of the running task."""
+    """Return the probe of the running task."""
     found = current_task().resources
     assert isinstance(found, Probe)
     return found
@@ -95,7 +96,7 @@ def probe() -> Probe:
 class Stage:
     """An app on one store, entered."""
 
-    def __init__(self, driver: Driver, settings: dict[str, object]) -> None:
+    def __init__(self, driver: Driver | str, settings: dict[str, object]) -> None:
         self.template = driver
         self.probe = Probe()
         self.app = App(
@@ -173,11 +174,11 @@ class Stage:
         await eventually(reached)
 
     def message(self, task: str | BaseTask[Any], *, body: bytes | None = None) -> Message:
-        """A message as a dispatch makes it, or of a task that only its name tells."""
+        """Return a message as a dispatch makes it, or one of an unknown task by its name."""
         if isinstance(task, str):
             name, args, kwargs = task, (), dict[str, Any]()
         else:
             assert task._definition is not None
             name, (args, kwargs) = task._definition.name, task._arguments
-        encoded = self.app.codec.encode_call(args, kwargs, RunPolicy(), task=name)
+        encoded = runtime_of(self.app).codec.encode_call(args, kwargs, RunPolicy(), task=name)
         return Message(new_id(), "default", name, encoded if body is None else body)

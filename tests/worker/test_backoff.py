@@ -22,7 +22,7 @@ def test_jitter_varies_pauses_within_its_share() -> None:
     assert all(0.5 <= pause <= 1.5 for pause in pauses)
 
 
-async def test_cancelled_work_ends_and_its_caller_is_told() -> None:
+async def test_work_ends_although_its_caller_is_cancelled() -> None:
     go_on = asyncio.Event()
     hurried: list[bool] = []
 

@@ -10,6 +10,8 @@ from asynctasq.errors import TaskCancelled
 from asynctasq.message import CancelOutcome, id_to_text, new_id
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
+pytestmark = pytest.mark.every_store
+
 
 class Patient(AsyncTask[str]):
     """Runs until it is interrupted."""
@@ -29,7 +31,7 @@ class Patient(AsyncTask[str]):
 
 
 class Converting(AsyncTask[str]):
-    """Makes an error of its own out of an interruption, as client libraries do."""
+    """Converts an interruption into another error, as client libraries do."""
 
     max_attempts = 1
 
@@ -85,12 +87,12 @@ def fails_in_thread() -> None:
     raise LookupError("failed in the end")
 
 
-async def told_to_end(worker: Worker) -> None:
-    async def told() -> bool:
+async def interrupted(worker: Worker) -> None:
+    async def is_interrupted() -> bool:
         found = worker.inspect()
         return found is not None and any(each.interrupt for each in found.held)
 
-    await eventually(told)
+    await eventually(is_interrupted)
 
 
 async def cancel_in_thread(stage: Stage, made: Any) -> Any:
@@ -98,7 +100,7 @@ async def cancel_in_thread(stage: Stage, made: Any) -> Any:
     async with stage.worker() as worker:
         await stage.flag("running").wait()
         assert await handle.cancel() is CancelOutcome.REQUESTED
-        await told_to_end(worker)
+        await interrupted(worker)
         assert await handle.status() is State.LEASED
         stage.flag("go on").set()
         await asyncio.wait([asyncio.ensure_future(_ended(handle))], timeout=PATIENCE)

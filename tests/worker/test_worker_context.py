@@ -265,7 +265,7 @@ async def test_a_task_that_enters_the_app_leaves_it_open(stage: Stage) -> None:
 def test_a_program_that_forgets_its_worker_ends_cleanly(
     driver: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctasq.default._default", None)
+    monkeypatch.setattr("asynctasq.runtime.default", None)
     app = init({"driver": driver})
     began = asyncio.Event()
     states: list[State] = []

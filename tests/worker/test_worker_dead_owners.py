@@ -31,7 +31,7 @@ async def test_a_burst_waits_for_the_leases_of_a_dead_owner(
     with caplog.at_level(logging.INFO):
         await stage.burst()
     assert await handle.result(timeout=PATIENCE) == 1
-    assert f"task {handle} of {__name__}:work runs again: its worker was lost (1 of 2)" in [
+    assert f"Task {handle} of {__name__}:work runs again: its worker was lost (1 of 2)" in [
         record.getMessage() for record in caplog.records
     ]
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from asynctasq import task
+from asynctasq.app import runtime_of
 from asynctasq.conformance.harness import let_tidy
 from asynctasq.errors import DriverError, DriverUnavailable, TaskFailed
 from asynctasq.settlement import Complete, Settled
@@ -142,9 +143,9 @@ async def test_deliveries_that_come_late_are_verified(faulty: Stage, line: Line)
 
         await eventually(verified)
         assert faulty.log == []
-        assert await thief.settle([Complete(stolen.lease, faulty.app.codec.encode_result(1))]) == [
-            Settled.DONE
-        ]
+        assert await thief.settle(
+            [Complete(stolen.lease, runtime_of(faulty.app).codec.encode_result(1))]
+        ) == [Settled.DONE]
         await thief.close()
     assert await mine.result(timeout=30) == 1
     assert faulty.log == []

@@ -16,6 +16,7 @@ from asynctasq import State, Worker
 from asynctasq.conformance.harness import let_tidy
 from asynctasq.message import id_from_text
 from asynctasq.worker.timing import SignalTiming
+from tests.stores import Store
 from tests.worker import killable_worker
 from tests.worker.killable_worker import app_on, hangs, steps, steps_in_thread
 from tests.worker.stage import PATIENCE, eventually
@@ -27,14 +28,14 @@ KILLS = 3
 class Fleet:
     """Worker processes on one store."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = str(folder / "queue.db")
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
         self.log = folder / "log"
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
-            [sys.executable, killable_worker.__file__, self.store, str(self.log)]
+            [sys.executable, killable_worker.__file__, self.url, str(self.log)]
         )
         self.processes.append(process)
         return process
@@ -50,8 +51,8 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(tmp_path)
+def fleet(durable_store: Store, tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(durable_store.url, tmp_path)
     yield made
     for process in made.processes:
         process.kill()
@@ -62,7 +63,7 @@ async def test_what_a_killed_worker_ran_is_run_by_another(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KILL_TEST_MODE", "calm")  # of this process only, in effect: it came later
-    async with app_on(fleet.store) as app:
+    async with app_on(fleet.url) as app:
         forgiven = await app.dispatch(hangs())
         unforgiven = await app.dispatch(hangs().options(max_lost=0))
         monkeypatch.delenv("KILL_TEST_MODE")
@@ -87,7 +88,7 @@ async def test_what_a_killed_worker_ran_is_run_by_another(
 
 
 async def test_a_worker_that_stood_still_keeps_what_it_runs(fleet: Fleet) -> None:
-    async with app_on(fleet.store) as app:
+    async with app_on(fleet.url) as app:
         unforgiven = await app.dispatch(hangs().options(max_lost=0))
         process = fleet.start()
         await fleet.told(1)
@@ -103,7 +104,7 @@ async def test_a_worker_that_stood_still_keeps_what_it_runs(fleet: Fleet) -> Non
 
 async def test_kills_at_random_moments_lose_nothing(fleet: Fleet) -> None:
     random_ = random.Random(7)
-    async with app_on(fleet.store) as app:
+    async with app_on(fleet.url) as app:
         handles = await app.dispatch_many(
             [(steps if number % 2 else steps_in_thread)(number) for number in range(COUNT)]
         )
@@ -123,7 +124,7 @@ async def test_kills_at_random_moments_lose_nothing(fleet: Fleet) -> None:
 
 
 async def test_a_terminated_worker_gives_back_what_it_holds(fleet: Fleet) -> None:
-    async with app_on(fleet.store) as app:
+    async with app_on(fleet.url) as app:
         handle = await app.dispatch(hangs())
         process = fleet.start()
         await fleet.told(1)

@@ -1,4 +1,4 @@
-"""Leases: kept while a task blocks the loop, let go of when it blocks for too long, respected when lost."""
+"""Leases: kept while a task blocks the loop, expired when it blocks for too long, respected when lost."""
 
 import asyncio
 import ctypes
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from asynctasq import AsyncTask, State, SyncTask, task
+from asynctasq.app import runtime_of
 from asynctasq.backoff import Backoff
 from asynctasq.message import Delivery, id_from_text
 from asynctasq.settlement import Complete, Settled
@@ -18,6 +19,8 @@ from asynctasq.worker.timing import RenewerTiming, WorkerTiming
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import FaultyDriver, Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
+
+pytestmark = pytest.mark.every_store
 
 LEASE = 2.0
 
@@ -41,7 +44,7 @@ class Overtaken(AsyncTask[str]):
 
 
 class OvertakenConverting(Overtaken):
-    """Answers an interruption with an error of its own."""
+    """Answers an interruption with another error."""
 
     async def execute(self) -> str:
         try:
@@ -94,11 +97,11 @@ async def test_who_lost_the_lease_ends_and_changes_nothing(
         await thief.open()
         stolen = await steal(thief)
 
-        async def told() -> bool:
+        async def interrupted() -> bool:
             held = stage.inspect(worker).held
             return not held or any(each.interrupt for each in held)
 
-        await eventually(told)
+        await eventually(interrupted)
         stage.flag("go on").set()
 
         async def ended() -> bool:
@@ -106,7 +109,7 @@ async def test_who_lost_the_lease_ends_and_changes_nothing(
 
         await eventually(ended)
         assert await handle.status() is State.LEASED  # by the thief
-        result = stage.app.codec.encode_result("fresh")
+        result = runtime_of(stage.app).codec.encode_result("fresh")
         assert await thief.settle([Complete(stolen.lease, result)]) == [Settled.DONE]
         await thief.close()
     assert await handle.result(timeout=30) == "fresh"
@@ -139,7 +142,7 @@ async def blocks() -> str:
 
 
 class Rival:
-    """Reserves from a thread of its own, once the task runs, again and again what it can get."""
+    """Keeps reserving from a separate thread, once the task runs."""
 
     def __init__(self, driver: Any, *, after: Callable[[], object]) -> None:
         self._driver = driver.clone()
@@ -213,7 +216,7 @@ async def test_a_loop_that_is_blocked_for_too_long_lets_its_leases_go(
             await eventually(stolen)
         assert await handle.status() is State.LEASED
         driver_here = await stage.driver()
-        result = stage.app.codec.encode_result("by the rival")
+        result = runtime_of(stage.app).codec.encode_result("by the rival")
         assert await driver_here.settle([Complete(rival.found[0].lease, result)]) == [Settled.DONE]
     assert await handle.result(timeout=30) == "by the rival"
     assert any("its leases are no longer renewed" in line for line in caplog.messages)

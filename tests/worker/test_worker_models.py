@@ -1,4 +1,4 @@
-"""What workers do with models among arguments and results, whatever framework they are of."""
+"""Models among arguments and results, of any framework, in workers."""
 
 import sys
 from types import ModuleType
@@ -135,9 +135,9 @@ async def test_relations_are_loaded_in_the_same_step(stage: Stage, toy: ToyResol
 
 def test_wrong_relations_are_refused_at_the_definition() -> None:
     for wrong, told in (
-        ("owner", "a list of relations is needed"),
-        ({"row": "owner"}, "a list of relations is needed"),
-        ({"rwo": ["owner"]}, "there is no parameter 'rwo'"),
+        ("owner", "must be a list of relations"),
+        ({"row": "owner"}, "must be a list of relations"),
+        ({"rwo": ["owner"]}, "must name parameters of the function, got 'rwo'"),
     ):
         with pytest.raises(TypeError, match=told):
 

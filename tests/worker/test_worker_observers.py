@@ -1,4 +1,4 @@
-"""What plugins hear of each attempt, and what they may change."""
+"""Notifications of plugins about each attempt, and the changes that plugins may make."""
 
 import asyncio
 import math
@@ -27,7 +27,7 @@ class Recorder:
     """Writes down every hook, sync."""
 
     def __init__(self) -> None:
-        self.heard: list[Any] = []
+        self.noted: list[Any] = []
 
     def _note(self, hook: str, context: Any) -> None:
         if isinstance(context, ExecutionContext):
@@ -37,13 +37,13 @@ class Recorder:
                 context.reason.value if context.reason else None,
                 context.retry_delay,
             )
-            self.heard.append((hook, *details))
+            self.noted.append((hook, *details))
         else:
-            self.heard.append(hook)
+            self.noted.append(hook)
 
     @property
     def hooks(self) -> list[str]:
-        return [each if isinstance(each, str) else each[0] for each in self.heard]
+        return [each if isinstance(each, str) else each[0] for each in self.noted]
 
 
 class AsyncRecorder(Recorder):
@@ -114,7 +114,7 @@ async def test_a_good_run_in_order(make_stage: MakeStage, kind: type[Recorder]) 
     stage = await observed(make_stage, recorder)
     await good().dispatch()
     await stage.burst()
-    assert recorder.heard == [
+    assert recorder.noted == [
         *SENT,
         *START,
         ("before_execute", None, None, None, None),
@@ -129,10 +129,10 @@ async def test_who_registers_after_a_dispatch_hears_of_the_next(make_stage: Make
     recorder = Recorder()
     stage.app.plugins.register(recorder)
     await good().dispatch()
-    assert recorder.heard == SENT
+    assert recorder.noted == SENT
     stage.app.plugins.unregister(recorder)
     await good().dispatch()
-    assert recorder.heard == SENT
+    assert recorder.noted == SENT
 
 
 @BOTH
@@ -141,7 +141,7 @@ async def test_a_retry_and_a_death_in_order(make_stage: MakeStage, kind: type[Re
     stage = await observed(make_stage, recorder)
     await bad().dispatch()
     await stage.burst()
-    assert recorder.heard == [
+    assert recorder.noted == [
         *SENT,
         *START,
         ("before_execute", None, None, None, None),
@@ -185,16 +185,16 @@ async def test_a_release_in_order(make_stage: MakeStage, kind: type[Recorder]) -
     ]
 
 
-async def test_messages_that_cannot_be_run_are_told_too(make_stage: MakeStage) -> None:
+async def test_observers_learn_of_messages_that_cannot_be_run(make_stage: MakeStage) -> None:
     recorder = Recorder()
     stage = await observed(make_stage, recorder)
     driver = await stage.driver()
-    await driver.enqueue([stage.message("nobody:knows"), stage.message(good(), body=b"noise")])
+    await driver.enqueue([stage.message("unknown:task"), stage.message(good(), body=b"noise")])
     await stage.burst(concurrency=1)
     assert sorted(recorder.hooks) == sorted([*START, "on_release", "on_dead", *END])
 
 
-async def test_what_the_store_refuses_is_told_as_dead(
+async def test_observers_learn_that_a_refused_message_is_dead(
     make_stage: MakeStage, driver: Any, line: Line
 ) -> None:
     recorder = Recorder()
@@ -203,7 +203,7 @@ async def test_what_the_store_refuses_is_told_as_dead(
     line.replace("settle", [Settled.REFUSED])
     await good().dispatch()
     await stage.burst()
-    [dead] = [each for each in recorder.heard if each[0] == "on_dead"]
+    [dead] = [each for each in recorder.noted if each[0] == "on_dead"]
     assert "cannot hold its outcome" in dead[2]
     assert dead[3:] == ("refused", None)
 
@@ -237,7 +237,7 @@ async def test_observers_learn_of_the_release_of_a_prefetched_message(
         worker.stop()
         stage.flag("go on").set()
     assert await handle.status() is State.READY
-    assert ("on_release", None, None, None, 0.0) in recorder.heard
+    assert ("on_release", None, None, None, 0.0) in recorder.noted
     assert recorder.hooks[-1] == "worker_stopped"
 
 
@@ -249,10 +249,10 @@ async def test_observers_learn_of_the_cancellation_of_a_prefetched_message(
     async with one_prefetched(stage) as (_, running, handle):
         await handle.cancel()
 
-        async def heard() -> bool:
+        async def noted() -> bool:
             return running.interrupt is not None
 
-        await eventually(heard)
+        await eventually(noted)
         stage.flag("go on").set()
         await stage.until(handle, State.CANCELLED)
     assert recorder.hooks.count("on_cancel") == 1
@@ -260,7 +260,7 @@ async def test_observers_learn_of_the_cancellation_of_a_prefetched_message(
 
 
 class Releases:
-    """Notes why each message was given back."""
+    """Notes the reason for which each message was released."""
 
     def __init__(self) -> None:
         self.reasons: list[ReleaseReason | None] = []
@@ -275,7 +275,7 @@ async def test_a_release_has_a_reason(make_stage: MakeStage) -> None:
     stage = await make_stage(grace_period=0.0)
     stage.app.plugins.register(releases)
     driver = await stage.driver()
-    await driver.enqueue([stage.message("nobody:knows")])
+    await driver.enqueue([stage.message("unknown:task")])
     await stage.burst(concurrency=1)
     await snoozes().dispatch()
     await stage.burst(concurrency=1)
@@ -368,7 +368,7 @@ async def test_headers_of_observers_reach_the_task(make_stage: MakeStage) -> Non
     assert await chunked.result(timeout=30) == {"trace": "42"}
 
 
-async def test_workers_are_told_of_themselves(make_stage: MakeStage) -> None:
+async def test_observers_receive_the_context_of_their_worker(make_stage: MakeStage) -> None:
     contexts: list[WorkerContext] = []
 
     class Watching:
@@ -423,12 +423,12 @@ async def test_a_wrapper_may_run_it_again(make_stage: MakeStage) -> None:
 
 
 async def test_a_wrapper_may_refuse_and_the_task_hears_of_it(make_stage: MakeStage) -> None:
-    heard: list[str] = []
+    noted: list[str] = []
 
-    async def hear(exception: Exception) -> None:
-        heard.append(str(exception))
+    async def note_failure(exception: Exception) -> None:
+        noted.append(str(exception))
 
-    @task(name="observers.refused", on_failure=hear)
+    @task(name="observers.refused", on_failure=note_failure)
     async def refused() -> None:
         raise AssertionError("it was refused")
 
@@ -441,7 +441,7 @@ async def test_a_wrapper_may_refuse_and_the_task_hears_of_it(make_stage: MakeSta
     await stage.burst()
     with pytest.raises(TaskFailed, match="Sundays"):
         await handle.result(timeout=30)
-    assert heard == ["not on Sundays"]
+    assert noted == ["not on Sundays"]
 
 
 async def _nonsense(call_next: Next, call: Call) -> Any:
@@ -487,11 +487,11 @@ async def test_a_wrapper_may_limit_the_time_of_a_thread(make_stage: MakeStage) -
     assert letter.error.type == "TimeoutError"
 
 
-async def test_nothing_is_told_where_nobody_listens(
+async def test_nothing_is_notified_without_observers(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object) -> None:
-        raise AssertionError("nobody listens")
+        raise AssertionError("there are no observers")
 
     monkeypatch.setattr(Observers, "notify", never)
     handle = await good().dispatch()

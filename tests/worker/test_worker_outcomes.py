@@ -1,4 +1,4 @@
-"""Whatever a task returns or raises is that task's outcome, and nobody else's."""
+"""Return values and errors of a task decide on the outcome of that task alone."""
 
 import asyncio
 import datetime as dt
@@ -10,6 +10,8 @@ import pytest
 from asynctasq import State, current_task, task
 from asynctasq.errors import BodyCorrupt, ResultNotSerializable, TaskFailed, TaskTimeout
 from tests.worker.stage import Stage, probe
+
+pytestmark = pytest.mark.every_store
 
 
 class Opaque:

@@ -14,6 +14,8 @@ from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
+pytestmark = pytest.mark.every_store
+
 
 @task
 async def note(what: Any) -> None:

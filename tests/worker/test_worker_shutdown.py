@@ -1,4 +1,4 @@
-"""Stopping: what runs gets its time, what does not end is given back uncounted, nothing is left over."""
+"""Stopping: running tasks get their time, tasks that do not end are released uncounted, nothing is left."""
 
 import asyncio
 import os
@@ -19,6 +19,8 @@ from asynctasq.worker.timing import EngineTiming, RenewerTiming, SignalTiming, W
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
+
+pytestmark = pytest.mark.every_store
 
 
 class Endless(AsyncTask[str]):
@@ -41,7 +43,7 @@ class Endless(AsyncTask[str]):
 
 
 class Converting(Endless):
-    """Answers an interruption with an error of its own."""
+    """Answers an interruption with another error."""
 
     async def execute(self) -> str:
         try:
@@ -287,7 +289,7 @@ async def knows_its_worker() -> str:
     return current_task().id
 
 
-async def test_a_worker_that_works_is_not_started_again(stage: Stage) -> None:
+async def test_a_running_worker_is_not_started_again(stage: Stage) -> None:
     await gated().dispatch()
     async with stage.worker() as worker:
         await stage.flag("began").wait()
@@ -388,7 +390,7 @@ async def deafens() -> None:
     await gated.fn()
 
 
-async def test_a_task_cannot_make_its_worker_deaf(
+async def test_a_task_cannot_make_its_worker_ignore_signals(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     timing = WorkerTiming(signals=SignalTiming(check=0.01))

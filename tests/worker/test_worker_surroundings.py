@@ -1,4 +1,4 @@
-"""What is around the code of an attempt: resolvers that attend it, and what is closed at its end."""
+"""The scope of an attempt: resolvers that take part in it, and resources closed at its end."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""A worker whose process cannot start threads for a while: sync tasks are given back, the others run."""
+"""A worker whose process cannot start threads for a while: sync tasks are released, the others run."""
 
 import threading
 

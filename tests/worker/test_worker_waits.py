@@ -112,7 +112,7 @@ async def test_a_waiting_task_is_given_back_when_the_worker_stops(make_stage: Ma
 
 
 def waits_in_thread(stage: Stage) -> str:
-    loop = stage.probe._loop
+    loop = stage.probe.loop
     handle = count_down(0).dispatch_sync()
     return str(asyncio.run_coroutine_threadsafe(handle.result(), loop).result(PATIENCE))
 

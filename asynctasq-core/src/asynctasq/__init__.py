@@ -1,4 +1,4 @@
-"""A task queue for asyncio in which everything that touches the outside is a plugin.
+"""A task queue for asyncio: stores, serializers, executors and model resolvers are plugins.
 
     import asynctasq
 
@@ -12,7 +12,7 @@
 
     asynctasq.run(main())
 
-A worker runs what is dispatched: `asynctasq worker --app MODULE`.
+A worker runs dispatched tasks: `asynctasq worker --app MODULE`.
 """
 
 import importlib
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from asynctasq.message import OnConflict, State, Unique, UniqueUntil
 from asynctasq.results import Handle
+from asynctasq.runtime import CurrentApp, provide_default
 from asynctasq.tasks import (
     AsyncProcessTask,
     AsyncTask,
@@ -34,12 +35,12 @@ from asynctasq.tasks import (
     current_task,
     task,
 )
-from asynctasq.tasks.dispatching import Dispatcher, provide_dispatcher
 from asynctasq.version import __version__
 
 if TYPE_CHECKING:
-    from asynctasq.app import AnyDefinition, App, Lifespan
+    from asynctasq.app import App, Lifespan
     from asynctasq.default import close, default_app, init, run
+    from asynctasq.dispatch.dispatcher import AnyDefinition
     from asynctasq.hookspecs import hookimpl
     from asynctasq.serializers.custom_types import register_type
     from asynctasq.worker.worker import Worker
@@ -57,7 +58,7 @@ _LAZY: Mapping[str, str] = {
     "register_type": "asynctasq.serializers.custom_types",
     "run": "asynctasq.default",
 }
-"""Public names whose modules import more than defining tasks takes; imported when first used."""
+"""Public names whose modules import more than task definitions need; imported at their first use."""
 
 
 def __getattr__(name: str) -> Any:
@@ -73,13 +74,13 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY})
 
 
-def _current_app() -> Dispatcher:
-    from asynctasq.default import current_app
+def _make_default() -> CurrentApp:
+    from asynctasq.app import App
 
-    return current_app()
+    return App()
 
 
-provide_dispatcher(_current_app)
+provide_default(_make_default)
 
 
 async def dispatch_many(

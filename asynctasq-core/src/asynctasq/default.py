@@ -1,12 +1,12 @@
-"""The app in use: that of the enclosing block or worker, else the default one."""
+"""The default app: `init`, `close` and `run`."""
 
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
-from contextvars import Token
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from asynctasq.app import App, Lifespan, current
+from asynctasq import runtime
+from asynctasq.app import App, Lifespan
 from asynctasq.config import settings_warnings_muted, warn_of_hidden
 from asynctasq.config.settings import EventLoop
 from asynctasq.errors import AsynctasqError, ConfigurationError
@@ -16,29 +16,24 @@ logger = logging.getLogger("asynctasq")
 
 T = TypeVar("T")
 
-_default: App | None = None
-
 
 def current_app() -> App:
-    """The app in use here: that of the enclosing `async with app` or worker, else the default one."""
-    return current.get() or default_app()
-
-
-def use_here(app: App) -> Token[App | None]:
-    """Make an app the current one of this context and those copied from it; the token undoes it."""
-    return current.set(app)
+    """Return the app in use here: that of the enclosing `async with app` or worker, else the default app."""
+    return cast("App", runtime.current_app())
 
 
 def default_app() -> App:
-    """The app that `init` made; made from environment and defaults if it was not called.
+    """Return the app that `init` made; without `init`, it is made from the environment and defaults.
 
     Raises:
         ConfigurationError: a setting is wrong.
     """
-    global _default  # noqa: PLW0603  the default app is the one piece of global state
-    if _default is None:
-        _default = App()
-    return _default
+    return cast("App", runtime.default_app())
+
+
+def existing_default() -> App | None:
+    """Return the default app if it has been made."""
+    return cast("App | None", runtime.default)
 
 
 def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | None = None) -> App:
@@ -49,44 +44,46 @@ def init(settings: Mapping[str, object] | None = None, *, lifespan: Lifespan | N
     change settings.
 
     Args:
-        settings: see `docs/settings.md`; the environment and `.env` supply what is not given.
-        lifespan: an async context manager function, entered by each worker; what it yields is
+        settings: see `docs/settings.md`; settings that are not given come from the environment and
+            `.env`.
+        lifespan: an async context manager function, entered by each worker; the value it yields is
             `current_task().resources`.
 
     Raises:
         ConfigurationError: a setting is wrong, or the default app is open with other settings.
-        PluginError: the driver's or the serializer's plugin cannot be used.
+        PluginError: the plugin of the driver or of the serializer cannot be used.
     """
-    global _default  # noqa: PLW0603  the default app is the one piece of global state
     module = module_imported_for_message()
     if module is not None:
         return _ignore_settings(module, settings, lifespan)
     made = App(settings, lifespan=lifespan)
     warn_of_hidden(made.settings)
-    if _default is not None and _default._command_line:
-        made.override(_default._command_line)
-    if _default is not None and _default.is_same_as(made):
-        return _default
-    if _default is not None and (_default.is_open or current.get() is _default):
-        raise ConfigurationError(
-            f"init() with other settings, while the default app is open on {_default.settings.driver_text}. "
-            f"Call init() once, before the first dispatch, or close the app first: await asynctasq.close()."
-        )
-    if _default is not None:
-        made._pool.take_over(_default._pool)
-    _default = made
+    before = existing_default()
+    if before is not None:
+        if before._runtime.overrides:
+            made._override(before._runtime.overrides)
+        if before._is_same_as(made):
+            return before
+        if before.is_open or runtime.enclosing_app() is before:
+            raise ConfigurationError(
+                f"init() was called with other settings while the default app is open on "
+                f"{before.settings.driver_text}. Call init() once, before the first dispatch, or close the "
+                f"app first: await asynctasq.close()."
+            )
+        made._pool.take_over(before._pool)
+    runtime.set_default(made)
     return made
 
 
 def _ignore_settings(
     module: str, settings: Mapping[str, object] | None, lifespan: Lifespan | None
 ) -> App:
-    """Return the app in use, and log that a module wanted another one."""
+    """Return the app in use, and log that a module asked for other settings."""
     used = current_app()
     try:
         wanted = App(settings, lifespan=lifespan)
-        wanted.override(used._command_line)
-        is_same = used.is_same_as(wanted)
+        wanted._override(used._runtime.overrides)
+        is_same = used._is_same_as(wanted)
     except AsynctasqError:
         is_same = False
     if not is_same and not settings_warnings_muted():
@@ -100,35 +97,37 @@ def _ignore_settings(
 
 async def close() -> None:
     """Close what the default app has open on this loop. Idempotent."""
-    if _default is not None:
-        await _default.close()
+    app = existing_default()
+    if app is not None:
+        await app.close()
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on uvloop where it exists, and close the default app afterwards.
+    """Run a coroutine, on uvloop if it is installed, and close the default app afterwards.
 
-    A worker that still runs by then is cancelled: it gives back what it holds.
+    A worker that still runs by then is cancelled, and releases its tasks.
 
     Raises:
-        TypeError: it is no coroutine.
+        TypeError: the argument is not a coroutine.
     """
     if not asyncio.iscoroutine(main):
         raise TypeError(
-            f"run() takes a coroutine, as in asynctasq.run(main()); got {main!r}. A task is dispatched in one, "
-            "or with task.dispatch_sync()."
+            f"The argument of run() must be a coroutine, as in asynctasq.run(main()), got {main!r}. "
+            f"Dispatch a task in that coroutine, or with task.dispatch_sync()."
         )
-
-    return run_on(EventLoop.UVLOOP if _default is None else _default.settings.loop, main)
+    app = existing_default()
+    return run_on(EventLoop.UVLOOP if app is None else app.settings.loop, main)
 
 
 def run_on(loop: EventLoop, main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on that kind of event loop, asyncio's where uvloop is not installed; then as `run`."""
+    """Run a coroutine like `run`, on that kind of event loop; on asyncio's if uvloop is not installed."""
 
     async def closing() -> T:
         try:
             return await main
         finally:
-            if _default is not None and (workers := _default.workers_here()):
+            app = existing_default()
+            if app is not None and (workers := app._workers_here()):
                 for each in workers:
                     each.cancel()
                 await asyncio.wait(workers)

@@ -1,4 +1,4 @@
-"""Every error that asynctasq raises on purpose. They are a tree.
+"""Every error that asynctasq raises on purpose, as a tree.
 
     AsynctasqError
     ├── ConfigurationError            a setting is unknown, of the wrong type, or contradicts another
@@ -29,7 +29,7 @@
         ├── ResultNotSerializable     the task completed, but its return value could not be stored
         └── ResultUnknown             never dispatched, or finished and forgotten
 
-Whoever catches one catches those to the right of it too.
+If you catch one, you catch those to the right of it, too.
 """
 
 

@@ -1,8 +1,8 @@
-"""Hook specifications: all that a plugin can implement.
+"""Hook specifications: everything that a plugin can implement.
 
-A plugin is a module (or object) whose functions carry `@hookimpl`. It is found by its entry point:
-one group per kind, named in `GROUPS`. Observers receive one context, may be sync or async, and
-cannot change the outcome; what may change it is `wrap_execute`.
+A plugin is a module (or object) whose functions carry `@hookimpl`. asynctasq finds it by its entry point;
+`GROUPS` names the group of each kind. Observers receive one context, may be sync or async, and cannot
+change the outcome. `wrap_execute` can.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from asynctasq.contracts.capabilities import News
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import AttemptResult, Executor, Wrapper
 from asynctasq.contracts.resolver import Resolver
@@ -38,7 +39,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @record
 class DispatchContext:
-    """Of `before_dispatch` and `after_dispatch`."""
+    """Context of `before_dispatch` and `after_dispatch`."""
 
     message: Message
     headers: dict[str, str]
@@ -47,37 +48,46 @@ class DispatchContext:
 
 @record
 class ExecutionContext:
-    """Of the observers around one attempt."""
+    """Context of the observers around one attempt."""
 
     delivery: Delivery
     worker_id: str
     attempt: AttemptResult | None = None
-    """How it ended, from `after_execute` on."""
+    """The outcome of the attempt, from `after_execute` on."""
     error: ErrorInfo | None = None
-    """Of `on_retry`, `on_failure` and `on_dead`."""
+    """The error in `on_retry`, `on_failure` and `on_dead`."""
     reason: Reason | None = None
-    """Of `on_dead`."""
+    """The reason in `on_dead`."""
     retry_delay: float | None = None
-    """Of `on_retry` and `on_release`: seconds."""
+    """The delay in `on_retry` and `on_release`, in seconds."""
     released: ReleaseReason | None = None
-    """The reason of `on_release`."""
+    """The reason in `on_release`."""
+
+
+@record
+class NewsContext:
+    """Context of `on_news`."""
+
+    news: News
+    worker_id: str
+    """The worker whose reserve found it, not the one that lost the message."""
 
 
 @record
 class WorkerContext:
-    """Of `worker_started`, `worker_stopping` and `worker_stopped`."""
+    """Context of `worker_started`, `worker_stopping` and `worker_stopped`."""
 
     worker_id: str
     queues: tuple[str, ...]
     concurrency: int
 
 
-# Factories: asked of the one plugin that the name selects.
+# Factories: called on the one plugin that the name selects.
 
 
 @hookspec(firstresult=True)
 def create_driver(name: str, settings: Any) -> Driver | None:
-    """Make an unopened driver. `settings` is an instance of what `settings_class` gave."""
+    """Make an unopened driver. `settings` is an instance of the class that `settings_class` returned."""
 
 
 @hookspec(firstresult=True)
@@ -97,7 +107,7 @@ def create_resolver(name: str, settings: Any) -> Resolver | None:
 
 @hookspec(firstresult=True)
 def settings_class(name: str) -> type | None:
-    """The dataclass of the plugin's settings, every field with a default.
+    """Return the dataclass of the plugin's settings, every field with a default.
 
     Without this hook the factory receives a plain dict. A static method `from_url(url) -> dict` on
     the class turns a driver URL into settings; without it the URL becomes the setting `url`. A class
@@ -110,71 +120,80 @@ def settings_class(name: str) -> type | None:
 
 @hookspec
 def before_dispatch(context: DispatchContext) -> None:
-    """A message is about to be enqueued; headers may be added."""
+    """Observe a message before it is enqueued. You may add headers."""
 
 
 @hookspec
 def after_dispatch(context: DispatchContext) -> None:
-    """A message was enqueued."""
+    """Observe a message that was enqueued."""
 
 
 @hookspec
 def before_execute(context: ExecutionContext) -> None:
-    """An attempt is about to run."""
+    """Observe an attempt before it runs."""
 
 
 @hookspec
 def after_execute(context: ExecutionContext) -> None:
-    """An attempt ended, whichever way; not called for one that was interrupted."""
+    """Observe an attempt that ended, with whatever outcome; not called if it was interrupted."""
 
 
 @hookspec
 def on_retry(context: ExecutionContext) -> None:
-    """An attempt failed and will be repeated."""
+    """Observe an attempt that failed and will be repeated."""
 
 
 @hookspec
 def on_failure(context: ExecutionContext) -> None:
-    """The last allowed attempt failed."""
+    """Observe the failure of the last allowed attempt."""
 
 
 @hookspec
 def on_dead(context: ExecutionContext) -> None:
-    """This worker sent a message to the dead letters, for whatever reason.
+    """Observe a message that this worker made a dead letter, for whatever reason.
 
-    Not called for those that the store makes by itself (reasons `lost` and `expired`): no worker has them then.
-    `asynctasq dead` lists them.
+    Not called for those that the store makes by itself (reasons `lost` and `expired`): see `on_news`.
+    `asynctasq dead` lists them all.
     """
 
 
 @hookspec
 def on_lost(context: ExecutionContext) -> None:
-    """This worker lost the lease of a message that it was running."""
+    """Observe a message that this worker was running when it lost the lease."""
 
 
 @hookspec
 def on_release(context: ExecutionContext) -> None:
-    """This worker gave a message back, uncounted."""
+    """Observe a message that this worker released, uncounted."""
 
 
 @hookspec
 def on_cancel(context: ExecutionContext) -> None:
-    """A running message was cancelled and interrupted."""
+    """Observe a running message that was cancelled and interrupted."""
+
+
+@hookspec
+def on_news(context: NewsContext) -> None:
+    """Observe a message that the store's upkeep moved: its lease was lost, it expired, or it is damaged.
+
+    Called by one worker for each event, at best: events are lost if that worker dies, and drivers without
+    NEWS report none.
+    """
 
 
 @hookspec
 def worker_started(context: WorkerContext) -> None:
-    """A worker is about to fetch its first message."""
+    """Observe a worker before it fetches its first message."""
 
 
 @hookspec
 def worker_stopping(context: WorkerContext) -> None:
-    """A worker has stopped fetching."""
+    """Observe a worker that has stopped fetching."""
 
 
 @hookspec
 def worker_stopped(context: WorkerContext) -> None:
-    """A worker has settled everything that it ran."""
+    """Observe a worker that has settled everything that it ran."""
 
 
 # Wrapper and commands.

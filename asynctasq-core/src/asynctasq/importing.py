@@ -52,7 +52,7 @@ def module_name(obj: object) -> str:
 
 
 def imported_module(name: str) -> ModuleType | None:
-    """The module of that name if it is imported already; imports nothing.
+    """Return the module of that name if it is already imported; imports nothing.
 
     Where the running script is the file of that name, it is the script itself, so that its classes
     do not come to exist twice.

@@ -26,7 +26,7 @@ QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 LIMIT_RULE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 """Names of rules in `Message.limits`."""
 _TEXT_PARTS = Struct("4s6s6s")
-"""Of an id: what stands before the first dash of its text, between the first and the last, and behind it."""
+"""Parts of an id: before the first dash of its text, between the first and the last, and after the last."""
 
 _LEASED = "leased"
 """The former text of `State.RUNNING`."""
@@ -72,10 +72,10 @@ class State(StrEnum):
 
 
 class CancelOutcome(Enum):
-    """What a request to cancel came to."""
+    """The answer to a request to cancel."""
 
     CANCELLED = "cancelled"
-    """It waited, and is finished."""
+    """It waited, and is cancelled now."""
     REQUESTED = "requested"
     """It runs; its worker interrupts it within a second."""
     TOO_LATE = "too_late"
@@ -91,7 +91,7 @@ class UniqueUntil(StrEnum):
     SETTLED = "settled"
     """Until the message has completed, died or been cancelled."""
     PERIOD = "period"
-    """For `Unique.period` seconds from the enqueue, whatever becomes of the message."""
+    """For `Unique.period` seconds from the enqueue, whatever happens to the message."""
 
 
 class OnConflict(StrEnum):
@@ -102,7 +102,7 @@ class OnConflict(StrEnum):
     REPLACE = "replace"
     """The newcomer takes the place of a holder that waits; a holder that is leased stays (skip)."""
     EXTEND = "extend"
-    """The newcomer is dropped; a scheduled holder's due time and a period start anew from now."""
+    """The newcomer is dropped; a scheduled holder's due time and a period start again from now."""
 
 
 @record
@@ -129,7 +129,7 @@ class Unique:
 
 
 class OnParentFailure(StrEnum):
-    """What happens to a message when one of its parents dies or is cancelled."""
+    """The effect on a message when one of its parents dies or is cancelled."""
 
     FAIL = "fail"
     CANCEL = "cancel"
@@ -171,7 +171,7 @@ class Message:
     expires: float | None = None
     """Seconds after it was first due within which it must be leased; dead (`expired`) otherwise."""
     max_attempts: int = 3
-    """Runs in all; 0 and 1 both mean one run. Core's business: drivers only carry it."""
+    """Runs in all; 0 and 1 both mean one run. Only core uses it: drivers store it."""
     max_lost: int = 3
     """Lost leases that are forgiven; one more makes it dead (`lost`)."""
     result_ttl: float = 3600.0
@@ -228,7 +228,7 @@ def headers_bytes(headers: Mapping[str, str]) -> int:
 
 
 def new_id() -> bytes:
-    """A UUIDv7 (RFC 9562, section 5.7), growing strictly within a process.
+    """Return a UUIDv7 (RFC 9562, section 5.7), greater than all before it in this process.
 
     48 bits of milliseconds, then 73 bits that are random for the first id of a millisecond and count
     up from there within it (section 6.2, method 2).
@@ -237,7 +237,7 @@ def new_id() -> bytes:
 
 
 def id_to_text(message_id: bytes) -> str:
-    """The canonical text form that users see."""
+    """Return the canonical text form that users see."""
     first, middle, last = _TEXT_PARTS.unpack(message_id)
     return f"{first.hex()}-{middle.hex('-', 2)}-{last.hex()}"
 
@@ -250,7 +250,7 @@ def time_of_id(message_id: bytes) -> float | None:
 
 
 def id_from_text(text: str) -> bytes:
-    """The stored form of a task id.
+    """Return the stored form of a task id.
 
     Raises:
         ValueError: `text` is not a UUID.
@@ -258,11 +258,11 @@ def id_from_text(text: str) -> bytes:
     try:
         return UUID(text).bytes
     except (ValueError, AttributeError, TypeError):
-        raise ValueError(f"{text!r} is no task id: a UUID is needed.") from None
+        raise ValueError(f"task id must be a UUID, got {text!r}.") from None
 
 
 class _IdSource:
-    """Ids that grow. One system call a millisecond at the most, for its random bits."""
+    """Ids that grow. Makes at most one system call per millisecond, for random bits."""
 
     _VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
     _RAND_A = (1 << 12) - 1
@@ -282,7 +282,7 @@ class _IdSource:
         return next(self._numbers).to_bytes(16, "big")  # one step of a counter is atomic
 
     def _begin(self) -> None:
-        """Begin another millisecond. A clock that is set back only keeps the one that was reached."""
+        """Begin another millisecond. If the clock was set back, the last one continues."""
         with self._lock:
             millisecond = time.time_ns() // 1_000_000
             if (millisecond + 1) * 1_000_000 <= self._ends_at:

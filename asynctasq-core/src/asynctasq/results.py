@@ -1,17 +1,18 @@
-"""Handles: what a dispatch returns."""
+"""Handles of dispatched tasks."""
 
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from asynctasq.message import CancelOutcome, State
+from asynctasq.runtime import current_dispatcher
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
 class ResultSource(Protocol):
-    """Where a handle asks; the app."""
+    """The store of a task, as its handle sees it."""
 
     async def result(self, task_id: str, *, timeout: float | None) -> object: ...
 
@@ -25,13 +26,13 @@ class ResultSource(Protocol):
 
 
 class Handle(str, Generic[T_co]):
-    """The id of a dispatched task, as text (a UUID), with which to ask for it.
+    """The id of a dispatched task as text (a UUID), with methods that ask the store about the task.
 
-    `created` is False if the dispatch added nothing, because the caller's id was known or the unique key
-    was held: the handle is then that of the message that stands.
+    `created` is False if the dispatch added no message, because the caller's id was known or the unique key
+    was held. The handle is then that of the message that exists.
 
     The methods that end in `_sync` are for code without an event loop, such as WSGI views. They raise
-    `RuntimeError` where a loop runs.
+    `RuntimeError` if an event loop runs in the thread.
     """
 
     __slots__ = ("_source", "created")
@@ -41,14 +42,14 @@ class Handle(str, Generic[T_co]):
 
     @classmethod
     def of(cls, task_id: str, source: ResultSource, *, created: bool = True) -> Self:
-        """The handle of a task."""
-        self = cls(task_id)  # half the time of a `__new__` in Python
+        """Return the handle of a task."""
+        self = cls(task_id)  # takes half the time of a `__new__` in Python
         self._source = source
         self.created = created
         return self
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        """Elsewhere it is the plain id: the way to the store does not travel."""
+        """Pickle the handle as its plain id: the connection to the store cannot be pickled."""
         return str, (str(self),)
 
     def __copy__(self) -> Self:
@@ -62,9 +63,9 @@ class Handle(str, Generic[T_co]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Describe handles to pydantic, and so to FastAPI: a handle is its id, as text.
+        """Describe handles to pydantic, and so to FastAPI: a handle is its id as text.
 
-        Text that is read becomes a handle of the app in use.
+        When pydantic reads such a text, it becomes a handle of the app in use.
         """
         from pydantic_core import core_schema
 
@@ -82,66 +83,68 @@ class Handle(str, Generic[T_co]):
         )
 
     async def result(self, *, timeout: float | timedelta | None = None) -> T_co:
-        """Wait until the task has ended, and return what it returned.
+        """Wait until the task has ended, and return its result.
 
         Args:
-            timeout: seconds to wait at most, or a `timedelta`; None waits for ever.
+            timeout: seconds to wait at most, or a `timedelta`; None waits forever.
 
         Raises:
-            TaskFailed: it is dead; carries reason, error and traceback.
+            TaskFailed: it is dead; the exception has the reason, the error and the traceback.
             TaskCancelled: it was cancelled.
-            ResultTimeout: it has not ended in time; it goes on.
+            ResultTimeout: it has not ended in time; it continues.
             ResultNotSerializable: it completed, but its return value could not be stored.
-            ModelNotFound: it completed, and a model in its return value has no row any more.
-            ResultUnknown: it ended and its outcome has been forgotten, or it was never dispatched.
-            CapabilityMissing: the driver keeps no results.
+            ModelNotFound: it completed, but a model in its return value was deleted.
+            ResultUnknown: it ended and its outcome was forgotten, or it was never dispatched.
+            CapabilityMissing: the driver does not store results.
             TypeError: `timeout` is neither a number nor a `timedelta`.
             ValueError: `timeout` is not a number (NaN).
         """
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         if not isinstance(seconds, int | float | None):
             raise TypeError(
-                f"result(timeout={timeout!r}): a number of seconds is needed, or a timedelta."
+                f"result(): timeout must be a number of seconds or a timedelta, got {timeout!r}."
             )
         if seconds is not None and seconds != seconds:  # noqa: PLR0124  only NaN differs from itself
-            raise ValueError("result(timeout=nan): a number of seconds is needed, or a timedelta.")
+            raise ValueError(
+                "result(): timeout must be a number of seconds or a timedelta, got nan."
+            )
         return cast("T_co", await self._source.result(self, timeout=seconds))
 
     async def status(self) -> State:
-        """Where the message is now.
+        """Return the state of the task.
 
         Raises:
-            ResultUnknown: it ended and its outcome has been forgotten, or it was never dispatched.
-            CapabilityMissing: the driver cannot tell.
+            ResultUnknown: it ended and its outcome was forgotten, or it was never dispatched.
+            CapabilityMissing: the driver cannot inspect messages.
         """
         return await self._source.status(self)
 
     async def cancel(self) -> CancelOutcome:
-        """Finish it if it waits, interrupt it within a second if it runs; says which.
+        """Cancel the task: at once if it waits, within a second if it runs. The outcome says which.
 
         Raises:
-            CapabilityMissing: the driver cannot cancel.
+            CapabilityMissing: the driver cannot cancel tasks.
         """
         return await self._source.cancel(self)
 
     async def progress(self) -> object:
-        """What the running task last reported (`current_task().report(...)`); None if nothing.
+        """Return the last progress report of the running task (`current_task().report(...)`), if any.
 
         Raises:
-            CapabilityMissing: the driver keeps no progress.
+            CapabilityMissing: the driver does not store progress.
         """
         return await self._source.progress(self)
 
     # For code without an event loop.
 
     def result_sync(self, *, timeout: float | timedelta | None = None) -> T_co:
-        """Wait until the task has ended, and return what it returned; raises as `result` does."""
+        """Wait until the task has ended, and return its result; raises as `result` does."""
         return self._source.call_sync(
             lambda: self.result(timeout=timeout), instead="`await handle.result()`"
         )
 
     def status_sync(self) -> State:
-        """Return where the message is now; raises as `status` does."""
+        """Return the state of the task; raises as `status` does."""
         return self._source.call_sync(self.status, instead="`await handle.status()`")
 
     def cancel_sync(self) -> CancelOutcome:
@@ -149,12 +152,11 @@ class Handle(str, Generic[T_co]):
         return self._source.call_sync(self.cancel, instead="`await handle.cancel()`")
 
     def progress_sync(self) -> object:
-        """Return what the running task last reported; raises as `progress` does."""
+        """Return the last progress report of the task; raises as `progress` does."""
         return self._source.call_sync(self.progress, instead="`await handle.progress()`")
 
 
 def _handle_of(text: str) -> Handle[Any]:
     """Return the handle of an id; raises ValueError if it is not a UUID."""
-    from asynctasq.tasks.dispatching import current_dispatcher
-
-    return current_dispatcher().handle(text)
+    handle: Handle[Any] = current_dispatcher().handle(text)
+    return handle

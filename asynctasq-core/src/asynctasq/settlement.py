@@ -1,4 +1,4 @@
-"""How a lease ends. The decision is core's; a driver applies a list of these."""
+"""Settlements: the ways in which a lease ends. Core decides; a driver applies a list of them."""
 
 from enum import Enum, StrEnum
 from typing import TypeAlias
@@ -26,13 +26,13 @@ class Reason(StrEnum):
     ARGUMENTS = "arguments"
     """No worker's signature fitted its arguments for as long as mismatches are forgiven."""
     REJECTED = "rejected"
-    """The task said so."""
+    """The task raised `Reject`."""
     REFUSED = "refused"
     """The store refused every other settlement of it."""
 
 
 class ReleaseReason(StrEnum):
-    """Why a worker gave a message back, uncounted."""
+    """Why a worker released a message, uncounted."""
 
     SNOOZED = "snoozed"
     """The task raised `Snooze`."""
@@ -60,7 +60,7 @@ class ErrorInfo:
 
 @record
 class Complete:
-    """It ran to its end. The message goes, its outcome is kept for `result_ttl` seconds."""
+    """Complete a message that ran to its end: remove it, and keep its outcome for `result_ttl` seconds."""
 
     lease: Lease
     result: bytes | None = None
@@ -71,7 +71,7 @@ class Complete:
 
 @record
 class Retry:
-    """The run failed and another is allowed, after `delay` seconds. Counts as an attempt."""
+    """Run a message again after `delay` seconds, because its run failed. Counts as an attempt."""
 
     lease: Lease
     delay: float
@@ -80,7 +80,7 @@ class Retry:
 
 @record
 class Fail:
-    """To the dead letters. Counts as an attempt unless `attempted` is False (it never ran)."""
+    """Make a dead letter of a message. Counts as an attempt unless `attempted` is False (it never ran)."""
 
     lease: Lease
     reason: Reason
@@ -92,11 +92,11 @@ class Fail:
 
 @record
 class Release:
-    """Give it back after `delay` seconds. Does not count as an attempt; with no delay it keeps its place.
+    """Release a message, to be ready after `delay` seconds. Does not count as an attempt.
 
-    `mismatched` says that this worker's code does not fit it (unknown task, other signature): the
-    store remembers when that was first said, and tells it in `Delivery.mismatched_for`. `error` says
-    in what way, and is kept as the error of the message.
+    Without a delay it keeps its place. `mismatched` means that this worker's code does not fit the message
+    (unknown task, other signature): the store keeps the time of the first such release, and returns the
+    time since then in `Delivery.mismatched_for`. `error` has the details, and becomes the error of the message.
     """
 
     lease: Lease
@@ -108,7 +108,7 @@ class Release:
 
 @record
 class Cancelled:
-    """The run was interrupted because it was cancelled. Only the outcome is kept."""
+    """Finish a message as cancelled, because its run was interrupted. Only the outcome is kept."""
 
     lease: Lease
     result_ttl: float = 3600.0
@@ -120,7 +120,7 @@ Settlement: TypeAlias = Complete | Retry | Fail | Release | Cancelled
 
 
 class Settled(Enum):
-    """What became of one settlement."""
+    """The answer to one settlement."""
 
     DONE = "done"
     LOST = "lost"
@@ -130,7 +130,7 @@ class Settled(Enum):
 
 
 class LeaseState(Enum):
-    """Answer to one extension."""
+    """The answer to one extension."""
 
     HELD = "held"
     LOST = "lost"

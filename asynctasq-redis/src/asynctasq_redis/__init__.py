@@ -1,4 +1,4 @@
-"""Redis (and Valkey) as the store of asynctasq. Importing this imports no Redis client."""
+"""Redis (and Valkey) as the store of asynctasq. Importing this package does not import a Redis client."""
 
 from asynctasq_redis.driver import RedisDriver
 from asynctasq_redis.settings import RedisSettings

@@ -1,4 +1,4 @@
-"""Where a Redis is: its URL taken apart."""
+"""The address of a Redis: the parts of its URL."""
 
 from dataclasses import field
 from urllib.parse import parse_qsl, unquote
@@ -21,7 +21,7 @@ SCHEMES: dict[str, tuple[str, bool]] = {
     "redis+cluster": (CLUSTER, False),
     "rediss+cluster": (CLUSTER, True),
 }
-"""Scheme to what answers there, and whether by TLS."""
+"""Scheme to the kind of server, and whether it uses TLS."""
 
 
 @record
@@ -32,7 +32,7 @@ class Address:
     tls: bool
     hosts: tuple[tuple[str, int], ...] = ()
     path: str = ""
-    """Of a Unix socket."""
+    """The path of a Unix socket."""
     service: str = ""
     """The name by which sentinels know the server."""
     username: str | None = None
@@ -41,27 +41,27 @@ class Address:
 
 
 def split_query(url: str) -> tuple[str, list[tuple[str, str]]]:
-    """A URL without its parameters, and those."""
+    """Return a URL without its parameters, and the parameters."""
     base, _, query = url.partition("?")
     return base, parse_qsl(query, keep_blank_values=True)
 
 
 def parse_address(url: str) -> Address:
-    """Take a URL without parameters apart.
+    """Return the parts of a URL without parameters.
 
-    Names and passwords may be percent-encoded; a password with `@` or `/` in it is understood as it
-    is, because what follows the last `@` is the host.
+    Names and passwords may be percent-encoded. A password may contain `@` or `/` as it is, because the host
+    follows the last `@`.
 
     Raises:
-        ConfigurationError: it is no address of a Redis. The message does not repeat the URL, which
-            may hold a password.
+        ConfigurationError: it is not an address of a Redis. The message does not repeat the URL, which
+            may contain a password.
     """
     scheme, separator, rest = url.partition("://")
     known = SCHEMES.get(scheme.lower()) if separator else None
     if known is None:
         raise ConfigurationError(
-            f"redis.url begins with {scheme if separator else ''!r}. It begins with one of "
-            f"{', '.join(f'{name}://' for name in SCHEMES)}."
+            f"redis.url must begin with one of {', '.join(f'{name}://' for name in SCHEMES)}, got "
+            f"{scheme if separator else ''!r}."
         )
     kind, tls = known
     credentials, at, place = rest.rpartition("@")
@@ -70,7 +70,7 @@ def parse_address(url: str) -> Address:
     if scheme.lower() == "unix":
         if not place.strip("/"):
             raise ConfigurationError(
-                "redis.url names no socket. Behind unix:// stands its path: "
+                "redis.url must contain the path of the socket after unix://. For example: "
                 "unix:///run/redis/redis.sock"
             )
         return Address(kind, tls, (), unquote(place), "", *who)
@@ -80,20 +80,20 @@ def parse_address(url: str) -> Address:
     if kind == SENTINEL:
         if not parts:
             raise ConfigurationError(
-                "redis.url names sentinels, but not the service that they watch: "
+                "redis.url must contain the service that the sentinels watch: "
                 "redis+sentinel://host:26379,host:26379/SERVICE/0"
             )
         service = parts.pop(0)
     if len(parts) > 1:
         raise ConfigurationError(
-            "redis.url has a path of several parts. After the host stands a database number at most; "
-            "a `/` that is part of a password is written as %2F."
+            "redis.url must have only a database number after the host. Write a `/` that is part of a "
+            "password as %2F."
         )
     port = SENTINEL_PORT if kind == SENTINEL else DEFAULT_PORT
     hosts = tuple(_host(one, port) for one in netloc.split(",")) if netloc else ()
     if kind == SINGLE and len(hosts) > 1:
         raise ConfigurationError(
-            "redis.url names several hosts, which only sentinels and clusters have: "
+            "redis.url must name one host, unless it is that of sentinels or of a cluster: "
             "redis+sentinel://host,host/SERVICE/0 or redis+cluster://host,host"
         )
     return Address(
@@ -108,7 +108,7 @@ def parse_address(url: str) -> Address:
 
 
 def described(address: Address, namespace: str) -> str:
-    """An address for people, without its password."""
+    """Return an address for logs and errors, without its password."""
     scheme = "unix" if address.path else "rediss" if address.tls else "redis"
     scheme += "" if address.kind == SINGLE else f"+{address.kind}"
     user = address.username or ""
@@ -125,15 +125,15 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
         host, bracket, rest = text[1:].partition("]")
         port_text = rest.removeprefix(":")
         if not bracket or (rest and not rest.startswith(":")):
-            raise ConfigurationError("redis.url has a host whose bracket is not closed.")
+            raise ConfigurationError("redis.url must close the bracket of its host.")
     else:
         host, _, port_text = text.partition(":")
     if not port_text:
         return unquote(host) or "localhost", default_port
     if not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65_535:
         raise ConfigurationError(
-            "redis.url has a port that is no number up to 65535. Behind a password stands `@` and the "
-            "host: redis://:password@host:6379"
+            "redis.url must have a port from 0 to 65535. After a password, write `@` and the host: "
+            "redis://:password@host:6379"
         )
     return unquote(host) or "localhost", int(port_text)
 
@@ -141,7 +141,7 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
 def _db(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise ConfigurationError(
-            "redis.url has a database that is no number. If that is a part of the password, "
+            "redis.url must have a number as its database. If that text is part of the password, "
             "percent-encode it."
         )
     return int(text)

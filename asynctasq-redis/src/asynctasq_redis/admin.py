@@ -1,4 +1,4 @@
-"""What operators do to messages, and the registry of workers."""
+"""Operations on dead letters and queues, and the registry of workers."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from asynctasq.contracts.capabilities import WorkerInfo
+from asynctasq.driverkit.batching import batches
 from asynctasq.message import Message, State
 from asynctasq_redis import inspection
-from asynctasq_redis.codec import batches, micros, text_bytes
+from asynctasq_redis.codec import text_bytes, whole_micros
 from asynctasq_redis.enqueueing import requeue_arguments
+from asynctasq_redis.leasing import NewsBuffer
 
 if TYPE_CHECKING:
     from asynctasq_redis.server import Server
 
 AT_ONCE = 1000
-"""Messages that one script call takes; the scripts know it as BOUND."""
+"""Messages that one script call takes: BOUND in the scripts."""
 _DONE = ord("1")
 _WORKER_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "id": str,
@@ -32,7 +34,7 @@ _WORKER_FIELDS = [each.name for each in fields(WorkerInfo)]
 
 
 async def requeue(server: "Server", offset: int, ids: Sequence[bytes]) -> list[bool]:
-    """Make dead messages ready again, as they are. Damaged ones stay dead."""
+    """Requeue dead letters as they are. Damaged ones stay dead."""
     answers: list[bool] = []
     async for rows in inspection.find_rows(server, offset, ids):
         dead = [
@@ -48,7 +50,7 @@ async def requeue(server: "Server", offset: int, ids: Sequence[bytes]) -> list[b
 async def requeue_messages(
     server: "Server", offset: int, messages: Sequence[Message]
 ) -> list[bool]:
-    """Make dead messages ready again, as they are given."""
+    """Requeue dead letters, and replace their contents by these messages."""
     if not messages:
         return []
     answer = await server.run("requeue", offset, *requeue_arguments(messages))
@@ -56,7 +58,7 @@ async def requeue_messages(
 
 
 async def delete_dead(server: "Server", ids: Sequence[bytes]) -> list[bool]:
-    """Delete dead messages."""
+    """Delete dead letters."""
     answers: list[bool] = []
     for some in batches(ids, AT_ONCE):
         answer = await server.run("delete_dead", *some)
@@ -65,7 +67,7 @@ async def delete_dead(server: "Server", ids: Sequence[bytes]) -> list[bool]:
 
 
 async def purge(server: "Server", offset: int, queue: str, states: Collection[State]) -> int:
-    """Delete messages of a queue."""
+    """Delete messages of a queue, a bounded piece in each call."""
     total = 0
     for state in states:
         looked_at = AT_ONCE
@@ -76,33 +78,35 @@ async def purge(server: "Server", offset: int, queue: str, states: Collection[St
 
 
 async def record_worker(server: "Server", offset: int, worker: WorkerInfo, ttl: float) -> None:
-    """Tell that a worker lives."""
+    """Record the heartbeat of a worker."""
     about: bytes = msgpack.packb(asdict(worker))
-    await server.run("record_worker", offset, text_bytes(worker.id), about, int(micros(ttl)))
+    await server.run("record_worker", offset, text_bytes(worker.id), about, whole_micros(ttl))
 
 
 async def workers(server: "Server", offset: int) -> list[WorkerInfo]:
-    """The workers that live."""
+    """Return the workers whose heartbeat has not run out, by id."""
     rows = await server.run("workers", offset)
     found = [_worker(row) for row in rows if row is not None]
     return sorted((each for each in found if each is not None), key=lambda worker: worker.id)
 
 
 def _worker(row: bytes) -> WorkerInfo | None:
-    """Return a worker; None if its record is damaged, for it is about to be written anew."""
+    """Return a worker; None if its record is damaged. Its next heartbeat replaces the record."""
     try:
-        told: dict[str, Any] = msgpack.unpackb(row)
-        if not all(isinstance(told[name], kind) for name, kind in _WORKER_TYPES.items()):
+        stored: dict[str, Any] = msgpack.unpackb(row)
+        if not all(isinstance(stored[name], kind) for name, kind in _WORKER_TYPES.items()):
             return None
-        known: dict[str, Any] = {name: told[name] for name in _WORKER_FIELDS if name in told}
-        known["queues"] = tuple(map(str, told["queues"]))
-        known["tasks"] = tuple(map(str, told.get("tasks", ())))
+        known: dict[str, Any] = {name: stored[name] for name in _WORKER_FIELDS if name in stored}
+        known["queues"] = tuple(map(str, stored["queues"]))
+        known["tasks"] = tuple(map(str, stored.get("tasks", ())))
         return WorkerInfo(**known)
     except (ValueError, TypeError, LookupError, msgpack.UnpackException):
         return None
 
 
-async def end_owner(server: "Server", offset: int, owner: str) -> None:
+async def end_owner(server: "Server", offset: int, owner: str, news: NewsBuffer) -> None:
     """End all leases of an owner, counted as lost."""
-    while await server.run("end_owner", offset, text_bytes(owner)):
-        pass
+    left = 1
+    while left:
+        left, rows = await server.run("end_owner", offset, text_bytes(owner))
+        news.add_rows(rows)

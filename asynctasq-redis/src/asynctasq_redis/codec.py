@@ -1,31 +1,30 @@
-"""Messages to bytes and back, laid out so that scripts read what they need at fixed places.
+"""Messages to bytes and back, laid out so that scripts find the fields that they need at fixed places.
 
-What the messages of one task have in common goes into a profile, which is encoded and decoded once;
-the body follows as it is. A message that has more (headers, a workflow, ...) says so in its profile,
-and is packed whole instead.
+Fields that all messages of one task share go into a profile, which is encoded and decoded once. The body
+follows as it is. A message with more fields (headers, a workflow, ...) says so in its profile, and is
+packed whole instead of its body.
 """
 
-import math
 import struct
-from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Any
-
-import msgpack
 
 from asynctasq.driverkit.numbers import check_numbers
 from asynctasq.driverkit.packing import (
     PROFILES_REMEMBERED,
-    damage_info,
+    Profile,
     decode_message,
     is_plain,
+    message_of,
     not_unicode,
     pack_message,
     pack_profile,
+    unpack_profile,
 )
+from asynctasq.driverkit.times import micros
 from asynctasq.errors import BodyCorrupt, DriverError
 from asynctasq.message import (
+    NO_RESULTS,
     PRIORITY_HIGHEST,
     Delivery,
     Lease,
@@ -35,7 +34,6 @@ from asynctasq.message import (
     UniqueUntil,
 )
 from asynctasq.records import record
-from asynctasq.settlement import ErrorInfo
 
 WAITING, DEAD, COMPLETED = 1, 2, 3
 """First byte of a message's key; one more is cancelled."""
@@ -43,26 +41,33 @@ UNIQUE, MISMATCHED, DAMAGED = 2, 8, 16
 """Bits of the second byte."""
 LARGE_BYTES = 16 * 1024
 """From this size on, messages go into the set `big`: reserves look at sizes before they read."""
-HEAD = Struct(">BBIIIIBddddH")
-"""state, flags, token, attempt, lost, max_lost, priority, enqueued, due, expires, result_ttl, and the
-length of the queue's name, which follows."""
+HEAD = Struct(">BBQIIIBddddH")
+"""State, flags, token, attempt, lost, max_lost, priority, times (enqueued, due, expires), result_ttl, and the
+length of the name of the queue, which follows."""
 OUTCOME = Struct(">BBdd")
-"""state, whether there is a result, finished, kept until; then the result."""
-LEASE = Struct(">IdBH")
-"""token, leased at, flags, and the length of the owner's name, which follows."""
+"""State, contents, time of the end, time until which it is kept; then the contents."""
+RESULT, ABOUT = 1, 2
+"""Contents of an outcome: a result, and before it the `about` of its settlement with its length."""
+LEASE = Struct(">QdBH")
+"""Token, time, flags, and the length of the name of the owner, which follows."""
 NUMBERS = Struct(">BIddddB")
-"""priority, max_lost, result_ttl, delay, eta, expires, whether there is a unique key."""
+"""Priority, max_lost, result_ttl, delay, eta, expires, and whether there is a unique key."""
 UNIQUE_NUMBERS = Struct(">BBdI")
 _SHORT = Struct(">H")
 _LONG = Struct(">I")
 _RUN = Struct(">HH")
+_QUEUE = HEAD.size - 2
+"""Where the length of the name of the queue begins."""
 
 FOREVER = 4 * 10**15
-"""Microseconds: so long that nobody waits for its end, and now plus that is exact in a float."""
+"""Microseconds, as far as times are stored: a float holds the sum of this and the present exactly."""
 NONE = -1.0
+_ENDLESS = float("inf")
 MOST_32 = 2**32 - 1
+LARGEST_TOKEN = 2**53 - 1
+"""Numbers of Lua are floats: larger ones are not exact."""
 BODY_LIMIT = 500_000_000
-"""Bytes: a little under what a Redis takes at once."""
+"""Bytes: a little less than Redis takes in one value."""
 _SURROGATES = "surrogatepass"
 
 DAMAGES = (BodyCorrupt, struct.error, ValueError, LookupError)
@@ -72,17 +77,13 @@ HOLDS = {UniqueUntil.STARTED: 1, UniqueUntil.SETTLED: 2, UniqueUntil.PERIOD: 3}
 CONFLICTS = {OnConflict.SKIP: 1, OnConflict.REPLACE: 2, OnConflict.EXTEND: 3}
 
 
-def micros(seconds: float) -> float:
-    """Seconds as stored: whole microseconds.
+def whole_micros(seconds: float) -> int:
+    """Return seconds as whole microseconds, as far as Lua keeps them exactly.
 
     Raises:
         DriverError: it is not a number.
     """
-    if -4e9 < seconds < 4e9:
-        return float(round(seconds * 1e6))
-    if math.isnan(seconds):
-        raise DriverError("A time or duration is not a number (NaN).")
-    return float(FOREVER if seconds > 0 else -FOREVER)
+    return micros(seconds, forever=FOREVER)
 
 
 @lru_cache(PROFILES_REMEMBERED)
@@ -92,15 +93,15 @@ def _sized_profile(*profile: object) -> bytes:
 
 
 def pack_blob(message: Message) -> bytes:
-    """All of a message but its id and, where its profile tells the rest, its queue.
+    """Return a message as bytes, without its id and, if its profile has all other fields, without its queue.
 
     Raises:
-        DriverError: it is too large, or a header, key or name is no valid text.
+        DriverError: it is too large, or a header, key or name is not valid text.
     """
     plain = is_plain(message)
     if len(message.body) > BODY_LIMIT:
         raise DriverError(
-            f"A message of {len(message.body)} bytes: Redis takes {BODY_LIMIT} at the most."
+            f"The body of a message must have at most {BODY_LIMIT} bytes on Redis, got {len(message.body)}."
         )
     try:
         profile = _sized_profile(
@@ -132,7 +133,7 @@ def _unpack_blob(message_id: bytes, queue: bytes, value: bytes, at: int) -> Mess
 
 @lru_cache(PROFILES_REMEMBERED)
 def queue_name(data: bytes) -> str:
-    """Return a stored name as text; one that is damaged with its bytes escaped."""
+    """Return a stored name as text, with the bytes of a damaged one escaped."""
     try:
         return data.decode("utf-8", _SURROGATES)
     except UnicodeDecodeError:
@@ -140,7 +141,7 @@ def queue_name(data: bytes) -> str:
 
 
 def text_bytes(text: str) -> bytes:
-    """A name or key as stored."""
+    """Return a name or key as it is stored."""
     return text.encode("utf-8", _SURROGATES)
 
 
@@ -177,93 +178,84 @@ def unpack_message_key(message_id: bytes, value: bytes) -> Message:
     return _unpack_blob(message_id, queue, value, at)
 
 
-def unpack_delivery(message_id: bytes, value: bytes) -> Delivery:
-    """Return the delivery of a message, by its key as it was just before it was leased.
+def unpack_delivery(message_id: bytes, value: bytes, now: int) -> Delivery:
+    """Return the delivery of a message, by its key as it was just before the lease that began at `now`.
 
     Raises:
         DAMAGES: the record is damaged.
     """
-    _, flags, token, attempt, lost, _, _, enqueued_at, _, _, _, length = HEAD.unpack_from(value)
-    if not enqueued_at < FOREVER:  # nor is NaN
+    (
+        _, flags, token, attempt, lost, _, _, enqueued_at, due_at, _, _, length,
+    ) = _unpack_head(value)  # fmt: skip
+    if not (enqueued_at < FOREVER and due_at < _ENDLESS):  # NaN is neither
         raise BodyCorrupt("The stored record of a message has no time of its enqueue.")
     at = HEAD.size + length
-    queue = value[HEAD.size : at]
     if flags & UNIQUE:
+        queue = value[HEAD.size : at]
         at += 4 + _LONG.unpack_from(value, at)[0]
-    message = _unpack_blob(message_id, queue, value, at)
-    return Delivery(message, Lease(message_id, token + 1), attempt, lost, enqueued_at / 1e6)
+        message = _unpack_blob(message_id, queue, value, at)
+    else:
+        end = at + 2 + (value[at] << 8 | value[at + 1])
+        shared = value[_QUEUE:end]
+        name, profile = _profiles.get(shared) or _remember(shared)
+        message = message_of(message_id, name, profile, value[end:])
+    return Delivery(
+        message, Lease(message_id, now if token < now else token + 1), attempt, lost,
+        enqueued_at / 1e6, 0.0, NO_RESULTS, due_at / 1e6, token != 0,
+    )  # fmt: skip
+
+
+_unpack_head = HEAD.unpack_from
+_profiles: dict[bytes, tuple[str, Profile]] = {}
+"""Names of queues and profiles, by the bytes that are the same in all messages of a task."""
+
+
+def _remember(shared: bytes) -> tuple[str, Profile]:
+    """Read the name of a queue with its length, and a profile with its length."""
+    at = 2 + _SHORT.unpack_from(shared)[0]
+    found = queue_name(shared[2:at]), unpack_profile(shared[at + 2 :])
+    if len(_profiles) >= PROFILES_REMEMBERED:
+        _profiles.clear()
+    _profiles[shared] = found
+    return found
 
 
 def priority_of(message: Message) -> int:
-    """Within what is stored."""
+    """Return the number within the limits of the layout."""
     return min(max(message.priority, 0), PRIORITY_HIGHEST)
 
 
 def max_lost_of(message: Message) -> int:
-    """Within what is stored."""
+    """Return the number within the limits of the layout."""
     return min(max(message.max_lost, 0), MOST_32)
 
 
 def pack_numbers(message: Message) -> bytes:
-    """What scripts must know of a message and has a fixed size."""
+    """Return the fields of fixed size that scripts read."""
     return NUMBERS.pack(
         priority_of(message),
         max_lost_of(message),
         message.result_ttl,
-        max(micros(message.delay), 0.0),
-        NONE if message.eta is None else max(micros(message.eta), 0.0),
-        NONE if message.expires is None else max(micros(message.expires), 0.0),
+        max(whole_micros(message.delay), 0.0),
+        NONE if message.eta is None else max(whole_micros(message.eta), 0.0),
+        NONE if message.expires is None else max(whole_micros(message.expires), 0.0),
         message.unique is not None,
     )
 
 
 def pack_run(profile: int, length: int) -> bytes:
-    """How many messages of a profile follow."""
+    """Return the header of a run of messages that share a profile."""
     return _RUN.pack(profile, length)
 
 
 def pack_unique(unique: Unique) -> bytes:
-    """A unique key with its rule."""
+    """Return a unique key with its rule."""
     try:
         key = text_bytes(unique.key)
     except UnicodeEncodeError as error:  # pragma: no cover - every str can be encoded so
-        raise DriverError(f"The unique key {unique.key!r} is no valid text.") from error
-    period = NONE if unique.period is None else max(micros(unique.period), 0.0)
+        raise DriverError(f"The unique key must be valid text, got {unique.key!r}.") from error
+    period = NONE if unique.period is None else max(whole_micros(unique.period), 0.0)
     return (
         UNIQUE_NUMBERS.pack(HOLDS[unique.until], CONFLICTS[unique.on_conflict], period, len(key))
         + key
     )
-
-
-def pack_error(error: ErrorInfo | None) -> bytes:
-    """An error as stored; nothing for none."""
-    return b"" if error is None else _pack((error.type, error.message, error.traceback))
-
-
-def unpack_error(data: bytes | None) -> ErrorInfo | None:
-    """Return what `pack_error` made bytes of; an error that says so if those are damaged."""
-    if not data:
-        return None
-    try:
-        kind, text, traceback = _unpack(data)
-        if all(isinstance(part, str) for part in (kind, text, traceback)):
-            return ErrorInfo(kind, text, traceback)
-    except (ValueError, TypeError, msgpack.UnpackException):
-        pass
-    return damage_info(BodyCorrupt(f"The stored error ({len(data)} bytes) is damaged."))
-
-
-def batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """Pieces that one script call takes."""
-    if len(items) <= size:
-        return [items]
-    return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _pack(value: object) -> bytes:
-    packed: bytes = msgpack.Packer(unicode_errors=_SURROGATES).pack(value)
-    return packed
-
-
-def _unpack(data: bytes) -> Any:
-    return msgpack.unpackb(data, unicode_errors=_SURROGATES)

@@ -1,4 +1,4 @@
-"""Dialing: how a line is made to one server, to whom sentinels name, or to the right node of a cluster."""
+"""Connecting to one server, to the server that sentinels name, or to the right node of a cluster."""
 
 import asyncio
 from typing import Any, Protocol
@@ -16,47 +16,49 @@ from asynctasq_redis.connecting import (
     wire_maker,
 )
 from asynctasq_redis.errors import FAILURES
-from asynctasq_redis.pipeline import Line, new_line
+from asynctasq_redis.pipeline import Pipeline, new_pipeline
 from asynctasq_redis.settings import RedisSettings
 
 Node = tuple[str, int]
 """Host and port."""
 
 
-class Dialer(Protocol):
-    """Makes lines to where our keys are."""
+class Connector(Protocol):
+    """Connects to the server that has our keys."""
 
     moves: bool
-    """Whether that may be another place from one moment to the next."""
+    """True if another server can have our keys from one moment to the next."""
 
-    async def line(self) -> Line:
-        """A new one, which the caller closes."""
+    async def connect(self) -> Pipeline:
+        """Return a new connection, which the caller closes."""
         ...
 
     def forget(self) -> None:
-        """Our keys are not where the last lines led to."""
+        """Forget where our keys are: they are not where the last connections led."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the connections to sentinels."""
+        ...
 
     def drop(self) -> None:
-        """Close what can be closed where the loop is gone."""
+        """Close the sockets of a loop that is closed."""
         ...
 
 
-class ServerDialer:
-    """For one server; redis-py asks sentinels anew for each connection."""
+class ServerConnector:
+    """Connects to one server. For each connection, redis-py asks the sentinels again."""
 
     moves = False
 
     def __init__(self, maker: WireMaker) -> None:
         self._maker = maker
 
-    async def line(self) -> Line:
-        return await new_line(self._maker)
+    async def connect(self) -> Pipeline:
+        return await new_pipeline(self._maker)
 
     def forget(self) -> None:
-        """Every line is made anew as it is."""
+        """Do nothing: each connection looks for the server again."""
 
     async def close(self) -> None:
         await self._maker.close()
@@ -65,11 +67,11 @@ class ServerDialer:
         self._maker.drop()
 
 
-class ClusterDialer:
-    """For the node of a cluster that has our slot: all keys of a namespace are in one.
+class ClusterConnector:
+    """Connects to the node of a cluster that has our slot. All keys of a namespace are in one slot.
 
-    While that slot is being moved, calls fail until it has arrived. They must not follow as single keys
-    could: the keys that a script meets would be here and there.
+    While that slot is being moved, calls fail until the move is complete. They must not follow single keys
+    (ASK), because a script needs all its keys in one place.
     """
 
     moves = True
@@ -79,10 +81,10 @@ class ClusterDialer:
         self._address = settings.address()
         self._slot = key_slot(prefix)
         self._known: dict[Node, None] = dict.fromkeys(self._address.hosts)
-        """Whom to ask, in order."""
+        """The nodes to ask, in order."""
         self._owner: Node | None = None
 
-    async def line(self) -> Line:
+    async def connect(self) -> Pipeline:
         if self._owner is None:
             self._owner = await self._locate()
         try:
@@ -95,16 +97,16 @@ class ClusterDialer:
         self._owner = None
 
     async def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: it keeps no connections."""
 
     def drop(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: it keeps no connections."""
 
     async def _locate(self) -> Node:
-        failure: Exception = client.ClusterDownError("no node of the cluster answers")
+        failure: Exception = client.ClusterDownError("no node of the cluster answered")
         patience = patience_with_one_of(len(self._known), self._settings)
         for node in list(self._known):
-            # Behind all others unless it answers: when time is up, the next look begins with another.
+            # It goes to the end unless it answers, so that the next look begins with another node.
             del self._known[node]
             self._known[node] = None
             try:
@@ -118,12 +120,12 @@ class ClusterDialer:
         raise failure
 
     async def _ask(self, node: Node) -> Node:
-        line = await self._to(node)
+        pipeline = await self._to(node)
         try:
             command = pack_command(("CLUSTER", "SLOTS"))
-            [slots] = await line.ask(command, 1, self._settings.timeout)
+            [slots] = await pipeline.ask(command, 1, self._settings.timeout)
         finally:
-            await line.close()
+            await pipeline.close()
         if isinstance(slots, Exception):
             raise slots
         found: Node | None = None
@@ -136,12 +138,12 @@ class ClusterDialer:
             raise client.ClusterDownError(f"no node has the slot {self._slot}")
         return found
 
-    async def _to(self, node: Node) -> Line:
-        return await new_line(node_maker(self._settings, self._address, *node))
+    async def _to(self, node: Node) -> Pipeline:
+        return await new_pipeline(node_maker(self._settings, self._address, *node))
 
 
-def dialer(settings: RedisSettings, prefix: bytes) -> Dialer:
-    """For the address in the settings.
+def connector(settings: RedisSettings, prefix: bytes) -> Connector:
+    """Return the connector for the address in the settings.
 
     Raises:
         ConfigurationError: the files for TLS cannot be used.
@@ -150,10 +152,10 @@ def dialer(settings: RedisSettings, prefix: bytes) -> Dialer:
     if address.tls:
         check_tls(settings)
     if address.kind == CLUSTER:
-        return ClusterDialer(settings, prefix)
-    return ServerDialer(wire_maker(settings, address))
+        return ClusterConnector(settings, prefix)
+    return ServerConnector(wire_maker(settings, address))
 
 
 def _text(host: Any) -> str:
-    """The name of a node; nothing where it means the one by which it was asked, or knows none."""
+    """Return the name of a node; empty if it means the name by which it was asked, or knows none."""
     return host.decode() if isinstance(host, bytes) and host != b"?" else ""

@@ -1,4 +1,4 @@
-"""Making connections of redis-py for an address: to one server, or to one that sentinels name."""
+"""Connections of redis-py for an address: to one server, or to the one that sentinels name."""
 
 import asyncio
 import ssl
@@ -25,7 +25,7 @@ from asynctasq_redis.settings import RedisSettings
 
 
 class Wire(Protocol):
-    """What is used of redis-py's connections."""
+    """The part of redis-py's connections that the driver uses."""
 
     @property
     def is_connected(self) -> bool: ...
@@ -40,16 +40,16 @@ SHORTEST_PATIENCE_SECONDS = 0.5
 Argument = bytes | str | int | float
 
 pack_command: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its own annotation allows one argument
-"""A command as it is sent."""
+"""Return a command as it is sent."""
 
 
 class WireMaker:
-    """Makes unconnected connections: all that pools are used for, for the driver keeps them itself."""
+    """Makes connections that are not connected yet. The driver keeps them itself, so it needs no pool."""
 
     def __init__(self, pool: Any, sentinels: Sequence[Any] = ()) -> None:
         self._pool = pool
         self._sentinels = sentinels
-        """Clients that are asked where the server is."""
+        """Clients of the sentinels, which know where the server is."""
 
     def make(self) -> Wire:
         wire: Wire = self._pool.make_connection()
@@ -60,25 +60,25 @@ class WireMaker:
             for sentinel in self._sentinels:
                 with suppress(RedisError, OSError):
                     await sentinel.aclose()
-        finally:  # which may have been cancelled
+        finally:  # the await above may have been cancelled
             for wire in self._kept():
                 end_wire(wire)
 
     def drop(self) -> None:
-        """Close what can be closed where the loop is gone."""
+        """Close the sockets of a loop that is closed."""
         for wire in self._kept():
             drop_wire(wire)
 
     def _kept(self) -> list[Any]:
-        """What is connected to sentinels."""
+        """Return the connections to sentinels."""
         pools = [sentinel.connection_pool for sentinel in self._sentinels]
         return [wire for pool in pools for wire in pool._available_connections]
 
 
 def wire_maker(settings: RedisSettings, address: Address) -> WireMaker:
-    """What makes connections to the server."""
+    """Return the maker of connections to the server."""
     options: dict[str, Any] = {**_options(settings, address), "db": address.db or 0}
-    if address.path:  # no network between, so nothing to keep alive
+    if address.path:  # there is no network, so nothing to keep alive
         return WireMaker(ConnectionPool(UnixDomainSocketConnection, path=address.path, **options))
     if address.kind != SENTINEL:
         host, port = address.hosts[0]
@@ -104,7 +104,7 @@ def wire_maker(settings: RedisSettings, address: Address) -> WireMaker:
 
 
 def patience_with_one_of(count: int, settings: RedisSettings) -> float:
-    """Seconds for one of so many that may be asked: those that hang leave time for the others."""
+    """Return the seconds for each of several servers, so that those that hang leave time for the others."""
     share = max(settings.timeout / (count + 1), SHORTEST_PATIENCE_SECONDS)
     return min(settings.connect_timeout, share)
 
@@ -112,7 +112,7 @@ def patience_with_one_of(count: int, settings: RedisSettings) -> float:
 def node_maker(
     settings: RedisSettings, address: Address, host: str, port: int, *, db: int = 0
 ) -> WireMaker:
-    """What makes connections to one server, a node of a cluster perhaps."""
+    """Return the maker of connections to one server, such as a node of a cluster."""
     options = _options(settings, address)
     options |= {"host": host, "port": port, "db": db, "socket_keepalive": True}
     if address.tls:
@@ -121,15 +121,15 @@ def node_maker(
 
 
 def transport_of(wire: Any) -> asyncio.Transport:
-    """What a connection sends and receives by."""
+    """Return the transport of a connection."""
     transport: asyncio.Transport = wire._writer.transport
     return transport
 
 
 def end_wire(wire: Any) -> Any:
-    """End a connection without waiting for anything; the loop hears of it in its next turn.
+    """Close a connection without waiting; the loop processes that in its next iteration.
 
-    Nothing public does that; where these attributes are gone, Python warns, and no more.
+    redis-py has no public method for this. Without these attributes, Python only warns of open sockets.
 
     Returns:
         Its transport, if it was connected.
@@ -138,13 +138,13 @@ def end_wire(wire: Any) -> Any:
     wire._reader = wire._writer = None
     if writer is None:
         return None
-    with suppress(RuntimeError):  # its loop is closed; but the transport knows now that it is
+    with suppress(RuntimeError):  # its loop is closed; the transport is marked as closed anyway
         writer.transport.abort()
     return writer.transport
 
 
 def drop_wire(wire: Any) -> None:
-    """End a connection whose loop is gone, so that nothing warns of its socket later."""
+    """Close a connection whose loop is closed, so that nothing warns of its socket later."""
     transport = end_wire(wire)
     kept = getattr(transport, "_sock", None)
     if kept is not None:
@@ -153,11 +153,11 @@ def drop_wire(wire: Any) -> None:
 
 
 def _options(settings: RedisSettings, address: Address) -> dict[str, Any]:
-    """What every connection is made with. Repeating is core's business, not the client's."""
+    """Return the options of every connection. Core repeats calls, so the client must not."""
     return {
         "username": address.username,
         "password": address.password,
-        "socket_timeout": None,  # calls have a timeout of their own, which costs less
+        "socket_timeout": None,  # the driver has a cheaper timeout for its calls
         "socket_connect_timeout": settings.connect_timeout,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
@@ -166,15 +166,16 @@ def _options(settings: RedisSettings, address: Address) -> dict[str, Any]:
 
 
 def check_tls(settings: RedisSettings) -> None:
-    """Read the files of TLS: what is wrong with them is told at once, and not repeated.
+    """Read the files of TLS, so that errors in them are raised at once and calls are not repeated.
 
     Raises:
-        ConfigurationError: one of them cannot be read, or is something else.
+        ConfigurationError: a file cannot be read, or has other contents.
     """
     ca, certificate, key = settings.tls_ca, settings.tls_certificate, settings.tls_key
     if key and not certificate:
         raise ConfigurationError(
-            "redis.tls_key is set, but not redis.tls_certificate. Name the certificate of that key."
+            "redis.tls_certificate must be set if redis.tls_key is. Set it to the file of that key's "
+            "certificate."
         )
     for name, file in (("tls_ca", ca), ("tls_certificate", certificate), ("tls_key", key)):
         try:
@@ -182,7 +183,7 @@ def check_tls(settings: RedisSettings) -> None:
                 Path(file).read_bytes()
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"redis.{name} is {file!r}, which cannot be read ({error}). It is a PEM file."
+                f"redis.{name} must be a PEM file that can be read, got {file!r} ({error})."
             ) from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
@@ -190,20 +191,20 @@ def check_tls(settings: RedisSettings) -> None:
             context.load_verify_locations(ca)
     except ssl.SSLError as error:
         raise ConfigurationError(
-            f"redis.tls_ca is {ca!r}, which is no PEM file of certificates ({error})."
+            f"redis.tls_ca must be a PEM file of certificates, got {ca!r} ({error})."
         ) from error
     try:
-        if certificate:  # for a password OpenSSL would ask at the terminal
+        if certificate:  # without a password, OpenSSL would ask for one at the terminal
             context.load_cert_chain(certificate, key or None, password="")
     except ssl.SSLError as error:
         raise ConfigurationError(
-            f"redis.tls_certificate is {certificate!r} and redis.tls_key {key!r}, which are no PEM files "
-            f"of a certificate and of its key without a password ({error})."
+            f"redis.tls_certificate and redis.tls_key must be PEM files of a certificate and of its key "
+            f"without a password, got {certificate!r} and {key!r} ({error})."
         ) from error
 
 
 def _tls_options(settings: RedisSettings) -> dict[str, Any]:
-    """What connections by TLS are made with in addition."""
+    """Return the additional options of connections with TLS."""
     return {
         "ssl_ca_certs": settings.tls_ca,
         "ssl_certfile": settings.tls_certificate,

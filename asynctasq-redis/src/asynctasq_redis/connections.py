@@ -1,4 +1,4 @@
-"""Connections: how commands travel to the server, and what becomes of those that it cannot take."""
+"""Connections to the server: sending commands, and following the server when it moves."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,40 +7,42 @@ from typing import Any
 
 import redis.exceptions as client
 
-from asynctasq_redis.connect import Dialer
+from asynctasq_redis.connect import Connector
 from asynctasq_redis.connecting import Argument, pack_command
 from asynctasq_redis.errors import Closed, is_elsewhere
-from asynctasq_redis.pipeline import Line
+from asynctasq_redis.pipeline import Pipeline
 
 
 class Connections:
-    """Lines to one server, each used by one call at a time and kept for the next."""
+    """Connections to one server. Each serves one call at a time, and is kept for the next call."""
 
-    def __init__(self, dialer: Dialer, limit: int, timeout: float) -> None:
-        self._dialer = dialer
+    def __init__(self, connector: Connector, limit: int, timeout: float) -> None:
+        self._connector = connector
         self._timeout = timeout
-        self._free: list[Line] = []
-        self._all: set[Line] = set()
+        self._free: list[Pipeline] = []
+        self._all: set[Pipeline] = set()
         self._permits = asyncio.Semaphore(limit)
         self._closed = False
 
     async def execute(self, *command: Argument, again: bool = True) -> Any:
-        """One command, one answer. `again` says whether it may be sent twice."""
+        """Send one command and return its answer. `again` says whether it may be sent twice."""
         [answer] = await self._followed(pack_command(command), 1, again=again)
         return answer
 
     async def execute_and_wait(
         self, replicas: int, milliseconds: int, *command: Argument, again: bool
     ) -> tuple[Any, int]:
-        """One command, and how many replicas have what it changed."""
+        """Send one command; return its answer and the number of replicas that have its changes."""
         packed = pack_command(command) + pack_command(("WAIT", replicas, milliseconds))
         answer, reached = await self._followed(packed, 2, again=again)
         return answer, reached
 
     async def _followed(self, packed: bytes, expected: int, *, again: bool) -> list[Any]:
-        """Answers, from another node of the cluster if our keys have moved there."""
+        """Return the answers, from another node of the cluster if our keys have moved there."""
         answers = await self._exchange(packed, expected, again=again)
-        if self._dialer.moves and isinstance(answers[0], client.MovedError):  # nothing was done
+        if self._connector.moves and isinstance(
+            answers[0], client.MovedError
+        ):  # nothing was executed
             answers = await self._exchange(packed, expected, again=again)
             if isinstance(answers[0], client.MovedError):
                 raise client.ClusterDownError("the slot is being moved")
@@ -52,85 +54,85 @@ class Connections:
     async def _exchange(self, packed: bytes, expected: int, *, again: bool) -> list[Any]:
         async with self._permits:
             self._check_open()
-            line = await self._used_before()
-            if line is not None:
+            pipeline = await self._used_before()
+            if pipeline is not None:
                 try:
-                    return await self._exchange_on(line, packed, expected)
+                    return await self._exchange_on(pipeline, packed, expected)
                 except client.ConnectionError:
                     if not again:
                         raise
-                    # It may have been closed while nobody used it, and so may the others.
+                    # The server may have closed it while it was idle, and the others too.
                     await self._close_free()
-            line = await self._dialed()
-            return await self._exchange_on(line, packed, expected)
+            pipeline = await self._connected()
+            return await self._exchange_on(pipeline, packed, expected)
 
-    async def _dialed(self) -> Line:
+    async def _connected(self) -> Pipeline:
         self._check_open()
         try:
             async with asyncio.timeout(self._timeout):
-                line = await self._dialer.line()
-            self._all.add(line)
+                pipeline = await self._connector.connect()
+            self._all.add(pipeline)
         finally:
-            if self._closed:  # meanwhile: of what was made since, nobody else knows
+            if self._closed:  # while this connected: `close` has not seen it
                 await self.close()
         self._check_open()
-        return line
+        return pipeline
 
     def _check_open(self) -> None:
         if self._closed:
             raise Closed
 
-    async def _used_before(self) -> Line | None:
-        """A free line that has not been closed while nobody used it, as far as the loop has heard."""
+    async def _used_before(self) -> Pipeline | None:
+        """Return a free connection that has not been closed while it was idle, as far as the loop knows."""
         while self._free:
-            line = self._free.pop()
-            if not line.lost.done():
-                return line
-            await self._close([line])
+            pipeline = self._free.pop()
+            if not pipeline.lost.done():
+                return pipeline
+            await self._close([pipeline])
         return None
 
-    async def _exchange_on(self, line: Line, packed: bytes, expected: int) -> list[Any]:
+    async def _exchange_on(self, pipeline: Pipeline, packed: bytes, expected: int) -> list[Any]:
         try:
-            answers = await line.ask(packed, expected, self._timeout)
+            answers = await pipeline.ask(packed, expected, self._timeout)
         except BaseException:
-            await self._close([line])
+            await self._close([pipeline])
             raise
-        self._free.append(line)
+        self._free.append(pipeline)
         if any(isinstance(answer, Exception) and is_elsewhere(answer) for answer in answers):
-            # It has become a replica, or gave our slot away: the next lines go to the new place.
-            self._dialer.forget()
+            # It has become a replica, or has lost our slot: the next connections go to the new place.
+            self._connector.forget()
             await self._close_free()
         return answers
 
-    async def line_for_messages(self) -> Line:
-        """One that the caller uses and closes."""
-        return await self._dialer.line()
+    async def pipeline_for_messages(self) -> Pipeline:
+        """Return a connection that the caller uses and closes."""
+        return await self._connector.connect()
 
     async def _close_free(self) -> None:
         free, self._free = self._free, []
         await self._close(free)
 
-    async def _close(self, lines: Iterable[Line]) -> None:
-        """Every one, even where this is cancelled."""
+    async def _close(self, pipelines: Iterable[Pipeline]) -> None:
+        """Close every one of them, even if this is cancelled."""
         async with AsyncExitStack() as stack:
-            for line in list(lines):
-                self._all.discard(line)
-                stack.push_async_callback(line.close)
+            for pipeline in list(pipelines):
+                self._all.discard(pipeline)
+                stack.push_async_callback(pipeline.close)
 
     async def close(self) -> None:
-        """Fail the calls that are under way, and all that follow; close all lines."""
+        """Fail the calls that are under way and all later ones, and close all connections."""
         self._closed = True
         self._free = []
         try:
             await self._close(self._all)
         finally:
-            await self._dialer.close()
+            await self._connector.close()
 
     def drop(self) -> None:
-        """Close what can be closed where the loop is gone."""
+        """Close the sockets of a loop that is closed."""
         self._closed = True
-        for line in self._all:
-            line.drop()
+        for pipeline in self._all:
+            pipeline.drop()
         self._all.clear()
         self._free = []
-        self._dialer.drop()
+        self._connector.drop()

@@ -1,4 +1,4 @@
-"""The Redis driver: each operation on a batch is one script, seen through the driver contract."""
+"""The Redis driver: each method of the driver contract is one script, or a few."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
     CancelOutcome,
+    Capability,
     DeadLetter,
+    News,
     Outcome,
     Page,
     QueueInfo,
@@ -20,27 +22,18 @@ from asynctasq.contracts.driver import (
     Enqueued,
     QueueCounts,
 )
+from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.numbers import check_lease
-from asynctasq.driverkit.packing import ID_BYTES
-from asynctasq.errors import DriverError
+from asynctasq.driverkit.opening import check_open
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Settled, Settlement
-from asynctasq_redis import admin, inspection, leasing
+from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
+from asynctasq_redis import admin, inspection, leasing, listing
 from asynctasq_redis.addresses import described
-from asynctasq_redis.codec import MOST_32, batches, micros, text_bytes
-from asynctasq_redis.enqueueing import (
-    enqueue_arguments,
-    enqueue_one,
-    is_simple,
-)
+from asynctasq_redis.codec import BODY_LIMIT, LARGEST_TOKEN, text_bytes, whole_micros
+from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
 from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
-from asynctasq_redis.settling import (
-    Packed,
-    batches_of,
-    is_refused,
-    pack_settlement,
-    settle_arguments,
-)
+from asynctasq_redis.settling import Packed, batches_of, pack_settlement, settle_arguments
+from asynctasq_redis.timing import ListenerTiming
 
 if TYPE_CHECKING:
     from asynctasq_redis.listener import Listener
@@ -48,8 +41,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1000
 """Items that one script call takes."""
-ENQUEUED_AT_ONCE = 60_000
-
 _CANCEL_OUTCOMES = {
     "C": CancelOutcome.CANCELLED,
     "R": CancelOutcome.REQUESTED,
@@ -62,13 +53,16 @@ _DONE = ord("1")
 class RedisDriver(DriverDefaults):
     """Messages in a Redis or Valkey server, from 6.2 on; also by Sentinel, or in a cluster.
 
-    What it accepts is as durable as the server is set to be (`appendonly`, replicas with
-    `wait_replicas`; see docs/redis.md). The arguments are those of `RedisSettings`; what is None is
-    as in the URL, or by default.
+    Accepted messages are as durable as the server is configured to make them (`appendonly`, replicas with
+    `wait_replicas`; see docs/redis.md). The arguments are the fields of `RedisSettings`. An argument that is
+    None has its value from the URL, or its default.
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE
+    capabilities = FULL_STORE | Capability.NEWS
+    max_message_bytes: int | None = BODY_LIMIT
+    listener_timing = ListenerTiming()
+    """Times of the connection that receives notifications."""
 
     def __init__(
         self,
@@ -117,7 +111,7 @@ class RedisDriver(DriverDefaults):
 
     @classmethod
     def from_settings(cls, settings: RedisSettings) -> Self:
-        """An unopened driver."""
+        """Return an unopened driver."""
         driver = cls.__new__(cls)
         driver._configure(settings)
         return driver
@@ -128,6 +122,7 @@ class RedisDriver(DriverDefaults):
         self._offset = 0
         self._server: Server | None = None
         self._listener: Listener | None = None
+        self._news = leasing.NewsBuffer()
 
     @property
     def clock_offset(self) -> float:
@@ -143,6 +138,7 @@ class RedisDriver(DriverDefaults):
     def clone(self) -> Self:
         clone = self.from_settings(self.settings)
         clone._offset = self._offset
+        clone.listener_timing = self.listener_timing
         return clone
 
     async def open(self) -> None:
@@ -150,14 +146,17 @@ class RedisDriver(DriverDefaults):
             return
         from asynctasq_redis.listener import Listener
         from asynctasq_redis.server import Server
+        from asynctasq_redis.upgrading import upgrade
 
         server = Server(self.settings, self.description)
         try:
             await server.greet()
+            await upgrade(server, self._offset)
         except BaseException:
             await server.close()
             raise
-        self._server, self._listener = server, Listener(server)
+        self._server = server
+        self._listener = Listener(server, self.listener_timing)
 
     async def close(self) -> None:
         server, self._server = self._server, None
@@ -171,42 +170,26 @@ class RedisDriver(DriverDefaults):
 
     def _opened(self) -> "Server":
         server = self._server
-        if server is None:
-            raise DriverError(
-                f"The Redis driver of {self.description} is not open. Await its `open()` first."
-            )
-        if server.process != os.getpid():
-            raise DriverError(
-                f"The Redis driver of {self.description} was opened in the process "
-                f"{server.process} and cannot be used in its forked child. Open a `clone()` here."
-            )
+        if server is None or server.process != os.getpid():
+            process = 0 if server is None else server.process
+            return check_open(f"The Redis driver of {self.description}", server, process)
         return server
 
     # Required.
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        server = self._opened()
         if len(messages) == 1 and is_simple(messages[0]):
             [message] = messages
-            if await enqueue_one(self._opened(), self._offset, message):
+            if await enqueue_one(server, self._offset, message):
                 return [Enqueued(message.id, True)]
-        answers: list[Enqueued] = []
-        for some in batches(messages, ENQUEUED_AT_ONCE):
-            if not some:
-                continue
-            answer = await self._opened().run("enqueue", self._offset, *enqueue_arguments(some))
-            if not answer:
-                answers += [Enqueued(message.id, True) for message in some]
-                continue
-            for message, standing in zip(some, answer, strict=True):
-                created = standing == b"1"
-                answers.append(Enqueued(message.id if created else standing[:ID_BYTES], created))
-        return answers
+        return await enqueue(server, self._offset, messages)
 
     async def reserve(
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
         check_lease(lease)
-        call = leasing.Reserve(self._opened(), self._offset, owner, lease)
+        call = leasing.Reserve(self._opened(), self._offset, owner, lease, self._news)
         return await call.reserve(queues, limit)
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
@@ -223,30 +206,33 @@ class RedisDriver(DriverDefaults):
         answers = [Settled.LOST] * len(settlements)
         packed: list[Packed] = []
         for number, settlement in enumerate(settlements):
-            if is_refused(settlement):
-                answers[number] = Settled.REFUSED
-            elif (parts := pack_settlement(number, settlement)) is not None:
+            parts = pack_settlement(number, settlement)
+            if isinstance(parts, tuple):
                 packed.append(parts)
+            else:
+                answers[number] = parts
         for some in batches_of(packed):
-            if some:
-                answer = await self._opened().run("settle", self._offset, *settle_arguments(some))
-                for each, code in zip(some, answer, strict=True):
-                    if code == _DONE:
-                        answers[each[0]] = Settled.DONE
+            answer = await self._opened().run("settle", self._offset, *settle_arguments(some))
+            for each, code in zip(some, answer, strict=True):
+                if code == _DONE:
+                    answers[each[0]] = Settled.DONE
         return answers
 
     async def extend(
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
         check_lease(lease)
-        named = b"".join(each.id + (_token(each) or 0).to_bytes(4, "big") for each in leases)
+        named = b"".join(each.id + (_token(each) or 0).to_bytes(8, "big") for each in leases)
         answer = await self._opened().run(
-            "extend", self._offset, text_bytes(owner), int(micros(lease)), named
+            "extend", self._offset, text_bytes(owner), whole_micros(lease), named
         )
         return [LeaseState.HELD if code == _DONE else LeaseState.LOST for code in answer]
 
-    async def count(self, queue: str) -> QueueCounts:
-        return await inspection.count(self._opened(), self._offset, queue)
+    async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
+        return await inspection.count(self._opened(), self._offset, queue, bound)
+
+    def news(self) -> Sequence[News]:
+        return self._news.drain()
 
     # Results and progress.
 
@@ -293,10 +279,10 @@ class RedisDriver(DriverDefaults):
         return [Lease(one, token) for one, token in zip(rows[::2], rows[1::2], strict=True)]
 
     async def pause(self, queue: str) -> None:
-        await self._opened().run("pause", text_bytes(queue), "pause")
+        await self._opened().run("pause", self._offset, text_bytes(queue), "pause")
 
     async def resume(self, queue: str) -> None:
-        await self._opened().run("pause", text_bytes(queue), "resume")
+        await self._opened().run("pause", self._offset, text_bytes(queue), "resume")
 
     async def paused(self) -> frozenset[str]:
         names = await self._opened().run("paused")
@@ -305,10 +291,18 @@ class RedisDriver(DriverDefaults):
     # Dead letters, inspection, purge.
 
     async def dead_letters(
-        self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
+        self,
+        *,
+        queue: str | None = None,
+        task: str | None = None,
+        reason: Reason | None = None,
+        error: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> Page[DeadLetter]:
-        return await inspection.dead_letters(
-            self._opened(), self._offset, queue=queue, limit=limit, cursor=cursor
+        chosen = listing.Filter(queue=queue, task=task, reason=reason, error=error)
+        return await listing.dead_letters(
+            self._opened(), self._offset, chosen, limit=limit, cursor=cursor
         )
 
     async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
@@ -320,35 +314,30 @@ class RedisDriver(DriverDefaults):
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
         return await admin.delete_dead(self._opened(), ids)
 
-    async def queues(self) -> list[QueueInfo]:
-        return await inspection.queues(self._opened(), self._offset)
+    async def queues(self, *, bound: int | None = None) -> list[QueueInfo]:
+        return await inspection.queues(self._opened(), self._offset, bound)
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
         return await inspection.find(self._opened(), self._offset, ids)
 
     async def known(self, ids: Sequence[bytes]) -> list[bool]:
-        """Where `find` finds a message, without loading it."""
-        return await inspection.known(self._opened(), self._offset, ids)
+        return await inspection.known(self._opened(), ids)
 
     async def browse(
         self,
         state: State,
         *,
         queue: str | None = None,
+        task: str | None = None,
+        owner: str | None = None,
         since: float | None = None,
         until: float | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[Snapshot]:
-        return await inspection.browse(
-            self._opened(),
-            self._offset,
-            state,
-            queue=queue,
-            since=since,
-            until=until,
-            limit=limit,
-            cursor=cursor,
+        chosen = listing.Filter(queue, task, owner, since, until)
+        return await listing.browse(
+            self._opened(), self._offset, state, chosen, limit=limit, cursor=cursor
         )
 
     async def purge(self, queue: str, *, states: Collection[State]) -> int:
@@ -363,7 +352,7 @@ class RedisDriver(DriverDefaults):
         await self._opened().run("forget_worker", text_bytes(worker_id))
 
     async def end_owner(self, owner: str) -> None:
-        await admin.end_owner(self._opened(), self._offset, owner)
+        await admin.end_owner(self._opened(), self._offset, owner, self._news)
 
     async def workers(self) -> list[WorkerInfo]:
         return await admin.workers(self._opened(), self._offset)
@@ -375,6 +364,6 @@ class RedisDriver(DriverDefaults):
 
 
 def _token(lease: Lease) -> int | None:
-    """The token of a lease that this driver may have given."""
+    """Return the token of a lease if this driver may have given it."""
     token = lease.token
-    return token if isinstance(token, int) and 0 < token <= MOST_32 else None
+    return token if isinstance(token, int) and 0 < token <= LARGEST_TOKEN else None

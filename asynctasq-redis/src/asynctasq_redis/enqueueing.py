@@ -1,10 +1,12 @@
-"""Messages as the scripts `enqueue` and `requeue` take them."""
+"""Enqueueing: messages as the scripts take them, and the calls."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from asynctasq.contracts.driver import Enqueued, EnqueuedPartly
+from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.numbers import check_numbers
-from asynctasq.driverkit.packing import check_id
+from asynctasq.driverkit.packing import ID_BYTES, check_id
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, UniqueUntil
 from asynctasq_redis.codec import (
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
 RUN = 1000
 """Messages of one profile in one run of the arguments."""
+AT_ONCE = 60_000
+"""Messages that one script call stores."""
 
 
 def is_simple(message: Message) -> bool:
-    """Return whether the script `enqueue_one` takes it: small, ready at once, no unique key or expiry."""
+    """Return whether the script `enqueue_one` takes a message: small, ready, no unique key, no expiry."""
     return (
         message.eta is None
         and message.expires is None
@@ -38,7 +42,7 @@ def is_simple(message: Message) -> bool:
 
 
 def simple_arguments(message: Message) -> tuple[int, int, float, bytes, bytes, bytes]:
-    """A message as the script `enqueue_one` takes it."""
+    """Return a message as the script `enqueue_one` takes it."""
     check_id(message.id)
     check_numbers(message)
     return (
@@ -52,7 +56,7 @@ def simple_arguments(message: Message) -> tuple[int, int, float, bytes, bytes, b
 
 
 def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
-    """What messages have in common is sent once."""
+    """Return messages as the script `enqueue` takes them. Fields that they share are sent once."""
     profiles: dict[tuple[object, ...], int] = {}
     heads: list[bytes | int] = []
     items: list[bytes | int] = []
@@ -92,7 +96,7 @@ def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
 
 
 def requeue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
-    """Dead letters that are to be made ready again, as they are given."""
+    """Return messages that replace dead letters as the script `requeue` takes them."""
     arguments: list[bytes | int] = []
     for message in messages:
         check_id(message.id)
@@ -110,8 +114,35 @@ def requeue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
     return arguments
 
 
+async def enqueue(server: "Server", offset: int, messages: Sequence[Message]) -> list[Enqueued]:
+    """Store messages, up to `AT_ONCE` in one step.
+
+    Raises:
+        EnqueuedPartly: the store has taken the messages of one step, and not those of the next.
+    """
+    answers: list[Enqueued] = []
+    for some in batches(messages, AT_ONCE):
+        try:
+            answer = await server.run("enqueue", offset, *enqueue_arguments(some))
+        except DriverError as error:
+            if not answers:
+                raise
+            rest = [error] * (len(messages) - len(answers))
+            raise EnqueuedPartly(
+                f"The store has accepted {len(answers)} of {len(messages)} messages: {error}",
+                answers=[*answers, *rest],
+            ) from error
+        if not answer:
+            answers += [Enqueued(message.id, True) for message in some]
+            continue
+        for message, standing in zip(some, answer, strict=True):
+            created = standing == b"1"
+            answers.append(Enqueued(message.id if created else standing[:ID_BYTES], created))
+    return answers
+
+
 async def enqueue_one(server: "Server", offset: int, message: Message) -> bool:
-    """Store a simple message; False if that is for the script `enqueue` to decide."""
+    """Store a simple message; return False if the script `enqueue` has to decide about it."""
     arguments = simple_arguments(message)
     if len(arguments[-1]) > LARGE_BYTES:
         return False

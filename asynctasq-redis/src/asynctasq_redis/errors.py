@@ -1,4 +1,4 @@
-"""What Redis and its client say when they fail, as errors of asynctasq that name the remedy."""
+"""Errors of Redis and of its client as errors of asynctasq that name the remedy."""
 
 import re
 
@@ -7,7 +7,7 @@ import redis.exceptions as client
 from asynctasq.errors import DriverError, DriverUnavailable
 
 FAILURES = (client.RedisError, client.RedisClusterException, OSError)
-"""Whatever the client raises."""
+"""Exceptions that the client raises."""
 
 
 class Closed(client.RedisError):
@@ -15,11 +15,11 @@ class Closed(client.RedisError):
 
 
 FULL = (
-    "has reached `maxmemory` and takes nothing new. Raise that limit or let workers drain the "
-    "queues; nothing that was accepted is lost"
+    "has reached `maxmemory` and accepts no new messages. Raise that limit, or let workers drain the "
+    "queues. Accepted messages are not lost"
 )
 _REFUSED = (
-    "refuses us. Look at the user name and the password, and at what the user may do (see `ACL "
+    "refuses this user. Check the user name, the password and the rights of the user (see `ACL "
     "users` in docs/redis.md)"
 )
 _LASTING: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
@@ -27,7 +27,10 @@ _LASTING: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
         (client.AuthenticationError, client.AuthorizationError, client.NoPermissionError),
         _REFUSED,
     ),
-    ((client.ClusterCrossSlotError, client.MovedError), "is a cluster. Write redis+cluster://"),
+    (
+        (client.ClusterCrossSlotError, client.MovedError),
+        "is a cluster. Begin its URL with redis+cluster://",
+    ),
 )
 _PASSING: tuple[type[Exception], ...] = (
     client.RedisClusterException,
@@ -49,19 +52,19 @@ _CODE_FULL = re.compile(r"\bOOM\b|used memory > 'maxmemory'")
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the server has no memory left for what was asked."""
+    """Return whether the server has no memory left for a command."""
     return isinstance(error, client.OutOfMemoryError) or bool(_CODE_FULL.search(str(error)))
 
 
 def passes(text: str) -> bool:
-    """Return whether an error, as text, says that the server cannot take commands just now."""
+    """Return whether the text of an error says that the server cannot execute commands at present."""
     return any(
         code.search(text) for code in (_CODES_THAT_PASS, _CODE_DEMOTED, _CODE_FULL, _CODE_MOVED)
     )
 
 
 def is_elsewhere(error: BaseException) -> bool:
-    """Whether the server has become a replica, or another node of the cluster has our keys."""
+    """Return whether the server has become a replica, or another node of the cluster has our keys."""
     if isinstance(error, client.ReadOnlyError | client.MovedError):
         return True
     return bool(_CODE_DEMOTED.search(str(error)))
@@ -70,15 +73,13 @@ def is_elsewhere(error: BaseException) -> bool:
 def translated(
     error: Exception, place: str, *, adds: bool = False, settles: bool = False
 ) -> DriverError:
-    """The error to raise in place of one that came from the client.
+    """Return the error to raise in place of one that the client raised.
 
     Args:
-        error: what was raised.
-        place: where the server is.
-        adds: whether something was to be added; where a worker goes on with what there is, a full
-            server is a reason to wait.
-        settles: whether outcomes were to be settled. That we are refused says nothing against them, so
-            they are kept until we are let in again.
+        error: the exception of the client.
+        place: the address of the server, for the message.
+        adds: True if the call adds messages. Other calls to a full server are repeated later.
+        settles: True if the call settles outcomes. They are kept until the server accepts this user again.
     """
     if is_full(error):
         return (DriverError if adds else DriverUnavailable)(
@@ -86,8 +87,8 @@ def translated(
         )
     if isinstance(error, Closed):
         return DriverError(
-            f"The Redis driver of {place} was closed while this call was under way, and nobody knows "
-            "whether it arrived. Await calls before `close()`."
+            f"The Redis driver of {place} was closed while this call was under way. The call may or may "
+            "not have reached the server. Await calls before `close()`."
         )
     for kinds, reason in _LASTING:
         if isinstance(error, kinds):
@@ -96,8 +97,8 @@ def translated(
             )
     if isinstance(error, client.ReadOnlyError) or _CODE_DEMOTED.search(str(error)):
         return DriverUnavailable(
-            f"The Redis at {place} is a replica, or has become one. Name the primary, or the sentinels "
-            f"that know it ({error})."
+            f"The Redis at {place} is a replica, or has become one. Set the URL to the primary, or to "
+            f"the sentinels that know it ({error})."
         )
     if isinstance(error, _PASSING):
         return DriverUnavailable(f"The Redis at {place} cannot be reached ({_describe(error)}).")

@@ -1,7 +1,7 @@
-"""Waiting: one connection per opened driver on which the server says what there is to look at.
+"""Waiting for work and results: one connection per opened driver receives notifications.
 
-A message that is pushed is a hint. Behind it every waiter looks for itself once a second, which also
-renews its entry in the store: scripts push only to those who have one.
+A notification is a hint. In addition, every waiter looks into the store once a second, which also renews its
+entry there: scripts notify only instances that have an entry.
 """
 
 import asyncio
@@ -16,29 +16,23 @@ from asynctasq.errors import DriverError
 from asynctasq_redis.codec import text_bytes
 from asynctasq_redis.connecting import pack_command
 from asynctasq_redis.errors import FAILURES
-from asynctasq_redis.pipeline import Line
+from asynctasq_redis.pipeline import Pipeline
 from asynctasq_redis.server import Server
+from asynctasq_redis.timing import ListenerTiming
 
-POLL = 1.0
-"""Seconds after which a waiter looks for itself."""
 SHORTEST_SLEEP = 0.001
-RECONNECT = (0.05, 2.0)
-"""Seconds: the first pause, and the longest."""
-REFUSED_SECONDS = 60.0
-"""Pause where we are not allowed to listen."""
-PING_SECONDS = 15.0
-"""A connection that hears nothing for so long after a ping is half open."""
+"""Seconds."""
 
 log = logging.getLogger("asynctasq.redis")
 
 Look = Callable[[], Awaitable[float]]
-"""Looks into the store: 0 if there is something, otherwise seconds until it may be."""
+"""Look into the store; return 0 if there is something, otherwise the seconds until there may be."""
 LookForEnds = Callable[[Sequence[bytes]], Awaitable[set[bytes]]]
-"""Looks for outcomes, and asks to be told of the others: which have ended."""
+"""Look for outcomes, register for the others, and return the ids that have ended."""
 
 
 class SharedLook:
-    """One look for the outcomes that several waiters wait for."""
+    """One look for the outcomes of several waiters."""
 
     def __init__(self) -> None:
         self.ids: set[bytes] = set()
@@ -51,12 +45,12 @@ class Waiter:
 
     def __init__(self, topics: frozenset[bytes]) -> None:
         self.topics = topics
-        self.told = False
-        """Something was pushed for it."""
+        self.notified = False
+        """True if a notification for it has arrived."""
         self.event = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        """Until it is to look again, or for so long."""
+        """Wait until there is a reason to look again, for so many seconds at most."""
         timer = asyncio.get_running_loop().call_later(max(seconds, SHORTEST_SLEEP), self.event.set)
         try:
             await self.event.wait()
@@ -65,21 +59,22 @@ class Waiter:
 
 
 class Listener:
-    """Hears what the server pushes, and wakes those whom it concerns."""
+    """Receives notifications from the server, and wakes the waiters that they concern."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, timing: ListenerTiming) -> None:
         self.instance = secrets.token_hex(8)
         self._server = server
+        self._timing = timing
         self._waiters: set[Waiter] = set()
         self._task: asyncio.Task[None] | None = None
         self._first_try = asyncio.Event()
         self._next_look = SharedLook()
         self._looking = asyncio.Lock()
-        self._line: Line | None = None
+        self._pipeline: Pipeline | None = None
         self._silent = False
-        """Nothing was heard since the last ping."""
+        """True if nothing has arrived since the last ping."""
         self._is_reported = False
-        """A log line says that nothing is heard at present. One line is enough for an outage."""
+        """True if the present outage has been logged. One line is enough."""
 
     async def wait_for_queues(self, queues: Sequence[str], look: Look, timeout: float) -> None:
         await self._wait(frozenset(b"q" + text_bytes(queue) for queue in queues), look, timeout)
@@ -91,14 +86,16 @@ class Listener:
         await self._wait(frozenset(b"r" + one for one in ids), look_together, timeout)
 
     async def _any_ended(self, ids: Sequence[bytes], look: LookForEnds) -> bool:
-        """Look once for all who want to while another look is under way: one of them does it."""
+        """Look once for all waiters that came while another look was under way; one of them does it."""
         shared = self._next_look
         shared.ids.update(ids)
         async with self._looking:
             if shared.failure is not None:
                 raise shared.failure
             if shared.ended is None:
-                if shared is self._next_look:  # otherwise who was to look has been cancelled
+                if (
+                    shared is self._next_look
+                ):  # otherwise the waiter that was to look has been cancelled
                     self._next_look = SharedLook()
                 try:
                     shared.ended = await look(list(shared.ids))
@@ -114,55 +111,58 @@ class Listener:
         self._waiters.add(waiter)
         try:
             await self._begin()
-            while not waiter.told:
+            while not waiter.notified:
                 waiter.event.clear()
                 pause = await look()
                 left = end - loop.time()
                 if pause <= 0.0 or left <= 0.0:
                     return
-                if not waiter.told:
-                    await waiter.sleep(min(pause, left, POLL))
+                if not waiter.notified:
+                    await waiter.sleep(min(pause, left, self._timing.poll))
                 if loop.time() >= end:
-                    return  # who waited looks now
+                    return  # the caller looks now
         except DriverError:
-            if not waiter.told:  # otherwise it returns all the same, and the driver may be closed
+            if not waiter.notified:  # otherwise it returns, even if the driver is closed
                 raise
         finally:
             self._waiters.discard(waiter)
 
     def look_again(self) -> None:
-        """Let every waiter look for itself now."""
+        """Make every waiter look into the store now."""
         for waiter in self._waiters:
             waiter.event.set()
 
     async def _begin(self) -> None:
-        """Be connected, or have tried: what is pushed before that is not heard."""
+        """Connect, or try to: earlier notifications are lost."""
         if self._task is None:
             self._task = asyncio.create_task(self._listen(), name="asynctasq-redis-listener")
         if not self._first_try.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL):
+                async with asyncio.timeout(self._timing.poll):
                     await self._first_try.wait()
 
     async def _listen(self) -> None:
-        pause = RECONNECT[0]
+        failures = 0
         while True:
+            pause: float | None = None
             try:
                 timeout = self._server.settings.connect_timeout
                 async with asyncio.timeout(timeout):
-                    self._line = line = await self._server.connections.line_for_messages()
-                line.heard = self._heard
+                    self._pipeline = (
+                        pipeline
+                    ) = await self._server.connections.pipeline_for_messages()
+                pipeline.on_push = self._on_push
                 channel = self._server.prefix + b"p:" + self.instance.encode()
-                [answer] = await line.ask(pack_command(("SUBSCRIBE", channel)), 1, timeout)
+                [answer] = await pipeline.ask(pack_command(("SUBSCRIBE", channel)), 1, timeout)
                 if isinstance(answer, Exception):
                     raise answer
-                pause = RECONNECT[0]
+                failures = 0
                 self._first_try.set()
                 self.look_again()
                 if self._is_reported:
                     self._is_reported = False
                     log.info("Listening to the Redis at %s again", self._server.place)
-                await self._until_silent(line)
+                await self._until_silent(pipeline)
                 self._report(
                     logging.INFO,
                     "Lost the connection that listens to the Redis at %s; polling until it is back",
@@ -171,13 +171,12 @@ class Listener:
             except client.NoPermissionError as error:
                 self._report(
                     logging.WARNING,
-                    "The Redis at %s lets this user hear of nothing, so work and results are looked for "
-                    "once a second. Give it the channels of the namespace (see `ACL users` in "
-                    "docs/redis.md): %s",
+                    "Redis user may not subscribe at %s; polling every second instead. Give it the channels "
+                    "of the namespace (see `ACL users` in docs/redis.md): %s",
                     self._server.place,
                     error,
                 )
-                pause = REFUSED_SECONDS
+                pause = self._timing.refused
             except FAILURES as error:
                 self._report(
                     logging.INFO,
@@ -188,50 +187,52 @@ class Listener:
             finally:
                 self._first_try.set()
                 await self._disconnect()
+            failures += 1
+            if pause is None:
+                pause = self._timing.reconnect.pause(failures)
             await asyncio.sleep(pause)
-            pause = min(pause * 2, RECONNECT[1])
 
     def _report(self, level: int, line: str, *values: object) -> None:
         """Log the first line of an outage; the others are for DEBUG."""
         log.log(logging.DEBUG if self._is_reported else level, line, *values)
         self._is_reported = True
 
-    async def _until_silent(self, line: Line) -> None:
-        """Return when the connection has ended, or nothing is heard of the other side."""
+    async def _until_silent(self, pipeline: Pipeline) -> None:
+        """Return when the connection has ended, or the server stops answering."""
         self._silent = False
         while not self._silent:
             self._silent = True
-            line.send(pack_command(("PING",)))
-            await asyncio.wait([line.lost], timeout=PING_SECONDS)
-            if line.lost.done():
+            pipeline.send(pack_command(("PING",)))
+            await asyncio.wait([pipeline.lost], timeout=self._timing.ping)
+            if pipeline.lost.done():
                 return
 
-    def _heard(self, push: object) -> None:
+    def _on_push(self, push: object) -> None:
         self._silent = False
         if isinstance(push, list) and len(push) == 3 and isinstance(push[2], bytes):
             topic = push[2]
             for waiter in self._waiters:
                 if topic in waiter.topics:
-                    waiter.told = True
+                    waiter.notified = True
                     waiter.event.set()
 
     async def _disconnect(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            await line.close()
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            await pipeline.close()
 
     async def stop(self) -> None:
-        """End, and let every waiter return."""
+        """Stop, and make every waiter return."""
         task, self._task = self._task, None
         if task is None:
             return
         if task.get_loop() is not asyncio.get_running_loop():
-            if self._line is not None:
-                self._line.drop()
+            if self._pipeline is not None:
+                self._pipeline.drop()
             return
         for waiter in self._waiters:
-            waiter.told = True
+            waiter.notified = True
             waiter.event.set()
-        self._first_try.set()  # a task that has not begun yet does not do it
+        self._first_try.set()  # a task that has not started yet does not set it
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""Lines: connections that redis-py has made, and that are read here without its streams.
+"""Pipelines: connections that redis-py has made, without its streams.
 
-What it does to be let in (TLS, credentials, sentinels) happens once. Its streams, tasks and time-outs
-cost most of a round trip, every time.
+redis-py connects and authenticates once (TLS, credentials, sentinels). Its streams, tasks and timeouts
+would cost most of the time of every round trip.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from asynctasq_redis.connecting import Wire, WireMaker, drop_wire, end_wire, tra
 from asynctasq_redis.errors import Closed
 
 CLOSE_SECONDS = 1.0
-"""How long the loop may take to hear that a connection has been ended."""
+"""Seconds that the loop may take to report the end of a connection."""
 
 _parse_error: Callable[[str], Exception] = cast("Any", DefaultParser).parse_error
 
 
-class Line(asyncio.Protocol):
-    """A connection on which one call is under way at a time, and what is pushed besides is heard."""
+class Pipeline(asyncio.Protocol):
+    """A connection with one call under way at a time. It also receives messages that the server pushes."""
 
     def __init__(self, wire: Wire) -> None:
-        """Take over a connection that is connected."""
+        """Take over an established connection."""
         self.wire = wire
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection has ended."""
-        self.heard: Callable[[object], None] | None = None
-        """Called with what nobody has asked for."""
+        self.on_push: Callable[[object], None] | None = None
+        """Called with each message that the server pushes."""
         self._reader = hiredis.Reader(
             protocolError=client.InvalidResponse,
             replyError=_parse_error,
@@ -42,16 +42,16 @@ class Line(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     def send(self, packed: bytes) -> None:
-        """Send a command whose answer is for `heard`."""
+        """Send a command whose answer goes to `on_push`."""
         self._transport.write(packed)
 
     async def ask(self, packed: bytes, expected: int, timeout: float) -> list[Any]:
-        """Send commands, and return their answers, errors among them.
+        """Send commands, and return their answers, which may be errors.
 
         Raises:
-            ConnectionError: of redis-py; the connection has ended.
-            Closed: we have ended it.
-            TimeoutError: no answer has come for `timeout` seconds.
+            ConnectionError: the connection has ended (this is the class of redis-py).
+            Closed: the driver has closed the connection.
+            TimeoutError: no answer arrived within `timeout` seconds.
         """
         if self.lost.done():
             raise client.ConnectionError("Connection closed by server.")
@@ -68,7 +68,7 @@ class Line(asyncio.Protocol):
             self._asked = None
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
+        """Process bytes that have arrived. The loop calls this."""
         reader = self._reader
         try:
             reader.feed(data)
@@ -84,11 +84,11 @@ class Line(asyncio.Protocol):
             self._missing -= 1
             if not self._missing and self._asked is not None and not self._asked.done():
                 self._asked.set_result(self._answers)
-        elif self.heard is not None:
-            self.heard(answer)
+        elif self.on_push is not None:
+            self.on_push(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop."""
+        """Fail the call that is under way. The loop calls this."""
         if not self.lost.done():
             self.lost.set_result(None)
         self._fail(client.ConnectionError(f"Connection lost: {exc or 'closed by server'}."))
@@ -98,22 +98,22 @@ class Line(asyncio.Protocol):
             self._asked.set_exception(error)
 
     async def close(self) -> None:
-        """End it, at once, even where this is cancelled: farewells of TLS take their time."""
+        """Close it at once, even if this is cancelled, without the shutdown of TLS, which takes long."""
         self._fail(Closed())
         end_wire(self.wire)
         await asyncio.wait([self.lost], timeout=CLOSE_SECONDS)
 
     def drop(self) -> None:
-        """Close what can be closed where the loop is gone."""
+        """Close the socket of a loop that is closed."""
         drop_wire(self.wire)
 
 
-async def new_line(maker: WireMaker) -> Line:
-    """A connection, which the caller closes; nothing is left open where it fails."""
+async def new_pipeline(maker: WireMaker) -> Pipeline:
+    """Connect, and return a connection that the caller closes. A failure leaves nothing open."""
     wire = maker.make()
     try:
         await wire.connect()
-        return Line(wire)
+        return Pipeline(wire)
     except BaseException:
         await wire.disconnect(nowait=True)
         raise

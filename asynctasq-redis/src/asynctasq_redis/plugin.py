@@ -1,4 +1,4 @@
-"""Entry point of the group `asynctasq.drivers`, under each scheme of its URLs."""
+"""The entry point of the group `asynctasq.drivers`, registered for each scheme of its URLs."""
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.hookspecs import hookimpl
@@ -8,11 +8,11 @@ from asynctasq_redis.settings import RedisSettings
 
 @hookimpl
 def create_driver(name: str, settings: RedisSettings) -> Driver:
-    """An unopened Redis driver."""
+    """Return an unopened Redis driver."""
     return RedisDriver.from_settings(settings)
 
 
 @hookimpl
 def settings_class(name: str) -> type:
-    """The class of the settings."""
+    """Return the class of the settings."""
     return RedisSettings

@@ -1,4 +1,4 @@
-"""The probe: what a driver asks of its server when it opens, so that no script fails half-way later."""
+"""The probe: checks of the server when a driver opens, so that no script fails half-way later."""
 
 import redis.exceptions as client
 
@@ -18,14 +18,14 @@ _MAY_NOT_TOUCH = "one of the keys"
 async def probe(
     connections: Connections, prefix: bytes, settings: RedisSettings, place: str
 ) -> None:
-    """Try every command and option that the scripts use, on keys that are gone afterwards.
+    """Try every command and option that the scripts use, on temporary keys.
 
-    A server that takes no writes just now (it has too few replicas, say) is not refused: calls will say
-    so, and workers wait.
+    A server that accepts no writes at present (too few replicas, for example) passes: later calls report
+    that, and workers wait.
 
     Raises:
-        DriverError: a command is missing, or this user may not run it.
-        redis.RedisError: the server does not let us in, or cannot be reached.
+        DriverError: a command is missing, or this user may not execute it.
+        redis.RedisError: the server refuses the connection, or cannot be reached.
     """
     known = script("probe")
     commands: list[tuple[str, tuple[Argument, ...]]] = [
@@ -41,7 +41,7 @@ async def probe(
         except client.NoScriptError:
             pass
         except client.NoPermissionError as error:
-            raise DriverError(_refusal(place, settings, prefix, [(name, str(error))])) from error
+            raise DriverError(_refusal(place, settings, [(name, str(error))])) from error
     texts = [text.decode("utf-8", "replace") for text in answer]
     failed = [
         (command, error)
@@ -49,17 +49,15 @@ async def probe(
         if not passes(error)
     ]
     if failed:
-        raise DriverError(_refusal(place, settings, prefix, failed))
+        raise DriverError(_refusal(place, settings, failed))
 
 
-def _refusal(
-    place: str, settings: RedisSettings, prefix: bytes, failed: list[tuple[str, str]]
-) -> str:
+def _refusal(place: str, settings: RedisSettings, failed: list[tuple[str, str]]) -> str:
     command, error = failed[0]
     user = settings.address().username or "default"
     name = command.split()[0]
     if _MAY_NOT_TOUCH in error:
-        pattern = f"~{prefix.decode()}*"
+        pattern = f"~{{{settings.namespace}}}:*"
         return (
             f"The user {user!r} may not use the keys of the namespace at the Redis at {place} ({name}: "
             f"{error}). Run `ACL SETUSER {user} {pattern}` (see `ACL users` in docs/redis.md)."

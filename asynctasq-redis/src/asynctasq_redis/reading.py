@@ -1,15 +1,16 @@
-"""Records as the scripts answer with them. One that is damaged is shown as such and stops no other."""
+"""Records as the scripts return them. A damaged one is shown as damaged, and affects no other."""
 
 from collections.abc import Callable
 from typing import Any
 
 from asynctasq.contracts.capabilities import DeadLetter, Outcome, Snapshot
-from asynctasq.driverkit.packing import damage_info
+from asynctasq.driverkit.packing import damage_info, unpack_error
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import Message, State
 from asynctasq.records import record
 from asynctasq.settlement import ErrorInfo, Reason
 from asynctasq_redis.codec import (
+    ABOUT,
     COMPLETED,
     DAMAGED,
     DAMAGES,
@@ -18,9 +19,9 @@ from asynctasq_redis.codec import (
     HEAD,
     LEASE,
     OUTCOME,
+    RESULT,
     Head,
     queue_name,
-    unpack_error,
     unpack_head,
     unpack_message_key,
 )
@@ -28,7 +29,7 @@ from asynctasq_redis.codec import (
 
 @record
 class Found:
-    """A message as `find` answers with it."""
+    """A message as `find` returns it."""
 
     head: Head
     message: Message
@@ -65,7 +66,7 @@ def read_row(message_id: bytes, row: Any, now: int) -> Found:
 
 
 def snapshot_of(found: Found) -> Snapshot:
-    """Show a message."""
+    """Return a message as a snapshot."""
     head, (_, lease, error, _, _, flagged, *_) = found.head, found.row
     return Snapshot(
         message=found.message,
@@ -74,14 +75,15 @@ def snapshot_of(found: Found) -> Snapshot:
         lost=head.lost,
         enqueued_at=head.enqueued_at,
         due_at=head.due_at,
-        owner=None if lease is None else lease_owner(lease),
+        owner=None if lease is None else _lease_owner(lease),
         cancelling=bool(flagged),
         error=unpack_error(error) or found.damage,
+        leased_at=None if lease is None else _lease_time(lease),
     )
 
 
 def dead_letter_of(found: Found, died_at: float) -> DeadLetter:
-    """Show a dead letter. `died_at` is for one that does not say so itself: microseconds."""
+    """Return a message as a dead letter; `died_at` (microseconds) is for a record without a time of death."""
     head, (_, _, error, reason, died, *_) = found.head, found.row
     return DeadLetter(
         message=found.message,
@@ -90,49 +92,56 @@ def dead_letter_of(found: Found, died_at: float) -> DeadLetter:
         attempts=head.attempt,
         lost=head.lost,
         enqueued_at=head.enqueued_at,
-        died_at=(_number(died) or died_at) / 1e6,
+        died_at=(number_of(died) or died_at) / 1e6,
     )
 
 
 def outcome_of(message_id: bytes, row: Any) -> Outcome | None:
-    """Show an outcome; one that cannot be read as that of a dead message."""
+    """Return an outcome; one that cannot be read as that of a dead message."""
     if row is None:
         return None
     if isinstance(row, list):
-        died_at, reason, error = row
+        died_at, reason, error, about = row
         return Outcome(
             message_id,
             State.DEAD,
-            (_number(died_at) or 0) / 1e6,
+            (number_of(died_at) or 0) / 1e6,
             None,
             _reason(reason),
             unpack_error(error) or (None if reason else _damage(b"")),
+            _split(about or b"")[0],
         )
     outcome = _read(OUTCOME.unpack_from, row)
     if outcome is None or not -FOREVER < outcome[2] < FOREVER or outcome[0] not in (3, 4):
         return Outcome(message_id, State.DEAD, 0.0, None, Reason.UNDECODABLE, _damage(row))
-    kind, has_result, finished_at, _ = outcome
+    kind, contents, finished_at, _ = outcome
+    rest = row[OUTCOME.size :]
+    about, result = _split(rest) if contents & ABOUT else (b"", rest)
     return Outcome(
         message_id,
         State.COMPLETED if kind == COMPLETED else State.CANCELLED,
         finished_at / 1e6,
-        row[OUTCOME.size :] if has_result else None,
+        result if contents & RESULT else None,
+        about=about,
     )
 
 
-def lease_owner(lease: bytes) -> str | None:
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    """Return an `about`, whose length stands before it, and the rest."""
+    end = 2 + int.from_bytes(data[:2], "big")
+    return data[2:end], data[end:]
+
+
+def _lease_owner(lease: bytes) -> str | None:
     """Return the owner that a lease names; None if it cannot be read."""
-    length = _read(LEASE.unpack_from, lease)
-    return length and _name(lease[LEASE.size : LEASE.size + length[3]])
+    fields = _read(LEASE.unpack_from, lease)
+    return fields and _name(lease[LEASE.size : LEASE.size + fields[3]])
 
 
-def lease_queue(lease: bytes) -> bytes:
-    """Return the queue that a lease names; nothing if it cannot be read."""
-    length = _read(LEASE.unpack_from, lease)
-    if length is None:
-        return b""
-    start = LEASE.size + length[3]
-    return lease[start + 2 : start + 2 + int.from_bytes(lease[start : start + 2], "big")]
+def _lease_time(lease: bytes) -> float | None:
+    """Return when a lease began; None if it cannot be read."""
+    fields = _read(LEASE.unpack_from, lease)
+    return None if fields is None else float(fields[1]) / 1e6
 
 
 def _read(unpack: Callable[[bytes], Any], data: bytes) -> Any:
@@ -146,7 +155,8 @@ def _name(data: bytes | None) -> str:
     return _read(queue_name, data or b"") or ""
 
 
-def _number(text: bytes | None) -> float | None:
+def number_of(text: bytes | None) -> float | None:
+    """Return a stored number; None if it cannot be read."""
     try:
         number = float(text or b"")
     except ValueError:

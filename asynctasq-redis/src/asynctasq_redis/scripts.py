@@ -1,4 +1,4 @@
-"""The Lua scripts, each of which is one operation; kept in files of their own under `lua/`."""
+"""The Lua scripts. Each is one operation, in a file of its own under `lua/`."""
 
 from functools import cache
 from hashlib import sha1
@@ -9,26 +9,28 @@ from asynctasq.records import record
 _FOLDER = files("asynctasq_redis") / "lua"
 _ALONE = frozenset({"enqueue_one", "probe"})
 _DAMAGE = ("common", "damage")
-_UPKEEP = (*_DAMAGE, "upkeep")
+_UPKEEP = (*_DAMAGE, "task", "upkeep")
 _SHARED = {
-    "reserve": (*_UPKEEP, "sweep"),
+    "reserve": (*_UPKEEP, "adopt", "sweep"),
+    "upgrade": (*_UPKEEP, "adopt"),
     "extend": _UPKEEP,
     "end_owner": _UPKEEP,
     "settle": _DAMAGE,
     "cancel": _DAMAGE,
     "delete_dead": _DAMAGE,
-    "find": _DAMAGE,
+    "find": (*_DAMAGE, "rows"),
+    "choose": (*_DAMAGE, "task", "rows"),
     "requeue": _DAMAGE,
 }
-"""The files before a script; for all others that is `common`."""
+"""The files that stand before a script. For all others, that is `common`."""
 _PLAIN = frozenset({"reserve", "settle"})
-"""Scripts that try first what is enough nearly always. It stands alone, for to make the functions that
-scripts share takes longer than most calls have; they are made within `carefully`, where it is not enough."""
+"""Scripts with a fast path, which is enough for nearly all calls. It shares no functions with others, because
+creating those would take longer than most calls do. They are created in `carefully`, if it runs."""
 
 
 @record
 class Script:
-    """A script as the server knows it."""
+    """A script, with the digest by which the server knows it."""
 
     name: str
     source: bytes
@@ -37,7 +39,7 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """Return the script of an operation, with what it shares with others before it."""
+    """Return the script of an operation, with the files that it shares with others before it."""
     source = _source(name)
     if name not in _ALONE:
         shared = [_source(part) for part in _SHARED.get(name, ("common",))]

@@ -1,4 +1,4 @@
-"""The server as one opened driver sees it: scripts run on it, and what it is warned of."""
+"""The server of one opened driver: running scripts, and warnings about its configuration."""
 
 import asyncio
 import logging
@@ -9,24 +9,25 @@ from typing import Any
 import redis.exceptions as client
 
 from asynctasq.errors import DriverUnavailable
-from asynctasq_redis.connect import dialer
+from asynctasq_redis.connect import connector
 from asynctasq_redis.connecting import Argument
 from asynctasq_redis.connections import Connections
 from asynctasq_redis.errors import FAILURES, translated
 from asynctasq_redis.probing import probe
 from asynctasq_redis.scripts import script
 from asynctasq_redis.settings import RedisSettings
+from asynctasq_redis.upgrading import FORMAT
 
 log = logging.getLogger("asynctasq.redis")
 
 ADDING = frozenset({"enqueue", "enqueue_one", "requeue"})
-"""Scripts that a full server is to refuse with an error that users see."""
+"""Scripts that add messages: a full server refuses these with an error that users see."""
 REPLICATED = frozenset({"enqueue", "enqueue_one", "requeue", "settle"})
 """Scripts after which `wait_replicas` waits."""
 NOT_AGAIN = frozenset({"settle", "cancel", "requeue", "delete_dead", "purge"})
-"""Scripts that answer otherwise the second time: only their caller knows whether to repeat them."""
+"""Scripts with another answer the second time: only their caller can decide to repeat them."""
 EVICTION_SAFE = "noeviction"
-EVICTS_WHAT_EXPIRES = "forgets results, known ids and unique keys before their time"
+EVICTS_EXPIRING = "evicts results, known ids and unique keys before they expire"
 _POLICY = re.compile(rb"maxmemory_policy:([a-z-]+)")
 
 
@@ -36,18 +37,18 @@ class Server:
     def __init__(self, settings: RedisSettings, place: str) -> None:
         self.settings = settings
         self.place = place
-        self.prefix = f"{{{settings.namespace}}}:".encode()
+        self.prefix = f"{{{settings.namespace}}}:{FORMAT}:".encode()
         self.process = os.getpid()
         self.loop = asyncio.get_running_loop()
         self.connections = Connections(
-            dialer(settings, self.prefix), settings.max_connections, settings.timeout
+            connector(settings, self.prefix), settings.max_connections, settings.timeout
         )
 
     async def greet(self) -> None:
-        """Make sure that the server can run every script, and warn of what is dangerous about it.
+        """Check that the server can run every script, and warn if its configuration is dangerous.
 
         Raises:
-            DriverError: the server refuses us, or lacks a command; the message names it.
+            DriverError: the server refuses the user, or lacks a command, which the message names.
             DriverUnavailable: the server cannot be reached.
         """
         try:
@@ -62,18 +63,18 @@ class Server:
         policy = found[1].decode() if found else EVICTION_SAFE
         if policy != EVICTION_SAFE:
             log.warning(
-                "The Redis at %s has the maxmemory-policy %s: when it is full, it %s. Set the policy "
-                "to noeviction.",
+                "Redis at %s has the maxmemory-policy %s and %s when it is full. Set the policy to "
+                "noeviction.",
                 self.place,
                 policy,
-                EVICTS_WHAT_EXPIRES if policy.startswith("volatile") else "deletes messages",
+                EVICTS_EXPIRING if policy.startswith("volatile") else "deletes messages",
             )
 
     async def run(self, name: str, *arguments: Argument) -> Any:
         """Run a script.
 
         Raises:
-            DriverError: the server refused, or cannot be reached (`DriverUnavailable`).
+            DriverError: the server refused it, or cannot be reached (`DriverUnavailable`).
         """
         known = script(name)
         try:
@@ -104,7 +105,7 @@ class Server:
         )
         if reached < replicas:
             raise DriverUnavailable(
-                f"The Redis at {self.place} has passed this on to {reached} instead of {replicas} "
+                f"The Redis at {self.place} has replicated this to {reached} instead of {replicas} "
                 f"replicas within {self.settings.wait_replicas_timeout} s (`wait_replicas`)."
             )
         return answer

@@ -1,12 +1,11 @@
-"""What can be set of the Redis driver."""
+"""The settings of the Redis driver."""
 
 import re
-from collections.abc import Callable
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
+from asynctasq.driverkit.url_settings import Converters, flag, url_settings
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
 from asynctasq_redis.addresses import (
@@ -30,89 +29,87 @@ class RedisSettings:
     """Settings of `RedisDriver`."""
 
     section: ClassVar[str] = "redis"
-    """Whatever the scheme of the URL is."""
+    """The section, for all schemes of URLs."""
 
     url: str = DEFAULT_URL
     """`redis://user:password@host:6379/0`, `rediss://` with TLS, `unix:///path/to/socket`,
     `redis+sentinel://host,host/service/0`, `redis+cluster://host,host`. Special characters of a
     password are percent-encoded. Settings may follow as parameters: `?namespace=shop`."""
     username: str | None = None
-    """Instead of the URL's."""
+    """The user name. Overrides that of the URL."""
     password: str | None = None
-    """Instead of the URL's."""
+    """The password. Overrides that of the URL."""
     db: int | None = None
-    """The database number, instead of the URL's."""
+    """The database number. Overrides that of the URL."""
     namespace: str = "asynctasq"
-    """Applications with different namespaces share a server and see nothing of each other. On a
-    cluster each namespace lives on one node."""
+    """Name under which the driver stores everything. Applications with different namespaces can share a server.
+    On a cluster, each namespace is on one node."""
     max_connections: int = 50
-    """Connections that one process has at most, for each of its event loops; calls beyond wait."""
+    """Maximum number of connections for each event loop of a process. Further calls wait."""
     timeout: float = 10.0
-    """Seconds for an answer of the server, before the call fails and is repeated."""
+    """Seconds to wait for an answer before a call fails and is repeated."""
     connect_timeout: float = 5.0
-    """Seconds for a connection."""
+    """Seconds to wait for a connection."""
     wait_replicas: int = 0
-    """So many replicas must have what was enqueued or settled before the call returns."""
+    """Number of replicas that must have enqueued and settled messages before a call returns."""
     wait_replicas_timeout: float = 1.0
-    """Seconds to wait for them, before the call fails and is repeated. Less than `timeout`."""
+    """Seconds to wait for the replicas before a call fails and is repeated. Must be less than `timeout`."""
     dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS
-    """Seconds for which a dead letter is kept."""
+    """Seconds for which dead letters are kept."""
     dead_letter_limit: int = DEAD_LETTER_LIMIT
-    """How many dead letters are kept, the newest."""
+    """Number of dead letters that are kept: the newest."""
     sentinel_username: str | None = None
-    """Who we are for sentinels, if they ask."""
+    """User name for sentinels."""
     sentinel_password: str | None = None
-    """Of sentinels; the URL's is that of the server."""
+    """Password for sentinels. That of the URL is for the server."""
     tls_ca: str | None = None
-    """File of the authorities to trust, instead of the system's."""
+    """File of trusted certificate authorities. Overrides those of the system."""
     tls_certificate: str | None = None
-    """File of the certificate that proves who we are."""
+    """File of the client certificate."""
     tls_key: str | None = None
-    """File of its key."""
+    """File of the key of the client certificate."""
     tls_verify: bool = True
-    """Whether the server must prove who it is. Without, anybody on the way may read along."""
+    """Whether to verify the certificate of the server. Without verification, others can read the traffic."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
             _check_type(each.name, getattr(self, each.name), each.type)
         if not self.namespace or set(self.namespace) & set("{}") or not _is_text(self.namespace):
             raise ConfigurationError(
-                f"redis.namespace is {self.namespace!r}. It is a name without braces."
+                f"redis.namespace must be a name without braces, got {self.namespace!r}."
             )
         for name in (*_NOT_NEGATIVE, *_POSITIVE):
             value = getattr(self, name) or 0
             if not 0 <= value < float("inf") or (name in _POSITIVE and not value):
-                raise ConfigurationError(f"redis.{name} is {value!r}. It is a positive number.")
+                raise ConfigurationError(f"redis.{name} must be a positive number, got {value!r}.")
         address = self.address()
         if address.kind == CLUSTER and address.db:
-            raise ConfigurationError(
-                f"redis.db is {address.db}, but a cluster has only database 0."
-            )
+            raise ConfigurationError(f"redis.db must be 0 on a cluster, got {address.db}.")
         if self.wait_replicas and self.wait_replicas_timeout >= self.timeout:
             raise ConfigurationError(
-                f"redis.wait_replicas_timeout is {self.wait_replicas_timeout!r}, but no answer may take "
-                f"that long: redis.timeout is {self.timeout!r}."
+                f"redis.wait_replicas_timeout must be less than redis.timeout ({self.timeout!r}), got "
+                f"{self.wait_replicas_timeout!r}."
             )
         if address.kind != SENTINEL and (self.sentinel_username or self.sentinel_password):
             raise ConfigurationError(
-                "redis.sentinel_password is set, but the URL names no sentinels. It begins with "
-                "redis+sentinel://."
+                "redis.sentinel_username and redis.sentinel_password are for sentinels. Begin the URL with "
+                "redis+sentinel://, or remove them."
             )
 
     def __repr__(self) -> str:
-        """Without passwords, for it may get into logs."""
+        """Return a text without passwords, for logs."""
         return f"{type(self).__qualname__}({described(self.address(), self.namespace)})"
 
     def address(self) -> Address:
-        """Where the server is, and who we are there.
+        """Return the address of the server, with the credentials.
 
         Raises:
-            ConfigurationError: the URL is no address of a Redis, or has unknown parameters.
+            ConfigurationError: the URL is not an address of a Redis, or has parameters.
         """
         url, parameters = split_query(self.url)
         if parameters:
             raise ConfigurationError(
-                "redis.url has parameters. Give them as settings of their own, and write a `?` that is "
+                "redis.url must not have parameters here. Pass them as settings, and write a `?` that is "
                 "part of a password as %3F."
             )
         address = parse_address(url)
@@ -129,64 +126,40 @@ class RedisSettings:
 
     @staticmethod
     def from_url(url: str) -> dict[str, object]:
-        """The settings that stand in a URL.
+        """Return the settings that a URL contains.
 
         Raises:
-            ConfigurationError: a part of the URL means nothing here.
+            ConfigurationError: a part of the URL is not valid.
         """
         _check_type("url", url, str)
         base, parameters = split_query(url)
         parse_address(base)
-        settings: dict[str, object] = {"url": base}
-        for name, text in parameters:
-            convert = _URL_PARAMETERS.get(name)
-            if convert is None and not _WORD.fullmatch(name):
-                raise ConfigurationError(
-                    "redis.url has a `?`, and no setting behind it. Write one that is part of a "
-                    "password as %3F."
-                )
-            if convert is None:
-                near = get_close_matches(name, _URL_PARAMETERS, 1)
-                hint = (
-                    f"did you mean {near[0]!r}?"
-                    if near
-                    else f"known: {', '.join(_URL_PARAMETERS)}."
-                )
-                raise ConfigurationError(f"redis.url has the parameter {name!r}; {hint}")
-            try:
-                settings[name] = convert(text)
-            except ValueError:
-                raise ConfigurationError(
-                    f"redis.url has a value of {name} that is not of the right type."
-                ) from None
-        return settings
+        if not all(_WORD.fullmatch(name) for name, _ in parameters):
+            raise ConfigurationError(
+                "redis.url must have settings after its `?`. Write a `?` that is part of a password as %3F."
+            )
+        return {"url": base, **url_settings(parameters, _URL_PARAMETERS, url="redis.url")}
 
 
 def _check_type(name: str, value: object, kind: Any) -> None:
     allowed = int | float if kind is float else kind
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        # The value is not told: it may be a password.
+        # The value is not in the message: it may be a password.
         raise ConfigurationError(
-            f"redis.{name} is of the type {type(value).__qualname__}. Give it as "
-            f"{getattr(kind, '__qualname__', kind)}."
+            f"redis.{name} must be of the type {getattr(kind, '__qualname__', kind)}, got "
+            f"{type(value).__qualname__}."
         )
 
 
 def _is_text(name: str) -> bool:
     try:
         name.encode()
-    except UnicodeEncodeError:  # half of a character
+    except UnicodeEncodeError:  # a lone surrogate
         return False
     return True
 
 
-def _flag(text: str) -> bool:
-    if text.lower() not in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
-        raise ValueError(text)
-    return text.lower() in {"true", "1", "yes", "on"}
-
-
-_URL_PARAMETERS: dict[str, Callable[[str], object]] = {
+_URL_PARAMETERS: Converters = {
     "username": str,
     "password": str,
     "db": int,
@@ -203,5 +176,5 @@ _URL_PARAMETERS: dict[str, Callable[[str], object]] = {
     "tls_ca": str,
     "tls_certificate": str,
     "tls_key": str,
-    "tls_verify": _flag,
+    "tls_verify": flag,
 }

@@ -10,7 +10,7 @@ from asynctasq_filequeue.driver import FileQueueDriver
 
 
 def make(folder: Path) -> FileQueueDriver:
-    """A driver on the store that belongs to this folder, unopened; called in other processes, too."""
+    """Return an unopened driver on the store of this folder. Other processes call it, too."""
     return FileQueueDriver(folder / "queue.state")
 
 

@@ -18,7 +18,7 @@ class FakeClock:
         self.jump(0.0)
 
     def environment(self) -> dict[str, str] | None:
-        """The environment of the process; None for that of this process."""
+        """Return the environment of the process; None for that of this process."""
         if not self._library:
             return None
         return {

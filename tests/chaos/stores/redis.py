@@ -30,8 +30,8 @@ T = TypeVar("T")
 USER = ("storm", "on", ">storm", "~*", "&*", "+@all")
 """As whom workers and dispatchers log in: faults take rights from this user only."""
 LASTING = ("--appendonly", "yes", "--appendfsync", "always", "--user", *USER)
-PREFIX = f"{{{NAMESPACE}}}:".encode()
-_HEAD_BYTES = 51
+PREFIX = f"{{{NAMESPACE}}}:2:".encode()
+_HEAD_BYTES = 55
 """The head of a message in its key, whose fields have fixed places."""
 _OVERWRITE = """\
 local value = redis.call('GET', KEYS[1])

@@ -37,22 +37,22 @@ class Array:
 
 
 def array(values: Any) -> Array:
-    """numpy's."""
+    """Act as the function of numpy."""
     return values if isinstance(values, Array) else Array(values)
 
 
 def mean(values: Any) -> float:
-    """numpy's."""
+    """Act as the function of numpy."""
     return array(values).mean()
 
 
 def std(values: Any) -> float:
-    """numpy's."""
+    """Act as the function of numpy."""
     return array(values).std()
 
 
 def trace(values: Any) -> float:
-    """numpy's, of one row."""
+    """Act as the function of numpy, for one row."""
     return float(array(values).tolist()[0])
 
 
@@ -78,7 +78,7 @@ class _File:
 
 
 def open(path: str, mode: str) -> _File:  # noqa: A001  aiofiles' name
-    """aiofiles'."""
+    """Act as the function of aiofiles."""
     return _File()
 
 

@@ -1,4 +1,4 @@
-"""From `--app MODULE[:APP]` to the app that a worker serves."""
+"""Loading the app of `--app MODULE[:APP]`."""
 
 import importlib
 import re
@@ -23,14 +23,14 @@ _TARGET = re.compile(r"(?P<module>[\w-]+(\.[\w-]+)*)(:(?P<attribute>\w+))?")
 
 
 def load_application(target: str | None) -> App:
-    """Import the module of `--app` and those of the setting `imports`; returns the app to serve.
+    """Import the module of `--app` and the modules of the setting `imports`, and return the app.
 
-    That is the one that `MODULE:APP` names, or else the default app: what `asynctasq.init(...)` in
-    those modules made. The current folder is searched first. The `imports` of the environment and of
-    `.env` come before `--app`, because they may prepare what its module needs.
+    `MODULE:APP` names the app; otherwise it is the default app, which one of these modules may
+    configure with `asynctasq.init(...)`. The current folder is searched first. The `imports` of the
+    environment and of `.env` come before `--app`, because its module may depend on them.
 
     Raises:
-        ConfigurationError: a module cannot be imported, or there is no such app in it.
+        ConfigurationError: a module cannot be imported, or has no such app.
         PluginError: as `App`.
     """
     search_current_folder()
@@ -50,14 +50,14 @@ def load_application(target: str | None) -> App:
 
 
 def search_current_folder() -> None:
-    """Let modules of the current folder be imported, before all others."""
+    """Put the current folder first on the module search path."""
     folder = str(Path.cwd())
     if folder not in sys.path[:1]:
         sys.path.insert(0, folder)
 
 
 def permitted_imports(app: App, target: str | None) -> ImportRule:
-    """Return the rule by which a command imports modules that messages name; as in a worker."""
+    """Return the rule for importing modules named by messages, the same as in a worker."""
     named = [] if target is None else [target.partition(":")[0]]
     settings = app.settings
     return registry.import_rule([*named, *settings.imports], enabled=settings.import_tasks)
@@ -69,8 +69,8 @@ def _app_of_target(target: str) -> App | None:
         hint = _as_module(target)
         several = target.split(",")
         raise ConfigurationError(
-            f"--app {target or repr(target)}: write the name of a module as in an import, or MODULE:APP"
-            + (f": --app {hint}." if hint else ".")
+            f"--app must be the name of a module, as in an import, or MODULE:APP; got {target!r}."
+            + (f" Try --app {hint}." if hint else "")
             + (f" {several_modules(several)}" if len(several) > 1 and all(several) else "")
         )
     module = _import(parts["module"], "--app")
@@ -80,13 +80,13 @@ def _app_of_target(target: str) -> App | None:
         return None
     if not hasattr(module, attribute):
         raise ConfigurationError(
-            f"--app {target}: the module {module.__name__!r} has no {attribute!r}."
+            f"--app {target}: module {module.__name__!r} has no attribute {attribute!r}."
             f"{_apps_in(module)}"
         )
     app = getattr(module, attribute)
     if not isinstance(app, App):
         raise ConfigurationError(
-            f"--app {target}: {attribute!r} is of type {type(app).__qualname__}, not asynctasq.App."
+            f"--app {target}: {attribute!r} must be an asynctasq.App, got {type(app).__qualname__}."
             f"{_apps_in(module)}"
         )
     return app
@@ -102,7 +102,7 @@ def _import(name: str, where: str) -> ModuleType:
         cause = f"{type(error).__qualname__}: {error}{import_hint(error)}"
         raise ConfigurationError(
             f"{where}: importing {name!r} failed, {_place(error)}{cause}\n"
-            f"`asynctasq --debug worker ...` shows the traceback."
+            f"To see the traceback: asynctasq --debug worker ..."
         ) from error
 
 
@@ -112,11 +112,11 @@ def _not_found(name: str, where: str) -> str:
     here += [path.parent.name for path in folder.glob("*/__init__.py")]
     near = get_close_matches(name.partition(".")[0], here, n=1)
     hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
-    return f"{where}: there is no module {name!r} in {folder} or among what is installed.{hint}"
+    return f"{where}: no module {name!r} in {folder} or in the installed packages.{hint}"
 
 
 def _place(error: BaseException) -> str:
-    """The line of the application that was being run, if the error comes from there."""
+    """Return the line that raised the error, preferably one of the application."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"in {error.filename}, line {error.lineno}: "
     frames = traceback.extract_tb(error.__traceback__)
@@ -126,7 +126,7 @@ def _place(error: BaseException) -> str:
 
 
 def _as_module(target: str) -> str:
-    """What was probably meant by a path to a file."""
+    """Convert the path of a file into the name of a module."""
     path, _, attribute = target.partition(":")
     if not Path(path).name:
         return ""
@@ -138,7 +138,7 @@ def _warn_of_apps(target: str, module: ModuleType) -> None:
     apps = {name: value for name, value in vars(module).items() if isinstance(value, App)}
     if apps and default_app() not in apps.values():
         click.echo(
-            f"Warning: the default app is served, not one of {module.__name__}. To serve that: "
+            f"Warning: using the default app, not one of {module.__name__}. To use that one: "
             f"--app {target}:{min(apps)}",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""The group of commands: built-in ones by import path, further ones from plugins."""
+"""The command group: built-in commands by import path, and commands of plugins."""
 
 import importlib
 import sys
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Commands(click.Group):
-    """A group that imports a command when it is run, and plugins when it knows no such command.
+    """A group that imports a command when it runs, and plugins only for other commands.
 
-    `built_in` maps a name to where its command is (`module:attribute`) and what it does in a few
-    words. Errors that asynctasq raises on purpose are printed as one clear message, with the exit code
-    that `exit_codes` gives them; with `--debug` they come with their traceback.
+    `built_in` maps names to the location (`module:attribute`) and a short description of a command.
+    An `AsynctasqError` is printed as one message and exits with its code of `exit_codes`; with
+    `--debug` it is printed with its traceback.
     """
 
     def __init__(self, *args: Any, built_in: Mapping[str, tuple[str, str]], **options: Any) -> None:
@@ -30,7 +30,7 @@ class Commands(click.Group):
         self._built_in = built_in
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Built-in commands as listed, then those of plugins by name."""
+        """List the built-in commands in order, then commands of plugins by name."""
         return [*self._built_in, *sorted(_of_plugins(ctx, self._built_in))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -56,7 +56,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or say which one was probably meant."""
+        """Find a command, or fail with a suggestion."""
         name = args[0]
         if (
             not name.startswith("-")
@@ -68,7 +68,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options before the command."""
+        """Parse the options before the command."""
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
@@ -98,14 +98,14 @@ def _print_traceback(_: type[BaseException], error: BaseException, __: object) -
 def fail_for_unknown(
     ctx: click.Context, name: str, known: Iterable[str], *, hint: str = ""
 ) -> NoReturn:
-    """End with a usage error that suggests the nearest command, or gives a hint if none is near."""
+    """Raise a usage error that suggests the most similar command, or gives a hint if there is none."""
     near = get_close_matches(name, known, n=1)
     more = f" Did you mean {near[0]!r}?" if near else f" {hint}".rstrip()
     ctx.fail(f"No such command {name!r}.{more}")
 
 
 def _of_plugins(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str, click.Command]:
-    """The commands that plugins register; asked for once per run of the command line."""
+    """Return the commands of plugins, collected once per run."""
     key = f"{__name__}.of_plugins"
     if key not in ctx.meta:
         ctx.meta[key] = _collect(ctx, reserved)
@@ -114,14 +114,14 @@ def _of_plugins(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[s
 
 
 def _collect(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str, click.Command]:
-    """Ask every plugin of the kind `hook`. A broken one only costs its own commands."""
+    """Collect the commands of every plugin of the kind `hook`. A broken plugin loses only its own."""
     from asynctasq.cli.environment import plugin_registry
 
     found: dict[str, click.Command] = {}
     try:
         registry = plugin_registry()
     except AsynctasqError as error:  # a wrong `disable_plugins`
-        _warn(ctx, f"plugins are left out: {error}", error)
+        _warn(ctx, f"commands of plugins are unavailable: {error}", error)
         return found
     for name in registry.names("hook"):
         try:
@@ -134,8 +134,8 @@ def _collect(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str,
             if command_name in reserved or command_name in found:
                 _warn(
                     ctx,
-                    f"The {plugin.entry.label} adds a command {command_name!r}, which exists already; "
-                    "its own is left out.",
+                    f"The {plugin.entry.label} adds a command {command_name!r}, which already exists; "
+                    "it is ignored.",
                 )
             else:
                 found[command_name] = command
@@ -143,7 +143,7 @@ def _collect(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str,
 
 
 def _registered_by(plugin: "Plugin") -> Mapping[str, click.Command]:
-    """The commands of one plugin, gathered in a group of its own so that none is replaced."""
+    """Return the commands of one plugin, collected in a separate group so that none is replaced."""
     group = click.Group()
     for implementation in plugin.implementations("register_commands"):
         try:

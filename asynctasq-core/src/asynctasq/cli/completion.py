@@ -1,4 +1,4 @@
-"""`asynctasq completion`: let the shell complete commands, options and names of queues."""
+"""`asynctasq completion`: complete commands, options and names of queues in the shell."""
 
 import os
 from collections.abc import Mapping
@@ -16,25 +16,27 @@ PLACES: Mapping[str, tuple[str, str, str]] = {
     "zsh": ("ZDOTDIR", "", ".zfunc/_asynctasq"),
     "fish": ("XDG_CONFIG_HOME", ".config", "fish/completions/asynctasq.fish"),
 }
-"""Where shells look: the variable that names a folder, the folder in its stead, the file in it."""
+"""Locations of completion scripts: a variable with a folder, the default folder, and the file."""
 HINTS: Mapping[str, str] = {
-    "bash": "It works in new shells, where the package bash-completion is installed.",
-    "zsh": "It works in new shells, if ~/.zshrc has: fpath+=~/.zfunc; autoload -Uz compinit; compinit",
-    "fish": "It works in new shells.",
+    "bash": "Open a new shell to use it. It needs the package bash-completion.",
+    "zsh": "Open a new shell to use it. ~/.zshrc needs: fpath+=~/.zfunc; autoload -Uz compinit; compinit",
+    "fish": "Open a new shell to use it.",
 }
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(list(PLACES)), required=False)
-@click.option("--install", is_flag=True, help="Write it to where the shell looks for it.")
+@click.option(
+    "--install", is_flag=True, help="Write the script to the folder where the shell looks for it."
+)
 def command(shell: str | None, install: bool) -> None:
-    """Print the script that makes a shell complete this program, or install it.
+    """Print or install the completion script for a shell.
 
-    SHELL is that of the variable SHELL unless it is given.
+    SHELL is bash, zsh or fish.  [default: from the environment variable SHELL]
     """
     name = shell or Path(os.environ.get("SHELL", "")).name
     if name not in PLACES:
-        raise click.UsageError(f"Name the shell: {', '.join(PLACES)}.")
+        raise click.UsageError(f"Pass the name of a shell: {', '.join(PLACES)}.")
     script = _script(name)
     if not install:
         click.echo(script)
@@ -45,7 +47,7 @@ def command(shell: str | None, install: bool) -> None:
         path.write_text(script + "\n")
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be written: {error.strerror}. Without --install the script is printed."
+            f"Cannot write {path}: {error.strerror}. Without --install, the script is printed."
         ) from error
     click.echo(f"Wrote {path}. {HINTS[name]}")
 

@@ -1,4 +1,4 @@
-"""`asynctasq dead`: look at dead letters, retry them, edited or not, and delete them."""
+"""`asynctasq dead`: list, show, retry, edit and delete dead letters."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import click
 
-from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, told
+from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
 from asynctasq.cli.ids import all_tasks, dead_letters, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
 from asynctasq.cli.operator_commands import (
@@ -35,7 +35,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Filters(TypedDict):
-    """What the options of a filter say."""
+    """Values of the filter options."""
 
     queue: str | None
     task: str | None
@@ -46,33 +46,37 @@ class Filters(TypedDict):
 
 
 def filter_options(command: F) -> F:
-    """Options that choose among dead letters."""
+    """Add the options that filter dead letters."""
     for option in reversed(
         (
             click.option(
                 "--queue",
                 metavar="NAME",
                 shell_complete=complete_queue,
-                help="Those of this queue.",
+                help="Dead letters of this queue.",
             ),
-            click.option("--task", metavar="PATTERN", help="Of this name, or like `shop:*`."),
+            click.option(
+                "--task",
+                metavar="PATTERN",
+                help="Dead letters of this task, such as shop:pay or `shop:*`.",
+            ),
             click.option(
                 "--reason",
                 type=click.Choice([reason.value for reason in Reason]),
-                help="Dead for this reason.",
+                help="Dead letters with this reason.",
             ),
             click.option(
                 "--error",
                 metavar="PATTERN",
-                help="With an error of this type, or like `*Timeout`.",
+                help="Dead letters with this error type, such as `*Timeout`.",
             ),
             click.option(
                 "--since",
                 callback=moment,
                 metavar="TIME",
-                help="Died then or later: 2h, 2026-11-20.",
+                help="Dead since this time: 2h (ago), 2026-11-20.",
             ),
-            click.option("--until", callback=moment, metavar="TIME", help="Died before."),
+            click.option("--until", callback=moment, metavar="TIME", help="Dead before this time."),
         )
     ):
         command = option(command)
@@ -80,27 +84,27 @@ def filter_options(command: F) -> F:
 
 
 chosen_ids = click.argument("ids", nargs=-1, metavar="[ID...]")
-all_option = click.option("--all", "every", is_flag=True, help="All dead letters.")
+all_option = click.option("--all", "every", is_flag=True, help="Select all dead letters.")
 
 
 @click.group(cls=OperatorGroup)
 def command() -> None:
-    """List the dead letters in a store, show, retry, edit or delete them.
+    """List the dead letters of a store, or show, retry, edit or delete them.
 
-    Without a command they are listed.
+    Without a command, `list` runs.
     """
 
 
-@command.command("list", epilog=told(*STORE_CODES))
+@command.command("list", epilog=exit_code_help(*STORE_CODES))
 @filter_options
 @click.option(
     "--limit",
     metavar="N",
     type=click.IntRange(min=0),
     default=50,
-    help="At the most; 0: all.  [default: 50]",
+    help="List at most this many; 0 lists all.  [default: 50]",
 )
-@click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
+@click.option("--cursor", metavar="CURSOR", help="Continue after the previous page.")
 @wide_option
 @store_options
 def list_dead(
@@ -112,7 +116,7 @@ def list_dead(
     as_json: bool,
     **filters: Unpack[Filters],
 ) -> None:
-    """List dead letters, the newest first."""
+    """List dead letters, newest first."""
     from asynctasq.cli import formatting
 
     wanted = _wanted(filters)
@@ -127,28 +131,32 @@ def list_dead(
             return
         found = store.run(formatting.collected(pages))
         if not found.items:
-            click.echo(f"No such dead letters in {store.name}.")
+            click.echo(f"No matching dead letters in {store.name}.")
             note_unknown_queue(store, filters["queue"])
             return
     formatting.print_dead_letters(found.items, wide=wide)
-    formatting.tell_of_more(found)
+    formatting.print_next_page_hint(found)
 
 
-@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
+@command.command(epilog=exit_code_help(*STORE_CODES, ExitCode.NOT_FOUND))
 @click.argument("task_id", metavar="ID")
 @arguments_option
 @store_options
 def show(
     task_id: str, arguments: bool | None, target: str | None, driver: str | None, as_json: bool
 ) -> None:
-    """Show one dead letter: its arguments, its error with traceback. The same as `tasks show`.
+    """Show one dead letter with its arguments, error and traceback, as `tasks show` does.
 
-    An ID may be shortened to its last digits, as tables show it.
+    The ID may be shortened to its last digits, as in tables.
     """
     show_task(task_id, dead_letters, arguments, target, driver, as_json)
 
 
-@command.command(epilog=told(*STORE_CODES, ExitCode.INTERRUPTED, failed="one was not retried"))
+@command.command(
+    epilog=exit_code_help(
+        *STORE_CODES, ExitCode.INTERRUPTED, failed="a dead letter was not retried"
+    )
+)
 @chosen_ids
 @filter_options
 @all_option
@@ -156,13 +164,13 @@ def show(
     "--limit",
     metavar="N",
     type=click.IntRange(min=1),
-    help="The most that are retried: those that died first.",
+    help="Retry at most this many, oldest first.",
 )
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="The most that are retried in a second.",
+    help="Retry at most this many per second.",
 )
 @store_options
 @yes_option
@@ -179,8 +187,8 @@ def retry(
 ) -> None:
     """Retry dead letters, selected by ID or by filter.
 
-    They are ready at once, with no attempts counted; those that died first come first. An ID may be
-    shortened to its last digits, as tables show it; - reads IDs from stdin. Press Ctrl-C to stop
+    They become ready at once, oldest first, and their attempts start from 0 again. IDs may be
+    shortened to their last digits, as in tables. Pass - to read IDs from stdin. Press Ctrl-C to stop
     after the current batch and print a summary.
     """
     with Store(target, driver) as store:
@@ -191,7 +199,11 @@ def retry(
         retry_ids(store, wanted, per_second=rate, as_json=as_json)
 
 
-@command.command(epilog=told(*STORE_CODES, ExitCode.INTERRUPTED, failed="one was not deleted"))
+@command.command(
+    epilog=exit_code_help(
+        *STORE_CODES, ExitCode.INTERRUPTED, failed="a dead letter was not deleted"
+    )
+)
 @chosen_ids
 @filter_options
 @all_option
@@ -206,9 +218,9 @@ def delete(
     yes: bool,
     **filters: Unpack[Filters],
 ) -> None:
-    """Delete dead letters for good, selected by ID or by filter.
+    """Permanently delete dead letters, selected by ID or by filter.
 
-    An ID may be shortened to its last digits, as tables show it; - reads IDs from stdin.
+    IDs may be shortened to their last digits, as in tables. Pass - to read IDs from stdin.
     """
     with Store(target, driver) as store:
         wanted = _chosen(store, ids, filters, every, None)
@@ -217,7 +229,7 @@ def delete(
         delete_ids(store, wanted, as_json=as_json)
 
 
-@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
+@command.command(epilog=exit_code_help(*STORE_CODES, ExitCode.NOT_FOUND))
 @click.argument("task_id", metavar="ID")
 @click.option(
     "--argument",
@@ -225,17 +237,21 @@ def delete(
     "changes",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Give an argument this text; NAME:=JSON gives it a value that is no text.  May be repeated.",
+    help="Set an argument to a text, or with NAME:=JSON to another value; may be repeated.",
 )
 @click.option(
     "--queue",
     metavar="NAME",
     callback=lambda ctx, option, given: given and queue_name(ctx, option, given),
     shell_complete=complete_queue,
-    help="Move it to this queue.",
+    help="Move the dead letter to this queue.",
 )
-@click.option("--priority", metavar="N", type=click.IntRange(0, 9), help="9 comes first.")
-@click.option("--max-attempts", metavar="N", type=click.IntRange(min=0), help="Runs in all.")
+@click.option(
+    "--priority", metavar="N", type=click.IntRange(0, 9), help="Set the priority; 9 runs first."
+)
+@click.option(
+    "--max-attempts", metavar="N", type=click.IntRange(min=0), help="Set the total number of runs."
+)
 @store_options
 def edit(
     task_id: str,
@@ -247,15 +263,18 @@ def edit(
     driver: str | None,
     as_json: bool,
 ) -> None:
-    """Change a dead letter and retry it, in one step.
+    """Change a dead letter and retry it in one step.
 
-    Positional arguments have the names of the task's code, which is looked for in the current folder
-    or imported with --app, and the numbers 0, 1, ... where it is not at hand.
+    Positional arguments use parameter names if the task can be imported (from the current folder, or
+    with --app), otherwise indexes 0, 1, ...
     """
     from asynctasq.operations import RetryOutcome
 
     if not changes and queue is None and priority is None and max_attempts is None:
-        raise click.UsageError("Say what is to be changed; `asynctasq dead retry` changes nothing.")
+        raise click.UsageError(
+            "Specify a change, such as --argument or --queue. To retry without a change: "
+            "asynctasq dead retry ID"
+        )
     with Store(target, driver) as store:
         wanted = resolve_id(store, task_id, all_tasks(store))
         details = store.run(store.app.tasks.get(wanted))
@@ -275,7 +294,7 @@ def edit(
     if as_json:
         print_json({"id": wanted, "outcome": outcome.value})
     else:
-        click.echo(f"{wanted} is changed, and ready again.")
+        click.echo(f"Changed and retried {wanted}.")
 
 
 def _wanted(filters: Filters) -> "DeadLetterFilter":
@@ -286,16 +305,16 @@ def _wanted(filters: Filters) -> "DeadLetterFilter":
 def _chosen(
     store: Store, ids: Sequence[str], filters: Filters, every: bool, limit: int | None
 ) -> list[str]:
-    """Ids of the dead letters that are meant, those that died first first."""
+    """Return the IDs of the selected dead letters, oldest first."""
     given = any(value is not None for value in filters.values())
     if bool(ids) + given + every != 1:
         raise click.UsageError(
-            "Name dead letters by their ids, or by a filter such as --task or --since, or --all of "
-            "them: one of the three."
+            "Select dead letters in one of three ways: by ID, by filters such as --task or --since, or "
+            "with --all."
         )
     if ids:
         if limit is not None:
-            raise click.UsageError("--limit goes with a filter or --all.")
+            raise click.UsageError("--limit requires a filter or --all.")
         return resolve_ids(store, read_ids(ids), dead_letters(store))
 
     async def collect() -> list[str]:
@@ -307,27 +326,27 @@ def _chosen(
 
 
 def _warn_of_undecodable(store: Store, ids: Sequence[str]) -> None:
-    """Say what retrying does to messages that could not be decoded."""
+    """Print a note if some of the messages could not be decoded."""
     reasons = store.run(store.app.dead_letters.reasons(ids))
     count = reasons.count(Reason.UNDECODABLE)
     if count:
-        which = "This one" if len(ids) == 1 else f"{count:,} of these {len(ids):,}"
+        which = "this message" if len(ids) == 1 else f"{count:,} of {len(ids):,} messages"
         click.echo(
             f"Note: {which} could not be decoded. A retry helps only if another worker can read the "
-            f"message; otherwise it becomes a dead letter again. To see the problem: asynctasq dead "
+            f"message; otherwise it becomes a dead letter again. To see the error: asynctasq dead "
             f"show ID",
             err=True,
         )
 
 
 def _edited(details: "TaskDetails", changes: Sequence[str]) -> "Arguments":
-    """The arguments with what the command line says."""
+    """Return the arguments with the changes of the command line."""
     from asynctasq.cli.formatting import parameter_names
     from asynctasq.operations import Arguments
 
     if details.arguments is None:
         raise click.ClickException(
-            f"The arguments cannot be read here: {details.unreadable.get('arguments', '')}"
+            f"The arguments are unreadable here: {details.unreadable.get('arguments', '')}"
         )
     names = parameter_names(details.info.task)
     positional = list(details.arguments.positional)
@@ -342,8 +361,8 @@ def _edited(details: "TaskDetails", changes: Sequence[str]) -> "Arguments":
         else:
             known = [*map(str, range(len(positional))), *named]
             raise click.UsageError(
-                f"--argument {name}: it has no such argument, but {', '.join(known) or 'none at all'}. "
-                f"Names of positional arguments are known with --app MODULE."
+                f"--argument {name}: the task has no such argument (arguments: "
+                f"{', '.join(known) or 'none'}). Pass --app MODULE to use names of positional arguments."
             )
     if names is not None:
         _check(details, positional, named)
@@ -353,19 +372,19 @@ def _edited(details: "TaskDetails", changes: Sequence[str]) -> "Arguments":
 def _change(change: str) -> tuple[str, object]:
     name, equals, text = change.partition("=")
     if not equals or not name.rstrip(":"):
-        raise click.UsageError(f"--argument {change}: write NAME=TEXT or NAME:=JSON.")
+        raise click.UsageError(f"--argument {change}: must be NAME=TEXT or NAME:=JSON.")
     if not name.endswith(":"):
         return name, text
     try:
         return name[:-1], json.loads(text)
     except ValueError as error:
         raise click.UsageError(
-            f"--argument {change}: {text!r} is no JSON ({error}); for a text write {name[:-1]}={text}"
+            f"--argument {change}: {text!r} is not valid JSON ({error}). For a text: {name[:-1]}={text}"
         ) from error
 
 
 def _place(name: str, names: Sequence[str] | None, count: int) -> int | None:
-    """Which positional argument is meant; None if it is one by name."""
+    """Return the index of a positional argument; None for a named argument."""
     if name.isdecimal():
         return int(name) if int(name) < count else None
     if names is not None and name in names and names.index(name) < count:
@@ -381,4 +400,6 @@ def _check(
     try:
         registry.find(details.info.task or "").check(*positional, **named)
     except TypeError as error:
-        raise click.UsageError(f"The arguments would not fit the task: {error}") from error
+        raise click.UsageError(
+            f"The arguments do not match the parameters of the task: {error}"
+        ) from error

@@ -1,4 +1,4 @@
-"""`asynctasq drivers`: whether a driver keeps the contract, on a store that runs."""
+"""`asynctasq drivers`: run the conformance suite against a store."""
 
 import asyncio
 import dataclasses
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from asynctasq.cli.exit_codes import ExitCode, told
+from asynctasq.cli.exit_codes import ExitCode, exit_code_help
 from asynctasq.cli.operator_commands import OperatorCommand, complete_driver
+from asynctasq.conformance.theme_names import THEME_NAMES
 from asynctasq.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,53 +28,47 @@ if TYPE_CHECKING:
     from asynctasq.contracts.capabilities import Capability
     from asynctasq.contracts.driver import Driver
 
-THEMES = (
-    *("lifetime", "enqueue", "due", "lease", "outage", "settle", "order", "expiry", "wait"),
-    *("concurrency", "races", "results", "progress", "cancel", "unique", "keys", "dead_letters"),
-    *("inspect", "listings", "pause", "purge", "workers", "news", "schema", "bounds", "damage"),
-    *("crash", "real_time"),
-)
-"""Of the suite, in its order; here, so that `--help` needs not import it."""
 INDENT = 14
 WIDTH = 100
 
 
 @click.group()
 def command() -> None:
-    """Examine drivers."""
+    """Check drivers."""
 
 
 @command.command(
     "check",
     cls=OperatorCommand,
-    epilog=told(
-        ExitCode.UNAVAILABLE,
-        done="every rule that concerns the driver is kept",
-        failed="a rule is broken",
-    ),
+    epilog=exit_code_help(ExitCode.UNAVAILABLE, done="all checks passed", failed="a check failed"),
 )
 @click.argument("driver", metavar="URL", shell_complete=complete_driver)
 @click.option(
     "--only",
     multiple=True,
     metavar="NAME",
-    shell_complete=lambda *given: [theme for theme in THEMES if theme.startswith(given[-1])],
-    help=f"Only this check, or the checks of this theme; may be repeated. Themes: {', '.join(THEMES)}.",
+    shell_complete=lambda *given: [theme for theme in THEME_NAMES if theme.startswith(given[-1])],
+    help=f"Run only this check or theme; may be repeated. Themes: {', '.join(THEME_NAMES)}.",
 )
 @click.option(
     "--durable/--not-durable",
     default=None,
-    help="Whether messages outlive the last open instance. Default: all but memory.",
+    help="Say whether messages outlive the last open driver instance.  [default: durable, except memory]",
 )
 @click.option(
     "--crowded",
     is_flag=True,
-    help="Let each check run beside messages of others, in its own namespace and in another one, as in a "
-    "store that is in use. Takes twice as long.",
+    help="Run each check beside other messages, in the same namespace and in another one, as in a store "
+    "in use. Takes twice as long.",
 )
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, help="Seconds per check.")
-@click.option("--yes", "-y", is_flag=True, help="Also where the driver has no namespaces.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for programs.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    help="Time limit for each check, in seconds.",
+)
+@click.option("--yes", "-y", is_flag=True, help="Run even if the driver has no namespaces.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(
     driver: str,
     only: tuple[str, ...],
@@ -85,8 +80,8 @@ def check(
 ) -> None:
     """Run the conformance suite against the store at URL (or the driver of that name).
 
-    It works in a namespace of its own with a random name, and deletes what it made, so a store in use
-    may be checked: it sees some load, and nothing else.
+    The suite uses a new namespace with a random name and deletes its messages afterwards, so you can
+    check a store in use: it only sees some load.
     """
     from asynctasq.contracts.capabilities import check_capabilities
 
@@ -95,9 +90,9 @@ def check(
     check_capabilities(made, made.capabilities)
     if durable is None:
         durable = driver.partition("://")[0] != "memory"
-    watch = _Progress(sys.stderr.isatty() and not as_json)
+    progress = _Progress(sys.stderr.isatty() and not as_json)
     started = time.perf_counter()
-    report = asyncio.run(_run(made, neighbour, durable, only, timeout, watch))
+    report = asyncio.run(_run(made, neighbour, durable, only, timeout, progress))
     seconds = time.perf_counter() - started
     again = command_without_only(click.get_current_context())
     if as_json:
@@ -109,7 +104,7 @@ def check(
 
 
 def _driver(driver: str, *, yes: bool, crowded: bool) -> "Driver":
-    """An unopened driver, on a namespace that nobody uses."""
+    """Make an unopened driver for a new namespace."""
     from asynctasq.app import App
     from asynctasq.conformance.harness import random_name
 
@@ -121,12 +116,12 @@ def _driver(driver: str, *, yes: bool, crowded: bool) -> "Driver":
         settings = dataclasses.replace(settings, namespace=namespace)  # type: ignore[type-var]  # an instance
     elif crowded:
         raise ConfigurationError(
-            f"--crowded fills a second namespace, and the driver {name!r} has no setting `namespace`."
+            f"--crowded needs a second namespace, but the driver {name!r} has no setting `namespace`."
         )
     elif not yes:
         raise ConfigurationError(
-            f"The driver {name!r} has no setting `namespace`, so that the checks would meet what "
-            f"else is in this store, and move its clock. If nothing there matters, add --yes."
+            f"The driver {name!r} has no setting `namespace`, so the checks would work on the messages "
+            f"in this store and shift its clock. If the store holds nothing of value, pass --yes."
         )
     return app.plugins.create_driver(name, settings)
 
@@ -137,17 +132,22 @@ async def _run(
     durable: bool,
     only: Sequence[str],
     timeout: float,
-    watch: "_Progress",
+    progress: "_Progress",
 ) -> "Report":
     from asynctasq.conformance.runner import run_conformance, select_checks
 
     try:
-        checks = select_checks(driver.capabilities, durable=durable, only=only or None)
+        checks = select_checks(
+            driver.capabilities,
+            durable=durable,
+            only=only or None,
+            clock_is_movable=driver.clock_is_movable,
+        )
     except ValueError as error:
-        raise click.UsageError(f"--only: {error}. Themes are: {', '.join(THEMES)}.") from None
-    watch.total = len(checks)
+        raise click.UsageError(f"--only: {error}. Themes: {', '.join(THEME_NAMES)}.") from None
+    progress.total = len(checks)
     try:
-        await driver.open()  # where there is no store, once is enough to say so
+        await driver.open()  # an unavailable store fails once, not in every check
     finally:
         await driver.close()
     try:
@@ -158,25 +158,25 @@ async def _run(
             timeout=timeout,
             one_namespace=True,
             make_neighbour=None if neighbour is None else neighbour.clone,
-            on_result=watch.told,
+            on_result=progress.count,
         )
     finally:
-        watch.end()
+        progress.clear()
 
 
 class _Progress:
-    """A line on a terminal that says how far it is."""
+    """A progress line on a terminal."""
 
     def __init__(self, shown: bool) -> None:
         self._shown = shown
         self._done = 0
         self.total = 0
 
-    def told(self, result: "CheckResult") -> None:
+    def count(self, result: "CheckResult") -> None:
         self._done += 1
         self._write(f"{self._done} of {self.total}  {result.check.theme}.{result.check.name}")
 
-    def end(self) -> None:
+    def clear(self) -> None:
         self._write("")
 
     def _write(self, text: str) -> None:
@@ -184,11 +184,11 @@ class _Progress:
             click.echo(f"\r\033[K{text[:78]}", nl=False, err=True)
 
 
-# What people read.
+# Text output.
 
 
 def command_without_only(ctx: click.Context) -> str:
-    """The command line that runs the same once more, without `--only` and without a password."""
+    """Return the command line of this run, without `--only` and without a password."""
     from asynctasq.config import mask_url
 
     url = ctx.params["driver"]
@@ -212,14 +212,17 @@ def _text(driver: "Driver", report: "Report", seconds: float, again: str, *, dur
     lines = [driver.description, "", "Guarantees"]
     lines += _guarantees(report)
     lines += ["", "Capabilities", *_capabilities(driver.capabilities, report)]
-    told: set[int] = set()
+    lines += _known_failures(report)
+    shown: set[int] = set()
     for result in report.failures:
-        lines += ["", *_failure(result, again, told)]
+        lines += ["", *_failure(result, again, shown)]
     if report.failures and '"$URL"' in again:
-        lines += ["", "$URL stands for the URL that was given, which holds a password."]
+        lines += ["", "$URL is the URL of this run, which contains a password."]
     lines += ["", _summary(report, seconds, durable=durable)]
     if not report.tidy:
-        lines.append("The driver cannot tell whether something was left in its namespace.")
+        lines.append(
+            "Could not check whether messages were left in the namespace: the driver lacks capabilities."
+        )
     return "\n".join(lines)
 
 
@@ -247,8 +250,20 @@ def _capabilities(capabilities: "Capability", report: "Report") -> list[str]:
             lines.append(_line(str(flag.name), own, 0))
         else:
             left_out = sum(flag in check.needs for check in report.skipped)
-            lines.append(f"  - {flag.name}: not claimed, {left_out} skipped; {without}")
+            lines.append(f"  - {flag.name}: not supported, {left_out} skipped; {without}")
     return lines
+
+
+def _known_failures(report: "Report") -> list[str]:
+    """List the checks that fail as the driver declares, with its reasons."""
+    known = [each for each in report.results if each.known is not None and each.ok]
+    if not known:
+        return []
+    return [
+        "",
+        "Known failures",
+        *(f"  - {each.check.theme}.{each.check.name}: {each.known}" for each in known),
+    ]
 
 
 def _line(title: str, results: "Sequence[CheckResult]", left_out: int) -> str:
@@ -262,8 +277,8 @@ def _line(title: str, results: "Sequence[CheckResult]", left_out: int) -> str:
     return f"  {click.style('✓', fg='green')} {title}: {len(results)} passed{skipped}"
 
 
-def _failure(result: "CheckResult", again: str, told: set[int]) -> list[str]:
-    """What a failed check has to say; a rule that was told before is only named."""
+def _failure(result: "CheckResult", again: str, shown: set[int]) -> list[str]:
+    """Describe a failed check; the text of each rule appears only once."""
     from asynctasq.conformance.impact import meanings_of
     from asynctasq.conformance.rules import RULES
 
@@ -273,17 +288,17 @@ def _failure(result: "CheckResult", again: str, told: set[int]) -> list[str]:
     lines += _item("Checked", check.sentence)
     lines += _item("Found", found_in(result))
     for number in check.rules:
-        text = "see above." if number in told else re.sub(r"[`*]", "", RULES[number])
+        text = "see above." if number in shown else re.sub(r"[`*]", "", RULES[number])
         lines += _item(f"Rule {number}", text)
-        told.add(number)
+        shown.add(number)
     for meaning in meanings_of(check):
         lines += _item("For users", meaning)
-    lines.append(f"  {'Again, alone':{INDENT - 2}}  {again} --only {check.name}")
+    lines.append(f"  {'Run again':{INDENT - 2}}  {again} --only {check.name}")
     return lines
 
 
 def _item(name: str, text: str) -> list[str]:
-    """A name and a text beside it."""
+    """Format a name with a wrapped text beside it."""
     width = min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
     wrapped = textwrap.wrap(text, max(width - INDENT - 2, 30), break_on_hyphens=False)
     return [
@@ -292,14 +307,14 @@ def _item(name: str, text: str) -> list[str]:
 
 
 def found_in(result: "CheckResult") -> str:
-    """What a driver did, in a sentence: the end of what the check raised, and where in the driver."""
+    """Describe in a sentence what the driver did, and where."""
     error = result.error
     if error is None:
-        return f"it passes, but is declared to fail: {result.known}"
+        return f"the check passed, but is declared to fail: {result.known}"
     if isinstance(error, AssertionError):
         return f"{error}."
     if isinstance(error, TimeoutError):
-        return f"it did not end within its time ({result.seconds:.0f} s)."
+        return f"the check did not finish within its time limit ({result.seconds:.0f} s)."
     frames = traceback.extract_tb(error.__traceback__)
     last = frames[-1] if frames else None
     where = f" ({Path(last.filename).name}, line {last.lineno}, in {last.name})" if last else ""
@@ -308,7 +323,10 @@ def found_in(result: "CheckResult") -> str:
 
 def _summary(report: "Report", seconds: float, *, durable: bool) -> str:
     failed = len(report.failures)
-    parts = [f"{len(report.results) - failed} passed"]
+    known = sum(result.known is not None and result.ok for result in report.results)
+    parts = [f"{len(report.results) - failed - known} passed"]
+    if known:
+        parts.append(f"{known} failed as the driver declares")
     if failed:
         parts.append(click.style(f"{failed} failed", fg="red"))
     if report.skipped:
@@ -316,8 +334,8 @@ def _summary(report: "Report", seconds: float, *, durable: bool) -> str:
         causes = [
             f"{count} {cause}"
             for count, cause in [
-                (len(report.skipped) - lasting, "for want of a capability"),
-                (lasting, "as its messages do not outlast it"),
+                (len(report.skipped) - lasting, "capability not supported"),
+                (lasting, "messages are not durable"),
             ]
             if count
         ]
@@ -325,7 +343,7 @@ def _summary(report: "Report", seconds: float, *, durable: bool) -> str:
     return f"{', '.join(parts)} in {seconds:.1f} s."
 
 
-# What programs read.
+# JSON output.
 
 
 def _document(driver: "Driver", report: "Report", seconds: float) -> Mapping[str, object]:
@@ -341,7 +359,8 @@ def _document(driver: "Driver", report: "Report", seconds: float) -> Mapping[str
             *(
                 {
                     **_about(result.check),
-                    "outcome": "passed" if result.ok else "failed",
+                    "outcome": _outcome(result),
+                    "known": result.known,
                     "found": None if result.ok else found_in(result),
                     "failure": result.failure,
                     "seconds": round(result.seconds, 6),
@@ -358,6 +377,12 @@ def _document(driver: "Driver", report: "Report", seconds: float) -> Mapping[str
             ),
         ],
     }
+
+
+def _outcome(result: "CheckResult") -> str:
+    if not result.ok:
+        return "failed"
+    return "passed" if result.known is None else "known failure"
 
 
 def _about(check: "Check") -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""The exit codes of every command, in one place."""
+"""The exit codes of all commands."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -12,49 +12,52 @@ from asynctasq.errors import (
 
 
 class ExitCode(IntEnum):
-    """What a command says to the program that called it. `docs/how-to/operate-queues.md` lists them."""
+    """The exit code of a command. `docs/how-to/operate-queues.md` lists them."""
 
     DONE = 0
-    """What was asked for was done, or shown."""
+    """The command did everything."""
     FAILED = 1
-    """It was not done, or not all of it: the message says why. Also a check that found something."""
+    """The command failed, did only a part, or checked something that is not in order."""
     USAGE = 2
-    """The command line is wrong, or a question that needs an answer could not be asked: give --yes."""
+    """The command line is wrong, or the command could not ask for confirmation."""
     UNAVAILABLE = 3
-    """The store cannot be reached, or there is none at that place."""
+    """The store cannot be reached or does not exist."""
     INCAPABLE = 4
-    """The driver cannot do that."""
+    """The driver does not support the operation."""
     NOT_FOUND = 5
-    """There is no such task or queue."""
+    """The task or queue does not exist."""
     INTERRUPTED = 130
-    """Ctrl-C."""
+    """The user pressed Ctrl-C."""
     PIPE_CLOSED = 141
-    """Whoever read the output has stopped reading."""
-
-
-def told(*codes: ExitCode, done: str = "done", failed: str = "not done") -> str:
-    """A sentence for the help of a command: what its exit codes mean.
-
-    Args:
-        codes: those that it has beside 0, 1 and 2.
-        done: what 0 means.
-        failed: what 1 means.
-    """
-    meanings = {
-        ExitCode.DONE: done,
-        ExitCode.FAILED: failed,
-        ExitCode.USAGE: "wrong usage",
-        ExitCode.UNAVAILABLE: "no store",
-        ExitCode.INCAPABLE: "capability missing",
-        ExitCode.NOT_FOUND: "no such task or queue",
-        ExitCode.INTERRUPTED: "interrupted",
-    }
-    shown = sorted({ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE, *codes})
-    return f"Exit codes: {'; '.join(f'{code.value} {meanings[code]}' for code in shown)}."
+    """The reader of the output closed its pipe."""
 
 
 STORE_CODES = (ExitCode.UNAVAILABLE, ExitCode.INCAPABLE)
-"""Of commands that look into a store."""
+"""Further exit codes of every command that opens a store."""
+
+_MEANINGS: Mapping[ExitCode, str] = {
+    ExitCode.DONE: "done",
+    ExitCode.FAILED: "failed",
+    ExitCode.USAGE: "wrong usage",
+    ExitCode.UNAVAILABLE: "store unavailable",
+    ExitCode.INCAPABLE: "not supported by this driver",
+    ExitCode.NOT_FOUND: "no such task or queue",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
+
+def exit_code_help(*codes: ExitCode, done: str = "", failed: str = "") -> str:
+    """Return a line for the help of a command that lists its exit codes.
+
+    Args:
+        codes: further codes than 0, 1 and 2.
+        done: meaning of 0, if it has a special one.
+        failed: meaning of 1, if it has a special one.
+    """
+    special = {ExitCode.DONE: done, ExitCode.FAILED: failed}
+    shown = sorted({ExitCode.DONE, ExitCode.FAILED, ExitCode.USAGE, *codes})
+    meanings = (f"{code.value} {special.get(code) or _MEANINGS[code]}" for code in shown)
+    return f"Exit codes: {', '.join(meanings)}."
 
 
 _OF_ERRORS: Mapping[type[AsynctasqError], ExitCode] = {
@@ -65,7 +68,7 @@ _OF_ERRORS: Mapping[type[AsynctasqError], ExitCode] = {
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
-    """The exit code of a command that ends with this error."""
+    """Return the exit code of a command that fails with this error."""
     for cls, code in _OF_ERRORS.items():
         if isinstance(error, cls):
             return code

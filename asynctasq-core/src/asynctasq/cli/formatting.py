@@ -1,4 +1,4 @@
-"""Tasks as commands show them: rows of tables, one in full, and JSON."""
+"""Tasks as commands print them: as tables, one in full, and as JSON."""
 
 import json
 import time
@@ -21,25 +21,26 @@ if TYPE_CHECKING:
 
 STYLES = {State.RUNNING: "cyan", State.DEAD: "red", State.COMPLETED: "green"}
 PAGE = 500
-"""Tasks that are read at once."""
+"""Number of tasks in one read of the store."""
 UNREADABLE = "(unreadable)"
-"""Stands for the name of a task whose record is damaged."""
+"""Name shown for a task whose record is damaged."""
 
 
 @record
 class Showing:
-    """Whether arguments are shown, and what of them never is."""
+    """How arguments, results and progress are shown."""
 
     arguments: bool
+    """True to show them."""
     redaction: Redaction
 
     def value(self, value: object) -> object:
-        """A result or progress, as JSON can carry it."""
+        """Return a result or progress as plain JSON data, redacted."""
         return self.redaction.plain(value)
 
 
 def showing_of(app: "App", asked: bool | None) -> Showing:
-    """As asked, or else as the settings say."""
+    """Return the choice of the command line, or else that of the settings."""
     settings = app.settings
     return Showing(
         settings.show_arguments if asked is None else asked, Redaction(settings.redact_arguments)
@@ -47,12 +48,12 @@ def showing_of(app: "App", asked: bool | None) -> Showing:
 
 
 def state_text(info: TaskInfo) -> str:
-    """The state of a task in words."""
+    """Return the state of a task as text."""
     return "cancelling" if info.cancelling else info.state.value
 
 
 def task_object(info: TaskInfo) -> dict[str, Any]:
-    """One task of a listing, for programs."""
+    """Return one task of a listing as JSON data."""
     message = info.message
     return {
         "id": info.id,
@@ -76,7 +77,7 @@ def task_object(info: TaskInfo) -> dict[str, Any]:
 
 
 def details_object(details: TaskDetails, showing: Showing) -> dict[str, Any]:
-    """One task with all that is known of it, for programs."""
+    """Return everything known of one task as JSON data."""
     info, message = details.info, details.info.message
     shown = task_object(info)
     if info.error is not None:
@@ -93,14 +94,14 @@ def details_object(details: TaskDetails, showing: Showing) -> dict[str, Any]:
 
 
 def arguments_object(details: TaskDetails, showing: Showing) -> dict[str, object] | None:
-    """The arguments by name, but for what is secret."""
+    """Return the arguments by name, redacted."""
     if details.arguments is None:
         return None
     names = parameter_names(details.info.task) if details.arguments.positional else ()
     if names is None and showing.redaction.hides_anything:
         click.echo(
-            "Note: positional arguments are hidden, as nothing tells here what they are. --app MODULE "
-            "imports the task, which does.",
+            "Note: positional arguments are hidden because their names are unknown here. Pass --app "
+            "MODULE to import the task.",
             err=True,
         )
     return showing.redaction.arguments(details.arguments, names)
@@ -109,7 +110,8 @@ def arguments_object(details: TaskDetails, showing: Showing) -> dict[str, object
 def parameter_names(task: str | None) -> Sequence[str] | None:
     """List the names of a task's positional parameters.
 
-    None if its code cannot be imported, or if a decorator takes any arguments: only that knows their names.
+    Return None if the task cannot be imported, or if a decorator accepts any arguments, so that only
+    the decorator knows their names.
     """
     from asynctasq.errors import AsynctasqError
     from asynctasq.tasks.decorator import FunctionCall
@@ -142,11 +144,11 @@ def parameter_names(task: str | None) -> Sequence[str] | None:
 
 
 Fetch = Callable[[int, str | None], Awaitable[Page[TaskInfo]]]
-"""Reads a page of so many tasks, from a cursor on."""
+"""Reads a page: takes the number of tasks and a cursor."""
 
 
 async def pages_of(fetch: Fetch, limit: int, cursor: str | None) -> AsyncIterator[Page[TaskInfo]]:
-    """Pages of a listing until there are `limit` tasks; 0 is no limit."""
+    """Yield pages of a listing with at most `limit` tasks in all; 0 means no limit."""
     left = limit
     while True:
         page = await fetch(min(left, PAGE) if limit else PAGE, cursor)
@@ -158,7 +160,7 @@ async def pages_of(fetch: Fetch, limit: int, cursor: str | None) -> AsyncIterato
 
 
 async def print_objects(name: str, pages: AsyncIterator[Page[TaskInfo]]) -> None:
-    """Print a listing as one JSON document, a line for each task, while it is read."""
+    """Print a listing as one JSON document with a line for each task, while reading it."""
     click.echo(f'{{"{name}": [', nl=False)
     separator, cursor = "\n", None
     async for page in pages:
@@ -171,7 +173,7 @@ async def print_objects(name: str, pages: AsyncIterator[Page[TaskInfo]]) -> None
 
 
 async def collected(pages: AsyncIterator[Page[TaskInfo]]) -> Page[TaskInfo]:
-    """All pages as one."""
+    """Return all pages as one."""
     found: list[TaskInfo] = []
     cursor = None
     async for page in pages:
@@ -180,83 +182,58 @@ async def collected(pages: AsyncIterator[Page[TaskInfo]]) -> Page[TaskInfo]:
     return Page(found, cursor)
 
 
-def tell_of_more(page: Page[TaskInfo]) -> None:
-    """Say how to see what comes after this page."""
+def print_next_page_hint(page: Page[TaskInfo]) -> None:
+    """Print how to see the next page, if there is one."""
     if page.cursor is not None:
-        click.echo(f"There are more; for the next page: --cursor {page.cursor}", err=True)
+        click.echo(f"There are more tasks. Next page: --cursor {page.cursor}", err=True)
 
 
 def print_tasks(found: Sequence[TaskInfo], *, wide: bool = False) -> None:
-    """Print a table of tasks that wait or run."""
+    """Print a table of waiting and running tasks."""
     now = time.time()
-    columns = [
-        Column("ID"),
-        Column("Task", cut_at=60, fold_at=14),
-        Column("State"),
-        Column("Queue", rank=1, fold_at=8),
-        Column("Failed", rank=4, right=True),
-        Column("Age", rank=3, right=True),
-        Column("Due", rank=1, right=True),
-        Column("Worker", rank=5, shrink_to=10),
-        Column("Last error", rank=2, shrink_to=14, cut_at=80),
+    columns: list[Column[TaskInfo]] = [
+        _id_column(found, wide=wide),
+        Column("Task", task_name, cut_at=60, fold_at=14),
+        Column("State", lambda info: Cell(state_text(info), STYLES.get(info.state, ""))),
+        Column("Queue", lambda info: info.queue or "", rank=1, fold_at=8),
+        Column("Failed", _attempts, rank=4, right=True),
+        Column("Age", lambda info: age(info.enqueued_at, now), rank=3, right=True),
+        Column("Due", lambda info: _due(info, now), rank=1, right=True),
+        Column("Worker", lambda info: info.worker or "", rank=5, shrink_to=10),
+        Column("Last error", error_text, rank=2, shrink_to=14, cut_at=80),
     ]
-    rows: list[list[str | Cell]] = [
-        [
-            shown_id,
-            task_name(info),
-            Cell(state_text(info), STYLES.get(info.state, "")),
-            info.queue or "",
-            _attempts(info),
-            age(info.enqueued_at, now),
-            _due(info, now),
-            info.worker or "",
-            error_text(info),
-        ]
-        for shown_id, info in zip(_shown_ids(found, wide=wide), found, strict=True)
-    ]
-    print_table(columns, rows, wide=wide)
+    print_table(columns, found, wide=wide)
 
 
 def print_dead_letters(found: Sequence[TaskInfo], *, wide: bool = False) -> None:
     """Print a table of dead letters."""
     now = time.time()
-    columns = [
-        Column("ID"),
-        Column("Task", cut_at=60, fold_at=16),
-        Column("Died", rank=1, right=True),
-        Column("Queue", rank=3, fold_at=8),
-        Column("Reason", rank=2),
-        Column("Failed", rank=4, right=True),
-        Column("Error", shrink_to=24, cut_at=120),
+    columns: list[Column[TaskInfo]] = [
+        _id_column(found, wide=wide),
+        Column("Task", task_name, cut_at=60, fold_at=16),
+        Column("Died", lambda info: age(info.finished_at, now), rank=1, right=True),
+        Column("Queue", lambda info: info.queue or "", rank=3, fold_at=8),
+        Column("Reason", lambda info: info.reason.value if info.reason else "", rank=2),
+        Column("Failed", _attempts, rank=4, right=True),
+        Column("Error", error_text, shrink_to=24, cut_at=120),
     ]
-    rows: list[list[str | Cell]] = [
-        [
-            shown_id,
-            task_name(info),
-            age(info.finished_at, now),
-            info.queue or "",
-            "" if info.reason is None else info.reason.value,
-            _attempts(info),
-            error_text(info),
-        ]
-        for shown_id, info in zip(_shown_ids(found, wide=wide), found, strict=True)
-    ]
-    print_table(columns, rows, wide=wide)
+    print_table(columns, found, wide=wide)
 
 
-def _shown_ids(found: Sequence[TaskInfo], *, wide: bool) -> Sequence[str]:
-    """Shorten the IDs where the table has to fit a terminal."""
+def _id_column(found: Sequence[TaskInfo], *, wide: bool) -> Column[TaskInfo]:
+    """Make the column of IDs, shortened if the table must fit a terminal."""
     ids = [info.id for info in found]
-    return short_ids(ids) if is_narrow(wide=wide) else ids
+    shown = dict(zip(ids, short_ids(ids), strict=True)) if is_narrow(wide=wide) else {}
+    return Column("ID", lambda info: shown.get(info.id, info.id))
 
 
 def task_name(info: TaskInfo) -> str:
-    """Return the name of a task, or what stands for it."""
+    """Return the name of a task as it is shown."""
     return info.task or ("" if info.message is None else UNREADABLE)
 
 
 def print_details(details: TaskDetails, showing: Showing, hint: str = "") -> None:
-    """Print one task with all that is known of it; `hint` says why it has not ended."""
+    """Print everything known of one task; `hint` says why it has not finished."""
     now = time.time()
     info, message = details.info, details.info.message
     reason = "" if info.reason is None else f" ({info.reason.value})"
@@ -289,12 +266,12 @@ def print_details(details: TaskDetails, showing: Showing, hint: str = "") -> Non
 
 
 def _values(details: TaskDetails, showing: Showing) -> Iterator[tuple[str, str]]:
-    """Arguments, result and progress, as lines."""
-    unread = {name: f"cannot be read here: {why}" for name, why in details.unreadable.items()}
+    """Yield arguments, result and progress as titles and texts."""
+    unread = {name: f"unreadable here: {why}" for name, why in details.unreadable.items()}
     completed = details.info.state is State.COMPLETED
     if not showing.arguments:
         if details.arguments is not None or completed:
-            yield "Result" if completed else "Arguments", "hidden; --arguments shows"
+            yield "Result" if completed else "Arguments", "hidden (--arguments shows)"
     else:
         title = "Arguments"
         for name, value in (arguments_object(details, showing) or {}).items():
@@ -313,8 +290,8 @@ def _text(value: object) -> str:
 
 
 def _attempts(info: TaskInfo) -> str:
-    most = "" if info.message is None else f" of {info.message.max_attempts}"
-    return f"{info.attempts}{most}" if info.attempts else ""
+    limit = "" if info.message is None else f" of {info.message.max_attempts}"
+    return f"{info.attempts}{limit}" if info.attempts else ""
 
 
 def _due(info: TaskInfo, now: float) -> str:
@@ -324,7 +301,7 @@ def _due(info: TaskInfo, now: float) -> str:
 
 
 def error_text(info: TaskInfo) -> str:
-    """The error in one line."""
+    """Return the error as one line."""
     if info.error is None:
         return ""
     return f"{info.error.type.rpartition('.')[2]}: {info.error.message}"

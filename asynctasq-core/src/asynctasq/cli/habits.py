@@ -1,4 +1,4 @@
-"""Hints for people who type what another task queue, or another command, would understand."""
+"""Hints for users who type commands and options of other task queues."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ COMMANDS: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         ("status", "stats", "inspect", "info", "monitor", "events", "flower", "top"),
-        "To see what a store holds: asynctasq queues, asynctasq tasks or asynctasq workers",
+        "To inspect a store: asynctasq queues, asynctasq tasks or asynctasq workers",
     ),
     **dict.fromkeys(
         ("purge", "flush", "clear", "empty"), "To empty a queue: asynctasq queues purge QUEUE"
@@ -23,12 +23,14 @@ COMMANDS: Mapping[str, str] = {
     "pause": "To pause a queue: asynctasq queues pause QUEUE",
     "resume": "To resume a queue: asynctasq queues resume QUEUE",
     **dict.fromkeys(("retry", "requeue"), "To retry dead letters: asynctasq dead retry"),
-    **dict.fromkeys(("failed", "failures", "dlq"), "To list what failed for good: asynctasq dead"),
+    **dict.fromkeys(("failed", "failures", "dlq"), "To list dead letters: asynctasq dead"),
     **dict.fromkeys(
         ("cancel", "revoke", "abort", "kill"), "To cancel a task: asynctasq tasks cancel ID"
     ),
     **dict.fromkeys(("show", "result", "get"), "To see one task: asynctasq tasks show ID"),
-    **dict.fromkeys(("upgrade", "db", "install"), "To prepare a store: asynctasq migrate"),
+    **dict.fromkeys(
+        ("upgrade", "db", "install"), "To update the tables of a store: asynctasq migrate"
+    ),
     **dict.fromkeys(("config", "settings"), "To write a file with all settings: asynctasq publish"),
     "check": "To check a driver: asynctasq drivers check URL",
     "version": "To see the version: asynctasq --version",
@@ -38,7 +40,7 @@ COMMANDS: Mapping[str, str] = {
         "Periodic tasks are not available yet.",
     ),
 }
-"""Words in the place of a command, and what to type instead."""
+"""Words typed instead of a command, and their hints."""
 
 OPTIONS: Mapping[str, str] = {
     "-A": "--app",
@@ -47,11 +49,11 @@ OPTIONS: Mapping[str, str] = {
     "-n": "--worker-id",
     "-P": "--processes",
 }
-"""Options of other queues, and the ones of `asynctasq worker` that mean the same."""
+"""Options of other task queues, and the equivalent options of `asynctasq worker`."""
 
 
 def command_hint(word: str) -> str:
-    """Give the hint for a word that is not a command; empty if there is none."""
+    """Return the hint for a word that is not a command, or an empty text."""
     if word in COMMANDS:
         return COMMANDS[word]
     if re.fullmatch(r"[\w.]+:\w+|\w+(\.\w+)+", word) or Path(f"{word}.py").exists():
@@ -60,7 +62,7 @@ def command_hint(word: str) -> str:
 
 
 def with_hint(error: click.UsageError) -> click.UsageError:
-    """Return the error, with what was probably meant appended if that can be told."""
+    """Return the error with a suggestion appended, if there is one."""
     hint = _hint_of(error)
     if not hint:
         return error
@@ -77,12 +79,12 @@ def _hint_of(error: click.UsageError) -> str:
     if words and context.command_path == "asynctasq worker":
         return _worker_hint(words)
     if words and context.command_path == "asynctasq workers":
-        return f"`asynctasq workers` lists the workers. To start one: {START}"
+        return f"`asynctasq workers` lists workers. To start one: {START}"
     return ""
 
 
 def extra_arguments(message: str) -> list[str]:
-    """Read the arguments that click did not expect out of its message."""
+    """Extract the unexpected arguments from an error message of click."""
     found = re.match(r"Got unexpected extra arguments? \((.*)\)", message)
     return found[1].split() if found else []
 
@@ -90,7 +92,7 @@ def extra_arguments(message: str) -> list[str]:
 def _worker_hint(words: Sequence[str]) -> str:
     named = [word for word in words if word not in COMMANDS]
     module = named[0].removesuffix(".py").replace("/", ".") if named else "MODULE"
-    return f"To serve the tasks of a module: asynctasq worker --app {module}"
+    return f"To run the tasks of a module: asynctasq worker --app {module}"
 
 
 def _option_hint(context: click.Context, name: str) -> str:
@@ -98,4 +100,4 @@ def _option_hint(context: click.Context, name: str) -> str:
         known = {option for each in context.command.params for option in each.opts}
         meant = OPTIONS.get(name)
         return f"Did you mean {meant!r}?" if meant in known else ""
-    return f"Options follow the command, as in: asynctasq worker {OPTIONS.get(name, name)} ..."
+    return f"Options follow the command: asynctasq worker {OPTIONS.get(name, name)} ..."

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from asynctasq.operations import TaskInfo
 
 MANY = 20_000
-"""Tasks from which on a search is noted."""
+"""Number of tasks above which a note announces the search."""
 SHOWN = 5
-"""Candidates that are named where a part means several."""
+"""Number of candidates listed for an ambiguous part of an ID."""
 
 
 @record
 class Listing:
-    """The tasks that a part of an ID may mean."""
+    """The tasks among which a part of an ID is searched."""
 
     each: Callable[[], "AsyncIterator[TaskInfo]"]
     absent: str
@@ -29,7 +29,7 @@ class Listing:
 
 
 def all_tasks(store: Store) -> Listing:
-    """List every task that waits, runs or is dead."""
+    """List every waiting, running and dead task."""
     from asynctasq.message import State
     from asynctasq.operations import WAITING_OR_RUNNING
     from asynctasq.operations.paging import MOST_READ, all_items
@@ -40,8 +40,8 @@ def all_tasks(store: Store) -> Listing:
         lambda: all_items(
             lambda limit, cursor: tasks.page(states, limit=limit, cursor=cursor), MOST_READ
         ),
-        "No task in {1} has an ID that begins or ends with {0!r}. Tasks that have completed or were "
-        "cancelled are found by their full ID only.",
+        "No task in {1} has an ID that begins or ends with {0!r}. Completed and cancelled tasks are "
+        "found by their full ID only.",
     )
 
 
@@ -75,7 +75,7 @@ def read_ids(given: Iterable[str]) -> list[str]:
 
 
 def resolve_id(store: Store, text: str, listing: Listing) -> str:
-    """Return the full ID of the one task that a command is about. Raises as `resolve_ids`."""
+    """Return the full ID of one task. Raises as `resolve_ids`."""
     found = resolve_ids(store, read_ids([text]), listing)
     if len(found) != 1:
         raise click.UsageError(f"Expected one task ID, got {len(found)}.")
@@ -83,11 +83,11 @@ def resolve_id(store: Store, text: str, listing: Listing) -> str:
 
 
 def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[str]:
-    """Return the full IDs, each once, of what `read_ids` has read. Reads the store only for parts.
+    """Return the full IDs, each once, for the result of `read_ids`. Reads the store only for parts.
 
     Raises:
-        click.UsageError: a part means several tasks.
-        ResultUnknown: a part means none.
+        click.UsageError: a part matches several tasks.
+        ResultUnknown: a part matches no task.
     """
     from asynctasq.operations.ids import full_id, matches
 
@@ -103,24 +103,26 @@ def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[st
             named = "\n  ".join(ids[:SHOWN])
             more = "\n  ..." if len(ids) > SHOWN else ""
             raise click.UsageError(
-                f"{part!r} is ambiguous. Type more digits from the end of the ID; several begin or end "
-                f"with these:\n"
+                f"{part!r} is ambiguous. Type more digits from the end of the ID. It matches:\n"
                 f"  {named}{more}"
             )
     return list(dict.fromkeys(each if each not in found else found[each][0] for each in given))
 
 
 def _note_long_search(store: Store, parts: Sequence[str]) -> None:
-    """Say that a search takes a while, as it reads every task."""
+    """Print a note if the search must read many tasks."""
     from asynctasq.errors import CapabilityMissing
 
     try:
         queues = store.run(store.app.queues.all())
-    except CapabilityMissing:  # the search says so
+    except CapabilityMissing:  # the search reports it
         return
-    total = sum(each.ready + each.scheduled + each.running + each.dead for each in queues)
+    total = sum(
+        (each.ready or 0) + (each.scheduled or 0) + (each.running or 0) + (each.dead or 0)
+        for each in queues
+    )
     if total > MANY:
         click.echo(
-            f"Searching {total:,} tasks for {', '.join(parts)}. A full ID is found at once.",
+            f"Searching {total:,} tasks for {', '.join(parts)}. A full ID needs no search.",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""Which queues there are, so that a misspelt name is noticed."""
+"""The known queues of a store, to catch misspelled names."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 NAMED = 10
-"""Queues that are named where none has a name like the one that was typed."""
+"""Number of queues listed if none has a similar name."""
 
 
 class NoSuchQueue(click.ClickException):
@@ -25,15 +25,15 @@ class NoSuchQueue(click.ClickException):
 
 
 def require_queue(store: Store, name: str, *, remedy: str = "") -> None:
-    """Make sure that a queue exists, if the driver can tell.
+    """Check that a queue exists, if the driver can list queues.
 
     Args:
-        store: where to look.
-        name: of the queue.
-        remedy: what to do if it is not to exist yet.
+        store: the store.
+        name: name of the queue.
+        remedy: sentence for the error message.
 
     Raises:
-        NoSuchQueue: it has no messages, is not paused, and no worker or task uses it.
+        NoSuchQueue: the queue has no messages, is not paused, and no worker or task uses it.
     """
     absent = _absence(store, name)
     if absent:
@@ -41,7 +41,7 @@ def require_queue(store: Store, name: str, *, remedy: str = "") -> None:
 
 
 def note_unknown_queue(store: Store, *names: str | None) -> None:
-    """Print a note for each name that is not that of a queue."""
+    """Print a note for each name that no queue has."""
     for name in names:
         absent = _absence(store, name) if name is not None else ""
         if absent:
@@ -49,7 +49,7 @@ def note_unknown_queue(store: Store, *names: str | None) -> None:
 
 
 def _absence(store: Store, name: str) -> str:
-    """Say that there is no such queue, and which one was probably meant; empty if there is."""
+    """Return an error text with a suggestion if there is no such queue, otherwise an empty text."""
     known = store.run(known_queues(store.app))
     if known is None or name in known:
         return ""
@@ -60,10 +60,11 @@ def _absence(store: Store, name: str) -> str:
 
 
 async def known_queues(app: "App") -> Sequence[str] | None:
-    """List the queues with messages, those that are paused, and those that a worker or task uses.
+    """List the queues that have messages, are paused, or are used by a worker or task.
 
-    None if the driver cannot list its queues.
+    Return None if the driver cannot list its queues.
     """
+    from asynctasq.app import runtime_of
     from asynctasq.operations.hints import list_workers
     from asynctasq.tasks.options import resolve_options
     from asynctasq.tasks.registry import registry
@@ -76,7 +77,7 @@ async def known_queues(app: "App") -> Sequence[str] | None:
     workers = await list_workers(await app.driver())
     for worker in (*workers.alive, *workers.late) if workers is not None else ():
         found.update(worker.queues)
-    found.update(resolve_options(app.defaults, each.options).queue for each in registry)
+    found.update(resolve_options(runtime_of(app).defaults, each.options).queue for each in registry)
     found.update(parse_queues(app.settings.queues or ()))
     found.add(app.settings.default_queue)
     return sorted(found)

@@ -1,4 +1,4 @@
-"""What a worker on the command line tells: lines for people, and one line for each task."""
+"""Logging of `asynctasq worker`: readable lines, and one line for each task."""
 
 import logging
 import sys
@@ -19,29 +19,31 @@ from asynctasq.worker.run_log import log_failure
 
 logger = logging.getLogger("asynctasq")
 
-COLOURS = {
+COLORS = {
     logging.WARNING: "yellow",
     logging.ERROR: "red",
     logging.CRITICAL: "bright_red",
 }
 
 RELEASED: Mapping[ReleaseReason, str] = {
-    ReleaseReason.INTERRUPTED: "the worker is stopping, and the run was interrupted",
-    ReleaseReason.NOT_STARTED: "this worker had not started it",
-    ReleaseReason.STILL_RUNNING: "the worker is stopping, and the run could not be interrupted",
+    ReleaseReason.INTERRUPTED: "worker stopping, run interrupted",
+    ReleaseReason.NOT_STARTED: "not started by this worker",
+    ReleaseReason.STILL_RUNNING: "worker stopping, run could not be interrupted",
 }
-"""Reasons in words. Those for tasks that snooze, or do not fit the worker, are logged already."""
+"""Texts of reasons. Snoozed and mismatched tasks are missing: other lines report them."""
 SHOWN_CHARACTERS = 1000
-"""Of the arguments of a call."""
+"""Number of characters after which the arguments of a call are cut."""
 
 
 def configure_logging(level: str | None, style: str | None = None) -> TaskFields:
-    """Log to stderr, unless the application has set up logging itself.
+    """Log to stderr, unless the application has configured logging.
 
-    `level` counts for everything where logging is set up here (None is `info`), and for asynctasq
-    alone where the application has done it (None leaves that alone). `style` is `text` or `json`;
-    `json` counts for the handlers of the application, too (None leaves them alone). Either way their
-    records get fields that tell of the task they come from.
+    Args:
+        level: without logging of the application, the level of all loggers (default: info);
+            otherwise the level of the asynctasq logger (default: unchanged).
+        style: `text` or `json`. `json` also changes the handlers of the application.
+
+    In both cases, records get the fields of the task that logged them.
     """
     root = logging.getLogger()
     if root.handlers:
@@ -61,14 +63,13 @@ class ColoredLines(LineFormatter):
     def level(self, record: logging.LogRecord) -> str:
         """Return the level as it is printed."""
         level = super().level(record)
-        return click.style(level, fg=COLOURS.get(record.levelno), dim=record.levelno < 30)
+        return click.style(level, fg=COLORS.get(record.levelno), dim=record.levelno < 30)
 
 
 class TaskLog:
-    """A local plugin that logs how each attempt ended.
+    """A local plugin that logs how each attempt finished, except for dead letters, which core logs.
 
-    What is dead is not told here: core logs that itself. The arguments of calls are secret, as far
-    as anyone knows, and told only on request.
+    The arguments of calls may be secret, so they are logged only on request.
     """
 
     def __init__(self, *, arguments: bool = False) -> None:
@@ -76,29 +77,29 @@ class TaskLog:
 
     @hookimpl(tryfirst=True)
     def wrap_execute(self, call_next: Wrapper) -> Wrapper:
-        """Tell of runs that returned, and how long they took."""
+        """Log runs that returned, with their duration."""
 
         async def timed(call: Call) -> AttemptResult:
             if self._arguments and isinstance(call, WorkerCall):
                 shown = _arguments(call)
                 logger.info(
-                    "%s begins with %s.", _name(call.delivery), shown, extra={"arguments": shown}
+                    "%s started with %s", _name(call.delivery), shown, extra={"arguments": shown}
                 )
             started = perf_counter()
             attempt = await call_next(call)
             if isinstance(attempt, Returned):
-                logger.info("%s completed in %s.", _name(call.delivery), _seconds(started))
+                logger.info("%s completed in %s", _name(call.delivery), _seconds(started))
             elif isinstance(attempt, Snoozed):
-                logger.info("%s snoozes for %g s.", _name(call.delivery), attempt.delay)
+                logger.info("%s snoozed for %g s", _name(call.delivery), attempt.delay)
             return attempt
 
         return timed
 
     @hookimpl
     def on_retry(self, context: ExecutionContext) -> None:
-        """Tell of a run that failed and will be repeated."""
+        """Log a run that failed and will be retried."""
         delivery, error = context.delivery, context.error
-        assert error is not None, "core says why"
+        assert error is not None, "a retry has an error"
         log_failure(
             logging.WARNING,
             "%s failed, run %d of %d, next in %g s: %s: %s",
@@ -114,15 +115,15 @@ class TaskLog:
 
     @hookimpl
     def on_cancel(self, context: ExecutionContext) -> None:
-        """Tell of a run that was cancelled."""
-        logger.info("%s was cancelled.", _name(context.delivery))
+        """Log a run that was cancelled."""
+        logger.info("%s was cancelled", _name(context.delivery))
 
     @hookimpl
     def on_release(self, context: ExecutionContext) -> None:
         """Log why the worker released a message."""
         why = context.released and RELEASED.get(context.released)
         if why:
-            logger.info("%s was released: %s.", _name(context.delivery), why)
+            logger.info("%s was released: %s", _name(context.delivery), why)
 
 
 def _name(delivery: Delivery) -> str:
@@ -130,7 +131,7 @@ def _name(delivery: Delivery) -> str:
 
 
 def _arguments(call: WorkerCall) -> str:
-    """As they were written in the call, cut short; models as the references that travelled."""
+    """Format the arguments as in the call, shortened; models as their references."""
     try:
         args, kwargs = call.arguments()
         shown = ", ".join([*map(repr, args), *(f"{name}={kwargs[name]!r}" for name in kwargs)])

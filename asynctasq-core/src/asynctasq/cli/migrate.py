@@ -1,4 +1,4 @@
-"""`asynctasq migrate`: bring the tables of a store to what this release needs."""
+"""`asynctasq migrate`: bring the tables of a store to the version that this release needs."""
 
 import asyncio
 import sys
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asynctasq.cli.exit_codes import ExitCode, told
+from asynctasq.cli.exit_codes import ExitCode, exit_code_help
 from asynctasq.cli.operator_commands import (
     OperatorCommand,
     app_option,
@@ -14,6 +14,7 @@ from asynctasq.cli.operator_commands import (
     find_app,
     require_store,
 )
+from asynctasq.config.urls import url_scheme
 from asynctasq.contracts.capabilities import Capability, SchemaState, SupportsSchema
 from asynctasq.contracts.driver import Driver
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=OperatorCommand,
-    epilog=told(
+    epilog=exit_code_help(
         ExitCode.UNAVAILABLE,
         done="up to date",
         failed="not up to date (with --check), or newer than this release",
@@ -31,29 +32,65 @@ if TYPE_CHECKING:
 )
 @app_option
 @driver_option
-@click.option("--check", is_flag=True, help="Only say whether they are up to date.")
-def command(target: str | None, driver: str | None, check: bool) -> None:
-    """Bring the tables of a store up to date. Messages stay as they are."""
+@click.option(
+    "--check", is_flag=True, help="Report whether the tables are up to date. Change nothing."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Print the statements that would be executed. Change nothing."
+)
+def command(target: str | None, driver: str | None, check: bool, dry_run: bool) -> None:
+    """Bring the tables of a store up to date. Messages stay as they are.
+
+    Queue files of the sqlite driver are also migrated when they are opened.
+    """
     app = find_app(target, driver)
-    if check:
+    if check or dry_run:
         require_store(app)
-    if not asyncio.run(_migrate(app, check=check)):
+        is_done = asyncio.run(_inspect(app, prints_statements=dry_run))
+    else:
+        is_done = asyncio.run(_migrate(app))
+    if not is_done and not dry_run:
         sys.exit(ExitCode.FAILED)
 
 
-async def _migrate(app: "App", *, check: bool) -> bool:
-    """Whether the tables are up to date at the end."""
+async def _migrate(app: "App") -> bool:
+    """Migrate a store; return whether its tables are up to date at the end."""
     async with app:
-        driver: Driver = await app.driver()
-        click.echo(f"Store: {driver.description}")
-        if Capability.SCHEMA not in driver.capabilities or not isinstance(driver, SupportsSchema):
-            click.echo("It has no tables: nothing to do.")
+        driver = await app.driver()
+        store = _with_tables(driver)
+        if store is None:
             return True
-        if check:
-            return _report(await driver.schema())
-        for step in await driver.migrate():
+        for step in await store.migrate():
             click.echo(f"- {step}")
-        return _report(await driver.schema())
+        return _report(await store.schema())
+
+
+async def _inspect(app: "App", *, prints_statements: bool) -> bool:
+    """Look at a store without opening it, which may migrate it; return whether it is up to date."""
+    store = _with_tables(_unopened_driver(app))
+    if store is None:
+        return True
+    if prints_statements:
+        for statement in await store.migrate(dry_run=True):
+            click.echo(statement.strip())
+    return _report(await store.schema())
+
+
+def _unopened_driver(app: "App") -> Driver:
+    chosen: object = app.settings.driver
+    if not isinstance(chosen, str):
+        driver: Driver = chosen  # type: ignore[assignment] # settings accept nothing else
+        return driver.clone()
+    name = url_scheme(chosen) or chosen
+    return app.plugins.create_driver(name, app.settings.plugin(name))
+
+
+def _with_tables(driver: Driver) -> SupportsSchema | None:
+    click.echo(f"Store: {driver.description}")
+    if Capability.SCHEMA in driver.capabilities and isinstance(driver, SupportsSchema):
+        return driver
+    click.echo("This store has no tables: nothing to do.")
+    return None
 
 
 def _report(state: SchemaState) -> bool:
@@ -61,10 +98,10 @@ def _report(state: SchemaState) -> bool:
         click.echo(f"Up to date: version {state.current}.")
     elif state.current < state.needed:
         click.echo(
-            f"Version {state.current}; this release needs {state.needed}: run asynctasq migrate."
+            f"Version {state.current}; this release needs {state.needed}. Run asynctasq migrate."
         )
     else:
         click.echo(
-            f"Version {state.current}; this release knows {state.needed} and older: upgrade asynctasq."
+            f"Version {state.current}; this release knows {state.needed} and older. Upgrade asynctasq."
         )
     return state.current == state.needed

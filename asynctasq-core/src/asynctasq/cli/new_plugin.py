@@ -66,7 +66,7 @@ def write_project(
     folder = parent / words["distribution"]
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(
-            f"{folder} already exists, and is left as it is. Choose another name or folder."
+            f"{folder} already exists and was not changed. Choose another name or --folder."
         )
     for path, text in rendered(words, kind):
         file = folder / path
@@ -84,13 +84,13 @@ def words_for(name: str, author: str, kind: str = "driver") -> Mapping[str, str]
     short = name.removeprefix(PREFIX)
     if not _NAME.fullmatch(short) or keyword.iskeyword(short) or len(short) > _LONGEST_NAME:
         raise ConfigurationError(
-            f"{name!r} cannot name {_noun(kind)}: it is part of module names and settings. Use lower "
-            f"case letters and digits, with single dashes between words, as in `mongo` or `big-table`."
+            f"{name!r} is not a valid name of {_noun(kind)}. Use lowercase letters and digits, with single "
+            f"dashes between words, such as `mongo` or `big-table`."
         )
     if short in TAKEN[kind]:
         raise ConfigurationError(
-            f"A {kind} {short!r} already exists, and two plugins of one name cannot be used together. "
-            f"Choose another name, such as `my-{short}`."
+            f"A {kind} {short!r} already exists, and two {kind}s with one name cannot be installed "
+            f"together. Choose another name, such as `my-{short}`."
         )
     words = re.split("[-_]", short)
     plugin = "_".join(words)

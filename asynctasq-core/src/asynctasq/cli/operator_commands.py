@@ -1,4 +1,4 @@
-"""What the commands of operators have in common: the way to a store, questions, output, ends."""
+"""Shared parts of the commands for operators: stores, confirmation, output and interruption."""
 
 import asyncio
 import json
@@ -25,10 +25,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class OperatorCommand(click.Command):
-    """A command that ends quietly when it is interrupted, or when nobody reads on."""
+    """A command that exits quietly on Ctrl-C and when the reader of its output closes the pipe."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
+        """Run the command."""
         try:
             answer = super().invoke(ctx)
             sys.stdout.flush()
@@ -36,16 +36,16 @@ class OperatorCommand(click.Command):
             click.echo("Interrupted.", err=True)
             ctx.exit(ExitCode.INTERRUPTED)
         except BrokenPipeError:
-            # Python flushes stdout once more at its end, and would complain.
+            # Python flushes stdout again on exit, which would print an error.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(ExitCode.PIPE_CLOSED)
         return answer
 
 
 class OperatorGroup(click.Group):
-    """A group whose command `list` runs if none is named.
+    """A group whose command `list` runs if no command is given.
 
-    Options of the store may stand before the command, too: `queues --driver URL pause emails`.
+    Options for the store may also precede the command: `queues --driver URL pause emails`.
     """
 
     command_class = OperatorCommand
@@ -53,7 +53,7 @@ class OperatorGroup(click.Group):
     _FLAGS = ("--json",)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the command first."""
+        """Move the command to the front."""
         leading = self._leading(args)
         rest = args[leading:]
         if rest and not rest[0].startswith("-"):
@@ -67,7 +67,7 @@ class OperatorGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or say which one was probably meant."""
+        """Find a command, or fail with a suggestion."""
         if args[0] not in self.commands and not ctx.resilient_parsing:
             takes_names = any(
                 isinstance(each, click.Argument) for each in self.commands["list"].params
@@ -76,12 +76,12 @@ class OperatorGroup(click.Group):
                 ctx,
                 args[0],
                 self.commands,
-                hint=f"To list it: {ctx.command_path} list {args[0]}" if takes_names else "",
+                hint=f"To list this one: {ctx.command_path} list {args[0]}" if takes_names else "",
             )
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        """Commands, and the options of `list`."""
+        """Complete commands and the options of `list`."""
         found = super().shell_complete(ctx, incomplete)
         if incomplete.startswith("-"):
             with click.Context(self.commands["list"], info_name="list", parent=ctx) as inner:
@@ -89,7 +89,7 @@ class OperatorGroup(click.Group):
         return found
 
     def _leading(self, args: Sequence[str]) -> int:
-        """How many arguments before the command are options of the store."""
+        """Count the leading arguments that are options for the store."""
         place = 0
         while place < len(args):
             name, _, value = args[place].partition("=")
@@ -103,7 +103,7 @@ class OperatorGroup(click.Group):
 
 
 def complete_driver(_: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
-    """Names of installed drivers, for shells."""
+    """Complete names of installed drivers."""
     from asynctasq.cli.environment import plugin_registry
     from asynctasq.errors import AsynctasqError
 
@@ -119,55 +119,53 @@ app_option = click.option(
     multiple=True,
     callback=one_app,
     metavar="MODULE[:APP]",
-    help="Import this module first; use the store of its APP, or of its asynctasq.init(...).",
+    help="Import this module and use the store of its APP, or of its asynctasq.init(...).",
 )
 driver_option = click.option(
     "--driver",
     metavar="NAME|URL",
     shell_complete=complete_driver,
-    help="The store, instead of the one in the settings.",
+    help="Use this store instead of the one in the settings.",
 )
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document, for programs."
-)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 def store_options(command: F) -> F:
-    """Options that say which store is meant, and `--json`."""
+    """Add the options that select the store, and `--json`."""
     return app_option(driver_option(json_option(command)))
 
 
 wide_option = click.option(
-    "--wide", is_flag=True, help="Print full IDs and texts, however long the lines get."
+    "--wide", is_flag=True, help="Print full IDs and texts in lines of any length."
 )
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 
 
 class Store:
-    """The app on whose store a command acts, and a loop on which its calls run one after the other.
+    """The app of a command, and an event loop that runs its calls one after the other.
 
-    Between two calls a question can be asked, which Ctrl-C ends at once. During one, Ctrl-C cancels
-    it, and `KeyboardInterrupt` is raised when it has ended.
+    Between two calls, a command can ask for confirmation, and Ctrl-C aborts it at once. During a
+    call, Ctrl-C cancels the call, and `KeyboardInterrupt` is raised after it has finished.
     """
 
     def __init__(self, target: str | None, driver: str | None) -> None:
         """Find the app.
 
         Args:
-            target: `MODULE[:APP]`, or None for what the settings say.
-            driver: name or URL, or None for that of the app.
+            target: `MODULE[:APP]`; None for the app of the settings.
+            driver: name or URL; None for the driver of the app.
 
         Raises:
             AsynctasqError: a setting is wrong, or the module cannot be imported.
-            DriverUnavailable: the store would be a file, and there is none.
+            DriverUnavailable: the file of the store does not exist.
         """
         self.app = find_app(target, driver)
         self.name = self.app.store
         require_store(self.app)
         if self.app.settings.driver_name == "memory":
             click.echo(
-                "Warning: the memory driver lives within one program: this one sees nothing of what "
-                "others hold. Name another store with --driver.",
+                "Warning: the memory driver keeps messages within one process, so this command cannot "
+                "see those of other processes. Pass --driver to use another store.",
                 err=True,
             )
         self._runner = asyncio.Runner()
@@ -188,31 +186,31 @@ class Store:
             self._runner.__exit__(kind, error, trace)
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
-        """Run a call to its end."""
+        """Run a call and return its result."""
         return self._runner.run(call)
 
 
 def require_store(app: "App") -> None:
-    """Make sure that to look is not to create.
+    """Check that a store in a file exists, so that reading it does not create it.
 
     Raises:
-        DriverUnavailable: the store would be a file, and there is none.
+        DriverUnavailable: the file does not exist.
     """
     if _is_missing_file(app.store):
         raise DriverUnavailable(
-            f"There is no store at {app.store}. Nothing was dispatched there so far, or another one is "
-            f"meant: name it with --driver URL or --app MODULE."
+            f"There is no store at {app.store}. Either nothing has been dispatched yet, or you meant a "
+            f"different store: pass --driver URL or --app MODULE."
         )
 
 
 def _is_missing_file(description: str) -> bool:
-    """Whether a driver describes its store as a path, maybe with a namespace, where there is nothing."""
+    """Check whether a description of a store is the path of a missing file, maybe with a namespace."""
     paths = [Path(description), Path(re.sub(r" \([^()]*\)$", "", description))]
     return paths[0].is_absolute() and not any(path.exists() for path in paths)
 
 
 def find_app(target: str | None, driver: str | None) -> "App":
-    """The app of `--app` and `--driver`, not open; nothing was done to its store.
+    """Return the unopened app of `--app` and `--driver`.
 
     Raises:
         AsynctasqError: a setting is wrong, or the module cannot be imported.
@@ -227,23 +225,23 @@ def find_app(target: str | None, driver: str | None) -> "App":
 
     if target is None and driver is not None:
         search_current_folder()
-        app = App({"driver": driver})  # the application's modules have nothing to add
+        app = App({"driver": driver})  # no module of the application is needed
     else:
         app = load_application(target)
         app.close_sync()  # a module may have dispatched something while it was imported
         if driver is not None:
-            app.override({"driver": driver})
+            app._override({"driver": driver})
     context = click.get_current_context(silent=True)
     if context is not None:  # arguments are decoded, and tasks found, as in a worker
         context.with_resource(import_rule(permitted_imports(app, target)))
     return app
 
 
-def confirm(act: str, *, yes: bool) -> None:
-    """Ask whether to do it.
+def confirm(action: str, *, yes: bool) -> None:
+    """Ask for confirmation of an action.
 
     Raises:
-        click.UsageError: nobody can be asked.
+        click.UsageError: stdin is not a terminal.
         click.Abort: the answer is no.
         KeyboardInterrupt: the answer is Ctrl-C.
     """
@@ -251,12 +249,12 @@ def confirm(act: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(
-            f"{act}: nobody can be asked here. --yes does it without a question."
+            f"{action}? Cannot ask for confirmation: stdin is not a terminal. Pass --yes."
         )
     try:
-        click.confirm(f"{act}?", abort=True, err=True)
+        click.confirm(f"{action}?", abort=True, err=True)
     except click.Abort as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # click takes it for a no
+        if isinstance(error.__context__, KeyboardInterrupt):  # click reports it as a no
             raise KeyboardInterrupt from error
         raise
 
@@ -267,12 +265,12 @@ def print_json(document: object) -> None:
 
 
 def count_of(number: int, what: str) -> str:
-    """`1 task`, `1,200 tasks`."""
+    """Format a number with a noun, as in `1 task` and `1,200 tasks`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def complete_queue(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Names of queues, for shells; none if the store does not answer within a second."""
+    """Complete names of queues, unless the store takes longer than a second."""
     from asynctasq.errors import AsynctasqError
 
     try:

@@ -1,4 +1,4 @@
-"""`asynctasq plugins`: what is installed, whether it works, and a start for one's own."""
+"""`asynctasq plugins`: list and check the installed plugins, and create a new one."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from asynctasq.cli.environment import plugin_registry
-from asynctasq.cli.exit_codes import told
+from asynctasq.cli.exit_codes import exit_code_help
 from asynctasq.cli.operator_commands import OperatorGroup, wide_option
 from asynctasq.hookspecs import GROUPS
 from asynctasq.plugins import PluginInfo, PluginState
@@ -26,23 +26,25 @@ STYLES = {
 
 @click.group(cls=OperatorGroup)
 def command() -> None:
-    """Show the installed plugins (drivers, serializers, executors, resolvers, hooks), or start a new one.
+    """List the installed plugins (drivers, serializers, executors, resolvers, hooks), or create one.
 
-    Without a command they are listed.
+    Without a command, `list` runs.
     """
 
 
-@command.command("list", epilog=told(failed="one is broken or in conflict (with --check)"))
+@command.command(
+    "list", epilog=exit_code_help(failed="a plugin is broken or in conflict (with --check)")
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, for programs.")
 @click.option(
     "--check",
     is_flag=True,
-    help="Import and test each; exit code 1 if one is broken or in conflict.",
+    help="Import and test each plugin; exit with 1 if one is broken or in conflict.",
 )
-@click.option("--kind", type=click.Choice(list(GROUPS)), help="Only plugins of one kind.")
+@click.option("--kind", type=click.Choice(list(GROUPS)), help="List plugins of this kind only.")
 @wide_option
 def list_plugins(as_json: bool, check: bool, kind: str | None, wide: bool) -> None:
-    """List plugins. Without --check none is imported: metadata is read only."""
+    """List the plugins. Without --check, only their metadata is read, and none is imported."""
     registry = plugin_registry()
     found = registry.check(kind) if check else registry.available(kind)
     if as_json:
@@ -67,22 +69,23 @@ def list_plugins(as_json: bool, check: bool, kind: str | None, wide: bool) -> No
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="Where to make the folder asynctasq-NAME; the current folder if not given.",
+    help="Create the folder asynctasq-NAME here.  [default: the current folder]",
 )
 @click.option(
     "--author",
-    help="Whom pyproject.toml and the licence name; the name that git or the system knows if not given.",
+    help="Author in pyproject.toml and in the license.  [default: your name in git or the system]",
 )
 def new_plugin(name: str, kind: str, folder: Path, author: str | None) -> None:
-    """Write a project with a working plugin NAME, to be changed into your own.
+    """Create a project with a working plugin called NAME, to be adapted to your needs.
 
-    It installs, passes the tests of its kind and is ready to publish. Nothing is overwritten.
+    The project can be installed and published, and its plugin passes the tests of its kind. Existing
+    files are not overwritten.
     """
     from asynctasq.cli.new_plugin import DESCRIPTIONS, PAGES, known_author, write_project
 
     named = author or known_author()
     project = write_project(name, folder, kind=kind, author=named)
-    click.echo(f"{project} contains {DESCRIPTIONS[kind]}:\n")
+    click.echo(f"Created {project} with {DESCRIPTIONS[kind]}:\n")
     for path in sorted(each for each in project.rglob("*") if each.is_file()):
         click.echo(f"  {path.relative_to(project)}")
     click.echo(f"\nAuthor: {named}" + ("" if author else " (--author NAME sets another)"))
@@ -91,7 +94,7 @@ def new_plugin(name: str, kind: str, folder: Path, author: str | None) -> None:
         f"  cd {project}\n"
         f"  python -m venv .venv && .venv/bin/pip install -e '.[dev]'\n"
         f"  .venv/bin/pytest\n\n"
-        f"Then change it, one method at a time. The page {PAGES[kind]!r} of the documentation explains "
+        f"Then adapt it, one method at a time. The page {PAGES[kind]!r} of the documentation explains "
         f"the code."
     )
 
@@ -99,27 +102,25 @@ def new_plugin(name: str, kind: str, folder: Path, author: str | None) -> None:
 def _print_table(found: Sequence[PluginInfo], *, checked: bool, wide: bool) -> None:
     from asynctasq.cli.tables import Cell, Column, print_table
 
-    columns = [
-        Column("Kind", rank=1),
-        Column("Name", fold_at=16),
-        Column("Distribution", rank=3, fold_at=16),
-        Column("Version", rank=4),
-        Column("State"),
-        *([Column("API", rank=5), Column("Capabilities", rank=2, fold_at=20)] if checked else []),
+    columns: list[Column[PluginInfo]] = [
+        Column("Kind", lambda info: info.kind, rank=1),
+        Column("Name", lambda info: info.name, fold_at=16),
+        Column("Distribution", lambda info: info.distribution or "-", rank=3, fold_at=16),
+        Column("Version", lambda info: info.version or "-", rank=4),
+        Column("State", lambda info: Cell(info.state, STYLES[info.state])),
     ]
-    rows: list[list[str | Cell]] = [
-        [
-            info.kind,
-            info.name,
-            info.distribution or "-",
-            info.version or "-",
-            Cell(info.state, STYLES[info.state]),
-            *([_api(info), ", ".join(info.capabilities or ()).lower()] if checked else []),
+    if checked:
+        columns += [
+            Column("API", _api, rank=5),
+            Column(
+                "Capabilities",
+                lambda info: ", ".join(info.capabilities or ()).lower(),
+                rank=2,
+                fold_at=20,
+            ),
         ]
-        for info in found
-    ]
     if found:
-        print_table(columns, rows, wide=wide)
+        print_table(columns, found, wide=wide)
     else:
         click.echo("No plugins.")
     for error in dict.fromkeys(info.error for info in found if info.error):

@@ -1,4 +1,4 @@
-"""`asynctasq publish`: a file with every setting, to be copied to `.env` and edited."""
+"""`asynctasq publish`: write a file with every setting, to copy to `.env` and edit."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,9 @@ from asynctasq.plugins import PluginRegistry
 
 WIDTH = 98
 HEADER = """\
-# Settings of asynctasq. Copy this file to .env, remove the # before what you want to change.
-# What init({...}) says in code wins over environment variables, those over .env.
-# Lists are comma separated, or JSON. Where none is allowed, it is written none.
+# Settings of asynctasq. Copy this file to .env, and remove the # from the settings you change.
+# init({...}) in code takes precedence over environment variables, and these over .env.
+# Separate the items of a list by commas, or write JSON. Write none for no value, where allowed.
 """
 
 
@@ -28,11 +28,11 @@ HEADER = """\
     type=click.Path(path_type=Path),
     default=Path(".env.example"),
     show_default=True,
-    help="The file to write, or a folder.",
+    help="File or folder to write to.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def command(output: Path, force: bool) -> None:
-    """Write a commented .env.example: every setting of core and of the installed plugins."""
+    """Write a commented .env.example with every setting of core and of the installed plugins."""
     path = output / ".env.example" if output.is_dir() else output
     text = example_file(plugin_registry())
     try:
@@ -40,18 +40,18 @@ def command(output: Path, force: bool) -> None:
             file.write(text)
     except FileExistsError:
         raise ConfigurationError(
-            f"{path} exists. Name another file with --output, or overwrite it with --force."
+            f"{path} already exists. Pass --output for another file, or --force to overwrite it."
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
+        raise ConfigurationError(f"Cannot write {path}: {error.strerror}.") from error
     count = len(re.findall(r"^#[A-Z]\w*=", text, re.MULTILINE))
     click.echo(f"Wrote {path.absolute()}: {count} settings, all commented out.")
 
 
 def example_file(registry: PluginRegistry) -> str:
-    """The text of the file: core, then each driver and serializer that has settings.
+    """Return the text of the file: core, then each driver and serializer with settings.
 
-    A plugin of several names (`redis`, `rediss`) is described once, under the first.
+    A plugin with several names (`redis`, `rediss`) is described once, under the first name.
     """
     sections = [_section("Core", describe_settings())]
     described: set[type] = set()
@@ -60,9 +60,7 @@ def example_file(registry: PluginRegistry) -> str:
             try:
                 settings_class = registry.settings_class(kind, name)
             except PluginError as error:
-                click.echo(
-                    f"Warning: the settings of {kind} {name} are left out: {error}", err=True
-                )
+                click.echo(f"Warning: left out the settings of {kind} {name}: {error}", err=True)
                 continue
             if settings_class is not None and settings_class not in described:
                 described.add(settings_class)
@@ -80,14 +78,14 @@ def _section(title: str, settings: Sequence[SettingInfo]) -> str:
 
 def _setting_lines(setting: SettingInfo) -> Iterator[str]:
     yield from (f"# {line}" for line in wrap(setting.description, WIDTH - 2))
-    needed = " (must be given)" if setting.default is MISSING else ""
+    needed = " (required)" if setting.default is MISSING else ""
     yield from (f"# {line}" for line in wrap(f"{setting.type}{needed}", WIDTH - 2))
     value = "" if setting.default is MISSING else _quoted(value_as_text(setting.default))
     yield f"#{setting.variable}={value}"
 
 
 def _quoted(text: str) -> str:
-    """`text` as `.env` files write it: in quotes where its characters would mean something."""
+    """Return a text as `.env` files need it, in quotes if it has special characters."""
     if re.fullmatch(r"[\w.,:/@%+-]*", text, re.ASCII):
         return text
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")

@@ -1,4 +1,4 @@
-"""`asynctasq queues`: what waits in a store, and what is done to a queue as a whole."""
+"""`asynctasq queues`: list, pause, resume and purge queues."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, told
+from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
 from asynctasq.cli.known_queues import note_unknown_queue, require_queue
 from asynctasq.cli.operator_commands import (
     OperatorGroup,
@@ -32,7 +32,7 @@ PURGEABLE = (State.READY, State.SCHEDULED, State.BLOCKED, State.DEAD)
 
 
 def queue_name(_context: click.Context, _option: click.Parameter, given: str) -> str:
-    """The name of a queue, of an option or an argument."""
+    """Check the name of a queue in an option or argument."""
     from asynctasq.tasks.options import check_queue_name
 
     try:
@@ -48,23 +48,23 @@ queue_argument = click.argument(
 
 @click.group(cls=OperatorGroup)
 def command() -> None:
-    """Show the queues of a store, pause, resume or purge one.
+    """List the queues of a store, or pause, resume or purge one.
 
-    Without a command they are listed.
+    Without a command, `list` runs.
     """
 
 
-@command.command("list", epilog=told(*STORE_CODES))
+@command.command("list", epilog=exit_code_help(*STORE_CODES))
 @click.argument("names", nargs=-1, metavar="[QUEUE...]", shell_complete=complete_queue)
 @wide_option
 @store_options
 def list_queues(
     names: Sequence[str], wide: bool, target: str | None, driver: str | None, as_json: bool
 ) -> None:
-    """List the queues with their counts; all of them, unless some are named.
+    """List queues with the number of their messages: the named queues, or all of them.
 
-    Oldest is the age of the message that has been ready for longest. Queues that are named can be
-    counted on every driver.
+    Oldest is the age of the message that has been ready for the longest time. Not every driver can
+    list its queues, but every driver can count the messages of queues that you name.
     """
     with Store(target, driver) as store:
         found = store.run(_queues(store.app, names))
@@ -79,7 +79,7 @@ def list_queues(
 
 
 async def _queues(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
-    """Describe each queue: None stands for what the driver cannot tell."""
+    """Describe each queue; values that the driver does not know are None."""
     from asynctasq.operations.hints import workers_by_queue
 
     found = await _counts(app, names)
@@ -93,7 +93,7 @@ async def _counts(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
     except CapabilityMissing as error:
         if not names:
             raise CapabilityMissing(
-                f"{error} Named queues can be counted: asynctasq queues list NAME."
+                f"{error} It can count the messages of queues that you name: asynctasq queues list NAME."
             ) from error
         unknown = {"paused": None, "oldest_ready_at": None}
         return [{"name": name, **asdict(await app.queues.count(name)), **unknown} for name in names]
@@ -101,42 +101,44 @@ async def _counts(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
     return [found.get(name) or {**asdict(empty), "name": name} for name in names or found]
 
 
-@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
+@command.command(epilog=exit_code_help(*STORE_CODES, ExitCode.NOT_FOUND))
 @queue_argument
-@click.option("--create", is_flag=True, help="Pause a queue that does not exist yet.")
+@click.option("--create", is_flag=True, help="Also pause a queue that does not exist yet.")
 @store_options
 def pause(queue: str, create: bool, target: str | None, driver: str | None, as_json: bool) -> None:
-    """Stop workers from taking messages of a queue.
+    """Pause a queue: workers fetch no more messages from it.
 
-    Running tasks go on; messages that are dispatched to the queue wait. A queue that has no messages
-    and that no worker and no task uses is an error, as its name may be misspelt; see --create.
+    Running tasks continue, and new messages wait. To catch misspelled names, the command fails if the
+    queue has no messages and no worker or task uses it; see --create.
     """
     with Store(target, driver) as store:
         if not create:
-            require_queue(store, queue, remedy="To pause it before its first message: --create")
+            require_queue(
+                store, queue, remedy="Pass --create to pause it before its first message."
+            )
         store.run(store.app.queues.pause(queue))
     _print_paused(queue, as_json, paused=True)
 
 
-@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
+@command.command(epilog=exit_code_help(*STORE_CODES, ExitCode.NOT_FOUND))
 @queue_argument
 @store_options
 def resume(queue: str, target: str | None, driver: str | None, as_json: bool) -> None:
-    """Let workers take messages of a paused queue again."""
+    """Resume a paused queue: workers fetch messages from it again."""
     with Store(target, driver) as store:
         require_queue(store, queue)
         store.run(store.app.queues.resume(queue))
     _print_paused(queue, as_json, paused=False)
 
 
-@command.command(epilog=told(*STORE_CODES))
+@command.command(epilog=exit_code_help(*STORE_CODES))
 @queue_argument
 @click.option(
     "--state",
     "states",
     multiple=True,
     type=click.Choice([state.value for state in PURGEABLE]),
-    help="Messages in this state; may be repeated.  [default: ready, scheduled and blocked]",
+    help="Delete messages in this state; may be repeated.  [default: ready, scheduled, blocked]",
 )
 @store_options
 @yes_option
@@ -148,40 +150,45 @@ def purge(
     as_json: bool,
     yes: bool,
 ) -> None:
-    """Delete what waits in a queue, for good.
+    """Permanently delete the messages that wait in a queue.
 
-    What runs is never deleted, and dead letters only with --state dead.
+    Messages of running tasks are never deleted; dead letters are deleted only with --state dead.
     """
     from asynctasq.operations import PURGED
 
     wanted = [State(state) for state in states] or [each for each in PURGEABLE if each in PURGED]
     with Store(target, driver) as store:
         counts = store.run(store.app.queues.count(queue))
-        told, total = _told(counts, wanted)
+        total, listed = _counted(counts, wanted)
         if total:
-            confirm(f"Delete {told} of the queue {queue} in {store.name}", yes=yes)
+            confirm(f"Delete {listed} from queue {queue} in {store.name}", yes=yes)
         deleted = store.run(store.app.queues.purge(queue, states=wanted)) if total else 0
         if not total:
             note_unknown_queue(store, queue)
     if as_json:
         print_json({"queue": queue, "deleted": deleted})
     else:
-        click.echo(f"{count_of(deleted, 'message')} of {queue} deleted.")
+        click.echo(f"Deleted {count_of(deleted, 'message')} from {queue}.")
 
 
 def _print_paused(queue: str, as_json: bool, *, paused: bool) -> None:
     if as_json:
         print_json({"queue": queue, "paused": paused})
     else:
-        click.echo(f"{queue} is {'paused' if paused else 'no longer paused'}.")
+        click.echo(f"{'Paused' if paused else 'Resumed'} {queue}.")
 
 
-def _told(counts: "QueueCounts", states: Collection[State]) -> tuple[str, int]:
-    """How many of each state, in words, and in all."""
+def _counted(counts: "QueueCounts", states: Collection[State]) -> tuple[int, str]:
+    """Return the number of messages in these states, and a text with the number for each state."""
     numbers = {state: getattr(counts, state.value) or 0 for state in states}
     total = sum(numbers.values())
     parts = ", ".join(f"{number:,} {state}" for state, number in numbers.items() if number)
-    return f"{count_of(total, 'message')} ({parts})", total
+    return total, f"{count_of(total, 'message')} ({parts})"
+
+
+def _number(count: int | None) -> str:
+    """Return a count as text; a dash if the driver does not know it."""
+    return "-" if count is None else f"{count:,}"
 
 
 def _age(moment: float | None, now: float) -> float | None:
@@ -189,7 +196,7 @@ def _age(moment: float | None, now: float) -> float | None:
 
 
 def _state(queue: Mapping[str, Any]) -> tuple[str, str]:
-    """Say what keeps the messages of a queue from being run, and give its colour."""
+    """Return what keeps the messages of a queue from running, and a color."""
     if queue["paused"]:
         return "paused", "yellow"
     waiting = queue["ready"] or queue["scheduled"]
@@ -203,36 +210,30 @@ def _print_table(found: Sequence[Mapping[str, Any]], store: str, now: float, *, 
     if not found:
         click.echo(f"No queues in {store}.")
         return
-    blocked = any(each["blocked"] for each in found)
-    columns = [
-        Column("Queue", fold_at=24),
-        Column("Ready", right=True),
-        Column("Scheduled", rank=2, right=True),
-        *([Column("Blocked", rank=3, right=True)] if blocked else []),
-        Column("InFlightMessage", rank=1, right=True),
-        Column("Dead", right=True),
-        Column("Oldest", rank=1, right=True),
-        Column("State"),
+    columns: list[Column[Mapping[str, Any]]] = [
+        Column("Queue", lambda queue: queue["name"], fold_at=24),
+        Column("Ready", lambda queue: _number(queue["ready"]), right=True),
+        Column("Scheduled", lambda queue: _number(queue["scheduled"]), rank=2, right=True),
+        Column("Running", lambda queue: _number(queue["leased"]), rank=1, right=True),
+        Column(
+            "Dead",
+            lambda queue: Cell(_number(queue["dead"]), "red" if queue["dead"] else ""),
+            right=True,
+        ),
+        Column("Oldest", lambda queue: age(queue["oldest_ready_at"], now), rank=1, right=True),
+        Column("State", lambda queue: Cell(*_state(queue))),
     ]
-    rows = [
-        [
-            each["name"],
-            f"{each['ready']:,}",
-            f"{each['scheduled']:,}",
-            *([f"{each['blocked']:,}"] if blocked else []),
-            f"{each['leased']:,}",
-            Cell(f"{each['dead']:,}", "red" if each["dead"] else ""),
-            age(each["oldest_ready_at"], now),
-            Cell(*_state(each)),
-        ]
-        for each in found
-    ]
+    if any(each["blocked"] for each in found):
+        blocked = Column[Mapping[str, Any]](
+            "Blocked", lambda queue: _number(queue["blocked"]), rank=3, right=True
+        )
+        columns.insert(3, blocked)
     click.echo(f"Store: {store}")
-    print_table(columns, rows, wide=wide)
+    print_table(columns, found, wide=wide)
     for each in found:
         if each["ready"] and each["workers"] == 0 and not each["paused"]:
             click.echo(
-                f"No worker serves {each['name']}. To start one: asynctasq worker --app MODULE "
+                f"No worker serves {each['name']}. Start one: asynctasq worker --app MODULE "
                 f"--queues {each['name']}",
                 err=True,
             )

@@ -1,4 +1,4 @@
-"""Retrying and deleting many dead letters, with progress, and an honest account at the end."""
+"""Retrying and deleting many dead letters, with a progress bar and a summary."""
 
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -17,30 +17,33 @@ if TYPE_CHECKING:
     from asynctasq.operations import RetryOutcome
 
 Advance = Callable[[], object]
-"""Shows how far it is."""
+"""Updates the progress bar."""
 REFUSED_SHOWN = 20
+"""Largest number of refused dead letters that the summary lists."""
 
 
 @dataclass
 class BulkSummary:
-    """What became of the dead letters that were meant."""
+    """Outcome of a command for many dead letters."""
 
     verb: str
+    """Past tense, such as "retried"."""
     matched: int
+    """Number of selected dead letters."""
     done: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Ids, and why not."""
+    """IDs and reasons."""
     interrupted: bool = False
 
-    def note(self, task_id: str, why_not: str | None) -> None:
-        """Count one."""
-        if why_not is None:
+    def add(self, task_id: str, refusal: str | None) -> None:
+        """Count one dead letter; `refusal` is the reason if nothing was done."""
+        if refusal is None:
             self.done += 1
         else:
-            self.refused.append((task_id, why_not))
+            self.refused.append((task_id, refusal))
 
-    def tell(self, *, as_json: bool) -> None:
-        """Print it."""
+    def print(self, *, as_json: bool) -> None:
+        """Print the summary."""
         if as_json:
             print_json(
                 {
@@ -52,50 +55,42 @@ class BulkSummary:
             )
             return
         if not self.matched:
-            click.echo("There are no such dead letters.")
+            click.echo("No matching dead letters.")
             return
         for task_id, why in islice(self.refused, REFUSED_SHOWN):
             click.echo(f"{task_id}  not {self.verb}: {why}")
         if len(self.refused) > REFUSED_SHOWN:
-            click.echo(f"... and {len(self.refused) - REFUSED_SHOWN:,} more were not {self.verb}.")
-        told = f"{self.done:,} of {count_of(self.matched, 'dead letter')} {self.verb}"
+            click.echo(f"... and {len(self.refused) - REFUSED_SHOWN:,} more not {self.verb}")
         rest = self.matched - self.done - len(self.refused)
-        click.echo(f"{told}{_left(rest, self.matched)}.")
+        unchanged = f"; {rest:,} unchanged" if rest else ""
+        total = count_of(self.matched, "dead letter")
+        click.echo(f"{self.verb.capitalize()} {self.done:,} of {total}{unchanged}.")
 
     @property
     def untouched(self) -> bool:
-        """Whether nothing has become of any."""
+        """True if nothing was done or refused."""
         return not self.done and not self.refused
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if all were done."""
+        """Exit code of the command."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
         return ExitCode.FAILED if self.refused else ExitCode.DONE
 
 
-def _left(rest: int, matched: int) -> str:
-    """What to say of those of which nothing has become."""
-    if rest == 0:
-        return ""
-    if rest == 1:
-        return "; it is as it was" if matched == 1 else "; the other one is as it was"
-    return f"; the other {rest:,} are as they were" if rest < matched else "; they are as they were"
-
-
 def retry_ids(
     store: Store, ids: Sequence[str], *, per_second: float | None = None, as_json: bool
 ) -> None:
-    """Retry dead letters, tell what became of them, and exit with what that means."""
+    """Retry dead letters, print a summary, and exit with its code."""
     from asynctasq.operations import RetryOutcome
 
-    account = BulkSummary("retried", len(ids))
+    summary = BulkSummary("retried", len(ids))
     rest = iter(ids)
 
     def note(outcomes: "Sequence[RetryOutcome]", advance: Advance) -> None:
         for task_id, outcome in zip(islice(rest, len(outcomes)), outcomes, strict=True):
-            account.note(task_id, None if outcome is RetryOutcome.RETRIED else outcome.value)
+            summary.add(task_id, None if outcome is RetryOutcome.RETRIED else outcome.value)
         advance()
 
     async def act(advance: Advance) -> None:
@@ -103,53 +98,53 @@ def retry_ids(
             ids, per_second=per_second, on_progress=lambda outcomes: note(outcomes, advance)
         )
 
-    _follow(store, account, act, "Retrying", as_json=as_json)
+    _follow(store, summary, act, "Retrying", as_json=as_json)
 
 
 def delete_ids(store: Store, ids: Sequence[str], *, as_json: bool) -> None:
-    """Delete dead letters, tell what became of them, and exit with what that means."""
-    account = BulkSummary("deleted", len(ids))
+    """Delete dead letters, print a summary, and exit with its code."""
+    summary = BulkSummary("deleted", len(ids))
     rest = iter(ids)
 
     def note(deleted: Sequence[bool], advance: Advance) -> None:
         for task_id, done in zip(islice(rest, len(deleted)), deleted, strict=True):
-            account.note(task_id, None if done else "no such dead letter")
+            summary.add(task_id, None if done else "no such dead letter")
         advance()
 
     async def act(advance: Advance) -> None:
         await store.app.dead_letters.delete(ids, on_progress=lambda deleted: note(deleted, advance))
 
-    _follow(store, account, act, "Deleting", as_json=as_json)
+    _follow(store, summary, act, "Deleting", as_json=as_json)
 
 
 def _follow(
     store: Store,
-    account: BulkSummary,
+    summary: BulkSummary,
     act: Callable[[Advance], Coroutine[Any, Any, None]],
     title: str,
     *,
     as_json: bool,
 ) -> None:
-    """Do it, and tell what was done however it ends."""
+    """Run the command, and print the summary even if it fails or is interrupted."""
     failure: AsynctasqError | None = None
-    with _progress_bar(title, account, shown=not as_json) as advance:
+    with _progress_bar(title, summary, shown=not as_json) as advance:
         try:
             store.run(act(advance))
         except KeyboardInterrupt:
-            account.interrupted = True
+            summary.interrupted = True
         except AsynctasqError as error:
             failure = error
-    if failure is None or not account.untouched:
-        account.tell(as_json=as_json)
+    if failure is None or not summary.untouched:
+        summary.print(as_json=as_json)
     if failure is not None:
         raise failure
-    click.get_current_context().exit(account.exit_code)
+    click.get_current_context().exit(summary.exit_code)
 
 
 @contextmanager
-def _progress_bar(title: str, account: BulkSummary, *, shown: bool) -> Iterator[Advance]:
-    """A bar on stderr, where that is a terminal; yields what moves it to where the account stands."""
-    if not (shown and sys.stderr.isatty() and account.matched > 1):
+def _progress_bar(title: str, summary: BulkSummary, *, shown: bool) -> Iterator[Advance]:
+    """Show a progress bar on stderr if that is a terminal; yield the function that updates it."""
+    if not (shown and sys.stderr.isatty() and summary.matched > 1):
         yield lambda: None
         return
     from rich.console import Console
@@ -168,5 +163,5 @@ def _progress_bar(title: str, account: BulkSummary, *, shown: bool) -> Iterator[
         TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as progress:
-        bar = progress.add_task(title, total=account.matched)
-        yield lambda: progress.update(bar, completed=account.done + len(account.refused))
+        bar = progress.add_task(title, total=summary.matched)
+        yield lambda: progress.update(bar, completed=summary.done + len(summary.refused))

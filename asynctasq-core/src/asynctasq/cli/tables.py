@@ -1,44 +1,59 @@
-"""Tables for people, readable however narrow the terminal is. All commands draw theirs with this module.
+"""Tables of the command line. They stay readable at any width, in pipes and without color.
 
-rich would draw them, too, but takes a millisecond for each row.
+Every command draws its tables here. A table is a sequence of `Column`s, each of which knows how to
+read its text from an item, so a command gets another column by one more entry in its list.
 """
 
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 import click
 from rich.cells import cell_len
 
 from asynctasq.records import record
 
+T = TypeVar("T")
+
 GAP = "  "
 """The space between two columns."""
 BOLD = "bold"
 DIM = "dim"
 _ENDS_OF_PARTS = re.compile(r"[-_.:,/ ]")
-# Terminals act on these: what a task has raised must not move the cursor.
+# Terminals act on these characters. The text of an exception must not move the cursor.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-# For terminals that cannot show the characters of our own.
+# Replacements for terminals that cannot show these characters.
 _PLAIN = str.maketrans({"─": "-", "…": "~"})
 
 
 @record
-class Column:
-    """A column of a table."""
+class Cell:
+    """A text with a style: a color name, `BOLD` or `DIM`."""
+
+    text: str
+    style: str = ""
+
+
+@record
+class Column(Generic[T]):
+    """A column of a table of items."""
 
     title: str
+    value: Callable[[T], str | Cell]
+    """Returns the text of an item in this column."""
     rank: int = 0
-    """0 is always shown; of the others, the highest are left out first where it gets narrow."""
+    """0 is always shown. Narrow tables leave out the column with the highest rank first."""
     right: bool = False
+    """True to align texts on the right."""
     cut_at: int | None = None
-    """The longest that a text is shown, so that one does not push all others out."""
+    """The longest text shown in full on a terminal."""
     fold_at: int | None = None
-    """Where it gets narrow, texts longer than this go on in a further line."""
+    """In narrow tables, texts longer than this continue on the next line."""
     shrink_to: int | None = None
-    """Where it gets narrow, texts longer than this are cut."""
+    """In narrow tables, texts longer than this are cut."""
 
     def narrowest(self, widest: int) -> int:
         """Return the least width of the column, given the width of its longest text."""
@@ -46,74 +61,66 @@ class Column:
         return min(widest, max(least, cell_len(self.title)))
 
 
-@record
-class Cell:
-    """A text, in a colour, `BOLD` or `DIM`."""
-
-    text: str
-    style: str = ""
-
-
-Row = Sequence[str | Cell]
-
-
 def table_text(
-    columns: Sequence[Column],
-    rows: Sequence[Row],
+    columns: Sequence[Column[T]],
+    items: Sequence[T],
     *,
     width: int | None,
-    coloured: bool = False,
+    colored: bool = False,
 ) -> str:
-    """Draw a table in at most `width` characters; None is as wide as need be, and cuts nothing.
+    """Draw a table with one row for each item.
 
-    In that width, columns of a rank that have no text are not shown. Where the table does not fit,
-    texts are folded or cut; then columns are left out by their rank. Where even those without rank
-    do not fit, each row becomes a block of lines.
+    Args:
+        columns: from left to right.
+        items: from top to bottom.
+        width: the most characters in a line; None for any number, in which case nothing is cut.
+        colored: use the styles of the cells.
+
+    A table with a limited width leaves out columns that have a rank but no text. If it is still too
+    wide, it folds or cuts texts, and then leaves out columns by rank. If even the columns of rank 0
+    are too wide together, each row becomes a block of lines.
     """
-    cells = [
-        [_cell(cell, column, width) for cell, column in zip(row, columns, strict=True)]
-        for row in rows
-    ]
+    rows = [[_cell(column.value(item), column, width) for column in columns] for item in items]
     widths = [
-        max(cell_len(text) for text in (column.title, *(row[place].text for row in cells)))
-        for place, column in enumerate(columns)
+        max(cell_len(text) for text in (column.title, *(row[index].text for row in rows)))
+        for index, column in enumerate(columns)
     ]
     filled = [
-        place
-        for place, column in enumerate(columns)
-        if width is None or column.rank == 0 or any(row[place].text for row in cells)
+        index
+        for index, column in enumerate(columns)
+        if width is None or column.rank == 0 or any(row[index].text for row in rows)
     ]
     kept = filled
     if width is not None:
         fitting = _fitted(columns, widths, filled, width)
         if fitting is None:
-            return _blocks(columns, cells)
+            return _blocks(columns, rows)
         widths, kept = fitting
 
     def line(row: Sequence[Cell]) -> str:
-        shown = (_padded(row[place], widths[place], columns[place], coloured) for place in kept)
+        shown = (_padded(row[index], widths[index], columns[index], colored) for index in kept)
         return GAP.join(shown).rstrip()
 
     lines = [line([Cell(column.title, BOLD) for column in columns])]
-    lines.append("─" * _total(widths[place] for place in kept))
-    for row in cells:
+    lines.append("─" * _total(widths[index] for index in kept))
+    for row in rows:
         lines += map(line, _folded(columns, row, widths))
-    left_out = [columns[place].title for place in filled if place not in kept]
+    left_out = [columns[index].title for index in filled if index not in kept]
     if left_out:
         lines.append(f"(no room for {', '.join(left_out)}; --wide shows all)")
     return "\n".join(lines) + "\n"
 
 
 def is_narrow(*, wide: bool) -> bool:
-    """Check whether tables have to fit a terminal, so that IDs are shown short."""
+    """Check whether tables must fit the terminal, so that IDs are shortened."""
     return sys.stdout.isatty() and not wide
 
 
-def print_table(columns: Sequence[Column], rows: Sequence[Row], *, wide: bool = False) -> None:
-    """Print a table that fits the terminal; in colour, if it is one and NO_COLOR is not set."""
+def print_table(columns: Sequence[Column[T]], items: Sequence[T], *, wide: bool = False) -> None:
+    """Print a table that fits the terminal; with color on a terminal unless NO_COLOR is set."""
     width = shutil.get_terminal_size().columns if is_narrow(wide=wide) else None
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    text = table_text(columns, rows, width=width, coloured=coloured)
+    colored = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    text = table_text(columns, items, width=width, colored=colored)
     encoding = sys.stdout.encoding or "utf-8"
     try:
         text.encode(encoding)
@@ -123,55 +130,55 @@ def print_table(columns: Sequence[Column], rows: Sequence[Row], *, wide: bool = 
 
 
 def printable(text: str) -> str:
-    """A text without what a terminal would act on."""
+    """Escape the characters that a terminal would act on."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def _cell(cell: str | Cell, column: Column, width: int | None) -> Cell:
-    made = cell if isinstance(cell, Cell) else Cell(cell)
-    text = printable(made.text).replace("\n", " ").replace("\t", " ")
+def _cell(value: str | Cell, column: Column[T], width: int | None) -> Cell:
+    cell = value if isinstance(value, Cell) else Cell(value)
+    text = printable(cell.text).replace("\n", " ").replace("\t", " ")
     if width is not None and column.cut_at is not None:
         text = _cut(text, column.cut_at)
-    return Cell(text, made.style)
+    return Cell(text, cell.style)
 
 
 def _fitted(
-    columns: Sequence[Column], widest: Sequence[int], filled: Sequence[int], width: int
+    columns: Sequence[Column[T]], widest: Sequence[int], filled: Sequence[int], width: int
 ) -> tuple[list[int], list[int]] | None:
-    """Find the widths, and the columns that there is room for; None if not even the most needed fit."""
+    """Choose widths and the columns that fit; None if not even those of rank 0 fit."""
     kept = list(filled)
     widths = [column.narrowest(most) for column, most in zip(columns, widest, strict=True)]
-    while _total(widths[place] for place in kept) > width:
-        ranked = max(kept, key=lambda place: columns[place].rank)
+    while _total(widths[index] for index in kept) > width:
+        ranked = max(kept, key=lambda index: columns[index].rank)
         if columns[ranked].rank == 0:
             return None
         kept.remove(ranked)
-    for _ in range(width - _total(widths[place] for place in kept)):
-        growing = [place for place in kept if widths[place] < widest[place]]
-        if growing:  # the room goes to the narrowest, so that long texts are cut alike
+    for _ in range(width - _total(widths[index] for index in kept)):
+        growing = [index for index in kept if widths[index] < widest[index]]
+        if growing:  # the narrowest first, so that long texts are cut to one length
             widths[min(growing, key=widths.__getitem__)] += 1
     return widths, kept
 
 
 def _folded(
-    columns: Sequence[Column], row: Sequence[Cell], widths: Sequence[int]
+    columns: Sequence[Column[T]], row: Sequence[Cell], widths: Sequence[int]
 ) -> list[list[Cell]]:
-    """Make lines of a row in which no cell is wider than its column."""
+    """Split a row into lines in which no cell is wider than its column."""
     parts = [
         [_cut(cell.text, most)] if column.shrink_to else list(_pieces(cell.text, most))
         for column, cell, most in zip(columns, row, widths, strict=True)
     ]
     return [
         [
-            Cell(texts[place] if place < len(texts) else "", cell.style)
+            Cell(texts[index] if index < len(texts) else "", cell.style)
             for cell, texts in zip(row, parts, strict=True)
         ]
-        for place in range(max(map(len, parts)))
+        for index in range(max(map(len, parts)))
     ]
 
 
 def _cut(text: str, most: int) -> str:
-    """Shorten a text to that width."""
+    """Shorten a text to a width."""
     if cell_len(text) <= most:
         return text
     end = next(place for place in range(most, -1, -1) if cell_len(text[:place]) < most)
@@ -179,7 +186,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _pieces(text: str, most: int) -> Iterator[str]:
-    """A text in pieces of at most that width, cut where its parts end, if there is such a place."""
+    """Split a text into pieces of limited width, if possible between its parts."""
     while cell_len(text) > most:
         end = next(place for place in range(len(text), 0, -1) if cell_len(text[:place]) <= most)
         ends = [found.end() for found in _ENDS_OF_PARTS.finditer(text, 0, end)]
@@ -195,18 +202,18 @@ def _total(widths: Iterable[int]) -> int:
     return sum(listed) + len(GAP) * (len(listed) - 1)
 
 
-def _padded(cell: Cell, width: int, column: Column, coloured: bool) -> str:
+def _padded(cell: Cell, width: int, column: Column[T], colored: bool) -> str:
     padding = " " * (width - cell_len(cell.text))
     text = cell.text
-    if coloured and cell.style in {BOLD, DIM}:
+    if colored and cell.style in {BOLD, DIM}:
         text = click.style(text, **{cell.style: True})
-    elif coloured and cell.style:
+    elif colored and cell.style:
         text = click.style(text, fg=cell.style)
     return f"{padding}{text}" if column.right else f"{text}{padding}"
 
 
-def _blocks(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> str:
-    """A line for each cell that has something in it."""
+def _blocks(columns: Sequence[Column[T]], rows: Sequence[Sequence[Cell]]) -> str:
+    """Draw each row as lines of title and text, without empty cells."""
     longest = max(len(column.title) for column in columns)
     blocks = (
         "\n".join(

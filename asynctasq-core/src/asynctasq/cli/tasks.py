@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, told
+from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
 from asynctasq.cli.ids import Listing, all_tasks, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
 from asynctasq.cli.operator_commands import (
@@ -35,10 +35,10 @@ STATES = {
     "dead": State.DEAD,
 }
 DONE = {CancelOutcome.CANCELLED, CancelOutcome.REQUESTED}
-TOLD = {
+OUTCOMES = {
     CancelOutcome.CANCELLED: "cancelled",
-    CancelOutcome.REQUESTED: "runs; its worker interrupts it",
-    CancelOutcome.TOO_LATE: "not cancelled: it had ended",
+    CancelOutcome.REQUESTED: "running; its worker will interrupt it",
+    CancelOutcome.TOO_LATE: "not cancelled: already finished",
     CancelOutcome.UNKNOWN: "not cancelled: no such task",
 }
 
@@ -47,20 +47,20 @@ arguments_option = click.option(
     "--arguments/--no-arguments",
     "arguments",
     default=None,
-    help="Show arguments, result and progress, but for what `redact_arguments` names.  "
+    help="Show arguments, result and progress, redacted as the setting `redact_arguments` says.  "
     "[default: the setting `show_arguments`]",
 )
 
 
 @click.group(cls=OperatorGroup)
 def command() -> None:
-    """List the tasks in a store, show, cancel or retry one.
+    """List the tasks of a store, or show, cancel or retry one.
 
-    Without a command they are listed.
+    Without a command, `list` runs.
     """
 
 
-@command.command("list", epilog=told(*STORE_CODES))
+@command.command("list", epilog=exit_code_help(*STORE_CODES))
 @click.option(
     "--state",
     "states",
@@ -69,19 +69,22 @@ def command() -> None:
     help="Tasks in this state; may be repeated.  [default: all but dead]",
 )
 @click.option("--queue", metavar="NAME", shell_complete=complete_queue, help="Tasks of this queue.")
-@click.option("--task", metavar="PATTERN", help="Tasks of this name, or like `shop:*`.")
+@click.option("--task", metavar="PATTERN", help="Tasks of this name, such as shop:pay or `shop:*`.")
 @click.option(
-    "--since", callback=moment, metavar="TIME", help="Enqueued then or later: 2h, 2026-11-20."
+    "--since",
+    callback=moment,
+    metavar="TIME",
+    help="Enqueued since this time: 2h (ago), 2026-11-20.",
 )
-@click.option("--until", callback=moment, metavar="TIME", help="Enqueued before.")
+@click.option("--until", callback=moment, metavar="TIME", help="Enqueued before this time.")
 @click.option(
     "--limit",
     metavar="N",
     type=click.IntRange(min=0),
     default=50,
-    help="At the most; 0: all.  [default: 50]",
+    help="List at most this many; 0 lists all.  [default: 50]",
 )
-@click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
+@click.option("--cursor", metavar="CURSOR", help="Continue after the previous page.")
 @wide_option
 @store_options
 def list_tasks(
@@ -97,7 +100,7 @@ def list_tasks(
     driver: str | None,
     as_json: bool,
 ) -> None:
-    """List tasks: those that run, then those that wait, the earliest enqueued first."""
+    """List tasks: first running, then waiting tasks, each oldest first."""
     from asynctasq.cli import formatting
     from asynctasq.operations import WAITING_OR_RUNNING
 
@@ -117,41 +120,41 @@ def list_tasks(
             found = store.run(formatting.collected(pages))
         except ValueError as error:
             if cursor is None:
-                raise  # it is not about the command line
+                raise  # the error does not concern the command line
             raise click.UsageError(str(error)) from error
         if not found.items:
-            click.echo(f"No such tasks in {store.name}.")
+            click.echo(f"No matching tasks in {store.name}.")
             note_unknown_queue(store, queue)
             return
     formatting.print_tasks(found.items, wide=wide)
-    formatting.tell_of_more(found)
+    formatting.print_next_page_hint(found)
 
 
-@command.command(epilog=told(*STORE_CODES, ExitCode.NOT_FOUND))
+@command.command(epilog=exit_code_help(*STORE_CODES, ExitCode.NOT_FOUND))
 @click.argument("task_id", metavar="ID")
 @arguments_option
 @store_options
 def show(
     task_id: str, arguments: bool | None, target: str | None, driver: str | None, as_json: bool
 ) -> None:
-    """Show one task: where it is, its arguments or result, its error with traceback.
+    """Show one task with its state, arguments or result, error and traceback.
 
-    An ID may be shortened to its last digits, as tables show it. Names of positional arguments are
-    those of the task's code, which is looked for in the current folder or imported with --app.
+    The ID may be shortened to its last digits, as in tables. Names of positional arguments come from
+    the code of the task, which is imported from the current folder or with --app.
     """
     show_task(task_id, all_tasks, arguments, target, driver, as_json)
 
 
-@command.command(epilog=told(*STORE_CODES, failed="one was not cancelled"))
+@command.command(epilog=exit_code_help(*STORE_CODES, failed="a task was not cancelled"))
 @ids_argument
 @store_options
 @yes_option
 def cancel(
     ids: Sequence[str], target: str | None, driver: str | None, as_json: bool, yes: bool
 ) -> None:
-    """Cancel tasks: end those that wait, have those that run interrupted.
+    """Cancel tasks: waiting tasks at once, running tasks by interrupting them.
 
-    An ID may be shortened to its last digits, as tables show it; - reads IDs from stdin.
+    IDs may be shortened to their last digits, as in tables. Pass - to read IDs from stdin.
     """
     given = read_ids(ids)
     with Store(target, driver) as store:
@@ -167,18 +170,20 @@ def cancel(
         )
     else:
         for task_id, outcome in zip(wanted, outcomes, strict=True):
-            click.echo(f"{task_id}  {TOLD[outcome]}")
+            click.echo(f"{task_id}  {OUTCOMES[outcome]}")
     if not set(outcomes) <= DONE:
         click.get_current_context().exit(1)
 
 
-@command.command(epilog=told(*STORE_CODES, ExitCode.INTERRUPTED, failed="one was not retried"))
+@command.command(
+    epilog=exit_code_help(*STORE_CODES, ExitCode.INTERRUPTED, failed="a task was not retried")
+)
 @ids_argument
 @store_options
 def retry(ids: Sequence[str], target: str | None, driver: str | None, as_json: bool) -> None:
-    """Retry tasks that are dead; `dead retry` does so by filter.
+    """Retry dead tasks by ID; `dead retry` also selects them by filter.
 
-    An ID may be shortened to its last digits, as tables show it; - reads IDs from stdin.
+    IDs may be shortened to their last digits, as in tables. Pass - to read IDs from stdin.
     """
     given = read_ids(ids)
     with Store(target, driver) as store:
@@ -194,7 +199,7 @@ def show_task(
     driver: str | None,
     as_json: bool,
 ) -> None:
-    """Print all that is known of a task."""
+    """Print everything known of a task."""
     from asynctasq.cli import formatting
     from asynctasq.operations.hints import waiting_hint
 

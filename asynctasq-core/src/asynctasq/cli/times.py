@@ -1,4 +1,4 @@
-"""Times as operators write and read them."""
+"""Times in options and output of commands."""
 
 import re
 import time
@@ -11,9 +11,10 @@ _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)")
 
 
 def moment(_context: click.Context, _option: click.Parameter, given: str | None) -> float | None:
-    """Seconds since the Unix epoch, of `90s`, `15m`, `2h`, `3d` or `1w` ago, or of `2026-11-20T18:30`.
+    """Parse a time into seconds since the Unix epoch.
 
-    A date or time without a zone is local.
+    `90s`, `15m`, `2h`, `3d` and `1w` are times ago. A date or time such as `2026-11-20T18:30` is
+    local unless it has a zone.
     """
     if given is None:
         return None
@@ -25,13 +26,13 @@ def moment(_context: click.Context, _option: click.Parameter, given: str | None)
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
         raise click.BadParameter(
-            f"{text!r} is no time: write how long ago (90s, 15m, 2h, 3d, 1w), or a date or time "
+            f"{text!r} is not a valid time. Pass how long ago (90s, 15m, 2h, 3d, 1w), or a date or time "
             f"(2026-11-20, 2026-11-20T18:30, 2026-11-20T18:30:00Z)."
         ) from None
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit that leaves at least two of it."""
+    """Format a duration in the largest unit of which it has at least two."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -39,12 +40,12 @@ def duration(seconds: float) -> str:
 
 
 def age(moment: float | None, now: float) -> str:
-    """How long ago; nothing if there was no such moment."""
+    """Format how long ago a moment was; empty for None."""
     return "" if moment is None else duration(now - moment)
 
 
 def when(moment: float | None, now: float) -> str:
-    """A moment in local time, and how far it is."""
+    """Format a moment in local time, with its distance from now."""
     if moment is None:
         return ""
     text = datetime.fromtimestamp(moment, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")

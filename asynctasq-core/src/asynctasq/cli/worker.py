@@ -14,7 +14,7 @@ import click
 from asynctasq.app import App
 from asynctasq.cli.app_option import one_app
 from asynctasq.cli.application import load_application
-from asynctasq.cli.exit_codes import ExitCode, told
+from asynctasq.cli.exit_codes import ExitCode, exit_code_help
 from asynctasq.cli.logs import TaskLog, configure_logging
 from asynctasq.cli.worker_options import others_among, settings_among, worker_options
 from asynctasq.config import hidden_settings_wait, warn_of_hidden
@@ -38,7 +38,7 @@ logger = logging.getLogger("asynctasq")
 
 
 @click.command(
-    epilog=told(
+    epilog=exit_code_help(
         ExitCode.UNAVAILABLE,
         done="stopped, or nothing more to do",
         failed="could not start, or was ended by a task",
@@ -130,7 +130,10 @@ def command(
     if control_fd is not None:
         options["health_port"] = None  # the supervisor serves it
         channel = SupervisorChannel(
-            control_fd, health, stop=lambda: stop_signals.receive(signal.SIGTERM)
+            control_fd,
+            health,
+            stop=lambda: stop_signals.receive(signal.SIGTERM),
+            timing=timing.control,
         )
         channel.open()
     with hidden_settings_wait():
@@ -145,7 +148,7 @@ def command(
     }
     if target is not None:  # child processes import it, too
         changes["imports"] = [target.partition(":")[0], *app.settings.imports]
-    app.override(changes)
+    app._override(changes)
     warn_of_hidden(app.settings)
     log_fields.tracebacks = app.settings.log_tracebacks
     if channel is not None:

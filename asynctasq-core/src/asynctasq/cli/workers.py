@@ -1,4 +1,4 @@
-"""`asynctasq workers`: who serves a store."""
+"""`asynctasq workers`: list the workers of a store."""
 
 import time
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asynctasq.cli.exit_codes import STORE_CODES, told
+from asynctasq.cli.exit_codes import STORE_CODES, exit_code_help
 from asynctasq.cli.operator_commands import (
     OperatorCommand,
     Store,
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from asynctasq.contracts.capabilities import WorkerInfo
 
 
-@click.command(cls=OperatorCommand, epilog=told(*STORE_CODES))
+@click.command(cls=OperatorCommand, epilog=exit_code_help(*STORE_CODES))
 @wide_option
 @store_options
 def command(wide: bool, target: str | None, driver: str | None, as_json: bool) -> None:
-    """Show the live workers. One that was killed is shown for another minute.
+    """List the workers of a store. A worker that was killed stays listed for a minute.
 
-    Running is the number of tasks that run, at most a second old; messages that a worker has fetched
-    ahead are not counted. Heartbeat is the time since the worker last reported itself.
+    Running is the number of running tasks, updated once a second; prefetched messages are not
+    counted. Heartbeat is the time since the last report of the worker.
     """
     with Store(target, driver) as store:
         found = store.run(store.app.workers())
@@ -50,29 +50,18 @@ def _print_table(found: "Sequence[WorkerInfo]", now: float, *, wide: bool) -> No
     from asynctasq.cli.times import duration
     from asynctasq.operations.hints import LATE_SECONDS
 
-    columns = [
-        Column("Worker", fold_at=24),
-        Column("Host", rank=4),
-        Column("PID", rank=3, right=True),
-        Column("Queues", rank=2, fold_at=20),
-        Column("InFlightMessage"),
-        Column("Up", rank=1),
-        Column("Heartbeat"),
-        Column("Version", rank=5),
+    def heartbeat(worker: "WorkerInfo") -> Cell:
+        age = _age(worker, now)
+        return Cell(f"{duration(age)} ago", "red" if age > LATE_SECONDS else "")
+
+    columns: list[Column[WorkerInfo]] = [
+        Column("Worker", lambda each: each.id, fold_at=24),
+        Column("Host", lambda each: each.host, rank=4),
+        Column("PID", lambda each: str(each.pid), rank=3, right=True),
+        Column("Queues", lambda each: ", ".join(each.queues), rank=2, fold_at=20),
+        Column("Running", lambda each: f"{each.running} of {each.concurrency}"),
+        Column("Up", lambda each: duration(now - each.started_at), rank=1),
+        Column("Heartbeat", heartbeat),
+        Column("Version", lambda each: each.version, rank=5),
     ]
-    rows: list[list[str | Cell]] = []
-    for each in found:
-        age = _age(each, now)
-        rows.append(
-            [
-                each.id,
-                each.host,
-                str(each.pid),
-                ", ".join(each.queues),
-                f"{each.running} of {each.concurrency}",
-                duration(now - each.started_at),
-                Cell(f"{duration(age)} ago", "red" if age > LATE_SECONDS else ""),
-                each.version,
-            ]
-        )
-    print_table(columns, rows, wide=wide)
+    print_table(columns, found, wide=wide)

@@ -1,4 +1,4 @@
-"""Settings: what an application can set, where it may say so, and errors that help.
+"""Settings: their names, their sources, and the errors about them.
 
 `load_settings` reads them; `Settings` is the immutable result; `describe_settings` tells all there
 are. pydantic is imported when settings are loaded, not before.

@@ -1,4 +1,4 @@
-"""All settings in words, for `docs/settings.md` and the file that `asynctasq publish` writes."""
+"""Descriptions of all settings, for `docs/settings.md` and the file that `asynctasq publish` writes."""
 
 import ast
 import inspect
@@ -19,16 +19,16 @@ class SettingInfo:
 
     name: str
     type: str
-    """In words, with the bounds."""
+    """The type in words, with its bounds."""
     default: object
-    """`dataclasses.MISSING` if it must be given."""
+    """The default; `dataclasses.MISSING` if the setting is required."""
     description: str
     variable: str
-    """Of the environment."""
+    """The environment variable."""
 
 
 def describe_settings() -> list[SettingInfo]:
-    """Every setting of core, in the order in which documents show them."""
+    """Return every setting of core, in the order of the documents."""
     return [
         SettingInfo(
             name=name,
@@ -42,7 +42,7 @@ def describe_settings() -> list[SettingInfo]:
 
 
 def describe_plugin_settings(plugin: str, settings_class: Any) -> list[SettingInfo]:
-    """Every setting of a plugin; `settings_class` is its dataclass.
+    """Return every setting of a plugin; `settings_class` is its dataclass.
 
     A description is the field's metadata `description`, or the docstring below the field.
     """
@@ -67,7 +67,7 @@ def _type_and_bounds(name: str) -> str:
 
 
 def _field_docstrings(cls: type) -> dict[str, str]:
-    """The docstrings that stand below fields, on one line each; none if there is no source."""
+    """Return the docstrings below fields, each on one line; empty if there is no source."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     except (OSError, TypeError, SyntaxError):

@@ -1,4 +1,4 @@
-"""Values of the environment that the arguments of `init` hide: said once, because it is seldom meant."""
+"""One warning about values of the environment that the arguments of `init` hide: it is seldom intended."""
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
@@ -15,7 +15,7 @@ logger = logging.getLogger("asynctasq")
 
 
 class _Warnings:
-    """Texts that were logged in this process."""
+    """Texts that this process has logged."""
 
     def __init__(self) -> None:
         self.said: set[str] = set()
@@ -51,7 +51,7 @@ def mute_settings_warnings() -> None:
 
 
 def settings_warnings_muted() -> bool:
-    """Return whether warnings about settings are to be left out."""
+    """Return whether warnings about settings are muted."""
     return _warnings.is_muted
 
 

@@ -1,4 +1,4 @@
-"""Settings from arguments, environment and `.env`: who wins, and what is wrong with them.
+"""Settings from arguments, environment and `.env`: their precedence and their problems.
 
 The command line wins over arguments, these over the environment, that over `.env`, that over the
 defaults. Problems are collected and told in one error, each naming the key as it was written and
@@ -33,7 +33,7 @@ from asynctasq.retry import SECONDS_LIMIT
 OFFICIAL_PLUGINS = frozenset(
     {"redis", "postgres", "mysql", "sqs", "rabbitmq", "sqlalchemy", "django", "tortoise"}
 )
-"""Names whose settings may stand anywhere, whether the plugin is installed or not."""
+"""Names of plugins whose settings are accepted even if the plugin is not installed."""
 
 CORE_VARIABLES: Mapping[str, str] = {variable_of(name): name for name in CORE_FIELDS}
 
@@ -121,7 +121,7 @@ def _core_given(
     variables: Mapping[str, RawValue],
     command_line: Mapping[str, object],
 ) -> dict[str, RawValue]:
-    """What was given for each setting of core, by whoever wins."""
+    """Return the raw value of each setting of core, from the source with the highest precedence."""
     core = {CORE_VARIABLES[name]: variables[name] for name in CORE_VARIABLES if name in variables}
     for name, value in arguments.items():
         if name in CORE_FIELDS:
@@ -132,7 +132,7 @@ def _core_given(
 
 
 def _core_values(core: Mapping[str, RawValue], problems: list[str]) -> dict[str, Any]:
-    """Those that are right; `problems` gets a line for each of the others."""
+    """Return the valid values; `problems` gets a line for each of the others."""
     values: dict[str, Any] = {}
     for name, given in core.items():
         if name == "driver":

@@ -1,4 +1,4 @@
-"""The words of configuration errors."""
+"""The texts of configuration errors."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -11,14 +11,14 @@ from asynctasq.errors import ConfigurationError
 
 
 def all_in_one(problems: Sequence[str]) -> ConfigurationError:
-    """One error that tells all problems, one a line."""
+    """Return one error with all problems, one on each line."""
     if len(problems) == 1:
         return ConfigurationError(problems[0])
     return ConfigurationError("\n".join([f"{len(problems)} settings are not right:", *problems]))
 
 
 def nearest(key: str, candidates: Iterable[str], *, common: str = "") -> str:
-    """`; did you mean ...?`, or else where to find all names.
+    """Return `; did you mean ...?`, or else where to find all names.
 
     `common` is how they all begin; it is not compared, or everything would look alike.
     """
@@ -32,12 +32,12 @@ def nearest(key: str, candidates: Iterable[str], *, common: str = "") -> str:
 
 
 def wrong_value(given: RawValue, name: str, expected: str) -> str:
-    """That the value of the setting `name` is not what was expected."""
+    """Return the problem that the value of the setting `name` is not the expected one."""
     return f"{given}: expected {expected}, got {given.shown(name)}"
 
 
 def converted(given: RawValue, hint: Any) -> Any:
-    """The value as one of the type `hint`.
+    """Return the value as one of the type `hint`.
 
     Raises:
         Mismatch: it is not of that type; the text does not contain its secrets.

@@ -14,13 +14,13 @@ from asynctasq.errors import ConfigurationError, PluginBroken
 
 
 def variable_of(name: str, plugin: str = "") -> str:
-    """The environment variable of a setting of core, or of a plugin."""
+    """Return the environment variable of a setting of core, or of a plugin."""
     full = f"{plugin}_{name}" if plugin else name
     return PREFIX + full.replace("-", "_").replace(".", "_").replace("+", "_").upper()
 
 
 class PluginSections:
-    """What was said about plugins, turned into their settings when asked for.
+    """The raw settings of plugins, which are converted when they are first needed.
 
     `arguments` has the section of each plugin that has one, `variables` all that are none of
     core's, and `url` what named the driver, where that was a URL.
@@ -56,7 +56,7 @@ class PluginSections:
 
     @property
     def names(self) -> frozenset[str]:
-        """Of the plugins that have a section in the arguments."""
+        """Names of the plugins that have a section in the arguments."""
         return frozenset(self._arguments)
 
     def __eq__(self, other: object) -> bool:
@@ -115,7 +115,7 @@ class PluginSections:
         return value
 
     def variables(self, name: str) -> list[str]:
-        """The names of the environment variables of a plugin."""
+        """Return the names of the environment variables of a plugin."""
         cls = self._settings_class(name)
         section = section_of(name, cls)
         return [] if cls is None else [variable_of(each, section) for each in _field_names(cls)]
@@ -189,7 +189,7 @@ class PluginSections:
 
 
 def section_of(name: str, cls: type | None) -> str:
-    """The section of a plugin: of its own name, or of the one that its settings class tells."""
+    """Return the section of a plugin: its own name, or the one that its settings class gives."""
     return str(getattr(cls, "section", name))
 
 
@@ -198,7 +198,7 @@ def _field_names(cls: Any) -> list[str]:
 
 
 def _defaults(cls: Any) -> dict[str, object]:
-    """What each field is if nothing is said: as the class itself makes it, where it can."""
+    """Return the default of each field, made by the class itself if it can be."""
     try:
         made = cls()
     except (TypeError, ValueError, ConfigurationError):  # something must be given
@@ -209,7 +209,7 @@ def _defaults(cls: Any) -> dict[str, object]:
 def _url_parts(
     name: str, cls: Any, url: RawValue, problems: list[str]
 ) -> Iterator[tuple[str, RawValue]]:
-    """What a driver URL says, setting by setting."""
+    """Return the settings that a driver URL contains."""
     text = str(url.value)
     parts: Mapping[str, object] = {"url": text}
     if hasattr(cls, "from_url"):
@@ -235,7 +235,7 @@ def _has_value(given: RawValue, hint: Any, value: object) -> bool:
 def _choose(
     name: str, offers: list[RawValue], hint: Any, problems: list[str]
 ) -> tuple[Any, RawValue | None]:
-    """Return the value of highest rank and who gave it. Two of one rank must agree."""
+    """Return the value with the highest precedence and its source. Two of equal precedence must agree."""
     highest = max(given.rank for given in offers)
     chosen: list[tuple[Any, RawValue]] = []
     for given in offers:

@@ -1,4 +1,4 @@
-"""The settings of core: names, types, defaults, bounds and what they mean, in one place.
+"""The settings of core: names, types, defaults, bounds and meanings.
 
 The texts here are shown to users: in errors, in `docs/settings.md` and in the file
 that `asynctasq publish` writes.
@@ -16,7 +16,7 @@ from asynctasq.records import record
 from asynctasq.retry import SECONDS_LIMIT, RetryStrategy
 
 SHORTEST_LEASE_SECONDS = 0.1
-"""A shorter lease ends while its worker is on the way to renew it."""
+"""Shortest lease: a shorter one would end before its worker can renew it."""
 DEFAULT_STALL_SECONDS = 600.0
 SERVED_QUEUE = re.compile(rf"{QUEUE_NAME.pattern}(:0*[1-9][0-9]*)?")
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
@@ -53,19 +53,19 @@ class EventLoop(StrEnum):
 
 @record
 class Rule:
-    """What a setting means and which values of its type are sensible."""
+    """The meaning of a setting, and the values that are allowed."""
 
     description: str
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
     pattern: re.Pattern[str] | None = None
-    """Of the text, or of each item of a list."""
+    """Pattern of the text, or of each item of a list."""
     type: str = ""
-    """In words, where the annotation does not tell."""
+    """The type in words, if the annotation does not say it."""
 
     def bounds(self) -> str:
-        """The allowed range in words; empty if every value is allowed."""
+        """Return the allowed range in words; empty if every value is allowed."""
         words: list[str] = []
         if self.at_least is not None:
             words.append(f"at least {self.at_least:g}")
@@ -78,7 +78,7 @@ class Rule:
         return ", ".join(words)
 
     def allows(self, value: object) -> bool:
-        """Whether a value of the right type is in range. None always is, where the type has it."""
+        """Return whether a value of the right type is in range. None is, if the type allows it."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return (
                 abs(value) <= SECONDS_LIMIT  # NaN is not
@@ -97,19 +97,19 @@ def _rule(description: str, **limits: Any) -> Mapping[str, Rule]:
 
 
 class Sections(Protocol):
-    """The settings of plugins, made when asked for; see `sections.PluginSections`."""
+    """The settings of plugins, made when they are first needed; see `sections.PluginSections`."""
 
     hidden: list[str]
     """Descriptions of variables that the arguments hide."""
 
     def plugin(self, name: str) -> object:
-        """The settings of the plugin `name`: an instance of its settings class, or a dict."""
+        """Return the settings of the plugin `name`: an instance of its settings class, or a dict."""
         ...
 
 
 @record
 class Settings:
-    """All settings of one application. Immutable; equal if everything they say is equal."""
+    """All settings of one application. Immutable; equal if all values are equal."""
 
     driver: object = field(
         default="sqlite",
@@ -290,10 +290,10 @@ class Settings:
         ),
     )
     driver_name: str = "sqlite"
-    """Name of the driver's plugin; of its class where an instance was given."""
+    """Name of the driver's plugin, or of its class if an instance was given."""
     driver_instance: object | None = field(default=None, hash=False, repr=False)
     serializer_instance: object | None = field(default=None, hash=False, repr=False)
-    """Where one was given; `serializer` is its content type."""
+    """The serializer if an instance was given; `serializer` is its content type."""
     sections: Sections | None = field(default=None, hash=False, repr=False)
 
     @property
@@ -310,7 +310,7 @@ class Settings:
 
     @property
     def driver_text(self) -> str:
-        """The driver as it was given, fit for logs: passwords are masked."""
+        """The driver as it was given, with passwords masked."""
         return mask_url(self.driver) if isinstance(self.driver, str) else self.driver_name
 
     @property
@@ -319,7 +319,7 @@ class Settings:
         return () if self.sections is None else tuple(self.sections.hidden)
 
     def plugin(self, name: str) -> object:
-        """The settings of a plugin: an instance of its settings class, or a dict if it has none.
+        """Return the settings of a plugin: an instance of its settings class, or a dict if it has none.
 
         Raises:
             ConfigurationError: what the arguments, the environment or `.env` say of this plugin is
@@ -329,7 +329,7 @@ class Settings:
 
 
 def heartbeat_problem(heartbeat: float, lease: float) -> str:
-    """Say what is wrong with an interval between renewals; empty if nothing is."""
+    """Return the problem of an interval between renewals; empty if there is none."""
     if heartbeat <= lease / 2:
         return ""
     return (
@@ -339,7 +339,7 @@ def heartbeat_problem(heartbeat: float, lease: float) -> str:
 
 
 def stall_problem(stall: float, lease: float) -> str:
-    """Say what is wrong with a limit for blocked loops; empty if nothing is."""
+    """Return the problem of a limit for blocked loops; empty if there is none."""
     if stall >= lease:
         return ""
     return (
@@ -356,15 +356,15 @@ CORE_TYPES: Mapping[str, Any] = {
 }
 
 SettingsClass = Callable[[str], type | None]
-"""Gives the settings class of the plugin of a name, None if it has none."""
+"""Returns the settings class of the plugin of that name; None if it has none."""
 
 
 def rule_of(name: str) -> Rule:
-    """The rule of a core setting."""
+    """Return the rule of a core setting."""
     rule: Rule = CORE_FIELDS[name].metadata["rule"]
     return rule
 
 
 def default_of(each: Field[Any]) -> Any:
-    """The default of a field of a settings class; `dataclasses.MISSING` if it has none."""
+    """Return the default of a field of a settings class; `dataclasses.MISSING` if it has none."""
     return each.default if each.default_factory is MISSING else each.default_factory()

@@ -1,4 +1,4 @@
-"""Where settings come from: arguments, the environment, a `.env` file. Reading only, no meaning."""
+"""The sources of settings: arguments, the environment, a `.env` file. They are only read here."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -12,11 +12,11 @@ PREFIX = "ASYNCTASQ_"
 DEBUG = "ASYNCTASQ_DEBUG"
 NO_SETTINGS = frozenset({DEBUG, "ASYNCTASQ_MODEL_EXAMPLES"})
 TESTS_PREFIX = "ASYNCTASQ_TEST_"
-"""Variables that have our prefix and are no settings: the command line and tests read them."""
+"""Variables with our prefix that are not settings: the command line and tests read them."""
 
 
 class Precedence(IntEnum):
-    """Who wins: the higher rank."""
+    """Precedence of sources: the higher value is used."""
 
     DOTENV = 0
     ENVIRONMENT = 1
@@ -26,22 +26,22 @@ class Precedence(IntEnum):
 
 @record
 class RawValue:
-    """A value as somebody gave it."""
+    """A value as the user gave it."""
 
     value: object
     key: str
-    """As it was written: `concurrency`, `sqlite.path`, `ASYNCTASQ_CONCURRENCY`."""
+    """The key as the user wrote it: `concurrency`, `sqlite.path`, `ASYNCTASQ_CONCURRENCY`."""
     rank: Precedence
     place: str
-    """Where: `arguments`, `environment`, `.env line 3`."""
+    """The source: `arguments`, `environment`, `.env line 3`."""
     from_url: bool = False
-    """A part of the driver URL that `key` names."""
+    """The part of the driver URL that `key` names."""
 
     def __str__(self) -> str:
         return f"{self.key} ({self.place})"
 
     def shown(self, name: str = "") -> str:
-        """The value, of the setting `name`, for an error: short, and without secrets."""
+        """Return the value of the setting `name` for an error: short, and without secrets."""
         if looks_secret(self.key) or looks_secret(name):
             return MASK
         text = mask_url(self.value) if isinstance(self.value, str) else repr(self.value)
@@ -52,7 +52,7 @@ class RawValue:
 def read_variables(
     environ: Mapping[str, str], dotenv: str | Path | None, problems: list[str]
 ) -> dict[str, RawValue]:
-    """The variables with our prefix, by upper-case name: the environment's, then those of `.env`.
+    """Return the variables with our prefix, by upper-case name: the environment's, then those of `.env`.
 
     `problems` gets a line for a file that cannot be read, and for each of its lines that names one
     of our variables and cannot be understood.

@@ -1,4 +1,4 @@
-"""Driver URLs: which plugin they name, and how to show them without their secrets."""
+"""Driver URLs: the plugins that they name, and their text without secrets."""
 
 import re
 from urllib.parse import unquote
@@ -15,18 +15,18 @@ _PARAMETER = re.compile(r"(?:^|[?&;\s])([^=?&;\s]+)=([^&;\s]*)")
 
 
 def url_scheme(text: str) -> str | None:
-    """The scheme of a URL in lower case; None if `text` is no URL."""
+    """Return the scheme of a URL in lower case; None if `text` is not a URL."""
     found = _SCHEME.match(text)
     return found[1].lower() if found else None
 
 
 def looks_secret(name: str) -> bool:
-    """Whether the value of a setting or parameter of this name must not be shown."""
+    """Return whether the value of a setting or parameter of this name is a secret."""
     return _SECRET_WORD.search(name) is not None
 
 
 def mask_url(url: str) -> str:
-    """`url` with every password, and every parameter whose name sounds like a secret, as `***`.
+    """Return `url` with `***` for every password and every parameter whose name suggests a secret.
 
     Passwords are often pasted without being percent-encoded. Where `@`, `/`, `?` or `#` leave room
     for doubt, too much is masked rather than too little.
@@ -38,7 +38,7 @@ def mask_url(url: str) -> str:
 
 
 def mask_in(text: str, url: str) -> str | None:
-    """`text`, a message about `url`, with the URL masked; None if a secret would still show."""
+    """Return `text`, a message about `url`, with the URL masked; None if a secret would still show."""
     masked = text.replace(url, mask_url(url))
     secrets = {url[start:end] for start, end in _secret_spans(url) if end > start}
     secrets |= {unquote(secret) for secret in secrets}
@@ -46,7 +46,7 @@ def mask_in(text: str, url: str) -> str | None:
 
 
 def _secret_spans(url: str) -> list[tuple[int, int]]:
-    """Where the secrets of `url` stand, in order, not overlapping."""
+    """Return the positions of the secrets in `url`, in order, not overlapping."""
     spans: list[tuple[int, int]] = []
     found = _SCHEME.match(url)
     rest = found.end() if found else 0

@@ -1,4 +1,4 @@
-"""From what somebody wrote to a value of the right type, with pydantic's rules.
+"""Conversion of raw values to the types of settings, with pydantic's rules.
 
 Values from code must have their type: `"100"` is no number there. Values from the environment are
 text, so numbers, truth values and lists are read from it. pydantic is imported at first use.
@@ -34,7 +34,7 @@ class Mismatch(Exception):
 
 
 def convert(value: object, hint: Any) -> Any:
-    """A value from code as a value of the type `hint`.
+    """Return a value from code as a value of the type `hint`.
 
     Text becomes a path or a member of an enumeration where one is wanted, never a number, and a
     path becomes text; text where a list is wanted is a list of one.
@@ -62,7 +62,7 @@ def convert(value: object, hint: Any) -> Any:
 
 
 def convert_text(text: str, hint: Any, *, none_words: bool = True) -> Any:
-    """A value from the environment as a value of the type `hint`.
+    """Return a value from the environment as a value of the type `hint`.
 
     Lists are comma separated or JSON. `none` and empty text mean None where that is allowed.
 
@@ -85,7 +85,7 @@ def convert_text(text: str, hint: Any, *, none_words: bool = True) -> Any:
 
 
 def split_list(text: str) -> list[object]:
-    """The items of a list given as text: comma separated, or a JSON array.
+    """Return the items of a list given as text: comma separated, or a JSON array.
 
     Raises:
         Mismatch: it begins like a JSON array and is none.
@@ -98,7 +98,7 @@ def split_list(text: str) -> list[object]:
 
 
 def type_text(hint: Any) -> str:
-    """A type in the words of errors and documents: `a whole number`, `a number or none`."""
+    """Return a type in the words of errors and documents: `a whole number`, `a number or none`."""
     origin = get_origin(hint)
     if origin is Annotated:
         return type_text(get_args(hint)[0])
@@ -122,7 +122,7 @@ _PLURALS: Mapping[object, str] = {str: "texts", int: "whole numbers", float: "nu
 
 
 def value_as_text(value: object) -> str:
-    """A value as one writes it in the environment: what `convert_text` reads back."""
+    """Return a value as text of the environment, which `convert_text` converts back."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -156,7 +156,7 @@ def _adapter(hint: Any) -> "TypeAdapter[Any]":
 
 
 def _expected(hint: Any, error: Any) -> str:
-    """What was expected, told by our words for the type or pydantic's for a constraint."""
+    """Return what was expected, in our words for a type or pydantic's for a constraint."""
     first = error.errors(include_url=False, include_input=False)[0]
     if len(error.errors()) == 1 and not first["type"].endswith(
         ("_type", "_parsing", "_of", "enum", "literal_error")
@@ -166,7 +166,7 @@ def _expected(hint: Any, error: Any) -> str:
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
-    """The members of a union, without annotations; of any other type, the type itself."""
+    """Return the members of a union, without annotations; for any other type, the type itself."""
     while get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if get_origin(hint) in {Union, UnionType}:
@@ -179,7 +179,7 @@ def _allows_none(hint: Any) -> bool:
 
 
 def _container(hint: Any, kinds: tuple[type, ...]) -> bool:
-    """Whether the only things that `hint` allows, besides None, are containers of these kinds."""
+    """Return whether `hint` allows only containers of these kinds, and None."""
     members = [member for member in _members(hint) if member is not NoneType]
     return bool(members) and all(
         isinstance(origin := get_origin(member) or member, type)

@@ -16,15 +16,15 @@ _WHILE = LEASE * 9
 """Seconds of leases and delays: longer than most checks move the clock, and over when it is tidied up."""
 
 
-async def fill(driver: Driver, traces: Leftovers) -> str:
+async def fill(driver: Driver, leftovers: Leftovers) -> str:
     """Put messages of every state into a queue of the driver's namespace; gives the queue's name.
 
     Args:
         driver: open.
-        traces: told of the queue.
+        leftovers: told of the queue.
     """
     queue = random_name("neighbour")
-    traces.queues.add(queue)
+    leftovers.queues.add(queue)
     unique = Capability.UNIQUE in driver.capabilities
     await driver.enqueue(
         [
@@ -60,7 +60,7 @@ async def fill(driver: Driver, traces: Leftovers) -> str:
 
 
 async def expect_unharmed(driver: Driver, queue: str) -> None:
-    """What was filled in is there, in another namespace than that of the checks, as it was.
+    """Check that the messages in another namespace are there, unchanged.
 
     Args:
         driver: open; its clock was not moved.

@@ -101,7 +101,7 @@ async def large_results_are_all_answered(harness: Harness) -> None:
 
 @check("", 60)
 async def message_beyond_the_limit_is_refused(harness: Harness) -> None:
-    """A message larger than `max_message_bytes` is refused, and nothing of it is stored."""
+    """Check that a message larger than `max_message_bytes` is refused, and nothing of it is stored."""
     most = harness.driver.max_message_bytes
     if most is None:
         return

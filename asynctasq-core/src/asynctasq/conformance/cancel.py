@@ -80,7 +80,7 @@ async def outcome_of_a_cancelled_message_is_kept_for_its_time(harness: Harness) 
 async def running_message_is_flagged_for_its_owner(harness: Harness) -> None:
     await harness.enqueue_count(3)
     mine, other = await harness.reserve(2)
-    owner = random_name("somebody")
+    owner = random_name("other")
     theirs = await harness.lease(owner=owner)
     expect_equal(await harness.canceller.cancel_requests(harness.owner), [], "requests before any")
     ids = [mine.message.id, theirs.message.id]
@@ -148,7 +148,7 @@ async def failure_wins_over_a_flag(harness: Harness) -> None:
 
 @check("h", 28, needs=NEEDS)
 async def flagged_message_whose_lease_ends_is_cancelled(harness: Harness) -> None:
-    """Even if nobody is left to interrupt, it is not run again, nor dead."""
+    """Even if no worker is left to interrupt, it neither runs again nor is dead."""
     for max_lost in (3, 0):
         delivery = await harness.enqueue_and_lease(max_lost=max_lost, result_ttl=LEASE)
         await harness.canceller.cancel([delivery.message.id])
@@ -199,7 +199,7 @@ async def answers_of_cancel_in_order(harness: Harness) -> None:
 
 @check("gh", 19, 27, needs=NEEDS | Capability.IDEMPOTENT)
 async def cancelled_id_stays_known(harness: Harness) -> None:
-    """The repeated call of a producer does not bring back what was cancelled."""
+    """Check that the repeated call of a producer does not bring back a cancelled message."""
     message = await harness.enqueue(result_ttl=0.0)
     await harness.canceller.cancel([message.id])
     await harness.advance(ALMOST_THE_LEAST_TTL)
@@ -211,7 +211,7 @@ async def cancelled_id_stays_known(harness: Harness) -> None:
 
 @check("h", 27, needs=NEEDS)
 async def cancelled_among_others(harness: Harness) -> None:
-    """The neighbours of a cancelled message stay what and where they are."""
+    """Check that the messages around a cancelled one keep their states and places."""
     sent = await harness.enqueue_count(5)
     await harness.canceller.cancel([sent[0].id, sent[3].id])
     await harness.expect_counts(ready=3)

@@ -83,6 +83,13 @@ class Check:
         )
 
 
+def _summary(run: Callable[[Harness], Awaitable[None]]) -> str:
+    """Return the docstring of a check as a statement, or its name."""
+    text = (run.__doc__ or run.__name__.replace("_", " ")).strip()
+    statement = text.removeprefix("Check that ")
+    return text if statement == text else statement[:1].upper() + statement[1:]
+
+
 _MOVES_CLOCK = frozenset({"advance", "jump", "end_leases"})
 """Methods of `Harness` that move the clock."""
 
@@ -136,7 +143,7 @@ def check(
             proves=proves,
             needs=needs,
             durable=durable,
-            summary=(run.__doc__ or run.__name__.replace("_", " ")).strip(),
+            summary=_summary(run),
             rules=rules,
             damages=damages,
             stops=stops,

@@ -1,7 +1,7 @@
 """Child processes for `asynctasq.conformance.processes`: what they do, and how they are started.
 
 A child notes what it does in a file of its own, one line a write, so that everything it noted
-before a SIGKILL is there. It is told what to do on its standard input.
+before a SIGKILL is there. It reads commands from its standard input.
 """
 
 import asyncio

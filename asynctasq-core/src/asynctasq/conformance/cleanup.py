@@ -21,23 +21,23 @@ _ROUNDS = 10
 _STATES = (State.SCHEDULED, State.READY, State.DEAD)
 
 
-async def tidy_up(driver: Driver, traces: Leftovers) -> bool:
+async def tidy_up(driver: Driver, leftovers: Leftovers) -> bool:
     """Delete what checks have left behind in the driver's namespace, as far as the driver can; whether it
     says that nothing is left.
 
     Args:
         driver: unopened; closed again.
-        traces: of the checks; brought up to date.
+        leftovers: of the checks; brought up to date.
     """
     try:
         await driver.open()
-        await _move(driver, traces, LEASE * 10)
-        queues = {*traces.queues, *await _listed(driver)}
+        await _move(driver, leftovers, LEASE * 10)
+        queues = {*leftovers.queues, *await _listed(driver)}
         for queue in queues:
             await _empty(driver, queue)
         can_delete = Capability.DEAD_LETTERS in driver.capabilities
-        await _move(driver, traces, FAR_SECONDS if can_delete else DEAD_LETTER_SECONDS)
-        traces.queues.clear()
+        await _move(driver, leftovers, FAR_SECONDS if can_delete else DEAD_LETTER_SECONDS)
+        leftovers.queues.clear()
         if Capability.INSPECT in driver.capabilities:
             return not await _listed(driver)
         counts = [await driver.count(queue) for queue in queues]
@@ -49,15 +49,15 @@ async def tidy_up(driver: Driver, traces: Leftovers) -> bool:
         await driver.close()
 
 
-async def _move(driver: Driver, traces: Leftovers, seconds: float) -> None:
+async def _move(driver: Driver, leftovers: Leftovers, seconds: float) -> None:
     """Move the clock on, and let the store do its upkeep."""
-    traces.elapsed += seconds
-    driver.clock_offset = traces.elapsed
+    leftovers.elapsed += seconds
+    driver.clock_offset = leftovers.elapsed
     await let_tidy(driver)
 
 
 async def _listed(driver: Driver) -> list[str]:
-    """The queues that the store knows of."""
+    """Return the queues that the store knows."""
     if Capability.INSPECT in driver.capabilities and isinstance(driver, SupportsInspect):
         return [queue.name for queue in await driver.queues()]
     return []

@@ -11,7 +11,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.message import Delivery, Unique
 from asynctasq.settlement import Complete, Fail, Reason, Release, Retry, Settled, Settlement
 
-TWINS = 5
+CLONES = 5
 
 
 async def _take_all(
@@ -46,7 +46,7 @@ def _expect_each_once(deliveries: Sequence[Delivery], ids: Sequence[bytes]) -> N
 
 @check("a", 41)
 async def concurrent_reserves_deliver_each_message_once(harness: Harness) -> None:
-    clones = await harness.open_clones(TWINS)
+    clones = await harness.open_clones(CLONES)
     ids = [message.id for message in await harness.enqueue_count(300)]
     _expect_each_once(await _take_all(harness, clones), ids)
 
@@ -54,13 +54,13 @@ async def concurrent_reserves_deliver_each_message_once(harness: Harness) -> Non
 @check("a", 41)
 async def concurrent_reserves_of_one_instance_deliver_each_message_once(harness: Harness) -> None:
     ids = [message.id for message in await harness.enqueue_count(200)]
-    _expect_each_once(await _take_all(harness, [harness.clone] * TWINS), ids)
+    _expect_each_once(await _take_all(harness, [harness.clone] * CLONES), ids)
 
 
 @check("ab", 2, 41)
 async def concurrent_promotion_makes_no_copies(harness: Harness) -> None:
     """Due messages are noticed by every worker at once, and delivered once."""
-    clones = await harness.open_clones(TWINS)
+    clones = await harness.open_clones(CLONES)
     ids = [message.id for message in await harness.enqueue_count(300, delay=100.0)]
     harness.jump(101)
     _expect_each_once(await _take_all(harness, clones), ids)
@@ -68,7 +68,7 @@ async def concurrent_promotion_makes_no_copies(harness: Harness) -> None:
 
 @check("ab", 7, 41)
 async def concurrent_reclaim_makes_no_copies(harness: Harness) -> None:
-    clones = await harness.open_clones(TWINS)
+    clones = await harness.open_clones(CLONES)
     ids = [message.id for message in await harness.enqueue_count(200)]
     for _ in range(20):
         await harness.reserve(20, owner=random_name("dies"))
@@ -82,7 +82,7 @@ async def concurrent_reclaim_makes_no_copies(harness: Harness) -> None:
 @check("a", 41)
 async def producers_and_consumers_at_once(harness: Harness) -> None:
     """Enqueue, reserve and every settlement through several instances: all end, none twice."""
-    clones = await harness.open_clones(TWINS)
+    clones = await harness.open_clones(CLONES)
     sent = [[harness.message() for _ in range(60)] for _ in range(2)]
     completed: Counter[bytes] = Counter()
     expected = sum(len(messages) for messages in sent)
@@ -118,7 +118,7 @@ async def producers_and_consumers_at_once(harness: Harness) -> None:
 
 @check("c", 9, 11, needs=Capability.FENCED)
 async def one_of_many_concurrent_settlements_wins(harness: Harness) -> None:
-    clones = await harness.open_clones(TWINS)
+    clones = await harness.open_clones(CLONES)
     for _ in range(10):
         lease = (await harness.enqueue_and_lease()).lease
         attempts: list[Settlement] = [
@@ -137,7 +137,7 @@ async def one_of_many_concurrent_settlements_wins(harness: Harness) -> None:
 
 @check("g", 19, 41, needs=Capability.IDEMPOTENT)
 async def concurrent_enqueues_of_one_id_make_one_message(harness: Harness) -> None:
-    clones = await harness.open_clones(TWINS)
+    clones = await harness.open_clones(CLONES)
     for _ in range(10):
         message = harness.message()
         answers = await asyncio.gather(*(clone.enqueue([message]) for clone in clones))
@@ -148,8 +148,8 @@ async def concurrent_enqueues_of_one_id_make_one_message(harness: Harness) -> No
 
 @check("e", 24, 41, needs=Capability.UNIQUE)
 async def concurrent_enqueues_of_one_key_make_one_message(harness: Harness) -> None:
-    """Everyone is told the id of the one that stands."""
-    clones = await harness.open_clones(TWINS)
+    """All answers have the id of the message that stays."""
+    clones = await harness.open_clones(CLONES)
     for _ in range(10):
         unique = Unique(random_name("key"))
         messages = [harness.message(unique=unique) for _ in clones]
@@ -164,7 +164,7 @@ async def concurrent_enqueues_of_one_key_make_one_message(harness: Harness) -> N
 
 @check("de", 16, needs=Capability.RESULTS | Capability.INSPECT)
 async def message_and_outcome_change_places_in_one_step(harness: Harness) -> None:
-    """Whoever finds the message gone finds its outcome."""
+    """A caller that does not find the message finds its outcome."""
     deliveries: list[Delivery] = []
     await harness.enqueue_count(40)
     deliveries = await harness.reserve()

@@ -8,7 +8,7 @@ from asynctasq.settlement import Release
 
 @check("c", 9, needs=Capability.FENCED, stops=True)
 async def no_token_repeats_after_a_hard_stop(harness: Harness) -> None:
-    """A lease that the store has forgotten does not lend its token to a later one."""
+    """Check that no later lease has the token of one that the store has forgotten."""
     message = await harness.enqueue(max_lost=99)
     before: list[int | str] = []
     for _ in range(3):

@@ -25,7 +25,7 @@ async def _bury(harness: Harness, damaged: Message) -> None:
 
 
 async def _expect_dead(harness: Harness, message_id: bytes) -> None:
-    """The queue's one dead letter is the damaged message."""
+    """Check that the damaged message is the only dead letter of the queue."""
     if harness.has(Capability.EXACT_COUNT):
         counts = await harness.driver.count(harness.queue)
         expect_equal(counts.dead, 1, "number of dead letters")
@@ -164,7 +164,7 @@ async def damaged_dead_letter_is_repaired_by_an_edit(harness: Harness) -> None:
     await _bury(harness, message)
     expect_equal(await harness.dead.requeue_edited(message), True, "answer of requeue_edited")
     delivery = await harness.lease()
-    expect_equal(delivery.message, message, "the message that was written anew")
+    expect_equal(delivery.message, message, "the message that was written again")
     await harness.settle(Complete(delivery.lease))
     await harness.expect_gone(message.id)
 

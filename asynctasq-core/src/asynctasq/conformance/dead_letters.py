@@ -19,7 +19,7 @@ async def _die(harness: Harness, *, queue: str | None = None, body: bytes = b"bo
 
 
 async def _all_dead(harness: Harness, *, limit: int = 100) -> list[DeadLetter]:
-    """All dead letters of the kit's queue, page by page."""
+    """Return all dead letters of the harness's queue, page by page."""
     found: list[DeadLetter] = []
     cursor: str | None = None
     while True:
@@ -149,7 +149,7 @@ async def requeued_message_goes_to_the_end(harness: Harness) -> None:
 
 
 @check("ij", 18, 31, needs=NEEDS)
-async def expiry_counts_anew_after_a_requeue(harness: Harness) -> None:
+async def expiry_counts_from_the_requeue(harness: Harness) -> None:
     message = await harness.enqueue(expires=500.0)
     await harness.advance(600)
     await harness.expect_nothing_ready("an expired message was delivered")
@@ -216,7 +216,7 @@ async def deleted_dead_letter_leaves_nothing(harness: Harness) -> None:
 
 @check("jk", 30, needs=NEEDS)
 async def dead_letters_are_kept_for_thirty_days(harness: Harness) -> None:
-    """The default of every driver; `make_driver` must not set another."""
+    """Check the default of every driver; `make_driver` must not set another one."""
     await _die(harness)
     await harness.advance(29 * DAY)
     await harness.upkeep()

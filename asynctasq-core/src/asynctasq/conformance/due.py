@@ -7,7 +7,7 @@ from asynctasq.settlement import Complete, Release, Retry
 
 
 async def _now_of_store(harness: Harness) -> float:
-    """The store's time, as near as the contract tells it."""
+    """Return the store's time, as exactly as the contract reports it."""
     queue = random_name("clock")
     await harness.enqueue(queue=queue)
     delivery = await harness.lease(queue=queue)
@@ -49,7 +49,7 @@ async def eta_in_the_past_is_now(harness: Harness) -> None:
 
 @check("f", 1, 3, needs=Capability.FIFO)
 async def eta_in_the_past_does_not_jump_the_queue(harness: Harness) -> None:
-    """A message is ready from its enqueue on, however long ago it was due."""
+    """Check that a message is ready from its enqueue on, however long ago it was due."""
     before = await harness.enqueue()
     late = await harness.enqueue(eta=1_000_000.0)
     got = [(await harness.lease()).message.id for _ in range(2)]
@@ -77,7 +77,7 @@ async def due_message_counts_as_ready_before_anyone_reserves(harness: Harness) -
 
 @check("b", 1, 39)
 async def due_messages_of_any_queue_come_up(harness: Harness) -> None:
-    """A consumer that never saw the queue, nor was there at the enqueue, gets them."""
+    """Check that a consumer that opened after the enqueue receives them."""
     sent = [await harness.enqueue(delay=500.0) for _ in range(20)]
     await harness.advance(501)
     [late] = await harness.open_clones(1)

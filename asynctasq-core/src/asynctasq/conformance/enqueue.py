@@ -81,7 +81,7 @@ async def bodies_are_opaque_bytes(harness: Harness) -> None:
 
 @check("a", 45)
 async def largest_body_is_delivered(harness: Harness) -> None:
-    """A body of 1 MiB, or the largest one that the driver's `max_message_bytes` allows."""
+    """Send a body of 1 MiB, or the largest one that the driver's `max_message_bytes` allows."""
     body = bytes(range(256)) * 4096
     message = await harness.enqueue(body=body[: harness.largest_body])
     delivery = await harness.lease()
@@ -154,7 +154,7 @@ async def queue_that_was_never_used_is_empty(harness: Harness) -> None:
 
 @check("a", 20)
 async def chunk_of_a_thousand(harness: Harness) -> None:
-    """A full chunk goes in with one call, and out with one reserve."""
+    """Check that one call enqueues a full chunk, and one reserve delivers it."""
     sent = await harness.enqueue_count(CHUNK)
     await harness.expect_counts(ready=CHUNK)
     got = await harness.reserve(CHUNK)
@@ -189,7 +189,7 @@ async def enqueue_time_is_the_stores(harness: Harness) -> None:
 
 @check("g", 19, needs=Capability.IDEMPOTENT)
 async def known_id_changes_nothing_while_it_lives(harness: Harness) -> None:
-    """Waiting, scheduled or leased: enqueued again it is answered with itself, not created."""
+    """Check that a waiting, scheduled or leased message that is enqueued again is not created."""
     waiting = await harness.enqueue(queue=random_name("waiting"))
     scheduled = await harness.enqueue(queue=random_name("scheduled"), delay=LEASE)
     leased = (await harness.enqueue_and_lease(body=b"first")).message
@@ -269,7 +269,7 @@ async def same_id_twice_in_a_chunk_is_one_message(harness: Harness) -> None:
 
 @check("g", 19, needs=Capability.IDEMPOTENT)
 async def repeated_chunk_adds_only_what_is_new(harness: Harness) -> None:
-    """A call repeated after a broken connection, with more than it had: no second copies."""
+    """Check that a repeated call that has more messages makes no second copies."""
     sent = await harness.enqueue_count(5)
     more = [harness.message() for _ in range(2)]
     answers = await harness.clone.enqueue([*sent, *more])

@@ -19,7 +19,7 @@ def show(value: object) -> str:
 
 
 def gave(wanted: str, actual: object) -> str:
-    """A sentence on an answer that breaks a rule."""
+    """Return a sentence about an answer that breaks a rule."""
     return f"the contract wants {wanted}, the driver gave {show(actual)}"
 
 
@@ -46,7 +46,7 @@ def _joined(values: Sequence[object]) -> str:
 
 
 def _bytes(value: bytes) -> str:
-    """An id as users know it; of other bytes the beginning."""
+    """Return an id as users know it, or the beginning of other bytes."""
     if len(value) == _ID_BYTES and value[6] >> 4 == 7 and value[8] >> 6 == 0b10:
         return id_to_text(value)
     if len(value) <= _BYTES_SHOWN:

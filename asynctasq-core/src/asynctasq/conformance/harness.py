@@ -79,7 +79,7 @@ def expect_equal(actual: object, expected: object, about: str) -> None:
 
 
 def random_name(prefix: str) -> str:
-    """A name that nothing else in the store has."""
+    """Return a name that nothing else in the store has."""
     return f"{prefix}-{uuid4().hex[:12]}"
 
 
@@ -115,7 +115,7 @@ class Harness(CloneProtocols):
         self,
         make_driver: Callable[[], Driver],
         *,
-        traces: Leftovers | None = None,
+        leftovers: Leftovers | None = None,
         damage: Damage | None = None,
         stop_hard: StopHard | None = None,
     ) -> None:
@@ -123,13 +123,13 @@ class Harness(CloneProtocols):
 
         Args:
             make_driver: gives an unopened driver.
-            traces: of checks that were in the same namespace before; None if it is a fresh one.
+            leftovers: of checks that were in the same namespace before; None if it is a fresh one.
             damage: makes the stored record of a message unreadable; None where no check needs it.
             stop_hard: stops the store hard and starts it again; None where no check needs it.
         """
         self._damage = damage
         self._stop_hard = stop_hard
-        self.traces: Leftovers = traces or Leftovers()
+        self.leftovers: Leftovers = leftovers or Leftovers()
         """Of this check, and of those before it."""
         self.driver = make_driver()
         self.clone = self.driver.clone()
@@ -142,7 +142,7 @@ class Harness(CloneProtocols):
             await self.open(self.driver)
             await self.open(self.clone)
             if (
-                self.traces.queues and self.driver.clock_is_movable
+                self.leftovers.queues and self.driver.clock_is_movable
             ):  # what others left leased ends now, not in the midst of this one
                 self.jump(10 * LEASE)
                 await self.upkeep()
@@ -179,7 +179,7 @@ class Harness(CloneProtocols):
     @property
     def elapsed(self) -> float:
         """Seconds by which the store's clock has been moved."""
-        return self.traces.elapsed
+        return self.leftovers.elapsed
 
     async def advance(self, seconds: float) -> None:
         """Let time pass in a store that is in use, for every instance.
@@ -206,7 +206,7 @@ class Harness(CloneProtocols):
         """
         if not self.driver.clock_is_movable:
             raise AssertionError("a check moves a clock that is not movable")
-        self.traces.elapsed += seconds
+        self.leftovers.elapsed += seconds
         for driver in self._opened:
             driver.clock_offset = self.elapsed
 
@@ -244,7 +244,7 @@ class Harness(CloneProtocols):
         }
         given.update(fields)
         message = Message(**given)
-        self.traces.queues.add(message.queue)
+        self.leftovers.queues.add(message.queue)
         return message
 
     async def enqueue(self, **fields: Unpack[Fields]) -> Message:
@@ -341,7 +341,7 @@ class Harness(CloneProtocols):
         return deliveries
 
     async def expect_gone(self, message_id: bytes) -> None:
-        """It is in no state any more, and time brings it back to none."""
+        """Check that a message is in no state any more, and that time does not bring it back."""
         await self.expect_counts()
         if self.has(Capability.INSPECT):
             expect_equal(await self.inspect.find([message_id]), [None], "what find gives")
@@ -351,7 +351,7 @@ class Harness(CloneProtocols):
     async def expect_dead(
         self, message_id: bytes, reason: Reason, error: ErrorInfo | None = None
     ) -> None:
-        """It is the queue's one dead letter, for this reason, and stays so."""
+        """Check that a message is the only dead letter of its queue, for this reason, and stays so."""
         await self.expect_counts(dead=1)
         if self.has(Capability.RESULTS):
             [outcome] = await self.results.results([message_id])

@@ -39,7 +39,10 @@ GUARANTEES: Mapping[str, Meaning] = {
         "Enqueue is idempotent by id",
         "A dispatch that is repeated after a broken connection makes a second task.",
     ),
-    "h": Meaning("Cancel", "A cancelled task runs all the same, or nobody learns that it was."),
+    "h": Meaning(
+        "Cancel",
+        "A cancelled task runs nevertheless, or its outcome does not say that it was cancelled.",
+    ),
     "i": Meaning("Expiry", "A task that came too late is run, or one in time is not."),
     "j": Meaning(
         "Dead letters keep everything",
@@ -86,7 +89,7 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "enqueue": "Calls that ask for nothing fail, or times that are told of tasks are wrong.",
     "settle": "Tasks that no worker fits during a deploy are given up too early or too late.",
     "order": "A worker gets more than it has slots for, or more of a queue than it may run.",
-    "wait": "An idle worker keeps a processor busy, or does not end when it is told to.",
+    "wait": "An idle worker keeps a processor busy, or does not stop when it should.",
     "results": "`result()` gives something else than the task returned, or waits for too long.",
     "progress": "The progress of a task that is shown is wrong.",
     "pause": "A paused queue is worked on, or one that was resumed is not.",
@@ -105,12 +108,12 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
 
 
 def meanings_of(check: Check) -> list[str]:
-    """What users meet where a check fails."""
+    """Return what users see if a check fails."""
     if check.proves:
         return [GUARANTEES[letter].broken for letter in check.proves]
     return [BESIDE_GUARANTEES[check.theme]]
 
 
 def flags_in(capabilities: Capability) -> list[Capability]:
-    """The single flags, in the order in which they are declared."""
+    """Return the single flags, in the order of their declaration."""
     return [flag for flag in Capability if flag and flag in capabilities]

@@ -235,7 +235,7 @@ async def browse_shows_the_dead(harness: Harness) -> None:
 
 @check("j", 14, 36, needs=NEEDS | Capability.COUNTED)
 async def snapshot_of_the_dead_tells_how_often_it_ran(harness: Harness) -> None:
-    """A run that failed counts; what could not be run at all does not."""
+    """Check that a failed run counts, and a message that could not run does not."""
     await harness.enqueue_count(2)
     ran, unread = await harness.reserve()
     await harness.settle(

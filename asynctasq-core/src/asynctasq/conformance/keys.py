@@ -42,7 +42,7 @@ async def keys_with_control_characters_and_in_another_case(harness: Harness) -> 
 
 @check("e", 24, needs=NEEDS)
 async def key_that_is_not_unicode(harness: Harness) -> None:
-    """A lone surrogate is stored as it is, or the message is refused; nothing else is harmed."""
+    """Check that a lone surrogate is stored as it is, or the message refused, without harm to others."""
     key = random_name("key") + "\ud800"
     first, good = harness.message(unique=Unique(key)), await harness.enqueue()
     try:

@@ -57,7 +57,7 @@ async def ended_lease_is_leased_until_reclaimed(harness: Harness) -> None:
 
 @check("b", 5)
 async def extended_lease_holds(harness: Harness) -> None:
-    """Extended through another instance, as a worker's keeper does."""
+    """Extend through another instance, as the lease renewer of a worker does."""
     delivery = await harness.enqueue_and_lease()
     for _ in range(4):
         await harness.advance(LEASE * 0.6)
@@ -126,8 +126,8 @@ async def only_the_owner_that_stopped_loses(harness: Harness) -> None:
 
 
 @check("b", 8)
-async def reclaimed_owner_starts_anew(harness: Harness) -> None:
-    """An owner that lost everything and reserves again holds the new lease for its full time."""
+async def reclaimed_owner_starts_again(harness: Harness) -> None:
+    """Check that an owner that lost everything and reserves again holds the new lease for its full time."""
     await harness.enqueue_and_lease()
     await harness.advance(LEASE * 1.5)
     await harness.upkeep()
@@ -199,7 +199,7 @@ async def lease_that_never_arrived_is_given_back(harness: Harness) -> None:
 
 @check("b", 10)
 async def young_leases_need_not_be_named(harness: Harness) -> None:
-    """A reserve whose answer is still on its way is not taken for lost."""
+    """Check that a reserve whose answer is under way does not count as lost."""
     delivery = await harness.enqueue_and_lease()
     await harness.driver.extend(harness.owner, [], lease=LEASE)
     await harness.expect_nothing_ready(
@@ -267,7 +267,7 @@ async def given_back_lease_is_over(harness: Harness) -> None:
 
 @check("b", 9, 10, needs=Capability.FENCED)
 async def a_lease_named_with_another_token_is_not_known(harness: Harness) -> None:
-    """The owner names a lease that it had before; that of now never reached it."""
+    """Name a lease that the owner had before; the current one never reached it."""
     first = await harness.enqueue_and_lease()
     await harness.settle(Release(first.lease))
     await harness.lease()
@@ -319,7 +319,7 @@ async def tokens_are_never_reused(harness: Harness) -> None:
 
 @check("c", 9, needs=Capability.FENCED | Capability.PURGE)
 async def token_grows_although_the_message_was_deleted(harness: Harness) -> None:
-    """The store has forgotten the leases of an id that is enqueued again; their tokens stay stale."""
+    """Check that the tokens of an id that is purged and enqueued again stay stale."""
     delivery = await harness.enqueue_and_lease()
     await harness.settle(Release(delivery.lease))
     await harness.purger.purge(harness.queue, states=[State.READY])

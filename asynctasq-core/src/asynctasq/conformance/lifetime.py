@@ -27,7 +27,7 @@ async def says_what_it_is(harness: Harness) -> None:
 
 
 @check("", 47)
-async def clone_is_an_unopened_twin(harness: Harness) -> None:
+async def clone_is_unopened(harness: Harness) -> None:
     clone = harness.driver.clone()
     expect(clone is not harness.driver, "clone returned the instance itself")
     expect_equal(type(clone), type(harness.driver), "type of the clone")
@@ -41,7 +41,7 @@ async def clone_is_an_unopened_twin(harness: Harness) -> None:
 
 
 @check("", 42)
-async def close_is_idempotent_and_harms_no_twin(harness: Harness) -> None:
+async def close_is_idempotent_and_harms_no_clone(harness: Harness) -> None:
     [extra] = await harness.open_clones(1)
     await extra.close()
     await extra.close()
@@ -61,8 +61,8 @@ async def a_closed_instance_opens_again(harness: Harness) -> None:
 
 
 @check("", 47)
-async def a_twin_works_in_another_thread(harness: Harness) -> None:
-    """The worker's keeper extends leases from a thread with a loop and a clone of its own."""
+async def a_clone_works_in_another_thread(harness: Harness) -> None:
+    """Extend leases from a thread with its own loop and clone, as the lease renewer of a worker does."""
     delivery = await harness.enqueue_and_lease()
     clone = harness.driver.clone()
 
@@ -117,7 +117,7 @@ async def messages_outlive_the_last_open_instance(harness: Harness) -> None:
 
 @check("ab", 47, 61, needs=Capability.DETACHED, durable=True)
 async def leases_outlive_their_connection(harness: Harness) -> None:
-    """A lease goes on when the instance that reserved is closed, and its owner can settle."""
+    """Check that a lease continues when the instance that reserved is closed, and its owner can settle."""
     leased = await harness.enqueue_and_lease(body=b"leased")
     await harness.driver.close()
     await harness.clone.close()

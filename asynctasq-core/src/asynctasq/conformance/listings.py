@@ -62,7 +62,7 @@ async def _some_tasks(harness: Harness, **fields: float) -> dict[str, list[bytes
 
 @check("", 55, needs=NEEDS)
 async def browse_by_task(harness: Harness) -> None:
-    """A whole name, or the beginning of one; in every state."""
+    """Filter by a whole name or by its beginning, in every state."""
 
     async def expect_found(state: State) -> None:
         for limit in (100, 2):
@@ -127,7 +127,7 @@ async def browse_has_a_stable_order(harness: Harness) -> None:
 
 @check("", 55, needs=NEEDS)
 async def browse_finds_a_rare_task_among_many(harness: Harness) -> None:
-    """The listing comes to its end, however many messages a call looks at."""
+    """Check that the listing reaches its end, however many messages a call looks at."""
     for _ in range(3):
         await harness.enqueue_count(1000, task="common")
     rare = await harness.enqueue(task="rare")
@@ -176,7 +176,7 @@ async def queue_says_since_when_it_is_paused(harness: Harness) -> None:
 
 @check("", 56, needs=Capability.EXACT_COUNT)
 async def counts_end_at_a_bound(harness: Harness) -> None:
-    """A state with fewer messages is counted exactly."""
+    """Check that a state with fewer messages is counted exactly."""
     await harness.enqueue_count(5)
     await harness.enqueue_count(2, delay=500.0)
     await harness.reserve(1)
@@ -236,7 +236,7 @@ async def dead_letters_by_task_reason_and_error(harness: Harness) -> None:
 
 @check("", 62, needs=Capability.RESULTS)
 async def known_says_which_messages_are_there(harness: Harness) -> None:
-    """A message that waits, runs or is dead is known."""
+    """Check that a message that waits, runs or is dead is known."""
     await harness.enqueue_count(3)
     leased, failed, done = await harness.reserve()
     await harness.settle(Fail(failed.lease, Reason.FAILED, ERROR), Complete(done.lease))

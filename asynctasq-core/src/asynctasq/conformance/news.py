@@ -57,7 +57,7 @@ async def expiry_is_news(harness: Harness) -> None:
 
 @check("", 57, needs=NEEDS)
 async def ordinary_ends_are_not_news(harness: Harness) -> None:
-    """A message that a worker settles is in no news."""
+    """Check that a message that a worker settles is in no news."""
     delivery = await harness.enqueue_and_lease()
     await harness.settle(Complete(delivery.lease))
     expect_equal(await _news_of(harness, delivery.message.id), [], "news of a completed message")

@@ -115,7 +115,7 @@ async def within_a_chunk_the_id_decides(harness: Harness) -> None:
 
 @check("f", 1, 3, needs=FIFO)
 async def the_time_due_is_the_place(harness: Harness) -> None:
-    """Not the time of the enqueue, and not the moment at which somebody noticed."""
+    """Neither the time of the enqueue nor the moment of the promotion counts."""
     late = await harness.enqueue(delay=900.0)
     early = await harness.enqueue(delay=300.0)
     middle = await harness.enqueue(delay=600.0)
@@ -169,7 +169,7 @@ async def given_back_message_keeps_its_place(harness: Harness) -> None:
 
 @check("f", 13, needs=FIFO)
 async def retried_message_goes_to_the_end(harness: Harness) -> None:
-    """It became ready when it was retried."""
+    """Check that it became ready when it was retried."""
     first = await harness.enqueue_and_lease()
     other = await harness.enqueue()
     await harness.advance(100)

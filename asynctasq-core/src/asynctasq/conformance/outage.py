@@ -15,7 +15,7 @@ SHORT_LEASE = 0.4
 
 @check("b", 51)
 async def own_leases_are_renewed_before_others_are_reclaimed(harness: Harness) -> None:
-    """An owner that was stopped for longer than a lease, and reserves first of all, loses nothing."""
+    """Check that an owner that was stopped for longer than a lease, and reserves first, loses nothing."""
     running = await harness.enqueue_and_lease(max_lost=0)
     await harness.advance(LEASE * 1.5)
     await harness.enqueue()
@@ -65,7 +65,7 @@ async def leases_can_be_renewed_during_the_pause(harness: Harness) -> None:
 
 @check("b", 52)
 async def an_instance_opened_later_knows_of_the_pause(harness: Harness) -> None:
-    """The store keeps it: a worker that is started after the outage reclaims nothing either."""
+    """Check that a worker that starts after the outage reclaims nothing either."""
     await harness.enqueue_and_lease()
     harness.jump(LEASE * 1.5)
     await harness.expect_nothing_ready("a lease was reclaimed right after an outage")

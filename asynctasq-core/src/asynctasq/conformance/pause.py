@@ -34,7 +34,7 @@ async def pause_tells_its_queues(harness: Harness) -> None:
     for _ in range(2):
         await harness.pauser.resume(harness.queue)
     paused = await harness.pauser.paused()
-    expect(harness.queue not in paused, "a resumed queue is told as paused")
+    expect(harness.queue not in paused, "a resumed queue is reported as paused")
     for name in names:
         await harness.pauser.resume(name)
 

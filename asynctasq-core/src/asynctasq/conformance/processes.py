@@ -180,7 +180,7 @@ async def _expect_outcomes(driver: Driver, ids: Sequence[bytes], events: Sequenc
 
 
 def check_stale_owner(make_driver: Callable[[], Driver], folder: Path) -> None:
-    """A process is killed while it holds a lease; its token is worth nothing once it is reclaimed.
+    """Kill a process that holds a lease; its token must be worthless once the lease is reclaimed.
 
     Needs `FENCED`.
     """

@@ -113,7 +113,7 @@ class TcpProxy:
         self._call(self._end_all(reset=True))
 
     def freeze(self) -> None:
-        """Pass nothing on and tell nobody, as when a cable is pulled: connections are half open.
+        """Pass nothing on, and close nothing, as when a cable is pulled: connections are half open.
 
         New ones are accepted, and nothing passes them either.
         """

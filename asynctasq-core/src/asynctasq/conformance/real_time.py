@@ -84,7 +84,7 @@ async def release_delay_in_real_time(harness: Harness) -> None:
 
 @check("", 18, real_time=True)
 async def expiry_in_real_time(harness: Harness) -> None:
-    """A message is not delivered when its time to start is over."""
+    """Check that a message is not delivered when its time to start is over."""
     await harness.enqueue(expires=SECONDS / 2)
     await asyncio.sleep(SECONDS)
     await harness.expect_nothing_ready("an expired message was delivered")
@@ -92,7 +92,7 @@ async def expiry_in_real_time(harness: Harness) -> None:
 
 @check("b", 10, real_time=True)
 async def stray_comes_back_in_real_time(harness: Harness) -> None:
-    """A message whose delivery never arrived is delivered again, although its owner extends."""
+    """Check that a message whose delivery never arrived comes again, although its owner extends."""
     await harness.enqueue_count(2)
     began = time.monotonic()
     stray, kept = await harness.reserve(2, lease=SECONDS)

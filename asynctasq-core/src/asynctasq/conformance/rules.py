@@ -1,239 +1,312 @@
-"""The numbered rules of "Writing a driver" (docs/writing-a-driver.md), word for word, for reports."""
+"""The numbered rules of "Writing a driver". The page is generated from them, and reports quote them."""
 
 from collections.abc import Mapping
 
-RULES: Mapping[int, str] = {
-    1: (
-        "A message is due at its `eta`, or `delay` seconds after the enqueue, but never "
-        "before the enqueue. It is READY from then on, and SCHEDULED before. It becomes ready "
-        "at the time due, not at the moment somebody noticed."
-    ),
-    2: (
-        "Whatever tells a state (`count`, `find`, `browse`, `queues`, `cancel`, `purge`) "
-        "calls a message READY from the time due on, whether it was promoted or not."
-    ),
-    3: (
-        "Within a queue the order is: priority, highest first (PRIORITY); time due; id "
-        "(FIFO). All messages of a chunk are due at one time, except where a chunk is taken "
-        "in pieces, for want of ATOMIC."
-    ),
-    4: (
-        "`reserve` serves queues strictly in the order given, takes at most the number given "
-        "for each, and at most `limit` in all. It never blocks, and returns an empty list "
-        "when there is nothing."
-    ),
-    5: (
-        "A lease belongs to an owner. It lasts until `lease` seconds after the owner's "
-        "`reserve` or its last `extend`, which renews all leases of the owner. A later "
-        "`reserve` may prolong the owner's other leases; it never shortens them."
-    ),
-    6: (
-        "A lease that has ended stays the owner's until some `reserve` of another owner, of any "
-        "queue, reclaims it. Until then the owner may still settle, extend or reserve, and the "
-        "message counts as LEASED."
-    ),
-    7: (
-        "When a lease is reclaimed, `lost` grows by one and `attempt` stays. If `lost` now "
-        "exceeds `max_lost` the message is dead, with reason `lost` and the error of its last "
-        "failed attempt. Otherwise it is READY at its old place (COUNTED)."
-    ),
-    8: ("An owner whose leases were reclaimed and that reserves again starts anew."),
-    9: (
-        "Each lease of a message has another token than all before it. `settle`, `extend` and "
-        "`set_progress` act for the current token only; the answer to any other is LOST "
-        "(FENCED)."
-    ),
-    10: (
-        "`extend` answers HELD if the message is leased to that owner with that token. "
-        "Messages that were leased to it at least `lease` seconds ago and are not named go "
-        "back: READY at their old place, uncounted."
-    ),
-    11: (
-        "The items of a batch are independent, applied in order, and answered in order. A "
-        "second settlement of the same lease, in the same batch or later, is LOST (FENCED)."
-    ),
-    12: ("*Complete* removes the message. *Cancelled* does the same, with another outcome."),
-    13: (
-        "*Retry* counts an attempt, remembers the error, and forgets mismatches. With a delay "
-        "the message is SCHEDULED; without one it is READY and due now, behind what waits "
-        "already."
-    ),
-    14: (
-        "*Fail* counts an attempt, unless `attempted` is false, and makes the message dead. "
-        "(Whether it was counted is told by dead letters and snapshots. A driver that has "
-        "neither may ignore `attempted`.)"
-    ),
-    15: (
-        "*Release* counts nothing. With a delay the message is SCHEDULED; without one it is "
-        "READY at its old place. With `mismatched` the time of the first such release is "
-        "remembered, `Delivery.mismatched_for` is the time since then, and its `error` is kept like "
-        "that of a retry."
-    ),
-    16: (
-        "What an item entails (the result stored, the unique key freed, the message gone) "
-        "happens in one step with it."
-    ),
-    17: (
-        "A store that cannot take one item, because a result is too large, answers REFUSED "
-        "for it and changes nothing; the others are not touched."
-    ),
-    18: (
-        "A message with `expires` that has never been leased is dead, with reason `expired` "
-        "and no attempt counted, once that many seconds have passed since it was due. It is "
-        "never delivered after that. One that was leased before does not expire any more."
-    ),
-    19: (
-        "An id is known while its message waits, runs or is dead, and afterwards while its "
-        "outcome is kept: for the `result_ttl` of the settlement, and at least 60 seconds. An "
-        "enqueue of a known id changes nothing; this is looked at before unique keys. The "
-        "items of a chunk are taken in order, so an id that occurs twice in a chunk makes one "
-        "message (IDEMPOTENT)."
-    ),
-    20: ("A chunk is stored whole or not at all, and becomes visible at once (ATOMIC)."),
-    21: (
-        "The outcome of a completed or cancelled message is kept for the `result_ttl` of its "
-        "settlement, at least 60 seconds; the bytes of the result only if `result_ttl` is "
-        'above 0. `b""` and `None` differ.'
-    ),
-    22: (
-        "A dead message has an outcome, with its reason and error, for as long as it is dead. "
-        "What waits, runs, or is not known, has none."
-    ),
-    23: (
-        "`wait_results` is a hint like `wait`: it may return early, and must not miss the end "
-        "by more than a second."
-    ),
-    24: (
-        "A key is held from the enqueue on, by one message of the namespace, whatever its "
-        "queue. It is freed: with `STARTED` at the first lease; with `SETTLED` when the "
-        "message completes, dies, or is cancelled; with `PERIOD` that many seconds after the "
-        "enqueue, whatever has become of the message."
-    ),
-    25: (
-        "When the key is held, the newcomer's `on_conflict` decides. The answer tells the id "
-        "that stands. - *skip*: the newcomer is dropped. - *replace*: a holder that waits is "
-        "finished as cancelled, and the newcomer takes the key. A holder that is leased "
-        "stays, and so does one that has ended while its period runs. - *extend*: the "
-        "newcomer is dropped. A holder that is SCHEDULED becomes due when the newcomer would "
-        "have been; a period starts anew, from now."
-    ),
-    26: (
-        "`purge` frees the keys of what it deletes, periods too. `requeue` takes a `STARTED` "
-        "or `SETTLED` key again; while another message holds it, the answer is False and the "
-        "message stays dead."
-    ),
-    27: (
-        "A message that waits is finished as cancelled, and its outcome kept for its "
-        "`result_ttl`. One that is leased is flagged: the answer is REQUESTED, every time. "
-        "For what has ended the answer is TOO_LATE, and UNKNOWN for ids that are not known."
-    ),
-    28: (
-        "Retry, release, giving back and reclaiming a flagged message finish it as cancelled. "
-        "Complete and fail win over a flag."
-    ),
-    29: ("`cancel_requests(owner)` gives the leases of that owner whose messages are flagged."),
-    30: (
-        "A dead letter keeps the whole message, reason, error, counts and times. They are "
-        "listed newest first, and kept for 30 days or 100,000 of them, unless the driver is "
-        "set otherwise. (That they are forgotten then holds without the capability too.)"
-    ),
-    31: (
-        "`requeue` makes it READY and due now, with no attempts, no losses, no error and no "
-        "mismatch; its expiry counts anew; its token goes on growing. `requeue_edited` also "
-        "replaces every field but the id. The answer for anything that is not dead is False."
-    ),
-    32: ("`delete_dead` leaves nothing behind, no outcome either."),
-    33: ("PROGRESS: kept for current leases, through retry and release, until the message ends."),
-    34: (
-        "PAUSE: a paused queue is not reserved from. Enqueues, settlements, leases and times go on."
-    ),
-    35: (
-        "PURGE: deletes what is READY, SCHEDULED or dead, as asked, never what is leased, and "
-        "leaves no outcome."
-    ),
-    36: (
-        "INSPECT: `queues` lists every queue that holds a message or a dead letter, or is "
-        "paused, by name. `browse` lists one state, oldest enqueue first, in pages without "
-        "gaps."
-    ),
-    37: (
-        "WORKERS: a worker is listed for `ttl` seconds after each call of `record_worker`, by id."
-    ),
-    38: (
-        "SCHEMA: after `open` the schema is the needed one. `migrate` brings older tables up "
-        "to date, never drops what holds messages, and does nothing the second time."
-    ),
-    39: (
-        "Upkeep happens in `reserve`, a bounded piece at a time: what is due, ended leases, "
-        "expiry, outcomes, dead letters and workers past their time. No part of it may scan "
-        "the backlog."
-    ),
-    40: (
-        "A message carries fields for capabilities that come later (`parents`, `workflow`, "
-        "`schedule`, `limits`, `group`). Store them and give them back; do nothing else with "
-        "them."
-    ),
-    41: (
-        "Calls may run concurrently on one opened instance. Only `wait` and `wait_results` "
-        "are ever cancelled in flight."
-    ),
-    42: (
-        "`close` never raises, may be called twice, and leaves no task, thread or connection "
-        "behind. An instance that was closed may be opened again."
-    ),
-    43: ("A batch costs a constant number of round trips, one where the store can."),
-    44: (
-        "A batch of nothing does nothing, and its answer is an empty list. A queue that was "
-        "never used is empty, and nothing is wrong with asking for it."
-    ),
-    45: (
-        "A delivery brings the message as it was enqueued: every field, and the body byte for "
-        "byte. Names of queues differ by every character, case too. Times that are told are "
-        "the store's."
-    ),
-    46: (
-        "`wait` returns when there is something to reserve, at most a second after an "
-        "enqueue, a settlement or a `resume` by any instance, the time due of a message, or "
-        "the end of a lease; and after `timeout` in any case. It may return early, but not "
-        "always. Other calls go on beside it."
-    ),
-    47: (
-        "`clone` gives an unopened clone, which works on another loop in another thread. What "
-        "one instance does, every other one sees. Messages and outcomes outlive the last open "
-        "instance, if the store is a lasting one."
-    ),
-    48: (
-        "`capabilities` and methods agree. `api_version` is that of the release that the "
-        "driver was written for, `description` is not empty, and `clock_offset` may be set at "
-        "any time."
-    ),
-    49: (
-        "A damaged record costs only itself. `reserve` makes it a dead letter with reason "
-        '`undecodable`: the body is what bytes there are, the task `""` where it is unknown, '
-        "and the error says what is wrong. `find`, `browse`, `dead_letters` and `results` show "
-        "it in its place, and everything else goes on. Errors of calls are `DriverError`s only."
-    ),
-    50: (
-        "A call that returns messages or results reads about 8 MB from the store in one step, "
-        "or a single larger message. `reserve` returns fewer messages then, `browse` and "
-        "`dead_letters` a shorter page with a cursor. `find` and `results` take further steps "
-        "and answer every id."
-    ),
-    51: ("`reserve` renews the leases of its own owner before it reclaims those of others."),
-    52: (
-        "The store keeps the time of the last `reserve` or `extend` of any owner. A call that "
-        "finds it more than half of its own `lease` ago has found an outage or a jump of the "
-        "clock: from then on no lease is reclaimed for half of that `lease`, by any instance. "
-        "The first call after that pause is not taken for the end of another outage if none "
-        "came in between. All other upkeep goes on."
-    ),
-    53: (
-        "`end_owner` ends all leases of an owner at once, as if they had been reclaimed, also "
-        "during a pause. It does nothing for an owner that has none (WORKERS)."
-    ),
-    54: (
-        "Numbers are finite. A settlement with one that is not is REFUSED, and the others are "
-        "not touched. `enqueue`, `reserve` and `extend` raise a `DriverError` that names the "
-        "field, and change nothing."
-    ),
+SECTIONS: Mapping[str, Mapping[int, str]] = {
+    "Being ready": {
+        1: (
+            "A message is due at its `eta`, or `delay` seconds after the enqueue, but never before the "
+            "enqueue. It is READY from then on, and SCHEDULED before. It becomes ready at its due time, even "
+            "if the store notices later. A message that is enqueued in a transaction of the application takes "
+            "these times from the dispatch, and appears at the commit."
+        ),
+        2: (
+            "Every call that reports a state (`count`, `find`, `browse`, `queues`, `cancel`, `purge`) reports "
+            "READY from the due time on, even if the store has not yet promoted the message."
+        ),
+        3: (
+            "Within a queue the order is: priority, highest first (PRIORITY); due time; id (FIFO). All "
+            "messages of a chunk have the same due time, unless a driver without ATOMIC takes the chunk in "
+            "pieces."
+        ),
+        4: (
+            "`reserve` serves queues strictly in the order given, takes at most the number given for each, "
+            "and at most `limit` in all. It never blocks, and returns an empty list when nothing is ready."
+        ),
+    },
+    "Leases": {
+        5: (
+            "A lease belongs to an owner. It lasts until `lease` seconds after the owner's `reserve` or its "
+            "last `extend`, which renews all leases of the owner. A later `reserve` may prolong the owner's "
+            "other leases; it never shortens them."
+        ),
+        6: (
+            "A lease that has ended stays with its owner until a `reserve` of another owner, of any queue, "
+            "reclaims it. Until then the owner may settle, extend or reserve, and the message counts as "
+            "LEASED."
+        ),
+        7: (
+            "When a lease is reclaimed, `lost` grows by one and `attempt` stays. If `lost` now exceeds "
+            "`max_lost`, the message is dead, with reason `lost` and the error of its last failed attempt. "
+            "Otherwise it is READY at its old place (COUNTED)."
+        ),
+        8: "An owner whose leases were reclaimed can reserve again. It starts as a new owner.",
+        9: (
+            "The token of a lease is greater than the tokens of all earlier leases of the message, even if "
+            "the store has lost its last writes or has deleted the message: use `max(token + 1, clock in "
+            "microseconds)`. `settle`, `extend` and `set_progress` act for the current token only; the answer "
+            "to any other is LOST (FENCED). Without FENCED, core calls `settle` in the process that "
+            "reserved, on any clone."
+        ),
+        10: (
+            "`extend` answers HELD if the message is leased to that owner with that token. A message that was "
+            "leased to the owner at least `lease` seconds ago and is not named is released, uncounted: it is "
+            "READY at its old place."
+        ),
+        61: (
+            "Only time ends a lease (DETACHED). Without DETACHED, a lease may also end when the store sees "
+            "that the worker's connection has gone."
+        ),
+    },
+    "Settlements": {
+        11: (
+            "The items of a batch are independent, applied in order, and answered in order. A second "
+            "settlement of the same lease, in the same batch or later, is LOST (FENCED)."
+        ),
+        12: "*Complete* removes the message. *Cancelled* does the same, with another outcome.",
+        13: (
+            "*Retry* counts an attempt, stores the error, and resets `mismatched_for`. With a delay the "
+            "message is SCHEDULED. Without one it is READY and due now, behind the messages that are ready "
+            "already."
+        ),
+        14: (
+            "*Fail* counts an attempt, unless `attempted` is false, and makes the message dead. A driver "
+            "that has neither DEAD_LETTERS nor INSPECT may ignore `attempted`, because nothing shows the "
+            "count."
+        ),
+        15: (
+            "*Release* counts nothing. With a delay the message is SCHEDULED; without one it is READY at its "
+            "old place. With `mismatched`, the store keeps the time of the first such release; "
+            "`Delivery.mismatched_for` is the time since then, and the release's `error` is stored like that "
+            "of a retry."
+        ),
+        16: (
+            "An item and all its consequences (the result is stored, the unique key is freed, the message is "
+            "removed) happen in one step."
+        ),
+        17: (
+            "A store that cannot take one item, for example because its result is too large, answers REFUSED "
+            "for it and changes nothing. The other items are applied."
+        ),
+        58: (
+            "`about` of *Complete*, *Fail* and *Cancelled* is stored with the outcome and returned unchanged "
+            "in `Outcome.about`. It is empty in the outcome of a message that no settlement ended (RESULTS)."
+        ),
+    },
+    "Expiry": {
+        18: (
+            "A message with `expires` that has never been leased is dead, with reason `expired` and no "
+            "attempt counted, once that many seconds have passed since its due time. It is never delivered "
+            "after that. A message that was leased before does not expire any more."
+        ),
+    },
+    "Enqueue": {
+        19: (
+            "An id is known while its message waits, runs or is dead, and afterwards while its outcome is "
+            "kept: for the `result_ttl` of the settlement, and at least 60 seconds. An enqueue of a known id "
+            "changes nothing; the driver checks this before unique keys. The items of a chunk are taken in "
+            "order, so an id that occurs twice in a chunk makes one message (IDEMPOTENT)."
+        ),
+        20: "A chunk is stored whole or not at all, and becomes visible at once (ATOMIC).",
+        59: (
+            "A driver without ATOMIC that has stored only part of a chunk raises `EnqueuedPartly`, with an "
+            "answer for each message. Any other `DriverError` but `DriverUnavailable` means that nothing of "
+            "the chunk is stored. Core repeats only the messages whose answer is `DriverUnavailable`; "
+            "without IDEMPOTENT it repeats them at most once."
+        ),
+        60: (
+            "A message that is larger than `max_message_bytes` is refused with a `DriverError`, and nothing "
+            "of it is stored."
+        ),
+    },
+    "Results (RESULTS)": {
+        21: (
+            "The outcome of a completed or cancelled message is kept for the `result_ttl` of its settlement, "
+            'at least 60 seconds. The bytes of the result are kept only if `result_ttl` is above 0. `b""` '
+            "and `None` are different results."
+        ),
+        22: (
+            "A dead message has an outcome, with its reason and error, for as long as it is dead. A message "
+            "that waits, runs, or is not known has none."
+        ),
+        23: (
+            "`wait_results` is a hint like `wait`: it may return early, and returns at most a second after "
+            "the end of a message."
+        ),
+        62: "`known` is true for a message that waits, runs or is dead. It loads no messages.",
+    },
+    "Unique keys (UNIQUE)": {
+        24: (
+            "One message of the namespace holds a key, from its enqueue on, whatever its queue. Keys differ "
+            "by every character and may be long; a key that is not Unicode is stored as it is or refused. A "
+            "key is freed: with `STARTED` at the first lease; with `SETTLED` when the message completes, "
+            "dies, or is cancelled; with `PERIOD` that many seconds after the enqueue, whatever happens to "
+            "the message."
+        ),
+        25: (
+            "If another message holds the key, the newcomer's `on_conflict` decides, and the answer has the "
+            "id that stands. With *skip*, the newcomer is dropped. With *replace*, a holder that waits is "
+            "finished as cancelled, and the newcomer takes the key; a holder that is leased stays, and so "
+            "does one that has ended while its period runs. With *extend*, the newcomer is dropped; a holder "
+            "that is SCHEDULED becomes due when the newcomer would have been, and a period starts again "
+            "from now."
+        ),
+        26: (
+            "`purge` frees the keys of the messages that it deletes, periods too. `requeue` takes a "
+            "`STARTED` or `SETTLED` key again. While another message holds the key, the answer is False and "
+            "the message stays dead."
+        ),
+    },
+    "Cancel (CANCEL)": {
+        27: (
+            "A message that waits is finished as cancelled, and its outcome is kept for its `result_ttl`. A "
+            "leased message is flagged: the answer is REQUESTED, every time. The answer is TOO_LATE for a "
+            "message that has ended, and UNKNOWN for an unknown id. A driver without INSPECT may answer "
+            "REQUESTED for waiting messages and unknown ids; such a message is never delivered."
+        ),
+        28: (
+            "Retrying, releasing or reclaiming a flagged message finishes it as cancelled. Complete and fail "
+            "win over a flag."
+        ),
+        29: "`cancel_requests(owner)` returns the leases of that owner whose messages are flagged.",
+    },
+    "Dead letters (DEAD_LETTERS)": {
+        30: (
+            "A dead letter keeps the whole message, reason, error, counts and times. Dead letters are listed "
+            "newest first. A store keeps the newest 100,000 for 30 days, unless its settings say otherwise; "
+            "it forgets the others even without the capability."
+        ),
+        31: (
+            "`requeue` makes a dead letter READY and due now, with no attempts, no losses, no error and no "
+            "mismatch. Its expiry counts from now, and its token keeps growing. `requeue_edited` also "
+            "replaces every field but the id. The answer is False for a message that is not dead."
+        ),
+        32: "`delete_dead` leaves nothing of the message in the store, and no outcome.",
+    },
+    "Listings (INSPECT)": {
+        36: (
+            "`queues` lists every queue that holds a message or a dead letter, or is paused, by name. "
+            "`find` and `browse` show messages that wait, run or are dead. `browse` lists one state in a "
+            "stable order of the driver's choice: while no message changes its state, all pages together "
+            "show each message once, and a message that stays in its state keeps its place."
+        ),
+        55: (
+            "`browse` takes `task=` (a name, or `prefix*`) and `owner=`; `dead_letters` takes `task=`, "
+            "`reason=` and `error=`. Each call looks at a bounded number of messages, and may return a short "
+            "or empty page with a cursor. A page costs the same at a thousand and at a million messages."
+        ),
+        56: (
+            '`count` and `queues` count no state further than `bound`. The number `bound` means "that or '
+            'more". Without EXACT_COUNT, a number that the store does not know is None.'
+        ),
+    },
+    "Other capabilities": {
+        33: (
+            "PROGRESS: a report is kept for the current lease, through retry and release, until the message "
+            "ends."
+        ),
+        34: (
+            "PAUSE: `reserve` takes nothing from a paused queue. Enqueues, settlements, leases and times "
+            "continue. `QueueInfo.paused_at` is the time of the first `pause`."
+        ),
+        35: (
+            "PURGE: deletes messages that are READY, SCHEDULED or dead, as asked, never leased ones, and "
+            "leaves no outcome. A store may work in pieces."
+        ),
+        37: (
+            "WORKERS: a worker is listed for `ttl` seconds after each call of `record_worker`, by id, with "
+            "every field."
+        ),
+        53: (
+            "WORKERS: `end_owner` ends all leases of an owner at once, as if they had been reclaimed, even "
+            "during a pause. It does nothing for an owner that has none."
+        ),
+        38: (
+            "SCHEMA: after `open` the schema is the needed one. `migrate` updates older tables, never drops "
+            "tables that hold messages, and does nothing the second time. With `dry_run` it changes nothing "
+            "and returns the statements."
+        ),
+        57: (
+            "NEWS: `news` reports each lease that `reserve` reclaimed, and each message that it moved to the "
+            "dead, once, with the state and reason that the message has now. Settlements are not news."
+        ),
+    },
+    "Upkeep": {
+        39: (
+            "Upkeep happens in `reserve`, a bounded piece at a time: due messages, ended leases, expiry, and "
+            "outcomes, dead letters and workers past their time. No part of it may scan the backlog."
+        ),
+        51: "`reserve` renews the leases of its own owner before it reclaims those of others.",
+        52: (
+            "The store keeps the time of the last `reserve` or `extend` of any owner. If a call finds that "
+            "this was more than half of its own `lease` ago, there was an outage or the clock jumped: no "
+            "instance reclaims a lease for half of that `lease`. The first call after that pause does not "
+            "count as the end of another outage if no call came in between. All other upkeep continues."
+        ),
+    },
+    "Calls": {
+        40: (
+            "A message carries fields for capabilities that come later (`parents`, `workflow`, `schedule`, "
+            "`limits`, `group`). A driver without the capability stores and returns them, and does nothing "
+            "else with them."
+        ),
+        41: (
+            "Calls may run concurrently on one opened instance. Core never cancels a call in flight, except "
+            "`wait` and `wait_results`."
+        ),
+        42: (
+            "`close` never raises, may be called twice, and leaves no task, thread or connection behind. A "
+            "closed instance may be opened again."
+        ),
+        43: "A batch costs a constant number of round trips; one where the store can.",
+        44: (
+            "An empty batch does nothing, and its answer is an empty list. A queue that was never used is "
+            "empty, and every call accepts its name."
+        ),
+        45: (
+            "A delivery has the message as it was enqueued: every field, and the body byte for byte. Names "
+            "of queues differ by every character, case too. `due_at` is the time at which the message became "
+            "ready, and `resumed` is true if it was leased before. All times are by the store's clock."
+        ),
+        46: (
+            "`wait` returns when a message can be reserved, at most a second after an enqueue, a settlement "
+            "or a `resume` by any instance, the due time of a message, or the end of a lease; and after "
+            "`timeout` in any case. It may return early, but not always. Other calls run beside it; it may "
+            "need a second connection."
+        ),
+        47: (
+            "`clone` returns an unopened clone, which works on another loop in another thread. Every "
+            "instance sees what another one does. In a durable store, messages and outcomes outlive the last "
+            "open instance."
+        ),
+        48: (
+            "`capabilities` and methods agree. `api_version` is that of the release that the driver was "
+            "written for, `description` is not empty, and `clock_offset` may be set at any time, unless "
+            "`clock_is_movable` is false."
+        ),
+    },
+    "Faults and bounds": {
+        49: (
+            "A damaged record costs only itself. `reserve` makes it a dead letter with reason `undecodable`: "
+            'the body is the bytes that there are, the task is `""` if it is unknown, and the error says '
+            "what is wrong. `find`, `browse`, `dead_letters` and `results` show it in its place, and all "
+            "other messages are unaffected. A call raises `DriverError`s only, and a call that fails "
+            "half-way loses nothing."
+        ),
+        50: (
+            "A call that returns messages or results reads about 8 MB from the store in one step, or one "
+            "larger message. `reserve` then returns fewer messages, `browse` and `dead_letters` a shorter "
+            "page with a cursor. `find` and `results` take further steps and answer every id."
+        ),
+        54: (
+            "Numbers are finite. A settlement with one that is not is REFUSED, and the others are applied. "
+            "`enqueue`, `reserve` and `extend` raise a `DriverError` that names the field, and change "
+            "nothing."
+        ),
+    },
 }
+"""Rules by the section of the page. A rule keeps its number, so numbers are not in order."""
+
+RULES: Mapping[int, str] = dict(
+    sorted((number, text) for rules in SECTIONS.values() for number, text in rules.items())
+)

@@ -30,7 +30,7 @@ class CheckResult:
     """The declared reason, if it was expected to fail."""
     seconds: float
     error: Exception | None = None
-    """What `failure` tells of."""
+    """The exception behind `failure`."""
 
     @property
     def ok(self) -> bool:
@@ -76,7 +76,7 @@ def select_checks(
     clock_is_movable: bool = True,
     real_time: bool = False,
 ) -> list[Check]:
-    """The checks that concern such a driver, in the order of the suite.
+    """Return the checks that concern such a driver, in the order of the suite.
 
     Args:
         capabilities: those of the driver.
@@ -122,7 +122,7 @@ async def run_check(
     make_driver: Callable[[], Driver],
     *,
     timeout: float = CHECK_TIMEOUT,
-    traces: Leftovers | None = None,
+    leftovers: Leftovers | None = None,
     make_neighbour: Callable[[], Driver] | None = None,
     damage: Damage | None = None,
     stop_hard: StopHard | None = None,
@@ -133,7 +133,7 @@ async def run_check(
         check: the rule.
         make_driver: gives an unopened driver.
         timeout: seconds.
-        traces: of checks that were in the same namespace before, and are tidied up with this one by
+        leftovers: of checks that were in the same namespace before, and are tidied up with this one by
             the caller; None to tidy up now.
         make_neighbour: gives an unopened driver on another namespace of the same store. Then the check
             runs beside messages of others, there and in a queue of its own namespace.
@@ -149,10 +149,12 @@ async def run_check(
     unhandled: list[Mapping[str, object]] = []
     previous = loop.get_exception_handler()
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
-    own = Leftovers() if traces is None else None
+    own = Leftovers() if leftovers is None else None
     tidy = True
     try:
-        harness = Harness(make_driver, traces=own or traces, damage=damage, stop_hard=stop_hard)
+        harness = Harness(
+            make_driver, leftovers=own or leftovers, damage=damage, stop_hard=stop_hard
+        )
         try:
             async with asyncio.timeout(timeout):
                 if make_neighbour is None:
@@ -177,17 +179,17 @@ async def run_check(
         await asyncio.gather(*left, return_exceptions=True)
         raise AssertionError(f"tasks left running after close: {', '.join(map(repr, left))}")
     if unhandled:
-        raise AssertionError(f"errors that nobody handled: {unhandled}")
+        raise AssertionError(f"unhandled errors: {unhandled}")
     return tidy
 
 
 async def _tidy_after(
-    error: Exception, harness: Harness, traces: Leftovers, timeout: float
+    error: Exception, harness: Harness, leftovers: Leftovers, timeout: float
 ) -> None:
     """Tidy up after a check that failed, which is what has to be told."""
     try:
         async with asyncio.timeout(timeout):
-            await tidy_up(harness.driver.clone(), traces)
+            await tidy_up(harness.driver.clone(), leftovers)
     except Exception as another:  # noqa: BLE001 - told beside the first
         error.add_note(f"What it made could not be deleted: {another!r}")
 
@@ -201,17 +203,17 @@ async def _play_beside_others(
     check: Check, harness: Harness, make_neighbour: Callable[[], Driver]
 ) -> None:
     """Run a check on a store that is in use."""
-    neighbour, traces = make_neighbour(), Leftovers()
+    neighbour, leftovers = make_neighbour(), Leftovers()
     try:
         await neighbour.open()
-        queue = await fill(neighbour, traces)
+        queue = await fill(neighbour, leftovers)
         async with harness:
-            await fill(harness.driver, harness.traces)
+            await fill(harness.driver, harness.leftovers)
             await check.run(harness)
         await expect_unharmed(neighbour, queue)
     finally:
         await neighbour.close()
-        await tidy_up(neighbour.clone(), traces)
+        await tidy_up(neighbour.clone(), leftovers)
 
 
 class _Conditions(TypedDict):
@@ -308,7 +310,7 @@ async def run_conformance(
         )
     ]
     results: list[CheckResult] = []
-    traces = Leftovers() if one_namespace else None
+    leftovers = Leftovers() if one_namespace else None
     # What can be purged may wait until the end; what cannot may make every further call slower.
     at_once = Capability.PURGE not in capabilities
     tidy = True
@@ -321,7 +323,7 @@ async def run_conformance(
                     check,
                     make_driver,
                     timeout=timeout,
-                    traces=traces,
+                    leftovers=leftovers,
                     make_neighbour=make_neighbour,
                     damage=damage,
                     stop_hard=stop_hard,
@@ -337,11 +339,11 @@ async def run_conformance(
                 on_result(result)
             if stop_at_first and not result.ok:
                 break
-            if traces is not None and at_once:
-                tidy = await tidy_up(make_driver(), traces) and tidy
+            if leftovers is not None and at_once:
+                tidy = await tidy_up(make_driver(), leftovers) and tidy
     finally:
-        if traces is not None:
-            tidy = await tidy_up(make_driver(), traces) and tidy
+        if leftovers is not None:
+            tidy = await tidy_up(make_driver(), leftovers) and tidy
     return Report(tuple(results), tuple(skipped), tidy)
 
 

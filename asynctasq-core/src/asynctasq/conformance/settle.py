@@ -38,7 +38,7 @@ async def cancelled_run_is_gone(harness: Harness) -> None:
 
 @check("a", 13)
 async def retried_message_is_delivered_again_as_it_was(harness: Harness) -> None:
-    """Same queue, same options; one attempt more."""
+    """Check that queue and options are the same, with one attempt more."""
     first = await harness.enqueue_and_lease(
         priority=8, max_attempts=5, result_ttl=7.0, headers={"trace": "1"}, group="g"
     )
@@ -160,7 +160,7 @@ async def mixed_batch(harness: Harness) -> None:
 
 @check("c", 11, needs=Capability.FENCED)
 async def mixed_batch_answers_in_order(harness: Harness) -> None:
-    """Current, stale, unknown and doubled items in one call: each gets its own answer."""
+    """Check that current, stale, unknown and repeated items of one call get their own answers."""
     await harness.enqueue_count(5)
     leases = [delivery.lease for delivery in await harness.reserve()]
     await harness.settle(Complete(leases[1]))
@@ -240,7 +240,7 @@ async def large_results_and_errors(harness: Harness) -> None:
 
 @check("a", 11, 54)
 async def numbers_that_are_not_finite_are_refused_one_by_one(harness: Harness) -> None:
-    """The others of the batch are settled, and those refused stay leased."""
+    """Check that the other items of the batch are settled, and refused ones stay leased."""
     await harness.enqueue_count(6)
     leases = [delivery.lease for delivery in await harness.reserve()]
     refused: list[Settlement] = [

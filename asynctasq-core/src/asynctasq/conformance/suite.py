@@ -66,7 +66,7 @@ class DriverConformance:
     """An empty folder for each check; while tests are being collected, just some folder."""
 
     def make_driver(self) -> Driver:
-        """An unopened driver; called once for each check, and once when tests are collected.
+        """Return an unopened driver; called once for each check, and once when tests are collected.
 
         Two checks may share a store but should not share a namespace when they run in parallel:
         each moves the clock.

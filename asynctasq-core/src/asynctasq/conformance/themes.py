@@ -1,68 +1,13 @@
 """The checks of all themes, in the order in which a driver is best written."""
 
+from importlib import import_module
 from types import ModuleType
 
-from asynctasq.conformance import (
-    bounds,
-    cancel,
-    concurrency,
-    crash,
-    damage,
-    dead_letters,
-    due,
-    enqueue,
-    expiry,
-    inspect,
-    keys,
-    lease,
-    lifetime,
-    listings,
-    news,
-    order,
-    outage,
-    pause,
-    progress,
-    purge,
-    races,
-    real_time,
-    results,
-    schema,
-    settle,
-    unique,
-    wait,
-    workers,
-)
 from asynctasq.conformance.check import Check
+from asynctasq.conformance.theme_names import THEME_NAMES
 
-THEMES: tuple[ModuleType, ...] = (
-    lifetime,
-    enqueue,
-    due,
-    lease,
-    outage,
-    settle,
-    order,
-    expiry,
-    wait,
-    concurrency,
-    races,
-    results,
-    progress,
-    cancel,
-    unique,
-    keys,
-    dead_letters,
-    inspect,
-    listings,
-    pause,
-    purge,
-    workers,
-    news,
-    schema,
-    bounds,
-    damage,
-    crash,
-    real_time,
+THEMES: tuple[ModuleType, ...] = tuple(
+    import_module(f"asynctasq.conformance.{name}") for name in THEME_NAMES
 )
 
 

@@ -73,7 +73,7 @@ async def keys_are_exact_text(harness: Harness) -> None:
 
 @check("eg", 19, 24, needs=NEEDS | Capability.IDEMPOTENT)
 async def holder_enqueued_again_is_a_known_id(harness: Harness) -> None:
-    """The id is looked at before the key: a repeated call replaces nothing, itself included."""
+    """Check that the id comes before the key: a repeated call does not even replace its own message."""
     for on_conflict in OnConflict:
         message = await harness.enqueue(unique=Unique(_key(), on_conflict=on_conflict))
         answers = await harness.clone.enqueue([message])
@@ -214,7 +214,7 @@ async def replace_respects_the_period_of_a_finished_holder(harness: Harness) -> 
 
 @check("e", 25, needs=NEEDS)
 async def extend_moves_the_time_of_a_scheduled_holder(harness: Harness) -> None:
-    """A debounce: each newcomer puts it off."""
+    """Debounce: each newcomer delays the holder."""
     key = _key()
     holder = await harness.enqueue(unique=Unique(key), delay=1000.0)
     await harness.advance(600)
@@ -239,7 +239,7 @@ async def extend_leaves_a_holder_that_is_ready(harness: Harness) -> None:
 
 
 @check("e", 25, needs=NEEDS)
-async def extend_starts_a_period_anew(harness: Harness) -> None:
+async def extend_restarts_a_period(harness: Harness) -> None:
     key = _key()
     delivery = await harness.enqueue_and_lease(unique=Unique(key, PERIOD, period=1000.0))
     await harness.settle(Complete(delivery.lease))

@@ -64,7 +64,7 @@ async def wait_ends_at_its_timeout(harness: Harness) -> None:
 
 
 async def _expect_no_spinning(harness: Harness) -> None:
-    """A worker waits again and again; that must not keep a processor busy."""
+    """Check that a worker that waits again and again does not keep a processor busy."""
     started = time.monotonic()
     for _ in range(SHORT_WAITS):
         await harness.clone.wait([harness.queue], timeout=0.05)
@@ -114,7 +114,7 @@ async def wait_wakes_when_a_message_falls_due(harness: Harness) -> None:
 
 @check("b", 46)
 async def wait_wakes_for_a_short_delay(harness: Harness) -> None:
-    """Due in the middle of the wait, with nobody there to say so."""
+    """Due in the middle of the wait, without any call at that time."""
 
     async def enqueue() -> None:
         await harness.enqueue(delay=0.2)

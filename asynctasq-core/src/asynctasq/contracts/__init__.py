@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from asynctasq.contracts.capabilities import (
     DEAD_LETTER_LIMIT,
     DEAD_LETTER_TTL_SECONDS,
+    EXACT_STORE,
     FULL_STORE,
     NEWS_KEPT,
     SCANNED_AT_ONCE,
@@ -127,6 +128,7 @@ __all__ = [
     "DEAD_LETTER_TTL_SECONDS",
     "DEFAULT_LEASE_SECONDS",
     "DRIVER_API_VERSION",
+    "EXACT_STORE",
     "FULL_STORE",
     "NEWS_KEPT",
     "SCANNED_AT_ONCE",

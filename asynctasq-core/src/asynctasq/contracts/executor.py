@@ -21,16 +21,16 @@ class Call(Protocol):
     policy: RunPolicy
 
     async def load(self) -> BaseTask[Any]:
-        """The task, built anew: arguments decoded, models resolved, metadata set.
+        """Return a new task object: arguments decoded, models resolved, metadata set.
 
         Raises:
             BodyError: the arguments cannot be read, or do not fit the signature.
-            ModelNotFound: a model has no row any more; `on_missing` says what the task wants of that.
+            ModelNotFound: a model has no row any more; `on_missing` has the choice of the task.
         """
         ...
 
     def load_now(self) -> BaseTask[Any] | None:
-        """As `load`, where nothing has to be fetched for it; None where something has.
+        """Return the task as `load` does, if nothing has to be fetched for it; None otherwise.
 
         Raises:
             BodyError: the arguments cannot be read, or do not fit the signature.
@@ -38,14 +38,14 @@ class Call(Protocol):
         ...
 
     def as_built(self) -> BaseTask[Any]:
-        """The task as far as `load` came: where that raised, before or amidst its constructor.
+        """Return the task as far as `load` built it, if `load` raised before or in the constructor.
 
-        Its `should_retry` and `failed` are asked on this, so that they hear of such errors too.
+        Its `should_retry` and `failed` are called on this object, so that they handle such errors, too.
         """
         ...
 
     def encode_result(self, value: object) -> bytes:
-        """A return value as stored. Never raises: what cannot be serialized becomes a note of that."""
+        """Return a value as it is stored. Never raises: a value that cannot be serialized becomes a note."""
         ...
 
     def can_store(self, value: object) -> bool:
@@ -53,7 +53,7 @@ class Call(Protocol):
         ...
 
     def report_encoded(self, progress: bytes) -> None:
-        """Tell how far the task is; encoded as `encode_result` does, by another process perhaps.
+        """Report progress, encoded as `encode_result` does. Another process may have encoded it.
 
         Raises:
             CapabilityMissing: the worker's driver keeps no progress.
@@ -66,19 +66,19 @@ class Call(Protocol):
 
     @property
     def attended(self) -> bool:
-        """Whether `enter` or `leave` have something to do now; spares the loop two calls."""
+        """True if `enter` or `leave` has something to do now; saves two calls otherwise."""
         ...
 
     async def enter(self) -> None:
-        """Code of the task is about to run on this loop. Never raises."""
+        """Prepare this loop, on which code of the task is about to run. Never raises."""
         ...
 
     async def leave(self) -> None:
-        """It has ended: what it has opened is closed, even if this is cancelled. Otherwise never raises."""
+        """Close everything that the attempt opened, even if this is cancelled. Otherwise never raises."""
         ...
 
     def run_here(self, function: Callable[[], T]) -> T:
-        """Run code of the task in this thread, outside of event loops, with all that is around it."""
+        """Run code of the task in this thread, outside of event loops, within all execution scopes."""
         ...
 
     def explain(self, error: Exception) -> None:
@@ -86,7 +86,7 @@ class Call(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Let the task know that it is to end early: `current_task().cancelled` is true from now on.
+        """Ask the task to end early: `current_task().cancelled` is true from now on.
 
         Called by executors that cannot simply cancel it.
         """

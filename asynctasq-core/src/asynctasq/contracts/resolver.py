@@ -22,7 +22,7 @@ class Resolver(Protocol):
     """Turns instances of one ORM into references and back."""
 
     def reference(self, instance: object) -> Reference | None:
-        """The reference of a model instance; None if it is not one of this ORM's.
+        """Return the reference of a model instance; None if it does not belong to this ORM.
 
         Raises:
             NotSerializable: it is a model, but has no key yet (unsaved) or cannot be referred to.
@@ -36,45 +36,45 @@ class Resolver(Protocol):
 
         Args:
             references: each model once.
-            relations: what is to be loaded along, for those models that have it: names of
-                relations, or paths of such (`customer.address`).
+            relations: names of relations to load with the models that have them, or paths of such
+                names (`customer.address`).
         """
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Idempotent."""
+        """Close connections. Idempotent."""
         ...
 
 
 @runtime_checkable
 class ExecutionScope(Protocol):
-    """What a resolver may be besides: it is there whenever code of a task runs, with models or without.
+    """Optional resolver interface: hooks that run around every execution of task code.
 
-    For frameworks that keep connections open behind the code that uses them. A method that raises is
-    reported, and changes nothing; whoever was told of a beginning is told of the end.
+    For frameworks that keep connections open for the code that uses them. An error in a hook is logged and
+    changes nothing. If an `enter` hook was called, its `leave` hook is called, too.
     """
 
     def enter(self) -> None:
-        """Code of a sync task is about to run in this thread."""
+        """Prepare this thread, in which code of a sync task is about to run."""
         ...
 
     def leave(self) -> None:
-        """It has ended."""
+        """Clean up after `enter`, in the same thread."""
         ...
 
     async def enter_loop(self) -> None:
-        """Code of an async task is about to run on this loop, beside others."""
+        """Prepare this loop, on which code of an async task is about to run, beside others."""
         ...
 
     async def leave_loop(self) -> None:
-        """It has ended."""
+        """Clean up after `enter_loop`, on the same loop."""
         ...
 
 
 @runtime_checkable
 class Explainer(Protocol):
-    """What a resolver may be besides: it knows why its framework raised."""
+    """Optional resolver interface: explains errors of the resolver's framework."""
 
     def explain(self, error: Exception) -> str | None:
-        """What to add to an error that a task raised; None if it is not about models. Must not raise."""
+        """Return text to add to an error that a task raised; None if it is not about models. Must not raise."""
         ...

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 Refer = Callable[[object], "int | None"]
-"""Given an object that a serializer does not know: its place in the list of model references that
-travels beside the payload, or None if no resolver knows it either."""
+"""Returns, for an object that a serializer does not know, its place in the list of model references that
+travels beside the payload; None if no resolver knows it either."""
 
 
 class Serializer(Protocol):
-    """Values to bytes and back. Safe to share between threads."""
+    """Turns values into bytes and back. Safe to share between threads."""
 
     content_type: str
     """Names the serializer in every envelope: the name of its entry point."""
@@ -24,9 +24,9 @@ class Serializer(Protocol):
         ...
 
     def loads(self, data: bytes, *, models: Sequence[object] = ()) -> Any:
-        """Decode a value, putting `models[i]` wherever the reference `i` stood.
+        """Decode a value, with `models[i]` in the place of reference `i`.
 
         Raises:
-            BodyCorrupt: the bytes are no such encoding.
+            BodyCorrupt: the bytes are not such an encoding.
         """
         ...

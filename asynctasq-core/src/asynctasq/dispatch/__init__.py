@@ -1,5 +1,5 @@
 """Dispatch: from a task with arguments to a message in a store, and to its outcome.
 
-messages ──► outbox ──► driver.enqueue ⇢ store ⇢ watcher
-             connections: one opened driver per event loop
+dispatcher ──► messages ──► batcher ──► driver.enqueue ⇢ store ⇢ watcher ──► handle
+               stores and connections: one opened driver for each store and event loop
 """

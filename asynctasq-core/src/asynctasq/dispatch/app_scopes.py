@@ -1,4 +1,4 @@
-"""Who uses an app on which event loop: it is closed by the last one out, and never under a worker."""
+"""The blocks and workers that use an app: the end of the last one closes it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,27 +13,28 @@ Undo = TypeVar("Undo")
 @record
 class _Worker:
     task: asyncio.Task[None] | None
-    """That runs the worker."""
+    """The task that runs the worker."""
     blocks_before: int
-    """How many blocks there were when it began."""
+    """The number of open blocks when the worker started."""
 
 
 class AppScopes(Generic[Undo]):
-    """The blocks of `async with` that have not ended, and the workers that run."""
+    """The open `async with` blocks of an app, and the workers that run with it."""
 
     def __init__(self) -> None:
         self._blocks: list[tuple[asyncio.AbstractEventLoop, Undo]] = []
         self._workers: list[_Worker] = []
 
     def enter(self, undo: Undo) -> None:
-        """A block begins on the running loop; `undo` is kept for its end."""
+        """Record the start of a block on the running loop, and keep `undo` for its end."""
         self._blocks.append((asyncio.get_running_loop(), undo))
 
     def leave(self) -> tuple[Undo, bool]:
-        """The innermost block of the running loop ends.
+        """Record the end of the innermost block of the running loop.
 
-        Returns what was kept for its end, and whether it was the last one that needs the app to be open:
-        the outermost of this loop, and not one that lies within the work of a worker, which goes on.
+        Returns:
+            The `undo` of the block, and whether the app can be closed now. It can if the block was the
+            outermost of this loop, and no worker that started outside of the block still runs.
         """
         here = asyncio.get_running_loop()
         blocks = [block for block in self._blocks if block[0] is here]
@@ -43,7 +44,7 @@ class AppScopes(Generic[Undo]):
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """While a worker is run by the current task."""
+        """Record that the current task runs a worker, for as long as the context is open."""
         worker = _Worker(asyncio.current_task(), len(self._blocks))
         self._workers.append(worker)
         try:
@@ -52,7 +53,7 @@ class AppScopes(Generic[Undo]):
             self._workers.remove(worker)
 
     def workers_here(self) -> list[asyncio.Task[None]]:
-        """The tasks of the workers on the running loop."""
+        """Return the tasks that run workers on the running loop."""
         loop = asyncio.get_running_loop()
         tasks = (worker.task for worker in self._workers)
         return [task for task in tasks if task is not None and task.get_loop() is loop]

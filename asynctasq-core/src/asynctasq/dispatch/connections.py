@@ -1,4 +1,4 @@
-"""Opened drivers: one clone per event loop, made when first needed, dropped with its loop."""
+"""Opened drivers: one clone per event loop, opened at the first use and closed with its loop."""
 
 import asyncio
 import logging
@@ -15,16 +15,16 @@ logger = logging.getLogger("asynctasq")
 
 
 class Connection:
-    """An opened driver, with what shares its round trips."""
+    """An opened driver, with the batcher and the watcher that share its round trips."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
-        self.outbox = EnqueueBatcher(driver)
+        self.batcher = EnqueueBatcher(driver)
         self._watcher: ResultWatcher | None = None
 
     @property
     def watcher(self) -> ResultWatcher:
-        """The watcher for outcomes.
+        """The watcher that `handle.result()` uses.
 
         Raises:
             CapabilityMissing: the driver keeps no results.
@@ -38,35 +38,36 @@ class Connection:
         return self._watcher
 
     async def close(self) -> None:
-        """Send what waits, stop watching, close the driver."""
-        await self.outbox.drain()
+        """Send the messages that wait, stop watching, and close the driver."""
+        await self.batcher.drain()
         if self._watcher is not None:
             await self._watcher.close()
         await self.driver.close()
 
 
 class LoopConnections:
-    """The connections of one event loop, by driver."""
+    """The connections of one event loop, by the key of their store."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._process = os.getpid()
+        self.process = os.getpid()
         self.opened: dict[str, Connection] = {}
         self._opening: dict[str, asyncio.Task[Connection]] = {}
-        self._letting_go: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        """Close the drivers of other loops."""
 
     @property
     def is_stale(self) -> bool:
-        """Whether nothing can be done with them any more: the loop is closed, or the process was forked."""
-        return self.loop.is_closed() or self._process != os.getpid()
+        """True if they cannot be used any more: the loop is closed, or the process was forked."""
+        return self.loop.is_closed() or self.is_inherited
 
     @property
     def is_inherited(self) -> bool:
-        """Whether they belong to the parent process: closing them would disturb it."""
-        return self._process != os.getpid()
+        """True if they belong to the parent process, which closing them would disturb."""
+        return self.process != os.getpid()
 
     async def get(self, key: str, make: Callable[[], Driver]) -> Connection:
-        """The connection of that key; opened by whoever comes first, shared by those who come meanwhile.
+        """Return the connection of that key; calls that arrive while it is opened share it.
 
         Raises:
             DriverError: the store refused, or could not be reached.
@@ -82,14 +83,14 @@ class LoopConnections:
 
     async def close(self) -> None:
         """Close all of them."""
-        if unfinished := {*self._opening.values(), *self._letting_go}:
+        if unfinished := {*self._opening.values(), *self._closing}:
             await asyncio.wait(unfinished)
         while self.opened:
             _, connection = self.opened.popitem()
             await connection.close()
 
-    def let_go(self, gone: "LoopConnections") -> None:
-        """Close drivers whose loop was closed under them; drivers allow that from another loop."""
+    def close_drivers_of(self, gone: "LoopConnections") -> None:
+        """Close drivers whose loop was closed before them; drivers allow that from another loop."""
 
         async def close() -> None:
             while gone.opened:
@@ -97,8 +98,8 @@ class LoopConnections:
                 await connection.driver.close()
 
         closing = self.loop.create_task(close())
-        self._letting_go.add(closing)
-        closing.add_done_callback(self._letting_go.discard)
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def _open(self, key: str, make: Callable[[], Driver]) -> Connection:
         driver = make()
@@ -116,45 +117,62 @@ class ConnectionPool:
 
     def __init__(self) -> None:
         self._by_loop: list[LoopConnections] = []
-        self._left_behind: list[LoopConnections] = []
+        self._inherited: list[LoopConnections] = []
+        """Kept, so that the garbage collector does not close what the parent process uses."""
         self._lock = threading.Lock()
+        self.last_used: LoopConnections | None = None
+        """The connections that `here` returned last: a short cut for callers that check the loop."""
 
     def here(self) -> LoopConnections:
-        """Those of the running loop."""
+        """Return the connections of the running loop."""
         loop = asyncio.get_running_loop()
         for connections in self._by_loop:
             if connections.loop is loop and not connections.is_inherited:
+                self.last_used = connections
                 return connections
         return self._add(loop)
 
     @property
     def is_open(self) -> bool:
-        """Whether a loop that lives has an opened driver."""
+        """True if a driver is open on a loop that is not closed."""
         return any(each.opened and not each.is_stale for each in self._by_loop)
 
     async def close_here(self) -> None:
-        """Close those of the running loop, and let go of those whose loop is gone."""
+        """Close the connections of the running loop, and drivers whose loop was closed."""
         connections = self.here()
         with self._lock:
             self._by_loop = [each for each in self._by_loop if each is not connections]
+            self.last_used = None
         await connections.close()
 
     def take_over(self, other: "ConnectionPool") -> None:
-        """Take what another pool has left on closed loops, to be closed with the next use of this one."""
+        """Take the connections of closed loops from another pool; the next use of this one closes them."""
         with other._lock:
             stale = [each for each in other._by_loop if each.is_stale]
             other._by_loop = [each for each in other._by_loop if not each.is_stale]
         with self._lock:
             self._by_loop.extend(stale)
-            self._left_behind.extend(other._left_behind)
+            self._inherited.extend(other._inherited)
+
+    def set_aside(self) -> Callable[[], None]:
+        """Continue without the connections of this moment; the function returned brings them back."""
+        with self._lock:
+            aside, self._by_loop, self.last_used = self._by_loop, [], None
+
+        def restore() -> None:
+            with self._lock:
+                self._by_loop, self.last_used = aside, None
+
+        return restore
 
     def _add(self, loop: asyncio.AbstractEventLoop) -> LoopConnections:
         added = LoopConnections(loop)
         with self._lock:
             stale = [each for each in self._by_loop if each.is_stale]
             self._by_loop = [each for each in self._by_loop if not each.is_stale] + [added]
-            self._left_behind.extend(each for each in stale if each.is_inherited)
+            self._inherited.extend(each for each in stale if each.is_inherited)
+            self.last_used = added
         for each in stale:
             if not each.is_inherited and each.opened:
-                added.let_go(each)
+                added.close_drivers_of(each)
         return added

@@ -1,4 +1,4 @@
-"""The way of one event loop into one opened driver."""
+"""Batching of enqueues: dispatches of one turn of the event loop share round trips."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ CHUNK_BYTES = 1_000_000
 
 
 def message_bytes(message: Message) -> int:
-    """Return about how much a message takes in a store."""
+    """Return roughly how many bytes a message takes in a store: its body and its headers."""
     size = len(message.body)
     if message.headers:
         size += headers_bytes(message.headers)
@@ -28,34 +28,35 @@ _Item = tuple[Message, "asyncio.Future[Enqueued]"]
 
 
 class EnqueueBatcher:
-    """Sends messages.
+    """Sends messages to one opened driver.
 
-    Dispatches that happen together share round trips. Each has its own outcome: where the store
-    refuses a whole chunk, its messages are sent again one by one, which is safe because nothing of it was
-    stored.
+    Messages that are sent in the same turn of the event loop share a call of `Driver.enqueue`. Each still
+    has its own outcome: if the store refuses a chunk, its messages are sent again one by one, which is
+    safe because the enqueue of a known id changes nothing.
     """
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._waiting: deque[_Item] = deque()
         self._next: asyncio.Task[None] | None = None
-        """Will send what waits, in the next turn of the loop."""
+        """Sends the waiting messages in the next turn of the loop."""
         self._sending: set[asyncio.Task[None]] = set()
         self._pauses = pauses_for(driver)
-        self._away = False
-        """True if the store was unavailable at the last try."""
+        self._is_unavailable = False
+        """True if the last call could not reach the store."""
 
     def send(self, message: Message) -> "asyncio.Future[Enqueued]":
-        """Enqueue one message, in company of those that are dispatched in the same turn of the loop.
+        """Enqueue one message, together with all others that are sent in this turn of the loop.
 
-        The answer is to be awaited; it may raise a `DriverError`, if the store refused or could not be
-        reached.
+        Returns:
+            A future with the store's answer. It raises a `DriverError` if the store refused the message
+            or could not be reached.
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Enqueued] = loop.create_future()
         self._waiting.append((message, outcome))
         if self._next is None:
-            self._next = loop.create_task(self._send_waiting())  # in the next turn: all of this one
+            self._next = loop.create_task(self._send_waiting())  # runs in the next turn
             self._sending.add(self._next)
             self._next.add_done_callback(self._ended)
         return outcome
@@ -85,24 +86,22 @@ class EnqueueBatcher:
                 return answers
 
     def _log_outage(self, error: DriverUnavailable | None) -> None:
-        """Log the first call that did not reach the store, and the first that does again."""
-        if error is not None and not self._away:
+        """Log the first call that did not reach the store, and the first one that reaches it again."""
+        if error is not None and not self._is_unavailable:
             doubt = "" if len(self._pauses) > 1 else " once, which may add a task twice"
-            logger.warning(
-                "The store cannot be reached to dispatch; trying again%s: %s", doubt, error
-            )
-        elif error is None and self._away:
-            logger.info("The store can be reached again to dispatch.")
-        self._away = error is not None
+            logger.warning("Could not reach the store to dispatch; retrying%s: %s", doubt, error)
+        elif error is None and self._is_unavailable:
+            logger.info("Reached the store again to dispatch")
+        self._is_unavailable = error is not None
 
     async def drain(self) -> None:
-        """Return when all that was given to `send` is enqueued or refused."""
+        """Wait until the store has accepted or refused every message that was sent."""
         while self._sending:
             await asyncio.wait(set(self._sending))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
-        if task is self._next:  # cancelled before it began
+        if task is self._next:  # cancelled before it started
             self._next = None
             while self._waiting:
                 _fail(self._next_chunk(), asyncio.CancelledError())
@@ -134,7 +133,7 @@ class EnqueueBatcher:
             _answer(chunk, partly.answers)
         except DriverUnavailable as error:
             _fail(chunk, error)
-        except Exception as error:  # noqa: BLE001  whatever a driver raises, the callers are told
+        except Exception as error:  # noqa: BLE001  each caller gets the error of its message
             if len(chunk) == 1:
                 _fail(chunk, error)
             else:

@@ -1,12 +1,13 @@
-"""Dispatching many tasks: in chunks, to one or several stores."""
+"""Dispatching many tasks in chunks, to one or several stores."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from asynctasq.dispatch.bulk import Bulk
-from asynctasq.dispatch.messages import MessageFactory, announce, announce_done, check_supported
-from asynctasq.dispatch.stores import Stores
+from asynctasq.dispatch.messages import MessageFactory, check_supported
+from asynctasq.dispatch.observing import announce, announce_done
+from asynctasq.dispatch.stores import Store, Stores
 from asynctasq.dispatch.unknown_outcome import with_ids
 from asynctasq.errors import DriverError
 from asynctasq.message import Message
@@ -32,25 +33,25 @@ class ManyDispatch(Generic[T]):
         """Prepare the call.
 
         Args:
-            stores: where the tasks go.
+            stores: accept the messages.
             messages: makes the messages.
             observers: called before and after each dispatch.
-            on_progress: called after each chunk with the number of tasks that the stores have taken.
+            on_progress: called after each chunk with the number of tasks that the stores have accepted.
         """
         self._stores = stores
         self._messages = messages
         self._observers = observers
         self._on_progress = on_progress
-        self._bulks: dict[str, Bulk[T]] = {}
+        self._bulks: dict[Store, Bulk[T]] = {}
         self._order: list[Bulk[T]] = []
         self._batch = Batch()
-        self._taken = 0
+        self._accepted = 0
         self._stopped_at: tuple[BaseTask[T], Message] | None = None
         """The task that raised before it was in a chunk."""
         self._unknown: list[bytes] = []
         """Ids of messages that the stores have not confirmed, after an error."""
         self._announced: list[Message] = []
-        """The messages that the stores have taken, if `after_dispatch` has observers."""
+        """The messages that the stores have accepted, if `after_dispatch` has observers."""
 
     async def run(self, tasks: Iterable[BaseTask[T]]) -> list[Handle[T]]:
         """Dispatch the tasks; returns their handles in order. Raises as `App.dispatch_many` does."""
@@ -62,9 +63,9 @@ class ManyDispatch(Generic[T]):
                 await announce_done(self._observers, message)
         except DriverError as error:
             await self._give_up()
-            told = with_ids(error, self._unknown)
-            told.add_note(self._progress())
-            raise told from error.__cause__
+            with_unknown = with_ids(error, self._unknown)
+            with_unknown.add_note(self._progress())
+            raise with_unknown from error.__cause__
         except BaseException as error:
             await self._give_up()
             error.add_note(self._progress())
@@ -75,48 +76,42 @@ class ManyDispatch(Generic[T]):
         return [next(handles[bulk]) for bulk in self._order]
 
     async def _add(self, tasks: Iterable[BaseTask[T]]) -> None:
-        key_for, make, bulks, order = (
-            self._stores.key_for, self._messages.make, self._bulks, self._order,
+        store_for, make, bulks, order = (
+            self._stores.store_for, self._messages.make, self._bulks, self._order,
         )  # fmt: skip
         is_observed = bool(self._observers.before_dispatch)
-        for (
-            task
-        ) in tasks:  # one loop: a coroutine for each task would cost more than the rest of it
-            key = key_for(task)
+        # One loop: a coroutine for each task would cost more than the rest of the work.
+        for task in tasks:
+            store = store_for(task)
             message = make(task)
             try:
-                bulk = bulks.get(key) or await self._bulk(key)
+                bulk = bulks.get(store) or await self._bulk(store)
                 check_supported(bulk.driver, message)
                 if is_observed:
                     message = await announce(self._observers, message)
                     self._messages.check_size(message)
-                if not bulk.takes(task, message):
+                if not bulk.add(task, message):
                     await bulk.ship()
-                    bulk.takes(task, message)
+                    bulk.add(task, message)
             except BaseException:
                 self._stopped_at = task, message
                 raise
             order.append(bulk)
 
-    async def _bulk(self, key: str) -> Bulk[T]:
-        made: Bulk[T] = Bulk(
-            await self._stores.connection(key),
-            source=self._stores.source(key),
-            batch=self._batch,
-            sent=self._sent,
-        )
-        self._bulks[key] = made
+    async def _bulk(self, store: Store) -> Bulk[T]:
+        made: Bulk[T] = Bulk(store, await store.connection(), batch=self._batch, sent=self._sent)
+        self._bulks[store] = made
         return made
 
     def _sent(self, chunk: Sequence[Message]) -> None:
-        self._taken += len(chunk)
+        self._accepted += len(chunk)
         if self._observers.after_dispatch:
             self._announced.extend(chunk)
         if self._on_progress is not None:
-            self._on_progress(self._taken)
+            self._on_progress(self._accepted)
 
     async def _give_up(self) -> None:
-        """Wait for the chunks under way, and let all tasks keep their ids."""
+        """Wait for the chunks that are being sent, and let all tasks keep their ids."""
         bulks = self._bulks.values()
         await asyncio.gather(*(bulk.settle() for bulk in bulks), return_exceptions=True)
         self._batch.has_failed = True
@@ -131,4 +126,4 @@ class ManyDispatch(Generic[T]):
         self._unknown.append(message.id)
 
     def _progress(self) -> str:
-        return f"{self._taken} tasks had been dispatched before this error."
+        return f"{self._accepted} tasks had been dispatched before this error."

@@ -10,14 +10,11 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import (
     CapabilityMissing,
-    DispatchError,
     MessageTooLarge,
     NotSerializable,
     TaskDefinitionError,
 )
-from asynctasq.hookspecs import DispatchContext
 from asynctasq.message import (
-    NO_HEADERS,
     PRIORITY_DEFAULT,
     Message,
     Parent,
@@ -25,12 +22,10 @@ from asynctasq.message import (
     id_from_text,
     new_id,
 )
-from asynctasq.plugins.observers import Observers
 from asynctasq.retry import RunPolicy
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import TaskDefinition
-from asynctasq.tasks.option_values import wrong_header
 from asynctasq.tasks.options import (
     TASK_OPTION_NAMES,
     DispatchOptions,
@@ -42,7 +37,7 @@ from asynctasq.tasks.unconfirmed import keep_id, take_id
 
 
 class MessageFactory:
-    """Makes messages of tasks, by the options of every level."""
+    """Makes the messages of tasks from their arguments and the options of every level."""
 
     def __init__(
         self, codec: Codec, defaults: ResolvedOptions, *, sender: ReferenceType[Sender]
@@ -55,20 +50,20 @@ class MessageFactory:
     def make(self, task: BaseTask[Any]) -> Message:
         """Make the message of a dispatch.
 
-        It gets a new id at every call, unless the task was given one or keeps one of a dispatch that
-        raised.
+        Each call makes a new id, unless the task has the option `id`, or keeps the id of a dispatch
+        that raised.
 
         Raises:
             NotSerializable: an argument cannot travel.
             MessageTooLarge: arguments and headers exceed the limit.
             TaskDefinitionError: the class has no `execute`, so no worker could run it, a field hides
                 a method, or another definition has taken the task's name.
-            ValueError: an id is no UUID, or options contradict each other.
+            ValueError: an id is not a UUID, or options contradict each other.
         """
         definition = task._definition
         if definition is None:
             raise TaskDefinitionError(
-                f"{type(task).__qualname__} has no execute(): nothing could be run."
+                f"{type(task).__qualname__} must define execute(): without it, a worker could not run the task."
             )
         origin = definition.origin
         if origin is not None and origin.is_watched:
@@ -123,13 +118,13 @@ class MessageFactory:
         size, limit = headers_bytes(message.headers), self._codec.max_message_bytes
         if len(message.body) + size > limit:
             raise MessageTooLarge(
-                f"Task {message.task!r} was not dispatched: its headers take {size:,} bytes and its "
-                f"arguments {len(message.body):,}; together, the setting max_message_bytes allows "
-                f"{limit:,}. Pass large values as arguments or by a key, or raise the setting."
+                f"Task {message.task!r} was not dispatched: arguments and headers must take at most "
+                f"{limit:,} bytes together (setting max_message_bytes), got {len(message.body):,} and "
+                f"{size:,}. Pass a key or a path to large data, or raise the setting."
             )
 
     def _by_name(self, error: NotSerializable, task: BaseTask[Any]) -> NotSerializable:
-        """The error, with arguments that were passed by place called as the task calls them."""
+        """Return the error with positional arguments named by the parameters of the task."""
         definition = task._definition
         args, kwargs = task._arguments
         if definition is None or not args:
@@ -164,7 +159,7 @@ def _without_dispatch_only(overrides: DispatchOptions) -> Mapping[str, object]:
 def _with_dispatch_only(message: Message, overrides: DispatchOptions) -> Message:
     changes: dict[str, Any] = {}
     if "delay" in overrides and "eta" in overrides:
-        raise ValueError("A dispatch has a delay and an eta: which of them says when it is due?")
+        raise ValueError("The options delay and eta are mutually exclusive. Set one of them.")
     if "delay" in overrides:
         changes["delay"] = float(cast("float", overrides["delay"]))  # `options` has checked them
     if "eta" in overrides:
@@ -185,15 +180,15 @@ def _id(text: str, option: str) -> bytes:
         return id_from_text(text)
     except ValueError:
         raise ValueError(
-            f"options({option}=...): {text!r} is no task id: a UUID is needed."
+            f"options(): {option} must be the id of a task (a UUID), got {text!r}."
         ) from None
 
 
 def check_supported(driver: Driver, message: Message) -> None:
-    """Make sure that the driver can do what the message asks for.
+    """Make sure that the driver supports the options of a message.
 
     Raises:
-        CapabilityMissing: it cannot; the message names capability and remedy.
+        CapabilityMissing: it does not; the error names the capability and the remedy.
     """
     capabilities = driver.capabilities
     if message.unique is not None and Capability.UNIQUE not in capabilities:
@@ -209,33 +204,4 @@ def _refuse(driver: Driver, option: str, capability: Capability) -> None:
         f"The option {option!r} needs the capability {capability.name}, which "
         f"{type(driver).__qualname__} does not have. Leave it out, or use a driver that has it "
         f"(`asynctasq plugins list --check` shows which)."
-    )
-
-
-async def announce(observers: Observers, message: Message) -> Message:
-    """Notify observers of a message that is about to be enqueued; returns it with the headers they added.
-
-    Raises:
-        DispatchError: a header that they added is not Unicode text.
-    """
-    context = DispatchContext(message, dict(message.headers))
-    await observers.notify(observers.before_dispatch, context)
-    headers: object = context.headers
-    wrong = (
-        wrong_header(cast("dict[object, object]", headers))
-        if isinstance(headers, dict)
-        else TypeError("a dict is needed.")
-    )
-    if wrong is not None:
-        raise DispatchError(
-            f"Task {message.task!r} was not dispatched: a plugin's before_dispatch left headers that "
-            f"cannot be sent: {wrong}"
-        )
-    return replace(message, headers=context.headers or NO_HEADERS)
-
-
-async def announce_done(observers: Observers, message: Message) -> None:
-    """Notify observers of a message that the store has taken."""
-    await observers.notify(
-        observers.after_dispatch, DispatchContext(message, dict(message.headers))
     )

@@ -3,21 +3,25 @@
 import asyncio
 from collections.abc import Sequence
 
+from asynctasq.backoff import Backoff
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver, Enqueued, EnqueuedPartly
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message
 
-PAUSES_SECONDS = (0.05, 0.2, 0.5)
-"""Pauses before an enqueue without an answer is repeated; after the last one the caller gets the error."""
+RETRIES = 3
+"""Number of retries of an enqueue that got no answer; after the last one, it raises."""
+BACKOFF = Backoff(first=0.05, longest=0.5, factor=4)
+"""Pauses before these retries: 0.05, 0.2 and 0.5 seconds."""
 
 
 def pauses_for(driver: Driver) -> Sequence[float]:
-    """Return the pauses between the calls of an enqueue that gets no answer.
+    """Return the pauses before the retries of an enqueue that got no answer.
 
-    Each repeated call may add its messages again if the driver is not IDEMPOTENT, so there is one at most.
+    If the driver is not IDEMPOTENT, a retry may add the messages a second time, so there is only one.
     """
-    return PAUSES_SECONDS if Capability.IDEMPOTENT in driver.capabilities else PAUSES_SECONDS[-1:]
+    pauses = [BACKOFF.pause(failures) for failures in range(1, RETRIES + 1)]
+    return pauses if Capability.IDEMPOTENT in driver.capabilities else pauses[-1:]
 
 
 async def finish_chunk(

@@ -1,4 +1,4 @@
-"""Calling async code from code without an event loop: a thread with a loop, kept for the next call."""
+"""Calls of async code from code without an event loop, on a thread that has one."""
 
 import asyncio
 import atexit
@@ -13,17 +13,17 @@ from asynctasq.errors import DispatchError
 T = TypeVar("T")
 
 CLOSE_SECONDS = 10.0
-"""How long closing may take: it sends what waits."""
+"""Longest time for closing, which sends the messages that wait."""
 
 
-class Portal:
-    """A daemon thread that runs an event loop; started at the first call, anew in a forked child."""
+class BlockingPortal:
+    """A daemon thread that runs an event loop; started at the first call, and again in a forked child."""
 
     def __init__(self, at_exit: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Make a portal.
 
         Args:
-            at_exit: run on the loop before it is closed.
+            at_exit: makes the coroutine that runs on the loop before it is closed.
         """
         self._at_exit = at_exit
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class Portal:
 
     @property
     def is_open(self) -> bool:
-        """Whether the thread runs, in this process."""
+        """True while the thread runs in this process."""
         return self._loop is not None and self._process == os.getpid()
 
     def call(
@@ -43,35 +43,35 @@ class Portal:
         instead: str,
         undelivered: Callable[[T], object] | None = None,
     ) -> T:
-        """Run a coroutine there, and wait for it. A Ctrl-C here cancels it.
+        """Run a coroutine on the thread, and wait for it. Ctrl-C cancels it.
 
         Args:
             make: makes the coroutine.
-            instead: what to use where a loop runs.
-            undelivered: called with the outcome if a Ctrl-C kept it from the caller.
+            instead: the code to use where an event loop runs; shown in the error.
+            undelivered: called with the outcome if Ctrl-C interrupted the caller.
 
         Raises:
             RuntimeError: an event loop runs in this thread, which the call would block.
-            DispatchError: Python does not start a thread; nothing was done.
+            DispatchError: the thread could not be started; nothing was done.
         """
         if _is_loop_running():
-            raise RuntimeError(f"An event loop runs in this thread: use {instead}.")
+            raise RuntimeError(f"An event loop runs in this thread. Use {instead}.")
         loop = self._running_loop()
         delivery: _Delivery[T] = _Delivery(loop, undelivered)
-        try:  # a Ctrl-C may come before there is anything to wait for
+        try:  # Ctrl-C may arrive before there is a future to wait for
             return asyncio.run_coroutine_threadsafe(delivery.fill(make), loop).result()
         except BaseException:
             delivery.give_up()
             raise
 
     def close(self) -> None:
-        """End the thread. Idempotent; safe in a forked child."""
+        """Stop the thread. Idempotent; safe in a forked child."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
             if loop is None or thread is None or self._process != os.getpid():
                 return
             atexit.unregister(self.close)
-        with suppress(TimeoutError):  # a store that does not answer does not keep the program
+        with suppress(TimeoutError):  # a store that does not answer must not keep the program alive
             asyncio.run_coroutine_threadsafe(self._close_all(), loop).result(CLOSE_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
@@ -79,7 +79,7 @@ class Portal:
 
     async def _close_all(self) -> None:
         await self._at_exit()
-        # Threads that still wait for an answer would wait for ever once the loop has stopped.
+        # Threads that wait for an answer would wait forever once the loop has stopped.
         pending = asyncio.all_tasks() - {asyncio.current_task()}
         for task in pending:
             task.cancel()
@@ -95,7 +95,7 @@ class Portal:
 
 
 class _Delivery(Generic[T]):
-    """The way of one outcome to the thread that waits for it."""
+    """Delivers one outcome to the thread that waits for it."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, undelivered: Callable[[T], object] | None
@@ -108,8 +108,8 @@ class _Delivery(Generic[T]):
         self._outcome: list[T] = []
 
     async def fill(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Do the work, on the loop of the portal, unless nobody waits for it any more."""
-        self._begin()
+        """Do the work on the loop of the portal, unless the thread has given up waiting."""
+        self._start()
         outcome = await make()
         with self._lock:
             self._outcome.append(outcome)
@@ -117,19 +117,19 @@ class _Delivery(Generic[T]):
                 self._return()
         return outcome
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         with self._lock:
             if self._given_up:
                 raise asyncio.CancelledError
             self._working = asyncio.current_task()
 
     def give_up(self) -> None:
-        """Cancel the work: the thread does not receive its outcome."""
+        """Cancel the work, and return its outcome to `undelivered` if it has one."""
         with self._lock:
             self._given_up = True
             self._return()
             if self._working is not None:
-                with suppress(RuntimeError):  # the loop is closed, and the work with it
+                with suppress(RuntimeError):  # the loop is closed, and the work has ended
                     self._loop.call_soon_threadsafe(self._working.cancel)
 
     def _return(self) -> None:
@@ -138,7 +138,7 @@ class _Delivery(Generic[T]):
 
 
 def _started() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
-    """A loop, and the thread that runs it."""
+    """Return a loop and the thread that runs it."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="asynctasq-portal", daemon=True)
     try:
@@ -146,9 +146,9 @@ def _started() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
     except RuntimeError as error:
         loop.close()
         raise DispatchError(
-            f"Nothing was dispatched, for the thread that this needs does not start: {error}. While a "
-            "program ends, Python starts none: dispatch before that. Otherwise this process has as "
-            "many threads as it may."
+            f"Could not start the background thread for dispatch_sync(); nothing was dispatched: {error}. "
+            "Python cannot start threads during interpreter shutdown: dispatch before that. Otherwise, "
+            "this process has reached its limit of threads."
         ) from error
     return loop, thread
 

@@ -1,7 +1,7 @@
-"""Waiting for outcomes: all handles that wait on one loop share their looks at the store.
+"""Waiting for outcomes: all handles that wait on one event loop share their calls of the store.
 
-Each message that is awaited is either due for a look or waited for in a group. What ends makes its own
-group due, not the others: an outcome costs the same however many are awaited.
+Each awaited message is either due to be read, or waits in a group. When a message of a group ends, only
+that group becomes due: an outcome costs the same however many are awaited.
 """
 
 import asyncio
@@ -14,60 +14,87 @@ from itertools import islice
 from asynctasq.contracts.capabilities import Outcome, SupportsResults
 from asynctasq.errors import DriverError, DriverUnavailable, ResultTimeout, ResultUnknown
 from asynctasq.message import id_to_text
+from asynctasq.records import record
 from asynctasq.tasks.context import waiting_for_result
 
 logger = logging.getLogger("asynctasq")
 
-POLL_SECONDS = 1.0
-"""All are due together so often: a push from the store is a hint, and groups fill up again."""
-FIRST_CHECK_SECONDS = 0.1
-CHECK_SECONDS = 5.0
-"""A message may not be known, or be purged while it is awaited, so now and then it is looked for."""
-PAUSE_SECONDS = 0.5
 BATCH_SIZE = 1000
+"""Most messages whose outcomes are read with one call."""
 GROUP_SIZE = 200
-"""So many share one `wait_results`: what a hint makes due, at most."""
+"""Most messages that share one call of `wait_results`, and become due with one hint."""
+
+
+@record
+class WatchTiming:
+    """How often the store is called, in seconds."""
+
+    poll: float = 1.0
+    """All awaited messages become due this often: a push from the store is only a hint."""
+    check: float = 5.0
+    """The store is asked this often whether it knows a message, which may be purged while it is awaited."""
+    pause: float = 0.5
+    """Pause after a call that could not reach the store."""
+
+
+_TIMING = WatchTiming()
 
 
 class Awaited:
-    """A message, and who awaits its outcome."""
+    """A message, and the futures that wait for its outcome."""
 
     def __init__(self, check_at: float) -> None:
         self.futures: set[asyncio.Future[Outcome]] = set()
         self.check_at = check_at
-        """When to make sure that it is known, by the loop's clock."""
+        """When to ask whether the store knows the message, by the loop's clock."""
 
 
 class ResultWatcher:
-    """Watches for the outcomes of awaited messages, for as long as any is awaited."""
+    """Reads the outcomes of awaited messages, for as long as any is awaited."""
 
-    def __init__(self, driver: SupportsResults) -> None:
+    def __init__(self, driver: SupportsResults, timing: WatchTiming = _TIMING) -> None:
         self._driver = driver
+        self._timing = timing
         self._awaited: dict[bytes, Awaited] = {}
         self._due: dict[bytes, None] = {}
-        """Ids to look at, in order."""
+        """Ids of messages to read, in order."""
         self._groups: set[asyncio.Future[None]] = set()
         self._failure: BaseException | None = None
-        """Of a group that has ended."""
+        """The error of a group that has ended."""
         self._news = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
-        self._phase = random.random()  # programs are not to poll a store all at once
+        self._phase = random.random()  # spreads the polls of many programs
 
-    async def outcome(self, message_id: bytes, timeout: float | None) -> Outcome:
-        """The outcome, as soon as there is one.
+    @property
+    def awaited(self) -> int:
+        """The number of messages whose outcomes are awaited."""
+        return len(self._awaited)
+
+    async def outcome(
+        self, message_id: bytes, timeout: float | None, *, check_first: bool = False
+    ) -> Outcome:
+        """Wait for an outcome, and return it.
+
+        Args:
+            message_id: the message.
+            timeout: seconds to wait at most; None waits forever.
+            check_first: ask at once whether the store knows the message. This can be left out for a
+                message that the store has just accepted.
 
         Raises:
-            ResultTimeout: none within `timeout` seconds.
-            ResultUnknown: the store knows nothing of the message.
+            ResultTimeout: the message has not ended within `timeout` seconds.
+            ResultUnknown: the store does not know the message.
             DriverError: the store refused.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
-        if message_id not in self._awaited:
-            self._awaited[message_id] = Awaited(loop.time() + FIRST_CHECK_SECONDS)
+        awaited = self._awaited.get(message_id)
+        if awaited is None:
+            check_at = loop.time() + (0.0 if check_first else self._timing.check)
+            awaited = self._awaited[message_id] = Awaited(check_at)
             self._due[message_id] = None
             self._news.set()
-        self._awaited[message_id].futures.add(future)
+        awaited.futures.add(future)
         if self._watching is None:
             self._watching = loop.create_task(self._watch())
         try:
@@ -75,13 +102,13 @@ class ResultWatcher:
                 return await future
         except TimeoutError:
             raise ResultTimeout(
-                f"Task {id_to_text(message_id)} has not ended within {timeout:g} s; it goes on."
+                f"Task {id_to_text(message_id)} has not ended within {timeout:g} s; it continues."
             ) from None
         finally:
             self._drop(message_id, future)
 
     async def close(self) -> None:
-        """Stop watching; who still waits is told."""
+        """Stop watching; calls that still wait raise a `DriverError`."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -102,19 +129,19 @@ class ResultWatcher:
         return awaited.futures if awaited is not None else set()
 
     async def _watch(self) -> None:
-        away = False
+        is_unavailable = False
         try:
             while self._awaited or self._groups:
                 try:
-                    await self._look_or_wait()
-                    away = False
+                    await self._read_or_wait()
+                    is_unavailable = False
                 except DriverUnavailable as error:
-                    if not away:  # one line for an outage, not one for each try
-                        logger.warning("Results cannot be read now; trying again: %s", error)
-                    away = True
-                    await asyncio.sleep(PAUSE_SECONDS)
-                    self._failure = None  # of other groups, in the same outage
-                except Exception as error:  # noqa: BLE001  whatever a driver raises, the callers are told
+                    if not is_unavailable:  # one line for an outage, not one for each try
+                        logger.warning("Could not read results; retrying: %s", error)
+                    is_unavailable = True
+                    await asyncio.sleep(self._timing.pause)
+                    self._failure = None  # that of another group in the same outage
+                except Exception as error:  # noqa: BLE001  each caller gets the error of the driver
                     self._fail(list(self._awaited), error)
         finally:
             self._watching = None
@@ -123,18 +150,18 @@ class ResultWatcher:
                     group.cancel()
                 await asyncio.wait(self._groups)
 
-    async def _look_or_wait(self) -> None:
+    async def _read_or_wait(self) -> None:
         self._news.clear()
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
         if self._due:
-            await self._look(list(islice(self._due, BATCH_SIZE)))
+            await self._read(list(islice(self._due, BATCH_SIZE)))
         else:
             await self._news.wait()
 
-    async def _look(self, ids: Sequence[bytes]) -> None:
-        """Hand out the outcomes there are, and wait for the others."""
+    async def _read(self, ids: Sequence[bytes]) -> None:
+        """Deliver the outcomes that exist, and wait for the others."""
         missing = await self._resolve(ids)
         await self._check_known(missing)
         for message_id in ids:
@@ -144,7 +171,7 @@ class ResultWatcher:
             self._wait(left[start : start + GROUP_SIZE])
 
     async def _resolve(self, ids: Sequence[bytes]) -> list[bytes]:
-        """Hand out the outcomes there are; returns the ids that have none."""
+        """Deliver the outcomes that exist, and return the ids of messages that have none."""
         missing: list[bytes] = []
         for message_id, outcome in zip(ids, await self._driver.results(ids), strict=True):
             if outcome is None:
@@ -156,7 +183,7 @@ class ResultWatcher:
         return missing
 
     async def _check_known(self, missing: Sequence[bytes]) -> None:
-        """Fail those for which it is time to look, and of which the store knows nothing."""
+        """Fail the messages that are due to be checked and that the store does not know."""
         now = asyncio.get_running_loop().time()
         doubtful = {
             message_id: awaited
@@ -169,10 +196,10 @@ class ResultWatcher:
         for message_id, known in zip(
             doubtful, await self._driver.known(list(doubtful)), strict=True
         ):
-            doubtful[message_id].check_at = self._next_poll(now + CHECK_SECONDS)
+            doubtful[message_id].check_at = self._next_poll(now + self._timing.check)
             if not known:
                 absent.append(message_id)
-        if absent:  # it may have ended between the two looks
+        if absent:  # some may have ended between the two calls
             for message_id in await self._resolve(absent):
                 self._fail([message_id], unknown(message_id))
 
@@ -183,7 +210,7 @@ class ResultWatcher:
                     future.set_exception(error)
 
     def _wait(self, ids: Sequence[bytes]) -> None:
-        """Let a group be due when the store hints at an outcome, or it is time to look."""
+        """Make a group due when the store hints at an outcome, or at the next poll or check."""
         now = asyncio.get_running_loop().time()
         until = min(self._next_poll(now), *(self._awaited[each].check_at for each in ids))
         group = asyncio.ensure_future(self._driver.wait_results(ids, timeout=max(until - now, 0.0)))
@@ -198,11 +225,12 @@ class ResultWatcher:
             self._due.update(dict.fromkeys(each for each in ids if each in self._awaited))
 
     def _next_poll(self, time: float) -> float:
-        return time + POLL_SECONDS - (time + self._phase) % POLL_SECONDS
+        poll = self._timing.poll
+        return time + poll - (time + self._phase * poll) % poll
 
 
 def unknown(message_id: bytes) -> ResultUnknown:
-    """The error for a message of which the store knows nothing."""
+    """Return the error for a message that the store does not know."""
     return ResultUnknown(
         f"Task {id_to_text(message_id)} is not known: it was never dispatched to this store and "
         f"namespace, or it has ended and its outcome was forgotten (option `result_ttl`)."

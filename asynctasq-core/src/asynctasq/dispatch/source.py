@@ -1,4 +1,4 @@
-"""Where handles ask: one driver, by the id of a message."""
+"""The answers to handles, from one driver, by the id of a message."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -12,54 +12,52 @@ from asynctasq.contracts.capabilities import (
     SupportsResults,
     require,
 )
-from asynctasq.contracts.driver import Driver, Enqueued
+from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.connections import Connection
-from asynctasq.dispatch.portal import Portal
+from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.result_watcher import unknown
 from asynctasq.errors import ResultTimeout, TaskCancelled, TaskFailed
-from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text
-from asynctasq.results import Handle
+from asynctasq.message import CancelOutcome, State, id_from_text
 from asynctasq.serializers.codec import Codec
-from asynctasq.tasks.base import BaseTask, set_field
 
 T = TypeVar("T")
 
 EXPLAINED_AT_ONCE = 10
-"""Time-outs that are explained at the same time; a program may await thousands of results."""
+"""Timeouts that are explained at the same time; a program may await thousands of results."""
 
 
 class DriverSource:
     """Implements `results.ResultSource` with one driver."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], codec: Codec, portal: Portal
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        codec: Codec,
+        portal: BlockingPortal,
+        *,
+        check_first: bool,
     ) -> None:
         """Make a source.
 
         Args:
-            connect: gives the connection of the running loop.
-            codec: decodes what tasks returned and reported.
-            portal: runs calls from code without a loop.
+            connect: returns the connection of the running loop.
+            codec: decodes results and progress.
+            portal: runs calls from code without an event loop.
+            check_first: make sure that the store knows a task before its result is awaited. This is not
+                needed for tasks that this program has dispatched.
         """
         self._connect = connect
         self._codec = codec
         self._portal = portal
+        self._check_first = check_first
         self._explaining = 0
-
-    def handle(self, task: BaseTask[T], message: Message, enqueued: Enqueued) -> Handle[T]:
-        """Return the handle of a task that the driver has taken, and set the id of the task."""
-        text = id_to_text(enqueued.id)
-        set_field(task, "_task_id", text)
-        created = enqueued.created or (
-            # The driver knew an id of ours: the answer to an earlier enqueue of it was lost.
-            enqueued.id == message.id and "id" not in (task._overrides or ())
-        )
-        return Handle.of(text, self, created=created)
 
     async def result(self, task_id: str, *, timeout: float | None) -> object:
         connection = await self._connect()
         try:
-            outcome = await connection.watcher.outcome(id_from_text(task_id), timeout)
+            outcome = await connection.watcher.outcome(
+                id_from_text(task_id), timeout, check_first=self._check_first
+            )
         except ResultTimeout as error:
             raise await self._explained(error, task_id) from None
         return await _value_of(outcome, task_id, self._codec)
@@ -70,7 +68,7 @@ class DriverSource:
         inspected = require(
             driver, Capability.INSPECT, SupportsInspect, purpose="Asking for a task's status"
         )
-        for _ in range(2):  # it may end between the two looks
+        for _ in range(2):  # it may end between the two calls
             [snapshot] = await inspected.find([message_id])
             if snapshot is not None:
                 return snapshot.state
@@ -96,13 +94,13 @@ class DriverSource:
         [progress] = await driver.progress([id_from_text(task_id)])
         if progress is None:
             return None
-        return await self._codec.load_result(progress, what="What the task last reported")
+        return await self._codec.load_result(progress, what="The progress that the task reported")
 
     def call_sync(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str) -> T:
         return self._portal.call(make, instead=instead)
 
     async def _explained(self, error: ResultTimeout, task_id: str) -> ResultTimeout:
-        """Add to the error why the task has not ended; to a few at once, as each asks the store."""
+        """Add to the error why the task has not ended; only to a few at once, because each asks the store."""
         if self._explaining >= EXPLAINED_AT_ONCE:
             return error
         from asynctasq.operations.hints import timeout_hint
@@ -125,9 +123,9 @@ async def _value_of(outcome: Outcome, task_id: str, codec: Codec) -> object:
         raise TaskCancelled(f"Task {task_id} was cancelled.")
     error = outcome.error
     reason = outcome.reason.value if outcome.reason is not None else "unknown"
-    told = f": {error.type}: {error.message}" if error is not None else "."
+    described = f": {error.type}: {error.message}" if error is not None else "."
     raise TaskFailed(
-        f"Task {task_id} is dead ({reason}){told}",
+        f"Task {task_id} is dead ({reason}){described}",
         reason=reason,
         error_type=error.type if error is not None else "",
         error_message=error.message if error is not None else "",

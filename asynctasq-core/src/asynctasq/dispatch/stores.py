@@ -1,24 +1,84 @@
 """The stores that an app dispatches to: its own, and those that tasks name."""
 
+import asyncio
 import logging
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from asynctasq.contracts.driver import Driver
+from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatch.connections import Connection, ConnectionPool
-from asynctasq.dispatch.portal import Portal
+from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.source import DriverSource
+from asynctasq.message import Message, id_to_text
+from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
-from asynctasq.tasks.base import BaseTask
+from asynctasq.tasks.base import BaseTask, set_field
 
 logger = logging.getLogger("asynctasq")
 
+T = TypeVar("T")
+
+
+class Store:
+    """One store: the driver that its connections are cloned from, and the handles of its tasks."""
+
+    def __init__(self, key: str, driver: Driver, stores: "Stores") -> None:
+        self.key = key
+        """Name or URL by which the store was chosen; tells driver instances apart."""
+        self.driver = driver
+        """Never opened; `Driver.clone` is called for each event loop."""
+        self.source = DriverSource(self.connection, stores.codec, stores.portal, check_first=True)
+        """Answers handles of tasks that may be unknown to the store."""
+        self._dispatched = DriverSource(
+            self.connection, stores.codec, stores.portal, check_first=False
+        )
+        self._pool = stores.pool
+        self._clone = stores.clone
+        self._is_logged = False
+
+    def opened(self) -> Connection | None:
+        """Return the connection of the running loop if it is open."""
+        here = self._pool.last_used
+        if (
+            here is None
+            or here.loop is not asyncio.get_running_loop()
+            or here.process != os.getpid()
+        ):
+            here = self._pool.here()
+        return here.opened.get(self.key)
+
+    async def connection(self) -> Connection:
+        """Return the connection of the running loop, which is opened at the first call.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        return await self._pool.here().get(self.key, self._new_clone)
+
+    def handle_of(self, task: BaseTask[T], message: Message, enqueued: Enqueued) -> Handle[T]:
+        """Return the handle of a task that the store has accepted, and set the id of the task."""
+        text = id_to_text(enqueued.id)
+        set_field(task, "_task_id", text)
+        created = enqueued.created or (
+            # The driver knew an id that core made: the answer to an earlier enqueue of it was lost.
+            enqueued.id == message.id and "id" not in (task._overrides or ())
+        )
+        handle: Handle[T] = Handle(text)  # as `Handle.of` does, without the call
+        handle._source = self._dispatched
+        handle.created = created
+        return handle
+
+    def _new_clone(self) -> Driver:
+        clone = self._clone(self.driver)
+        if not self._is_logged:  # once: programs with a loop for each call open many clones
+            self._is_logged = True
+            logger.info("Using store %s", clone.description)
+        return clone
+
 
 class Stores:
-    """Unopened drivers by key, and the way into an opened clone of each.
-
-    The key of a store is the name or URL by which it was chosen, or tells driver instances apart.
-    """
+    """The stores of one app."""
 
     def __init__(
         self,
@@ -28,93 +88,59 @@ class Stores:
         clone: Callable[[Driver], Driver],
         codec: Codec,
         pool: ConnectionPool,
-        portal: Portal,
+        portal: BlockingPortal,
     ) -> None:
         """Make the driver of the default store.
 
         Args:
-            default: its name, URL or driver.
-            make: gives the unopened driver of a name, a URL or a driver.
-            clone: gives another of an unopened driver, to be opened.
-            codec: decodes what tasks returned.
-            pool: keeps what is open.
-            portal: runs calls from code without a loop.
+            default: name, URL or driver of the default store.
+            make: returns the unopened driver for a name, a URL or a driver.
+            clone: returns the driver to open in place of an unopened one.
+            codec: decodes results and progress.
+            pool: holds the open connections.
+            portal: runs calls from code without an event loop.
 
         Raises:
             PluginError: the driver's plugin cannot be used.
         """
+        self.clone = clone
+        self.codec = codec
         self.pool = pool
-        self._portal = portal
+        self.portal = portal
         self._make = make
-        self._clone = clone
-        self._codec = codec
-        self._drivers: dict[str, Driver] = {}
-        self._sources: dict[str, DriverSource] = {}
-        self._told: set[str] = set()
-        """Keys of the stores that the log has named."""
-        self.default = self._key_of(default)
-        """The key of the app's own store."""
+        self._by_key: dict[str, Store] = {}
+        self.default = self._get(default)
+        """The app's own store."""
 
-    @property
-    def description(self) -> str:
-        """The default store, for people."""
-        return self._drivers[self.default].description
-
-    def key_for(self, task: BaseTask[Any]) -> str:
-        """Where a task goes.
+    def store_for(self, task: BaseTask[Any]) -> Store:
+        """Return the store that a task is dispatched to.
 
         Raises:
-            TypeError: it is no task with its arguments.
+            TypeError: the object is not a task with its arguments.
             PluginError: the plugin of the driver that it names cannot be used.
         """
         try:
             chosen = task._driver_override
         except AttributeError:
             raise TypeError(
-                f"{task!r} is no task with its arguments: call the task first, as in `f(...)`."
+                f"Only a task with its arguments can be dispatched, got {task!r}. Call the task first, "
+                f"as in `f(...)`."
             ) from None
         if chosen is None and task._definition is not None:
             chosen = task._definition.driver
-        return self.default if chosen is None else self._key_of(chosen)
+        return self.default if chosen is None else self._get(chosen)
 
-    def key_of(self, task: object) -> str:
-        """Return where calls of a task function or class go; the default store without a definition."""
+    def store_of(self, task: object) -> Store:
+        """Return the store of a task function or class; the default one for any other object."""
         definition = getattr(task, "_definition", None)
         chosen = None if definition is None else definition.driver
-        return self.default if chosen is None else self._key_of(chosen)
+        return self.default if chosen is None else self._get(chosen)
 
-    async def connection(self, key: str) -> Connection:
-        """The connection of the running loop.
-
-        Raises:
-            DriverError: the store refused, or could not be reached.
-        """
-        return await self.pool.here().get(key, lambda: self._new_clone(key))
-
-    def opened(self, key: str) -> Connection | None:
-        """That connection, if there is one already."""
-        return self.pool.here().opened.get(key)
-
-    def source(self, key: str) -> DriverSource:
-        """What the handles of its tasks ask."""
-        found = self._sources.get(key)
-        if found is None:
-            found = self._sources[key] = DriverSource(
-                lambda: self.connection(key), self._codec, self._portal
-            )
-        return found
-
-    def _key_of(self, chosen: object) -> str:
+    def _get(self, chosen: object) -> Store:
         key = (
             chosen if isinstance(chosen, str) else f"{type(chosen).__qualname__} at {id(chosen):#x}"
         )
-        if key not in self._drivers:
-            self._drivers[key] = self._make(chosen)
-        return key
-
-    def _new_clone(self, key: str) -> Driver:
-        clone = self._clone(self._drivers[key])
-        if key not in self._told:  # once: programs with a loop for each call open many clones
-            self._told.add(key)
-            logger.info("The store is %s.", clone.description)
-        return clone
+        found = self._by_key.get(key)
+        if found is None:
+            found = self._by_key[key] = Store(key, self._make(chosen), self)
+        return found

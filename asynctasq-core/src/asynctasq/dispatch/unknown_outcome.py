@@ -9,13 +9,13 @@ from asynctasq.message import id_to_text
 
 
 def with_ids(error: DriverError, ids: Sequence[bytes]) -> DriverError:
-    """Return the error with the ids of the tasks that it concerns.
+    """Return a copy of the error with the ids of the tasks that it concerns.
 
-    It is a copy, because dispatches that share a round trip share the error.
+    Dispatches that share a round trip share the error, so each gets its own copy.
     """
     kind = DriverUnavailable if isinstance(error, DriverUnavailable) else DriverError
     clone = kind(str(error))
-    with suppress(Exception):  # an error of another package need not be made to be copied
+    with suppress(Exception):  # errors of other packages may not support being copied
         copied: object = copy(error)
         clone = copied if isinstance(copied, type(error)) else clone
     if notes := getattr(error, "__notes__", None):

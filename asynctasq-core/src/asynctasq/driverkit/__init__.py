@@ -2,12 +2,27 @@
 
 - packing: messages, profiles and errors as bytes
 - numbers: checks of times, durations and settlements before they reach a store
+- times: times and durations as microseconds, and how long outcomes are kept at least
+- cursors: places in a listing as text
+- batching: pieces of a list, bounded in number and in bytes
+- opening: the check that a driver is open, in this process
+- url_settings: parameters of a URL as settings
 - outages: which leases may be reclaimed after the store was unavailable
 - selection: the messages that a reserve takes
 - store_errors: exceptions of a client library as `DriverError`s
 """
 
-from asynctasq.driverkit.numbers import can_settle, check_lease, check_numbers, is_finite
+from asynctasq.driverkit.batching import batches
+from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
+from asynctasq.driverkit.numbers import (
+    bounded,
+    can_settle,
+    check_lease,
+    check_numbers,
+    is_finite,
+    next_token,
+)
+from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.outages import Outages, UpkeepMark, next_mark, set_back_by
 from asynctasq.driverkit.packing import (
     ID_BYTES,
@@ -16,9 +31,11 @@ from asynctasq.driverkit.packing import (
     decode_message,
     is_plain,
     not_unicode,
+    pack_error,
     pack_message,
     pack_profile,
     salvage,
+    unpack_error,
     unpack_message,
     unpack_profile,
 )
@@ -32,33 +49,50 @@ from asynctasq.driverkit.selection import (
     matches_task,
 )
 from asynctasq.driverkit.store_errors import store_errors
+from asynctasq.driverkit.times import FOREVER, OUTCOME_TTL_LEAST, kept_for, micros, seconds
+from asynctasq.driverkit.url_settings import flag, url_settings
 
 __all__ = [
+    "FOREVER",
     "ID_BYTES",
+    "OUTCOME_TTL_LEAST",
     "HasDueTime",
     "HasMessage",
     "Outages",
     "UpkeepMark",
+    "batches",
+    "bounded",
     "can_settle",
     "check_id",
     "check_lease",
     "check_numbers",
+    "check_open",
     "choose",
     "damage_info",
     "decode_message",
     "due_time",
+    "flag",
     "is_finite",
     "is_plain",
     "is_too_late",
+    "kept_for",
     "matches_error",
     "matches_task",
+    "micros",
     "next_mark",
+    "next_token",
     "not_unicode",
+    "pack_cursor",
+    "pack_error",
     "pack_message",
     "pack_profile",
     "salvage",
+    "seconds",
     "set_back_by",
     "store_errors",
+    "unpack_cursor",
+    "unpack_error",
     "unpack_message",
     "unpack_profile",
+    "url_settings",
 ]

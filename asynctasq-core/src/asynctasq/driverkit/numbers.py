@@ -67,6 +67,24 @@ def check_lease(lease: float) -> None:
         raise _not_finite("lease", lease)
 
 
+def bounded(number: int, bound: int | None) -> int:
+    """Return a count no greater than `bound` (rule 56)."""
+    return number if bound is None else min(number, bound)
+
+
+def next_token(token: int, now: float) -> int:
+    """Return the token of the next lease of a message (rule 9).
+
+    It is greater than `token`, and, as long as the store's clock is not set back, than the tokens of leases
+    that the store has lost.
+
+    Args:
+        token: of the last lease that the store knows of; 0 if there was none.
+        now: the store's time, in seconds since the Unix epoch.
+    """
+    return max(token + 1, int(now * 1_000_000))
+
+
 def _is_storable(number: float) -> bool:
     """Return whether a number is finite and, if it is an integer, has 64 bits at most."""
     return is_finite(number) and (type(number) is not int or -_MOST < number < _MOST)

@@ -77,7 +77,7 @@ _DEFAULTS: Mapping[str, object] = {field.name: _default(field) for field in fiel
 
 
 def pack_message(message: Message) -> bytes:
-    """Every field of a message as bytes."""
+    """Return all fields of a message as bytes."""
     values: dict[str, Any] = {
         name: value
         for name, default in _DEFAULTS.items()
@@ -96,7 +96,7 @@ def pack_message(message: Message) -> bytes:
 
 
 def unpack_message(data: bytes) -> Message:
-    """The message that `pack_message` made bytes of.
+    """Return the message that `pack_message` made bytes of.
 
     Raises:
         BodyCorrupt: `data` is something else.
@@ -131,7 +131,7 @@ def unpack_message(data: bytes) -> Message:
 
 
 def is_plain(message: Message) -> bool:
-    """Whether its profile and its body say all there is."""
+    """Return whether a profile and the body hold all fields of a message."""
     return not (
         message.headers
         or message.delay
@@ -148,7 +148,7 @@ def is_plain(message: Message) -> bool:
 
 @lru_cache(PROFILES_REMEMBERED)
 def pack_profile(*profile: object) -> bytes:
-    """The fields of a `Profile` as bytes.
+    """Return the fields of a `Profile` as bytes.
 
     Raises:
         UnicodeEncodeError: the name of the task is no valid text.
@@ -181,7 +181,12 @@ def decode_message(message_id: bytes, queue: str, profile: bytes, rest: bytes) -
     Raises:
         BodyCorrupt: the record is damaged. `salvage` makes a dead letter of it.
     """
-    task, priority, max_attempts, max_lost, result_ttl, expires, plain = unpack_profile(profile)
+    return message_of(message_id, queue, unpack_profile(profile), rest)
+
+
+def message_of(message_id: bytes, queue: str, profile: Profile, rest: bytes) -> Message:
+    """Make a message of its profile, unpacked, and the rest. Raises as `decode_message` does."""
+    task, priority, max_attempts, max_lost, result_ttl, expires, plain = profile
     if plain:
         return Message(
             message_id, queue, task, rest, priority, 0.0, None, expires, max_attempts, max_lost,
@@ -207,6 +212,31 @@ def damage_info(error: BodyCorrupt) -> ErrorInfo:
     return ErrorInfo(f"{BodyCorrupt.__module__}.{BodyCorrupt.__qualname__}", str(error), "")
 
 
+def pack_error(error: ErrorInfo | None) -> bytes | None:
+    """Return an error as bytes; None for None."""
+    if error is None:
+        return None
+    packed: bytes = msgpack.Packer(unicode_errors=_SURROGATES).pack(
+        (error.type, error.message, error.traceback)
+    )
+    return packed
+
+
+def unpack_error(data: bytes | None) -> ErrorInfo | None:
+    """Return the error that `pack_error` made bytes of; one that names the damage if they are damaged."""
+    if not data:
+        return None
+    try:
+        kind, text, traceback, *_ = msgpack.unpackb(data, unicode_errors=_SURROGATES)
+        if type(kind) is type(text) is type(traceback) is str:
+            return ErrorInfo(kind, text, traceback)
+    except _NOT_PACKED:
+        pass
+    return damage_info(
+        BodyCorrupt(f"The stored error of a message ({len(data)} bytes) is damaged.")
+    )
+
+
 def check_id(message_id: bytes) -> None:
     """Refuse an id that would shift the places of those behind it."""
     if len(message_id) != ID_BYTES:
@@ -216,5 +246,5 @@ def check_id(message_id: bytes) -> None:
 
 
 def not_unicode(error: UnicodeEncodeError) -> DriverError:
-    """The error for text that cannot be stored."""
+    """Return the error for text that cannot be stored."""
     return DriverError(f"A name, key or header is no valid Unicode text: {error.object!r}.")

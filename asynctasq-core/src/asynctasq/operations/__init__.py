@@ -1,4 +1,4 @@
-"""Looking at what a store holds, and acting on it: `App.queues`, `App.tasks`, `App.dead_letters`.
+"""Operations on a store: `App.queues`, `App.tasks` and `App.dead_letters`.
 
     async with App() as app:
         for queue in await app.queues.all():
@@ -6,7 +6,7 @@
         async for letter in app.dead_letters.each(task="shop:*", since=yesterday):
             print(letter.id, letter.error)
 
-The command line is made of these calls.
+The command line uses these calls.
 """
 
 from asynctasq.operations.dead_letters import DeadLetters

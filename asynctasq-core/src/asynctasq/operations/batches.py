@@ -1,4 +1,4 @@
-"""Doing something to many messages: batch by batch, not too fast, and never half a batch."""
+"""Operations on many messages: batch by batch, at a bounded rate, and never half a batch."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -11,9 +11,9 @@ from asynctasq.uncancelled import uncancelled
 T = TypeVar("T")
 
 BATCH = 200
-"""Messages that one call to the store is about."""
+"""Most messages of one call of the store."""
 BATCHES_PER_SECOND = 10
-"""At the most, where the rate is bounded: so that it is even within a second, too."""
+"""Most batches a second if the rate is bounded, so that it is even within a second."""
 
 
 async def in_batches(
@@ -23,16 +23,16 @@ async def in_batches(
     per_second: float | None = None,
     on_progress: Callable[[Sequence[T]], object] | None = None,
 ) -> list[T]:
-    """What `act` answers for each id, in order.
+    """Call `act` with batches of ids, and return its answers in order.
 
-    Cancelling it takes effect when the batch under way is done and told of. An error gets a note
-    that says how many were done before.
+    A cancellation takes effect after the current batch was done and reported. An error gets a note that
+    says how many tasks were done before.
 
     Raises:
-        ValueError: an id is no UUID, or the rate is not above 0.
+        ValueError: an id is not a UUID, or the rate is not greater than 0.
     """
     if per_second is not None and not per_second > 0:
-        raise ValueError(f"per_second={per_second}: a rate is above 0.")
+        raise ValueError(f"per_second must be greater than 0, got {per_second}.")
     ids = [id_from_text(task_id) for task_id in task_ids]
     size = batch_size(per_second)
     started = monotonic()
@@ -55,7 +55,7 @@ async def in_batches(
 
 
 def batch_size(per_second: float | None) -> int:
-    """How many at once."""
+    """Return the size of a batch."""
     if per_second is None:
         return BATCH
     return max(1, min(BATCH, int(per_second / BATCHES_PER_SECOND)))

@@ -1,4 +1,4 @@
-"""`App.dead_letters`: look at what failed for good, send it again, or delete it."""
+"""`App.dead_letters`: list, retry, edit and delete tasks that failed for good."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
@@ -17,7 +17,13 @@ from asynctasq.contracts.capabilities import (
 from asynctasq.contracts.driver import Driver
 from asynctasq.message import Message, State, id_from_text
 from asynctasq.operations.batches import in_batches
-from asynctasq.operations.filters import DeadLetterFilter, dead_letter_check, seconds
+from asynctasq.operations.filters import (
+    DeadLetterFilter,
+    dead_letter_check,
+    driver_error,
+    driver_pattern,
+    seconds,
+)
 from asynctasq.operations.paging import Read, all_items, check_limit, filled_page
 from asynctasq.operations.views import (
     Arguments,
@@ -30,9 +36,10 @@ from asynctasq.settlement import Reason
 
 
 class DeadLetters:
-    """The messages in a store that will not be tried again.
+    """The dead letters in a store: messages that will not be tried again.
 
-    Each call raises `CapabilityMissing` if the driver keeps none, and `DriverError`.
+    Each call raises `CapabilityMissing` if the driver does not keep dead letters, and `DriverError` if the
+    store refused or could not be reached.
     """
 
     def __init__(self, driver: Callable[[], Awaitable[Driver]], codec: Codec) -> None:
@@ -42,12 +49,12 @@ class DeadLetters:
     async def page(
         self, *, limit: int = 100, cursor: str | None = None, **wanted: Unpack[DeadLetterFilter]
     ) -> Page[TaskInfo]:
-        """Up to `limit` dead letters, the newest first.
+        """Return up to `limit` dead letters, the newest first.
 
         Args:
             limit: at least 1.
-            cursor: of the page before.
-            **wanted: see `DeadLetterFilter`. All but `queue` and `since` is looked for by reading.
+            cursor: the cursor of the page before.
+            **wanted: see `DeadLetterFilter`.
 
         Raises:
             ValueError: the limit is below 1.
@@ -58,14 +65,14 @@ class DeadLetters:
         return Page([info_of_dead_letter(letter) for letter in page.items], page.cursor)
 
     def each(self, **wanted: Unpack[DeadLetterFilter]) -> AsyncIterator[TaskInfo]:
-        """All dead letters that `page` would show, page by page."""
+        """Iterate over all dead letters that `page` returns, page by page."""
         return all_items(lambda limit, cursor: self.page(limit=limit, cursor=cursor, **wanted))
 
     async def reasons(self, task_ids: Iterable[str]) -> list[Reason | None]:
-        """Why each is dead, in order; None where it is not dead or the driver cannot tell.
+        """Return why each task is dead, in order; None if it is not dead or the driver does not store it.
 
         Raises:
-            ValueError: an id is no UUID.
+            ValueError: an id is not a UUID.
         """
         driver = await self._driver()
         if not isinstance(driver, SupportsResults) or Capability.RESULTS not in driver.capabilities:
@@ -80,18 +87,18 @@ class DeadLetters:
         per_second: float | None = None,
         on_progress: Callable[[Sequence[RetryOutcome]], object] | None = None,
     ) -> list[RetryOutcome]:
-        """Make dead letters ready again, with no attempts counted; what became of each, in order.
+        """Make dead letters ready again with attempts counted from zero, and return the outcomes in order.
 
-        They are sent batch by batch. Cancelling this call, or an error, ends it between two batches:
-        what `on_progress` was told of is done, the rest has not been touched.
+        They are sent batch by batch. A cancellation or an error ends the call between two batches: the
+        dead letters that `on_progress` was called with are done, and the others have not been touched.
 
         Args:
-            task_ids: those of dead letters.
-            per_second: the most that are retried in a second; None for as fast as it goes.
-            on_progress: told after each batch what became of it.
+            task_ids: the ids of dead letters.
+            per_second: most dead letters to retry in a second; None for no limit.
+            on_progress: called after each batch with its outcomes.
 
         Raises:
-            ValueError: an id is no UUID, or the rate is not above 0.
+            ValueError: an id is not a UUID, or the rate is not greater than 0.
         """
         store = await self._store("Retrying dead letters")
 
@@ -109,19 +116,19 @@ class DeadLetters:
         priority: int | None = None,
         max_attempts: int | None = None,
     ) -> RetryOutcome:
-        """Change a dead letter, and make it ready again, in one step. What is None stays as it is.
+        """Change a dead letter and make it ready again, in one step. Arguments that are None change nothing.
 
         Args:
-            task_id: of a dead letter.
-            arguments: all of them, in place of the ones it has; see `Tasks.get`.
-            queue: to move it to.
-            priority: 0 to 9; 9 comes first.
-            max_attempts: runs in all.
+            task_id: the id of a dead letter.
+            arguments: the new arguments, all of them; see `Tasks.get`.
+            queue: the new queue.
+            priority: the new priority, 0 to 9; 9 runs first.
+            max_attempts: most runs, the first one included.
 
         Raises:
-            BodyError: its body cannot be read here, and the arguments are to be changed.
-            NotSerializable: an argument cannot travel.
-            ValueError: the id is no UUID.
+            BodyError: `arguments` are given, but the body cannot be read here.
+            NotSerializable: an argument cannot be serialized.
+            ValueError: the id is not a UUID.
         """
         message_id = id_from_text(task_id)
         store = await self._store("Retrying dead letters")
@@ -148,10 +155,10 @@ class DeadLetters:
         *,
         on_progress: Callable[[Sequence[bool]], object] | None = None,
     ) -> list[bool]:
-        """Delete dead letters for good; False where there was none of that id. Batches as `retry`.
+        """Delete dead letters for good, in batches; False for an id that is not that of a dead letter.
 
         Raises:
-            ValueError: an id is no UUID.
+            ValueError: an id is not a UUID.
         """
         store = await self._store("Deleting dead letters")
         return await in_batches(task_ids, store.delete_dead, on_progress=on_progress)
@@ -162,7 +169,7 @@ class DeadLetters:
         )
 
     async def _outcomes(self, ids: Sequence[bytes], retried: Sequence[bool]) -> list[RetryOutcome]:
-        """Why the ones that were not retried were not."""
+        """Return the outcome of each retry, and look up why some were refused."""
         outcomes = [RetryOutcome.RETRIED if done else RetryOutcome.UNKNOWN for done in retried]
         refused = [place for place, done in enumerate(retried) if not done]
         driver = await self._driver()
@@ -180,18 +187,25 @@ class DeadLetters:
 
 
 def _why_not(snapshot: Snapshot) -> RetryOutcome:
-    """Say why a store did not retry a message that it knows."""
+    """Return why a store did not retry a message that it knows."""
     if snapshot.state is not State.DEAD:
         return RetryOutcome.NOT_DEAD
     return RetryOutcome.UNREADABLE if snapshot.message.unique is None else RetryOutcome.KEY_HELD
 
 
 def _reading(store: SupportsDeadLetters, wanted: DeadLetterFilter) -> Read[DeadLetter]:
-    """Reads pages of one queue or all, and ends where they get too old."""
+    """Return a function that reads filtered pages, and ends at letters that are too old."""
     since = seconds(wanted.get("since"))
 
     async def read(limit: int, cursor: str | None) -> Page[DeadLetter]:
-        page = await store.dead_letters(queue=wanted.get("queue"), limit=limit, cursor=cursor)
+        page = await store.dead_letters(
+            queue=wanted.get("queue"),
+            task=driver_pattern(wanted.get("task")),
+            reason=wanted.get("reason"),
+            error=driver_error(wanted.get("error")),
+            limit=limit,
+            cursor=cursor,
+        )
         if since is None or not page.items or page.items[-1].died_at >= since:
             return page
         return Page([letter for letter in page.items if letter.died_at >= since])

@@ -1,5 +1,6 @@
-"""Which tasks are meant: patterns and times."""
+"""Filters of listings: patterns and times."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -9,21 +10,23 @@ from asynctasq.contracts.capabilities import DeadLetter
 from asynctasq.message import Message
 from asynctasq.settlement import ErrorInfo, Reason
 
+_WILDCARD = re.compile(r"[*?\[]")
+
 
 class TaskFilter(TypedDict, total=False):
-    """All of what is given must hold."""
+    """Conditions of a listing; a task must meet all that are given."""
 
     queue: str | None
     task: str | None
     """A name, or a pattern such as `shop:*`."""
     since: datetime | float | None
-    """Enqueued then or later; a time with zone, or seconds since the Unix epoch."""
+    """Time of the enqueue, or before it: an aware datetime, or seconds since the Unix epoch."""
     until: datetime | float | None
-    """Enqueued before."""
+    """Time after the enqueue."""
 
 
 class DeadLetterFilter(TypedDict, total=False):
-    """All of what is given must hold."""
+    """Conditions of a listing; a task must meet all that are given."""
 
     queue: str | None
     task: str | None
@@ -32,13 +35,13 @@ class DeadLetterFilter(TypedDict, total=False):
     error: str | None
     """The type of the error: a name with or without its module, or a pattern such as `*Timeout`."""
     since: datetime | float | None
-    """Died then or later; a time with zone, or seconds since the Unix epoch."""
+    """Time of the death, or before it: an aware datetime, or seconds since the Unix epoch."""
     until: datetime | float | None
-    """Died before."""
+    """Time after the death."""
 
 
 def seconds(moment: datetime | float | None) -> float | None:
-    """As stores count time."""
+    """Return a moment in seconds since the Unix epoch, as stores count time."""
     return moment.timestamp() if isinstance(moment, datetime) else moment
 
 
@@ -47,23 +50,42 @@ class _HasMessage(Protocol):
     def message(self) -> Message: ...
 
 
+def driver_pattern(pattern: str | None) -> str | None:
+    """Return the name or `prefix*` that a driver filters by, so that it finds every match of a pattern.
+
+    None if the pattern begins with a wildcard: then the driver cannot filter.
+    """
+    if pattern is None:
+        return None
+    prefix = _WILDCARD.split(pattern, maxsplit=1)[0]
+    if prefix == pattern:
+        return pattern
+    return f"{prefix}*" if prefix else None
+
+
 def task_check(pattern: str | None) -> Callable[[_HasMessage], bool] | None:
-    """A check of the task's name; None if every name will do."""
-    if pattern is None or not pattern.strip("*"):
+    """Return a check of the task's name; None if a driver filters by the whole pattern."""
+    if pattern is None or not pattern.strip("*") or pattern == driver_pattern(pattern):
         return None
     return lambda item: fnmatchcase(item.message.task, pattern)
 
 
+def driver_error(pattern: str | None) -> str | None:
+    """Return the type of error that a driver filters by; None for a pattern with wildcards."""
+    return None if pattern is None or _WILDCARD.search(pattern) else pattern
+
+
 def dead_letter_check(wanted: DeadLetterFilter) -> Callable[[DeadLetter], bool] | None:
-    """A check of all but the queue, which drivers know, and `since`, where listings end."""
+    """Return a check of the conditions that drivers do not filter by; None if there are none.
+
+    It does not check `since`: a listing ends there.
+    """
     checks: list[Callable[[DeadLetter], bool]] = []
     named = task_check(wanted.get("task"))
     if named is not None:
         checks.append(named)
-    reason, error = wanted.get("reason"), wanted.get("error")
-    if reason is not None:
-        checks.append(lambda letter: letter.reason is reason)
-    if error is not None:
+    error = wanted.get("error")
+    if error is not None and driver_error(error) is None:
         checks.append(lambda letter: _is_error(letter.error, error))
     until = seconds(wanted.get("until"))
     if until is not None:

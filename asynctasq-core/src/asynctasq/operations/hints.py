@@ -1,6 +1,6 @@
-"""Why a task has not ended: what a store can tell about its queue and the workers that serve it.
+"""Why a task has not ended: facts about its queue and the workers that serve it.
 
-Hints are best effort. They say nothing where the driver lacks a capability, fails, or takes long.
+Hints are best effort. They are empty if the driver lacks a capability, fails, or takes too long.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from asynctasq.records import record
 logger = logging.getLogger("asynctasq")
 
 HINT_SECONDS = 1.0
-"""The longest that a hint may take."""
+"""Longest time that a hint may take."""
 LATE_SECONDS = 30.0
-"""The age of a heartbeat from which on its worker counts as gone. Workers send one every ten seconds."""
+"""Age of a heartbeat after which its worker counts as gone. Workers send one every ten seconds."""
 WORKERS_NAMED = 3
 
 Connect = Callable[[], Awaitable[Driver]]
@@ -61,7 +61,7 @@ async def list_workers(driver: Driver) -> Workers | None:
 
 
 async def timeout_hint(connect: Connect, message_id: bytes) -> str:
-    """Say why a task has not ended; empty if that cannot be told within a second. Never raises."""
+    """Return why a task has not ended; empty if that cannot be found within a second. Never raises."""
 
     async def look() -> str:
         driver = await connect()
@@ -69,7 +69,7 @@ async def timeout_hint(connect: Connect, message_id: bytes) -> str:
             return ""
         [snapshot] = await driver.find([message_id])
         if snapshot is None:
-            return "It has ended since, or is not known any more."
+            return "It has ended since, or is no longer known."
         info = info_of_snapshot(snapshot)
         about = state_sentence(info, time.time())
         return " ".join(part for part in (about, await _queue_or_worker(driver, info)) if part)
@@ -78,7 +78,7 @@ async def timeout_hint(connect: Connect, message_id: bytes) -> str:
 
 
 async def waiting_hint(connect: Connect, info: TaskInfo) -> str:
-    """Say what a task waits for, beyond its own state; empty if there is nothing to say. Never raises."""
+    """Return what a task waits for, besides its own state; empty if nothing is known. Never raises."""
 
     async def look() -> str:
         return await _queue_or_worker(await connect(), info)
@@ -87,7 +87,7 @@ async def waiting_hint(connect: Connect, info: TaskInfo) -> str:
 
 
 def state_sentence(info: TaskInfo, now: float) -> str:
-    """Say in a sentence where a task is that has not ended."""
+    """Return the state of a task that has not ended, as a sentence."""
     failed = ""
     if info.error is not None:
         runs = f"{info.attempts} failed run{'' if info.attempts == 1 else 's'}"
@@ -110,13 +110,13 @@ def state_sentence(info: TaskInfo, now: float) -> str:
 
 
 def queue_sentence(queue: str, *, paused: bool, workers: Workers | None, ready: int | None) -> str:
-    """Say why messages of a queue wait; empty if nothing stands out.
+    """Return why messages of a queue wait; empty if there is no likely reason.
 
     Args:
-        queue: its name.
-        paused: whether it is paused.
-        workers: those of the store; None if not known.
-        ready: how many of its messages are ready; None if not known.
+        queue: the name of the queue.
+        paused: whether the queue is paused.
+        workers: the workers of the store; None if not known.
+        ready: the number of ready messages in the queue; None if not known.
     """
     if paused:
         return f"The queue {queue!r} is paused. To resume it: asynctasq queues resume {queue}"
@@ -135,7 +135,7 @@ def queue_sentence(queue: str, *, paused: bool, workers: Workers | None, ready: 
 
 
 async def workers_by_queue(driver: Driver, queues: Sequence[str]) -> Mapping[str, int | None]:
-    """Count the live workers that serve each queue; None where the driver cannot tell."""
+    """Count the live workers that serve each queue; None if the driver has no registry of workers."""
     workers = await list_workers(driver)
     return {name: None if workers is None else len(workers.serving(name)) for name in queues}
 
@@ -169,5 +169,5 @@ async def _within_a_second(look: Callable[[], Awaitable[str]]) -> str:
             return await look()
     except Exception:
         # A hint must not take the place of the error that it explains.
-        logger.debug("Could not find out why a task has not ended.", exc_info=True)
+        logger.debug("Could not find out why a task has not ended", exc_info=True)
         return ""

@@ -1,7 +1,7 @@
-"""IDs as operators write them: in full, or a part that only one task has.
+"""IDs as operators write them: in full, or as a part that only one task has.
 
-The first digits of an ID are its time, so IDs of one minute begin alike. The last ones are random:
-they are what tables show.
+The first digits of an ID are its time, so IDs of one minute begin alike. The last ones are random, so
+tables show those.
 """
 
 import re
@@ -11,11 +11,11 @@ from asynctasq.message import id_from_text, id_to_text
 from asynctasq.operations.views import TaskInfo
 
 SHORT = 8
-"""Digits of an ID in tables."""
+"""Number of digits of an ID in tables."""
 LONGEST_SHORT = 12
-"""The last group of an ID, without a dash in it."""
+"""Number of digits in the last group of an ID."""
 LEAST = 4
-"""Digits that a part must have."""
+"""Least number of digits in a part."""
 _PART = re.compile(rf"[0-9a-f-]{{{LEAST},35}}")
 
 
@@ -33,7 +33,7 @@ def is_part(text: str) -> bool:
 
 
 def short_ids(ids: Sequence[str]) -> list[str]:
-    """Shorten IDs to their last digits: as many as it takes to tell these from one another."""
+    """Shorten IDs to their last digits: as many as are needed to distinguish these IDs."""
     if not ids:
         return []
     for size in range(SHORT, LONGEST_SHORT + 1, 2):
@@ -48,7 +48,7 @@ async def matches(
 ) -> dict[str, list[str]]:
     """Find the tasks whose IDs begin or end with each part; up to `most` for each.
 
-    Reads every task: only that shows whether a part is unique.
+    This reads every task: only that shows whether a part is unique.
     """
     found: dict[str, dict[str, None]] = {part: {} for part in parts}
     wanted = {part: _digits(part) for part in parts}

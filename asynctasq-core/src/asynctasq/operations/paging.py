@@ -1,4 +1,4 @@
-"""Pages of a filtered listing, made of a driver's pages."""
+"""Pages of a filtered listing, which are filled from the driver's pages."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
@@ -8,29 +8,34 @@ from asynctasq.contracts.capabilities import Page
 T = TypeVar("T")
 
 Read = Callable[[int, str | None], Awaitable[Page[T]]]
-"""Reads a page of so many items, from a cursor on."""
+"""Reads a page of at most so many items, from a cursor on."""
 
 LEAST_READ = 500
 MOST_READ = 8000
-"""Items that are read at once while looking for few among many."""
+"""Least and most items that are read with one call while a check rejects many of them."""
 
 
 async def filled_page(
     read: Read[T], check: Callable[[T], bool] | None, *, limit: int, cursor: str | None
 ) -> Page[T]:
-    """A page of `limit` items that pass the check, however many have to be read for it.
+    """Return a page of up to `limit` items that pass the check, however many are read for it.
 
-    Its cursor stands behind its last item, so that the next page begins there.
+    Its cursor is the position after its last item, so the next page begins there. A page is empty only
+    if no more items pass.
     """
     if check is None:
-        return await read(limit, cursor)
+        while True:
+            page = await read(limit, cursor)
+            if page.items or page.cursor is None:
+                return page
+            cursor = page.cursor
     found: list[T] = []
     size = max(limit, LEAST_READ)
     while True:
         page = await read(size, cursor)
         places = [place for place, item in enumerate(page.items) if check(item)]
         surplus = len(found) + len(places) - limit
-        if surplus > 0:  # a cursor stands at the end of a page only: read one that ends here
+        if surplus > 0:  # the only cursors are those of whole pages: read one that ends here
             page = await read(places[-surplus - 1] + 1, cursor)
         found += filter(check, page.items)
         cursor = page.cursor
@@ -40,7 +45,7 @@ async def filled_page(
 
 
 async def all_items(read: Read[T], size: int = LEAST_READ) -> AsyncIterator[T]:
-    """Every item of a listing."""
+    """Yield every item of a listing."""
     cursor: str | None = None
     while True:
         page = await read(size, cursor)
@@ -52,10 +57,10 @@ async def all_items(read: Read[T], size: int = LEAST_READ) -> AsyncIterator[T]:
 
 
 def check_limit(limit: int) -> None:
-    """Make sure that a page has room.
+    """Make sure that the limit of a page is positive.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it is not.
     """
     if limit < 1:
-        raise ValueError(f"limit={limit}: a page holds at least one.")
+        raise ValueError(f"limit must be at least 1, got {limit}.")

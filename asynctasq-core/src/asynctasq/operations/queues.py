@@ -1,4 +1,4 @@
-"""`App.queues`: counts, and what is done to a queue as a whole."""
+"""`App.queues`: count, pause, resume and purge queues."""
 
 from collections.abc import Awaitable, Callable, Collection
 
@@ -15,54 +15,53 @@ from asynctasq.message import State
 from asynctasq.tasks.options import check_queue_name
 
 PURGED = frozenset({State.READY, State.SCHEDULED, State.BLOCKED})
-"""What a purge deletes unless told otherwise: all that waits."""
+"""States that a purge deletes by default: those of messages that wait."""
 
 
 class Queues:
     """The queues of a store.
 
-    Each call raises `CapabilityMissing` if the driver cannot do it, `ValueError` for what cannot name a
-    queue, and `DriverError`.
+    Each call raises `CapabilityMissing` if the driver does not support it, `ValueError` for a name that is
+    not valid for a queue, and `DriverError` if the store refused or could not be reached.
     """
 
     def __init__(self, driver: Callable[[], Awaitable[Driver]]) -> None:
         self._driver = driver
 
     async def all(self) -> list[QueueInfo]:
-        """Every queue that holds a message, has dead letters or is paused; by name."""
+        """Return every queue that has messages or dead letters, or is paused, by name."""
         driver = await self._driver()
         store = require(driver, Capability.INSPECT, SupportsInspect, purpose="Listing queues")
         return await store.queues()
 
     async def count(self, name: str) -> QueueCounts:
-        """How many messages of one queue are in each state. Every driver can tell."""
+        """Count the messages of one queue by state. Every driver supports this."""
         check_queue_name(name)
         return await (await self._driver()).count(name)
 
     async def pause(self, name: str) -> None:
-        """Let workers take nothing more from it. What they run already goes on."""
+        """Stop workers from taking messages of a queue. Tasks that already run continue."""
         await (await self._pausing()).pause(check_queue_name(name))
 
     async def resume(self, name: str) -> None:
-        """Let workers take from it again."""
+        """Let workers take messages of a paused queue again."""
         await (await self._pausing()).resume(check_queue_name(name))
 
     async def purge(self, name: str, *, states: Collection[State] = PURGED) -> int:
-        """Delete its messages in these states, for good; returns how many.
+        """Delete the messages of a queue in these states for good, and return their number.
 
         Args:
-            name: of the queue.
-            states: of READY, SCHEDULED, BLOCKED and DEAD. What runs is never purged.
+            name: the name of the queue.
+            states: some of READY, SCHEDULED, BLOCKED and DEAD. Running tasks are never purged.
 
         Raises:
-            ValueError: a state that cannot be purged.
+            ValueError: a state cannot be purged.
         """
         check_queue_name(name)
         refused = set(states) - PURGED - {State.DEAD}
         if refused:
             raise ValueError(
-                f"Messages that are {min(refused)} cannot be purged: "
-                f"{', '.join(sorted({*PURGED, State.DEAD}))} can."
+                f"states must be among {', '.join(sorted({*PURGED, State.DEAD}))}, got {min(refused)}."
             )
         driver = await self._driver()
         store = require(driver, Capability.PURGE, SupportsPurge, purpose="Purging a queue")

@@ -1,4 +1,4 @@
-"""Values as people and programs may see them: what is secret is left out."""
+"""Redaction: values as people and programs may see them, without secrets."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,12 +14,12 @@ from asynctasq.contracts.resolver import Reference
 from asynctasq.operations.views import Arguments
 
 HIDDEN = "***"
-"""Stands for a value that is not shown."""
+"""Shown instead of a hidden value."""
 _DEEPEST = 50
 
 
 class Redaction:
-    """Shows values, but for those whose name matches one of the patterns, at any depth.
+    """Hides values whose name matches one of the patterns, at any depth.
 
     Patterns are compared with names of arguments, keys of dicts, and fields of dataclasses and
     pydantic models, in any case: `*password*` hides `user_password` and `Password`; `*` hides all.
@@ -29,24 +29,26 @@ class Redaction:
         self._patterns = [pattern.lower() for pattern in patterns]
 
     def hides(self, name: str) -> bool:
-        """Whether a value of that name is not shown."""
+        """Return whether a value of that name is hidden."""
         return any(fnmatchcase(name.lower(), pattern) for pattern in self._patterns)
 
     @property
     def hides_anything(self) -> bool:
-        """Whether there is any pattern."""
+        """True if there is a pattern."""
         return bool(self._patterns)
 
     @property
     def hides_all(self) -> bool:
-        """Whether no value may be shown, whatever its name."""
+        """True if every value is hidden, whatever its name."""
         return "*" in self._patterns
 
     def arguments(self, given: Arguments, names: Sequence[str] | None) -> dict[str, object]:
-        """Arguments by name as JSON can carry them, positional ones by number where names lack.
+        """Return arguments by name as JSON values; positional ones without a name by number.
 
-        `names` are those of positional parameters; None if the task's code is not at hand. Then
-        positional arguments are hidden as soon as anything is: nobody knows what they are.
+        Args:
+            given: the arguments.
+            names: the names of positional parameters; None if the task cannot be imported. Then all
+                positional arguments are hidden if there is any pattern, because their names are unknown.
         """
         shown: dict[str, object] = {}
         for number, value in enumerate(given.positional):
@@ -59,10 +61,10 @@ class Redaction:
         return shown
 
     def plain(self, value: object, depth: int = 0) -> object:
-        """A value as JSON can carry it.
+        """Return a value as a JSON value.
 
-        Mappings, dataclasses and pydantic models become objects, sequences and sets arrays, dates,
-        ids and paths text; anything else is shown as `repr` shows it.
+        Mappings, dataclasses and pydantic models become objects; sequences and sets become arrays; dates,
+        ids and paths become strings. Any other value becomes its `repr`.
         """
         if self.hides_all:
             return HIDDEN
@@ -95,12 +97,12 @@ class Redaction:
 
 
 def _named_parts(value: object) -> Mapping[str, object] | None:
-    """The parts of a value that have names; None if it has none."""
+    """Return the named parts of a value; None if it has none."""
     if isinstance(value, Mapping):
         return {key if isinstance(key, str) else _repr(key): part for key, part in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: getattr(value, each.name, None) for each in fields(value)}
-    if hasattr(type(value), "model_fields"):  # pydantic, which need not be imported for this
+    if hasattr(type(value), "model_fields"):  # a pydantic model, without importing pydantic
         return {**vars(value), **(getattr(value, "model_extra", None) or {})}
     return None
 

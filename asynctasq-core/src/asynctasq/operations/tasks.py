@@ -1,4 +1,4 @@
-"""`App.tasks`: find, look at and cancel single tasks."""
+"""`App.tasks`: find, inspect and cancel tasks."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
@@ -21,7 +21,7 @@ from asynctasq.contracts.capabilities import (
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import AsynctasqError, ResultUnknown
 from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text, time_of_id
-from asynctasq.operations.filters import TaskFilter, seconds, task_check
+from asynctasq.operations.filters import TaskFilter, driver_pattern, seconds, task_check
 from asynctasq.operations.paging import all_items, check_limit, filled_page
 from asynctasq.operations.views import (
     Arguments,
@@ -33,16 +33,17 @@ from asynctasq.operations.views import (
 from asynctasq.serializers.codec import Codec
 
 WAITING_OR_RUNNING = (State.LEASED, State.READY, State.SCHEDULED, State.BLOCKED)
-"""The states that a listing shows unless told otherwise, in its order."""
+"""The states that a listing shows by default, in this order."""
 KNOWN_SECONDS = 60.0
-"""Every store knows a task for at least as long after its end."""
+"""Every store remembers a task for at least this long after its end."""
 _LISTED = (*WAITING_OR_RUNNING, State.DEAD)
 
 
 class Tasks:
     """The tasks in a store.
 
-    Each call raises `CapabilityMissing` if the driver cannot do it, and `DriverError`.
+    Each call raises `CapabilityMissing` if the driver does not support it, and `DriverError` if the store
+    refused or could not be reached.
     """
 
     def __init__(self, driver: Callable[[], Awaitable[Driver]], codec: Codec) -> None:
@@ -57,20 +58,20 @@ class Tasks:
         cursor: str | None = None,
         **wanted: Unpack[TaskFilter],
     ) -> Page[TaskInfo]:
-        """Up to `limit` tasks: those that run, then ready, scheduled, blocked, dead ones.
+        """Return up to `limit` tasks: running ones first, then ready, scheduled, blocked and dead ones.
 
-        Within a state the earliest enqueue comes first. One that changes its state while pages are
-        read may be on two of them, or on none. A pattern for `task` is looked for among all tasks
-        of these states.
+        Within a state, the store chooses the order; it is the same for every page. A task that changes
+        its state while you read pages may be on two of them, or on none. A pattern for `task` that begins
+        with a wildcard makes the call read all tasks of these states.
 
         Args:
-            states: before the end, or DEAD.
+            states: any states but COMPLETED and CANCELLED.
             limit: at least 1.
-            cursor: of the page before.
+            cursor: the cursor of the page before.
             **wanted: see `TaskFilter`.
 
         Raises:
-            ValueError: the limit or the cursor is none, or a state is not listed.
+            ValueError: the limit, the cursor or a state is not valid.
         """
         check_limit(limit)
         driver = await self._driver()
@@ -98,22 +99,22 @@ class Tasks:
     def each(
         self, states: Collection[State] = WAITING_OR_RUNNING, **wanted: Unpack[TaskFilter]
     ) -> AsyncIterator[TaskInfo]:
-        """All tasks that `page` would show, page by page."""
+        """Iterate over all tasks that `page` returns, page by page."""
         return all_items(
             lambda limit, cursor: self.page(states, limit=limit, cursor=cursor, **wanted)
         )
 
     async def get(self, task_id: str) -> TaskDetails:
-        """One task with its arguments; once it has finished, with its result instead.
+        """Return one task with its arguments; with its result instead if it has finished.
 
         Raises:
             ResultUnknown: it was never dispatched, or finished and was forgotten.
-            ValueError: it is no UUID.
+            ValueError: the id is not a UUID.
         """
         message_id = id_from_text(task_id)
         driver = await self._driver()
         store = require(driver, Capability.INSPECT, SupportsInspect, purpose="Showing a task")
-        for _ in range(2):  # it may end between the two looks
+        for _ in range(2):  # it may end between the two calls
             [snapshot] = await store.find([message_id])
             outcome = await _outcome(driver, message_id)
             if snapshot is not None:
@@ -125,10 +126,10 @@ class Tasks:
         )
 
     async def cancel(self, task_ids: Iterable[str]) -> Sequence[CancelOutcome]:
-        """Finish those that wait, and have those that run interrupted; what came of each, in order.
+        """Cancel waiting tasks at once, interrupt running ones, and return the outcomes in order.
 
         Raises:
-            ValueError: one is no UUID.
+            ValueError: an id is not a UUID.
         """
         ids = [id_from_text(task_id) for task_id in task_ids]
         driver = await self._driver()
@@ -149,8 +150,8 @@ class Tasks:
             unreadable["arguments"] = str(error)
         progress: object = None
         if isinstance(driver, SupportsProgress) and Capability.PROGRESS in driver.capabilities:
-            [told] = await driver.progress([snapshot.message.id])
-            progress = self._read("progress", told, unreadable)
+            [stored] = await driver.progress([snapshot.message.id])
+            progress = self._read("progress", stored, unreadable)
         return TaskDetails(info, arguments, None, progress, unreadable)
 
     def _finished(self, outcome: Outcome) -> TaskDetails:
@@ -169,7 +170,7 @@ class Tasks:
 
 
 def read_arguments(codec: Codec, message: Message) -> Arguments:
-    """The arguments in a body.
+    """Decode the arguments in a body.
 
     Raises:
         BodyError: they cannot be read here.
@@ -180,7 +181,7 @@ def read_arguments(codec: Codec, message: Message) -> Arguments:
 
 
 def _why(message_id: bytes) -> str:
-    """Say why a store does not know a task, by the time at which its ID was made."""
+    """Return why a store does not know a task, judged by the time at which its ID was made."""
     made_at = time_of_id(message_id)
     age = inf if made_at is None else time.time() - made_at
     if age < KNOWN_SECONDS:  # outcomes are kept longer than that
@@ -211,6 +212,7 @@ async def _read(
     return await store.browse(
         state,
         queue=wanted.get("queue"),
+        task=driver_pattern(wanted.get("task")),
         since=seconds(wanted.get("since")),
         until=seconds(wanted.get("until")),
         limit=limit,
@@ -225,18 +227,20 @@ def _page(found: Sequence[Snapshot], cursor: str | None) -> Page[TaskInfo]:
 def _in_order(states: Collection[State]) -> list[State]:
     refused = set(states) - set(_LISTED)
     if refused:
-        raise ValueError(f"Tasks that are {min(refused)} are not kept, only their outcomes are.")
+        raise ValueError(
+            f"states must be before the end or dead, got {min(refused)}. Only the outcomes of such tasks are kept."
+        )
     return [state for state in _LISTED if state in states]
 
 
 def _read_cursor(cursor: str | None, order: Sequence[State]) -> tuple[int, str | None]:
-    """Which state to go on with, and where in it."""
+    """Return the index of the state to continue with, and the cursor in it."""
     if cursor is None:
         return 0, None
     state, _, place = cursor.partition(":")
     if state not in list(order):
         raise ValueError(
-            f"{cursor!r} is no cursor of this listing: pass on the one of its page before, with the "
-            f"same states."
+            f"cursor must be that of the page before of the same listing, got {cursor!r}. Pass the same "
+            f"states, too."
         )
     return order.index(State(state)), place or None

@@ -1,4 +1,4 @@
-"""What operations show: a task, with what the store knows of it."""
+"""Tasks as operations return them."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -12,7 +12,7 @@ from asynctasq.settlement import ErrorInfo, Reason
 
 @record
 class TaskInfo:
-    """One task at one moment. What is not known, or no longer, is None.
+    """One task at one moment. Values that are not known, or no longer, are None.
 
     Times are seconds since the Unix epoch, by the store's clock.
     """
@@ -20,24 +20,24 @@ class TaskInfo:
     id: str
     state: State
     message: Message | None = None
-    """None once it has completed or was cancelled: only the outcome is kept then."""
+    """The message; None after the task completed or was cancelled: then only the outcome is kept."""
     attempts: int | None = None
-    """Runs that have ended."""
+    """Number of runs that have ended."""
     lost: int | None = None
-    """Leases that ended unrenewed."""
+    """Number of leases that ended without renewal."""
     enqueued_at: float | None = None
     due_at: float | None = None
-    """When it became or becomes ready."""
+    """Time at which it became or becomes ready."""
     finished_at: float | None = None
-    """When it completed, died or was cancelled."""
+    """Time at which it completed, died or was cancelled."""
     worker: str | None = None
     """The ID of the worker that runs it."""
     cancelling: bool = False
-    """It runs, and is about to be interrupted."""
+    """True if it runs and is about to be interrupted."""
     reason: Reason | None = None
-    """Why it is dead."""
+    """The reason why it is dead."""
     error: ErrorInfo | None = None
-    """Of the last run that failed."""
+    """The error of the last run that failed."""
 
     @property
     def task(self) -> str | None:
@@ -60,11 +60,11 @@ class Arguments:
 
 @record
 class TaskDetails:
-    """A task with its arguments, and what it returned or last reported."""
+    """A task with its arguments, and its result or its progress."""
 
     info: TaskInfo
     arguments: Arguments | None = None
-    """None once it has finished, and where they cannot be read."""
+    """The arguments; None after the task finished, and if they cannot be read."""
     result: object = field(default=None, hash=False)
     progress: object = field(default=None, hash=False)
     unreadable: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
@@ -72,7 +72,7 @@ class TaskDetails:
 
 
 class RetryOutcome(StrEnum):
-    """What became of one dead letter that was to be retried."""
+    """The outcome of the retry of one dead letter."""
 
     RETRIED = "retried"
     NOT_DEAD = "not dead"
@@ -80,7 +80,7 @@ class RetryOutcome(StrEnum):
     KEY_HELD = "unique key held"
     """Another message has its unique key."""
     UNREADABLE = "its record in the store is damaged"
-    """The store cannot make a message of it; it can be deleted only."""
+    """The store cannot read the message; it can only be deleted."""
     UNKNOWN = "unknown"
     """Deleted, finished and forgotten, or never dispatched."""
 
@@ -95,7 +95,7 @@ def worker_of(owner: str) -> str:
 
 
 def info_of_snapshot(snapshot: Snapshot) -> TaskInfo:
-    """From a message that waits, runs or is dead."""
+    """Return the task of a message that waits, runs or is dead."""
     return TaskInfo(
         id=id_to_text(snapshot.message.id),
         state=snapshot.state,
@@ -111,7 +111,7 @@ def info_of_snapshot(snapshot: Snapshot) -> TaskInfo:
 
 
 def info_of_dead_letter(letter: DeadLetter) -> TaskInfo:
-    """From a dead letter."""
+    """Return the task of a dead letter."""
     return TaskInfo(
         id=id_to_text(letter.message.id),
         state=State.DEAD,
@@ -126,7 +126,7 @@ def info_of_dead_letter(letter: DeadLetter) -> TaskInfo:
 
 
 def info_of_outcome(outcome: Outcome) -> TaskInfo:
-    """From what is kept of a message that has ended."""
+    """Return the task of a message that has ended, of which only the outcome is kept."""
     return TaskInfo(
         id=id_to_text(outcome.id),
         state=outcome.state,

@@ -17,7 +17,7 @@ import pluggy
 
 from asynctasq.contracts.executor import Wrapper
 from asynctasq.errors import PluginBroken
-from asynctasq.hookspecs import DispatchContext, ExecutionContext, WorkerContext
+from asynctasq.hookspecs import DispatchContext, ExecutionContext, NewsContext, WorkerContext
 from asynctasq.plugins import Plugin
 from asynctasq.records import record
 
@@ -52,6 +52,7 @@ class Observers:
     on_lost: tuple[Observer, ...]
     on_release: tuple[Observer, ...]
     on_cancel: tuple[Observer, ...]
+    on_news: tuple[Observer, ...]
     worker_started: tuple[Observer, ...]
     worker_stopping: tuple[Observer, ...]
     worker_stopped: tuple[Observer, ...]
@@ -66,7 +67,7 @@ class Observers:
     async def notify(
         self,
         observers: tuple[Observer, ...],
-        context: DispatchContext | ExecutionContext | WorkerContext,
+        context: DispatchContext | ExecutionContext | NewsContext | WorkerContext,
     ) -> None:
         """Call the observers of one hook in turn, and log the exceptions that they raise.
 

@@ -1,4 +1,4 @@
-"""Defining tasks: the decorator, the base classes, and what a running task may ask."""
+"""Definition of tasks: the decorator, the base classes, the options, and the running task."""
 
 from asynctasq.tasks.base import (
     AsyncProcessTask,

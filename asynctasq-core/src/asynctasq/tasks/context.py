@@ -1,4 +1,4 @@
-"""What running code can ask about its task: `current_task()`."""
+"""The running task, as its own code sees it: `current_task()`."""
 
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from asynctasq.records import record
 
 
 class AttemptScope(Protocol):
-    """What is around the code of an attempt."""
+    """The state and the cleanups of an attempt."""
 
     state: dict[object, Any]
 
@@ -21,23 +21,23 @@ class AttemptScope(Protocol):
 
 @record
 class CurrentTask:
-    """The attempt that is running."""
+    """The attempt that runs this code."""
 
     id: str
     name: str
     queue: str
     attempt: int
-    """Runs that have ended before this one: 0 on the first."""
+    """Number of runs that ended before this one: 0 on the first."""
     max_attempts: int
     dispatched_at: datetime
     headers: Mapping[str, str] = field(hash=False)
     resources: Any = field(hash=False)
-    """What the app's `lifespan` yielded in this worker; None without one."""
+    """The value that the app's `lifespan` yielded in this worker; None without one."""
     models: Sequence[object] = field(hash=False, repr=False)
-    """The models among its arguments, each once, as they were loaded."""
+    """The models among the arguments, each once, as they were loaded."""
     _report: Callable[[object], None] = field(hash=False, repr=False)
     _is_interrupted: Callable[[], bool] = field(hash=False, repr=False)
-    _surroundings: Callable[[], "AttemptScope"] = field(hash=False, repr=False)
+    _scope: Callable[[], "AttemptScope"] = field(hash=False, repr=False)
     _waiting: Callable[[bytes], AbstractAsyncContextManager[None]] | None = field(
         default=None, hash=False, repr=False
     )
@@ -45,43 +45,43 @@ class CurrentTask:
 
     @property
     def state(self) -> dict[object, Any]:
-        """A dict of this attempt's own, for libraries; forgotten at its end."""
-        return self._surroundings().state
+        """A dict for libraries that belongs to this attempt; discarded at its end."""
+        return self._scope().state
 
     def add_cleanup(self, close: Callable[[], object]) -> None:
-        """Call this when the task's code has ended, however it ended; what was told last is called first.
+        """Call a function when the task's code has ended, however it ended. The last one added runs first.
 
-        It is called where that code ran: in its thread or process, or on its event loop, where it may be
-        async. An error of its own is logged, and changes nothing.
+        It runs where that code ran: in its thread or process, or on its event loop, where it may be async.
+        An error that it raises is logged, and changes nothing.
         """
-        self._surroundings().add_cleanup(close)
+        self._scope().add_cleanup(close)
 
     @property
     def cancelled(self) -> bool:
-        """Whether the task is to end early: cancelled, timed out, its lease lost, or the worker stops.
+        """True if the task should end early: cancelled, timed out, its lease lost, or the worker stops.
 
-        For code that nothing can interrupt, above all a `SyncTask` in its thread: it may look here now
-        and then, and return or raise; what it then says is discarded unless it returns. Work that
-        it has finished by then counts, but not after a time-out.
+        This is for code that cannot be interrupted, above all a `SyncTask` in its thread: it may check
+        this now and then, and return or raise. An exception that it then raises is discarded. A return
+        value counts, except after a timeout.
         """
         return self._is_interrupted()
 
     def check_cancelled(self) -> None:
-        """Raise if the task is to end early.
+        """Raise if the task should end early.
 
         Raises:
-            asyncio.CancelledError: it is; `except Exception` lets this through.
+            asyncio.CancelledError: it should; `except Exception` does not catch this.
         """
         if self._is_interrupted():
             raise CancelledError
 
     def report(self, progress: object) -> None:
-        """Tell how far it is; anyone with the handle can read the last word within a second or so.
+        """Report progress; `handle.progress()` returns the last report within about a second.
 
-        Returns at once, from any thread. A value that cannot be serialized is the reader's error.
+        The call returns at once, from any thread. If the value cannot be serialized, reading it raises.
 
         Raises:
-            CapabilityMissing: the worker's driver keeps no progress.
+            CapabilityMissing: the worker's driver does not store progress.
         """
         self._report(progress)
 
@@ -89,18 +89,18 @@ class CurrentTask:
 running_task: ContextVar[Callable[[], CurrentTask] | None] = ContextVar(
     "asynctasq_running_task", default=None
 )
-"""Makes the `CurrentTask`: most tasks never ask for it."""
+"""Makes the `CurrentTask`, which most tasks never need."""
 
 
 def current_task() -> CurrentTask:
-    """The task that this code runs in.
+    """Return the task that runs this code.
 
     Raises:
-        LookupError: called outside a task.
+        LookupError: no task runs this code.
     """
     make = running_task.get()
     if make is None:
-        raise LookupError("current_task() was called outside a running task.")
+        raise LookupError("current_task() must be called inside a running task.")
     return make()
 
 

@@ -10,9 +10,9 @@ from asynctasq.annotations import signature_of
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.importing import module_name
 from asynctasq.results import Handle
+from asynctasq.runtime import current_dispatcher
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
-from asynctasq.tasks.dispatching import current_dispatcher
 from asynctasq.tasks.hints import task_hint
 from asynctasq.tasks.options import (
     DefinitionOptions,
@@ -35,13 +35,13 @@ RetryRule = (
     | tuple[type[BaseException], ...]
     | Callable[[Exception], bool | Awaitable[bool]]
 )
-"""Exception types that are worth a retry, or a predicate."""
+"""Exception types after which a task is retried, or a function that decides."""
 FailureHandler = Callable[[Exception], object]
-"""Called with the exception when the task has failed for good; may be async."""
+"""Called with the exception after the final failure of the task; may be async."""
 
 
 class FunctionTask(Generic[P, R_co]):
-    """A function made into a task. Calling it makes a task with arguments; nothing runs."""
+    """A function that was made into a task. A call of it returns a task with arguments; nothing runs."""
 
     __name__: str
     __qualname__: str
@@ -93,14 +93,14 @@ class FunctionTask(Generic[P, R_co]):
 
     @property
     def name(self) -> str:
-        """The name under which workers find it."""
+        """The name by which workers find the task."""
         return self._definition.name
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> "FunctionCall[R_co]":
-        """A task with these arguments, to be dispatched.
+        """Return a task with these arguments, to be dispatched.
 
         Raises:
-            TypeError: they do not fit the function's signature.
+            TypeError: the arguments do not match the function's signature.
         """
         self._definition.check(*args, **kwargs)
         call: FunctionCall[R_co] = FunctionCall.__new__(FunctionCall, self)
@@ -108,20 +108,20 @@ class FunctionTask(Generic[P, R_co]):
         return call
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Handle[R_co]]:
-        """Shorthand of `f(...).dispatch()`, to be awaited."""
+        """Enqueue a call: short for `f(...).dispatch()`. Await it."""
         return current_dispatcher().dispatch(self(*args, **kwargs))
 
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R_co]:
-        """Shorthand of `f(...).dispatch_sync()`."""
+        """Enqueue a call: short for `f(...).dispatch_sync()`."""
         return self(*args, **kwargs).dispatch_sync()
 
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
-    if not TYPE_CHECKING:  # it would make checkers accept every name
+    if not TYPE_CHECKING:  # type checkers would accept every name
 
         def __getattr__(self, name: str) -> Any:
-            """Say what to use instead of a name that other task queues have."""
+            """Raise an error that says what to use instead of a name that other task queues have."""
             text = f"{type(self).__name__!r} object has no attribute {name!r}"
             hint = task_hint(name, self.__dict__.get("__name__", "task"))
             raise AttributeError(f"{text}. {hint}" if hint else text, name=name, obj=self)
@@ -157,14 +157,14 @@ class FunctionCall(BaseTask[T_co]):
     def __new__(cls, function_task: FunctionTask[..., T_co]) -> "FunctionCall[T_co]":
         self = object.__new__(cls)
         self._function_task = function_task
-        self._definition = function_task._definition  # type: ignore[misc]  # of the instance here: one class serves all functions
+        self._definition = function_task._definition  # type: ignore[misc]  # an attribute of the instance here: one class serves all functions
         return self
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self._arguments = (args, kwargs)
 
     def _check_fields(self) -> None:
-        """It has none of the user's."""
+        """Do nothing: a call has no fields of the user."""
 
     def __repr__(self) -> str:
         return shown_call(self, f"call {self._function_task.name}")
@@ -175,7 +175,7 @@ class FunctionCall(BaseTask[T_co]):
         return cast("T_co | Awaitable[T_co]", self._function_task.fn(*args, **kwargs))
 
     def should_retry(self, exception: Exception) -> Any:
-        """What `retry_on` says; True without it."""
+        """Return whether `retry_on` accepts the error; True without it."""
         rule = self._function_task._retry_on
         if rule is None:
             return True
@@ -195,7 +195,7 @@ class FunctionCall(BaseTask[T_co]):
 
 
 class TaskDecorator(Protocol):
-    """What `task(...)` with options returns."""
+    """The decorator that `task(...)` with options returns."""
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # of an async function, the first is meant
@@ -206,18 +206,18 @@ class TaskDecorator(Protocol):
 
 
 class FunctionOptions(DefinitionOptions, total=False):
-    """What `@task(...)` takes beyond the options of every task."""
+    """Options of `@task(...)`: those of every task, and more."""
 
     name: str
-    """Instead of module and qualified name."""
+    """Name of the task; module and qualified name of the function by default."""
     process: bool
-    """Run in another process."""
+    """Run the function in another process."""
     driver: object
-    """Name, URL or instance of the driver to dispatch to, instead of the app's."""
+    """Name, URL or instance of the driver that the task is dispatched to; that of the app by default."""
     retry_on: RetryRule
-    """What is worth a retry; everything, if not given. It has to hold for each error in a group."""
+    """Errors after which the task is retried; all by default. Every error in a group must match."""
     on_failure: FailureHandler
-    """Called when it has failed for good."""
+    """Called after the final failure of the task."""
 
 
 @overload
@@ -231,11 +231,12 @@ def task(**options: Unpack[FunctionOptions]) -> TaskDecorator: ...
 def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function into a task.
 
-    An async function runs on the worker's event loop, a plain one in a thread, either in another
-    process with `process=True`. Use it bare (`@task`) or with options (`@task(queue='emails')`).
+    An async function runs on the worker's event loop, a plain one in a thread; with `process=True`,
+    either runs in another process. Use the decorator with options (`@task(queue='emails')`) or without
+    (`@task`).
 
     Raises:
-        TaskDefinitionError: what is decorated is no function, or the name is taken.
+        TaskDefinitionError: the decorated object is not a function, or the name is taken.
         TypeError: an option is unknown or of the wrong type.
         ValueError: an option is out of range.
     """
@@ -247,12 +248,12 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
     if not inspect.isfunction(function):
         raise TaskDefinitionError(
-            f"@task makes functions into tasks, and {function!r} is none. For a class, subclass AsyncTask "
-            f"or SyncTask; of @staticmethod and @task, write @task below."
+            f"@task must decorate a function, got {function!r}. For a class, subclass AsyncTask or "
+            f"SyncTask. With @staticmethod, write @task below it."
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TaskDefinitionError(
-            f"{function.__qualname__} is a generator: a task returns one value."
+            f"{function.__qualname__} must return one value, got a generator. Return a list instead."
         )
     where = f"@task on {function.__qualname__}"
     given = dict(options)
@@ -270,7 +271,9 @@ def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
 def _check_parameters(function: Callable[..., Any], relations: object, where: str) -> None:
     if isinstance(relations, Mapping):
         for name in relations.keys() - signature_of(function).parameters.keys():
-            raise TypeError(f"{where}: relations={relations!r}: there is no parameter {name!r}.")
+            raise TypeError(
+                f"{where}: relations must name parameters of the function, got {name!r} in {relations!r}."
+            )
 
 
 def _check_own(options: Mapping[str, Any], where: str) -> None:
@@ -278,18 +281,18 @@ def _check_own(options: Mapping[str, Any], where: str) -> None:
     if name is not None:
         check_task_name(name, where=where)
     if not isinstance(options["process"], bool):
-        raise TypeError(f"{where}: process={options['process']!r}: True or False is needed.")
+        raise TypeError(f"{where}: process must be True or False, got {options['process']!r}.")
     types: tuple[object, ...] = rule if isinstance(rule, tuple) else (rule,)
     if not all(_is_exception_type(each) for each in types) and not (
         rule is None or (callable(rule) and not isinstance(rule, type))
     ):
         raise TypeError(
-            f"{where}: retry_on={rule!r}: an exception type, a tuple of them, or a function of the "
-            f"exception is needed."
+            f"{where}: retry_on must be an exception type, a tuple of them, or a function that takes the "
+            f"exception, got {rule!r}."
         )
     if options["on_failure"] is not None and not callable(options["on_failure"]):
         raise TypeError(
-            f"{where}: on_failure={options['on_failure']!r}: a function of the exception is needed."
+            f"{where}: on_failure must be a function that takes the exception, got {options['on_failure']!r}."
         )
 
 

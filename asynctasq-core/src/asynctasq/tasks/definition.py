@@ -1,4 +1,4 @@
-"""What is known of a task before any call of it."""
+"""The definition of a task, without the arguments of a call."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
@@ -28,20 +28,20 @@ class TaskDefinition:
     name: str
     """`module:qualified.name`, or what the user chose."""
     module: str
-    """Where it was defined, as it can be imported."""
+    """Importable name of the module that defines it."""
     mode: ExecutionMode
     is_async: bool
     options: Mapping[str, object] = field(hash=False)
-    """The options given at the definition, and only those: see `resolve_options`."""
+    """The options of the definition, without defaults: see `resolve_options`."""
     driver: object = field(hash=False)
-    """Name, URL or instance of the driver that its dispatches go to; None for the app's."""
+    """Name, URL or instance of the driver that the task is dispatched to; None for that of the app."""
     create: Callable[[], "BaseTask[Any]"]
-    """A bare instance, before its constructor has run."""
+    """Makes an instance without running its constructor."""
     check: ArgumentCheck
-    """Raises TypeError if the arguments do not fit."""
+    """Raises TypeError if the arguments do not match the signature."""
     relations: tuple[str, ...] = ()
-    """What is loaded along with the models among the arguments: see `DefinitionOptions`."""
+    """Relations that are loaded together with models among the arguments: see `DefinitionOptions`."""
     named: bool = False
-    """The user chose the name."""
+    """True if the user chose the name."""
     origin: Origin | None = field(default=None, hash=False, compare=False)
-    """The code that was defined, and where."""
+    """The code of the task, and the place of its definition."""

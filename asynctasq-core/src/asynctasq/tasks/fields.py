@@ -1,4 +1,4 @@
-"""Fields that a task class declares by annotations, in place of a constructor."""
+"""Fields that a task class declares by annotations instead of a constructor."""
 
 import inspect
 import re
@@ -16,12 +16,12 @@ from asynctasq.tasks.signature import ArgumentCheck, argument_check
 
 _CLASS_VARIABLE = re.compile(r"[\s'\"]*(\w+\.)*ClassVar\b")
 _SHARED = frozenset({list, dict, set, bytearray})
-"""Types of defaults that a task could change for all that come after it."""
+"""Types of defaults that are copied: a task could change them for all later ones."""
 _OPTIONS = DEFINITION_OPTION_NAMES | DispatchOptions.__annotations__.keys()
 
 
 class Fields:
-    """The arguments that a class takes, as its annotations say."""
+    """The arguments of a class, as its annotations declare them."""
 
     def __init__(
         self,
@@ -37,12 +37,12 @@ class Fields:
             cls: the task class.
             required: the names that have no default.
             values: the value of the class under the name of each field; `MISSING` if it has none.
-            keyword_only: the names that cannot be passed by place.
+            keyword_only: the names that must be passed as keywords.
         """
         self._cls = cls
         self._required = frozenset(required)
         self._accepted = frozenset(name for name, value in values.items() if _is_argument(value))
-        self._by_place = tuple(
+        self._positional = tuple(
             name for name in values if name in self._accepted and name not in keyword_only
         )
         self._values = values
@@ -52,13 +52,13 @@ class Fields:
             if (factory := _factory(value)) is not None
         }
         self.has_post_init = callable(getattr(cls, "__post_init__", None))
-        """Its `__post_init__` runs when the fields are set, as in a dataclass."""
+        """True if the class has a `__post_init__`, which runs after the fields are set."""
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call by the names of their fields.
 
         Raises:
-            TypeError: they do not fit the fields.
+            TypeError: they do not match the fields.
         """
         given = self._with_names(args, kwargs) if args else kwargs
         if self._required <= given.keys() <= self._accepted:
@@ -75,12 +75,12 @@ class Fields:
         )
 
     def _with_names(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-        name, most = self._cls.__qualname__, len(self._by_place)
+        name, most = self._cls.__qualname__, len(self._positional)
         if len(args) > most:
             raise TypeError(
                 f"{name}() takes {most} positional arguments but {len(args)} were given"
             )
-        named = dict(zip(self._by_place, args, strict=False))
+        named = dict(zip(self._positional, args, strict=False))
         for twice in named.keys() & kwargs.keys():
             raise TypeError(f"{name}() got multiple values for argument {twice!r}")
         return named | kwargs
@@ -107,14 +107,14 @@ class Fields:
         """Return the signature of a constructor with these fields."""
         parameters: list[inspect.Parameter] = []
         optional = False
-        for name in sorted(self._accepted, key=[*self._by_place, *self._values].index):
-            by_place = name in self._by_place
-            optional = name not in self._required or (by_place and optional)
+        for name in sorted(self._accepted, key=[*self._positional, *self._values].index):
+            is_positional = name in self._positional
+            optional = name not in self._required or (is_positional and optional)
             parameters.append(
                 inspect.Parameter(
                     name,
                     inspect.Parameter.POSITIONAL_OR_KEYWORD
-                    if by_place
+                    if is_positional
                     else inspect.Parameter.KEYWORD_ONLY,
                     default=None if optional else inspect.Parameter.empty,
                 )
@@ -133,8 +133,7 @@ class Fields:
 class ConstructorCheck:
     """Checks arguments against the constructor of a class, or against its fields if it has none.
 
-    It looks at the class when it is first used: `@dataclass` writes the constructor when the class is
-    there already.
+    It inspects the class at its first use: `@dataclass` adds the constructor after the class was made.
     """
 
     def __init__(self, cls: Any, base: Any) -> None:
@@ -147,7 +146,7 @@ class ConstructorCheck:
         """Check the arguments of a call.
 
         Raises:
-            TypeError: they do not fit.
+            TypeError: they do not match.
         """
         if self._made is None:
             self._made = self._make()
@@ -177,9 +176,9 @@ class ConstructorCheck:
 
 
 def fields_of(cls: type, base: type) -> Fields | None:
-    """Return the fields that a task class and those above it declare; None if there are none.
+    """Return the fields that a task class and its bases declare; None if there are none.
 
-    Annotations of plain classes among its bases may be given, and need not be.
+    Fields of bases that are not tasks are optional.
 
     Args:
         cls: the task class.
@@ -200,7 +199,7 @@ def fields_of(cls: type, base: type) -> Fields | None:
 
 
 class _Found:
-    """Fields that are collected from a class and those above it."""
+    """Fields that are collected from a class and its bases."""
 
     def __init__(self, cls: type) -> None:
         self._cls = cls
@@ -209,7 +208,7 @@ class _Found:
         self.keyword_only: set[str] = set()
 
     def add(self, owner: type, *, is_optional: bool) -> bool:
-        """Add the annotations of one class; returns whether it has any that is a field."""
+        """Add the annotations of one class, and return whether one of them is a field."""
         any_found = keyword_only = False
         for name, hint in own_annotations(owner).items():
             if hint is KW_ONLY or (isinstance(hint, str) and hint.endswith("KW_ONLY")):
@@ -236,7 +235,7 @@ class _Found:
 
 
 def is_class_variable(hint: object) -> bool:
-    """Return whether an annotation says `ClassVar`, possibly as a text."""
+    """Return whether an annotation is a `ClassVar`, possibly as a string."""
     if isinstance(hint, str):
         return _CLASS_VARIABLE.match(hint) is not None
     return hint is ClassVar or get_origin(hint) is ClassVar

@@ -10,7 +10,7 @@ _EXPIRES = "Use `expires` (seconds or a timedelta)."
 _TTL = "Use `result_ttl` (seconds or a timedelta)."
 _ID = "Use `id` (a UUID)."
 _QUEUE = "Use `queue`."
-_UNIQUE = "Use `unique` (a key that one message at a time may hold)."
+_UNIQUE = "Use `unique` (a key that only one message may hold at a time)."
 _RETRY_DELAY = "Use `retry_delay` (seconds or a timedelta)."
 _BACKOFF = "Use `retry_strategy='exponential'` with `retry_delay`, `retry_factor` and `retry_cap`."
 _CAP = "Use `retry_cap` with `retry_strategy='exponential'`."
@@ -24,7 +24,7 @@ _CURRENT = "Call `asynctasq.current_task()` inside the task instead."
 _FAILURE = "Use `on_failure` in @task, or `failed` in a task class."
 _NAME = "Use `name` in @task, or `class Mine(AsyncTask, name=...)`."
 _DRIVER = "Use `driver` in @task, or `_driver_override` in a task class."
-_NO_SCHEDULE = "asynctasq has no schedules yet. Dispatch the task from a scheduler of yours."
+_NO_SCHEDULE = "asynctasq has no schedules yet. Dispatch the task from your own scheduler."
 _CONCURRENCY = "Set the concurrency of a worker instead: `asynctasq worker --concurrency`."
 _SERIALIZER = "Use the setting `serializer`."
 
@@ -69,6 +69,10 @@ _OPTIONS: Mapping[str, str] = {
     "on_success": "Dispatch the next task in the body of this one, or use `after`.",
 }
 
+_CLASS_ATTRIBUTES = frozenset(
+    {"retries", "max_retries", "max_tries", "time_limit", "soft_time_limit", "default_retry_delay"}
+)
+
 _DISPATCH = "Use `await {task}.dispatch({arguments})`, or `{task}.dispatch_sync({arguments})` without an event loop."
 _WITH_OPTIONS = (
     "Use `await {task}({arguments}).options(delay=..., queue=...).dispatch()`: the arguments go to the "
@@ -77,7 +81,7 @@ _WITH_OPTIONS = (
 _SIGNATURE = "Use `{task}({arguments})`: it makes a call that is dispatched later."
 _MANY = "Use `await asynctasq.dispatch_many([{task}({arguments}), ...])`."
 _LATER = "Use `await {task}({arguments}).delay(seconds).dispatch()`."
-_PLAIN = "Use `{task}.fn({arguments})`: it calls the plain function here and now."
+_PLAIN = "Use `{task}.fn({arguments})`: it calls the plain function directly."
 _RESULT = "Use `asynctasq.handle(id)`, and `await handle.result()`."
 
 _ATTRIBUTES: Mapping[str, str] = {
@@ -103,7 +107,7 @@ _ATTRIBUTES: Mapping[str, str] = {
 _CALL_DISPATCH = "Use `await call.dispatch()`, or `call.dispatch_sync()` without an event loop."
 _CALL_OPTIONS = "Use `await call.options(delay=..., queue=...).dispatch()`."
 _CALL_LATER = "Use `await call.delay(seconds).dispatch()`."
-_CALL_RESULT = "Dispatch it and ask its handle: `await (await call.dispatch()).result()`."
+_CALL_RESULT = "Dispatch it and await its handle: `await (await call.dispatch()).result()`."
 
 _CALL_ATTRIBUTES: Mapping[str, str] = {
     **{name: _CALL_DISPATCH for name, hint in _ATTRIBUTES.items() if hint is _DISPATCH},
@@ -119,6 +123,14 @@ _CALL_ATTRIBUTES: Mapping[str, str] = {
 def option_hint(name: str) -> str | None:
     """Return what to use instead of an option that other queues have; None if it is not one."""
     return _OPTIONS.get(name)
+
+
+def class_attribute_hint(name: str) -> str | None:
+    """Return what to use instead of a class attribute that is an option of tasks in other queues.
+
+    These are only names that a task would hardly use for data of its own.
+    """
+    return _OPTIONS[name] if name in _CLASS_ATTRIBUTES else None
 
 
 def task_hint(name: str, task: str) -> str | None:

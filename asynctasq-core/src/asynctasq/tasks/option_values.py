@@ -1,4 +1,8 @@
-"""Checks of option values. Each returns the value as the rest of the code uses it."""
+"""Checks of option values. Each returns the value as the rest of the code uses it.
+
+The text of an error continues a sentence that begins with the name of the option: "must be an integer".
+After a full stop it may say what to do.
+"""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,9 +24,10 @@ from asynctasq.retry import SECONDS_LIMIT, OnMissing, RetryStrategy
 
 INTEGER_LIMIT = 2**31 - 1
 NAME_LIMIT = 500
-"""Characters in the name of a task."""
+"""Longest name of a task, in characters."""
 UNIQUE_KEY_LIMIT = 4096
-"""Bytes (UTF-8) in a unique key."""
+"""Longest unique key, in bytes (UTF-8)."""
+_QUEUE_RULE = "must be 1 to 80 characters out of letters, digits, '_', '.' and '-'"
 RELATION_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 E = TypeVar("E", bound=StrEnum)
@@ -30,11 +35,11 @@ E = TypeVar("E", bound=StrEnum)
 Duration: TypeAlias = float | timedelta
 """Seconds, or a `timedelta`."""
 ValueCheck: TypeAlias = Callable[[object], object]
-"""Returns the value that the option has; raises TypeError or ValueError if the option cannot have it."""
+"""Returns the value of the option; raises TypeError or ValueError if the option cannot have it."""
 
 
 def check_queue_name(name: object) -> str:
-    """Return the name if a queue can have it.
+    """Return the name if it is valid for a queue.
 
     Raises:
         ValueError: it is not 1 to 80 characters of `A-Z a-z 0-9 _ . -`.
@@ -42,20 +47,24 @@ def check_queue_name(name: object) -> str:
     if isinstance(name, str) and QUEUE_NAME.fullmatch(name):
         return name
     shown = repr(name[:100] if isinstance(name, str) else name)
-    raise ValueError(
-        f"{shown} cannot name a queue: use 1 to 80 characters out of letters, digits, '_', '.' and '-'."
-    )
+    raise ValueError(f"The name of a queue {_QUEUE_RULE}, got {shown}.")
+
+
+def _check_queue(value: object) -> object:
+    if isinstance(value, str) and QUEUE_NAME.fullmatch(value):
+        return value
+    raise ValueError(_QUEUE_RULE)
 
 
 def check_task_name(name: object, *, where: str) -> None:
-    """Make sure that a task can have this name.
+    """Make sure that a name is valid for a task.
 
     Raises:
-        TypeError: it is not a text.
-        ValueError: it is too long, or holds a NUL character or lone surrogates.
+        TypeError: it is not a string, or empty.
+        ValueError: it is too long, or contains a NUL character or lone surrogates.
     """
     if not (isinstance(name, str) and name):
-        raise TypeError(f"{where}: name={name!r}: a text is needed.")
+        raise TypeError(f"{where}: name must be a non-empty string, got {name!r}.")
     if len(name) > NAME_LIMIT or "\0" in name or not is_unicode(name):
         raise ValueError(
             f"{where}: name must be Unicode text of at most {NAME_LIMIT} characters without NUL, "
@@ -64,7 +73,7 @@ def check_task_name(name: object, *, where: str) -> None:
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether a text can be encoded: it holds no lone surrogates."""
+    """Return whether a text can be encoded: it contains no lone surrogates."""
     if text.isascii():
         return True
     try:
@@ -80,7 +89,7 @@ def seconds_of(value: object) -> object:
 
 
 def seconds(low: float, *, above: bool = False, optional: bool = False) -> ValueCheck:
-    """Make the check of a duration. Its answer is a number of seconds, or None if that is allowed."""
+    """Make the check of a duration. It returns seconds, or None if that is allowed."""
 
     def check(value: object) -> object:
         if value is None and optional:
@@ -88,8 +97,7 @@ def seconds(low: float, *, above: bool = False, optional: bool = False) -> Value
         number = seconds_of(value)
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise TypeError(
-                "a number is needed (of seconds), or a timedelta"
-                + (", or None." if optional else ".")
+                "must be a number of seconds or a timedelta" + (", or None" if optional else "")
             )
         return _in_range(number, low, above=above)
 
@@ -101,7 +109,7 @@ def number(low: float) -> ValueCheck:
 
     def check(value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError("a number is needed.")
+            raise TypeError("must be a number")
         return _in_range(value, low)
 
     return check
@@ -111,8 +119,7 @@ def _in_range(value: float, low: float, *, above: bool = False) -> float:
     # NaN compares as False to everything.
     if not (value > low if above else value >= low) or not value <= SECONDS_LIMIT:
         raise ValueError(
-            f"it has to be {'more than' if above else 'at least'} {low:g}, and at most "
-            f"{SECONDS_LIMIT:,.0f}."
+            f"must be {'greater than' if above else 'at least'} {low:g} and at most {SECONDS_LIMIT:,.0f}"
         )
     return int(value) if isinstance(value, int) else float(value)
 
@@ -120,9 +127,9 @@ def _in_range(value: float, low: float, *, above: bool = False) -> float:
 def _integer(low: int, high: int = INTEGER_LIMIT) -> ValueCheck:
     def check(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError("an integer is needed.")
+            raise TypeError("must be an integer")
         if not low <= value <= high:
-            raise ValueError(f"it has to be {low} to {high:,}.")
+            raise ValueError(f"must be {low} to {high:,}")
         return int(value)
 
     return check
@@ -130,16 +137,23 @@ def _integer(low: int, high: int = INTEGER_LIMIT) -> ValueCheck:
 
 def _check_id(value: object) -> object:
     if not isinstance(value, str):
-        raise TypeError("a str is needed.")
-    id_from_text(value)
+        raise TypeError("must be a string")
+    _check_uuid(value)
     return value
+
+
+def _check_uuid(value: str) -> None:
+    try:
+        id_from_text(value)
+    except ValueError:
+        raise ValueError("must be the ID of a task (a UUID)") from None
 
 
 def _choice(choices: type[StrEnum]) -> ValueCheck:
     def check(value: object) -> object:
         names = [choice.value for choice in choices]
         if value not in names:
-            raise ValueError(f"use {' or '.join(map(repr, names))}.")
+            raise ValueError(f"must be {' or '.join(map(repr, names))}")
         return value
 
     return check
@@ -148,47 +162,47 @@ def _choice(choices: type[StrEnum]) -> ValueCheck:
 def _check_eta(value: object) -> object:
     if isinstance(value, datetime):
         if value.utcoffset() is None:
-            raise ValueError("it has no time zone: pass an aware datetime.")
+            raise ValueError("must be a datetime with a time zone")
         try:
             moment = value.timestamp()
         except (OverflowError, ValueError, OSError):
             moment = -1.0
         if not 0.0 <= moment <= SECONDS_LIMIT:
-            raise ValueError("it has to lie between the years 1970 and 2286.")
+            raise ValueError("must be between the years 1970 and 2286")
         return moment
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("an aware datetime is needed, or seconds since the Unix epoch.")
+        raise TypeError("must be an aware datetime or seconds since the Unix epoch")
     return float(_in_range(value, 0.0))
 
 
 def _check_share(value: object) -> object:
     share = cast("float", number(0.0)(value))
     if share > 1.0:
-        raise ValueError("it has to be a share, 0 to 1.")
+        raise ValueError("must be 0 to 1")
     return share
 
 
 def _check_unique(value: object) -> object:
     if not isinstance(value, Unique | str):
-        raise TypeError("a Unique or str is needed.")
+        raise TypeError("must be a Unique or a string")
     unique = value if isinstance(value, Unique) else Unique(value)
     key: object = unique.key
     if not isinstance(key, str):
-        raise TypeError("the key must be a str.")
+        raise TypeError("must have a string as its key")
     if not key:
-        raise ValueError("the key is empty.")
+        raise ValueError("must have a key that is not empty")
     if not is_unicode(key):
-        raise ValueError("the key must be Unicode text; it holds lone surrogates.")
+        raise ValueError("must have a key of Unicode text without lone surrogates")
     if len(key.encode()) > UNIQUE_KEY_LIMIT:
         raise ValueError(
-            f"the key must take at most {UNIQUE_KEY_LIMIT:,} bytes, got {len(key.encode()):,}. "
-            "Use a hash of it."
+            f"must have a key of at most {UNIQUE_KEY_LIMIT:,} bytes (it has {len(key.encode()):,}). "
+            f"Use a hash of it"
         )
     until = _member(UniqueUntil, unique.until, "until")
     on_conflict = _member(OnConflict, unique.on_conflict, "on_conflict")
     if (until is UniqueUntil.PERIOD) != (unique.period is not None):
         raise ValueError(
-            "`period` goes with `until=UniqueUntil.PERIOD`, and only with that; it is in seconds."
+            "must have a period (in seconds) if `until` is UniqueUntil.PERIOD, and only then"
         )
     if unique.period is None:
         period = None
@@ -196,7 +210,7 @@ def _check_unique(value: object) -> object:
         try:
             period = float(cast("float", _PERIOD(unique.period)))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"`period`: {error}") from None
+            raise type(error)(f"must have a valid period; it {error}") from None
     return replace(unique, until=until, on_conflict=on_conflict, period=period)
 
 
@@ -205,19 +219,24 @@ def _member(choices: type[E], value: object, name: str) -> E:
         return choices(cast("str", value))
     except ValueError:
         names = " or ".join(repr(choice.value) for choice in choices)
-        raise ValueError(f"`{name}` is {value!r}: use {names}.") from None
+        raise ValueError(f"must have {names} as `{name}` (it has {value!r})") from None
 
 
 def _check_after(value: object) -> object:
     if isinstance(value, str) or not isinstance(value, Collection):
-        raise TypeError("a list of ids or handles is needed.")
+        raise TypeError("must be a list of ids or handles")
     for each in value:
-        id_from_text(each)
+        try:
+            id_from_text(each)
+        except ValueError:
+            raise ValueError(
+                f"must be a list of IDs of tasks (UUIDs); {each!r} is not a valid one"
+            ) from None
     return value
 
 
 def _check_headers(value: object) -> object:
-    problem = "a mapping of strings to strings is needed."
+    problem = "must be a mapping of strings to strings"
     if not isinstance(value, Mapping):
         raise TypeError(problem)
     headers = dict(cast("Mapping[object, object]", value))
@@ -227,14 +246,12 @@ def _check_headers(value: object) -> object:
 
 
 def wrong_header(headers: Mapping[object, object]) -> TypeError | ValueError | None:
-    """Return the error for headers that cannot travel: they are not texts, or not Unicode."""
+    """Return the error for headers that are not strings, or not Unicode; None if they are valid."""
     for key, text in headers.items():
         if not (isinstance(key, str) and isinstance(text, str)):
-            return TypeError("a mapping of strings to strings is needed.")
+            return TypeError("must be a mapping of strings to strings")
         if not (is_unicode(key) and is_unicode(text)):
-            return ValueError(
-                f"the header {key[:60]!r} must be Unicode text; it holds lone surrogates."
-            )
+            return ValueError(f"must be Unicode text; the header {key[:60]!r} has lone surrogates")
     return None
 
 
@@ -242,16 +259,16 @@ def _check_relations(value: object) -> object:
     named = value.values() if isinstance(value, Mapping) else (value,)
     for paths in cast("Collection[object]", named):
         if isinstance(paths, str) or not isinstance(paths, Sequence):
-            raise TypeError("a list of relations is needed, or a mapping of parameters to such.")
+            raise TypeError("must be a list of relations, or a mapping of parameters to such lists")
         if not all(isinstance(path, str) and RELATION_PATH.fullmatch(path) for path in paths):
-            raise ValueError("a relation is a name, or several joined by dots.")
+            raise ValueError("must contain names, or names joined by dots")
     return value
 
 
 _PERIOD = seconds(0.0, above=True)
 
 CHECKS: Mapping[str, ValueCheck] = {
-    "queue": check_queue_name,
+    "queue": _check_queue,
     "max_attempts": _integer(0),
     "retry_delay": seconds(0.0),
     "retry_strategy": _choice(RetryStrategy),

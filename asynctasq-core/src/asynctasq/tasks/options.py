@@ -1,4 +1,4 @@
-"""Options of tasks and of single dispatches: their names, their limits, and what they add up to."""
+"""Options of tasks and of single dispatches: their names, their limits, and their sum."""
 
 import difflib
 import re
@@ -27,76 +27,76 @@ if TYPE_CHECKING:
     from asynctasq.config import Settings
 
 _SHOWN = 200
-"""Characters of a wrong value in an error."""
+"""Most characters of a wrong value in an error."""
 
 
 class TaskOptions(TypedDict, total=False):
-    """What a task may say of all its dispatches. Durations are seconds, or `timedelta`s."""
+    """Options of a task for all of its dispatches. Durations are seconds or `timedelta`s."""
 
     queue: str
-    """To which it is dispatched."""
+    """Queue that the task is dispatched to."""
     max_attempts: int
-    """Runs in all; 0 and 1 both mean no retry."""
+    """Most runs, the first one included; 0 and 1 both mean no retry."""
     retry_delay: Duration
-    """Before the first retry."""
+    """Delay before the first retry."""
     retry_strategy: RetryStrategy | str
-    """`fixed`, or `exponential` with the three that follow."""
+    """`fixed`, or `exponential`, which uses the next two options."""
     retry_factor: float
-    """By which the delay grows with each retry."""
+    """Factor by which the delay grows with each retry."""
     retry_cap: Duration
-    """No delay is longer."""
+    """Longest delay."""
     retry_jitter: float
     """Share of the delay by which it varies at random, 0 to 1."""
     timeout: Duration | None
-    """That one attempt may take; None for no limit."""
+    """Longest time of one attempt; None for no limit."""
     priority: int
-    """0 to 9; 9 is first."""
+    """Priority, 0 to 9; 9 runs first."""
     expires: Duration | None
-    """After it was first due, within which it must start."""
+    """Time after it was first due within which the task must start."""
     result_ttl: Duration
-    """For which the outcome is kept."""
+    """Time for which the outcome is kept."""
     max_lost: int
-    """Lost leases that are forgiven; 0 for work that must not run twice."""
+    """Lost leases after which the task still runs again; 0 for work that must not run twice."""
     on_missing: OnMissing | str
-    """When a model among the arguments has no row any more: `retry`, `fail`, `skip` (the task is complete
-    without being run) or `none` (None stands where the model stood)."""
+    """What to do if a model among the arguments was deleted: `retry`, `fail`, `skip` (complete the task
+    without running it) or `none` (pass None instead of the model)."""
 
 
 Relations = Sequence[str] | Mapping[str, Sequence[str]]
 
 
 class DefinitionOptions(TaskOptions, total=False):
-    """What a task may say at its definition, and only there."""
+    """Options of a task that can only be set at its definition."""
 
     relations: Relations
-    """Relations of models among the arguments that are loaded along: `["lines", "customer.address"]`
-    for those models that have them, or by parameter, `{"order": ["lines"]}`."""
+    """Relations that are loaded together with models among the arguments: `["lines", "customer.address"]`
+    for all models that have them, or by parameter, `{"order": ["lines"]}`."""
 
 
 class DispatchOptions(TaskOptions, total=False):
-    """What a single dispatch may say beyond that."""
+    """Options of a single dispatch: those of a task, and more."""
 
     delay: Duration
-    """Before it is due."""
+    """Time until the task is due."""
     eta: datetime | float
-    """When it is due: an aware datetime, or seconds since the Unix epoch."""
+    """Moment at which the task is due: an aware datetime, or seconds since the Unix epoch."""
     unique: Unique | str
-    """A key that one message at a time may hold; a plain string holds it until settled."""
+    """Key that one message at a time may hold; a plain string is held until the message is settled."""
     id: str
-    """A UUID of the caller's; an enqueue of a known id changes nothing."""
+    """UUID that the caller chooses; the enqueue of a known id changes nothing."""
     after: Collection[str]
-    """Ids or handles of the messages that must end first."""
+    """IDs or handles of messages that must end first."""
     headers: Mapping[str, str]
-    """Texts that travel with it; the task reads them as `current_task().headers`."""
+    """Strings that are sent with the task, which reads them as `current_task().headers`."""
 
 
 def check_options(options: Mapping[str, object], *, allowed: type, where: str) -> dict[str, object]:
-    """Check names and values. Returns the options with durations as seconds.
+    """Check names and values, and return the options with durations as seconds.
 
     Args:
-        options: as given by the user.
+        options: the options that the user gave.
         allowed: the TypedDict that lists the names.
-        where: says in errors whose options these are.
+        where: whose options these are, for errors.
 
     Raises:
         TypeError: an option is unknown (the error names a similar or equivalent one) or of the
@@ -112,15 +112,17 @@ def check_options(options: Mapping[str, object], *, allowed: type, where: str) -
         try:
             checked[name] = check(value)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{where}: {name}={_shown(value)}: {error}") from None
+            problem, _, remedy = str(error).partition(". ")
+            advice = f" {remedy}." if remedy else ""
+            raise type(error)(f"{where}: {name} {problem}, got {_shown(value)}.{advice}") from None
     return checked
 
 
 def _hint(name: str, names: Mapping[str, object]) -> str:
     known = option_hint(name)
     if known is not None:
-        told = re.match(r"Use `(\w+)", known)
-        meant = told[1] if told else ""
+        match = re.match(r"Use `(\w+)", known)
+        meant = match[1] if match else ""
         if meant in names or not _is_of_dispatch(meant):
             return known
         name = meant
@@ -138,13 +140,13 @@ def _is_of_dispatch(name: str) -> bool:
 def _shown(value: object) -> str:
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001  of an integer with very many digits, say
+    except Exception:  # noqa: BLE001  for example of an integer with too many digits
         text = f"<{type(value).__qualname__}>"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def relations_of(options: Mapping[str, object]) -> tuple[str, ...]:
-    """The relations that options name, each once."""
+    """Return the relations that options name, each once."""
     relations = cast("Relations", options.get("relations", ()))
     named = relations.values() if isinstance(relations, Mapping) else (relations,)
     return tuple(dict.fromkeys(path for paths in named for path in paths))
@@ -156,7 +158,7 @@ DEFINITION_OPTION_NAMES: frozenset[str] = frozenset(DefinitionOptions.__annotati
 
 @record
 class ResolvedOptions:
-    """What a dispatch amounts to once every level has been asked."""
+    """The options of a dispatch after all levels were combined."""
 
     queue: str = "default"
     max_attempts: int = 3
@@ -168,7 +170,7 @@ class ResolvedOptions:
 
 
 def default_options(settings: "Settings") -> ResolvedOptions:
-    """What a task is dispatched with that says nothing."""
+    """Return the options of a task that sets none."""
     return ResolvedOptions(
         queue=settings.default_queue,
         max_attempts=settings.default_max_attempts,
@@ -191,9 +193,9 @@ _MESSAGE_NAMES = frozenset(ResolvedOptions.__annotations__) - {"policy"}
 
 
 def resolve_options(defaults: ResolvedOptions, *levels: Mapping[str, Any]) -> ResolvedOptions:
-    """Lay levels of given options over the defaults, the last one on top.
+    """Combine the defaults with levels of given options; later levels take precedence.
 
-    A key that is there counts, None too: `timeout=None` beats a default timeout.
+    A key counts even if its value is None: `timeout=None` overrides a default timeout.
     """
     given: dict[str, Any] = {}
     for level in levels:

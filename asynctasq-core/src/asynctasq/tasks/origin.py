@@ -1,4 +1,4 @@
-"""Where a task was defined, and whether two definitions of one name are the same task."""
+"""The place of a definition, and whether two definitions of one name are the same task."""
 
 import inspect
 import sys
@@ -14,9 +14,9 @@ _MAIN = frozenset({"__main__", "__mp_main__"})
 _PASSED_OVER = frozenset(
     {"dataclasses", "attr._make", "attr._next_gen", "functools", "types", "abc"}
 )
-"""Modules that define a task on behalf of the code that calls them, as this package does."""
+"""Modules that define tasks for the code that calls them, as this package does."""
 _MADE_HERE = frozenset({"_definition", "_fields"})
-"""Attributes that each task class gets anew."""
+"""Attributes that are set for each task class."""
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
@@ -33,11 +33,11 @@ class Origin:
     """The code of a task, and the run of a module that defined it."""
 
     def __init__(self, code: FunctionType | type, rules: tuple[object, ...] = ()) -> None:
-        """Describe the definition that runs now.
+        """Describe the definition that is being executed.
 
         Args:
             code: the function or the class.
-            rules: what else decides how the task runs, beside the options of its definition.
+            rules: other values that decide how the task runs, besides its options.
         """
         self.code = code
         self.rules = rules
@@ -46,14 +46,14 @@ class Origin:
         self.line = frame.f_lineno
         in_function = bool(frame.f_code.co_flags & inspect.CO_OPTIMIZED)
         self.is_local = in_function or "<locals>" in code.__qualname__
-        """Defined while a function runs, which may happen again and again."""
+        """True if it was defined while a function ran, which may happen again."""
         self._namespace = _namespace_of(code, frame)
         self._spec = self._namespace.get("__spec__")
         self._definer = frame.f_globals
         self._definer_spec = frame.f_globals.get("__spec__")
         self.is_of_script = not self.is_local and self._namespace.get("__name__") in _MAIN
         self.is_watched = self.is_local
-        """Dispatches are to be noted: another definition may replace this one, or has done so."""
+        """True if dispatches are noted: another definition may replace this one, or has replaced it."""
         self._replaced_at: str | None = None
         self._sender: weakref.ReferenceType[Sender] | None = None
 
@@ -70,7 +70,7 @@ class Origin:
     def is_of_same_run(self, other: "Origin") -> bool:
         """Return whether one run of one module made both; a reload is another run.
 
-        In an interactive session every input is a run of its own.
+        In an interactive session, every input is a separate run.
         """
         if hasattr(sys, "ps1") and self.code.__module__ in _MAIN:
             return False
@@ -86,7 +86,7 @@ class Origin:
         return len(names) == 1 and "<" not in self.code.__qualname__
 
     def is_same_code(self, other: "Origin") -> bool:
-        """Return whether both do the same, whichever of them runs."""
+        """Return whether both do the same."""
         if not _all_same(self.rules, other.rules):
             return False
         one, two = self.code, other.code
@@ -97,7 +97,7 @@ class Origin:
         return isinstance(one, type) and isinstance(two, type) and _is_copy(one, two)
 
     def note_dispatch(self, name: str, sender: weakref.ReferenceType[Sender]) -> None:
-        """Remember that messages for this definition may wait in the store of `sender`.
+        """Record that messages for this definition may wait in the store of `sender`.
 
         Raises:
             TaskDefinitionError: another definition has replaced this one, and would run instead.
@@ -126,7 +126,7 @@ def defined_twice(name: str, first: str, second: str) -> TaskDefinitionError:
     again = " (this line ran twice, as in a factory or a loop)" if first == second else ""
     return TaskDefinitionError(
         f"The task name {name!r} must have one definition, got two: at {first} and at {second}{again}. "
-        "Give each task a name of its own with `name=`: @task(name=...), or class Name(AsyncTask, name=...)."
+        "Give each task its own name with `name=`: @task(name=...), or class Name(AsyncTask, name=...)."
     )
 
 

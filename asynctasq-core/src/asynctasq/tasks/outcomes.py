@@ -1,11 +1,11 @@
-"""What a task may say of its own run, by raising it: not now, never, or again later.
+"""Exceptions by which a task decides about its own run: later, never again, or once more.
 
-    raise Snooze(300)                    # nothing failed: run me in five minutes
-    raise Reject("no such customer")     # to the dead letters, whatever retries are left
-    raise Retry(delay=10) from error     # failed; the next run in 10 s, whatever the policy says
+    raise Snooze(300)                    # nothing failed: run again in five minutes
+    raise Reject("no such customer")     # dead letter now, although retries are left
+    raise Retry(delay=10) from error     # failed: retry in 10 s instead of the delay of the options
 
-They work in every mode, and may be raised from anywhere below `execute`, or in the constructor. An
-`ExceptionGroup` that holds one of them means the same, unless it holds an error, too.
+They work in every mode, and may be raised from any code that `execute` calls, or in the constructor. An
+`ExceptionGroup` that contains one of them means the same, unless it also contains an error.
 """
 
 from datetime import timedelta
@@ -18,59 +18,56 @@ def _seconds(duration: float | timedelta) -> float:
 
 
 class Snooze(Exception):
-    """Run me later. Not a failure: no attempt is counted, and no hook of failure is called."""
+    """Run the task again later. This is not a failure: no attempt is counted, and no failure hook runs."""
 
     def __init__(self, seconds: float | timedelta) -> None:
-        """Give the run back for that many seconds, or that `timedelta`.
+        """Run again after that many seconds, or after a `timedelta`.
 
         Raises:
-            ValueError: not above 0 (the run would begin again at once, for ever), or more than any store
-                can take.
+            ValueError: the delay is 0 or negative (the task would run again at once, forever), or longer
+                than a store can hold.
         """
         seconds = _seconds(seconds)
         if not 0.0 < seconds <= SECONDS_LIMIT:
             raise ValueError(
-                f"Snooze({seconds!r}): it has to be above 0, and finite: at most {SECONDS_LIMIT:,.0f}."
+                f"Snooze(): seconds must be greater than 0 and at most {SECONDS_LIMIT:,.0f}, got {seconds!r}."
             )
         super().__init__(f"run again in {seconds:g} s")
         self.seconds = float(seconds)
 
 
 class Reject(Exception):
-    """This message is not worth another run: to the dead letters now, with the reason `rejected`.
+    """Make the task a dead letter now, with the reason `rejected`.
 
-    It has failed for good, so `failed` is called, with this exception.
+    This is its final failure, so `failed` is called with this exception.
     """
 
     def __init__(self, reason: str) -> None:
-        """Reject for a reason, which becomes the error message of the dead letter."""
+        """Reject the task; the reason becomes the error message of the dead letter."""
         super().__init__(reason)
         self.reason = reason
 
 
 class Retry(Exception):
-    """The run has failed; begin the next after `delay` seconds. `should_retry` is not asked.
+    """Fail this run, and retry after `delay` seconds without a call of `should_retry`.
 
-    It counts as an attempt: when none is left the message is dead as usual.
+    The run counts as an attempt: if it was the last one, the message is dead as usual.
     """
 
     def __init__(self, *, delay: float | timedelta | None = None) -> None:
-        """Ask for another run, after `delay` (seconds or a `timedelta`) or, without it, as the policy says.
+        """Retry after `delay` (seconds or a `timedelta`); without it, the options of the task decide.
 
         Raises:
-            ValueError: negative, or more than any store can take.
+            ValueError: the delay is negative, or longer than a store can hold.
         """
         delay = None if delay is None else _seconds(delay)
         if delay is not None and not 0.0 <= delay <= SECONDS_LIMIT:
             raise ValueError(
-                f"Retry(delay={delay!r}): it has to be at least 0, and finite: at most "
-                f"{SECONDS_LIMIT:,.0f}."
+                f"Retry(): delay must be at least 0 and at most {SECONDS_LIMIT:,.0f}, got {delay!r}."
             )
         super().__init__("the task asked for another run")
         self.delay = None if delay is None else float(delay)
 
 
 for _outcome in (Snooze, Reject, Retry):
-    _outcome.__module__ = (
-        "asynctasq"  # as users know them: the names stand in dead letters and logs
-    )
+    _outcome.__module__ = "asynctasq"  # the public path, which dead letters and logs show

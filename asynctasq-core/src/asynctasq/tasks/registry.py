@@ -1,4 +1,4 @@
-"""Every task that this process knows, by name."""
+"""The registry of tasks: every task of this process, by name."""
 
 import logging
 from collections.abc import Collection, Iterator
@@ -13,23 +13,23 @@ from asynctasq.tasks.origin import defined_twice, is_being_defined
 logger = logging.getLogger("asynctasq")
 
 IMPORT_PAUSE_SECONDS = 1.0
-"""After a failed import: thousands of messages may ask for tasks of one broken module."""
+"""Pause after a failed import: thousands of messages may name tasks of one broken module."""
 
 
 class TaskRegistry:
-    """Definitions by name. Tasks register themselves where they are defined."""
+    """Definitions of tasks by name. Each task is registered when it is defined."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, TaskDefinition] = {}
         self._broken: dict[str, tuple[str, float]] = {}
-        """Modules that could not be imported: what was wrong, and until when that is believed."""
+        """Modules that could not be imported: the problem, and until when no import is tried again."""
 
     def add(self, definition: TaskDefinition) -> None:
         """Register a task.
 
         A module that is reloaded, or imported again, replaces its tasks. Within one run of a module each
         name has one definition. A function that defines tasks may run again later, unless messages for its
-        earlier task can be waiting; that earlier task can then be dispatched no more.
+        earlier task can be waiting. The earlier task can then no longer be dispatched.
 
         Raises:
             TaskDefinitionError: the name is taken, by another module or by different code.
@@ -58,7 +58,7 @@ class TaskRegistry:
         """Return the task of that name; its module is imported if the rule of the context permits it.
 
         Raises:
-            UnknownTask: there is none; the message says where it was looked for.
+            UnknownTask: it does not exist; the message says where it was looked for.
         """
         definition = self._definitions.get(name)
         if definition is not None:
@@ -73,25 +73,25 @@ class TaskRegistry:
         return definition
 
     def _import(self, module: str) -> str:
-        """Import a module of the application; says why a task would not be in it."""
-        told, until = self._broken.get(module, ("", 0.0))
+        """Import a module of the application, and return why a task would not be in it."""
+        known, until = self._broken.get(module, ("", 0.0))
         if monotonic() < until:
-            return told
+            return known
         try:
             if import_from_application(module) is None:
                 return f"no module {module!r} is loaded or may be imported because of a message"
         except Exception as error:
             cause = f"{type(error).__name__}: {error}{import_hint(error)}"
             problem = f"its module cannot be imported: {cause}"
-            if problem != told:
-                logger.exception("The module %r cannot be imported.", module)
+            if problem != known:
+                logger.exception("Could not import the module %r", module)
             self._broken[module] = (problem, monotonic() + IMPORT_PAUSE_SECONDS)
             return problem
         self._broken.pop(module, None)
         return f"the module {module!r} defines no such task"
 
     def _hint(self, name: str) -> str:
-        """Name the task that was probably meant: a script in a package has a shorter name for itself."""
+        """Return a hint at the task that was probably meant: a script in a package may have a shorter name."""
         for known in self._definitions:
             if known.endswith(f".{name}"):
                 script = known.partition(":")[0]
@@ -101,7 +101,7 @@ class TaskRegistry:
         return ""
 
     def knows(self, name: str) -> bool:
-        """Whether a task of that name is registered; imports nothing."""
+        """Return whether a task of that name is registered; imports nothing."""
         return name in self._definitions
 
     def modules(self) -> set[str]:
@@ -148,4 +148,4 @@ def _is_same_use(one: TaskDefinition, two: TaskDefinition) -> bool:
 
 
 registry = TaskRegistry()
-"""The tasks of this process: decorators and classes fill it while modules are imported."""
+"""The tasks of this process: decorators and classes register them while modules are imported."""

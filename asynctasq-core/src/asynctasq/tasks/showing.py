@@ -1,4 +1,4 @@
-"""How calls show themselves, in a shell and in errors."""
+"""The `repr` of tasks with arguments, as shells and errors show it."""
 
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ _short.maxlevel = 3
 def shown_call(task: "BaseTask[Any]", label: str) -> str:
     """Return a task with its arguments in one line: `<call shop:add(1, b=2) options(queue='sums')>`.
 
-    Arguments are shortened. One that cannot show itself is shown as its type.
+    Arguments are shortened. One whose `repr` raises is shown as its type.
     """
     args, kwargs = vars(task).get("_arguments", ((), {}))
     parts = [_short.repr(each) for each in args]

@@ -1,4 +1,4 @@
-"""Checking arguments against a signature, fast: `inspect.Signature.bind` takes 2 µs, this 0.1."""
+"""Fast checks of arguments against a signature: `inspect.Signature.bind` takes 2 µs, these 0.1."""
 
 import inspect
 from collections.abc import Callable
@@ -14,12 +14,13 @@ ArgumentCheck = Callable[..., None]
 def argument_check(
     function: Callable[..., Any], *, name: str, skip_self: bool = False
 ) -> ArgumentCheck:
-    """A function that accepts exactly what `function` accepts, and does nothing.
+    """Make a function that accepts the same arguments as `function`, and does nothing.
 
-    For a decorated function that is what its decorator accepts, which may pass arguments of its own.
+    For a decorated function, those are the arguments of its decorator, which may pass others on.
 
     Args:
-        name: what errors call it.
+        function: has the signature.
+        name: the name that errors show.
         skip_self: leave out the first parameter.
     """
     try:

@@ -1,4 +1,4 @@
-"""Ids of dispatches that may have reached the store although they raised.
+"""IDs of dispatches that may have reached the store although they raised.
 
 A task object keeps such an id for its next dispatch. A store ignores the enqueue of an id that it knows, so
 repeating the dispatch of the same object never adds a second message.
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Unconfirmed(Protocol):
-    """The ids that a task object may have to use again."""
+    """Keeps the ids that a task object may have to use again."""
 
     def ids_of(self, task: "BaseTask[Any]") -> list[bytes]:
         """Return the ids for the next dispatches of the task, and forget them."""
@@ -21,27 +21,27 @@ class Unconfirmed(Protocol):
 
 
 class KeptIds:
-    """Ids of one task object."""
+    """The ids of one task object."""
 
     def __init__(self, ids: list[bytes]) -> None:
         self._ids = ids
 
-    def ids_of(self, task: "BaseTask[Any]") -> list[bytes]:  # noqa: ARG002  all are of this task
+    def ids_of(self, task: "BaseTask[Any]") -> list[bytes]:  # noqa: ARG002  all ids are of this task
         """Return the ids."""
         return self._ids
 
 
 class Batch:
-    """The tasks of one `dispatch_many`: if it raises, those that were accepted keep their ids too.
+    """The tasks of one `dispatch_many`: if it raises, the accepted tasks keep their ids too.
 
-    Tasks refer to the batch rather than the batch to tasks, so that a generator of millions of tasks
-    needs no memory for those that are dispatched.
+    Tasks refer to the batch and not the batch to its tasks, so that a generator of millions of tasks needs
+    no memory for tasks that are dispatched.
     """
 
     def __init__(self) -> None:
         self.has_failed = False
         self._repeated: dict[int, tuple[BaseTask[Any], list[bytes]]] = {}
-        """Tasks that were given more than once, with the ids of all their messages but the last."""
+        """Tasks that were passed more than once, with the ids of all their messages but the last."""
 
     def repeat(self, task: "BaseTask[Any]") -> None:
         """Note the id of a task that is about to get that of another message of this batch."""
@@ -58,7 +58,7 @@ class Batch:
 
 
 def take_id(task: "BaseTask[Any]") -> bytes | None:
-    """Return the id for the next dispatch of a task, once; None if it needs a new one."""
+    """Return the kept id for the next dispatch of a task, once; None if the task needs a new one."""
     kept = task._unconfirmed
     if kept is None:
         return None

@@ -1,7 +1,7 @@
-"""Sync tasks of a sandbox in Django's thread, so that they use the database connection of the test.
+"""Running sync tasks of a sandbox in Django's thread, with the database connection of the test.
 
-Django keeps one connection per thread, and its `TestCase` a transaction on that of the test's thread.
-asgiref, which comes with Django, knows the thread that sync code has to run in.
+Django keeps one connection per thread, and its `TestCase` opens a transaction in the thread of the
+test. asgiref, which Django depends on, knows in which thread sync code must run.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ def is_django_loaded() -> bool:
 
 
 class CallersThreadExecutor(ThreadExecutor):
-    """Runs sync tasks where Django runs sync code: below `async_to_sync`, in the thread that called it."""
+    """Runs sync tasks in the thread of Django's sync code: below `async_to_sync`, its calling thread."""
 
     async def start(self, *, concurrency: int) -> None:
-        """Use that thread."""
+        """Use Django's thread."""
         self._threads = CallersThread(concurrency)
 
 
@@ -34,7 +34,7 @@ class CallersThread(ThreadPool):
     """A pool of one thread that asgiref chooses."""
 
     def run(self, function: Callable[[], T]) -> ThreadRun[T]:
-        """Have a function run there, in a copy of the caller's context."""
+        """Run a function in the thread, in a copy of the current context."""
         from asgiref.sync import sync_to_async
 
         run = ThreadRun(function, asyncio.get_running_loop())
@@ -42,7 +42,7 @@ class CallersThread(ThreadPool):
         def call() -> None:
             try:
                 run.returned = run.context.run(function)
-            except BaseException as error:  # noqa: BLE001  it is raised where the run is awaited
+            except BaseException as error:  # noqa: BLE001  raised again where the run is awaited
                 run.raised = error
 
         def ended(call: "asyncio.Future[None]") -> None:
@@ -57,7 +57,7 @@ class CallersThread(ThreadPool):
 
 
 def run_in_sync_code(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine from code without an event loop; with Django, sync code in it comes to this thread."""
+    """Run a coroutine without an event loop; with Django, its sync code runs in this thread."""
     if not is_django_loaded():
         return asyncio.run(make())
     from asgiref.sync import async_to_sync
@@ -70,7 +70,7 @@ def run_in_sync_code(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def marked_async(function: F) -> F:
-    """Mark a function that returns a coroutine as async, for `async_to_sync` and its like."""
+    """Mark a function that returns a coroutine as async, for `async_to_sync` and similar."""
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(function)
     marked: Any = function

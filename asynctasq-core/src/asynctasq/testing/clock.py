@@ -1,4 +1,4 @@
-"""Time as a sandbox tells it."""
+"""The clock of a sandbox."""
 
 import time
 from collections.abc import Callable
@@ -6,59 +6,59 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """The time in the stores of a sandbox. It stands still, unless a test moves it.
+    """The clock of a sandbox. It moves only when a test moves it.
 
-    Delays, retries and expiry follow it. Code that asks Python for the time does not.
+    Delays, retries and expiry follow this clock; `time.time()` and `datetime.now()` do not.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        """Make a clock that shows what time it really is now.
+        """Make a clock that starts at the current time.
 
         Args:
-            changed: told whenever it was moved.
+            changed: called after each move.
         """
         self._changed = changed
-        self._time = round(time.time(), 6)  # so that a datetime says the same
+        self._time = round(time.time(), 6)  # a datetime has no more digits
 
     def time(self) -> float:
-        """Seconds since the Unix epoch."""
+        """Return the time in seconds since the Unix epoch."""
         return self._time
 
     def now(self) -> datetime:
-        """The same as an aware datetime, in UTC."""
+        """Return the time as an aware datetime in UTC."""
         return datetime.fromtimestamp(self._time, UTC)
 
     def advance(self, by: float | timedelta) -> None:
-        """Move ahead; nothing runs until the next `drain`.
+        """Move the clock forward. No task runs before the next `drain`.
 
         Args:
-            by: seconds, or a timedelta.
+            by: seconds or a timedelta.
 
         Raises:
-            ValueError: negative: no store expects time to run backwards.
+            ValueError: `by` is negative.
         """
         seconds = seconds_of(by)
         if seconds < 0.0:
-            raise ValueError(f"The clock cannot be moved back ({by!r}).")
+            raise ValueError(f"by must not be negative, got {by!r}: the clock only moves forward.")
         self._time += seconds
         self._changed()
 
     def move_to(self, when: float | datetime) -> None:
-        """Move ahead to that time; nothing happens if it has passed.
+        """Move the clock forward to a time. A time in the past changes nothing.
 
         Args:
-            when: an aware datetime, or seconds since the Unix epoch.
+            when: an aware datetime or seconds since the Unix epoch.
 
         Raises:
-            ValueError: a datetime without time zone.
+            ValueError: `when` is a datetime without a time zone.
         """
         if isinstance(when, datetime):
             if when.tzinfo is None:
-                raise ValueError(f"{when!r} has no time zone: pass an aware datetime.")
+                raise ValueError(f"when must be an aware datetime, got {when!r}. Add a time zone.")
             when = when.timestamp()
         self.advance(max(when - self._time, 0.0))
 
 
 def seconds_of(duration: float | timedelta) -> float:
-    """A duration in seconds."""
+    """Convert a duration to seconds."""
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)

@@ -1,11 +1,11 @@
-"""What was dispatched, and whether it is what a test expects."""
+"""Dispatches in a sandbox, and the comparison with the expectations of a test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
 from asynctasq.annotations import signature_of
-from asynctasq.app import App
+from asynctasq.app import App, runtime_of
 from asynctasq.errors import BodyError, NotSerializable
 from asynctasq.message import Message, id_to_text
 from asynctasq.records import record
@@ -17,26 +17,26 @@ from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.tasks.registry import registry
 
 AnyTask = FunctionTask[..., Any] | type[BaseTask[Any]] | BaseTask[Any] | str
-"""A task, with arguments or without, or the name of one."""
+"""A task with or without arguments, or its name."""
 
 
 @record
 class Dispatched:
-    """One dispatch, as a store received it."""
+    """A dispatch, as a store receives it."""
 
     name: str
-    """Of the task."""
+    """Name of the task."""
     arguments: Mapping[str, object] = field(hash=False)
-    """By the names of the parameters, defaults included; models are references."""
+    """Arguments by parameter name, including defaults; models are references."""
     queue: str
     delay: float
-    """Seconds after which it was to be due."""
+    """Seconds until the task is due."""
     message: Message
     app: App = field(repr=False)
 
     @property
     def handle(self) -> Handle[Any]:
-        """As `dispatch` returned it."""
+        """Handle of the task, as `dispatch` returned it."""
         return self.app.handle(id_to_text(self.message.id))
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Dispatched:
 
 
 def what_was_sent(app: App, message: Message, now: float) -> Dispatched:
-    """What a message says."""
+    """Describe a message as a dispatch."""
     return Dispatched(
         name=message.task,
         arguments=_arguments_in(app, message),
@@ -57,18 +57,18 @@ def what_was_sent(app: App, message: Message, now: float) -> Dispatched:
 
 
 class Expectation:
-    """What a test expects to have been dispatched."""
+    """A dispatch that a test expects."""
 
     def __init__(self, task: AnyTask, *, queue: str | None) -> None:
         """Expect a task.
 
         Args:
-            task: with arguments, which have to be the same, as have options that it was given; or
-                without, and then any will do.
-            queue: the queue that it has to be on; None for any.
+            task: a task with arguments, which must be equal, as must its options; or a task without
+                arguments, which matches any.
+            queue: expected queue; None for any.
 
         Raises:
-            TypeError: it is no task.
+            TypeError: `task` is not a task.
         """
         self.name = _name_of(task)
         self._task = task if isinstance(task, BaseTask) else None
@@ -83,7 +83,7 @@ class Expectation:
         return shown if self._queue is None else f"{shown} on {self._queue!r}"
 
     def differences(self, actual: Dispatched) -> list[str]:
-        """In what a dispatch of the same task is not what was expected."""
+        """List the differences of a dispatch of the same task."""
         found = []
         if self._queue is not None and actual.queue != self._queue:
             found.append(f"on {actual.queue!r}")
@@ -107,21 +107,21 @@ class Expectation:
 def report(
     expected: Expectation, all_dispatched: Sequence[Dispatched], *, found: int, wanted: int | None
 ) -> str:
-    """Why an assertion fails, with all that was dispatched.
+    """Return the message of a failed assertion, with all dispatches.
 
     Args:
-        expected: what was looked for.
-        all_dispatched: what there is.
-        found: how often it was found.
-        wanted: how often it should have been; None for at least once.
+        expected: the expected dispatch.
+        all_dispatched: all dispatches.
+        found: number of matching dispatches.
+        wanted: expected number; None for at least one.
     """
     said = f"{expected} was "
     said += f"dispatched {_how_often(found)}" if found else "never dispatched"
     if wanted is not None:
         said += f", not {_how_often(wanted)}"
     if not all_dispatched:
-        return f"{said}; nothing was."
-    lines = [f"{said}. What was dispatched:"]
+        return f"{said}; no task was."
+    lines = [f"{said}. Dispatched tasks:"]
     for number, each in enumerate(all_dispatched, start=1):
         line = f"  {number}. {each}"
         differences = expected.differences(each) if each.name == expected.name else []
@@ -140,8 +140,8 @@ def _name_of(task: object) -> str:
     if isinstance(definition, TaskDefinition):
         return definition.name
     raise TypeError(
-        f"{task!r} is no task. Pass a task (`send_email`), one with arguments "
-        f"(`send_email(to='a@b.c')`), or the name of one."
+        f"task must be a task (`send_email`), a task with arguments (`send_email(to='a@b.c')`), or the "
+        f"name of a task, got {task!r}."
     )
 
 
@@ -151,8 +151,8 @@ def _as_call(name: str, arguments: Mapping[str, object]) -> str:
 
 def _arguments_in(app: App, message: Message) -> Mapping[str, object]:
     try:
-        envelope = app.codec.open_call(message.body)
-        args, kwargs = app.codec.decode_arguments(envelope, envelope.references)
+        envelope = runtime_of(app).codec.open_call(message.body)
+        args, kwargs = runtime_of(app).codec.decode_arguments(envelope, envelope.references)
     except BodyError as error:
         return {"unreadable": str(error)}
     if not registry.knows(message.task):
@@ -163,12 +163,12 @@ def _arguments_in(app: App, message: Message) -> Mapping[str, object]:
 def _bound(
     task: BaseTask[Any], args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> dict[str, object]:
-    """Arguments by the names of the parameters, however they were passed."""
+    """Return arguments by parameter name, however they were passed."""
     fields = type(task)._fields
     if fields is not None and type(task).__init__ is BaseTask.__init__:
         try:
             return fields.defaults() | fields.bind(args, dict(kwargs))
-        except TypeError:  # an older class's
+        except TypeError:  # arguments of an older class
             return {"args": args, **kwargs}
     if isinstance(task, FunctionCall):
         signature = signature_of(task._function_task.fn)
@@ -177,7 +177,7 @@ def _bound(
         signature = whole.replace(parameters=[*whole.parameters.values()][1:])
     try:
         bound = signature.bind(*args, **kwargs)
-    except TypeError:  # an older signature's
+    except TypeError:  # arguments of an older signature
         return {"args": args, **kwargs}
     bound.apply_defaults()
     named = dict(bound.arguments)
@@ -190,29 +190,29 @@ def _bound(
 
 
 def _is_same(app: App, expected: object, actual: object) -> bool:
-    """Whether a value is the one expected, or what becomes of that on its way."""
+    """Check whether a value equals the expected one, before or after serialization."""
     if expected == actual:
         return True
     try:
-        body = app.codec.encode_call((expected,), {}, RunPolicy(), task="")
+        body = runtime_of(app).codec.encode_call((expected,), {}, RunPolicy(), task="")
     except NotSerializable:
         return False
-    envelope = app.codec.open_call(body)
-    [[arrived], _] = app.codec.decode_arguments(envelope, envelope.references)
+    envelope = runtime_of(app).codec.open_call(body)
+    [[arrived], _] = runtime_of(app).codec.decode_arguments(envelope, envelope.references)
     return bool(arrived == actual)
 
 
 def _different_options(expected: BaseTask[Any], actual: Dispatched) -> list[str]:
-    """The options that the expected task was given and the message does not have."""
+    """List options of the expected task that differ in the message."""
     if expected._overrides is None:
         return []
-    assert expected._definition is not None, "or it would have no name"
+    assert expected._definition is not None, "only tasks with a definition have a name"
     bare = expected._definition.create()
     vars(bare).update(_arguments=((), {}), _overrides=expected._overrides)
     app = actual.app
-    wanted = app._messages.make(bare)
-    policy = app.codec.open_call(actual.message.body).policy
-    wanted_policy = app.codec.open_call(wanted.body).policy
+    wanted = app._dispatcher.messages.make(bare)
+    policy = runtime_of(app).codec.open_call(actual.message.body).policy
+    wanted_policy = runtime_of(app).codec.open_call(wanted.body).policy
     found = []
     for option in expected._overrides:
         name = {"after": "parents"}.get(option, option)

@@ -1,4 +1,4 @@
-"""The executor of a sandbox: tasks of every mode run in the process of the test."""
+"""The executor of a sandbox, which runs tasks of every mode in the process of the test."""
 
 from asynctasq.app import App
 from asynctasq.contracts.executor import AttemptResult, Call, Executor, Failure
@@ -7,10 +7,10 @@ from asynctasq.testing.callers_thread import CallersThreadExecutor, is_django_lo
 
 
 class InThisProcess:
-    """Executor of every mode: async tasks run on the event loop, the others in threads.
+    """Executor for every mode: runs async tasks on the event loop, and the others in threads.
 
-    With Django loaded, the others run where Django runs sync code, one after the other: in a test, in
-    the thread of the test.
+    With Django loaded, the others run one after the other in the thread in which Django runs sync
+    code; in a test, that is the thread of the test.
     """
 
     def __init__(self, app: App) -> None:
@@ -21,15 +21,15 @@ class InThisProcess:
             else app.plugins.create_executor(ExecutionMode.THREAD.value, {})
         )
         self.raised: dict[bytes, Exception] = {}
-        """By id, of those that have failed for good."""
+        """Exceptions of tasks that became dead letters, by ID."""
 
     async def start(self, *, concurrency: int) -> None:
-        """Make both ready."""
+        """Start both executors."""
         await self._on_loop.start(concurrency=concurrency)
         await self._in_thread.start(concurrency=concurrency)
 
     async def stop(self) -> None:
-        """Let go of the threads."""
+        """Stop both executors."""
         await self._on_loop.stop()
         await self._in_thread.stop()
 

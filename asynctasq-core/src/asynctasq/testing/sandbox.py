@@ -1,4 +1,4 @@
-"""Nothing that an application dispatches reaches a store: for its own tests."""
+"""Sandboxes for tests of applications: dispatched tasks reach no store."""
 
 import asyncio
 from collections.abc import Collection, Coroutine, Mapping, Sequence
@@ -10,41 +10,41 @@ from typing import Any, Self
 
 from asynctasq.app import App
 from asynctasq.contracts.driver import Driver
+from asynctasq.dispatch.driver_override import override_drivers
 from asynctasq.message import Message
 from asynctasq.testing.callers_thread import marked_async, run_in_sync_code
 from asynctasq.testing.clock import Clock, seconds_of
 from asynctasq.testing.dispatched import AnyTask, Dispatched, Expectation, report, what_was_sent
 from asynctasq.testing.draining import Drain, Runs
-from asynctasq.testing.override_drivers import stand_in
 from asynctasq.testing.sandbox_driver import SandboxDriver
 
 MOST_RUNS = 10_000
-"""Of one drain."""
+"""Default for the largest number of runs in one drain."""
 PATIENCE_SECONDS = 3.0
-"""For which a result is awaited while nothing runs tasks."""
+"""Time for which a result is awaited while no task runs."""
 
 
 class Sandbox:
-    """While one is open, every app of the process dispatches into it, and into no store.
+    """Collects the tasks that any app of this process dispatches, instead of a store.
 
         with Sandbox() as sandbox:
             await sign_up("ada@example.com")
             sandbox.assert_dispatched(send_welcome(to="ada@example.com"))
             await sandbox.drain()
 
-    Tasks wait in it until they are drained, or run within `dispatch` if it is `inline`. They run as
-    in a worker: arguments and results are serialized, hooks are called, failures retried. Tasks that
-    are for other processes run in this one.
+    Tasks run when you call `drain`, or within `dispatch` if the sandbox is `inline`. They run as in a
+    worker: arguments and results are serialized, hooks are called, and failures are retried. Process
+    tasks run in this process, too.
     """
 
     def __init__(self, *, inline: bool = False, raises: bool = False) -> None:
         """Make a sandbox; `with` opens it.
 
         Args:
-            inline: `dispatch` returns when the task has ended, with its retries. What is to be due
-                later waits.
-            raises: what a task that has failed for good raised is raised by `drain`, or by `dispatch`
-                if the sandbox is inline.
+            inline: let `dispatch` run the task, with its retries, before it returns. Tasks with a
+                delay wait.
+            raises: let `drain` (or `dispatch`, if inline) raise the exception of a task that becomes a
+                dead letter.
         """
         self.inline = inline
         self.raises = raises
@@ -54,11 +54,11 @@ class Sandbox:
         self._failures: dict[bytes, Exception] = {}
         self._runs = Runs()
         self._unawaited: set[object] = set()
-        """Calls of `drain` whose coroutine has not begun."""
+        """Calls of `drain` whose coroutine has not started."""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self._open.enter_context(stand_in(self._driver_for))
+        self._open.enter_context(override_drivers(self._driver_for))
         return self
 
     def __exit__(
@@ -70,29 +70,30 @@ class Sandbox:
         self._open.close()
         if self._unawaited and kind is None:
             raise AssertionError(
-                "`drain()` was called and not awaited, so no task ran. Write `await sandbox.drain()`, "
-                "or `sandbox.drain_sync()` where there is no event loop."
+                "drain() was called but not awaited, so no task ran. Use `await sandbox.drain()`, or "
+                "`sandbox.drain_sync()` without an event loop."
             )
 
     @property
     def dispatched(self) -> Sequence[Dispatched]:
-        """All that was dispatched, also by tasks, in order; without what a unique key kept out."""
+        """All dispatches in order, including those by tasks, but not those dropped by a unique key."""
         return tuple(self._dispatched)
 
     def assert_dispatched(
         self, task: AnyTask, *, times: int | None = None, queue: str | None = None
     ) -> Sequence[Dispatched]:
-        """Make sure that a task was dispatched; returns the dispatches.
+        """Check that a task was dispatched, and return its dispatches.
 
         Args:
-            task: with arguments (`send_email(to="a@b.c")`), of which each has to be equal, `mock.ANY`
-                to anything; options given to it (`.delay(60)`) have to be the same too. Without
-                arguments (`send_email`), or as a name, any dispatch of it is meant.
-            times: how often; None for at least once.
-            queue: on which queue; None for any.
+            task: a task with arguments (`send_email(to="a@b.c")`), which must be equal; `mock.ANY`
+                equals any argument. Options of the task (`.delay(60)`) must be equal, too. A task
+                without arguments (`send_email`) or a name matches every dispatch of the task.
+            times: expected number of dispatches; None for at least one.
+            queue: expected queue; None for any.
 
         Raises:
-            AssertionError: it was not; says what was.
+            AssertionError: there is no such dispatch, or another number of them. The message lists
+                all dispatches.
         """
         expected = Expectation(task, queue=queue)
         found = [
@@ -107,10 +108,10 @@ class Sandbox:
     def assert_not_dispatched(
         self, task: AnyTask | None = None, *, queue: str | None = None
     ) -> None:
-        """Make sure that a task was not dispatched; without one, that nothing was.
+        """Check that a task was not dispatched; without an argument, that no task was.
 
         Raises:
-            AssertionError: it was.
+            AssertionError: the task was dispatched.
         """
         if task is not None:
             self.assert_dispatched(task, times=0, queue=queue)
@@ -118,7 +119,7 @@ class Sandbox:
         found = [each for each in self._dispatched if queue in {None, each.queue}]
         if found:
             lines = [f"  {number}. {each}" for number, each in enumerate(found, start=1)]
-            raise AssertionError("\n".join(["Nothing was to be dispatched, but this was:", *lines]))
+            raise AssertionError("\n".join(["No task must be dispatched, but these were:", *lines]))
 
     @marked_async
     def drain(
@@ -129,23 +130,23 @@ class Sandbox:
         concurrency: int | None = None,
         most: int = MOST_RUNS,
     ) -> Coroutine[Any, Any, int]:
-        """Run the tasks that are ready, and those that they dispatch; returns the number of runs.
+        """Run the ready tasks and the tasks that they dispatch, and return the number of runs.
 
-        Await it: the sandbox raises an `AssertionError` at its end if you did not.
+        You must await the call; otherwise the sandbox raises an `AssertionError` when it closes.
 
         Args:
-            until: also run what falls due in that time (seconds, a timedelta, or until a datetime),
-                moving the clock from one to the next and then to the end of it. `math.inf`: until
-                nothing is left.
-            queues: only these; None for all.
-            concurrency: tasks at once; None for the setting of the app. With 1 they run one after the
-                other.
-            most: runs after which something must be wrong.
+            until: also run tasks that become due within this time (seconds or a timedelta) or until
+                this datetime. The clock moves from one due time to the next, and then to the end.
+                `math.inf` runs tasks until none is left.
+            queues: run only tasks of these queues; None for all.
+            concurrency: largest number of running tasks; None for the setting of the app. With 1,
+                tasks run one after the other.
+            most: number of runs after which the drain fails.
 
         Raises:
-            AssertionError: there were more runs than that.
-            Exception: if the sandbox `raises`, what a task raised; in an `ExceptionGroup`, where
-                several have failed.
+            AssertionError: there were more runs than `most`.
+            Exception: if the sandbox `raises`, the exception of a failed task, or an `ExceptionGroup`
+                of several.
         """
         call = object()
         self._unawaited.add(call)
@@ -189,13 +190,15 @@ class Sandbox:
         concurrency: int | None = None,
         most: int = MOST_RUNS,
     ) -> int:
-        """Like `drain`, for tests without an event loop.
+        """Run tasks as `drain` does, in tests without an event loop.
 
         Raises:
-            RuntimeError: an event loop runs in this thread; use `await ….drain()`.
+            RuntimeError: an event loop runs in this thread. Use `await sandbox.drain()`.
         """
         if asyncio._get_running_loop() is not None:
-            raise RuntimeError("An event loop runs in this thread: use `await sandbox.drain()`.")
+            raise RuntimeError(
+                "An event loop is running in this thread. Use `await sandbox.drain()`."
+            )
 
         async def drain() -> int:
             try:
@@ -209,7 +212,7 @@ class Sandbox:
         return run_in_sync_code(drain)
 
     def clear(self) -> None:
-        """Forget what was dispatched, and delete what waits."""
+        """Delete all dispatches and waiting tasks."""
         self._dispatched.clear()
         self._failures.clear()
         for store in self._stores.values():
@@ -228,7 +231,7 @@ class Sandbox:
         return min((store.next_due() for store in self._stores.values()), default=inf)
 
     def _move_to(self, when: float, end: float) -> bool:
-        """Move the clock on, unless there is nothing to come; False then."""
+        """Move the clock; return False if no task becomes due before the end."""
         if when == inf or when > end:
             return False
         self.clock.move_to(when)
@@ -256,7 +259,7 @@ class Sandbox:
 
 
 class _Watching:
-    """Tells a sandbox of what happens in its stores; implements `sandbox_driver.Watcher`."""
+    """Reports events of stores to a sandbox; implements `sandbox_driver.Watcher`."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -273,5 +276,5 @@ class _Watching:
     def cancel_requested(self, message_id: bytes) -> None:
         self._sandbox._runs.interrupt(message_id)
 
-    def is_anyone_working(self) -> bool:
+    def is_draining(self) -> bool:
         return self._sandbox._runs.seconds_idle() < PATIENCE_SECONDS

@@ -1,4 +1,4 @@
-"""The stores of a sandbox: the memory driver, one for each app, whose time is the sandbox's."""
+"""The stores of a sandbox: a memory driver for each app, with the clock of the sandbox."""
 
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -16,13 +16,13 @@ from asynctasq.testing.clock import Clock
 
 
 class LastingOutcomes(Outcomes):
-    """Kept for ever: a clock that jumps a day should not cost a test its results."""
+    """Outcomes that never expire, so that a test can move the clock and still read results."""
 
     ttl_least = inf
 
 
 class SandboxStore(Store):
-    """A store by the sandbox's clock."""
+    """A store with the clock of the sandbox."""
 
     outcomes_class = LastingOutcomes
     clock: Clock
@@ -32,29 +32,29 @@ class SandboxStore(Store):
 
 
 class Watcher(Protocol):
-    """Who is told of what happens in such a store: its sandbox."""
+    """Receives events of a store: the sandbox."""
 
     async def accepted(
         self, store: "SandboxDriver", messages: Sequence[Message]
     ) -> Mapping[bytes, Exception]:
-        """New messages were enqueued; returns by id what is to be raised to who dispatched them."""
+        """Handle new messages; return exceptions to raise from `dispatch`, by message ID."""
         ...
 
     def cancel_requested(self, message_id: bytes) -> None:
-        """A running message was cancelled."""
+        """Handle the cancellation of a running message."""
         ...
 
-    def is_anyone_working(self) -> bool:
-        """Whether tasks are being run, or have been a moment ago."""
+    def is_draining(self) -> bool:
+        """Check whether tasks are running or were running a moment ago."""
         ...
 
 
 class SandboxDriver(MemoryDriver):
-    """A store of one app. It can do what the app's own driver can do, and no more."""
+    """A store for one app, with the capabilities of the app's own driver."""
 
     store_class = SandboxStore
-    waiting_hint = "In a sandbox nothing runs by itself: `await box.drain()` runs the tasks."
-    """Said of a task that waits, when the wait for its result is over."""
+    waiting_hint = "Tasks in a sandbox run only in `await sandbox.drain()`."
+    """Hint in the error of a result that timed out."""
 
     _store: SandboxStore
 
@@ -75,13 +75,13 @@ class SandboxDriver(MemoryDriver):
         return clone
 
     def like(self, template: Driver) -> Self:
-        """A clone that lacks what another driver lacks."""
+        """Return a clone with the capabilities of another driver."""
         clone = self.clone()
         clone.capabilities = MemoryDriver.capabilities & template.capabilities
         return clone
 
     def time_moved(self) -> None:
-        """Wake those who wait for work."""
+        """Wake workers that wait for messages."""
         with self._store.lock:
             self._store.waiting_for_work.wake_all()
 
@@ -91,18 +91,18 @@ class SandboxDriver(MemoryDriver):
             self._store.empty()
 
     def queue_names(self) -> list[str]:
-        """Of the queues that there have been: by name, the default one last, as a worker serves them."""
+        """List all queues by name, with the default queue last, as a worker does."""
         default = self.app.settings.default_queue
         with self._store.lock:
             return sorted(self._store.queues, key=lambda name: (name == default, name))
 
     def next_due(self) -> float:
-        """When the next scheduled message falls due; infinity if there is none."""
+        """Return the time of the next scheduled message, or infinity."""
         with self._store.lock:
             return self._store.scheduled.next_time()
 
     def next_run_of(self, ids: Sequence[bytes]) -> float:
-        """When the first of these messages that has been running before runs again."""
+        """Return the time of the next retry of these messages, or infinity."""
         with self._store.lock:
             entries = [self._store.entries.get(each) for each in ids]
             return min(
@@ -115,7 +115,7 @@ class SandboxDriver(MemoryDriver):
             )
 
     def note_progress(self, lease: Lease, progress: bytes) -> None:
-        """What a running task reports."""
+        """Store the progress of a running task."""
         with self._store.lock:
             self._store.set_progress([(lease, progress)])
 
@@ -129,7 +129,7 @@ class SandboxDriver(MemoryDriver):
         new = [each for each, answer in zip(messages, answers, strict=True) if answer.created]
         failures = await self._watcher.accepted(self, new)
         if failures:
-            if len(messages) > 1:  # the app sends them again one by one, to learn which it was
+            if len(messages) > 1:  # the app enqueues them again one by one to find the failed one
                 self._untold |= {message.id: failures.get(message.id) for message in new}
             raise next(iter(failures.values()))
         return answers
@@ -142,9 +142,9 @@ class SandboxDriver(MemoryDriver):
         return outcomes
 
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
-        if not self._store.workers and not self._watcher.is_anyone_working():
+        if not self._store.workers and not self._watcher.is_draining():
             raise DriverError(
-                "A result is awaited in a sandbox, where nothing runs the task: await "
-                "`sandbox.drain()` first, or let the sandbox be inline."
+                "Cannot wait for a result in a sandbox while no task runs. Call `await sandbox.drain()` "
+                "first, or use Sandbox(inline=True)."
             )
         await super().wait_results(ids, timeout=timeout)

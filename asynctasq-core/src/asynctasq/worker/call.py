@@ -232,6 +232,6 @@ class WorkerCall:
             models=self._unique_models,
             _report=self._report_value,
             _is_interrupted=lambda: self._interrupted,
-            _surroundings=self._scope_of_attempt,
+            _scope=self._scope_of_attempt,
             _waiting=None if self._waits is None else partial(self._waits.waiting, self),
         )

@@ -32,6 +32,7 @@ from asynctasq.worker.services.memory_limit import MemoryLimit
 from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
+from asynctasq.worker.store_news import StoreNews
 from asynctasq.worker.timing import WorkerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -91,6 +92,7 @@ class Engine:
         self._lifespan = lifespan
         self._life = life
         self._timing = timing.engine
+        self._runner_timing = timing.runner
         life.grace_period = options.grace_period
         self._closing = Closing(life)
         self._stop_requests = 0
@@ -104,19 +106,23 @@ class Engine:
         )
         self._in_flight = InFlight(driver)
         self._notices = Notices(observers, options.worker_id)
-        self._lending = Lending(self._slots, driver)
-        self.health = WorkerHealth(options, owner=owner, in_flight=self._in_flight)
+        self._lending = Lending(self._slots, driver, timing.lending)
+        self.health = WorkerHealth(
+            options, owner=owner, in_flight=self._in_flight, timing=timing.health
+        )
         self._fetcher = Fetcher(
             driver,
             options,
             owner=owner,
             slots=self._slots,
             in_flight=self._in_flight,
+            news=StoreNews(driver, observers, options.worker_id),
             outage=outage,
             timing=timing.fetcher,
         )
         settler = Settler(
             driver,
+            worker=owner,
             in_flight=self._in_flight,
             fetcher=self._fetcher,
             notices=self._notices,
@@ -223,6 +229,7 @@ class Engine:
             mismatch_patience=self._options.mismatch_patience,
             life=self._life,
             waits=self._lending,
+            timing=self._runner_timing,
         )
 
     async def _enter_lifespan(self, stack: AsyncExitStack) -> object:

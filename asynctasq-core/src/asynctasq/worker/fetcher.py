@@ -14,6 +14,7 @@ from asynctasq.worker.in_flight import InFlight
 from asynctasq.worker.options import WorkerOptions
 from asynctasq.worker.outage import Outage, StoreRetries
 from asynctasq.worker.slots import PREFETCH_MAX, Slots
+from asynctasq.worker.store_news import StoreNews
 from asynctasq.worker.timing import FetcherTiming
 
 logger = logging.getLogger("asynctasq")
@@ -45,6 +46,7 @@ class Fetcher:
         owner: str,
         slots: Slots,
         in_flight: InFlight,
+        news: StoreNews,
         outage: Outage,
         timing: FetcherTiming,
     ) -> None:
@@ -56,6 +58,7 @@ class Fetcher:
             owner: owner of the new leases.
             slots: decide how many messages to reserve.
             in_flight: the messages that the worker holds.
+            news: reports what the calls of this worker changed in the whole store.
             outage: shared with the other parts of the worker.
             timing: durations.
         """
@@ -67,6 +70,7 @@ class Fetcher:
         self._burst = options.burst
         self._outage = outage
         self._in_flight = in_flight
+        self._news = news
         self._timing = timing
         self._intake: Intake
         self._changed = asyncio.Event()
@@ -137,7 +141,9 @@ class Fetcher:
         elif not self._burst:
             await self._until_work()
         elif not deliveries:
-            if not in_flight.held and not await self._leases_may_end():
+            # A retry that was stored after the store answered would be left behind.
+            settled_since = self._changed.is_set()
+            if not (settled_since or in_flight.held or await self._leases_may_end()):
                 return True
             await self._until_work(or_notice=True, until=self._last_reclaim_at)
         return False
@@ -174,6 +180,7 @@ class Fetcher:
         deliveries = await self._driver.reserve(
             caps, limit=limit, owner=self._owner, lease=self._lease
         )
+        self._news.drain()
         if deliveries and clock() - asked_at > self._lease * self._timing.late:
             return await self._still_held(deliveries)
         return deliveries

@@ -15,16 +15,10 @@ from asynctasq.message import id_to_text
 from asynctasq.version import __version__
 from asynctasq.worker.in_flight import InFlight
 from asynctasq.worker.options import WorkerOptions
+from asynctasq.worker.timing import HealthTiming
 
 Report: TypeAlias = dict[str, Any]
 """A value that JSON can represent."""
-
-ANSWER_SECONDS = 1.0
-"""Time for an event loop to show that it runs."""
-BLOCKED_SECONDS = 2.0
-"""Time after which a worker with a blocked event loop is not ready."""
-SLACK_SECONDS = 1.0
-"""Time by which a renewal may be late."""
 
 
 class Phase(StrEnum):
@@ -70,14 +64,23 @@ class OwnersToEnd:
 class WorkerHealth:
     """The health of one worker. Any thread except the worker's own may call the methods."""
 
-    def __init__(self, options: WorkerOptions, *, owner: str, in_flight: InFlight) -> None:
+    def __init__(
+        self,
+        options: WorkerOptions,
+        *,
+        owner: str,
+        in_flight: InFlight,
+        timing: HealthTiming,
+    ) -> None:
         """Make the health of a worker on the running loop.
 
         Args:
             options: of the worker.
             owner: owner of its leases.
             in_flight: the messages that the worker holds.
+            timing: durations.
         """
+        self._timing = timing
         self.owner = owner
         self.ending = OwnersToEnd()
         self._about: dict[str, Any] = {
@@ -105,7 +108,7 @@ class WorkerHealth:
 
     def live(self) -> Report:
         """Report whether the worker can still do its work; never calls the store."""
-        lag = self._lag.seconds(ANSWER_SECONDS)
+        lag = self._lag.seconds(self._timing.answer)
         problems: list[str] = []
         if lag > self._stall_limit:
             problems.append(f"the event loop has been blocked for {lag:.0f} s")
@@ -114,17 +117,17 @@ class WorkerHealth:
         return _verdict(problems, loop_lag=round(lag, 3))
 
     def ready(self) -> Report:
-        """Whether it would take a message that is dispatched now."""
-        lag = self._lag.seconds(ANSWER_SECONDS)
+        """Report whether the worker would fetch a message that is dispatched now."""
+        lag = self._lag.seconds(self._timing.answer)
         silence = monotonic() - self._reached_at
         problems: list[str] = []
         if self.phase is not Phase.RUNNING:
             problems.append(f"the worker is {self.phase}")
         elif not self.fetching:
             problems.append("the fetcher has ended")
-        if lag > BLOCKED_SECONDS:
+        if lag > self._timing.blocked:
             problems.append(f"the event loop has been blocked for {lag:.0f} s")
-        if silence > self._lease + SLACK_SECONDS:
+        if silence > self._lease + self._timing.late:
             problems.append(f"the store has not been reached for {silence:.0f} s")
         return _verdict(problems, loop_lag=round(lag, 3), store_reached_ago=round(silence, 3))
 
@@ -175,15 +178,15 @@ class LoopLag:
         self._asked_at: float | None = None
         self._answered = threading.Event()
 
-    def seconds(self, patience: float) -> float:
-        """Return the seconds since the oldest unanswered callback; 0 if one runs within `patience`."""
+    def seconds(self, limit: float) -> float:
+        """Return the seconds since the oldest unanswered callback; 0 if one runs within `limit` seconds."""
         with self._asking:
             if self._asked_at is None:
                 self._answered.clear()
                 self._asked_at = monotonic()
                 with suppress(RuntimeError):  # closed: the worker has ended
                     self._loop.call_soon_threadsafe(self._answer)
-        self._answered.wait(patience)
+        self._answered.wait(limit)
         asked_at = self._asked_at
         return 0.0 if asked_at is None else monotonic() - asked_at
 

@@ -17,13 +17,12 @@ from asynctasq.message import State, id_to_text
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.worker.call import WorkerCall
 from asynctasq.worker.slots import Slots
+from asynctasq.worker.timing import LendingTiming
 
 logger = logging.getLogger("asynctasq")
 
 MOST_LENT = 1000
 """Number of tasks that may wait outside of slots; ten times the concurrency if that is more."""
-STALL_SECONDS = 3.0
-"""Time for which all slots may hold waiting tasks before that is reported."""
 STALL_IDS_CHECKED = 100
 
 
@@ -35,13 +34,15 @@ class Lending:
     process occupies that while it waits, so it keeps its slot.
     """
 
-    def __init__(self, slots: Slots, driver: Driver) -> None:
+    def __init__(self, slots: Slots, driver: Driver, timing: LendingTiming) -> None:
         """Make the waits; none is noted before `start`.
 
         Args:
             slots: of the worker.
             driver: opened when the first task runs.
+            timing: durations.
         """
+        self._timing = timing
         self._slots = slots
         self._driver = driver
         self._notify_lent: Callable[[], None]
@@ -162,7 +163,7 @@ class Lending:
     async def _check(self) -> None:
         try:
             while self._waits:
-                await asyncio.sleep(STALL_SECONDS)
+                await asyncio.sleep(self._timing.stall)
                 try:
                     await self._report_stall()
                 except DriverError:
@@ -175,7 +176,7 @@ class Lending:
 
     async def _report_stall(self) -> None:
         """Warn if a task in a slot waits for a message, and no slot is left for that."""
-        before = monotonic() - STALL_SECONDS
+        before = monotonic() - self._timing.stall
         waiting = [call for call, since in self._since.items() if since <= before]
         queues = self._full_queues(waiting)
         if not queues or not isinstance(self._driver, SupportsInspect):

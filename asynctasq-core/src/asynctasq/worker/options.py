@@ -4,6 +4,9 @@ To add an option, add a field to `WorkerOptions`, and its type to `MoreOptions`.
 `asynctasq worker` and a keyword of `Worker`, and every part of a worker can read it:
 
     tick: float | None = option("Seconds between two ticks.", Rule("", above=0))
+
+With `setting=True`, the setting of the same name gives the value and the bounds, and has the environment
+variable; add it to `config.settings` as well.
 """
 
 import os

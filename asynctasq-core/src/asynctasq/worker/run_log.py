@@ -65,7 +65,7 @@ def log_second_run(delivery: Delivery) -> None:
     """Log that a task runs again because its former worker was lost."""
     message = delivery.message
     logger.info(
-        "Running task %s of %s again: its worker was lost (%d of %d)",
+        "Task %s of %s runs again: its worker was lost (%d of %d)",
         id_to_text(message.id),
         message.task,
         delivery.lost,

@@ -50,6 +50,7 @@ from asynctasq.worker.in_flight import InFlightMessage, Interrupt
 from asynctasq.worker.life import Life
 from asynctasq.worker.notices import Notices
 from asynctasq.worker.run_log import log_failure, task_fields
+from asynctasq.worker.timing import RunnerTiming
 
 logger = logging.getLogger("asynctasq")
 
@@ -59,11 +60,8 @@ MISMATCHES: Mapping[type[Exception], Reason] = {
     BodyVersion: Reason.UNDECODABLE,
 }
 """Errors that a worker of another release may not have, and the reason of the dead letter in the end."""
-MISMATCH_WARNING_SECONDS = 60.0
-"""Time between two warnings about messages of one task."""
 MISMATCHES_REMEMBERED = 1000
-MISMATCH_DELAY_SECONDS = 5.0
-"""Delay before a message that does not fit this release is available again, perhaps to a newer worker."""
+"""Number of tasks for which the time of the last warning is kept."""
 
 
 class Runner:
@@ -82,6 +80,7 @@ class Runner:
         mismatch_patience: float,
         life: Life | None = None,
         waits: Waits | None = None,
+        timing: RunnerTiming | None = None,
     ) -> None:
         """Make a runner.
 
@@ -96,6 +95,7 @@ class Runner:
             mismatch_patience: seconds for which messages that do not fit this worker are released.
             life: of the worker; None if its cancellation does not matter.
             waits: notes the waits of tasks for results.
+            timing: durations.
         """
         self._codec = codec
         self._resolvers = resolvers
@@ -108,6 +108,7 @@ class Runner:
         self._mismatch_patience = mismatch_patience
         self._life = life
         self._waits = waits
+        self._timing = timing or RunnerTiming()
         self._warned_at: dict[str, float] = {}
         wrapped = observers.wrap(self._route)
         self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
@@ -115,7 +116,7 @@ class Runner:
     async def run(self, held: InFlightMessage) -> Settlement | None:
         """Run one delivery and return its settlement; None if its lease is lost, or left to expire.
 
-        Raises nothing but what ends the event loop.
+        Errors of tasks and plugins decide on the settlement; they are not raised.
         """
         delivery = held.delivery
         if (why := held.interrupt) is not None:  # before the run started
@@ -143,9 +144,8 @@ class Runner:
             return await self._release(delivery, error.retry_after, ReleaseReason.NO_EXECUTOR)
         except GeneratorExit:
             raise
-        except (
-            BaseException
-        ) as error:  # of a plugin's wrapper, which does not end the worker either
+        except BaseException as error:
+            # A plugin's wrapper raised; even a `SystemExit` of it does not end the worker.
             logger.exception(
                 "Running task %s failed outside of its code",
                 delivery.message.task,
@@ -189,7 +189,7 @@ class Runner:
         delivery = held.delivery
         described = error_info(error)
         if retries_left(delivery.attempt, delivery.message.max_attempts):
-            return Retry(delivery.lease, MISMATCH_DELAY_SECONDS, described)
+            return Retry(delivery.lease, self._timing.mismatch, described)
         return Fail(delivery.lease, Reason.FAILED, described, attempted=True)
 
     async def _settle(self, held: InFlightMessage, attempt: AttemptResult) -> Settlement | None:
@@ -259,7 +259,7 @@ class Runner:
             reason = next(each for kind, each in MISMATCHES.items() if isinstance(error, kind))
             return await self._dead_letter(delivery, reason, error_info(error))
         self._warn_of_mismatch(delivery, error)
-        delay = min(MISMATCH_DELAY_SECONDS, self._mismatch_patience)
+        delay = min(self._timing.mismatch, self._mismatch_patience)
         await self._notices.notify_release(delivery, ReleaseReason.MISMATCHED, delay)
         why = replace(error_info(error), traceback="")  # it has no line of the task's code
         return Release(delivery.lease, delay, mismatched=True, error=why)
@@ -267,7 +267,7 @@ class Runner:
     def _warn_of_mismatch(self, delivery: Delivery, error: Exception) -> None:
         """Warn once a minute for each task: a deployment may find a backlog of thousands."""
         task, now = delivery.message.task, time.monotonic()
-        recent = now < self._warned_at.get(task, -math.inf) + MISMATCH_WARNING_SECONDS
+        recent = now < self._warned_at.get(task, -math.inf) + self._timing.warning
         if not recent:
             if len(self._warned_at) >= MISMATCHES_REMEMBERED:
                 self._warned_at.clear()

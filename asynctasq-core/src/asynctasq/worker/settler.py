@@ -12,6 +12,7 @@ from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.failures import error_info
 from asynctasq.message import id_to_text
 from asynctasq.settlement import Fail, Reason, Settled, Settlement
+from asynctasq.worker.about_writer import AboutWriter
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.in_flight import InFlight, InFlightMessage
 from asynctasq.worker.notices import Notices
@@ -35,6 +36,7 @@ class Settler:
         self,
         driver: Driver,
         *,
+        worker: str,
         in_flight: InFlight,
         fetcher: Fetcher,
         notices: Notices,
@@ -45,6 +47,7 @@ class Settler:
 
         Args:
             driver: opened.
+            worker: ID of the worker, for `about`.
             in_flight: the messages that the worker holds; settled ones are removed.
             fetcher: notified when messages are settled.
             notices: for messages that are dead only because the store refused their outcome.
@@ -52,6 +55,7 @@ class Settler:
             timing: durations.
         """
         self._driver = driver
+        self._about = AboutWriter(worker)
         self._in_flight = in_flight
         self._fetcher = fetcher
         self._notices = notices
@@ -69,6 +73,7 @@ class Settler:
 
     def add(self, message: InFlightMessage, settlement: Settlement) -> None:
         """Settle a message soon."""
+        self._about.attach(settlement, message.delivery, message.started_at)
         self._pending.append((message, settlement))
         if self._flushing is None:
             self._begin_flush()
@@ -104,6 +109,7 @@ class Settler:
         try:
             while self._pending:
                 batch = list(islice(self._pending, BATCH_SIZE))
+                self._about.set_clock()
                 self._again.clear()  # a batch that is repeated is repeated whole
                 try:
                     await self._settle(batch, repeated=retries.failures > 0)
@@ -177,8 +183,10 @@ class Settler:
             exception=refused,
             extra=task_fields(held.delivery),
         )
+        fail = Fail(held.delivery.lease, Reason.REFUSED, error)
+        self._about.attach(fail, held.delivery, held.started_at)
         try:
-            [answer] = await self._driver.settle([Fail(held.delivery.lease, Reason.REFUSED, error)])
+            [answer] = await self._driver.settle([fail])
         except DriverUnavailable:
             raise
         except Exception:

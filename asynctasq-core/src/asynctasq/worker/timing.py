@@ -66,6 +66,24 @@ class PrefetchTiming:
 
 
 @record
+class RunnerTiming:
+    """Durations of deciding on runs."""
+
+    mismatch: float = 5.0
+    """Delay before a message that does not fit this release is available again, perhaps to a newer worker."""
+    warning: float = 60.0
+    """Time between two warnings about such messages of one task."""
+
+
+@record
+class LendingTiming:
+    """Durations of watching tasks that wait for results."""
+
+    stall: float = 3.0
+    """Time for which waiting tasks may hold all slots before that is reported."""
+
+
+@record
 class SettlerTiming:
     """Durations of settling messages."""
 
@@ -110,7 +128,14 @@ class MemoryTiming:
 
 @record
 class HealthTiming:
-    """Durations of the health server."""
+    """Durations of health reports and their server."""
+
+    answer: float = 1.0
+    """Time for an event loop to show that it runs."""
+    blocked: float = 2.0
+    """Time after which a worker with a blocked event loop is not ready."""
+    late: float = 1.0
+    """Time by which a renewal of leases may be late."""
 
     request: float = 5.0
     """Time for a whole request, from the connection to the end of its answer."""
@@ -152,6 +177,17 @@ class WatchdogTiming:
 
 
 @record
+class ControlTiming:
+    """Durations of the channel between a supervisor and a worker process; both sides know them."""
+
+    ignored: float = 2.0
+    """Time after which a worker that ignores SIGTERM is stopped through the channel: a task has replaced its
+    handlers."""
+    end: float = 30.0
+    """Time for a worker to settle and close after its grace period."""
+
+
+@record
 class SupervisorTiming:
     """Durations of supervising worker processes."""
 
@@ -165,6 +201,12 @@ class SupervisorTiming:
     """Time for processes to end after the second signal."""
     starting: float = 10.0
     """Time for a process that is still starting to end after the first signal."""
+    silent_start: float = 60.0
+    """Time for which a new process may be silent, before it has reported its own limit."""
+    answer: float = 5.0
+    """Time for a process to answer; it does so even when its event loop is blocked."""
+    last_reports: float = 0.5
+    """Time to read the last reports of a process that has ended."""
     orphan_check: float = 0.05
     """Time between checks whether the child processes of a dead worker have ended: the system kills them."""
     orphan_checks: int = 200
@@ -179,6 +221,8 @@ class WorkerTiming:
     close: CloseTiming = CloseTiming()
     fetcher: FetcherTiming = FetcherTiming()
     prefetch: PrefetchTiming = PrefetchTiming()
+    runner: RunnerTiming = RunnerTiming()
+    lending: LendingTiming = LendingTiming()
     settler: SettlerTiming = SettlerTiming()
     outage: OutageTiming = OutageTiming()
     renewer: RenewerTiming = RenewerTiming()
@@ -186,4 +230,5 @@ class WorkerTiming:
     health: HealthTiming = HealthTiming()
     signals: SignalTiming = SignalTiming()
     watchdog: WatchdogTiming = WatchdogTiming()
+    control: ControlTiming = ControlTiming()
     supervisor: SupervisorTiming = SupervisorTiming()

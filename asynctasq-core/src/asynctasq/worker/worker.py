@@ -10,16 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-from asynctasq.app import App
+from asynctasq.app import App, runtime_of
 from asynctasq.config import mask_url
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
-from asynctasq.default import current_app, use_here
+from asynctasq.default import current_app
 from asynctasq.errors import ConfigurationError, PluginNotFound
 from asynctasq.executors.forks import forks_of_loop
 from asynctasq.import_rules import LOADED_ONLY, import_rule
 from asynctasq.interpreter import frozen_modules, tuned_interpreter
 from asynctasq.plugins import check_driver
+from asynctasq.runtime import use_here
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.options import resolve_options
 from asynctasq.tasks.registry import registry
@@ -167,7 +168,7 @@ class Worker:
         self._import_rule = registry.import_rule(settings.imports, enabled=settings.import_tasks)
         try:
             with (
-                app.serving(),
+                app._serving(),
                 import_rule(self._import_rule),
                 self._signals(),
                 self._life.lived_here(),
@@ -215,15 +216,15 @@ class Worker:
             options,
             driver=driver,
             codec=worker_codec(app, options.serializer),
-            resolvers=app.resolvers,
+            resolvers=runtime_of(app).resolvers,
             find_task=registry.find,
             executors=self._executors(app, options),
-            observers=app.observers,
+            observers=runtime_of(app).observers,
             lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
             life=self._life,
             timing=self._timing,
         )
-        app.resolvers.prepare()
+        runtime_of(app).resolvers.prepare()
         if self._stop_asked:
             self._engine.stop()
         self._announce(app, driver, options)
@@ -321,7 +322,7 @@ def life_of(worker: Worker) -> Life:
 
 def _queues_of_tasks(app: App) -> list[str]:
     """Return the queues of the registered tasks by name, with the default queue last."""
-    queues = {resolve_options(app.defaults, each.options).queue for each in registry}
+    queues = {resolve_options(runtime_of(app).defaults, each.options).queue for each in registry}
     return [*sorted(queues - {app.settings.default_queue}), app.settings.default_queue]
 
 

@@ -1,16 +1,18 @@
--- Cancel messages. ARGV: clock offset, ids. Answers for each with C (cancelled), R (requested),
+-- Cancel messages. ARGV: clock offset, ids. Returns for each C (cancelled), R (requested),
 -- T (too late) or U (unknown).
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
 
--- Whether an earlier call has cancelled it but failed before it took it from its queue.
+-- Finish an earlier call that cancelled a message but failed before it removed it from its queue. Returns
+-- whether there was one.
 local function finish(id)
-    local value = call('GETRANGE', P .. 'm:' .. id, OUTCOME_BYTES, OUTCOME_BYTES + 255)
-    return #value > 1 and leave_waiting(id, sub(value, 2), byte(value, 1))
+    local value = call('GETRANGE', P .. 'm:' .. id, 0, OUTCOME_BYTES + 255)
+    return #value > OUTCOME_BYTES + 1 and byte(value, 2) == 0
+        and leave_waiting(id, sub(value, OUTCOME_BYTES + 2), byte(value, OUTCOME_BYTES + 1))
 end
 
--- One whose record cannot be read is where the indexes have it.
+-- A message whose record cannot be read: the indexes say where it is.
 local function cancel_damaged(id)
     local state, queue = locate(id)
     if state == 'dead' or state == nil then return 'T' end

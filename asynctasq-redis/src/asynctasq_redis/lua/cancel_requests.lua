@@ -1,4 +1,4 @@
--- The flagged leases of an owner. ARGV: owner. Answers with ids and tokens in turn.
+-- List the leases of an owner that are flagged to be cancelled. ARGV: owner. Returns ids and tokens in turn.
 
 local flagged = call('SMEMBERS', P .. 'c:' .. ARGV[1])
 local answer = {}

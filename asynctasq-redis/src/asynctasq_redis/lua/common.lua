@@ -1,48 +1,51 @@
--- What all scripts share. Each script is this file, then its own, which runs as one function (see
--- the end of this file and scripts.py).
+-- Functions and values that scripts share. Each script consists of this file and its own file, which runs as
+-- one function (see the end of this file, and scripts.py).
 --
--- Every key begins with KEYS[1], `{namespace}:`, whose braces put all of them into one slot of a
--- cluster. What follows is described in docs/redis.md, "Key layout".
+-- Every key begins with KEYS[1], `{namespace}:2:`. The braces put all keys into one slot of a cluster.
+-- docs/redis.md, "Key layout", describes the keys.
 --
--- Times are whole microseconds: as floats they are exact until the year 2255.
+-- Times are whole microseconds. Lua numbers are floats, which hold them exactly until the year 2255.
 --
--- A script that fails half-way keeps what it has written. Three rules make that harmless:
---  1. Read and compute first. What is read may be damaged, so reading never raises.
---  2. Write last, and add to an index before removing from another. A lease ends last of all.
---  3. A repeated call finishes what the first one began. If it is not repeated, sweep.lua finds what is left.
+-- If a script fails half-way, Redis keeps its writes. Three rules make that harmless:
+--  1. Read and compute first. Records may be damaged, so reading never raises.
+--  2. Write last, and add to an index before removing from another. End leases at the very end.
+--  3. A repeated call finishes the work of the first one. Without a repetition, sweep.lua repairs the rest.
 
 local P = KEYS[1]
+local OLD = string.sub(P, 1, -3) -- the prefix of keys of format 1
 local call, pack, unpack_from = redis.call, struct.pack, struct.unpack
 local byte, sub, format = string.byte, string.sub, string.format
 local band, bor, bnot = bit.band, bit.bor, bit.bnot
 
--- First byte of a message's key.
-local WAITING, DEAD, COMPLETED, CANCELLED = 1, 2, 3, 4 -- WAITING: or leased, if `leases` has it
--- Second byte. LARGE: it is in the set `big`. DAMAGED: behind the queue are the bytes of a record that
--- could not be read.
-local EXTRA, UNIQUE, EXPIRES, MISMATCHED, DAMAGED, LARGE = 1, 2, 4, 8, 16, 32
-local MOST_FLAGS = 63
-local HEAD = '>BBI4I4I4I4Bdddd' -- state, flags, token, attempt, lost, max_lost, priority, then times
+-- The first byte of a message's key.
+local WAITING, DEAD, COMPLETED, CANCELLED = 1, 2, 3, 4 -- WAITING includes leased: see `leases`
+-- Bits of the second byte. EXTRA: it has a key `x:`. LARGE: it is in the set `big`. DAMAGED: the bytes of a
+-- record that could not be read follow the queue. ADOPTED: a process of the release before added it.
+local EXTRA, UNIQUE, EXPIRES, MISMATCHED, DAMAGED, LARGE, ADOPTED = 1, 2, 4, 8, 16, 32, 64
+local MOST_FLAGS = 127
+local HEAD = '>BBI8I4I4I4Bdddd' -- state, flags, token, attempt, lost, max_lost, priority, then times
 local HEAD_AND_QUEUE = HEAD .. 'Hc0'
-local HEAD_BYTES = 51
-local OUTCOME = '>BBdd' -- state, whether there is a result, finished, kept until; then the result
+local HEAD_BYTES = 55
+local OUTCOME = '>BBdd' -- state, contents, finished, kept until; then the contents
 local OUTCOME_BYTES = 18
-local MOST_OF_A_HEAD = 1023 -- the last byte that is read of a message where its body is not wanted
-local LEASE = '>I4dBHc0Hc0' -- token, leased at, flags, owner, queue; then the length of the lease
-local PADDED = 65 -- a hash with a value this long is a hash table, whatever its size
+local RESULT, ABOUT = 1, 2 -- contents of an outcome: a result, and before it a note with its length
+local MOST_OF_A_HEAD = 1023 -- the last byte that is read of a message if its body is not needed
+local LEASE = '>I8dBHc0Hc0' -- token, leased at, flags, owner, queue; then the length of the lease
+local PADDED = 65 -- a value of this length makes Redis store a hash as a table
 local HOLD = '>c16Bdd' -- holder, until, end of the period or 0, length of the period
-local NO_TIME = 1e16 -- no time that was stored on purpose is as far away
+local LARGEST_TOKEN = 9e15 -- a float still holds the next number exactly
+local NO_TIME = 1e16 -- times beyond this are damaged
 
-local BOUND = 1000 -- messages that one call moves at most
-local FEW = 250 -- of those for whose sake a dozen commands are run
-local ARGUMENTS = 4000 -- that are given to one command at most
+local BOUND = 1000 -- the most messages that one call moves
+local FEW = 250 -- the same for messages that need a dozen commands each
+local ARGUMENTS = 4000 -- the most arguments of one command
 local LEAST_TTL, MOST_TTL = 60, 1e9 -- seconds
-local MOST_BYTES = 8 * 1024 * 1024 -- of what one call answers with, so that it takes some milliseconds
-local LARGE_BYTES = 16 * 1024 -- from here on the size of a message is looked at before it is read
+local MOST_BYTES = 8 * 1024 * 1024 -- of messages or results in one answer, which takes some milliseconds
+local LARGE_BYTES = 16 * 1024 -- from this size on, sizes are checked before messages are read
 
--- A queue is one sorted set: by priority, then by time, then (by its members) by id.
-local SPAN = 900000000000000 -- the times of one priority: 28 years
-local EPOCH = 1735689600000000 -- from 2025 on
+-- A queue is one sorted set, ordered by priority, then by time, then (as its members are) by id.
+local SPAN = 900000000000000 -- the range of times of one priority: 28 years
+local EPOCH = 1735689600000000 -- the year 2025
 
 local function whole(number)
     return format('%.0f', number)
@@ -71,24 +74,26 @@ end
 -- Messages.
 
 local function is_time(number)
-    return number > -NO_TIME and number < NO_TIME -- which NaN is not
+    return number > -NO_TIME and number < NO_TIME -- NaN is neither
 end
 
--- The beginning of a message. A record that cannot be read has `damaged` and no queue.
+-- Return a message by its bytes, or by the first of them. If they are damaged, `damaged` is set and there is
+-- no queue.
 local function parse(value)
-    local h = {}
+    local h = {value = value}
     local read
     read, h.state, h.flags, h.token, h.attempt, h.lost, h.max_lost, h.priority, h.enqueued, h.due,
         h.expires, h.ttl, h.queue, h.after = pcall(unpack_from, HEAD_AND_QUEUE, value)
     if read and h.state <= DEAD and h.state > 0 and h.flags <= MOST_FLAGS and h.priority <= 9
-            and is_time(h.enqueued) and is_time(h.due) and is_time(h.expires) and h.ttl == h.ttl
-            and h.queue ~= '' then
+            and h.token < LARGEST_TOKEN and is_time(h.enqueued) and is_time(h.due) and is_time(h.expires)
+            and h.ttl == h.ttl and h.queue ~= '' then
         return h
     end
-    return {damaged = true, state = byte(value, 1) == DEAD and DEAD or WAITING, flags = 0, token = 0}
+    local state = byte(value, 1) == DEAD and DEAD or WAITING
+    return {damaged = true, value = value, state = state, flags = 0, token = 0}
 end
 
--- The head of a message that lives or is dead; nil otherwise.
+-- Return the head of a message that waits, runs or is dead; nil otherwise.
 local function head(id)
     local key = P .. 'm:' .. id
     local value = call('GETRANGE', key, 0, MOST_OF_A_HEAD)
@@ -107,7 +112,7 @@ local function write_head(id, h)
     call('SETRANGE', P .. 'm:' .. id, 0, packed_head(h))
 end
 
--- Whether the id is taken: by a message, or by an outcome that is kept; and the first byte.
+-- Return whether an id is taken, by a message or by an outcome that is kept, and the first byte.
 local function is_known(id, now)
     local key = P .. 'm:' .. id
     local value = call('GETRANGE', key, 0, OUTCOME_BYTES - 1)
@@ -122,10 +127,10 @@ end
 
 local function lease_tail(owner, queue, flags, now, length)
     local tail = pack('>dBHc0Hc0d', now, flags, #owner, owner, #queue, queue, length)
-    return tail .. string.rep('\0', PADDED - 4 - #tail)
+    return tail .. string.rep('\0', PADDED - 8 - #tail)
 end
 
--- A lease by its record; nil if there is none, or if it cannot be read.
+-- Return a lease by its record; nil if there is none, or if it is damaged.
 local function read_lease(record)
     if not record then return nil end
     local read, token, at, flags, owner, queue, after = pcall(unpack_from, LEASE, record)
@@ -138,7 +143,7 @@ local function lease_of(id)
     return read_lease(call('HGET', P .. 'leases', id))
 end
 
--- The last of a step, after the message is where it belongs.
+-- End a lease. This is the end of each step, after the message is in its new place.
 local function end_lease(id, lease)
     if call('HDEL', P .. 'leases', id) == 1 then
         call('HINCRBY', P .. 'queues', lease.queue, -1)
@@ -147,9 +152,10 @@ local function end_lease(id, lease)
     call('SREM', P .. 'c:' .. lease.owner, id)
 end
 
--- Waking those who wait.
+-- Notifications.
 
--- Whether it was heard. What is pushed is a hint: who may not push (ACL) does all the rest.
+-- Return whether an instance has received a notification. It is a hint: a user who may not publish (ACL) can
+-- do everything else.
 local function push(instance, what)
     return redis.pcall('PUBLISH', P .. 'p:' .. instance, what) ~= 0
 end
@@ -169,7 +175,7 @@ end
 
 local results_awaited = nil
 
-local function tell_end(id)
+local function notify_end(id)
     if results_awaited == nil then
         results_awaited = call('EXISTS', P .. 'awaited') == 1
     end
@@ -183,7 +189,7 @@ end
 
 -- Unique keys.
 
--- The unique key of a message that has one; nil if it cannot be read.
+-- Return the unique key of a message that has one; nil if it is damaged.
 local function unique_name(id, h)
     local key = P .. 'm:' .. id
     local length = call('GETRANGE', key, h.after - 1, h.after + 2)
@@ -200,7 +206,7 @@ local function read_hold(hold)
     return holder, held_until, ends, period
 end
 
--- The store's key of a hold that ends with a step; nil if there is none. Read before the step writes.
+-- Return the key of the hold that ends with a step; nil if there is none. Call it before the step writes.
 local function hold_to_free(id, h, even_period, started)
     if band(h.flags, UNIQUE) == 0 then return nil end
     local name = unique_name(id, h)
@@ -222,8 +228,8 @@ local function hold_key(id, key, held_until, period, now)
     end
 end
 
--- Who holds a key, until when, for how long, and its head; nil if nobody does. A holder that has
--- ended, is dead or never came to be (its enqueue failed half-way) holds none.
+-- Return the holder of a unique key, the rule, the period, and the head of the holder; nil if the key is
+-- free. A holder that has ended, is dead, or was never stored (its enqueue failed half-way) does not count.
 local function hold_of(key, now)
     local holder, held_until, ends, period = read_hold(call('GET', P .. 'u:' .. key))
     if not holder or ends ~= 0 and ends <= now then return nil end
@@ -232,21 +238,21 @@ local function hold_of(key, now)
     return holder, held_until, period, h
 end
 
--- Scheduled messages are kept by priority: of those that fall due the most urgent are made ready first,
--- however many there are.
+-- There is one set of scheduled messages for each priority, so that the most urgent of many due messages are
+-- made ready first.
 
 local function scheduled_set(priority, queue)
     return P .. 's' .. priority .. ':' .. queue
 end
 
--- From priority 9 on down; empty if none holds anything.
+-- Return the sets from priority 9 to 0; an empty list if all are empty.
 local function scheduled_sets(queue)
     local keys = {}
     for priority = 9, 0, -1 do keys[10 - priority] = scheduled_set(priority, queue) end
     return call('EXISTS', unpack(keys)) > 0 and keys or {}
 end
 
--- From state to state. Leases are ended by the callers, afterwards.
+-- Changes of state. The callers end leases afterwards.
 
 local function make_ready(id, h)
     call('ZADD', P .. 'r:' .. h.queue, rank(h.priority, h.due), id)
@@ -255,7 +261,7 @@ end
 
 local function make_scheduled(id, h, now)
     call('ZADD', scheduled_set(h.priority, h.queue), whole(h.due), id)
-    if h.due - now < 1500000 then wake(h.queue, 1) end -- others look again every second
+    if h.due - now < 1500000 then wake(h.queue, 1) end -- waiters look again every second
 end
 
 local function make_wait(id, h, now)
@@ -267,22 +273,39 @@ local function leave_waiting(id, queue, priority)
     return call('ZREM', scheduled_set(priority, queue), id) == 1
 end
 
--- Remove what a message has beside its key. `hold` is what `hold_to_free` has found.
+-- Store the outcome of an adopted message for processes of the release before, too.
+local function mirror(id)
+    local value = call('GET', P .. 'm:' .. id)
+    local milliseconds = value and call('PTTL', P .. 'm:' .. id) or 0
+    if milliseconds <= 0 or #value < OUTCOME_BYTES then return end
+    local state, contents, finished, kept = unpack_from(OUTCOME, value)
+    local from = OUTCOME_BYTES + 1
+    if contents >= ABOUT then from = from + 2 + unpack_from('>H', value, from) end
+    local has_result = contents % ABOUT
+    call('SET', OLD .. 'm:' .. id, pack(OUTCOME, state, has_result, finished, kept)
+        .. (has_result == 1 and sub(value, from) or ''), 'PX', whole(milliseconds))
+end
+
+-- Remove all keys and index entries of a message but its own key. `hold` is from `hold_to_free`.
 local function drop_rest(id, h, hold)
     if hold then call('DEL', hold) end
     if band(h.flags, EXPIRES) ~= 0 then call('ZREM', P .. 'exp', id) end
     if band(h.flags, EXTRA) ~= 0 then call('DEL', P .. 'x:' .. id) end
     if band(h.flags, LARGE) ~= 0 then call('SREM', P .. 'big', id) end
+    if band(h.flags, ADOPTED) ~= 0 then mirror(id) end
 end
 
--- The outcome names priority and queue, so that a repeated call finds what a failed one has left.
-local function cancel_for_good(id, h, ttl, now)
+-- Make a message cancelled. Without a note, the outcome contains priority and queue, so that a repeated call
+-- can remove an entry that a failed one left in the queue.
+local function cancel_for_good(id, h, ttl, now, about)
     local hold = hold_to_free(id, h)
     local seconds = math.max(math.min(ttl, MOST_TTL), LEAST_TTL)
-    call('SET', P .. 'm:' .. id, pack(OUTCOME, CANCELLED, 0, now, now + seconds * 1000000)
-        .. pack('>B', h.priority) .. h.queue, 'PX', whole(seconds * 1000))
+    local has_about = about ~= nil and about ~= ''
+    call('SET', P .. 'm:' .. id,
+        pack(OUTCOME, CANCELLED, has_about and ABOUT or 0, now, now + seconds * 1000000)
+        .. (has_about and about or pack('>B', h.priority) .. h.queue), 'PX', whole(seconds * 1000))
     drop_rest(id, h, hold)
-    tell_end(id)
+    notify_end(id)
 end
 
 local function index_dead(id, queue, died)
@@ -290,14 +313,15 @@ local function index_dead(id, queue, died)
     call('ZADD', P .. 'd:' .. queue, whole(died), id)
 end
 
--- To the dead letters. The error is kept as it is where `err` is nil, removed where it is ''.
-local function bury(id, h, reason, err, now)
+-- Make a message a dead letter. Its stored error stays if `err` is nil, and is removed if `err` is ''.
+local function make_dead(id, h, reason, err, now, about)
     local hold = hold_to_free(id, h)
     local flags, extra = h.flags, P .. 'x:' .. id
     h.state = DEAD
     h.flags = bor(band(flags, bnot(bor(EXPIRES, LARGE))), EXTRA)
     h.expires = 0
     call('HSET', extra, 'r', reason, 'd', whole(now))
+    if about and about ~= '' then call('HSET', extra, 'a', about) end
     if err == '' then
         call('HDEL', extra, 'p', 'e')
     else
@@ -307,10 +331,10 @@ local function bury(id, h, reason, err, now)
     index_dead(id, h.queue, now)
     write_head(id, h)
     drop_rest(id, {flags = band(flags, bor(EXPIRES, LARGE))}, hold)
-    tell_end(id)
+    notify_end(id)
 end
 
--- Delete a dead message. Its place in `dead` goes last, so that a repeated call knows what it began.
+-- Delete a dead letter. Its entry in `dead` is removed last, so that a repeated call can finish the work.
 local function delete_dead_letter(id, h, queue)
     local hold = hold_to_free(id, h)
     if queue then call('ZREM', P .. 'd:' .. queue, id) end
@@ -320,7 +344,7 @@ local function delete_dead_letter(id, h, queue)
     call('ZREM', P .. 'dead', id)
 end
 
--- The names of those queues are forgotten that hold nothing.
+-- Forget the name of a queue without messages.
 local function forget_if_empty(queue)
     if call('HGET', P .. 'queues', queue) == '0'
             and call('EXISTS', P .. 'r:' .. queue, P .. 'd:' .. queue) == 0
@@ -329,16 +353,16 @@ local function forget_if_empty(queue)
     end
 end
 
--- A server that has no memory left refuses what would take more, unless something was written before
--- it. Workers are to go on there, because what they complete makes room, and so are operators.
+-- A full server refuses commands that need memory, unless the script has written before. With this, workers
+-- and operators continue: completed messages free memory.
 local function even_when_full()
     call('DEL', P .. 'none')
 end
 
--- Keys of another type than ours.
+-- Keys of a wrong type.
 
--- Call a command; where its key has another type than ours, replace that key. A message becomes a
--- damaged record, and what was in an index is found again by the sweep.
+-- Call a command. If its key has a wrong type, replace the key: a message becomes a damaged record, and the
+-- sweep fills an index again.
 local function careful(...)
     local answer = redis.pcall(...)
     local _, key, field = ...
@@ -352,7 +376,7 @@ local function careful(...)
     return redis.call(...)
 end
 
--- Run a script; once more, carefully, if it has met a key of another type.
+-- Run a script. If a key has a wrong type, run it again with `careful`.
 local function run(main)
     local done, answer = pcall(main)
     if done then return answer end

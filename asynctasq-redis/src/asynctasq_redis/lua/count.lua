@@ -1,6 +1,6 @@
--- Count queues. ARGV: clock offset, 'all' or 'counts', names. Answers for each with name, ready,
--- scheduled, leased, dead, whether it is paused, and when its oldest ready message became ready (''
--- if there is none, or if only counts are asked for).
+-- Count the messages of queues. ARGV: clock offset, 'all' or 'counts', names. Returns for each: name, ready,
+-- scheduled, leased, dead, when it was paused (nil if it is not), and when its oldest ready message became
+-- ready ('' if there is none, and with 'counts').
 
 local now = clock(tonumber(ARGV[1]))
 
@@ -35,7 +35,7 @@ for i = 3, #ARGV do
         later,
         math.max(tonumber(call('HGET', P .. 'queues', queue)) or 0, 0),
         call('ZCARD', P .. 'd:' .. queue),
-        call('SISMEMBER', P .. 'paused', queue),
+        call('HGET', P .. 'paused', queue),
         ARGV[2] == 'all' and oldest_ready(queue, scheduled) or '',
     }
 end

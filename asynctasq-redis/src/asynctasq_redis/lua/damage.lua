@@ -1,12 +1,12 @@
--- Records that cannot be read, for scripts that come after this file.
+-- Functions for records that cannot be read. This file stands before the scripts that need them.
 
--- For a message whose own token cannot be read: one that was not given before.
+-- Return a token for a message whose own token cannot be read. No lease of it can have this one.
 local function unused_token(now)
-    return math.floor(now / 1000000) % 4294967296
+    return now
 end
 
--- A record that cannot be read becomes a dead letter with its bytes.
-local function bury_damaged(id, queue, err, now)
+-- Make a dead letter of a record that cannot be read, with its bytes.
+local function make_damaged_dead(id, queue, err, now)
     local key, extra = P .. 'm:' .. id, P .. 'x:' .. id
     local value = call('GET', key) or ''
     local h = parse(value)
@@ -22,10 +22,10 @@ local function bury_damaged(id, queue, err, now)
     end
     call('ZREM', P .. 'exp', id)
     call('SREM', P .. 'big', id)
-    tell_end(id)
+    notify_end(id)
 end
 
--- Give a record whose id has not 16 bytes one that has: nothing else can name it.
+-- Return an id of 16 bytes for a record; if its id has another length, rename its key.
 local function proper_id(id)
     if #id == 16 then return id end
     local found = string.gsub(sub(redis.sha1hex(id), 1, 32), '%x%x', function(digits)
@@ -35,8 +35,8 @@ local function proper_id(id)
     return found
 end
 
--- Which state the indexes have a message in, and in which queue; nil if none of them has it. Only
--- for records that do not say so themselves.
+-- Return the state and the queue of a message according to the indexes; nil if it is in none. Only for records
+-- that cannot be read.
 local function locate(id)
     local lease = lease_of(id)
     if lease then return 'leased', lease.queue end

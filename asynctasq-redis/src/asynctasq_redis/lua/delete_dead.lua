@@ -1,8 +1,8 @@
--- Delete dead messages. ARGV: ids. Answers with '1' or '0' for each.
+-- Delete dead letters. ARGV: ids. Returns '1' or '0' for each.
 
 local function delete(id)
     local h = head(id)
-    if not h then -- its value is gone: by an earlier call that failed, or by eviction
+    if not h then -- an earlier call that failed has deleted it, or the server has evicted it
         call('DEL', P .. 'x:' .. id)
         return call('ZREM', P .. 'dead', id) == 1
     end

@@ -1,7 +1,7 @@
--- Store a chunk. ARGV: clock offset, whether ids may stand twice, number of profiles, for each its numbers
--- and its queue; then for each run of messages of one profile the profile's number with how many there
--- are, and for each of these its id, its bytes and, where the profile says so, its unique key. Answers with
--- '' if all are new; otherwise for each message with '1' (created), or the standing id and '0'.
+-- Store a chunk. ARGV: clock offset, whether an id may occur twice, the number of profiles, and for each its
+-- numbers and its queue. Then for each run of messages of one profile: the number of the profile with the
+-- length of the run, and for each message its id, its bytes and, if the profile says so, its unique key.
+-- Returns '' if all are new; otherwise for each message '1' (created), or the id that stands and '0'.
 
 local now = clock(tonumber(ARGV[1]))
 local may_repeat = ARGV[2] == '1'
@@ -37,8 +37,8 @@ for number = 1, tonumber(ARGV[3]) do
     names[queue] = 0
 end
 
--- What is to be written, collected before anything is: entries of indexes first, then values. A message
--- without its value was not accepted, and `reserve` drops an entry without one.
+-- All writes are collected before the first one: entries of indexes, then values. A message is accepted when
+-- its value is written. `reserve` drops entries without a value.
 local added, added_to, values, large, woken = {}, {}, {}, {}, {}
 local late = {}
 
@@ -84,7 +84,7 @@ local function refused(number, standing)
     answers[number] = standing .. '0'
 end
 
--- Unique messages, one after the other, for each may be in the way of the next.
+-- Unique messages are stored one by one, because each may conflict with the next.
 
 local function reschedule(holder, h, due)
     local before = {key = P .. 'r:' .. h.queue, other = scheduled_set(h.priority, h.queue)}
@@ -103,7 +103,7 @@ local function reschedule(holder, h, due)
     write_head(holder, h)
 end
 
--- Who keeps the key, or nil if the newcomer may take it; and the message that it replaces, if one.
+-- Return the message that keeps the key, or nil if the new one gets it; then the message that it replaces.
 local function conflict(p, key, on_conflict, period)
     local holder, held_until, held_period, h = hold_of(key, now)
     if not holder then return nil end
@@ -128,12 +128,12 @@ local function enqueue_unique(p, id, blob, unique, number)
     hold_key(id, name, held_until, period, now)
     write()
     if replaced then
-        cancel_for_good(replaced, h, h.ttl, now) -- it holds the key no more
+        cancel_for_good(replaced, h, h.ttl, now) -- it no longer holds the key
         leave_waiting(replaced, h.queue, h.priority)
     end
 end
 
-local runs = {} -- of messages that are not unique: profile, place of the first id, how many, number
+local runs = {} -- profile, place of the first id, length, number of messages before
 local done = 0
 local last = #ARGV
 while next_argument <= last do
@@ -145,8 +145,8 @@ while next_argument <= last do
     done = done + count
 end
 
--- The keys of plain messages that are small, if none of them is known and no id stands twice: which is
--- nearly always so. They are written with no call of ours for each of them.
+-- Return the keys of all plain messages if they are small, none is known and no id occurs twice, as in nearly
+-- all calls. They are then written without a function call for each.
 local function keys_of_new()
     if may_repeat then return nil end
     local keys, count, prefix = {}, 0, P .. 'm:'
@@ -198,7 +198,7 @@ for queue in pairs(names) do call('HINCRBY', P .. 'queues', queue, 0) end
 for _, run in ipairs(runs) do
     local p, at, number = run[1], run[2], run[4]
     if p.unique then
-        write() -- what stands before it
+        write() -- the messages before it
         for i = 1, run[3] do
             enqueue_unique(p, ARGV[at], ARGV[at + 1], ARGV[at + 2], number + i)
             at = at + 3

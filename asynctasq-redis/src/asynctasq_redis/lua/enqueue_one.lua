@@ -1,14 +1,14 @@
--- Store one small message that is ready at once and has neither a unique key nor an expiry: what most
--- dispatches are. Stands alone, for what other scripts share would take longer than its work. ARGV:
--- clock offset, priority, max_lost, result_ttl, queue, id, bytes. Answers with 1 if it is new; with 0,
--- and nothing done, if its id is taken. Its value is written last: a call that fails before has not
--- accepted it, and an entry without a value is dropped.
+-- Store one small message that is ready, without a unique key and an expiry: most dispatches are of this
+-- kind. The script shares no functions with others, because creating those would take longer than its work.
+-- ARGV: clock offset, priority, max_lost, result_ttl, queue, id, bytes. Returns 1 if the message is new; 0,
+-- without any change, if its id is taken. The value is written last: until then, the message is not accepted,
+-- and entries without a value are dropped.
 
 local P, call = KEYS[1], redis.call
 local queue, id = ARGV[5], ARGV[6]
 local time = call('TIME')
 local now = time[1] * 1000000 + time[2] + ARGV[1]
-local head = struct.pack('>BBI4I4I4I4BddddHc0', 1, 0, 0, 0, 0, ARGV[3], ARGV[2], now, now, 0, ARGV[4],
+local head = struct.pack('>BBI8I4I4I4BddddHc0', 1, 0, 0, 0, 0, ARGV[3], ARGV[2], now, now, 0, ARGV[4],
     #queue, queue)
 local span, since = 900000000000000, now - 1735689600000000
 if since < 0 then since = 0 elseif since >= span then since = span - 1 end
@@ -22,6 +22,6 @@ local waiting = call('ZREVRANGE', P .. 'i:' .. queue, 0, 0)[1]
 while waiting do
     call('ZREM', P .. 'i:' .. queue, waiting)
     if redis.pcall('PUBLISH', P .. 'p:' .. waiting, 'q' .. queue) ~= 0 then break end
-    waiting = call('ZREVRANGE', P .. 'i:' .. queue, 0, 0)[1] -- that one is gone
+    waiting = call('ZREVRANGE', P .. 'i:' .. queue, 0, 0)[1] -- that instance has gone
 end
 return 1

@@ -1,15 +1,15 @@
--- Renew an owner's leases. ARGV: clock offset, owner, length of the lease, then ids with tokens, all
--- in one string. Answers with '1' (held) or '0' (lost) for each.
+-- Renew the leases of an owner. ARGV: clock offset, owner, length of the lease, and ids with tokens in one
+-- string. Returns '1' (held) or '0' (lost) for each.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
 local owner, length, named = ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local count = #named / 20
+local count = #named / 24
 note_upkeep(now, length)
 
 local ids, tokens = {}, {}
 for i = 1, count do
-    ids[i], tokens[i] = unpack_from('>c16I4', named, i * 20 - 19)
+    ids[i], tokens[i] = unpack_from('>c16I8', named, i * 24 - 23)
 end
 
 local answers, held, known = {}, 0, {}
@@ -30,7 +30,7 @@ if held > 0 or call('ZSCORE', P .. 'owners', owner) then
     call('ZADD', P .. 'owners', whole(now + length), owner)
 end
 
--- What the owner never heard of goes back.
+-- Release the messages whose delivery the owner never received.
 local leased = P .. 'o:' .. owner
 if call('SCARD', leased) > held then
     local left = BOUND

@@ -1,5 +1,5 @@
--- The names of all queues that hold something or are paused; of some twice.
+-- List the names of all queues that have messages or are paused; some occur twice.
 
 local names = call('HKEYS', P .. 'queues')
-for _, name in ipairs(call('SMEMBERS', P .. 'paused')) do names[#names + 1] = name end
+for _, name in ipairs(call('HKEYS', P .. 'paused')) do names[#names + 1] = name end
 return names

@@ -1,9 +1,9 @@
--- Pause a queue, or resume it. ARGV: queue, 'pause' or 'resume'.
+-- Pause a queue, or resume it. ARGV: clock offset, queue, 'pause' or 'resume'.
 
 even_when_full()
-if ARGV[2] == 'pause' then
-    call('SADD', P .. 'paused', ARGV[1])
+if ARGV[3] == 'pause' then
+    call('HSETNX', P .. 'paused', ARGV[2], whole(clock(tonumber(ARGV[1]))))
 else
-    call('SREM', P .. 'paused', ARGV[1])
-    wake(ARGV[1], 100)
+    call('HDEL', P .. 'paused', ARGV[2])
+    wake(ARGV[2], 100)
 end

@@ -1,3 +1,3 @@
--- The names of paused queues.
+-- List the names of paused queues.
 
-return call('SMEMBERS', P .. 'paused')
+return call('HKEYS', P .. 'paused')

@@ -1,4 +1,4 @@
--- The end of scripts that try `plain` before they do the same carefully (see scripts.py).
+-- The end of scripts with a fast path, `plain`; `carefully` is the same without assumptions (see scripts.py).
 
 local done, answer = pcall(plain)
 if done and answer then return answer end

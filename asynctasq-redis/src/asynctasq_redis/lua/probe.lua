@@ -1,5 +1,5 @@
--- Try every command that the scripts use, with the options that they use, on keys of its own. Answers with
--- what failed: for each the command as it was tried, and the error. Leaves nothing behind.
+-- Try every command and option that the scripts use, on keys of its own, and delete those. Returns each
+-- command that failed, with its arguments, and the error.
 
 local key = KEYS[1] .. 'probe:'
 local failed = {}
@@ -20,7 +20,7 @@ local function try(command, ...)
     return true
 end
 
--- The first of all: behind it a full server takes the rest, and without it keys would stay.
+-- This is the first command: after it, a full server accepts the others, and without it keys would remain.
 if not try('DEL', '@none') then return failed end
 try('TIME')
 try('SET', '@t', 'value')
@@ -53,6 +53,7 @@ try('SCARD', '@s')
 try('SMEMBERS', '@s')
 try('SISMEMBER', '@s', 'm')
 try('SRANDMEMBER', '@s', '1')
+try('SSCAN', '@s', '0', 'COUNT', '1')
 try('SREM', '@s', 'm')
 try('ZADD', '@z', '1', 'm')
 try('ZADD', '@z', 'NX', '1', 'm')
@@ -62,12 +63,12 @@ try('ZADD', '@z', 'XX', 'GT', 'CH', '1', 'm')
 try('ZCARD', '@z')
 try('ZCOUNT', '@z', '-inf', '1')
 try('ZSCORE', '@z', 'm')
+try('ZRANK', '@z', 'm')
 try('ZRANGE', '@z', '0', '0', 'WITHSCORES')
 try('ZRANGEBYSCORE', '@z', '-inf', '1', 'WITHSCORES', 'LIMIT', '0', '1')
 try('ZREVRANGE', '@z', '0', '0', 'WITHSCORES')
 try('ZREVRANGEBYSCORE', '@z', '1', '-inf', 'WITHSCORES', 'LIMIT', '0', '1')
 try('ZRANDMEMBER', '@z', '1')
-try('ZSCAN', '@z', '0', 'COUNT', '1')
 try('ZREM', '@z', 'm')
 try('ZREMRANGEBYRANK', '@z', '0', '0')
 try('ZREMRANGEBYSCORE', '@z', '-inf', '1')

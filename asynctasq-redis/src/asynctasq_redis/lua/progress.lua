@@ -1,4 +1,4 @@
--- How far messages are. ARGV: ids.
+-- Return the progress of messages. ARGV: ids.
 
 local answer = {}
 for i, id in ipairs(ARGV) do

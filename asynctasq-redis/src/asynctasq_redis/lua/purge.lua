@@ -1,6 +1,5 @@
--- Delete messages of a queue, a bounded piece of it. ARGV: clock offset, queue, state. Answers with
--- how many they were, and with how many entries were looked at: those of messages whose values are
--- gone count for nothing and go as well.
+-- Delete messages of a queue, at most BOUND of them. ARGV: clock offset, queue, state. Returns how many were
+-- deleted, and how many entries were read: entries of messages that no longer exist are removed, too.
 
 local now = whole(clock(tonumber(ARGV[1])))
 local queue, state = ARGV[2], ARGV[3]

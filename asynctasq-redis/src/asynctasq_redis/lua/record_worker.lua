@@ -1,4 +1,4 @@
--- Tell that a worker lives. ARGV: clock offset, id, description, microseconds until it is forgotten.
+-- Record the heartbeat of a worker. ARGV: clock offset, id, description, microseconds until it is forgotten.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
@@ -6,7 +6,7 @@ local lives, described = P .. 'workers', P .. 'workers:described'
 local gone = call('ZRANGEBYSCORE', lives, '-inf', whole(now), 'LIMIT', 0, BOUND)
 local ttl = tonumber(ARGV[4])
 local milliseconds = math.max(math.ceil(ttl / 1000), call('PTTL', lives))
-call('ZADD', lives, whole(now + ttl), ARGV[2]) -- first: what is not listed is not forgotten in time
+call('ZADD', lives, whole(now + ttl), ARGV[2]) -- first: only listed workers are forgotten in time
 call('PEXPIRE', lives, whole(milliseconds))
 call('HSET', described, ARGV[2], ARGV[3])
 call('PEXPIRE', described, whole(milliseconds))

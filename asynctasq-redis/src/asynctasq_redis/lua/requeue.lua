@@ -1,6 +1,6 @@
--- Make dead messages ready again, as they are given. ARGV: clock offset; then for each its id,
--- numbers and queue as in enqueue.lua, until when it holds its unique key (0: it needs none), that
--- key, and its bytes. Answers with '1' or '0' for each.
+-- Requeue dead letters with new contents. ARGV: clock offset; then for each its id, numbers and queue as in
+-- enqueue.lua, the rule of its unique key (0 if it needs none), that key, and its bytes. Returns '1' or '0'
+-- for each.
 
 local now = clock(tonumber(ARGV[1]))
 
@@ -11,7 +11,7 @@ local function requeue(i)
     local id = ARGV[i]
     local h = not seen[id] and head(id)
     if not h then return '0' end
-    if h.damaged then -- it is written anew
+    if h.damaged then -- its record is replaced
         local state, of = locate(id)
         if state ~= 'dead' then return '0' end
         h = {state = DEAD, queue = of, token = unused_token(now), enqueued = now}
@@ -32,7 +32,7 @@ local function requeue(i)
         held[name] = true
     end
     seen[id] = true
-    -- It is dead until its value says otherwise: a repeated call does all of this again.
+    -- It is dead until its value is written: a repeated call does all of this again.
     call('HINCRBY', P .. 'queues', queue, 0)
     if held_until ~= 0 then hold_key(id, name, held_until, 0, now) end
     if large then call('SADD', P .. 'big', id) end
@@ -47,7 +47,7 @@ local function requeue(i)
     return '1'
 end
 
--- What does not matter to those that are ready again.
+-- Writes that the requeued messages do not depend on.
 local function tidy()
     spread('DEL', extras[1], extras)
     for queue in pairs(queues) do

@@ -1,11 +1,12 @@
--- Lease messages, as many as are asked for or about as many as MOST_BYTES hold. ARGV: clock offset,
--- limit, length of the lease, owner, how long and how many dead letters are kept; then names of queues
--- with the most that may be taken of each. Answers with ids and messages in turn, then numbers of
--- deliveries with the time of their first mismatch, in turn.
+-- Lease messages, up to a limit and to about MOST_BYTES. ARGV: clock offset, limit, length of the lease,
+-- owner, for how long and how many dead letters are kept; then names of queues, each with the most that may
+-- be taken from it. Returns the time, ids and messages in turn, numbers of deliveries and the time of their
+-- first mismatch in turn, and news (upkeep.lua).
 
-local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before it is looked how large they are
+local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before their sizes are added up
 
 even_when_full()
+news = {}
 local now = clock(tonumber(ARGV[1]))
 local limit, length, owner = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local deadline = whole(now + length)
@@ -14,23 +15,29 @@ local pause = note_upkeep(now, length)
 call('ZADD', P .. 'owners', 'XX', 'GT', deadline, owner)
 if now >= pause then reclaim_ended(now) end
 local any_paused, any_large = false, false
-if call('EXISTS', P .. 'exp', P .. 'dead', P .. 'paused', P .. 'big') > 0 then
+if call('EXISTS', P .. 'exp', P .. 'dead', P .. 'paused', P .. 'big', OLD .. 'queues') > 0 then
     expire(now)
     trim_dead(now, tonumber(ARGV[5]), tonumber(ARGV[6]))
     any_paused = call('EXISTS', P .. 'paused') == 1
+    if call('EXISTS', OLD .. 'queues') == 1 then
+        for i = 7, #ARGV, 2 do adopt_waiting(ARGV[i], math.min(tonumber(ARGV[i + 1]), FEW), now) end
+    end
     any_large = call('EXISTS', P .. 'big') == 1
 end
 sweep(now, length)
 
 local deliveries, mismatches, leases, owned = {}, {}, {}, {}
 local taken, room = 0, MOST_BYTES
-local afterwards = {} -- steps to be taken when the leases are written
+local afterwards = {} -- functions that run when the leases are written
 
--- What few messages have is seen to. Answers with the flags that are left; nil if it is not to run.
+-- Handle expiry, unique key and mismatch. Returns the remaining flags; nil if the message must not run.
 local function prepare(id, h)
     if band(h.flags, EXPIRES) ~= 0 then
         if h.expires <= now then
-            afterwards[#afterwards + 1] = function() bury(id, h, 'expired', '', now) end
+            afterwards[#afterwards + 1] = function()
+                make_dead(id, h, 'expired', '', now)
+                report(id, h, 'dead', 'expired', '')
+            end
             return nil
         end
         h.flags, h.expires = h.flags - EXPIRES, 0
@@ -50,20 +57,22 @@ local function prepare(id, h)
     return h.flags
 end
 
--- One that does not begin as most do. Answers as `prepare`.
+-- Look closely at a message that does not begin as most do. Returns as `prepare` does.
 local function examine(id, value, queue)
     local state = byte(value, 1)
     if (state == COMPLETED or state == CANCELLED) and #value >= OUTCOME_BYTES then
-        return nil -- it has ended since a reserve that failed left it among the ready ones
+        return nil -- a reserve that failed left its entry, and it has ended since
     end
     local h = parse(value)
-    -- It names another queue: an entry that a step has left, unless that queue does not have it.
+    -- If it names another queue, an earlier step left this entry, unless that queue does not have it.
     local belongs = not h.damaged and (h.queue == queue or h.state ~= WAITING
         or call('ZSCORE', P .. 'r:' .. h.queue, id)
         or call('ZSCORE', scheduled_set(h.priority, h.queue), id))
     if not belongs or #id ~= 16 then
         afterwards[#afterwards + 1] = function()
-            bury_damaged(proper_id(id), queue, nil, now)
+            id = proper_id(id)
+            make_damaged_dead(id, queue, nil, now)
+            report_damaged(id, queue)
         end
         return nil
     end
@@ -71,13 +80,13 @@ local function examine(id, value, queue)
     return prepare(id, h)
 end
 
--- Leases of messages whose heads begin alike are equal.
+-- Messages whose first bytes are equal get equal leases.
 local function make_lease(queue, flags, value)
-    return pack('>I4', unpack_from('>I4', value, 3) + 1)
+    return pack('>I8', math.max(unpack_from('>I8', value, 3) + 1, now))
         .. lease_tail(owner, queue, flags, now, length)
 end
 
--- Of some keys, the values of as many as there is room for, and of the first in any case.
+-- Return the values of as many keys as there is room for, but always that of the first.
 local function read(keys)
     if not any_large then return call('MGET', unpack(keys)) end
     local fitting, left = {}, room
@@ -96,7 +105,7 @@ local function take(queue, most)
     local ready, prefix, known_as = P .. 'r:' .. queue, P .. 'm:', pack('>Hc0', #queue, queue)
     local queue_from, queue_to = HEAD_BYTES + 1, HEAD_BYTES + #known_as
     local looked_at, step = 0, FIRST_STEP
-    -- The rest of what has expired waits.
+    -- Further expired messages wait for the next call.
     while taken - from < most and looked_at < most + FEW and room > 0 do
         local wanted = math.min(step, most - (taken - from))
         local ids = call('ZRANGE', ready, looked_at, looked_at + wanted - 1)
@@ -107,14 +116,15 @@ local function take(queue, most)
         local held = call('HMGET', P .. 'leases', unpack(ids))
         for i = 1, #values do
             local value, id = values[i], ids[i]
-            -- One that is leased still was to come back, by a step that failed: the lease counts.
+            -- If it is still leased, a step that failed added this entry: the lease counts.
             if value and not (held[i] and read_lease(held[i])) then
                 local state, flags = byte(value, 1, 2)
                 local lease
                 room = room - #value
                 if state == WAITING and flags and flags <= EXTRA and #id == 16
-                        and sub(value, queue_from, queue_to) == known_as then
-                    local begins = sub(value, 1, 6)
+                        and sub(value, queue_from, queue_to) == known_as
+                        and unpack_from('>I8', value, 3) < LARGEST_TOKEN then
+                    local begins = sub(value, 1, 10)
                     lease = made[begins]
                     if not lease then
                         lease = make_lease(queue, flags, value)
@@ -145,14 +155,14 @@ for i = 7, #ARGV, 2 do
     local queue = ARGV[i]
     local most = math.min(tonumber(ARGV[i + 1]), limit - taken)
     if most > 0 and room > 0
-            and not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
+            and not (any_paused and call('HEXISTS', P .. 'paused', queue) == 1) then
         local looked, found = take(queue, most)
         if looked > 0 then looked_at[#looked_at + 1] = {queue, looked, found} end
     end
 end
 
--- Written in this order: the owner, before anything is its own; the leases; then what follows from
--- them; and last the messages leave the ready ones.
+-- The order of the writes: the owner, before it has leases; the leases; their consequences; and at the end
+-- the messages leave the queue.
 if taken > 0 then
     call('ZADD', P .. 'owners', 'GT', deadline, owner)
     for _, each in ipairs(looked_at) do
@@ -168,4 +178,4 @@ end
 if taken == 0 then
     for i = 7, #ARGV, 2 do forget_if_empty(ARGV[i]) end
 end
-return {whole(now), deliveries, mismatches}
+return {whole(now), deliveries, mismatches, news}

@@ -1,19 +1,20 @@
--- Leases messages where nothing is out of the ordinary, which is nearly always so; stands before `reserve`,
--- which is run, from the beginning, where something is. What scripts share takes longer than most reserves
--- have, so it is made there and not here. What is decided alike has its reasons there, too.
+-- The fast path of `reserve`, for calls without anything unusual, as nearly all are. Otherwise it changes
+-- nothing, and `reserve` runs from the beginning. It shares no functions with other scripts, because creating
+-- those takes longer than most calls do. reserve.lua gives the reasons of the same decisions.
 
 local P, call, unpack_from = KEYS[1], redis.call, struct.unpack
+local OLD_QUEUES = string.sub(P, 1, -3) .. 'queues' -- see adopt.lua
 local byte, sub, format = string.byte, string.sub, string.format
-local REST = 1000000 -- microseconds between two sweeps where there is enough to do
-local IDLE_REST = 50000 -- and where there is not
-local LONGEST_REST = 5000000 -- after one that failed
-local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before it is looked how large they are
+local REST = 1000000 -- microseconds between two sweeps while there are messages to reserve
+local IDLE_REST = 50000 -- and while there are none
+local LONGEST_REST = 5000000 -- and after a sweep that failed
+local FIRST_STEP, LONGEST_STEP = 8, 64 -- messages that are read before their sizes are added up
 local MOST_BYTES = 8 * 1024 * 1024
 local ARGUMENTS = 4000
 
--- Whether time has brought about something for upkeep to see to.
+-- Return whether upkeep has something to do.
 local function is_overdue(now)
-    if call('EXISTS', P .. 'big') == 1 then return true end
+    if call('EXISTS', P .. 'big', OLD_QUEUES) > 0 then return true end
     if #call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, 1) > 0 then return true end
     if call('ZCARD', P .. 'dead') > tonumber(ARGV[6]) then return true end
     local oldest = call('ZRANGE', P .. 'dead', 0, 0, 'WITHSCORES')[2]
@@ -27,7 +28,7 @@ local function is_overdue(now)
     return false
 end
 
--- Answers with nil, and nothing taken, if `reserve` is to do it.
+-- Return nil, without any change, if `reserve` has to do it.
 local function plain()
     call('DEL', P .. 'none')
     local time = call('TIME')
@@ -42,7 +43,7 @@ local function plain()
     local renewed = call('ZADD', P .. 'owners', 'XX', 'GT', 'CH', deadline, owner) == 1
     local moment = format('%.0f', now)
     if #call('ZRANGEBYSCORE', P .. 'owners', '-inf', moment, 'LIMIT', 0, 1) > 0 then return nil end
-    local rare = {P .. 'exp', P .. 'dead', P .. 'paused', P .. 'big'}
+    local rare = {P .. 'exp', P .. 'dead', P .. 'paused', P .. 'big', OLD_QUEUES}
     for i = 7, #ARGV, 2 do
         for priority = 0, 9 do rare[#rare + 1] = P .. 's' .. priority .. ':' .. ARGV[i] end
     end
@@ -57,9 +58,9 @@ local function plain()
     for number = 7, #ARGV, 2 do
         local queue = ARGV[number]
         local most = math.min(tonumber(ARGV[number + 1]), limit - taken)
-        if any_paused and call('SISMEMBER', P .. 'paused', queue) == 1 then most = 0 end
+        if any_paused and call('HEXISTS', P .. 'paused', queue) == 1 then most = 0 end
         local known_as = struct.pack('>Hc0', #queue, queue)
-        local queue_to = 51 + #known_as
+        local queue_to = 55 + #known_as
         local found, step, made, begun, lease = 0, FIRST_STEP, {}, nil, nil
         while found < most and room > 0 do
             local ids = call('ZRANGE', P .. 'r:' .. queue, found, found + math.min(step, most - found) - 1)
@@ -71,18 +72,19 @@ local function plain()
             local held = call('HMGET', P .. 'leases', unpack(ids))
             for i = 1, count do
                 local value, id = values[i], ids[i]
-                if not value or held[i] or #id ~= 16 or sub(value, 52, queue_to) ~= known_as then
+                if not value or held[i] or #id ~= 16 or sub(value, 56, queue_to) ~= known_as then
                     return nil
                 end
-                local begins = sub(value, 1, 6)
+                local begins = sub(value, 1, 10)
                 if begins ~= begun then
                     begun, lease = begins, made[begins]
                 end
                 if not lease then
                     local state, flags = byte(value, 1, 2)
-                    if state ~= 1 or flags > 1 then return nil end
-                    lease = struct.pack('>I4dBHc0Hc0d', unpack_from('>I4', value, 3) + 1, now, flags,
-                        #owner, owner, #queue, queue, length)
+                    local token = unpack_from('>I8', value, 3) + 1
+                    if state ~= 1 or flags > 1 or token > 9e15 then return nil end
+                    if token < now then token = now end
+                    lease = struct.pack('>I8dBHc0Hc0d', token, now, flags, #owner, owner, #queue, queue, length)
                     lease = lease .. string.rep('\0', 65 - #lease)
                     made[begins] = lease
                 end
@@ -105,9 +107,9 @@ local function plain()
     if taken == 0 then
         if now - swept >= IDLE_REST then return nil end
         for i = 7, #ARGV, 2 do
-            if call('HGET', P .. 'queues', ARGV[i]) == '0' then return nil end -- to be forgotten
+            if call('HGET', P .. 'queues', ARGV[i]) == '0' then return nil end -- `reserve` forgets it
         end
-        return {moment, {}, {}}
+        return {moment, {}, {}, {}}
     end
     if not renewed then call('ZADD', P .. 'owners', 'GT', deadline, owner) end
     for i = 1, #taken_of, 2 do call('HINCRBY', P .. 'queues', taken_of[i], taken_of[i + 1]) end
@@ -120,5 +122,5 @@ local function plain()
     for i = 1, #taken_of, 2 do
         call('ZREMRANGEBYRANK', P .. 'r:' .. taken_of[i], 0, taken_of[i + 1] - 1)
     end
-    return {moment, deliveries, {}}
+    return {moment, deliveries, {}, {}}
 end

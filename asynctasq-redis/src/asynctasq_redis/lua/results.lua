@@ -1,5 +1,5 @@
--- Outcomes. ARGV: clock offset, ids. Answers, for as many of the ids as MOST_BYTES hold, with the outcome
--- as stored; for a dead message with time, reason and error; with nothing otherwise.
+-- Return outcomes. ARGV: clock offset, ids. Returns, for the first ids up to MOST_BYTES, the outcome as stored;
+-- for a dead message its time of death, reason, error and note; nil for others.
 
 local now = clock(tonumber(ARGV[1]))
 local room = MOST_BYTES
@@ -9,7 +9,7 @@ for i = 2, #ARGV do
     local known, state = is_known(id, now)
     answer[i - 1] = false
     if known and state == DEAD then
-        answer[i - 1] = call('HMGET', P .. 'x:' .. id, 'd', 'r', 'e')
+        answer[i - 1] = call('HMGET', P .. 'x:' .. id, 'd', 'r', 'e', 'a')
     elseif known and state ~= WAITING then
         local size = call('STRLEN', P .. 'm:' .. id)
         if size > room and i > 2 then

@@ -1,4 +1,4 @@
--- Store how far running messages are. ARGV: ids, tokens and words in turn.
+-- Store the progress of running messages. ARGV: ids, tokens and progress in turn.
 
 even_when_full()
 for i = 1, #ARGV, 3 do
@@ -9,7 +9,7 @@ for i = 1, #ARGV, 3 do
     if h and h.state == WAITING and not h.damaged then
         if band(lease.flags, EXTRA) == 0 then
             local flags = string.char(lease.flags + EXTRA)
-            call('HSET', P .. 'leases', id, sub(record, 1, 12) .. flags .. sub(record, 14))
+            call('HSET', P .. 'leases', id, sub(record, 1, 16) .. flags .. sub(record, 18))
             call('SETRANGE', P .. 'm:' .. id, 1, string.char(bor(h.flags, EXTRA)))
         end
         call('HSET', P .. 'x:' .. id, 'p', ARGV[i + 2])

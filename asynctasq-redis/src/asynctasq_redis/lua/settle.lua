@@ -1,17 +1,18 @@
--- End leases. ARGV: clock offset; then for each run of like settlements its numbers (kind, token,
--- delay or time to live in seconds, how many, whether they carry bytes), their ids, and their bytes.
--- Answers with '1' (done) or '0' (lost) for each. No lease may stand twice.
+-- End leases. ARGV: clock offset; then for each run of similar settlements its numbers (kind, token, delay or
+-- time to live in seconds, length, whether they have bytes), their ids, and their bytes. Returns '1' (done) or
+-- '0' (lost) for each. No lease may occur twice.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
-local COMPLETE, COMPLETE_EMPTY, RETRY, FAIL, FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL,
-    FAIL_DAMAGED = 1, 2, 3, 4, 5, 6, 7, 8, 9
+-- The first four kinds are COMPLETE; they are one more than the contents of the outcome.
+local MOST_COMPLETE = 4
+local RETRY, FAIL, FAIL_UNTRIED, RELEASE, RELEASE_MISMATCHED, CANCEL, FAIL_DAMAGED = 5, 6, 7, 8, 9, 10, 11
 
 local kinds, tokens, numbers, payloads, ids = {}, {}, {}, {}, {}
 local count = 0
 local place = 2
 while place <= #ARGV do
-    local kind, token, number, length, carries = unpack_from('>BI4dHB', ARGV[place])
+    local kind, token, number, length, carries = unpack_from('>BI8dHB', ARGV[place])
     if not is_time(number) then return redis.error_reply('a delay or a time to live is no number') end
     for i = 1, length do
         count = count + 1
@@ -23,7 +24,7 @@ while place <= #ARGV do
 end
 local leases = call('HMGET', P .. 'leases', unpack(ids))
 
--- Which are current. Leases of one reserve are mostly equal byte by byte.
+-- Find the settlements whose leases are current. Most leases of one reserve have equal bytes.
 local ended, groups, parsed = {}, {}, {}
 local several_groups = false
 
@@ -72,31 +73,31 @@ local prefixes = {}
 local real_now = now - tonumber(ARGV[1])
 local messages = P .. 'm:'
 
--- How an outcome begins, and when it expires.
-local function outcome(ttl, has_result)
-    local kind = has_result and ttl or -1 - ttl
-    local prefix = prefixes[kind]
+-- Return the beginning of the outcome of a COMPLETE, and when it expires.
+local function outcome(kind, ttl)
+    local prefix = prefixes[kind] and prefixes[kind][ttl]
     if not prefix then
         local seconds = math.max(math.min(ttl, MOST_TTL), LEAST_TTL)
         prefix = {
-            pack(OUTCOME, COMPLETED, has_result and 1 or 0, now, now + seconds * 1000000),
+            pack(OUTCOME, COMPLETED, kind - 1, now, now + seconds * 1000000),
             whole((real_now / 1000) + seconds * 1000),
         }
-        prefixes[kind] = prefix
+        prefixes[kind] = prefixes[kind] or {}
+        prefixes[kind][ttl] = prefix
     end
     return prefix[1], prefix[2]
 end
 
-local function complete(id, flags, ttl, result)
+local function complete(id, flags, kind, ttl, contents)
     local h, hold
     if flags ~= 0 then
         h = head(id)
         hold = h and hold_to_free(id, h)
     end
-    local prefix, expires = outcome(ttl, result ~= nil)
-    call('SET', messages .. id, result and prefix .. result or prefix, 'PXAT', expires)
+    local prefix, expires = outcome(kind, ttl)
+    call('SET', messages .. id, prefix .. contents, 'PXAT', expires)
     if flags ~= 0 then drop_rest(id, {flags = bor(h and h.flags or 0, flags)}, hold) end
-    tell_end(id)
+    notify_end(id)
 end
 
 local function give_back(id, h, delay)
@@ -126,50 +127,50 @@ local function release(id, h, delay, mismatched, err)
     give_back(id, h, delay)
 end
 
--- The reason of a failure with its length before it, then the error.
-local function reason_and_error(payload)
-    local length = byte(payload, 1)
-    return sub(payload, 2, length + 1), sub(payload, length + 2)
+-- Return reason, note and error of a failure. The first two have their lengths before them.
+local function parts_of_failure(payload)
+    local reason, about_bytes, after = unpack_from('>Bc0H', payload)
+    local about = about_bytes > 0 and sub(payload, after - 2, after + about_bytes - 1) or ''
+    return reason, about, sub(payload, after + about_bytes)
 end
 
 local function settle(i)
     local id, kind, number, payload = ids[i], kinds[i], numbers[i], payloads[i]
     local flags, group = leases[i].flags, leases[i].group
-    if kind == COMPLETE then return complete(id, flags, number, payload) end
-    if kind == COMPLETE_EMPTY then return complete(id, flags, number, nil) end
+    if kind <= MOST_COMPLETE then return complete(id, flags, kind, number, payload) end
     local h = head(id)
-    if not h or h.state == DEAD and not h.damaged then return end -- a call that failed got so far
+    if not h or h.state == DEAD and not h.damaged then return end -- a call that failed has done this
     local fails = kind == FAIL or kind == FAIL_UNTRIED
     if kind == FAIL_DAMAGED or h.damaged then
-        return bury_damaged(id, group.queue,
-            kind == FAIL_DAMAGED and select(2, reason_and_error(payload)) or nil, now)
+        return make_damaged_dead(id, group.queue,
+            kind == FAIL_DAMAGED and select(3, parts_of_failure(payload)) or nil, now)
     end
-    local first = h.token < tokens[i] -- otherwise a call that failed has counted this attempt
+    local first = h.token < tokens[i] -- otherwise a call that failed has counted it
     h.token = tokens[i]
     if first and (kind == RETRY or kind == FAIL) then h.attempt = h.attempt + 1 end
     if kind == CANCEL then
-        cancel_for_good(id, h, number, now)
+        cancel_for_good(id, h, number, now, payload)
     elseif not fails and group.flagged and call('SISMEMBER', P .. 'c:' .. group.owner, id) == 1 then
         cancel_for_good(id, h, h.ttl, now)
     elseif kind == RETRY then
         retry(id, h, number, payload)
     elseif fails then
-        local reason, err = reason_and_error(payload)
-        bury(id, h, reason, err, now)
+        local reason, about, err = parts_of_failure(payload)
+        make_dead(id, h, reason, err, now, about)
     else
         release(id, h, number, kind == RELEASE_MISMATCHED, payload)
     end
 end
 
--- Nearly all complete, with a result for which nobody waits: no call of ours for each of them.
+-- Nearly all settlements complete a plain message whose result is not awaited: no function call for those.
 local anybody_waits = call('EXISTS', P .. 'awaited') == 1
-local ttl, prefix, expires
+local kind, ttl, prefix, expires
 for i = 1, count do
     if leases[i] then
-        if kinds[i] == COMPLETE and leases[i].flags == 0 and not anybody_waits then
-            if numbers[i] ~= ttl then
-                ttl = numbers[i]
-                prefix, expires = outcome(ttl, true)
+        if kinds[i] <= MOST_COMPLETE and leases[i].flags == 0 and not anybody_waits then
+            if numbers[i] ~= ttl or kinds[i] ~= kind then
+                kind, ttl = kinds[i], numbers[i]
+                prefix, expires = outcome(kind, ttl)
             end
             call('SET', messages .. ids[i], prefix .. payloads[i], 'PXAT', expires)
         else
@@ -178,7 +179,7 @@ for i = 1, count do
     end
 end
 
--- All are where they belong: the leases end.
+-- All messages are in their new places: the leases end.
 spread('HDEL', P .. 'leases', ended)
 for _, group in pairs(groups) do
     if #group.ids > 0 then

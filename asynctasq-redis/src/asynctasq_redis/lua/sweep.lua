@@ -1,15 +1,15 @@
--- The sweep: finds what failed steps, or changes by hand, have left in the store. At most
--- twenty times a second a reserve looks at about fifty records, one piece after the other. Where it has
--- enough to do and nothing is out of the ordinary, about once a second is enough (reserve_plain.lua).
+-- The sweep repairs the store after scripts that failed and after manual changes. A reserve checks about fifty
+-- records, at most twenty times a second, and continues where the last sweep stopped. While there are messages
+-- to reserve, the sweep runs about once a second (reserve_plain.lua).
 
 local SWEEP_EVERY = 50000 -- microseconds
 local REST = 5000000
-local PIECE = 25 -- keys, and leases, that one call looks at
+local PIECE = 25 -- keys, and leases, that one call checks
 local SAMPLE = 20 -- members of a set or an index, chosen at random
 local MOST_RECOUNTED = 10000 -- leases
-local NAMES = 10 -- of queues, that one call looks at
+local NAMES = 10 -- names of queues that one call checks
 
--- What a sweep does. Its functions are made when one is due, for that takes longer than most reserves have.
+-- The functions of a sweep are created when one is due, because that takes longer than most reserves do.
 local function sweeper()
 
 local function drop_where(key, command, ids, stale)
@@ -53,19 +53,18 @@ local function is_not_leased_by(owner)
     end
 end
 
--- Register an owner that is not known for as long as its leases were to last: one that lives renews
--- them, and those of another end then.
+-- Register an unknown owner for the length of its leases. If it is alive, it renews them; otherwise they end.
 local function register(owner, length, now)
     call('ZADD', P .. 'owners', 'NX', whole(now + length), owner)
 end
 
--- By the letters before the colon: what is wrong about a key.
+-- Checks of keys, by the letter before the colon.
 local visits = {}
 
 function visits.m(id, key, now)
     local value = call('GETRANGE', key, 0, OUTCOME_BYTES + 255)
     local state = byte(value, 1)
-    if state == CANCELLED and #value > OUTCOME_BYTES + 1 then
+    if state == CANCELLED and #value > OUTCOME_BYTES + 1 and byte(value, 2) == 0 then
         leave_waiting(id, sub(value, OUTCOME_BYTES + 2), byte(value, OUTCOME_BYTES + 1))
     elseif state ~= COMPLETED then
         rescue(id, now)
@@ -83,7 +82,7 @@ function visits.r(queue, key)
     sample_index_of(queue, key, waits_no_more)
 end
 
--- Members whose scores no clock reaches: those are damaged.
+-- Return members with damaged scores: no clock reaches those.
 local function never_due(key)
     return call('ZRANGEBYSCORE', key, whole(NO_TIME), '+inf', 'LIMIT', 0, SAMPLE)
 end
@@ -120,7 +119,7 @@ function visits.u(name, key, now)
     if ended then call('DEL', key) end
 end
 
--- Keys that are to expire within seconds.
+-- Keys that expire within seconds, unless a call failed before it set that.
 function visits.w(_, key)
     if call('PTTL', key) == -1 then call('DEL', key) end
 end
@@ -138,11 +137,11 @@ local function visit_others(name, key, now)
     elseif name == 'awaited' then
         visits.w(name, key)
     elseif (name == 'workers' or name == 'workers:described') and call('PTTL', key) == -1 then
-        call('PEXPIRE', key, 60000) -- workers that live prolong it
+        call('PEXPIRE', key, 60000) -- living workers prolong it
     end
 end
 
--- Where the last call ended.
+-- Return the position at which the last call stopped.
 local function position(stored)
     return stored and #stored < 20 and string.match(stored, '^%d+$') or '0'
 end
@@ -184,7 +183,8 @@ local function sweep_leases(from, now, length)
     return place
 end
 
--- Steps count a lease before it is made, and after it has ended: the sum of what is counted tells.
+-- Count leases again if the sum of the counts differs from their number. Steps count a lease before it exists,
+-- and after it has ended.
 local function recount()
     local leases, sum = call('HLEN', P .. 'leases'), 0
     local counted = call('HGETALL', P .. 'queues')
@@ -209,11 +209,11 @@ local function recount()
     for queue, count in pairs(right) do call('HSET', P .. 'queues', queue, count) end
 end
 
--- Names of queues that hold nothing, and that no worker asks for any more: a reserve forgets its own.
+-- Forget names of empty queues from which no worker reserves any more. A reserve forgets those of its own.
 local function sweep_names(from, now)
     local place, found = unpack(call('HSCAN', P .. 'queues', from, 'COUNT', PIECE))
     local count = #found / 2
-    local first = count > 0 and math.floor(now / SWEEP_EVERY) % count or 0 -- a small hash comes as a whole
+    local first = count > 0 and math.floor(now / SWEEP_EVERY) % count or 0 -- HSCAN returns a small hash as a whole
     for i = 0, math.min(count, NAMES) - 1 do forget_if_empty(found[(first + i) % count * 2 + 1]) end
     return place
 end
@@ -223,17 +223,18 @@ return function(keys_from, leases_from, names_from, now, lease)
     local leases = sweep_leases(position(leases_from), now, lease)
     local names = sweep_names(position(names_from), now)
     if keys == '0' or call('HLEN', P .. 'queues') <= 100 then recount() end
+    if call('EXISTS', OLD .. 'queues') == 1 then adopt_some(now, PIECE) end
     return keys, leases, names
 end
 
 end
 
--- A sweep that fails is not tried again for a while: reserves are to go on beside what it cannot take.
+-- After a failure, the sweep pauses, so that reserves continue.
 local function sweep(now, lease)
     local key = P .. 'upkeep'
     local stored = call('HMGET', key, 'swept', 'keys', 'leases', 'names')
     local swept = tonumber(stored[1])
-    -- The careful repetition of a call takes what the sweep before it has met.
+    -- The repetition with `careful` handles the key that stopped the sweep before it.
     if swept and swept <= now + REST and now - swept < SWEEP_EVERY and call ~= careful then return end
     call('HSET', key, 'swept', whole(now + REST))
     call('PEXPIRE', key, 86400000)

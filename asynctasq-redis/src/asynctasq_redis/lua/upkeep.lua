@@ -1,13 +1,28 @@
--- What time brings about, for scripts that come after this file.
+-- Upkeep: changes that time brings about. This file stands before the scripts that need it.
 
-local LONGEST_GAP = 15000000 -- between two calls, in microseconds: what is longer is an outage
-local LONGEST_LEASE = 3600000000 -- of workers that keep the mark
+local LONGEST_GAP = 15000000 -- microseconds between two calls; a longer gap is an outage
+local LONGEST_LEASE = 3600000000 -- of owners that count in an outage
+
+-- News: for each message that upkeep moved its id, queue, task, state, reason ('' for none), attempts, lost
+-- leases, and the owner that lost it ('' for none).
+local news = {}
+
+local function report(id, h, state, reason, owner)
+    local place = #news
+    news[place + 1], news[place + 2], news[place + 3] = id, h.queue or '', h.value and task_of(id, h) or ''
+    news[place + 4], news[place + 5] = state, reason
+    news[place + 6], news[place + 7], news[place + 8] = h.attempt or 0, h.lost or 0, owner
+end
+
+local function report_damaged(id, queue)
+    report(id, {queue = queue}, 'dead', 'undecodable', '')
+end
 
 local function is_number(number)
     return number ~= nil and is_time(number)
 end
 
--- The clock was set back: what was to end by it ends as much earlier.
+-- Move times in an index back with the clock.
 local function move_back(key, back, now)
     local later = call('ZRANGEBYSCORE', key, '(' .. whole(now), '+inf', 'WITHSCORES')
     local moved = {}
@@ -17,7 +32,7 @@ local function move_back(key, back, now)
     spread('ZADD', key, moved)
 end
 
--- The longest rest that a lease had when an outage began, and that the outage may have kept from renewal.
+-- Return the longest remaining time of a lease that an outage may have kept from being renewed.
 local function longest_rest(mark, now)
     local horizon = whole(math.min(now + now - mark, mark + LONGEST_LEASE))
     local ends = call('ZREVRANGEBYSCORE', P .. 'owners', '(' .. horizon, '(' .. whole(mark), 'WITHSCORES',
@@ -25,8 +40,8 @@ local function longest_rest(mark, now)
     return #ends > 0 and tonumber(ends[2]) - mark or 0
 end
 
--- Record the time of this call; the rule is that of asynctasq.contracts.outages. Answers with the end of
--- the pause in which no lease ends.
+-- Record the time of this call, by the rule of asynctasq.driverkit.outages. Returns the end of the pause in
+-- which no lease ends.
 local function note_upkeep(now, lease)
     local key = P .. 'upkeep'
     local noted = call('HMGET', key, 'mark', 'pause')
@@ -55,7 +70,7 @@ local function note_upkeep(now, lease)
     return pause
 end
 
--- Make ready of what has fallen due as much as is wanted now: what is most urgent, then what is oldest.
+-- Make due messages ready, up to the wanted number: the most urgent ones first, then the oldest.
 local function promote(queue, now, wanted)
     for number, key in ipairs(scheduled_sets(queue)) do
         local due = call('ZRANGEBYSCORE', key, '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, wanted)
@@ -72,14 +87,16 @@ local function promote(queue, now, wanted)
     end
 end
 
--- Put a message that no index has back where it belongs.
+-- Put a message that is in no index back where it belongs.
 local function rescue(id, now)
     local h = head(id)
     if not h then return end
     if h.damaged or #id ~= 16 then
         local state, queue = locate(id)
         if state == nil or state == 'dead' then
-            bury_damaged(proper_id(id), queue or 'default', nil, now)
+            id, queue = proper_id(id), queue or 'default'
+            make_damaged_dead(id, queue, nil, now)
+            report_damaged(id, queue)
         end
     elseif h.state == DEAD then
         if not call('ZSCORE', P .. 'dead', id) or not call('ZSCORE', P .. 'd:' .. h.queue, id) then
@@ -91,7 +108,8 @@ local function rescue(id, now)
             and not call('ZSCORE', scheduled_set(h.priority, h.queue), id) then
         local state, queue = locate(id)
         if state == 'ready' or state == 'scheduled' then -- the name of its queue is damaged
-            return bury_damaged(id, queue, nil, now)
+            make_damaged_dead(id, queue, nil, now)
+            return report_damaged(id, queue)
         end
         call('HINCRBY', P .. 'queues', h.queue, 0)
         if band(h.flags, EXPIRES) ~= 0 then call('ZADD', P .. 'exp', whole(h.expires), id) end
@@ -99,31 +117,35 @@ local function rescue(id, now)
     end
 end
 
--- End a lease that its owner has not ended; `lost` says whether that is counted. A head that has the
--- lease's token was written by a step that failed before it ended the lease: nothing is counted twice.
+-- End a lease for its owner; `lost` says whether that is counted. If the head has the token of the lease, a
+-- step that failed has written it, and nothing is counted again.
 local function reclaim(id, lease, lost, now)
     local h = head(id)
     if h and h.damaged then
-        bury_damaged(id, lease.queue, nil, now)
+        make_damaged_dead(id, lease.queue, nil, now)
+        report_damaged(id, lease.queue)
     elseif h and h.state == DEAD then
         rescue(id, now)
     elseif h and call('SISMEMBER', P .. 'c:' .. lease.owner, id) == 1 then
         cancel_for_good(id, h, h.ttl, now)
+        report(id, h, 'cancelled', '', lease.owner)
     elseif h then
         local first = h.token < lease.token
         if first then h.token = lease.token end
         if first and lost then h.lost = h.lost + 1 end
         if lost and h.lost > h.max_lost then
-            bury(id, h, 'lost', nil, now)
+            make_dead(id, h, 'lost', nil, now)
+            report(id, h, 'dead', 'lost', lease.owner)
         else
             write_head(id, h)
             if first then make_ready(id, h) else make_wait(id, h, now) end
+            if lost then report(id, h, 'ready', '', lease.owner) end
         end
     end
     end_lease(id, lease)
 end
 
--- End some of an owner's leases, counted as lost. Answers with how many.
+-- End some leases of an owner, counted as lost. Returns how many.
 local function reclaim_from(owner, most, now)
     local leased = P .. 'o:' .. owner
     local ids = call('SRANDMEMBER', leased, most)
@@ -145,7 +167,7 @@ local function reclaim_from(owner, most, now)
     return #ids
 end
 
--- Take back what owners had whose time is over.
+-- End the leases of owners that have not renewed them in time.
 local function reclaim_ended(now)
     local left = FEW
     local gone = call('ZRANGEBYSCORE', P .. 'owners', '-inf', whole(now), 'LIMIT', 0, 100)
@@ -155,7 +177,7 @@ local function reclaim_ended(now)
     end
 end
 
--- Bury what was not started in time.
+-- Make dead letters of messages that were not started in time.
 local function expire(now)
     local late = call('ZRANGEBYSCORE', P .. 'exp', '-inf', whole(now), 'LIMIT', 0, FEW)
     for _, id in ipairs(late) do
@@ -164,7 +186,8 @@ local function expire(now)
                 or call('HEXISTS', P .. 'leases', id) == 1 then
             call('ZREM', P .. 'exp', id)
         elseif h.expires <= now then
-            bury(id, h, 'expired', '', now)
+            make_dead(id, h, 'expired', '', now)
+            report(id, h, 'dead', 'expired', '')
             leave_waiting(id, h.queue, h.priority)
         else
             call('ZADD', P .. 'exp', whole(h.expires), id)

@@ -1,5 +1,5 @@
--- Look for work, and be told of it otherwise. ARGV: clock offset, instance, queues. Answers with 0 if
--- there is something to reserve, or with the microseconds until time brings something about.
+-- Look for work; if there is none, register for notifications. ARGV: clock offset, instance, queues. Returns 0
+-- if there is something to reserve, otherwise the microseconds until there may be.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
@@ -16,12 +16,12 @@ end
 sooner(P .. 'owners')
 local pause = tonumber(call('HGET', P .. 'upkeep', 'pause'))
 if pause and pause > now and pause - now < NO_TIME and next_event < 3600000000 then
-    next_event = math.max(next_event, pause - now) -- no lease ends before
+    next_event = math.max(next_event, pause - now) -- no lease ends before that
 end
 for i = 3, #ARGV do
     local queue = ARGV[i]
-    if not (any_paused and call('SISMEMBER', P .. 'paused', queue) == 1) then
-        if call('EXISTS', P .. 'r:' .. queue) == 1 then return 0 end
+    if not (any_paused and call('HEXISTS', P .. 'paused', queue) == 1) then
+        if call('EXISTS', P .. 'r:' .. queue, OLD .. 'r:' .. queue) > 0 then return 0 end
         for _, key in ipairs(scheduled_sets(queue)) do sooner(key) end
     end
 end

@@ -1,5 +1,5 @@
--- Look for outcomes, and be told of the others. ARGV: clock offset, instance, ids. Answers with the ids
--- of those that have ended.
+-- Look for outcomes, and register for notifications of the others. ARGV: clock offset, instance, ids. Returns
+-- the ids that have ended.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))

@@ -1,4 +1,4 @@
--- The workers that live. ARGV: clock offset. Answers with their descriptions.
+-- List the descriptions of workers whose heartbeat has not run out. ARGV: clock offset.
 
 local now = clock(tonumber(ARGV[1]))
 local ids = call('ZRANGEBYSCORE', P .. 'workers', '(' .. whole(now), '+inf')

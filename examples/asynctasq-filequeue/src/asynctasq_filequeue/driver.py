@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asynctasq import driverkit as kit
-from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities import EXACT_STORE, Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
 from asynctasq.message import Delivery, Lease, Message
 from asynctasq.settlement import Fail, LeaseState, Release, Retry, Settled, Settlement
@@ -21,7 +21,7 @@ COUNTED = ("ready", "waiting", "blocked", "leased", "dead")  # in the order of Q
 
 @dataclass
 class Row:
-    """A message, and where it stands."""
+    """A message, and what the store knows about it."""
 
     message: Message
     enqueued_at: float
@@ -41,17 +41,19 @@ class Row:
     def state_at(self, now: float) -> str:
         return "ready" if self.state == "waiting" and self.due_at <= now else self.state
 
-    def deliver(self, now: float) -> Delivery:
+    def deliver(self, owner: str, now: float, lease: float) -> Delivery:
+        resumed, self.token = self.token > 0, kit.next_token(self.token, now)
+        self.state, self.owner, self.leased_at, self.until = "leased", owner, now, now + lease
         ago = now - self.mismatched_at if self.mismatched_at else 0.0
-        return Delivery(self.message, self.lease(), self.attempt, self.lost, self.enqueued_at, ago)
+        counts = (self.attempt, self.lost, self.enqueued_at, ago)
+        return Delivery(self.message, self.lease(), *counts, due_at=self.due_at, resumed=resumed)
 
 
 class FileQueueDriver(DriverDefaults):
-    """A driver whose store is the file at `path`; each namespace in it is a world of its own."""
+    """A driver whose store is the file at `path`. The namespaces in it see nothing of each other."""
 
     api_version = DRIVER_API_VERSION
-    capabilities = Capability.FENCED | Capability.ATOMIC | Capability.COUNTED | Capability.FIFO
-    capabilities |= Capability.IDEMPOTENT | Capability.PRIORITY | Capability.EXACT_COUNT
+    capabilities = EXACT_STORE | Capability.PRIORITY
 
     def __init__(self, path: str | Path, namespace: str = "asynctasq") -> None:
         self.path, self.namespace = Path(path).absolute(), namespace
@@ -64,11 +66,11 @@ class FileQueueDriver(DriverDefaults):
         await self.count("")  # fails here, rather than later, if the file cannot be used
 
     async def close(self) -> None:
-        """Nothing to let go of: each call opens the file and closes it again."""
+        """Do nothing: each call opens the file and closes it again."""
 
     @contextmanager
     def _file(self) -> Generator[tuple[dict[bytes, Row], kit.Outages, float], None, None]:
-        """Our part of the file, and the time: for one caller at a time among all processes."""
+        """Yield our part of the file, and the time, to one caller at a time among all processes."""
         lock_path, new_path = self.path.with_suffix(".lock"), self.path.with_suffix(".new")
         with kit.store_errors(self.description, OSError), lock_path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -105,10 +107,7 @@ class FileQueueDriver(DriverDefaults):
             ready = [row for row in rows.values() if row.state_at(now) == "ready"]
             ready.sort(key=lambda row: (-row.message.priority, row.due_at, row.message.id))
             taken = kit.choose(ready, queues, limit=limit)
-            for row in taken:
-                row.state, row.owner, row.leased_at, row.until = "leased", owner, now, now + lease
-                row.token += 1
-            return [row.deliver(now) for row in taken]
+            return [row.deliver(owner, now, lease) for row in taken]
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
         with self._file() as (rows, _, now):
@@ -130,7 +129,7 @@ class FileQueueDriver(DriverDefaults):
     async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         with self._file() as (rows, _, now):
             states = [row.state_at(now) for row in rows.values() if row.message.queue == queue]
-            return QueueCounts(*map(states.count, COUNTED))
+            return QueueCounts(*(kit.bounded(states.count(each), bound) for each in COUNTED))
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
         await asyncio.sleep(min(timeout, 0.1))  # a hint may come early, so to poll is enough

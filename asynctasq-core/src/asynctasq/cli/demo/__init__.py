@@ -1,176 +1,123 @@
-"""`asynctasq demo`: tasks of every kind, run by worker processes, one of which is killed."""
+"""`asynctasq demo`: run tasks in a worker process, and kill it."""
 
 import asyncio
 import shutil
 import sys
-import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import click
+from rich.console import Console
 
 from asynctasq import __version__
 from asynctasq.app import App
 from asynctasq.cli.demo.recording import recording_console, save
-from asynctasq.cli.demo.screen import Mark, Row, Screen
-from asynctasq.cli.demo.stage import Stage, Unexpected
-from asynctasq.cli.exit_codes import told
+from asynctasq.cli.demo.workspace import COMMAND, DemoFailed, Workspace
+from asynctasq.cli.exit_codes import exit_code_help
 from asynctasq.default import run
-from asynctasq.errors import AsynctasqError, ConfigurationError
+from asynctasq.errors import AsynctasqError
 
 LIMIT_SECONDS = 90.0
+WIDTH = 110
+"""Line width in files and pipes."""
 
 
-@click.command(epilog=told(done="everything came out as promised", failed="something did not"))
+@click.command(epilog=exit_code_help(failed="a step failed"))
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where to play: a new or empty folder.  [default: a temporary one, which is kept]",
+    help="Work in this new or empty folder.  [default: a temporary folder, which is kept]",
 )
 @click.option(
     "--svg",
     "picture",
     type=click.Path(path_type=Path, dir_okay=False, resolve_path=True),
     hidden=True,
-    help="Write a recording into this file: docs/assets/demo.svg is one.",
+    help="Write a recording to this file, such as docs/assets/demo.svg.",
 )
 def command(folder: Path | None, picture: Path | None) -> None:
-    """See tasks dispatched, run, retried and failed, and a worker killed. Takes about ten seconds."""
-    console = None if picture is None else recording_console()
-    screen = Screen(console)
-    stage = Stage(_made(folder))
-    stage.build()
-    if not run(_perform(stage, screen)):
+    """Watch tasks run, fail, retry and survive a killed worker. Takes about ten seconds."""
+    console = recording_console() if picture else Console(highlight=False, markup=False)
+    if not console.is_terminal and not picture:
+        console.width = WIDTH
+    workspace = Workspace(folder)
+    workspace.enter()
+    if not run(_run(workspace, console)):
         sys.exit(1)
-    if console is not None and picture is not None:
+    if picture is not None:
         save(console, picture)
-    _invite(stage, screen)
+    _print_next_steps(workspace, console)
 
 
-def _made(folder: Path | None) -> Path:
-    if folder is None:
-        return Path(tempfile.mkdtemp(prefix="asynctasq-demo-"))
+async def _run(workspace: Workspace, console: Console) -> bool:
+    """Run all steps; return False if one failed."""
+    console.print(f"\nasynctasq {__version__}", style="bold cyan")
+    console.print(f"Folder: {workspace.folder}\nTasks:  tasks.py\nStore:  asynctasq.db (SQLite)\n")
+    settings = {"driver": "sqlite", "sqlite": {"path": str(workspace.store)}}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        occupied = next(folder.iterdir(), None)
-    except OSError as error:
-        raise ConfigurationError(f"--folder {folder}: {error.strerror}.") from error
-    if occupied is not None:
-        raise ConfigurationError(f"--folder {folder}: it is not empty (there is {occupied.name}).")
-    return folder.resolve()
-
-
-async def _perform(stage: Stage, screen: Screen) -> bool:
-    """Play everything; whether it came out as promised."""
-    screen.heading(f"asynctasq {__version__}: a task queue in one file")
-    screen.facts(
-        [
-            ("folder", f"{stage.folder} (kept)"),
-            ("tasks", "tasks.py, which the worker imports"),
-            ("store", f"{stage.store.name}, an SQLite file: durable, nothing to install"),
-        ]
-    )
-    try:
-        async with (
-            asyncio.timeout(LIMIT_SECONDS),
-            App({"driver": "sqlite", "sqlite": {"path": str(stage.store)}}) as app,
-        ):
-            fulfilled = await _play(app, stage, screen)
+        async with asyncio.timeout(LIMIT_SECONDS), App(settings) as app:
+            await _run_steps(app, workspace, console)
     except TimeoutError:
-        screen.line(f"It did not end within {LIMIT_SECONDS:g} s.", "bold red")
-        fulfilled = False
+        error = f"The demo did not finish within {LIMIT_SECONDS:g} s."
+    except (DemoFailed, AsynctasqError) as failure:
+        error = str(failure)
+    else:
+        return True
     finally:
-        await stage.stop_worker()
-    if not fulfilled:
-        screen.heading(f"The end of {stage.log}:")
-        for line in stage.last_lines():
-            screen.line(line, "dim")
-    return fulfilled
+        await workspace.stop_worker()
+    console.print(f"Failed: {error}\n\nLast lines of {workspace.log}:", style="bold red")
+    console.print("\n".join(workspace.last_log_lines()), style="dim")
+    return False
 
 
-async def _play(app: App, stage: Stage, screen: Screen) -> bool:
-    from asynctasq.cli.demo.scenes import Play, show_letter  # needs the folder that `build` made
+async def _run_steps(app: App, workspace: Workspace, console: Console) -> None:
+    from asynctasq.cli.demo.steps import Steps  # imports `tasks` from the folder
 
-    began = perf_counter()
-    play = Play(app, stage.folder)
-    watches = [(title, await begin()) for title, begin in play.scenes]
-    took = perf_counter() - began
-    screen.heading(f"{play.dispatched} tasks were dispatched in {took:.2f} s, and wait in the file")
-
-    process = await stage.start_worker()
-    screen.heading(f"A worker begins: process {process}, `asynctasq worker --app tasks`")
-    board = screen.board([title for title, _ in watches])
-    with board.shown():
-        ends = asyncio.gather(
-            *(_end(row, watch) for row, (_, watch) in zip(board.rows, watches, strict=True))
-        )
-        if not all(await _unless_worker_ends(stage, ends)):
-            return False
-    show_letter(screen, await play.dead_letter())
-
-    screen.heading("The worker is killed in the middle of its work")
-    board = screen.board(["nothing is lost"])
-    with board.shown():
-        if not await _end(board.rows[0], lambda row: play.killed(stage, row)):
-            return False
-    waiting, dead = await play.left()
-    code = await stage.stop_worker()
-    screen.heading("In all")
-    screen.summary(
-        [
-            ("dispatched", str(play.dispatched)),
-            ("completed", str(play.dispatched - waiting - dead)),
-            ("dead letters", str(dead)),
-            ("left over", str(waiting)),
-            ("workers killed", "1"),
-            ("seconds", f"{perf_counter() - began:.1f}"),
-        ]
+    started = perf_counter()
+    steps = Steps(app, workspace)
+    await steps.dispatch()
+    seconds = perf_counter() - started
+    console.print(f"Dispatched {steps.dispatched} tasks in {seconds:.2f} s")
+    pid = await workspace.start_worker()
+    console.print(f"Started a worker (PID {pid}): asynctasq {' '.join(COMMAND)}\n")
+    check = "✓" if console.encoding.startswith("utf") else "ok"
+    for title, step in (
+        ("Results", steps.results),
+        ("Progress", steps.progress),
+        ("Retry", steps.retry),
+        ("Dead letter", steps.dead_letter),
+        ("Killed worker", steps.killed_worker),
+    ):
+        with console.status(title) as status:
+            show = status.update
+            if step == steps.killed_worker:
+                outcome = await step(show)
+            else:
+                outcome = await workspace.while_worker_runs(step(show))
+        console.print(f"{check} ", style="bold green", end="")
+        console.print(f"{title:<14}", style="bold", end="")
+        console.print(outcome)
+    unfinished, dead = await steps.left()
+    code = await workspace.stop_worker()
+    if (unfinished, dead, code) != (0, 1, 0):
+        raise DemoFailed(f"{unfinished} unfinished, {dead} dead; the worker exited with {code}.")
+    console.print(
+        f"\n{steps.dispatched} tasks dispatched, {steps.dispatched - 1} completed, 1 dead letter, 0 lost "
+        f"({perf_counter() - started:.1f} s)",
+        style="bold",
     )
-    if waiting or dead != 1 or code != 0:
-        screen.line(f"That is not as promised; the worker ended with {code}.", "bold red")
-        return False
-    return True
 
 
-async def _end(row: Row, watch: Callable[[Row], Awaitable[str]]) -> bool:
-    """Follow a scene to its end; whether it ended as promised."""
-    try:
-        row.end(Mark.DONE, await watch(row))
-    except (Unexpected, AsynctasqError) as error:
-        row.end(Mark.FAILED, f"{type(error).__name__}: {error}")
-        return False
-    return True
-
-
-async def _unless_worker_ends(stage: Stage, ends: "asyncio.Future[list[bool]]") -> list[bool]:
-    """What scenes come to, unless nobody plays them any more.
-
-    Raises:
-        Unexpected: the worker has ended by itself.
-    """
-    ended = asyncio.ensure_future(stage.worker_ended())
-    both: list[asyncio.Future[Any]] = [ends, ended]
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if not ends.done():
-            ends.cancel()
-            await ended
-        return await ends
-    finally:
-        ended.cancel()
-
-
-def _invite(stage: Stage, screen: Screen) -> None:
+def _print_next_steps(workspace: Workspace, console: Console) -> None:
     python = Path(sys.executable)
     program = python.with_name("asynctasq")
     if shutil.which("asynctasq") == str(program):
         program = Path(program.name)
-    screen.heading("Now you: everything is still there")
-    for command_line in [
-        f"cd {stage.folder}",
+    console.print("\nTry it yourself. The demo folder is kept:", style="bold cyan")
+    for line in (
+        f"cd {workspace.folder}",
+        f"{program} dead",
         f"{program} worker --app tasks",
         f"{python} tasks.py    # in another terminal",
-    ]:
-        screen.line(f"   {command_line}")
+    ):
+        console.print(f"   {line}", soft_wrap=True)

@@ -1,6 +1,6 @@
-"""A recording of the demo: an SVG picture of everything that it has printed.
+"""Recording of the demo: an SVG picture of its output.
 
-To record the picture of the README again, run
+To update the picture of the README, run
 `asynctasq demo --folder /tmp/demo --svg docs/assets/demo.svg`.
 """
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-WIDTH = 108
+WIDTH = 84
 TITLE = "asynctasq demo"
 FORMAT = """\
 <svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg">
@@ -34,15 +34,15 @@ FORMAT = """\
   </g>
 </svg>
 """
-"""The template of rich without its web fonts: a picture in a page may load nothing."""
+"""The template of rich without web fonts, which pictures in a page cannot load."""
 
 
 def recording_console() -> Console:
-    """Return a console that prints line by line, as into a pipe, and remembers everything."""
+    """Return a console that prints as into a pipe and records its output."""
     return Console(record=True, force_terminal=False, width=WIDTH, highlight=False, markup=False)
 
 
 def save(console: Console, file: Path) -> None:
-    """Write everything that a recording console has printed, as an SVG picture."""
+    """Write the output of a recording console as an SVG picture."""
     picture = console.export_svg(title=TITLE, code_format=FORMAT, unique_id="demo")
     file.write_text(picture, encoding="utf-8")

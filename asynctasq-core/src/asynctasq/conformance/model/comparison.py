@@ -29,7 +29,7 @@ async def all_pages(page: Callable[[str | None], Awaitable[Page[T]]]) -> list[T]
 
 
 def by_id(items: Sequence[Listed]) -> dict[bytes, Listed]:
-    """What is listed, regardless of the order of equal times."""
+    """Return listed messages by id, because the order of equal times is free."""
     found = {item.message.id: item for item in items}
     assert len(found) == len(items), "a listing has the same message twice"
     return found

@@ -66,7 +66,7 @@ class DriverPair(RuleBasedStateMachine):
     """What is played; all that the driver has unless a subclass says otherwise."""
 
     def make_driver(self) -> Driver:
-        """An unopened driver over an empty store."""
+        """Return an unopened driver on an empty store."""
         raise NotImplementedError
 
     def __init__(self) -> None:
@@ -80,10 +80,10 @@ class DriverPair(RuleBasedStateMachine):
                 f"{type(subject).__qualname__} lacks {NEEDED & ~self.capabilities}."
             )
         self._oracle = MemoryDriver()
-        self._twins = [subject, subject.clone()]
+        self._clones = [subject, subject.clone()]
         self._loop = asyncio.new_event_loop()
         try:
-            for driver in (self._oracle, *self._twins):
+            for driver in (self._oracle, *self._clones):
                 self._run(driver.open())
         except BaseException:  # hypothesis tears down only what was made
             self._loop.close()
@@ -94,7 +94,7 @@ class DriverPair(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Close both drivers; the driver under test must leave no task behind."""
-        for driver in (self._oracle, *self._twins):
+        for driver in (self._oracle, *self._clones):
             self._run(driver.close())
         left = asyncio.all_tasks(self._loop)
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -110,7 +110,7 @@ class DriverPair(RuleBasedStateMachine):
     def _both(
         self, call: Callable[[FullDriver], Coroutine[object, object, T]], clone: int = 0
     ) -> tuple[T, T]:
-        return self._run(call(self._oracle)), self._run(call(self._twins[clone]))
+        return self._run(call(self._oracle)), self._run(call(self._clones[clone]))
 
     def _compare(
         self,
@@ -121,7 +121,7 @@ class DriverPair(RuleBasedStateMachine):
         agree(what, *self._both(call, clone))
 
     def _pool(self) -> list[Leased]:
-        """The current leases, and the newest of those that are not."""
+        """Return the current leases, and the newest stale ones."""
         current: list[Leased] = []
         stale: list[Leased] = []
         for leased in self._leases:

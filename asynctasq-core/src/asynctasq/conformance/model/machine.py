@@ -128,7 +128,7 @@ class DriverModel(DriverPair):
         clone=st.integers(0, 1),
     )
     def settle(self, picks: list[tuple[int, Ending]], clone: int) -> None:
-        """Current leases, stale ones, and the same one twice."""
+        """Settle current leases, stale ones, and the same one twice."""
         pool = self._pool()
         self._settle([(pool[p % len(pool)], ending) for p, ending in picks], clone)
 
@@ -148,7 +148,7 @@ class DriverModel(DriverPair):
         agree(
             "settle",
             self._run(self._oracle.settle(expected)),
-            self._run(self._twins[clone].settle(actual)),
+            self._run(self._clones[clone].settle(actual)),
         )
 
     @precondition(lambda self: self._pool())
@@ -159,7 +159,7 @@ class DriverModel(DriverPair):
         clone=st.integers(0, 1),
     )
     def extend(self, position: int, lease: float, swapped: frozenset[int], clone: int) -> None:
-        """What the owner was given, but for some that are omitted, and some of other owners."""
+        """Extend the leases of an owner; omit some, and name some of other owners."""
         pool = self._pool()
         owner = pool[position % len(pool)].owner
         named = [
@@ -170,7 +170,7 @@ class DriverModel(DriverPair):
         agree(
             "extend",
             self._run(self._oracle.extend(owner, [n.expected for n in named], lease=lease)),
-            self._run(self._twins[clone].extend(owner, [n.actual for n in named], lease=lease)),
+            self._run(self._clones[clone].extend(owner, [n.actual for n in named], lease=lease)),
         )
 
     # Time passes, and instances come and go.
@@ -197,7 +197,7 @@ class DriverModel(DriverPair):
 
     def _jump(self, elapsed: float) -> None:
         self._oracle.clock_offset += elapsed
-        for clone in self._twins:
+        for clone in self._clones:
             clone.clock_offset = self._oracle.clock_offset
 
     @precondition(lambda self: self._has(Capability.WORKERS))
@@ -208,17 +208,17 @@ class DriverModel(DriverPair):
     @rule(clone=st.integers(0, 1))
     def an_instance_is_replaced(self, clone: int) -> None:
         """As by a process that ends: what it leased stays leased until its time is over."""
-        self._run(self._twins[clone].close())
-        self._twins[clone] = self._twins[1 - clone].clone()
-        self._run(self._twins[clone].open())
-        self._twins[clone].clock_offset = self._oracle.clock_offset
+        self._run(self._clones[clone].close())
+        self._clones[clone] = self._clones[1 - clone].clone()
+        self._run(self._clones[clone].open())
+        self._clones[clone].clock_offset = self._oracle.clock_offset
 
     @rule(names=st.lists(queues, min_size=1, max_size=3, unique=True), clone=st.integers(0, 1))
     def wait_where_there_is_work(self, names: list[str], clone: int) -> None:
         paused = self._run(self._oracle.paused())
         ready = [self._run(self._oracle.count(name)).ready for name in names if name not in paused]
         if any(ready):
-            waiting = self._twins[clone].wait(names, timeout=PROMPT * 3)
+            waiting = self._clones[clone].wait(names, timeout=PROMPT * 3)
             self._run(asyncio.wait_for(waiting, PROMPT))
 
     # What operators do, and what workers tell them.
@@ -245,7 +245,7 @@ class DriverModel(DriverPair):
         pool = self._pool()
         leased = pool[position % len(pool)]
         self._run(self._oracle.set_progress([(leased.expected, word)]))
-        self._run(self._twins[clone].set_progress([(leased.actual, word)]))
+        self._run(self._clones[clone].set_progress([(leased.actual, word)]))
 
     @precondition(lambda self: self._has(Capability.DEAD_LETTERS) and self._oracle._store.dead)
     @rule(choices=choices, clone=st.integers(0, 1))

@@ -65,7 +65,7 @@ keys = st.sampled_from((KEYS[0], KEYS[0], KEYS[1]))
 
 @st.composite
 def uniques(draw: st.DrawFn) -> Unique:
-    """Unique keys of every kind."""
+    """Draw unique keys of every kind."""
     until = draw(st.sampled_from(UniqueUntil))
     period = draw(seconds) if until is UniqueUntil.PERIOD else None
     return Unique(draw(keys), until, draw(st.sampled_from(OnConflict)), period)

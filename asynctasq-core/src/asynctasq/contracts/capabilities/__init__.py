@@ -18,7 +18,7 @@ from asynctasq.contracts.capabilities.dead_letters import (
     DeadLetter,
     SupportsDeadLetters,
 )
-from asynctasq.contracts.capabilities.flags import FULL_STORE, Capability
+from asynctasq.contracts.capabilities.flags import EXACT_STORE, FULL_STORE, Capability
 from asynctasq.contracts.capabilities.inspection import QueueInfo, Snapshot, SupportsInspect
 from asynctasq.contracts.capabilities.news import NEWS_KEPT, News, SupportsNews
 from asynctasq.contracts.capabilities.paging import SCANNED_AT_ONCE, Page
@@ -33,6 +33,7 @@ from asynctasq.message import CancelOutcome
 __all__ = [
     "DEAD_LETTER_LIMIT",
     "DEAD_LETTER_TTL_SECONDS",
+    "EXACT_STORE",
     "FULL_STORE",
     "NEWS_KEPT",
     "PROTOCOLS",

@@ -69,8 +69,20 @@ class Capability(Flag):
     """Reserved: waiting messages can be moved to another queue and changed."""
 
 
+EXACT_STORE = (
+    Capability.FENCED
+    | Capability.ATOMIC
+    | Capability.COUNTED
+    | Capability.IDEMPOTENT
+    | Capability.FIFO
+    | Capability.EXACT_COUNT
+    | Capability.DETACHED
+)
+"""Properties of a store that does each call in one transaction, or under one lock."""
+
 FULL_STORE = (
-    Capability.PRIORITY
+    EXACT_STORE
+    | Capability.PRIORITY
     | Capability.UNIQUE
     | Capability.RESULTS
     | Capability.PROGRESS
@@ -80,12 +92,5 @@ FULL_STORE = (
     | Capability.INSPECT
     | Capability.PURGE
     | Capability.WORKERS
-    | Capability.FENCED
-    | Capability.ATOMIC
-    | Capability.COUNTED
-    | Capability.IDEMPOTENT
-    | Capability.FIFO
-    | Capability.EXACT_COUNT
-    | Capability.DETACHED
 )
 """Capabilities of a store that can be searched, as databases can and brokers cannot."""

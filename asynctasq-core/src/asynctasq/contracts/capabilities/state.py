@@ -46,7 +46,7 @@ class Mark(Enum):
     """It is to be cancelled."""
     ENDED = "ended"
     MOVED = "moved"
-    """The message stands in the state store now."""
+    """The message is in the state store now."""
     RUNNING = "running"
     """Another copy of it runs."""
 

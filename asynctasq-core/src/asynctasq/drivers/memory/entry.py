@@ -1,5 +1,6 @@
 """What the store knows of one message, and of one owner."""
 
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -7,19 +8,24 @@ from asynctasq.message import Message, State
 from asynctasq.settlement import ErrorInfo, Reason
 
 if TYPE_CHECKING:
-    from asynctasq.drivers.memory.listing import Group
-    from asynctasq.drivers.memory.order import Queue
+    from asynctasq.drivers.memory.order import Group, Queue
 
 READY, SCHEDULED, LEASED, DEAD = State.READY, State.SCHEDULED, State.LEASED, State.DEAD
 """As constants: to look up a member in its enum takes as long as a dozen other look-ups."""
 
 
+@dataclass(eq=False, repr=False)
 class Entry:
     """One message and where it is.
 
     Not slotted: most fields keep the class's value for life, and an instance that sets three
     fields instead of eighteen is made four times as fast.
     """
+
+    message: Message
+    group: "Group"
+    queue: "Queue"
+    enqueued_at: float
 
     state = READY
     due_at = 0.0
@@ -32,12 +38,12 @@ class Entry:
     """Place in the listing of its state, or among the leases of its owner; 0 while it has none."""
     attempt = 0
     lost = 0
-    error: ErrorInfo | None = None
-    mismatched_at: float | None = None
-    progress: bytes | None = None
+    error: ErrorInfo | None = field(default=None, init=False)
+    mismatched_at: float | None = field(default=None, init=False)
+    progress: bytes | None = field(default=None, init=False)
 
     # While leased.
-    owner: "Owner | None" = None
+    owner: "Owner | None" = field(default=None, init=False)
     leased_at = 0.0
     cancelling = False
 
@@ -47,12 +53,6 @@ class Entry:
 
     about = b""
     """The `about` of the settlement that ended it."""
-
-    def __init__(self, message: Message, group: "Group", enqueued_at: float) -> None:
-        self.message = message
-        self.group = group
-        self.queue: Queue = group.queue
-        self.enqueued_at = enqueued_at
 
     def __lt__(self, other: "Entry") -> bool:
         """Heaps ask where due time and id are equal: one of the two is a leftover."""

@@ -37,7 +37,7 @@ class UniqueKeys:
         return hold if hold is not None and hold.ends_at > now else None
 
     def give(self, message_id: bytes, unique: Unique, now: float) -> None:
-        """Let a message hold its key; whoever held it before holds it no more."""
+        """Give a key to a message; the former holder loses it."""
         hold = UniqueLock(unique.key, message_id, unique.until)
         if unique.until is UniqueUntil.PERIOD:
             hold.period = unique.period or 0.0
@@ -49,26 +49,26 @@ class UniqueKeys:
             self._ends.dropped()
 
     def prolong(self, hold: UniqueLock, unique: Unique, now: float) -> None:
-        """Begin a period anew, as `unique` has it; other holds have no end that could be moved."""
+        """Restart a period, as `unique` has it; other holds have no end that could move."""
         if hold.until is UniqueUntil.PERIOD:
             hold.ends_at = now + (hold.period if unique.period is None else unique.period)
             self._ends.add(hold.ends_at, hold)
             self._ends.dropped()
 
     def started(self, message: Message) -> None:
-        """A message is leased for the first time or again: some keys are held until then."""
+        """Free the key of a message that is leased, if it is held until then."""
         hold = self._held_by(message)
         if hold is not None and hold.until is UniqueUntil.STARTED:
             del self.holds[hold.key]
 
     def ended(self, message: Message) -> None:
-        """A message is settled for good or cancelled: only periods outlast it."""
+        """Free the key of a message that has ended, unless it is held for a period."""
         hold = self._held_by(message)
         if hold is not None and hold.until is not UniqueUntil.PERIOD:
             del self.holds[hold.key]
 
     def purged(self, message: Message) -> None:
-        """A message was deleted as if it had never been: it holds nothing."""
+        """Free the key of a message that was purged, whatever kind it is."""
         hold = self._held_by(message)
         if hold is not None:
             del self.holds[hold.key]

@@ -77,7 +77,7 @@ class Leases(Upkeep):
         return entry.expires_at <= now
 
     def _new_owner(self, name: str, deadline: float) -> Owner:
-        """An owner begins with its first delivery, and ends with its deadline."""
+        """Add an owner, with its first delivery. It is removed after its deadline."""
         self.owners[name] = owner = Owner(name, deadline, next(self.places))
         self._mind_deadline(deadline)
         return owner
@@ -208,7 +208,7 @@ class Leases(Upkeep):
         else:
             self._make_ready(entry)
 
-    # What a worker says and hears while it holds a lease.
+    # Calls of a worker while it holds a lease.
 
     def set_progress(self, updates: Sequence[tuple[Lease, bytes]]) -> None:
         for lease, word in updates:

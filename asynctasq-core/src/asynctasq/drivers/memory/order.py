@@ -1,21 +1,23 @@
-"""What comes next: by time (`TimerQueue`), and by priority and time within a queue (`Lanes`).
+"""Ordered collections: by time (`TimerQueue`), by priority and time (`Queue`), by arrival (`Listing`).
 
-Both drop things lazily. What has been taken away elsewhere stays in its heap until it comes up, or
+All of them drop things lazily. What has been taken away elsewhere stays in its heap until it comes up, or
 until such leftovers outnumber the rest, and is recognised because it no longer stands: so nothing
 here ever searches the backlog.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Generic, TypeVar
 
 from asynctasq.drivers.memory.entry import READY, Entry
-from asynctasq.drivers.memory.listing import LEFTOVERS_TOLERATED, Group
 from asynctasq.message import PRIORITY_HIGHEST
 
 T = TypeVar("T")
+
+LEFTOVERS_TOLERATED = 64
 
 
 class TimerQueue(Generic[T]):
@@ -98,7 +100,7 @@ class PriorityQueue:
         return None
 
     def first(self) -> Entry | None:
-        """The first message that stands, left in its place."""
+        """Return the first message that stands, and leave it in its place."""
         entry = self.take()
         if entry is not None:
             self._line.appendleft((entry.due_at, entry.message.id, entry))
@@ -163,7 +165,7 @@ class Queue:
         lane.push(entry)
 
     def rank(self, entry: Entry) -> int:
-        """The lane of a message: 0 comes first."""
+        """Return the lane of a message: 0 comes first."""
         return PRIORITY_HIGHEST - entry.message.priority
 
     def take(self) -> Entry | None:
@@ -196,3 +198,83 @@ class Queue:
             self._leftovers = 0
             for lane in self._lanes.values():
                 lane.keep_standing()
+
+
+class Listing:
+    """Messages in the order in which they came, read in pages that cost the same anywhere.
+
+    A message has a place, a number that only grows. A page begins after a place, which a binary search
+    finds. A message that leaves only loses its place; its slot is dropped when such slots outnumber the
+    others.
+    """
+
+    __slots__ = ("_head", "_leftovers", "entries", "places")
+
+    def __init__(self) -> None:
+        self.places: list[int] = []
+        self.entries: list[Entry] = []
+        self._head = 0
+        """Index of a slot before which there are only leftovers."""
+        self._leftovers = 0
+
+    def __len__(self) -> int:
+        return len(self.places) - self._leftovers
+
+    def add(self, entry: "Entry", place: int) -> None:
+        """Append a message. `place` must be greater than all before it."""
+        entry.place = place
+        self.places.append(place)
+        self.entries.append(entry)
+
+    def remove(self, entry: "Entry") -> None:
+        """Remove a message of this listing, and count it."""
+        entry.place = 0
+        self._leftovers += 1
+        if self._leftovers > LEFTOVERS_TOLERATED and self._leftovers * 2 > len(self.places):
+            self.drop_leftovers()
+
+    def first(self) -> "Entry | None":
+        """Return the oldest message; None if there is none."""
+        while self._head < len(self.places):
+            entry = self.entries[self._head]
+            if entry.place == self.places[self._head]:
+                return entry
+            self._head += 1
+        return None
+
+    def after(self, place: int) -> "Iterator[tuple[int, Entry]]":
+        """Iterate over slots after a place, oldest first. The place of a leftover is not its entry's."""
+        self.first()  # skips leading leftovers
+        start = max(bisect_right(self.places, place), self._head)
+        for index in range(start, len(self.places)):
+            yield self.places[index], self.entries[index]
+
+    def before(self, place: int) -> "Iterator[tuple[int, Entry]]":
+        """Iterate over slots before a place, newest first."""
+        for index in range(bisect_left(self.places, place) - 1, -1, -1):
+            yield self.places[index], self.entries[index]
+
+    def drop_leftovers(self) -> None:
+        """Drop the slots of messages that have another place now."""
+        kept = [
+            (place, entry)
+            for place, entry in zip(self.places, self.entries, strict=True)
+            if entry.place == place
+        ]
+        self.places = [place for place, _ in kept]
+        self.entries = [entry for _, entry in kept]
+        self._head = self._leftovers = 0
+
+
+class Group:
+    """The waiting messages of one task in one queue."""
+
+    __slots__ = ("number", "queue", "ready", "scheduled", "task")
+
+    def __init__(self, number: int, queue: "Queue", task: str) -> None:
+        self.number = number
+        self.queue = queue
+        self.task = task
+        self.ready = Listing()
+        """Its queue counts the slots, and drops leftovers of all groups together: `Queue.tidy`."""
+        self.scheduled = Listing()

@@ -1,4 +1,4 @@
-"""Outcomes: how messages ended, kept for as long as somebody may ask.
+"""Outcomes: how messages ended, kept for as long as their time says.
 
 Those of dead letters are not here: as long as a message is kept, it tells its outcome itself.
 """
@@ -18,18 +18,18 @@ class Outcomes:
     def __init__(self, most: int) -> None:
         """`most`: how many are kept; of more than that, those that would go first."""
         self._most = most
-        self._kept: dict[bytes, tuple[float, Outcome]] = {}
+        self.kept: dict[bytes, tuple[float, Outcome]] = {}
         self._ends = TimerQueue[bytes](
-            lambda at, message_id: self._kept.get(message_id, (inf,))[0] == at
+            lambda at, message_id: self.kept.get(message_id, (inf,))[0] == at
         )
 
     def keep(self, outcome: Outcome, ttl: float) -> None:
         until = outcome.finished_at + max(ttl, self.ttl_least)
-        self._kept[outcome.id] = (until, outcome)
+        self.kept[outcome.id] = (until, outcome)
         self._ends.add(until, outcome.id)
 
     def find(self, message_id: bytes, now: float) -> Outcome | None:
-        kept = self._kept.get(message_id)
+        kept = self.kept.get(message_id)
         return kept[1] if kept is not None and kept[0] > now else None
 
     def forget(self, now: float, *, limit: int) -> None:
@@ -39,4 +39,4 @@ class Outcomes:
             message_id = self._ends.take(inf if too_many else now)
             if message_id is None:
                 return
-            del self._kept[message_id]
+            del self.kept[message_id]

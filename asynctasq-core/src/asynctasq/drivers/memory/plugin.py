@@ -14,7 +14,7 @@ def create_driver(
     name: str,
     settings: MemorySettings,
 ) -> "MemoryDriver":
-    """An unopened memory driver with a store of its own."""
+    """Make an unopened memory driver with its own store."""
     from asynctasq.drivers.memory.driver import MemoryDriver
 
     return MemoryDriver(
@@ -27,5 +27,5 @@ def create_driver(
 
 @hookimpl
 def settings_class(name: str) -> type:
-    """The class of the settings."""
+    """Return the class of the settings."""
     return MemorySettings

@@ -17,10 +17,10 @@ from itertools import count
 from math import inf
 
 from asynctasq.contracts.capabilities import NEWS_KEPT, News, Outcome, WorkerInfo
+from asynctasq.driverkit.numbers import next_token
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.keys import UniqueKeys
-from asynctasq.drivers.memory.listing import Group, Listing
-from asynctasq.drivers.memory.order import Queue, TimerQueue
+from asynctasq.drivers.memory.order import Group, Listing, Queue, TimerQueue
 from asynctasq.drivers.memory.outcomes import Outcomes
 from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.drivers.memory.waiting import Waiters
@@ -72,14 +72,14 @@ class States:
         self.waiting_for_results: Waiters[bytes] = Waiters()
 
     def begin_in_this_process(self) -> None:
-        """A forked child begins with nothing: what its parent has, its parent runs."""
+        """Empty the store in a forked child, because the parent runs its own messages."""
         if self.process != os.getpid():
             self.process = os.getpid()
             self.lock = threading.Lock()
             self.empty()
 
     def now(self) -> float:
-        """The store's clock."""
+        """Return the time of the store's clock."""
         return time.time() + self.clock_offset
 
     def queue(self, name: str) -> Queue:
@@ -101,7 +101,7 @@ class States:
     def _make_ready(self, entry: Entry) -> None:
         entry.state = READY
         entry.queue.add(entry, next(self.places))
-        if self.waiting_for_work:
+        if self.waiting_for_work.waiters:
             self.waiting_for_work.wake(entry.queue.name)
 
     def _make_scheduled(self, entry: Entry) -> None:
@@ -130,7 +130,7 @@ class States:
 
     def _next_token(self, entry: Entry, now: float) -> int:
         """Return a token greater than all before it, also those of an entry that was forgotten."""
-        return max(entry.token + 1, int(now * 1_000_000))
+        return next_token(entry.token, now)
 
     def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
         """Make a dead letter of a message."""
@@ -143,7 +143,7 @@ class States:
         self.dead.add(entry, next(self.places))
         self._never_expires(entry)
         self.keys.ended(entry.message)
-        if self.waiting_for_results:
+        if self.waiting_for_results.waiters:
             self.waiting_for_results.wake(entry.message.id)
 
     def _finish(
@@ -157,7 +157,7 @@ class States:
         self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.ended(entry.message)
-        if self.waiting_for_results:
+        if self.waiting_for_results.waiters:
             self.waiting_for_results.wake(message_id)
 
     def _delete(self, entry: Entry) -> None:
@@ -173,7 +173,7 @@ class States:
     # Out of a state. What follows is always a way into another.
 
     def _leave_waiting(self, entry: Entry) -> None:
-        """From where it stands in a queue or in the agenda, not from its head."""
+        """Remove a message from its place in a queue or among scheduled ones, not from the head."""
         if entry.state is SCHEDULED:
             self._leave_scheduled(entry)
         else:

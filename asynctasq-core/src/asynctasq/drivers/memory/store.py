@@ -21,8 +21,8 @@ from asynctasq.contracts.driver import Enqueued
 from asynctasq.driverkit.numbers import check_numbers
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry
 from asynctasq.drivers.memory.leases import Leases
-from asynctasq.drivers.memory.listing import Listing, Position, collect
-from asynctasq.drivers.memory.order import Queue
+from asynctasq.drivers.memory.listing import Position, collect
+from asynctasq.drivers.memory.order import Listing, Queue
 from asynctasq.message import Message, OnConflict, State, Unique, UniqueUntil
 
 PURGED_AT_ONCE = 1000
@@ -38,7 +38,8 @@ class Store(Leases):
 
     def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         now = self.now()
-        self.promote(now)
+        if self.scheduled.next_time() <= now:
+            self.promote(now)
         # Whatever is wrong with a message shows here, before anything has changed.
         entries = [self._new_entry(message, now) for message in messages]
         return [self._admit(entry, now) for entry in entries]
@@ -47,7 +48,7 @@ class Store(Leases):
         check_numbers(message)
         queue = self.queue(message.queue)
         group = queue.groups.get(message.task) or self.group(queue, message.task)
-        entry = Entry(message, group, now)
+        entry = Entry(message, group, queue, now)
         entry.due_at = self._first_due(message, now)
         if message.expires is not None:
             entry.expires_at = entry.due_at + message.expires
@@ -74,7 +75,9 @@ class Store(Leases):
         return Enqueued(message.id, True)
 
     def _is_known(self, message_id: bytes, now: float) -> bool:
-        return message_id in self.entries or self.outcomes.find(message_id, now) is not None
+        return message_id in self.entries or (
+            message_id in self.outcomes.kept and self.outcomes.find(message_id, now) is not None
+        )
 
     def _make_waiting(self, entry: Entry, now: float) -> None:
         if entry.due_at <= now:
@@ -173,11 +176,11 @@ class Store(Leases):
                 return False
             self.keys.give(message_id, unique, now)
         self._leave_dead(entry)
-        self._begin_anew(entry, message, now)
+        self._reset(entry, message, now)
         self._make_ready(entry)
         return True
 
-    def _begin_anew(self, entry: Entry, message: Message, now: float) -> None:
+    def _reset(self, entry: Entry, message: Message, now: float) -> None:
         entry.message = message
         entry.queue = self.queue(message.queue)
         entry.group = self.group(entry.queue, message.task)

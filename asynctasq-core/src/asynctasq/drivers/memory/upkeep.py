@@ -1,6 +1,6 @@
 """What time brings about: messages fall due, expire or are lost; what was kept is forgotten.
 
-No clock runs here. Whoever reserves does first what has come to be due since the last time.
+No timer runs here. Each reserve first does what has become due since the last one.
 """
 
 from collections.abc import Collection
@@ -126,7 +126,7 @@ class Upkeep(States):
         return entry.lost > entry.message.max_lost
 
     def _mind_deadline(self, deadline: float) -> None:
-        """An owner's leases end at another time than was known."""
+        """Note that the leases of an owner end at another time than before."""
         if deadline < self._earliest_deadline:
             self._earliest_deadline = deadline
             self.waiting_for_work.wake_all()

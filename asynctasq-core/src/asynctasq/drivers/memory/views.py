@@ -11,16 +11,17 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import QueueCounts
+from asynctasq.driverkit.numbers import bounded
 from asynctasq.driverkit.selection import matches_error, matches_task
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.listing import (
-    Group,
     Position,
     collect,
     cursor_of,
     groups_from,
     position_of,
 )
+from asynctasq.drivers.memory.order import Group
 from asynctasq.drivers.memory.store import Store
 from asynctasq.message import State
 from asynctasq.settlement import Reason
@@ -35,11 +36,11 @@ def count(store: Store, name: str, *, bound: int | None) -> QueueCounts:
     if queue is None:
         return QueueCounts()
     return QueueCounts(
-        _bounded(queue.ready, bound),
-        _bounded(queue.scheduled, bound),
+        bounded(queue.ready, bound),
+        bounded(queue.scheduled, bound),
         0,
-        _bounded(queue.leased, bound),
-        _bounded(queue.dead, bound),
+        bounded(queue.leased, bound),
+        bounded(queue.dead, bound),
     )
 
 
@@ -54,21 +55,17 @@ def queues(store: Store, *, bound: int | None) -> list[QueueInfo]:
             infos.append(
                 QueueInfo(
                     name=name,
-                    ready=_bounded(queue.ready, bound),
-                    scheduled=_bounded(queue.scheduled, bound),
+                    ready=bounded(queue.ready, bound),
+                    scheduled=bounded(queue.scheduled, bound),
                     blocked=0,
-                    leased=_bounded(queue.leased, bound),
-                    dead=_bounded(queue.dead, bound),
+                    leased=bounded(queue.leased, bound),
+                    dead=bounded(queue.dead, bound),
                     paused=paused_at is not None,
                     oldest_ready_at=queue.oldest_ready_at(),
                     paused_at=paused_at,
                 )
             )
     return infos
-
-
-def _bounded(number: int, bound: int | None) -> int:
-    return number if bound is None else min(number, bound)
 
 
 def find(store: Store, ids: Sequence[bytes]) -> list[Snapshot | None]:

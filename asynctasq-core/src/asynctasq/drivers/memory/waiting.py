@@ -28,7 +28,7 @@ class Waiter(Generic[T]):
         try:
             self._loop.call_soon_threadsafe(self._woken.set)
         except RuntimeError:
-            # Its loop is closed: nobody waits there any more.
+            # Its loop is closed: no coroutine waits there any more.
             if not self._loop.is_closed():
                 raise
 
@@ -37,27 +37,24 @@ class Waiters(Generic[T]):
     """Those who wait. Guarded by the store's lock, but for `Waiter.sleep`."""
 
     def __init__(self) -> None:
-        self._waiters: set[Waiter[T]] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiters)
+        self.waiters: set[Waiter[T]] = set()
 
     def add(self, topics: Collection[T]) -> Waiter[T]:
         waiter = Waiter(topics)
-        self._waiters.add(waiter)
+        self.waiters.add(waiter)
         return waiter
 
     def discard(self, waiter: Waiter[T]) -> None:
-        self._waiters.discard(waiter)
+        self.waiters.discard(waiter)
 
     def wake(self, topic: T) -> None:
         """Wake those who wait for `topic`; each is woken once."""
-        self._wake({waiter for waiter in self._waiters if topic in waiter.topics})
+        self._wake({waiter for waiter in self.waiters if topic in waiter.topics})
 
     def wake_all(self) -> None:
-        self._wake(set(self._waiters))
+        self._wake(set(self.waiters))
 
     def _wake(self, waiters: set[Waiter[T]]) -> None:
-        self._waiters -= waiters
+        self.waiters -= waiters
         for waiter in waiters:
             waiter.wake()

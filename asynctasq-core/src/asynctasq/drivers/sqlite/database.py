@@ -1,32 +1,57 @@
-"""The file: how it is opened, recognised as ours, created and migrated."""
+"""The file: opening, recognizing, creating and migrating it."""
 
 import logging
+import os
 import sqlite3
 import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import TypeVar
 
+from asynctasq.backoff import Backoff
 from asynctasq.contracts.capabilities import SchemaState
-from asynctasq.drivers.sqlite.errors import primary_code
+from asynctasq.driverkit.sql import Step, pending_steps
+from asynctasq.drivers.sqlite.errors import primary_code, translated
 from asynctasq.drivers.sqlite.queries import script
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.errors import ConfigurationError, DriverError
 
+T = TypeVar("T")
+
 APPLICATION_ID = 0x61737471
-"""`astq`: stands in the header of the file, for `file(1)` and for `open_database`."""
-STEPS = ("schema_1",)
-"""The script that leads to each version of the schema, from the first."""
-NEEDED_VERSION = len(STEPS)
+"""`astq`, in the header of the file, for `file(1)` and for `open_database`."""
+OLDEST_VERSION = 1
+"""Files of this version or later are usable: `open` brings them to the needed one."""
 LEAST_SQLITE = (3, 35, 0)
 """The first that has RETURNING and UPDATE FROM."""
 CACHE_KIB = 8192
 STATEMENTS_REMEMBERED = 256
 LOG_BYTES_KEPT = 64 << 20
-"""Of the write-ahead log, which grows while somebody reads for long."""
+"""Bytes of the write-ahead log that are kept. It grows while a process reads for long."""
 LOG_PAGES = 8_000
-"""In the log before a commit has to move them into the file; the engine does it earlier, between calls."""
-FIRST_RETRY = 0.005
+"""Pages of the log after which a commit has to move them into the file. The engine does it earlier."""
+RETRY = Backoff(0.005, 0.1)
+FILE_MODE = 0o600
 
 log = logging.getLogger("asynctasq.sqlite")
+
+
+def _statements(text: str) -> list[str]:
+    """Return the statements of a script; `executescript` would commit before the first."""
+    statements = []
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+STEPS = tuple(Step(name, _statements(script(name))) for name in ("schema_1", "schema_2"))
+"""The scripts that lead to each version of the schema, from the first."""
+NEEDED_VERSION = len(STEPS)
 
 
 def open_database(settings: SqliteSettings) -> sqlite3.Connection:
@@ -52,6 +77,7 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
         raise DriverError(
             f"The queue file {settings.path} is a folder. Set `path` to the name of a file in it."
         )
+    _create_for_owner(settings.path)
     connection = sqlite3.connect(
         settings.path,
         timeout=settings.busy_timeout,
@@ -60,7 +86,7 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
     )
     connection.text_factory = _text
     try:
-        _recognise(connection, settings.path)
+        _recognize(connection, settings.path)
         _prepare(connection, settings)
         if migrate(connection, settings.path):
             log.info("Created or migrated the queue file %s", settings.path)
@@ -72,38 +98,91 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
     return connection
 
 
+def file_identity(path: str) -> tuple[int, int] | None:
+    """Return the device and the inode of a file; None if there is no file."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a fifth of the time, at every call
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _create_for_owner(path: str) -> None:
+    """Create the file, if there is none, so that no other user can read it.
+
+    SQLite gives the files that it creates beside it the same permissions.
+    """
+    with suppress(OSError):  # it exists, or SQLite finds out why it cannot be created
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
+
+
 def _text(data: bytes) -> str:
     """Decode a text, which may be damaged."""
     return data.decode("utf-8", "replace")
 
 
+def inspect_file(path: str, look: Callable[[sqlite3.Connection], T]) -> T:
+    """Look into a file without changing it; a file that does not exist counts as an empty one.
+
+    Raises:
+        DriverError: the file cannot be read, or it is a database of another application.
+    """
+    place = f"{Path(path).as_uri()}?mode=ro" if Path(path).exists() else "file::memory:"
+    try:
+        with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
+            connection.text_factory = _text
+            _recognize(connection, path)
+            return look(connection)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+
+
 def schema_state(connection: sqlite3.Connection) -> SchemaState:
-    """The version of the file, and the one that this release needs."""
-    return SchemaState(_number(connection, "PRAGMA user_version"), NEEDED_VERSION)
+    """Return the version of the file, and those that this release can use."""
+    current = _number(connection, "PRAGMA user_version")
+    return SchemaState(current, NEEDED_VERSION, OLDEST_VERSION)
 
 
-def migrate(connection: sqlite3.Connection, path: str) -> list[str]:
-    """Bring the tables to the needed version; the names of the steps taken."""
-    current = schema_state(connection).current
-    _refuse_newer(current, path)
-    if current == NEEDED_VERSION:
+def migrate(connection: sqlite3.Connection, path: str, *, dry_run: bool = False) -> list[str]:
+    """Bring the tables to the needed version.
+
+    All steps are one transaction: a process that is killed in between leaves the file as it was.
+
+    Returns:
+        The names of the steps taken; with `dry_run`, the statements that would be executed.
+
+    Raises:
+        DriverError: the file was made by a newer release, and this one cannot use it.
+    """
+    steps = _pending(connection, path)
+    if dry_run:
+        return [statement for step in steps for statement in step.statements]
+    if not steps:
         return []
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have been first.
-        current = schema_state(connection).current
-        _refuse_newer(current, path)
-        for step in STEPS[current:]:
-            for statement in _statements(script(step)):
+        steps = _pending(connection, path)  # another process may have been first
+        for step in steps:
+            for statement in step.statements:
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {NEEDED_VERSION}")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        if steps:
+            connection.execute(f"PRAGMA user_version = {NEEDED_VERSION}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return list(STEPS[current:])
+    return [step.name for step in steps]
+
+
+def _pending(connection: sqlite3.Connection, path: str) -> Sequence[Step]:
+    current = schema_state(connection).current
+    usable_from = None
+    if current > NEEDED_VERSION:
+        with suppress(sqlite3.OperationalError):  # there is no such table
+            usable_from = _number(connection, "SELECT usable_from FROM compatibility")
+    return pending_steps(STEPS, current, store=f"The queue file {path}", usable_from=usable_from)
 
 
 def _add_missing_tables(connection: sqlite3.Connection) -> None:
@@ -112,8 +191,8 @@ def _add_missing_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def _recognise(connection: sqlite3.Connection, path: str) -> None:
-    """Refuse a database of another application, before anything in it is changed."""
+def _recognize(connection: sqlite3.Connection, path: str) -> None:
+    """Refuse a database of another application before anything in it is changed."""
     if _number(connection, "PRAGMA application_id") == APPLICATION_ID:
         return
     if _number(connection, "SELECT count(*) FROM sqlite_master") == 0:
@@ -127,6 +206,8 @@ def _recognise(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
+    # SQLite obeys this before it has written the first page; a file that exists keeps its setting.
+    connection.execute("PRAGMA auto_vacuum = incremental")
     _use_wal(connection, settings)
     connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -140,18 +221,17 @@ def _prepare(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
-    """Set the journal mode, which SQLite does not wait for when others open the file too."""
+    """Set the journal mode. SQLite itself does not wait while other processes open the file."""
     deadline = time.monotonic() + settings.busy_timeout
-    pause = FIRST_RETRY
-    mode = ""
+    mode, refused = "", 0
     while not mode:
         try:
             mode = connection.execute("PRAGMA journal_mode = wal").fetchone()[0]
         except sqlite3.OperationalError as error:
             if primary_code(error) != "SQLITE_BUSY" or time.monotonic() > deadline:
                 raise
-            time.sleep(pause)
-            pause = min(pause * 2, 0.1)
+            refused += 1
+            time.sleep(RETRY.pause(refused))
     if mode != "wal":
         raise DriverError(
             f"The queue file {settings.path} cannot use a write-ahead log (journal mode {mode}): it "
@@ -161,31 +241,11 @@ def _use_wal(connection: sqlite3.Connection, settings: SqliteSettings) -> None:
 
 
 def _try_to_write(connection: sqlite3.Connection) -> None:
-    """Find out now, and not at the first message, that the file is read-only."""
+    """Find out that the file is read-only now rather than at the first message."""
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ROLLBACK")
-
-
-def _refuse_newer(current: int, path: str) -> None:
-    if current > NEEDED_VERSION:
-        raise DriverError(
-            f"The queue file {path} was written by a newer release (schema {current}, this one "
-            f"knows {NEEDED_VERSION}): upgrade asynctasq."
-        )
 
 
 def _number(connection: sqlite3.Connection, sql: str) -> int:
     number: int = connection.execute(sql).fetchone()[0]
     return number
-
-
-def _statements(text: str) -> list[str]:
-    """The statements of a script; `executescript` would commit before the first."""
-    statements = []
-    pending = ""
-    for line in text.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            statements.append(pending)
-            pending = ""
-    return statements

@@ -4,11 +4,18 @@ from collections.abc import Sequence
 
 from asynctasq.contracts.capabilities import DeadLetter, Page
 from asynctasq.driverkit.numbers import check_numbers
-from asynctasq.driverkit.packing import check_id, is_plain, pack_profile
-from asynctasq.drivers.sqlite.codec import micros, pack_payload, rank
+from asynctasq.driverkit.packing import check_id
+from asynctasq.driverkit.sql import pack_row, rank
+from asynctasq.driverkit.times import micros
 from asynctasq.drivers.sqlite.enqueueing import hold_key, key_holder
 from asynctasq.drivers.sqlite.inspection import numbers
-from asynctasq.drivers.sqlite.paging import BEHIND_ALL, read_cursor, read_page
+from asynctasq.drivers.sqlite.listing import (
+    Listing,
+    of_one,
+    packed_text,
+    read_page,
+    task_parameters,
+)
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import (
     as_count,
@@ -20,14 +27,18 @@ from asynctasq.drivers.sqlite.rows import (
 from asynctasq.drivers.sqlite.session import Row, Session
 from asynctasq.message import Message, State, Unique, UniqueUntil
 from asynctasq.records import record
+from asynctasq.settlement import Reason
 
 PURGE_BOUND = 10_000
 """Messages that one operation purges, so that others come in between."""
 
-_COLUMNS = "id, queue, profile, payload, reason, error, attempt, lost, enqueued_at, finished_at"
+_COLUMNS = (
+    "messages.id, queue, profile, payload, reason, error, attempt, lost, enqueued_at, finished_at"
+)
 _SQL = queries("inspect")
-_LIST = _SQL["dead_letters"].replace("{columns}", _COLUMNS)
-_LIST_OF_QUEUE = _SQL["dead_letters_of_queue"].replace("{columns}", _COLUMNS)
+_LISTINGS = queries("listings")
+_FILTER = f"{_LISTINGS['filter']} AND {_LISTINGS['filter_of_dead']}"
+_ALL_BYTES = bytes(range(256))
 _PURGEABLE = {
     State.READY: _SQL["purgeable_ready"],
     State.SCHEDULED: _SQL["purgeable_scheduled"],
@@ -40,6 +51,9 @@ class DeadLetters:
     """The operation behind `SupportsDeadLetters.dead_letters`."""
 
     queue: str | None
+    task: str | None
+    reason: Reason | None
+    error: str | None
     limit: int
     cursor: str | None
 
@@ -47,20 +61,41 @@ class DeadLetters:
         key = None if self.queue is None else session.queue_key(self.queue)
         if key is None and self.queue is not None:
             return Page([])
-        before, before_id = (BEHIND_ALL, b"") if self.cursor is None else read_cursor(self.cursor)
+        stretches = of_one("walk_dead") if key is None else of_one("walk_dead_of_queue", key)
         return read_page(
             session,
-            _LIST if key is None else _LIST_OF_QUEUE,
-            {"queue": key, "before": before, "before_id": before_id},
-            limit=self.limit,
-            time=9,
-            descending=True,
+            Listing("letters", _COLUMNS, stretches, newest_first=True),
+            _FILTER,
+            {
+                "since": None,
+                "until": None,
+                **task_parameters(self.task),
+                "reason": None if self.reason is None else self.reason.value,
+                **_error_parameters(self.error),
+            },
+            limit=max(self.limit, 0),
+            cursor=self.cursor,
             make=lambda row: _dead_letter(session, row),
         )
 
 
+def _error_parameters(error: str | None) -> dict[str, bytes | None]:
+    """Return the parameters of the filter by the type of the error."""
+    if error is None:
+        return {"error": None, "error_ending": None, "bytes": None}
+    # A name without a dot may be the last part of a type.
+    ending = b"" if "." in error else f".{error}".encode("utf-8", "surrogatepass")
+    return {
+        "error": packed_text(error),
+        "error_ending": ending or None,
+        "bytes": _ALL_BYTES,
+    }
+
+
 def _dead_letter(session: Session, row: Row) -> DeadLetter:
-    message_id, queue, profile, payload, reason, error, attempts, lost, enqueued_at, died_at = row
+    message_id, queue, profile, payload, reason, error, attempts, lost, enqueued_at, died_at = row[
+        :10
+    ]
     message, damage = read_message(message_id, session.queue_name(queue), profile, payload)
     return DeadLetter(
         message=message,
@@ -109,7 +144,7 @@ class RequeueEdited:
             return False
         if not _take_key_again(session, message.id, message.unique):
             return False
-        plain = is_plain(message)
+        profile, payload = pack_row(message)
         session.run(
             _SQL["edit"],
             {
@@ -120,16 +155,8 @@ class RequeueEdited:
                 "result_ttl": micros(message.result_ttl),
                 "max_lost": message.max_lost,
                 "unique_key": None if message.unique is None else message.unique.key,
-                "profile": pack_profile(
-                    message.task,
-                    message.priority,
-                    message.max_attempts,
-                    message.max_lost,
-                    message.result_ttl,
-                    message.expires,
-                    plain,
-                ),
-                "payload": pack_payload(message, plain=plain),
+                "profile": profile,
+                "payload": payload,
             },
         )
         return session.run(_SQL["requeue"], {"id": message.id}) == 1

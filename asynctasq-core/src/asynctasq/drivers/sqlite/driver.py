@@ -1,5 +1,6 @@
-"""The sqlite driver: operations in a thread, seen through the driver contract."""
+"""The sqlite driver: the driver contract on operations that run in a thread."""
 
+import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self, TypeVar
@@ -11,6 +12,7 @@ from asynctasq.contracts.capabilities import (
     CancelOutcome,
     Capability,
     DeadLetter,
+    News,
     Outcome,
     Page,
     QueueInfo,
@@ -25,32 +27,35 @@ from asynctasq.contracts.driver import (
     QueueCounts,
 )
 from asynctasq.driverkit.numbers import check_lease
+from asynctasq.driverkit.opening import check_open
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite import inspection, leasing, settling
-from asynctasq.drivers.sqlite.database import migrate, schema_state
-from asynctasq.drivers.sqlite.engine import Engine, Operation
+from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
+from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_state
+from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue
+from asynctasq.drivers.sqlite.requests import Operation
 from asynctasq.drivers.sqlite.settings import SqliteSettings, Synchronous
 from asynctasq.drivers.sqlite.watching import Watcher
-from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Settled, Settlement
+from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
 
 T = TypeVar("T")
 
 MANY = 200
-"""Messages of which SQLite takes about a millisecond to write."""
+"""Number of messages that SQLite writes in about a millisecond."""
 
 
 class SqliteDriver(DriverDefaults):
     """Messages in one file of this machine, shared by any number of processes.
 
-    What it accepts survives the crash of every process, and with `synchronous='full'`, which is the
-    default, a power failure. The arguments are those of `SqliteSettings`.
+    Accepted messages survive the crash of every process and, with `synchronous='full'` (the default), a power
+    failure. The arguments are those of `SqliteSettings`.
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA
+    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS
+    max_message_bytes: int | None = VALUE_LIMIT
 
     def __init__(
         self,
@@ -77,7 +82,7 @@ class SqliteDriver(DriverDefaults):
 
     @classmethod
     def from_settings(cls, settings: SqliteSettings) -> Self:
-        """An unopened driver."""
+        """Return an unopened driver."""
         driver = cls.__new__(cls)
         driver._configure(settings)
         return driver
@@ -85,6 +90,7 @@ class SqliteDriver(DriverDefaults):
     def _configure(self, settings: SqliteSettings) -> None:
         self.settings = settings
         self.description = settings.path
+        self._name = f"The sqlite driver of {settings.path}"
         self._clock_offset = 0.0
         self._engine: Engine | None = None
 
@@ -119,24 +125,18 @@ class SqliteDriver(DriverDefaults):
 
     def _opened(self) -> Engine:
         engine = self._engine
-        if engine is None or engine.closed:
-            raise DriverError(
-                f"The sqlite driver of {self.description} is not open. Await its `open()` first."
-            )
-        if engine.process != os.getpid():
-            raise DriverError(
-                f"The sqlite driver of {self.description} was opened in the process "
-                f"{engine.process} and cannot be used in its forked child. Open a `clone()` here."
-            )
-        return engine
+        is_open = engine is not None and not engine.closed
+        return check_open(
+            self._name, engine if is_open else None, 0 if engine is None else engine.process
+        )
 
     async def _write(self, operation: Operation[T]) -> T:
         return await self._opened().call(operation, writes=True)
 
     async def _write_unsynced(self, operation: Operation[T]) -> T:
-        """Write what is about processes, none of which outlives a power failure.
+        """Write something about processes, none of which survives a power failure, without syncing it.
 
-        Undone by one, a lease makes the message ready again, as its end would have done. Syncing
+        If a power failure undoes a lease, the message is ready again, as it is when a lease ends. Syncing
         takes most of the time of a small transaction.
         """
         return await self._opened().call(operation, writes=True, durable=False)
@@ -147,7 +147,7 @@ class SqliteDriver(DriverDefaults):
     async def _read_all(
         self, step: Callable[[Sequence[bytes]], Operation[list[T]]], ids: Sequence[bytes]
     ) -> list[T]:
-        """Read the answers to ids, in as many steps as their bytes need."""
+        """Read the answers to IDs, in as many steps as their bytes need."""
         answers: list[T] = []
         while len(answers) < len(ids):
             answers += await self._read(step(ids[len(answers) :]))
@@ -179,8 +179,11 @@ class SqliteDriver(DriverDefaults):
         check_lease(lease)
         return await self._write_unsynced(leasing.Extend(owner, leases, lease))
 
-    async def count(self, queue: str) -> QueueCounts:
-        return await self._read(inspection.Count(queue))
+    async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
+        return await self._read(inspection.Count(queue, bound))
+
+    def news(self) -> Sequence[News]:
+        return self._opened().take_news()
 
     # Results and progress.
 
@@ -188,7 +191,7 @@ class SqliteDriver(DriverDefaults):
         return await self._read_all(inspection.Results, ids)
 
     async def known(self, ids: Sequence[bytes]) -> list[bool]:
-        return [snapshot is not None for snapshot in await self.find(ids)]
+        return await self._read(inspection.Known(ids))
 
     async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
         await self._opened().watch(Watcher(ids=ids), timeout)
@@ -219,9 +222,16 @@ class SqliteDriver(DriverDefaults):
     # Dead letters, inspection, purge.
 
     async def dead_letters(
-        self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
+        self,
+        *,
+        queue: str | None = None,
+        task: str | None = None,
+        reason: Reason | None = None,
+        error: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> Page[DeadLetter]:
-        return await self._read(letters.DeadLetters(queue, limit, cursor))
+        return await self._read(letters.DeadLetters(queue, task, reason, error, limit, cursor))
 
     async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
         return await self._write(letters.Requeue(ids))
@@ -232,8 +242,8 @@ class SqliteDriver(DriverDefaults):
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
         return await self._write(letters.DeleteDead(ids))
 
-    async def queues(self) -> list[QueueInfo]:
-        return await self._read(inspection.Queues())
+    async def queues(self, *, bound: int | None = None) -> list[QueueInfo]:
+        return await self._read(inspection.Queues(bound))
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
         return await self._read_all(inspection.Find, ids)
@@ -243,12 +253,16 @@ class SqliteDriver(DriverDefaults):
         state: State,
         *,
         queue: str | None = None,
+        task: str | None = None,
+        owner: str | None = None,
         since: float | None = None,
         until: float | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[Snapshot]:
-        return await self._read(inspection.Browse(state, queue, since, until, limit, cursor))
+        return await self._read(
+            inspection.Browse(state, queue, task, owner, since, until, limit, cursor)
+        )
 
     async def purge(self, queue: str, *, states: Collection[State]) -> int:
         total = 0
@@ -275,7 +289,16 @@ class SqliteDriver(DriverDefaults):
         return await self._read(inspection.Workers())
 
     async def schema(self) -> SchemaState:
+        """Return the versions. Works on a driver that is not open, too: `open` would migrate the file."""
+        if self._engine is None:
+            return await asyncio.to_thread(inspect_file, self.settings.path, schema_state)
         return await self._read(lambda session: schema_state(session.connection))
 
-    async def migrate(self) -> Sequence[str]:
-        return await self._read(lambda session: migrate(session.connection, session.settings.path))
+    async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
+        """Bring the tables to the needed version. A dry run works on a driver that is not open, too."""
+        path = self.settings.path
+        if self._engine is None and dry_run:
+            return await asyncio.to_thread(
+                inspect_file, path, lambda connection: migrate(connection, path, dry_run=True)
+            )
+        return await self._read(lambda session: migrate(session.connection, path, dry_run=dry_run))

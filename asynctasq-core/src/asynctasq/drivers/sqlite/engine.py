@@ -13,67 +13,34 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from enum import Enum
-from typing import Any, TypeAlias, TypeVar
+from contextlib import suppress
+from typing import TypeVar
 
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.driverkit.packing import not_unicode
-from asynctasq.drivers.sqlite.database import open_database
+from asynctasq.driverkit.sql import BatchMismatch
+from asynctasq.drivers.sqlite.database import file_identity, open_database
 from asynctasq.drivers.sqlite.errors import BROKEN_CONNECTION, is_busy, primary_code, translated
 from asynctasq.drivers.sqlite.local_peers import LocalPeers
-from asynctasq.drivers.sqlite.session import BatchMismatch, Session
+from asynctasq.drivers.sqlite.requests import Operation, Request, Signal, answer
+from asynctasq.drivers.sqlite.session import Session
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 from asynctasq.drivers.sqlite.watching import Watcher, Watchers
 from asynctasq.errors import ConfigurationError, DriverError
 
 T = TypeVar("T")
-Operation: TypeAlias = Callable[[Session], T]
 
 EXIT_PATIENCE = 5.0
-"""Seconds for which the exit of the interpreter waits for what the thread is writing."""
-HAND_OVER = 20e-6
+"""Seconds for which the exit of the interpreter waits for the thread to finish its write."""
+START_PAUSE = 20e-6
 """Seconds for which a caller with much to write lets the thread begin."""
 MOST_TOGETHER = 1_000
 """Calls that one transaction serves."""
 
 log = logging.getLogger("asynctasq.sqlite")
-
-
-class Signal(Enum):
-    """What the inbox holds beside requests and watchers."""
-
-    LOOK = "look"
-    STOP = "stop"
-
-
-class Request:
-    """One call, on its way to the thread and back."""
-
-    __slots__ = (
-        "careful",
-        "durable",
-        "error",
-        "future",
-        "loop",
-        "operation",
-        "single",
-        "value",
-        "writes",
-    )  # fmt: skip
-
-    def __init__(
-        self, operation: Operation[Any], *, writes: bool, durable: bool, single: bool
-    ) -> None:
-        self.operation = operation
-        self.writes = writes
-        self.durable = durable
-        self.single = single
-        self.careful = False
-        self.value: Any = None
-        self.error: Exception | None = None
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
 
 
 class Engine:
@@ -89,6 +56,7 @@ class Engine:
         self._opened: Future[None] = Future()
         self._ended: Future[None] = Future()
         self._broken = False
+        self._news: deque[News] = deque(maxlen=NEWS_KEPT)
         self._file: tuple[int, int] | None = None
         self._thread = threading.Thread(
             target=self._run, name=f"asynctasq-sqlite:{settings.path}", daemon=True
@@ -113,10 +81,10 @@ class Engine:
             if isinstance(error, Exception):
                 self._thread.join()  # it has ended; otherwise the wait was cancelled, and it goes on
             raise
-        _neighbours.add(self.settings.path, self)
+        _peers.add(self.settings.path, self)
 
     async def stop(self) -> None:
-        """Finish what was asked, close the file, end the thread."""
+        """Finish the requests, close the file, and end the thread."""
         if self.process != os.getpid():
             return  # it is the parent's, whose thread did not come along
         self._leave()
@@ -124,7 +92,7 @@ class Engine:
         self._thread.join()
 
     def stop_now(self) -> None:
-        """As `stop`, at the exit of the interpreter."""
+        """Stop at the exit of the interpreter, like `stop`."""
         if self.process == os.getpid():
             self._leave()
             self._thread.join(EXIT_PATIENCE)
@@ -132,7 +100,7 @@ class Engine:
     def _leave(self) -> None:
         self.closed = True
         atexit.unregister(self.stop_now)
-        _neighbours.discard(self.settings.path, self)
+        _peers.discard(self.settings.path, self)
         self._inbox.put(Signal.STOP)
 
     def call(
@@ -144,18 +112,18 @@ class Engine:
         single: bool = False,
         long: bool = False,
     ) -> "asyncio.Future[T]":
-        """Run an operation in the thread, to its end even if nobody waits for it any more.
+        """Run an operation in the thread, to its end even if its caller is cancelled.
 
         What it writes survives a power failure if it is `durable`, by the time of the answer.
-        `single` says that it writes all in one statement, or `BatchMismatch`ly; `long` that it has so much
-        to do that it should begin at once.
+        `single` says that it writes all in one statement, or raises `BatchMismatch`; `long` that it takes long
+        enough to begin at once.
         """
         request = Request(operation, writes=writes, durable=durable, single=single)
         self._inbox.put(request)
         if long:
             # A caller that goes on computing keeps Python's global lock for 5 ms before the thread gets
             # it. If the thread begins now, SQLite works beside the caller rather than after it.
-            time.sleep(HAND_OVER)
+            time.sleep(START_PAUSE)
         return request.future
 
     async def watch(self, watcher: Watcher, timeout: float) -> None:
@@ -163,8 +131,16 @@ class Engine:
         self._inbox.put(watcher)
         await watcher.sleep(timeout)
 
+    def take_news(self) -> list[News]:
+        """Return what upkeep did since the last call, and forget it."""
+        found: list[News] = []
+        with suppress(IndexError):
+            while True:
+                found.append(self._news.popleft())
+        return found
+
     def look_again(self) -> None:
-        """Something happened, here or in another engine, that watchers may wait for."""
+        """Let the watchers look again: something happened here or in another engine."""
         if self._watchers:
             self._watchers.stale = True
             self._inbox.put(Signal.LOOK)
@@ -173,7 +149,7 @@ class Engine:
 
     def _run(self) -> None:
         # The session is known to this frame alone. A forked child does not have the frame, so that
-        # nothing there can close the parent's connection and by that let go of its locks.
+        # nothing there can close the parent's connection, which would release its locks.
         try:
             session: Session | None = self._open()
         except BaseException as error:  # noqa: BLE001 - raised again, by `start`
@@ -189,32 +165,32 @@ class Engine:
                     session = self._reopen(session, requests)
                     if session is None:
                         for watcher in watchers:
-                            watcher.tell()
+                            watcher.wake()
                         continue
                 self._serve(session, requests)
                 self._look(session, watchers)
         finally:
             self.closed = True
-            self._watchers.tell_all()
+            self._watchers.wake_all()
             if session is not None:
                 session.connection.close()
             self._refuse_rest()
             self._ended.set_result(None)
 
     def _next(self, session: Session | None) -> Request | Watcher | Signal:
-        """Wait for the inbox, or until those who wait may be told something."""
+        """Wait for an item of the inbox, or until there may be something for a watcher."""
         while session is not None and self._watchers:
             try:
                 return self._inbox.get(timeout=self.settings.poll_interval)
             except queue.Empty:
-                # Thirty times a second in an idle worker: the less here, the better.
-                session.begin(self.clock_offset, careful=False)
+                # This runs thirty times a second in an idle worker, so it must be cheap.
+                session.begin(self.clock_offset, item_by_item=False)
                 if self._watchers.may_have_news(session):
                     return Signal.LOOK
         return self._inbox.get()
 
     def _receive(self, session: Session | None) -> tuple[list[Request], list[Watcher], bool]:
-        """Wait for something to do, and take all of it."""
+        """Wait for an item of the inbox, then take all of them."""
         requests: list[Request] = []
         watchers: list[Watcher] = []
         going_on = True
@@ -235,46 +211,47 @@ class Engine:
         return requests, watchers, going_on
 
     def _serve(self, session: Session, requests: Sequence[Request]) -> None:
-        """Run what was asked: the writes together, then the reads."""
+        """Run requests: the writes together, then the reads."""
         writes = [request for request in requests if request.writes]
         if writes:
             try:
                 self._write(session, writes)
-            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever fails in it
+            except Exception as error:  # noqa: BLE001 - the thread must survive every error
                 self._broken = True
                 for request in writes:
                     request.error = self._translated(error)
             is_removed = session.is_log_removed()
             if is_removed:
                 self._tidy_log(session.save_removed_log)
-            _answer(writes)
+            answer(writes)
             self._watchers.stale = True
-            for other in _neighbours.others(self.settings.path, self):
+            for other in _peers.others(self.settings.path, self):
                 other.look_again()
             if not is_removed:
                 self._tidy_log(session.checkpoint)
+                self._tidy_log(session.shrink)
         reads = [request for request in requests if not request.writes]
         for request in reads:
             self._run_one(session, request)
-        _answer(reads)
+        answer(reads)
 
     def _tidy_log(self, tidy: Callable[[], None]) -> None:
-        """Move what was written into the file, if it is much: nobody has to wait for that now."""
+        """Tidy the files after the answers, when no caller waits."""
         try:
             tidy()
         except sqlite3.Error as error:
-            # What was written stays in the log, from where it is read as well.
+            # The writes stay in the log, from where they are read as well.
             log.debug(
                 "Tidying the log of %s failed: %s", self.settings.path, self._translated(error)
             )
 
     def _write(self, session: Session, requests: Sequence[Request]) -> None:
-        """Run requests in one transaction; if one of them fails, each in a transaction of its own."""
+        """Run requests in one transaction; if one of them fails, run each in its own transaction."""
         if self._transact(session, requests):
             return
         for place, request in enumerate(requests):
             if len(requests) > 1 or isinstance(request.error, BatchMismatch):
-                request.careful = isinstance(request.error, BatchMismatch)
+                request.item_by_item = isinstance(request.error, BatchMismatch)
                 request.error = None
                 self._write(session, [request])
                 if session.is_locked:  # each of the others would wait as long as this one
@@ -286,9 +263,9 @@ class Engine:
         """Run requests in one transaction; False if it was rolled back."""
         try:
             session.make_durable(any(request.durable for request in requests))
-            if len(requests) == 1 and requests[0].single and not requests[0].careful:
-                # SQLite makes it a transaction of its own. Each step lets go of Python's global lock, and
-                # gets it back only when the event loop has nothing to do: so the fewer, the better.
+            if len(requests) == 1 and requests[0].single and not requests[0].item_by_item:
+                # SQLite makes it a transaction of its own. Each step releases Python's global lock, and
+                # gets it back only when the event loop has nothing to do. So fewer steps are better.
                 self._run_one(session, requests[0])
                 error = requests[0].error
                 session.found_locked(error is not None and is_busy(error.__cause__))
@@ -299,7 +276,7 @@ class Engine:
             for request in requests:
                 request.error = self._translated(error)
             self._roll_back(session)
-            return True  # nobody's fault: it would be the same for each alone
+            return True  # it would be the same for each of them alone
         session.found_locked(False)
         for request in requests:
             self._run_one(session, request)
@@ -312,13 +289,16 @@ class Engine:
             requests[-1].error = self._translated(error)
             self._roll_back(session)
             return False
+        if session.news:
+            self._news += session.news
+            session.news.clear()
         return True
 
     def _run_one(self, session: Session, request: Request) -> None:
-        session.begin(self.clock_offset, careful=request.careful)
+        session.begin(self.clock_offset, item_by_item=request.item_by_item)
         try:
             request.value = request.operation(session)
-        except Exception as error:  # noqa: BLE001 - given to whoever asked
+        except Exception as error:  # noqa: BLE001 - raised at the caller
             request.error = error if isinstance(error, BatchMismatch) else self._translated(error)
 
     def _roll_back(self, session: Session) -> None:
@@ -332,20 +312,20 @@ class Engine:
             self._broken = True
 
     def _look(self, session: Session, new: Sequence[Watcher]) -> None:
-        """Tell those who wait for something that there is."""
+        """Wake the watchers for which there is something."""
         if not new and not self._watchers:
             return
-        session.begin(self.clock_offset, careful=False)
+        session.begin(self.clock_offset, item_by_item=False)
         try:
             for watcher in new:
                 self._watchers.add(session, watcher)
             self._watchers.look(session)
-        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever is asked of it
+        except Exception as error:  # noqa: BLE001 - the thread must survive every error
             # Their next call meets the error, and reports it.
             log.debug("Watching %s failed: %s", self.settings.path, self._translated(error))
             for watcher in new:
-                watcher.tell()
-            self._watchers.tell_all()
+                watcher.wake()
+            self._watchers.wake_all()
 
     def _translated(self, error: Exception) -> Exception:
         if isinstance(error, (sqlite3.Error, OverflowError)):
@@ -371,19 +351,12 @@ class Engine:
         except sqlite3.Error as error:
             raise translated(error, self.settings.path) from error
         self._broken = False
-        self._file = self._file_now()
+        self._file = file_identity(self.settings.path)
         return session
 
-    def _file_now(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self.settings.path)  # noqa: PTH116 - a fifth of the time, at every call
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
     def _was_replaced(self) -> bool:
-        """Whether the path leads to another file than the one that is open, or to none."""
-        if self._file_now() == self._file:
+        """Return whether the path no longer leads to the open file."""
+        if file_identity(self.settings.path) == self._file:
             return False
         log.error(
             "The queue file %s was removed or replaced while it was in use. Messages in the old "
@@ -393,20 +366,20 @@ class Engine:
         return True
 
     def _reopen(self, session: Session | None, requests: Sequence[Request]) -> Session | None:
-        """Connect anew; if that fails, so do the requests."""
+        """Connect again; if that fails, the requests fail too."""
         if session is not None:
             session.connection.close()
-            self._watchers.tell_all()
+            self._watchers.wake_all()
         try:
             return self._open()
-        except Exception as error:  # noqa: BLE001 - given to whoever asked
+        except Exception as error:  # noqa: BLE001 - raised at the caller
             for request in requests:
                 request.error = error
-            _answer(requests)
+            answer(requests)
             return None
 
     def _refuse_rest(self) -> None:
-        """Answer what came after the end."""
+        """Refuse requests that came after the end."""
         refused = []
         while True:
             try:
@@ -417,36 +390,10 @@ class Engine:
                 item.error = DriverError(f"The sqlite driver of {self.settings.path} is closed.")
                 refused.append(item)
             elif isinstance(item, Watcher):
-                item.tell()
-        _answer(refused)
+                item.wake()
+        answer(refused)
 
 
-_neighbours = LocalPeers[Engine]()
-"""Process-wide, because drivers of one file do not know of each other: a worker, its keeper and the
-application that dispatches to it each open one, and what one commits should wake the others at once
-rather than at their next look."""
-
-
-def _answer(requests: Iterable[Request]) -> None:
-    """Hand outcomes over to the loops that wait for them, with one wake-up for each loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Request]] = {}
-    for request in requests:
-        by_loop.setdefault(request.loop, []).append(request)
-    for loop, answered in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_hand_over, answered)
-        except RuntimeError:
-            # The loop is closed: nobody waits there any more.
-            if not loop.is_closed():
-                raise
-
-
-def _hand_over(requests: Sequence[Request]) -> None:
-    """On the loop: set the futures, but for those that nobody waits for any more."""
-    for request in requests:
-        if request.future.done():
-            continue
-        if request.error is None:
-            request.future.set_result(request.value)
-        else:
-            request.future.set_exception(request.error)
+_peers = LocalPeers[Engine]()
+"""One for the process, because drivers of one file do not know each other. A worker, its lease renewer and the
+application that dispatches to it each open one, and a commit of one wakes the others at once."""

@@ -2,43 +2,38 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby
-from typing import TypeAlias
+from itertools import chain
 
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.driverkit.numbers import check_numbers
-from asynctasq.driverkit.packing import ID_BYTES, check_id, is_plain, pack_profile
-from asynctasq.drivers.sqlite.codec import DEAD, SIZE_BITS, VALUE_LIMIT, micros, pack_payload, rank
+from asynctasq.driverkit.packing import ID_BYTES, check_id, pack_profile
+from asynctasq.driverkit.sql import DEAD, BatchMismatch, InCommon, rank, runs_of
+from asynctasq.driverkit.times import micros
+from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, SIZE_BITS, VALUE_LIMIT
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_micros
-from asynctasq.drivers.sqlite.session import BatchMismatch, Session
+from asynctasq.drivers.sqlite.session import Session
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, OnConflict, Unique, UniqueUntil
-
-BLOB_LIMIT = 32 << 20
-"""Bytes of messages that one statement adds."""
-
-GroupKey: TypeAlias = tuple[str, str, int, int, int, float, float | None, bool, str | None]
 
 _SQL = queries("enqueue")
 
 
 class Group:
-    """Messages that one statement adds: all that is in their rows but not here is the same."""
+    """Messages that one statement adds. Their rows differ only in the values that are kept here."""
 
     __slots__ = ("due", "key", "parts", "place", "places")
 
-    def __init__(self, key: GroupKey) -> None:
+    def __init__(self, key: InCommon) -> None:
         self.key = key
         self.parts: list[bytes] = []
         self.places: list[int] = []
         self.due: list[str] = []
-        """When each is due; empty if all are due at once."""
+        """The due time of each; empty if all are due at once."""
         self.place = 1
-        """Of the next message in the blob; SQLite counts from 1."""
+        """The place of the next message in the blob; SQLite counts from 1."""
 
     def add(self, messages: Sequence[Message], payloads: Sequence[bytes]) -> None:
-        """More messages."""
+        """Add messages."""
         self.parts += chain.from_iterable(
             zip([each.id for each in messages], payloads, strict=True)
         )
@@ -47,11 +42,11 @@ class Group:
             self.places.append(place << SIZE_BITS | size)
             place += ID_BYTES + size
         self.place = place
-        if not self.key[7]:
+        if not self.key.plain:
             self.due += map(_due, messages)
 
     def index(self) -> str:
-        """What the query reads: an array of places, or an object if not all are due at once."""
+        """Return an array of places for the query, or an object if not all messages are due at once."""
         if not self.due:
             return str(self.places)
         members = (f'"{due}":{place}' for due, place in zip(self.due, self.places, strict=True))
@@ -63,45 +58,33 @@ class Group:
         Raises:
             sqlite3.IntegrityError: an id is known; the transaction is rolled back.
         """
-        queue, task, priority, max_attempts, max_lost, result_ttl, expires, plain, key = self.key
+        key = self.key
         session.run(
             _SQL["insert"],
             {
                 "blob": b"".join(self.parts),
                 "index": self.index(),
-                "queue": session.used_queue_key(queue),
-                "rank": rank(priority),
-                "expires": None if expires is None else micros(expires),
-                "result_ttl": micros(result_ttl),
-                "max_lost": max_lost,
-                "unique_key": key,
-                "profile": pack_profile(
-                    task, priority, max_attempts, max_lost, result_ttl, expires, plain
-                ),
+                "queue": session.used_queue_key(key.queue),
+                "rank": rank(key.priority),
+                "expires": None if key.expires is None else micros(key.expires),
+                "result_ttl": micros(key.result_ttl),
+                "max_lost": key.max_lost,
+                "unique_key": key.unique_key,
+                "profile": pack_profile(*key.profile),
             },
         )
 
 
 def group_messages(messages: Iterable[Message]) -> list[Group]:
-    """Messages ready to be written.
+    """Return messages as groups that are ready to be written.
 
     Raises:
         DriverError: one of them cannot be stored.
     """
-    groups: dict[GroupKey, Group] = {}
+    groups: dict[InCommon, Group] = {}
     full: list[Group] = []
-    for _, alike in groupby(messages, _in_common):
-        run = list(alike)
-        first = run[0]
-        check_numbers(first)
-        plain = is_plain(first)
-        payloads = [each.body if plain else pack_payload(each, plain=False) for each in run]
+    for key, run, payloads in runs_of(messages):
         _check(run, payloads)
-        key = (
-            first.queue, first.task, first.priority, first.max_attempts, first.max_lost,
-            first.result_ttl, first.expires, plain,
-            None if first.unique is None else first.unique.key,
-        )  # fmt: skip
         for some, theirs in _portions(run, payloads):
             group = groups.get(key)
             size = sum(map(len, theirs)) + ID_BYTES * len(some)
@@ -113,20 +96,10 @@ def group_messages(messages: Iterable[Message]) -> list[Group]:
     return [*full, *groups.values()]
 
 
-def _in_common(message: Message) -> tuple[object, ...]:
-    """All of a message but its id and body."""
-    return (
-        message.queue, message.task, message.priority, message.max_attempts, message.max_lost,
-        message.result_ttl, message.expires, message.unique, message.delay, message.eta,
-        message.parents, message.workflow, message.schedule, message.limits, message.group,
-        message.headers,
-    )  # fmt: skip
-
-
 def _portions(
     messages: Sequence[Message], payloads: Sequence[bytes]
 ) -> Iterator[tuple[Sequence[Message], Sequence[bytes]]]:
-    """Parts that fit into one statement each, or are a single message."""
+    """Yield parts that fit into one statement each, or are a single message."""
     if sum(map(len, payloads)) + ID_BYTES * len(messages) < BLOB_LIMIT:
         yield messages, payloads
     else:
@@ -140,8 +113,7 @@ def _check(messages: Sequence[Message], payloads: Sequence[bytes]) -> None:
             check_id(message.id)
         if len(payload) > VALUE_LIMIT:
             raise DriverError(
-                f"The message of {message.task} has {len(payload)} bytes; the sqlite driver stores at "
-                f"most {VALUE_LIMIT}. Keep large data elsewhere, and send where it is."
+                f"A message must have at most {VALUE_LIMIT} bytes, got {len(payload)} ({message.task}). Store large data elsewhere and pass a reference to it."
             )
 
 
@@ -151,15 +123,15 @@ class Enqueue:
     def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = messages
         self.groups = group_messages(messages)
-        self.has_unique = any(group.key[8] is not None for group in self.groups)
+        self.has_unique = any(group.key.unique_key is not None for group in self.groups)
 
     @property
     def is_single(self) -> bool:
-        """Whether one statement writes all there is."""
+        """Whether one statement writes all messages."""
         return len(self.groups) == 1 and not self.has_unique
 
     def __call__(self, session: Session) -> list[Enqueued]:
-        if session.careful or self.has_unique:
+        if session.item_by_item or self.has_unique:
             return [_admit(session, message) for message in self.messages]
         try:
             for group in self.groups:
@@ -170,20 +142,20 @@ class Enqueue:
 
 
 def _due(message: Message) -> str:
-    """When a message is due, as the query reads it: a time, or a delay with a minus sign."""
+    """Return when a message is due, as the query reads it: a time, or a delay with a minus sign."""
     if message.eta is not None:
         return str(max(micros(message.eta), 0))
     return str(-max(micros(message.delay), 0))
 
 
 def due_at(message: Message, now: int) -> int:
-    """When a message that is enqueued now is due."""
+    """Return when a message that is enqueued now is due."""
     due = int(_due(message))
     return max(now, now - due if due < 0 else due)
 
 
 def _admit(session: Session, message: Message) -> Enqueued:
-    """Add one message, looking at whatever may stand in its way."""
+    """Add one message, unless its ID is known or its unique key is held."""
     here = {"id": message.id}
     known = session.row(_SQL["known"], here)
     if known is not None:
@@ -203,13 +175,13 @@ def _admit(session: Session, message: Message) -> Enqueued:
 
 
 def key_holder(session: Session, key: str) -> bytes | None:
-    """Who holds a unique key."""
+    """Return the ID of the message that holds a unique key; None if it is free."""
     row = session.row(_SQL["holder"], {"key": key})
     return None if row is None else row[0]
 
 
 def hold_key(session: Session, message_id: bytes, unique: Unique) -> None:
-    """Let a message hold a key, whoever held it before."""
+    """Let a message hold a key; a holder before it loses the key."""
     period = None
     if unique.until is UniqueUntil.PERIOD:
         period = micros(unique.period or 0.0)
@@ -226,7 +198,7 @@ def hold_key(session: Session, message_id: bytes, unique: Unique) -> None:
 
 
 def _conflict(session: Session, newcomer: Message, unique: Unique) -> bytes | None:
-    """Who holds the newcomer's key and keeps it; None if the newcomer may take it."""
+    """Return the ID of the holder that keeps the newcomer's key; None if the newcomer may have it."""
     holder = key_holder(session, unique.key)
     if holder is None:
         return None

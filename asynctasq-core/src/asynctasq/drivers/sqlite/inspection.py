@@ -1,4 +1,4 @@
-"""What can be seen: counts, snapshots, outcomes, progress, workers; and pauses."""
+"""Counts, snapshots, outcomes, progress and workers; and pauses."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -8,15 +8,20 @@ import orjson
 from asynctasq.contracts.capabilities import Outcome, Page, QueueInfo, Snapshot, WorkerInfo
 from asynctasq.contracts.driver import QueueCounts
 from asynctasq.driverkit.packing import damage_info
-from asynctasq.drivers.sqlite.codec import (
-    STATES,
-    join_ids,
-    json_list,
-    log,
-    micros,
-)
+from asynctasq.driverkit.sql import STATES
+from asynctasq.driverkit.times import micros
+from asynctasq.drivers.sqlite.codec import join_ids, json_list, log
 from asynctasq.drivers.sqlite.leasing import NEVER
-from asynctasq.drivers.sqlite.paging import FIRST, read_cursor, read_page
+from asynctasq.drivers.sqlite.listing import (
+    Listing,
+    Stretches,
+    of_leases,
+    of_one,
+    of_queue,
+    of_queues,
+    read_page,
+    task_parameters,
+)
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import (
     as_bytes,
@@ -33,39 +38,18 @@ from asynctasq.message import State
 from asynctasq.records import record
 from asynctasq.settlement import Reason
 
-_IS_STATE = {
-    State.SCHEDULED: "state = 2 AND due_at > :now",
-    State.BLOCKED: "state = 4",
-    State.READY: "(state = 3 OR state = 2 AND due_at <= :now)",
-    State.LEASED: "state = 5",
-    State.DEAD: "reason IS NOT NULL",
-}
-_INDEXES = {
-    State.SCHEDULED: "messages_scheduled",
-    State.LEASED: "messages_leased",
-    State.DEAD: "messages_dead",
-}
-FEW = 10_000
-"""So many messages in one state are rather sorted than looked for among all others."""
 _COLUMNS = (
     "messages.id, queue, profile, payload, state, attempt, lost, enqueued_at, due_at,"
-    " CASE state WHEN 5 THEN owner END, cancelling, error"
+    " CASE state WHEN 5 THEN (SELECT name FROM owners WHERE key = owner) END,"
+    " CASE state WHEN 5 THEN leased_at END, cancelling, error"
 )
 _SQL = queries("inspect")
+_LEASE = queries("lease")
+_COUNT = _SQL["count"].replace("{holders}", _SQL["holders"])
 _FIND = _SQL["find"].replace("{columns}", f"named.key, {_COLUMNS}")
 
 
-def _browse_by(index: str, state: State) -> str:
-    browse = _SQL["browse"].replace("{columns}", _COLUMNS).replace("{index}", index)
-    return browse.replace("{is_state}", _IS_STATE[state])
-
-
-_BROWSE = {state: _browse_by("messages_by_enqueue", state) for state in _IS_STATE}
-_BROWSE_FEW = {state: _browse_by(index, state) for state, index in _INDEXES.items()}
-_ARE_FEW = {
-    state: _SQL["are_few"].replace("{index}", index).replace("{is_state}", _IS_STATE[state])
-    for state, index in _INDEXES.items()
-}
+_FILTER = queries("listings")["filter"]
 
 
 @record
@@ -73,12 +57,13 @@ class Count:
     """The operation behind `Driver.count`."""
 
     queue: str
+    bound: int | None
 
     def __call__(self, session: Session) -> QueueCounts:
         key = session.queue_key(self.queue)
         if key is None:
             return QueueCounts()
-        ready, scheduled, leased, dead, _, _ = _count(session, key)
+        ready, scheduled, leased, dead, *_ = _count(session, key, self.bound)
         return QueueCounts(ready, scheduled, 0, leased, dead)
 
 
@@ -86,10 +71,14 @@ class Count:
 class Queues:
     """The operation behind `SupportsInspect.queues`."""
 
+    bound: int | None
+
     def __call__(self, session: Session) -> list[QueueInfo]:
         infos = []
         for key, name in session.rows(_SQL["queues"], {}):
-            ready, scheduled, leased, dead, paused, oldest = _count(session, key)
+            ready, scheduled, leased, dead, paused, paused_at, oldest = _count(
+                session, key, self.bound
+            )
             if paused or ready or scheduled or leased or dead:
                 infos.append(
                     QueueInfo(
@@ -101,13 +90,15 @@ class Queues:
                         dead=dead,
                         paused=bool(paused),
                         oldest_ready_at=None if oldest == NEVER else oldest / 1e6,
+                        paused_at=None if paused_at is None else as_micros(paused_at) / 1e6,
                     )
                 )
         return infos
 
 
-def _count(session: Session, key: int) -> Row:
-    return session.rows(_SQL["count"], {"queue": key, "never": NEVER})[0]
+def _count(session: Session, key: int, bound: int | None) -> Row:
+    most = NEVER if bound is None else max(bound, 0)
+    return session.rows(_COUNT, {"queue": key, "never": NEVER, "bound": most})[0]
 
 
 @record
@@ -118,11 +109,10 @@ class Find:
 
     def __call__(self, session: Session) -> list[Snapshot | None]:
         ids, index = join_ids(self.ids)
-        rows, cut = session.rows_within(_FIND, {"ids": ids, "index": index}, value=4)
-        owners = _owners(session)
+        rows, _, cut = session.rows_within(_FIND, {"ids": ids, "index": index})
         return in_order(
             _answered(len(self.ids), rows, cut),
-            ((row[0], _snapshot(session, row[1:], owners)) for row in rows),
+            ((row[0], _snapshot(session, row[1:])) for row in rows),
         )
 
 
@@ -132,49 +122,56 @@ class Browse:
 
     state: State
     queue: str | None
+    task: str | None
+    owner: str | None
     since: float | None
     until: float | None
     limit: int
     cursor: str | None
 
     def __call__(self, session: Session) -> Page[Snapshot]:
-        sql = self._query(session)
         key = None if self.queue is None else session.queue_key(self.queue)
-        if sql is None or (key is None and self.queue is not None):
+        stretches = self._stretches(session, key)
+        if stretches is None or (key is None and self.queue is not None):
             return Page([])
-        after, after_id = (FIRST, b"") if self.cursor is None else read_cursor(self.cursor)
-        owners = _owners(session)
         return read_page(
             session,
-            sql,
+            Listing(self.state.value, _COLUMNS, stretches),
+            _FILTER,
             {
                 "queue": key,
-                "after": after,
-                "after_id": after_id,
-                "since": FIRST if self.since is None else micros(self.since),
+                "since": None if self.since is None else micros(self.since),
                 "until": None if self.until is None else micros(self.until),
+                **task_parameters(self.task),
             },
-            limit=self.limit,
-            time=7,
-            descending=False,
-            make=lambda row: _snapshot(session, row, owners),
+            limit=max(self.limit, 0),
+            cursor=self.cursor,
+            make=lambda row: _snapshot(session, row),
         )
 
-    def _query(self, session: Session) -> str | None:
-        are_few = _ARE_FEW.get(self.state)
-        if are_few is not None and session.rows(are_few, {"few": FEW})[0][0] < FEW:
-            return _BROWSE_FEW[self.state]
-        return _BROWSE.get(self.state)
+    def _stretches(self, session: Session, key: int | None) -> Stretches | None:
+        """Return the stretches of the listing; None if it is empty."""
+        if self.state is State.RUNNING:
+            if self.owner is None:
+                return of_leases(None, key)
+            found = session.row(_LEASE["owner"], {"owner": self.owner})
+            return None if found is None else of_leases(found[0], key)
+        if self.owner is not None:
+            return None
+        if self.state is State.READY:
+            return of_queues("walk_ready") if key is None else of_queue("walk_ready", key)
+        if self.state is State.SCHEDULED:
+            if key is None:
+                return of_one("walk_scheduled")
+            return of_queue("walk_scheduled_of_queue", key)
+        if self.state is State.DEAD:
+            return of_one("walk_dead") if key is None else of_one("walk_dead_of_queue", key)
+        return None
 
 
-def _owners(session: Session) -> dict[Any, str]:
-    """Return the names of owners."""
-    return {key: str(name) for key, name in session.rows(_SQL["owner_names"], {})}
-
-
-def _snapshot(session: Session, row: Row, owners: dict[Any, str]) -> Snapshot:
+def _snapshot(session: Session, row: Row) -> Snapshot:
     message_id, queue, profile, payload, state, attempt, lost, enqueued_at, due_at = row[:9]
-    owner, cancelling, error = row[9:]
+    owner, leased_at, cancelling, error = row[9:13]
     message, damage = read_message(message_id, session.queue_name(queue), profile, payload)
     return Snapshot(
         message=message,
@@ -183,9 +180,10 @@ def _snapshot(session: Session, row: Row, owners: dict[Any, str]) -> Snapshot:
         lost=as_count(lost),
         enqueued_at=as_micros(enqueued_at) / 1e6,
         due_at=as_micros(due_at) / 1e6,
-        owner=owners.get(owner),
+        owner=None if owner is None else str(owner),
         cancelling=cancelling == 1,
         error=damage or read_error(error),
+        leased_at=None if leased_at is None else as_micros(leased_at) / 1e6,
     )
 
 
@@ -198,7 +196,7 @@ class Results:
     def __call__(self, session: Session) -> list[Outcome | None]:
         ids, index = join_ids(self.ids)
         parameters = {"ids": ids, "index": index}
-        rows, cut = session.rows_within(_SQL["outcomes"], parameters, value=3)
+        rows, _, cut = session.rows_within(_SQL["outcomes"], parameters)
         return in_order(
             _answered(len(self.ids), rows, cut),
             ((row[0], _outcome(self.ids[row[0]], row[1:])) for row in rows),
@@ -206,13 +204,16 @@ class Results:
 
 
 def _outcome(message_id: bytes, row: Row) -> Outcome:
-    stored, finished_at, payload, reason, error = row
+    stored, finished_at, payload, reason, error, about = row
     state = STATES.get(stored)
     ended_at = as_micros(finished_at) / 1e6
+    known = as_bytes(about)
     if state is State.COMPLETED or state is State.CANCELLED:
-        return Outcome(message_id, state, ended_at, None if payload is None else as_bytes(payload))
+        result = None if payload is None else as_bytes(payload)
+        return Outcome(message_id, state, ended_at, result, about=known)
     if state is State.DEAD:
-        return Outcome(message_id, State.DEAD, ended_at, None, as_reason(reason), read_error(error))
+        why, cause = as_reason(reason), read_error(error)
+        return Outcome(message_id, State.DEAD, ended_at, None, why, cause, known)
     damage = damage_info(BodyCorrupt("The stored outcome of a message is damaged."))
     return Outcome(message_id, State.DEAD, ended_at, None, Reason.UNDECODABLE, damage)
 
@@ -237,13 +238,25 @@ def _answered(count: int, rows: Sequence[Row], cut: bool) -> int:
 
 
 def in_order(count: int, found: Iterable[Any]) -> list[Any]:
-    """Answers by their numbers, with None for those that are missing."""
+    """Return answers in the order of their numbers, with None for those that are missing."""
     by_number = dict(found)
     return [by_number.get(number) for number in range(count)]
 
 
+@record
+class Known:
+    """The operation behind `SupportsResults.known`."""
+
+    ids: Sequence[bytes]
+
+    def __call__(self, session: Session) -> list[bool]:
+        ids, index = join_ids(self.ids)
+        found = set(orjson.loads(session.rows(_SQL["known"], {"ids": ids, "index": index})[0][0]))
+        return [number in found for number in range(len(self.ids))]
+
+
 def ended(session: Session, ids: Collection[bytes]) -> set[bytes]:
-    """Which of the messages have ended."""
+    """Return the IDs of the messages that have ended."""
     listed = list(ids)
     joined, index = join_ids(listed)
     row = session.rows(_SQL["ended"], {"ids": joined, "index": index})[0]
@@ -323,5 +336,5 @@ def _worker(description: str) -> WorkerInfo:
 
 
 def numbers(rows: Sequence[Row]) -> str:
-    """The first column as a JSON array."""
+    """Return the first column as a JSON array."""
     return json_list(row[0] for row in rows)

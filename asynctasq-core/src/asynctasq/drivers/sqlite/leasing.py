@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from asynctasq.drivers.sqlite.codec import (
-    json_list,
-    micros,
-)
+from asynctasq.driverkit.sql import BatchMismatch
+from asynctasq.driverkit.times import micros
+from asynctasq.drivers.sqlite.claiming import MOST_AT_ONCE, Room, claim
+from asynctasq.drivers.sqlite.codec import json_list
 from asynctasq.drivers.sqlite.queries import queries
-from asynctasq.drivers.sqlite.session import BatchMismatch, Session
-from asynctasq.drivers.sqlite.taking import MOST_AT_ONCE, Room, take
+from asynctasq.drivers.sqlite.session import Session
 from asynctasq.drivers.sqlite.upkeep import (
     dead_since,
     end_leases,
@@ -40,20 +39,20 @@ class Reserve:
         keys = session.queue_keys(self.queues)
         lease = micros(self.lease)
         renewal = {"owner": self.owner, "deadline": session.now + lease}
-        # First of all: its own leases are not taken from it.
+        # First, so that its own leases are not reclaimed.
         known = session.row(_SQL["renew_if_known"], renewal)
         owner: int | None = None if known is None else known[0]
         ready = self._look(session, keys, lease)
         deliveries: list[Delivery] = []
         room = Room()
-        buried = 0
+        damaged = 0
         for key in ready:
             name = keys[key]
             end = len(deliveries) + min(self.queues[name], self.limit - len(deliveries))
-            while len(deliveries) < end and buried < MOST_AT_ONCE:
+            while len(deliveries) < end and damaged < MOST_AT_ONCE:
                 wanted = min(end - len(deliveries), MOST_AT_ONCE)
-                taken = take(session, key, name, wanted, room)
-                buried += taken.damaged
+                taken = claim(session, key, name, wanted, room)
+                damaged += taken.damaged
                 if taken.deliveries:
                     if owner is None:
                         owner = session.rows(_SQL["renew_by_reserve"], renewal)[0][0]
@@ -61,12 +60,12 @@ class Reserve:
                     deliveries += taken.deliveries
                     room.fill(taken.size)
                 if taken.is_full:
-                    return self._given(session, deliveries)
+                    return self._delivered(session, deliveries)
                 if len(taken.deliveries) + taken.damaged < wanted:
                     break
-        return self._given(session, deliveries)
+        return self._delivered(session, deliveries)
 
-    def _given(self, session: Session, deliveries: list[Delivery]) -> list[Delivery]:
+    def _delivered(self, session: Session, deliveries: list[Delivery]) -> list[Delivery]:
         if not session.must_not_run_twice and any(
             delivery.message.max_lost == 0 for delivery in deliveries
         ):
@@ -75,7 +74,7 @@ class Reserve:
         return deliveries
 
     def _look(self, session: Session, keys: Mapping[int, str], lease: int) -> list[int]:
-        """The queues that have ready messages, after all upkeep that is due."""
+        """Return the queues that have ready messages, after all upkeep that is due."""
         parameters = {"queues": json_list(keys), "dead_since": dead_since(session)}
         due, ended, ready = session.rows(_SQL["look"], parameters)[0]
         reclaims = not note_call(session, lease, leases_ended=bool(ended))
@@ -106,13 +105,14 @@ class Extend:
         unnamed: list[int] = []
         named = {(lease.id, lease.token) for lease in self.leases}
         found = session.rows(_SQL["held"], {"owner": row[0]})[0][0]
-        for n, message_id, token, leased_at in orjson.loads(found):
+        for n, message_id, token in orjson.loads(found):
             lease = (bytes.fromhex(message_id), token)
             held[lease] = n
-            if abs(session.now - leased_at) >= span and lease not in named:  # also if set back
+            # The token is the time of the lease; it may be in the future if the clock was set back.
+            if abs(session.now - (token or 0)) >= span and lease not in named:
                 unnamed.append(n)
         if unnamed:
-            session.run(_SQL["give_back"], {"taken": json_list(unnamed), "counted": False})
+            session.rows(_SQL["give_back"], {"taken": json_list(unnamed), "counted": False})
         return [
             LeaseState.HELD if (lease.id, lease.token) in held else LeaseState.LOST
             for lease in self.leases
@@ -142,15 +142,15 @@ class CancelRequests:
 
 @record
 class WorkAhead:
-    """What a waiting worker needs to know."""
+    """Whether there is work for a waiting worker, and when to look again."""
 
     ready: bool
     next_event: int
-    """When time next brings something about, in microseconds since the Unix epoch."""
+    """When a message falls due or a lease ends next, in microseconds since the Unix epoch."""
 
 
 def look_for_work(session: Session, queues: Sequence[str]) -> WorkAhead:
-    """Whether a reserve from `queues` would find something, and when it will next."""
+    """Return whether a reserve from `queues` would find a message, and when it may next."""
     row = session.rows(_SQL["watch_work"], {"queues": session.queue_list(queues), "never": NEVER})[
         0
     ]

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class LocalPeers(Generic[T]):
-    """Who has a file open. Holds nobody alive, and starts empty in a forked child."""
+    """Objects that have a file open. Keeps none of them alive, and is empty in a forked child."""
 
     def __init__(self) -> None:
         self._begin()
@@ -21,17 +21,17 @@ class LocalPeers(Generic[T]):
 
     def _enter(self) -> threading.Lock:
         if self._process != os.getpid():
-            # The parent's engines have no thread here, and its lock may be held for ever.
+            # The parent's engines have no thread here, and its lock may never be released.
             self._begin()
         return self._lock
 
     def add(self, path: str, one: T) -> None:
-        """One more has the file open."""
+        """Record that an object has the file open."""
         with self._enter():
             self._by_path.setdefault(path, WeakSet()).add(one)
 
     def discard(self, path: str, one: T) -> None:
-        """One has closed it."""
+        """Record that an object has closed the file."""
         with self._enter():
             engines = self._by_path.get(path)
             if engines is not None:
@@ -40,6 +40,6 @@ class LocalPeers(Generic[T]):
                     del self._by_path[path]
 
     def others(self, path: str, one: T) -> list[T]:
-        """All but one of those that have it open."""
+        """Return all others that have the file open."""
         with self._enter():
             return [other for other in self._by_path.get(path, ()) if other is not one]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def create_driver(name: str, settings: SqliteSettings) -> "SqliteDriver":
-    """An unopened sqlite driver."""
+    """Return an unopened sqlite driver."""
     from asynctasq.drivers.sqlite.driver import SqliteDriver
 
     return SqliteDriver.from_settings(settings)
@@ -19,5 +19,5 @@ def create_driver(name: str, settings: SqliteSettings) -> "SqliteDriver":
 
 @hookimpl
 def settings_class(name: str) -> type:
-    """The class of the settings."""
+    """Return the class of the settings."""
     return SqliteSettings

@@ -1,21 +1,21 @@
 """The SQL of the driver, kept in files of its own under `sql/`."""
 
+from functools import partial
 from importlib.resources import files
 
+from asynctasq.driverkit.sql import read_queries, read_script
+from asynctasq.driverkit.times import OUTCOME_TTL_LEAST, micros
+
 _FOLDER = files("asynctasq.drivers.sqlite") / "sql"
-_MARK = "-- name: "
 
-
-def script(name: str) -> str:
-    """A whole file."""
-    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+script = partial(read_script, _FOLDER)
+"""Return the text of a file."""
 
 
 def queries(name: str) -> dict[str, str]:
-    """The queries of a file by name: each begins with a line `-- name: ...`."""
-    found: dict[str, str] = {}
-    for part in script(name).split(_MARK)[1:]:
-        title, _, text = part.partition("\n")
-        lines = (line for line in text.splitlines() if not line.startswith("--"))
-        found[title.strip()] = "\n".join(lines).strip()
-    return found
+    """Return the queries of a file by name."""
+    least = str(micros(OUTCOME_TTL_LEAST))
+    return {
+        title: text.replace("{outcome_ttl_least}", least)
+        for title, text in read_queries(_FOLDER, name).items()
+    }

@@ -1,13 +1,20 @@
 """Reading rows that may be damaged.
 
-SQLite keeps any value in any column, and a file may be damaged or edited. Whatever stands in a row, reading
-it must not fail: what is unreadable is shown as such, and costs no other row.
+SQLite keeps any value in any column, and a file may be damaged or edited. Reading a row must not fail for any
+value: unreadable values are shown as such, and cost no other row.
 """
 
 from typing import Any
 
-from asynctasq.driverkit.packing import ID_BYTES, damage_info, decode_message, salvage
-from asynctasq.drivers.sqlite.codec import FOREVER, STATES, unpack_error
+from asynctasq.driverkit.packing import (
+    ID_BYTES,
+    damage_info,
+    decode_message,
+    salvage,
+    unpack_error,
+)
+from asynctasq.driverkit.sql import STATES
+from asynctasq.driverkit.times import FOREVER
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import Message, State
 from asynctasq.settlement import ErrorInfo, Reason
@@ -47,7 +54,7 @@ def as_state(value: Any, due_at: Any, now: int) -> State:
 
 
 def as_reason(value: Any) -> Reason:
-    """Return why a message is dead; UNDECODABLE if that is damaged."""
+    """Return the reason of a dead message; UNDECODABLE if it is damaged."""
     try:
         return Reason(value)
     except ValueError:
@@ -56,12 +63,7 @@ def as_reason(value: Any) -> Reason:
 
 def read_error(data: Any) -> ErrorInfo | None:
     """Return a stored error; one that names the damage if it cannot be read."""
-    if data is None:
-        return None
-    try:
-        return unpack_error(as_bytes(data))
-    except BodyCorrupt as error:
-        return damage_info(error)
+    return None if data is None else unpack_error(as_bytes(data))
 
 
 def _check(message_id: Any, payload: Any) -> None:

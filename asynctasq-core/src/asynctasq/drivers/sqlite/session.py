@@ -1,4 +1,4 @@
-"""What an operation works with: the open file, the time, and the names it knows."""
+"""The session of an operation: the open file, the time, and the names of queues."""
 
 import os
 import sqlite3
@@ -6,17 +6,25 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.outages import UpkeepMark
-from asynctasq.drivers.sqlite.codec import json_list, log, micros
+from asynctasq.driverkit.times import micros
+from asynctasq.drivers.sqlite.codec import json_list, log
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.settings import SqliteSettings
 
 Row: TypeAlias = tuple[Any, ...]
 
 CHANGES_IN_LOG = 15_000
-"""Rows written, which are a few megabytes of log."""
+"""Rows written, after which the log has a few megabytes."""
 
+EMPTY_SHARE = 4
+"""The file shrinks while more than one page in so many is empty."""
+PAGES_AT_ONCE = 1_000
+"""Pages that are given back at once: 4 MB, which takes a few milliseconds."""
+SHRINK_TIMEOUT = 0.05
+"""Seconds to wait for other processes before the file is made smaller, which can be done later."""
 LOCKED_TIMEOUT = 0.5
 """Seconds to wait for a file that was locked for too long a moment ago."""
 QUEUES_REMEMBERED = 10_000
@@ -24,18 +32,11 @@ QUEUES_REMEMBERED = 10_000
 _SQL = queries("inspect")
 
 
-class BatchMismatch(Exception):
-    """A statement for many messages did not fit all of them: run again, and look at each.
-
-    Never leaves the engine.
-    """
-
-
 class Session:
-    """The use of one connection. Lives in the engine's thread.
+    """The use of one connection, in the engine's thread.
 
-    Queues have numbers in the file, which are never given to another: once read they are known for
-    good, unless the transaction that made them is rolled back.
+    Queues have numbers in the file, which are never given to another queue. So a number that was read stays
+    valid, unless the transaction that made it is rolled back.
     """
 
     def __init__(self, connection: sqlite3.Connection, settings: SqliteSettings) -> None:
@@ -43,16 +44,20 @@ class Session:
         self.settings = settings
         self.now = 0
         """Microseconds since the Unix epoch, the same throughout one operation."""
-        self.careful = False
+        self.item_by_item = False
         """Whether the operation runs again after `BatchMismatch`."""
         self.dead_since_prune = settings.dead_letter_limit
-        """Dead letters made since their number was last looked at; at first nobody knows."""
+        """Dead letters made since they were last counted; at first, as many as may be kept."""
         self.mark: UpkeepMark | None = None
-        """As it was when this session last read or wrote it."""
+        """The mark as this session last read or wrote it."""
         self.is_locked = False
         """True if the last write found the file locked for too long."""
+        self.news: list[News] = []
+        """What upkeep did in this transaction."""
+        self.may_shrink = False
+        """Set by upkeep, a few times in the length of a lease."""
         self.looked_at = 0
-        """The message at which the look at states goes on."""
+        """Number of the message at which the look at states continues."""
         self._log_path = f"{settings.path}-wal"
         self.must_not_run_twice = False
         """Whether a message was seen that a second run would harm: from then on leases are synced."""
@@ -66,28 +71,31 @@ class Session:
         self.namespace: int = self.rows(_SQL["namespace"], {"name": settings.namespace})[0][0]
 
     def found_locked(self, locked: bool) -> None:
-        """Note whether other processes kept the file locked for longer than the time-out.
+        """Record whether other processes kept the file locked for longer than the timeout.
 
         The calls that follow wait for a shorter time each, until one finds the file free. So a dispatch
         that core repeats a few times fails soon after `busy_timeout`.
         """
         if locked is not self.is_locked:
             longest = self.settings.busy_timeout
-            seconds = min(longest, LOCKED_TIMEOUT) if locked else longest
             try:
-                self.connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}").fetchall()
+                self._wait_for_lock(min(longest, LOCKED_TIMEOUT) if locked else longest)
             except sqlite3.Error as error:
                 log.debug("Setting busy_timeout failed; the next call tries again: %s", error)
                 return
             self.is_locked = locked
 
-    def begin(self, clock_offset: float, *, careful: bool) -> None:
+    def _wait_for_lock(self, seconds: float) -> None:
+        """Set for how long statements wait for other processes that write."""
+        self.connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}").fetchall()
+
+    def begin(self, clock_offset: float, *, item_by_item: bool) -> None:
         """Begin an operation."""
         self.now = time.time_ns() // 1000 + micros(clock_offset)
-        self.careful = careful
+        self.item_by_item = item_by_item
 
     def log_mark(self) -> tuple[int, int] | None:
-        """Time and size of the write-ahead log; None if there is none."""
+        """Return the time and the size of the write-ahead log; None if there is none."""
         try:
             found = os.stat(self._log_path)  # noqa: PTH116 - a fifth of the time, thirty times a second
         except OSError:
@@ -95,10 +103,9 @@ class Session:
         return found.st_mtime_ns, found.st_size
 
     def make_durable(self, durable: bool) -> None:
-        """Say what the next commit means.
+        """Set whether the next commit is synced to the disk before it returns.
 
-        It returns when the disk has what it wrote; unless that is not `durable`: then the next one that
-        is takes it along.
+        A commit that is not `durable` is synced together with the next one that is.
         """
         synced = durable or self.must_not_run_twice
         if synced is not self._synced and self._can_spare_syncs:
@@ -110,21 +117,43 @@ class Session:
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, once it has grown by a good number of changes.
 
-        SQLite would do it within a commit, which somebody waits for.
+        Otherwise SQLite does it within a commit, and a caller waits for it.
         """
         changes = self.connection.total_changes
         if changes - self._changes >= CHANGES_IN_LOG:
             self._move_log()
 
+    def shrink(self) -> None:
+        """Give some pages of the file back to the file system, if a good part of it is empty.
+
+        Files of releases before this one keep their size until `VACUUM` is run on them; see docs/sqlite.md.
+        """
+        if not self.may_shrink:
+            return
+        self.may_shrink = False
+        free, total = (
+            self.connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("freelist_count", "page_count")
+        )
+        if free > max(total // EMPTY_SHARE, PAGES_AT_ONCE) and not self.is_locked:
+            self.make_durable(False)
+            self._wait_for_lock(SHRINK_TIMEOUT)
+            try:
+                # `execute` would give back a single page: the statement has an empty row for each.
+                self.connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+            finally:
+                self._wait_for_lock(self.settings.busy_timeout)
+            self._move_log()
+
     def is_log_removed(self) -> bool:
-        """Return whether somebody has removed the write-ahead log.
+        """Return whether the write-ahead log was removed.
 
         SQLite goes on writing to it, but nothing can read it when all processes have ended.
         """
         return self.log_mark() is None
 
     def save_removed_log(self) -> None:
-        """Move what a removed log holds into the file."""
+        """Move the content of a removed log into the file."""
         self._move_log()
         if not self._reported_removal:
             self._reported_removal = True
@@ -139,50 +168,65 @@ class Session:
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def rolled_back(self) -> None:
-        """Forget what may not have been written."""
+        """Forget names and numbers that may not have been written."""
         self._keys.clear()
         self._names.clear()
         self.mark = None
+        self.news.clear()
         self.dead_since_prune = self.settings.dead_letter_limit
+
+    def report(self, news: News) -> None:
+        """Keep news until the transaction is committed; more than `NEWS_KEPT` are dropped."""
+        if len(self.news) < NEWS_KEPT:
+            self.news.append(news)
 
     # Statements. Each finds `:now` and `:namespace` among its parameters.
 
     def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
-        """All rows that a statement gives."""
+        """Return all rows of a statement."""
         return self.connection.execute(sql, self._bound(parameters)).fetchall()
 
     def rows_within(
-        self, sql: str, parameters: Mapping[str, Any], *, value: int
-    ) -> tuple[list[Row], bool]:
-        """Return rows until their values in one column have more than `BYTES_AT_ONCE` bytes.
+        self,
+        sql: str,
+        parameters: Mapping[str, Any],
+        *,
+        room: int = BYTES_AT_ONCE,
+        keeps_first: bool = True,
+    ) -> tuple[list[Row], int, bool]:
+        """Return rows for as long as there is room for their bytes and texts.
 
         Args:
-            value: number of the column.
+            sql: the statement.
+            parameters: of the statement.
+            room: bytes.
+            keeps_first: whether the first row is returned even if there is no room for it.
 
         Returns:
-            At least one row if there is any, and whether there are more.
+            The rows, the room that is left, and whether there are more rows.
         """
         found: list[Row] = []
-        room = BYTES_AT_ONCE
         cursor = self.connection.execute(sql, self._bound(parameters))
         try:
             for row in cursor:
-                size = len(row[value]) if isinstance(row[value], bytes | str) else 0
-                if size > room and found:
-                    return found, True
+                size = sum(
+                    [len(value) for value in row if type(value) is bytes or type(value) is str]
+                )
+                if size > room and (found or not keeps_first):
+                    return found, room, True
                 found.append(row)
                 room -= size
         finally:
             cursor.close()
-        return found, False
+        return found, room, False
 
     def row(self, sql: str, parameters: Mapping[str, Any]) -> Row | None:
-        """The only row, or None."""
+        """Return the only row, or None."""
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
     def run(self, sql: str, parameters: Mapping[str, Any]) -> int:
-        """Run a statement; the number of rows that it changed."""
+        """Run a statement; return the number of rows that it changed."""
         return self.connection.execute(sql, self._bound(parameters)).rowcount
 
     def run_each(self, sql: str, parameters: Sequence[Mapping[str, Any]]) -> None:
@@ -196,7 +240,7 @@ class Session:
     # Names of queues.
 
     def queue_key(self, name: str) -> int | None:
-        """The number of a queue; None if it was never used."""
+        """Return the number of a queue; None if it was never used."""
         key = self._keys.get(name)
         if key is None:
             row = self.row(_SQL["queue_key"], {"name": name})
@@ -205,7 +249,7 @@ class Session:
         return key
 
     def used_queue_key(self, name: str) -> int:
-        """The number of a queue, which gets one now if it has none. Needs a write transaction."""
+        """Return the number of a queue, and give it one if it has none. Needs a write transaction."""
         key = self.queue_key(name)
         if key is None:
             self.run(_SQL["add_queue"], {"name": name})
@@ -223,11 +267,11 @@ class Session:
         return name
 
     def queue_keys(self, names: Iterable[str]) -> dict[int, str]:
-        """The numbers of those queues that were ever used, in order."""
+        """Return the numbers of queues that were ever used, in order."""
         return {key: name for name in names if (key := self.queue_key(name)) is not None}
 
     def queue_list(self, names: Iterable[str]) -> str:
-        """The numbers as a JSON array."""
+        """Return numbers of queues as a JSON array."""
         return json_list(self.queue_keys(names))
 
     def _remember(self, key: int, name: str) -> int:

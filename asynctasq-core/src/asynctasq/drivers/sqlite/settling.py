@@ -7,29 +7,30 @@ import orjson
 
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.driverkit.numbers import can_settle
-from asynctasq.driverkit.packing import ID_BYTES
-from asynctasq.drivers.sqlite.codec import (
+from asynctasq.driverkit.packing import ID_BYTES, pack_error
+from asynctasq.driverkit.sql import (
     BLOCKED,
     DEAD,
     LEASED,
-    SIZE_BITS,
-    VALUE_LIMIT,
-    join_ids,
-    micros,
-    pack_error,
+    BatchMismatch,
+    Completions,
+    completions_of,
 )
-from asynctasq.drivers.sqlite.enqueueing import BLOB_LIMIT
+from asynctasq.driverkit.times import kept_for, micros
+from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, VALUE_LIMIT, join_ids
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_micros
-from asynctasq.drivers.sqlite.session import BatchMismatch, Session
+from asynctasq.drivers.sqlite.session import Session
 from asynctasq.message import Lease
 from asynctasq.records import record
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settled, Settlement
 
 NO_ID = bytes(ID_BYTES)
-"""Asked for in place of an id of another length, which no message has."""
-OUTCOME_TTL_LEAST = 60.0
-"""Seconds for which every outcome is kept, so that a repeated enqueue finds its id known."""
+"""Looked up instead of an ID of another length, which no message has."""
+ABOUT_BITS, RESULT_BITS = 10, 27
+"""How the sizes of `Complete.about` and of a result are packed into one number with their place."""
+ABOUT_LIMIT, RESULT_LIMIT = 1 << ABOUT_BITS, (1 << RESULT_BITS) - 1
+"""Completions with more bytes are written one by one."""
 
 Parameters: TypeAlias = dict[str, Any]
 
@@ -50,75 +51,53 @@ class Settle:
         self.batches = _completions(settlements)
 
     def __call__(self, session: Session) -> list[Settled]:
-        if session.careful or self.batches is None:
+        if session.item_by_item or self.batches is None:
             return _settle_each(session, self.settlements)
-        for batch in self.batches:
-            if session.run(_SQL["complete_all"], batch.parameters()) < len(batch.index):
-                raise BatchMismatch
+        done = sum(session.run(_SQL["complete_all"], batch) for batch in self.batches)
+        if done < len(self.settlements):
+            raise BatchMismatch
         return [Settled.DONE] * len(self.settlements)
 
 
-class _Batch:
-    """Completions that one statement writes."""
-
-    __slots__ = ("index", "keep", "parts", "place", "stored")
-
-    def __init__(self, keep: int, stored: bool) -> None:
-        self.keep = keep
-        self.stored = stored
-        self.parts: list[bytes] = []
-        self.index: list[str] = []
-        self.place = 1
-
-    def parameters(self) -> Parameters:
-        return {
-            "blob": b"".join(self.parts),
-            "index": f"{{{','.join(self.index)}}}",
-            "keep": self.keep,
-            "stored": self.stored,
-        }
-
-
-def _completions(settlements: Sequence[Settlement]) -> list[_Batch] | None:
-    """The batches of a list of nothing but completions; None if there is anything else in it."""
-    batches: dict[tuple[float, bool], _Batch] = {}
-    full: list[_Batch] = []
-    for settlement in settlements:
-        if type(settlement) is not Complete:
+def _parameters(batch: Completions) -> Parameters | None:
+    """Return completions as the statement takes them; None if one is too large for it."""
+    parts: list[bytes] = []
+    index: list[str] = []
+    place = 1
+    for settlement, result in zip(batch.settlements, batch.results, strict=True):
+        about = settlement.about
+        if len(about) >= ABOUT_LIMIT:
             return None
-        lease = settlement.lease
-        result = _kept_result(settlement)
-        size = 0 if result is None else len(result)
-        if type(lease.token) is not int or len(lease.id) != ID_BYTES or size > VALUE_LIMIT:
-            return None
-        key = (settlement.result_ttl, result is not None)
-        batch = batches.get(key)
-        if batch is None:
-            if not can_settle(settlement):
-                return None
-            batches[key] = batch = _Batch(_keep(settlement.result_ttl), key[1])
-        elif batch.place + size > BLOB_LIMIT:
-            full.append(batch)
-            batches[key] = batch = _Batch(batch.keep, batch.stored)
-        batch.index.append(f'"{lease.token}":{batch.place << SIZE_BITS | size}')
-        batch.parts.append(lease.id)
-        if result:
-            batch.parts.append(result)
-        batch.place += ID_BYTES + size
-    return [*full, *batches.values()]
+        size = len(result)
+        index.append(
+            f'"{settlement.lease.token}":{(place << RESULT_BITS | size) << ABOUT_BITS | len(about)}'
+        )
+        parts += (settlement.lease.id, about, result)
+        place += ID_BYTES + len(about) + size
+    return {
+        "blob": b"".join(parts),
+        "index": f"{{{','.join(index)}}}",
+        "keep": _keep(batch.result_ttl),
+        "stored": batch.stored,
+    }
 
 
-def _kept_result(settlement: Complete) -> bytes | None:
-    return settlement.result if settlement.result_ttl > 0.0 else None
+def _completions(settlements: Sequence[Settlement]) -> list[Parameters] | None:
+    """Return the parameters of a statement for each batch; None if there is anything but completions."""
+    batches = completions_of(settlements, most_bytes=BLOB_LIMIT, largest=RESULT_LIMIT)
+    if batches is None:
+        return None
+    found = [_parameters(batch) for batch in batches]
+    return [one for one in found if one is not None] if None not in found else None
 
 
 def _keep(result_ttl: float) -> int:
-    """How long an outcome is kept."""
-    return micros(max(result_ttl, OUTCOME_TTL_LEAST))
+    """Return for how many microseconds an outcome is kept."""
+    return micros(kept_for(result_ttl))
 
 
 def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Settled]:
-    """Look at each lease, then write what was decided, one statement for each kind."""
+    """Look at each lease, then write the decisions, one statement for each kind."""
     named = [settlement.lease.id for settlement in settlements]
     ids, index = join_ids([one if len(one) == ID_BYTES else NO_ID for one in named])
     row = session.rows(_SQL["leases"], {"ids": ids, "index": index})[0]
@@ -149,20 +128,22 @@ def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Se
 
 
 def _write(session: Session, settlement: Settlement, flagged: bool) -> tuple[str, Parameters]:
-    """The statement that settles one message, and its parameters."""
+    """Return the name of the statement that settles one message, and its parameters."""
     match settlement:
-        case Complete(result_ttl=ttl):
-            return "complete", {"keep": _keep(ttl), "result": _kept_result(settlement)}
+        case Complete(result=result, result_ttl=ttl, about=about):
+            kept = result if ttl > 0.0 else None
+            return "complete", {"keep": _keep(ttl), "result": kept, "about": about or None}
         case Fail(reason=reason, error=error, attempted=attempted):
             return "fail", {
                 "reason": reason.value,
                 "error": pack_error(error),
                 "counted": attempted,
+                "about": settlement.about or None,
             }
-        case Cancelled(result_ttl=ttl):
-            return "cancelled", {"keep": _keep(ttl)}
+        case Cancelled(result_ttl=ttl, about=about):
+            return "cancelled", {"keep": _keep(ttl), "about": about or None}
         case Retry() | Release() if flagged:
-            return "cancelled", {"keep": None}
+            return "cancelled", {"keep": None, "about": None}
         case Retry(delay=delay, error=error):
             return "retry", {"due_at": _due(session, delay), "error": pack_error(error)}
         case Release(delay=delay, mismatched=mismatched, error=error):

@@ -1,15 +1,23 @@
-"""What time brings about: due messages, ended leases, expiry, and forgetting."""
+"""Upkeep: due messages, ended leases, expiry, and what is not kept any longer."""
 
 import math
+from collections.abc import Sequence
 
-import orjson
-
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.driverkit.outages import UpkeepMark, next_mark, set_back_by
-from asynctasq.drivers.sqlite.codec import STATES, UNREACHABLE, micros
+from asynctasq.driverkit.packing import salvage
+from asynctasq.driverkit.sql import STATES
+from asynctasq.driverkit.times import micros
+from asynctasq.drivers.sqlite.codec import UNREACHABLE
+from asynctasq.drivers.sqlite.damage import reject_without_queue, reject_without_state
 from asynctasq.drivers.sqlite.queries import queries
-from asynctasq.drivers.sqlite.session import Session
-from asynctasq.drivers.sqlite.taking import bury_those_in_no_queue, bury_those_in_no_state
+from asynctasq.drivers.sqlite.rows import as_bytes, as_count, as_id
+from asynctasq.drivers.sqlite.session import Row, Session
+from asynctasq.message import State
+from asynctasq.settlement import Reason
 
+RESERVED_STATES = frozenset({1, *range(9, 16)})
+"""States that a later release may store in the file while this one still runs; see `schema_2.sql`."""
 BOUND = 5_000
 """Messages that one reserve moves at most for each kind of upkeep, so that no call takes long."""
 
@@ -17,19 +25,19 @@ SECOND = 1e6
 """In the unit of stored times."""
 
 REPAIRED_AT_ONCE = 100
-"""Messages without a queue that one call moves to the dead letters."""
+"""Messages without a queue or a state of which one call makes dead letters."""
 
 _SQL = queries("upkeep")
 _LEASE = queries("lease")
 
 
 def dead_since(session: Session) -> int:
-    """Who died at this time or before has been kept long enough."""
+    """Return the time up to which dead letters have been kept long enough."""
     return session.now - micros(session.settings.dead_letter_ttl)
 
 
 def must_count_dead(session: Session) -> bool:
-    """Whether so many died that counting them is worth its cost: at most 1 % are kept too long."""
+    """Return whether enough messages died to make counting them worth its cost; at most 1 % are kept too long."""
     return session.dead_since_prune > session.settings.dead_letter_limit // 100
 
 
@@ -65,6 +73,7 @@ def note_call(session: Session, lease: int, *, leases_ended: bool = False) -> bo
     if new is not mark:
         session.run(_LEASE["set_mark"], {"at": new.at, "paused_until": math.ceil(new.paused_until)})
         _repair(session)
+        session.may_shrink = True
     session.mark = new
     return new.is_paused(session.now)
 
@@ -77,38 +86,41 @@ def _read_mark(session: Session) -> UpkeepMark | None:
 
 
 def _repair(session: Session) -> None:
-    """Find what damage would strand: leases that never end, and messages that are never due.
+    """Find messages that damage would strand: leases that never end, and messages that are never due.
 
-    A part of the upkeep that is made each time the mark is written: a few times in the length of a lease.
+    This runs each time the mark is written: a few times in the length of a lease.
     """
     bound = {"bound": BOUND, "never": UNREACHABLE}
     session.run(_SQL["end_damaged_owners"], bound)
     _take_back(session, session.rows(_SQL["strays"], bound)[0][0])
     session.run(_SQL["due_never"], bound)
     session.run(_SQL["keep_unended"], bound)
-    bury_those_in_no_queue(session, REPAIRED_AT_ONCE)
+    reject_without_queue(session, REPAIRED_AT_ONCE)
     _look_at_states(session)
 
 
 def _look_at_states(session: Session) -> None:
-    """Move messages in no state to the dead letters: some at each call, one piece after the other."""
+    """Make dead letters of messages in no state. Each call looks at some rows, one piece after the other."""
     rows = session.rows(_SQL["states"], {"from": session.looked_at, "bound": REPAIRED_AT_ONCE})
     session.looked_at = rows[-1][0] if len(rows) == REPAIRED_AT_ONCE else 0
     lost = [
         n
         for n, state, namespace in rows
-        if type(namespace) is not int or (namespace == session.namespace and state not in STATES)
+        if type(namespace) is not int
+        or (namespace == session.namespace and state not in STATES and state not in RESERVED_STATES)
     ]
-    bury_those_in_no_state(session, lost)
+    reject_without_state(session, lost)
 
 
 def upkeep(session: Session, *, reclaims: bool) -> None:
-    """Do a bounded piece of everything that is due; take ended leases back only if it `reclaims`."""
+    """Do a bounded piece of all upkeep that is due; reclaim ended leases only if `reclaims` is set."""
     bound = {"bound": BOUND}
     session.run(_SQL["promote"], bound)
     if reclaims:
         _reclaim(session)
-    session.dead_since_prune += session.run(_SQL["expire"], bound)
+    expired = session.rows(_SQL["expire"], bound)
+    session.dead_since_prune += len(expired)
+    _report(session, expired, Reason.EXPIRED)
     session.run(_SQL["forget_outcomes"], bound)
     session.run(_SQL["forget_keys"], {})
     session.run(_SQL["forget_workers"], {})
@@ -120,7 +132,7 @@ def upkeep(session: Session, *, reclaims: bool) -> None:
 
 
 def _reclaim(session: Session) -> None:
-    """Take messages back from owners that are gone."""
+    """Reclaim messages of owners whose leases have ended."""
     _take_back(session, session.rows(_SQL["ended_leases"], {"bound": BOUND})[0][0])
     session.run(_SQL["forget_owners"], {})
 
@@ -141,6 +153,25 @@ def _take_back(session: Session, leased: str) -> int:
     """Count the leases of some rows as lost; return how many rows there are."""
     if leased == "[]":
         return 0
-    session.dead_since_prune += session.run(_LEASE["give_back"], {"taken": leased, "counted": True})
-    count: int = len(orjson.loads(leased))
-    return count
+    lost = session.rows(_LEASE["give_back"], {"taken": leased, "counted": True})
+    session.dead_since_prune += len(lost)
+    _report(session, lost, Reason.LOST)
+    return len(lost)
+
+
+def _report(session: Session, rows: Sequence[Row], reason: Reason) -> None:
+    """Report messages that upkeep moved; `reason` is that of those which are dead now."""
+    for message_id, queue, profile, stored, attempt, lost, owner in rows[:NEWS_KEPT]:
+        state = STATES.get(stored, State.DEAD)
+        session.report(
+            News(
+                as_id(message_id),
+                session.queue_name(queue),
+                salvage(b"", "", as_bytes(profile), b"").task,
+                state,
+                reason if state is State.DEAD else None,
+                as_count(attempt),
+                as_count(lost),
+                owner,
+            )
+        )

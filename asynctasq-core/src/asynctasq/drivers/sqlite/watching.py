@@ -1,4 +1,4 @@
-"""Coroutines that wait for work or for results, and the thread's list of them."""
+"""Coroutines that wait for work or for results, and the list of them in the engine's thread."""
 
 import asyncio
 import sqlite3
@@ -18,7 +18,7 @@ TRUST_SECONDS = 0.5
 
 
 class Watcher:
-    """One waiting coroutine, and what it waits for: work in queues, or the end of messages."""
+    """One waiting coroutine. It waits for work in queues, or for the end of messages."""
 
     def __init__(self, *, queues: Sequence[str] = (), ids: Collection[bytes] = ()) -> None:
         self.queues = tuple(queues)
@@ -27,38 +27,38 @@ class Watcher:
         self._future: asyncio.Future[None] = self._loop.create_future()
 
     async def sleep(self, seconds: float) -> None:
-        """Until told, or for `seconds`."""
-        timer = self._loop.call_later(min(seconds, LONGEST_SLEEP), self._wake)
+        """Sleep until `wake` is called, but at most for `seconds`."""
+        timer = self._loop.call_later(min(seconds, LONGEST_SLEEP), self._finish)
         try:
             await self._future
         finally:
             timer.cancel()
 
     @property
-    def gone(self) -> bool:
-        """Whether it waits no more."""
+    def is_done(self) -> bool:
+        """Whether the coroutine no longer waits."""
         return self._future.done()
 
-    def tell(self) -> None:
-        """Wake it, from any thread."""
+    def wake(self) -> None:
+        """Wake the coroutine, from any thread."""
         try:
-            self._loop.call_soon_threadsafe(self._wake)
+            self._loop.call_soon_threadsafe(self._finish)
         except RuntimeError:
-            # Its loop is closed: nobody waits there any more.
+            # Its loop is closed, and so is the coroutine.
             if not self._loop.is_closed():
                 raise
 
-    def _wake(self) -> None:
+    def _finish(self) -> None:
         if not self._future.done():
             self._future.set_result(None)
 
 
 class Watchers:
-    """Those who wait. Belongs to the thread, but for `stale`."""
+    """The waiting coroutines. Belongs to the thread, except for `stale`."""
 
     def __init__(self) -> None:
         self.stale = False
-        """Set by anybody: something happened in this process, look again."""
+        """Set by any thread when something happened in this process: look again."""
         self._waiting: list[Watcher] = []
         self._version = -1
         self._next_event = NEVER
@@ -69,7 +69,7 @@ class Watchers:
         return bool(self._waiting)
 
     def add(self, session: Session, watcher: Watcher) -> None:
-        """Tell a watcher at once if there is something; let it wait otherwise."""
+        """Wake a watcher at once if there is something for it; otherwise let it wait."""
         if not self._waiting:
             self._version = _data_version(session)
             self._next_event = NEVER
@@ -77,19 +77,19 @@ class Watchers:
             self._waiting.append(watcher)
 
     def may_have_news(self, session: Session) -> bool:
-        """Whether it is time to `look`: cheap, and without touching a table."""
+        """Return whether it is time to `look`. Cheap: it does not touch a table."""
         try:
             return (
                 self.stale
                 or self._next_event <= session.now
                 or (self._may_be_written(session) and _data_version(session) != self._version)
-                or all(watcher.gone for watcher in self._waiting)
+                or all(watcher.is_done for watcher in self._waiting)
             )
         except sqlite3.Error:
-            return True  # the look meets the error too, and deals with it
+            return True  # `look` meets the error too, and handles it
 
     def _may_be_written(self, session: Session) -> bool:
-        """Whether the write-ahead log may have changed since the last call.
+        """Return whether the write-ahead log may have changed since the last call.
 
         Asking the file system takes a third of the time of asking SQLite. It does not see two commits
         within one tick of its clock: what has changed just now is asked for again, and nothing is trusted
@@ -103,8 +103,8 @@ class Watchers:
         return True
 
     def look(self, session: Session) -> None:
-        """Tell those for whom there is something."""
-        self._waiting = [watcher for watcher in self._waiting if not watcher.gone]
+        """Wake the watchers for which there is something."""
+        self._waiting = [watcher for watcher in self._waiting if not watcher.is_done]
         if not self._waiting:
             return
         stale, self.stale = self.stale, False
@@ -114,31 +114,31 @@ class Watchers:
             self._next_event = NEVER
             self._waiting = self._unfulfilled(session, self._waiting)
 
-    def tell_all(self) -> None:
-        """Wake everybody: there is trouble, or nobody will look any more."""
+    def wake_all(self) -> None:
+        """Wake all watchers: there was an error, or the thread ends."""
         for watcher in self._waiting:
-            watcher.tell()
+            watcher.wake()
         self._waiting = []
 
     def _unfulfilled(self, session: Session, watchers: Sequence[Watcher]) -> list[Watcher]:
-        """Tell those for whom there is something; the others."""
+        """Wake the watchers for which there is something; return the others."""
         with_work: dict[tuple[str, ...], bool] = {}
         ids = frozenset[bytes]().union(*(watcher.ids for watcher in watchers))
-        gone = ended(session, ids) if ids else frozenset[bytes]()
+        over = ended(session, ids) if ids else frozenset[bytes]()
         waiting = []
         for watcher in watchers:
             if watcher.queues and watcher.queues not in with_work:
                 work = look_for_work(session, watcher.queues)
                 self._next_event = min(self._next_event, work.next_event)
                 with_work[watcher.queues] = work.ready or work.next_event <= session.now
-            if with_work.get(watcher.queues) or not gone.isdisjoint(watcher.ids):
-                watcher.tell()
+            if with_work.get(watcher.queues) or not over.isdisjoint(watcher.ids):
+                watcher.wake()
             else:
                 waiting.append(watcher)
         return waiting
 
 
 def _data_version(session: Session) -> int:
-    """Changes when another connection has committed."""
+    """Return a number that changes when another connection has committed."""
     version: int = session.connection.execute("PRAGMA data_version").fetchone()[0]
     return version

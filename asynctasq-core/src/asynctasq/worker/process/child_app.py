@@ -11,12 +11,11 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any, Self, TypeVar
 
-import asynctasq.default
-from asynctasq.app import App
+from asynctasq.app import App, runtime_of
 from asynctasq.config import mute_settings_warnings
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults
-from asynctasq.default import current_app, init, use_here
+from asynctasq.default import existing_default, init
 from asynctasq.errors import ConfigurationError, TaskDefinitionError
 from asynctasq.import_rules import LOADED_ONLY, ImportRule, importing_for_message, set_import_rule
 from asynctasq.importing import import_root_of_main, imported_module, module_name
@@ -24,10 +23,10 @@ from asynctasq.logs.fields import LineFormatter, fields_in_use, use_fields
 from asynctasq.logs.stream import StderrHandler
 from asynctasq.message import Delivery
 from asynctasq.results import Handle
+from asynctasq.runtime import dispatcher_replaced, use_here
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import ExecutionMode
-from asynctasq.tasks.dispatching import provide_dispatcher
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.call import WorkerCall
 from asynctasq.worker.log_guard import keep_loggers_enabled
@@ -40,14 +39,8 @@ PLAIN = (str, int, float, bool, type(None))
 
 def worker_codec(app: App, serializer: str | None) -> Codec:
     """Return the codec of a worker: the app's codec, unless the worker has its own serializer."""
-    if serializer is None:
-        return app.codec
-    return Codec(
-        app.serializer(serializer),
-        find_serializer=app.serializer,
-        resolvers=app.resolvers,
-        max_message_bytes=app.settings.max_message_bytes,
-    )
+    runtime = runtime_of(app)
+    return runtime.codec if serializer is None else runtime.codec_with(serializer)
 
 
 # In the worker.
@@ -57,7 +50,7 @@ def describe_app(app: App, serializer: str | None, rule: ImportRule) -> dict[str
     """Describe the app for `bootstrap`, with values that msgpack can encode."""
     own = [each.module for each in registry if each.mode is ExecutionMode.PROCESS]
     modules = [*app.settings.imports, *own]
-    settings = {name: _plain(value) for name, value in app._arguments.items()}
+    settings = {name: _plain(value) for name, value in runtime_of(app).arguments.items()}
     lost = [name for name, value in settings.items() if value is MISSING]
     if app.settings.driver_name == "memory":
         settings["driver"] = MISSING
@@ -67,7 +60,7 @@ def describe_app(app: App, serializer: str | None, rule: ImportRule) -> dict[str
         "settings": {name: value for name, value in settings.items() if value is not MISSING},
         "driver": settings.get("driver") is not MISSING,
         "lost": [name for name in lost if name != "driver"],
-        "command_line": {name: _plain(value) for name, value in app._command_line.items()},
+        "command_line": {name: _plain(value) for name, value in runtime_of(app).overrides.items()},
         "lifespan": _function_path(app.lifespan),
         "import_rule": None
         if rule is LOADED_ONLY
@@ -178,15 +171,12 @@ def bootstrap(given: Mapping[str, Any]) -> "AppChildApplication":
 
 
 def _import_all(names: list[str]) -> Iterator[tuple[str, BaseException]]:
-    provide_dispatcher(DispatchForbidden)
-    try:
+    with dispatcher_replaced(DispatchForbidden()):
         for name in names:
             try:
                 importlib.import_module(name)
             except (Exception, SystemExit) as error:  # noqa: BLE001  logged once logging is set up
                 yield name, error
-    finally:
-        provide_dispatcher(current_app)
 
 
 def _find_app(given: Mapping[str, Any]) -> App:
@@ -196,7 +186,7 @@ def _find_app(given: Mapping[str, Any]) -> App:
         module, _, attribute = given["app"].partition(":")
         found = getattr(sys.modules.get(module), attribute, None)
     if not isinstance(found, App):
-        default = asynctasq.default._default
+        default = existing_default()
         if not given["driver"] and default is not None:
             found = default
         else:
@@ -215,7 +205,7 @@ def _find_app(given: Mapping[str, Any]) -> App:
     if found.settings.driver_name == "memory":
         changes["driver"] = UnavailableDriver()
     if changes and not found.is_open:
-        found.override(changes)
+        found._override(changes)
     return found
 
 
@@ -265,7 +255,7 @@ class AppChildApplication:
 
     async def open(self) -> None:
         """Enter the app's `lifespan`, so that each child has its own resources."""
-        self._app.resolvers.prepare()
+        runtime_of(self._app).resolvers.prepare()
         lifespan: Any = self._app.lifespan
         if lifespan is None and self._lifespan:
             module, _, name = self._lifespan.partition(":")
@@ -302,7 +292,7 @@ class AppChildApplication:
             registry.find(name),
             self._codec.open_call(delivery.message.body),
             codec=self._codec,
-            resolvers=self._app.resolvers,
+            resolvers=runtime_of(self._app).resolvers,
             resources=self._resources,
             report=lambda _, progress: report(progress),
             waits=ReportedWaits(note_wait),

@@ -11,14 +11,10 @@ from contextlib import suppress
 from asynctasq.hookspecs import hookimpl
 from asynctasq.worker.health import Phase, Report, WorkerHealth
 from asynctasq.worker.life import GRACE_SECONDS
+from asynctasq.worker.timing import ControlTiming
 
 ORPHANED_EXIT = 75
 """Exit code of a worker that did not stop in time after its supervisor had died (`EX_TEMPFAIL`)."""
-IGNORED_SECONDS = 2.0
-"""Time after which a worker that ignores SIGTERM is stopped through the channel: a task has replaced its
-handlers."""
-END_SECONDS = 30.0
-"""Time for a worker to settle and close after its grace period."""
 
 
 class SupervisorChannel:
@@ -28,7 +24,12 @@ class SupervisorChannel:
     """
 
     def __init__(
-        self, fd: int, health: Callable[[], WorkerHealth | None], *, stop: Callable[[], None]
+        self,
+        fd: int,
+        health: Callable[[], WorkerHealth | None],
+        *,
+        stop: Callable[[], None],
+        timing: ControlTiming | None = None,
     ) -> None:
         """Take over the socket.
 
@@ -36,7 +37,9 @@ class SupervisorChannel:
             fd: descriptor of the socket.
             health: of the worker; None while it starts.
             stop: has the effect of SIGTERM, from any thread.
+            timing: durations.
         """
+        self._timing = timing or ControlTiming()
         self._socket = socket.socket(fileno=fd)
         self._socket.set_inheritable(False)
         self._health = health
@@ -91,8 +94,8 @@ class SupervisorChannel:
         grace = GRACE_SECONDS if health is None else health.grace_period
         os.kill(os.getpid(), signal.SIGTERM)
         ending = threading.Event()  # never set: tasks may have changed `time.sleep`
-        ending.wait(IGNORED_SECONDS)
+        ending.wait(self._timing.ignored)
         if health is not None and health.phase is Phase.RUNNING:
             self._stop()
-        ending.wait(grace + END_SECONDS)
+        ending.wait(grace + self._timing.end)
         os._exit(ORPHANED_EXIT)

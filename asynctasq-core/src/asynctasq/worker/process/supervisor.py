@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from asynctasq.worker.health import Phase, Report
-from asynctasq.worker.process.control_channel import END_SECONDS
 from asynctasq.worker.process.signals import SignalDebouncer, stop_signal_numbers
-from asynctasq.worker.process.worker_process import ANSWER_SECONDS, WorkerProcess
+from asynctasq.worker.process.worker_process import WorkerProcess
 from asynctasq.worker.timing import WorkerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -60,9 +59,10 @@ class Supervisor:
         """
         timing = timing or WorkerTiming()
         self._timing = timing.supervisor
+        self._end_seconds = timing.control.end
         self._command = command
         self._burst = burst
-        self._processes = [WorkerProcess(number) for number in range(1, processes + 1)]
+        self._processes = [WorkerProcess(number, timing) for number in range(1, processes + 1)]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
         self._signals = 0
@@ -116,7 +116,7 @@ class Supervisor:
     def _stop_one(self, worker: WorkerProcess) -> None:
         worker.send(signal.SIGTERM)
         worker.stop_sent_at = time.monotonic()
-        first = worker.grace_period + END_SECONDS if worker.ran else self._timing.starting
+        first = worker.grace_period + self._end_seconds if worker.ran else self._timing.starting
         worker.kill_in(first if self._signals < 2 else min(first, self._timing.hurry))
 
     def _forward(self, number: signal.Signals) -> None:
@@ -132,11 +132,8 @@ class Supervisor:
             started_at = time.monotonic()
             try:
                 code = await self._run_one(worker)
-            except (
-                OSError,
-                RuntimeError,
-                MemoryError,
-            ) as error:  # the system has no more descriptors, memory or threads
+            except (OSError, RuntimeError, MemoryError) as error:
+                # The system has no more descriptors, memory or threads.
                 early_deaths += 1
                 await self._pause(worker, self._timing.restart.pause(early_deaths), error)
                 continue
@@ -303,7 +300,9 @@ class Supervisor:
             report.close()
             return {"ok": False, "problems": ["no process has been started"]}
         try:
-            return asyncio.run_coroutine_threadsafe(report, self._loop).result(2 * ANSWER_SECONDS)
+            return asyncio.run_coroutine_threadsafe(report, self._loop).result(
+                2 * self._timing.answer
+            )
         except (TimeoutError, RuntimeError):
             return {"ok": False, "problems": ["the supervisor does not answer"]}
 

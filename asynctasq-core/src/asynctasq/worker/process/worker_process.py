@@ -9,26 +9,20 @@ from contextlib import suppress
 
 from asynctasq.worker.health import Phase, Report
 from asynctasq.worker.life import GRACE_SECONDS
-from asynctasq.worker.process.control_channel import IGNORED_SECONDS
-
-START_SECONDS = 60.0
-"""Time for which a new process may be silent, before it has reported its own limit."""
-ANSWER_SECONDS = 5.0
-"""Time for a process to answer; it does so even when its event loop is blocked."""
-LAST_REPORTS_SECONDS = 0.5
-"""Time to read the last reports of a process that has ended."""
+from asynctasq.worker.timing import WorkerTiming
 
 
 class WorkerProcess:
     """A numbered place for a worker process, which is started again whenever it has died."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, timing: WorkerTiming | None = None) -> None:
+        self._timing = timing or WorkerTiming()
         self.number = number
         self.restarts = 0
         self.pid: int | None = None
         """Process ID of the current process, or of the last one."""
         self.grace_period = GRACE_SECONDS
-        self.stall_limit = START_SECONDS
+        self.stall_limit = self._timing.supervisor.silent_start
         self.killed_because = ""
         self.stop_sent_at = math.inf
         """Monotonic time at which the process was sent the signal to stop."""
@@ -54,7 +48,7 @@ class WorkerProcess:
         """Note a process that has been started."""
         self._process, self._reader, self._writer = process, reader, writer
         self.pid = process.pid
-        self.stall_limit = START_SECONDS
+        self.stall_limit = self._timing.supervisor.silent_start
         self.killed_because = ""
         self.stop_sent_at = math.inf
         self.ran = self.settled = False
@@ -96,7 +90,7 @@ class WorkerProcess:
                 return None
             self._questions += 1
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(self._timing.supervisor.answer):
                     writer.write(b"%d %s\n" % (self._questions, question.encode()))
                     await writer.drain()
                     while line := await reader.readline():
@@ -112,14 +106,14 @@ class WorkerProcess:
         """Check whether the process got as far as running tasks; call this when it has ended."""
         if self._reader is not None:
             with suppress(OSError, ValueError):  # a TimeoutError, as a fork of it may live on
-                async with asyncio.timeout(LAST_REPORTS_SECONDS):
+                async with asyncio.timeout(self._timing.supervisor.last_reports):
                     while line := await self._reader.readline():
                         self._note(json.loads(line.partition(b" ")[2]))
         return self.ran
 
     def ignores_stop(self) -> bool:
         """Check whether the process has ignored the signal to stop for too long."""
-        return time.monotonic() - self.stop_sent_at > IGNORED_SECONDS
+        return time.monotonic() - self.stop_sent_at > self._timing.control.ignored
 
     def _note(self, report: Report) -> Report:
         self.ran = self.ran or report.get("phase") == Phase.RUNNING

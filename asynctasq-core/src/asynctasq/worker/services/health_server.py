@@ -76,7 +76,7 @@ class HealthServer:
             )
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
-                f"Health cannot be served at {self._host}, port {self.port}: {error}."
+                f"Could not serve health at {self._host}, port {self.port}: {error}."
             ) from error
         self.port = self._listener.getsockname()[1]
         woken, self._wake = os.pipe()

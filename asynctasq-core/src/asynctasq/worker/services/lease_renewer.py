@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from asynctasq.contracts.driver import Driver
@@ -125,19 +125,19 @@ class LeaseRenewer:
                 # Tasks may have changed `time.sleep`, and this event is never set.
                 threading.Event().wait(self._timing.restart.pause(crashes))
                 self._driver = self._driver.clone()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  reported, and the worker stops
             self._on_main_loop(self._report, error)
-            raise
         finally:
             self._on_main_loop(self._ended.set)
 
-    def _on_main_loop(self, callback: object, *args: object) -> None:
+    def _on_main_loop(self, callback: Callable[..., object], *args: object) -> None:
         with suppress(RuntimeError):  # the worker's loop was closed meanwhile
-            self._main_loop.call_soon_threadsafe(callback, *args)  # type: ignore[arg-type]
+            self._main_loop.call_soon_threadsafe(callback, *args)
 
     def _report(self, error: BaseException) -> None:
         if self._failed is not None and not self._stop_asked:
             self._failed(error)
+        self._running.set()  # `start` waits for it
 
     def _ran_to_its_end(self) -> bool:
         """Run until the worker stops; False after a crash, such as an error thrown into this thread."""
@@ -171,7 +171,7 @@ class LeaseRenewer:
                 if not opened:
                     await self._driver.open()
                     opened = True
-                    self._main_loop.call_soon_threadsafe(self._running.set)
+                    self._on_main_loop(self._running.set)
                 if self._watch.check():
                     for job in self.jobs:
                         await job.run(self._driver)

@@ -16,7 +16,7 @@ Failed = Callable[[BaseException], None]
 
 
 class OnFailure(Enum):
-    """What a worker does when one of its services fails while the worker runs."""
+    """Reactions of a worker to the failure of a service while it runs."""
 
     STOP_WORKER = "stop the worker"
     """The worker cannot run without the service: it stops gracefully."""
@@ -49,7 +49,7 @@ class WorkerService(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Stop, also if `start` has failed or was never called. All tasks are settled by now."""
+        """Stop, even if `start` has failed. All messages are settled by now."""
         ...
 
 

@@ -17,13 +17,13 @@ LIMIT :limit
 
 -- name: row
 SELECT id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, due_at, profile,
-    payload
+    payload, leased_at
 FROM messages WHERE n = :n
 
--- name: bury
+-- name: make_dead_letter
 UPDATE messages
 SET state = 6, reason = 'undecodable', error = :error, finished_at = :now, expires_at = NULL,
     mismatched_at = NULL, progress = NULL, cancelling = 0, id = :id, namespace = :namespace,
-    token = :token, attempt = :attempt, lost = :lost, max_lost = :max_lost,
+    token = :token, leased_at = :leased_at, attempt = :attempt, lost = :lost, max_lost = :max_lost,
     enqueued_at = :enqueued_at, due_at = :due_at, payload = :payload, forget_at = NULL
 WHERE n = :n

@@ -63,7 +63,7 @@ WHERE id = :id AND namespace = :namespace AND state = 2 AND due_at > :now
 
 -- name: cancel_waiting
 UPDATE messages
-SET state = 8, finished_at = :now, forget_at = :now + max(result_ttl, 60000000),
+SET state = 8, finished_at = :now, forget_at = :now + max(result_ttl, {outcome_ttl_least}),
     expires_at = NULL, mismatched_at = NULL, progress = NULL, error = NULL,
     profile = NULL, payload = NULL
 WHERE id = :id AND namespace = :namespace AND state <= 4

@@ -1,79 +1,81 @@
 -- Queries that look, and those of dead letters, pauses and workers.
 
+-- name: holders
+-- The owners of leases. It steps from one owner to the next, not from lease to lease.
+WITH RECURSIVE holders (owner) AS (
+    SELECT min(owner) FROM messages INDEXED BY messages_leased WHERE state = 5
+    UNION ALL
+    SELECT (
+        SELECT min(messages.owner) FROM messages INDEXED BY messages_leased
+        WHERE state = 5 AND messages.owner > holders.owner
+    )
+    FROM holders WHERE holders.owner IS NOT NULL
+)
+SELECT owner FROM holders
+
 -- name: count
+-- No state is counted further than :bound. Messages that are due count as ready, promoted or not.
 SELECT
-    (SELECT count(*) FROM messages WHERE state = 3 AND queue = :queue)
-    + (
-        SELECT count(*) FROM messages INDEXED BY messages_scheduled
-        WHERE namespace = :namespace AND state = 2 AND due_at <= :now AND queue = :queue
+    min(
+        (
+            SELECT count(*)
+            FROM (SELECT 1 FROM messages WHERE state = 3 AND queue = :queue LIMIT :bound)
+        ) + coalesce(sum(due), 0),
+        :bound
+    ),
+    min(coalesce(sum(scheduled), 0), :bound),
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM ({holders}) AS holders CROSS JOIN messages INDEXED BY messages_leased
+            WHERE state = 5 AND messages.owner = holders.owner AND queue = :queue
+            LIMIT :bound
+        )
     ),
     (
-        SELECT count(*) FROM messages INDEXED BY messages_scheduled
-        WHERE namespace = :namespace AND state = 2 AND due_at > :now AND queue = :queue
+        SELECT count(*)
+        FROM (SELECT 1 FROM messages WHERE reason IS NOT NULL AND queue = :queue LIMIT :bound)
     ),
-    (SELECT count(*) FROM messages INDEXED BY messages_leased WHERE state = 5 AND queue = :queue),
-    (SELECT count(*) FROM messages WHERE reason IS NOT NULL AND queue = :queue),
     (SELECT paused FROM queues WHERE key = :queue),
-    min(
-        coalesce(
-            (
-                SELECT min(oldest)
-                FROM (
-                    SELECT (
-                        SELECT min(due_at) FROM messages
-                        WHERE state = 3 AND queue = :queue AND rank = ranks.value
-                    ) AS oldest
-                    FROM json_each('[0,1,2,3,4,5,6,7,8,9]') AS ranks
-                )
-            ),
-            :never
-        ),
-        coalesce(
-            (
-                SELECT min(due_at) FROM messages INDEXED BY messages_scheduled
-                WHERE namespace = :namespace AND state = 2 AND due_at <= :now AND queue = :queue
-            ),
-            :never
-        )
-    )
+    (SELECT paused_at FROM queues WHERE key = :queue AND paused),
+    min(coalesce(min(oldest_ready), :never), coalesce(min(oldest_due), :never))
+FROM (
+    SELECT
+        (
+            SELECT count(*)
+            FROM (
+                SELECT 1 FROM messages INDEXED BY messages_scheduled_by_queue
+                WHERE state = 2 AND queue = :queue AND rank = ranks.value AND due_at <= :now
+                LIMIT :bound
+            )
+        ) AS due,
+        (
+            SELECT count(*)
+            FROM (
+                SELECT 1 FROM messages INDEXED BY messages_scheduled_by_queue
+                WHERE state = 2 AND queue = :queue AND rank = ranks.value AND due_at > :now
+                LIMIT :bound
+            )
+        ) AS scheduled,
+        (
+            SELECT min(due_at) FROM messages INDEXED BY messages_ready
+            WHERE state = 3 AND queue = :queue AND rank = ranks.value
+        ) AS oldest_ready,
+        (
+            SELECT min(due_at) FROM messages INDEXED BY messages_scheduled_by_queue
+            WHERE state = 2 AND queue = :queue AND rank = ranks.value AND due_at <= :now
+        ) AS oldest_due
+    FROM json_each('[0,1,2,3,4,5,6,7,8,9]') AS ranks
+)
 
 -- name: find
 SELECT {columns}
 FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 6
 
--- name: browse
--- Where the state has few messages, by the index of the state and sorted; otherwise through all
--- messages by time of enqueue.
-SELECT {columns}
-FROM messages INDEXED BY {index}
-WHERE namespace = :namespace AND forget_at IS NULL
-    AND (enqueued_at, id) > (:after, :after_id)
-    AND enqueued_at >= :since AND (:until IS NULL OR enqueued_at < :until)
-    AND {is_state} AND (:queue IS NULL OR queue = :queue)
-ORDER BY enqueued_at, id
-LIMIT :limit
-
--- name: are_few
-SELECT count(*)
-FROM (SELECT 1 FROM messages INDEXED BY {index} WHERE {is_state} LIMIT :few)
-
--- name: dead_letters
-SELECT {columns}
-FROM messages
-WHERE namespace = :namespace AND reason IS NOT NULL AND (finished_at, id) < (:before, :before_id)
-ORDER BY finished_at DESC, id DESC
-LIMIT :limit
-
--- name: dead_letters_of_queue
-SELECT {columns}
-FROM messages
-WHERE queue = :queue AND reason IS NOT NULL AND (finished_at, id) < (:before, :before_id)
-ORDER BY finished_at DESC, id DESC
-LIMIT :limit
-
 -- name: outcomes
-SELECT named.key, state, finished_at, payload, reason, error
+SELECT named.key, state, finished_at, payload, reason, error, about
 FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace
     AND (state = 6 OR (state >= 7 AND forget_at > :now))
@@ -89,6 +91,12 @@ SELECT named.key, progress
 FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 6
 
+-- name: known
+-- The messages named that have not finished, as one row.
+SELECT json_group_array(named.key)
+FROM json_each(:index) AS named CROSS JOIN messages
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 6
+
 -- name: states
 SELECT named.key, state, forget_at
 FROM json_each(:index) AS named CROSS JOIN messages
@@ -97,7 +105,7 @@ WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace
 -- name: requeue
 UPDATE messages
 SET state = 3, due_at = :now, expires_at = :now + expires, attempt = 0, lost = 0,
-    mismatched_at = NULL, error = NULL, reason = NULL, finished_at = NULL
+    mismatched_at = NULL, error = NULL, reason = NULL, finished_at = NULL, about = NULL
 WHERE id = :id AND namespace = :namespace AND state = 6
 
 -- name: edit
@@ -116,13 +124,17 @@ DELETE FROM messages WHERE id = :id AND namespace = :namespace AND state = 6
 -- name: purgeable_ready
 SELECT n FROM messages WHERE state = 3 AND queue = :queue
 UNION ALL
-SELECT n FROM messages INDEXED BY messages_scheduled
-WHERE namespace = :namespace AND state = 2 AND due_at <= :now AND queue = :queue
+SELECT n
+FROM json_each('[0,1,2,3,4,5,6,7,8,9]') AS ranks
+CROSS JOIN messages INDEXED BY messages_scheduled_by_queue
+WHERE state = 2 AND queue = :queue AND rank = ranks.value AND due_at <= :now
 LIMIT :bound
 
 -- name: purgeable_scheduled
-SELECT n FROM messages INDEXED BY messages_scheduled
-WHERE namespace = :namespace AND state = 2 AND due_at > :now AND queue = :queue
+SELECT n
+FROM json_each('[0,1,2,3,4,5,6,7,8,9]') AS ranks
+CROSS JOIN messages INDEXED BY messages_scheduled_by_queue
+WHERE state = 2 AND queue = :queue AND rank = ranks.value AND due_at > :now
 LIMIT :bound
 
 -- name: purgeable_dead
@@ -140,7 +152,10 @@ WHERE namespace = :namespace AND (key, holder) IN (
 DELETE FROM messages WHERE n IN (SELECT value FROM json_each(:doomed))
 
 -- name: pause
-UPDATE queues SET paused = :paused WHERE key = :queue
+UPDATE queues
+SET paused = :paused,
+    paused_at = CASE WHEN :paused THEN CASE WHEN paused THEN paused_at ELSE :now END END
+WHERE key = :queue
 
 -- name: paused
 SELECT name FROM queues WHERE namespace = :namespace AND paused
@@ -153,9 +168,9 @@ WHERE namespace = :namespace AND (
     paused
     OR EXISTS (SELECT 1 FROM messages WHERE state = 3 AND queue = queues.key)
     OR EXISTS (SELECT 1 FROM messages WHERE reason IS NOT NULL AND queue = queues.key)
-    OR key IN (
-        SELECT queue FROM messages INDEXED BY messages_scheduled
-        WHERE namespace = :namespace AND state = 2
+    OR EXISTS (
+        SELECT 1 FROM messages INDEXED BY messages_scheduled_by_queue
+        WHERE state = 2 AND queue = queues.key
     )
     OR key IN (SELECT queue FROM messages INDEXED BY messages_leased WHERE state = 5)
 )
@@ -175,9 +190,6 @@ SELECT key FROM namespaces WHERE name = :name
 
 -- name: add_namespace
 INSERT INTO namespaces (name) VALUES (:name) ON CONFLICT DO NOTHING
-
--- name: owner_names
-SELECT key, name FROM owners WHERE namespace = :namespace
 
 -- name: record_worker
 INSERT OR REPLACE INTO workers (namespace, id, description, ends_at)

@@ -17,7 +17,7 @@ SELECT
             AND NOT (SELECT paused FROM queues WHERE key = named.value)
     )
 
--- name: take
+-- name: claim
 -- The next messages of a queue, as one row: each step of a statement lets go of Python's global
 -- lock and has to get it back, which takes long when the event loop is busy. Large payloads would
 -- make that row too large, and are read one by one. The first column counts the rows that are not
@@ -29,14 +29,16 @@ SELECT
         AND due_at < :never
     ),
     json_group_array(json_array(
-        n, token, attempt, lost, enqueued_at, mismatched_at, length(profile), length(payload)
+        n, token, attempt, lost, enqueued_at, due_at - enqueued_at, mismatched_at,
+        length(profile), length(payload)
     )),
+    max(leased_at),
     CAST(group_concat(
         id || profile || CASE WHEN length(payload) <= :large THEN payload ELSE x'' END, ''
     ) AS BLOB)
 FROM (
-    SELECT n, id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, due_at, profile,
-        payload
+    SELECT n, id, namespace, leased_at, token, attempt, lost, enqueued_at, due_at, mismatched_at,
+        max_lost, profile, payload
     FROM messages
     WHERE state = 3 AND queue = :queue AND (expires_at IS NULL OR expires_at > :now)
     ORDER BY rank, due_at, id
@@ -52,8 +54,10 @@ FROM json_each(:taken) AS named CROSS JOIN messages
 WHERE n = named.value
 
 -- name: lease
+-- The time of the lease is its token: it grows even if a power failure undoes the last leases, which are
+-- not synced. `token` counts leases, and tells processes of the release before of a lease that is not theirs.
 UPDATE messages
-SET state = 5, token = token + 1, owner = :owner, leased_at = :now, expires_at = NULL
+SET state = 5, token = token + 1, owner = :owner, leased_at = max(leased_at + 1, :now), expires_at = NULL
 WHERE n IN (SELECT value FROM json_each(:taken))
 
 -- name: renew_by_reserve
@@ -95,17 +99,16 @@ DELETE FROM owners WHERE key = :owner
 -- name: held
 SELECT json_group_array(
     json_array(
-        n, hex(id), CASE typeof(token) WHEN 'integer' THEN token END,
-        CASE typeof(leased_at) WHEN 'integer' THEN leased_at ELSE 0 END
+        n, hex(id), CASE typeof(leased_at) WHEN 'integer' THEN leased_at END
     )
 )
 FROM messages
 WHERE state = 5 AND owner = :owner
 
 -- name: flagged
-SELECT id, token
+SELECT id, leased_at
 FROM messages
-WHERE cancelling = 1 AND typeof(id) = 'blob' AND length(id) = 16 AND typeof(token) = 'integer'
+WHERE cancelling = 1 AND typeof(id) = 'blob' AND length(id) = 16 AND typeof(leased_at) = 'integer'
     AND owner = (SELECT key FROM owners WHERE namespace = :namespace AND name = :owner)
 
 -- name: give_back
@@ -120,13 +123,14 @@ SET state = CASE
     lost = lost + (:counted AND NOT cancelling),
     reason = CASE WHEN :counted AND lost >= max_lost AND NOT cancelling THEN 'lost' END,
     finished_at = CASE WHEN cancelling OR (:counted AND lost >= max_lost) THEN :now END,
-    forget_at = CASE WHEN cancelling THEN :now + max(result_ttl, 60000000) END,
+    forget_at = CASE WHEN cancelling THEN :now + max(result_ttl, {outcome_ttl_least}) END,
     progress = CASE WHEN NOT (cancelling OR (:counted AND lost >= max_lost)) THEN progress END,
     error = CASE WHEN NOT cancelling THEN error END,
-    profile = CASE WHEN NOT cancelling THEN profile END,
     payload = CASE WHEN NOT cancelling THEN payload END,
     cancelling = 0
 WHERE n IN (SELECT value FROM json_each(:taken))
+RETURNING id, queue, profile, state, attempt, lost,
+    (SELECT name FROM owners WHERE owners.key = messages.owner)
 
 -- name: watch_work
 -- Whether there is anything to reserve or to look after, and when there will next be.

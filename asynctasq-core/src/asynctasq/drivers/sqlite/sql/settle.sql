@@ -3,25 +3,27 @@
 -- name: complete_all
 -- Completions that share the time for which they are kept. :blob is each id followed by its result;
 -- :index an object of one member a message: its name is the token, its value the place of the id in
--- :blob, shifted left by 31, plus the size of the result.
+-- :blob, shifted left by 37, plus the size of the result, shifted left by 10, plus the size of `about`, which
+-- is before the result.
 UPDATE messages
 SET state = 7, finished_at = :now, forget_at = :now + :keep,
     cancelling = 0, mismatched_at = NULL, progress = NULL, error = NULL, profile = NULL,
-    payload = CASE WHEN :stored THEN settled.result END
+    about = nullif(settled.about, x''), payload = CASE WHEN :stored THEN settled.result END
 FROM (
     SELECT
-        substr(:blob, value >> 31, 16) AS id,
+        substr(:blob, value >> 37, 16) AS id,
         CAST(key AS INTEGER) AS token,
-        substr(:blob, (value >> 31) + 16, value & 2147483647) AS result
+        substr(:blob, (value >> 37) + 16, value & 1023) AS about,
+        substr(:blob, (value >> 37) + 16 + (value & 1023), (value >> 10) & 134217727) AS result
     FROM json_each(:index)
 ) AS settled
 WHERE messages.id = settled.id AND messages.namespace = :namespace
-    AND messages.state = 5 AND messages.token = settled.token
+    AND messages.state = 5 AND messages.leased_at = settled.token
 
 -- name: leases
 -- Which of the messages named are leased. :ids are 16 bytes each, :index the place of each.
 SELECT json_group_array(json_array(
-    named.key, n, CASE typeof(token) WHEN 'integer' THEN token END, cancelling = 1
+    named.key, n, CASE typeof(leased_at) WHEN 'integer' THEN leased_at END, cancelling = 1
 ))
 FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state = 5
@@ -30,14 +32,14 @@ WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND
 UPDATE messages
 SET state = 7, finished_at = :now, forget_at = :now + :keep,
     cancelling = 0, mismatched_at = NULL, progress = NULL, error = NULL, profile = NULL,
-    payload = :result
+    about = :about, payload = :result
 WHERE n = :n
 
 -- name: cancelled
 UPDATE messages
-SET state = 8, finished_at = :now, forget_at = :now + coalesce(:keep, max(result_ttl, 60000000)),
+SET state = 8, finished_at = :now, forget_at = :now + coalesce(:keep, max(result_ttl, {outcome_ttl_least})),
     cancelling = 0, mismatched_at = NULL, progress = NULL,
-    error = NULL, profile = NULL, payload = NULL
+    error = NULL, about = :about, profile = NULL, payload = NULL
 WHERE n = :n
 
 -- name: retry
@@ -56,12 +58,12 @@ WHERE n = :n
 -- name: fail
 UPDATE messages
 SET state = 6, reason = :reason, error = :error, finished_at = :now, attempt = attempt + :counted,
-    progress = NULL, cancelling = 0
+    about = :about, progress = NULL, cancelling = 0
 WHERE n = :n
 
 -- name: set_progress
 UPDATE messages SET progress = :progress
-WHERE id = :id AND namespace = :namespace AND state = 5 AND token = :token
+WHERE id = :id AND namespace = :namespace AND state = 5 AND leased_at = :token
 
 -- name: flag
 UPDATE messages SET cancelling = 1

@@ -81,6 +81,7 @@ WHERE n IN (
     ORDER BY expires_at
     LIMIT :bound
 )
+RETURNING id, queue, profile, state, attempt, lost, NULL
 
 -- name: forget_outcomes
 DELETE FROM messages

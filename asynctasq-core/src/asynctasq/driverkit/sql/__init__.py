@@ -1,0 +1,36 @@
+"""Functions that drivers of SQL databases share: they shape data and know no client library.
+
+- queries: statements by name, from files
+- migrations: the steps from one version of the tables to the next
+- rows: messages as the columns of a row
+- grouping: messages, and completions, that one statement writes together
+"""
+
+from asynctasq.driverkit.sql.grouping import (
+    BatchMismatch,
+    Completions,
+    InCommon,
+    completions_of,
+    runs_of,
+)
+from asynctasq.driverkit.sql.migrations import Step, pending_steps
+from asynctasq.driverkit.sql.queries import read_queries, read_script
+from asynctasq.driverkit.sql.rows import BLOCKED, DEAD, LEASED, STATES, pack_row, rank
+
+__all__ = [
+    "BLOCKED",
+    "DEAD",
+    "LEASED",
+    "STATES",
+    "BatchMismatch",
+    "Completions",
+    "InCommon",
+    "Step",
+    "completions_of",
+    "pack_row",
+    "pending_steps",
+    "rank",
+    "read_queries",
+    "read_script",
+    "runs_of",
+]
