@@ -77,7 +77,7 @@ TYPED: tuple[Any, ...] = (
     *(b"", bytes(range(256)), bytearray(b"\x00\xff"), 2**64, -(2**63) - 1, 10**100),
     *(math.inf, -math.inf, math.nan, 1.5 - 2j, Decimal("1.10"), Decimal("-0"), Fraction(1, 3)),
     *((), (1, (2, [3])), {1, 2}, frozenset({(1, 2)}), {1: "a", (2, 3): "b"}, {None: 0, 1.5: 1}),
-    *(datetime(2024, 2, 29, 1, 2, 3, 4), datetime(2024, 1, 1, tzinfo=UTC)),  # noqa: DTZ001
+    *(datetime(2024, 2, 29, 1, 2, 3, 4), datetime(2024, 1, 1, tzinfo=UTC)),  # noqa: DTZ001  a naive datetime is one of the values
     *(datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=30))), date(2024, 2, 29)),
     *(time(1, 2, 3), timedelta(days=-1, microseconds=1), UUID(int=7), Path("a/b")),
     *(PurePosixPath("/a"), PureWindowsPath("C:\\x"), ip_address("127.0.0.1"), ip_network("::/8")),

@@ -11,6 +11,7 @@ from pathlib import Path
 from asynctasq import driverkit as kit
 from asynctasq.contracts import (
     DRIVER_API_VERSION,
+    EXACT_STORE,
     Cancelled,
     Capability,
     Complete,
@@ -57,9 +58,7 @@ class FileStoreDriver(DriverDefaults):
     """A driver whose store is the file at `path`. The namespaces in it see nothing of each other."""
 
     api_version = DRIVER_API_VERSION
-    capabilities = Capability.FENCED | Capability.ATOMIC | Capability.COUNTED | Capability.FIFO
-    capabilities |= Capability.IDEMPOTENT | Capability.PRIORITY | Capability.EXACT_COUNT
-    capabilities |= Capability.DETACHED
+    capabilities = EXACT_STORE | Capability.PRIORITY
     capabilities |= Capability.RESULTS | Capability.DEAD_LETTERS | Capability.INSPECT
 
     def __init__(self, path: str | Path, namespace: str = "asynctasq") -> None:

@@ -63,7 +63,8 @@ class Row:
         return "ready" if self.state == "waiting" and self.due_at <= now else self.state
 
     def deliver(self, owner: str, now: float, lease: float) -> Delivery:
-        resumed, self.token, self.is_new = self.token > 0, self.token + 1, False
+        resumed, self.token = self.token > 0, kit.next_token(self.token, now)
+        self.is_new = False
         self.state, self.owner, self.leased_at, self.until = "leased", owner, now, now + lease
         ago = now - self.mismatched_at if self.mismatched_at else 0.0
         counts = (self.attempt, self.lost, self.enqueued_at, ago)
@@ -123,8 +124,7 @@ def snapshot_of(row: Row, now: float) -> Snapshot:
 def counts_of(rows: Iterable[Row], now: float, bound: int | None) -> list[int]:
     """Return the number of messages in each state of `COUNTED`."""
     states = [row.state_at(now) for row in rows if row.state != "dead" or row.until > now]
-    most = len(states) if bound is None else bound
-    return [min(states.count(state), most) for state in COUNTED]
+    return [kit.bounded(states.count(state), bound) for state in COUNTED]
 
 
 def queue_info_of(name: str, rows: list[Row], now: float, bound: int | None) -> QueueInfo:
