@@ -47,8 +47,11 @@ def test_every_function_that_part_one_lacks_is_printed() -> None:
 
 
 def _names(source: str) -> set[str]:
-    functions = ast.FunctionDef | ast.AsyncFunctionDef
-    return {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, functions)}
+    return {
+        node.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
 
 
 def test_the_quick_start_works_on_the_driver(tmp_path: Path) -> None:
