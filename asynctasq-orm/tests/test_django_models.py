@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from django.conf import settings
 from django.db import OperationalError, connections, transaction
 
 from asynctasq import App, Worker, task
-from asynctasq.contracts.resolver import Reference
+from asynctasq.conformance import ResolverConformance
+from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.errors import ArgumentsMismatch, NotSerializable, TaskFailed
 from asynctasq_orm.django import connections as connections_module
-from asynctasq_orm.django import resolver as resolver_module
 from asynctasq_orm.django.resolver import DjangoResolver
 
 
@@ -215,13 +215,13 @@ async def test_several_databases_are_asked_at_the_same_time(
         for name in ("default", "archive")
     ]
     both = threading.Barrier(2)
-    load = resolver_module._load_batch
+    load = Customer.from_db
 
     def load_together(*args: Any) -> Any:
         both.wait(30)  # broken if the other comes only afterwards
         return load(*args)
 
-    monkeypatch.setattr(resolver_module, "_load_batch", load_together)
+    monkeypatch.setattr(Customer, "from_db", load_together)
     assert [row.name for row in await there_and_back(*rows)] == ["default", "archive"]
 
 
@@ -525,3 +525,23 @@ def test_tasks_run_where_django_is_imported_and_not_configured(tmp_path: Path) -
         check=False,
     )
     assert (done.stdout, done.stderr) == ("ran ran\n", "")
+
+
+class TestConformance(ResolverConformance):
+    name = "django"
+
+    def make_resolver(self) -> Resolver:
+        return DjangoResolver()
+
+    async def tear_down(self) -> None:
+        await sync_to_async(connections.close_all)()
+
+    async def make_models(self, count: int) -> Sequence[object]:
+        return [await Customer.objects.acreate(name=f"customer {n}") for n in range(count)]
+
+    def make_unsaved(self) -> object:
+        return Customer(name="unsaved")
+
+    async def delete(self, model: object) -> None:
+        assert isinstance(model, Customer)
+        await Customer.objects.filter(pk=model.pk).adelete()

@@ -2,7 +2,7 @@ import dataclasses
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,8 @@ from sqlmodel import Field, SQLModel
 
 from asynctasq import App, Worker, task
 from asynctasq.app import runtime_of
-from asynctasq.contracts.resolver import Reference
+from asynctasq.conformance import ResolverConformance
+from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.errors import (
     ArgumentsMismatch,
     ConfigurationError,
@@ -611,3 +612,36 @@ async def test_nothing_stays_open_after_many_tasks_failed_ones_too(
     assert [each for each in threading.enumerate() if "aiosqlite" in repr(each).lower()] == []
     opened = _open_files()
     assert not [name for name in opened if "many.db" in name]
+
+
+class TestConformance(ResolverConformance):
+    name = "sqlalchemy"
+
+    def make_resolver(self) -> Resolver:
+        return SqlalchemyResolver()
+
+    async def set_up(self) -> None:
+        self.engine = create_async_engine(f"sqlite+aiosqlite:///{self.folder / 'models.db'}")
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        Base._asynctasq_session_factory = self.sessions
+        async with self.engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+
+    async def tear_down(self) -> None:
+        del Base._asynctasq_session_factory
+        await self.engine.dispose()
+
+    async def make_models(self, count: int) -> Sequence[object]:
+        users = [User(name=f"user {number}") for number in range(count)]
+        async with self.sessions() as session:
+            session.add_all(users)
+            await session.commit()
+        return users
+
+    def make_unsaved(self) -> object:
+        return User(name="unsaved")
+
+    async def delete(self, model: object) -> None:
+        async with self.sessions() as session:
+            await session.delete(model)
+            await session.commit()

@@ -1,6 +1,7 @@
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from tortoise.context import TortoiseContext
 from tortoise.models import Model
 
 from asynctasq import App, Worker, task
-from asynctasq.contracts.resolver import Reference
+from asynctasq.conformance import ResolverConformance
+from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable, TaskFailed
 from asynctasq_orm.tortoise.resolver import TortoiseResolver
 from asynctasq_orm.tortoise.settings import TortoiseSettings
@@ -244,7 +246,7 @@ async def test_without_initialization_the_error_says_what_to_do() -> None:
     reference = Reference("tortoise", f"{__name__}:Author", 1)
     with pytest.raises(ConfigurationError, match="lifespan"):
         await resolver.resolve([reference])
-    with pytest.raises(ConfigurationError, match="leads to nothing"):
+    with pytest.raises(ConfigurationError, match="cannot be imported"):
         await TortoiseResolver(TortoiseSettings(config="no.such:THING")).resolve([reference])
 
 
@@ -256,5 +258,37 @@ async def test_missing_row_and_unsaved_model(config: dict[str, Any]) -> None:
         with pytest.raises(NotSerializable, match="save it"):
             resolver.reference(Author(id=5, name="Eve"))
         assert await resolver.resolve([Reference("tortoise", f"{__name__}:Author", 3)]) == [None]
-        with pytest.raises(ArgumentsMismatch, match="no Tortoise model"):
+        with pytest.raises(ArgumentsMismatch, match="not a Tortoise model"):
             await resolver.resolve([Reference("tortoise", f"{__name__}:TortoiseResolver", 3)])
+
+
+class TestConformance(ResolverConformance):
+    name = "tortoise"
+
+    def make_resolver(self) -> Resolver:
+        return TortoiseResolver(TortoiseSettings())
+
+    async def set_up(self) -> None:
+        self.context = TortoiseContext()
+        self.context.__enter__()
+        await self.context.init(
+            config={
+                "connections": {"default": f"sqlite://{self.folder / 'models.db'}"},
+                "apps": {"models": {"models": [__name__], "default_connection": "default"}},
+            }
+        )
+        await Tortoise.generate_schemas()
+
+    async def tear_down(self) -> None:
+        await self.context.close_connections()
+        self.context.__exit__(None, None, None)
+
+    async def make_models(self, count: int) -> Sequence[object]:
+        return [await Author.create(name=f"author {number}") for number in range(count)]
+
+    def make_unsaved(self) -> object:
+        return Author(name="unsaved")
+
+    async def delete(self, model: object) -> None:
+        assert isinstance(model, Author)
+        await model.delete()

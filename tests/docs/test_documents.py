@@ -20,6 +20,7 @@ from tests.docs.terminal import Command, Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_ELSEWHERE = {
+    "docs/writing-a-driver-2.md",  # tests/test_driver_tutorial_2.py: the same
     "docs/writing-a-driver.md",  # tests/test_driver_tutorial.py: the code is that of the example
 }
 PAGES = sorted(

@@ -5,6 +5,7 @@ module has one event loop: `pytest.mark.asyncio(loop_scope="module")`.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,17 +16,15 @@ import pytest_asyncio
 
 from asynctasq import App, Worker, hookimpl
 from asynctasq.contracts.capabilities import DeadLetter, SupportsDeadLetters
-from asynctasq.executors.process.executor import ProcessExecutor
 from asynctasq.hookspecs import ExecutionContext
 from asynctasq.runtime import use_here
-from asynctasq.tasks.definition import ExecutionMode
 from tests.executors import tasks
 
 PATIENCE = 60.0
 
 
 class Watcher:
-    """Records the calls of observers; `Bench.serving` does not register it."""
+    """Records the calls of observers; `ServedApp.serving` does not register it."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, float | None]] = []
@@ -47,7 +46,7 @@ class Watcher:
         self.heard.append((str(context.reason), None))
 
 
-class Bench:
+class ServedApp:
     """An app, and a worker that serves it."""
 
     def __init__(self, app: App) -> None:
@@ -57,12 +56,8 @@ class Bench:
 
     @property
     def children(self) -> list[int]:
-        """Process ids."""
-        found = self.worker.inspect()
-        assert found is not None
-        executor: Any = found.executors[ExecutionMode.PROCESS]
-        assert isinstance(executor, ProcessExecutor)
-        return [child.pid for child in executor._pool._children]  # type: ignore[union-attr]  # it runs
+        """Process IDs of the children of this process."""
+        return children_of(os.getpid())
 
     async def result(self, made: Any) -> Any:
         """Dispatch a task and await its result."""
@@ -81,7 +76,7 @@ class Bench:
         self.watcher.heard.clear()
 
     @asynccontextmanager
-    async def serving(self, **options: Any) -> AsyncIterator["Bench"]:
+    async def serving(self, **options: Any) -> AsyncIterator["ServedApp"]:
         """Run a worker, and stop it at the end."""
         self.worker = Worker(app=self.app, handle_signals=False, **options)
         working = asyncio.create_task(self.worker.start())
@@ -93,40 +88,40 @@ class Bench:
                 await working
 
 
-MakeBench = Callable[..., Awaitable[Bench]]
+Serve = Callable[..., Awaitable[ServedApp]]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def make_bench() -> AsyncIterator[MakeBench]:
+async def serve() -> AsyncIterator[Serve]:
     """Yield a function that makes apps with one child, by default on their own memory driver."""
     async with AsyncExitStack() as stack:
 
-        async def make(**settings: object) -> Bench:
+        async def make(**settings: object) -> ServedApp:
             return await stack.enter_async_context(opened(**settings))
 
         yield make
 
 
 @asynccontextmanager
-async def opened(**settings: object) -> AsyncIterator[Bench]:
+async def opened(**settings: object) -> AsyncIterator[ServedApp]:
     app = App({"driver": "memory", "process_pool_size": 1, "grace_period": 30, **settings})
     async with app:
         try:
-            yield Bench(app)
+            yield ServedApp(app)
         finally:
             app.close_sync()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def bench(make_bench: MakeBench) -> AsyncIterator[Bench]:
+async def served(serve: Serve) -> AsyncIterator[ServedApp]:
     """Yield a served app with one child, for tasks that end it."""
-    made = await make_bench()
+    made = await serve()
     async with made.serving():
         yield made
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_bench() -> AsyncIterator[Bench]:
+async def shared_app() -> AsyncIterator[ServedApp]:
     """Yield a served app with one child, for the whole module."""
     async with opened() as made, made.serving():
         made.app.plugins.register(made.watcher)
@@ -136,11 +131,11 @@ async def shared_bench() -> AsyncIterator[Bench]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def shared(shared_bench: Bench) -> AsyncIterator[Bench]:
+async def shared(shared_app: ServedApp) -> AsyncIterator[ServedApp]:
     """Yield the shared app, with nothing left of other tests."""
-    with use_app(shared_bench.app):
-        await shared_bench.forget()
-        yield shared_bench
+    with use_app(shared_app.app):
+        await shared_app.forget()
+        yield shared_app
 
 
 @contextmanager
@@ -172,3 +167,8 @@ async def noted(path: Path, count: int = 1) -> list[str]:
         while len(lines := lines_of(path)) < count:
             await asyncio.sleep(0.01)
     return lines
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the process IDs of the children of a process."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

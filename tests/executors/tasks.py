@@ -23,7 +23,6 @@ from asynctasq import (
     current_task,
     task,
 )
-from asynctasq.worker.process import child_app as core_child
 
 MODES = {
     "loop": AsyncTask,
@@ -319,7 +318,7 @@ class DiesForEver(SyncProcessTask[None]):
     max_attempts = 1
 
     def __init__(self) -> None:
-        if core_child._is_child:
+        if "asynctasq.executors.process.main" in sys.modules:  # in a child only
             os._exit(5)
 
     def execute(self) -> None:

@@ -13,7 +13,7 @@ from asynctasq.errors import ResultNotSerializable, TaskFailed
 from asynctasq.message import State, id_from_text
 from asynctasq.settlement import Reason
 from tests.executors import tasks
-from tests.executors.conftest import PATIENCE, Bench, lines_of, noted
+from tests.executors.conftest import PATIENCE, ServedApp, lines_of, noted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,13 +32,13 @@ def _stays_here() -> Iterator[None]:
     os.chdir(folder)
 
 
-async def test_snooze_runs_it_later_uncounted(shared: Bench, notes: Path, kind: Any) -> None:
+async def test_snooze_runs_it_later_uncounted(shared: ServedApp, notes: Path, kind: Any) -> None:
     assert await shared.result(kind("snooze", str(notes), 0.05).options(max_attempts=1)) == "snooze"
     assert lines_of(notes) == ["runs 0", "runs 0"]
     assert shared.watcher.heard == [("release", 0.05)]
 
 
-async def test_snoozing_is_scheduled(shared: Bench, notes: Path, kind: Any) -> None:
+async def test_snoozing_is_scheduled(shared: ServedApp, notes: Path, kind: Any) -> None:
     handle = await kind("snooze", str(notes), 3000.0).dispatch()
     await noted(notes)
     driver = await shared.app.driver()
@@ -52,7 +52,7 @@ async def test_snoozing_is_scheduled(shared: Bench, notes: Path, kind: Any) -> N
 
 
 async def test_reject_goes_to_the_dead_letters_at_once(
-    shared: Bench, notes: Path, kind: Any
+    shared: ServedApp, notes: Path, kind: Any
 ) -> None:
     with pytest.raises(TaskFailed, match="no such customer") as failure:
         await shared.result(kind("reject", str(notes), "no such customer"))
@@ -64,14 +64,14 @@ async def test_reject_goes_to_the_dead_letters_at_once(
     assert shared.watcher.heard == [("failure", None), ("rejected", None)]
 
 
-async def test_retry_says_when(shared: Bench, notes: Path, kind: Any) -> None:
+async def test_retry_says_when(shared: ServedApp, notes: Path, kind: Any) -> None:
     made = kind("retry", str(notes), 0.05).options(retry_delay=3000)
     assert await shared.result(made) == "retry"
     assert lines_of(notes) == ["runs 0", "runs 1"]
     assert shared.watcher.heard == [("retry", 0.05)]
 
 
-async def test_retry_counts(shared: Bench, notes: Path, kind: Any) -> None:
+async def test_retry_counts(shared: ServedApp, notes: Path, kind: Any) -> None:
     with pytest.raises(TaskFailed) as failure:
         await shared.result(kind("always_retry", str(notes), 0))
     assert failure.value.reason == "failed"
@@ -88,7 +88,7 @@ async def test_retry_counts(shared: Bench, notes: Path, kind: Any) -> None:
     ],
 )
 async def test_what_is_raised_is_an_ordinary_failure(
-    shared: Bench, notes: Path, kind: Any, what: str, error: str, hook: list[str]
+    shared: ServedApp, notes: Path, kind: Any, what: str, error: str, hook: list[str]
 ) -> None:
     with pytest.raises(TaskFailed) as failure:
         await shared.result(kind(what, str(notes), 4))
@@ -104,7 +104,7 @@ async def test_what_is_raised_is_an_ordinary_failure(
     [("unserializable", None, "lock"), ("huge", 5 * 2**20, "max_message_bytes")],
 )
 async def test_work_is_done_although_its_result_cannot_be_stored(
-    shared: Bench, notes: Path, kind: Any, what: str, size: int | None, why: str
+    shared: ServedApp, notes: Path, kind: Any, what: str, size: int | None, why: str
 ) -> None:
     with pytest.raises(ResultNotSerializable, match=why):
         await shared.result(kind(what, str(notes), size))
@@ -112,13 +112,13 @@ async def test_work_is_done_although_its_result_cannot_be_stored(
     assert await shared.result(kind("say", str(notes))) == "say"
 
 
-async def test_a_large_result_arrives_whole(shared: Bench, notes: Path, kind: Any) -> None:
+async def test_a_large_result_arrives_whole(shared: ServedApp, notes: Path, kind: Any) -> None:
     assert await shared.result(kind("huge", str(notes), 2**21)) == b"x" * 2**21
 
 
 @pytest.mark.parametrize("what", ["move", "deafen"])
 async def test_what_a_task_changes_stops_no_other(
-    shared: Bench, notes: Path, kind: Any, what: str
+    shared: ServedApp, notes: Path, kind: Any, what: str
 ) -> None:
     assert await shared.result(kind(what, str(notes))) == what
     assert await shared.result(kind("say", str(notes))) == "say"

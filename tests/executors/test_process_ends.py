@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from asynctasq.contracts.capabilities import SupportsInspect
+from asynctasq.contracts.executor import Executor
 from asynctasq.errors import TaskCancelled, TaskFailed
-from asynctasq.executors.process import executor
+from asynctasq.executors.process.executor import ProcessExecutor
+from asynctasq.executors.process.settings import ProcessSettings
+from asynctasq.hookspecs import hookimpl
 from asynctasq.message import State, id_from_text
 from tests.executors import tasks
-from tests.executors.conftest import PATIENCE, Bench, MakeBench, lines_of, noted
+from tests.executors.conftest import PATIENCE, Serve, ServedApp, children_of, lines_of, noted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
         ("closes files", "lost its connection"),
     ],
 )
-async def test_death_ends_only_the_attempt_that_ran(bench: Bench, how: str, told: str) -> None:
+async def test_death_ends_only_the_attempt_that_ran(served: ServedApp, how: str, told: str) -> None:
     dies = await tasks.die(how).dispatch()
     others = [await tasks.echo(i).dispatch() for i in range(3)]
     with pytest.raises(TaskFailed, match=told) as failure:
@@ -38,20 +41,20 @@ async def test_death_ends_only_the_attempt_that_ran(bench: Bench, how: str, told
     assert [await handle.result(timeout=PATIENCE) for handle in others] == [0, 1, 2]
 
 
-async def test_closing_the_files_of_a_loop_ends_only_its_process(bench: Bench) -> None:
+async def test_closing_the_files_of_a_loop_ends_only_its_process(served: ServedApp) -> None:
     with pytest.raises(TaskFailed, match=r"lost its connection|SIGABRT"):
-        await bench.result(tasks.closes_files())
-    assert await bench.result(tasks.echo(1)) == 1
+        await served.result(tasks.closes_files())
+    assert await served.result(tasks.echo(1)) == 1
 
 
-async def test_children_start_where_the_worker_did(bench: Bench, tmp_path: Path) -> None:
-    await bench.result(tasks.moves())
+async def test_children_start_where_the_worker_did(served: ServedApp, tmp_path: Path) -> None:
+    await served.result(tasks.moves())
     with pytest.raises(TaskFailed):
-        await bench.result(tasks.die("exit"))
-    assert await bench.result(tasks.folder()) == str(tmp_path)
+        await served.result(tasks.die("exit"))
+    assert await served.result(tasks.folder()) == str(tmp_path)
 
 
-async def test_what_lies_in_a_child_that_dies_is_done_by_another(bench: Bench) -> None:
+async def test_what_lies_in_a_child_that_dies_is_done_by_another(served: ServedApp) -> None:
     for _ in range(2):  # so short that children are given some ahead
         handles = [await tasks.echo(i).dispatch() for i in range(100)]
         for handle in handles:
@@ -67,60 +70,72 @@ async def test_what_lies_in_a_child_that_dies_is_done_by_another(bench: Bench) -
     ]
 
 
-async def test_memory_error_is_an_ordinary_failure(bench: Bench) -> None:
-    bench.worker.stop()
-    async with bench.serving(process_pool_max_tasks_per_child=1):
+async def test_memory_error_is_an_ordinary_failure(served: ServedApp) -> None:
+    served.worker.stop()
+    async with served.serving(process_pool_max_tasks_per_child=1):
         with pytest.raises(TaskFailed) as failure:
-            await bench.result(tasks.die("memory"))
+            await served.result(tasks.die("memory"))
     assert failure.value.error_type == "MemoryError"
 
 
-async def test_a_new_instance_is_asked_after_a_death(bench: Bench, notes: Path) -> None:
-    assert await bench.result(tasks.DiesOnce(str(notes), True)) == "second run"
+async def test_a_new_instance_is_asked_after_a_death(served: ServedApp, notes: Path) -> None:
+    assert await served.result(tasks.DiesOnce(str(notes), True)) == "second run"
     assert lines_of(notes) == ["runs 0", "asked ChildDied", "runs 1"]
 
 
-async def test_a_new_instance_hears_of_its_failure_after_a_death(bench: Bench, notes: Path) -> None:
+async def test_a_new_instance_hears_of_its_failure_after_a_death(
+    served: ServedApp, notes: Path
+) -> None:
     with pytest.raises(TaskFailed):
-        await bench.result(tasks.DiesOnce(str(notes), False))
+        await served.result(tasks.DiesOnce(str(notes), False))
     assert lines_of(notes) == ["runs 0", "asked ChildDied", "failed ChildDied True"]
 
 
-async def test_a_task_may_not_ponder_for_ever(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(executor, "JUDGE_SECONDS", 0.2)
-    with pytest.raises(TaskFailed, match="exit code 6"):
-        await bench.result(tasks.Ponders())
-    assert await bench.result(tasks.echo(1)) == 1
+class Impatient:
+    """An executor plugin whose tasks have little time in should_retry()."""
+
+    @hookimpl
+    def create_executor(self, name: str, settings: Any) -> Executor:
+        return ProcessExecutor(ProcessSettings(**settings), judge_seconds=0.2)
 
 
-async def test_a_task_that_kills_every_process_ends(bench: Bench) -> None:
+async def test_should_retry_has_a_time_limit(serve: Serve) -> None:
+    made = await serve(disable_plugins=["executor:process"])
+    made.app.plugins.register(Impatient(), kind="executor", name="process")
+    async with made.serving():
+        with pytest.raises(TaskFailed, match="exit code 6"):
+            await made.result(tasks.Ponders())
+        assert await made.result(tasks.echo(1)) == 1
+
+
+async def test_a_task_that_kills_every_process_ends(served: ServedApp) -> None:
     with pytest.raises(TaskFailed, match="exit code 5"):
-        await bench.result(tasks.DiesForEver())
-    assert await bench.result(tasks.echo(1)) == 1
+        await served.result(tasks.DiesForEver())
+    assert await served.result(tasks.echo(1)) == 1
 
 
 @pytest.mark.parametrize("stubborn", [False, True])
 async def test_async_task_is_cancelled_at_its_timeout(
-    bench: Bench, notes: Path, stubborn: bool
+    served: ServedApp, notes: Path, stubborn: bool
 ) -> None:
     with pytest.raises(TaskFailed) as failure:
-        await bench.result(tasks.SleepsAsync(str(notes), stubborn).options(timeout=0.2))
+        await served.result(tasks.SleepsAsync(str(notes), stubborn).options(timeout=0.2))
     assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
     assert lines_of(notes)[1:] == ["cleaned up False", "failed TaskTimeout"]
 
 
-async def test_sync_task_is_killed_at_its_timeout(bench: Bench, notes: Path) -> None:
+async def test_sync_task_is_killed_at_its_timeout(served: ServedApp, notes: Path) -> None:
     with pytest.raises(TaskFailed) as failure:
-        await bench.result(tasks.Sleeps(str(notes)).options(timeout=0.2))
+        await served.result(tasks.Sleeps(str(notes)).options(timeout=0.2))
     assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
     lines = lines_of(notes)
     assert lines[-1] == "failed TaskTimeout"
-    assert int(lines[0]) not in bench.children
+    assert int(lines[0]) not in served.children
 
 
-async def test_waiting_for_a_child_is_no_part_of_the_timeout(bench: Bench, notes: Path) -> None:
+async def test_waiting_for_a_child_is_no_part_of_the_timeout(
+    served: ServedApp, notes: Path
+) -> None:
     slow = [await tasks.Sleeps(str(notes), 0.6).options(timeout=30).dispatch() for _ in range(2)]
     quick = await tasks.echo(1).options(timeout=1, max_attempts=1).dispatch()
     assert await quick.result(timeout=PATIENCE) == 1
@@ -129,7 +144,7 @@ async def test_waiting_for_a_child_is_no_part_of_the_timeout(bench: Bench, notes
 
 
 @pytest.mark.parametrize("stubborn", [None, False, True], ids=["sync", "async", "stubborn"])
-async def test_cancel_interrupts(bench: Bench, notes: Path, stubborn: bool | None) -> None:
+async def test_cancel_interrupts(served: ServedApp, notes: Path, stubborn: bool | None) -> None:
     made: Any = (
         tasks.Sleeps(str(notes)) if stubborn is None else tasks.SleepsAsync(str(notes), stubborn)
     )
@@ -140,11 +155,11 @@ async def test_cancel_interrupts(bench: Bench, notes: Path, stubborn: bool | Non
         await handle.result(timeout=PATIENCE)
     cleaned = [] if stubborn is None else ["cleaned up True"]
     assert lines_of(notes)[1:] == cleaned
-    assert await bench.result(tasks.echo(1)) == 1
-    assert await bench.dead() == []
+    assert await served.result(tasks.echo(1)) == 1
+    assert await served.dead() == []
 
 
-async def test_cancel_of_what_waits_for_a_child(bench: Bench, notes: Path) -> None:
+async def test_cancel_of_what_waits_for_a_child(served: ServedApp, notes: Path) -> None:
     running = await tasks.Sleeps(str(notes)).dispatch()
     await noted(notes)
     behind = await tasks.Sleeps(str(notes)).dispatch()
@@ -162,13 +177,13 @@ async def test_cancel_of_what_waits_for_a_child(bench: Bench, notes: Path) -> No
 
 
 @pytest.mark.parametrize("kind", [tasks.Sleeps, tasks.SleepsAsync], ids=["sync", "async"])
-async def test_stop_gives_back_uncounted(make_bench: MakeBench, notes: Path, kind: Any) -> None:
-    bench = await make_bench(grace_period=0)
+async def test_stop_gives_back_uncounted(serve: Serve, notes: Path, kind: Any) -> None:
+    served = await serve(grace_period=0)
     handle = await kind(str(notes)).dispatch()
-    async with bench.serving():
+    async with served.serving():
         await noted(notes)
     assert await handle.status() is State.READY
-    driver = await bench.app.driver()
+    driver = await served.app.driver()
     assert isinstance(driver, SupportsInspect)
     [snapshot] = await driver.find([id_from_text(handle)])
     assert snapshot is not None
@@ -216,10 +231,6 @@ def start_script(folder: Path, notes: Path, url: str, guard: str) -> "subprocess
         text=True,
         start_new_session=True,
     )
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_running(pid: int) -> bool:

@@ -9,30 +9,30 @@ import pytest
 
 from asynctasq.errors import ConfigurationError, TaskFailed
 from tests.executors import tasks
-from tests.executors.conftest import Bench, MakeBench, lines_of, noted
+from tests.executors.conftest import Serve, ServedApp, lines_of, noted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.mark.parametrize("kind", [tasks.where, tasks.where_async], ids=["sync", "async"])
-async def test_runs_in_the_main_thread_of_another_process(shared: Bench, kind: Any) -> None:
+async def test_runs_in_the_main_thread_of_another_process(shared: ServedApp, kind: Any) -> None:
     pid, thread = await shared.result(kind())
     assert pid != os.getpid()
     assert pid in shared.children
     assert thread == "MainThread"
 
 
-async def test_a_sync_task_may_run_a_loop_of_its_own(shared: Bench) -> None:
+async def test_a_sync_task_may_run_a_loop_of_its_own(shared: ServedApp) -> None:
     assert await shared.result(tasks.own_loop()) == "ran"
 
 
 @pytest.mark.parametrize("size", [0, 1_000, 40_000, 3_000_000])
-async def test_arguments_and_results_of_any_size_cross(shared: Bench, size: int) -> None:
+async def test_arguments_and_results_of_any_size_cross(shared: ServedApp, size: int) -> None:
     value = (b"x" * size, {"set": {1, 2}})
     assert await shared.result(tasks.echo(value)) == value
 
 
-async def test_the_task_knows_itself(shared: Bench) -> None:
+async def test_the_task_knows_itself(shared: ServedApp) -> None:
     made = tasks.about().options(headers={"trace": "1"}, max_attempts=2)
     handle = await made.dispatch()
     told = await handle.result(timeout=60)
@@ -41,7 +41,7 @@ async def test_the_task_knows_itself(shared: Bench) -> None:
 
 @pytest.mark.parametrize("kind", [tasks.Remembers, tasks.RemembersAsync], ids=["sync", "async"])
 async def test_hooks_get_the_original_exception_on_the_same_instance(
-    shared: Bench, notes: Path, kind: Any, caplog: pytest.LogCaptureFixture
+    shared: ServedApp, notes: Path, kind: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(TaskFailed) as failure:
         await shared.result(kind(str(notes)))
@@ -59,75 +59,73 @@ async def test_hooks_get_the_original_exception_on_the_same_instance(
         assert "the hook fails as well" in caplog.text
 
 
-async def test_what_a_task_starts_can_be_terminated(shared: Bench) -> None:
+async def test_what_a_task_starts_can_be_terminated(shared: ServedApp) -> None:
     assert await shared.result(tasks.subprocess_of_its_own()) == -15
 
 
 @pytest.mark.parametrize("kind", [tasks.dispatches, tasks.dispatches_sync], ids=["async", "sync"])
 async def test_a_process_task_dispatches_to_the_same_store(
-    make_bench: MakeBench, sqlite_url: str, kind: Any
+    serve: Serve, sqlite_url: str, kind: Any
 ) -> None:
-    bench = await make_bench(driver=sqlite_url)
-    async with bench.serving():
-        made = bench.app.handle(await bench.result(kind(7)))
+    served = await serve(driver=sqlite_url)
+    async with served.serving():
+        made = served.app.handle(await served.result(kind(7)))
         assert await made.result(timeout=60) == 7
 
 
-async def test_a_dispatch_that_would_be_lost_is_refused(shared: Bench) -> None:
+async def test_a_dispatch_that_would_be_lost_is_refused(shared: ServedApp) -> None:
     with pytest.raises(TaskFailed, match="only in its own process") as failure:
         await shared.result(tasks.dispatches(7).options(max_attempts=1))
     assert failure.value.error_type.endswith(ConfigurationError.__name__)
 
 
-async def test_initializer_runs_once_in_each_child(make_bench: MakeBench) -> None:
-    bench = await make_bench(process_initializer="tests.executors.tasks:initialize")
-    async with bench.serving():
+async def test_initializer_runs_once_in_each_child(serve: Serve) -> None:
+    served = await serve(process_initializer="tests.executors.tasks:initialize")
+    async with served.serving():
         for _ in range(2):
-            pid, initialized = await bench.result(tasks.initialized_in())
+            pid, initialized = await served.result(tasks.initialized_in())
             assert initialized == [pid]
 
 
 async def test_children_that_cannot_start_fail_attempts_with_the_reason(
-    make_bench: MakeBench, caplog: pytest.LogCaptureFixture
+    serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = await make_bench(process_initializer="tests.executors.tasks:initialize_badly")
-    async with bench.serving():
+    served = await serve(process_initializer="tests.executors.tasks:initialize_badly")
+    async with served.serving():
         with pytest.raises(TaskFailed, match="no database for children") as failure:
-            await bench.result(tasks.echo(1).options(max_attempts=1))
+            await served.result(tasks.echo(1).options(max_attempts=1))
         assert failure.value.error_type.endswith("ChildDied")
         starts = [line for line in caplog.messages if "while it started" in line]
         assert 1 <= len(starts) < 10
 
 
-async def test_a_child_is_replaced_after_so_many_tasks(bench: Bench) -> None:
-    bench.worker.stop()
-    async with bench.serving(process_pool_max_tasks_per_child=2):
-        pids = [(await bench.result(tasks.where()))[0] for _ in range(5)]
+async def test_a_child_is_replaced_after_so_many_tasks(served: ServedApp) -> None:
+    served.worker.stop()
+    async with served.serving(process_pool_max_tasks_per_child=2):
+        pids = [(await served.result(tasks.where()))[0] for _ in range(5)]
     assert [pids.index(pid) for pid in pids] == [0, 0, 2, 2, 4]
 
 
-async def test_a_child_is_replaced_when_it_has_grown(make_bench: MakeBench) -> None:
-    bench = await make_bench(process_pool_max_memory=300 * 2**20)
-    async with bench.serving():
-        first = await bench.result(tasks.grow(1))
-        assert await bench.result(tasks.grow(400 * 2**20)) == first
-        assert await bench.result(tasks.grow(1)) != first
+async def test_a_child_is_replaced_when_it_has_grown(serve: Serve) -> None:
+    served = await serve(process_pool_max_memory=300 * 2**20)
+    async with served.serving():
+        first = await served.result(tasks.grow(1))
+        assert await served.result(tasks.grow(400 * 2**20)) == first
+        assert await served.result(tasks.grow(1)) != first
 
 
-async def test_pool_size_counts(make_bench: MakeBench, notes: Path) -> None:
-    bench = await make_bench()
-    async with bench.serving(process_pool_size=3):
+async def test_pool_size_counts(serve: Serve, notes: Path) -> None:
+    served = await serve()
+    async with served.serving(process_pool_size=3):
         handles = [await tasks.Sleeps(str(notes)).dispatch() for _ in range(3)]
         assert len(set(await noted(notes, 3))) == 3
         for handle in handles:
             await handle.cancel()
 
 
-async def test_a_short_task_does_not_wait_behind_a_long_one(
-    make_bench: MakeBench, notes: Path
-) -> None:
-    bench = await make_bench(process_pool_size=2)
-    async with bench.serving():
+async def test_a_short_task_does_not_wait_behind_a_long_one(serve: Serve, notes: Path) -> None:
+    served = await serve(process_pool_size=2)
+    async with served.serving():
         for _ in range(3):  # so short that children are given some ahead
             handles = [await tasks.echo(i).dispatch() for i in range(100)]
             for handle in handles:
@@ -138,28 +136,28 @@ async def test_a_short_task_does_not_wait_behind_a_long_one(
         await long.cancel()
 
 
-async def test_nothing_is_left_open(make_bench: MakeBench) -> None:
-    bench = await make_bench()
-    async with bench.serving():
-        await bench.result(tasks.where())
+async def test_nothing_is_left_open(serve: Serve) -> None:
+    served = await serve()
+    async with served.serving():
+        await served.result(tasks.where())
     before = open_files()
     for _ in range(2):
-        async with bench.serving(process_pool_max_tasks_per_child=1):
+        async with served.serving(process_pool_max_tasks_per_child=1):
             for _ in range(3):
-                await bench.result(tasks.where())
+                await served.result(tasks.where())
             with pytest.raises(TaskFailed):
-                await bench.result(tasks.die("exit"))
+                await served.result(tasks.die("exit"))
     assert open_files() <= before
 
 
 async def test_a_child_leaves_nothing_open_at_its_own_end(
-    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "warnoptions", ["error::ResourceWarning"])
-    bench = await make_bench()
-    async with bench.serving():
+    served = await serve()
+    async with served.serving():
         for made in (tasks.where(), tasks.where_async(), tasks.echo(b"x" * 100_000)):
-            await bench.result(made)
+            await served.result(made)
     assert capfd.readouterr().err == ""
 
 

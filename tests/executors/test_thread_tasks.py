@@ -9,12 +9,12 @@ import pytest
 from asynctasq.errors import TaskCancelled, TaskFailed
 from asynctasq.executors.thread_pool import ThreadPool
 from tests.executors import tasks
-from tests.executors.conftest import PATIENCE, Bench, MakeBench, noted
+from tests.executors.conftest import PATIENCE, Serve, ServedApp, noted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_thread_can_see_that_it_is_cancelled(bench: Bench, notes: Path) -> None:
+async def test_a_thread_can_see_that_it_is_cancelled(served: ServedApp, notes: Path) -> None:
     handle = await tasks.looks_for_cancel(str(notes)).dispatch()
     await noted(notes)
     await handle.cancel()
@@ -22,18 +22,16 @@ async def test_a_thread_can_see_that_it_is_cancelled(bench: Bench, notes: Path) 
         await handle.result(timeout=PATIENCE)
 
 
-async def test_a_thread_can_see_that_its_time_is_over(bench: Bench) -> None:
+async def test_a_thread_can_see_that_its_time_is_over(served: ServedApp) -> None:
     with pytest.raises(TaskFailed) as failure:
-        await bench.result(tasks.looks_for_timeout())
+        await served.result(tasks.looks_for_timeout())
     assert failure.value.error_type == "asynctasq.errors.TaskTimeout"
 
 
-async def test_a_thread_reports_progress_and_dispatches(
-    make_bench: MakeBench, sqlite_url: str
-) -> None:
-    bench = await make_bench(driver=sqlite_url)
-    async with bench.serving():
-        made = bench.app.handle(await bench.result(tasks.reports_and_dispatches(7)))
+async def test_a_thread_reports_progress_and_dispatches(serve: Serve, sqlite_url: str) -> None:
+    served = await serve(driver=sqlite_url)
+    async with served.serving():
+        made = served.app.handle(await served.result(tasks.reports_and_dispatches(7)))
         assert await made.result(timeout=PATIENCE) == 7
 
 

@@ -1,7 +1,10 @@
 """`asynctasq plugins new`: valid names, no overwritten files, and the code of the tutorial."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from asynctasq.cli import main
-from asynctasq.cli.new_driver import rendered, words_for
+from asynctasq.cli.new_plugin import DESCRIPTIONS, KINDS, rendered, words_for
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "asynctasq-filequeue"
 
@@ -65,7 +68,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_invalid_names_are_refused(name: str, tmp_path: Path) -> None:
     result = new("--folder", str(tmp_path), "--", name)
     assert result.exit_code == 1
-    assert "is not a valid driver name" in result.output
+    assert "is not a valid name of a driver" in result.output
     assert not list(tmp_path.iterdir())
 
 
@@ -86,6 +89,40 @@ def test_the_code_is_that_of_the_tutorial() -> None:
     ):
         example = (EXAMPLE / name).read_text().replace("FileQueue", "Filequeue")
         assert _code(project[name]) == _code(example), name
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "driver"])
+def test_projects_of_other_kinds_are_clean(kind: str, tmp_path: Path) -> None:
+    result = new("big-table", "--kind", kind, "--folder", str(tmp_path), "--author", "Ada")
+    assert result.exit_code == 0, result.output
+    assert f"with {DESCRIPTIONS[kind]}" in result.output
+    project = tmp_path / "asynctasq-big-table"
+    files = [path for path in project.rglob("*") if path.is_file()]
+    assert {"LICENSE", ".gitignore", "py.typed", "test_big_table.py"} < {
+        each.name for each in files
+    }
+    assert not [each for each in files if "{{" in each.read_text()]
+    (group,) = tomllib.loads((project / "pyproject.toml").read_text())["project"]["entry-points"]
+    assert group == f"asynctasq.{'hooks' if kind == 'hooks' else kind + 's'}"
+    for tool in (
+        ("ruff", "check", "--no-cache"),
+        ("ruff", "format", "--check", "--no-cache"),
+        ("mypy", "--cache-dir", str(tmp_path / "cache")),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *tool],
+            cwd=project,
+            env={**os.environ, "MYPYPATH": "src"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_names_of_serializers_are_reserved_for_serializers(tmp_path: Path) -> None:
+    assert new("json", "--kind", "serializer", "--folder", str(tmp_path)).exit_code == 1
+    assert new("json", "--kind", "hooks", "--folder", str(tmp_path)).exit_code == 0
 
 
 def _code(source: str) -> str:

@@ -169,7 +169,7 @@ def test_settings_that_the_factory_refuses_are_the_users_error(site: Site) -> No
 @pytest.mark.parametrize(
     "answer, problem",
     [
-        ("'ShelfSettings'", "settings_class returned 'ShelfSettings', which is no class"),
+        ("'ShelfSettings'", "settings_class must return a class, got 'ShelfSettings'"),
         ("type('S', (), {'__init__': lambda self, path: None})", "S must have a default"),
         ("1 / 0", "settings_class raised ZeroDivisionError"),
     ],

@@ -162,7 +162,7 @@ def test_two_distributions_of_one_name_conflict_only_for_those_who_select_it(sit
         "oak-shelf 1.1",
         "pine-shelf 2.2",
         "oak.plugin",
-        "disable_plugins=['pine-shelf']",
+        "disable_plugins=['driver:shelf:pine-shelf']",
     ):
         assert part in text
     assert registry.create_driver("memory")
@@ -178,6 +178,16 @@ def test_disabling_one_of_two_ends_their_conflict(site: Site) -> None:
         "pine-shelf": PluginState.AVAILABLE,
     }
     assert registry.load("driver", "shelf").__name__ == "pine.plugin"  # type: ignore[attr-defined]  # a module
+
+
+def test_a_rule_with_a_distribution_disables_one_plugin_of_a_conflict(site: Site) -> None:
+    site.install_driver("shelf", "oak-shelf", "oak")
+    site.install_driver("shelf", "pine-shelf", "pine")
+    registry = PluginRegistry(disabled=["driver:shelf:Oak_Shelf"])
+    assert states(registry, "shelf") == {
+        "oak-shelf": PluginState.DISABLED,
+        "pine-shelf": PluginState.AVAILABLE,
+    }
 
 
 def test_one_name_of_two_kinds_is_no_conflict(site: Site) -> None:
@@ -216,7 +226,7 @@ def test_disabling_one_kind_leaves_the_others(site: Site) -> None:
 
 
 def test_a_rule_of_an_unknown_kind_is_an_error() -> None:
-    with pytest.raises(ConfigurationError, match=r"'drivers'; kinds are driver, serializer"):
+    with pytest.raises(ConfigurationError, match=r"must be one of driver, serializer"):
         PluginRegistry(disabled=["drivers:redis"])
 
 
@@ -231,7 +241,7 @@ def test_a_rule_that_matches_nothing_is_logged(caplog: pytest.LogCaptureFixture)
         registry.available()
         registry.available()
     assert [record.getMessage() for record in caplog.records] == [
-        "disable_plugins: nothing that is installed answers to 'sqlte'"
+        "disable_plugins: no installed plugin matches 'sqlte'"
     ]
 
 
@@ -248,8 +258,8 @@ def test_metadata_that_cannot_be_read_is_logged_and_spoils_nothing_else(
     assert "shelf" in names
     assert "ghost" not in names
     logged = " ".join(record.getMessage() for record in caplog.records)
-    assert "A distribution without a name is left out" in logged
-    assert "The metadata of bad-shelf cannot be read" in logged
+    assert "Ignored a distribution without a name" in logged
+    assert "Could not read the metadata of bad-shelf" in logged
 
 
 class Shouting:

@@ -23,7 +23,7 @@ from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import ArgumentsMismatch, BodyError
 from asynctasq.operations.redaction import Redaction
 from asynctasq.serializers import custom_types
-from asynctasq.serializers.custom_types import OwnTypes
+from asynctasq.serializers.custom_types import CustomTypes
 from asynctasq.serializers.extension_types import BY_NAME
 from asynctasq.serializers.json_serializer import JsonSerializer
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
@@ -240,9 +240,9 @@ def test_datetimes_under_a_moved_clock_travel(serializer: Serializer) -> None:
 def test_registered_subclass_keeps_its_type(
     serializer: Serializer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = OwnTypes()
-    monkeypatch.setattr(custom_types, "own_types", registry)
-    monkeypatch.setattr("asynctasq.serializers.extension_types.own_types", registry)
+    registry = CustomTypes()
+    monkeypatch.setattr(custom_types, "custom_types", registry)
+    monkeypatch.setattr("asynctasq.serializers.extension_types.custom_types", registry)
     register_type(MyUUID, str, MyUUID)
     assert type(round_trip(serializer, MyUUID(int=1))) is MyUUID
 

@@ -222,10 +222,12 @@ def test_warning_is_logged_once_for_a_type(codec: Codec, caplog: pytest.LogCaptu
 def test_encode_function_that_dispatches_does_not_disturb_the_message_around_it(
     codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asynctasq.serializers.custom_types import OwnTypes, register_type
+    from asynctasq.serializers.custom_types import CustomTypes, register_type
 
-    monkeypatch.setattr("asynctasq.serializers.custom_types.own_types", registry := OwnTypes())
-    monkeypatch.setattr("asynctasq.serializers.extension_types.own_types", registry)
+    monkeypatch.setattr(
+        "asynctasq.serializers.custom_types.custom_types", registry := CustomTypes()
+    )
+    monkeypatch.setattr("asynctasq.serializers.extension_types.custom_types", registry)
     register_type(Opaque, lambda _: [call(codec, (1,), {2})], lambda parts: parts, name="opaque")
 
     body = call(codec, (1,), Opaque(), [(2,)])

@@ -1,4 +1,4 @@
-"""Bytes that releases have written, kept for ever: what this release reads and how it writes.
+"""Bytes that releases have written, kept forever: what this release reads and how it writes.
 
 If a test here fails, messages of other releases in the same store can no longer be read, or other
 releases cannot read those of this one. Do not change the samples: write a new version of the envelope,
@@ -26,7 +26,7 @@ from asynctasq.errors import BodyCorrupt, BodyVersion, ResultNotSerializable
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import OnMissing, RetryStrategy, RunPolicy
 from asynctasq.serializers.codec import Codec
-from asynctasq.serializers.custom_types import OwnTypes, register_type
+from asynctasq.serializers.custom_types import CustomTypes, register_type
 from asynctasq.serializers.json_serializer import JsonSerializer
 from asynctasq.serializers.msgpack_serializer import MsgpackSerializer
 from tests.serializers.packing import packed
@@ -95,9 +95,9 @@ KWARGS: dict[str, Any] = {"name": "n", "when": date(2024, 1, 1)}
 
 @pytest.fixture(autouse=True)
 def own_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = OwnTypes()
-    monkeypatch.setattr("asynctasq.serializers.custom_types.own_types", registry)
-    monkeypatch.setattr("asynctasq.serializers.extension_types.own_types", registry)
+    registry = CustomTypes()
+    monkeypatch.setattr("asynctasq.serializers.custom_types.custom_types", registry)
+    monkeypatch.setattr("asynctasq.serializers.extension_types.custom_types", registry)
     register_type(
         Money, lambda m: [m.amount, m.currency], lambda parts: Money(*parts), name="money"
     )

@@ -147,7 +147,7 @@ async def test_resolver_that_gives_too_few_models_is_broken() -> None:
         ) -> list[object]:
             return []
 
-    with pytest.raises(PluginBroken, match="1 models and gave 0"):
+    with pytest.raises(PluginBroken, match="must return 1 models, got 0"):
         await resolvers_of(short=Short()).resolve([Reference("short", "M", 1)])
 
 

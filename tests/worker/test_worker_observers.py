@@ -11,7 +11,7 @@ import pytest
 from asynctasq import Snooze, Worker, current_task, hookimpl, task
 from asynctasq.contracts.executor import AttemptResult, Call, Raised, Returned
 from asynctasq.errors import TaskFailed
-from asynctasq.executors.failures import describe
+from asynctasq.failures import error_info
 from asynctasq.hookspecs import DispatchContext, ExecutionContext, WorkerContext
 from asynctasq.message import State
 from asynctasq.plugins.observers import OBSERVER_HOOKS, Observers
@@ -434,7 +434,7 @@ async def test_a_wrapper_may_refuse_and_the_task_hears_of_it(make_stage: MakeSta
 
     async def around(call_next: Next, call: Call) -> AttemptResult:
         error = PermissionError("not on Sundays")
-        return Raised(describe(error), retry=False, exception=error)
+        return Raised(error_info(error), retry=False, exception=error)
 
     stage = await observed(make_stage, Wrapping(around))
     handle = await refused().dispatch()

@@ -1,4 +1,4 @@
-"""Finding the model resolver of an object or of a reference."""
+"""The installed model resolvers, and the choice of one for an object or a reference."""
 
 import asyncio
 import logging
@@ -15,11 +15,11 @@ _TYPES_KEPT = 4096
 
 
 class Resolvers:
-    """The model resolvers that are installed; each is made when it is first needed.
+    """The installed model resolvers; each is created when it is first needed.
 
-    `names` gives those that are installed, `create` makes one or raises a `PluginError`. A resolver is
-    named for the top-level module of its framework, and asked about objects only if that module is
-    imported: no instance can exist otherwise. Safe to share between threads.
+    `names` returns the installed ones, and `create` creates one or raises a `PluginError`. A resolver is
+    named after the top-level module of its framework. It is called only if this module is imported,
+    because no model can exist otherwise. Several threads can share this object.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Resolvers:
         self._making = threading.Lock()
         self._by_type: dict[type, Resolver | None] = {}
         self.execution_scopes: tuple[ExecutionScope, ...] = ()
-        """Those that were made and are such."""
+        """The created resolvers that have hooks around tasks."""
 
     def refer(self, value: object) -> Reference | None:
-        """The reference that stands for a model instance; None if no resolver knows it.
+        """Return the reference of a model; None if no resolver knows the object.
 
         Raises:
-            NotSerializable: it is a model that cannot be referred to (unsaved, say).
+            NotSerializable: no reference to the model is possible; for example, it is not saved.
         """
         cls = type(value)
         if cls in self._by_type:
@@ -52,7 +52,7 @@ class Resolvers:
                 if reference is not None:
                     found = resolver
                     break
-        # A proxy (its `__class__` is another) may hide a model now and something else later.
+        # A proxy, whose `__class__` differs, may hide a model now and another object later.
         if cls is value.__class__:
             if len(self._by_type) >= _TYPES_KEPT:
                 self._by_type.clear()
@@ -70,8 +70,8 @@ class Resolvers:
 
         Args:
             references: each model once.
-            relations: what is to be loaded along, for those models that have it.
-            missing_ok: give None for a row that does not exist.
+            relations: names of relations to load, for models that have them.
+            missing_ok: return None for a row that does not exist.
 
         Raises:
             BodyVersion: the resolver of a reference is not installed here; elsewhere it may be.
@@ -106,23 +106,23 @@ class Resolvers:
         return models
 
     def prepare(self) -> None:
-        """Make those resolvers whose framework is imported, so that they attend what runs from now on."""
+        """Create the resolvers whose framework is imported, so that their hooks run around tasks."""
         for name in self._names():
             if name in sys.modules:
                 try:
                     self._resolver(name)
                 except PluginError as error:
-                    logger.warning("The model resolver %r cannot be used: %s", name, error)
+                    logger.warning("Could not create the model resolver %r: %s", name, error)
 
     def explain(self, error: Exception) -> str | None:
-        """What a resolver has to say of an error that a task raised."""
+        """Return the note of a resolver about an error that a task raised; None if there is none."""
         for resolver in list(self._made.values()):
-            if isinstance(resolver, Explainer) and (told := resolver.explain(error)):
-                return told
+            if isinstance(resolver, Explainer) and (note := resolver.explain(error)):
+                return note
         return None
 
     async def close(self) -> None:
-        """Let go of what the resolvers hold. Idempotent."""
+        """Close all resolvers. Idempotent."""
         with self._making:
             made = list(self._made.values())
             self._made.clear()
@@ -154,8 +154,8 @@ def _checked(
 ) -> list[object]:
     if len(models) != len(references):
         raise PluginBroken(
-            f"The model resolver {references[0].resolver!r} was asked for {len(references)} models and "
-            f"gave {len(models)}."
+            f"The model resolver {references[0].resolver!r} must return {len(references)} models, got "
+            f"{len(models)}."
         )
     if not missing_ok and any(model is None for model in models):
         raise _not_found(

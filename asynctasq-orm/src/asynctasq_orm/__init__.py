@@ -1,3 +1,3 @@
-"""Models as arguments of tasks: a package for each ORM, none of which imports another."""
+"""Models as arguments of tasks: one package for each ORM, independent of the others."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The models of one message in batches: by database, and within one by class."""
+"""Loading of the models of one message in batches, by database and class."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -13,27 +13,27 @@ Key = tuple[Any, ...]
 
 @record
 class Batch:
-    """The rows of one class in one database that a message refers to."""
+    """The rows of one class in one database to which a message refers."""
 
     model: Any
     """The class."""
     keys: tuple[Key, ...]
-    """Of each row once, in the order in which they occur."""
+    """Key of each row once, in the order in which they occur."""
     relations: tuple[str, ...] = ()
-    """What is to be loaded along, if the class has it: paths of names, joined by dots."""
+    """Relations to load if the class has them: names, or paths of names joined by dots."""
 
     def paths(self) -> list[list[str]]:
-        """The relations that the class has, step by step."""
+        """Return the relations that the class has, split into steps."""
         steps = [path.split(".") for path in self.relations]
         return [path for path in steps if hasattr(self.model, path[0])]
 
 
 Load = Callable[[D, Sequence[Batch]], Awaitable[Sequence[dict[Key, object]]]]
-"""Loads the batches of one database, one after the other; a dict from key to model for each."""
+"""Function that loads the batches of one database in turn, and returns a dict of models by key for each."""
 
 
 def key_of(reference: Reference) -> Key:
-    """The key as a tuple, whether it travelled as one value or as several."""
+    """Return the key as a tuple, also if the reference contains a single value."""
     key = reference.key
     return tuple(key) if isinstance(key, list | tuple) else (key,)
 
@@ -44,9 +44,9 @@ async def load_in_batches(
     load: Load[D],
     relations: Sequence[str] = (),
 ) -> list[object]:
-    """The models of all references, in order, None where there is no row.
+    """Return the models of all references, in order, with None for a missing row.
 
-    `place` tells database and class of each.
+    `place` returns the database and class of a reference.
     """
     databases: dict[D, dict[type, dict[Key, None]]] = {}
     places = []
@@ -70,7 +70,7 @@ async def load_in_batches(
 
 
 async def _all(coroutines: "Sequence[Any]") -> None:
-    """Await them together; the first error ends the others and is raised as it is."""
+    """Await coroutines together; the first error cancels the others and is raised unchanged."""
     if len(coroutines) == 1:
         await coroutines[0]
         return

@@ -1,11 +1,11 @@
-"""What an error passed through: where frameworks do not say which relation was wanted."""
+"""Objects in the traceback of an error, for frameworks whose errors do not name the relation."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 def receivers(error: BaseException) -> Iterator[Any]:
-    """The objects whose methods an error passed through, the innermost first."""
+    """Return the objects whose methods are in the traceback of an error, the innermost first."""
     found = []
     trace = error.__traceback__
     while trace is not None:
@@ -15,7 +15,7 @@ def receivers(error: BaseException) -> Iterator[Any]:
 
 
 def name_it(owner: type, relation: str) -> str:
-    """The advice of every ORM's resolver."""
+    """Return the note about a relation that was not loaded, for all ORMs."""
     return (
         f"{owner.__qualname__}.{relation} was not loaded with the model. A task names the relations "
         f"that it needs: @task(relations=[{relation!r}])."

@@ -134,7 +134,7 @@ def _collect(ctx: click.Context, reserved: Mapping[str, object]) -> Mapping[str,
             if command_name in reserved or command_name in found:
                 _warn(
                     ctx,
-                    f"The {plugin.offer.label} adds a command {command_name!r}, which already exists; "
+                    f"The {plugin.entry.label} adds a command {command_name!r}, which already exists; "
                     "it is ignored.",
                 )
             else:
@@ -150,7 +150,7 @@ def _registered_by(plugin: "Plugin") -> Mapping[str, click.Command]:
             implementation.function(*[group][: len(implementation.argnames)])
         except Exception as error:
             raise PluginBroken(
-                f"The {plugin.offer.label} is broken: register_commands raised "
+                f"The {plugin.entry.label} is broken: register_commands raised "
                 f"{type(error).__qualname__}: {error}"
             ) from error
     return group.commands

@@ -59,6 +59,13 @@ def list_plugins(as_json: bool, check: bool, kind: str | None, wide: bool) -> No
 @command.command("new")
 @click.argument("name")
 @click.option(
+    "--kind",
+    type=click.Choice(["driver", "serializer", "resolver", "executor", "hooks"]),
+    default="driver",
+    show_default=True,
+    help="Kind of plugin.",
+)
+@click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
@@ -68,17 +75,17 @@ def list_plugins(as_json: bool, check: bool, kind: str | None, wide: bool) -> No
     "--author",
     help="Author in pyproject.toml and in the license.  [default: your name in git or the system]",
 )
-def new_plugin(name: str, folder: Path, author: str | None) -> None:
-    """Create a project with a working driver called NAME, to be adapted to your store.
+def new_plugin(name: str, kind: str, folder: Path, author: str | None) -> None:
+    """Create a project with a working plugin called NAME, to be adapted to your needs.
 
-    The project can be installed and published, and its driver passes the conformance suite. Existing
+    The project can be installed and published, and its plugin passes the tests of its kind. Existing
     files are not overwritten.
     """
-    from asynctasq.cli.new_driver import known_author, write_project
+    from asynctasq.cli.new_plugin import DESCRIPTIONS, PAGES, known_author, write_project
 
     named = author or known_author()
-    project = write_project(name, folder, author=named)
-    click.echo(f"Created {project} with a driver that keeps its queue in a file:\n")
+    project = write_project(name, folder, kind=kind, author=named)
+    click.echo(f"Created {project} with {DESCRIPTIONS[kind]}:\n")
     for path in sorted(each for each in project.rglob("*") if each.is_file()):
         click.echo(f"  {path.relative_to(project)}")
     click.echo(f"\nAuthor: {named}" + ("" if author else " (--author NAME sets another)"))
@@ -87,8 +94,8 @@ def new_plugin(name: str, folder: Path, author: str | None) -> None:
         f"  cd {project}\n"
         f"  python -m venv .venv && .venv/bin/pip install -e '.[dev]'\n"
         f"  .venv/bin/pytest\n\n"
-        f'Then replace the file by your store, one method at a time. "Writing a driver" in the '
-        f"documentation explains each method; the README says what a server needs."
+        f"Then adapt it, one method at a time. The page {PAGES[kind]!r} of the documentation explains "
+        f"the code."
     )
 
 

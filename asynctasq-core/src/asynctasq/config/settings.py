@@ -130,7 +130,9 @@ class Settings:
     )
     disable_plugins: tuple[str, ...] = field(
         default=(),
-        metadata=_rule("Plugins to leave out: by name, `kind:name` or distribution."),
+        metadata=_rule(
+            "Plugins to leave out: by name, `kind:name`, `kind:name:distribution` or distribution."
+        ),
     )
     imports: tuple[str, ...] = field(
         default=(), metadata=_rule("Modules that a worker imports first, to learn of their tasks.")

@@ -1,4 +1,4 @@
-"""Asking a task what it says of an exception; shared by the executors."""
+"""Classification of exceptions that tasks raise, and calls of their hooks; shared by all executors."""
 
 import asyncio
 import inspect
@@ -18,107 +18,75 @@ from asynctasq.contracts.executor import (
 )
 from asynctasq.errors import ModelNotFound
 from asynctasq.executors.groups import errors_of, is_a, meaning_of
-from asynctasq.executors.tracebacks import traceback_text
+from asynctasq.failures import error_info
 from asynctasq.retry import OnMissing
-from asynctasq.settlement import ErrorInfo
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.decorator import FunctionCall
 from asynctasq.tasks.outcomes import Reject, Retry, Snooze
 
 logger = logging.getLogger("asynctasq")
 
-MESSAGE_LIMIT_CHARACTERS = 8_192
-TRACEBACK_LIMIT_CHARACTERS = 32_768
 
+async def classify_exception(
+    call: Call, exception: BaseException, call_method: "HookCaller"
+) -> AttemptResult:
+    """Return the outcome of an attempt that raised.
 
-def describe(exception: BaseException) -> ErrorInfo:
-    """An exception as text; never raises, whatever its `__str__`, or its class, does."""
-    try:
-        message = str.__str__(str(exception))  # of a subclass of str, too
-    except BaseException as error:
-        message = f"<{_name_of(exception, short=True)} whose __str__ raised {_name_of(error)}>"
-    try:
-        lines = str.__str__(traceback_text(exception))
-    except BaseException as error:
-        lines = f"<no traceback: formatting it raised {_name_of(error)}>"
-    return ErrorInfo(
-        type=_name_of(exception),
-        message=_storable(message, MESSAGE_LIMIT_CHARACTERS),
-        traceback=_storable(lines, TRACEBACK_LIMIT_CHARACTERS),
-    )
-
-
-def _name_of(exception: BaseException, *, short: bool = False) -> str:
-    """That of its class, with the module unless that is `builtins`."""
-    kind = type(exception)
-    try:
-        name = str.__str__(kind.__qualname__)
-        module = kind.__module__
-        long_name = name if module == "builtins" else str.__str__(f"{module}.{name}")
-    except BaseException:  # a metaclass may do anything
-        return "<an exception whose class has no name>"
-    return name if short else long_name
-
-
-async def classify_exception(call: Call, exception: BaseException, ask: "Asker") -> AttemptResult:
-    """The outcome of an attempt that raised: what the task said by it, or says when it is asked.
-
-    What is no `Exception` (`SystemExit`, `KeyboardInterrupt`) is retried without asking. A
-    `should_retry` that raises counts as a yes. An exception group means what its leaves mean: see
-    `meaning_of`. An exception that raises when it is looked at is an ordinary error.
+    `Snooze`, `Reject` and `Retry` name the outcome themselves. For other exceptions, `should_retry` of the
+    task decides; it is called by `call_method`, for example `call_hook`. Exceptions that are not an
+    `Exception` (`SystemExit`, `KeyboardInterrupt`) are retried without that call, and a `should_retry`
+    that raises counts as True. A group has the outcome of the exceptions in it.
     """
     try:
         exception = meaning_of(exception)
-        if (said := _said_by(call, exception)) is not None:
-            return said
+        if (outcome := _outcome_named_by(call, exception)) is not None:
+            return outcome
     except BaseException:
-        logger.exception("An exception of %s cannot be examined.", call.definition.name)
+        logger.exception("Could not examine an exception of %s", call.definition.name)
     if is_a(exception, Exception):
         call.explain(cast("Exception", exception))
-    return await _ask_retry(call, exception, ask)
+    return await _decide_retry(call, exception, call_method)
 
 
-def _said_by(call: Call, exception: BaseException) -> AttemptResult | None:
-    """What the exception itself says about the attempt; None if the task is to be asked."""
+def _outcome_named_by(call: Call, exception: BaseException) -> AttemptResult | None:
+    """Return the outcome that the exception itself names; None if `should_retry` decides."""
     if is_a(exception, Snooze | Reject | Retry | ModelNotFound):
         match exception:
             case Snooze(seconds=seconds):
                 return Snoozed(seconds)
             case Reject():
-                return Rejected(describe(exception), exception)
+                return Rejected(error_info(exception), exception)
             case Retry(delay=delay):
-                return Raised(describe(exception), True, exception, retry_delay=delay)
+                return Raised(error_info(exception), True, exception, retry_delay=delay)
             case ModelNotFound(on_missing=OnMissing.SKIP):
-                logger.info("%s is skipped: %s", call.definition.name, exception)
+                logger.info("Skipped %s: %s", call.definition.name, exception)
                 return Returned(call.encode_result(None))
             case ModelNotFound(on_missing=OnMissing.FAIL):
-                return Raised(describe(exception), False, exception)
+                return Raised(error_info(exception), False, exception)
             case _:
                 pass
     return None
 
 
-async def _ask_retry(call: Call, exception: BaseException, ask: "Asker") -> Raised:
+async def _decide_retry(call: Call, exception: BaseException, call_method: "HookCaller") -> Raised:
     retry = True
     if is_a(exception, Exception):
         exception = cast("Exception", exception)
         try:
             task = call.as_built()
             for each in _questions(task, exception):
-                retry = bool(await ask(call, task.should_retry, each))
+                retry = bool(await call_method(call, task.should_retry, each))
                 if not retry:
                     break
         except asyncio.CancelledError:
             raise
         except BaseException:
-            logger.exception(
-                "should_retry of %s raised; the task is retried.", call.definition.name
-            )
-    return Raised(error=describe(exception), retry=retry, exception=exception)
+            logger.exception("should_retry() of %s raised; retrying the task", call.definition.name)
+    return Raised(error=error_info(exception), retry=retry, exception=exception)
 
 
 def _questions(task: BaseTask[Any], exception: Exception) -> list[Exception]:
-    """List the exceptions that `should_retry` has to accept, all of them.
+    """List the exceptions that `should_retry` must accept, every one of them.
 
     They are the leaves of a group, so that a rule for `ConnectionError` holds for a task group whose
     tasks raised nothing else; `retry_on=` may name the type of the group, too.
@@ -130,16 +98,16 @@ def _questions(task: BaseTask[Any], exception: Exception) -> list[Exception]:
     return errors_of(cast("ExceptionGroup[Exception]", exception))
 
 
-async def run_failed(call: Call, failure: Failure, ask: "Asker") -> None:
-    """Call the task's `failed` hook with the original exception."""
+async def run_failed(call: Call, failure: Failure, call_method: "HookCaller") -> None:
+    """Call the task's `failed` hook with the original exception; implements `Executor.failed`."""
     if failure.exception is not None and is_a(failure.exception, Exception):
-        with suppress(Exception):  # it raises what the hook is about to hear
+        with suppress(Exception):  # it raises the exception that the hook is about to receive
             await call.load()
-        await ask(call, call.as_built().failed, cast("Exception", failure.exception))
+        await call_method(call, call.as_built().failed, cast("Exception", failure.exception))
 
 
-Asker = Callable[[Call, Callable[[Exception], Any], Exception], Awaitable[Any]]
-"""Calls a task's method with an exception, where that executor runs the task's code."""
+HookCaller = Callable[[Call, Callable[[Exception], Any], Exception], Awaitable[Any]]
+"""Function that calls a method of a task with an exception, where the executor runs code of tasks."""
 
 
 async def call_hook(call: Call, method: Callable[[Exception], Any], exception: Exception) -> Any:
@@ -161,11 +129,3 @@ async def await_here(call: Call, answer: Awaitable[Any]) -> Any:
         return await answer
 
     return await call_hook(call, awaited, Exception())
-
-
-def _storable(text: str, limit: int) -> str:
-    """The text with its middle left out if it is long, and no lone surrogates: UTF-8 has none."""
-    if len(text) > limit:
-        half = limit // 2
-        text = f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

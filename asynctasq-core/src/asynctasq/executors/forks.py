@@ -1,8 +1,8 @@
-"""What becomes of a process that a task forks.
+"""Protection against processes that a task forks and that would go on as a second worker.
 
-It is a copy of the worker, or of a child, that has the task's thread only: it shares the event loop's
-files, the handlers of signals and the connection to whoever waits for an answer. As long as it stays in
-the task's code, as those of `multiprocessing` do, it may live. It must not go on as a second worker.
+Such a process is a copy of the worker, or of a child, with the thread of the task only. It shares the files of
+the event loop, the signal handlers and the connection to the worker. It may run as long as it stays in
+the code of the task, as processes of `multiprocessing` do.
 """
 
 import asyncio
@@ -17,21 +17,21 @@ from contextlib import contextmanager, suppress
 logger = logging.getLogger("asynctasq")
 
 FORKED_EXIT = 70
-"""Exit code of a fork that has come out of its task's code (`EX_SOFTWARE`)."""
+"""Exit code of a fork that returned from the code of its task (`EX_SOFTWARE`)."""
 
 
 class Forks:
-    """Of this process, which is one of them if `depth` grows."""
+    """The forks on the way to this process: if `depth` grows, it was forked by a task."""
 
     def __init__(self) -> None:
         self.depth = 0
-        """How often the process that first imported this has been forked on the way to here."""
+        """Number of forks between the process that first imported this module and this one."""
         self._undo: list[Callable[[], None]] = []
         self._masks = threading.local()
 
     @contextmanager
     def undone_by(self, undo: Callable[[], None]) -> Iterator[None]:
-        """Call `undo` in each process that is forked meanwhile, before its own code runs."""
+        """Call `undo` in each process that is forked inside the block, before its own code runs."""
         self._undo.append(undo)
         try:
             yield
@@ -40,31 +40,31 @@ class Forks:
                 self._undo.remove(undo)
 
     def hold_signals(self) -> None:
-        """A fork is about to be made: it shall hear signals only once it is on its own."""
+        """Block signals before a fork, so that the new process receives none until it is separate."""
         if self._undo:
             self._masks.former = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
     def release_signals(self) -> None:
-        """It has been made."""
+        """Unblock signals after a fork."""
         if (former := self._masks.__dict__.pop("former", None)) is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
     def begin(self) -> None:
-        """This process has just been forked."""
+        """Undo what the new process shares with its parent; called right after a fork."""
         self.depth += 1
         undo, self._undo = self._undo, []
         for each in undo:
             try:
                 each()
             except Exception:
-                logger.exception("A process that a task has forked keeps what is its worker's.")
+                logger.exception("Could not separate a process that a task forked from its worker")
         self.release_signals()
 
     def end(self) -> None:
-        """End this process, in which code of a task was over although that runs in another."""
+        """Exit this process, because the code of the task has returned in it."""
         logger.error(
-            "A process that a task has forked (%d) has come out of the task's code and ends: end it by "
-            "os._exit(), or use subprocess or multiprocessing.",
+            "Process %d, which a task forked, returned from the code of the task; exiting it. Call os._exit() "
+            "in it, or use subprocess or multiprocessing.",
             os.getpid(),
         )
         os._exit(FORKED_EXIT)
@@ -81,11 +81,11 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def forks_of_loop() -> Iterator[None]:
-    """Let no process that is forked meanwhile go on with the running loop, nor hear signals for it.
+    """Keep processes that are forked inside the block from using the running loop and its signals.
 
-    They share the files by which other threads, and signals, wake the loop. What the fork took from there
-    would be lost to its parent, which might sleep for ever; and a signal to the fork, such as
-    `multiprocessing` sends to end one, would reach the parent's loop.
+    They share the files by which other threads and signals wake the loop. A byte that the fork read would
+    be lost for its parent, which might then sleep forever. A signal to the fork, such as `multiprocessing`
+    sends to terminate it, would reach the loop of the parent.
     """
     loop = asyncio.get_running_loop()
     thread = threading.get_ident()
@@ -93,7 +93,7 @@ def forks_of_loop() -> Iterator[None]:
     def undo() -> None:
         with suppress(ValueError):  # not in a subinterpreter
             signal.set_wakeup_fd(-1)
-        if threading.get_ident() == thread:  # others left the loop behind
+        if threading.get_ident() == thread:  # other threads do not run the loop
             _look_at_nothing(loop)
             loop.call_soon(forks.end)
 
@@ -102,7 +102,7 @@ def forks_of_loop() -> Iterator[None]:
 
 
 def _look_at_nothing(loop: asyncio.AbstractEventLoop) -> None:
-    """Have a loop wait for no file at all, until its next turn at which it runs what is due."""
+    """Make a loop wait for no file; in its next turn it runs the callbacks that are due."""
     if not hasattr(select, "epoll"):  # kqueues are not inherited
         return
     backend = getattr(loop, "_get_backend_id", None)  # uvloop's

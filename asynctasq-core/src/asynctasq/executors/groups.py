@@ -1,4 +1,4 @@
-"""The meaning of an exception group: what `asyncio.TaskGroup` raises around the errors of its tasks."""
+"""The outcome of an exception group, which `asyncio.TaskGroup` raises around the errors of its tasks."""
 
 from asyncio import CancelledError
 from math import inf
@@ -10,16 +10,16 @@ from asynctasq.tasks.outcomes import Reject, Retry, Snooze
 
 
 def is_a(exception: BaseException, kinds: type | UnionType) -> bool:
-    """Check the class of an exception: `isinstance` would also believe its `__class__`, or raise what that does."""
+    """Return whether an exception is an instance, by its real class; `isinstance` would trust `__class__`."""
     return issubclass(type(exception), kinds)
 
 
 def meaning_of(exception: BaseException) -> BaseException:
     """Return the exception that decides about an attempt.
 
-    A group means one of its leaves, in this order: the first `Reject`; the group itself if it has
-    an ordinary error; the `Retry` with the longest delay; the `Snooze` with the longest. A group of
-    nothing but `ModelNotFound`s means the first of them. Cancellations in a group do not count, for
+    For a group this is, in this order: the first `Reject` in it; the group itself if it contains an ordinary
+    error; the `Retry` with the longest delay; the `Snooze` with the longest time. For a group that
+    contains only `ModelNotFound`, it is the first of them. Cancellations in a group are ignored, because
     a task group cancels its other tasks.
     """
     if not is_a(exception, BaseExceptionGroup):
@@ -71,6 +71,6 @@ def _without_cancellations(group: BaseExceptionGroup[BaseException]) -> BaseExce
 
 
 def _exceptions_of(group: BaseException) -> tuple[BaseException, ...]:
-    """The exceptions themselves, not what the class of the group makes of that attribute."""
+    """Return the real exceptions of a group, even if its class overrides the attribute."""
     own: Any = vars(BaseExceptionGroup)["exceptions"]
     return cast("tuple[BaseException, ...]", own.__get__(group))

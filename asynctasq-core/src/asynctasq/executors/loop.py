@@ -1,4 +1,4 @@
-"""Runs async tasks on the worker's event loop."""
+"""The executor that runs async tasks on the event loop of the worker."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ T = TypeVar("T")
 logger = logging.getLogger("asynctasq")
 
 REFUSAL_SECONDS = 5.0
-"""A task that goes on for this long after its time-out is reported."""
+"""A task that still runs this long after its timeout is reported."""
 
 
 class LoopExecutor:
@@ -29,13 +29,13 @@ class LoopExecutor:
         self._depth = forks.depth
 
     async def start(self, *, concurrency: int) -> None:
-        """Nothing to make ready."""
+        """Do nothing: the event loop is ready."""
 
     async def stop(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: the executor holds no resources."""
 
     async def execute(self, call: Call) -> AttemptResult:
-        """Await the task's `execute`, cancelling it at its time-out."""
+        """Await the task's `execute`, and cancel it at its timeout."""
         task: BaseTask[Any] | None = None
         try:
             task = call.load_now()
@@ -51,7 +51,7 @@ class LoopExecutor:
             finally:
                 if forks.depth != self._depth:
                     forks.end()
-                if call.attended:  # perhaps only since the task has run
+                if call.attended:  # the task may have registered cleanups
                     await call.leave()
         except asyncio.CancelledError:
             raise
@@ -62,7 +62,7 @@ class LoopExecutor:
         return Returned(call.encode_result(value))
 
     async def failed(self, call: Call, failure: Failure) -> None:
-        """Run the task's `failed` hook here."""
+        """Run the `failed` hook of the task on the event loop."""
         await run_failed(call, failure, call_hook)
 
 
@@ -73,17 +73,17 @@ async def _within(task: BaseTask[Any], timeout: float) -> Any:
 async def within(
     work: Awaitable[T], timeout: float, task: BaseTask[Any], *, used: float = 0.0
 ) -> T:
-    """Await the work of a task, and cancel it at its time-out.
+    """Await the work of a task, and cancel it at its timeout.
 
     Args:
         work: the coroutine of the task's code.
         timeout: seconds.
         task: named in log lines.
-        used: seconds of the time-out that are over.
+        used: seconds of the timeout that have passed.
 
     Raises:
-        TaskTimeout: it has not ended in time, and was cancelled, unless it kept the loop from doing so.
-            What it did then does not count: its outcome came too late.
+        TaskTimeout: it did not end in time. It was cancelled, unless it blocked the loop; its outcome
+            does not count then, because it came too late.
     """
     left = timeout - used
     ends_at = monotonic() + left  # uvloop's own clock stands still while a task keeps the loop busy
@@ -96,7 +96,7 @@ async def within(
     try:
         async with limit:
             value = await work
-    except asyncio.CancelledError:  # not from the time-out: that becomes a TimeoutError
+    except asyncio.CancelledError:  # not by the timeout, which becomes a TimeoutError
         raise
     except BaseException as error:
         if not (limit.expired() or monotonic() >= ends_at):
@@ -111,14 +111,14 @@ async def within(
 
 
 def overrun(timeout: float) -> TaskTimeout:
-    """Make the error of a task that took longer than it may."""
+    """Return the error of a task that exceeded its timeout."""
     return TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.")
 
 
 def _report_refusal(task: BaseTask[Any], timeout: float) -> None:
     logger.warning(
-        "Task %s of %s has passed its timeout of %g s by %g s and still runs, keeping its slot: it swallows "
-        "its cancellation.",
+        "Task %s of %s exceeded its timeout of %g s by %g s and still holds its slot, because it ignores its "
+        "cancellation",
         task._task_id,
         type(task).__qualname__,
         timeout,

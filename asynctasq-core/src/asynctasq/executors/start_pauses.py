@@ -1,4 +1,4 @@
-"""Pauses of an executor that cannot start threads or processes at the moment."""
+"""Pauses of an executor that cannot start threads or processes now."""
 
 import logging
 import random
@@ -11,24 +11,24 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 
 class StartPauses:
-    """Counts failed starts: the pause doubles from failure to failure, and ends with the first success.
+    """Counts failed starts. The pause grows with each failure, and ends with the first success.
 
-    Failures within one pause belong together, so that many messages at once do not lengthen it.
+    Failures during a pause count as one, so that many messages at once do not lengthen it.
     """
 
     def __init__(self, what: str) -> None:
-        """Make pauses for starts of `what`, which log lines name."""
+        """Create the pauses for starts of `what`, a noun for log lines."""
         self._what = what
         self._pause = 0.0
         self._until = 0.0
 
     def failed(self, error: BaseException) -> float:
-        """Note a failed start; returns the seconds after which to try again."""
+        """Note a failed start, and return the seconds until the next attempt."""
         now = monotonic()
         if now >= self._until:
             if not self._pause:
                 logger.warning(
-                    "Cannot start %s (%s: %s); releasing the tasks that need one, trying again.",
+                    "Could not start %s (%s: %s); releasing the tasks that need one, and retrying",
                     self._what,
                     type(error).__name__,
                     error,
@@ -38,7 +38,7 @@ class StartPauses:
         return self._pause * (0.5 + random.random())
 
     def succeeded(self) -> None:
-        """Note that a start was possible, or not needed."""
+        """Note a start that succeeded or was not needed."""
         if self._pause:
-            logger.info("Starting %s is possible again.", self._what)
+            logger.info("Started %s again", self._what)
             self._pause = self._until = 0.0

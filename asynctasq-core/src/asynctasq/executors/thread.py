@@ -1,4 +1,4 @@
-"""Runs sync tasks in threads."""
+"""The executor that runs sync tasks in threads."""
 
 import asyncio
 import inspect
@@ -24,10 +24,10 @@ logger = logging.getLogger("asynctasq")
 class ThreadExecutor:
     """Executor of the mode `thread`.
 
-    A thread cannot be stopped. At its time-out the task is reported and keeps its slot and its lease
-    until the thread ends, so that no second run of it goes on beside the first; then its outcome is
-    discarded. One that is to be interrupted is waited for in the same way; if it returns, its work
-    is done, and counts. Either can be seen by the task: `current_task().cancelled`.
+    A thread cannot be stopped. A task that exceeds its timeout is logged and keeps its slot and its lease
+    until the thread ends, so that it does not run twice at the same time; then its outcome is
+    discarded. The executor waits in the same way for a task that it interrupts; if the task returns, its
+    work is done and counts. In both cases, `current_task().cancelled` is true in the task.
     """
 
     def __init__(self) -> None:
@@ -35,17 +35,17 @@ class ThreadExecutor:
         self._pauses = StartPauses("threads")
 
     async def start(self, *, concurrency: int) -> None:
-        """Make room for that many threads; each is started when first needed."""
+        """Prepare for that many threads; each starts when it is first needed."""
         self._threads = ThreadPool(concurrency)
 
     async def stop(self) -> None:
-        """Let idle threads end; a thread that is stuck in a task is left behind."""
+        """Stop idle threads, and abandon a thread that is stuck in a task."""
         if self._threads is not None:
             self._threads.close()
             self._threads = None
 
     async def execute(self, call: Call) -> AttemptResult:
-        """Run the task's `execute` in a thread."""
+        """Run `execute` of the task in a thread."""
         task: BaseTask[Any] | None = None
         timeout = call.policy.timeout
         try:
@@ -71,19 +71,19 @@ class ThreadExecutor:
         return Returned(call.encode_result(value))
 
     async def failed(self, call: Call, failure: Failure) -> None:
-        """Run the task's `failed` hook in a thread, or here if it is async."""
+        """Run the `failed` hook of the task in a thread, or on the event loop if it is async."""
         await run_failed(call, failure, self._ask)
 
     async def _ask(
         self, call: Call, method: Callable[[Exception], Any], exception: Exception
     ) -> Any:
-        run = await self._run_in_the_end(partial(call.run_here, partial(method, exception)))
+        run = await self._run_hook(partial(call.run_here, partial(method, exception)))
         await run.end()
         answer = run.value()
         return await await_here(call, answer) if inspect.isawaitable(answer) else answer
 
     def _run(self, function: Callable[[], Any]) -> ThreadRun[Any]:
-        """Have a thread run a function.
+        """Run a function in a thread.
 
         Raises:
             ExecutorUnavailable: a new thread is needed, and Python cannot start one.
@@ -93,14 +93,14 @@ class ThreadExecutor:
             run = self._threads.run(function)
         except (RuntimeError, MemoryError) as error:
             raise ExecutorUnavailable(
-                f"No thread can be started: {error or type(error).__name__}.",
+                f"Could not start a thread: {error or type(error).__name__}.",
                 retry_after=self._pauses.failed(error),
             ) from error
         self._pauses.succeeded()
         return run
 
-    async def _run_in_the_end(self, function: Callable[[], Any]) -> ThreadRun[Any]:
-        """Have a thread run a hook, as soon as there is a thread: the attempt itself has been made."""
+    async def _run_hook(self, function: Callable[[], Any]) -> ThreadRun[Any]:
+        """Run a hook as soon as a thread is available, because the attempt itself is over."""
         while True:
             try:
                 return self._run(function)
@@ -112,7 +112,7 @@ async def _end_within(run: ThreadRun[Any], call: Call, timeout: float) -> None:
     """Wait for the end of a run.
 
     Raises:
-        TaskTimeout: it came after the time-out.
+        TaskTimeout: the run ended after the timeout.
     """
 
     def overdue() -> None:
@@ -121,8 +121,8 @@ async def _end_within(run: ThreadRun[Any], call: Call, timeout: float) -> None:
         run.overdue = True
         call.interrupt()
         logger.warning(
-            "The task %s has passed its timeout of %g s in a thread, which cannot be stopped: it "
-            "keeps its slot until it ends, and its outcome is discarded.",
+            "Task %s exceeded its timeout of %g s in a thread, which cannot be stopped: it "
+            "holds its slot until it ends, and its outcome is discarded",
             call.definition.name,
             timeout,
         )

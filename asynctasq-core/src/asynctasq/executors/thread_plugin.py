@@ -8,7 +8,7 @@ from asynctasq.hookspecs import hookimpl
 
 @hookimpl
 def create_executor(name: str, settings: Any) -> Executor:
-    """Make the executor."""
+    """Create the executor."""
     from asynctasq.executors.thread import ThreadExecutor
 
     return ThreadExecutor()

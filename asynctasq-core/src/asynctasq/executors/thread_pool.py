@@ -1,7 +1,7 @@
-"""Threads that run functions for an event loop, and tell it of many ends at once.
+"""Threads that run functions for an event loop, and report several results with one wakeup.
 
-`concurrent.futures` wakes the loop for each of them, and takes some locks besides: that costs several
-times what a short task does.
+`concurrent.futures` wakes the loop for each result and takes several locks, which costs several times as
+much as a short task.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _CLOSED: deque[Any] = deque([None])
 
 
 class ThreadRun(Generic[T]):
-    """A function on its way through a thread."""
+    """One run of a function in a thread."""
 
     __slots__ = ("begun", "context", "done", "ended", "function", "overdue", "raised", "returned")
 
@@ -34,16 +34,16 @@ class ThreadRun(Generic[T]):
         self.function = function
         self.context = contextvars.copy_context()
         self.done: asyncio.Future[None] = loop.create_future()
-        """Cancelled with whoever awaits it; `ended` tells whether the function has ended."""
+        """Cancelled together with the caller; `ended` is true if the function has ended."""
         self.begun = False
         self.ended = False
         self.overdue = False
         self.returned: T | None = None
         self.raised: BaseException | None = None
-        """Not the future's exception: a future cannot hold a `StopIteration`."""
+        """The exception. The future does not hold it, because it cannot hold a `StopIteration`."""
 
     def value(self) -> T:
-        """What the function returned; raises what it raised."""
+        """Return the result of the function, or raise its exception."""
         if self.raised is not None:
             raise self.raised
         return cast("T", self.returned)
@@ -52,7 +52,7 @@ class ThreadRun(Generic[T]):
         """Return when the function has ended: a thread cannot be stopped.
 
         Raises:
-            asyncio.CancelledError: this was cancelled meanwhile, and the function did not return.
+            asyncio.CancelledError: the caller was cancelled, and the function did not return.
         """
         cancelled = False
         while not self.ended:
@@ -66,10 +66,10 @@ class ThreadRun(Generic[T]):
 
 
 class ThreadPool:
-    """Up to `size` threads, each started when there is none to spare."""
+    """Up to `size` threads; one is started when no other is idle."""
 
     def __init__(self, size: int) -> None:
-        """Make a pool for the running loop."""
+        """Create a pool for the running loop."""
         self._size = size
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[ThreadRun[Any] | None] = SimpleQueue()
@@ -80,14 +80,14 @@ class ThreadPool:
         self._depth = forks.depth
 
     def run(self, function: Callable[[], T]) -> ThreadRun[T]:
-        """Have a function run, in a copy of the caller's context.
+        """Start a run of a function in a copy of the caller's context.
 
         Raises:
-            RuntimeError, MemoryError: a thread is needed and cannot be started; nothing will run.
+            RuntimeError, MemoryError: a thread is needed and cannot be started; the function will not run.
         """
         run = ThreadRun(function, self._loop)
         if self._threads < min(self._unfinished + 1, self._size):
-            # A daemon: one that is stuck in a task must not keep the process.
+            # A daemon thread: a stuck task must not keep the process alive.
             threading.Thread(
                 target=self._work, name=f"asynctasq-task-{next(_numbers)}", daemon=True
             ).start()
@@ -97,7 +97,7 @@ class ThreadPool:
         return run
 
     def close(self) -> None:
-        """Let the threads end, each after what it runs."""
+        """Stop the threads, each after its current run."""
         for _ in range(self._threads):
             self._queue.put(None)
 
@@ -121,7 +121,7 @@ class ThreadPool:
                     taken.clear()
                     del run
             except BaseException:
-                logger.warning("An error was thrown into a thread after its task had ended.")
+                logger.warning("An error was thrown into a thread after its task had ended")
 
     def _run(self, run: ThreadRun[Any], watched: tuple[Any, Any]) -> None:
         run.begun = True
@@ -130,7 +130,7 @@ class ThreadPool:
         except BaseException as error:
             run.raised = error
         if sys.gettrace() is not watched[0] or sys.getprofile() is not watched[1]:
-            sys.settrace(watched[0])  # the task's must not watch the next one
+            sys.settrace(watched[0])  # the tracer of a task must not watch the next task
             sys.setprofile(watched[1])
         if forks.depth != self._depth:
             forks.end()
@@ -142,7 +142,7 @@ class ThreadPool:
             try:
                 self._loop.call_soon_threadsafe(self._tell)
             except RuntimeError:
-                return  # the loop was closed under us
+                return  # the loop is closed
             except BaseException:
                 self._told = False  # `_work` reports this run again
                 raise

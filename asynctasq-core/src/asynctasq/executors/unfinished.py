@@ -1,4 +1,4 @@
-"""Return values that show that a task has not done its work: a coroutine that nothing awaited."""
+"""Return values that show unfinished work, such as a coroutine that was not awaited."""
 
 import asyncio
 import inspect
@@ -15,9 +15,9 @@ _PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict,
 
 
 def refuse_unfinished(call: Call, value: object) -> None:
-    """Make sure that a return value is the result of finished work.
+    """Raise if a return value is not the result of finished work.
 
-    A coroutine is closed and a future is cancelled, so that neither goes on after the attempt. Other
+    A coroutine is closed and a future is cancelled, so that neither continues after the attempt. Other
     awaitables are results if they can be stored: models of Tortoise, for example, can be awaited.
 
     Raises:
@@ -40,9 +40,9 @@ def refuse_unfinished(call: Call, value: object) -> None:
 
 
 def passes_coroutine(task: BaseTask[Any], value: object) -> bool:
-    """Check whether a sync wrapper around the task's own async function has returned its coroutine.
+    """Return whether a sync wrapper around an async function has returned its coroutine.
 
-    `functools.wraps` tells: below `def wrapper(*args): return function(*args)` it leads to the function.
+    The attribute `__wrapped__`, which `functools.wraps` sets, leads from the wrapper to the function.
     """
     if type(value) is not CoroutineType:
         return False
@@ -58,8 +58,8 @@ def _is_work(value: object) -> bool:
 
 
 def _end(value: Any) -> None:
-    """Close a coroutine that never began, cancel a future."""
-    with suppress(Exception):  # of a class of the user's, or because its loop is closed
+    """Close a coroutine that did not start, or cancel a future."""
+    with suppress(Exception):  # by a custom class, or because its loop is closed
         if inspect.iscoroutine(value):
             if inspect.getcoroutinestate(value) == inspect.CORO_CREATED:
                 value.close()

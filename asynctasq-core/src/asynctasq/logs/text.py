@@ -7,7 +7,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
-from asynctasq.executors.tracebacks import traceback_text
+from asynctasq.failures import traceback_text
 
 MOST_CHARACTERS = 32_768
 """Length at which a text in a log line is cut."""

@@ -1,8 +1,8 @@
-"""Finding, loading and checking plugins.
+"""Discovery, loading and validation of plugins.
 
-One `PluginRegistry` per app. It reads the metadata of what is installed once, imports a plugin only
-when it is selected, and turns everything that can be wrong with one into an error that names the
-plugin, its distribution and the remedy, for those alone who select it.
+Each app has one `PluginRegistry`. It reads the metadata of installed distributions once and imports a
+plugin only when it is selected. A broken plugin affects only the users who select it; the error names
+the plugin, its distribution and the remedy.
 """
 
 from asynctasq.plugins.discovery import PluginEntry

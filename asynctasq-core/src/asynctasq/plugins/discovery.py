@@ -1,4 +1,4 @@
-"""What is installed, read from the metadata of distributions; nothing is imported here."""
+"""Discovery of installed plugins from the metadata of distributions, without importing them."""
 
 import logging
 import re
@@ -15,12 +15,12 @@ logger = logging.getLogger("asynctasq.plugins")
 
 @record
 class PluginEntry:
-    """One plugin on offer, not loaded yet."""
+    """One plugin that is installed or registered, and not necessarily loaded."""
 
     kind: str
     name: str
     value: str
-    """Of the entry point: `module` or `module:object`. Of a local plugin: what it is."""
+    """Value of the entry point (`module` or `module:object`), or a description of a local plugin."""
     distribution: str | None
     """None for a plugin that the application registered itself."""
     version: str | None
@@ -28,90 +28,89 @@ class PluginEntry:
 
     @property
     def origin(self) -> str:
-        """Who brings it, as read in errors and logs."""
+        """The distribution and version, for errors and logs."""
         if self.distribution is None:
             return "this application"
         return f"{self.distribution} {self.version}"
 
     @property
     def label(self) -> str:
-        """The plugin in full, as read in errors."""
+        """The full description of the plugin, for errors."""
         return f"{self.kind} plugin {self.name!r} of {self.origin} ({self.value})"
 
 
 @record
 class DisableRules:
-    """The setting `disable_plugins`: plugin names, `kind:name`, or distributions."""
+    """The setting `disable_plugins`: names, `kind:name`, `kind:name:distribution`, or distributions."""
 
-    entries: tuple[str, ...]
+    rules: tuple[str, ...]
 
     @classmethod
-    def parse(cls, entries: Collection[str]) -> "DisableRules":
-        """Check the entries.
+    def parse(cls, rules: Collection[str]) -> "DisableRules":
+        """Check the rules.
 
         Raises:
-            ConfigurationError: an entry gives a kind that does not exist.
+            ConfigurationError: a rule names a kind that does not exist.
         """
-        if isinstance(entries, str):
-            entries = (entries,)
-        for entry in entries:
-            kind, separator, _ = entry.partition(":")
+        if isinstance(rules, str):
+            rules = (rules,)
+        for rule in rules:
+            kind, separator, _ = rule.partition(":")
             if separator and kind not in GROUPS:
                 raise ConfigurationError(
-                    f"disable_plugins: {entry!r} names the kind {kind!r}; "
-                    f"kinds are {', '.join(GROUPS)}."
+                    f"disable_plugins: the kind in {rule!r} must be one of {', '.join(GROUPS)}, "
+                    f"got {kind!r}."
                 )
-        return cls(tuple(entries))
+        return cls(tuple(rules))
 
-    def match(self, offer: PluginEntry) -> str | None:
-        """The entry that disables this offer; None if it is enabled or the application's own."""
-        if offer.distribution is None:
+    def match(self, entry: PluginEntry) -> str | None:
+        """Return the rule that disables a plugin; None if it is enabled or registered by the application."""
+        if entry.distribution is None:
             return None
-        distribution = canonical(offer.distribution)
-        for entry in self.entries:
-            if entry in {offer.name, f"{offer.kind}:{offer.name}"}:
-                return entry
-            if canonical(entry) == distribution:
-                return entry
+        distribution = canonical(entry.distribution)
+        names = {entry.name, f"{entry.kind}:{entry.name}"}
+        for rule in self.rules:
+            plugin, colon, of = rule.rpartition(":")
+            exact = plugin == f"{entry.kind}:{entry.name}" and canonical(of) == distribution
+            if rule in names or exact or (not colon and canonical(rule) == distribution):
+                return rule
         return None
 
-    def warn_of_unused(self, offers: Collection[PluginEntry]) -> None:
-        """Log the entries that match nothing: most likely they are misspelt."""
-        used = {self.match(offer) for offer in offers}
-        for entry in self.entries:
-            # Two forms may name one plugin; the second of them is not unused.
-            if entry not in used and not any(
-                DisableRules((entry,)).match(offer) for offer in offers
-            ):
-                logger.warning("disable_plugins: nothing that is installed answers to %r", entry)
+    def warn_of_unused(self, entries: Collection[PluginEntry]) -> None:
+        """Log the rules that match no plugin, because they are probably misspelled."""
+        used = {self.match(entry) for entry in entries}
+        for rule in self.rules:
+            # Two rules may match one plugin, and `match` returns only the first of them.
+            if rule not in used and not any(DisableRules((rule,)).match(each) for each in entries):
+                logger.warning("disable_plugins: no installed plugin matches %r", rule)
 
 
 def canonical(distribution: str) -> str:
-    """The name of a distribution in the one form in which names are compared."""
+    """Return the normalized name of a distribution, for comparison."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def installed_offers() -> list[PluginEntry]:
-    """Every plugin that an installed distribution offers, by kind and name.
+def installed_entries() -> list[PluginEntry]:
+    """Return the plugins of all installed distributions, sorted by kind and name.
 
-    A distribution that is seen twice (an editable install, a doubled `sys.path` entry, an older copy
+    A distribution that is found twice (an editable install, a repeated `sys.path` entry, an older copy
     further down the path) counts once: the copy that an import would find.
     """
-    offers = [offer for found in _distributions() for offer in _offers_of(found)]
+    entries = [entry for found in _distributions() for entry in _entries_of(found)]
     kinds = list(GROUPS)
-    offers.sort(key=lambda offer: (kinds.index(offer.kind), offer.name, offer.distribution or ""))
-    return offers
+    entries.sort(key=lambda entry: (kinds.index(entry.kind), entry.name, entry.distribution or ""))
+    return entries
 
 
 def _distributions() -> Iterator[metadata.Distribution]:
     seen: set[str] = set()
     for found in metadata.distributions():
-        # Most distributions offer nothing here, and reading a name parses the whole metadata file.
+        # Most distributions have no plugins, and reading a name parses the whole metadata file.
         if f"{PROJECT}." not in (found.read_text("entry_points.txt") or ""):
             continue
         name = _name(found)
         if name is None:
-            logger.warning("A distribution without a name is left out: %s", found)
+            logger.warning("Ignored a distribution without a name: %s", found)
             continue
         if canonical(name) in seen:
             continue
@@ -122,14 +121,14 @@ def _distributions() -> Iterator[metadata.Distribution]:
             yield found
 
 
-def _offers_of(found: metadata.Distribution) -> Iterator[PluginEntry]:
+def _entries_of(found: metadata.Distribution) -> Iterator[PluginEntry]:
     groups = {group: kind for kind, group in GROUPS.items()}
     name = _name(found) or "a distribution without a name"
     try:
         entry_points = [point for point in found.entry_points if point.group in groups]
         version = found.version
     except Exception:
-        logger.exception("The metadata of %s cannot be read; its plugins are left out", name)
+        logger.exception("Could not read the metadata of %s; ignored its plugins", name)
         return
     for point in dict.fromkeys(entry_points):
         yield PluginEntry(

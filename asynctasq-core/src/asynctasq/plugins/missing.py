@@ -1,4 +1,4 @@
-"""What to tell those who select a plugin that is not there."""
+"""Error messages for plugins that are selected but not installed."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,11 +37,11 @@ PLANNED: Mapping[str, Mapping[str, str]] = {
 }
 
 OBJECTS_IN_SETTINGS = frozenset({"driver", "serializer"})
-"""Kinds that the settings choose; an object may stand there in the place of a name."""
+"""Kinds that the settings choose, by a name or with an object."""
 
 
 def not_found(kind: str, name: str, installed: Sequence[str]) -> str:
-    """The message of `PluginNotFound`."""
+    """Return the message of `PluginNotFound`."""
     official = OFFICIAL.get(kind, {})
     planned = PLANNED.get(kind, {})
     parts = [
@@ -58,19 +58,18 @@ def not_found(kind: str, name: str, installed: Sequence[str]) -> str:
         parts.append(f"A {kind} for {planned[nearest]} is planned, but not available yet.")
     if nearest is None and kind in OBJECTS_IN_SETTINGS:
         parts.append(
-            f"A {kind} of the application's own is given as an object: the setting {kind!r} takes an "
-            "instance."
+            f"To use a {kind} of your application, pass an instance of it as the setting {kind!r}."
         )
     return " ".join(parts)
 
 
 def is_importable(module: str) -> bool:
-    """Whether a top-level module is there, without importing it."""
+    """Return whether a top-level module is installed, without importing it."""
     return module in sys.modules or find_spec(module) is not None
 
 
 def framework_missing(name: str) -> str:
-    """Of a resolver whose framework is not installed."""
+    """Return the message for a resolver whose framework is not installed."""
     extra = OFFICIAL["resolver"].get(name)
     how = "" if extra is None else f": pip install '{PROJECT}[{extra}]'"
     return f"{name} is not installed{how}"

@@ -1,4 +1,4 @@
-"""What plugins hear of a message's life, and how they take part in running it.
+"""Calls of observer hooks, and of the hooks that wrap the execution of tasks.
 
 An empty pluggy call costs more than core's own share of settling a message, so hooks are looked up
 once: each becomes a tuple of callables, and an empty tuple is falsy and skipped by the caller.
@@ -26,7 +26,7 @@ logger = logging.getLogger("asynctasq.plugins")
 
 @record
 class Observer:
-    """One function that watches."""
+    """One observer function of a plugin."""
 
     plugin: str
     hook: str
@@ -35,14 +35,14 @@ class Observer:
 
 
 class Observers:
-    """The hooks of an app's plugins, made from `PluginRegistry.hooks()` once.
+    """The observer hooks of an app's plugins, looked up once from `PluginRegistry.hooks()`.
 
     Order: those marked `tryfirst`, the others, those marked `trylast`; within each, installed
     plugins by name and then the application's own in the order of their registration.
     """
 
     before_dispatch: tuple[Observer, ...]
-    """Done before the message is encoded: it may add headers."""
+    """Called before the message is encoded, so that it can add headers."""
     after_dispatch: tuple[Observer, ...]
     before_execute: tuple[Observer, ...]
     after_execute: tuple[Observer, ...]
@@ -69,10 +69,10 @@ class Observers:
         observers: tuple[Observer, ...],
         context: DispatchContext | ExecutionContext | NewsContext | WorkerContext,
     ) -> None:
-        """Call one hook's observers in turn. What they raise is logged and goes no further.
+        """Call the observers of one hook in turn, and log the exceptions that they raise.
 
-        `SystemExit` and the like are no exception: an observer ends no worker. Only a cancellation
-        that somebody has asked for passes.
+        This includes `SystemExit` and similar exceptions, because an observer must not stop a worker.
+        Only a requested cancellation of the current task is raised.
         """
         for observer in observers:
             try:
@@ -85,14 +85,14 @@ class Observers:
                 if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                     raise
                 logger.exception(
-                    "Plugin %s raised in %s; nothing else is affected",
+                    "Plugin %s raised in %s; tasks are not affected",
                     observer.plugin,
                     observer.hook,
                     extra={"plugin": observer.plugin, "hook": observer.hook},
                 )
 
     def wrap(self, call: Wrapper) -> Wrapper:
-        """Fold every `wrap_execute` around `call`; the first in the order is the outermost.
+        """Wrap `call` with every `wrap_execute`; the first in the order is the outermost.
 
         Raises:
             PluginBroken: one raised, or did not return a callable.
@@ -102,13 +102,13 @@ class Observers:
                 wrapped = _bind(implementation)(call)
             except Exception as error:
                 raise PluginBroken(
-                    f"The {plugin.offer.label} is broken: wrap_execute raised "
+                    f"The {plugin.entry.label} is broken: wrap_execute raised "
                     f"{type(error).__qualname__}: {error}"
                 ) from error
             answer: object = wrapped
             if not callable(answer):
                 raise PluginBroken(
-                    f"The {plugin.offer.label} is broken: wrap_execute returned {answer!r}, "
+                    f"The {plugin.entry.label} is broken: wrap_execute returned {answer!r}, "
                     "not a function that takes a call."
                 )
             call = wrapped
@@ -138,7 +138,7 @@ def _observer(hook: str, plugin: Plugin, implementation: pluggy.HookImpl) -> Obs
 
 
 def _bind(implementation: pluggy.HookImpl) -> Callable[[Any], Any]:
-    """The function with exactly one parameter; plugins may leave it out."""
+    """Return the hook as a function of exactly one parameter, which plugins may omit."""
     function: Callable[..., Any] = implementation.function
     if implementation.argnames:
         return function

@@ -1,4 +1,4 @@
-"""The plugins of one app: which there are, and the ones in use."""
+"""The plugins of one app: listing, selection, loading and creation of their products."""
 
 import contextlib
 from collections.abc import Callable, Collection
@@ -12,7 +12,7 @@ from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import ConfigurationError, PluginBroken, PluginConflict, PluginNotFound
 from asynctasq.hookspecs import GROUPS
-from asynctasq.plugins.discovery import DisableRules, PluginEntry, installed_offers
+from asynctasq.plugins.discovery import DisableRules, PluginEntry, installed_entries
 from asynctasq.plugins.loading import Plugin, describe, load_plugin
 from asynctasq.plugins.missing import framework_missing, is_importable, not_found
 from asynctasq.plugins.validation import FACTORIES
@@ -20,7 +20,7 @@ from asynctasq.records import record
 
 
 class PluginState(StrEnum):
-    """What can be said of a plugin."""
+    """State of a plugin in a listing."""
 
     AVAILABLE = "available"
     """Installed, and imported when it is selected."""
@@ -29,11 +29,11 @@ class PluginState(StrEnum):
     DISABLED = "disabled"
     """Installed, and switched off by `disable_plugins`."""
     CONFLICT = "conflict"
-    """Another one has the same kind and name; selecting it is an error."""
+    """Another plugin has the same kind and name, so selecting it is an error."""
     NOT_INSTALLED = "not installed"
-    """A resolver whose framework is not there, so that it will never be selected."""
+    """A resolver whose framework is not installed, so that it is never selected."""
     BROKEN = "broken"
-    """Failed when it was checked; selecting it is an error."""
+    """The check failed, so selecting it is an error."""
 
 
 @record
@@ -47,21 +47,21 @@ class PluginInfo:
     version: str | None
     state: PluginState
     value: str
-    """What the entry point names."""
+    """Value of the entry point."""
     api_version: int | None = None
-    """Of a driver that was checked."""
+    """Only for a driver that was checked."""
     capabilities: tuple[str, ...] | None = None
-    """Of a driver that was checked."""
+    """Only for a driver that was checked."""
     error: str | None = None
-    """Why it is broken or not installed; of one that is not, which settings it cannot do without."""
+    """Reason why it is broken or not installed, or the settings that a working plugin requires."""
 
 
 class PluginRegistry:
-    """Finds plugins, loads those that are selected, and keeps them.
+    """Finds plugins, and loads each when it is first selected.
 
-    `disabled` is the setting `disable_plugins`: plugin names, `kind:name`, or distributions. It
-    concerns installed plugins; those that the application registers are its own business. `changed` is
-    told of these.
+    `disabled` is the setting `disable_plugins`: names, `kind:name`, `kind:name:distribution`, or
+    distributions. It applies to installed plugins only, not to those that the application registers.
+    `changed` is called when the application has registered or removed a plugin.
 
     Raises:
         ConfigurationError: `disabled` names a kind that does not exist.
@@ -76,31 +76,31 @@ class PluginRegistry:
         self._loaded: dict[PluginEntry, Plugin] = {}
         self._changed = changed
 
-    # What there is; nothing is imported.
+    # Listing, without imports.
 
     def available(self, kind: str | None = None) -> list[PluginInfo]:
-        """Every plugin, disabled and conflicting ones too, without importing any."""
-        return [_info(offer, self._state(offer)) for offer in self._offers(kind)]
+        """Return every plugin, including disabled and conflicting ones, without importing any."""
+        return [_info(entry, self._state(entry)) for entry in self._entries(kind)]
 
     def names(self, kind: str) -> list[str]:
-        """The names that can be selected, sorted."""
-        return sorted({offer.name for offer in self._enabled(kind)})
+        """Return the names that can be selected, sorted."""
+        return sorted({entry.name for entry in self._enabled(kind)})
 
     def check(self, kind: str | None = None) -> list[PluginInfo]:
-        """Every plugin, imported and put to the test with its default settings."""
-        return [self._checked(offer) for offer in self._offers(kind)]
+        """Import every plugin, create its product with default settings, and return the findings."""
+        return [self._checked(entry) for entry in self._entries(kind)]
 
-    # The ones in use.
+    # Loading and creating.
 
     def plugin(self, kind: str, name: str) -> Plugin:
-        """A plugin with its hooks, imported at the first call. Raises as `load` does."""
-        offer = self._select(kind, name)
-        if offer not in self._loaded:
-            self._loaded[offer] = load_plugin(offer)
-        return self._loaded[offer]
+        """Return a plugin with its hooks, and import it at the first call. Raises as `load` does."""
+        entry = self._select(kind, name)
+        if entry not in self._loaded:
+            self._loaded[entry] = load_plugin(entry)
+        return self._loaded[entry]
 
     def load(self, kind: str, name: str) -> object:
-        """The module or object behind a name, imported at the first call.
+        """Return the module or object behind a name, and import it at the first call.
 
         Raises:
             PluginNotFound: nothing enabled answers to the name.
@@ -110,11 +110,11 @@ class PluginRegistry:
         return self.plugin(kind, name).target
 
     def settings_class(self, kind: str, name: str) -> type | None:
-        """The class of a plugin's settings; None if it takes a plain dict. Raises as `load` does."""
+        """Return the settings class of a plugin; None if it takes a plain dict. Raises as `load` does."""
         return self.plugin(kind, name).settings_class()
 
     def create_driver(self, name: str, settings: object = None) -> Driver:
-        """An unopened driver, checked. `settings` are an instance of the plugin's settings class.
+        """Create a driver and check it; it is not opened. `settings` is an instance of its settings class.
 
         Raises:
             PluginNotFound, PluginConflict, PluginBroken: as `load`; broken is also a factory that
@@ -125,35 +125,35 @@ class PluginRegistry:
         return driver
 
     def create_serializer(self, name: str, settings: object = None) -> Serializer:
-        """A serializer. Raises as `create_driver` does."""
+        """Create a serializer. Raises as `create_driver` does."""
         serializer: Serializer = self.plugin("serializer", name).create(settings)
         return serializer
 
     def create_executor(self, name: str, settings: object = None) -> Executor:
-        """An executor, not started. Raises as `create_driver` does."""
+        """Create an executor, which is not started. Raises as `create_driver` does."""
         executor: Executor = self.plugin("executor", name).create(settings)
         return executor
 
     def create_resolver(self, name: str, settings: object = None) -> Resolver:
-        """A model resolver. Raises as `create_driver` does."""
+        """Create a model resolver. Raises as `create_driver` does."""
         resolver: Resolver = self.plugin("resolver", name).create(settings)
         return resolver
 
     def hooks(self) -> list[Plugin]:
-        """All plugins of the kind `hook`, loaded: installed ones by name, then local ones.
+        """Load all plugins of the kind `hook`: installed ones by name, then local ones.
 
         Raises:
             PluginConflict, PluginBroken: as `load`.
         """
-        return [self.plugin("hook", offer.name) for offer in self._enabled("hook")]
+        return [self.plugin("hook", entry.name) for entry in self._enabled("hook")]
 
-    # The application's own.
+    # Plugins of the application.
 
     def register(self, plugin: Any, *, kind: str = "hook", name: str | None = None) -> None:
         """Add a plugin of the application: a module or object with functions marked `@hookimpl`.
 
-        An object with observers needs neither kind nor name; any other is selected by both. Observers
-        hear of dispatches from now on, and of what workers do that start from now on.
+        Plugins of the kind `hook` need neither kind nor name. Observers are called for dispatches from
+        now on, and by workers that start from now on.
 
         Raises:
             PluginBroken: its hooks do not fit.
@@ -172,7 +172,7 @@ class PluginRegistry:
                 raise PluginConflict(
                     f"The {other.label} is registered already; unregister it first."
                 )
-        offer = PluginEntry(
+        entry = PluginEntry(
             kind=kind,
             name=name,
             value=_describe_object(plugin),
@@ -180,45 +180,43 @@ class PluginRegistry:
             version=None,
             load=lambda: plugin,
         )
-        self._loaded[offer] = load_plugin(offer)
-        self._local.append((offer, plugin))
-        self._tell()
+        self._loaded[entry] = load_plugin(entry)
+        self._local.append((entry, plugin))
+        self._notify()
 
     def unregister(self, plugin: Any) -> None:
-        """Take back a `register`.
+        """Remove a plugin that was registered.
 
         Raises:
             PluginNotFound: this object is not registered.
         """
-        kept = [(offer, target) for offer, target in self._local if target is not plugin]
+        kept = [(entry, target) for entry, target in self._local if target is not plugin]
         if len(kept) == len(self._local):
             raise PluginNotFound(f"{_describe_object(plugin)} is not registered with this app.")
-        for offer, target in self._local:
+        for entry, target in self._local:
             if target is plugin:
-                self._loaded.pop(offer, None)
+                self._loaded.pop(entry, None)
         self._local = kept
-        self._tell()
+        self._notify()
 
-    # Within.
-
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self._changed is not None:
             self._changed()
 
-    def _offers(self, kind: str | None) -> list[PluginEntry]:
+    def _entries(self, kind: str | None) -> list[PluginEntry]:
         if kind is not None:
             _check_kind(kind)
         if self._installed is None:
-            self._installed = installed_offers()
+            self._installed = installed_entries()
             self._rules.warn_of_unused(self._installed)
-        everything = [*self._installed, *(offer for offer, _ in self._local)]
-        return [offer for offer in everything if kind is None or offer.kind == kind]
+        everything = [*self._installed, *(entry for entry, _ in self._local)]
+        return [entry for entry in everything if kind is None or entry.kind == kind]
 
     def _enabled(self, kind: str, name: str | None = None) -> list[PluginEntry]:
         return [
-            offer
-            for offer in self._offers(kind)
-            if (name is None or offer.name == name) and self._rules.match(offer) is None
+            entry
+            for entry in self._entries(kind)
+            if (name is None or entry.name == name) and self._rules.match(entry) is None
         ]
 
     def _select(self, kind: str, name: str) -> PluginEntry:
@@ -227,40 +225,40 @@ class PluginRegistry:
             return enabled[0]
         if enabled:
             raise PluginConflict(_conflict(kind, name, enabled))
-        for offer in self._offers(kind):
-            if offer.name == name:
+        for entry in self._entries(kind):
+            if entry.name == name:
                 raise PluginNotFound(
-                    f"The {offer.label} is disabled by disable_plugins: {self._rules.match(offer)!r}."
+                    f"The {entry.label} is disabled by disable_plugins: {self._rules.match(entry)!r}."
                 )
         raise PluginNotFound(not_found(kind, name, self.names(kind)))
 
-    def _state(self, offer: PluginEntry) -> PluginState:
-        if self._rules.match(offer) is not None:
+    def _state(self, entry: PluginEntry) -> PluginState:
+        if self._rules.match(entry) is not None:
             return PluginState.DISABLED
-        if len(self._enabled(offer.kind, offer.name)) > 1:
+        if len(self._enabled(entry.kind, entry.name)) > 1:
             return PluginState.CONFLICT
-        return PluginState.LOCAL if offer.distribution is None else PluginState.AVAILABLE
+        return PluginState.LOCAL if entry.distribution is None else PluginState.AVAILABLE
 
-    def _checked(self, offer: PluginEntry) -> PluginInfo:
-        state = self._state(offer)
+    def _checked(self, entry: PluginEntry) -> PluginInfo:
+        state = self._state(entry)
         if state is PluginState.DISABLED:
-            return _info(offer, state)
+            return _info(entry, state)
         if state is PluginState.CONFLICT:
-            rivals = self._enabled(offer.kind, offer.name)
-            return _info(offer, state, error=_conflict(offer.kind, offer.name, rivals))
-        if offer.kind == "resolver" and offer.distribution and not is_importable(offer.name):
-            return _info(offer, PluginState.NOT_INSTALLED, error=framework_missing(offer.name))
+            rivals = self._enabled(entry.kind, entry.name)
+            return _info(entry, state, error=_conflict(entry.kind, entry.name, rivals))
+        if entry.kind == "resolver" and entry.distribution and not is_importable(entry.name):
+            return _info(entry, PluginState.NOT_INSTALLED, error=framework_missing(entry.name))
         try:
-            plugin = self.plugin(offer.kind, offer.name)
-            product: Any = plugin.create() if offer.kind in FACTORIES else None
+            plugin = self.plugin(entry.kind, entry.name)
+            product: Any = plugin.create() if entry.kind in FACTORIES else None
         except PluginBroken as error:
-            return _info(offer, PluginState.BROKEN, error=str(error))
+            return _info(entry, PluginState.BROKEN, error=str(error))
         except ConfigurationError as error:
-            return _info(offer, state, error=f"Needs settings: {describe(error)}")
-        if offer.kind != "driver":
-            return _info(offer, state)
+            return _info(entry, state, error=f"Needs settings: {describe(error)}")
+        if entry.kind != "driver":
+            return _info(entry, state)
         return _info(
-            offer,
+            entry,
             state,
             api_version=product.api_version,
             capabilities=_flag_names(product.capabilities),
@@ -268,7 +266,7 @@ class PluginRegistry:
 
     def _free_name(self, plugin: object) -> str:
         base = _describe_object(plugin)
-        taken = {offer.name for offer, _ in self._local}
+        taken = {entry.name for entry, _ in self._local}
         name, count = base, 2
         while name in taken:
             name, count = f"{base}-{count}", count + 1
@@ -283,7 +281,7 @@ def _check_kind(kind: str) -> None:
 
 
 def _info(
-    offer: PluginEntry,
+    entry: PluginEntry,
     state: PluginState,
     *,
     api_version: int | None = None,
@@ -291,12 +289,12 @@ def _info(
     error: str | None = None,
 ) -> PluginInfo:
     return PluginInfo(
-        kind=offer.kind,
-        name=offer.name,
-        distribution=offer.distribution,
-        version=offer.version,
+        kind=entry.kind,
+        name=entry.name,
+        distribution=entry.distribution,
+        version=entry.version,
         state=state,
-        value=offer.value,
+        value=entry.value,
         api_version=api_version,
         capabilities=capabilities,
         error=error,
@@ -304,9 +302,12 @@ def _info(
 
 
 def _conflict(kind: str, name: str, rivals: list[PluginEntry]) -> str:
-    who = " and ".join(f"{offer.origin} ({offer.value})" for offer in rivals)
-    distributions = [offer.distribution for offer in rivals if offer.distribution is not None]
-    remedies = " or ".join(f"disable_plugins=[{each!r}]" for each in distributions)
+    who = " and ".join(f"{entry.origin} ({entry.value})" for entry in rivals)
+    # Not the distribution alone: `asynctasq` would disable all that core brings.
+    rules = [
+        f"{kind}:{name}:{each.distribution}" for each in rivals if each.distribution is not None
+    ]
+    remedies = " or ".join(f"disable_plugins=[{rule!r}]" for rule in rules)
     return (
         f"{len(rivals)} plugins claim the {kind} name {name!r}: {who}. "
         f"Disable one of them: {remedies}."

@@ -1,4 +1,4 @@
-"""Holding a plugin's hooks, and what its factories make, against the contract."""
+"""Checks of a plugin's hooks, and of the products of its factories, against the contract."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ FACTORIES: Mapping[str, str] = {
     "executor": "create_executor",
     "resolver": "create_resolver",
 }
-"""Kind to the hook that makes its product."""
+"""Kind of plugin to the hook that creates its product."""
 
 MEMBERS: Mapping[str, Sequence[str]] = {
     "driver": (
@@ -33,9 +33,9 @@ MEMBERS: Mapping[str, Sequence[str]] = {
     "executor": ("start", "stop", "execute", "failed"),
     "resolver": ("reference", "resolve", "close"),
 }
-"""Kind to what its product must have."""
+"""Kind of plugin to the attributes that its product must have."""
 
-# Asked on the spot, so that a coroutine would come to nothing.
+# Called without `await`, so that a coroutine would never run.
 PLAIN_HOOKS = frozenset(
     [*FACTORIES.values(), "settings_class", "wrap_execute", "register_commands"]
 )
@@ -43,7 +43,7 @@ PLAIN_HOOKS = frozenset(
 
 @cache
 def specifications() -> Mapping[str, tuple[str, ...]]:
-    """Every hook there is, with the names of its parameters."""
+    """Return all hooks with the names of their parameters."""
     return {
         name: tuple(signature_of(function).parameters)
         for name, function in vars(hookspecs).items()
@@ -52,7 +52,7 @@ def specifications() -> Mapping[str, tuple[str, ...]]:
 
 
 def check_hooks(target: object, implementations: Sequence[tuple[str, pluggy.HookImpl]]) -> None:
-    """Judge what pluggy accepts in silence, or words for its own developers.
+    """Check the hooks for mistakes that pluggy accepts silently or reports unclearly.
 
     Raises:
         PluginBroken: a hook does not exist, or its function cannot be called as it will be.
@@ -68,14 +68,14 @@ def check_hooks(target: object, implementations: Sequence[tuple[str, pluggy.Hook
             )
 
 
-def check_purpose(kind: str, target: object, offered: frozenset[str]) -> None:
-    """Make sure that a plugin implements what its kind is for.
+def check_purpose(kind: str, target: object, implemented: frozenset[str]) -> None:
+    """Check that a plugin implements the hooks of its kind.
 
     Raises:
         PluginBroken: it has no factory, or, among the hooks, nothing at all.
     """
     factory = FACTORIES.get(kind)
-    if factory in offered or (factory is None and offered):
+    if factory in implemented or (factory is None and implemented):
         return
     missing = "any hook" if factory is None else f"the hook {factory!r}"
     remedy = (
@@ -87,7 +87,7 @@ def check_purpose(kind: str, target: object, offered: frozenset[str]) -> None:
 
 
 def unmarked(target: object) -> list[str]:
-    """Functions that are named like hooks and are none, for want of the decorator."""
+    """Return functions that are named like hooks but lack the decorator."""
     found: list[str] = []
     for name in specifications():
         function = inspect.getattr_static(target, name, None)
@@ -99,7 +99,7 @@ def unmarked(target: object) -> list[str]:
 
 
 def check_product(kind: str, name: str, product: object) -> None:
-    """Hold what a factory made against the contract of its kind.
+    """Check the product of a factory against the contract of its kind.
 
     Raises:
         PluginBroken: something is missing, or does not fit.
@@ -119,8 +119,8 @@ def check_product(kind: str, name: str, product: object) -> None:
             )
 
 
-def check_driver(driver: object, offer: PluginEntry | None = None) -> None:
-    """Hold a driver against the contract. `offer` is where it came from, if from a plugin.
+def check_driver(driver: object, entry: PluginEntry | None = None) -> None:
+    """Check a driver against the contract. `entry` is the plugin that created it, if any.
 
     Raises:
         PluginBroken: a required member is missing, it was written for another version of the
@@ -128,19 +128,19 @@ def check_driver(driver: object, offer: PluginEntry | None = None) -> None:
     """
     if isinstance(driver, str | type):
         raise PluginBroken(
-            f"{driver!r} is no driver: an instance is needed. A driver is chosen by name or URL with the "
-            "setting `driver`."
+            f"driver must be an instance, got {driver!r}. To choose a driver by name or URL, use the setting "
+            "`driver`."
         )
-    _check_version(driver, offer)
+    _check_version(driver, entry)
     check_product("driver", "", driver)
 
 
-def _check_version(driver: object, offer: PluginEntry | None) -> None:
+def _check_version(driver: object, entry: PluginEntry | None) -> None:
     version = getattr(driver, "api_version", DRIVER_API_VERSION)
     if version == DRIVER_API_VERSION:
         return
     made = type(driver).__qualname__
-    source = offer.distribution if offer is not None and offer.distribution else made
+    source = entry.distribution if entry is not None and entry.distribution else made
     if not isinstance(version, int):
         remedy = "it must be an integer"
     elif version < DRIVER_API_VERSION:

@@ -1,4 +1,4 @@
-"""Subclasses of built-in types that hold nothing of their own: they travel as the base class.
+"""Subclasses of built-in types without data of their own, which are encoded as the base class.
 
 The UUIDs of asyncpg, the datetimes of pendulum and freezegun, the floats of NumPy, and dicts and lists with
 methods arrive as `UUID`, `datetime`, `float`, `dict` and `list`.
@@ -51,7 +51,7 @@ _COMPARED: Mapping[type, Callable[[Any, Any], object]] = {
         )
     },
 }  # fmt: skip
-"""How values are made of those of a subclass. The two must be equal, or the subclass holds more: a
+"""Conversions whose result must equal the value. Otherwise the subclass holds more; for example, a
 timestamp of pandas has nanoseconds."""
 
 _WHOLE: Mapping[type, Callable[[Any], object]] = {
@@ -77,7 +77,7 @@ _WHOLE: Mapping[type, Callable[[Any], object]] = {
 
 @lru_cache(maxsize=1024)
 def base_of(cls: Any) -> type | None:
-    """Return the base class as which instances of a class travel; None if there is none."""
+    """Return the base class as which instances of a class are encoded; None if there is none."""
     if issubclass(cls, defaultdict) or hasattr(cls, "n_sequence_fields"):
         return None  # a factory, and fields that iteration does not show
     for base in (*_COMPARED, *_WHOLE):

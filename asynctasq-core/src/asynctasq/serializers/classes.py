@@ -1,4 +1,4 @@
-"""Classes by name: `module:qualname` in a body, and back, without running anything on the way."""
+"""Names of classes in messages (`module:qualname`), and their lookup without running code."""
 
 from types import ModuleType
 
@@ -13,10 +13,10 @@ from asynctasq.serializers.unserializable import Unserializable
 
 
 def class_name(cls: type) -> str:
-    """The name under which a worker finds the class.
+    """Return the name by which a worker finds a class.
 
     Raises:
-        Unserializable: it cannot be found by any name.
+        NotSerializable: no name leads to the class.
     """
     label = f"{cls.__module__}.{cls.__qualname__}"
     if "<locals>" in cls.__qualname__:
@@ -38,13 +38,14 @@ def class_name(cls: type) -> str:
 
 
 def find_class(name: object) -> type:
-    """The class of that name, in a module that is imported already or that the rule lets be imported.
+    """Return the class of a name that `class_name` returned.
 
-    The caller checks that it is of the kind that it expects, and constructs it.
+    The module must be imported already, or be one that the worker may import. Check that the class is
+    of the kind that you expect before you use it: the name comes from a message.
 
     Raises:
-        BodyCorrupt: `name` is no such name.
-        ArgumentsMismatch: this worker has no such class.
+        BodyCorrupt: `name` is not the name of a class.
+        ArgumentsMismatch: this process has no such class.
     """
     if not isinstance(name, str):
         raise BodyCorrupt("A class name is missing.")

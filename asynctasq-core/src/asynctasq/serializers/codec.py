@@ -1,4 +1,4 @@
-"""Calls and results to the bytes that a store keeps, and back."""
+"""Conversion of calls and results to the bytes in a store, and back."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -34,21 +34,21 @@ _NO_RESULT = (
     "raises ResultNotSerializable."
 )
 NO_PROGRESS = (
-    "%s reported progress of type %s that could not be stored: %s The task goes on; asking for its progress "
+    "%s reported progress of type %s that could not be stored: %s The task continues; reading its progress "
     "raises ResultNotSerializable."
 )
 """Log text of `encode_result` for progress that cannot be stored."""
 
 Found: TypeAlias = dict[int, tuple[int, Reference, object]]
-"""By identity of a model: its place among the references, the reference, and the model, which keeps
-its identity its own as long as it is held."""
+"""Identity of a model to its place among the references, its reference, and the model itself, so that
+the identity is not reused."""
 
 
 class Codec:
-    """Encodes with one serializer; decodes what any installed one has encoded.
+    """Encodes with one serializer, and decodes with any installed one.
 
-    `find_serializer` gives the serializer of a content type, or raises a `PluginError`. Safe to share
-    between threads.
+    `find_serializer` returns the serializer of a content type, or raises a `PluginError`. Several threads
+    can share a codec.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Codec:
         *,
         task: str,
     ) -> bytes:
-        """The body of a message.
+        """Return the body of a message.
 
         Raises:
-            NotSerializable: an argument cannot travel; names the task, the argument and its type.
+            NotSerializable: an argument is not supported; names the task, the argument and its type.
             MessageTooLarge: the body exceeds the limit.
         """
         found: Found = {}
@@ -101,7 +101,7 @@ class Codec:
     def replace_arguments(
         self, body: bytes, args: Sequence[object], kwargs: Mapping[str, object], *, task: str
     ) -> bytes:
-        """A body with other arguments and the same policy; each `Reference` in them stands for a model.
+        """Return a body with other arguments and the same policy; a `Reference` in them means its model.
 
         Raises:
             BodyError: the body cannot be read.
@@ -110,14 +110,16 @@ class Codec:
         """
         policy = self.open_call(body).policy
         clone = copy(self)
-        clone._resolvers = cast("Resolvers", _Unresolved(self._resolvers))  # encoding only refers
+        clone._resolvers = cast(
+            "Resolvers", _Unresolved(self._resolvers)
+        )  # encoding calls `refer` only
         return clone.encode_call(tuple(args), kwargs, policy, task=task)
 
     def open_call(self, body: bytes) -> Envelope:
         """Read the outer form of a body, without decoding the arguments.
 
         Raises:
-            BodyCorrupt: it is none.
+            BodyCorrupt: the bytes are not a body.
             BodyVersion: another release wrote it.
         """
         return self._format.open(body)
@@ -125,10 +127,10 @@ class Codec:
     def decode_arguments(
         self, envelope: Envelope, models: Sequence[object] = ()
     ) -> tuple[list[object], dict[str, object]]:
-        """Positional and named arguments, with `models` where `envelope.references` stood.
+        """Return positional and named arguments, with `models` in place of `envelope.references`.
 
         Raises:
-            BodyCorrupt: the bytes are no arguments.
+            BodyCorrupt: the bytes are not arguments.
             BodyVersion: no serializer of that name is installed here.
             ArgumentsMismatch: a class in them is missing here, or no longer fits.
         """
@@ -142,12 +144,12 @@ class Codec:
     def encode_result(
         self, value: object, *, task: str = "", consequence: str = _NO_RESULT
     ) -> bytes:
-        """A return value as stored. Never raises: what cannot be stored becomes a note of that.
+        """Return a return value as stored. Never raises: a value that cannot be stored becomes a note.
 
         Args:
-            value: any.
-            task: name for the log, if what cannot be stored is reported.
-            consequence: says in the log what comes of it.
+            value: the return value.
+            task: name of the task, for the log line about a value that cannot be stored.
+            consequence: text of this log line.
         """
         if value is None:
             return self._none
@@ -171,19 +173,19 @@ class Codec:
         """Check whether a return value can be serialized."""
         try:
             self._serializer.dumps(value, refer=self._refer({}))
-        except Exception:  # noqa: BLE001 - the answer is no, whatever the reason
+        except Exception:  # noqa: BLE001 - every error means no
             return False
         return True
 
     async def load_result(self, stored: bytes, *, what: str = _RESULT) -> object:
-        """A return value from its stored form, with the models in it loaded; `what` names it in errors.
+        """Return a return value from its stored form, and load its models; `what` names it in errors.
 
         Classes in it are looked up in modules that are imported already, and nowhere else.
 
         Raises:
-            ResultNotSerializable: a note of that was stored in its place.
+            ResultNotSerializable: a note was stored, because the value could not be.
             BodyError: the bytes cannot be read here, or no resolver for such models is installed.
-            ModelNotFound: a model in it has no row any more.
+            ModelNotFound: the row of a model in it does not exist any more.
             PluginError: the resolver is broken.
         """
         result = self._open_result(stored, what)
@@ -194,10 +196,10 @@ class Codec:
             return self._decode(result.content_type, result.data, models)
 
     def decode_result(self, stored: bytes) -> object:
-        """A return value from its stored form, for people: models are the references that stand for them.
+        """Return a return value from its stored form, with references in place of models, for display.
 
         Raises:
-            ResultNotSerializable: a note of that was stored in its place.
+            ResultNotSerializable: a note was stored, because the value could not be.
             BodyError: the bytes cannot be read here.
         """
         result = self._open_result(stored)
@@ -213,7 +215,7 @@ class Codec:
         return opened
 
     def _refer(self, found: Found) -> Refer:
-        """Refers to models, and notes in `found` which."""
+        """Return a function that refers to models, and notes them in `found`."""
         resolvers = self._resolvers
         return no_reference if resolvers is None else partial(_refer, resolvers, found)
 
@@ -258,7 +260,7 @@ def _has_names(kwargs: dict[Any, Any]) -> bool:
 
 
 class _Unresolved:
-    """Models, and references to models that were not loaded."""
+    """Resolvers that also refer to references of models that were not loaded."""
 
     def __init__(self, resolvers: Resolvers | None) -> None:
         self._resolvers = resolvers
@@ -285,7 +287,7 @@ def _refer(resolvers: Resolvers, found: Found, value: object) -> int | None:
 
 
 def _named(error: NotSerializable, task: str) -> NotSerializable:
-    """The error with the argument called as the caller calls it."""
+    """Return the error with the name of the argument that the caller knows."""
     if not isinstance(error, Unserializable):
         return NotSerializable(f"Task {task!r} was not dispatched: {error}")
     path = error.path

@@ -1,4 +1,4 @@
-"""Types that an application teaches to the serializers."""
+"""Types that an application registers with `register_type`."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,8 +16,8 @@ NATIVE = frozenset({type(None), bool, int, float, str, bytes, bytearray, list, d
 
 
 @record
-class OwnType:
-    """How one type is taken apart and put together."""
+class CustomType:
+    """The functions that encode and decode one registered type."""
 
     cls: type
     name: str
@@ -25,15 +25,15 @@ class OwnType:
     decode: Callable[[Any], object]
 
 
-class OwnTypes:
-    """What has been registered, by class and by the name that stands in bodies."""
+class CustomTypes:
+    """The registered types, by class and by the name in messages."""
 
     def __init__(self) -> None:
-        self._by_class: dict[type, OwnType] = {}
-        self._by_name: dict[str, OwnType] = {}
+        self._by_class: dict[type, CustomType] = {}
+        self._by_name: dict[str, CustomType] = {}
 
-    def add(self, own: OwnType) -> None:
-        """Register a type; a class registered again, or reloaded under its name, replaces itself.
+    def add(self, own: CustomType) -> None:
+        """Register a type. A class that is registered again, or reloaded, replaces itself.
 
         Raises:
             ConfigurationError: another class has the name.
@@ -50,12 +50,12 @@ class OwnTypes:
         self._by_class[own.cls] = own
         self._by_name[own.name] = own
 
-    def of(self, cls: type) -> OwnType | None:
-        """What instances of exactly this class are encoded by."""
+    def of(self, cls: type) -> CustomType | None:
+        """Return the registered type of exactly this class; None if there is none."""
         return self._by_class.get(cls)
 
     def decode(self, name: object, value: object) -> object:
-        """Put a value together again.
+        """Decode a value of a registered type.
 
         Raises:
             ArgumentsMismatch: no such type is registered in this process, or its `decode` failed.
@@ -65,7 +65,7 @@ class OwnTypes:
             own = self._registered_by_import(name)
         if own is None:
             raise ArgumentsMismatch(
-                f"The arguments contain a value of the own type {str(name)[:200]!r}, which is not "
+                f"The arguments contain a value of the registered type {str(name)[:200]!r}, which is not "
                 "registered here. Call register_type in a module that the worker imports."
             )
         try:
@@ -74,11 +74,11 @@ class OwnTypes:
             raise
         except Exception as error:
             raise ArgumentsMismatch(
-                f"The decode function of the own type {own.name!r} failed: {brief(error)}"
+                f"The decode function of the type {own.name!r} failed: {brief(error)}"
             ) from error
 
-    def _registered_by_import(self, name: str) -> OwnType | None:
-        """A default name tells the module of the class, and that is often where it is registered."""
+    def _registered_by_import(self, name: str) -> CustomType | None:
+        """Import the module in a default name, because the type is often registered there."""
         module, colon, _ = name.partition(":")
         if not colon:
             return None
@@ -91,9 +91,9 @@ class OwnTypes:
         return self._by_name.get(name)
 
 
-own_types = OwnTypes()
-"""Of the process: types are registered while modules are imported, before there is an app."""
-own_types.add(OwnType(Handle, "asynctasq.handle", str, str))  # elsewhere it is the plain id
+custom_types = CustomTypes()
+"""The registered types of the process: modules register types before an app exists."""
+custom_types.add(CustomType(Handle, "asynctasq.handle", str, str))  # arrives as the plain id
 
 
 def register_type(
@@ -103,12 +103,11 @@ def register_type(
     *,
     name: str | None = None,
 ) -> None:
-    """Let instances of a class of yours travel as arguments and results, with every serializer.
+    """Support instances of your class as arguments and results, with every serializer.
 
-    `encode` turns an instance into any value that can travel already, `decode` turns that value into
-    an instance. Instances of subclasses are not covered. `name` is what stands in the messages
-    (`module:Class` by default): keep it when you move or rename the class. Call this in a module that
-    the worker imports too.
+    `encode` converts an instance to any value that is supported already, and `decode` converts this value
+    to an instance. Subclasses are not included. Messages contain `name` (`module:Class` by default): keep
+    it when you move or rename the class. Call this function in a module that workers import too.
 
         register_type(Money, lambda money: [money.amount, money.currency], lambda parts: Money(*parts))
 
@@ -125,4 +124,4 @@ def register_type(
                 f"register_type: {type_label(cls)} has no name by which a worker finds it. Give it "
                 f"one: register_type(..., name='...'). It {error.why}"
             ) from error
-    own_types.add(OwnType(cls, name, encode, decode))
+    custom_types.add(CustomType(cls, name, encode, decode))

@@ -1,8 +1,8 @@
-"""Dataclasses: they arrive as they were sent, without `__init__` and `__post_init__`.
+"""Dataclasses, which arrive as they were sent, without calls of `__init__` and `__post_init__`.
 
-What `__post_init__` has changed is not changed again, and what it checked once is not checked at another
-time. Only where the sender could not send all that an instance holds, or knew other fields, the class is
-called with its fields, which then get the values that they had.
+A `__post_init__` would change the fields twice, and check them at another time. The class is called only
+if the sender could not send all attributes of the instance, or knew other fields. The fields get the
+values that were sent in this case too.
 """
 
 import dataclasses
@@ -34,10 +34,10 @@ _UNSET = object()
 
 
 def require_fields_only(cls: Any) -> None:
-    """Make sure that a dataclass is not also a container or scalar.
+    """Check that a dataclass is not also a container or scalar.
 
     Raises:
-        Unserializable: it is one.
+        Unserializable: the dataclass is one of these.
     """
     if issubclass(cls, _BUILT_IN):
         raise Unserializable(
@@ -47,7 +47,7 @@ def require_fields_only(cls: Any) -> None:
 
 
 def dataclass_parts(name: str, value: Any) -> list[Any]:
-    """Return class and fields, and what else the instance holds."""
+    """Return the class, the fields and the other attributes of an instance."""
     cls: Any = type(value)
     names, slots, has_post_init = _layout(cls)
     fields = {
@@ -126,7 +126,7 @@ def build_dataclass(parts: list[Any]) -> object:
         raise ArgumentsMismatch(
             f"The dataclass {name} of this worker has no field {', '.join(sorted(unknown))[:200]}."
         )
-    # Releases before this one said nothing.
+    # Earlier releases stored no attributes.
     more: dict[str, Any] = {REBUILD: has_post_init} if said is None else said
     is_whole = values.keys() | set(more.get(ABSENT, ())) == set(names)
     try:

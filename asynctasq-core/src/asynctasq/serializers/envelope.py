@@ -1,10 +1,10 @@
-"""The outer form of bodies and results: what releases must agree on, whatever they do inside.
+"""The envelope of bodies and results, on whose form all releases must agree.
 
 A body is one msgpack array: `[version, content type, policy, references, data]`. `data` is what the
 serializer named by the content type made of `[positional arguments, {name: argument}]`. `references`
 is empty, or msgpack (as `MsgpackSerializer` writes it) of `[[resolver, model, key], ...]`. `policy` is
-`[timeout, delay, strategy, factor, cap, jitter, on missing]`, less those at its end that are as in
-`POLICY_DEFAULTS`: most often it is empty.
+`[timeout, delay, strategy, factor, cap, jitter, on missing]`, without values at its end that equal
+`POLICY_DEFAULTS`, so that it is usually empty.
 
 A result is `[version, content type, references, data]`, or `[version, nil, empty, [type, why]]` for a
 value that could not be stored.
@@ -29,15 +29,15 @@ from asynctasq.serializers.unserializable import brief, no_reference
 from asynctasq.version import __version__
 
 VERSION = 1
-"""Of what this release writes."""
+"""Version of the envelopes that this release writes."""
 
 POLICY_DEFAULTS: tuple[Any, ...] = (None, 60.0, "fixed", 2.0, 3600.0, 0.1, "retry")
-"""Of version 1, for ever: not those of `RunPolicy`, which a later release may change."""
+"""Defaults of version 1. They never change, unlike the defaults of `RunPolicy`."""
 
 _BODY_FIELDS = 5
 _RESULT_FIELDS = 4
 _HIGHEST_VERSION = 127
-"""A version takes one byte of msgpack; anything else is no version, but noise."""
+"""A version takes one byte of msgpack; other values are not versions."""
 _POLICIES_KEPT = 1024
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _NO_REFERENCES = b"\xc4\x00"
@@ -47,7 +47,7 @@ _LONG = Struct(">BI")
 
 @record
 class Envelope:
-    """A body whose outer form is read and whose arguments are not."""
+    """A body whose envelope is read, and whose arguments are not decoded."""
 
     content_type: str
     policy: RunPolicy
@@ -57,7 +57,7 @@ class Envelope:
 
 @record
 class StoredResult:
-    """A result whose outer form is read and whose value is not."""
+    """A result whose envelope is read, and whose value is not decoded."""
 
     content_type: str
     references: tuple[Reference, ...]
@@ -66,36 +66,36 @@ class StoredResult:
 
 @record
 class Unstorable:
-    """Stands in place of a result that could not be stored."""
+    """The note about a result that could not be stored."""
 
     type: str
     why: str
 
 
 class EnvelopeFormat:
-    """Writes and reads envelopes, remembering what repeats from message to message."""
+    """Writes and reads envelopes, and caches the parts that repeat from message to message."""
 
     def __init__(self, content_type: str) -> None:
         self._content_type = content_type
-        # By identity: hashing a policy takes longer than all the rest. Holding the policy keeps its
-        # identity from being given to another.
+        # By identity: hashing a policy takes longer than everything else. The dict holds the policy, so
+        # that its identity is not reused.
         self._heads: dict[int, tuple[RunPolicy, bytes]] = {}
         self._last: tuple[RunPolicy | None, bytes] = (None, b"")
-        """The head of the message before: most often this one's, too."""
+        """Policy and head of the previous message, which are usually the same."""
         self._last_opened: tuple[bytes, RunPolicy] | None = None
-        """What stood before the data of a body without references, and its policy: most often it stands in
-        the next one, too."""
+        """Bytes before the data of the previous body without references, and its policy: they usually
+        repeat."""
         self._policies: dict[tuple[Any, ...], RunPolicy] = {}
         self._references = MsgpackSerializer()
         self._result_head = b"\x94" + _pack(VERSION) + _pack(content_type)
 
     def seal(self, policy: RunPolicy, references: Sequence[Reference], data: bytes) -> bytes:
-        """The body of these parts.
+        """Return the body of these parts.
 
         Raises:
             NotSerializable: the key of a reference cannot be encoded.
         """
-        last, head = self._last  # at once, for other threads may replace it
+        last, head = self._last  # in one step, because other threads may replace it
         if last is not policy:
             head = self._head(policy)
             self._last = (policy, head)
@@ -103,16 +103,16 @@ class EnvelopeFormat:
         return b"".join((head, packed, _bin_head(data), data))
 
     def open(self, body: bytes) -> Envelope:
-        """Read the outer form of a body.
+        """Read the envelope of a body.
 
         Raises:
-            BodyCorrupt: it is none.
+            BodyCorrupt: the bytes are not a body.
             BodyVersion: another release wrote it.
         """
         return self._open_alike(body) or self._open(body)
 
     def _open_alike(self, body: bytes) -> Envelope | None:
-        """Read a body that differs from the one before in its data alone."""
+        """Read a body that differs from the previous one only in its data."""
         last = self._last_opened
         if last is None or not body.startswith(last[0]):
             return None
@@ -138,7 +138,7 @@ class EnvelopeFormat:
         )
 
     def seal_result(self, data: bytes, references: Sequence[Reference] = ()) -> bytes:
-        """The stored form of a result whose value was encoded as `data`.
+        """Return the stored form of a result whose value was encoded as `data`.
 
         Raises:
             NotSerializable: the key of a reference cannot be encoded.
@@ -147,14 +147,14 @@ class EnvelopeFormat:
         return b"".join((self._result_head, packed, _bin_head(data), data))
 
     def seal_unstorable(self, note: Unstorable) -> bytes:
-        """The stored form of a result that could not be stored."""
+        """Return the stored form of the note about a result that could not be stored."""
         return _pack([VERSION, None, b"", [note.type, note.why]])
 
     def open_result(self, stored: bytes) -> StoredResult | Unstorable:
-        """Read the outer form of a result, or the note that stands in its place.
+        """Read the envelope of a result, or the note in its place.
 
         Raises:
-            BodyCorrupt: it is none.
+            BodyCorrupt: the bytes are not a result.
             BodyVersion: another release wrote it.
         """
         _, content_type, references, data = _fields(stored, _RESULT_FIELDS, "result")
@@ -240,7 +240,7 @@ def _fields(packed: bytes, count: int, what: str) -> list[Any]:
 
 def _checked_content_type(value: Any) -> str:
     if not isinstance(value, str) or not _CONTENT_TYPE.fullmatch(value):
-        raise BodyCorrupt("The bytes name no serializer.")
+        raise BodyCorrupt("The bytes do not name a serializer.")
     return value
 
 
@@ -277,7 +277,7 @@ def _read_policy(
 
 
 def _number(value: Any, *, most: float = SECONDS_LIMIT) -> float:
-    """Return a number of a policy. Bodies are written by others: no delay may upset a store."""
+    """Return a number of a policy. Bodies come from other processes: an extreme delay must not break a store."""
     if type(value) not in {int, float} or not 0 <= value <= most:  # NaN is not
         raise ValueError(f"a number is not from 0 to {most:g}")
     return float(value)
@@ -293,7 +293,7 @@ def _bin_head(data: bytes) -> bytes:
 
 
 def _behind(before: bytes, body: bytes) -> bytes | None:
-    """The data behind these bytes, if that is all there is, as `seal` writes it."""
+    """Return the data after these bytes, if nothing follows it, as `seal` writes it."""
     start = len(before)
     start += len(_SHORT[0]) if len(body) - start - len(_SHORT[0]) < len(_SHORT) else _LONG.size
     data = body[start:]

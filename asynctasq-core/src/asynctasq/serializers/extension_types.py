@@ -1,8 +1,8 @@
-"""What serializers carry beyond plain data, taken apart into plain data and put together again.
+"""Types beyond plain data, and the conversion of their values to plain data and back.
 
-Plain data is what msgpack carries exactly: None, bool, int of 64 bits, float, str, bytes, list, dict.
-Every other value is a *leaf*, which has a text, or a *compound*, which has a list of parts. Codes and
-names stand in stored messages: they never change and are never used again.
+Plain data are the types that msgpack has: None, bool, int of 64 bits, float, str, bytes, list, dict. Every
+other value is a *scalar*, which is converted to a text, or a *compound*, which is converted to a list of
+parts. Codes and names are part of stored messages: they never change and are never reused.
 """
 
 import re
@@ -29,7 +29,7 @@ from asynctasq.contracts.serializer import Refer
 from asynctasq.errors import BodyCorrupt
 from asynctasq.records import record
 from asynctasq.serializers import structures
-from asynctasq.serializers.custom_types import own_types
+from asynctasq.serializers.custom_types import custom_types
 from asynctasq.serializers.dataclass_types import build_dataclass, dataclass_parts
 from asynctasq.serializers.pydantic_types import (
     build_model,
@@ -60,7 +60,7 @@ from asynctasq.serializers.standard_types import (
 
 @record
 class ScalarType:
-    """A kind of value that has a text."""
+    """A type whose values are converted to a text."""
 
     code: int
     name: str
@@ -69,7 +69,7 @@ class ScalarType:
 
 @record
 class Compound:
-    """A kind of value that has parts, which are values themselves."""
+    """A type whose values are converted to a list of parts, which are values themselves."""
 
     code: int
     name: str
@@ -77,11 +77,13 @@ class Compound:
 
 
 Dissected: TypeAlias = tuple[ScalarType, str] | tuple[Compound, list[Any]] | tuple[None, Any]
-"""A kind and its content; without a kind, plain data that travels instead of the value."""
+"""A type and the content of a value; without a type, plain data that replaces the value."""
 
 
 def _reference(_: str) -> object:
-    raise BodyCorrupt("A model reference stands where none can be resolved.")
+    raise BodyCorrupt(
+        "The value contains a model reference in a place where models are not supported."
+    )
 
 
 DATETIME = ScalarType(1, "datetime", read_datetime)
@@ -117,7 +119,7 @@ DATACLASS = Compound(37, "dataclass", build_dataclass)
 PYDANTIC = Compound(38, "pydantic", build_model)
 NAMEDTUPLE = Compound(39, "namedtuple", structures.build_namedtuple)
 SCALAR = Compound(40, "scalar", structures.build_scalar)
-OWN = Compound(41, "own", lambda parts: own_types.decode(*parts))
+CUSTOM = Compound(41, "own", lambda parts: custom_types.decode(*parts))
 ORDERED = Compound(42, "ordereddict", lambda parts: OrderedDict(structures.items_of(parts)))
 COUNTER = Compound(43, "counter", lambda parts: Counter(dict(structures.items_of(parts))))
 DEQUE = Compound(44, "deque", lambda parts: deque(parts[1:], parts[0]))
@@ -133,7 +135,7 @@ KINDS: tuple[ScalarType | Compound, ...] = (
     *(DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_, INTEGER, COMPLEX),
     *(PATH, POSIX_PATH, WINDOWS_PATH, REFERENCE, FLOAT, BYTES, FRACTION, TIMEZONE, ZONE),
     *(IPV4_ADDRESS, IPV4_NETWORK, IPV4_INTERFACE, IPV6_ADDRESS, IPV6_NETWORK, IPV6_INTERFACE),
-    *(TUPLE, SET, FROZENSET, ENUM, FLAG, DATACLASS, PYDANTIC, NAMEDTUPLE, SCALAR, OWN),
+    *(TUPLE, SET, FROZENSET, ENUM, FLAG, DATACLASS, PYDANTIC, NAMEDTUPLE, SCALAR, CUSTOM),
     *(ORDERED, COUNTER, DEQUE, BYTEARRAY, DICT, URL, SECRET, DEFAULTDICT, RANGE, PATTERN),
 )
 BY_CODE: Mapping[int, ScalarType | Compound] = {kind.code: kind for kind in KINDS}
@@ -141,12 +143,12 @@ BY_NAME: Mapping[str, ScalarType | Compound] = {kind.name: kind for kind in KIND
 
 
 def pairs(mapping: Mapping[Any, Any]) -> list[Any]:
-    """The items of a mapping as parts."""
+    """Return the items of a mapping as parts."""
     return [[key, value] for key, value in mapping.items()]
 
 
 def bytes_text(value: bytes) -> str:
-    """The text of bytes, for serializers that have no bytes."""
+    """Return bytes as text, for formats without a type for bytes."""
     return b64encode(value).decode("ascii")
 
 
@@ -197,21 +199,21 @@ _TAKE_APART: Mapping[structures.Structure, tuple[Compound, Callable[[str, Any], 
 
 
 def dissect(value: Any, refer: Refer) -> Dissected:
-    """Take a value that is not plain apart.
+    """Return the type and content of a value that is not plain.
 
-    An own type comes before what the class may be besides; a model comes before a dataclass or
-    pydantic model, because models of some ORMs are those too.
+    A registered type has priority over all others. A model of an ORM has priority over dataclasses and
+    pydantic models, because models of some ORMs are those too.
 
     Raises:
-        NotSerializable: no kind fits.
+        NotSerializable: no type fits.
     """
     cls: type = type(value)
     exact = _EXACT.get(cls)
     if exact is not None:
         return exact(value)
-    own = own_types.of(cls)
-    if own is not None:
-        return OWN, [own.name, own.encode(value)]
+    custom = custom_types.of(cls)
+    if custom is not None:
+        return CUSTOM, [custom.name, custom.encode(value)]
     place = refer(value)
     if place is not None:
         return REFERENCE, str(place)
@@ -225,14 +227,14 @@ def dissect(value: Any, refer: Refer) -> Dissected:
 
 
 def steps_of(kind: ScalarType | Compound | None, content: Any) -> list[tuple[str, object]]:
-    """The parts of a dissected value, each with how a user would reach it."""
+    """Return the parts of a dissected value, each with the code that leads to it."""
     if kind is None:
         return plain_steps(content)
     if isinstance(kind, ScalarType):
         return []
     if kind is DATACLASS or kind is PYDANTIC:
         return [(f".{name}" if name else "", part) for name, part in content[1].items()]
-    if kind is OWN:
+    if kind is CUSTOM:
         return [("", content[1])]
     if kind is ORDERED or kind is COUNTER:
         return mapping_steps(dict(content))
@@ -248,28 +250,28 @@ def steps_of(kind: ScalarType | Compound | None, content: Any) -> list[tuple[str
 
 
 def plain_steps(value: object) -> list[tuple[str, object]]:
-    """The items of a list or dict, each with how a user would reach it."""
+    """Return the items of a list or dict, each with the code that leads to it."""
     if isinstance(value, list):
         return [(f"[{index}]", child) for index, child in enumerate(value)]
     return mapping_steps(value) if isinstance(value, dict) else []
 
 
 def mapping_steps(mapping: Mapping[Any, object]) -> list[tuple[str, object]]:
-    """Values and keys of a dict, each with how a user would reach it."""
+    """Return the values and keys of a dict, each with the code that leads to it."""
     steps: list[tuple[str, object]] = []
     for index, (key, part) in enumerate(mapping.items()):
-        shown = repr(key) if type(key) in _SHOWN_KEYS else f"<{type(key).__qualname__}>"
+        shown = repr(key) if type(key) in _SHCUSTOM_KEYS else f"<{type(key).__qualname__}>"
         steps.append((f"[{shown}]", part))
-        if type(key) not in _SHOWN_KEYS or type(key) is str:
+        if type(key) not in _SHCUSTOM_KEYS or type(key) is str:
             steps.append((f".keys()[{index}]", key))
     return steps
 
 
-_SHOWN_KEYS = frozenset({str, int, bool, type(None), float})
+_SHCUSTOM_KEYS = frozenset({str, int, bool, type(None), float})
 
 
 def model_at(models: Sequence[object], place: str) -> object:
-    """The model that a reference stands for."""
+    """Return the model of a reference."""
     index = int(place)
     if not 0 <= index < len(models):
         raise BodyCorrupt(f"The value refers to model {index}, and {len(models)} are given.")

@@ -1,8 +1,8 @@
-"""State that instances hold beside their fields, and how it travels.
+"""Attributes of instances beside their fields, and their encoding.
 
-The fields of an instance travel as a dict by name. Where there is more to say, the dict has an entry under
-the empty name, which no field can have: a dict with some of the keys below. A release that does not know of
-it takes it for a field that is missing, and gives the message back.
+The fields of an instance are encoded as a dict by name. For further attributes, the dict has an entry under
+the empty name, which no field can have: a dict with some of the keys below. A release that does not know this
+entry treats it as an unknown field, and releases the message.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from typing import Any
 from asynctasq.errors import ArgumentsMismatch, BodyCorrupt
 
 MORE = ""
-"""The entry."""
+"""Name of the entry."""
 STATE = "state"
 """Attributes that are not fields."""
 ABSENT = "absent"
 """Fields that the instance does not have."""
 REBUILD = "rebuild"
-"""Attributes could not travel: the class has to set them up again."""
+"""Some attributes could not be encoded: the class has to set them up again."""
 EXTRA = "extra"
 """Extra values of a pydantic model that have the name of a field."""
 PARAMETERS = "parameters"
@@ -28,11 +28,11 @@ _KNOWN = frozenset({STATE, ABSENT, REBUILD, EXTRA, PARAMETERS})
 
 
 def split_fields(value: object) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return the fields of an instance, and what there is to say beside them; None if nothing was said.
+    """Return the fields of an instance, and the entry for further attributes; None if it is absent.
 
     Raises:
-        BodyCorrupt: the fields are none.
-        ArgumentsMismatch: a later release has written them.
+        BodyCorrupt: the data are not fields.
+        ArgumentsMismatch: a later release wrote them.
     """
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise BodyCorrupt("The fields of an instance are missing.")
@@ -67,7 +67,7 @@ def is_special(name: str) -> bool:
 
 
 def add_state(more: dict[str, Any], state: Mapping[str, object]) -> None:
-    """Add the attributes that can travel; where some cannot, the class has to set them up again."""
+    """Add the attributes that can be encoded; the class has to set up the others again."""
     from asynctasq.serializers.value_path import travels
 
     sendable = {name: value for name, value in state.items() if travels(value)}
@@ -83,7 +83,7 @@ def is_cached(cls: type, name: str) -> bool:
 
 
 def bare(cls: Any) -> Any:
-    """Return an instance that nothing has set up; no code of the class runs unless it must."""
+    """Return an instance without attributes; code of the class runs only if it must."""
     try:
         return object.__new__(cls)
     except TypeError:  # a type in C below it, such as Exception

@@ -8,7 +8,7 @@ from asynctasq.hookspecs import hookimpl
 
 @hookimpl
 def create_serializer(name: str, settings: Any) -> Serializer:
-    """Make it; there are no settings."""
+    """Create the serializer; it has no settings."""
     from asynctasq.serializers.json_serializer import JsonSerializer
 
     return JsonSerializer()

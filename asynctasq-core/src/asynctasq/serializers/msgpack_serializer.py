@@ -1,9 +1,9 @@
-"""Values to msgpack and back.
+"""The serializer `msgpack`.
 
-Plain data is ordinary msgpack. A leaf is an extension whose data is its text. A compound is an array
+Plain data is ordinary msgpack. A scalar is an extension whose data is its text. A compound is an array
 that begins with an empty extension, its mark, so that parts nest without being packed twice and
-without recursion in the decoder. No value but msgpack's own `ExtType` yields an extension otherwise,
-so none can be taken for a mark.
+without recursion in the decoder. Only the `ExtType` of msgpack is packed as an extension otherwise, and
+`strict_types` refuses it, so that no value looks like a mark.
 """
 
 from collections import deque
@@ -31,18 +31,18 @@ _MARKS = {
 _PACKERS_KEPT = 64
 _BUFFER_FIRST = 1024
 _BUFFER_KEPT = 2**20
-"""Bytes; the buffer of a packer never shrinks, so one that has packed more is not kept."""
+"""Bytes; the buffer of a packer never shrinks, so a packer that packed more is not kept."""
 _Extension = msgpack.ExtType._make  # half the time of calling the class, which checks both fields
 
 
 class MsgpackSerializer:
-    """The default: compact, fast, exact."""
+    """The default serializer: compact, fast, exact."""
 
     content_type = "msgpack"
 
     def __init__(self) -> None:
-        # Making a packer takes longer than packing a few arguments. One is taken out for each call,
-        # so that neither threads nor an encode function that calls back ever share one.
+        # Creating a packer takes longer than packing a few arguments. Each call takes one out, so that
+        # neither threads nor an encode function that calls `dumps` share one.
         self._idle: deque[_Packing] = deque(maxlen=_PACKERS_KEPT)
 
     def dumps(self, value: object, *, refer: Refer) -> bytes:
@@ -83,8 +83,8 @@ class _Packing:
         self._refer = refer
         try:
             packed = self._pack(value)
-            # The packer takes bytearray and memoryview for bytes without asking.
-            # (Looking for a number takes a sixth of the time of looking for a byte string.)
+            # The packer packs bytearray and memoryview as bytes, without calling `default`.
+            # (Searching a number takes a sixth of the time of searching a byte string.)
             if 0xC4 in packed or 0xC5 in packed or 0xC6 in packed:
                 packed = self._with_buffers(value, packed)
         except Exception as error:
@@ -95,7 +95,7 @@ class _Packing:
         return packed
 
     def _with_buffers(self, value: object, packed: bytes) -> bytes:
-        """Pack again if there are buffers; what was taken apart is not asked for its parts again."""
+        """Pack again if there are buffers, without dissecting values a second time."""
         if not _has_buffer([value, *(content for _, content in self._taken)]):
             return packed
         self._again = iter(self._taken)
@@ -104,7 +104,7 @@ class _Packing:
         return packed
 
     def _take_apart(self, part: object) -> object:
-        """What stands for a value that the packer does not know."""
+        """Return the packable form of a value that the packer does not know."""
         if type(part) is _Buffer:
             kind, content = dissect(part.buffer, self._refer)
         elif self._again is not None:
@@ -122,7 +122,7 @@ class _Packing:
 
 
 class _Buffer:
-    """Hides a bytearray or memoryview from the packer, so that it asks."""
+    """Hides a bytearray or memoryview from the packer, so that it calls `default`."""
 
     __slots__ = ("buffer",)
 
@@ -168,7 +168,7 @@ class _Decoder:
 
     def __init__(self, models: Sequence[object]) -> None:
         self._models = models
-        self._open = 0  # marks read and not yet used by the array that they begin
+        self._open = 0  # marks that were read, and whose arrays are not complete
 
     def decode(self, data: bytes) -> Any:
         try:
@@ -178,9 +178,9 @@ class _Decoder:
         except BodyError:
             raise
         except Exception as error:
-            raise BodyCorrupt(f"The bytes are no values of ours: {brief(error)}") from error
+            raise BodyCorrupt(f"The bytes are not encoded values: {brief(error)}") from error
         if self._open:
-            raise BodyCorrupt("The bytes are no values of ours: a mark stands where none belongs.")
+            raise BodyCorrupt("The bytes are not encoded values: a mark is in the wrong place.")
         return value
 
     def _extension(self, code: int, data: bytes) -> object:

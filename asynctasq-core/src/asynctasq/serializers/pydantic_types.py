@@ -1,6 +1,6 @@
-"""Pydantic models, URLs and secrets. They arrive as they were sent: no validator runs a second time.
+"""Pydantic models, URLs and secrets, which arrive as they were sent: validators do not run again.
 
-pydantic is never imported here: an instance of its classes cannot exist unless something else has done it.
+This module never imports pydantic: without an earlier import, no instance of its classes exists.
 """
 
 import sys
@@ -45,7 +45,7 @@ def named_class(cls: type) -> type:
 
 
 def model_parts(name: str, value: Any) -> list[Any]:
-    """Return class, fields, and which of them were given rather than defaulted."""
+    """Return the class, the fields, and the names of fields that were set explicitly."""
     cls: Any = type(value)
     layout = _layout(cls)
     fields, parameters = layout.fields, layout.parameters
@@ -80,10 +80,9 @@ class _Layout:
     sets_up: bool
     """True if instances may have attributes beside their fields."""
     has_more_than_root: bool
-    """Its instances have extra values and private attributes; those of root models say in the class
-    that they have none."""
+    """True if instances have extra values and private attributes; instances of root models do not."""
     parameters: list[object] | None
-    """The forms of its parameters."""
+    """The forms of the parameters of the class."""
 
 
 @lru_cache(maxsize=_CLASSES_KEPT)
@@ -161,7 +160,7 @@ def _set_up(
     sent: Mapping[str, Any] = {} if more is None else more.get(STATE, {})
     private = _private_of(type(instance), sent, values)
     _set(instance, "__pydantic_private__", private)
-    if layout.has_post_init and (more is None or more.get(REBUILD)):  # releases before sent none
+    if layout.has_post_init and (more is None or more.get(REBUILD)):  # earlier releases sent none
         extra, fields_set = instance.__pydantic_extra__, instance.__pydantic_fields_set__
         kept = dict(values), None if extra is None else dict(extra), set(fields_set)
         instance.model_post_init(None)
@@ -228,7 +227,7 @@ def _default(field: Any, values: Mapping[str, Any]) -> object:
     return factory()
 
 
-# URLs are made from their text.
+# URLs are built from their text.
 
 
 def is_url(cls: type) -> bool:
@@ -237,7 +236,7 @@ def is_url(cls: type) -> bool:
 
 
 def url_parts(name: str, value: Any) -> list[Any]:
-    """Return class and text."""
+    """Return the class and the text."""
     return [name, str(value)]
 
 
@@ -253,7 +252,7 @@ def build_url(parts: list[Any]) -> object:
         raise ArgumentsMismatch(f"The {name} cannot be made: {brief(error)}") from error
 
 
-# Secrets travel in clear text, as all arguments do, and arrive as secrets.
+# Secrets are encoded in clear text, like all arguments, and arrive as secrets.
 
 
 def _secret_base(cls: type) -> Any:
@@ -271,7 +270,7 @@ def is_secret(cls: type) -> bool:
 
 
 def secret_parts(name: str, value: Any) -> list[Any]:
-    """Return class and value."""
+    """Return the class and the value."""
     return [name, value.get_secret_value()]
 
 

@@ -1,4 +1,4 @@
-"""Values of the standard library as text, and back."""
+"""Conversion of values of the standard library to text, and back."""
 
 import re
 from datetime import UTC, datetime, time, timedelta, timezone
@@ -10,16 +10,16 @@ from asynctasq.errors import ArgumentsMismatch, BodyCorrupt
 from asynctasq.serializers.unserializable import Unserializable, brief, one_of
 
 LONGEST_FRACTION = 65_536
-"""Characters of a fraction as text: longer ones take Python minutes to reduce."""
+"""Longest text of a fraction, in characters: Python needs minutes to reduce longer ones."""
 LONGEST_PATTERN = 65_536
-"""Characters or bytes of a regular expression, which a worker has to compile."""
+"""Longest regular expression, in characters or bytes, because a worker has to compile it."""
 
 # Datetimes keep their wall clock, their offset from UTC and `fold`; the name of the zone is lost, so
 # that no worker's zone tables can move a moment in time.
 
 _FOLD = "~"
 _OFFSET = "@"
-"""Before an offset in microseconds: Python 3.11 reads those of less than a second as UTC."""
+"""Marks an offset in microseconds: Python 3.11 reads offsets of less than a second as UTC."""
 
 M = TypeVar("M", datetime, time)
 

@@ -1,7 +1,7 @@
 """Instances of classes: enums, dataclasses, pydantic models, named tuples, subclasses of scalars.
 
-They travel as the name of their class and their parts. A name in a body can make a worker construct
-an instance of such a class and nothing else: each builder checks what kind of class it was given.
+They are encoded as the name of their class and their parts. A name in a body can only make a worker create
+an instance of such a class: each builder checks the kind of its class.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _CLASSES_KEPT = 4096
 
 
 class Structure(enum.Enum):
-    """What a class is, for the purpose of taking its instances apart."""
+    """The kind of a class, which decides how its instances are encoded."""
 
     ENUM = enum.auto()
     FLAG = enum.auto()
@@ -37,15 +37,15 @@ class Structure(enum.Enum):
     URL = enum.auto()
     SECRET = enum.auto()
     BASE = enum.auto()
-    """A subclass that travels as its base class."""
+    """A subclass that is encoded as its base class."""
 
 
 @lru_cache(maxsize=_CLASSES_KEPT)
 def structure_of(cls: Any) -> tuple[Structure, str]:
-    """What a class is, and the name by which a worker finds it.
+    """Return the kind of a class, and the name by which a worker finds it.
 
     Raises:
-        Unserializable: its instances cannot travel.
+        Unserializable: its instances are not supported.
     """
     if issubclass(cls, enum.Enum):
         structure = Structure.FLAG if issubclass(cls, enum.Flag) else Structure.ENUM
@@ -93,11 +93,11 @@ def _advice(cls: Any) -> str:
     return "Pass plain data, or register the type with asynctasq.register_type."
 
 
-# Enums travel by the name of the member; flags, whose combinations have none, by value.
+# Enums are encoded by the name of the member, and flags by value, because combinations have no name.
 
 
 def enum_parts(name: str, value: enum.Enum) -> list[Any]:
-    """Class and member."""
+    """Return the class and the name of the member."""
     return [name, value._name_]
 
 
@@ -107,7 +107,7 @@ def flag_parts(name: str, value: enum.Flag) -> list[Any]:
 
 
 def build_enum(parts: list[Any]) -> enum.Enum:
-    """The member of that name."""
+    """Return the member of that name."""
     name, member = parts
     cls = find_class(name)
     if not issubclass(cls, enum.Enum):
@@ -121,7 +121,7 @@ def build_enum(parts: list[Any]) -> enum.Enum:
 
 
 def build_flag(parts: list[Any]) -> enum.Flag:
-    """The combination of that value."""
+    """Return the combination of that value."""
     name, value = parts
     cls = find_class(name)
     if not issubclass(cls, enum.Flag) or type(value) is not int:
@@ -134,8 +134,8 @@ def build_flag(parts: list[Any]) -> enum.Flag:
     return found
 
 
-# Named tuples, and subclasses of int, float, str and bytes without attributes, are made by the
-# constructor of the base, which runs none of their code.
+# Named tuples, and subclasses of int, float, str and bytes without attributes, are created by the
+# constructor of the base class, so that none of their code runs.
 
 
 def _is_namedtuple(cls: type) -> bool:
@@ -143,7 +143,7 @@ def _is_namedtuple(cls: type) -> bool:
 
 
 def namedtuple_parts(name: str, value: tuple[Any, ...]) -> list[Any]:
-    """Class and items."""
+    """Return the class and the items."""
     cls = type(value)
     if any(not is_cached(cls, attribute) for attribute in getattr(value, "__dict__", ())):
         raise Unserializable(
@@ -154,7 +154,7 @@ def namedtuple_parts(name: str, value: tuple[Any, ...]) -> list[Any]:
 
 
 def build_namedtuple(parts: list[Any]) -> object:
-    """The named tuple of these items."""
+    """Return the named tuple of these items."""
     name, *items = parts
     cls: Any = find_class(name)
     if not _is_namedtuple(cls):
@@ -192,7 +192,7 @@ def _scalar_base(cls: type) -> type | None:
             try:
                 _new_scalar(cls, base())
             except TypeError:
-                return None  # a type in C that insists on a constructor of its own
+                return None  # a type in C that requires its own constructor
             return base
     return None
 
@@ -203,7 +203,7 @@ def _new_scalar(cls: type, value: Any) -> object:
 
 
 def scalar_parts(name: str, value: Any) -> list[Any]:
-    """Class and plain value."""
+    """Return the class and the plain value."""
     cls: type = type(value)
     if getattr(value, "__dict__", None) or any(hasattr(value, slot) for slot in slots_in(cls)):
         raise Unserializable(
@@ -216,7 +216,7 @@ def scalar_parts(name: str, value: Any) -> list[Any]:
 
 
 def build_scalar(parts: list[Any]) -> object:
-    """The value as an instance of its class."""
+    """Return the value as an instance of its class."""
     name, value = parts
     cls = find_class(name)
     base = type(value)
@@ -229,15 +229,15 @@ def build_scalar(parts: list[Any]) -> object:
 
 
 def build_bytearray(parts: list[Any]) -> bytearray:
-    """The bytes, changeable."""
+    """Return the bytes as a bytearray."""
     (value,) = parts
     if not isinstance(value, bytes):
         raise BodyCorrupt("A bytearray has no bytes.")
     return bytearray(value)
 
 
-# Python takes the pairs of a dict from anything that it can iterate over, even from a range of a billion
-# numbers or a network of 2**128 addresses, which a few bytes describe.
+# Python creates a dict from any iterable of pairs, even from a range of a billion numbers or a network of
+# 2**128 addresses, which a few bytes describe.
 
 
 def items_of(parts: list[Any]) -> list[Any]:
@@ -251,8 +251,8 @@ def items_of(parts: list[Any]) -> list[Any]:
     raise BodyCorrupt("A mapping has an item that is not a key and a value.")
 
 
-# Dicts with a default are made with a built-in type as their factory only: it is called by any look
-# at a missing key.
+# Only built-in types are allowed as the factory of a defaultdict, because every access to a missing key
+# calls it.
 
 _FACTORIES: Mapping[str, type] = {
     cls.__name__: cls for cls in (dict, list, set, frozenset, tuple, str, bytes, int, float, bool)

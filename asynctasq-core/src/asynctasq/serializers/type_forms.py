@@ -1,4 +1,4 @@
-"""The parameters of generic models as plain data: `Page[Item]` travels as `Page` and `Item`.
+"""The parameters of generic models as plain data: `Page[Item]` is encoded as `Page` and `Item`.
 
 A form is the name of a class, None, or a list that begins with a word: `["|", ...]` and `["union", ...]` for
 unions, `["[]", origin, ...]` for generic aliases such as `list[int]`, `["typing", name, ...]` for those of
@@ -31,7 +31,7 @@ def forms_of(origin: type, parameters: tuple[Any, ...]) -> list[object]:
     """Return the forms of the parameters of a model.
 
     Raises:
-        Unserializable: a worker could not make one of them.
+        Unserializable: a worker could not create one of them.
     """
     try:
         return [_form(each) for each in parameters]
@@ -74,11 +74,11 @@ _TYPING = {
     for name in typing.__all__
     if isinstance(origin := getattr(getattr(typing, name), "__origin__", None), type)
 }
-"""The aliases of `typing` that have parameters, and the classes that they stand for."""
+"""Aliases of `typing` that have parameters, and their classes."""
 
 
 def _typing_name(hint: Any, origin: type) -> str | None:
-    """Return the name of an alias of `typing`; pydantic makes other classes for it than for its origin."""
+    """Return the name of an alias of `typing`; pydantic creates different classes for it and for its origin."""
     name = None if isinstance(hint, types.GenericAlias) else getattr(hint, "_name", None)
     return name if isinstance(name, str) and _TYPING.get(name) is origin else None
 
@@ -95,8 +95,8 @@ def parametrized(origin: Any, forms: object) -> type:
     """Return a generic model with its parameters.
 
     Raises:
-        BodyCorrupt: the forms are none.
-        ArgumentsMismatch: the model of this worker does not take them.
+        BodyCorrupt: the data are not forms.
+        ArgumentsMismatch: the model of this worker does not accept them.
     """
     if not isinstance(forms, list):
         raise BodyCorrupt("A generic model has no parameters.")
@@ -104,7 +104,7 @@ def parametrized(origin: Any, forms: object) -> type:
     try:
         try:
             return _with_parameters(origin, *parameters)
-        except TypeError:  # parameters that cannot be hashed, perhaps
+        except TypeError:  # the parameters may not be hashable
             return _made(origin, *parameters)
     except Exception as error:
         raise ArgumentsMismatch(
@@ -118,7 +118,7 @@ def _made(origin: Any, *parameters: Any) -> type:
     return made
 
 
-# pydantic forgets a class that is not used, and makes it anew in about a millisecond. Typed, because
+# pydantic forgets a class that is not used, and creates it again in about a millisecond. Typed, because
 # `Optional[int]` equals `int | None`, and the classes that they lead to are two.
 _with_parameters = lru_cache(maxsize=_CLASSES_KEPT, typed=True)(_made)
 

@@ -1,10 +1,10 @@
-"""The error for a value that cannot travel."""
+"""The error for a value that is not supported, and helpers for its text."""
 
 from asynctasq.errors import NotSerializable
 
 
 class Unserializable(NotSerializable):
-    """Says separately where the value sits, so that whoever knows the root can name it."""
+    """A value that is not supported, and its path, to which the caller can add the name of the argument."""
 
     def __init__(self, why: str, *, path: str = "") -> None:
         super().__init__(f"{path or 'the value'} {why}")
@@ -13,25 +13,25 @@ class Unserializable(NotSerializable):
 
 
 def type_label(cls: type) -> str:
-    """A type as shown to users."""
+    """Return the name of a type for users."""
     return (
         cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     )
 
 
 def one_of(cls: type) -> str:
-    """An instance of a type as shown to users, with its article."""
+    """Return the name of a type for users, with its article."""
     label = type_label(cls)
     return f"an {label}" if label[0] in "aeiouAEIOU" else f"a {label}"
 
 
 def no_reference(_: object) -> None:
-    """The `Refer` for where no model can be referred to."""
+    """Refer to no model: the `Refer` for values without models."""
     return
 
 
 def brief(error: BaseException) -> str:
-    """An exception in one line, even if it cannot show itself."""
+    """Return an exception as one line, even if its `__str__` raises."""
     try:
         text = str(error)
     except Exception as broken:  # noqa: BLE001 - reported in the text

@@ -1,4 +1,4 @@
-"""Where in an argument the value sits that cannot travel."""
+"""The path to the part of an argument that is not supported."""
 
 import threading
 
@@ -13,7 +13,7 @@ _PLAIN = frozenset({type(None), bool, float, bytes})
 
 
 def locate(value: object, refer: Refer, cause: BaseException) -> Unserializable:
-    """The error for `value`, which failed to encode with `cause`: names the part at fault."""
+    """Return the error for a value that could not be encoded, with the path to the part at fault."""
     found = _fault_in(value, refer)
     if found is not None:
         return found
@@ -25,12 +25,12 @@ def locate(value: object, refer: Refer, cause: BaseException) -> Unserializable:
 def travels(value: object) -> bool:
     """Return whether a value can be sent.
 
-    For attributes that need not be sent: those within them are not asked one by one.
+    Used for attributes that may be left out; attributes within them are not checked one by one.
     """
     if type(value) in _PLAIN or type(value) is int:
         return True
     if _asking.active:
-        return True  # the search that asks looks into it
+        return True  # the outer search examines it
     _asking.active = True
     try:
         return is_sendable(value)
@@ -39,7 +39,7 @@ def travels(value: object) -> bool:
 
 
 def is_sendable(value: object) -> bool:
-    """Return whether a value can be sent, as far as that can be said without a model resolver."""
+    """Return whether a value can be sent, as far as this is known without a model resolver."""
     return _fault_in(value, no_reference, deepest=_NESTING_OF_ATTRIBUTES) is None
 
 
@@ -53,7 +53,7 @@ _asking = _Asking()
 def _fault_in(
     value: object, refer: Refer, *, deepest: int = _NESTING_SEARCHED
 ) -> Unserializable | None:
-    """Search for a part that cannot be sent. Works without recursion, as nesting may be the very fault."""
+    """Find a part that cannot be sent, without recursion, because deep nesting may be the fault."""
     enclosing: set[int] = set()
     pending: list[tuple[str, object, bool]] = [("", value, False)]
     while pending:
@@ -87,7 +87,7 @@ def _examine(
         return None, error
     except NotSerializable as error:
         return None, Unserializable(f"cannot be sent: {error}")
-    except Exception as error:  # noqa: BLE001 - reported: this is a search for what to report
+    except Exception as error:  # noqa: BLE001 - reported
         what = one_of(type(part))
         return None, Unserializable(f"is {what} that failed to be encoded ({brief(error)}).")
 
@@ -99,7 +99,7 @@ def _steps(part: object, refer: Refer) -> list[tuple[str, object]]:
     if isinstance(part, str) and cls is str:
         if not _is_unicode(part):
             raise Unserializable(
-                "is a str with lone surrogates, which is no Unicode text. Pass os.fsencode(...) or "
+                "is a str with lone surrogates, which is not Unicode text. Pass os.fsencode(...) or "
                 "another bytes form of it."
             )
         return []
@@ -108,7 +108,7 @@ def _steps(part: object, refer: Refer) -> list[tuple[str, object]]:
     kind, content = dissect(part, refer)
     if isinstance(content, str) and not _is_unicode(content):
         raise Unserializable(
-            f"is {one_of(cls)} with bytes that are no Unicode text. Pass os.fsencode(...) of it."
+            f"is {one_of(cls)} with bytes that are not Unicode text. Pass os.fsencode(...) of it."
         )
     return steps_of(kind, content)
 

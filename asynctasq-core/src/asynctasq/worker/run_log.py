@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 
-from asynctasq.executors.tracebacks import users_traceback
+from asynctasq.failures import users_traceback
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import ErrorInfo
 

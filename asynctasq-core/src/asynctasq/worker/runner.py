@@ -27,7 +27,7 @@ from asynctasq.errors import (
     ExecutorUnavailable,
     UnknownTask,
 )
-from asynctasq.executors.failures import describe
+from asynctasq.failures import error_info
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import retries_left, retry_delay
@@ -135,11 +135,11 @@ class Runner:
                 self._life is not None and self._life.is_cancelled
             ):
                 return await self._interrupted(delivery, why)
-            attempt = Raised(describe(error), retry=True, exception=error)
+            attempt = Raised(error_info(error), retry=True, exception=error)
         except (UnknownTask, ArgumentsMismatch, BodyVersion) as error:
             return await self._mismatch(delivery, error)
         except BodyCorrupt as error:
-            return await self._dead_letter(delivery, Reason.UNDECODABLE, describe(error))
+            return await self._dead_letter(delivery, Reason.UNDECODABLE, error_info(error))
         except ExecutorUnavailable as error:
             return await self._release(delivery, error.retry_after, ReleaseReason.NO_EXECUTOR)
         except GeneratorExit:
@@ -151,7 +151,7 @@ class Runner:
                 delivery.message.task,
                 extra=task_fields(delivery),
             )
-            attempt = Raised(describe(error), retry=True, exception=error)
+            attempt = Raised(error_info(error), retry=True, exception=error)
         if (
             held.interrupt is None
             and type(attempt) is Returned
@@ -187,7 +187,7 @@ class Runner:
         It counts as a failed attempt, so that it is not repeated endlessly.
         """
         delivery = held.delivery
-        described = describe(error)
+        described = error_info(error)
         if retries_left(delivery.attempt, delivery.message.max_attempts):
             return Retry(delivery.lease, self._timing.mismatch, described)
         return Fail(delivery.lease, Reason.FAILED, described, attempted=True)
@@ -257,11 +257,11 @@ class Runner:
         """Release a message that fits another release; after a while, make it a dead letter."""
         if delivery.mismatched_for >= self._mismatch_patience:
             reason = next(each for kind, each in MISMATCHES.items() if isinstance(error, kind))
-            return await self._dead_letter(delivery, reason, describe(error))
+            return await self._dead_letter(delivery, reason, error_info(error))
         self._warn_of_mismatch(delivery, error)
         delay = min(self._timing.mismatch, self._mismatch_patience)
         await self._notices.notify_release(delivery, ReleaseReason.MISMATCHED, delay)
-        why = replace(describe(error), traceback="")  # it has no line of the task's code
+        why = replace(error_info(error), traceback="")  # it has no line of the task's code
         return Release(delivery.lease, delay, mismatched=True, error=why)
 
     def _warn_of_mismatch(self, delivery: Delivery, error: Exception) -> None:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError, DriverUnavailable
-from asynctasq.executors.failures import describe
+from asynctasq.failures import error_info
 from asynctasq.message import id_to_text
 from asynctasq.settlement import Fail, Reason, Settled, Settlement
 from asynctasq.worker.about_writer import AboutWriter
@@ -172,7 +172,7 @@ class Settler:
         message = held.delivery.message
         refused = DriverError(f"{type(settlement).__name__} was refused: {refusal}")
         refused.__cause__ = refusal
-        error = describe(refused)
+        error = error_info(refused)
         log_failure(
             logging.ERROR,
             "Task %s of %s: %s",

@@ -1,4 +1,4 @@
-"""Django's connections belong to threads, and are closed around requests. A worker has attempts instead."""
+"""Management of Django connections around attempts, as Django does it around requests."""
 
 import asyncio
 import contextvars
@@ -23,58 +23,58 @@ LOADING_THREADS = 8
 
 
 class Connections:
-    """Looks after connections in the threads of tasks, in those that load models, and in Django's own.
+    """Closes old connections in threads of tasks, in threads that load models, and in Django's thread.
 
-    The last is the one in which all of Django's async methods work. There, connections are looked after
-    when no async task is running: one that is must not lose its connection in the middle.
+    All async methods of Django work in this last thread. Its connections are closed only while no async
+    task is running, because a task must not lose its connection in the middle.
     """
 
     def __init__(self) -> None:
         self._inside = threading.local()
         self._ours: WeakSet[Any] = WeakSet()
-        """Opened by code of tasks, or for loading, in threads that are looked after."""
+        """Connections that were opened in managed threads, by tasks or to load models."""
         self._others: tuple[ref[Any], ...] = ()
-        """Opened elsewhere. Looked through for every async task, so it is no set."""
+        """Connections that were opened elsewhere. A tuple, because every async task iterates over it."""
         self._adding = threading.Lock()
         self._running = 0
         self._used = self._looked = False
-        """Whether anything was attended or loaded, and whether `_others` has what was open before."""
+        """True if a task ran or models were loaded; True if `_others` contains earlier connections."""
         self._loaders: ThreadPoolExecutor | None = None
         self._process = 0
         connection_created.connect(self._opened)
 
     def enter(self) -> None:
-        """Code that uses connections is about to run in this thread."""
+        """Prepare this thread for code that uses connections."""
         self._inside.depth = getattr(self._inside, "depth", 0) + 1
         _tidy()
 
     def leave(self) -> None:
-        """It has ended."""
+        """Clean up this thread after code that uses connections."""
         try:
             _tidy()
         finally:
             self._inside.depth -= 1
 
     def enter_loop(self) -> bool:
-        """Code of an async task is about to run; returns whether `tidy_djangos_thread` comes first."""
+        """Note the start of code of an async task; return whether to call `tidy_djangos_thread` first."""
         self._used = True
         self._running += 1
         return self._running == 1 and self._may_need_tidying()
 
     def leave_loop(self) -> bool:
-        """It has ended; returns whether `tidy_djangos_thread` follows."""
+        """Note the end of code of an async task; return whether to call `tidy_djangos_thread` next."""
         self._running -= 1
         return self._running == 0 and self._may_need_tidying()
 
     async def tidy_djangos_thread(self) -> None:
-        """As around a request, in the thread of Django's async methods."""
+        """Close broken and old connections in the thread of Django's async methods."""
         await sync_to_async(self._tidy_here)()
 
     async def run(self, database: str, function: Callable[[], T]) -> T:
-        """Run what uses a database, in a thread that has its own connection to it.
+        """Run a function that uses a database in a thread with its own connection to it.
 
-        In Django's thread instead if this is called below `async_to_sync`, as in Django's tests, whose
-        transactions nobody else could see; and for a database in memory, which nobody else has.
+        Below `async_to_sync`, as in Django's tests, the function runs in Django's thread, because other
+        threads do not see the transaction. The same applies to a database in memory.
         """
         self._used = True
         if _is_below_sync_code() or _is_in_memory(database):
@@ -88,7 +88,7 @@ class Connections:
         )
 
     async def close(self) -> None:
-        """Close what is open in threads that are looked after, and in Django's. Idempotent."""
+        """Close the open connections of all managed threads and of Django's thread. Idempotent."""
         connection_created.disconnect(self._opened)
         if self._loaders is not None or self._left_open():
             await in_own_thread(self._close_ours)
@@ -136,16 +136,16 @@ class Connections:
         loaders, self._loaders = self._loaders, None
         if loaders is not None and self._process == os.getpid():
             loaders.shutdown()
-        for each in self._left_open():  # of threads that wait for tasks, or have ended
+        for each in self._left_open():  # of idle threads, and of threads that have ended
             each.inc_thread_sharing()
-            with suppress(Exception):  # it is broken then, and gone
+            with suppress(Exception):  # the connection is broken then
                 each.close()
             each.dec_thread_sharing()
 
 
 def _tidy() -> None:
-    """As around a request."""
-    if settings.configured:  # or Django has only been imported, by whichever library
+    """Close broken and old connections, as Django does around a request."""
+    if settings.configured:  # otherwise a library has only imported Django
         reset_queries()
         close_old_connections()
 

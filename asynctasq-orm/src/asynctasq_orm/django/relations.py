@@ -1,4 +1,4 @@
-"""Which relation an error is about."""
+"""The relation that an error is about."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from asynctasq_orm.tracebacks import name_it, receivers
 
 
 def explain(error: Exception) -> str | None:
-    """The relation that async code wanted and that was not loaded."""
+    """Return a note about the relation that async code used without loading it; None for other errors."""
     if not isinstance(error, SynchronousOnlyOperation):
         return None
     passed = list(receivers(error))
@@ -30,7 +30,7 @@ def explain(error: Exception) -> str | None:
 
 
 def _of_related(rows: Any) -> str | None:
-    """The relation whose rows a query set holds, as the managers of instances make them."""
+    """Return the relation of a query set that a manager of an instance created."""
     owner = type(rows._hints["instance"])
     for relation in owner._meta.get_fields(include_hidden=False):
         if relation.is_relation and relation.related_model is rows.model:

@@ -18,24 +18,24 @@ NAME = "django"
 
 
 class DjangoResolver:
-    """Refers to instances by label, key and database; loads them in threads, each database in its own.
+    """Refers to models by label, key and database, and loads them in one thread for each database.
 
-    Connections are closed as Django does around a request, around each attempt: when they are broken, or
-    older than `CONN_MAX_AGE`.
+    Around each attempt, connections that are broken or older than `CONN_MAX_AGE` are closed, as Django does
+    around a request.
     """
 
     def __init__(self) -> None:
         self._connections = Connections()
 
     def reference(self, instance: object) -> Reference | None:
-        """The reference of a model instance; asks the database nothing."""
+        """Return the reference of a model, without a query."""
         if not isinstance(instance, models.Model):
             return None
         row: Any = instance
         label: str = row._meta.label
         if row.pk is None or row._state.adding:
             raise NotSerializable(f"a {label} without a row: save it before the task is dispatched")
-        # Not where it was read from: a replica may be behind.
+        # Not the database of the read, because a replica may be behind.
         database = router.db_for_write(type(row), instance=row)
         return Reference(NAME, f"{label}@{database}", row.pk)
 
@@ -53,29 +53,29 @@ class DjangoResolver:
         return await load_in_batches(references, _place, load, relations)
 
     async def close(self) -> None:
-        """Close the connections that tasks and loading have left open."""
+        """Close the connections that tasks and the resolver left open."""
         await self._connections.close()
 
     def enter(self) -> None:
-        """Code of a sync task is about to run in this thread."""
+        """Prepare this thread for code of a sync task."""
         self._connections.enter()
 
     def leave(self) -> None:
-        """It has ended."""
+        """Clean up this thread after code of a sync task."""
         self._connections.leave()
 
     async def enter_loop(self) -> None:
-        """Code of an async task is about to run on this loop."""
+        """Prepare for code of an async task on this loop."""
         if self._connections.enter_loop():
             await self._connections.tidy_djangos_thread()
 
     async def leave_loop(self) -> None:
-        """It has ended."""
+        """Clean up after code of an async task on this loop."""
         if self._connections.leave_loop():
             await self._connections.tidy_djangos_thread()
 
     def explain(self, error: Exception) -> str | None:
-        """Which relation an error is about, if it came of wanting one that was not loaded."""
+        """Return a note about a relation that was not loaded; None for other errors."""
         return explain(error)
 
 

@@ -1,4 +1,4 @@
-"""Where the sessions come from that load models: `Base._asynctasq_session_factory`."""
+"""The session factories with which models are loaded: `Base._asynctasq_session_factory`."""
 
 import inspect
 from collections.abc import Callable
@@ -25,13 +25,13 @@ SessionFactory: TypeAlias = Callable[[], Any]
 
 
 def factory_of(model: type) -> SessionFactory | None:
-    """The session factory of a model: its own, or that of the nearest class above it."""
+    """Return the session factory of a model, or of its nearest base class that has one."""
     factory: SessionFactory | None = getattr(model, ATTRIBUTE, None)
     return factory
 
 
 def what_to_do(model: type) -> str:
-    """How to give a model a session factory, for errors."""
+    """Return how to set the session factory of a model, for errors."""
     return (
         f"no session factory is known for {model.__module__}.{model.__qualname__}. Set one on its base "
         f"class, in a module that the worker imports too: Base.{ATTRIBUTE} = async_sessionmaker(engine)"
@@ -41,14 +41,14 @@ def what_to_do(model: type) -> str:
 def create_worker_session_factory(
     dsn: str | URL, **engine_options: Any
 ) -> async_sessionmaker[AsyncSession]:
-    """A session factory with an engine of its own, for `Base._asynctasq_session_factory`.
+    """Create a session factory with a new engine, for `Base._asynctasq_session_factory`.
 
     Connections are tested before they are used, replaced after an hour, and opened in the process that
     uses them. Sessions do not expire their models on commit.
 
     Args:
-        dsn: without a driver (`postgresql://...`) the usual async one is taken.
-        engine_options: those of `create_async_engine`, for what is to be otherwise.
+        dsn: URL of the database. Without a driver (`postgresql://...`), the usual async one is used.
+        engine_options: options of `create_async_engine` that replace these defaults.
     """
     url = make_url(dsn)
     url = url.set(drivername=_ASYNC_DRIVERS.get(url.drivername, url.drivername))
@@ -57,10 +57,10 @@ def create_worker_session_factory(
 
 
 async def new_session(factory: SessionFactory) -> AsyncSession | Session:
-    """A session of the factory; the caller closes it.
+    """Create a session of the factory; the caller closes it.
 
     Raises:
-        ConfigurationError: what the factory returns is no session.
+        ConfigurationError: the factory does not return a session.
     """
     session = factory()
     if inspect.isawaitable(session):
@@ -69,10 +69,10 @@ async def new_session(factory: SessionFactory) -> AsyncSession | Session:
 
 
 def checked_session(factory: SessionFactory, session: object) -> AsyncSession | Session:
-    """What a factory has made, if it is a session.
+    """Return the object that a factory created, if it is a session.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not a session.
     """
     if not isinstance(session, AsyncSession | Session):
         raise ConfigurationError(

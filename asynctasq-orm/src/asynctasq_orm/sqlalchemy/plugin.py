@@ -8,7 +8,7 @@ from asynctasq.hookspecs import hookimpl
 
 @hookimpl
 def create_resolver(name: str, settings: Any) -> Resolver:
-    """Make the resolver."""
+    """Create the resolver."""
     from asynctasq_orm.sqlalchemy.resolver import SqlalchemyResolver
 
     return SqlalchemyResolver()

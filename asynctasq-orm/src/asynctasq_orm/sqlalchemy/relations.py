@@ -1,4 +1,4 @@
-"""What is loaded along with models: the relations that a task names, and errors about others."""
+"""Loading of the relations that a task names, and notes about others."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +15,10 @@ from asynctasq_orm.tracebacks import name_it, receivers
 
 
 def options_of(batch: Batch) -> list[ORMOption]:
-    """The loader options that bring the relations of a batch, and its deferred columns.
+    """Return the loader options for the relations and deferred columns of a batch.
 
     Raises:
-        ConfigurationError: a class along the way has no such attribute.
+        ConfigurationError: a class on the path does not have the relation.
     """
     return (
         [_option(inspect(batch.model), path) for path in batch.paths()] if batch.relations else []
@@ -45,7 +45,7 @@ def _option(mapper: Mapper[Any], path: Sequence[str]) -> ORMOption:
 
 
 def explain(error: Exception) -> str | None:
-    """Which attribute was wanted, of an error that came of wanting one that was not loaded."""
+    """Return a note about an attribute that was not loaded; None for other errors."""
     cause = error.orig if isinstance(error, StatementError) else error
     if not isinstance(cause, DetachedInstanceError | MissingGreenlet):
         return None

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
 from asynctasq.records import record
-from asynctasq.serializers.classes import class_name, find_class
+from asynctasq.serializers import class_name, find_class
 from asynctasq_orm.batches import Batch, Key, key_of, load_in_batches
 from asynctasq_orm.sqlalchemy.engines import close_idle_connections, remember
 from asynctasq_orm.sqlalchemy.factories import (
@@ -28,7 +28,7 @@ NAME = "sqlalchemy"
 
 @record
 class Database:
-    """Sessions of one factory that go to one engine."""
+    """One session factory, and the engine that its sessions use for a model."""
 
     factory: SessionFactory
     bind: Any
@@ -36,14 +36,14 @@ class Database:
 
 
 class SqlalchemyResolver:
-    """Refers to instances by their identity, and loads them in sessions of their base's factory."""
+    """Refers to models by their identity, and loads them in sessions of the factory of their base."""
 
     def __init__(self) -> None:
         self._names: WeakKeyDictionary[type, str] = WeakKeyDictionary()
         self._models: dict[str, type] = {}
 
     def reference(self, instance: object) -> Reference | None:
-        """The reference of a mapped instance; asks the database nothing."""
+        """Return the reference of a mapped instance, without a query."""
         state = getattr(instance, "_sa_instance_state", None)
         if not isinstance(state, InstanceState):
             return None
@@ -66,11 +66,11 @@ class SqlalchemyResolver:
         return await load_in_batches(references, self._place, self._load, relations)
 
     async def close(self) -> None:
-        """Close the idle connections of the engines that were used, on this loop or in threads."""
+        """Close the idle connections of engines that were used on this loop or in threads."""
         await close_idle_connections()
 
     def explain(self, error: Exception) -> str | None:
-        """Which relation an error is about, if it came of wanting one that was not loaded."""
+        """Return a note about an attribute that was not loaded; None for other errors."""
         return explain(error)
 
     def _place(self, reference: Reference) -> tuple[Database, type]:
@@ -140,7 +140,7 @@ def _by_key(rows: Sequence[Any]) -> dict[Key, object]:
 
 
 def _spelled_otherwise(batch: Batch, models: dict[Key, object]) -> list[Key]:
-    """Keys that may be among those found, under another spelling.
+    """Return keys that may have been found with another spelling.
 
     Databases pad a CHAR, ignore case in some collations, or cut microseconds off.
     """
@@ -154,11 +154,11 @@ def _if_any(key: Key, model: object) -> dict[Key, object]:
 
 
 def _bind_of(factory: SessionFactory, model: type) -> Any:
-    """The engine of a model, where one factory has several."""
+    """Return the engine of a model if the factory has several engines; None otherwise."""
     options = getattr(factory, "kw", {})
     if not options.get("binds"):
         return None
-    # Making a session connects to nothing.
+    # Creating a session does not connect.
     session = factory()
     return session.get_bind(_mapper(model))
 

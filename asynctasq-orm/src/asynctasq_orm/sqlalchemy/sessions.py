@@ -22,24 +22,24 @@ _STATE = "asynctasq_orm.sqlalchemy"
 
 
 def current_session(of: type | None = None) -> Any:
-    """The session of the running attempt: the models of its task are in it, and it is closed at the end.
+    """Return the session of the running attempt. It contains the models of the task, and is closed at the end.
 
         session: AsyncSession = current_session()
         user.name = "Ada"
         await session.commit()
 
-    It is made at the first call, and connects when it is first used. Nothing is committed by itself.
+    The first call creates the session, and its first use connects. The session never commits by itself.
 
     Args:
-        of: a model, or a base class; needed if the task has no models of SQLAlchemy, or such of several
+        of: a model, or a base class; required if the task has no SQLAlchemy models, or models of several
             session factories.
 
     Returns:
-        what the session factory makes: an `AsyncSession` or a `Session`, without a static type therefore.
+        the object that the session factory creates: an `AsyncSession` or a `Session`.
 
     Raises:
         LookupError: called outside a task.
-        ConfigurationError: there is no session factory, or it makes no session that could be used here.
+        ConfigurationError: there is no session factory, or its sessions cannot be used here.
     """
     task = current_task()
     factory = _factory(task, of)
@@ -69,7 +69,7 @@ def _factory(task: CurrentTask, of: type | None) -> SessionFactory:
         else "no model of SQLAlchemy"
     )
     raise ConfigurationError(
-        f"{task.name} has {why}: say whose session is wanted, as in current_session(Base)."
+        f"{task.name} has {why}. Name the base class of the session, as in current_session(Base)."
     )
 
 
@@ -79,14 +79,14 @@ def _open(factory: SessionFactory) -> AsyncSession | Session:
         if inspect.iscoroutine(made):
             made.close()
         raise ConfigurationError(
-            f"The session factory {factory!r} is async, and current_session() awaits nothing: make it an "
+            f"The session factory {factory!r} is async, but current_session() cannot await it. Use an "
             "async_sessionmaker, or a function that is not async."
         )
     session = checked_session(factory, made)
     if isinstance(session, AsyncSession) and not _in_loop():
         raise ConfigurationError(
-            f"The session factory {factory!r} makes sessions that have to be awaited, and this task is sync: "
-            "write `async def`, or give its models a sessionmaker of an engine that is not async."
+            f"The session factory {factory!r} creates async sessions, but this task is sync. "
+            "Write `async def`, or give its models a sessionmaker of a sync engine."
         )
     remember(session)
     return session
@@ -109,7 +109,7 @@ def _mapped(task: CurrentTask) -> Sequence[object]:
 
 
 def _loose_models(task: CurrentTask, factory: SessionFactory) -> list[object]:
-    """The models of the task that come from this factory, and are in no session of the task's own."""
+    """Return the models of the task that come from this factory and do not belong to a session."""
     return [
         model
         for model in _mapped(task)

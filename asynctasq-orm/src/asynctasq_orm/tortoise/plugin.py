@@ -7,7 +7,7 @@ from asynctasq_orm.tortoise.settings import TortoiseSettings
 
 @hookimpl
 def create_resolver(name: str, settings: TortoiseSettings) -> Resolver:
-    """Make the resolver."""
+    """Create the resolver."""
     from asynctasq_orm.tortoise.resolver import TortoiseResolver
 
     return TortoiseResolver(settings)
@@ -15,5 +15,5 @@ def create_resolver(name: str, settings: TortoiseSettings) -> Resolver:
 
 @hookimpl
 def settings_class(name: str) -> type:
-    """The class of the settings."""
+    """Return the settings class."""
     return TortoiseSettings

@@ -1,4 +1,4 @@
-"""Which relation an error is about."""
+"""The relation that an error is about."""
 
 from tortoise import Tortoise
 from tortoise.exceptions import NoValuesFetched
@@ -10,7 +10,7 @@ from asynctasq_orm.tracebacks import name_it, receivers
 
 
 def explain(error: Exception) -> str | None:
-    """The relation that was used although it was not loaded."""
+    """Return a note about the relation that was used without loading it; None for other errors."""
     if isinstance(error, NoValuesFetched):
         for each in receivers(error):
             if isinstance(each, ReverseRelation):
@@ -29,7 +29,7 @@ def _of_many(relation: "ReverseRelation[Model]") -> str | None:
 
 
 def _of_one(wanted: type[Model]) -> str | None:
-    """A query stands where a single model would: its owner is not known, but who has such a relation is."""
+    """Return the relation of a query that replaces a single model, from the classes that have it."""
     owners = [model for models in (Tortoise.apps or {}).values() for model in models.values()]
     named = [
         name_it(owner, name)

@@ -13,7 +13,7 @@ from tortoise.queryset import QuerySet
 
 from asynctasq.contracts.resolver import Reference
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
-from asynctasq.serializers.classes import class_name, find_class
+from asynctasq.serializers import class_name, find_class
 from asynctasq_orm.batches import Batch, Key, load_in_batches
 from asynctasq_orm.tortoise.relations import explain
 from asynctasq_orm.tortoise.settings import TortoiseSettings
@@ -22,18 +22,18 @@ NAME = "tortoise"
 
 
 class TortoiseResolver:
-    """Refers to instances by class and key, and loads them over the connections of Tortoise."""
+    """Refers to models by class and key, and loads them over the connections of Tortoise."""
 
     def __init__(self, settings: TortoiseSettings) -> None:
         self._config = settings.config
         self._names: WeakKeyDictionary[type, str] = WeakKeyDictionary()
         self._models: dict[str, type[Model]] = {}
         self._own: TortoiseContext | None = None
-        """What we initialized, and close."""
+        """The context that the resolver initialized and closes."""
         self._starting: asyncio.Lock | None = None
 
     def reference(self, instance: object) -> Reference | None:
-        """The reference of a model instance; asks the database nothing."""
+        """Return the reference of a model, without a query."""
         if not isinstance(instance, Model):
             return None
         model = type(instance)
@@ -56,7 +56,7 @@ class TortoiseResolver:
         return await load_in_batches(references, self._place, _load, relations)
 
     def explain(self, error: Exception) -> str | None:
-        """Which relation an error is about, if it came of using one that was not loaded."""
+        """Return a note about a relation that was not loaded; None for other errors."""
         return explain(error)
 
     async def close(self) -> None:
@@ -79,7 +79,7 @@ class TortoiseResolver:
             if self._own is None:
                 context = TortoiseContext()
                 with context:
-                    # For all tasks, not only those that descend from this one.
+                    # For all tasks, not only for children of this asyncio task.
                     await context.init(config=_found(self._config), _enable_global_fallback=True)
                 self._own = context
 
@@ -89,7 +89,7 @@ class TortoiseResolver:
             found = find_class(reference.model)
             if not issubclass(found, Model):
                 raise ArgumentsMismatch(
-                    f"The arguments contain {reference.model}, which is no Tortoise model here."
+                    f"The arguments contain {reference.model}, which is not a Tortoise model here."
                 )
             model = self._models[reference.model] = found
         return _connection(model).connection_name, model
@@ -102,7 +102,7 @@ def _connection(model: type[Model]) -> Any:
 async def _load(_: str, batches: Sequence[Batch]) -> list[dict[Key, object]]:
     found: list[dict[Key, object]] = []
     for batch in batches:
-        # Not by the model's manager, which may hide rows.
+        # Not the manager of the model, which may hide rows.
         query: QuerySet[Any] = QuerySet(batch.model).using_db(_connection(batch.model))
         query = query.filter(pk__in=[key[0] for key in batch.keys])
         rows = await query.prefetch_related(*("__".join(path) for path in batch.paths()))
@@ -118,7 +118,7 @@ def _found(config: dict[str, Any] | str) -> dict[str, Any]:
         found: dict[str, Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
-            f"The setting tortoise.config is {config!r}, which leads to nothing ({error}). It has the form "
+            f"The setting tortoise.config is {config!r}, which cannot be imported ({error}). Use the form "
             "package.module:NAME."
         ) from error
     return found

@@ -1,4 +1,4 @@
-"""What can be set of the Tortoise resolver."""
+"""Settings of the Tortoise resolver."""
 
 from typing import Any
 
@@ -10,6 +10,6 @@ class TortoiseSettings:
     """Settings of the resolver `tortoise`."""
 
     config: dict[str, Any] | str | None = None
-    """What `Tortoise.init(config=...)` takes, or where it is to be found: `package.module:NAME`. It is used
-    where Tortoise is not initialized when a task's models are loaded; None leaves that to the
+    """Value for `Tortoise.init(config=...)`, or its place as `package.module:NAME`. The resolver uses it if
+    Tortoise is not initialized when the models of a task are loaded; None leaves this to the
     application."""

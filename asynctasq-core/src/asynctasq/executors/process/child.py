@@ -1,4 +1,4 @@
-"""One child process, as the worker sees it."""
+"""One child process, from the side of the worker."""
 
 import asyncio
 import json
@@ -36,11 +36,11 @@ DATAGRAM_BYTES = 2**17
 SMALL_BYTES = 2**15
 """Orders up to this size go as datagrams."""
 ENDING_SECONDS = 0.5
-"""How long a process may outlive its stream, and its stream the process."""
+"""Longest time between the end of a process and the end of its stream."""
 DISMISSED_SECONDS = 5.0
-"""How long a process that is not needed any more may take to end."""
+"""Longest time in which a process that is not needed any more must exit."""
 START_SECONDS = 120.0
-"""How long a child may take to import the application."""
+"""Longest time in which a child must import the application."""
 
 _COMMAND = """\
 import json, sys
@@ -50,24 +50,24 @@ main(int(sys.argv.pop()), int(sys.argv.pop()))
 """
 
 
-class Child(asyncio.Protocol):
-    """Starts a process, gives it errands, hears its replies, and sees it end.
+class ChildProcess(asyncio.Protocol):
+    """Starts a process, sends it work items, receives its replies, and observes its exit.
 
-    An errand that the process has not begun lies in the datagram socket, of which this side holds both
-    ends: it can be taken back at any time, and whatever cannot be has been begun.
+    A work item that the process has not started is in the datagram socket, of which this side holds both
+    ends. It can be taken back at any time. An item that cannot be taken back has been started.
     """
 
     def __init__(
         self,
         *,
-        replied: "Callable[[Child, Frame], None]",
-        ended: "Callable[[Child], None]",
+        replied: "Callable[[ChildProcess, Frame], None]",
+        ended: "Callable[[ChildProcess], None]",
     ) -> None:
-        """Make one; `start` starts it.
+        """Create the object; `start` starts the process.
 
         Args:
-            replied: told of each reply about an errand or its progress.
-            ended: told once, when the process is gone and everything it wrote is read.
+            replied: called with each reply about a work item or its progress.
+            ended: called once, when the process has exited and its output has been read.
         """
         self._replied = replied
         self._ended = ended
@@ -82,27 +82,27 @@ class Child(asyncio.Protocol):
         self._watch: Callable[[], None] = _nothing
         self.gone = False
         self.over = asyncio.Event()
-        """Set when it is gone, and everybody has been told."""
+        """Set when the process has exited and the callbacks have run."""
         self.ready: asyncio.Future[bool] = self._loop.create_future()
-        """True when it can take errands; False if it has ended before that."""
+        """True when the child can receive work items; False if it exited before."""
         self.problem = ""
-        """What went wrong at its start, as it told."""
+        """Error of its start, as the process reported it."""
         self.sent: deque[WorkItem] = deque()
-        """Given to it and not replied to; the first is running or about to."""
+        """Work items that were sent and have no reply; the first is running or about to."""
         self.retiring = False
-        """Takes nothing more."""
+        """True if the child receives no more work items."""
         self.remembers: set[int] = set()
-        """Errands whose failed tasks it keeps until their `failed` hook has run."""
+        """Numbers of work items whose failed tasks the child keeps until their `failed` hook has run."""
 
     async def start(self, settings: ProcessSettings, folder: str | None) -> None:
         """Start the process; it is not ready yet.
 
         Args:
-            settings: what it is told.
-            folder: where it is to start, and relative paths in `sys.path` begin.
+            settings: settings of the executor.
+            folder: working folder of the process, and base of relative paths in `sys.path`.
 
         Raises:
-            OSError: the system cannot.
+            OSError: the system cannot start it.
         """
         with ExitStack() as undo:
             orders, self._orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -115,7 +115,7 @@ class Child(asyncio.Protocol):
                 each.setblocking(False)
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * DATAGRAM_BYTES)
             with stream_end:
-                # In this thread: a child is killed with the thread that started it.
+                # In this thread, because a child is killed with the thread that started it.
                 self._process = subprocess.Popen(  # noqa: ASYNC220, S603  takes a millisecond; our own program
                     _command(self._orders_end.fileno(), stream_end.fileno(), folder),
                     pass_fds=(self._orders_end.fileno(), stream_end.fileno()),
@@ -133,7 +133,7 @@ class Child(asyncio.Protocol):
         self._write(len(plan).to_bytes(4) + plan)
 
     def _give_up(self) -> None:
-        """End a process that was started in vain."""
+        """Kill a process whose start failed."""
         self._watch()
         self._watch = _nothing
         self.gone = True
@@ -147,12 +147,12 @@ class Child(asyncio.Protocol):
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process ID."""
         return self._process.pid
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can take errands."""
+        """True if the child can receive work items."""
         return (
             not self.gone
             and not self.retiring
@@ -161,62 +161,62 @@ class Child(asyncio.Protocol):
             and self.ready.result()
         )
 
-    def give(self, errand: WorkItem) -> bool:
-        """Give it an errand, to be done after those it has; False if there is no room."""
-        order = errand.order
+    def give(self, item: WorkItem) -> bool:
+        """Send a work item, to be run after earlier ones; return False if the socket is full."""
+        order = item.order
         large = len(order) > SMALL_BYTES
         try:
-            self._orders.send(pack([LARGE, errand.number]) if large else order)
+            self._orders.send(pack([LARGE, item.number]) if large else order)
         except BlockingIOError:
             return False
         if large:
-            self._write(b"".join((_LARGE_HEAD, pack_number(errand.number), order)))
-        errand.child = self
-        self.sent.append(errand)
+            self._write(b"".join((_LARGE_HEAD, pack_number(item.number), order)))
+        item.child = self
+        self.sent.append(item)
         return True
 
     def take_back(self) -> list[WorkItem]:
-        """Those that it has not begun, in order; it does not have them any more."""
+        """Take back the work items that the process has not started, in order."""
         numbers: set[int] = set()
         with suppress(BlockingIOError):
             while True:
                 numbers.add(unpack(self._orders_end.recv(DATAGRAM_BYTES))[1])
-        taken = [errand for errand in self.sent if errand.number in numbers]
-        for errand in taken:
-            self.sent.remove(errand)
-            if len(errand.order) > SMALL_BYTES:
-                self.cancel(errand)
-            errand.child = None
+        taken = [item for item in self.sent if item.number in numbers]
+        for item in taken:
+            self.sent.remove(item)
+            if len(item.order) > SMALL_BYTES:
+                self.cancel(item)
+            item.child = None
         return taken
 
-    def cancel(self, errand: WorkItem) -> None:
-        """Let the process cancel a coroutine."""
-        self._write(pack([CANCEL, errand.number]))
+    def cancel(self, item: WorkItem) -> None:
+        """Tell the process to cancel a coroutine."""
+        self._write(pack([CANCEL, item.number]))
 
     def kill(self, because: str = "") -> None:
-        """End the process at once."""
+        """Kill the process."""
         if self._exit is None and not self.gone:
             self._killed_because = self._killed_because or because
             with suppress(ProcessLookupError):
                 self._process.kill()
 
     def dismiss(self) -> None:
-        """Let the process end by itself."""
+        """Let the process exit by itself."""
         self.retiring = True
         if self._transport is not None and not self._stream_lost:
             with suppress(OSError):  # not connected any more
-                # Closing it is not enough: processes that tasks have forked hold it, too.
+                # Closing it is not enough, because processes that tasks forked hold it too.
                 self._stream.shutdown(socket.SHUT_RDWR)
             self._transport.close()
 
     def why_not_ready(self) -> str:
-        """Say why it never became ready, to follow "a child process"."""
+        """Return why the child never became ready, as a predicate of "a child process"."""
         if self._exit is None and not self._killed_because:
             return "could not be started"
         return f"{self.how_it_ended()} while it started"
 
     def how_it_ended(self) -> str:
-        """In words."""
+        """Return how the process exited, as a predicate."""
         code = self._exit
         if code is None or self._killed_because:
             return self._killed_because or "was given up"
@@ -231,14 +231,14 @@ class Child(asyncio.Protocol):
         hint = " (out of memory, perhaps)" if name == "SIGKILL" else ""
         return f"was killed by {name}{hint}"
 
-    # Told by the loop.
+    # Callbacks of the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The stream stands."""
+        """Note that the stream is connected."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Some replies, or parts of one."""
+        """Receive replies, or parts of one."""
         self._frames.feed(data)
         for frame in self._frames:
             if frame[1] == READY:
@@ -249,8 +249,8 @@ class Child(asyncio.Protocol):
             self._replied(self, frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The process has ended, or it has closed what was not its own."""
-        del exc  # the process tells more
+        """Note that the process has exited, or that a task closed the stream."""
+        del exc  # the exit of the process says more
         self._stream_lost = True
         if self._exit is None:
             self._ending = self._loop.call_later(
@@ -266,7 +266,7 @@ class Child(asyncio.Protocol):
         self._exit = self._process.wait()
         if self._stream_lost:
             self._end()
-        else:  # a process of the child's own may hold the stream open
+        else:  # a process that a task started may hold the stream open
             self._ending = self._loop.call_later(ENDING_SECONDS, self._end)
 
     def _end(self) -> None:
@@ -289,7 +289,7 @@ class Child(asyncio.Protocol):
             self._transport.write(data)
 
     def _watch_exit(self) -> Callable[[], None]:
-        """Call `_exited` when the process has ended; returns how to let go."""
+        """Call `_exited` when the process has ended; return a function that stops watching."""
         try:
             fd = os.pidfd_open(self._process.pid)
         except (AttributeError, OSError):  # not on macOS
@@ -307,19 +307,19 @@ class Child(asyncio.Protocol):
 
     def _wait_in_thread(self) -> None:
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        with suppress(RuntimeError):  # the loop was closed under us
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._exited)
 
 
 def check_platform() -> None:
-    """Make sure that there can be children.
+    """Check that this platform supports child processes.
 
     Raises:
-        ConfigurationError: there cannot.
+        ConfigurationError: it does not.
     """
     if not sys.executable or not hasattr(socket, "AF_UNIX"):
         raise ConfigurationError(
-            "Process tasks need a Python that is a program of its own, on Linux, macOS or another Unix."
+            "Process tasks need a standalone Python interpreter on Linux, macOS or another Unix."
         )
 
 
@@ -336,7 +336,7 @@ _LARGE_HEAD = b"\x93" + bytes([LARGE])
 
 
 def pack_number(number: int) -> bytes:
-    """A number within a frame that is put together by hand."""
+    """Return a number as msgpack of fixed length, for frames that are not packed as a whole."""
     return b"\xce" + number.to_bytes(4)
 
 
@@ -350,7 +350,7 @@ def _command(orders_fd: int, stream_fd: int, folder: str | None) -> list[str]:
 
 
 def present_folder() -> str | None:
-    """The working folder of this process; None if it has been removed."""
+    """Return the working folder of this process; None if it has been removed."""
     try:
         return str(Path.cwd())
     except OSError:

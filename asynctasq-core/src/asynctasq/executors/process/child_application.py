@@ -1,4 +1,4 @@
-"""What a child works with; made by the function that `ProcessSettings.bootstrap` names."""
+"""The application in a child; the function that `ProcessSettings.bootstrap` names creates it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -13,23 +13,23 @@ class ChildCall(Call, Protocol):
 
     @property
     def has_models(self) -> bool:
-        """Whether `load` has to fetch something."""
+        """True if `load` has to fetch models."""
         ...
 
     def current(self) -> CurrentTask:
-        """What `current_task()` returns inside it."""
+        """Return the object that `current_task()` returns inside the task."""
         ...
 
 
 class ChildApplication(Protocol):
-    """The application, as a child of a worker sees it."""
+    """The application in a child of a worker."""
 
     async def open(self) -> None:
-        """Make ready what tasks use."""
+        """Prepare the resources of tasks."""
         ...
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Release all resources."""
         ...
 
     def make_call(
@@ -39,17 +39,17 @@ class ChildApplication(Protocol):
         report: Callable[[bytes], None],
         note_wait: Callable[[bytes, bool], None],
     ) -> ChildCall:
-        """The call of a delivery whose task is defined in `module`.
+        """Create the call of a delivery whose task is defined in `module`.
 
         Args:
-            delivery: of the message.
-            module: imported if the task is not known.
-            report: takes progress.
+            delivery: delivery of the message.
+            module: imported if the task is not registered.
+            report: called with encoded progress.
             note_wait: called with the id of a message when the task begins (True) or ends (False) to
                 wait for its result.
 
         Raises:
-            UnknownTask: there is no such task here.
+            UnknownTask: the task is not registered here.
             BodyError: the body cannot be read.
             Exception: the module cannot be imported.
         """

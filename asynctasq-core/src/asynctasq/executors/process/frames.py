@@ -1,8 +1,8 @@
-"""What crosses between a worker and its children, as msgpack; never pickle.
+"""Frames between a worker and its children, encoded with msgpack and never with pickle.
 
-Down, each an own datagram, or announced by one if it is large: an order, which is what a child has to
-do for one message. Down the stream: `[CANCEL, number]` and `[LARGE, number, order]`. Up the stream:
-`[number, kind, flags, ...]`, a reply.
+To the child as datagrams: orders, one for each message; a large order is only announced. To the child in the
+stream: `[CANCEL, number]` and `[LARGE, number, order]`. To the worker in the stream: replies,
+`[number, kind, flags, ...]`.
 """
 
 from typing import Any, TypeAlias, cast
@@ -24,8 +24,8 @@ from asynctasq.records import record
 from asynctasq.settlement import ErrorInfo
 
 RUN, JUDGE, FAILED, LARGE, CANCEL = range(5)
-"""Of an order: run the task; ask its `should_retry` of an error that this process made; call its
-`failed` hook. Of other frames that go down."""
+"""Kinds of orders (run the task; call `should_retry` for an error of this process; call the `failed` hook),
+and of other frames to the child."""
 
 (
     READY,
@@ -40,19 +40,19 @@ RUN, JUDGE, FAILED, LARGE, CANCEL = range(5)
     HOOK,
     WAITING,
 ) = range(11)
-"""Of a reply: a child is ready; its start failed; progress; the run was interrupted; how it ended;
-the message does not fit this release; the hook has ended; the task begins or ends to wait for the
-result of another."""
+"""Kinds of replies: the child is ready; its start failed; progress; the run was interrupted; outcomes of the
+run; the message does not fit this release; the hook has ended; the task begins or ends to wait for the
+result of another task."""
 
 SPENT, REMEMBERED = 1, 2
-"""Flags of a reply: the child wants to be replaced; it keeps the failed task for its `failed` hook."""
+"""Flags of a reply: the child must be replaced; it keeps the failed task for its `failed` hook."""
 
 CONNECTION_LOST_EXIT = 74
 """Exit code of a child that cannot reach its worker any more (`EX_IOERR` of sysexits.h)."""
 
 Frame: TypeAlias = list[Any]
 _SURROGATES = "surrogatepass"
-"""Headers may hold what is not Unicode."""
+"""Headers may contain lone surrogates."""
 _UNFIT = {
     each.__name__: each for each in (ArgumentsMismatch, BodyCorrupt, BodyVersion, UnknownTask)
 }
@@ -61,17 +61,17 @@ _MADE_HERE = {f"asynctasq.errors.{each.__name__}": each for each in (ChildDied, 
 
 @record
 class Order:
-    """What a child has to do."""
+    """One unit of work for a child."""
 
     op: int
     number: int
     delivery: Delivery
     module: str
-    """Where the task was defined."""
+    """Module that defines the task."""
     about: int
-    """Of `FAILED`: the number of the run that failed."""
+    """For `FAILED`: the number of the run that failed."""
     error: ErrorInfo | None
-    """Of `JUDGE` and `FAILED`."""
+    """For `JUDGE` and `FAILED`."""
 
 
 def pack_order(
@@ -83,7 +83,7 @@ def pack_order(
     about: int = 0,
     error: ErrorInfo | None = None,
 ) -> bytes:
-    """An order as bytes."""
+    """Return an order as bytes."""
     message = delivery.message
     return pack(
         [
@@ -105,7 +105,7 @@ def pack_order(
 
 
 def unpack_order(frame: Frame) -> Order:
-    """The order in a frame."""
+    """Return the order in a frame."""
     op, number, id_, queue, task, body, attempts, attempt, enqueued_at, headers = frame[:10]
     module, about, error = frame[10:]
     message = Message(id_, queue, task, body, max_attempts=attempts, headers=headers or {})
@@ -114,23 +114,23 @@ def unpack_order(frame: Frame) -> Order:
 
 
 def pack(value: Frame) -> bytes:
-    """A frame as bytes."""
+    """Return a frame as bytes."""
     packed: bytes = msgpack.packb(value, unicode_errors=_SURROGATES)
     return packed
 
 
 def unpack(data: bytes) -> Frame:
-    """The frame in a datagram."""
+    """Return the frame in a datagram."""
     return cast("Frame", msgpack.unpackb(data, unicode_errors=_SURROGATES))
 
 
 def unpacker() -> msgpack.Unpacker:
-    """Takes a stream apart, frames of any size."""
+    """Return an unpacker that splits a stream into frames of any size."""
     return msgpack.Unpacker(unicode_errors=_SURROGATES, max_buffer_size=0)
 
 
 def attempt_fields(attempt: AttemptResult) -> Frame:
-    """Kind and fields of a reply that tells how a run ended."""
+    """Return the kind and fields of a reply with the outcome of a run."""
     match attempt:
         case Returned(result=result):
             return [RETURNED, result]
@@ -144,7 +144,7 @@ def attempt_fields(attempt: AttemptResult) -> Frame:
 
 
 def read_attempt(kind: int, fields: Frame) -> AttemptResult:
-    """How a run ended.
+    """Return the outcome of a run.
 
     Raises:
         BodyError, UnknownTask: the message does not fit this release.
@@ -161,12 +161,12 @@ def read_attempt(kind: int, fields: Frame) -> AttemptResult:
 
 
 def unfit_fields(error: AsynctasqError) -> Frame:
-    """Kind and fields of a reply about a message that does not fit this release."""
+    """Return the kind and fields of a reply about a message that does not fit this release."""
     names = [cls.__name__ for cls in type(error).__mro__ if cls.__name__ in _UNFIT]
     return [UNFIT, names[0] if names else BodyCorrupt.__name__, str(error)]
 
 
 def rebuilt(error: ErrorInfo) -> Exception:
-    """An exception for the hooks of a task whose own process has not seen the original."""
+    """Return an exception for hooks in a process that did not raise the original."""
     kind = _MADE_HERE.get(error.type)
     return RuntimeError(f"{error.type}: {error.message}") if kind is None else kind(error.message)

@@ -1,8 +1,7 @@
-"""A child of the process executor: receives an order, runs it, replies; one at a time.
+"""The main program of a child process: it receives an order, runs it and replies, one at a time.
 
-The event loop runs whenever there is an async task to run or nothing to do. Sync tasks run in the
-main thread while it stands still, so that they may do what any script may: `asyncio.run`,
-`dispatch_sync`, signals.
+The event loop runs while an async task runs or no order is there. Sync tasks run in the main thread while
+the loop is stopped, so that they can do what any script can: `asyncio.run`, `dispatch_sync`, signals.
 """
 
 import asyncio
@@ -24,7 +23,6 @@ from typing import Any
 
 from asynctasq.contracts.executor import Raised
 from asynctasq.errors import BodyError, UnknownTask
-from asynctasq.executors.failures import describe
 from asynctasq.executors.forks import forks, forks_of_loop
 from asynctasq.executors.process.child_application import ChildApplication, ChildCall
 from asynctasq.executors.process.frames import (
@@ -50,6 +48,7 @@ from asynctasq.executors.process.frames import (
     unpacker,
 )
 from asynctasq.executors.process.runs import OrderRunner
+from asynctasq.failures import error_info
 
 DATAGRAM_BYTES = 2**17
 READ_BYTES = 2**18
@@ -57,8 +56,8 @@ CLOSE_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1
 
 
-class Child:
-    """What runs in a child process."""
+class ChildMain:
+    """The main loop of a child process."""
 
     def __init__(
         self, orders: socket.socket, stream: socket.socket, plan: Mapping[str, Any]
@@ -66,9 +65,9 @@ class Child:
         """Take over the sockets.
 
         Args:
-            orders: datagrams from the worker.
-            stream: to and from the worker.
-            plan: see `children.plan_of`.
+            orders: socket of the datagrams from the worker.
+            stream: socket of the stream to and from the worker.
+            plan: settings from the worker; `ChildProcess.start` sends them.
         """
         self._orders = orders
         self._stream = stream
@@ -76,7 +75,7 @@ class Child:
         self._writing = threading.Lock()
         self._loop = _new_loop(plan["loop"])
         self._runner = OrderRunner(self._loop)
-        self._bench: ChildApplication
+        self._application: ChildApplication
         self._max_tasks: int | None = plan["max_tasks"]
         self._max_memory: int | None = plan["max_memory"]
         self._runs = 0
@@ -85,15 +84,15 @@ class Child:
         self._running: tuple[int, ChildCall, asyncio.Task[Frame]] | None = None
         self._cancelled = 0
         self._alone = False
-        """The worker is gone."""
+        """True if the worker has exited."""
         self._depth = forks.depth
         self._sigchld = signal.getsignal(signal.SIGCHLD)
 
     def start(self, plan: Mapping[str, Any]) -> None:
-        """Import the application and make ready."""
-        self._bench = _named(plan["bootstrap"])(plan["arguments"])
+        """Import the application, and report that the child is ready."""
+        self._application = _named(plan["bootstrap"])(plan["arguments"])
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._bench.open())
+        self._loop.run_until_complete(self._application.open())
         if plan["initializer"] is not None:
             _named(plan["initializer"])()
         self._loop.add_reader(self._stream.fileno(), self._read_stream)
@@ -110,25 +109,25 @@ class Child:
                 contextvars.copy_context().run(self._run_here, *order)
 
     def close(self) -> None:
-        """Let go of what tasks used."""
+        """Release the resources of tasks."""
 
         async def close() -> None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._bench.close()
+                    await self._application.close()
 
         self._loop.run_until_complete(close())
         self._loop.close()
 
     def send(self, frame: Frame) -> None:
-        """Tell the worker. From any thread."""
+        """Send a frame to the worker, from any thread."""
         if forks.depth != self._depth:
             forks.end()
         try:
             with self._writing:
                 self._write_all(pack(frame))
         except OSError:
-            # The worker is gone, or a task has closed what was not its own: nothing more can be told.
+            # The worker has exited, or a task closed the stream: no reply can be sent.
             os._exit(CONNECTION_LOST_EXIT)
 
     def _write_all(self, data: bytes) -> None:
@@ -136,11 +135,11 @@ class Child:
         while rest:
             try:
                 rest = rest[self._stream.send(rest) :]
-            except BlockingIOError:  # uvloop makes what it watches non-blocking
+            except BlockingIOError:  # uvloop makes the sockets that it watches non-blocking
                 select.select([], [self._stream], [])
 
     def _receive(self) -> tuple[Order, ChildCall] | None:
-        """The next order that can be begun; those that cannot are replied to at once."""
+        """Return the next order that can run, and reply at once to orders that cannot."""
         while (frame := self._next_frame()) is not None:
             if frame[0] == LARGE:
                 frame = self._await_large(frame[1])
@@ -151,9 +150,9 @@ class Child:
                 self._reply(order, unfit_fields(error))
             except Exception as error:
                 logging.getLogger("asynctasq").exception(
-                    "%s cannot be imported in a child process.", order.module
+                    "Could not import %s in a child process", order.module
                 )
-                self._reply(order, attempt_fields(Raised(describe(error), retry=True)))
+                self._reply(order, attempt_fields(Raised(error_info(error), retry=True)))
         return None
 
     def _next_frame(self) -> Frame | None:
@@ -175,7 +174,7 @@ class Child:
     def _make_call(self, order: Order) -> ChildCall:
         if order.op == FAILED and self._runner.remembers(order.about):
             return self._runner.call_of(order.about)
-        return self._bench.make_call(
+        return self._application.make_call(
             order.delivery,
             order.module,
             lambda progress: self.send([order.number, PROGRESS, 0, progress]),
@@ -185,7 +184,7 @@ class Child:
     def _reply(self, order: Order, fields: Frame) -> None:
         if (
             signal.getsignal(signal.SIGCHLD) is not self._sigchld
-        ):  # the next task waits for programs
+        ):  # the next task may wait for programs
             signal.signal(signal.SIGCHLD, self._sigchld)
         self._runs += order.op == RUN
         flags = SPENT * self._is_spent() + REMEMBERED * self._runner.remembers(order.number)
@@ -196,12 +195,12 @@ class Child:
             return True
         return self._max_memory is not None and _resident_bytes(self._max_memory) > self._max_memory
 
-    # In the loop.
+    # On the event loop.
 
     async def _work_in_loop(
         self, order: tuple[Order, ChildCall] | None
     ) -> tuple[Order, ChildCall] | None:
-        """Run async tasks, and wait for more; returns what is to run outside, None at the end."""
+        """Run async tasks and wait for more; return the next sync order, or None at the end."""
         with forks_of_loop():
             while True:
                 if order is None:
@@ -258,7 +257,7 @@ class Child:
         context = contextvars.copy_context()
         task = self._loop.create_task(self._runner.on_loop(order, call), context=context)
         self._running = (order.number, call, task)
-        if self._cancelled == order.number:  # it was told so before it began
+        if self._cancelled == order.number:  # the order came before it started
             task.cancel()
         try:
             fields = await task
@@ -267,14 +266,14 @@ class Child:
         self._running = None
         self._reply(order, fields)
 
-    # Outside of it.
+    # Outside of the event loop.
 
     def _run_here(self, order: Order, call: ChildCall) -> None:
         self._reply(order, self._runner.here(order, call))
 
 
 def main(orders_fd: int, stream_fd: int) -> None:
-    """Be a child. Ends with the worker, however that ends."""
+    """Run a child process until the worker exits, for whatever reason."""
     with socket.socket(fileno=orders_fd) as orders, socket.socket(fileno=stream_fd) as stream:
         orders.set_inheritable(False)
         stream.set_inheritable(False)
@@ -284,11 +283,11 @@ def main(orders_fd: int, stream_fd: int) -> None:
         sys.argv = [sys.argv[0]]
         with suppress(AttributeError, ValueError):
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # not when it is replaced
-        child = Child(orders, stream, plan)
+        child = ChildMain(orders, stream, plan)
         try:
             child.start(plan)
         except BaseException as error:
-            child.send([0, BROKEN, 0, describe(error).traceback])
+            child.send([0, BROKEN, 0, error_info(error).traceback])
             raise SystemExit(1) from None
         child.work()
         child.close()
@@ -305,8 +304,9 @@ def _exactly(stream: socket.socket, size: int) -> bytes:
 
 
 def _die_with_parent(parent: int) -> None:
-    """Let the system kill this process when the worker's loop thread dies; where it cannot, the end
-    of the stream is noticed once no sync task runs."""
+    """Ask the system to kill this process when the loop thread of the worker exits.
+
+    On systems that cannot do this, the process notices the end of the stream when no sync task runs."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -315,9 +315,9 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _let_worker_decide() -> None:
-    """Ignore the signals that end a worker: they often go to all its group.
+    """Ignore the signals that stop a worker, because they are often sent to its whole process group.
 
-    By a handler, as an ignored signal stays ignored in programs that tasks start.
+    A handler does this, because programs that tasks start would inherit an ignored signal.
     """
     own = os.getpid()
 
@@ -353,7 +353,7 @@ def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
 
 
 def _resident_bytes(limit: int) -> int:
-    """Resident memory; the peak, which is quick to ask for, as long as that is below the limit."""
+    """Return the resident memory, or its peak, which is faster to read, if that is below the limit."""
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     if peak <= limit:

@@ -1,4 +1,4 @@
-"""The children of a worker: who gets which errand, and who takes the place of one that has ended."""
+"""The child processes of a worker: assignment of work items, and replacement of children that exit."""
 
 import asyncio
 import contextvars
@@ -10,7 +10,7 @@ from typing import Any
 
 from asynctasq.backoff import Backoff
 from asynctasq.errors import ChildDied, TaskTimeout
-from asynctasq.executors.process.child import Child, check_platform, present_folder
+from asynctasq.executors.process.child import ChildProcess, check_platform, present_folder
 from asynctasq.executors.process.frames import (
     BROKEN,
     CANCELLED,
@@ -28,30 +28,32 @@ from asynctasq.executors.process.work_item import WorkItem
 logger = logging.getLogger("asynctasq")
 
 SHORT_SECONDS = 0.005
-"""While errands take less on average, a child is given some ahead, so that it never waits for one."""
+"""Below this mean duration, a child receives several work items at once, so that it never idles."""
 AHEAD = 4
-"""Errands that a child may have at once."""
+"""Work items that a child may hold at once."""
 STUCK_SECONDS = 0.02
-"""What lies behind an errand that takes longer than this is given to others."""
+"""Work items behind one that takes longer than this go to other children."""
 CANCEL_SECONDS = 1.0
-"""What an async task gets to end when it is cancelled, before its process is killed."""
+"""Time for a cancelled async task to end before its process is killed."""
 REMEMBER_SECONDS = 10.0
-"""How long a child that is to be replaced waits to hear what became of a failed run."""
+"""How long a child to be replaced keeps failed runs whose `failed` hook was not called yet."""
 START_BACKOFF = Backoff(first=0.1, longest=10.0)
 """Pauses before another child starts, after one could not."""
 _WEIGHT_OF_LAST = 0.05
 
 
 class ProcessPool:
-    """Keeps `settings.children` children, from `open` to `close`."""
+    """Runs `settings.children` children from `open` to `close`."""
 
     def __init__(self, settings: ProcessSettings) -> None:
-        """Make a pool for the running loop; nothing is started."""
+        """Create a pool for the running loop, without starting children."""
         self._settings = settings
         self._folder = present_folder()  # tasks may change it
         self._loop = asyncio.get_running_loop()
-        self._context = contextvars.Context()  # not that of the task that needs a child first
-        self._children: list[Child] = []
+        self._context = (
+            contextvars.Context()
+        )  # not the context of the first task that needs a child
+        self._children: list[ChildProcess] = []
         self._waiting: deque[WorkItem] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waits = ChildWaits(
@@ -65,10 +67,10 @@ class ProcessPool:
         self._closing = False
 
     def open(self) -> None:
-        """Start the children, if that has not been done.
+        """Start the children, unless they are started.
 
         Raises:
-            ConfigurationError: this platform has none.
+            ConfigurationError: this platform does not support child processes.
         """
         if not self._opened:
             check_platform()
@@ -77,15 +79,15 @@ class ProcessPool:
                 self._spawn(self._start_child())
 
     async def warm(self) -> None:
-        """Start the children, and return when each is ready or has failed once."""
+        """Start the children, and return when each is ready or its first start has failed."""
         self.open()
         if self._tasks:
-            await asyncio.wait(self._tasks.copy())  # not the next tries of those that fail
+            await asyncio.wait(self._tasks.copy())  # not the restarts after failures
         if self._children:
             await asyncio.wait([child.ready for child in self._children])
 
     async def close(self) -> None:
-        """End the children: those that are busy at once. Idempotent."""
+        """Stop the children, and kill those that are busy. Idempotent."""
         self._closing = True
         self._waits.close()
         for task in self._tasks:
@@ -94,7 +96,7 @@ class ProcessPool:
             self._rescuing.cancel()
         for child in self._children:
             if child.sent or not child.ready.done():
-                child.kill("was ended with the worker")
+                child.kill("was stopped with the worker")
             else:
                 child.dismiss()
         while self._tasks:
@@ -102,72 +104,72 @@ class ProcessPool:
         while self._children:
             await self._children[0].over.wait()
 
-    # Errands.
+    # Work items.
 
-    def add(self, errand: WorkItem) -> None:
-        """Have an errand done by whoever is free first."""
+    def add(self, item: WorkItem) -> None:
+        """Give a work item to the first child that is free."""
         if self._closing:
-            errand.settle(ChildDied("The worker's child processes have been ended."))
+            item.settle(ChildDied("The child processes of the worker have been stopped."))
             return
         self.open()
-        if errand.urgent:
-            self._waiting.appendleft(errand)
+        if item.urgent:
+            self._waiting.appendleft(item)
         else:
-            self._waiting.append(errand)
+            self._waiting.append(item)
         self._assign()
 
-    def add_for(self, child: Child | None, errand: WorkItem) -> None:
-        """Have an errand done by that child, next; by another if that is not possible."""
+    def add_for(self, child: ChildProcess | None, item: WorkItem) -> None:
+        """Give a work item to this child, before all others; to another child if that is not possible."""
         if child is None or child.gone or not child.ready.done():
-            self.add(errand)
+            self.add(item)
             return
         self._waiting.extendleft(reversed(child.take_back()))
-        if child.give(errand):
+        if child.give(item):
             if len(child.sent) == 1:
-                self._begin(errand)
+                self._begin(item)
         else:
-            self._waiting.appendleft(errand)
+            self._waiting.appendleft(item)
         self._assign()
 
-    def interrupt(self, errand: WorkItem) -> None:
-        """Have an errand end soon; its reply tells when it has."""
-        if errand.outcome is not None:
+    def interrupt(self, item: WorkItem) -> None:
+        """Interrupt a work item; its reply arrives when it has ended."""
+        if item.outcome is not None:
             return
-        if errand.child is not None:
-            self._waiting.extendleft(reversed(errand.child.take_back()))
-        child = errand.child
+        if item.child is not None:
+            self._waiting.extendleft(reversed(item.child.take_back()))
+        child = item.child
         if child is None:
             with suppress(ValueError):
-                self._waiting.remove(errand)
-            errand.settle([CANCELLED])
+                self._waiting.remove(item)
+            item.settle([CANCELLED])
             self._assign()
-        elif errand.call.definition.is_async:
-            child.cancel(errand)
-            if errand.timer is not None:
-                errand.timer.cancel()
-            errand.timer = self._loop.call_later(CANCEL_SECONDS, self._kill_for, errand)
+        elif item.call.definition.is_async:
+            child.cancel(item)
+            if item.timer is not None:
+                item.timer.cancel()
+            item.timer = self._loop.call_later(CANCEL_SECONDS, self._kill_for, item)
         else:
-            child.kill("was killed, as its task was interrupted")
+            child.kill("was killed because its task was interrupted")
 
-    def forget(self, child: Child, number: int) -> None:
-        """The `failed` hook of that errand has been called."""
+    def forget(self, child: ChildProcess, number: int) -> None:
+        """Release the failed run of a work item, because its `failed` hook has been called."""
         child.remembers.discard(number)
         if child.retiring:
             self._dismiss_when_done(child)
 
     def _assign(self) -> None:
         while self._waiting and (child := self._free_child()) is not None:
-            errand = self._waiting.popleft()
-            if not child.give(errand):
-                self._waiting.appendleft(errand)
+            item = self._waiting.popleft()
+            if not child.give(item):
+                self._waiting.appendleft(item)
                 return
             if len(child.sent) == 1:
-                self._begin(errand)
+                self._begin(item)
             elif self._rescuing is None:
                 self._rescuing = self._loop.call_later(STUCK_SECONDS, self._rescue)
 
-    def _free_child(self) -> Child | None:
-        best: Child | None = None
+    def _free_child(self) -> ChildProcess | None:
+        best: ChildProcess | None = None
         fewest = AHEAD if self._mean_seconds < SHORT_SECONDS else 1
         for child in self._children:
             if len(child.sent) < fewest and child.is_usable:
@@ -176,21 +178,21 @@ class ProcessPool:
                     break
         return best
 
-    def _begin(self, errand: WorkItem) -> None:
-        errand.begun_at = self._loop.time()
-        if errand.limit is not None:
-            errand.timer = self._loop.call_later(errand.limit, self._time_out, errand)
+    def _begin(self, item: WorkItem) -> None:
+        item.begun_at = self._loop.time()
+        if item.limit is not None:
+            item.timer = self._loop.call_later(item.limit, self._time_out, item)
 
-    def _time_out(self, errand: WorkItem) -> None:
-        errand.timed_out = True
-        self._kill_for(errand)
+    def _time_out(self, item: WorkItem) -> None:
+        item.timed_out = True
+        self._kill_for(item)
 
-    def _kill_for(self, errand: WorkItem) -> None:
-        if errand.child is not None and errand.outcome is None:
-            errand.child.kill("was killed, as its task did not end when it was to")
+    def _kill_for(self, item: WorkItem) -> None:
+        if item.child is not None and item.outcome is None:
+            item.child.kill("was killed because its task did not end in time")
 
     def _rescue(self) -> None:
-        """Take errands from behind those that have turned out long."""
+        """Move work items away that wait behind long ones."""
         self._rescuing = None
         now = self._loop.time()
         behind = False
@@ -205,62 +207,62 @@ class ProcessPool:
         if behind and self._rescuing is None:
             self._rescuing = self._loop.call_later(STUCK_SECONDS, self._rescue)
 
-    # Told by children.
+    # Callbacks of the children.
 
-    def _replied(self, child: Child, frame: Frame) -> None:
+    def _replied(self, child: ChildProcess, frame: Frame) -> None:
         number, kind = frame[0], frame[1]
         if kind == READY:
             self._failed_starts = 0
         elif kind == BROKEN:
             pass
         elif kind == PROGRESS:
-            for errand in child.sent:
-                if errand.number == number:
-                    _report(errand, frame[3])
+            for item in child.sent:
+                if item.number == number:
+                    _report(item, frame[3])
             return
         elif kind == WAITING:
-            for errand in child.sent:
-                if errand.number == number:
-                    self._waits.note(errand, frame[3], begins=frame[4])
+            for item in child.sent:
+                if item.number == number:
+                    self._waits.note(item, frame[3], begins=frame[4])
             return
         else:
-            errand = child.sent.popleft()
-            assert errand.number == number, "a child does its errands in order"
+            item = child.sent.popleft()
+            assert item.number == number, "a child does its work items in order"
             now = self._loop.time()
-            self._mean_seconds += (now - errand.begun_at - self._mean_seconds) * _WEIGHT_OF_LAST
+            self._mean_seconds += (now - item.begun_at - self._mean_seconds) * _WEIGHT_OF_LAST
             if frame[2] & REMEMBERED:
-                errand.remembered = True
+                item.remembered = True
                 child.remembers.add(number)
             if frame[2] & SPENT and not child.retiring:
                 self._retire(child)
-            errand.settle([kind, *frame[3:]])
+            item.settle([kind, *frame[3:]])
             if child.sent:
                 self._begin(child.sent[0])
         self._assign()
 
-    def _retire(self, child: Child) -> None:
-        """Replace a child that has done its share."""
+    def _retire(self, child: ChildProcess) -> None:
+        """Replace a child that has run its maximum number of tasks."""
         child.retiring = True
         self._waiting.extendleft(reversed(child.take_back()))
         self._spawn(self._start_child())
         self._loop.call_soon(self._dismiss_when_done, child)
         self._loop.call_later(REMEMBER_SECONDS, self._dismiss_forgetful, child)
 
-    def _dismiss_when_done(self, child: Child) -> None:
+    def _dismiss_when_done(self, child: ChildProcess) -> None:
         if not child.sent and not child.remembers and not child.gone:
             child.dismiss()
 
-    def _dismiss_forgetful(self, child: Child) -> None:
+    def _dismiss_forgetful(self, child: ChildProcess) -> None:
         child.remembers.clear()
         self._dismiss_when_done(child)
 
-    def _ended(self, child: Child) -> None:
+    def _ended(self, child: ChildProcess) -> None:
         self._children.remove(child)
         self._waiting.extendleft(reversed(child.take_back()))
         was_ready = child.ready.result()
-        if child.sent:  # one at the most: the others have just been taken back
-            errand = child.sent.popleft()
-            errand.settle(_death(errand, child))
+        if child.sent:  # at most one: the others have just been taken back
+            item = child.sent.popleft()
+            item.settle(_death(item, child))
         if self._closing:
             return
         if not was_ready:
@@ -269,11 +271,11 @@ class ProcessPool:
             self._spawn(self._start_child())
         self._assign()
 
-    def _start_failed(self, child: Child) -> None:
-        """Try again after a pause. What waits fails meanwhile, unless there is another child to do it."""
+    def _start_failed(self, child: ChildProcess) -> None:
+        """Start a child again after a pause. Fail the waiting work items if no other child is usable."""
         self._failed_starts += 1
         pause = START_BACKOFF.pause(self._failed_starts)
-        log = "A child process %s; the next starts in %g s."
+        log = "A child process %s; starting the next one in %g s"
         logger.error(
             f"{log}\n%s" if child.problem else f"{log}%s",
             child.why_not_ready(),
@@ -290,7 +292,7 @@ class ProcessPool:
     async def _start_child(self, pause: float = 0.0) -> None:
         if pause:
             await asyncio.sleep(pause)
-        child = Child(replied=self._replied, ended=self._ended)
+        child = ChildProcess(replied=self._replied, ended=self._ended)
         self._children.append(child)
         try:
             await child.start(self._settings, self._folder)
@@ -313,17 +315,17 @@ class ProcessPool:
         task.add_done_callback(self._tasks.discard)
 
 
-def _death(errand: WorkItem, child: Child) -> Exception:
-    if errand.timed_out:
-        timeout = errand.call.policy.timeout
+def _death(item: WorkItem, child: ChildProcess) -> Exception:
+    if item.timed_out:
+        timeout = item.call.policy.timeout
         if timeout is None:
-            timeout = errand.limit  # of a hook
+            timeout = item.limit  # of a hook
         return TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.")
     return ChildDied(f"The process that ran the task {child.how_it_ended()}.")
 
 
-def _report(errand: WorkItem, progress: bytes) -> None:
+def _report(item: WorkItem, progress: bytes) -> None:
     try:
-        errand.call.report_encoded(progress)
+        item.call.report_encoded(progress)
     except Exception as error:
-        logger.warning("The progress of %s is lost: %s", errand.call.definition.name, error)
+        logger.warning("Lost progress of %s: %s", item.call.definition.name, error)

@@ -1,4 +1,4 @@
-"""What a child does for one order, once its call is made: on its event loop, or outside of it."""
+"""The work of a child for one order: on its event loop, or outside of it."""
 
 import asyncio
 import inspect
@@ -14,7 +14,6 @@ from asynctasq.executors.failures import (
     await_here,
     call_hook,
     classify_exception,
-    describe,
     run_failed,
 )
 from asynctasq.executors.groups import is_a
@@ -32,6 +31,7 @@ from asynctasq.executors.process.frames import (
     unfit_fields,
 )
 from asynctasq.executors.unfinished import passes_coroutine, refuse_unfinished
+from asynctasq.failures import error_info
 from asynctasq.retry import retries_left
 from asynctasq.settlement import ErrorInfo
 from asynctasq.tasks.context import running_task
@@ -39,28 +39,28 @@ from asynctasq.tasks.context import running_task
 T = TypeVar("T")
 
 KEPT_RUNS = 16
-"""Failed runs whose instances wait to hear that they have failed."""
+"""Limit of failed runs that are kept for their `failed` hook."""
 
 
 class OrderRunner:
-    """Runs orders, and keeps the tasks that failed for good until they have heard so."""
+    """Runs orders, and keeps failed tasks until their `failed` hook has been called."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Make it for a loop that stands still while an order runs outside of it."""
+        """Create a runner for a loop that is stopped while an order runs outside of it."""
         self._loop = loop
         self._loop_executor = LoopExecutor()
         self._failed: OrderedDict[int, tuple[ChildCall, BaseException]] = OrderedDict()
 
     def remembers(self, number: int) -> bool:
-        """Whether the task of that order is kept for its `failed` hook."""
+        """Return whether the task of an order is kept for its `failed` hook."""
         return number in self._failed
 
     def call_of(self, number: int) -> ChildCall:
-        """The call of an order that is remembered."""
+        """Return the call of an order that is kept."""
         return self._failed[number][0]
 
     async def on_loop(self, order: Order, call: ChildCall) -> Frame:
-        """Do it on the loop; kind and fields of the reply."""
+        """Run an order on the loop, and return the kind and fields of its reply."""
         running_task.set(call.current)
         if order.op == FAILED:
             return await self._hook(run_failed(call, self._failure(order), call_hook))
@@ -80,19 +80,19 @@ class OrderRunner:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            return [HOOK, describe(error).traceback]
+            return [HOOK, error_info(error).traceback]
         return [HOOK, None]
 
     def here(self, order: Order, call: ChildCall) -> Frame:
-        """Do it outside of the loop; kind and fields of the reply."""
+        """Run an order outside of the loop, and return the kind and fields of its reply."""
         running_task.set(call.current)
         if order.op != RUN and call.has_models and order.about not in self._failed:
             return self._loop.run_until_complete(self.on_loop(order, call))
         if order.op == FAILED:
             failure = self._failure(order)
-            return _finish(self._hook(run_failed(call, failure, self._ask_here)))
+            return _finish(self._hook(run_failed(call, failure, self._call_outside)))
         if order.op == JUDGE:
-            attempt = _finish(judge_rebuilt(order, call, self._ask_here))
+            attempt = _finish(judge_rebuilt(order, call, self._call_outside))
         else:
             task = None
             try:
@@ -107,20 +107,20 @@ class OrderRunner:
             except BaseException as error:
                 if task is None and is_a(error, BodyError):
                     return unfit_fields(cast("BodyError", error))
-                attempt = _finish(classify_exception(call, error, self._ask_here))
+                attempt = _finish(classify_exception(call, error, self._call_outside))
         self._keep(order, call, attempt)
         return attempt_fields(attempt)
 
-    async def _ask_here(
+    async def _call_outside(
         self, call: Call, method: Callable[[Exception], Any], exception: Exception
     ) -> Any:
-        """Call a method outside of the loop, which is run only for what is async."""
+        """Call a method outside of the loop, and run the loop only for an async one."""
         answer = call.run_here(partial(method, exception))
         if inspect.isawaitable(answer):
             return self._loop.run_until_complete(await_here(call, answer))
         return answer
 
-    # What failed for good is kept, until it has heard so.
+    # Failed tasks are kept until their `failed` hook has been called.
 
     def _keep(self, order: Order, call: ChildCall, attempt: AttemptResult) -> None:
         if not isinstance(attempt, Raised | Rejected) or attempt.exception is None:
@@ -134,14 +134,14 @@ class OrderRunner:
             self._failed.popitem(last=False)
 
     def _failure(self, order: Order) -> Raised:
-        """The failure of which a hook is to hear: the original, or one that says the same."""
+        """Return the failure for a hook: the original, or an equivalent one."""
         error = order.error or ErrorInfo("RuntimeError", "", "")
         known = self._failed.pop(order.about, None)
         return Raised(error, retry=False, exception=rebuilt(error) if known is None else known[1])
 
 
 def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that has nothing to wait for."""
+    """Run a coroutine that does not wait for anything."""
     try:
         coroutine.send(None)
     except StopIteration as ended:
@@ -152,8 +152,8 @@ def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 async def judge_rebuilt(order: Order, call: ChildCall, ask: Any) -> AttemptResult:
-    """What a task says of an error that it has not raised itself: a time-out, the death of a child."""
+    """Return what `should_retry` says of an error that the task did not raise: a timeout or a crash."""
     assert order.error is not None
-    with suppress(Exception):  # it is asked as far as it is built
+    with suppress(Exception):  # the hook is called on the instance as far as it was built
         await call.load()
     return await classify_exception(call, rebuilt(order.error), ask)

@@ -1,4 +1,4 @@
-"""What the process executor is told when it is made, and what it tells each child."""
+"""Settings of the process executor, and of its children."""
 
 import os
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from asynctasq.records import record
 
 @record
 class ProcessSettings:
-    """The keys of the dict that `create_executor` of the plugin `process` takes."""
+    """Settings of the executor `process`; `create_executor` receives them as a dict."""
 
     size: int | None = None
-    """Children; None for one per processor that this process may use."""
+    """Number of children; None for one per processor that this process may use."""
     max_tasks_per_child: int | None = None
-    """Runs after which a child is replaced."""
+    """Number of runs after which a child is replaced."""
     max_memory: int | None = None
     """Bytes of resident memory after which a child is replaced, once its task has ended."""
     initializer: str | None = None
@@ -25,18 +25,18 @@ class ProcessSettings:
     loop: str = "uvloop"
     """Event loop of the children: `uvloop`, where it is installed, or `asyncio`."""
     bootstrap: str = "asynctasq.worker.process.child_app:bootstrap"
-    """`module:function` that makes a child's `ChildApplication` of what follows."""
+    """`module:function` that creates the `ChildApplication` of a child from `arguments`."""
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What msgpack can carry."""
+    """Arguments of the bootstrap function, of types that msgpack has."""
 
     @property
     def children(self) -> int:
-        """How many there are to be."""
+        """Number of children."""
         return self.size or processors()
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return the number of processors that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS

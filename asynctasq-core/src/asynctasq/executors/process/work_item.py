@@ -1,4 +1,4 @@
-"""One order on its way through the process executor."""
+"""One work item of the process executor."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -7,11 +7,11 @@ from asynctasq.contracts.executor import Call
 from asynctasq.executors.process.frames import Frame
 
 if TYPE_CHECKING:
-    from asynctasq.executors.process.child import Child
+    from asynctasq.executors.process.child import ChildProcess
 
 
 class WorkItem:
-    """An order, and whoever waits for its end."""
+    """An order, and a future for its end."""
 
     __slots__ = (
         "begun_at",
@@ -32,14 +32,14 @@ class WorkItem:
     def __init__(
         self, number: int, order: bytes, call: Call, limit: float | None, *, urgent: bool
     ) -> None:
-        """Make one for the running loop.
+        """Create a work item for the running loop.
 
         Args:
-            number: unique within the executor.
-            order: packed.
-            call: what it is about.
-            limit: seconds after its begin at which the child is killed.
-            urgent: it ends an attempt, and so goes before those that begin one.
+            number: unique in the executor.
+            order: packed order.
+            call: call of the message.
+            limit: seconds after its start at which the child is killed.
+            urgent: True if it finishes an attempt, and so runs before items that begin one.
         """
         self.number = number
         self.order = order
@@ -47,13 +47,13 @@ class WorkItem:
         self.limit = limit
         self.urgent = urgent
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Cancelled with whoever awaits it; `outcome` tells whether it is over."""
+        """Cancelled together with the caller; `outcome` is set if the item has ended."""
         self.outcome: Frame | Exception | None = None
-        """Kind and fields of the reply, or why there is none."""
-        self.child: Child | None = None
-        """Who has it, or has done it."""
+        """Kind and fields of the reply, or the error that replaces it."""
+        self.child: ChildProcess | None = None
+        """The child that runs or ran it."""
         self.remembered = False
-        """Its child keeps the failed task for its `failed` hook."""
+        """True if its child keeps the failed task for its `failed` hook."""
         self.waits_for: list[bytes] = []
         """Messages for whose results the task waits."""
         self.begun_at = 0.0
@@ -61,7 +61,7 @@ class WorkItem:
         self.timed_out = False
 
     def settle(self, outcome: Frame | Exception) -> None:
-        """Tell its outcome. The first one counts."""
+        """Set the outcome. Only the first call has an effect."""
         if self.timer is not None:
             self.timer.cancel()
         if self.outcome is None:

@@ -1,4 +1,4 @@
-"""Tracebacks as users want them: from their own code on, without the frames that only lead there."""
+"""Exceptions as stored and logged: type, message, and a traceback that begins in the application."""
 
 import os
 import traceback
@@ -6,14 +6,48 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
+from asynctasq.settlement import ErrorInfo
+
+MESSAGE_LIMIT_CHARACTERS = 8_192
+TRACEBACK_LIMIT_CHARACTERS = 32_768
+
 _LIBRARY = Path(os.__file__).parent
 _LEADING = (
-    str(Path(__file__).parent.parent) + os.sep,
+    str(Path(__file__).parent) + os.sep,
     "<frozen ",
     str(_LIBRARY / "importlib") + os.sep,
     str(_LIBRARY / "concurrent" / "futures") + os.sep,
 )
 """Where frames come from that only lead to the code of the application."""
+
+
+def error_info(exception: BaseException) -> ErrorInfo:
+    """Return an exception as text. Never raises, even if the exception or its class cannot be printed."""
+    try:
+        message = str.__str__(str(exception))  # of a subclass of str, too
+    except BaseException as error:  # noqa: BLE001 - shown in the text
+        message = f"<{_name_of(exception, short=True)} whose __str__ raised {_name_of(error)}>"
+    try:
+        lines = str.__str__(traceback_text(exception))
+    except BaseException as error:  # noqa: BLE001 - shown in the text
+        lines = f"<no traceback: formatting it raised {_name_of(error)}>"
+    return ErrorInfo(
+        type=_name_of(exception),
+        message=_storable(message, MESSAGE_LIMIT_CHARACTERS),
+        traceback=_storable(lines, TRACEBACK_LIMIT_CHARACTERS),
+    )
+
+
+def _name_of(exception: BaseException, *, short: bool = False) -> str:
+    """Return the name of the exception's class, with its module unless that is `builtins`."""
+    kind = type(exception)
+    try:
+        name = str.__str__(kind.__qualname__)
+        module = kind.__module__
+        long_name = name if module == "builtins" else str.__str__(f"{module}.{name}")
+    except BaseException:  # noqa: BLE001 - a metaclass may do anything
+        return "<an exception whose class has no name>"
+    return name if short else long_name
 
 
 def traceback_text(exception: BaseException, *, keep_lone: bool = False) -> str:
@@ -55,3 +89,11 @@ def _leading(files: list[str]) -> int:
     return next(
         (number for number, name in enumerate(files) if not name.startswith(_LEADING)), len(files)
     )
+
+
+def _storable(text: str, limit: int) -> str:
+    """Shorten a long text in the middle, and escape lone surrogates, which UTF-8 cannot encode."""
+    if len(text) > limit:
+        half = limit // 2
+        text = f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

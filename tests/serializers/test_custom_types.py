@@ -2,17 +2,17 @@ import pytest
 
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.errors import ArgumentsMismatch, ConfigurationError, NotSerializable
-from asynctasq.serializers.custom_types import OwnTypes, register_type
+from asynctasq.serializers.custom_types import CustomTypes, register_type
 from asynctasq.serializers.unserializable import Unserializable, no_reference
 from tests.serializers.sample_types import Colour, Money, MyDict, Opaque, Plain
 
 
 @pytest.fixture(autouse=True)
-def registry(monkeypatch: pytest.MonkeyPatch) -> OwnTypes:
+def registry(monkeypatch: pytest.MonkeyPatch) -> CustomTypes:
     """None of these tests leaves a type behind."""
-    registry = OwnTypes()
-    monkeypatch.setattr("asynctasq.serializers.custom_types.own_types", registry)
-    monkeypatch.setattr("asynctasq.serializers.extension_types.own_types", registry)
+    registry = CustomTypes()
+    monkeypatch.setattr("asynctasq.serializers.custom_types.custom_types", registry)
+    monkeypatch.setattr("asynctasq.serializers.extension_types.custom_types", registry)
     return registry
 
 
@@ -45,7 +45,7 @@ def test_own_type_is_unknown_unless_registered(serializer: Serializer) -> None:
         serializer.dumps(Money(1, "EUR"), refer=no_reference)
 
 
-def test_name_decides_which_type_it_becomes(serializer: Serializer, registry: OwnTypes) -> None:
+def test_name_decides_which_type_it_becomes(serializer: Serializer, registry: CustomTypes) -> None:
     register_type(Money, money_parts, money_of, name="money")
     data = serializer.dumps(Money(1, "EUR"), refer=no_reference)
     assert b"money" in data

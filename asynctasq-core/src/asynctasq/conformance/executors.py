@@ -1,0 +1,393 @@
+"""The rules of the executor contract, as checks: a worker runs tasks with the executor."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from asynctasq.app import App
+from asynctasq.conformance import executor_tasks as tasks
+from asynctasq.conformance.plugin_checks import Checks, PluginConformance
+from asynctasq.contracts.executor import Executor, Raised, Rejected, Returned, Snoozed
+from asynctasq.errors import ResultNotSerializable, TaskCancelled, TaskFailed
+from asynctasq.hookspecs import ExecutionContext, hookimpl
+from asynctasq.message import State
+from asynctasq.worker.worker import Worker
+
+E = TypeVar("E", bound=BaseException)
+
+checks = Checks()
+_AT_ONCE = 2
+_TIMEOUT_SECONDS = 0.3
+_LOOK_SECONDS = 0.01
+_KINDS: dict[str, tuple[type[Any], ...]] = {
+    "loop": (tasks.InLoop,),
+    "thread": (tasks.InThread,),
+    "process": (tasks.InProcess, tasks.AsyncInProcess),
+}
+
+
+class ExecutorConformance(PluginConformance):
+    """Subclass this in a test module, and each rule becomes a test of your executor.
+
+    class TestMyExecutor(ExecutorConformance):
+        mode = "thread"
+
+        def make_executor(self, settings: object) -> Executor:
+            return MyExecutor()
+    """
+
+    checks = checks
+    mode: ClassVar[Literal["loop", "thread", "process"]]
+    """The mode of the tasks that the executor runs, which is the name of its entry point."""
+    patience: ClassVar[float] = 30.0
+    """Longest time in seconds that a check waits for a task."""
+    interrupts: ClassVar[bool] = True
+    """False for an executor whose tasks cannot see that they are cancelled."""
+
+    def make_executor(self, settings: Any) -> Executor:
+        """Create an executor with the settings that `create_executor` receives from a worker."""
+        raise NotImplementedError(f"{type(self).__qualname__} must define make_executor")
+
+    def harness(self) -> AbstractAsyncContextManager["ExecutorHarness"]:
+        """Return the object with which a check works."""
+        return _harness(self)
+
+
+class ExecutorHarness:
+    """A worker on a memory driver that runs tasks with the executor, and notes their outcomes."""
+
+    def __init__(self, suite: ExecutorConformance, app: App) -> None:
+        self.suite = suite
+        self.app = app
+        self.outcomes: list[object] = []
+        """Each `AttemptResult`, in the order in which the attempts ended."""
+        self.settings: Any = None
+        """The settings that the worker passed to `create_executor`."""
+        self.worker: Worker
+
+    @property
+    def kinds(self) -> Sequence[type[Any]]:
+        """The task classes of the mode."""
+        return _KINDS[self.suite.mode]
+
+    def folder(self, kind: type[Any]) -> Path:
+        """Return the folder of one task class."""
+        folder = self.suite.folder / kind.__name__
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def task(self, kind: type[Any], behavior: str, argument: Any = None, **options: Any) -> Any:
+        """Return a task with this behavior (a function of `executor_tasks`)."""
+        made = kind(
+            behavior=behavior,
+            folder=str(self.folder(kind)),
+            argument=argument,
+            patience=self.suite.patience / 2,
+        )
+        return made.options(**{"result_ttl": 600, "retry_delay": 0, **options})
+
+    async def dispatch(self, task: Any) -> Any:
+        """Dispatch a task, and return its handle."""
+        return await self.app.dispatch(task)
+
+    async def result(self, task: Any) -> Any:
+        """Dispatch a task, and return its result."""
+        return await (await self.dispatch(task)).result(timeout=self.suite.patience)
+
+    async def error(self, task: Any, kind: type[E]) -> E:
+        """Dispatch a task, and return the error that its result raises."""
+        return await self.error_of(await self.dispatch(task), kind)
+
+    async def error_of(self, handle: Any, kind: type[E]) -> E:
+        """Return the error that a result raises."""
+        try:
+            result = await handle.result(timeout=self.suite.patience)
+        except kind as error:
+            return error
+        raise AssertionError(f"the result is {result!r}, instead of {kind.__name__}")
+
+    async def noted(self, kind: type[Any], name: str, count: int = 1) -> list[str]:
+        """Wait until a task has written so many lines, and return them."""
+        while len(found := tasks.lines(self.folder(kind), name)) < count:  # noqa: ASYNC110  another process may write
+            await asyncio.sleep(_LOOK_SECONDS)
+        return found
+
+
+class _Plugin:
+    """The executor plugin of the check, and an observer of its attempts."""
+
+    def __init__(self, harness: ExecutorHarness) -> None:
+        self._harness = harness
+
+    @hookimpl
+    def create_executor(self, settings: Any) -> Executor:
+        self._harness.settings = settings
+        return self._harness.suite.make_executor(settings)
+
+    @hookimpl
+    def after_execute(self, context: ExecutionContext) -> None:
+        self._harness.outcomes.append(context.attempt)
+
+
+@asynccontextmanager
+async def _harness(suite: ExecutorConformance) -> AsyncIterator[ExecutorHarness]:
+    app = App(
+        {
+            "driver": "memory",
+            "disable_plugins": [f"executor:{mode}" for mode in _KINDS],
+            "process_pool_size": _AT_ONCE,
+            "grace_period": 1.0,
+        }
+    )
+    harness = ExecutorHarness(suite, app)
+    plugin = _Plugin(harness)
+    app.plugins.register(plugin, kind="executor", name=suite.mode)
+    app.plugins.register(plugin)
+    async with app:
+        harness.worker = Worker(app=app, handle_signals=False, concurrency=_AT_ONCE)
+        working = asyncio.create_task(harness.worker.start())
+        try:
+            yield harness
+        finally:
+            harness.worker.stop()
+            await working
+    app.close_sync()
+
+
+@checks.rule(
+    "`execute` returns `Returned` with `call.encode_result(value)` for the value of the task.",
+    "`await handle.result()` returns something other than the task returned.",
+)
+async def results_are_returned(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        for value in (None, 0, "text", [1, {"a": 2.5}]):
+            back = await harness.result(harness.task(kind, "return_argument", value))
+            assert back == value, f"{kind.__name__}: the result is {back!r}, not {value!r}"
+        back = await harness.result(harness.task(kind, "return_typed", 7))
+        assert repr(back) == "{'when': datetime.date(2024, 2, 29), 'what': (7, {1, 2})}"
+    assert all(isinstance(each, Returned) for each in harness.outcomes), f"{harness.outcomes!r}"
+
+
+@checks.rule(
+    "The code of a task runs in the context of its worker, so that `current_task()` works.",
+    "`current_task()` raises in the task, or describes another task.",
+)
+async def tasks_know_themselves(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        handle = await harness.dispatch(harness.task(kind, "describe_call", "x", max_attempts=1))
+        argument, task_id, name, attempt, _ = await handle.result(timeout=harness.suite.patience)
+        assert (argument, task_id, attempt) == ("x", str(handle), 0), (
+            f"{(argument, task_id, attempt)}"
+        )
+        assert name.endswith(kind.__name__), f"the task is called {name}"
+
+
+@checks.rule(
+    "As many attempts run at once as `start(concurrency=...)` says.",
+    "Several tasks of a worker run one after the other, whatever its concurrency.",
+)
+async def tasks_run_at_the_same_time(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        members = [
+            await harness.dispatch(harness.task(kind, "meet", [number, _AT_ONCE], max_attempts=1))
+            for number in range(_AT_ONCE)
+        ]
+        met = [await each.result(timeout=harness.suite.patience) for each in members]
+        assert met == [True] * _AT_ONCE, f"{kind.__name__}: the tasks ran one after the other"
+
+
+@checks.rule(
+    "The event loop of the worker goes on while a task runs.",
+    "Leases of the worker are lost while a task runs, and other workers repeat its tasks.",
+)
+async def event_loop_stays_responsive(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        handle = await harness.dispatch(harness.task(kind, "wait", max_attempts=1))
+        await harness.noted(kind, "started")
+        (harness.folder(kind) / "open").touch()
+        opened = await handle.result(timeout=harness.suite.patience)
+        assert opened is True, f"{kind.__name__}: the loop stood still until the task ended"
+
+
+@checks.rule(
+    "`execute` returns `Raised` with type, message and traceback of an error, and does not raise it.",
+    "Dead letters do not show why the task failed.",
+)
+async def errors_are_described(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        task = harness.task(kind, "fail", 7, max_attempts=1)
+        failure = await harness.error(task, TaskFailed)
+        assert failure.error_type == "LookupError", f"the type is {failure.error_type!r}"
+        assert failure.error_message == "no such customer: 7", f"it says {failure.error_message!r}"
+        outcome = harness.outcomes[-1]
+        assert isinstance(outcome, Raised), f"the outcome is {outcome!r}"
+        assert "no such customer: 7" in outcome.error.traceback, "the traceback is missing"
+
+
+@checks.rule(
+    "`should_retry` of the task is called once with the error, and decides about the next attempt.",
+    "Tasks are retried although `should_retry` forbids it, or not retried at all.",
+)
+async def should_retry_decides(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        folder = harness.folder(kind)
+        await harness.error(harness.task(kind, "fail", "give up", max_attempts=5), TaskFailed)
+        assert tasks.lines(folder, "runs") == ["0"], "the task was retried although it gave up"
+        assert tasks.lines(folder, "should_retry") == ["LookupError"], (
+            "should_retry was not called once"
+        )
+        await harness.error(harness.task(kind, "fail", "go on", max_attempts=2), TaskFailed)
+        assert tasks.lines(folder, "runs") == ["0", "0", "1"], "the task was not retried"
+
+
+@checks.rule(
+    "`failed` calls the hook of the task once, with the error of the last attempt.",
+    "Cleanup and alerts of the `failed` hook do not happen, or happen twice.",
+)
+async def failed_hook_runs_once(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        await harness.error(harness.task(kind, "fail", 7, max_attempts=2), TaskFailed)
+        noted = tasks.lines(harness.folder(kind), "failed")
+        assert len(noted) == 1, f"{kind.__name__}: the hook was called {len(noted)} times"
+        assert "no such customer: 7" in noted[0], f"the hook received {noted[0]!r}"
+
+
+@checks.rule(
+    "`Retry`, `Snooze` and `Reject` become `Raised`, `Snoozed` and `Rejected`, without `should_retry`.",
+    "`Retry`, `Snooze` and `Reject` act like any other error.",
+)
+async def tasks_choose_their_outcome(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        harness.outcomes.clear()
+        for behavior, argument in (("retry", 0.01), ("snooze", 0.02)):
+            done = await harness.result(harness.task(kind, behavior, argument, retry_delay=600))
+            assert done == "done", f"{behavior}: the result is {done!r}"
+        failure = await harness.error(harness.task(kind, "reject", "no order"), TaskFailed)
+        assert failure.reason == "rejected", f"reject: the reason is {failure.reason!r}"
+        first, _, second, _, third = harness.outcomes
+        assert isinstance(first, Raised), f"Retry became {first!r}"
+        assert (first.retry, first.retry_delay) == (True, 0.01), f"Retry became {first!r}"
+        assert isinstance(second, Snoozed), f"Snooze became {second!r}"
+        assert second.delay == 0.02, f"Snooze became {second!r}"
+        assert isinstance(third, Rejected), f"Reject became {third!r}"
+        asked = tasks.lines(harness.folder(kind), "should_retry")
+        assert not asked, f"should_retry was called with {asked}"
+
+
+@checks.rule(
+    "`SystemExit` in the code of a task is a failed attempt, which is retried.",
+    "One task that calls `sys.exit()` stops the worker, and all its other tasks.",
+)
+async def exit_of_a_task_is_an_error(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        done = await harness.result(harness.task(kind, "exit_process", max_attempts=2))
+        assert done == "done", f"the result is {done!r}"
+        assert tasks.lines(harness.folder(kind), "runs") == ["0", "1"]
+
+
+@checks.rule(
+    "An attempt that takes longer than `call.policy.timeout` ends with `TaskTimeout`.",
+    "A task that hangs keeps its slot for ever.",
+    needs="interrupts",
+)
+async def timeout_ends_an_attempt(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        task = harness.task(kind, "wait", max_attempts=1, timeout=_TIMEOUT_SECONDS)
+        failure = await harness.error(task, TaskFailed)
+        assert failure.error_type == "asynctasq.errors.TaskTimeout", f"it is {failure.error_type!r}"
+
+
+@checks.rule(
+    "Cancelling `execute` interrupts the task, or tells it with `call.interrupt()`.",
+    "`handle.cancel()` has no effect on a running task.",
+    needs="interrupts",
+)
+async def cancellation_interrupts_a_task(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        handle = await harness.dispatch(harness.task(kind, "wait", max_attempts=1))
+        await harness.noted(kind, "started")
+        await handle.cancel()
+        await harness.error_of(handle, TaskCancelled)
+
+
+@checks.rule(
+    "A task that is interrupted because the worker stops is not counted as an attempt.",
+    "A worker that stops loses the tasks that it runs, or does not stop.",
+    needs="interrupts",
+)
+async def stopping_releases_tasks(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        handle = await harness.dispatch(harness.task(kind, "wait", max_attempts=1))
+        await harness.noted(kind, "started")
+        harness.worker.stop()
+        while await handle.status() is State.RUNNING:  # noqa: ASYNC110  drivers do not report states
+            await asyncio.sleep(_LOOK_SECONDS)
+        status = await handle.status()
+        assert status is State.READY, (
+            f"{kind.__name__}: the task is {status} after the worker stopped"
+        )
+        return
+
+
+@checks.rule(
+    "A return value that cannot be stored completes the task.",
+    "A task whose work is done runs again because of its return value.",
+)
+async def results_that_cannot_be_stored_complete(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        task = harness.task(kind, "return_opaque", max_attempts=1)
+        error = await harness.error(task, ResultNotSerializable)
+        assert "Opaque" in str(error), f"the error does not name the type: {error}"
+
+
+@checks.rule(
+    "A task that returns a coroutine has failed (`refuse_unfinished`).",
+    "A task that forgot an `await` counts as done although nothing happened.",
+)
+async def unfinished_results_are_errors(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        task = harness.task(kind, "return_unfinished", max_attempts=1)
+        failure = await harness.error(task, TaskFailed)
+        assert failure.error_type == "TypeError", f"the type is {failure.error_type!r}"
+        assert not tasks.lines(harness.folder(kind), "worked")
+
+
+@checks.rule(
+    "Code runs between `call.enter()` and `call.leave()`, or in `call.run_here()`, so cleanups run.",
+    "Resources that tasks open are never closed.",
+)
+async def cleanups_run(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        await harness.result(harness.task(kind, "clean_up", max_attempts=1))
+        noted = tasks.lines(harness.folder(kind), "cleaned")
+        assert len(noted) == 1, f"{kind.__name__}: the cleanup ran {len(noted)} times"
+
+
+@checks.rule(
+    "A `BodyError` of `call.load()` leaves `execute`, so that the worker releases the message.",
+    "During a deploy, messages for the new release become dead letters of the old one.",
+)
+async def unreadable_arguments_are_no_attempt(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        task = harness.task(kind, "return_argument", tasks.Unreadable(), max_attempts=1)
+        handle = await harness.dispatch(task)
+        while await handle.status() in {State.READY, State.RUNNING}:  # noqa: ASYNC110  same
+            await asyncio.sleep(_LOOK_SECONDS)
+        status = await handle.status()
+        assert status is State.SCHEDULED, f"{kind.__name__}: the message is {status}"
+
+
+@checks.rule(
+    "`stop` can be called twice, and also if no task ran or `start` was not called.",
+    "Stopping a worker fails, or leaves threads and processes behind.",
+)
+async def stop_can_be_repeated(harness: ExecutorHarness) -> None:
+    for kind in harness.kinds:
+        await harness.result(harness.task(kind, "return_argument", 1))
+    idle = harness.suite.make_executor(harness.settings)
+    await idle.stop()
+    await idle.start(concurrency=1)
+    await idle.stop()
+    await idle.stop()
