@@ -302,11 +302,10 @@ async def test_nothing_is_published_without_waiters(
 
 
 async def test_outcome_costs_the_same_however_many_are_awaited(
-    counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
+    counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
-    monkeypatch.setattr("asynctasq.dispatch.result_watcher.FIRST_CHECK_SECONDS", PATIENCE)
     driver = made()
-    _only_pushes_wake(monkeypatch, driver)
+    driver.listener_timing = ListenerTiming(poll=PATIENCE)  # only a push wakes
     async with App({"driver": driver}) as app:
         handles = await app.dispatch_many([double(number) for number in range(2 * BOUND)])
         awaiting = [asyncio.create_task(handle.result()) for handle in handles]
@@ -361,10 +360,10 @@ async def test_known_agrees_with_find(made: Callable[[], RedisDriver]) -> None:
 
 
 async def test_concurrent_waiters_for_outcomes_share_a_look(
-    counted: RedisServer, made: Callable[[], RedisDriver], monkeypatch: pytest.MonkeyPatch
+    counted: RedisServer, made: Callable[[], RedisDriver]
 ) -> None:
     driver = made()
-    _only_pushes_wake(monkeypatch, driver)
+    driver.listener_timing = ListenerTiming(poll=PATIENCE)  # only a push wakes
     await driver.open()
     try:
         await driver.enqueue(messages(1))
@@ -389,11 +388,6 @@ async def test_concurrent_waiters_for_outcomes_share_a_look(
         await asyncio.gather(*waiting, return_exceptions=True)
     finally:
         await driver.close()
-
-
-def _only_pushes_wake(monkeypatch: pytest.MonkeyPatch, driver: RedisDriver) -> None:
-    monkeypatch.setattr("asynctasq.dispatch.result_watcher.POLL_SECONDS", PATIENCE)
-    driver.listener_timing = ListenerTiming(poll=PATIENCE)
 
 
 async def _until_awaited(client: "redis.Redis", driver: RedisDriver, ids: Sequence[bytes]) -> None:

@@ -397,7 +397,7 @@ async def test_outcomes_are_kept_while_the_user_may_not_settle(
         admin.client_kill_filter(user="shut-out")
         gate.open.set()
         async with asyncio.timeout(PATIENCE):
-            while "to settle; trying again" not in caplog.text:
+            while "to settle messages" not in caplog.text:
                 await asyncio.sleep(0.01)
         admin.execute_command("ACL", "SETUSER", "shut-out", ">secret")
         results = await asyncio.gather(*(each.result(timeout=PATIENCE) for each in handles))
