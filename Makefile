@@ -72,7 +72,7 @@ chaos-redis: .venv/.ready-dev  ## Run 50,000 tasks on Redis while everything fai
 	@$(BIN)/python -m tests.chaos redis-sentinels --tasks 2000 --seconds 20
 	@$(BIN)/python -m tests.chaos redis-cluster --tasks 2000 --seconds 20
 
-check: lint mypy pyright layers repository docs  ## Run the linters, type checkers and the tests of the repository itself; build the site
+check: lint mypy pyright layers repository language docs  ## Run the linters, type checkers, language check and tests of the repository; build the site
 	@echo "==> all checks passed"
 
 lint: .venv/.ready-dev

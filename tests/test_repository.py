@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from scripts.check_language import UNWANTED, phrases
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECTS = sorted(path.parent for path in ROOT.glob("asynctasq-*/pyproject.toml"))
 MAX_FILE_BYTES = 500_000
+CODE_IN_MARKDOWN = re.compile(r"^([ \t]*```).*?^\1|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+TEXT_FILES = {".html", ".js", ".lua", ".md", ".py", ".sql", ".svg", ".tmpl", ".toml", ".yml"}
 
 # Extras of core and the distribution that each brings; kept here so that none is forgotten.
 EXTRAS = {
@@ -230,17 +235,40 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_code_keeps_to_the_glossary() -> None:
-    """What others call a job is a task, or a message when the store sees it."""
-    stranger = re.compile(r"(?i)(?<![a-z])jobs?(?![a-z])")
-    found = [
-        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
-        for path in tracked_files()
-        if "src" in path.relative_to(ROOT).parts
-        if path.name != "hints.py"  # names of other task queues, as their users write them
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if stranger.search(line)
-    ]
+    """The glossary has one word for a task; "job" is that of other task queues."""
+    found = occurrences(
+        re.compile(r"(?i)(?<![a-z])jobs?(?![a-z])"),
+        path_is=lambda path: "src" in path.parts and path.name != "hints.py",  # hints name it
+    )
     assert not found
+
+
+def test_code_and_documents_use_no_unwanted_words() -> None:
+    """`scripts/check_language.py` lists the words, and CONTRIBUTING.md says why."""
+    found = occurrences(
+        phrases(UNWANTED),
+        path_is=lambda path: (
+            "src" in path.parts
+            or path.parts[0] == "docs"
+            or path.name in {"README.md", "CHANGELOG.md"}
+        ),
+    )
+    assert not found
+
+
+def occurrences(pattern: re.Pattern[str], path_is: Callable[[Path], bool]) -> list[str]:
+    """Return the places of tracked text files in which the pattern occurs, outside code in Markdown."""
+    found: list[str] = []
+    for path in tracked_files():
+        name = path.relative_to(ROOT)
+        if path.suffix in TEXT_FILES and path_is(name):
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".md":
+                text = CODE_IN_MARKDOWN.sub(lambda code: "\n" * code[0].count("\n"), text)
+            for match in pattern.finditer(text):
+                number = text.count("\n", 0, match.start()) + 1
+                found.append(f"{name}:{number}: {' '.join(match.group().split())}")
+    return found
 
 
 def test_constraints_are_names_and_versions() -> None:

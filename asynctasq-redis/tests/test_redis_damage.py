@@ -72,8 +72,14 @@ class Store(NamedTuple):
         await driver.dead_letters()
         await driver.dead_letters(queue="q")
         await driver.cancel_requests("one")
+        driver.news()
         for state in State:
             await driver.browse(state)
+            await driver.browse(state, queue="q", task="task")
+            await driver.browse(state, task="ta*", since=1.0, until=1e12)
+        await driver.browse(State.RUNNING, owner="one")
+        for error in ("E", "a.E"):
+            await driver.dead_letters(task="task", reason=Reason.FAILED, error=error)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from asynctasq import Snooze, current_task, task
 
 
 def note(text: str) -> None:
-    """Tell the test that a task runs: where, and after how many failed runs."""
+    """Record a running task with its process and the number of failed runs."""
     with Path("runs.txt").open("a") as file:
         file.write(f"{text} {os.getpid()} {current_task().attempt}\\n")
 
@@ -37,7 +37,7 @@ async def add(a: int, b: int) -> int:
 
 @task
 async def held(until: str) -> int:
-    """Runs until a file of that name exists."""
+    """Run until a file exists."""
     note("held")
     while not Path(until).exists():
         await asyncio.sleep(0.02)
@@ -46,7 +46,7 @@ async def held(until: str) -> int:
 
 @task
 def stubborn(until: str) -> None:
-    """The same, in a thread that cannot be interrupted."""
+    """Run until a file exists, in a thread that cannot be interrupted."""
     note("stubborn")
     while not Path(until).exists():
         time.sleep(0.02)
@@ -72,21 +72,21 @@ async def letter(number: int) -> int:
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module `tasks` in the current folder, imported here too."""
+    """Yield the module `tasks` in the current folder, which this process imports, too."""
     with imported("tasks", TASKS, tmp_path, monkeypatch) as module:
         yield module
 
 
 @pytest_asyncio.fixture
 async def app(tmp_path: Path) -> AsyncIterator[App]:
-    """Dispatches into the store that is the default in the current folder."""
+    """Yield an app on the default store of the current folder."""
     async with App({"driver": "sqlite", "sqlite": {"path": str(tmp_path / "asynctasq.db")}}) as app:
         yield app
 
 
 @pytest.fixture
 def start_worker() -> Iterator[Callable[..., WorkerProcess]]:
-    """Start worker processes; they are gone after the test."""
+    """Yield a function that starts worker processes, which are killed after the test."""
     started: list[WorkerProcess] = []
 
     def start(*arguments: str) -> WorkerProcess:
@@ -100,7 +100,7 @@ def start_worker() -> Iterator[Callable[..., WorkerProcess]]:
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
-    """Run a command in this process, for those that end before anything is opened."""
+    """Yield a function that runs a command in this process."""
     modules = sys.modules.copy()
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -118,7 +118,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Callable[[], list[list[str]]]:
-    """What `note` of the tasks has written: name, process, failed runs before."""
+    """Return a function that reads the records of `note`: name, process, number of failed runs."""
     file = tmp_path / "runs.txt"
 
     def read() -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Real `asynctasq` processes for tests, and waiting for what they do."""
+"""Real `asynctasq` processes for tests, and waiting for their output."""
 
 import asyncio
 import os
@@ -12,12 +12,12 @@ from pathlib import Path
 from asynctasq.worker.timing import SignalTiming
 
 DEADLINE_SECONDS = 40.0
-"""For what happens within a second or two on a machine that is not busy."""
+"""Time limit for events that take a second or two on an idle machine."""
 COMMAND = [sys.executable, "-X", "faulthandler", "-m", "asynctasq.cli"]
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    """Return when the condition holds."""
+    """Wait until a condition holds."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not condition():
@@ -40,7 +40,7 @@ def asynctasq(*arguments: str, **environment: str) -> subprocess.CompletedProces
 
 
 async def run_program(*command: str) -> str:
-    """Run a Python program in the current folder; returns what it prints."""
+    """Run a Python program in the current folder and return its output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", *command, stdout=asyncio.subprocess.PIPE
     )
@@ -50,7 +50,7 @@ async def run_program(*command: str) -> str:
 
 
 class WorkerProcess:
-    """`asynctasq worker`, running in the current folder unless told otherwise."""
+    """An `asynctasq worker` process, by default in the current folder."""
 
     def __init__(
         self,
@@ -75,16 +75,16 @@ class WorkerProcess:
 
     @property
     def output(self) -> str:
-        """All that it has printed."""
+        """Everything printed so far."""
         return "".join(self._lines)
 
     @property
     def code(self) -> int | None:
-        """Its exit code, if it has ended."""
+        """Exit code, or None while the process runs."""
         return self._process.poll()
 
     async def told(self, text: str) -> None:
-        """Return when it has printed this."""
+        """Wait until the process has printed a text."""
         await until(
             lambda: text in self.output or self._process.poll() is not None,
             f"{text!r} in:\n{self.output}",
@@ -97,19 +97,19 @@ class WorkerProcess:
         self._process.send_signal(number)
 
     async def send_again(self, number: signal.Signals) -> None:
-        """Send a signal that is no echo of one that has been heard."""
+        """Send a signal that the worker does not take for a repeated one."""
         await asyncio.sleep(SignalTiming().echo)
         self.send(number)
 
     async def ended(self) -> int:
-        """Its exit code, when it has ended."""
+        """Wait for the end of the process, and return its exit code."""
         await until(lambda: self._process.poll() is not None, f"the end of:\n{self.output}")
         self._reader.join()
         assert self._process.returncode is not None
         return self._process.returncode
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """Kill the process."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

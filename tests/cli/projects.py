@@ -1,4 +1,4 @@
-"""A module of an application, which worker processes import, and the test too."""
+"""A module of an application that worker processes and the test import."""
 
 import importlib
 import sys
@@ -14,7 +14,7 @@ import pytest
 def imported(
     name: str, text: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ModuleType]:
-    """The module, written into a folder; forgotten afterwards."""
+    """Write and import a module, and forget it afterwards."""
     (folder / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def with_store(act: Callable[[App], Awaitable[T]]) -> T:
-    """Do something with an app on it, in a loop of its own."""
+    """Act with an app on the store, in a new event loop."""
 
     async def run() -> T:
         async with App({"driver": "sqlite"}) as app:

@@ -21,7 +21,7 @@ async def two_queues(app: App) -> None:
 
 
 def completions(*words: str) -> list[str]:
-    """What a shell is offered for the last word."""
+    """Return the completions of the last word."""
     completer = ShellComplete(main, {}, "asynctasq", "_ASYNCTASQ_COMPLETE")
     return [item.value for item in completer.get_completions(list(words[:-1]), words[-1])]
 
@@ -33,7 +33,7 @@ def test_the_script_of_a_shell_is_printed(invoke: Invoke, shell: str) -> None:
     assert f"_ASYNCTASQ_COMPLETE={shell}_complete" in done.stdout
 
 
-def test_the_script_is_one_that_bash_understands(invoke: Invoke) -> None:
+def test_bash_can_parse_the_script(invoke: Invoke) -> None:
     script = invoke("completion", "bash").stdout
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
@@ -49,7 +49,7 @@ def test_the_script_is_installed_where_the_shell_looks(
     assert script.read_text() == invoke("completion", "bash").stdout
 
 
-def test_an_unknown_shell_has_to_be_named(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_shell_must_be_named(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/bin/nonsense")
     done = invoke("completion")
     assert done.exit_code == 2

@@ -41,7 +41,7 @@ def listed(done: Result) -> list[str]:
     return [letter["id"] for letter in json.loads(done.stdout)["dead_letters"]]
 
 
-def test_dead_letters_are_a_table_for_people(invoke: Invoke) -> None:
+def test_dead_letters_are_listed_as_a_table(invoke: Invoke) -> None:
     first, second, third = with_store(three)
     lines = [line.split() for line in invoke("dead").stdout.splitlines()[2:]]
     assert [line[0] for line in lines] == [third, second, first]
@@ -49,7 +49,7 @@ def test_dead_letters_are_a_table_for_people(invoke: Invoke) -> None:
     assert "lost" in lines[1]
 
 
-def test_dead_letters_are_chosen_by_what_they_keep(invoke: Invoke) -> None:
+def test_dead_letters_are_filtered(invoke: Invoke) -> None:
     first, second, third = with_store(three)
     every = ["dead", "list", "--json"]
     assert listed(invoke(*every)) == [third, second, first]
@@ -63,14 +63,14 @@ def test_dead_letters_are_chosen_by_what_they_keep(invoke: Invoke) -> None:
     assert invoke("dead", "--reason", "expired").stdout.startswith("No matching dead letters in ")
 
 
-def test_named_dead_letters_are_retried(invoke: Invoke) -> None:
+def test_dead_letters_are_retried_by_id(invoke: Invoke) -> None:
     first, second, _ = with_store(three)
     done = invoke("dead", "retry", first, second.upper(), first)
     assert (done.exit_code, done.stdout) == (0, "Retried 2 of 2 dead letters.\n")
     assert with_store(counts).ready == 1
 
 
-def test_those_of_a_filter_are_retried_when_that_is_confirmed(invoke: Invoke) -> None:
+def test_dead_letters_are_retried_by_filter_after_confirmation(invoke: Invoke) -> None:
     with_store(three)
     refused = invoke("dead", "retry", "--error", "*.Refused")
     assert refused.exit_code == 2
@@ -85,7 +85,7 @@ def test_those_of_a_filter_are_retried_when_that_is_confirmed(invoke: Invoke) ->
     }
 
 
-def test_those_that_died_first_are_retried_first(invoke: Invoke) -> None:
+def test_oldest_dead_letters_are_retried_first(invoke: Invoke) -> None:
     first, second, third = with_store(three)
     assert invoke("dead", "retry", "--all", "--limit", "2", "--yes").exit_code == 0
     assert listed(invoke("dead", "--json")) == [third]
@@ -101,7 +101,7 @@ def test_ids_come_from_stdin(invoke: Invoke) -> None:
 
 @pytest.mark.parametrize("command", ["retry", "delete"])
 @pytest.mark.parametrize("arguments", [[], [UNKNOWN, "--all"], ["--all", "--queue", "mail"]])
-def test_what_is_meant_has_to_be_said_in_one_way(
+def test_dead_letters_must_be_selected_in_one_way(
     invoke: Invoke, command: str, arguments: list[str]
 ) -> None:
     with_store(three)
@@ -110,7 +110,7 @@ def test_what_is_meant_has_to_be_said_in_one_way(
     assert "in one of three ways" in done.stderr
 
 
-def test_a_filter_that_chooses_nothing_does_nothing(invoke: Invoke) -> None:
+def test_a_filter_without_matches_does_nothing(invoke: Invoke) -> None:
     with_store(three)
     done = invoke("dead", "retry", "--task", "nothing")
     assert (done.exit_code, done.stdout) == (0, "No matching dead letters.\n")
@@ -129,14 +129,14 @@ def test_deleting_asks_first(invoke: Invoke) -> None:
 
 
 async def one_unreadable(app: App) -> str:
-    """A record that the store could not decode, as drivers bury it."""
+    """Store a dead letter with a record that could not be decoded."""
     damaged = replace(message(app, task=""), body=b"\x00\xffnoise")
     error = ErrorInfo("asynctasq.errors.BodyCorrupt", "the record has no task", "")
     [task_id] = await bury(app, damaged, reason=Reason.UNDECODABLE, error=error)
     return task_id
 
 
-def test_a_damaged_record_is_shown_as_such(invoke: Invoke) -> None:
+def test_a_damaged_record_is_shown_as_unreadable(invoke: Invoke) -> None:
     task_id = with_store(one_unreadable)
     [*_, line] = invoke("dead").stdout.splitlines()
     assert "(unreadable)" in line
@@ -149,7 +149,7 @@ def test_a_damaged_record_is_shown_as_such(invoke: Invoke) -> None:
     assert "(unreadable)" in invoke("tasks", "--state", "dead").stdout
 
 
-def test_retrying_a_damaged_record_says_what_that_does(invoke: Invoke) -> None:
+def test_retrying_a_damaged_record_prints_a_note(invoke: Invoke) -> None:
     task_id = with_store(one_unreadable)
     done = invoke("dead", "retry", task_id)
     assert (done.exit_code, done.stdout) == (0, "Retried 1 of 1 dead letter.\n")
@@ -157,7 +157,7 @@ def test_retrying_a_damaged_record_says_what_that_does(invoke: Invoke) -> None:
     assert "it becomes a dead letter again" in done.stderr
 
 
-def test_retrying_many_says_how_many_of_them_are_damaged(invoke: Invoke) -> None:
+def test_retrying_many_counts_the_damaged_records(invoke: Invoke) -> None:
     with_store(one_unreadable)
     first, *_ = with_store(three)
     assert invoke("dead", "retry", first).stderr == ""
@@ -179,12 +179,12 @@ class TestEditing:
 
     @pytest.fixture
     def task_id(self) -> str:
-        """A dead letter whose code is not at hand."""
+        """Return the ID of a dead letter whose task cannot be imported."""
         return with_store(partial(one_payment, task="gone:pay"))
 
     @pytest.fixture
     def known_id(self, tmp_path: Path) -> str:
-        """One whose code is in the current folder."""
+        """Return the ID of a dead letter whose task is in the current folder."""
         (tmp_path / "shop_of_operators.py").write_text(SHOP)
         return with_store(one_payment)
 
@@ -225,19 +225,21 @@ class TestEditing:
             ("note:=x", "is not valid JSON"),
         ],
     )
-    def test_a_change_that_cannot_be_is_refused(
+    def test_an_invalid_change_is_refused(
         self, invoke: Invoke, task_id: str, change: str, expected: str
     ) -> None:
         done = invoke("dead", "edit", task_id, "-a", change)
         assert done.exit_code == 2
         assert expected in done.stderr
 
-    def test_arguments_that_would_not_fit_are_refused(self, invoke: Invoke, known_id: str) -> None:
+    def test_arguments_that_do_not_match_the_task_are_refused(
+        self, invoke: Invoke, known_id: str
+    ) -> None:
         done = invoke("dead", "edit", known_id, "-a", "to=x")
         assert done.exit_code == 2
         assert "do not match the parameters of the task" in done.stderr
 
-    def test_something_has_to_be_changed(self, invoke: Invoke, task_id: str) -> None:
+    def test_a_change_is_required(self, invoke: Invoke, task_id: str) -> None:
         assert invoke("dead", "edit", task_id).exit_code == 2
         assert invoke("dead", "edit", task_id, "--queue", "no queue").exit_code == 2
         assert invoke("dead", "edit", UNKNOWN, "--queue", "q").exit_code == 5

@@ -1,4 +1,4 @@
-"""Which modules a worker and other commands import because a message names them."""
+"""Imports of modules named by messages, in workers and other commands."""
 
 import sys
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from asynctasq.tasks.registry import registry
 from tests.cli.processes import asynctasq, run_program
 
 NOW = {"ASYNCTASQ_MISMATCH_PATIENCE": "0"}
-"""Messages that fit no worker are dead at once."""
+"""Settings with which mismatched messages become dead letters at once."""
 TASK = """\
 import asynctasq
 
@@ -29,7 +29,7 @@ def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
-    """A package without `__init__.py`, one with it, and a module beside them."""
+    """Create a package with and one without `__init__.py`, and a module beside them."""
     for path in ("shop/mail/tasks.py", "store/tasks.py", "store/__init__.py"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("" if path.endswith("__init__.py") else TASK)
@@ -51,14 +51,14 @@ async def dispatch(*names: str) -> None:
 
 
 async def worker_log(*options: str, names: list[str], **environment: str) -> str:
-    """Run what these names call in a worker, to the end."""
+    """Run tasks of these names in a worker."""
     await dispatch(*names)
     done = asynctasq("worker", "--burst", *options, **NOW, **environment)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
 
-async def test_without_modules_every_file_of_the_folder_is_found_and_that_is_said(
+async def test_without_modules_every_file_of_the_folder_is_found_with_a_warning(
     project: Path,
 ) -> None:
     names = ["shop.mail.tasks:run", "store.tasks:run", "wipe_db:run"]
@@ -156,7 +156,9 @@ async def test_part_of_a_namespace_in_site_packages_is_not_found(project: Path) 
         "1 / 0",
     ],
 )
-async def test_a_module_that_ends_its_import_ends_no_worker(project: Path, line: str) -> None:
+async def test_a_module_that_exits_on_import_does_not_stop_the_worker(
+    project: Path, line: str
+) -> None:
     (project / "store/broken.py").write_text(line)
     log = await worker_log("--app", "store", names=["store.broken:run", "store.tasks:run"])
     assert "'store.broken' cannot be imported" in log

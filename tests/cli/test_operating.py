@@ -64,7 +64,7 @@ async def many_dead(app: App) -> list[str]:
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
 )
-def test_a_driver_that_cannot_says_which_capability_is_missing(
+def test_a_missing_capability_is_named(
     invoke: Invoke, repository: Path, tmp_path: Path, arguments: list[str], capability: str
 ) -> None:
     (tmp_path / "filing.py").write_text(INCAPABLE.format(source=repository / FILEQUEUE))
@@ -98,9 +98,7 @@ def test_exit_codes_are_documented(repository: Path) -> None:
     assert listed == set(ExitCode)
 
 
-def test_looking_at_a_store_that_is_not_there_does_not_make_one(
-    invoke: Invoke, tmp_path: Path
-) -> None:
+def test_listing_a_missing_store_does_not_create_it(invoke: Invoke, tmp_path: Path) -> None:
     for command in ("queues", "tasks", "dead", "workers"):
         done = invoke(command)
         assert done.exit_code == 3
@@ -108,7 +106,7 @@ def test_looking_at_a_store_that_is_not_there_does_not_make_one(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_store_that_cannot_be_read_is_one_clear_message(invoke: Invoke, tmp_path: Path) -> None:
+def test_an_unreadable_store_gives_one_message(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "asynctasq.db").write_bytes(b"no database" * 1000)
     done = invoke("queues")
     assert done.exit_code == 1
@@ -116,19 +114,19 @@ def test_a_store_that_cannot_be_read_is_one_clear_message(invoke: Invoke, tmp_pa
     assert "Traceback" not in done.output
 
 
-def test_a_driver_that_is_not_installed_is_one_clear_message(invoke: Invoke) -> None:
+def test_a_driver_that_is_not_installed_gives_one_message(invoke: Invoke) -> None:
     done = invoke("tasks", "--driver", "nonsense")
     assert (done.exit_code, done.stdout) == (1, "")
     assert "nonsense" in done.stderr
 
 
-def test_the_memory_of_another_program_cannot_be_seen(invoke: Invoke) -> None:
+def test_the_memory_driver_gives_a_warning(invoke: Invoke) -> None:
     done = invoke("queues", "--driver", "memory")
     assert done.exit_code == 0
     assert "keeps messages within one process" in done.stderr
 
 
-async def test_ctrl_c_ends_a_retry_between_batches_and_tells_how_many_were_done(app: App) -> None:
+async def test_ctrl_c_stops_a_retry_between_batches_with_a_summary(app: App) -> None:
     await many_dead(app)
     retrying = await asyncio.create_subprocess_exec(
         *COMMAND,
@@ -154,7 +152,7 @@ async def test_ctrl_c_ends_a_retry_between_batches_and_tells_how_many_were_done(
     assert left.dead == 40 - left.ready > 0
 
 
-def test_output_that_nobody_reads_on_ends_quietly() -> None:
+def test_a_closed_pipe_ends_the_command_quietly() -> None:
     async def many(app: App) -> None:
         await enqueue(app, *(message(app) for _ in range(1000)))
 
@@ -175,7 +173,7 @@ def test_output_that_nobody_reads_on_ends_quietly() -> None:
 
 
 @pytest.mark.parametrize("answer, code, left", [("n", 1, 40), ("y", 0, 0)])
-def test_people_are_asked_at_a_terminal(answer: str, code: int, left: int) -> None:
+def test_deleting_asks_for_confirmation_on_a_terminal(answer: str, code: int, left: int) -> None:
     with_store(many_dead)
     ours, theirs = pty.openpty()
     try:
@@ -212,7 +210,7 @@ def test_a_summary_is_a_sentence(
     assert capsys.readouterr().out == f"{text}\n"
 
 
-def test_the_name_of_a_queue_in_the_place_of_a_command_is_understood(invoke: Invoke) -> None:
+def test_a_queue_name_instead_of_a_command_gives_a_hint(invoke: Invoke) -> None:
     done = invoke("queues", "emails")
     assert done.exit_code == 2
     assert "No such command 'emails'. To list this one: " in done.output

@@ -35,7 +35,7 @@ def filled() -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_queues_are_a_table_for_people(invoke: Invoke) -> None:
+def test_queues_are_listed_as_a_table(invoke: Invoke) -> None:
     done = invoke("queues")
     assert done.exit_code == 0
     store, titles, _, default, mail = done.stdout.splitlines()
@@ -54,7 +54,7 @@ def test_queues_are_a_table_for_people(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_queues_are_json_for_programs(invoke: Invoke) -> None:
+def test_queues_are_listed_as_json(invoke: Invoke) -> None:
     [default, mail] = json.loads(invoke("queues", "list", "--json").stdout)
     assert default["oldest_ready_age"] >= 0
     assert set(default) == {
@@ -67,6 +67,7 @@ def test_queues_are_json_for_programs(invoke: Invoke) -> None:
         "dead",
         "workers",
         "paused",
+        "paused_at",
         "oldest_ready_at",
         "oldest_ready_age",
     }
@@ -74,7 +75,7 @@ def test_queues_are_json_for_programs(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_only_the_queues_that_are_named_are_listed(invoke: Invoke) -> None:
+def test_only_named_queues_are_listed(invoke: Invoke) -> None:
     found = json.loads(invoke("queues", "list", "mail", "other", "--json").stdout)
     assert [(queue["name"], queue["dead"], queue["paused"]) for queue in found] == [
         ("mail", 1, False),
@@ -94,7 +95,7 @@ def test_a_queue_is_paused_and_resumed(invoke: Invoke) -> None:
 
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize("command", ["pause", "resume"])
-def test_a_misspelt_queue_is_neither_paused_nor_resumed(invoke: Invoke, command: str) -> None:
+def test_a_misspelled_queue_is_neither_paused_nor_resumed(invoke: Invoke, command: str) -> None:
     done = invoke("queues", command, "defualt")
     assert (done.exit_code, done.stdout) == (5, "")
     assert "There is no queue 'defualt' in " in done.stderr
@@ -111,7 +112,7 @@ def test_a_queue_can_be_paused_before_its_first_message(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_queues_that_only_a_worker_or_a_task_uses_are_known(invoke: Invoke, tmp_path: Path) -> None:
+def test_queues_of_workers_and_tasks_are_known(invoke: Invoke, tmp_path: Path) -> None:
     async def serve(app: App) -> None:
         driver: Any = await app.driver()
         worker = WorkerInfo("w1", "host", 1, 0.0, ("served",), 5, 2, "1.0", seen_at=time.time())
@@ -130,7 +131,7 @@ def test_queues_that_only_a_worker_or_a_task_uses_are_known(invoke: Invoke, tmp_
 @pytest.mark.parametrize(
     "command", ["tasks --queue mial", "dead --queue mial", "queues list mial", "queues purge mial"]
 )
-def test_a_misspelt_queue_is_noted_where_nothing_is_found(invoke: Invoke, command: str) -> None:
+def test_a_misspelled_queue_is_noted_if_no_message_is_found(invoke: Invoke, command: str) -> None:
     done = invoke(*command.split())
     assert done.exit_code == 0
     assert "Note: There is no queue 'mial'" in done.stderr
@@ -138,7 +139,7 @@ def test_a_misspelt_queue_is_noted_where_nothing_is_found(invoke: Invoke, comman
 
 
 @pytest.mark.usefixtures("filled")
-def test_a_queue_without_workers_says_so(invoke: Invoke) -> None:
+def test_a_queue_without_workers_is_reported(invoke: Invoke) -> None:
     done = invoke("queues")
     assert done.stdout.splitlines()[3].split()[-2:] == ["no", "workers"]
     assert "No worker serves default." in done.stderr
@@ -166,13 +167,13 @@ def test_purging_asks_first(invoke: Invoke) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_interrupting_a_question_is_no_answer() -> None:
+def test_ctrl_c_does_not_answer_a_question() -> None:
     assert interrupted_at("[y/N]", "queues", "purge", "default") == 130
     assert with_store(counts).ready == 1
 
 
 @pytest.mark.usefixtures("filled")
-def test_purging_deletes_what_waits(invoke: Invoke) -> None:
+def test_purging_deletes_waiting_messages(invoke: Invoke) -> None:
     done = invoke("queues", "purge", "default", "--yes")
     assert done.stdout == "Deleted 2 messages from default.\n"
     left = with_store(counts)
@@ -188,7 +189,7 @@ def test_options_of_the_store_may_stand_before_the_command(invoke: Invoke) -> No
     assert json.loads(done.stdout) == {"queue": "mail", "paused": True}
 
 
-def test_a_name_that_no_queue_can_have_is_refused(invoke: Invoke) -> None:
+def test_an_invalid_queue_name_is_refused(invoke: Invoke) -> None:
     done = invoke("queues", "pause", "no queue")
     assert done.exit_code == 2
     assert "'no queue'" in done.stderr

@@ -32,7 +32,7 @@ def lines(width: int | None) -> list[str]:
     return table_text(COLUMNS, ROWS, width=width).splitlines()
 
 
-def test_nothing_is_cut_where_there_is_no_terminal() -> None:
+def test_pipes_get_full_texts() -> None:
     titles, _, first, second = lines(None)
     assert titles.split() == ["Id", "Task", "Queue", "Failed"]
     assert first.split() == ["01a1fbfb", "shop:pay", "default", "1", "of", "3"]
@@ -43,7 +43,7 @@ def test_long_texts_are_cut_on_a_terminal() -> None:
     assert "shop:a_long…" in lines(200)[3]
 
 
-def test_columns_are_left_out_where_it_gets_narrow() -> None:
+def test_narrow_tables_leave_out_columns() -> None:
     assert lines(36)[0].split() == ["Id", "Task", "Queue"]
     assert lines(36)[-1] == "(no room for Failed; --wide shows all)"
     assert lines(30)[0].split() == ["Id", "Task"]
@@ -51,7 +51,7 @@ def test_columns_are_left_out_where_it_gets_narrow() -> None:
     assert all(len(line) <= 36 for line in lines(36)[:-1])
 
 
-def test_rows_become_blocks_where_even_that_is_too_wide() -> None:
+def test_very_narrow_tables_show_rows_as_blocks() -> None:
     assert lines(16)[:5] == [
         "Id      01a1fbfb",
         "Task    shop:pay",
@@ -100,7 +100,7 @@ def test_long_texts_are_cut_before_columns_are_left_out() -> None:
     assert "Refused: no money" in table_text(columns, rows, width=None)
 
 
-def test_the_room_goes_to_the_narrowest_of_the_columns_that_are_cut() -> None:
+def test_cut_columns_share_the_width_evenly() -> None:
     columns = [
         column(0, "A", shrink_to=3),
         column(1, "B", shrink_to=3),
@@ -122,7 +122,7 @@ def test_wide_characters_take_two_places() -> None:
     ]
 
 
-def test_a_page_of_50_rows_is_drawn_from_each_item_once() -> None:
+def test_each_value_is_read_once() -> None:
     read: list[object] = []
 
     def value(row: Row) -> str | Cell:
@@ -135,7 +135,7 @@ def test_a_page_of_50_rows_is_drawn_from_each_item_once() -> None:
     assert len(read) == 50
 
 
-def test_columns_without_content_are_for_programs() -> None:
+def test_terminals_do_not_show_empty_columns() -> None:
     columns = [column(0, "Id"), column(1, "Worker", rank=1), column(2, "State")]
     rows: list[Row] = [["1", "", ""]]
     assert table_text(columns, rows, width=80).splitlines()[0].split() == ["Id", "State"]
@@ -154,18 +154,18 @@ def test_colors_are_for_terminals() -> None:
 
 
 @pytest.mark.parametrize("text", ["\x1b]0;title\x07", "a\rb", "\u202eabc", "\udcff", "\x9b2J"])
-def test_what_terminals_act_on_is_spelt_out(text: str) -> None:
+def test_control_characters_are_escaped(text: str) -> None:
     assert printable(text) == text.encode("unicode_escape").decode()
 
 
 @pytest.mark.parametrize(
-    "seconds, told", [(-1, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (1e6, "12 d")]
+    "seconds, text", [(-1, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (1e6, "12 d")]
 )
-def test_durations_are_short(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
-def test_moments_tell_how_far_they_are() -> None:
+def test_moments_show_their_distance() -> None:
     assert age(None, 100.0) == when(None, 100.0) == ""
     assert when(40.0, 100.0).endswith(" (60 s ago)")
     assert when(160.0, 100.0).endswith(" (in 60 s)")

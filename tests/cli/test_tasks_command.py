@@ -69,7 +69,7 @@ def ids(done: Result) -> list[str]:
     return [task["id"] for task in json.loads(done.stdout)["tasks"]]
 
 
-def test_tasks_are_a_table_for_people(invoke: Invoke) -> None:
+def test_tasks_are_listed_as_a_table(invoke: Invoke) -> None:
     running, ready, scheduled, _dead = with_store(some_of_each)
     done = invoke("tasks")
     assert done.exit_code == 0
@@ -82,7 +82,7 @@ def test_tasks_are_a_table_for_people(invoke: Invoke) -> None:
     assert lines[0][-1] == "w1"
 
 
-def test_tasks_are_chosen_by_state_queue_name_and_time(invoke: Invoke) -> None:
+def test_tasks_are_filtered_by_state_queue_name_and_time(invoke: Invoke) -> None:
     running, ready, scheduled, dead = with_store(some_of_each)
     every = ["tasks", "list", "--json"]
     assert ids(invoke(*every)) == [running, ready, scheduled]
@@ -97,7 +97,7 @@ def test_tasks_are_chosen_by_state_queue_name_and_time(invoke: Invoke) -> None:
     assert "Pass how long ago" in wrong.stderr
 
 
-def test_a_cursor_goes_on_where_the_page_ended(invoke: Invoke) -> None:
+def test_a_cursor_continues_after_the_page(invoke: Invoke) -> None:
     running, ready, scheduled, _dead = with_store(some_of_each)
     first = json.loads(invoke("tasks", "--json", "--limit", "2").stdout)
     assert [task["id"] for task in first["tasks"]] == [running, ready]
@@ -134,7 +134,7 @@ def test_a_task_is_shown_without_its_arguments_unless_asked(invoke: Invoke) -> N
 
 
 @pytest.mark.usefixtures("shop")
-def test_settings_say_what_of_the_arguments_is_shown(
+def test_settings_control_which_arguments_are_shown(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = with_store(one_payment)
@@ -146,7 +146,7 @@ def test_settings_say_what_of_the_arguments_is_shown(
     assert (hidden["arguments"], hidden["hidden"]) == (None, True)
 
 
-def test_positional_arguments_are_hidden_where_the_code_is_not_at_hand(invoke: Invoke) -> None:
+def test_positional_arguments_are_hidden_if_the_task_cannot_be_imported(invoke: Invoke) -> None:
     task_id = with_store(partial(one_payment, task="gone:pay"))
     done = invoke("tasks", "show", task_id, "--arguments", "--json")
     assert json.loads(done.stdout)["arguments"] == {"0": "***", "1": "***", "note": "n"}
@@ -177,7 +177,7 @@ def test_a_completed_task_is_shown_with_its_result(invoke: Invoke) -> None:
     assert json.loads(shown)["result"] == {"paid": True, "token": "***"}
 
 
-def test_what_a_task_raised_cannot_act_on_the_terminal(invoke: Invoke) -> None:
+def test_names_of_tasks_cannot_control_the_terminal(invoke: Invoke) -> None:
     async def hostile(app: App) -> str:
         await enqueue(app, message(app, task="shop:\x1b[2J\u202e"))
         return (await app.tasks.page()).items[0].id
@@ -203,7 +203,7 @@ def test_cancelling_asks_first(invoke: Invoke) -> None:
     assert "ready" in invoke("tasks", "show", ready).stdout
 
 
-def test_cancelling_tells_what_came_of_each(invoke: Invoke) -> None:
+def test_cancelling_prints_the_outcome_of_each_task(invoke: Invoke) -> None:
     running, ready, _, dead = with_store(some_of_each)
     done = invoke("tasks", "cancel", running, ready, "--yes")
     assert done.exit_code == 0

@@ -1,4 +1,4 @@
-"""What operators see on a terminal of 80 columns, and what programs get from a pipe."""
+"""Output on a terminal of 80 columns, and in a pipe."""
 
 import re
 import time
@@ -70,7 +70,7 @@ def test_wide_tables_and_pipes_show_everything(invoke: Invoke) -> None:
         assert "1 of 3" in shown
 
 
-def test_tasks_show_why_they_are_tried_again_at_80_columns() -> None:
+def test_tasks_show_their_last_error_at_80_columns() -> None:
     with_store(three_waiting)
     shown = on_terminal("tasks").splitlines()
     assert all(len(line) <= 80 for line in shown)
@@ -144,7 +144,7 @@ def test_parts_of_ids_are_accepted_wherever_ids_are(invoke: Invoke) -> None:
     with_store(lambda app: bury(app, named(app, 1, "mail:send")))
 
 
-def test_a_part_that_several_ids_have_names_them(invoke: Invoke) -> None:
+def test_an_ambiguous_part_of_an_id_lists_the_matches(invoke: Invoke) -> None:
     with_store(three_dead)
     done = invoke("dead", "delete", "01a22cc7", "--yes")
     assert done.exit_code == 2
@@ -164,7 +164,7 @@ def test_a_search_among_many_tasks_is_noted(
 
 
 @pytest.mark.parametrize("command", ["tasks show", "dead show", "dead retry", "tasks retry"])
-def test_a_part_that_no_id_has_is_an_error(invoke: Invoke, command: str) -> None:
+def test_an_unknown_part_of_an_id_is_an_error(invoke: Invoke, command: str) -> None:
     with_store(three_dead)
     done = invoke(*command.split(), "ffffffff")
     assert (done.exit_code, done.stdout) == (5, "")
@@ -172,7 +172,7 @@ def test_a_part_that_no_id_has_is_an_error(invoke: Invoke, command: str) -> None
 
 
 @pytest.mark.parametrize("text", ["seven", "91a", "-", "91a7-zz", "g" * 36])
-def test_a_text_that_cannot_be_an_id_says_what_is_expected(invoke: Invoke, text: str) -> None:
+def test_an_invalid_id_is_a_usage_error(invoke: Invoke, text: str) -> None:
     with_store(three_dead)
     done = invoke("dead", "show", "--", text)
     assert done.exit_code == 2

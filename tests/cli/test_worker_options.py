@@ -1,4 +1,4 @@
-"""What `asynctasq worker` makes of its options, of settings, and of what it is told to import."""
+"""Options, settings and imports of `asynctasq worker`."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ INIT = "import asynctasq\nasynctasq.init({'concurrency': 7, 'sqlite': {'path': '
 
 
 def served(*arguments: str, **environment: str) -> str:
-    """The line that tells what a worker serves; it ends at once, because there is nothing to do."""
+    """Return the start line of a burst worker without tasks."""
     done = asynctasq("worker", "--burst", *arguments, **environment)
     assert done.returncode == 0, done.stderr
     [line] = [line for line in done.stderr.splitlines() if " started (" in line]
@@ -82,7 +82,7 @@ def test_the_setting_queues_may_have_limits(tmp_path: Path) -> None:
 
 
 def test_durations_reach_the_worker(tmp_path: Path) -> None:
-    """A probe plugin of the application's sees the settings as the worker has them."""
+    """Check the settings of a worker with a plugin of the application."""
     (tmp_path / "probe.py").write_text(
         """\
 import json
@@ -104,7 +104,7 @@ asynctasq.init({"lease": 99}).plugins.register(Probe())
 
 
 def test_a_second_equal_init_while_the_worker_runs_does_nothing(tmp_path: Path) -> None:
-    """Modules are imported by the names of tasks, and may call init() like the first one."""
+    """Check a module that is imported by the name of a task and calls init() again."""
     (tmp_path / "late.py").write_text(
         """\
 import asynctasq
@@ -203,7 +203,7 @@ TARGETS = [
 
 
 @pytest.mark.parametrize(("target", "parts"), TARGETS)
-def test_a_wrong_app_is_an_error_that_helps(
+def test_an_invalid_app_is_an_error_with_a_hint(
     target: str, parts: Sequence[str], invoke: Invoke, tmp_path: Path
 ) -> None:
     (tmp_path / "project.py").write_text("from asynctasq import App\napp = App()\nnumber = 1\n")
@@ -220,7 +220,7 @@ def test_only_one_app_is_taken(command: str, invoke: Invoke) -> None:
     assert "ASYNCTASQ_IMPORTS=shop.a,shop.b" in done.stderr
 
 
-def test_an_app_that_is_not_served_is_pointed_out(tmp_path: Path) -> None:
+def test_an_unused_app_gives_a_warning(tmp_path: Path) -> None:
     (tmp_path / "project.py").write_text("from asynctasq import App\nqueue = App()\n")
     done = asynctasq("worker", "--burst", "--app", "project")
     assert "--app project:queue" in done.stderr
@@ -253,7 +253,7 @@ def test_a_wrong_option_is_an_error_before_anything_runs(
 
 
 @pytest.mark.parametrize("name", ["worker", "demo", "plugins", "migrate", "publish"])
-def test_every_command_tells_what_it_does(name: str, invoke: Invoke) -> None:
+def test_every_command_has_a_help_text(name: str, invoke: Invoke) -> None:
     done = invoke(name, "--help")
     assert done.exit_code == 0
     assert done.stdout.startswith(f"Usage: asynctasq {name}")

@@ -118,4 +118,4 @@ def test_publish_does_not_overwrite_unless_told_so(tmp_path: Path) -> None:
 def test_publish_says_why_it_cannot_write(tmp_path: Path) -> None:
     code, output = publish("--output", str(tmp_path / "missing" / ".env"))
     assert code != 0
-    assert "cannot be written: No such file or directory" in output
+    assert "No such file or directory" in output

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from asynctasq.drivers.sqlite.driver import SqliteDriver
 from asynctasq.drivers.sqlite.settings import Synchronous
@@ -16,7 +15,7 @@ NORMAL, FULL = 1, 2
 """As SQLite numbers them. In normal mode a commit is in the log, but not yet on the disk."""
 
 
-@pytest_asyncio.fixture
+@pytest.fixture
 async def driver(tmp_path: Path) -> AsyncIterator[SqliteDriver]:
     driver = SqliteDriver(path=str(tmp_path / "queue.db"))
     await driver.open()

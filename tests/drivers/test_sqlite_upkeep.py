@@ -11,8 +11,8 @@ import pytest
 from asynctasq.conformance.harness import let_tidy
 from asynctasq.drivers.sqlite import SqliteDriver, upkeep
 from asynctasq.drivers.sqlite.session import Row
-from asynctasq.errors import ConfigurationError
-from asynctasq.message import Message, new_id
+from asynctasq.errors import ConfigurationError, DriverError
+from asynctasq.message import Message, State, new_id
 from asynctasq.settlement import Complete, Fail, Reason
 
 HOUR = 3600.0
@@ -164,3 +164,23 @@ async def test_a_file_gives_back_the_room_of_outcomes_that_were_forgotten(tmp_pa
     await driver.close()
     assert path.stat().st_size < 2_500 * 4096
     assert len(await rows_of(driver, "SELECT n FROM messages")) == 10
+
+
+async def test_each_message_is_in_the_news_once(tmp_path: Path) -> None:
+    """Also if the transaction of the upkeep is rolled back for another call, and run again."""
+    driver = await opened(tmp_path)
+    await driver.enqueue([Message(new_id(), "emails", "app.send", b"", expires=1.0)])
+    driver.clock_offset = 100.0
+    _, failed = await asyncio.gather(
+        driver.reserve({"emails": 1}, limit=1, owner="w", lease=30.0),
+        driver.reserve({"emails": 1}, limit=1, owner="\ud800", lease=30.0),
+        return_exceptions=True,
+    )
+    assert isinstance(failed, DriverError)
+    await upkeep_of(driver)
+    [news] = driver.news()
+    assert (news.queue, news.task) == ("emails", "app.send")
+    assert (news.state, news.reason) == (State.DEAD, Reason.EXPIRED)
+    assert driver.news() == []
+    await driver.close()
+    assert driver.news() == []

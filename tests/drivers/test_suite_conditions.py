@@ -158,11 +158,11 @@ async def test_tokens_that_repeat_after_a_hard_stop_are_noticed() -> None:
 
 
 class Limited(MemoryDriver):
-    max_message_bytes: int = 2 * MIB
+    max_message_bytes: int | None = 2 * MIB
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         for message in messages:
-            if len(message.body) > self.max_message_bytes:
+            if len(message.body) > 2 * MIB:
                 raise DriverError(f"The body of {message.task} is too large.")
         return await super().enqueue(messages)
 
@@ -187,7 +187,7 @@ class InParts(Limited):
 class Boundless(MemoryDriver):
     """Accepts more than it says."""
 
-    max_message_bytes: int = 2 * MIB
+    max_message_bytes: int | None = 2 * MIB
 
 
 class Liar(InParts):

@@ -1,4 +1,4 @@
-"""An application, as its tests see it."""
+"""The application of the sandbox tests."""
 
 import asyncio
 import threading
@@ -58,7 +58,7 @@ class Ship(AsyncTask[str]):
 
 
 class Flaky(AsyncTask[str]):
-    """Fails for so many runs."""
+    """Fails on the first runs."""
 
     max_attempts = 61
     retry_delay = 60.0
@@ -75,7 +75,7 @@ class Flaky(AsyncTask[str]):
 
 @task
 async def order_all(cities: list[str]) -> list[str]:
-    """Awaits what it has dispatched."""
+    """Dispatches a task and awaits its result."""
     handles = [await Ship(number, Address(city)).dispatch() for number, city in enumerate(cities)]
     return list(await asyncio.gather(*(handle.result() for handle in handles)))
 

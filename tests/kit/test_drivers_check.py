@@ -1,4 +1,4 @@
-"""`asynctasq drivers check`: a report on a live store, which is left as it was."""
+"""`asynctasq drivers check`: a report on a store in use."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def run(*arguments: str) -> Result:
 
 @pytest.fixture
 def careless(site: Site) -> None:
-    """A driver that says DONE to whoever settles, and has no setting `namespace`."""
+    """Provide a driver that accepts every settlement and has no setting `namespace`."""
     site.install(
         "careless-driver",
         "[asynctasq.drivers]\ncareless = careless.plugin\n",
@@ -66,7 +66,7 @@ def careless(site: Site) -> None:
     )
 
 
-def test_a_good_driver_passes_on_a_store_in_use_and_leaves_it_as_it_was(tmp_path: Path) -> None:
+def test_a_good_driver_passes_on_a_store_in_use_without_changing_it(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     themes = {"enqueue", "lease", "dead_letters", "pause", "results"}
     only = [part for theme in themes for part in ("--only", theme)]
@@ -82,7 +82,7 @@ def test_a_good_driver_passes_on_a_store_in_use_and_leaves_it_as_it_was(tmp_path
 
 
 @pytest.mark.usefixtures("careless")
-def test_a_broken_rule_is_told_with_what_it_means() -> None:
+def test_a_broken_rule_is_explained() -> None:
     result = run("careless", "--yes", "--not-durable", "--only", "lease", "--only", "order")
     assert result.exit_code == 1
     output = result.output
@@ -129,7 +129,7 @@ def test_failures_that_a_driver_declares_are_shown(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("careless")
-def test_a_driver_without_namespaces_is_not_let_loose_on_a_store() -> None:
+def test_a_driver_without_namespaces_requires_confirmation() -> None:
     result = run("careless")
     assert result.exit_code == 1
     assert "no setting `namespace`" in result.output
@@ -137,7 +137,7 @@ def test_a_driver_without_namespaces_is_not_let_loose_on_a_store() -> None:
 
 
 @pytest.mark.usefixtures("careless")
-def test_programs_get_one_document() -> None:
+def test_json_output_is_one_document() -> None:
     result = run("careless", "--yes", "--not-durable", "--only", "settle", "--json")
     assert result.exit_code == 1
     document: dict[str, Any] = json.loads(result.stdout)
@@ -153,7 +153,7 @@ def test_programs_get_one_document() -> None:
             assert "Traceback" in each["failure"]
 
 
-def test_a_store_that_is_away_is_said_once(tmp_path: Path) -> None:
+def test_an_unavailable_store_is_reported_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = run(f"sqlite:///{tmp_path}/file/store.db")
     assert result.exit_code in {1, 3}
@@ -165,12 +165,12 @@ def test_an_unknown_check_is_an_error_that_names_it() -> None:
     result = run("memory", "--only", "nothing")
     assert result.exit_code == 2
     assert "nothing" in result.output
-    for told in (result.output, run("--help").output):
-        assert ", ".join(THEME_NAMES) in re.sub(r"\s+", " ", told)
+    for output in (result.output, run("--help").output):
+        assert ", ".join(THEME_NAMES) in re.sub(r"\s+", " ", output)
     assert all(vars(theme) for theme in themes.THEMES)
 
 
-def test_every_check_says_what_users_meet() -> None:
+def test_every_check_explains_its_effect_on_users() -> None:
     for check in all_checks():
         assert all(meanings_of(check)), check.name
         assert not check.sentence.endswith((" ", "..")), check.sentence
@@ -181,7 +181,7 @@ def _result(error: Exception) -> CheckResult:
     return CheckResult(all_checks()[0], str(error), None, 1.5, error)
 
 
-def test_what_was_found_is_a_sentence() -> None:
+def test_findings_are_sentences() -> None:
     assert found_in(_result(AssertionError("answers: none"))) == "answers: none."
     assert (
         found_in(_result(TimeoutError())) == "the check did not finish within its time limit (2 s)."
@@ -203,7 +203,7 @@ def test_a_password_is_not_printed_in_the_command_to_repeat_a_check() -> None:
     )
 
 
-def test_a_crowded_store_is_no_hindrance(tmp_path: Path) -> None:
+def test_a_crowded_store_passes(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db?synchronous=off"
     result = run(url, "--crowded", "--only", "purge", "--only", "inspect")
     assert result.exit_code == 0, result.output

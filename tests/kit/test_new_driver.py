@@ -1,4 +1,4 @@
-"""`asynctasq plugins new`: names that can be used, nothing overwritten, and the code of the tutorial."""
+"""`asynctasq plugins new`: valid names, no overwritten files, and the code of the tutorial."""
 
 import ast
 import os
@@ -21,7 +21,7 @@ def new(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["plugins", "new", *arguments])
 
 
-def test_writes_a_whole_project(tmp_path: Path) -> None:
+def test_a_complete_project_is_written(tmp_path: Path) -> None:
     result = new("asynctasq-big-table", "--folder", str(tmp_path), "--author", 'Ada "L"')
     assert result.exit_code == 0, result.output
     project = tmp_path / "asynctasq-big-table"
@@ -65,7 +65,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     "name",
     ["Mongo", "3d", "a b", "../up", "a--b", "-a", "a-", "", "class", "ä", "a.b", "x" * 31],
 )
-def test_names_that_cannot_be_used_are_refused(name: str, tmp_path: Path) -> None:
+def test_invalid_names_are_refused(name: str, tmp_path: Path) -> None:
     result = new("--folder", str(tmp_path), "--", name)
     assert result.exit_code == 1
     assert "is not a valid name of a driver" in result.output
@@ -73,14 +73,14 @@ def test_names_that_cannot_be_used_are_refused(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["redis", "asynctasq-sqlite"])
-def test_names_of_drivers_that_exist_are_refused(name: str, tmp_path: Path) -> None:
+def test_names_of_existing_drivers_are_refused(name: str, tmp_path: Path) -> None:
     result = new(name, "--folder", str(tmp_path))
     assert result.exit_code == 1
     assert "already" in result.output
 
 
 def test_the_code_is_that_of_the_tutorial() -> None:
-    """Only docstrings differ: what stands in the documentation explains what is generated."""
+    """Compare the code of the template and the tutorial without docstrings."""
     project = {str(path): text for path, text in rendered(words_for("filequeue", "Ada"))}
     for name in (
         "src/asynctasq_filequeue/__init__.py",

@@ -1,4 +1,4 @@
-"""The pytest plugin, as a project uses it that has only pytest."""
+"""The pytest plugin in a project without further plugins."""
 
 import subprocess
 import sys
@@ -40,14 +40,14 @@ def test_fixtures_serve_sync_tests_without_any_asyncio_plugin(tmp_path: Path) ->
 
 
 def test_the_plugin_imports_nothing_of_asynctasq() -> None:
-    """pytest imports it at every start, wherever asynctasq is installed."""
+    """Check the import that pytest does at every start."""
     code = "import asynctasq_pytest, sys; sys.exit('asynctasq' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=100, check=False).returncode == 0
     [entry] = [each for each in entry_points(group="pytest11") if each.name == "asynctasq"]
     assert entry.value == "asynctasq_pytest"
 
 
-def test_a_wrong_mode_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_mode_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nasynctasq_sandbox = maybe\n")
     assert "must be off, capture or inline" in _pytest(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Sandboxes: nothing reaches a store, what was dispatched can be looked at, and runs as in a worker."""
+"""Sandboxes: tasks reach no store, can be inspected, and run as in a worker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -57,10 +57,10 @@ def files_in(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-# What reaches whom.
+# Stores and apps.
 
 
-async def test_nothing_reaches_the_store(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_dispatches_do_not_reach_the_store(sandbox: Sandbox, tmp_path: Path) -> None:
     await sign_up("ada@example.com")
     async with App({"driver": f"sqlite:///{tmp_path}/other.db"}) as app:
         await sign_up("bob@example.com")
@@ -70,7 +70,7 @@ async def test_nothing_reaches_the_store(sandbox: Sandbox, tmp_path: Path) -> No
     assert files_in(tmp_path) == []
 
 
-async def test_apps_that_were_open_before_are_as_they_were_afterwards(tmp_path: Path) -> None:
+async def test_open_apps_work_again_after_the_sandbox(tmp_path: Path) -> None:
     async with App({"driver": f"sqlite:///{tmp_path}/store.db"}):
         before = await count_words("a b").dispatch()
         with Sandbox() as sandbox:
@@ -104,7 +104,7 @@ def test_two_sandboxes_at_once_are_refused(sandbox: Sandbox) -> None:
         pass
 
 
-async def test_what_the_own_driver_cannot_do_a_sandbox_refuses_too(
+async def test_a_sandbox_has_only_the_capabilities_of_the_driver(
     sandbox: Sandbox,
 ) -> None:
     from asynctasq.contracts.capabilities import Capability
@@ -122,7 +122,7 @@ async def test_what_the_own_driver_cannot_do_a_sandbox_refuses_too(
         assert await sandbox.drain() == 1
 
 
-async def test_a_result_that_nobody_works_for_is_an_error_that_says_so(
+async def test_waiting_for_a_result_without_a_drain_is_an_error(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("asynctasq.testing.sandbox.PATIENCE_SECONDS", 0.0)
@@ -182,7 +182,7 @@ async def test_assertions_compare_the_options_that_are_given(sandbox: Sandbox) -
         sandbox.assert_not_dispatched(other)
 
 
-async def test_a_failed_assertion_says_what_was_dispatched(sandbox: Sandbox) -> None:
+async def test_a_failed_assertion_lists_the_dispatches(sandbox: Sandbox) -> None:
     with pytest.raises(AssertionError) as nothing:
         sandbox.assert_dispatched(count_words)
     assert str(nothing.value) == "tests.kit.shop:count_words was never dispatched; no task was."
@@ -209,7 +209,7 @@ async def test_a_failed_assertion_says_what_was_dispatched(sandbox: Sandbox) -> 
         sandbox.assert_dispatched(sign_up)  # type: ignore[arg-type]  # a plain function
 
 
-async def test_dispatches_tell_arguments_queue_delay_and_handle(sandbox: Sandbox) -> None:
+async def test_dispatches_have_arguments_queue_delay_and_handle(sandbox: Sandbox) -> None:
     await sign_up("ada@example.com")
     first, second = sandbox.assert_dispatched(send_email, times=2)
     assert first.arguments == {"to": "ada@example.com", "subject": "Welcome", "copies": ()}
@@ -219,7 +219,7 @@ async def test_dispatches_tell_arguments_queue_delay_and_handle(sandbox: Sandbox
     assert await second.handle.status() is State.SCHEDULED
 
 
-async def test_what_a_unique_key_keeps_out_is_not_dispatched(sandbox: Sandbox) -> None:
+async def test_duplicates_of_a_unique_key_are_not_recorded(sandbox: Sandbox) -> None:
     for _ in range(2):
         await send_email("a").options(unique="one").dispatch()
     sandbox.assert_dispatched(send_email, times=1)
@@ -235,7 +235,7 @@ async def test_clear_forgets_and_deletes(sandbox: Sandbox) -> None:
 # Draining.
 
 
-async def test_drain_runs_what_is_ready_and_what_that_dispatches(sandbox: Sandbox) -> None:
+async def test_drain_runs_ready_tasks_and_their_dispatches(sandbox: Sandbox) -> None:
     handle = await order_all(["Rome", "Oslo"]).dispatch()
     assert await sandbox.drain() == 3
     assert await handle.result(timeout=30) == ["0 to Rome", "1 to Oslo"]
@@ -261,7 +261,7 @@ async def test_an_hour_of_retries_takes_no_time(sandbox: Sandbox) -> None:
     assert sandbox.clock.now() == before + timedelta(hours=1)
 
 
-async def test_drain_until_runs_what_falls_due_in_that_time_only(sandbox: Sandbox) -> None:
+async def test_drain_until_runs_only_tasks_due_in_that_time(sandbox: Sandbox) -> None:
     start = sandbox.clock.now()
     await remind(5).dispatch()
     assert await sandbox.drain(until=2.5 * 3600) == 3
@@ -273,7 +273,7 @@ async def test_drain_until_runs_what_falls_due_in_that_time_only(sandbox: Sandbo
     assert await sandbox.drain(until=inf) == 1
 
 
-async def test_the_clock_makes_due_what_waits(sandbox: Sandbox) -> None:
+async def test_moving_the_clock_makes_tasks_due(sandbox: Sandbox) -> None:
     await send_email("a").delay(3600).dispatch()
     await send_email("b").options(eta=datetime.now(UTC) + timedelta(days=2)).dispatch()
     assert await sandbox.drain() == 0
@@ -285,7 +285,7 @@ async def test_the_clock_makes_due_what_waits(sandbox: Sandbox) -> None:
         sandbox.clock.advance(-1)
 
 
-async def test_what_expires_is_not_run(sandbox: Sandbox) -> None:
+async def test_expired_tasks_do_not_run(sandbox: Sandbox) -> None:
     handle = await send_email("a").options(expires=60).dispatch()
     sandbox.clock.advance(61)
     assert await sandbox.drain() == 0
@@ -301,7 +301,7 @@ async def test_failures_are_dead_letters_and_hooks_are_called(sandbox: Sandbox) 
         await handle.result(timeout=30)
 
 
-async def test_drain_raises_what_tasks_raised_if_asked_to(sandbox: Sandbox) -> None:
+async def test_drain_raises_exceptions_of_tasks_on_request(sandbox: Sandbox) -> None:
     sandbox.raises = True
     await Flaky(failures=9).options(max_attempts=1).dispatch()
     with pytest.raises(OutOfStock, match="run 0"):
@@ -314,7 +314,7 @@ async def test_drain_raises_what_tasks_raised_if_asked_to(sandbox: Sandbox) -> N
     assert await sandbox.drain() == 0
 
 
-async def test_a_task_that_is_unknown_is_dead_at_once(sandbox: Sandbox) -> None:
+async def test_an_unknown_task_becomes_a_dead_letter_at_once(sandbox: Sandbox) -> None:
     sandbox.raises = True
     gone = task(name="gone")(send_email.fn)
     await gone("a").dispatch()
@@ -333,7 +333,7 @@ async def test_queues_and_concurrency_can_be_limited(sandbox: Sandbox) -> None:
     assert await sandbox.drain(concurrency=1) == 1
 
 
-async def test_what_goes_on_for_ever_is_an_error(sandbox: Sandbox) -> None:
+async def test_an_endless_drain_is_an_error(sandbox: Sandbox) -> None:
     await never_ends().dispatch()
     with pytest.raises(AssertionError, match="has not finished after"):
         await sandbox.drain(most=20)
@@ -351,7 +351,7 @@ async def test_a_running_task_is_cancelled(sandbox: Sandbox) -> None:
         await handle.result(timeout=30)
 
 
-async def test_a_drain_that_is_cancelled_gives_back_what_runs(sandbox: Sandbox) -> None:
+async def test_a_cancelled_drain_releases_running_tasks(sandbox: Sandbox) -> None:
     handle = await hang().dispatch()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
@@ -393,7 +393,7 @@ async def test_lifespan_and_observers_of_the_app_serve_its_tasks(sandbox: Sandbo
 # Inline.
 
 
-async def test_inline_dispatch_returns_when_the_task_has_ended(sandbox: Sandbox) -> None:
+async def test_inline_dispatch_returns_after_the_task(sandbox: Sandbox) -> None:
     sandbox.inline = True
     handle = await Flaky(failures=3).dispatch()
     assert await handle.status() is State.COMPLETED
@@ -416,19 +416,19 @@ def test_inline_serves_code_without_event_loop(sandbox: Sandbox) -> None:
     assert log == [("thread", False)]
 
 
-async def test_inline_leaves_for_later_what_is_to_be_due_later(sandbox: Sandbox) -> None:
+async def test_inline_does_not_run_delayed_tasks(sandbox: Sandbox) -> None:
     sandbox.inline = True
     await remind(3).dispatch()
     assert len(log) == 1
     assert await sandbox.drain(until=inf) == 2
 
 
-async def test_inline_raises_to_the_caller_if_asked_to(sandbox: Sandbox) -> None:
+async def test_inline_raises_to_the_caller_on_request(sandbox: Sandbox) -> None:
     sandbox.inline = sandbox.raises = True
     with pytest.raises(OutOfStock, match="run 1"):
         await Flaky(failures=9).options(max_attempts=2).dispatch()
     assert log == [("failed", "run 1")]
-    # Dispatched together, each caller is told of its own task.
+    # Callers that dispatch together each get the exception of their own task.
     outcomes = await asyncio.gather(
         send_email("ada@example.com").dispatch(),
         Flaky(failures=9).options(max_attempts=1).dispatch(),
@@ -443,7 +443,7 @@ async def test_inline_raises_to_the_caller_if_asked_to(sandbox: Sandbox) -> None
     sandbox.assert_dispatched(count_words, times=1)
 
 
-async def test_inline_failures_are_kept_to_the_handle_otherwise(sandbox: Sandbox) -> None:
+async def test_inline_failures_are_in_the_handle_otherwise(sandbox: Sandbox) -> None:
     sandbox.inline = True
     handle = await Flaky(failures=9).options(max_attempts=1).dispatch()
     with pytest.raises(TaskFailed, match="run 0"):

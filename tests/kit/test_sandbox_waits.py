@@ -1,4 +1,4 @@
-"""Tasks that wait for other tasks, and drains that nobody awaits, in a sandbox."""
+"""Tasks that wait for other tasks, and drains that are not awaited, in a sandbox."""
 
 import asyncio
 import logging
@@ -58,7 +58,7 @@ async def test_a_drain_runs_tasks_for_which_a_thread_waits() -> None:
         assert await handle.result(timeout=PATIENCE) == 2
 
 
-async def test_a_result_that_nobody_drains_says_how_to() -> None:
+async def test_a_result_without_a_drain_times_out_with_a_hint() -> None:
     with Sandbox():
         handle = await add_one(1).dispatch()
         with pytest.raises(ResultTimeout, match=r"run only in `await sandbox.drain\(\)`"):

@@ -134,7 +134,7 @@ async def deafen(until: str) -> None:
 
 @task(max_attempts=1)
 async def cancel_all(until: str) -> None:
-    """Cancels everything on its loop, the first time."""
+    """Cancel all tasks on its loop, the first time."""
     note("cancel_all")
     while not Path(until).exists():
         await asyncio.sleep(0.02)
@@ -147,7 +147,7 @@ async def cancel_all(until: str) -> None:
 
 @task
 async def endless_thread() -> None:
-    """Leaves a thread that never ends."""
+    """Leave a thread that cannot be stopped."""
     threading.Thread(target=threading.Event().wait).start()
 
 
@@ -187,6 +187,6 @@ kept: list[bytes] = []
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module `shop` in the current folder, imported here too."""
+    """Return the module `shop` in the current folder, imported here too."""
     with imported("shop", TASKS, tmp_path, monkeypatch) as module:
         yield module

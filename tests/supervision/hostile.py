@@ -64,7 +64,7 @@ def exit_of(fork: int) -> str:
 
 
 def fork_returns() -> str:
-    """The fork goes on as though it were the worker; it must not get far."""
+    """Fork, and let the child continue as if it were the worker; it must not get far."""
     if (fork := os.fork()) == 0:
         return "never told"
     return exit_of(fork)
@@ -91,12 +91,12 @@ def fork_is_terminated() -> int | None:
 
 
 def leaves_a_daemon() -> None:
-    """It has what is its worker's, such as files, until the worker's process ends it at its own end."""
+    """Start a daemon that holds the worker's files until the worker process terminates it on exit."""
     multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True).start()
 
 
 def takes_all_exits() -> None:
-    """Takes the exit status of children that other code waits for."""
+    """Reap all children of the worker, including those that others wait for."""
     subprocess.Popen(["true"])
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -159,7 +159,7 @@ def exits_when_deleted() -> None:
 
 
 def hides_modules() -> None:
-    """Hides modules from code that imports them later."""
+    """Make later imports of two modules fail."""
     sys.modules["msgpack"] = sys.modules["json"] = None  # type: ignore[assignment]  # what hostile tasks do  # as a hostile task does
 
 
@@ -234,7 +234,7 @@ async def fork_awaits() -> str:
 
 
 async def handles_errors() -> None:
-    """An error of no task comes to a handler that raises one more."""
+    """Set an exception handler that raises, and cause an error outside of tasks."""
 
     def handle(*_: object) -> None:
         raise RuntimeError("handled")

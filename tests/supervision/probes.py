@@ -8,7 +8,7 @@ from tests.cli.processes import WorkerProcess
 
 
 def ask(port: int, path: str, *, method: str = "GET") -> tuple[int, dict[str, Any]]:
-    """Code and content of an answer; 0 if nobody listens."""
+    """Return the code and the content of an answer; the code is 0 if no process listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, path)

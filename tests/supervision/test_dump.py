@@ -1,4 +1,4 @@
-"""SIGUSR1 shows running tasks with stacks, even if the worker's event loop is blocked."""
+"""SIGUSR1 shows the running tasks with their stacks, even if the event loop is blocked."""
 
 import re
 import signal

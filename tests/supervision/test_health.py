@@ -31,7 +31,7 @@ async def test_a_worker_reports_its_health_and_running_tasks(
     worker = start_worker(*HEALTH, "--worker-id", "w1", "--queues", "default:9")
     port = await port_of(worker)
     await until(lambda: ask(port, "/readyz")[0] == 200, "it is ready")
-    await until(lambda: len(ask(port, "/status")[1]["running"]) == 3, "all are reported")
+    await until(lambda: len(ask(port, "/status")[1]["running"]) == 3, "all are listed")
     assert ask(port, "/livez")[0] == 200
     code, status = ask(port, "/status")
     assert code == 200
@@ -167,7 +167,7 @@ async def test_the_server_goes_on_after_it_was_out_of_descriptors() -> None:
 
 
 def open_files(pid: int) -> int:
-    """How many files a process has open."""
+    """Return the number of files that a process has open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 

@@ -1,4 +1,4 @@
-"""Stopping a worker that starts, runs or closes, while a part of it hangs."""
+"""Stopping a worker that starts, runs or closes, even if a step hangs."""
 
 import signal
 from collections.abc import Callable

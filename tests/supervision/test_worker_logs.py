@@ -1,4 +1,4 @@
-"""The logs of a worker: fields for the task, and arguments on request only."""
+"""The logs of a worker have fields about the task, and never its arguments."""
 
 import json
 from collections.abc import Callable

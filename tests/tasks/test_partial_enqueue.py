@@ -3,9 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import pytest
 
+from asynctasq import App
 from asynctasq.contracts import (
     Capability,
     DriverError,
@@ -16,7 +18,9 @@ from asynctasq.contracts import (
 )
 from asynctasq.dispatch.enqueue_batcher import EnqueueBatcher
 from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.message import new_id
+from asynctasq.message import id_to_text, new_id
+from asynctasq.tasks import task
+from tests.tasks.store import messages, opened
 
 Answer = Callable[[Message, int], DriverError | None]
 
@@ -37,10 +41,20 @@ class Broker(MemoryDriver):
             raise EnqueuedPartly("some were refused", answers=answers)
         return [answer for answer in answers if isinstance(answer, Enqueued)]
 
+    def clone(self) -> Self:
+        clone = super().clone()
+        clone.tries, clone.refuse = self.tries, self.refuse
+        return clone
+
     def __init__(self, refuse: Answer) -> None:
         super().__init__()
         self.tries: Counter[str] = Counter()
         self.refuse = refuse
+
+
+@task
+async def note(number: int) -> int:
+    return number
 
 
 async def dispatched(driver: Broker, *tasks: str) -> list[Enqueued | BaseException]:
@@ -85,3 +99,27 @@ async def test_an_enqueue_that_is_not_idempotent_is_repeated_once(
     assert isinstance(answer, DriverUnavailable)
     assert driver.tries["all"] == 2
     assert "may add a task twice" in caplog.text
+
+
+async def test_many_are_confirmed_but_for_those_that_were_refused() -> None:
+    """Dispatching all of them again sends only what the store has not accepted."""
+    full = {"now": True}
+    driver = Broker(
+        lambda message, _: DriverError("full") if full["now"] and message.queue == "large" else None
+    )
+    app = App({"driver": driver})
+    calls = [note(n).on_queue("large" if n == 2 else "small") for n in range(4)]
+    async with opened(app):
+        with pytest.raises(DriverError) as raised:
+            await app.dispatch_many(calls)
+        assert len(raised.value.task_ids) == 1
+        store: MemoryDriver = await app.driver()  # type: ignore[assignment]  # that of the app
+        assert [(await store.count(name)).ready for name in ("small", "large")] == [3, 0]
+
+
+async def test_an_id_that_the_user_chose_is_marked() -> None:
+    app = App({"driver": "memory"})
+    async with opened(app):
+        await app.dispatch(note(1).options(id=id_to_text(new_id())))
+        await app.dispatch(note(2))
+        assert [each.given_id for each in await messages(app)] == [True, False]

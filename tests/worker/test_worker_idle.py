@@ -113,6 +113,9 @@ async def test_a_worker_is_registered_while_it_runs(stage: Stage) -> None:
         await eventually(driver.workers)
         [info] = await driver.workers()
         assert (info.id, info.queues, info.concurrency) == ("the worker", ("a", "b"), 7)
+        assert (info.phase, info.longest_run) == ("running", None)
+        assert info.resident_bytes is not None
+        assert info.resident_bytes > 1_000_000
     assert await driver.workers() == []
 
 
@@ -128,7 +131,7 @@ async def test_a_worker_takes_no_more_than_it_will_run(faulty: Stage, line: Line
         await faulty.make_worker(max_tasks=3, concurrency=100).start()
     assert sorted(faulty.log) == [0, 1, 2]
     stolen = await (await faulty.driver()).reserve({"default": 1}, limit=1, owner="me", lease=9.0)
-    assert [delivery.lease.token for delivery in stolen] == [1]  # never leased before
+    assert [delivery.resumed for delivery in stolen] == [False]  # never leased before
     assert len(handles) == 10
 
 

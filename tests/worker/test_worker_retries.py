@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from asynctasq import AsyncTask, State, SyncTask, task
+from asynctasq import AsyncTask, State, SyncTask, current_task, task
 from asynctasq.contracts.capabilities import SupportsDeadLetters
 from asynctasq.errors import TaskFailed
 from asynctasq.message import id_from_text
 from tests.worker.conftest import MakeStage
-from tests.worker.stage import Stage, probe
+from tests.worker.faulty_driver import Line
+from tests.worker.stage import PATIENCE, Stage, probe
 
 pytestmark = pytest.mark.every_store
 
@@ -328,3 +329,28 @@ async def test_a_dead_letter_that_is_sent_again_can_succeed(
     await stage.burst()
     assert await handle.result(timeout=30) == "mended"
     assert await stage.dead() == []
+
+
+@task(max_attempts=2, retry_delay=0)
+async def fails_beside_a_reserve() -> str:
+    if current_task().attempt == 0:
+        await probe().flag("reserving").wait()
+        raise LookupError("not yet")
+    return "second run"
+
+
+async def test_a_burst_runs_a_retry_that_is_stored_during_its_last_reserve(
+    faulty: Stage, line: Line
+) -> None:
+    settled = faulty.flag("settled")
+
+    def note(answer: object) -> object:
+        settled.set()
+        return answer
+
+    line.answer("reserve", lambda deliveries: deliveries)
+    line.hold("reserve", until=settled, reached=faulty.flag("reserving"))
+    line.answer("settle", note)
+    handle = await fails_beside_a_reserve().dispatch()
+    await faulty.burst()
+    assert await handle.result(timeout=PATIENCE) == "second run"

@@ -112,12 +112,7 @@ def _print_table(found: Sequence[PluginInfo], *, checked: bool, wide: bool) -> N
     if checked:
         columns += [
             Column("API", _api, rank=5),
-            Column(
-                "Capabilities",
-                lambda info: ", ".join(info.capabilities or ()).lower(),
-                rank=2,
-                fold_at=20,
-            ),
+            Column("Capabilities", _capabilities, rank=2, fold_at=20),
         ]
     if found:
         print_table(columns, found, wide=wide)
@@ -129,3 +124,7 @@ def _print_table(found: Sequence[PluginInfo], *, checked: bool, wide: bool) -> N
 
 def _api(info: PluginInfo) -> str:
     return "" if info.api_version is None else str(info.api_version)
+
+
+def _capabilities(info: PluginInfo) -> str:
+    return ", ".join(info.capabilities or ()).lower()

@@ -61,10 +61,11 @@ def command() -> None:
 def list_queues(
     names: Sequence[str], wide: bool, target: str | None, driver: str | None, as_json: bool
 ) -> None:
-    """List queues with the number of their messages: the named queues, or all of them.
+    """List queues with their message counts.
 
-    Oldest is the age of the message that has been ready for the longest time. Not every driver can
-    list its queues, but every driver can count the messages of queues that you name.
+    All queues are listed unless you name some. Oldest is the age of the message that has been ready
+    for the longest time. Not every driver can list its queues, but every driver can count the
+    messages of queues that you name.
     """
     with Store(target, driver) as store:
         found = store.run(_queues(store.app, names))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
-from asynctasq.contracts.driver import Driver, Enqueued
+from asynctasq.contracts.driver import Driver, Enqueued, EnqueuedPartly
 from asynctasq.dispatch.connections import Connection
 from asynctasq.dispatch.enqueue_batcher import CHUNK_BYTES, CHUNK_MESSAGES, message_bytes
 from asynctasq.dispatch.stores import Store
@@ -98,9 +98,33 @@ class Bulk(Generic[T]):
         if self._sending is None:
             return None
         tasks, chunk, sending = self._sending
-        answers = await sending
+        try:
+            answers = await sending
+        except EnqueuedPartly as partly:
+            self._note_accepted(partly)
+            raise
         self._sending = None
         return tasks, chunk, answers
+
+    def _note_accepted(self, partly: EnqueuedPartly) -> None:
+        """Note the messages of the chunk that the store accepted; the others stay unconfirmed."""
+        assert self._sending is not None
+        tasks, chunk, sending = self._sending
+        items = list(zip(tasks, chunk, partly.answers, strict=True))
+        accepted = [
+            (task, message, answer)
+            for task, message, answer in items
+            if isinstance(answer, Enqueued)
+        ]
+        refused = [item for item in items if not isinstance(item[2], Enqueued)]
+        self._sending = [item[0] for item in refused], [item[1] for item in refused], sending
+        self._note(
+            (
+                [task for task, _, _ in accepted],
+                [message for _, message, _ in accepted],
+                [answer for _, _, answer in accepted],
+            )
+        )
 
     def _note(self, sent: _Sent[T] | None) -> None:
         if sent is not None:

@@ -168,6 +168,7 @@ def _with_dispatch_only(message: Message, overrides: DispatchOptions) -> Message
         changes["unique"] = overrides["unique"]
     if "id" in overrides:
         changes["id"] = _id(overrides["id"], "id")
+        changes["given_id"] = True
     if "after" in overrides:
         changes["parents"] = tuple(Parent(_id(each, "after")) for each in overrides["after"])
     if "headers" in overrides:

@@ -214,7 +214,7 @@ class WorkerOptions:
 
 
 class MoreOptions(TypedDict, total=False):
-    """Keywords of `Worker` for options without a parameter of their own."""
+    """Keywords of `Worker` for options that have no parameter there."""
 
 
 def _describe() -> Mapping[str, Option]:

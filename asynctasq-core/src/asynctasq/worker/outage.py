@@ -81,7 +81,7 @@ class StoreRetries:
         await asyncio.sleep(self._backoff.pause(self.failures))
 
     def note(self, error: DriverError) -> None:
-        """Note a failed attempt, without waiting: for callers with an interval of their own."""
+        """Note a failed attempt, without waiting: for callers that have their own interval."""
         self._outage.note(self, self._what, error)
         self.failures += 1
 

@@ -183,7 +183,7 @@ class SqliteDriver(DriverDefaults):
         return await self._read(inspection.Count(queue, bound))
 
     def news(self) -> Sequence[News]:
-        return self._opened().take_news()
+        return [] if self._engine is None else self._engine.take_news()
 
     # Results and progress.
 

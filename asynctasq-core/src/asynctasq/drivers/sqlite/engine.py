@@ -1,8 +1,7 @@
-"""The thread that owns a connection: it runs what is asked of it, and watches for work.
+"""The thread that owns a connection. It runs operations and watches for work.
 
-SQLite has no network to wait for but takes its time, above all for the disk; so everything happens
-off the event loop, in one thread for each opened driver. All writes that wait are run in one
-transaction: under load a single sync of the disk serves them all.
+SQLite calls block, above all for the disk, so each opened driver has one thread for them. The thread runs all
+waiting writes in one transaction: under load, a single sync of the disk serves them all.
 """
 
 import asyncio

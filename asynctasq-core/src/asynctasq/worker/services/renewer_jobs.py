@@ -28,6 +28,7 @@ from asynctasq.version import __version__
 from asynctasq.worker.health import WorkerHealth
 from asynctasq.worker.in_flight import InFlight, InFlightMessage, Interrupt
 from asynctasq.worker.options import WorkerOptions
+from asynctasq.worker.services.memory_limit import resident_bytes
 from asynctasq.worker.timing import RenewerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -147,7 +148,7 @@ class SendProgress:
 
 
 class RecordWorker:
-    """Records the worker in the registry, with the number of tasks that run."""
+    """Records the worker in the registry, with its running tasks and its memory."""
 
     def __init__(
         self, options: WorkerOptions, *, in_flight: InFlight, timing: RenewerTiming
@@ -164,17 +165,25 @@ class RecordWorker:
             concurrency=options.concurrency,
             running=0,
             version=__version__,
+            phase="running",
         )
 
     async def run(self, driver: Driver) -> None:
         """Record the worker if the number of running tasks has changed, or the record is old."""
         now = monotonic()
-        running = sum(each.started_at > 0 for each in self._in_flight.snapshot())
+        starts = [each.started_at for each in self._in_flight.snapshot() if each.started_at > 0]
+        running = len(starts)
         if now < self._due_at and running == self._worker.running:
             return
         registry = workers_of(driver)
         if registry is not None:
-            worker = replace(self._worker, running=running, seen_at=time.time())
+            worker = replace(
+                self._worker,
+                running=running,
+                seen_at=time.time(),
+                resident_bytes=resident_bytes(),
+                longest_run=now - min(starts) if starts else None,
+            )
             await registry.record_worker(worker, ttl=self._timing.register_ttl)
             self._worker = worker
         self._due_at = now + self._timing.register

@@ -7,7 +7,7 @@ ORDER BY rank, due_at, id
 LIMIT :limit
 
 -- name: in_no_queue
--- Messages whose queue has no name: numbers of queues are given in order and never taken away.
+-- Messages whose queue has no name. Numbers of queues are given in order and never deleted.
 SELECT n FROM messages INDEXED BY messages_ready
 WHERE state = 3 AND queue > (SELECT coalesce(max(key), 0) FROM queues) AND namespace = :namespace
 UNION ALL

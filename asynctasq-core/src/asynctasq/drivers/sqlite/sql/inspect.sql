@@ -1,4 +1,4 @@
--- Queries that look, and those of dead letters, pauses and workers.
+-- Queries of listings, dead letters, pauses and workers.
 
 -- name: holders
 -- The owners of leases. It steps from one owner to the next, not from lease to lease.
@@ -161,7 +161,7 @@ WHERE key = :queue
 SELECT name FROM queues WHERE namespace = :namespace AND paused
 
 -- name: queues
--- Those that hold a message or are paused: names of queues are kept for good, and there may be many.
+-- Queues that hold a message or are paused. Names of queues are never deleted, and there may be many.
 SELECT key, name
 FROM queues
 WHERE namespace = :namespace AND (

@@ -1,8 +1,7 @@
 -- Queries that lease messages and keep leases.
 
 -- name: look
--- What a reserve has to do: whether upkeep is due, whether leases have ended, and which of :queues have
--- ready messages.
+-- Whether upkeep is due, whether leases have ended, and which of :queues have ready messages.
 SELECT
     EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND state = 2 AND due_at <= :now)
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND expires_at <= :now)
@@ -18,7 +17,7 @@ SELECT
     )
 
 -- name: claim
--- The next messages of a queue, as one row: each step of a statement lets go of Python's global
+-- The next messages of a queue, as one row: each step of a statement releases Python's global
 -- lock and has to get it back, which takes long when the event loop is busy. Large payloads would
 -- make that row too large, and are read one by one. The first column counts the rows that are not
 -- damaged: a value of another length would shift those behind it. SQLite sorts texts above all numbers,
@@ -133,7 +132,7 @@ RETURNING id, queue, profile, state, attempt, lost,
     (SELECT name FROM owners WHERE owners.key = messages.owner)
 
 -- name: watch_work
--- Whether there is anything to reserve or to look after, and when there will next be.
+-- Whether there is a message to reserve, and when a message falls due or a lease may end next.
 SELECT
     EXISTS (
         SELECT 1 FROM json_each(:queues) AS named

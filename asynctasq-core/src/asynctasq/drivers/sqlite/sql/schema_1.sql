@@ -39,11 +39,11 @@ CREATE TABLE messages (
     expires_at INTEGER,                    -- NULL from the first lease on
     result_ttl INTEGER NOT NULL,
     max_lost INTEGER NOT NULL,
-    token INTEGER NOT NULL DEFAULT 0,      -- how often it was leased
+    token INTEGER NOT NULL DEFAULT 0,
     attempt INTEGER NOT NULL DEFAULT 0,
     lost INTEGER NOT NULL DEFAULT 0,
     owner INTEGER NOT NULL DEFAULT 2,
-    leased_at INTEGER NOT NULL,            -- in state 5 also the token of the lease
+    leased_at INTEGER NOT NULL,
     cancelling INTEGER NOT NULL DEFAULT 0,
     mismatched_at INTEGER,
     unique_key TEXT,

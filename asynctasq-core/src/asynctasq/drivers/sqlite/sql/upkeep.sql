@@ -1,4 +1,4 @@
--- Queries for what time brings about; each moves at most :bound messages.
+-- Queries of the upkeep; each moves at most :bound messages.
 
 -- name: promote
 UPDATE messages SET state = 3
