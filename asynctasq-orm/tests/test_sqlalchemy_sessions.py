@@ -208,7 +208,7 @@ async def test_session_that_cannot_be_is_a_clear_error(
     monkeypatch.setattr(Base, "_asynctasq_session_factory", None)
     with pytest.raises(TaskFailed, match="no session factory is known"):
         await run_task(count("Person"))
-    with pytest.raises(LookupError, match="outside a running task"):
+    with pytest.raises(LookupError, match="inside a running task"):
         current_session()
 
 
