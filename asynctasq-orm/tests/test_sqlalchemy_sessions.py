@@ -203,12 +203,12 @@ async def test_session_that_cannot_be_is_a_clear_error(
         return database.factory()
 
     monkeypatch.setattr(Base, "_asynctasq_session_factory", factory)
-    with pytest.raises(TaskFailed, match="is async, and current_session"):
+    with pytest.raises(TaskFailed, match="is async, but current_session"):
         await run_task(rename(await person(database), "Eve"))
     monkeypatch.setattr(Base, "_asynctasq_session_factory", None)
     with pytest.raises(TaskFailed, match="no session factory is known"):
         await run_task(count("Person"))
-    with pytest.raises(LookupError, match="outside a running task"):
+    with pytest.raises(LookupError, match="inside a running task"):
         current_session()
 
 

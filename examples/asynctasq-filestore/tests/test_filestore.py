@@ -10,7 +10,7 @@ from asynctasq_filestore.driver import FileStoreDriver
 
 
 def make(folder: Path) -> FileStoreDriver:
-    """A driver on the store that belongs to this folder, unopened; called in other processes, too."""
+    """Return an unopened driver on the store of this folder; called in other processes, too."""
     return FileStoreDriver(folder / "queue.state")
 
 
