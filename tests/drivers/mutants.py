@@ -75,7 +75,7 @@ def _store_with(broken: type) -> type[Store]:
 
 
 def driver_of(store: type[Store]) -> type[MemoryDriver]:
-    """The memory driver on a broken store."""
+    """Return a memory driver class that uses a broken store."""
     return type(store.__name__, (MemoryDriver,), {"store_class": store})
 
 

@@ -75,7 +75,7 @@ class Suite(DriverConformance):
 
 
 def _checks_of(suite: type[DriverConformance]) -> list[Check]:
-    """What pytest is told to generate."""
+    """Return the checks that pytest generates tests from."""
     generated: list[Check] = []
 
     class Metafunc:

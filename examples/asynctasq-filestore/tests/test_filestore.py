@@ -10,7 +10,7 @@ from asynctasq_filestore.driver import FileStoreDriver
 
 
 def make(folder: Path) -> FileStoreDriver:
-    """A driver on the store that belongs to this folder, unopened; called in other processes, too."""
+    """Return an unopened driver on the store in this folder. Other processes call this, too."""
     return FileStoreDriver(folder / "queue.state")
 
 
