@@ -110,7 +110,7 @@ async def test_a_page_looks_at_no_more_messages_than_one_call_may(
     page = await driver.browse(State.READY, **chosen)  # type: ignore[arg-type]  # only texts
     assert looked_at() <= backlog // 3 + 2 * SCANNED_AT_ONCE  # leftovers are skipped once
     before = looked_at()
-    await driver.browse(State.READY, cursor=page.cursor, **chosen)  # type: ignore[arg-type]
+    await driver.browse(State.READY, cursor=page.cursor, **chosen)  # type: ignore[arg-type]  # only texts
     assert looked_at() - before <= 2 * SCANNED_AT_ONCE
     if "task" in chosen:
         assert [item.message for item in page.items] == [rare]

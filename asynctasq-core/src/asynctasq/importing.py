@@ -18,7 +18,7 @@ from asynctasq.import_rules import (
 )
 
 _MAIN = frozenset({"__main__", "__mp_main__"})
-"""What the script is called in its own process, and in children that multiprocessing spawns."""
+"""Names of the script's module in its own process, and in children that multiprocessing spawns."""
 
 _DJANGO_NOT_READY = frozenset({"ImproperlyConfigured", "AppRegistryNotReady"})
 

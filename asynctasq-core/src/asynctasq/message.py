@@ -75,11 +75,11 @@ class CancelOutcome(Enum):
     """The answer to a request to cancel."""
 
     CANCELLED = "cancelled"
-    """It waited, and is cancelled now."""
+    """The task was waiting, and is cancelled now."""
     REQUESTED = "requested"
-    """It runs; its worker interrupts it within a second."""
+    """The task is running. Its worker interrupts it within a second."""
     TOO_LATE = "too_late"
-    """It had completed, died or been cancelled."""
+    """The task had already completed, died or been cancelled."""
     UNKNOWN = "unknown"
 
 
@@ -95,7 +95,7 @@ class UniqueUntil(StrEnum):
 
 
 class OnConflict(StrEnum):
-    """What an enqueue does when its unique key is held by another message."""
+    """The effect of an enqueue whose unique key is held by another message."""
 
     SKIP = "skip"
     """The newcomer is dropped."""

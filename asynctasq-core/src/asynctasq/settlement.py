@@ -18,7 +18,7 @@ class Reason(StrEnum):
     LOST = "lost"
     """More leases ended unrenewed than `max_lost` forgives."""
     EXPIRED = "expired"
-    """It was not started within `expires`."""
+    """The task was not started within `expires`."""
     UNDECODABLE = "undecodable"
     """Its body cannot be read."""
     UNKNOWN_TASK = "unknown_task"

@@ -172,9 +172,7 @@ class Settings:
     )
     grace_period: float = field(
         default=30.0,
-        metadata=_rule(
-            "Seconds that running tasks get to finish when a worker is told to stop.", at_least=0
-        ),
+        metadata=_rule("Seconds to wait for running tasks when a worker stops.", at_least=0),
     )
     stall_limit: float | None = field(
         default=None,

@@ -18,7 +18,7 @@ from asynctasq.contracts.driver import Driver
 
 
 class _Metafunc(Protocol):
-    """What pytest hands to `pytest_generate_tests`, as far as it is used here."""
+    """The argument of pytest's hook `pytest_generate_tests`, as far as it is used here."""
 
     @property
     def fixturenames(self) -> list[str]: ...

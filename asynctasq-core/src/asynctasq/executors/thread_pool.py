@@ -148,10 +148,10 @@ class ThreadPool:
                 raise
 
     def _tell(self) -> None:
-        self._told = False  # first: what ends from here on tells anew
+        self._told = False  # first: a run that ends from here on calls `_tell` again
         while self._finished:
             run = self._finished.popleft()
-            if run.ended:  # told twice, as an error was thrown in just then
+            if run.ended:  # reported twice: an error was thrown into the thread just then
                 continue
             self._unfinished -= 1
             run.ended = True

@@ -1,4 +1,4 @@
-"""What the store knows of one message, and of one owner."""
+"""The store's records of one message and of one owner."""
 
 from dataclasses import dataclass, field
 from math import inf

@@ -1,4 +1,4 @@
-"""What can be set of the memory driver."""
+"""The settings of the memory driver."""
 
 from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
 from asynctasq.records import record

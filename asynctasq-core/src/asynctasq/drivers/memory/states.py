@@ -61,7 +61,7 @@ class States:
         self.dead = Listing()
         """Dead letters, oldest death first."""
         self.news: deque[News] = deque(maxlen=NEWS_KEPT)
-        """What upkeep did since the last call of `news`."""
+        """The expired and lost messages that upkeep has found since the last call of `news`."""
         self.workers: dict[str, tuple[WorkerInfo, float]] = {}
         """With the time until which each is believed to live."""
         self.scheduled = TimerQueue[Entry](

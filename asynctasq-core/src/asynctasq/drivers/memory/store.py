@@ -88,7 +88,7 @@ class Store(Leases):
     # Two messages with one key.
 
     def _conflict(self, newcomer: Entry, unique: Unique, now: float) -> bytes | None:
-        """Who holds the key and keeps it; None if the newcomer may take it."""
+        """Return the ID of the message that keeps the key; None if the newcomer may take it."""
         hold = self.keys.current(unique.key, now)
         if hold is None:
             return None

@@ -1,4 +1,4 @@
-"""What time brings about: messages fall due, expire or are lost; what was kept is forgotten.
+"""Upkeep: messages fall due, expire or are lost, and old outcomes and dead letters are deleted.
 
 No timer runs here. Each reserve first does what has become due since the last one.
 """
@@ -164,7 +164,7 @@ class Upkeep(States):
     # What waiting needs to know.
 
     def has_work(self, queues: Collection[str], now: float) -> bool:
-        """Whether a reserve from `queues` would find something."""
+        """Return True if a reserve from `queues` would find a message."""
         self.promote(now)
         return any(
             queue.ready

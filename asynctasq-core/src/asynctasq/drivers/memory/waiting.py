@@ -34,7 +34,7 @@ class Waiter(Generic[T]):
 
 
 class Waiters(Generic[T]):
-    """Those who wait. Guarded by the store's lock, but for `Waiter.sleep`."""
+    """The callers that wait. Guarded by the store's lock, except for `Waiter.sleep`."""
 
     def __init__(self) -> None:
         self.waiters: set[Waiter[T]] = set()
