@@ -210,7 +210,7 @@ class Delivery:
     attempt: int
     """Runs that have ended before this one: 0 on the first run."""
     lost: int
-    """Leases of this message that ended unrenewed."""
+    """Leases of this message that ended without renewal."""
     enqueued_at: float
     """Seconds since the Unix epoch, by the store's clock."""
     mismatched_for: float = 0.0

@@ -16,7 +16,7 @@ class Reason(StrEnum):
     FAILED = "failed"
     """Its last allowed run raised."""
     LOST = "lost"
-    """More leases ended unrenewed than `max_lost` forgives."""
+    """More leases ended without renewal than `max_lost` permits."""
     EXPIRED = "expired"
     """The task was not started within `expires`."""
     UNDECODABLE = "undecodable"

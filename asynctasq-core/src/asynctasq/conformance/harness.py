@@ -174,7 +174,7 @@ class Harness(CloneProtocols):
         answers = await asyncio.gather(*(d.close() for d in twice), return_exceptions=True)
         for answer in answers:
             if answer is not None:
-                raise AssertionError("close raised; it never may") from answer
+                raise AssertionError("close raised an error; it must not") from answer
 
     @property
     def elapsed(self) -> float:
