@@ -38,7 +38,7 @@ async def test_the_suite_catches(store: type[Store]) -> None:
 
 @pytest.fixture(params=["memory", "sqlite"])
 def on(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Callable[[], Driver]]:
-    """Makes factories of mutants of a driver, with a namespace of its own for each check."""
+    """Return a maker of factories of driver mutants, with a separate namespace for each check."""
 
     def make(name: str) -> Callable[[], Driver]:
         mutant = DRIVER_MUTANTS[name]
