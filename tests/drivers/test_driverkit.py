@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf, nan
+from typing import Any, get_args
 
 import pytest
 
@@ -11,7 +12,7 @@ from asynctasq import driverkit
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.errors import BodyCorrupt, ConfigurationError, DriverError, DriverUnavailable
 from asynctasq.message import Message, new_id
-from asynctasq.settlement import ErrorInfo
+from asynctasq.settlement import ErrorInfo, Settlement
 
 NOW, LEASE = 1000.0, 80.0
 
@@ -104,6 +105,24 @@ def test_a_lease_that_is_not_finite_is_no_call(lease: float) -> None:
     with pytest.raises(DriverError, match="lease"):
         outages.note_call(now=NOW + 500.0, lease=lease)
     assert outages.numbers == (NOW, 0.0)
+
+
+NUMBERS_OF_SETTLEMENTS = [
+    (kind, each.name)
+    for kind in get_args(Settlement)
+    for each in fields(kind)
+    if float in (each.type, *get_args(each.type))
+]
+
+
+@pytest.mark.parametrize("number", [nan, inf])
+@pytest.mark.parametrize(("kind", "name"), NUMBERS_OF_SETTLEMENTS)
+def test_a_settlement_whose_number_is_not_finite_is_refused(
+    kind: Any, name: str, number: float
+) -> None:
+    values = dict.fromkeys(kind.__match_args__)
+    assert driverkit.can_settle(kind(**values | {name: 1.0}))
+    assert not driverkit.can_settle(kind(**values | {name: number}))
 
 
 def test_times_are_whole_microseconds_and_endless_ones_have_a_bound() -> None:
