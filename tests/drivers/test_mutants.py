@@ -28,12 +28,12 @@ async def test_the_healthy_driver_passes() -> None:
     assert report.ok, report
 
 
-@pytest.mark.parametrize("store", MUTANTS, ids=lambda store: store.__name__)
-async def test_the_suite_catches(store: type[Store]) -> None:
+@pytest.mark.parametrize("broken", MUTANTS, ids=lambda broken: broken.__name__)
+async def test_the_suite_catches(broken: type[Store]) -> None:
     report = await run_conformance(
-        driver_of(store), only=[MUTANTS[store]], timeout=TIMEOUT, stop_at_first=True
+        driver_of(broken), only=[MUTANTS[broken]], timeout=TIMEOUT, stop_at_first=True
     )
-    assert not report.ok, f"{MUTANTS[store]}: no check notices: {store.__doc__}"
+    assert not report.ok, f"{MUTANTS[broken]}: no check notices: {broken.__doc__}"
 
 
 @pytest.fixture(params=["memory", "sqlite"])
