@@ -43,8 +43,8 @@ RARE = ("whatever", "whichever", "are told", "of its own")
 FEW = 5
 """Places that are shown without --show, if their figure is missed."""
 SUBJECT_LENGTH = 72
-FIRST_CHECKED = "43cf731"
-"""Commits after this one have checked subjects, until a release is tagged."""
+FIRST_CHECKED = "5d47bdc"
+"""The commit that introduced the check. Later commits have checked subjects, until a release is tagged."""
 
 
 class Figure(NamedTuple):
@@ -322,4 +322,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if not __package__:  # called by its path: `scripts` is not importable then
+        sys.path.insert(0, str(ROOT))
     sys.exit(main(sys.argv[1:]))

@@ -67,8 +67,8 @@ problems at once. Each line has the name as you wrote it, the place where it was
 name. For example:
 
 ```text
-2 settings are not right:
-ASYNCTASQ_LEASE (.env line 7): expected a number, got 'long'. Seconds after which the tasks of a worker that died are given to another.
+2 settings are invalid:
+ASYNCTASQ_LEASE (.env line 7) must be a number, got 'long'. Lease duration: seconds until another worker picks up the tasks of a dead worker.
 concurency (arguments): unknown setting; did you mean concurrency?
 ```
 

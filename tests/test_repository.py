@@ -234,6 +234,37 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert not broken
 
 
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_documents_name_only_files_and_folders_that_exist(name: str) -> None:
+    paths = [f"/{path.relative_to(ROOT).as_posix()}" for path in tracked_files()]
+    named = re.findall(r"`([\w./-]+(?:\.(?:py|sql|lua|md|toml|txt)|/))`", (ROOT / name).read_text())
+    assert named
+    generated = {"dist/", "site/"}
+    missing = [
+        each
+        for each in named
+        if "NAME" not in each
+        and each not in generated
+        and not any(f"/{each}" in path for path in paths)
+    ]
+    assert not missing
+
+
+def test_documents_list_the_layers_that_are_checked() -> None:
+    """A module without a layer fails `make check`; these lists of the layers would be forgotten."""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = (each for each in tool["contracts"] if each["id"] == "layers")
+    checked = [set(layer.split(" : ")) for layer in contract["layers"] if layer != "__main__"]
+
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("| layer |") :].split("\n\n")[0].splitlines()[2:]
+    assert [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in table] == checked[::-1]
+
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    picture = text[text.index("## Layers") :].split("```")[1].splitlines()[1:]
+    assert [set(re.split(r"\s{2,}", line)[0].split(", ")) for line in picture] == checked
+
+
 def test_code_keeps_to_the_glossary() -> None:
     """The glossary has one word for a task; "job" is that of other task queues."""
     found = occurrences(

@@ -21,7 +21,7 @@ SCANNED = 300
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server without other clients, so that its counters are those of a test."""
+    """Start a server without other clients, so that a test can read its counters."""
     with redis_server(tmp_path_factory.mktemp("listing")) as found:
         yield found
 

@@ -65,7 +65,7 @@ def test_commands_and_options_are_completed(invoke: Invoke) -> None:
 
 
 def test_themes_and_drivers_are_completed_where_a_driver_is_checked() -> None:
-    assert completions("drivers", "check", "--only", "l") == ["lifetime", "lease"]
+    assert completions("drivers", "check", "--only", "l") == ["lifetime", "lease", "listings"]
     assert "memory" in completions("drivers", "check", "m")
 
 

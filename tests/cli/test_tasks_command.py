@@ -47,7 +47,7 @@ class Pay(AsyncTask[None]):
 
 @pytest.fixture
 def shop(tmp_path: Path) -> None:
-    """The code of the tasks, in the current folder."""
+    """Write the code of the tasks into the current folder."""
     (tmp_path / "shop_of_operators.py").write_text(SHOP)
 
 

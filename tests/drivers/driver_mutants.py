@@ -66,7 +66,7 @@ class Mutant:
 
 
 def mutated(base: Any, name: str, mutant: Mutant) -> Any:
-    """A driver class with that bug."""
+    """Return a driver class with that bug."""
     tokens: dict[bytes, Any] = {}
     ended: dict[bytes, float] = {}
 
@@ -127,12 +127,12 @@ def of(message: Any, **changes: Any) -> Any:
 
 
 def when(kind: type, change: Callable[[Any], Settlement]) -> Callable[[Settlement], Settlement]:
-    """A change of one kind of settlement."""
+    """Return a function that changes one kind of settlement."""
     return lambda settlement: change(settlement) if isinstance(settlement, kind) else settlement
 
 
 async def nothing(*_: Any, **__: Any) -> None:
-    """A method that does nothing."""
+    """Do nothing, in place of a method."""
 
 
 async def none_requested(*_: Any, **__: Any) -> list[Any]:
@@ -166,7 +166,7 @@ async def of_another(method: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def finite(item: Any) -> Any:
-    """A copy whose numbers are finite: what a driver stores that takes any number for 0."""
+    """Copy an item with 0 for infinite numbers, as a driver does that accepts any number."""
     numbers = {
         name: 0.0
         for name in ("delay", "eta", "expires", "result_ttl")
@@ -176,7 +176,7 @@ def finite(item: Any) -> Any:
 
 
 def without(*names: str) -> Any:
-    """A method that is called without some of its arguments."""
+    """Return a method that drops some of its arguments."""
 
     async def call(method: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
         left = {name: value for name, value in kwargs.items() if name not in names}
@@ -186,7 +186,7 @@ def without(*names: str) -> Any:
 
 
 def dropping(*names: str) -> Any:
-    """A method whose answers lack some fields."""
+    """Return a method whose answers lack some fields."""
 
     async def call(method: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
         answers = await method(self, *args, **kwargs)
@@ -227,7 +227,7 @@ async def deadlock(method: Any, self: Any, messages: Any) -> Any:
 
 
 def other_key(change: Callable[[str], str]) -> Callable[[Message], Message]:
-    """A change of a message's unique key."""
+    """Return a function that changes the unique key of a message."""
     return lambda message: (
         message
         if message.unique is None

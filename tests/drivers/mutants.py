@@ -75,7 +75,7 @@ def _store_with(broken: type) -> type[Store]:
 
 
 def driver_of(store: type[Store]) -> type[MemoryDriver]:
-    """The memory driver on a broken store."""
+    """Return a memory driver class that uses a broken store."""
     return type(store.__name__, (MemoryDriver,), {"store_class": store})
 
 
@@ -130,7 +130,7 @@ class OutcomeKeptNotQuiteLongEnough(Outcomes):
 
 @mutant("enqueue")
 class ChunkNotAtomic(Store):
-    """What stands before a bad message of a chunk is enqueued."""
+    """The messages before a bad message of a chunk are enqueued."""
 
     def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         answers = []
@@ -400,7 +400,7 @@ class ExpiresAfterStart(Store):
 
 @mutant("lease")
 class LostNotCounted(Store):
-    """A lease that ended unrenewed is not counted."""
+    """A lease that ended without renewal is not counted."""
 
     def _reclaim(self, entry: Entry, now: float) -> None:
         entry.lost -= 1
@@ -645,17 +645,17 @@ class FailedMessageVanishes(Store):
 class DeadLetterDropsBody(Store):
     """A dead letter has lost its body."""
 
-    def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
+    def _make_dead(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
         entry.message = _copy(entry.message, body=b"")
-        super()._bury(entry, reason, error, now)
+        super()._make_dead(entry, reason, error, now)
 
 
 @mutant("dead_letters")
 class DeadLetterDropsError(Store):
     """A dead letter does not say what went wrong."""
 
-    def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
-        super()._bury(entry, reason, None, now)
+    def _make_dead(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
+        super()._make_dead(entry, reason, None, now)
 
 
 @mutant("dead_letters")

@@ -12,7 +12,7 @@ D = TypeVar("D", bound=Driver)
 
 @asynccontextmanager
 async def opened(driver: D) -> AsyncIterator[D]:
-    """The driver, open for as long as the block takes."""
+    """Open the driver for the duration of the block."""
     await driver.open()
     try:
         yield driver
@@ -21,5 +21,5 @@ async def opened(driver: D) -> AsyncIterator[D]:
 
 
 def message(**fields: Any) -> Message:
-    """A message of the queue `q`."""
+    """Return a message of the queue `q`."""
     return Message(new_id(), "q", "task", b"body", **fields)

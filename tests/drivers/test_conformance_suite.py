@@ -75,7 +75,7 @@ class Suite(DriverConformance):
 
 
 def _checks_of(suite: type[DriverConformance]) -> list[Check]:
-    """What pytest is told to generate."""
+    """Return the checks that pytest generates tests from."""
     generated: list[Check] = []
 
     class Metafunc:
@@ -127,7 +127,7 @@ def test_only_durable_stores_are_reopened() -> None:
 
 
 def test_checks_cannot_be_overridden() -> None:
-    with pytest.raises(TypeError, match="may not override test_check"):
+    with pytest.raises(TypeError, match="must not override test_check"):
         type("Sly", (Suite,), {"test_check": lambda self: None})
 
 

@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf, nan
+from typing import Any, get_args
 
 import pytest
 
-from asynctasq import driverkit
+from asynctasq import contracts, driverkit
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.errors import BodyCorrupt, ConfigurationError, DriverError, DriverUnavailable
 from asynctasq.message import Message, new_id
-from asynctasq.settlement import ErrorInfo
+from asynctasq.settlement import ErrorInfo, Settlement
 
 NOW, LEASE = 1000.0, 80.0
 
@@ -106,6 +107,24 @@ def test_a_lease_that_is_not_finite_is_no_call(lease: float) -> None:
     assert outages.numbers == (NOW, 0.0)
 
 
+NUMBERS_OF_SETTLEMENTS = [
+    (kind, each.name)
+    for kind in get_args(Settlement)
+    for each in fields(kind)
+    if float in (each.type, *get_args(each.type))
+]
+
+
+@pytest.mark.parametrize("number", [nan, inf])
+@pytest.mark.parametrize(("kind", "name"), NUMBERS_OF_SETTLEMENTS)
+def test_a_settlement_whose_number_is_not_finite_is_refused(
+    kind: Any, name: str, number: float
+) -> None:
+    values = dict.fromkeys(kind.__match_args__, 1.0)
+    assert driverkit.can_settle(kind(**values))
+    assert not driverkit.can_settle(kind(**values | {name: number}))
+
+
 def test_times_are_whole_microseconds_and_endless_ones_have_a_bound() -> None:
     assert driverkit.micros(1.5) == 1_500_000
     assert driverkit.micros(inf) == driverkit.FOREVER
@@ -181,3 +200,7 @@ def test_errors_are_read_back_and_damaged_ones_say_so() -> None:
     damaged = driverkit.unpack_error(b"\x93\x01\x02\x03")
     assert damaged is not None
     assert "damaged" in damaged.message
+
+
+def test_authors_of_drivers_find_every_settlement_in_the_contracts() -> None:
+    assert set(get_args(Settlement)) <= {getattr(contracts, name) for name in contracts.__all__}

@@ -57,7 +57,7 @@ def test_ranks_order_priorities_and_stay_in_their_range() -> None:
     "fields", [{}, {"headers": {"trace": "1"}}, {"delay": 1.0, "given_id": True}]
 )
 def test_a_message_is_read_back_from_its_columns(fields: dict[str, object]) -> None:
-    message = Message(new_id(), "q", "task", b"body", **fields)  # type: ignore[arg-type]
+    message = Message(new_id(), "q", "task", b"body", **fields)  # type: ignore[arg-type]  # fields of any type
     profile, payload = sql.pack_row(message)
     assert decode_message(message.id, "q", profile, payload) == message
 

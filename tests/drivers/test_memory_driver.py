@@ -110,7 +110,7 @@ async def test_a_page_looks_at_no_more_messages_than_one_call_may(
     page = await driver.browse(State.READY, **chosen)  # type: ignore[arg-type]  # only texts
     assert looked_at() <= backlog // 3 + 2 * SCANNED_AT_ONCE  # leftovers are skipped once
     before = looked_at()
-    await driver.browse(State.READY, cursor=page.cursor, **chosen)  # type: ignore[arg-type]
+    await driver.browse(State.READY, cursor=page.cursor, **chosen)  # type: ignore[arg-type]  # only texts
     assert looked_at() - before <= 2 * SCANNED_AT_ONCE
     if "task" in chosen:
         assert [item.message for item in page.items] == [rare]
@@ -173,8 +173,8 @@ async def test_what_was_cancelled_or_settled_leaves_nothing_behind(driver: Memor
     assert not store.entries
     assert not store.outcomes.kept
     assert not store.keys.holds
-    for agenda in (store.scheduled, store.expiring, store.outcomes._ends, store.keys._ends):
-        assert len(agenda._heap) <= 150
+    for timers in (store.scheduled, store.expiring, store.outcomes._ends, store.keys._ends):
+        assert len(timers._heap) <= 150
     listings = [store.dead, *(group.scheduled for group in store.groups)]
     assert sum(len(each.places) for each in (*listings, store.groups[0].ready)) <= 300
     lanes = store.queues["q"]._lanes.values()
@@ -232,21 +232,21 @@ def test_what_arrives_out_of_turn_finds_its_place() -> None:
     assert taken == [1.0, 2.0, 5.0, 7.0, 9.0]
 
 
-def test_an_agenda_drops_what_no_longer_stands() -> None:
-    standing = set(range(1_000))
-    agenda = TimerQueue[int](lambda _time, thing: thing in standing)
-    for thing in range(1_000):
-        agenda.add(float(thing), thing)
-    for thing in range(0, 1_000, 4):
-        standing.discard(thing)
-        agenda.dropped()
-    assert agenda.next_time() == 1.0
-    for thing in range(1, 1_000, 2):
-        standing.discard(thing)
-        agenda.dropped()
-    assert len(agenda._heap) < 500
-    assert agenda.take(1e9) == 2
-    assert agenda.take(5.0) is None
+def test_a_timer_queue_drops_leftovers() -> None:
+    current = set(range(1_000))
+    timers = TimerQueue[int](lambda _time, item: item in current)
+    for item in range(1_000):
+        timers.add(float(item), item)
+    for item in range(0, 1_000, 4):
+        current.discard(item)
+        timers.dropped()
+    assert timers.next_time() == 1.0
+    for item in range(1, 1_000, 2):
+        current.discard(item)
+        timers.dropped()
+    assert len(timers._heap) < 500
+    assert timers.take(1e9) == 2
+    assert timers.take(5.0) is None
 
 
 # Threads and event loops.

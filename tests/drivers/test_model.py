@@ -38,12 +38,12 @@ def test_sqlite_lives_like_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "store", [AttemptNotCounted, CancelFlagIgnored, ExpiryIgnored, LostCountsAttempt]
+    "broken", [AttemptNotCounted, CancelFlagIgnored, ExpiryIgnored, LostCountsAttempt]
 )
-def test_a_driver_that_breaks_a_rule_is_found_out(store: type[Store]) -> None:
+def test_a_driver_that_breaks_a_rule_is_found_out(broken: type[Store]) -> None:
     class Model(DriverModel):
         def make_driver(self) -> Driver:
-            return driver_of(store)()
+            return driver_of(broken)()
 
     unshrunk = settings(max_examples=2_000, deadline=None, database=None, phases=[Phase.generate])
     with pytest.raises(AssertionError, match="disagree"):

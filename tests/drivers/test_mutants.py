@@ -28,17 +28,17 @@ async def test_the_healthy_driver_passes() -> None:
     assert report.ok, report
 
 
-@pytest.mark.parametrize("store", MUTANTS, ids=lambda store: store.__name__)
-async def test_the_suite_catches(store: type[Store]) -> None:
+@pytest.mark.parametrize("broken", MUTANTS, ids=lambda broken: broken.__name__)
+async def test_the_suite_catches(broken: type[Store]) -> None:
     report = await run_conformance(
-        driver_of(store), only=[MUTANTS[store]], timeout=TIMEOUT, stop_at_first=True
+        driver_of(broken), only=[MUTANTS[broken]], timeout=TIMEOUT, stop_at_first=True
     )
-    assert not report.ok, f"{MUTANTS[store]}: no check notices: {store.__doc__}"
+    assert not report.ok, f"{MUTANTS[broken]}: no check notices: {broken.__doc__}"
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 def on(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Callable[[], Driver]]:
-    """Makes factories of mutants of a driver, with a namespace of its own for each check."""
+    """Return a maker of factories of driver mutants, with a separate namespace for each check."""
 
     def make(name: str) -> Callable[[], Driver]:
         mutant = DRIVER_MUTANTS[name]

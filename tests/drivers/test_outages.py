@@ -95,7 +95,7 @@ def test_a_lone_caller_is_paused_for_no_two_calls_in_a_row_that_are_far_apart(ga
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
-    """An open driver of each embedded store."""
+    """Open a driver of each embedded store."""
     made: Driver = MemoryDriver()
     if request.param == "sqlite":
         made = SqliteDriver(tmp_path / "work.db")

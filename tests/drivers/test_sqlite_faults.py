@@ -163,9 +163,9 @@ async def test_result_beyond_the_limit_of_sqlite_is_refused_alone(driver: Sqlite
 
 
 async def test_id_of_another_length_is_refused(driver: SqliteDriver) -> None:
-    with pytest.raises(DriverError, match="instead of 16"):
+    with pytest.raises(DriverError, match="must have 16 bytes"):
         await driver.enqueue([Message(b"short", "emails", "app.send", b"")])
-    with pytest.raises(DriverError, match="instead of 16"):
+    with pytest.raises(DriverError, match="must have 16 bytes"):
         await driver.results([new_id(), b"short"])
     await driver.enqueue([a_message()])
     [delivery] = await reserve_all(driver)

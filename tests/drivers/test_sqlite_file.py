@@ -46,7 +46,7 @@ def set_modes(path: Path, file_mode: int, folder_mode: int) -> None:
 
 
 async def used_file(path: Path) -> Message:
-    """A file with one message in it."""
+    """Write a file with one message in it."""
     message = a_message()
     driver = SqliteDriver(path)
     await driver.open()

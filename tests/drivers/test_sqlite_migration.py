@@ -62,7 +62,7 @@ def old_file(tmp_path: Path) -> Path:
 
 
 def opened_when_written(path: Path) -> SqliteDriver:
-    """A driver whose clock shows the time at which the file was written."""
+    """Return a driver whose clock shows the time at which the file was written."""
     with closing(sqlite3.connect(path)) as database:
         (written,) = database.execute("SELECT max(enqueued_at) FROM messages").fetchone()
     driver = SqliteDriver(path)

@@ -61,7 +61,7 @@ def test_no_statement_passes_over_a_table_or_sorts_it(
 
 
 def statements_of(session: Session, operation: Callable[[Session], object]) -> list[str]:
-    """The statements that an operation executes, with their parameters filled in."""
+    """Return the statements that an operation executes, with their parameters filled in."""
     executed: list[str] = []
     session.connection.set_trace_callback(executed.append)
     run(session, operation)
@@ -133,7 +133,7 @@ def run(session: Session, operation: Callable[[Session], T]) -> T:
 
 
 def run_counted(session: Session, operation: Callable[[Session], T]) -> tuple[T, int]:
-    """The answer, and how many instructions SQLite's virtual machine executed for it."""
+    """Return the answer, and how many instructions SQLite's virtual machine executed for it."""
     steps = 0
 
     def count() -> int:

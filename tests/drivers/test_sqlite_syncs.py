@@ -24,7 +24,7 @@ async def driver(tmp_path: Path) -> AsyncIterator[SqliteDriver]:
 
 
 async def last_mode(driver: SqliteDriver) -> int:
-    """That of the last transaction."""
+    """Return the synchronous mode of the last transaction."""
     number: int = await driver._read(
         lambda session: session.connection.execute("PRAGMA synchronous").fetchone()[0]
     )

@@ -78,11 +78,11 @@ async def test_tasks_are_chosen_by_queue_and_time(app: App) -> None:
 
 
 async def test_a_cursor_of_another_listing_is_refused(app: App) -> None:
-    with pytest.raises(ValueError, match="cursor must be that of the page before"):
+    with pytest.raises(ValueError, match="cursor must come from the previous page"):
         await app.tasks.page([State.READY], cursor="dead:1")
     with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
         await app.tasks.page(limit=0)
-    with pytest.raises(ValueError, match="Only the outcomes"):
+    with pytest.raises(ValueError, match="only outcomes are kept"):
         await app.tasks.page([State.COMPLETED])
 
 

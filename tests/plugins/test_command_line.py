@@ -98,7 +98,7 @@ def test_the_package_is_a_program() -> None:
         ("--app tasks worker", "Options follow the command: asynctasq worker --app ..."),
     ],
 )
-def test_habits_from_elsewhere_get_a_hint(typed: str, hint: str) -> None:
+def test_commands_of_other_task_queues_get_a_hint(typed: str, hint: str) -> None:
     result = CliRunner().invoke(main, typed.split(), prog_name="asynctasq")
     assert result.exit_code == 2
     assert hint in result.stderr

@@ -22,7 +22,7 @@ def driver(store: Store) -> Any:
 
 @pytest_asyncio.fixture
 async def make_stage(driver: Any) -> AsyncIterator[MakeStage]:
-    """Makes stages on that store; closed at the end."""
+    """Return a maker of stages on that store, and close the stages at the end."""
     async with AsyncExitStack() as stack:
 
         async def make(**settings: object) -> Stage:
@@ -36,17 +36,17 @@ async def make_stage(driver: Any) -> AsyncIterator[MakeStage]:
 
 @pytest_asyncio.fixture
 async def stage(make_stage: MakeStage) -> Stage:
-    """A stage with default settings."""
+    """Return a stage with default settings."""
     return await make_stage()
 
 
 @pytest_asyncio.fixture
 async def line() -> Line:
-    """The line that `faulty` breaks."""
+    """Return the line that `faulty` breaks."""
     return Line()
 
 
 @pytest_asyncio.fixture
 async def faulty(make_stage: MakeStage, driver: Any, line: Line) -> Stage:
-    """A stage whose line to the store can be broken; its leases are short enough to wait for."""
+    """Return a stage whose line to the store can be broken. Its leases are short enough to wait for."""
     return await make_stage(driver=FaultyDriver(driver, line), lease=2.0)

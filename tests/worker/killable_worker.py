@@ -30,7 +30,7 @@ async def hangs() -> str:
 
 @task(name="killable.steps")
 async def steps(number: int) -> int:
-    """Takes a moment, so that kills hit it."""
+    """Take a moment, so that kills hit the task."""
     await asyncio.sleep(0.002)
     tell(f"ran {number}")
     return number
@@ -38,7 +38,7 @@ async def steps(number: int) -> int:
 
 @task(name="killable.steps_in_thread")
 def steps_in_thread(number: int) -> int:
-    """The same, in a thread."""
+    """Run a step in a thread."""
     tell(f"ran {number}")
     return number
 

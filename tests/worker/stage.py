@@ -115,7 +115,7 @@ class Stage:
         return self.probe.log
 
     async def driver(self) -> Any:
-        """The app's own opened driver; any capability."""
+        """Return the app's own opened driver, typed as having every capability."""
         return await self.app.driver()
 
     def make_worker(self, *, handle_signals: bool = False, **options: Any) -> Worker:

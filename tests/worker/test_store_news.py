@@ -52,7 +52,7 @@ async def test_lost_and_expired_messages_are_logged_and_counted(
     assert (news.lost, news.dead) == (2, 2)
     texts = sorted(record.getMessage() for record in caplog.records)
     assert len(texts) == 3
-    assert "ended unrenewed; it is ready again" in "\n".join(texts)
+    assert "was not renewed; it is ready again" in "\n".join(texts)
     assert "is dead (lost)" in "\n".join(texts)
     assert "of late is dead (expired)" in "\n".join(texts)
     caplog.clear()

@@ -25,7 +25,7 @@ class Plugin:
 
 @pytest.fixture
 def toy(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> ToyResolver:
-    """The resolver of the stage's app; the row 1 exists, and 2 is about to go."""
+    """Register a resolver with the stage's app. Rows 1 and 2 exist; tests delete row 2."""
     monkeypatch.setitem(sys.modules, "toy_orm", ModuleType("toy_orm"))
     for key in (1, 2):
         monkeypatch.setitem(ROWS, key, Row(key, f"row {key}"))
@@ -57,7 +57,7 @@ both = pytest.mark.parametrize("kind", [names, names_in_thread], ids=["loop", "t
 
 
 async def run(stage: Stage, kind: Any, **options: Any) -> Any:
-    """The handle of a task of which one row is gone when it is run."""
+    """Run a task one of whose rows was deleted after its dispatch, and return its handle."""
     handle = await stage.app.dispatch(kind([ROWS[1], ROWS[2]]).options(result_ttl=60, **options))
     del ROWS[2]
     await stage.burst()

@@ -216,7 +216,7 @@ PREFETCHES = WorkerTiming(
 
 @asynccontextmanager
 async def one_prefetched(stage: Stage) -> AsyncIterator[tuple[Worker, InFlightMessage, Any]]:
-    """A worker that runs one task and has prefetched another message."""
+    """Start a worker that runs one task and has prefetched another message."""
     *_, handle = await stage.app.dispatch_many([*(good() for _ in range(30)), waits(), good()])
     async with stage.worker(concurrency=1, timing=PREFETCHES) as worker:
         await stage.flag("began").wait()

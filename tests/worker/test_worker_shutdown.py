@@ -326,7 +326,7 @@ async def test_a_signal_stops_every_worker_of_the_process(stage: Stage) -> None:
 
 @asynccontextmanager
 async def signalled_worker(stage: Stage, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
-    """A worker that handles signals, and runs a task that waits to go on."""
+    """Start a worker that handles signals and runs a waiting task."""
     working = asyncio.create_task(stage.make_worker(handle_signals=True, **options).start())
     await stage.flag("began").wait()
     yield working

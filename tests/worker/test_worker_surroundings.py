@@ -50,7 +50,7 @@ class Watchful(ToyResolver):
 
 @pytest.fixture
 def watchful(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Watchful:
-    """A resolver of the stage's app, whose framework is imported."""
+    """Register a resolver whose framework is imported with the stage's app."""
     monkeypatch.setitem(sys.modules, "toy_orm", ModuleType("toy_orm"))
     monkeypatch.setitem(ROWS, 1, Row(1))
     resolver = Watchful()

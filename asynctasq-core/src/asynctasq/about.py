@@ -1,4 +1,4 @@
-"""What core keeps with the outcome of a message: task, queue, times, attempts and worker, in 60 to 100 bytes.
+"""Facts that core keeps with the outcome of a message: task, queue, times, attempts and worker, in 60 to 100 bytes.
 
 Drivers store these bytes and return them in `Outcome.about`; they do not read them.
 """

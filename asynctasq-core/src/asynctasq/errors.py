@@ -158,7 +158,7 @@ class ModelNotFound(AsynctasqError):
     """
 
     on_missing: str | None = None
-    """What the task says of it, where it is a model of the task's own arguments: see `OnMissing`."""
+    """The task's `on_missing` option if the model is one of the task's own arguments; see `OnMissing`."""
 
     def __init__(self, message: str, *, model: str = "", key: object = None) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Which modules a message may cause to be imported.
+"""The rule for modules that a message may cause a worker to import.
 
-A stored message names modules, and importing a module runs its code. A worker therefore has a rule, and
-code that runs under no rule imports nothing because of a message.
+A stored message names modules, and importing a module runs its code. A worker therefore has a rule. Code
+that runs without a rule imports nothing because of a message.
 """
 
 import os
@@ -119,7 +119,7 @@ class ImportRule:
 
 
 LOADED_ONLY = ImportRule()
-"""Permits nothing: only modules that are imported already are looked into."""
+"""Permits no import. Only modules that are already imported are used."""
 
 _rule: ContextVar[ImportRule] = ContextVar("asynctasq_import_rule", default=LOADED_ONLY)
 _importing: ContextVar[str | None] = ContextVar("asynctasq_importing", default=None)
@@ -162,16 +162,16 @@ def module_imported_for_message() -> str | None:
 
 @record
 class _Place:
-    """Where the import system would find a module."""
+    """The place at which the import system would find a module."""
 
     file: str | None
-    """None for a package without `__init__.py`."""
+    """The file of the module; None for a package without `__init__.py`."""
     search: Sequence[str] | None
-    """Where its submodules are looked for; None if it is not a package."""
+    """The folders of its submodules; None if it is not a package."""
 
 
 def _locate(name: str, search: Sequence[str] | None) -> _Place | None:
-    """Find a module like `importlib.util.find_spec`, which however imports the packages above it."""
+    """Find a module like `importlib.util.find_spec`, but without importing the packages above it."""
     loaded = sys.modules.get(name)
     if loaded is not None:
         path = getattr(loaded, "__path__", None)
@@ -201,7 +201,7 @@ def _top_level_specs(name: str) -> Iterator[ModuleSpec]:
 
 
 def _specs_in(name: str, search: Sequence[str]) -> Iterator[ModuleSpec]:
-    """Specs from each folder in turn, as `PathFinder` collects them."""
+    """Yield the specs of each folder in turn, as `PathFinder` collects them."""
     for entry in search:
         find = getattr(pkgutil.get_importer(entry), "find_spec", None)
         spec: ModuleSpec | None = find(name) if find is not None else None

@@ -18,7 +18,7 @@ from asynctasq.import_rules import (
 )
 
 _MAIN = frozenset({"__main__", "__mp_main__"})
-"""What the script is called in its own process, and in children that multiprocessing spawns."""
+"""Names of the script's module in its own process, and in children that multiprocessing spawns."""
 
 _DJANGO_NOT_READY = frozenset({"ImproperlyConfigured", "AppRegistryNotReady"})
 
@@ -31,12 +31,12 @@ def module_name(obj: object) -> str:
     `python shop/tasks.py` where `shop` has an `__init__.py`, is called `shop.tasks`.
 
     Raises:
-        TaskDefinitionError: it was typed into an interactive session, or the script has no such name.
+        TaskDefinitionError: the object was typed into an interactive session, or the script has no such name.
     """
     name: object = getattr(obj, "__module__", None)
     if not isinstance(name, str):
         raise TaskDefinitionError(
-            f"{_label(obj)} belongs to no module, so no worker could find it."
+            f"{_label(obj)} must belong to a module, so that workers can find it. Define it in one."
         )
     if name not in _MAIN:
         return name
@@ -45,17 +45,17 @@ def module_name(obj: object) -> str:
     if imported_as is None:
         raise TaskDefinitionError(
             f"{_label(obj)} is defined in an interactive session or in a script that cannot be "
-            "imported, so no worker could find it. Move it into a module, that is a .py file whose "
-            "name is an identifier."
+            "imported, so no worker could find it. Move it into a module: a .py file whose name is an "
+            "identifier."
         )
     return imported_as
 
 
 def imported_module(name: str) -> ModuleType | None:
-    """Return the module of that name if it is already imported; imports nothing.
+    """Return the module of that name if it is already imported. Import nothing.
 
-    Where the running script is the file of that name, it is the script itself, so that its classes
-    do not come to exist twice.
+    If the running script is the file of that name, return the script itself, so that its classes do
+    not exist twice.
     """
     found = sys.modules.get(name)
     main = sys.modules.get("__main__")
@@ -65,9 +65,9 @@ def imported_module(name: str) -> ModuleType | None:
 
 
 def import_from_application(name: str) -> ModuleType | None:
-    """Return a module that a message names, imported if the rule of the context permits it, else None.
+    """Return a module that a message names. Import it if the rule of the context permits that; else return None.
 
-    The rule is asked before anything runs, also about every package above the module. `Exception`s of the
+    The rule is checked before any code runs, also for every package above the module. `Exception`s of the
     import pass through. Others, such as the `SystemExit` of a script without a `__main__` guard, become an
     `ImportError`: a module must not end a worker.
     """
@@ -100,7 +100,7 @@ def import_root_of_main() -> str | None:
 
 
 def import_hint(error: BaseException) -> str:
-    """Return what to do about an import that failed because Django was not set up; else no text."""
+    """Return a remedy if an import failed because Django was not set up; otherwise an empty text."""
     raised = type(error)
     if not raised.__module__.startswith("django.") or raised.__name__ not in _DJANGO_NOT_READY:
         return ""
@@ -142,9 +142,9 @@ def _import_name_of_file(file: str) -> str | None:
     """Return the name under which a script would be imported.
 
     It begins in the folder that Python put on the path for the script, or above the packages that this
-    folder belongs to. It is remembered, as scripts change the path, but must not change their name.
+    folder belongs to. It is cached, because a script may change the path, but must keep its name.
     """
-    # As Python does for the path: `..` and symbolic links lead to the folder where the file really is.
+    # As Python does for the path: resolve `..` and symbolic links to the real folder of the file.
     path = Path(file).resolve()
     folder = Path(sys.path[0] if sys.path else "").resolve()
     parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
@@ -173,7 +173,7 @@ def _resolved(entry: str) -> str:
 
 
 def _is_initializing(module: ModuleType) -> bool:
-    """Check whether another thread is still importing it: `import_module` then waits for that."""
+    """Return whether another thread is still importing the module; `import_module` then waits for it."""
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 

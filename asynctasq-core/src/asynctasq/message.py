@@ -75,11 +75,11 @@ class CancelOutcome(Enum):
     """The answer to a request to cancel."""
 
     CANCELLED = "cancelled"
-    """It waited, and is cancelled now."""
+    """The task was waiting, and is cancelled now."""
     REQUESTED = "requested"
-    """It runs; its worker interrupts it within a second."""
+    """The task is running. Its worker interrupts it within a second."""
     TOO_LATE = "too_late"
-    """It had completed, died or been cancelled."""
+    """The task had already completed, died or been cancelled."""
     UNKNOWN = "unknown"
 
 
@@ -95,7 +95,7 @@ class UniqueUntil(StrEnum):
 
 
 class OnConflict(StrEnum):
-    """What an enqueue does when its unique key is held by another message."""
+    """The effect of an enqueue whose unique key is held by another message."""
 
     SKIP = "skip"
     """The newcomer is dropped."""
@@ -210,7 +210,7 @@ class Delivery:
     attempt: int
     """Runs that have ended before this one: 0 on the first run."""
     lost: int
-    """Leases of this message that ended unrenewed."""
+    """Leases of this message that ended without renewal."""
     enqueued_at: float
     """Seconds since the Unix epoch, by the store's clock."""
     mismatched_for: float = 0.0

@@ -17,12 +17,12 @@ class RetryStrategy(StrEnum):
 
 
 class OnMissing(StrEnum):
-    """What becomes of an attempt whose task has a model without a row."""
+    """The outcome of an attempt whose task has a model without a row."""
 
     RETRY = "retry"
-    """It has failed with `ModelNotFound`, and is retried as after any other error."""
+    """The attempt fails with `ModelNotFound`, and is retried as after any other error."""
     FAIL = "fail"
-    """It has failed with `ModelNotFound`, for good."""
+    """The attempt fails with `ModelNotFound`, for good."""
     SKIP = "skip"
     """The task is complete without being run; its result is None."""
     NONE = "none"
@@ -31,7 +31,7 @@ class OnMissing(StrEnum):
 
 @record
 class RunPolicy:
-    """What a worker must know of a dispatch to run it: it travels with the message.
+    """The options of a dispatch that a worker needs to run it. They travel with the message.
 
     A retry therefore follows the options of its dispatch, not the defaults of the worker's release.
     """
@@ -52,7 +52,7 @@ class RunPolicy:
 
 
 def retries_left(attempt: int, max_attempts: int) -> bool:
-    """Whether another run is allowed after the run number `attempt` (0 is the first) has failed."""
+    """Return True if another run is allowed after run number `attempt` (0 is the first) has failed."""
     return attempt + 1 < max_attempts
 
 

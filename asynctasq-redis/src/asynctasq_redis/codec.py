@@ -35,6 +35,8 @@ from asynctasq.message import (
 )
 from asynctasq.records import record
 
+FORMAT = 2
+"""The format of this release. Its keys begin with `{namespace}:2:`; those of format 1 had no number."""
 WAITING, DEAD, COMPLETED = 1, 2, 3
 """First byte of a message's key; one more is cancelled."""
 UNIQUE, MISMATCHED, DAMAGED = 2, 8, 16

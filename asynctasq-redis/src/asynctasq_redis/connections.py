@@ -7,10 +7,10 @@ from typing import Any
 
 import redis.exceptions as client
 
-from asynctasq_redis.connect import Connector
-from asynctasq_redis.connecting import Argument, pack_command
+from asynctasq_redis.connectors import Connector
 from asynctasq_redis.errors import Closed, is_elsewhere
 from asynctasq_redis.pipeline import Pipeline
+from asynctasq_redis.wires import Argument, pack_command
 
 
 class Connections:

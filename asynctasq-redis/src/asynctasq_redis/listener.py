@@ -14,11 +14,11 @@ import redis.exceptions as client
 
 from asynctasq.errors import DriverError
 from asynctasq_redis.codec import text_bytes
-from asynctasq_redis.connecting import pack_command
 from asynctasq_redis.errors import FAILURES
 from asynctasq_redis.pipeline import Pipeline
 from asynctasq_redis.server import Server
 from asynctasq_redis.timing import ListenerTiming
+from asynctasq_redis.wires import pack_command
 
 SHORTEST_SLEEP = 0.001
 """Seconds."""

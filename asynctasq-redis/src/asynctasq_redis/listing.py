@@ -19,8 +19,8 @@ from asynctasq_redis.inspection import names
 from asynctasq_redis.reading import dead_letter_of, read_row, snapshot_of
 
 if TYPE_CHECKING:
-    from asynctasq_redis.connecting import Argument
     from asynctasq_redis.server import Server
+    from asynctasq_redis.wires import Argument
 
 SCANNED = 300
 """Messages that one page of a filtered listing looks at."""

@@ -12,8 +12,8 @@ import hiredis
 import redis.exceptions as client
 from redis.asyncio.connection import DefaultParser
 
-from asynctasq_redis.connecting import Wire, WireMaker, drop_wire, end_wire, transport_of
 from asynctasq_redis.errors import Closed
+from asynctasq_redis.wires import Wire, WireMaker, drop_wire, end_wire, transport_of
 
 CLOSE_SECONDS = 1.0
 """Seconds that the loop may take to report the end of a connection."""

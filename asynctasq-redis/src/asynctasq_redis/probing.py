@@ -3,11 +3,11 @@
 import redis.exceptions as client
 
 from asynctasq.errors import DriverError
-from asynctasq_redis.connecting import Argument
 from asynctasq_redis.connections import Connections
 from asynctasq_redis.errors import passes
 from asynctasq_redis.scripts import script
 from asynctasq_redis.settings import RedisSettings
+from asynctasq_redis.wires import Argument
 
 OLDEST = "6.2"
 """The oldest Redis that has every command and option of the scripts; every Valkey has them."""

@@ -9,14 +9,14 @@ from typing import Any
 import redis.exceptions as client
 
 from asynctasq.errors import DriverUnavailable
-from asynctasq_redis.connect import connector
-from asynctasq_redis.connecting import Argument
+from asynctasq_redis.codec import FORMAT
 from asynctasq_redis.connections import Connections
+from asynctasq_redis.connectors import connector
 from asynctasq_redis.errors import FAILURES, translated
 from asynctasq_redis.probing import probe
 from asynctasq_redis.scripts import script
 from asynctasq_redis.settings import RedisSettings
-from asynctasq_redis.upgrading import FORMAT
+from asynctasq_redis.wires import Argument
 
 log = logging.getLogger("asynctasq.redis")
 

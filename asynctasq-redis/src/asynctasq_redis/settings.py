@@ -69,7 +69,7 @@ class RedisSettings:
     tls_key: str | None = None
     """File of the key of the client certificate."""
     tls_verify: bool = True
-    """Whether to verify the certificate of the server. Without verification, others can read the traffic."""
+    """True to verify the certificate of the server. Without verification, others can read the traffic."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

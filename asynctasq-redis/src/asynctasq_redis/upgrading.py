@@ -1,15 +1,13 @@
-"""The format of a namespace, and the upgrade from the format before."""
+"""The upgrade of a namespace from the format before."""
 
 import logging
 from typing import TYPE_CHECKING
 
 from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq_redis.codec import FORMAT
 
 if TYPE_CHECKING:
     from asynctasq_redis.server import Server
-
-FORMAT = 2
-"""The format of this release. Its keys begin with `{namespace}:2:`; those of format 1 had no number."""
 
 log = logging.getLogger("asynctasq.redis")
 

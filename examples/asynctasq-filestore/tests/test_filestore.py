@@ -10,7 +10,7 @@ from asynctasq_filestore.driver import FileStoreDriver
 
 
 def make(folder: Path) -> FileStoreDriver:
-    """Return an unopened driver on the store of this folder; called in other processes, too."""
+    """Return an unopened driver on the store in this folder. Other processes call this, too."""
     return FileStoreDriver(folder / "queue.state")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from asynctasq.cli.exit_codes import exit_code_of
-from asynctasq.cli.habits import command_hint, with_hint
+from asynctasq.cli.hints import command_hint, with_hint
 from asynctasq.errors import AsynctasqError, PluginBroken, PluginError
 
 if TYPE_CHECKING:

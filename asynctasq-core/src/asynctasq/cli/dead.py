@@ -15,9 +15,9 @@ from asynctasq.cli.operator_commands import (
     complete_queue,
     confirm,
     count_of,
+    page_options,
     print_json,
     store_options,
-    wide_option,
     yes_option,
 )
 from asynctasq.cli.queues import queue_name
@@ -97,15 +97,7 @@ def command() -> None:
 
 @command.command("list", epilog=exit_code_help(*STORE_CODES))
 @filter_options
-@click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=50,
-    help="List at most this many; 0 lists all.  [default: 50]",
-)
-@click.option("--cursor", metavar="CURSOR", help="Continue after the previous page.")
-@wide_option
+@page_options
 @store_options
 def list_dead(
     limit: int,

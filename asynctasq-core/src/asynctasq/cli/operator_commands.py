@@ -138,7 +138,20 @@ def store_options(command: F) -> F:
 wide_option = click.option(
     "--wide", is_flag=True, help="Print full IDs and texts in lines of any length."
 )
+limit_option = click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=50,
+    help="List at most this many; 0 lists all.  [default: 50]",
+)
+cursor_option = click.option("--cursor", metavar="CURSOR", help="Continue after the previous page.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+
+
+def page_options(command: F) -> F:
+    """Add the options of a listing with pages: `--limit`, `--cursor` and `--wide`."""
+    return limit_option(cursor_option(wide_option(command)))
 
 
 class Store:

@@ -14,9 +14,9 @@ from asynctasq.cli.operator_commands import (
     complete_queue,
     confirm,
     count_of,
+    page_options,
     print_json,
     store_options,
-    wide_option,
     yes_option,
 )
 from asynctasq.cli.retrying import retry_ids
@@ -77,15 +77,7 @@ def command() -> None:
     help="Enqueued since this time: 2h (ago), 2026-11-20.",
 )
 @click.option("--until", callback=moment, metavar="TIME", help="Enqueued before this time.")
-@click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=50,
-    help="List at most this many; 0 lists all.  [default: 50]",
-)
-@click.option("--cursor", metavar="CURSOR", help="Continue after the previous page.")
-@wide_option
+@page_options
 @store_options
 def list_tasks(
     states: Sequence[str],

@@ -1,7 +1,7 @@
 """Settings: their names, their sources, and the errors about them.
 
-`load_settings` reads them; `Settings` is the immutable result; `describe_settings` tells all there
-are. pydantic is imported when settings are loaded, not before.
+`load_settings` reads them, `Settings` is the immutable result, and `describe_settings` lists all
+settings. pydantic is imported when settings are loaded, not before.
 """
 
 from asynctasq.config.describe import SettingInfo, describe_plugin_settings, describe_settings

@@ -1,6 +1,6 @@
-"""Settings that are read before all others: plugins to leave out, and modules to import.
+"""Settings that are read before all others: plugins to disable, and modules to import.
 
-They cost no pydantic, and no app.
+Reading them needs neither pydantic nor an app.
 """
 
 import os
@@ -43,4 +43,4 @@ def _listed(variable: str) -> tuple[str, ...]:
     try:
         return tuple(map(str, split_list(str(given.value))))
     except Mismatch as error:
-        raise ConfigurationError(f"{given}: expected {error}") from error
+        raise ConfigurationError(f"{given} must be {error}, got {given.shown()}") from error

@@ -1,4 +1,4 @@
-"""One warning about values of the environment that the arguments of `init` hide: it is seldom intended."""
+"""A warning about values of the environment that the arguments of `init` hide, which is seldom intended."""
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
@@ -56,7 +56,7 @@ def settings_warnings_muted() -> bool:
 
 
 def hidden_core(core: Mapping[str, RawValue], variables: Mapping[str, RawValue]) -> list[str]:
-    """Describe the variables whose values differ from the arguments; both go by the setting's name."""
+    """Describe the variables whose values differ from the arguments. Both mappings have names of settings as keys."""
     return [
         hides(core[name], given, name)
         for name, given in variables.items()

@@ -1,8 +1,7 @@
 """Settings from arguments, environment and `.env`: their precedence and their problems.
 
-The command line wins over arguments, these over the environment, that over `.env`, that over the
-defaults. Problems are collected and told in one error, each naming the key as it was written and
-where.
+The order of precedence is: command line, arguments, environment, `.env`, defaults. Problems are
+collected into one error. Each names the key as it was written, and its place.
 """
 
 import os
@@ -49,14 +48,14 @@ def load_settings(
 ) -> Settings:
     """Read the settings of an application.
 
-    `settings_class` gives the settings class of an installed plugin, None if it has none;
-    `known_plugins` are the names of all that are installed. `command_line` has settings of core
+    `settings_class` returns the settings class of an installed plugin, or None if it has none.
+    `known_plugins` contains the names of all installed plugins. `command_line` has settings of core
     only. `environ` is `os.environ` if None.
     The sections of the plugins in use (the driver, the serializer, and those that `arguments`
-    name) are checked now, those of others when `Settings.plugin` is asked for them.
+    name) are checked now, other sections when `Settings.plugin` reads them.
 
     Raises:
-        ConfigurationError: all that is wrong, one problem a line.
+        ConfigurationError: some settings are invalid; the error has one line for each.
         PluginError: raised by `settings_class`.
     """
     problems: list[str] = []
@@ -191,7 +190,7 @@ def _is_instance(value: object, *members: str) -> bool:
 
 def _expected(value: object, words: str) -> str:
     if isinstance(value, type):
-        return f"an instance: make one, {value.__qualname__}(...)"
+        return f"an instance, as in {value.__qualname__}(...)"
     return words
 
 
@@ -200,8 +199,8 @@ def _check_durations(
 ) -> None:
     """Check durations that must fit each other.
 
-    Those that the environment and `.env` give are left to the worker: the command line may still
-    change one of them, and other processes do not use them.
+    The worker checks durations from the environment and `.env`: the command line may still change
+    one of them, and other processes do not use them.
     """
     for names, problem in (
         (("heartbeat_interval", "lease"), heartbeat_problem(settings.heartbeat, settings.lease)),

@@ -22,8 +22,8 @@ def variable_of(name: str, plugin: str = "") -> str:
 class PluginSections:
     """The raw settings of plugins, which are converted when they are first needed.
 
-    `arguments` has the section of each plugin that has one, `variables` all that are none of
-    core's, and `url` what named the driver, where that was a URL.
+    `arguments` has the sections of plugins, `variables` has the variables that do not belong to core,
+    and `url` is the driver's value if it is a URL.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class PluginSections:
         self.strays: list[RawValue] = []
         """Variables that belong to no plugin."""
         self.hidden: list[str] = []
-        """Descriptions of variables that the arguments hide; those of core come first."""
+        """Descriptions of variables that the arguments hide; variables of core come first."""
         prefixes = {variable_of("", name): name for name in plugin_names}
         for variable, given in variables.items():
-            # Of `redis` and `redis-cluster`, the longer name is meant.
+            # If both `redis` and `redis-cluster` match, the longer name counts.
             owner = max(filter(variable.startswith, prefixes), key=len, default="")
             if owner:
                 section = self._variables.setdefault(prefixes[owner], {})
@@ -81,12 +81,12 @@ class PluginSections:
         return self._resolved[name]
 
     def resolve(self, name: str, problems: list[str]) -> None:
-        """Make the settings of the plugin `name`; `problems` gets a line for each that is wrong."""
+        """Make the settings of the plugin `name`. Add a line to `problems` for each invalid one."""
         cls = self._settings_class(name)
         if cls is not None and not is_dataclass(cls):
             raise PluginBroken(
-                f"The settings class {cls.__qualname__} of the plugin {name!r} is no dataclass: "
-                f"decorate it with asynctasq.records.record."
+                f"The settings class {cls.__qualname__} of the plugin {name!r} must be a dataclass. "
+                f"Decorate it with asynctasq.records.record."
             )
         before = len(problems)
         offers: dict[str, list[RawValue]] = {}
@@ -138,7 +138,7 @@ class PluginSections:
         if isinstance(section, Mapping):
             parts = {str(key): value for key, value in section.items()}
         elif cls is not None and isinstance(section, cls):
-            # An instance does not tell which of its defaults were meant: they are not said.
+            # It is unknown which defaults of an instance were set on purpose: they do not count.
             parts = {
                 field_name: getattr(section, field_name)
                 for field_name, default in _defaults(cls).items()
@@ -147,7 +147,7 @@ class PluginSections:
         else:
             expected = "a dict" if cls is None else f"a dict or {cls.__qualname__}"
             problems.append(
-                f"{name} (arguments): expected {expected}, got {type(section).__qualname__}"
+                f"{name} (arguments) must be {expected}, got {type(section).__qualname__}"
             )
             return
         for key, value in parts.items():
@@ -189,7 +189,7 @@ class PluginSections:
 
 
 def section_of(name: str, cls: type | None) -> str:
-    """Return the section of a plugin: its own name, or the one that its settings class gives."""
+    """Return the section of a plugin: its name, or the `section` of its settings class."""
     return str(getattr(cls, "section", name))
 
 

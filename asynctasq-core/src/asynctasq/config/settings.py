@@ -78,7 +78,7 @@ class Rule:
         return ", ".join(words)
 
     def allows(self, value: object) -> bool:
-        """Return whether a value of the right type is in range. None is, if the type allows it."""
+        """Return True if a value of the right type is in range. None is in range if the type allows it."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return (
                 abs(value) <= SECONDS_LIMIT  # NaN is not
@@ -131,11 +131,11 @@ class Settings:
     disable_plugins: tuple[str, ...] = field(
         default=(),
         metadata=_rule(
-            "Plugins to leave out: by name, `kind:name`, `kind:name:distribution` or distribution."
+            "Plugins to disable: by name, `kind:name`, `kind:name:distribution` or distribution."
         ),
     )
     imports: tuple[str, ...] = field(
-        default=(), metadata=_rule("Modules that a worker imports first, to learn of their tasks.")
+        default=(), metadata=_rule("Modules that a worker imports first, to register their tasks.")
     )
     import_tasks: bool = field(
         default=True,
@@ -149,7 +149,7 @@ class Settings:
         default=(),
         metadata=_rule(
             "Queues that a worker serves, in strict order, each with a limit of tasks at once if it "
-            "has one (`emails:5`); if empty, those of the registered tasks and `default`.",
+            "has one (`emails:5`); if empty, the queues of the registered tasks and `default`.",
             pattern=SERVED_QUEUE,
         ),
     )
@@ -159,27 +159,25 @@ class Settings:
     lease: float = field(
         default=30.0,
         metadata=_rule(
-            "Seconds after which the tasks of a worker that died are given to another.",
+            "Lease duration: seconds until another worker picks up the tasks of a dead worker.",
             at_least=SHORTEST_LEASE_SECONDS,
         ),
     )
     heartbeat_interval: float | None = field(
         default=None,
         metadata=_rule(
-            "Seconds between two renewals of a worker's leases, at most half of `lease`; none: a third.",
+            "Lease renewal interval, in seconds: at most half of `lease`; none: a third of it.",
             above=0,
         ),
     )
     grace_period: float = field(
         default=30.0,
-        metadata=_rule(
-            "Seconds that running tasks get to finish when a worker is told to stop.", at_least=0
-        ),
+        metadata=_rule("Seconds to wait for running tasks when a worker stops.", at_least=0),
     )
     stall_limit: float | None = field(
         default=None,
         metadata=_rule(
-            "Seconds for which a worker's event loop may be blocked before its leases end; not below "
+            "Seconds for which a worker's event loop may be blocked before its leases end; at least "
             "`lease`; none: 600, or `lease` if that is longer.",
             above=0,
         ),
@@ -198,8 +196,8 @@ class Settings:
     mismatch_patience: float = field(
         default=600.0,
         metadata=_rule(
-            "Seconds for which messages with an unknown task or arguments that do not fit are "
-            "given back, for a worker of another release, before they are dead.",
+            "Seconds for which messages with an unknown task, or with arguments that do not fit, are "
+            "released for a worker of another release; afterwards they are dead letters.",
             at_least=0,
         ),
     )
@@ -210,26 +208,28 @@ class Settings:
     show_arguments: bool = field(
         default=False,
         metadata=_rule(
-            "Whether commands for operators show arguments, results and progress without being asked."
+            "Whether commands for operators show arguments, results and progress by default."
         ),
     )
     redact_arguments: tuple[str, ...] = field(
         default=SECRET_NAMES,
         metadata=_rule(
-            "Names of arguments, or of parts of them, whose values those commands never show, as "
-            "patterns; `*` for all."
+            "Patterns of the names of arguments, or of parts of them, whose values those commands never "
+            "show; `*` for all."
         ),
     )
     process_pool_size: int | None = field(
         default=None,
         metadata=_rule(
-            "Child processes of a worker that has process tasks; none: one per processor.",
+            "Number of child processes of a worker that has process tasks; none: one per processor.",
             at_least=1,
         ),
     )
     process_pool_max_tasks_per_child: int | None = field(
         default=None,
-        metadata=_rule("Runs after which a child process is replaced; none: never.", at_least=1),
+        metadata=_rule(
+            "Number of runs after which a child process is replaced; none: never.", at_least=1
+        ),
     )
     process_pool_max_memory: int | None = field(
         default=None,
@@ -249,29 +249,30 @@ class Settings:
     )
     default_queue: str = field(
         default="default",
-        metadata=_rule("Queue of tasks that name none.", pattern=QUEUE_NAME),
+        metadata=_rule("Queue of tasks that do not name one.", pattern=QUEUE_NAME),
     )
     default_max_attempts: int = field(
-        default=3, metadata=_rule("Runs in all; 0 and 1 both mean no retry.", at_least=0)
+        default=3, metadata=_rule("Maximum number of runs; 0 and 1 both mean no retry.", at_least=0)
     )
     default_retry_delay: float = field(
         default=60.0, metadata=_rule("Seconds before the first retry.", at_least=0)
     )
     default_retry_strategy: RetryStrategy = field(
-        default=RetryStrategy.FIXED, metadata=_rule("How the delay grows from retry to retry.")
+        default=RetryStrategy.FIXED,
+        metadata=_rule("Strategy by which the delay grows from retry to retry."),
     )
     default_retry_factor: float = field(
         default=2.0,
-        metadata=_rule("By which an exponential delay grows with each retry.", at_least=1),
+        metadata=_rule("Factor by which an exponential delay grows with each retry.", at_least=1),
     )
     default_retry_cap: float = field(
         default=3600.0,
-        metadata=_rule("Seconds that no exponential delay exceeds.", at_least=0),
+        metadata=_rule("Maximum exponential delay, in seconds.", at_least=0),
     )
     default_retry_jitter: float = field(
         default=0.1,
         metadata=_rule(
-            "Share of an exponential delay by which it varies at random.", at_least=0, at_most=1
+            "Random variation of an exponential delay, as a share of it.", at_least=0, at_most=1
         ),
     )
     default_timeout: float | None = field(
@@ -286,8 +287,8 @@ class Settings:
     default_max_lost: int = field(
         default=3,
         metadata=_rule(
-            "Workers that may die with a task before it is dead; 0 for work that must not run "
-            "twice.",
+            "Number of lost leases, for example of crashed workers, after which a task still runs "
+            "again; 0 for work that must not run twice.",
             at_least=0,
         ),
     )
@@ -324,8 +325,8 @@ class Settings:
         """Return the settings of a plugin: an instance of its settings class, or a dict if it has none.
 
         Raises:
-            ConfigurationError: what the arguments, the environment or `.env` say of this plugin is
-                not right.
+            ConfigurationError: a setting of this plugin in the arguments, the environment or `.env` is
+                invalid.
         """
         return {} if self.sections is None else self.sections.plugin(name)
 
@@ -335,8 +336,8 @@ def heartbeat_problem(heartbeat: float, lease: float) -> str:
     if heartbeat <= lease / 2:
         return ""
     return (
-        f"heartbeat_interval must be at most half of lease, so that a late renewal is not the end of the "
-        f"leases; got {heartbeat:g} and {lease:g} s. Lower heartbeat_interval, or raise lease."
+        f"heartbeat_interval must be at most half of lease, so that leases survive a late renewal; "
+        f"got {heartbeat:g} and {lease:g} s. Lower heartbeat_interval, or raise lease."
     )
 
 
@@ -345,7 +346,7 @@ def stall_problem(stall: float, lease: float) -> str:
     if stall >= lease:
         return ""
     return (
-        f"stall_limit must not be below lease, as leases are kept for that long anyway; got {stall:g} and "
+        f"stall_limit must be at least lease, because leases last that long anyway; got {stall:g} and "
         f"{lease:g} s. Raise stall_limit, or lower lease."
     )
 

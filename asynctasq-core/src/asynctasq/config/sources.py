@@ -54,8 +54,8 @@ def read_variables(
 ) -> dict[str, RawValue]:
     """Return the variables with our prefix, by upper-case name: the environment's, then those of `.env`.
 
-    `problems` gets a line for a file that cannot be read, and for each of its lines that names one
-    of our variables and cannot be understood.
+    Add a line to `problems` if the file cannot be read, and for each of its lines that names one of our
+    variables and cannot be parsed.
     """
     found = _read_dotenv(Path(dotenv), environ, problems) if dotenv is not None else {}
     for key, value in environ.items():
@@ -72,7 +72,7 @@ def _is_ours(key: str) -> bool:
 def _read_dotenv(
     path: Path, environ: Mapping[str, str], problems: list[str]
 ) -> dict[str, RawValue]:
-    if not path.is_file():  # a folder of this name is somebody's virtual environment
+    if not path.is_file():  # a folder of this name may be a virtual environment
         return {}
     from dotenv.parser import parse_stream
     from dotenv.variables import parse_variables

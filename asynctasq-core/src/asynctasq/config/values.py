@@ -1,6 +1,6 @@
 """Conversion of raw values to the types of settings, with pydantic's rules.
 
-Values from code must have their type: `"100"` is no number there. Values from the environment are
+Values from code must have their type: `"100"` is not accepted as a number. Values from the environment are
 text, so numbers, truth values and lists are read from it. pydantic is imported at first use.
 """
 
@@ -30,17 +30,17 @@ _TYPE_TEXTS: Mapping[object, str] = {
 
 
 class Mismatch(Exception):
-    """A value is not of its type; the text says what was expected."""
+    """A value is not of its type. The text describes the expected value."""
 
 
 def convert(value: object, hint: Any) -> Any:
     """Return a value from code as a value of the type `hint`.
 
-    Text becomes a path or a member of an enumeration where one is wanted, never a number, and a
-    path becomes text; text where a list is wanted is a list of one.
+    If the type requires it, text becomes a path, a member of an enumeration or a list of one, but
+    never a number, and a path becomes text.
 
     Raises:
-        Mismatch: it is not of that type.
+        Mismatch: the value is not of that type.
     """
     from pydantic import ValidationError
 
@@ -67,7 +67,7 @@ def convert_text(text: str, hint: Any, *, none_words: bool = True) -> Any:
     Lists are comma separated or JSON. `none` and empty text mean None where that is allowed.
 
     Raises:
-        Mismatch: it is not of that type.
+        Mismatch: the value is not of that type.
     """
     from pydantic import ValidationError
 
@@ -88,7 +88,7 @@ def split_list(text: str) -> list[object]:
     """Return the items of a list given as text: comma separated, or a JSON array.
 
     Raises:
-        Mismatch: it begins like a JSON array and is none.
+        Mismatch: the text begins like a JSON array, but is not one.
     """
     text = text.strip()
     if text.startswith("["):
@@ -156,7 +156,7 @@ def _adapter(hint: Any) -> "TypeAdapter[Any]":
 
 
 def _expected(hint: Any, error: Any) -> str:
-    """Return what was expected, in our words for a type or pydantic's for a constraint."""
+    """Describe the expected value, in our words for a type or in pydantic's for a constraint."""
     first = error.errors(include_url=False, include_input=False)[0]
     if len(error.errors()) == 1 and not first["type"].endswith(
         ("_type", "_parsing", "_of", "enum", "literal_error")

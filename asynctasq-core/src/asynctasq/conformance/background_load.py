@@ -1,4 +1,4 @@
-"""What else a store in use holds: messages in every state, in the way of checks."""
+"""Background load for checks: messages in every state, as in a store in use."""
 
 from asynctasq.conformance.harness import ERROR, LEASE, Leftovers, expect_equal, random_name
 from asynctasq.contracts.capabilities import Capability

@@ -39,7 +39,7 @@ class Check:
 
     @property
     def sentence(self) -> str:
-        """What is checked, for people."""
+        """The rule that is checked, as a sentence."""
         name = f"{self.name.replace('_', ' ').capitalize()}."
         more = " ".join(self.summary.split())
         return name if more in {"", self.name.replace("_", " ")} else f"{name} {more}"

@@ -40,7 +40,7 @@ _COMMAND = (
 
 
 class Role(StrEnum):
-    """What a child does."""
+    """The work of a child."""
 
     PRODUCE = "produce"
     """Enqueue the ids given, in chunks, and end."""
@@ -78,7 +78,7 @@ class Event:
 
 
 class Log:
-    """What a child notes. One `write` a line: a SIGKILL takes nothing that was noted."""
+    """The event log of a child. Each line is one `write`, so a SIGKILL loses no line."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -206,10 +206,10 @@ class Child:
         return any(event.name == name for event in self.events())
 
     def check(self) -> bool:
-        """Whether it lives.
+        """Return True if the process is alive.
 
         Raises:
-            AssertionError: it ended by itself, with an error.
+            AssertionError: the process exited by itself, with an error.
         """
         status = self.process.poll()
         if status and not self.killed:
@@ -273,7 +273,7 @@ class Children:
             child.process.wait()
 
     def ready(self) -> list[Child]:
-        """Those that have opened their driver and live."""
+        """Return the children that are alive and have opened their driver."""
         return [child for child in self.alive() if child.has("ready")]
 
     def wait_until(self, happened: Callable[[], bool], *, timeout: float = TIMEOUT) -> None:

@@ -164,7 +164,7 @@ async def concurrent_enqueues_of_one_key_make_one_message(harness: Harness) -> N
 
 @check("de", 16, needs=Capability.RESULTS | Capability.INSPECT)
 async def message_and_outcome_change_places_in_one_step(harness: Harness) -> None:
-    """A caller that does not find the message finds its outcome."""
+    """Check that a caller that does not find the message finds its outcome."""
     deliveries: list[Delivery] = []
     await harness.enqueue_count(40)
     deliveries = await harness.reserve()

@@ -16,8 +16,8 @@ async def _some_with_a_damaged_one(harness: Harness) -> tuple[Message, list[Mess
     return damaged, good
 
 
-async def _bury(harness: Harness, damaged: Message) -> None:
-    """Have the damaged message found out."""
+async def _expect_dead_letter(harness: Harness, damaged: Message) -> None:
+    """Check that the damaged message is not delivered, and becomes a dead letter."""
     expect_equal(await harness.reserve(), [], "a damaged message was delivered")
     await harness.upkeep()
     expect_equal(await harness.reserve(), [], "a damaged message was delivered")
@@ -104,7 +104,7 @@ async def message_damaged_while_it_runs_is_dead_after_a_retry(harness: Harness) 
     delivery = await harness.enqueue_and_lease()
     await harness.damage(delivery.message.id)
     await harness.settle(Retry(delivery.lease, 0.0, ERROR))
-    await _bury(harness, delivery.message)
+    await _expect_dead_letter(harness, delivery.message)
 
 
 @check("abj", 49, damages=True)
@@ -112,7 +112,7 @@ async def message_damaged_while_it_runs_is_reclaimed(harness: Harness) -> None:
     delivery = await harness.enqueue_and_lease()
     await harness.damage(delivery.message.id)
     await harness.end_leases()
-    await _bury(harness, delivery.message)
+    await _expect_dead_letter(harness, delivery.message)
 
 
 @check("a", 49, needs=Capability.INSPECT, damages=True)
@@ -161,7 +161,7 @@ async def dead_letter_that_is_damaged_costs_no_other(harness: Harness) -> None:
 async def damaged_dead_letter_is_repaired_by_an_edit(harness: Harness) -> None:
     message = await harness.enqueue()
     await harness.damage(message.id)
-    await _bury(harness, message)
+    await _expect_dead_letter(harness, message)
     expect_equal(await harness.dead.requeue_edited(message), True, "answer of requeue_edited")
     delivery = await harness.lease()
     expect_equal(delivery.message, message, "the message that was written again")
@@ -176,7 +176,7 @@ async def damaged_messages_are_purged(harness: Harness) -> None:
     expect_equal(purged, 3, "ready messages purged")
     dying = await harness.enqueue()
     await harness.damage(dying.id)
-    await _bury(harness, dying)
+    await _expect_dead_letter(harness, dying)
     expect_equal(await harness.purger.purge(harness.queue, states=[State.DEAD]), 1, "dead purged")
     await harness.expect_gone(damaged.id)
 

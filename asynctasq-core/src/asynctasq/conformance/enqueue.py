@@ -1,4 +1,4 @@
-"""What goes in comes out: fields, bodies, names, chunks, repeated ids."""
+"""Checks that a message comes out as it went in: fields, bodies, names, chunks, repeated IDs."""
 
 import asyncio
 import math

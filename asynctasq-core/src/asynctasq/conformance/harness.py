@@ -1,4 +1,4 @@
-"""What a check works with: two opened instances of the driver on one store, and a movable clock."""
+"""The harness of a check: two opened instances of the driver on one store, and a movable clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -95,13 +95,13 @@ async def let_tidy(driver: Driver) -> None:
 
 
 class Leftovers:
-    """What checks that share a namespace leave there."""
+    """The state that checks leave in a namespace they share: its clock and its queues."""
 
     def __init__(self) -> None:
         self.elapsed = 0.0
-        """Seconds by which its clock has been moved: it must not run backwards."""
+        """Seconds by which the clock has been moved. It must not run backwards."""
         self.queues: set[str] = set()
-        """That have been enqueued to."""
+        """The queues that checks have enqueued to."""
 
 
 class Harness(CloneProtocols):
@@ -130,7 +130,7 @@ class Harness(CloneProtocols):
         self._damage = damage
         self._stop_hard = stop_hard
         self.leftovers: Leftovers = leftovers or Leftovers()
-        """Of this check, and of those before it."""
+        """The leftovers of this check and of those before it."""
         self.driver = make_driver()
         self.clone = self.driver.clone()
         self.queue = random_name("conformance")
@@ -174,7 +174,7 @@ class Harness(CloneProtocols):
         answers = await asyncio.gather(*(d.close() for d in twice), return_exceptions=True)
         for answer in answers:
             if answer is not None:
-                raise AssertionError("close raised; it never may") from answer
+                raise AssertionError("close raised an error; it must not") from answer
 
     @property
     def elapsed(self) -> float:

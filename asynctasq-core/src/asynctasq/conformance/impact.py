@@ -1,4 +1,4 @@
-"""What the guarantees and capabilities mean to those who use a driver, for reports."""
+"""The meaning of guarantees and capabilities for users of a driver, for reports."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ from asynctasq.records import record
 
 @record
 class Meaning:
-    """Of a guarantee, or of rules that belong together."""
+    """The meaning of a guarantee, or of rules that belong together."""
 
     title: str
     broken: str
-    """What users meet where it does not hold."""
+    """The effect on users if the guarantee does not hold."""
 
 
 GUARANTEES: Mapping[str, Meaning] = {
@@ -81,7 +81,7 @@ CAPABILITIES: Mapping[Capability, str] = {
     Capability.DETACHED: "a task may run again at once when its worker's connection breaks",
     Capability.NEWS: "tasks that expire or are lost are not logged, counted or given to observers",
 }
-"""What users of a driver without it do without, as far as checks concern it."""
+"""The effect on users if the driver lacks the capability, as far as checks concern it."""
 
 
 BESIDE_GUARANTEES: Mapping[str, str] = {

@@ -14,7 +14,7 @@ LONG = 10_000
 
 
 async def _expect_told_apart(harness: Harness, keys: Sequence[str]) -> None:
-    """Each key is held by a message of its own, and a second message with it is told which."""
+    """Check that each key belongs to its own message, and that a second message with it learns which."""
     holders = [harness.message(unique=Unique(key)) for key in keys]
     await harness.enqueue_all(holders)
     answers = await harness.clone.enqueue([harness.message(unique=Unique(key)) for key in keys])

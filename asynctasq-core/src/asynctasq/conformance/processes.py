@@ -28,7 +28,7 @@ _ROUNDS_TO_DRAIN = 1000
 
 @record
 class KillReport:
-    """What happened in a run of kills; everything in it was proved consistent."""
+    """The events of a run of kills, all proved consistent."""
 
     messages: int
     kills: int

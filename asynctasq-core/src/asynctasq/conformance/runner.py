@@ -21,7 +21,7 @@ _TURNS_TO_SETTLE = 20
 
 @record
 class CheckResult:
-    """What one check came to."""
+    """The result of one check."""
 
     check: Check
     failure: str | None
@@ -34,19 +34,19 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
-        """It passed, or failed as declared."""
+        """True if the check passed, or failed as declared."""
         return (self.failure is None) == (self.known is None)
 
 
 @record
 class Report:
-    """What the suite found."""
+    """The results of a run of the suite."""
 
     results: tuple[CheckResult, ...]
     skipped: tuple[Check, ...] = ()
-    """Those that do not concern the driver: it lacks a capability, or its messages do not last."""
+    """Checks that do not apply to the driver: it lacks a capability, or its messages do not last."""
     tidy: bool = True
-    """Whether nothing is left of the checks; False where the driver cannot tell."""
+    """True if the checks left nothing in the store; False if the driver cannot tell."""
 
     @property
     def ok(self) -> bool:
@@ -54,7 +54,7 @@ class Report:
 
     @property
     def failures(self) -> tuple[CheckResult, ...]:
-        """Those that failed undeclared, or passed although declared to fail."""
+        """Checks that failed undeclared, or passed although declared to fail."""
         return tuple(result for result in self.results if not result.ok)
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from asynctasq.contracts.driver import Driver
 
 
 class _Metafunc(Protocol):
-    """What pytest hands to `pytest_generate_tests`, as far as it is used here."""
+    """The argument of pytest's hook `pytest_generate_tests`, as far as it is used here."""
 
     @property
     def fixturenames(self) -> list[str]: ...
@@ -112,8 +112,8 @@ class DriverConformance:
         overridden = sealed & set(vars(cls))
         if overridden:
             raise TypeError(
-                f"{cls.__qualname__} may not override {', '.join(sorted(overridden))}. Declare what "
-                f"is known to fail in known_failures = {{'name_of_check': 'reason'}}."
+                f"{cls.__qualname__} must not override {', '.join(sorted(overridden))}. Declare a "
+                f"check that fails in known_failures = {{'name_of_check': 'reason'}}."
             )
 
     def pytest_generate_tests(self, metafunc: _Metafunc) -> None:

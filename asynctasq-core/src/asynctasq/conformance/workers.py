@@ -29,7 +29,7 @@ def _worker(worker_id: str, *, running: int = 0) -> WorkerInfo:
 
 
 async def _listed(harness: Harness, *ids: str) -> list[WorkerInfo]:
-    """Those of `ids` that are listed, in the order of the listing."""
+    """Return the listed workers whose ID is in `ids`, in the order of the listing."""
     return [worker for worker in await harness.workers.workers() if worker.id in ids]
 
 

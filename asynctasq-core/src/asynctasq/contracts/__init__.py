@@ -1,6 +1,6 @@
-"""What plugins implement: the driver, serializer, executor and resolver contracts.
+"""The contracts that plugins implement: driver, serializer, executor and resolver.
 
-The author of a driver finds the whole vocabulary here: values, settlements, flags, protocols and errors.
+The module exports everything that a driver needs: values, settlements, flags, protocols and errors.
 """
 
 import importlib

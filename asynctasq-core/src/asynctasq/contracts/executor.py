@@ -106,7 +106,7 @@ class Raised:
 
     error: ErrorInfo
     retry: bool
-    """What the task's own rule says (`should_retry`, `retry_on`); attempts are counted elsewhere."""
+    """The decision of the task's own rule (`should_retry`, `retry_on`); attempts are counted elsewhere."""
     exception: BaseException | None = None
     """The original, where it was raised in this process."""
     retry_delay: float | None = None
@@ -164,4 +164,4 @@ class Executor(Protocol):
 
 
 Wrapper: TypeAlias = Callable[[Call], Awaitable[AttemptResult]]
-"""What `wrap_execute` receives and returns."""
+"""The function that `wrap_execute` receives and returns."""

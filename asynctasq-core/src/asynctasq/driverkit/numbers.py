@@ -1,14 +1,23 @@
 """Numbers that no store can order by: NaN and infinity, refused before anything is written."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import get_args
+
 from asynctasq.errors import DriverError
 from asynctasq.message import Message
-from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settlement
+from asynctasq.settlement import Complete, Settlement
 
 _MESSAGE_FIELDS = (
     "delay", "eta", "expires", "result_ttl", "priority", "max_lost", "max_attempts",
 )  # fmt: skip
 _MOST = 1e18
 """Limit of a sum whose parts can all be stored."""
+_SETTLEMENT_FIELDS: Mapping[type[Settlement], tuple[str, ...]] = {
+    kind: tuple(each.name for each in fields(kind) if each.type is float)
+    for kind in get_args(Settlement)
+}
+"""The delays and times to live of each kind of settlement."""
 
 
 def is_finite(number: float) -> bool:
@@ -26,13 +35,8 @@ def can_settle(settlement: Settlement) -> bool:
     """Return whether the numbers of a settlement are finite. If not, the answer is REFUSED."""
     if type(settlement) is Complete:
         return is_finite(settlement.result_ttl)
-    match settlement:
-        case Complete() | Cancelled():
-            return is_finite(settlement.result_ttl)
-        case Retry() | Release():
-            return is_finite(settlement.delay)
-        case Fail():
-            return True
+    names = _SETTLEMENT_FIELDS[type(settlement)]
+    return all(is_finite(getattr(settlement, name)) for name in names)
 
 
 def check_numbers(message: Message) -> None:

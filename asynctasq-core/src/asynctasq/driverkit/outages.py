@@ -1,9 +1,9 @@
-"""The rule for outages: how a store notices that no leases were kept, and what it does then.
+"""The rule for outages: how a store notices that leases could not be renewed, and how it reacts.
 
 Workers cannot renew leases while their store is unavailable, and a clock that jumps ends all leases
 at once. In both cases the workers still run their tasks. So a store keeps the time of its last
-`reserve` or `extend`. A call that finds that time too old starts a pause: until its end the store
-takes no lease back, and every worker that is alive gets the time to renew.
+`reserve` or `extend`. A call that finds that time too old starts a pause: until its end, the store
+reclaims no lease, and every live worker has time to renew its leases.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from asynctasq.records import record
 LONGEST_GAP = 15.0
 """Seconds without a call after which there is an outage, however long the lease of the next caller is."""
 LONGEST_LEASE = 3600.0
-"""Seconds. A deadline further behind the mark was set by a worker of a release that keeps no mark."""
+"""Seconds. A deadline further after the mark was set by a worker of a release that keeps no mark."""
 _SHARE = 4 / 9
 """Share of the rest of a lease. A living worker needs less to renew it; at most half of the lease."""
 
@@ -48,9 +48,9 @@ def next_mark(
     A mark that is older than half of `lease`, or than 15 s, means an outage, or a jump of the clock. The
     exception is a mark that no call has refreshed since the pause after an outage ended, unless leases that
     were held at its time have ended since: a lone worker that calls less often than that would otherwise never
-    take a lease back.
+    reclaim a lease.
 
-    A clock that was set back is no outage, but leases would last for longer: see `set_back_by`.
+    A clock that was set back is not an outage, but leases would last longer: see `set_back_by`.
 
     Args:
         mark: as stored; None if the store has none yet.
@@ -59,7 +59,7 @@ def next_mark(
         any_leases: whether the store holds leases; read only where `mark` is None.
         deadlines: returns when the leases of each owner end; called only where an outage is found. Owners
             whose leases are longer than that of the call get time to renew them, too.
-        second: how many units of the driver's time a second has.
+        second: length of a second in the driver's unit of time.
     """
     if mark is None:
         return UpkeepMark(now, now + lease / 2 if any_leases else 0.0)
@@ -68,8 +68,8 @@ def next_mark(
     age = now - mark.at
     half, longest = lease / 2, LONGEST_GAP * second
     gap = min(half, longest)
-    # At the first call after a pause, every living worker has renewed its leases. Not if it was cut short by
-    # another outage: then owners have renewed before that, and their leases have ended in it.
+    # At the first call after a pause, every living worker has renewed its leases. The exception is a pause that
+    # another outage cut short: owners renewed before that outage, and their leases have ended in it.
     is_first_after_pause = mark.at <= mark.paused_until <= now
     if age > gap:
         horizon = min(now + age, mark.at + LONGEST_LEASE * second)
@@ -88,7 +88,7 @@ def next_mark(
 def set_back_by(mark: UpkeepMark | None, now: float) -> float:
     """Return by how much the clock was set back since the mark was stored; 0.0 if it was not.
 
-    A driver takes as much from the deadline of every lease: otherwise a worker that died while the clock was
+    A driver subtracts it from the deadline of every lease: otherwise a worker that died while the clock was
     ahead would keep its leases until the clock gets there again.
     """
     return 0.0 if mark is None else max(mark.at - now, 0.0)
@@ -97,7 +97,7 @@ def set_back_by(mark: UpkeepMark | None, now: float) -> float:
 class Outages:
     """The rule as one object, for a store that reads its mark, and writes it, in the same step as its leases.
 
-    Make it of the numbers that the store keeps (none at first), and keep `numbers` again afterwards.
+    Create it from the numbers that the store keeps (none at first), and store `numbers` afterwards.
     """
 
     def __init__(self, *numbers: float) -> None:

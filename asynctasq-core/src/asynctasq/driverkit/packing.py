@@ -241,10 +241,10 @@ def check_id(message_id: bytes) -> None:
     """Refuse an id that would shift the places of those behind it."""
     if len(message_id) != ID_BYTES:
         raise DriverError(
-            f"The message id {message_id!r} has {len(message_id)} bytes instead of 16."
+            f"The message ID must have 16 bytes, got {len(message_id)} ({message_id!r})."
         )
 
 
 def not_unicode(error: UnicodeEncodeError) -> DriverError:
     """Return the error for text that cannot be stored."""
-    return DriverError(f"A name, key or header is no valid Unicode text: {error.object!r}.")
+    return DriverError(f"Names, keys and headers must be valid Unicode text, got {error.object!r}.")

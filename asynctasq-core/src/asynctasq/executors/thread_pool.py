@@ -76,7 +76,7 @@ class ThreadPool:
         self._threads = 0
         self._unfinished = 0
         self._finished: deque[ThreadRun[Any]] = deque()
-        self._told = False
+        self._is_notified = False
         self._depth = forks.depth
 
     def run(self, function: Callable[[], T]) -> ThreadRun[T]:
@@ -137,21 +137,23 @@ class ThreadPool:
 
     def _report(self, run: ThreadRun[Any]) -> None:
         self._finished.append(run)
-        if not self._told:
-            self._told = True
+        if not self._is_notified:
+            self._is_notified = True
             try:
-                self._loop.call_soon_threadsafe(self._tell)
+                self._loop.call_soon_threadsafe(self._take_finished)
             except RuntimeError:
                 return  # the loop is closed
             except BaseException:
-                self._told = False  # `_work` reports this run again
+                self._is_notified = False  # `_work` reports this run again
                 raise
 
-    def _tell(self) -> None:
-        self._told = False  # first: what ends from here on tells anew
+    def _take_finished(self) -> None:
+        self._is_notified = (
+            False  # first: a run that ends from here on calls `_take_finished` again
+        )
         while self._finished:
             run = self._finished.popleft()
-            if run.ended:  # told twice, as an error was thrown in just then
+            if run.ended:  # reported twice: an error was thrown into the thread just then
                 continue
             self._unfinished -= 1
             run.ended = True

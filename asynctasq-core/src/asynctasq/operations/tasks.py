@@ -228,7 +228,8 @@ def _in_order(states: Collection[State]) -> list[State]:
     refused = set(states) - set(_LISTED)
     if refused:
         raise ValueError(
-            f"states must be before the end or dead, got {min(refused)}. Only the outcomes of such tasks are kept."
+            f"states must be states of unfinished or dead tasks, got {min(refused)}. Of finished tasks, only "
+            "outcomes are kept."
         )
     return [state for state in _LISTED if state in states]
 
@@ -240,7 +241,7 @@ def _read_cursor(cursor: str | None, order: Sequence[State]) -> tuple[int, str |
     state, _, place = cursor.partition(":")
     if state not in list(order):
         raise ValueError(
-            f"cursor must be that of the page before of the same listing, got {cursor!r}. Pass the same "
+            f"cursor must come from the previous page of the same listing, got {cursor!r}. Pass the same "
             f"states, too."
         )
     return order.index(State(state)), place or None

@@ -76,7 +76,7 @@ class RetryOutcome(StrEnum):
 
     RETRIED = "retried"
     NOT_DEAD = "not dead"
-    """It waits, runs, or has finished."""
+    """The task waits, runs, or has finished."""
     KEY_HELD = "unique key held"
     """Another message has its unique key."""
     UNREADABLE = "its record in the store is damaged"

@@ -117,8 +117,8 @@ class PluginRegistry:
         """Create a driver and check it; it is not opened. `settings` is an instance of its settings class.
 
         Raises:
-            PluginNotFound, PluginConflict, PluginBroken: as `load`; broken is also a factory that
-                raises or returns None, or makes what disagrees with the contract.
+            PluginNotFound, PluginConflict, PluginBroken: as `load`; PluginBroken also if the factory
+                raises or returns None, or if its product does not match the contract.
             ConfigurationError: the plugin refuses the settings.
         """
         driver: Driver = self.plugin("driver", name).create(settings)
@@ -157,7 +157,7 @@ class PluginRegistry:
 
         Raises:
             PluginBroken: its hooks do not fit.
-            PluginConflict: it is registered already, or one of the same kind and name is.
+            PluginConflict: it is already registered, or another plugin of this kind and name is.
             TypeError: a kind other than `hook` without a name.
         """
         _check_kind(kind)
@@ -170,7 +170,7 @@ class PluginRegistry:
                 target is plugin and kind == other.kind
             ):
                 raise PluginConflict(
-                    f"The {other.label} is registered already; unregister it first."
+                    f"The {other.label} is already registered. Unregister it first."
                 )
         entry = PluginEntry(
             kind=kind,
@@ -275,9 +275,7 @@ class PluginRegistry:
 
 def _check_kind(kind: str) -> None:
     if kind not in GROUPS:
-        raise ValueError(
-            f"There is no kind of plugin named {kind!r}; kinds are {', '.join(GROUPS)}."
-        )
+        raise ValueError(f"The kind of a plugin must be one of {', '.join(GROUPS)}, got {kind!r}.")
 
 
 def _info(

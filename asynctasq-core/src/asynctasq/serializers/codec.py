@@ -92,9 +92,9 @@ class Codec:
             raise _named(error, task) from error
         if len(body) > self.max_message_bytes:
             raise MessageTooLarge(
-                f"Task {task!r} was not dispatched: its arguments take {len(body):,} bytes, and the "
-                f"setting max_message_bytes allows {self.max_message_bytes:,}. Pass a key or a path "
-                "to the data rather than the data, or raise the setting."
+                f"Task {task!r} was not dispatched: its arguments must take at most "
+                f"{self.max_message_bytes:,} bytes (setting max_message_bytes), got {len(body):,}. Pass a key "
+                "or a path to large data, or raise the setting."
             )
         return body
 

@@ -136,7 +136,7 @@ def build_dataclass(parts: list[Any]) -> object:
             if key not in descriptors or getattr(instance, key, _UNSET) is not part:
                 object.__setattr__(instance, key, part)
     except Exception as error:
-        raise ArgumentsMismatch(f"The dataclass {name} cannot be made: {brief(error)}") from error
+        raise ArgumentsMismatch(f"Could not create the dataclass {name}: {brief(error)}") from error
     return instance
 
 

@@ -48,10 +48,10 @@ def split_fields(value: object) -> tuple[dict[str, Any], dict[str, Any] | None]:
         )
     for key in (STATE, EXTRA):
         if not _is_state(more.get(key, {})):
-            raise BodyCorrupt("An instance has attributes that are none.")
+            raise BodyCorrupt("The attributes of an instance are invalid.")
     absent = more.get(ABSENT, [])
     if not isinstance(absent, list) or not all(isinstance(name, str) for name in absent):
-        raise BodyCorrupt("An instance lacks fields that are none.")
+        raise BodyCorrupt("The list of absent fields of an instance is invalid.")
     return fields, more
 
 

@@ -114,7 +114,7 @@ def build_model(parts: list[Any]) -> object:
         raise BodyCorrupt(f"{name} is not a pydantic model.")
     values, more = split_fields(given)
     if not isinstance(fields_set, list) or not all(isinstance(key, str) for key in fields_set):
-        raise BodyCorrupt("A pydantic model has fields that are none.")
+        raise BodyCorrupt("The field names of a pydantic model are invalid.")
     if more is not None and PARAMETERS in more:
         cls = parametrized(cls, more[PARAMETERS])
     try:
@@ -122,7 +122,7 @@ def build_model(parts: list[Any]) -> object:
     except ArgumentsMismatch:
         raise
     except Exception as error:
-        raise ArgumentsMismatch(f"The model {name} cannot be made: {brief(error)}") from error
+        raise ArgumentsMismatch(f"Could not create the model {name}: {brief(error)}") from error
 
 
 def _assembled(
@@ -249,7 +249,7 @@ def build_url(parts: list[Any]) -> object:
     try:
         return cls(text)
     except (TypeError, ValueError) as error:
-        raise ArgumentsMismatch(f"The {name} cannot be made: {brief(error)}") from error
+        raise ArgumentsMismatch(f"Could not create the {name}: {brief(error)}") from error
 
 
 # Secrets are encoded in clear text, like all arguments, and arrive as secrets.
@@ -281,7 +281,7 @@ def build_secret(parts: list[Any]) -> object:
     base = _secret_base(cls)
     wanted = {"SecretStr": str, "SecretBytes": bytes}.get(base.__name__, object) if base else None
     if wanted is None or not isinstance(value, wanted):
-        raise BodyCorrupt("A secret has a class or a value that is none.")
+        raise BodyCorrupt("The class or the value of a secret is invalid.")
     instance = bare(cls)
     base.__init__(instance, value)
     return instance

@@ -221,11 +221,11 @@ def build_scalar(parts: list[Any]) -> object:
     cls = find_class(name)
     base = type(value)
     if base not in _SCALARS or not issubclass(cls, base) or issubclass(cls, enum.Enum):
-        raise BodyCorrupt(f"{name} is not a class of such values.")
+        raise BodyCorrupt(f"{name} is not a subclass of {base.__name__}.")
     try:
         return _new_scalar(cls, value)
     except TypeError as error:
-        raise ArgumentsMismatch(f"{name} cannot be made: {brief(error)}") from error
+        raise ArgumentsMismatch(f"Could not create {name}: {brief(error)}") from error
 
 
 def build_bytearray(parts: list[Any]) -> bytearray:
@@ -281,5 +281,5 @@ def build_defaultdict(parts: list[Any]) -> object:
     name, *items = parts
     factory = _FACTORIES.get(name) if isinstance(name, str) else None
     if factory is None and name is not None:
-        raise BodyCorrupt("A defaultdict has a factory that is none.")
+        raise BodyCorrupt("The factory of a defaultdict is invalid.")
     return defaultdict(factory, items_of(items))

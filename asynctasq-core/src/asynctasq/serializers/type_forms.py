@@ -127,7 +127,7 @@ def _hint(form: object) -> Any:
     if form is None or isinstance(form, str):
         return form if form is None else find_class(form)
     if not isinstance(form, list) or not form or len(form) > _PARTS_ALLOWED:
-        raise BodyCorrupt("A generic model has parameters that are none.")
+        raise BodyCorrupt("The parameters of a generic model are invalid.")
     word, *parts = form
     read = _READ.get(word) if isinstance(word, str) else None
     if read is None:
@@ -135,9 +135,7 @@ def _hint(form: object) -> Any:
     try:
         return read(parts)
     except (TypeError, ValueError, IndexError) as error:
-        raise BodyCorrupt(
-            f"A generic model has a parameter that is none: {brief(error)}"
-        ) from error
+        raise BodyCorrupt(f"A parameter of a generic model is invalid: {brief(error)}") from error
 
 
 def _union(parts: list[Any]) -> Any:

@@ -58,7 +58,7 @@ class TaskOptions(TypedDict, total=False):
     max_lost: int
     """Lost leases after which the task still runs again; 0 for work that must not run twice."""
     on_missing: OnMissing | str
-    """What to do if a model among the arguments was deleted: `retry`, `fail`, `skip` (complete the task
+    """Action if a model among the arguments was deleted: `retry`, `fail`, `skip` (complete the task
     without running it) or `none` (pass None instead of the model)."""
 
 

@@ -37,7 +37,7 @@ class Origin:
 
         Args:
             code: the function or the class.
-            rules: other values that decide how the task runs, besides its options.
+            rules: other values that decide how the task runs, in addition to its options.
         """
         self.code = code
         self.rules = rules

@@ -81,7 +81,7 @@ class AttemptScope:
             if inspect.iscoroutine(answer):
                 answer.close()
             logger.error(
-                "Task %s is sync, so a cleanup function of it that is async cannot run",
+                "Could not run an async cleanup function of task %s, which is sync",
                 self.task,
                 extra={"task": self.task},
             )

@@ -203,7 +203,7 @@ class Attempts:
         stuck = [each for each in self._in_flight.held if each.task in self._tasks]
         names = sorted({each.delivery.message.task for each in stuck})
         logger.error(
-            "Releasing %d tasks that did not end when interrupted and still run: %s",
+            "Releasing %d tasks that were interrupted but are still running: %s",
             len(stuck),
             ", ".join(names),
             extra={"task_ids": [id_to_text(each.delivery.message.id) for each in stuck]},

@@ -45,7 +45,7 @@ def parse_size(text: str) -> int:
     size = int(float(parts[1]) * 1024 ** " KMG".index(parts[2].upper() or " ")) if parts else 0
     if size <= 0:
         raise ConfigurationError(
-            f"{text!r} is not a size. Write bytes, or a size such as 512M or 2G."
+            f"A size must be a number of bytes, or a text such as 512M or 2G, got {text!r}."
         )
     return size
 

@@ -340,6 +340,6 @@ async def _checked(wrapped: Wrapper, call: Call) -> AttemptResult:
         TypeError: it is not an outcome.
     """
     attempt: object = await wrapped(call)
-    if isinstance(attempt, Returned | Snoozed | Raised | Rejected):
+    if isinstance(attempt, AttemptResult):
         return attempt
     raise TypeError(f"wrap_execute of a plugin must return the outcome of a task, got {attempt!r}.")

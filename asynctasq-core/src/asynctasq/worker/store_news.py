@@ -33,7 +33,7 @@ class StoreNews:
         self._worker_id = worker_id
         self._background: set[asyncio.Task[None]] = set()
         self.lost = 0
-        """Leases that ended unrenewed, as far as this worker's reserves found them."""
+        """Number of leases that ended without renewal and that this worker's reserves found."""
         self.dead = 0
         """Messages that died without a worker: lost too often, expired or damaged."""
 
@@ -83,7 +83,7 @@ def _log(news: News) -> None:
     else:
         then = "cancelled" if news.state is State.CANCELLED else "ready again"
         logger.warning(
-            "The lease of task %s of %s ended unrenewed; it is %s",
+            "Task %s of %s lost its lease, which was not renewed; it is %s",
             fields["task_id"],
             news.task,
             then,

@@ -63,7 +63,7 @@ class DriverPair(RuleBasedStateMachine):
     """A memory driver, and two instances of the driver under test that share a store."""
 
     capabilities: Capability
-    """What is played; all that the driver has unless a subclass says otherwise."""
+    """The capabilities that are tested: those of the driver, unless a subclass limits them."""
 
     def make_driver(self) -> Driver:
         """Return an unopened driver on an empty store."""

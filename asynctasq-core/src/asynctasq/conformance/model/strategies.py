@@ -1,4 +1,4 @@
-"""What the operations of the model test are made of. Everything is small, so that it meets again."""
+"""Strategies for the operations of the model test. Values are few and small, so that they collide."""
 
 from collections.abc import Callable
 from uuid import UUID

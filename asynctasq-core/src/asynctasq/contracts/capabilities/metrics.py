@@ -8,7 +8,7 @@ from asynctasq.records import record
 
 @record
 class MetricKey:
-    """What a number counts."""
+    """The key of a counter: the events that it counts."""
 
     minute: int
     """Minutes since the Unix epoch."""

@@ -13,7 +13,7 @@ NEWS_KEPT = 1000
 
 @record
 class News:
-    """A message that upkeep moved: its lease ended unrenewed, it expired, or its record was damaged.
+    """A message that upkeep moved: its lease ended without renewal, it expired, or its record was damaged.
 
     For example, a lease that ended makes `state=READY, reason=None`; with `max_lost` exceeded it makes
     `state=DEAD, reason=Reason.LOST`.

@@ -49,7 +49,7 @@ class Firing:
 
 
 class ScheduleChange(Enum):
-    """What an operator or a worker does to a schedule."""
+    """A change that an operator or a worker makes to a schedule."""
 
     PAUSE = "pause"
     RESUME = "resume"

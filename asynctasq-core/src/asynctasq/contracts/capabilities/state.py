@@ -39,11 +39,11 @@ class Adopted:
 
 
 class Mark(Enum):
-    """What the state store knows of a message that a broker has delivered."""
+    """The state of a message that a broker has delivered, as the state store knows it."""
 
     NONE = "none"
     FLAGGED = "flagged"
-    """It is to be cancelled."""
+    """A request to cancel the message was made."""
     ENDED = "ended"
     MOVED = "moved"
     """The message is in the state store now."""
@@ -52,7 +52,7 @@ class Mark(Enum):
 
 
 class NoteKind(Enum):
-    """What a note says."""
+    """The meaning of a note."""
 
     PROGRESS = "progress"
     RUNNING = "running"

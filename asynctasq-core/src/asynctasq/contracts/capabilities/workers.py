@@ -20,7 +20,7 @@ class WorkerInfo:
     seen_at: float = 0.0
     """The time of its last heartbeat, by its own clock, in seconds since the Unix epoch."""
     phase: str = ""
-    """What it is doing, such as `starting`, `running` or `stopping`; empty if it does not say."""
+    """The phase of the worker, such as `starting`, `running` or `stopping`; empty if unknown."""
     loop_lag: float | None = None
     """Seconds by which its event loop was late when it was last measured."""
     resident_bytes: int | None = None

@@ -29,7 +29,7 @@ class InCommon(NamedTuple):
     result_ttl: float
     expires: float | None
     plain: bool
-    """Whether the payload of each is its body; otherwise it is all of the message."""
+    """True if the payload of each message is its body; otherwise it is the whole message."""
     unique_key: str | None
 
     @property
@@ -75,7 +75,7 @@ class Completions:
     def __init__(self, result_ttl: float, *, stored: bool) -> None:
         self.result_ttl = result_ttl
         self.stored = stored
-        """Whether results are kept."""
+        """True if results are kept."""
         self.settlements: list[Complete] = []
         self.results: list[bytes] = []
         """A result for each settlement; empty where none is kept."""

@@ -33,21 +33,21 @@ from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
 
 SHORTEST_SLEEP = 0.001
-"""Seconds. Some event loops round timers to milliseconds, and would spin on a shorter one."""
+"""Shortest wait, in seconds. Some event loops round timers to milliseconds, and would spin on a shorter one."""
 
 
 class MemoryDriver(DriverDefaults):
-    """Messages in this process: for tests, for work that may be lost, and as the oracle of others.
+    """Messages in this process: for tests, for work that may be lost, and as the reference for other drivers.
 
-    An instance and its clones share one store, from whichever threads and event loops they are
-    used; two instances made separately share nothing, whatever their namespace. Nothing survives
-    the process, other processes see nothing, and a forked child begins with an empty store.
+    An instance and its clones share one store, on any thread and event loop. Two instances that were
+    created separately share nothing, even in the same namespace. Messages do not survive the process,
+    other processes do not see them, and a forked child starts with an empty store.
     """
 
     api_version = DRIVER_API_VERSION
     capabilities = FULL_STORE | Capability.NEWS
     store_class = Store
-    """Replaced by tests which break one rule."""
+    """The class of the store. Tests that break one rule replace it."""
 
     def __init__(
         self,
@@ -291,7 +291,7 @@ class MemoryDriver(DriverDefaults):
             with store.lock:
                 count, after = store.purge(queue, states, after)
             deleted += count
-            await asyncio.sleep(0)  # other calls go on between two pieces
+            await asyncio.sleep(0)  # other calls run between two pieces
         return deleted
 
     # News and workers.

@@ -1,4 +1,4 @@
-"""What the store knows of one message, and of one owner."""
+"""The store's records of one message and of one owner."""
 
 from dataclasses import dataclass, field
 from math import inf
@@ -29,9 +29,9 @@ class Entry:
 
     state = READY
     due_at = 0.0
-    """When it became or becomes ready."""
+    """Time at which it became or becomes ready."""
     expires_at = inf
-    """When it dies unless leased before; infinity once it was leased."""
+    """Time at which it expires unless it is leased before; infinity once it was leased."""
     token = 0
     """Token of its last lease; 0 if it was never leased."""
     place = 0
@@ -55,7 +55,7 @@ class Entry:
     """The `about` of the settlement that ended it."""
 
     def __lt__(self, other: "Entry") -> bool:
-        """Heaps ask where due time and id are equal: one of the two is a leftover."""
+        """Order two entries with the same due time and ID in a heap: one of them is a leftover."""
         return False
 
 
@@ -68,6 +68,6 @@ class Owner:
         self.name = name
         self.deadline = deadline
         self.number = number
-        """Number in the order in which owners came."""
+        """Number of the owner, in the order of arrival."""
         self.leases: dict[bytes, Entry] = {}
-        """By id, in the order of their places."""
+        """Leased entries by ID, in the order of their places."""

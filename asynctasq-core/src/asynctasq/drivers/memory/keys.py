@@ -1,6 +1,6 @@
-"""Unique keys: who holds which, and for how long.
+"""Unique keys: the message that holds each, and for how long.
 
-What becomes of two messages with one key is decided by `Store`, where the second is enqueued.
+`Store` decides between two messages with one key, when the second is enqueued.
 """
 
 from math import inf
@@ -20,11 +20,11 @@ class UniqueLock:
         self.until = until
         self.period = 0.0
         self.ends_at = inf
-        """When the period ends; infinity where the key is not held for a period."""
+        """Time at which the period ends; infinity if the key is not held for a period."""
 
 
 class UniqueKeys:
-    """All holds. One that is past its period counts no more, and is forgotten later."""
+    """All holds. A hold whose period is over no longer counts, and is deleted later."""
 
     def __init__(self) -> None:
         self.holds: dict[str, UniqueLock] = {}
@@ -49,7 +49,7 @@ class UniqueKeys:
             self._ends.dropped()
 
     def prolong(self, hold: UniqueLock, unique: Unique, now: float) -> None:
-        """Restart a period, as `unique` has it; other holds have no end that could move."""
+        """Restart a period with the length that `unique` has. Other holds have no end."""
         if hold.until is UniqueUntil.PERIOD:
             hold.ends_at = now + (hold.period if unique.period is None else unique.period)
             self._ends.add(hold.ends_at, hold)
@@ -68,7 +68,7 @@ class UniqueKeys:
             del self.holds[hold.key]
 
     def purged(self, message: Message) -> None:
-        """Free the key of a message that was purged, whatever kind it is."""
+        """Free the key of a message that was purged, also if it is held for a period."""
         hold = self._held_by(message)
         if hold is not None:
             del self.holds[hold.key]
@@ -80,7 +80,7 @@ class UniqueKeys:
         return hold if hold is not None and hold.holder == message.id else None
 
     def forget(self, now: float, *, limit: int) -> None:
-        """Let go of periods that are over."""
+        """Delete holds whose period is over."""
         for _ in range(limit):
             hold = self._ends.take(now)
             if hold is None:

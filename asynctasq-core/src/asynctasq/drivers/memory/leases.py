@@ -1,4 +1,4 @@
-"""Leases: what workers do with messages. Reserve them, renew what they have, settle them."""
+"""Leases: the calls of workers, which reserve messages, renew their leases and settle them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,7 @@ from asynctasq.settlement import (
 
 
 class Leases(Upkeep):
-    """The rules of leases. What is leased belongs to an owner; the token tells one lease from the next."""
+    """The rules of leases. A lease belongs to an owner, and its token distinguishes it from later ones."""
 
     bytes_at_once = BYTES_AT_ONCE
     """Replaced by tests."""
@@ -35,7 +35,7 @@ class Leases(Upkeep):
         now = self.now()
         self._note_call(now, lease)
         holder = self.owners.get(owner)
-        if holder is not None:  # first of all: its own leases are not taken from it
+        if holder is not None:  # first, so that the owner's own leases are not reclaimed
             self._renew_by_reserve(holder, now + lease)
         self._upkeep(now)
         deliveries: list[Delivery] = []
@@ -55,8 +55,8 @@ class Leases(Upkeep):
                     return deliveries
                 self._leave_ready(entry)
                 if self._has_expired(entry, now):
-                    self._bury(entry, Reason.EXPIRED, None, now)
-                    self._tell(entry, Reason.EXPIRED)
+                    self._make_dead(entry, Reason.EXPIRED, None, now)
+                    self._add_news(entry, Reason.EXPIRED)
                     continue
                 if holder is None:
                     holder = self._new_owner(owner, now + lease)
@@ -67,7 +67,7 @@ class Leases(Upkeep):
         return deliveries
 
     def _room(self, most: int, left: int) -> int:
-        """How many may be taken of a queue."""
+        """Return the number of messages that may be taken from a queue."""
         return min(most, left)
 
     def _is_paused(self, queue: str) -> bool:
@@ -117,7 +117,7 @@ class Leases(Upkeep):
     def _give_back_unknown(
         self, owner: Owner, leases: Sequence[Lease], span: float, now: float
     ) -> None:
-        """Give back what was leased to an owner which never learned of it."""
+        """Release messages that were leased to an owner that never received them."""
         named = {(lease.id, lease.token) for lease in leases}
         for entry in list(owner.leases.values()):
             # One that was leased in the future was leased before the clock was set back.
@@ -136,7 +136,7 @@ class Leases(Upkeep):
         held = entry is not None and self._is_current(entry, lease)
         return LeaseState.HELD if held else LeaseState.LOST
 
-    # The process of an owner has died.
+    # The process of an owner has crashed.
 
     def end_owner(self, name: str) -> None:
         owner = self.owners.get(name)
@@ -194,7 +194,7 @@ class Leases(Upkeep):
     def _fail(self, entry: Entry, fail: Fail, now: float) -> None:
         if fail.attempted:
             entry.attempt += 1
-        self._bury(entry, fail.reason, fail.error, now)
+        self._make_dead(entry, fail.reason, fail.error, now)
 
     def _release(self, entry: Entry, release: Release, now: float) -> None:
         """Without a delay it takes its old place."""

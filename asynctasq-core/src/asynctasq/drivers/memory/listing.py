@@ -1,4 +1,4 @@
-"""Pages of listings: a page costs the same wherever in a listing it begins."""
+"""Pages of listings. A page costs the same at any position in a listing."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ def collect(
 
     Args:
         listings: the number and the slots of each.
-        wanted: tells whether a message belongs on the page.
+        wanted: returns True for a message that belongs on the page.
         limit: messages of a page. It ends earlier after `BYTES_AT_ONCE` bytes, or `SCANNED_AT_ONCE` slots.
     """
     found: list[Entry] = []
@@ -51,10 +51,10 @@ def collect(
 
 
 def position_of(cursor: str | None) -> Position:
-    """Return the position that a cursor stands for.
+    """Return the position of a cursor.
 
     Raises:
-        DriverError: it is not a cursor of these listings.
+        DriverError: the text is not a cursor of these listings.
     """
     if cursor is None:
         return (0, 0)
@@ -63,7 +63,7 @@ def position_of(cursor: str | None) -> Position:
         return (int(number), int(place))
     except ValueError as error:
         raise DriverError(
-            f"cursor must be that of a `Page` of the same listing, got {cursor!r}."
+            f"The cursor must come from a `Page` of the same listing, got {cursor!r}."
         ) from error
 
 

@@ -1,8 +1,8 @@
 """Ordered collections: by time (`TimerQueue`), by priority and time (`Queue`), by arrival (`Listing`).
 
-All of them drop things lazily. What has been taken away elsewhere stays in its heap until it comes up, or
-until such leftovers outnumber the rest, and is recognised because it no longer stands: so nothing
-here ever searches the backlog.
+All of them drop items lazily. An item that was removed elsewhere is a leftover: it is no longer current, and
+stays in its heap until it comes up, or until leftovers outnumber the rest. So no call ever searches the
+backlog.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,10 +21,10 @@ LEFTOVERS_TOLERATED = 64
 
 
 class TimerQueue(Generic[T]):
-    """Things by time. `stands(time, thing)` tells whether an item still means something."""
+    """Items by time. `is_current(time, item)` returns False for leftovers."""
 
-    def __init__(self, stands: Callable[[float, T], bool]) -> None:
-        self._stands = stands
+    def __init__(self, is_current: Callable[[float, T], bool]) -> None:
+        self._is_current = is_current
         self._heap: list[tuple[float, int, T]] = []
         self._sequence = 0
         self._leftovers = 0
@@ -32,36 +32,36 @@ class TimerQueue(Generic[T]):
     def __len__(self) -> int:
         return len(self._heap) - self._leftovers
 
-    def add(self, time: float, thing: T) -> None:
-        # The sequence number keeps heapq from ever comparing two things.
+    def add(self, time: float, item: T) -> None:
+        # The sequence number keeps heapq from ever comparing two items.
         self._sequence += 1
-        heappush(self._heap, (time, self._sequence, thing))
+        heappush(self._heap, (time, self._sequence, item))
 
     def next_time(self) -> float:
-        """When the first thing falls due; infinity if there is none."""
+        """Time at which the first item falls due; infinity if there is none."""
         heap = self._heap
         while heap:
-            time, _, thing = heap[0]
-            if self._stands(time, thing):
+            time, _, item = heap[0]
+            if self._is_current(time, item):
                 return time
             heappop(heap)
             self._leftovers -= 1
         return inf
 
     def take(self, now: float) -> T | None:
-        """Take the first thing that is due, if there is one."""
+        """Take the first item that is due, if there is one."""
         first = self.next_time()
         return self.take_first() if self._heap and first <= now else None
 
     def take_first(self) -> T:
-        """Take the first thing, due or not."""
+        """Take the first item, due or not."""
         return heappop(self._heap)[2]
 
     def dropped(self) -> None:
-        """Tell that one item no longer stands."""
+        """Note that one more item is a leftover."""
         self._leftovers += 1
         if self._leftovers > LEFTOVERS_TOLERATED and self._leftovers * 2 > len(self._heap):
-            self._heap = [item for item in self._heap if self._stands(item[0], item[2])]
+            self._heap = [item for item in self._heap if self._is_current(item[0], item[2])]
             self._leftovers = 0
             heapify(self._heap)
 
@@ -90,7 +90,7 @@ class PriorityQueue:
             heappush(self._heap, item)
 
     def take(self) -> Entry | None:
-        """Take the first message that stands; None if there is none."""
+        """Take the first current message; None if there is none."""
         line, heap = self._line, self._heap
         while line or heap:
             from_heap = heap and (not line or heap[0] < line[0])
@@ -100,20 +100,20 @@ class PriorityQueue:
         return None
 
     def first(self) -> Entry | None:
-        """Return the first message that stands, and leave it in its place."""
+        """Return the first current message, and leave it in its place."""
         entry = self.take()
         if entry is not None:
             self._line.appendleft((entry.due_at, entry.message.id, entry))
         return entry
 
     def keep_standing(self) -> None:
-        """Let go of the leftovers."""
-        self._line = deque(item for item in self._line if _stands(item))
-        self._heap = [item for item in self._heap if _stands(item)]
+        """Drop the leftovers."""
+        self._line = deque(item for item in self._line if _is_current(item))
+        self._heap = [item for item in self._heap if _is_current(item)]
         heapify(self._heap)
 
 
-def _stands(item: Item) -> bool:
+def _is_current(item: Item) -> bool:
     return item[2].state is READY and item[2].due_at == item[0]
 
 
@@ -178,7 +178,7 @@ class Queue:
         return None
 
     def oldest_ready_at(self) -> float | None:
-        """When the message that has been ready for longest became so."""
+        """Time at which the message that has been ready for longest became ready."""
         firsts = [entry.due_at for lane in self._lanes.values() if (entry := lane.first())]
         return min(firsts, default=None)
 
@@ -191,7 +191,7 @@ class Queue:
                 self._slots += len(group.ready.places)
 
     def dropped(self) -> None:
-        """Tell that a ready message was taken away where it stood."""
+        """Note that a ready message was removed from its place."""
         self.tidy()
         self._leftovers += 1
         if self._leftovers > LEFTOVERS_TOLERATED and self._leftovers > self.ready:
@@ -201,7 +201,7 @@ class Queue:
 
 
 class Listing:
-    """Messages in the order in which they came, read in pages that cost the same anywhere.
+    """Messages in the order of arrival, read in pages that cost the same at any position.
 
     A message has a place, a number that only grows. A page begins after a place, which a binary search
     finds. A message that leaves only loses its place; its slot is dropped when such slots outnumber the

@@ -1,6 +1,6 @@
-"""Outcomes: how messages ended, kept for as long as their time says.
+"""Outcomes of messages that have ended, each kept for its time.
 
-Those of dead letters are not here: as long as a message is kept, it tells its outcome itself.
+Outcomes of dead letters are not here: a dead letter contains its own outcome as long as it is kept.
 """
 
 from math import inf
@@ -10,13 +10,13 @@ from asynctasq.drivers.memory.order import TimerQueue
 
 
 class Outcomes:
-    """By id of the message, each with the time until which it is kept."""
+    """Outcomes by ID of the message, each with the time until which it is kept."""
 
     ttl_least = 60.0
     """Seconds for which every outcome is kept, so that a repeated enqueue finds its id known."""
 
     def __init__(self, most: int) -> None:
-        """`most`: how many are kept; of more than that, those that would go first."""
+        """Make an empty collection of at most `most` outcomes. The ones that expire first are dropped first."""
         self._most = most
         self.kept: dict[bytes, tuple[float, Outcome]] = {}
         self._ends = TimerQueue[bytes](
@@ -33,7 +33,7 @@ class Outcomes:
         return kept[1] if kept is not None and kept[0] > now else None
 
     def forget(self, now: float, *, limit: int) -> None:
-        """Let go of those that are past their time, and of those that are too many."""
+        """Drop outcomes whose time is over, and outcomes beyond the limit."""
         for _ in range(limit):
             too_many = len(self._ends) > self._most
             message_id = self._ends.take(inf if too_many else now)

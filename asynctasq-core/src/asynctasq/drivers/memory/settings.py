@@ -1,4 +1,4 @@
-"""What can be set of the memory driver."""
+"""The settings of the memory driver."""
 
 from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
 from asynctasq.records import record
@@ -9,10 +9,10 @@ class MemorySettings:
     """Settings of `MemoryDriver`."""
 
     namespace: str = "asynctasq"
-    """Named in logs only: instances share nothing unless one is the clone of the other."""
+    """Name for logs. It does not make instances share messages: only clones do."""
     dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS
     """Seconds for which a dead letter is kept."""
     dead_letter_limit: int = DEAD_LETTER_LIMIT
-    """How many dead letters are kept, the newest."""
+    """Number of dead letters that are kept; the oldest are deleted first."""
     outcome_limit: int = 1_000_000
-    """How many outcomes are kept; beyond it those go first whose time ends first."""
+    """Number of outcomes that are kept; the ones that expire first are deleted first."""

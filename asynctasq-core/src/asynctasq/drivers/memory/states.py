@@ -1,4 +1,4 @@
-"""The states of messages, and the ways from one to another.
+"""The states of messages, and the transitions between them.
 
     SCHEDULED ─→ READY ─→ LEASED ─→ completed, cancelled   (an outcome, for a while)
         ↑          ↑↓        ↓
@@ -6,7 +6,7 @@
                    ↑         ↓
                    └────── DEAD   (a ready message that expires gets there too)
 
-Nothing here decides when a way is taken.
+This module does not decide when a transition happens.
 """
 
 import os
@@ -29,11 +29,11 @@ from asynctasq.settlement import ErrorInfo, Reason
 
 
 class States:
-    """All that a memory driver and its clones share: what there is, and what state it is in."""
+    """The data that a memory driver and its clones share: messages and their states."""
 
     keys_class = UniqueKeys
     outcomes_class = Outcomes
-    """Both are replaced by tests that break one rule."""
+    """Tests that break one rule replace both."""
 
     def __init__(self, settings: MemorySettings) -> None:
         self.settings = settings
@@ -44,9 +44,9 @@ class States:
         self.empty()
 
     def empty(self) -> None:
-        """Begin with nothing."""
+        """Make an empty store."""
         self.entries: dict[bytes, Entry] = {}
-        """Every message that lives or is dead, in the order of their enqueue."""
+        """All unfinished and dead messages, in the order of their enqueue."""
         self.queues: dict[str, Queue] = {}
         self.groups: list[Group] = []
         """All groups, by number."""
@@ -61,9 +61,9 @@ class States:
         self.dead = Listing()
         """Dead letters, oldest death first."""
         self.news: deque[News] = deque(maxlen=NEWS_KEPT)
-        """What upkeep did since the last call of `news`."""
+        """The expired and lost messages that upkeep has found since the last call of `news`."""
         self.workers: dict[str, tuple[WorkerInfo, float]] = {}
-        """With the time until which each is believed to live."""
+        """Registered workers, each with the time at which its heartbeat expires."""
         self.scheduled = TimerQueue[Entry](
             lambda at, entry: entry.state is SCHEDULED and entry.due_at == at
         )
@@ -132,7 +132,7 @@ class States:
         """Return a token greater than all before it, also those of an entry that was forgotten."""
         return next_token(entry.token, now)
 
-    def _bury(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
+    def _make_dead(self, entry: Entry, reason: Reason, error: ErrorInfo | None, now: float) -> None:
         """Make a dead letter of a message."""
         entry.state = DEAD
         entry.queue.dead += 1
@@ -149,7 +149,7 @@ class States:
     def _finish(
         self, entry: Entry, state: State, now: float, ttl: float, result: bytes | None = None
     ) -> None:
-        """Only the outcome stays."""
+        """Remove a message and keep only its outcome."""
         message_id = entry.message.id
         self.outcomes.keep(Outcome(message_id, state, now, result, about=entry.about), ttl)
         entry.state = state
@@ -161,16 +161,16 @@ class States:
             self.waiting_for_results.wake(message_id)
 
     def _delete(self, entry: Entry) -> None:
-        """Nothing stays."""
+        """Remove a message without an outcome."""
         if entry.state is DEAD:
             self._leave_dead(entry)
         else:
             self._leave_waiting(entry)
-        entry.state = State.CANCELLED  # so that no place in a queue or agenda stands any more
+        entry.state = State.CANCELLED  # so that all its places in queues and timers are leftovers
         del self.entries[entry.message.id]
         self._never_expires(entry)
 
-    # Out of a state. What follows is always a way into another.
+    # Out of a state. A transition into another one always follows.
 
     def _leave_waiting(self, entry: Entry) -> None:
         """Remove a message from its place in a queue or among scheduled ones, not from the head."""
@@ -183,7 +183,7 @@ class States:
 
     def _leave_scheduled(self, entry: Entry) -> None:
         self._leave_schedule(entry)
-        entry.state = READY  # so that its place in the agenda no longer stands
+        entry.state = READY  # so that its place in the timer queue is a leftover
         self.scheduled.dropped()
 
     def _leave_schedule(self, entry: Entry) -> None:

@@ -1,16 +1,16 @@
-"""The store behind the memory driver: what messages can go through, one small method for each rule.
+"""The store behind the memory driver, with one small method for each rule.
 
-It is written in layers, each a file to be read from top to bottom:
+It is written in layers. Read each file from top to bottom:
 
-    store       what dispatchers and operators do: enqueue, cancel, pause, requeue, purge
-    leases      what workers do: reserve, extend, settle
-    upkeep      what time brings about: due, lost, expired, forgotten
-    states      the states of a message, and the ways between them
-    keys, outcomes, order, entry    what the states are made of
+    store       calls of dispatchers and operators: enqueue, cancel, pause, requeue, purge
+    leases      calls of workers: reserve, extend, settle
+    upkeep      effects of time: messages fall due, are lost, expire and are deleted
+    states      the states of a message, and the transitions between them
+    keys, outcomes, order, entry    the data structures of the states
 
-Nothing in them locks, waits or knows of event loops; the driver does. Each public method that bears
-the name of a driver's is one call of the driver contract, atomic under the driver's lock. Each other
-method is one rule, so that a test can break exactly one by overriding it.
+The driver handles locks, waits and event loops; the store does not. A public method with the name of
+a driver method is one call of the driver contract, atomic under the driver's lock. Every other
+method is one rule, so that a test can break exactly one rule by overriding it.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -32,7 +32,7 @@ _ALL_DEAD = 1 << 62
 
 
 class Store(Leases):
-    """All that a memory driver and its clones share, and all that can be done with it."""
+    """The store that a memory driver and its clones share, with all operations."""
 
     # Enqueue.
 
@@ -40,7 +40,7 @@ class Store(Leases):
         now = self.now()
         if self.scheduled.next_time() <= now:
             self.promote(now)
-        # Whatever is wrong with a message shows here, before anything has changed.
+        # An invalid message raises here, before anything has changed.
         entries = [self._new_entry(message, now) for message in messages]
         return [self._admit(entry, now) for entry in entries]
 
@@ -88,7 +88,7 @@ class Store(Leases):
     # Two messages with one key.
 
     def _conflict(self, newcomer: Entry, unique: Unique, now: float) -> bytes | None:
-        """Who holds the key and keeps it; None if the newcomer may take it."""
+        """Return the ID of the message that keeps the key; None if the newcomer may take it."""
         hold = self.keys.current(unique.key, now)
         if hold is None:
             return None
@@ -107,7 +107,7 @@ class Store(Leases):
         return hold.holder
 
     def _reschedule(self, entry: Entry, due_at: float, now: float) -> None:
-        """Give a scheduled message another time; its expiry, if it has one still, counts from there."""
+        """Give a scheduled message another due time. Its expiry, if it still has one, counts from there."""
         if entry.message.expires is not None and entry.expires_at != inf:
             self._never_expires(entry)
             self._expires_at(entry, due_at + entry.message.expires)
@@ -207,7 +207,7 @@ class Store(Leases):
     def purge(
         self, name: str, states: Collection[State], after: Position
     ) -> tuple[int, Position | None]:
-        """Delete one piece; return how many messages, and the position at which the next piece begins."""
+        """Delete one piece; return the number of messages, and the position at which the next piece begins."""
         self.promote(self.now())
         queue = self.queues.get(name)
         if queue is None:

@@ -1,6 +1,6 @@
-"""What time brings about: messages fall due, expire or are lost; what was kept is forgotten.
+"""Upkeep: messages fall due, expire or are lost, and old outcomes and dead letters are deleted.
 
-No timer runs here. Each reserve first does what has become due since the last one.
+No timer runs here. Each reserve first does the work that has become due since the last one.
 """
 
 from collections.abc import Collection
@@ -23,9 +23,9 @@ class Upkeep(States):
     def empty(self) -> None:
         super().empty()
         self._earliest_deadline = inf
-        """No owner's deadline is earlier."""
+        """The earliest deadline of all owners, or an earlier time."""
         self._mark: UpkeepMark | None = None
-        """Mark of the last reserve or extend: see `contracts.outages`."""
+        """Mark of the last reserve or extend; see `driverkit.outages`."""
 
     def _upkeep(self, now: float) -> None:
         """Do everything that is due."""
@@ -37,7 +37,7 @@ class Upkeep(States):
         self._trim_dead(now)
 
     def promote(self, now: float, *, limit: int | None = None) -> None:
-        """Make ready what has fallen due."""
+        """Make messages ready that have fallen due."""
         while self.scheduled.next_time() <= now:
             if limit is not None:
                 if limit == 0:
@@ -50,7 +50,7 @@ class Upkeep(States):
     # Outages, and jumps of the clock.
 
     def _note_call(self, now: float, lease: float) -> None:
-        """Record that a worker called; start a pause if none had called for too long."""
+        """Record the call of a worker. Start a pause if there was no call for too long."""
         mark = self._mark
         any_leases = mark is None and any(owner.leases for owner in self.owners.values())
         back = set_back_by(mark, now)
@@ -65,7 +65,7 @@ class Upkeep(States):
         )
 
     def _move_deadlines(self, back: float) -> None:
-        """Let what was to end by a clock that was ahead end as much earlier."""
+        """Move all deadlines back by as much as the clock was set back."""
         for owner in self.owners.values():
             owner.deadline -= back
             self._mind_deadline(owner.deadline)
@@ -90,22 +90,22 @@ class Upkeep(States):
         del self.owners[owner.name]
 
     def _reclaim(self, entry: Entry, now: float) -> None:
-        """Take a message back from an owner that is gone. It has kept its place in the queue."""
+        """Reclaim a message from an owner whose leases have ended. It has kept its place in the queue."""
         cancelling, owner = entry.cancelling, entry.owner
         self._leave_lease(entry)
         if cancelling:
             self._finish(entry, State.CANCELLED, now, entry.message.result_ttl)
-            self._tell(entry, owner=owner)
+            self._add_news(entry, owner=owner)
             return
         entry.lost += 1
         if self._is_lost_for_good(entry):
-            self._bury(entry, Reason.LOST, entry.error, now)
-            self._tell(entry, Reason.LOST, owner=owner)
+            self._make_dead(entry, Reason.LOST, entry.error, now)
+            self._add_news(entry, Reason.LOST, owner=owner)
         else:
             self._make_ready(entry)
-            self._tell(entry, owner=owner)
+            self._add_news(entry, owner=owner)
 
-    def _tell(
+    def _add_news(
         self, entry: Entry, reason: Reason | None = None, *, owner: Owner | None = None
     ) -> None:
         """Record news of a message that upkeep moved."""
@@ -134,18 +134,18 @@ class Upkeep(States):
     # Messages expire.
 
     def _expire(self, now: float) -> None:
-        """Bury what was not started in time."""
+        """Make dead letters of messages that were not started in time."""
         for _ in range(UPKEEP_LIMIT):
             entry = self.expiring.take(now)
             if entry is None:
                 return
             entry.expires_at = inf
-            # It may be scheduled still, if promotion has not come to it.
+            # It may still be scheduled, if promotion has not reached it.
             self._leave_waiting(entry)
-            self._bury(entry, Reason.EXPIRED, None, now)
-            self._tell(entry, Reason.EXPIRED)
+            self._make_dead(entry, Reason.EXPIRED, None, now)
+            self._add_news(entry, Reason.EXPIRED)
 
-    # What is over is forgotten.
+    # Expired records are deleted.
 
     def _forget(self, now: float) -> None:
         self.outcomes.forget(now, limit=UPKEEP_LIMIT)
@@ -161,10 +161,10 @@ class Upkeep(States):
                 break
             self._delete(oldest)
 
-    # What waiting needs to know.
+    # Questions of waiting workers.
 
     def has_work(self, queues: Collection[str], now: float) -> bool:
-        """Whether a reserve from `queues` would find something."""
+        """Return True if a reserve from `queues` would find a message."""
         self.promote(now)
         return any(
             queue.ready
@@ -173,7 +173,7 @@ class Upkeep(States):
         )
 
     def next_event(self, now: float) -> float:
-        """When time next brings something about: a message falls due, or an owner's leases end."""
+        """Return the time of the next event: a message falls due, or an owner's leases end."""
         if self._earliest_deadline <= now:
             with_leases = (owner.deadline for owner in self.owners.values() if owner.leases)
             self._earliest_deadline = min(with_leases, default=inf)

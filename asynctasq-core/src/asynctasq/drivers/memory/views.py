@@ -122,7 +122,7 @@ def _listings(
     task: str | None,
     owner: str | None,
 ) -> Iterator[tuple[int, Iterator[tuple[int, Entry]]]]:
-    """Iterate over the listings of a state in which there may be wanted messages, by number."""
+    """Iterate over the listings of a state that may contain wanted messages, by number."""
     start, place = after
     if state is DEAD and owner is None:
         yield 0, store.dead.after(place)
@@ -181,7 +181,7 @@ def dead_letters(
 
 
 def results(store: Store, ids: Sequence[bytes]) -> list[Outcome | None]:
-    """Return how messages ended; None for a message that has not, or is not known."""
+    """Return the outcomes of messages; None for a message that has not ended or is unknown."""
     now = store.now()
     return [_result(store, message_id, now) for message_id in ids]
 
@@ -193,7 +193,7 @@ def progress(store: Store, ids: Sequence[bytes]) -> list[bytes | None]:
 
 
 def workers(store: Store) -> list[WorkerInfo]:
-    """Return the workers whose heartbeat has not run out, by id."""
+    """Return the workers whose heartbeat has not expired, by ID."""
     now = store.now()
     store.workers = {name: kept for name, kept in store.workers.items() if kept[1] > now}
     return [store.workers[name][0] for name in sorted(store.workers)]

@@ -8,7 +8,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Waiter(Generic[T]):
-    """One waiting coroutine and what it waits for."""
+    """One waiting coroutine and its topic."""
 
     def __init__(self, topics: Collection[T]) -> None:
         self.topics = frozenset(topics)
@@ -16,7 +16,7 @@ class Waiter(Generic[T]):
         self._woken = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        """Until woken, or for `seconds`."""
+        """Sleep until woken, or for `seconds`."""
         timer = self._loop.call_later(seconds, self._woken.set)
         try:
             await self._woken.wait()
@@ -24,17 +24,17 @@ class Waiter(Generic[T]):
             timer.cancel()
 
     def wake(self) -> None:
-        """May be called from any thread."""
+        """Wake the coroutine. Any thread may call this."""
         try:
             self._loop.call_soon_threadsafe(self._woken.set)
         except RuntimeError:
-            # Its loop is closed: no coroutine waits there any more.
+            # The loop is closed, so no coroutine waits there any more.
             if not self._loop.is_closed():
                 raise
 
 
 class Waiters(Generic[T]):
-    """Those who wait. Guarded by the store's lock, but for `Waiter.sleep`."""
+    """The callers that wait. Guarded by the store's lock, except for `Waiter.sleep`."""
 
     def __init__(self) -> None:
         self.waiters: set[Waiter[T]] = set()
@@ -48,7 +48,7 @@ class Waiters(Generic[T]):
         self.waiters.discard(waiter)
 
     def wake(self, topic: T) -> None:
-        """Wake those who wait for `topic`; each is woken once."""
+        """Wake the waiters of `topic`, each of them once."""
         self._wake({waiter for waiter in self.waiters if topic in waiter.topics})
 
     def wake_all(self) -> None:

@@ -58,7 +58,7 @@ class Claimed:
     size: int
     """Bytes of the payloads."""
     is_full: bool = False
-    """Whether the bound in bytes was reached before the next message."""
+    """True if the bound in bytes was reached before the next message."""
     damaged: int = 0
     """Number of messages that became dead letters instead."""
 

@@ -71,7 +71,7 @@ def open_database(settings: SqliteSettings) -> sqlite3.Connection:
     if not path.parent.is_dir():
         raise DriverError(
             f"The queue file {settings.path} cannot be created: there is no folder {path.parent}. "
-            f"Make it, or set another `path`."
+            f"Create it, or set another `path`."
         )
     if path.is_dir():
         raise DriverError(

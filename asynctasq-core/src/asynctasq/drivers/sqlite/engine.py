@@ -359,7 +359,7 @@ class Engine:
             return False
         log.error(
             "The queue file %s was removed or replaced while it was in use. Messages in the old "
-            "one are out of reach; going on with the one that is there now.",
+            "file are unreachable; continuing with the current file.",
             self.settings.path,
         )
         return True

@@ -127,7 +127,7 @@ class Enqueue:
 
     @property
     def is_single(self) -> bool:
-        """Whether one statement writes all messages."""
+        """True if one statement writes all messages."""
         return len(self.groups) == 1 and not self.has_unique
 
     def __call__(self, session: Session) -> list[Enqueued]:

@@ -142,7 +142,7 @@ class CancelRequests:
 
 @record
 class WorkAhead:
-    """Whether there is work for a waiting worker, and when to look again."""
+    """The answer to a waiting worker: whether messages are ready, and when to look again."""
 
     ready: bool
     next_event: int

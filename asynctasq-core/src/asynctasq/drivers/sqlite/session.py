@@ -45,7 +45,7 @@ class Session:
         self.now = 0
         """Microseconds since the Unix epoch, the same throughout one operation."""
         self.item_by_item = False
-        """Whether the operation runs again after `BatchMismatch`."""
+        """True if the operation runs again after `BatchMismatch`."""
         self.dead_since_prune = settings.dead_letter_limit
         """Dead letters made since they were last counted; at first, as many as may be kept."""
         self.mark: UpkeepMark | None = None
@@ -53,14 +53,14 @@ class Session:
         self.is_locked = False
         """True if the last write found the file locked for too long."""
         self.news: list[News] = []
-        """What upkeep did in this transaction."""
+        """The expired and lost messages that upkeep found in this transaction."""
         self.may_shrink = False
         """Set by upkeep, a few times in the length of a lease."""
         self.looked_at = 0
         """Number of the message at which the look at states continues."""
         self._log_path = f"{settings.path}-wal"
         self.must_not_run_twice = False
-        """Whether a message was seen that a second run would harm: from then on leases are synced."""
+        """True if a message was seen that must not run twice. From then on, leases are synced."""
         self._can_spare_syncs = settings.synchronous in {"full", "extra"}
         self._synced = True
         self._changes = 0

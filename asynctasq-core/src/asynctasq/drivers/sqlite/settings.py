@@ -23,8 +23,8 @@ class SqliteSettings:
     namespace: str = "asynctasq"
     """Applications with different namespaces can share a file. They do not see each other's messages."""
     synchronous: Synchronous = "full"
-    """What a message survives once a call has returned. `full`: a power failure. `normal`: a crash of the
-    process; a power failure may undo the last moments. `off`: like `normal`, but a power failure may
+    """Failures that a message survives once a call has returned. `full`: a power failure. `normal`: a crash of
+    the process; a power failure may undo the last moments. `off`: like `normal`, but a power failure may
     destroy the file. `extra`: like `full`, with one more sync of the folder."""
     busy_timeout: float = 10.0
     """Seconds to wait for other processes that write, before a call fails. Workers repeat the call until the

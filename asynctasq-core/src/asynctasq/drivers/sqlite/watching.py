@@ -36,7 +36,7 @@ class Watcher:
 
     @property
     def is_done(self) -> bool:
-        """Whether the coroutine no longer waits."""
+        """True if the coroutine no longer waits."""
         return self._future.done()
 
     def wake(self) -> None:

@@ -14,11 +14,11 @@ from asynctasq.worker.log_guard import SilenceReport, keep_loggers_enabled
 from asynctasq.worker.options import WorkerOptions
 from asynctasq.worker.outage import Outage, StoreRetries
 from asynctasq.worker.services.loop_watch import LoopWatch
-from asynctasq.worker.services.renewer_jobs import (
+from asynctasq.worker.services.periodic_work import (
     ApplyCancels,
     EndOwners,
+    PeriodicWork,
     RecordWorker,
-    RenewerJob,
     RenewLeases,
     SendProgress,
 )
@@ -29,7 +29,7 @@ logger = logging.getLogger("asynctasq")
 
 
 class LeaseRenewer:
-    """A thread with its own event loop and driver, which runs small jobs at each tick."""
+    """A thread with its own event loop and driver, which does its periodic work at each tick."""
 
     name = "the lease renewer"
     on_failure = OnFailure.STOP_WORKER
@@ -65,7 +65,7 @@ class LeaseRenewer:
         self._watch = LoopWatch(
             self._main_loop, blocked=timing.blocked, stall_limit=options.stall_limit
         )
-        self.jobs: Sequence[RenewerJob] = (
+        self.periodic_work: Sequence[PeriodicWork] = (
             RenewLeases(
                 options,
                 owner=owner,
@@ -78,7 +78,7 @@ class LeaseRenewer:
             RecordWorker(options, in_flight=in_flight, timing=timing),
             EndOwners(health),
         )
-        """Run in this order at each tick."""
+        """Done in this order at each tick."""
         self._silence = SilenceReport()
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked = False
@@ -92,13 +92,13 @@ class LeaseRenewer:
         )
 
     async def start(self, failed: Failed) -> None:
-        """Start the thread; returns when it has opened the store: without it, leases would expire."""
+        """Start the thread and wait until it has opened the store. Without the store, leases would expire."""
         self._failed = failed
         self._thread.start()
         await self._running.wait()
 
     async def stop(self) -> None:
-        """Stop; returns when the thread has ended, or is abandoned because the store does not answer."""
+        """Stop the thread and wait for it. Abandon it if it is blocked in a call to the store."""
         self._stop_asked = True
         if self._failed is None:  # never started
             return
@@ -140,7 +140,7 @@ class LeaseRenewer:
         self._running.set()  # `start` waits for it
 
     def _ran_to_its_end(self) -> bool:
-        """Run until the worker stops; False after a crash, such as an error thrown into this thread."""
+        """Run until the worker stops. Return False after a crash, such as an error thrown into this thread."""
         try:
             asyncio.run(self._serve())
         except BaseException:
@@ -162,7 +162,7 @@ class LeaseRenewer:
             await self._driver.close()
 
     async def _tick_until_stopped(self) -> bool:
-        """Run the jobs at each tick; True if the store was ever reached."""
+        """Do the periodic work at each tick. Return True if the store was ever reached."""
         opened = False
         retries = StoreRetries("renew leases", self._outage)
         failing = False
@@ -173,8 +173,8 @@ class LeaseRenewer:
                     opened = True
                     self._on_main_loop(self._running.set)
                 if self._watch.check():
-                    for job in self.jobs:
-                        await job.run(self._driver)
+                    for work in self.periodic_work:
+                        await work.run(self._driver)
                 retries.reached()
                 failing = False
             except DriverError as error:
@@ -192,10 +192,10 @@ class LeaseRenewer:
 
     async def _finish(self) -> None:
         try:
-            for job in self.jobs:
-                await job.finish(self._driver)
+            for work in self.periodic_work:
+                await work.finish(self._driver)
         except DriverError as error:
-            logger.warning("Could not report the end of the worker to the store: %s", error)
+            logger.warning("Could not report the worker's stop to the store: %s", error)
 
     async def _pause(self) -> None:
         self._woken.clear()

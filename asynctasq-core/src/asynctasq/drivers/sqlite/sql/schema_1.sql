@@ -58,8 +58,8 @@ CREATE TABLE messages (
 );
 
 -- An index whose condition names `state` is written whenever the state changes, even if the row stays
--- in it; so only those do that have to. The column of the condition stands in indexes by which
--- messages are counted, so that counting reads the index alone.
+-- in it; so only those do that have to. Indexes by which messages are counted contain the column of
+-- the condition, so that counting reads the index alone.
 CREATE INDEX messages_ready ON messages (queue, rank, due_at, id, state) WHERE state = 3;
 CREATE INDEX messages_scheduled ON messages (namespace, due_at, queue, state) WHERE state = 2;
 CREATE INDEX messages_expiring ON messages (namespace, expires_at) WHERE expires_at IS NOT NULL;

@@ -1,4 +1,4 @@
-"""Connecting to one server, to the server that sentinels name, or to the right node of a cluster."""
+"""Connectors: to one server, to the server that sentinels name, or to the right node of a cluster."""
 
 import asyncio
 from typing import Any, Protocol
@@ -7,7 +7,10 @@ import redis.exceptions as client
 from redis.crc import key_slot
 
 from asynctasq_redis.addresses import CLUSTER
-from asynctasq_redis.connecting import (
+from asynctasq_redis.errors import FAILURES
+from asynctasq_redis.pipeline import Pipeline, new_pipeline
+from asynctasq_redis.settings import RedisSettings
+from asynctasq_redis.wires import (
     WireMaker,
     check_tls,
     node_maker,
@@ -15,9 +18,6 @@ from asynctasq_redis.connecting import (
     patience_with_one_of,
     wire_maker,
 )
-from asynctasq_redis.errors import FAILURES
-from asynctasq_redis.pipeline import Pipeline, new_pipeline
-from asynctasq_redis.settings import RedisSettings
 
 Node = tuple[str, int]
 """Host and port."""

@@ -1,4 +1,4 @@
-"""Connections of redis-py for an address: to one server, or to the one that sentinels name."""
+"""Wires: connections of redis-py for an address, to one server or to the one that sentinels name."""
 
 import asyncio
 import ssl

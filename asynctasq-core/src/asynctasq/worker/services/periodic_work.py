@@ -1,7 +1,7 @@
-"""The jobs that the lease renewer runs at each tick, on its own thread, loop and driver.
+"""The periodic work of the lease renewer, done at each tick on its own thread, loop and driver.
 
-To add a periodic job, write a class with `run` and `finish`, and add an instance to `jobs` of the
-renewer. A blocked event loop of the worker does not delay it.
+To add some, write a class with `run` and `finish`, and add an instance to `periodic_work` of the renewer.
+A blocked event loop of the worker does not delay it.
 """
 
 import logging
@@ -38,11 +38,11 @@ Interrupter: TypeAlias = Callable[[InFlightMessage, Interrupt], None]
 """Interrupts a run on the worker's loop, unless that was done for the same reason before."""
 
 
-class RenewerJob(Protocol):
-    """A job that the lease renewer runs at each tick."""
+class PeriodicWork(Protocol):
+    """Work that the lease renewer does at each tick."""
 
     async def run(self, driver: Driver, /) -> None:
-        """Do what is due. An error ends the tick; the job runs again in the next one.
+        """Do the work that is due. An error ends the tick; the next tick tries again.
 
         Args:
             driver: of the renewer, opened.
