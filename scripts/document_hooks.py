@@ -11,8 +11,8 @@ INTRODUCTION = """
 # Hooks
 
 A plugin is a module or an object with functions that are marked `@hookimpl` and have the names on this page. Your
-function may take fewer arguments than the page lists. [Watch what happens](../how-to/own-plugin.md) shows how to write
-a plugin, and [Write a driver](../writing-a-driver.md) how to publish one.
+function may take fewer arguments than the page lists. [Observe tasks with a plugin](../how-to/own-plugin.md) shows how
+to write a plugin, and [Write a driver](../writing-a-driver.md) how to publish one.
 
 | kind | entry-point group |
 |---|---|
@@ -47,11 +47,16 @@ is logged with the name of the plugin and has no other effect. `before_dispatch`
     options:
       heading_level: 3
 
+::: asynctasq.hookspecs.NewsContext
+    options:
+      heading_level: 3
+
 ::: asynctasq.hookspecs.WorkerContext
     options:
       heading_level: 3
 
-`delivery` is an [`asynctasq.message.Delivery`][], `message` an [`asynctasq.message.Message`][].
+`delivery` is an [`asynctasq.message.Delivery`][], `message` an [`asynctasq.message.Message`][], and `news` an
+[`asynctasq.contracts.capabilities.News`][].
 """
 
 
