@@ -85,7 +85,7 @@ class DispatchOptions(TaskOptions, total=False):
     id: str
     """UUID that the caller chooses; the enqueue of a known id changes nothing."""
     after: Collection[str]
-    """IDs or handles of messages that must end first."""
+    """IDs or handles of messages that must end first. No built-in driver supports this yet."""
     headers: Mapping[str, str]
     """Strings that are sent with the task, which reads them as `current_task().headers`."""
 
