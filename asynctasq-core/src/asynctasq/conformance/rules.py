@@ -1,4 +1,4 @@
-"""The numbered rules of "Writing a driver". The page is generated from them, and reports quote them."""
+"""The numbered rules of "Write a driver". The page is generated from them, and reports quote them."""
 
 from collections.abc import Mapping
 

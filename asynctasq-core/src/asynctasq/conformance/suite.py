@@ -155,7 +155,7 @@ class DriverConformance:
         except Exception as error:
             if reason is None:
                 error.add_note(
-                    f'Broken: {conformance_check.breaks} ("Writing a driver" in the documentation).'
+                    f'Broken: {conformance_check.breaks} ("Write a driver" in the documentation).'
                 )
                 raise
         else:
