@@ -48,7 +48,7 @@ def checked(registry: PluginRegistry, kind: str = "driver") -> PluginInfo:
         ("def create_driver(name, settings): ...", "mark its functions with @hookimpl"),
         (FACTORY.replace("create_driver", "create_drivr"), "Did you mean 'create_driver'?"),
         (FACTORY + "@hookimpl\ndef befor_execute(context): ...", "Did you mean 'before_execute'?"),
-        (FACTORY.replace("settings)", "config)", 1), "asks for 'config', but is given only name,"),
+        (FACTORY.replace("settings)", "config)", 1), "must take only name,"),
         (FACTORY.replace("settings)", "settings=None)", 1), "'settings' by position and without"),
         (FACTORY.replace("settings)", "*, settings)", 1), "'settings' by position and without"),
         (FACTORY.replace("settings)", "settings, *, more)", 1), "asks for 'more'"),
