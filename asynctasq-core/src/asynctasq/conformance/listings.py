@@ -104,7 +104,7 @@ async def browse_by_owner(harness: Harness) -> None:
 
 @check("", 36, 55, needs=NEEDS)
 async def browse_has_a_stable_order(harness: Harness) -> None:
-    """Pages of every size show the same order, and messages that come or go move no other one."""
+    """Check that pages of every size have the same order, and that new or removed messages move no other one."""
     ids = [message.id for message in await harness.enqueue_count(12)]
     order = await _browse(harness, State.READY)
     expect_equal(sorted(order), ids, "messages in all pages")
@@ -196,7 +196,7 @@ async def queues_are_counted_up_to_a_bound(harness: Harness) -> None:
 
 @check("j", 55, needs=Capability.DEAD_LETTERS)
 async def dead_letters_by_task_reason_and_error(harness: Harness) -> None:
-    """Each filter alone, and all of them together."""
+    """Check each filter alone, and all of them together."""
     other = ErrorInfo("shop.Late", "too late", "")
     deaths = [
         ("shop.ship", Reason.FAILED, ERROR),
