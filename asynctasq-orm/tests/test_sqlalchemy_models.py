@@ -562,7 +562,8 @@ def test_using_one_orm_imports_no_other() -> None:
         "assert not {'sqlalchemy', 'django', 'tortoise'} & set(sys.modules)\n"
         "import sqlalchemy\n"
         "from asynctasq import App\n"
-        "App({'driver': 'memory'}).resolvers.refer(object())\n"
+        "from asynctasq.app import runtime_of\n"
+        "runtime_of(App({'driver': 'memory'})).resolvers.refer(object())\n"
         "assert 'asynctasq_orm.sqlalchemy.resolver' in sys.modules\n"
         "assert not {'django', 'tortoise'} & set(sys.modules)\n"
     )

@@ -110,7 +110,7 @@ def known_although_new(ledger: Ledger) -> None:
         (lost, "LOST"),
         (no_effect, "without its effect"),
         (wrong_end, "ended as 'failed'"),
-        (copy, "a copy"),
+        (copy, "an unknown copy"),
         (token_twice, "with one token"),
         (run_without_lease, "ran 2 times by 1 leases"),
         (again_after_confirmed_end, "after its confirmed end"),

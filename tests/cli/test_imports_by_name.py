@@ -161,7 +161,7 @@ async def test_a_module_that_exits_on_import_does_not_stop_the_worker(
 ) -> None:
     (project / "store/broken.py").write_text(line)
     log = await worker_log("--app", "store", names=["store.broken:run", "store.tasks:run"])
-    assert "'store.broken' cannot be imported" in log
+    assert "Could not import the module 'store.broken'" in log
     assert "store.tasks:run completed" in log
 
 

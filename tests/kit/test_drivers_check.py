@@ -94,8 +94,8 @@ def test_a_broken_rule_is_explained() -> None:
     [block] = [each for each in output.split("\n\n") if "lease.stale_owner_" in each]
     assert re.sub(r"\s+", " ", block) == (
         "✗ lease.stale_owner_changes_nothing (guarantee c, rule 9) "
-        "Checked Stale owner changes nothing. Whatever an owner that lost its lease says, the run that "
-        "followed goes on. "
+        "Checked Stale owner changes nothing. No call of an owner that lost its lease affects the "
+        "run that followed. "
         "Found answer to a stale Complete: the contract wants [LOST], the driver gave [DONE]. "
         f"Rule 9 {RULES[9].replace('`', '')} "
         f"For users {GUARANTEES['c'].broken} "

@@ -93,10 +93,15 @@ def install() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def make_environment(shared_folder: Path) -> Callable[..., Environment]:
-    """Make an environment with requirements, from files or the registry: once a test run each."""
+    """Make an environment with requirements, from files or the registry: once a test run each.
 
-    def make_once(*requirements: str | Path) -> Environment:
-        wanted = hashlib.sha256("\0".join(map(str, requirements)).encode()).hexdigest()[:12]
+    A test that installs more into its environment names a `purpose` that no other test shares.
+    """
+
+    def make_once(*requirements: str | Path, purpose: str = "") -> Environment:
+        wanted = hashlib.sha256("\0".join(map(str, (purpose, *requirements))).encode()).hexdigest()[
+            :12
+        ]
         folder = shared_folder / "environments" / wanted
         folder.parent.mkdir(exist_ok=True)
         with FileLock(f"{folder}.lock"):

@@ -35,7 +35,7 @@ def test_a_new_plugin_passes_its_tests_and_is_found_where_it_is_installed(
     install: Callable[..., None],
     tmp_path: Path,
 ) -> None:
-    environment = make_environment(core.wheel, *TOOLS)
+    environment = make_environment(core.wheel, *TOOLS, purpose=kind)
     new = ("asynctasq", "plugins", "new", f"new-{kind}", "--kind", kind, "--author", "Ada")
     environment.run(*new, cwd=tmp_path)
     project = tmp_path / f"asynctasq-new-{kind}"

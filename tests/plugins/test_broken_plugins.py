@@ -48,10 +48,10 @@ def checked(registry: PluginRegistry, kind: str = "driver") -> PluginInfo:
         ("def create_driver(name, settings): ...", "mark its functions with @hookimpl"),
         (FACTORY.replace("create_driver", "create_drivr"), "Did you mean 'create_driver'?"),
         (FACTORY + "@hookimpl\ndef befor_execute(context): ...", "Did you mean 'before_execute'?"),
-        (FACTORY.replace("settings)", "config)", 1), "asks for 'config', but is given only name,"),
+        (FACTORY.replace("settings)", "config)", 1), "must take only name,"),
         (FACTORY.replace("settings)", "settings=None)", 1), "'settings' by position and without"),
         (FACTORY.replace("settings)", "*, settings)", 1), "'settings' by position and without"),
-        (FACTORY.replace("settings)", "settings, *, more)", 1), "asks for 'more'"),
+        (FACTORY.replace("settings)", "settings, *, more)", 1), "got the parameter 'more'"),
         (FACTORY.replace("def", "async def"), "must be a plain function, not async"),
         (FACTORY + "    yield", "is a generator"),
         (FACTORY.replace("@hookimpl", "@hookimpl(wrapper=True)"), "marked as a wrapper"),
@@ -82,7 +82,7 @@ def test_an_entry_point_that_names_no_plugin(site: Site, value: str) -> None:
 def test_a_class_instead_of_an_instance(site: Site) -> None:
     install(site, "class Shelf:\n    @hookimpl\n    def create_driver(self, name, settings): ...")
     site.install("pine-shelf", "[asynctasq.drivers]\npine = shelf.plugin:Shelf\n")
-    with pytest.raises(PluginBroken, match=r"asks for 'self'.*give an instance"):
+    with pytest.raises(PluginBroken, match=r"got the parameter 'self'.*give an instance"):
         PluginRegistry().create_driver("pine", {})
 
 
@@ -214,8 +214,8 @@ def test_every_kind_of_product_is_checked(site: Site, kind: str) -> None:
     "hook, problem",
     [
         ("def before_exekute(context): ...", "Did you mean 'before_execute'"),
-        ("def before_execute(ctx): ...", "asks for 'ctx', but is given only context"),
-        ("def before_execute(context, worker): ...", "asks for 'worker'"),
+        ("def before_execute(ctx): ...", "must take only context, got the parameter 'ctx'"),
+        ("def before_execute(context, worker): ...", "got the parameter 'worker'"),
         ("def before_execute(context): yield", "is a generator"),
         ("async def before_execute(context): yield", "is a generator"),
         ("async def wrap_execute(call_next): ...", "must be a plain function"),

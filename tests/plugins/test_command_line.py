@@ -180,7 +180,7 @@ def test_a_disabled_plugin_adds_no_commands(site: Site) -> None:
             HOOKS.replace("@cli.command()", "1 / 0\n\n        @cli.command()"),
             "register_commands raised ZeroDivisionError",
         ),
-        (HOOKS.replace("(cli)", "(group)"), "asks for 'group', but is given only cli"),
+        (HOOKS.replace("(cli)", "(group)"), "must take only cli, got the parameter 'group'"),
         (
             HOOKS.replace("def stocktake", "def worker"),
             "adds a command 'worker', which already exists",

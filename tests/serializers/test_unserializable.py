@@ -55,10 +55,10 @@ def make_local() -> object:
 
 
 UNSENDABLE: list[tuple[object, str, str]] = [
-    (lambda: 0, "function", "name of what to do"),
-    (double, "function", "name of what to do"),
-    (len, "builtin_function_or_method", "name of what to do"),
-    ([].append, "builtin_function_or_method", "name of what to do"),
+    (lambda: 0, "function", "look the function up in the task"),
+    (double, "function", "look the function up in the task"),
+    (len, "builtin_function_or_method", "look the function up in the task"),
+    ([].append, "builtin_function_or_method", "look the function up in the task"),
     (generator(), "generator", "list(...)"),
     (async_generator(), "async_generator", "Await it"),
     (iter([1]), "list_iterator", "list(...)"),

@@ -72,7 +72,7 @@ async def test_a_task_that_swallows_its_time_out_is_reported(
     monkeypatch.setattr("asynctasq.executors.loop.REFUSAL_SECONDS", 0.05)
     handle = await refuses().options(timeout=0.05).dispatch()
     async with stage.worker():
-        await eventually(told(caplog, "has passed its timeout of 0.05 s"))
+        await eventually(told(caplog, "exceeded its timeout of 0.05 s"))
         assert str(handle) in caplog.text
         stage.flag("go on").set()
 

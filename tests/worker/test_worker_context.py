@@ -58,11 +58,11 @@ async def test_current_task_knows_the_attempt(stage: Stage, each: Any) -> None:
 
 
 async def test_there_is_no_current_task_outside(stage: Stage) -> None:
-    with pytest.raises(LookupError, match="outside"):
+    with pytest.raises(LookupError, match="inside a running task"):
         current_task()
     await tells.dispatch()
     await stage.burst()
-    with pytest.raises(LookupError, match="outside"):
+    with pytest.raises(LookupError, match="inside a running task"):
         current_task()
 
 

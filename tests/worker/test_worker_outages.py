@@ -61,6 +61,6 @@ async def test_dispatches_that_are_repeated_give_one_line_together(
     assert line.failures["enqueue"] == 3
     told = [message for message in caplog.messages if "to dispatch" in message]
     assert [message.partition(" to dispatch")[0] for message in told] == [
-        "The store cannot be reached",
-        "The store can be reached again",
+        "Could not reach the store",
+        "Reached the store again",
     ]

@@ -183,7 +183,7 @@ async def test_progress_that_cannot_be_stored_is_no_result(
     assert await handle.result(timeout=30) == "done"
     [line] = [line for line in caplog.messages if "could not be stored" in line]
     assert "reports_opaque reported progress of type" in line
-    assert "The task goes on" in line
+    assert "The task continues" in line
     assert "complete" not in line
 
 

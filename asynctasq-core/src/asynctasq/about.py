@@ -9,7 +9,7 @@ from asynctasq.records import record
 from asynctasq.settlement import ABOUT_BYTES
 
 VERSION = 1
-"""First byte of what this release writes."""
+"""First byte of an `about` that this release writes."""
 _NUMBERS = Struct("!BddddH")
 _LENGTH = Struct("!H")
 _MOST = 0xFFFF
@@ -48,7 +48,7 @@ def pack_names(task: str, queue: str, worker: str) -> bytes | None:
 def pack_numbers(
     enqueued_at: float, due_at: float, started_at: float, ended_at: float, attempts: int
 ) -> bytes:
-    """Return the part of `about` that stands before the names."""
+    """Return the part of `about` that precedes the names."""
     try:
         return _NUMBERS.pack(VERSION, enqueued_at, due_at, started_at, ended_at, attempts)
     except error:  # more attempts than fit

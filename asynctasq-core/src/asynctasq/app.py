@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
-"""Opens what tasks need while a worker runs; the value it yields is `current_task().resources`."""
+"""Opens resources of tasks while a worker runs. The value that it yields is `current_task().resources`."""
 
 
 class App:

@@ -96,7 +96,7 @@ def _ignore_settings(
 
 
 async def close() -> None:
-    """Close what the default app has open on this loop. Idempotent."""
+    """Close everything that the default app has opened on this loop. Idempotent."""
     app = existing_default()
     if app is not None:
         await app.close()

@@ -6,7 +6,7 @@
     │   ├── PluginNotFound            nothing installed answers to that name
     │   ├── PluginConflict            two distributions claim the same kind and name
     │   └── PluginBroken              it is installed, but failed to import, build or agree with the contract
-    ├── CapabilityMissing             the driver in use cannot do what was asked
+    ├── CapabilityMissing             the driver in use lacks a capability
     ├── TaskDefinitionError           a task class, function or option is not acceptable
     ├── UnknownTask                   no task of that name is registered
     ├── DispatchError
@@ -58,7 +58,7 @@ class PluginBroken(PluginError):
 
 
 class CapabilityMissing(AsynctasqError):
-    """The driver in use cannot do what was asked."""
+    """The driver in use lacks the capability for an option or a call."""
 
 
 class TaskDefinitionError(AsynctasqError):
@@ -198,7 +198,7 @@ class TaskCancelled(ResultError):
 
 
 class ResultTimeout(ResultError, TimeoutError):
-    """No result arrived within the time given; the task goes on."""
+    """No result arrived in time. The task continues."""
 
 
 class ResultNotSerializable(ResultError):

@@ -1,4 +1,4 @@
-"""How Python's interpreter is set while thousands of tasks are dispatched or run."""
+"""Settings of Python's interpreter for the time in which thousands of tasks are dispatched or run."""
 
 import gc
 import sys
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 TURN_SECONDS = 0.0005
-"""For which a thread may keep the global lock while others want it."""
+"""Time for which a thread may keep the global lock while others wait for it."""
 YOUNG_OBJECTS = 5_000
-"""More than are alive for a moment while messages are made or tasks run, and few enough that what is
-garbage goes soon."""
+"""Threshold of the youngest generation: above the number of objects that live for a moment while messages
+are made or tasks run, and low enough that garbage is collected soon."""
 
 
 class _Tuning:
-    """Set while anybody asks for it, and otherwise as it was before."""
+    """Interpreter settings that are changed while at least one caller needs them, and restored afterwards."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class _Tuning:
 
 
 _tuning = _Tuning()
-"""Process-wide, as what it sets is."""
+"""Shared by the whole process, like the settings."""
 
 
 @contextmanager
@@ -53,9 +53,9 @@ def tuned_interpreter() -> Iterator[None]:
       it is 5 ms: as long as the loop takes for two hundred short tasks, or as a task in a thread that
       computes may keep the loop waiting. A store that works in a thread, as sqlite does, loses its turn at
       each call into its library.
-    - The garbage collector comes less often, as hardly any garbage here is cyclic.
+    - The garbage collector runs less often, because hardly any garbage here is cyclic.
 
-    What was set to more already stays, and all is as before when the last who asked for it has ended.
+    A higher threshold stays as it is. The former settings are restored when the last block ends.
     """
     _tuning.begin()
     try:
@@ -66,9 +66,9 @@ def tuned_interpreter() -> Iterator[None]:
 
 @contextmanager
 def frozen_modules() -> Iterator[None]:
-    """Leave what is there now, modules above all, out of the rounds of the garbage collector.
+    """Exclude all existing objects, above all modules, from garbage collection within the block.
 
-    In a worker they otherwise take a seventh of all time. A program that has frozen objects itself keeps
+    In a worker, scanning them would take a seventh of the time. A program that has frozen objects itself keeps
     them frozen.
     """
     if gc.get_freeze_count():

@@ -33,7 +33,7 @@ log = logging.getLogger("asynctasq.redis")
 
 
 class NewsBuffer:
-    """News of upkeep until they are asked for; the latest `NEWS_KEPT` of them."""
+    """The latest `NEWS_KEPT` news of upkeep, until they are read."""
 
     def __init__(self) -> None:
         self._news: deque[News] = deque(maxlen=NEWS_KEPT)

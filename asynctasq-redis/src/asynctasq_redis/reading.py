@@ -127,7 +127,7 @@ def outcome_of(message_id: bytes, row: Any) -> Outcome | None:
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
-    """Return an `about`, whose length stands before it, and the rest."""
+    """Return an `about`, which follows its length, and the rest."""
     end = 2 + int.from_bytes(data[:2], "big")
     return data[2:end], data[end:]
 

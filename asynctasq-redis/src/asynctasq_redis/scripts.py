@@ -22,7 +22,7 @@ _SHARED = {
     "choose": (*_DAMAGE, "task", "rows"),
     "requeue": _DAMAGE,
 }
-"""The files that stand before a script. For all others, that is `common`."""
+"""The files that precede a script. For all other scripts, that is `common`."""
 _PLAIN = frozenset({"reserve", "settle"})
 """Scripts with a fast path, which is enough for nearly all calls. It shares no functions with others, because
 creating those would take longer than most calls do. They are created in `carefully`, if it runs."""

@@ -307,7 +307,7 @@ def _item(name: str, text: str) -> list[str]:
 
 
 def found_in(result: "CheckResult") -> str:
-    """Describe in a sentence what the driver did, and where."""
+    """Describe the driver's mistake and its place in a sentence."""
     error = result.error
     if error is None:
         return f"the check passed, but is declared to fail: {result.known}"

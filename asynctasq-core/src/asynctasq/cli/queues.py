@@ -197,7 +197,7 @@ def _age(moment: float | None, now: float) -> float | None:
 
 
 def _state(queue: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what keeps the messages of a queue from running, and a color."""
+    """Return the obstacle that keeps the messages of a queue from running, and a color."""
     if queue["paused"]:
         return "paused", "yellow"
     waiting = queue["ready"] or queue["scheduled"]

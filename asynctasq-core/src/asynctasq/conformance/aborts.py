@@ -46,7 +46,7 @@ SECONDS = 30.0
 
 
 class Saboteur(Protocol):
-    """Lets one statement of a driver fail."""
+    """Makes one statement of a driver fail."""
 
     def arm(self, statement: int) -> None:
         """Let the statement with this number fail, counted from 1 and from now."""
@@ -78,13 +78,13 @@ class Scene:
     def __init__(self, driver: FullStore) -> None:
         self.driver = driver
         self.ids: set[bytes] = set()
-        """All that was accepted, or may have been."""
+        """All messages that were accepted, or may have been."""
         self.leases: list[Lease] = []
         self.dead: list[bytes] = []
         self.gone: set[bytes] = set()
-        """That may have been deleted."""
+        """Messages that may have been deleted."""
         self.first, self.second = self.message(), self.message()
-        """For the operation."""
+        """Arguments of the operation."""
 
     def message(self, **fields: Any) -> Message:
         message = Message(new_id(), "emails", "app.send", b"body", **fields)
@@ -113,7 +113,7 @@ class Scene:
         await driver.enqueue([self.unique, self.period, self.expiring])
 
     async def expect_all_accounted_for(self) -> None:
-        """Each message is in one state, and the counts are those of the states."""
+        """Check that each message is in one state, and that the counts agree with the states."""
         ids = sorted(self.ids - self.gone)
         snapshots = await self.driver.find(ids)
         outcomes = await self.driver.results(ids)
@@ -130,7 +130,7 @@ class Scene:
             assert getattr(counts, state.value) == states.count(state), state
 
     async def expect_nothing_stranded(self) -> None:
-        """Once all leases have ended, every message that is not dead can be run to its end."""
+        """Check that every message that is not dead can be run to its end once all leases have ended."""
         await self.driver.resume("emails")
         self.driver.clock_offset += 1000.0
         for lease in (MOMENT, SECONDS):

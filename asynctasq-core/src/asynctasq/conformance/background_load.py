@@ -13,7 +13,7 @@ COMPLETED = 3
 SCHEDULED = 3
 
 _WHILE = LEASE * 9
-"""Seconds of leases and delays: longer than most checks move the clock, and over when it is tidied up."""
+"""Seconds of leases and delays: longer than most checks move the clock, and over at the cleanup."""
 
 
 async def fill(driver: Driver, leftovers: Leftovers) -> str:

@@ -1,4 +1,4 @@
-"""Calls are bounded in bytes: a worker gets no more at once than it can hold, and misses nothing."""
+"""Calls are bounded in bytes: a worker receives no more at once than it can hold, and misses no message."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from asynctasq.settlement import Complete, Fail, Reason
 MANY = 14
 """Messages of a MiB."""
 MOST = 12 * MIB
-"""Bytes. The rule says about 8 MB; this is so much that it is another order of magnitude."""
+"""Bytes. The rule says about 8 MB; this is another order of magnitude."""
 
 
 def _expect_bounded(messages: Iterable[Message], call: str) -> None:
@@ -101,7 +101,7 @@ async def large_results_are_all_answered(harness: Harness) -> None:
 
 @check("", 60)
 async def message_beyond_the_limit_is_refused(harness: Harness) -> None:
-    """Check that a message larger than `max_message_bytes` is refused, and nothing of it is stored."""
+    """Check that a message larger than `max_message_bytes` is refused, and that no part of it is stored."""
     most = harness.driver.max_message_bytes
     if most is None:
         return
@@ -119,7 +119,7 @@ async def message_beyond_the_limit_is_refused(harness: Harness) -> None:
 
 @check("", 20, 59, 60)
 async def chunk_with_a_message_beyond_the_limit(harness: Harness) -> None:
-    """With ATOMIC nothing of it is stored; otherwise the error says what became of each message."""
+    """With ATOMIC no message of the chunk is stored; otherwise the error has the outcome of each message."""
     most = harness.driver.max_message_bytes
     if most is None:
         return

@@ -1,4 +1,4 @@
-"""CANCEL: what waits is finished, what runs is asked to stop."""
+"""CANCEL: waiting messages end at once, and running ones are interrupted."""
 
 from collections.abc import Sequence
 
@@ -148,7 +148,7 @@ async def failure_wins_over_a_flag(harness: Harness) -> None:
 
 @check("h", 28, needs=NEEDS)
 async def flagged_message_whose_lease_ends_is_cancelled(harness: Harness) -> None:
-    """Even if no worker is left to interrupt, it neither runs again nor is dead."""
+    """Check that it neither runs again nor is dead, even if no worker is left to interrupt."""
     for max_lost in (3, 0):
         delivery = await harness.enqueue_and_lease(max_lost=max_lost, result_ttl=LEASE)
         await harness.canceller.cancel([delivery.message.id])

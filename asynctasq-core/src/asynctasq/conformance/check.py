@@ -13,15 +13,15 @@ class Check:
     """One rule that a driver must keep."""
 
     name: str
-    """Unique in the suite; what `known_failures` names."""
+    """Name, unique in the suite. `known_failures` refers to it."""
     theme: str
     run: Callable[[Harness], Awaitable[None]]
     proves: str
     """Letters of the guarantees in `docs/guarantees.md`; empty for rules below them."""
     needs: Capability
-    """A driver without these is not asked."""
+    """Capabilities that the check needs. It is left out for a driver without them."""
     durable: bool
-    """Only for stores that outlive their last open instance."""
+    """True if the check is only for stores that outlive their last open instance."""
     summary: str
     rules: tuple[int, ...] = ()
     """Numbers of the rules in `docs/writing-a-driver.md`."""
@@ -30,7 +30,7 @@ class Check:
     stops: bool = False
     """True if the check stops the store hard, which only the suite of a driver can do."""
     real_time: bool = False
-    """True if the check waits for seconds. It is made where the clock is not movable, or on request."""
+    """True if the check waits for seconds. It runs if the clock is not movable, or on request."""
 
     @property
     def moves_clock(self) -> bool:
@@ -46,7 +46,7 @@ class Check:
 
     @property
     def breaks(self) -> str:
-        """`guarantee g, rules 19 and 20`: what does not hold where it fails; empty if it is none."""
+        """The broken promise if the check fails, such as `guarantee g, rules 19 and 20`; empty if there is none."""
         return ", ".join(
             f"{what}{'s' if len(many) > 1 else ''} {' and '.join(map(str, many))}"
             for what, many in (("guarantee", self.proves), ("rule", self.rules))
@@ -123,7 +123,7 @@ def check(
     stops: bool = False,
     real_time: bool = False,
 ) -> Callable[[Callable[[Harness], Awaitable[None]]], Check]:
-    """Make a check of a coroutine function; its name is the check's, its module the theme.
+    """Make a check of a coroutine function. The check has its name, and the theme of its module.
 
     Args:
         proves: letters of guarantees.

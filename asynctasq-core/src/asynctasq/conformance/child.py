@@ -1,4 +1,4 @@
-"""Child processes for `asynctasq.conformance.processes`: what they do, and how they are started.
+"""Child processes for `asynctasq.conformance.processes`: their work, and their start.
 
 A child notes what it does in a file of its own, one line a write, so that everything it noted
 before a SIGKILL is there. It reads commands from its standard input.
@@ -49,7 +49,7 @@ class Role(StrEnum):
     CONSUME = "consume"
     """Reserve and settle in every way, for ever."""
     HOLD = "hold"
-    """Reserve one message and sit on it."""
+    """Reserve one message and hold it."""
 
 
 @record
@@ -92,7 +92,7 @@ class Log:
 
 
 def main() -> None:
-    """Do what standard input says: a pickled `(make_driver, work, path of the log)`."""
+    """Do the work that standard input describes: a pickled `(make_driver, work, path of the log)`."""
     make_driver, work, log_path = pickle.load(sys.stdin.buffer)
     asyncio.run(_work(make_driver(), work, log_path))
 
@@ -186,7 +186,7 @@ class Child:
         self._position = 0
 
     def events(self) -> list[Event]:
-        """All that it has noted so far."""
+        """All events that the process has logged so far."""
         if self.log.exists():
             with self.log.open("rb") as log:
                 log.seek(self._position)
@@ -277,10 +277,10 @@ class Children:
         return [child for child in self.alive() if child.has("ready")]
 
     def wait_until(self, happened: Callable[[], bool], *, timeout: float = TIMEOUT) -> None:
-        """Return when something has happened.
+        """Wait until `happened` returns True.
 
         Raises:
-            AssertionError: it did not in time, or a child ended with an error.
+            AssertionError: it did not return True in time, or a child ended with an error.
         """
         deadline = time.monotonic() + timeout
         while not happened():

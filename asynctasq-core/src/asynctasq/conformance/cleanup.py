@@ -1,4 +1,4 @@
-"""Leaving a store as it was found."""
+"""Cleanup: removal of everything that checks leave in a store."""
 
 from asynctasq.conformance.harness import LEASE, Leftovers, let_tidy
 from asynctasq.contracts.capabilities import (
@@ -14,9 +14,9 @@ from asynctasq.message import State
 from asynctasq.settlement import Complete
 
 FAR_SECONDS = 2 * 3600.0
-"""Beyond every outcome that checks have kept for a time."""
+"""Seconds after which no outcome of a check is kept any longer."""
 DEAD_LETTER_SECONDS = 31 * 86_400.0
-"""Beyond what is kept of the dead, where they cannot be deleted."""
+"""Seconds after which dead letters are gone from a store that cannot delete them."""
 _ROUNDS = 10
 _STATES = (State.SCHEDULED, State.READY, State.DEAD)
 

@@ -1,4 +1,4 @@
-"""The clone of a check, as what its capabilities make of it."""
+"""The clone of a check, typed by the protocols of its capabilities."""
 
 from collections.abc import Callable
 from typing import TypeVar

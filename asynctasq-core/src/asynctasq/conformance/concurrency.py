@@ -59,7 +59,7 @@ async def concurrent_reserves_of_one_instance_deliver_each_message_once(harness:
 
 @check("ab", 2, 41)
 async def concurrent_promotion_makes_no_copies(harness: Harness) -> None:
-    """Due messages are noticed by every worker at once, and delivered once."""
+    """Check that due messages, which every worker notices at the same time, are delivered once."""
     clones = await harness.open_clones(CLONES)
     ids = [message.id for message in await harness.enqueue_count(300, delay=100.0)]
     harness.jump(101)
@@ -81,7 +81,7 @@ async def concurrent_reclaim_makes_no_copies(harness: Harness) -> None:
 
 @check("a", 41)
 async def producers_and_consumers_at_once(harness: Harness) -> None:
-    """Enqueue, reserve and every settlement through several instances: all end, none twice."""
+    """Check enqueues, reserves and settlements through several instances: all messages end, none twice."""
     clones = await harness.open_clones(CLONES)
     sent = [[harness.message() for _ in range(60)] for _ in range(2)]
     completed: Counter[bytes] = Counter()
@@ -148,7 +148,7 @@ async def concurrent_enqueues_of_one_id_make_one_message(harness: Harness) -> No
 
 @check("e", 24, 41, needs=Capability.UNIQUE)
 async def concurrent_enqueues_of_one_key_make_one_message(harness: Harness) -> None:
-    """All answers have the id of the message that stays."""
+    """Check that all answers have the ID of the message that stays."""
     clones = await harness.open_clones(CLONES)
     for _ in range(10):
         unique = Unique(random_name("key"))

@@ -1,4 +1,4 @@
-"""Damaged records: each costs itself, and nothing else."""
+"""Damaged records: each affects only its own message."""
 
 from collections.abc import Sequence
 

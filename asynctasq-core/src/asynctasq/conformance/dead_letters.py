@@ -1,4 +1,4 @@
-"""DEAD_LETTERS: kept whole, listed, sent again, edited, deleted."""
+"""DEAD_LETTERS: dead letters are kept whole, listed, retried, edited and deleted."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Delay and eta: never early, ready in time, counted as what they are."""
+"""Delay and eta: messages are never early, are ready in time, and are counted in their state."""
 
 from asynctasq.conformance.check import check
 from asynctasq.conformance.harness import ERROR, Harness, expect, expect_equal, random_name
@@ -31,7 +31,7 @@ async def delayed_message_is_ready_in_time_and_never_early(harness: Harness) -> 
 
 @check("b", 1)
 async def eta_is_kept(harness: Harness) -> None:
-    """`eta` wins over `delay`."""
+    """Check that `eta` takes precedence over `delay`."""
     eta = await _now_of_store(harness) + 1000.0
     message = await harness.enqueue(eta=eta, delay=50_000.0)
     await harness.advance(990)
@@ -89,7 +89,7 @@ async def due_messages_of_any_queue_come_up(harness: Harness) -> None:
 
 @check("b", 39)
 async def many_due_messages_are_not_held_back(harness: Harness) -> None:
-    """Upkeep is a bounded piece at a time, but a few reserves get all that is due."""
+    """Check that a few reserves return all due messages, although each moves only a bounded number."""
     await harness.enqueue_count(500, delay=500.0)
     await harness.advance(501)
     got: set[bytes] = set()
@@ -117,7 +117,7 @@ async def delivery_says_when_it_was_due(harness: Harness) -> None:
 
 @check("", 45)
 async def delivery_says_whether_it_was_leased_before(harness: Harness) -> None:
-    """After a retry, a release or a lost lease it is resumed; the first time it is not."""
+    """Check that a delivery is `resumed` after a retry, a release or a lost lease, and not the first time."""
     delivery = await harness.enqueue_and_lease()
     expect_equal(delivery.resumed, False, "resumed at the first delivery")
     await harness.settle(Retry(delivery.lease, 0.0, ERROR))

@@ -105,7 +105,7 @@ async def text_is_unicode(harness: Harness) -> None:
 
 @check("a", 45)
 async def queue_names_are_kept_apart(harness: Harness) -> None:
-    """Dots, dashes, underscores, case and prefixes: every name is a queue of its own."""
+    """Check that each name is a separate queue, with dots, dashes, underscores, case and common prefixes."""
     base = random_name("q")
     names = [
         base,
@@ -167,7 +167,7 @@ async def chunk_of_a_thousand(harness: Harness) -> None:
 
 @check("a", 45)
 async def equal_messages_are_separate(harness: Harness) -> None:
-    """Two calls with the same task and body are two messages, settled one by one."""
+    """Check that two calls with the same task and body are two messages, settled one by one."""
     await harness.enqueue_count(2, body=b"same")
     first, second = await harness.reserve()
     await harness.settle(Complete(first.lease))
@@ -233,7 +233,7 @@ async def _expect_known(harness: Harness, ended: Sequence[Message]) -> None:
 
 @check("g", 19, needs=Capability.IDEMPOTENT)
 async def known_id_changes_nothing_for_a_minute_after_its_end(harness: Harness) -> None:
-    """Though no result is kept, or none can be; when the outcome is forgotten, so is the id."""
+    """Check that the ID is known even if no result is kept, and forgotten together with the outcome."""
     ended = [*await _ends(harness, 0.0), *await _ends(harness, 20.0)]
     for _ in range(2):
         await harness.advance(ALMOST_THE_LEAST_TTL / 2)
@@ -278,7 +278,7 @@ async def repeated_chunk_adds_only_what_is_new(harness: Harness) -> None:
 
 
 class _BreaksHalfway(Sequence[Message]):
-    """A chunk whose last item cannot be had."""
+    """A chunk whose last item raises when it is read."""
 
     def __init__(self, messages: list[Message]) -> None:
         self._messages = messages
@@ -318,7 +318,7 @@ async def chunk_that_breaks_leaves_nothing(harness: Harness) -> None:
 
 @check("a", 20, needs=Capability.ATOMIC | Capability.EXACT_COUNT)
 async def chunk_appears_at_once(harness: Harness) -> None:
-    """While one instance enqueues chunks of twenty, another never counts a part of one."""
+    """Check that another instance never counts a part of a chunk while chunks are enqueued."""
 
     async def enqueue_chunks() -> None:
         for _ in range(15):
@@ -336,12 +336,12 @@ async def chunk_appears_at_once(harness: Harness) -> None:
 
 
 HUGE = 10**400
-"""An integer that no float reaches."""
+"""An integer that is larger than every float."""
 
 
 @check("a", 54)
 async def message_with_a_number_that_is_not_finite_is_refused(harness: Harness) -> None:
-    """With the name of the field; the store is as it was."""
+    """Check that the error names the field, and that the store is unchanged."""
     bad: list[tuple[str, Message]] = [
         ("delay", harness.message(delay=math.nan)),
         ("delay", harness.message(delay=math.inf)),

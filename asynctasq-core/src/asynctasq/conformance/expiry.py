@@ -41,7 +41,7 @@ async def expiry_counts_from_the_time_due(harness: Harness) -> None:
 
 @check("i", 18)
 async def started_message_expires_no_more(harness: Harness) -> None:
-    """Neither after a retry, nor a release, nor a lost lease."""
+    """Check that this also holds after a retry, a release or a lost lease."""
     await harness.enqueue_count(3, expires=100.0)
     retried, released, lost = await harness.reserve()
     await harness.settle(Retry(retried.lease, 200.0, ERROR), Release(released.lease))

@@ -1,4 +1,4 @@
-"""Values as people read them in reports: ids as UUIDs, records without their defaults, cut where long."""
+"""Values in reports: IDs as UUIDs, records without their defaults, long values shortened."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet

@@ -39,7 +39,7 @@ ENVELOPE = 4096
 """Bytes that a message of a check has beside its body, at most."""
 
 UPKEEP_CALLS = 3
-"""Reserves after which the little that a check leaves behind must have been tidied up."""
+"""Number of reserves after which the few leftovers of a check must be gone."""
 
 
 class Fields(TypedDict, total=False):
@@ -73,13 +73,13 @@ def expect(condition: object, failure: str) -> None:
 
 
 def expect_equal(actual: object, expected: object, about: str) -> None:
-    """Fail the check unless both are equal; `about` says what was looked at."""
+    """Fail the check unless both are equal; `about` names the values."""
     if actual != expected:
         raise AssertionError(f"{about}: {gave(show(expected), actual)}")
 
 
 def random_name(prefix: str) -> str:
-    """Return a name that nothing else in the store has."""
+    """Return a name that is unique in the store."""
     return f"{prefix}-{uuid4().hex[:12]}"
 
 
@@ -105,7 +105,7 @@ class Leftovers:
 
 
 class Harness(CloneProtocols):
-    """One check's surroundings. `driver` enqueues and `clone` reserves unless a check says otherwise.
+    """The tools of one check. `driver` enqueues and `clone` reserves unless a check says otherwise.
 
     Every name is random, and nothing is assumed about what else the store holds. But the clock of
     the whole store appears to jump, so run the suite in a namespace or file of its own.
@@ -307,7 +307,7 @@ class Harness(CloneProtocols):
             )
 
     async def upkeep(self) -> None:
-        """Give the store the occasions at which it tidies up."""
+        """Make the calls during which the store does its upkeep."""
         await let_tidy(self.clone)
 
     # Expectations, as sharp as the capabilities allow.
@@ -331,7 +331,7 @@ class Harness(CloneProtocols):
         expect_equal(await self.reserve(owner=random_name("other")), [], why)
 
     async def expect_delivered(self, ids: Sequence[bytes], about: str) -> list[Delivery]:
-        """Reserve all that is ready: exactly these, in this order with `FIFO`."""
+        """Reserve all ready messages, and check that they are these, in this order with `FIFO`."""
         deliveries = await self.reserve(len(ids) + 10)
         got = [delivery.message.id for delivery in deliveries]
         if self.has(Capability.FIFO):
@@ -341,7 +341,7 @@ class Harness(CloneProtocols):
         return deliveries
 
     async def expect_gone(self, message_id: bytes) -> None:
-        """Check that a message is in no state any more, and that time does not bring it back."""
+        """Check that a message is in no state any more, and does not come back later."""
         await self.expect_counts()
         if self.has(Capability.INSPECT):
             expect_equal(await self.inspect.find([message_id]), [None], "what find gives")

@@ -104,11 +104,11 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "real_time": "Tasks that came too late are run.",
     "schema": "The store cannot be used after an upgrade.",
 }
-"""By theme: what users meet where a check that proves no guarantee fails."""
+"""By theme: the effect on users if a check fails that proves no guarantee."""
 
 
 def meanings_of(check: Check) -> list[str]:
-    """Return what users see if a check fails."""
+    """Return the effect on users if a check fails."""
     if check.proves:
         return [GUARANTEES[letter].broken for letter in check.proves]
     return [BESIDE_GUARANTEES[check.theme]]

@@ -171,7 +171,7 @@ async def snapshot_tells_a_flag(harness: Harness) -> None:
 
 @check("", 36, needs=NEEDS)
 async def browse_pages_through_a_state(harness: Harness) -> None:
-    """All of a state, and nothing of other states or queues."""
+    """Check that a listing has all messages of a state, and none of other states or queues."""
     ids: list[bytes] = []
     for _ in range(4):
         ids += [message.id for message in await harness.enqueue_count(2)]

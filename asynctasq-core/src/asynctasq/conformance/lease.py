@@ -1,4 +1,4 @@
-"""Leases: they hold, are renewed, end, and what ended is delivered again."""
+"""Leases: they hold, are renewed and end, and the messages of ended leases are delivered again."""
 
 from asynctasq.conformance.check import check
 from asynctasq.conformance.harness import ERROR, LEASE, Harness, expect, expect_equal, random_name
@@ -29,7 +29,7 @@ async def leased_message_is_not_delivered_again(harness: Harness) -> None:
 
 @check("b", 7)
 async def ended_lease_is_delivered_again(harness: Harness) -> None:
-    """Uncounted as an attempt, counted as lost, with all its fields."""
+    """Check that the message comes again with all fields, counted as lost and not as an attempt."""
     first = await harness.enqueue_and_lease(headers={"k": "v"}, priority=3)
     await harness.advance(LEASE + 1)
     second = await harness.lease(owner=random_name("other"))
@@ -181,7 +181,7 @@ async def lost_count_survives_retry_and_release(harness: Harness) -> None:
 
 @check("b", 10)
 async def lease_that_never_arrived_is_given_back(harness: Harness) -> None:
-    """Leased for longer than a lease and not named in extend: ready again, uncounted."""
+    """Check that a message is ready again, uncounted, if it is leased for longer than a lease and `extend` omits it."""
     await harness.enqueue_count(2)
     known, unheard = await harness.reserve()
     await harness.advance(LEASE * 0.6)
@@ -210,7 +210,7 @@ async def young_leases_need_not_be_named(harness: Harness) -> None:
 
 @check("c", 9, needs=Capability.FENCED)
 async def stale_owner_changes_nothing(harness: Harness) -> None:
-    """Whatever an owner that lost its lease says, the run that followed goes on."""
+    """Check that no call of an owner that lost its lease affects the run that followed."""
     stale = (await harness.enqueue_and_lease()).lease
     await harness.advance(LEASE * 1.5)
     other = random_name("other")
@@ -288,7 +288,7 @@ async def only_the_owner_extends(harness: Harness) -> None:
 
 @check("c", 10, needs=Capability.FENCED)
 async def extend_answers_in_order(harness: Harness) -> None:
-    """Held and lost mixed, in one call."""
+    """Check one call with held and lost leases."""
     await harness.enqueue_count(4)
     leases = [delivery.lease for delivery in await harness.reserve()]
     await harness.settle(Complete(leases[0]), Complete(leases[2]))
@@ -299,7 +299,7 @@ async def extend_answers_in_order(harness: Harness) -> None:
 
 @check("c", 9, needs=Capability.FENCED)
 async def tokens_are_never_reused(harness: Harness) -> None:
-    """Through release, retry and reclaim each lease of a message has a token of its own."""
+    """Check that each lease of a message has its own token, also after a release, a retry and a reclaim."""
     tokens: list[int | str] = []
     delivery = await harness.enqueue_and_lease(max_lost=10)
     for step in range(6):

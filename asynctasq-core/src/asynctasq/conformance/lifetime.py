@@ -18,7 +18,7 @@ async def flags_and_methods_agree(harness: Harness) -> None:
 
 @check("", 48)
 async def says_what_it_is(harness: Harness) -> None:
-    """`api_version`, `description` and `clock_offset` are there, and of the right kind."""
+    """Check that `api_version`, `description` and `clock_offset` exist and have the right type."""
     expect_equal(harness.driver.api_version, DRIVER_API_VERSION, "api_version")
     expect(harness.driver.description.strip(), "description is empty")
     fresh = harness.driver.clone()
@@ -85,7 +85,7 @@ async def a_clone_works_in_another_thread(harness: Harness) -> None:
 
 @check("", 48)
 async def attributes_have_sensible_values(harness: Harness) -> None:
-    """`max_message_bytes`, `longest_delay` and `default_lease` are positive; a clone has the same."""
+    """Check that `max_message_bytes`, `longest_delay` and `default_lease` are positive, and equal in a clone."""
     driver = harness.driver
     for name in ("max_message_bytes", "longest_delay", "default_lease", "clock_is_movable"):
         value = getattr(driver, name)
@@ -97,7 +97,7 @@ async def attributes_have_sensible_values(harness: Harness) -> None:
 
 @check("a", 47, durable=True)
 async def messages_outlive_the_last_open_instance(harness: Harness) -> None:
-    """Ready and scheduled messages are there, as they were, when the store is opened again."""
+    """Check that ready and scheduled messages are unchanged when the store is opened again."""
     retried = await harness.enqueue_and_lease(body=b"retried")
     await harness.settle(Retry(retried.lease, 0.0, ERROR))
     scheduled = await harness.enqueue(body=b"scheduled", delay=LEASE / 2)

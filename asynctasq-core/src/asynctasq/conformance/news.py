@@ -1,4 +1,4 @@
-"""NEWS: what upkeep did is reported once."""
+"""NEWS: each message that upkeep moved is reported once."""
 
 from asynctasq.conformance.check import check
 from asynctasq.conformance.formatting import gave

@@ -1,4 +1,4 @@
-"""Which messages a reserve takes, and in which order."""
+"""The choice and the order of messages in a reserve."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ from asynctasq.settlement import Release, Retry
 
 FIFO = Capability.FIFO
 MANY_DUE = 300
-"""More than a driver may make ready in one piece for one message."""
+"""Number of messages that exceeds one piece of upkeep."""
 
 
 async def _ids_ready(harness: Harness) -> list[bytes]:
@@ -44,7 +44,7 @@ async def cap_bounds_each_queue(harness: Harness) -> None:
 
 @check("f", 4)
 async def queues_are_served_in_the_order_given(harness: Harness) -> None:
-    """Strictly: the second gets only what the first leaves of the limit, whatever the names."""
+    """Check that the second queue gets only the rest of the limit, independent of the names."""
     low, high = sorted(random_name("served") for _ in range(2))
     for first, second in ((low, high), (high, low)):
         await harness.enqueue_count(3, queue=second, priority=9)
@@ -115,7 +115,7 @@ async def within_a_chunk_the_id_decides(harness: Harness) -> None:
 
 @check("f", 1, 3, needs=FIFO)
 async def the_time_due_is_the_place(harness: Harness) -> None:
-    """Neither the time of the enqueue nor the moment of the promotion counts."""
+    """Check that neither the time of the enqueue nor the moment of the promotion counts."""
     late = await harness.enqueue(delay=900.0)
     early = await harness.enqueue(delay=300.0)
     middle = await harness.enqueue(delay=600.0)

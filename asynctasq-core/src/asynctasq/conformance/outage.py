@@ -101,7 +101,7 @@ async def the_rest_of_upkeep_goes_on_during_the_pause(harness: Harness) -> None:
 
 @check("b", 52)
 async def a_caller_with_long_gaps_reclaims_all_the_same(harness: Harness) -> None:
-    """Each of its calls comes late; only the first of them counts as the end of an outage."""
+    """Check that only the first of its late calls counts as the end of an outage."""
     await harness.enqueue_and_lease()
     harness.jump(LEASE * 1.5)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""PAUSE: a paused queue is not reserved from; everything else goes on."""
+"""PAUSE: workers receive no messages of a paused queue; everything else continues."""
 
 from asynctasq.conformance.check import check
 from asynctasq.conformance.harness import ERROR, LEASE, Harness, expect, expect_equal, random_name
@@ -24,7 +24,7 @@ async def paused_queue_is_not_reserved_from(harness: Harness) -> None:
 
 @check("", 34, needs=NEEDS)
 async def pause_tells_its_queues(harness: Harness) -> None:
-    """For every instance; pausing or resuming twice is once."""
+    """Check this for every instance. Pausing or resuming twice has no further effect."""
     names = {harness.queue, random_name("also")}
     for name in [*names, harness.queue]:
         await harness.pauser.pause(name)

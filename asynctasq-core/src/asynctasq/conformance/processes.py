@@ -1,4 +1,4 @@
-"""The promises that only several processes can break: one store, many processes, SIGKILL at any moment.
+"""Promises that only several processes can break: one store, many processes, SIGKILL at any moment.
 
 Each function makes its own queue with a random name, works for a few seconds, and raises
 `AssertionError` where a driver breaks a promise. `make_driver` is called in the parent and in every
@@ -21,7 +21,7 @@ from asynctasq.records import record
 from asynctasq.settlement import Complete, LeaseState, Release, Settled
 
 SPARE = 2
-"""Processes more than asked for, so that some work while others start."""
+"""Number of additional processes, so that some work while others start."""
 
 _ROUNDS_TO_DRAIN = 1000
 
@@ -73,7 +73,7 @@ def check_kills(
     kills: int = 12,
     seed: int = 0,
 ) -> KillReport:
-    """Kill processes that enqueue, reserve and settle, at random moments, and go on with new ones.
+    """Kill processes that enqueue, reserve and settle at random moments, and start new ones.
 
     In the end every message has ended exactly once, none is lost and none is stuck. Half of them are
     left to the parent to complete, so that every kill finds work going on. Producers are killed too
@@ -111,7 +111,7 @@ async def _account(
     events: Sequence[Event],
     kills: int,
 ) -> KillReport:
-    """End what is left, then compare what the processes noted with what the store says."""
+    """Complete the remaining messages, then compare the logs of the processes with the store."""
     driver = make_driver()
     await driver.open()
     try:
@@ -151,7 +151,7 @@ async def _account(
 
 
 async def _drain(driver: Driver, queue: str) -> list[bytes]:
-    """Complete all that is left, now that every lease has ended and every delay is over."""
+    """Complete all remaining messages, now that every lease has ended and every delay is over."""
     drained: list[bytes] = []
     empty = 0
     for _ in range(_ROUNDS_TO_DRAIN):
@@ -168,7 +168,7 @@ async def _drain(driver: Driver, queue: str) -> list[bytes]:
 
 
 async def _expect_outcomes(driver: Driver, ids: Sequence[bytes], events: Sequence[Event]) -> None:
-    """Each message has one outcome, and where a process noted its success, it is that one's."""
+    """Check that each message has one outcome, which is that of the process that logged its success."""
     if Capability.RESULTS not in driver.capabilities or not isinstance(driver, SupportsResults):
         return
     outcomes = await driver.results(ids)

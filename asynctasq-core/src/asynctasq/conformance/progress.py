@@ -1,4 +1,4 @@
-"""PROGRESS: the last word of a run that goes on."""
+"""PROGRESS: the latest report of a running task."""
 
 from asynctasq.conformance.check import check
 from asynctasq.conformance.harness import ERROR, Harness, expect_equal

@@ -1,4 +1,4 @@
-"""A line to a server that can be told to fail."""
+"""A connection to a server that fails on request."""
 
 import asyncio
 import socket
@@ -89,7 +89,7 @@ class TcpProxy:
 
     @property
     def connections(self) -> int:
-        """How many are open through it."""
+        """Number of open connections through the proxy."""
         return len(self._connections)
 
     @property
@@ -105,7 +105,7 @@ class TcpProxy:
         self._delay = seconds
 
     def cut(self) -> None:
-        """End all connections, in order: both sides are told. New ones are accepted."""
+        """Close all connections in order, so that both sides notice. New ones are accepted."""
         self._call(self._end_all(reset=False))
 
     def reset(self) -> None:
@@ -113,14 +113,14 @@ class TcpProxy:
         self._call(self._end_all(reset=True))
 
     def freeze(self) -> None:
-        """Pass nothing on, and close nothing, as when a cable is pulled: connections are half open.
+        """Stop passing data without closing connections, as if a cable were pulled: they are half open.
 
         New ones are accepted, and nothing passes them either.
         """
         self._call(self._do(self._passing.clear))
 
     def thaw(self) -> None:
-        """Pass everything on again, beginning with what came meanwhile."""
+        """Pass data again, beginning with the bytes that arrived meanwhile."""
         self._call(self._do(self._passing.set))
 
     def refuse(self) -> None:
@@ -175,7 +175,7 @@ class TcpProxy:
             connection.ended.set()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass on what comes, until one side ends."""
+        """Pass data on until one side closes the connection."""
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(UNDER_WAY_MOST)
         try:
             async with asyncio.TaskGroup() as group:
@@ -231,6 +231,6 @@ class _Connection:
         await self.ended.wait()
 
     def drop(self) -> None:
-        """Close both sides, whatever was still to be sent."""
+        """Close both sides, even if data was still to be sent."""
         for writer in self.writers:
             writer.transport.abort()

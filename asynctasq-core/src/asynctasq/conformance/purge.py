@@ -1,4 +1,4 @@
-"""PURGE: deletes what waits or is dead, as asked, and nothing that runs."""
+"""PURGE: deletes waiting or dead messages, as requested, and no running ones."""
 
 from asynctasq.conformance.check import check
 from asynctasq.conformance.harness import ERROR, Harness, expect_equal, random_name
@@ -71,7 +71,7 @@ async def purge_of_nothing(harness: Harness) -> None:
 
 @check("", 19, 35, needs=NEEDS | Capability.RESULTS)
 async def purged_message_is_forgotten(harness: Harness) -> None:
-    """No outcome is left behind, and its id may come again."""
+    """Check that no outcome is left, and that the ID can be enqueued again."""
     message = await harness.enqueue()
     dead = await harness.enqueue_and_lease(queue=random_name("dead"))
     await harness.settle(Fail(dead.lease, Reason.FAILED, ERROR))
@@ -84,7 +84,7 @@ async def purged_message_is_forgotten(harness: Harness) -> None:
 
 @check("", 35, needs=NEEDS)
 async def purge_of_many_deletes_all_of_them(harness: Harness) -> None:
-    """However many pieces it takes."""
+    """Check a purge that takes several pieces."""
     for _ in range(3):
         await harness.enqueue_count(1000)
     kept = await harness.enqueue(queue=random_name("other"))

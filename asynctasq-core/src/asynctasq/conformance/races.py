@@ -16,7 +16,7 @@ EACH = 100
 
 @check("g", 19, 41, needs=Capability.IDEMPOTENT)
 async def id_is_known_while_it_is_completed(harness: Harness) -> None:
-    """Sixteen instances enqueue an id, while another one completes it. None adds a message."""
+    """Check that sixteen instances that enqueue an ID while another one completes it add no message."""
     clones = await harness.open_clones(OWNERS)
     for _ in range(5):
         delivery = await harness.enqueue_and_lease()
@@ -31,7 +31,7 @@ async def id_is_known_while_it_is_completed(harness: Harness) -> None:
 
 @check("e", 20, 24, needs=Capability.UNIQUE)
 async def chunks_with_the_same_keys_in_opposite_order(harness: Harness) -> None:
-    """Each key has one holder, both chunks are told the same one, and neither call fails."""
+    """Check that each key has one holder, that both chunks receive the same one, and that no call fails."""
     first, second = await harness.open_clones(2)
     count = 0
     for _ in range(5):
@@ -52,7 +52,7 @@ async def chunks_with_the_same_keys_in_opposite_order(harness: Harness) -> None:
 
 @check("ac", 11, 41, needs=Capability.FENCED)
 async def owners_settle_while_others_cancel_extend_and_reclaim(harness: Harness) -> None:
-    """Sixteen owners settle a hundred messages each, and every one of these is done."""
+    """Check that each of sixteen owners can settle a hundred messages, with the answer DONE."""
     clones = await harness.open_clones(OWNERS)
     owners = [random_name("owner") for _ in clones]
     for _ in range(3):

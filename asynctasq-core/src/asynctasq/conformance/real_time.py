@@ -32,7 +32,7 @@ async def _expect_after(harness: Harness, seconds: float, began: float) -> Deliv
 
 @check("b", 5, 7, real_time=True)
 async def lease_ends_in_real_time(harness: Harness) -> None:
-    """Its message is delivered again, counted as lost. Others reserve all the time."""
+    """Check that its message is delivered again, counted as lost, while others reserve all the time."""
     await harness.enqueue()
     began = time.monotonic()
     first = await harness.lease(lease=SECONDS)

@@ -1,4 +1,4 @@
-"""RESULTS: outcomes, how long they are kept, and waiting for them."""
+"""RESULTS: outcomes, the time for which they are kept, and waits for them."""
 
 import asyncio
 
@@ -98,7 +98,7 @@ async def outcome_of_a_cancelled_run(harness: Harness) -> None:
 
 @check("k", 21, needs=NEEDS)
 async def outcome_is_forgotten_in_time(harness: Harness) -> None:
-    """After the time that the settlement says, not the one of the message."""
+    """Check that the time of the settlement counts, not that of the message."""
     delivery = await harness.enqueue_and_lease(result_ttl=50_000.0)
     await harness.settle(Complete(delivery.lease, b"result", result_ttl=500.0))
     await harness.advance(400)
@@ -116,7 +116,7 @@ async def outcome_is_forgotten_in_time(harness: Harness) -> None:
 
 @check("g", 21, needs=NEEDS)
 async def result_that_is_not_wanted_is_not_kept(harness: Harness) -> None:
-    """With `result_ttl=0` the outcome stands for a minute, without the bytes."""
+    """Check that `result_ttl=0` keeps the outcome for a minute, without the bytes."""
     delivery = await harness.enqueue_and_lease()
     await harness.settle(Complete(delivery.lease, b"unwanted", result_ttl=0.0))
     await harness.advance(20)
@@ -131,7 +131,7 @@ async def result_that_is_not_wanted_is_not_kept(harness: Harness) -> None:
 
 @check("l", 23, needs=NEEDS)
 async def wait_results_wakes_when_one_ends(harness: Harness) -> None:
-    """Settled through another instance than the one that waits."""
+    """Check this with a settlement through another instance than the one that waits."""
     deliveries = [await harness.enqueue_and_lease() for _ in range(2)]
     ids = [delivery.message.id for delivery in deliveries]
 
@@ -177,12 +177,12 @@ async def wait_results_ends_at_its_timeout_and_may_be_cancelled(harness: Harness
     await harness.settle(Complete(delivery.lease))
 
 
-# What core keeps with an outcome.
+# Facts that core keeps with an outcome.
 
 
 @check("d", 58, needs=NEEDS)
 async def outcome_returns_what_the_settlement_says_about_it(harness: Harness) -> None:
-    """`about` comes back byte for byte, whichever way the message ended."""
+    """Check that `about` comes back byte for byte after every kind of end."""
     about = [bytes(range(256)), b"", b"\x00" * ABOUT_BYTES, b"cancelled"]
     await harness.enqueue_count(4)
     done, plain, failed, cancelled = await harness.reserve()
@@ -201,7 +201,7 @@ async def outcome_returns_what_the_settlement_says_about_it(harness: Harness) ->
 
 @check("", 58, needs=NEEDS)
 async def outcome_without_a_settlement_has_nothing_about_it(harness: Harness) -> None:
-    """Nor has a message that was retried and then lost, or one that was requeued and lost."""
+    """Check this also for a message that was retried and then lost, or requeued and lost."""
     expired = await harness.enqueue(expires=100.0)
     await harness.advance(200)
     await harness.expect_nothing_ready("an expired message was delivered")

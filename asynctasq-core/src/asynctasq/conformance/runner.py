@@ -1,4 +1,4 @@
-"""Run checks: each on a fresh pair of instances, bounded in time, leaving nothing behind."""
+"""Running checks: each on a fresh pair of instances, with a time limit and a cleanup."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ class CheckResult:
 
     check: Check
     failure: str | None
-    """Why it failed, with a traceback; None if it passed."""
+    """The reason of the failure, with a traceback; None if the check passed."""
     known: str | None
     """The declared reason, if it was expected to fail."""
     seconds: float
@@ -76,7 +76,7 @@ def select_checks(
     clock_is_movable: bool = True,
     real_time: bool = False,
 ) -> list[Check]:
-    """Return the checks that concern such a driver, in the order of the suite.
+    """Return the checks that apply to such a driver, in the order of the suite.
 
     Args:
         capabilities: those of the driver.
@@ -186,7 +186,7 @@ async def run_check(
 async def _tidy_after(
     error: Exception, harness: Harness, leftovers: Leftovers, timeout: float
 ) -> None:
-    """Tidy up after a check that failed, which is what has to be told."""
+    """Clean up after a check that failed. Errors of the cleanup must not hide that failure."""
     try:
         async with asyncio.timeout(timeout):
             await tidy_up(harness.driver.clone(), leftovers)
@@ -258,7 +258,7 @@ async def run_conformance(
     stop_hard: StopHard | None = None,
     real_time: bool = False,
 ) -> Report:
-    """Run every check that concerns the driver, in the running loop, and report.
+    """Run every check that applies to the driver in the running loop, and return a report.
 
     `make_driver` is called once for each check and gives an unopened instance. It may give the same
     store each time; a namespace of its own keeps the moved clock away from real work. What a check

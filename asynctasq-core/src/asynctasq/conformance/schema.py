@@ -1,4 +1,4 @@
-"""SCHEMA: tables that are brought up to date without losing what they hold."""
+"""SCHEMA: tables are brought up to date without losing messages."""
 
 from asynctasq.conformance.check import check
 from asynctasq.conformance.harness import Harness, expect, expect_equal

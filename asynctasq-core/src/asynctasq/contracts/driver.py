@@ -6,8 +6,8 @@ The rules that hold for every method:
 - Bodies, results, progress and `about` are opaque bytes.
 - Durations are seconds as float. Time is the store's clock plus the driver's `clock_offset`
   (seconds; 0.0 in production), so that leases and delays are tested without waiting.
-- What a call loads is bounded: no more than `BYTES_AT_ONCE` of messages or results at once, with a shorter
-  answer, a cursor or another step for the rest.
+- A call loads at most `BYTES_AT_ONCE` of messages or results at once. The answer is shorter then, and the
+  rest follows with a cursor or in another step.
 - The client's exceptions become `DriverUnavailable` (core repeats the call) or `DriverError`.
 - A call that fails half-way loses nothing, and a damaged record costs only itself.
 - Calls may run concurrently on one opened driver. Only `wait` and `wait_results` may be cancelled
@@ -50,9 +50,9 @@ class Enqueued:
     """The answer to one message of an enqueue."""
 
     id: bytes
-    """The message that stands: the one given, or the holder of its unique key."""
+    """ID of the message in the store: the given one, or the holder of its unique key."""
     created: bool
-    """False if nothing was added: the id was known already, or another message holds the unique key."""
+    """False if nothing was added: the ID was already known, or another message holds the unique key."""
 
 
 class EnqueuedPartly(DriverError):
@@ -111,7 +111,7 @@ class Driver(Protocol):
        and its lost count is one higher, or it is dead with reason `lost` if that exceeds
        `max_lost`. Until some worker's reserve has reclaimed it, its owner may still settle or
        extend it. Without `DETACHED`, a lease may also end at once when the store sees that the worker's
-       connection has gone. A scheduled message is ready within a second of its time and never early.
+       connection has closed. A scheduled message is ready within a second of its time and never early.
     """
 
     api_version: int
@@ -120,8 +120,8 @@ class Driver(Protocol):
     description: str
     """The place of the store, for logs: an absolute path, or a URL whose password is masked."""
     max_message_bytes: int | None
-    """Bytes of a message (body, headers and what the driver adds) that the store accepts; None for no limit of
-    its own. `enqueue` refuses a larger message with a `DriverError`, and stores nothing of it."""
+    """Largest message that the store accepts, in bytes: body, headers and additions of the driver; None for no
+    limit. `enqueue` refuses a larger message with a `DriverError`, and does not store it."""
     longest_delay: float | None
     """Seconds for which the store can hold a message back; None for no limit."""
     default_lease: float
@@ -145,7 +145,7 @@ class Driver(Protocol):
         ...
 
     async def open(self) -> None:
-        """Connect, and create what is missing. The running loop is this instance's loop from now on."""
+        """Connect, and create missing tables. The running loop is this instance's loop from now on."""
         ...
 
     async def close(self) -> None:
@@ -164,8 +164,8 @@ class Driver(Protocol):
         Raises:
             EnqueuedPartly: some messages are stored and others are not (without `ATOMIC` only).
             DriverUnavailable: the store gave no answer: it may have stored the chunk.
-            DriverError: nothing of the chunk is stored, because a message cannot be; one of its numbers is not
-                finite, for example.
+            DriverError: no message of the chunk is stored, because one of them is invalid. For example, one of its
+                numbers is not finite.
         """
         ...
 

@@ -82,7 +82,7 @@ class Call(Protocol):
         ...
 
     def explain(self, error: Exception) -> None:
-        """Add to an error of the task what is known about it beyond its text. Never raises."""
+        """Add a note to an error of the task, if a resolver can explain it. Never raises."""
         ...
 
     def interrupt(self) -> None:
@@ -102,7 +102,7 @@ class Returned:
 
 @record
 class Raised:
-    """The task raised, and was asked whether to be retried."""
+    """The task raised, and its own rule decided about a retry."""
 
     error: ErrorInfo
     retry: bool
@@ -110,12 +110,12 @@ class Raised:
     exception: BaseException | None = None
     """The original, where it was raised in this process."""
     retry_delay: float | None = None
-    """Seconds that the task itself asked for (`Retry(delay=)`), instead of what its policy says."""
+    """Seconds that the task itself requested (`Retry(delay=)`), instead of the delay of its policy."""
 
 
 @record
 class Snoozed:
-    """The task raised `Snooze`: it is given back, uncounted."""
+    """The task raised `Snooze`: it is released, uncounted."""
 
     delay: float
     """Seconds."""
@@ -142,16 +142,16 @@ class Executor(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Let go of threads or processes. Idempotent."""
+        """Stop all threads or processes. Idempotent."""
         ...
 
     async def execute(self, call: Call) -> AttemptResult:
         """Run one attempt to its end.
 
-        When the awaiting coroutine is cancelled, the attempt is to be interrupted (cancelled, or
-        lost, or the worker stops); an executor that cannot interrupt waits for the end, and then
-        returns what the task returned or lets the `CancelledError` through. One that the task's own code raised goes through as well:
-        the runner knows whether it asked for an interruption.
+        If the awaiting coroutine is cancelled, interrupt the attempt: its message was cancelled or its
+        lease lost, or the worker stops. An executor that cannot interrupt waits for the end, and then
+        returns the result of the task or raises the `CancelledError`. Also raise a `CancelledError` of
+        the task's own code: the runner knows whether it requested an interruption.
 
         Raises:
             BodyError: from `call.load()`; the runner decides.

@@ -118,7 +118,7 @@ class ConnectionPool:
     def __init__(self) -> None:
         self._by_loop: list[LoopConnections] = []
         self._inherited: list[LoopConnections] = []
-        """Kept, so that the garbage collector does not close what the parent process uses."""
+        """Connections of the parent process, kept so that the garbage collector does not close them."""
         self._lock = threading.Lock()
         self.last_used: LoopConnections | None = None
         """The connections that `here` returned last: a short cut for callers that check the loop."""

@@ -25,7 +25,7 @@ class Store:
 
     def __init__(self, key: str, driver: Driver, stores: "Stores") -> None:
         self.key = key
-        """Name or URL by which the store was chosen; tells driver instances apart."""
+        """Name or URL by which the store was chosen; it distinguishes driver instances."""
         self.driver = driver
         """Never opened; `Driver.clone` is called for each event loop."""
         self.source = DriverSource(self.connection, stores.codec, stores.portal, check_first=True)

@@ -12,10 +12,10 @@ def batches(
     """Return pieces of a list in order, none of them empty.
 
     Args:
-        items: the list; it is given back as it is if it is short enough.
-        most: the most items of one piece.
+        items: the list; a list that is short enough is returned unchanged.
+        most: largest number of items in one piece.
         size: returns the bytes of an item; None if bytes do not count.
-        most_bytes: the most bytes of one piece, unless a single item has more.
+        most_bytes: largest number of bytes in one piece, unless a single item has more.
     """
     if size is None:
         for start in range(0, len(items), most):

@@ -14,7 +14,7 @@ def pack_cursor(listing: str, position: Position) -> str:
     """Return a position as a cursor.
 
     Args:
-        listing: what is listed, in letters; a cursor of another listing is refused.
+        listing: name of the listing, in letters; a cursor of another listing is refused.
         position: the values by which the listing is ordered.
     """
     return ".".join((listing, *map(_pack, position)))

@@ -3,8 +3,9 @@
 Fields that have their default are left out, and fields that this release does not know are ignored,
 so that the releases on both sides of a deploy read each other's messages.
 
-What the messages of one task have in common may stand apart, as a *profile*, which is encoded and decoded
-once for all of them. Beside it stands the body as it is, or all of a message that has more (`is_plain`).
+Fields that the messages of one task share may be stored separately, as a *profile*, which is encoded and
+decoded once for all of them. The message itself is then its body alone, or complete if it has other fields
+(see `is_plain`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ Profile: TypeAlias = tuple[str, int, int, int, float, float | None, bool]
 """Task, priority, max_attempts, max_lost, result_ttl, expires, and whether there is no more."""
 
 _SURROGATES = "surrogatepass"
-"""Names of files, say, may hold what is not Unicode; a header with one must not be refused here."""
+"""Headers may contain lone surrogates, for example of file names. They must not be refused here."""
 
 
 def _default(field: "Field[Any]") -> object:
@@ -151,7 +152,7 @@ def pack_profile(*profile: object) -> bytes:
     """Return the fields of a `Profile` as bytes.
 
     Raises:
-        UnicodeEncodeError: the name of the task is no valid text.
+        UnicodeEncodeError: the name of the task is not valid text.
     """
     packed: bytes = msgpack.Packer(unicode_errors=_SURROGATES).pack(profile)
     return packed

@@ -51,7 +51,7 @@ def matches_error(error: ErrorInfo | None, wanted: str) -> bool:
 
 
 def choose(ready: Iterable[M], queues: Mapping[str, int], *, limit: int) -> list[M]:
-    """Return what a `reserve` takes of what is ready (rules 4 and 50).
+    """Return the ready messages that a `reserve` takes (rules 4 and 50).
 
     The queues are served in the order given, each up to its own number, up to `limit` in all. Their
     bodies have no more than `BYTES_AT_ONCE` bytes together, but the first one may be larger.

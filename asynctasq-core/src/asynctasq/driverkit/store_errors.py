@@ -10,12 +10,12 @@ from asynctasq.errors import BodyCorrupt, DriverError, DriverUnavailable
 def store_errors(
     store: str, *unavailable: type[Exception], refused: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
-    """Turn what the client of a store raises into a `DriverError`, and `BodyCorrupt` too.
+    """Turn exceptions of a store's client, and `BodyCorrupt`, into a `DriverError`.
 
     Args:
-        store: what the errors call it, such as the driver's `description`.
+        store: name of the store in the errors, such as the driver's `description`.
         unavailable: these become `DriverUnavailable`, because a later call may succeed.
-        refused: these become `DriverError`, where they are none of `unavailable`.
+        refused: these become `DriverError`, unless `unavailable` contains them.
     """
     others: tuple[type[Exception], ...] = (BodyCorrupt, *refused)
     try:

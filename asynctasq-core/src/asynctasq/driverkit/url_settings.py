@@ -7,7 +7,7 @@ from typing import TypeAlias
 from asynctasq.errors import ConfigurationError
 
 Converters: TypeAlias = Mapping[str, Callable[[str], object]]
-"""Names of parameters, and what makes a setting of the text of each: `str`, `int`, `float` or `flag`."""
+"""Converters of the texts of parameters, by name: `str`, `int`, `float` or `flag`."""
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})

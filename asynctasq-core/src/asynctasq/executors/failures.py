@@ -111,7 +111,7 @@ HookCaller = Callable[[Call, Callable[[Exception], Any], Exception], Awaitable[A
 
 
 async def call_hook(call: Call, method: Callable[[Exception], Any], exception: Exception) -> Any:
-    """Call the method on the event loop, and await what it returns if need be."""
+    """Call the method on the event loop, and await its result if necessary."""
     try:
         if call.attended:
             await call.enter()
@@ -123,7 +123,7 @@ async def call_hook(call: Call, method: Callable[[Exception], Any], exception: E
 
 
 async def await_here(call: Call, answer: Awaitable[Any]) -> Any:
-    """Await what a method of a sync task returned."""
+    """Await the value that a method of a sync task returned."""
 
     async def awaited(_: Exception) -> Any:
         return await answer

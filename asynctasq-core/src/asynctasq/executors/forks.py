@@ -1,4 +1,4 @@
-"""Protection against processes that a task forks and that would go on as a second worker.
+"""Protection against processes that a task forks and that would continue as a second worker.
 
 Such a process is a copy of the worker, or of a child, with the thread of the task only. It shares the files of
 the event loop, the signal handlers and the connection to the worker. It may run as long as it stays in
@@ -50,7 +50,7 @@ class Forks:
             signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
     def begin(self) -> None:
-        """Undo what the new process shares with its parent; called right after a fork."""
+        """Separate the new process from its parent. Called right after a fork."""
         self.depth += 1
         undo, self._undo = self._undo, []
         for each in undo:

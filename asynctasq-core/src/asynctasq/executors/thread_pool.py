@@ -107,7 +107,7 @@ class ThreadPool:
         taken: deque[ThreadRun[Any] | None] = deque(maxlen=1)
         while taken != _CLOSED:
             # Another thread may throw an error into this one, by `PyThreadState_SetAsyncExc`, and too late
-            # for the task that it was for. So what is taken is kept in the same step, and told in the end.
+            # for its task. So a run that is taken is kept in the same step, and reported in the end.
             try:
                 while True:
                     if not taken:

@@ -52,7 +52,7 @@ class TaskInfo:
 
 @record
 class Arguments:
-    """The arguments of a call; a `Reference` stands for each model."""
+    """The arguments of a call, with a `Reference` in place of each model."""
 
     positional: tuple[object, ...] = ()
     named: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)

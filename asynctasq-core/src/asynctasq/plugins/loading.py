@@ -61,7 +61,7 @@ class Plugin:
         """Create the product of the plugin and check it. Without `settings`, the defaults apply.
 
         Raises:
-            PluginBroken: the factory raised or returned None, or what it made does not fit.
+            PluginBroken: the factory raised or returned None, or its product does not match the contract.
             ConfigurationError: the factory refuses the settings.
         """
         kind, name = self.entry.kind, self.entry.name

@@ -181,10 +181,10 @@ def _check_function(name: str, implementation: pluggy.HookImpl, *, of_class: boo
         if parameter.name not in known:
             hint = " (the plugin is a class: give an instance)" if of_class else ""
             raise PluginBroken(
-                f"the hook {name!r} asks for {parameter.name!r}, but is given only "
-                f"{', '.join(known)}{hint}."
+                f"the hook {name!r} must take only "
+                f"{', '.join(known)}, got the parameter {parameter.name!r}{hint}."
             )
-        # pluggy passes neither of these, and says nothing.
+        # pluggy passes neither of these, without an error.
         if not required or parameter.kind is parameter.KEYWORD_ONLY:
             raise PluginBroken(
                 f"the hook {name!r} must take {parameter.name!r} by position and without a default."

@@ -31,7 +31,7 @@ def class_name(cls: type) -> str:
     home = imported_module(module)
     if home is None or _class_in(home, cls.__qualname__) is not cls:
         raise Unserializable(
-            f"is a {label}, which is not what the name {module}:{cls.__qualname__} leads to, so no "
+            f"is a {label}, but the name {module}:{cls.__qualname__} refers to another object, so no "
             "worker could find it. Give the class the name and module under which it is kept."
         )
     return f"{module}:{cls.__qualname__}"

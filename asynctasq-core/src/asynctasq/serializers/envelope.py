@@ -1,7 +1,7 @@
-"""The envelope of bodies and results, on whose form all releases must agree.
+"""The envelope of bodies and results. All releases must agree on its form.
 
-A body is one msgpack array: `[version, content type, policy, references, data]`. `data` is what the
-serializer named by the content type made of `[positional arguments, {name: argument}]`. `references`
+A body is one msgpack array: `[version, content type, policy, references, data]`. `data` is
+`[positional arguments, {name: argument}]`, encoded by the serializer that the content type names. `references`
 is empty, or msgpack (as `MsgpackSerializer` writes it) of `[[resolver, model, key], ...]`. `policy` is
 `[timeout, delay, strategy, factor, cap, jitter, on missing]`, without values at its end that equal
 `POLICY_DEFAULTS`, so that it is usually empty.

@@ -1,6 +1,6 @@
 """Conversion of every supported value to plain data and back, for serializers of any format.
 
-`{"$datetime": "2024-01-01T00:00:00"}` stands for a datetime, and `{"$tuple": [1, 2]}` for a tuple: a value
+`{"$datetime": "2024-01-01T00:00:00"}` represents a datetime, and `{"$tuple": [1, 2]}` for a tuple: a value
 that is not plain becomes a dict whose only key begins with a dollar sign. A dict of the user with such a
 key, or with keys that are not strings, becomes `{"$dict": [[key, value], ...]}`, so that it comes back
 unchanged. The names after the dollar sign are part of stored messages and never change.

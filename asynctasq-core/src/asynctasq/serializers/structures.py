@@ -71,11 +71,11 @@ def structure_of(cls: Any) -> tuple[Structure, str]:
 
 def _advice(cls: Any) -> str:
     if issubclass(cls, types.FunctionType | types.BuiltinFunctionType | types.MethodType):
-        return "Pass the name of what to do, and look it up in the task."
+        return "Pass a name, and look the function up in the task."
     if issubclass(cls, io.IOBase):
         return "Pass its path, and open it in the task."
     if issubclass(cls, types.CoroutineType | types.AsyncGeneratorType | Awaitable | AsyncIterator):
-        return "Await it first, and pass what comes out."
+        return "Await it first, and pass its result."
     if issubclass(cls, types.GeneratorType | Iterator):
         return "Pass list(...) of it."
     if issubclass(cls, memoryview):

@@ -1,4 +1,4 @@
-"""Definitions of task classes: what a class says of itself, checked when it is made."""
+"""Definitions of task classes: the options and methods of a class, checked when it is created."""
 
 import difflib
 import inspect

@@ -105,7 +105,7 @@ def current_task() -> CurrentTask:
 
 
 def waiting_for_result(message_id: bytes) -> AbstractAsyncContextManager[None]:
-    """Surround a wait for the result of a message, so that a worker knows what its tasks wait for."""
+    """Surround a wait for the result of a message, so that a worker knows the waits of its tasks."""
     make = running_task.get()
     waiting = None if make is None else make()._waiting
     return nullcontext() if waiting is None else waiting(message_id)

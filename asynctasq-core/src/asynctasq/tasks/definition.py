@@ -26,7 +26,7 @@ class TaskDefinition:
     """A task as it was defined."""
 
     name: str
-    """`module:qualified.name`, or what the user chose."""
+    """`module:qualified.name`, or the name that the user chose."""
     module: str
     """Importable name of the module that defines it."""
     mode: ExecutionMode

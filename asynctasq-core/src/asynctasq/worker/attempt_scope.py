@@ -22,7 +22,7 @@ class AttemptScope:
         """Make the scope for a task of that name."""
         self.task = task
         self.state: dict[object, Any] = {}
-        """State of this piece of code, for code that must find again what it has opened."""
+        """State of this piece of code, for code that must find its resources again."""
         self._closers: list[Callable[[], object]] = []
         self._entered: list[ExecutionScope] = []
 

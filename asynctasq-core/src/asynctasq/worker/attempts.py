@@ -143,7 +143,7 @@ class Attempts:
     # The end of the worker.
 
     async def finish(self, grace_period: float) -> None:
-        """Release what has not started, wait for what runs, then interrupt it; settle everything."""
+        """Release waiting messages, wait for running tasks, then interrupt them, and settle everything."""
         self.release_prefetched()
         if not await self._ended_within(grace_period):
             logger.warning(

@@ -159,7 +159,7 @@ class WorkerHealth:
         }
 
     def beat(self) -> Report:
-        """Report what a supervisor checks every second."""
+        """Return the report that a supervisor checks every second."""
         return {
             "phase": self.phase,
             "owner": self.owner,

@@ -36,7 +36,7 @@ _NUMBERS = (int, float)
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that a text such as `512M` or `2G` stands for.
+    """Return the number of bytes that a text such as `512M` or `2G` means.
 
     Raises:
         ConfigurationError: the text is not a size.

@@ -1,4 +1,4 @@
-"""Reports what the store's upkeep did by itself: leases that were lost, messages that died of it or expired."""
+"""Reports of the store's own upkeep: leases that were lost, and messages that died or expired."""
 
 import asyncio
 import logging

@@ -19,7 +19,7 @@ for number = 1, tonumber(ARGV[3]) do
     local flags = (expires >= 0 and EXPIRES or 0) + (p.unique and UNIQUE or 0)
     p.expires = expires >= 0 and p.due + expires or 0
     if not is_time(p.due) or not is_time(p.expires) or ttl ~= ttl then
-        return redis.error_reply('a time or duration is no number')
+        return redis.error_reply('times and durations must be numbers')
     end
     p.expiring = expires >= 0
     local h = {state = WAITING, flags = flags, token = 0, attempt = 0, lost = 0, max_lost = max_lost,

@@ -13,7 +13,7 @@ local count = 0
 local place = 2
 while place <= #ARGV do
     local kind, token, number, length, carries = unpack_from('>BI8dHB', ARGV[place])
-    if not is_time(number) then return redis.error_reply('a delay or a time to live is no number') end
+    if not is_time(number) then return redis.error_reply('delays and times to live must be numbers') end
     for i = 1, length do
         count = count + 1
         kinds[count], tokens[count], numbers[count] = kind, token, number

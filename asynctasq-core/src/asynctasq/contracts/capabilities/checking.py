@@ -81,8 +81,8 @@ def require(driver: object, capability: Capability, protocol: type[T], *, purpos
     """Return the driver as `protocol`.
 
     Raises:
-        CapabilityMissing: the driver does not have `capability`; the message names it, what it was
-            needed for, and the remedy.
+        CapabilityMissing: the driver does not have `capability`; the message names it, its
+            purpose and the remedy.
     """
     if capability in getattr(driver, "capabilities", Capability.NONE) and isinstance(
         driver, protocol

@@ -1,4 +1,4 @@
-"""Flags that say what a driver offers beyond the required methods."""
+"""Flags of the capabilities that a driver has beyond the required methods."""
 
 from enum import Flag, auto
 
@@ -16,7 +16,7 @@ class Capability(Flag):
     UNIQUE = auto()
     """Unique keys, with every `UniqueUntil` and `OnConflict`; their scope is the namespace."""
     RESULTS = auto()
-    """Callers can await what a task returned, and read how it ended."""
+    """Callers can await the result of a task, and read its outcome."""
     PROGRESS = auto()
     """Running tasks can report progress."""
     CANCEL = auto()

@@ -1,4 +1,4 @@
-"""NEWS: reports of what a driver's upkeep did by itself."""
+"""NEWS: reports of messages that a driver's upkeep moved by itself."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable

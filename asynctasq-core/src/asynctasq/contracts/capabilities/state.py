@@ -74,7 +74,7 @@ class SupportsState(Protocol):
     """STATE. Marks are kept as long as the outcome, and for at least an hour."""
 
     async def finish(self, ends: Sequence[Ended]) -> list[bool]:
-        """Keep outcomes and dead letters. False where the message has ended before: the first end stands."""
+        """Keep outcomes and dead letters. Return False for a message that has ended before: its first end counts."""
         ...
 
     async def flag(self, ids: Sequence[bytes], *, ttl: float) -> list[CancelOutcome]:
@@ -82,7 +82,7 @@ class SupportsState(Protocol):
         ...
 
     async def marks(self, ids: Sequence[bytes]) -> list[Mark]:
-        """Return what is known of messages that were delivered."""
+        """Return the marks of messages that were delivered."""
         ...
 
     async def adopt(self, records: Sequence[Adopted]) -> list[bool]:

@@ -29,7 +29,7 @@ def read_row(session: Session, n: int) -> Row:
 
 
 def find_damage(session: Session, name: str, row: Row) -> ErrorInfo | None:
-    """Return what is wrong with a row; None if nothing is."""
+    """Return the damage of a row; None if it is intact."""
     message_id, namespace, token, attempt, lost, enqueued_at, mismatched_at, max_lost, due_at = row[
         :9
     ]
@@ -46,7 +46,7 @@ def find_damage(session: Session, name: str, row: Row) -> ErrorInfo | None:
 
 
 def reject_without_queue(session: Session, limit: int) -> None:
-    """Make dead letters of messages that no worker asks for, because their queue is damaged."""
+    """Make dead letters of messages that no worker can reserve, because their queue is damaged."""
     error = damage_info(BodyCorrupt("The queue of a message in the store is damaged."))
     for (n,) in session.rows(_SQL["in_no_queue"], {"limit": limit}):
         make_dead_letter(session, n, "", read_row(session, n), error)

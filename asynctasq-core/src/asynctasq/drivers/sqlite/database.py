@@ -55,7 +55,7 @@ NEEDED_VERSION = len(STEPS)
 
 
 def open_database(settings: SqliteSettings) -> sqlite3.Connection:
-    """Open the file, creating or migrating what is missing or old.
+    """Open the file. Create missing tables, and migrate old ones.
 
     Raises:
         ConfigurationError: the SQLite library is too old.

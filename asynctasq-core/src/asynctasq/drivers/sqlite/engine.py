@@ -126,7 +126,7 @@ class Engine:
         return request.future
 
     async def watch(self, watcher: Watcher, timeout: float) -> None:
-        """Wait until there is what the watcher waits for, or for `timeout` seconds."""
+        """Wait until the watcher is woken, or for `timeout` seconds."""
         self._inbox.put(watcher)
         await watcher.sleep(timeout)
 

@@ -76,7 +76,7 @@ def _check(message_id: Any, payload: Any) -> None:
 def read_message(
     message_id: Any, queue: str, profile: Any, payload: Any
 ) -> tuple[Message, ErrorInfo | None]:
-    """Return the message of a row, and what is wrong with it if it is damaged."""
+    """Return the message of a row, and its damage, if any."""
     try:
         _check(message_id, payload)
         return decode_message(message_id, queue, profile, payload), None

@@ -22,7 +22,7 @@ CHANGES_IN_LOG = 15_000
 EMPTY_SHARE = 4
 """The file shrinks while more than one page in so many is empty."""
 PAGES_AT_ONCE = 1_000
-"""Pages that are given back at once: 4 MB, which takes a few milliseconds."""
+"""Pages that are released in one step: 4 MB, which takes a few milliseconds."""
 SHRINK_TIMEOUT = 0.05
 """Seconds to wait for other processes before the file is made smaller, which can be done later."""
 LOCKED_TIMEOUT = 0.5
@@ -148,7 +148,7 @@ class Session:
     def is_log_removed(self) -> bool:
         """Return whether the write-ahead log was removed.
 
-        SQLite goes on writing to it, but nothing can read it when all processes have ended.
+        SQLite continues to write to it, but no process can read it once all processes have ended.
         """
         return self.log_mark() is None
 

@@ -1,4 +1,4 @@
-"""Upkeep: due messages, ended leases, expiry, and what is not kept any longer."""
+"""Upkeep: due messages, ended leases, expired messages, and records whose time is over."""
 
 import math
 from collections.abc import Sequence

@@ -2,5 +2,5 @@
 
 executor ──► pool ──► child (one process, one task at a time)
              orders go down a datagram socket, replies come up a stream: frames
-main        what a child does: receive an order, run it, reply
+main        the work of a child: receive an order, run it, reply
 """

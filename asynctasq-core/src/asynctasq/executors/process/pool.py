@@ -192,7 +192,7 @@ class ProcessPool:
             item.child.kill("was killed because its task did not end in time")
 
     def _rescue(self) -> None:
-        """Move work items away that wait behind long ones."""
+        """Move work items that wait behind long ones to other children."""
         self._rescuing = None
         now = self._loop.time()
         behind = False

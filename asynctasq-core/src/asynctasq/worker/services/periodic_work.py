@@ -136,7 +136,7 @@ class SendProgress:
         self._unsent: dict[Lease, bytes] = {}
 
     async def run(self, driver: Driver) -> None:
-        """Store what was reported since the last call, and what could not be stored then."""
+        """Store progress that was reported since the last call, or could not be stored then."""
         await self.finish(driver)
 
     async def finish(self, driver: Driver) -> None:
@@ -224,4 +224,4 @@ class EndOwners:
             self._owners.done(owner)
 
     async def finish(self, driver: Driver) -> None:
-        """Do nothing: another worker of the supervisor ends what is left."""
+        """Do nothing: another worker of the supervisor ends the remaining leases."""
