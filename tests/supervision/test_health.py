@@ -49,6 +49,17 @@ async def test_a_worker_reports_its_health_and_running_tasks(
     await until(lambda: not ask(port, "/status")[1]["running"], "nothing runs")
 
 
+async def test_the_first_probe_knows_for_how_long_the_loop_has_been_blocked(
+    app: App, tasks: Any, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    worker = start_worker(*HEALTH)
+    port = await port_of(worker)
+    await app.dispatch(tasks.block("go"))
+    await until(lambda: "has been blocked for" in worker.output, "the worker reports the blocked loop")
+    assert ask(port, "/readyz")[0] == 503
+    (tmp_path / "go").touch()
+
+
 async def test_a_blocked_loop_still_answers(
     app: App,
     tasks: Any,

@@ -102,6 +102,10 @@ class WorkerHealth:
         """False once the fetcher has ended, for any reason."""
         self._reached_at = monotonic()
 
+    def check_loop(self) -> None:
+        """Start to measure how long the loop is blocked, even if no report is requested yet."""
+        self._lag.ask()
+
     def reached(self) -> None:
         """Note that a call to the store has just succeeded."""
         self._reached_at = monotonic()
@@ -180,15 +184,19 @@ class LoopLag:
 
     def seconds(self, limit: float) -> float:
         """Return the seconds since the oldest unanswered callback; 0 if one runs within `limit` seconds."""
+        self.ask()
+        self._answered.wait(limit)
+        asked_at = self._asked_at
+        return 0.0 if asked_at is None else monotonic() - asked_at
+
+    def ask(self) -> None:
+        """Schedule a callback, unless one is unanswered."""
         with self._asking:
             if self._asked_at is None:
                 self._answered.clear()
                 self._asked_at = monotonic()
                 with suppress(RuntimeError):  # closed: the worker has ended
                     self._loop.call_soon_threadsafe(self._answer)
-        self._answered.wait(limit)
-        asked_at = self._asked_at
-        return 0.0 if asked_at is None else monotonic() - asked_at
 
     def _answer(self) -> None:
         self._asked_at = None

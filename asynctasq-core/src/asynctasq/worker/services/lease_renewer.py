@@ -172,6 +172,7 @@ class LeaseRenewer:
                     await self._driver.open()
                     opened = True
                     self._on_main_loop(self._running.set)
+                self._health.check_loop()
                 if self._watch.check():
                     for work in self.periodic_work:
                         await work.run(self._driver)
