@@ -178,6 +178,26 @@ async def test_messages_that_living_workers_lease_stay_until_their_leases_end(
         assert client.get(OLD + b"format") == b"2"
 
 
+async def test_new_processes_know_messages_and_outcomes_of_workers_of_the_release_before(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    restore(client)
+    async with opened(driver_at(server, 1.0)) as driver:
+        leased, ended = IDS["leased"], IDS["flagged"]
+        assert await driver.known([leased]) == [True]
+        repeated = Message(leased, "q", "t", b"")
+        [alone] = await driver.enqueue([repeated])
+        chunk = await driver.enqueue([Message(new_id(), "q", "t", b""), repeated])
+        assert [each.created for each in (alone, *chunk)] == [False, True, False]
+        assert client.rename(OLD + b"m:" + IDS["completed"], OLD + b"m:" + ended)
+        assert await driver.known([ended]) == [False]
+        await driver.wait_results([ended], timeout=30.0)
+        [outcome, unknown] = await driver.results([ended, leased])
+        assert outcome is not None
+        assert outcome.result == b"result"
+        assert unknown is None
+
+
 async def test_messages_that_are_added_after_the_upgrade_are_adopted_by_reserves(
     server: RedisServer, client: "redis.Redis"
 ) -> None:

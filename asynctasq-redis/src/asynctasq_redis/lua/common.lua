@@ -112,15 +112,20 @@ local function write_head(id, h)
     call('SETRANGE', P .. 'm:' .. id, 0, packed_head(h))
 end
 
--- Return whether an id is taken, by a message or by an outcome that is kept, and the first byte.
+-- Return whether an id is taken, by a message or by an outcome that is kept, the first byte, and the prefix of
+-- its keys: that of format 1 if a process of the release before leases or has ended the message.
 local function is_known(id, now)
-    local key = P .. 'm:' .. id
+    local key, prefix = P .. 'm:' .. id, P
     local value = call('GETRANGE', key, 0, OUTCOME_BYTES - 1)
-    if value == '' and call('EXISTS', key) == 0 then return false end
+    if value == '' and call('EXISTS', key) == 0 then
+        prefix = OLD
+        value = call('GETRANGE', OLD .. 'm:' .. id, 0, OUTCOME_BYTES - 1)
+        if value == '' then return false end
+    end
     local state = byte(value, 1)
-    if state ~= COMPLETED and state ~= CANCELLED or #value < OUTCOME_BYTES then return true, state end
+    if state ~= COMPLETED and state ~= CANCELLED or #value < OUTCOME_BYTES then return true, state, prefix end
     local _, _, _, kept_until = unpack_from(OUTCOME, value)
-    return kept_until > now, state
+    return kept_until > now, state, prefix
 end
 
 -- Leases.
