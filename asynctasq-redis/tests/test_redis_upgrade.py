@@ -114,7 +114,7 @@ async def expect_everything(driver: RedisDriver, client: "redis.Redis") -> None:
         name = NAMES[snapshot.message.id]
         assert snapshot.message.task == f"task.{name}"
         assert snapshot.message.body == (bytes(20_000) if name == "large" else name.encode())
-    keys = {key for key in old_keys(client) if not key.startswith((b"c:", b"o:"))}
+    keys = {key for key in old_keys(client) if not key.startswith((b"c:", b"o:", b"paused"))}
     assert keys == set()
 
 
@@ -196,6 +196,38 @@ async def test_new_processes_know_messages_and_outcomes_of_workers_of_the_releas
         assert outcome is not None
         assert outcome.result == b"result"
         assert unknown is None
+
+
+async def test_unique_keys_of_messages_of_the_release_before_are_held(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    async with opened(driver_at(server, 60.0)) as driver:
+        restore(client)
+        names = ("settled", "period", "free")
+        keys = [Message(new_id(), "q", "t", b"", unique=Unique(name)) for name in names]
+        answers = await driver.enqueue(keys)
+        assert [each.created for each in answers] == [False, False, True]
+        assert [each.id for each in answers[:2]] == [
+            IDS["unique_until_settled"],
+            IDS["unique_for_a_period"],
+        ]
+
+
+async def test_workers_of_the_release_before_see_pauses(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    restore(client)
+    async with opened(driver_at(server, 60.0)) as driver:
+        assert client.smembers(OLD + b"paused") == {b"paused"}
+        await driver.resume("paused")
+        assert not client.exists(OLD + b"paused")
+        await driver.pause("new")
+        assert not client.exists(OLD + b"paused")
+        client.hset(OLD + b"queues", "q", 0)
+        await driver.pause("q")
+        assert client.smembers(OLD + b"paused") == {b"q"}
+    async with opened(driver_at(server, 60.0)) as driver:
+        assert await driver.paused() == {"new", "q"}
 
 
 async def test_messages_that_are_added_after_the_upgrade_are_adopted_by_reserves(

@@ -233,13 +233,23 @@ local function hold_key(id, key, held_until, period, now)
     end
 end
 
+-- The same as `hold_of` for a key that a process of the release before holds. The holder has no head here.
+local function old_hold_of(key, now)
+    local holder, held_until, ends, period = read_hold(call('GET', OLD .. 'u:' .. key))
+    if not holder or ends ~= 0 and ends <= now then return nil end
+    if held_until ~= 3 and byte(call('GETRANGE', OLD .. 'm:' .. holder, 0, 0), 1) ~= WAITING then return nil end
+    return holder, held_until, period
+end
+
 -- Return the holder of a unique key, the rule, the period, and the head of the holder; nil if the key is
 -- free. A holder that has ended, is dead, or was never stored (its enqueue failed half-way) does not count.
 local function hold_of(key, now)
     local holder, held_until, ends, period = read_hold(call('GET', P .. 'u:' .. key))
-    if not holder or ends ~= 0 and ends <= now then return nil end
+    if not holder or ends ~= 0 and ends <= now then return old_hold_of(key, now) end
     local h = head(holder)
-    if held_until ~= 3 and (not h or h.state == DEAD or band(h.flags, UNIQUE) == 0) then return nil end
+    if held_until ~= 3 and (not h or h.state == DEAD or band(h.flags, UNIQUE) == 0) then
+        return old_hold_of(key, now)
+    end
     return holder, held_until, period, h
 end
 
