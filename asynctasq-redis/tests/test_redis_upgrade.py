@@ -198,6 +198,29 @@ async def test_new_processes_know_messages_and_outcomes_of_workers_of_the_releas
         assert unknown is None
 
 
+async def test_many_leases_of_living_workers_do_not_keep_others_from_moving(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    restore(client)
+    record: Any = client.hget(OLD + b"leases", IDS["leased"])
+    value: Any = client.get(OLD + b"m:" + IDS["leased"])
+    living = record.replace(b"\x00\x04gone", b"\x00\x04here")
+    assert living != record
+    ids = [new_id() for _ in range(400)]
+    client.hset(OLD + b"leases", mapping=dict.fromkeys(ids, living))
+    client.mset({OLD + b"m:" + one: value for one in ids})
+    client.zadd(OLD + b"owners", {"here": (FIXTURE["written_at"] + 1e6) * 1e6})
+    async with opened(driver_at(server, 1.0)) as driver:
+        driver.clock_offset += 60.0
+        for _ in range(1000):
+            driver.clock_offset += 1.1
+            await driver.reserve({"nothing": 1}, limit=1, owner="sweeper", lease=60.0)
+            if client.hlen(OLD + b"leases") == len(ids):
+                break
+        assert client.hlen(OLD + b"leases") == len(ids)
+        assert (await driver.find([IDS["leased"]]))[0] is not None
+
+
 async def test_unique_keys_of_messages_of_the_release_before_are_held(
     server: RedisServer, client: "redis.Redis"
 ) -> None:

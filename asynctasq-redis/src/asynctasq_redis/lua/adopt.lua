@@ -194,11 +194,10 @@ end
 
 -- Move some of the remaining messages, and forget names of empty queues.
 local function adopt_some(now, most)
-    for _, id in ipairs(call('HKEYS', OLD .. 'leases')) do
-        if most <= 0 then break end
-        adopt(id, now)
-        most = most - 1
-    end
+    -- At random, because living workers may hold any number of leases for hours.
+    local leased = call('HRANDFIELD', OLD .. 'leases', most)
+    for _, id in ipairs(leased) do adopt(id, now) end
+    most = most - #leased
     local left = BOUND
     for _, queue in ipairs(call('HKEYS', OLD .. 'queues')) do
         if most <= 0 or left == 0 then break end
