@@ -14,7 +14,7 @@ import redis
 
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, State, Unique, UniqueUntil, new_id
-from asynctasq.settlement import Complete, Reason
+from asynctasq.settlement import Complete, ErrorInfo, Fail, Reason
 from asynctasq_redis import RedisDriver
 from asynctasq_redis.scripts import Script, script
 from tests.drivers.opening import opened
@@ -196,6 +196,34 @@ async def test_new_processes_know_messages_and_outcomes_of_workers_of_the_releas
         assert outcome is not None
         assert outcome.result == b"result"
         assert unknown is None
+
+
+async def test_messages_that_processes_of_the_release_before_await_stay_known_to_them(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    restore(client)
+    done, dead, other = IDS["ready"], IDS["urgent"], IDS["large"]
+    for one in (done, dead):
+        client.sadd(OLD + b"w:" + one, b"instance")
+    for _ in range(2):
+        async with opened(driver_at(server, 60.0)):
+            assert client.get(OLD + b"format") == b"2"
+        client.delete(OLD + b"format")
+    first: Any = [client.getrange(OLD + b"m:" + one, 0, 0) for one in (done, dead, other)]
+    assert first == [b"\x01", b"\x01", b""]
+    async with opened(driver_at(server, 60.0)) as driver:
+        got = await driver.reserve(QUEUES, limit=100, owner="one", lease=60.0)
+        leases = {each.message.id: each.lease for each in got}
+        error = ErrorInfo("builtins.ValueError", "no", "")
+        await driver.settle([Complete(leases[done], b"result")])
+        await driver.settle([Fail(leases[dead], Reason.FAILED, error)])
+        value: Any = client.get(OLD + b"m:" + done)
+        assert value[18:] == b"result"
+        assert client.getrange(OLD + b"m:" + dead, 0, 0) == b"\x02"
+        assert client.hget(OLD + b"x:" + dead, "r") == b"failed"
+        assert await driver.delete_dead([dead]) == [True]
+        assert not client.exists(OLD + b"m:" + dead, OLD + b"x:" + dead)
+        assert await driver.known([dead]) == [False]
 
 
 async def test_many_leases_of_living_workers_do_not_keep_others_from_moving(

@@ -291,6 +291,7 @@ end
 -- Store the outcome of an adopted message for processes of the release before, too.
 local function mirror(id)
     local value = call('GET', P .. 'm:' .. id)
+    if not value then call('DEL', OLD .. 'm:' .. id, OLD .. 'x:' .. id) end
     local milliseconds = value and call('PTTL', P .. 'm:' .. id) or 0
     if milliseconds <= 0 or #value < OUTCOME_BYTES then return end
     local state, contents, finished, kept = unpack_from(OUTCOME, value)
@@ -299,6 +300,16 @@ local function mirror(id)
     local has_result = contents % ABOUT
     call('SET', OLD .. 'm:' .. id, pack(OUTCOME, state, has_result, finished, kept)
         .. (has_result == 1 and sub(value, from) or ''), 'PX', whole(milliseconds))
+end
+
+-- The same for a message that is dead, if such a process awaited it.
+local function mirror_death(id, reason, err, now)
+    local key, extra = OLD .. 'm:' .. id, OLD .. 'x:' .. id
+    local milliseconds = call('PTTL', key)
+    if milliseconds <= 0 then return end
+    call('HSET', extra, 'r', reason, 'd', whole(now), 'e', err or '')
+    call('PEXPIRE', extra, whole(milliseconds))
+    call('SETRANGE', key, 0, string.char(DEAD))
 end
 
 -- Remove all keys and index entries of a message but its own key. `hold` is from `hold_to_free`.
@@ -346,6 +357,7 @@ local function make_dead(id, h, reason, err, now, about)
     index_dead(id, h.queue, now)
     write_head(id, h)
     drop_rest(id, {flags = band(flags, bor(EXPIRES, LARGE))}, hold)
+    if band(flags, ADOPTED) ~= 0 then mirror_death(id, reason, err, now) end
     notify_end(id)
 end
 
