@@ -243,6 +243,17 @@ async def test_cursor_of_another_listing_is_refused(
             await driver.browse(State.RUNNING, cursor="running.i1.i2.i3")
 
 
+@pytest.mark.parametrize("priority", [10, -1, 9 * 10**14])
+async def test_cursor_with_a_priority_that_no_message_has_does_not_occupy_the_server(
+    server: RedisServer, client: "redis.Redis", priority: int
+) -> None:
+    async with opened(RedisDriver(server.url, timeout=2.0)) as driver:
+        await driver.enqueue(messages(1))
+        queue = messages(1)[0].queue.encode().hex()
+        with pytest.raises(DriverError, match="same listing"):
+            await driver.browse(State.READY, cursor=f"ready.x{queue}.i{priority}.i0.x00")
+
+
 async def test_chunk_that_is_stored_in_part_is_answered_message_by_message(
     server: RedisServer, client: "redis.Redis"
 ) -> None:

@@ -14,7 +14,7 @@ import redis
 
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, State, Unique, UniqueUntil, new_id
-from asynctasq.settlement import Complete, Reason
+from asynctasq.settlement import Complete, ErrorInfo, Fail, Reason
 from asynctasq_redis import RedisDriver
 from asynctasq_redis.scripts import Script, script
 from tests.drivers.opening import opened
@@ -114,7 +114,7 @@ async def expect_everything(driver: RedisDriver, client: "redis.Redis") -> None:
         name = NAMES[snapshot.message.id]
         assert snapshot.message.task == f"task.{name}"
         assert snapshot.message.body == (bytes(20_000) if name == "large" else name.encode())
-    keys = {key for key in old_keys(client) if not key.startswith((b"c:", b"o:"))}
+    keys = {key for key in old_keys(client) if not key.startswith((b"c:", b"o:", b"paused"))}
     assert keys == set()
 
 
@@ -176,6 +176,109 @@ async def test_messages_that_living_workers_lease_stay_until_their_leases_end(
         await expect_to_run(driver, {"leased"})
     async with opened(driver_at(server, 120.0)):
         assert client.get(OLD + b"format") == b"2"
+
+
+async def test_new_processes_know_messages_and_outcomes_of_workers_of_the_release_before(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    restore(client)
+    async with opened(driver_at(server, 1.0)) as driver:
+        leased, ended = IDS["leased"], IDS["flagged"]
+        assert await driver.known([leased]) == [True]
+        repeated = Message(leased, "q", "t", b"")
+        [alone] = await driver.enqueue([repeated])
+        chunk = await driver.enqueue([Message(new_id(), "q", "t", b""), repeated])
+        assert [each.created for each in (alone, *chunk)] == [False, True, False]
+        assert client.rename(OLD + b"m:" + IDS["completed"], OLD + b"m:" + ended)
+        assert await driver.known([ended]) == [False]
+        await driver.wait_results([ended], timeout=30.0)
+        [outcome, unknown] = await driver.results([ended, leased])
+        assert outcome is not None
+        assert outcome.result == b"result"
+        assert unknown is None
+
+
+async def test_messages_that_processes_of_the_release_before_await_stay_known_to_them(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    restore(client)
+    done, dead, other = IDS["ready"], IDS["urgent"], IDS["large"]
+    for one in (done, dead):
+        client.sadd(OLD + b"w:" + one, b"instance")
+    for _ in range(2):
+        async with opened(driver_at(server, 60.0)):
+            assert client.get(OLD + b"format") == b"2"
+        client.delete(OLD + b"format")
+    first: Any = [client.getrange(OLD + b"m:" + one, 0, 0) for one in (done, dead, other)]
+    assert first == [b"\x01", b"\x01", b""]
+    async with opened(driver_at(server, 60.0)) as driver:
+        got = await driver.reserve(QUEUES, limit=100, owner="one", lease=60.0)
+        leases = {each.message.id: each.lease for each in got}
+        error = ErrorInfo("builtins.ValueError", "no", "")
+        await driver.settle([Complete(leases[done], b"result")])
+        await driver.settle([Fail(leases[dead], Reason.FAILED, error)])
+        value: Any = client.get(OLD + b"m:" + done)
+        assert value[18:] == b"result"
+        assert client.getrange(OLD + b"m:" + dead, 0, 0) == b"\x02"
+        assert client.hget(OLD + b"x:" + dead, "r") == b"failed"
+        assert await driver.delete_dead([dead]) == [True]
+        assert not client.exists(OLD + b"m:" + dead, OLD + b"x:" + dead)
+        assert await driver.known([dead]) == [False]
+
+
+async def test_many_leases_of_living_workers_do_not_keep_others_from_moving(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    restore(client)
+    record: Any = client.hget(OLD + b"leases", IDS["leased"])
+    value: Any = client.get(OLD + b"m:" + IDS["leased"])
+    living = record.replace(b"\x00\x04gone", b"\x00\x04here")
+    assert living != record
+    ids = [new_id() for _ in range(400)]
+    client.hset(OLD + b"leases", mapping=dict.fromkeys(ids, living))
+    client.mset({OLD + b"m:" + one: value for one in ids})
+    client.zadd(OLD + b"owners", {"here": (FIXTURE["written_at"] + 1e6) * 1e6})
+    async with opened(driver_at(server, 1.0)) as driver:
+        driver.clock_offset += 60.0
+        for _ in range(1000):
+            driver.clock_offset += 1.1
+            await driver.reserve({"nothing": 1}, limit=1, owner="sweeper", lease=60.0)
+            if client.hlen(OLD + b"leases") == len(ids):
+                break
+        assert client.hlen(OLD + b"leases") == len(ids)
+        assert (await driver.find([IDS["leased"]]))[0] is not None
+
+
+async def test_unique_keys_of_messages_of_the_release_before_are_held(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    async with opened(driver_at(server, 60.0)) as driver:
+        restore(client)
+        names = ("settled", "period", "free")
+        keys = [Message(new_id(), "q", "t", b"", unique=Unique(name)) for name in names]
+        answers = await driver.enqueue(keys)
+        assert [each.created for each in answers] == [False, False, True]
+        assert [each.id for each in answers[:2]] == [
+            IDS["unique_until_settled"],
+            IDS["unique_for_a_period"],
+        ]
+
+
+async def test_workers_of_the_release_before_see_pauses(
+    server: RedisServer, client: "redis.Redis"
+) -> None:
+    restore(client)
+    async with opened(driver_at(server, 60.0)) as driver:
+        assert client.smembers(OLD + b"paused") == {b"paused"}
+        await driver.resume("paused")
+        assert not client.exists(OLD + b"paused")
+        await driver.pause("new")
+        assert not client.exists(OLD + b"paused")
+        client.hset(OLD + b"queues", "q", 0)
+        await driver.pause("q")
+        assert client.smembers(OLD + b"paused") == {b"q"}
+    async with opened(driver_at(server, 60.0)) as driver:
+        assert await driver.paused() == {"new", "q"}
 
 
 async def test_messages_that_are_added_after_the_upgrade_are_adopted_by_reserves(

@@ -247,6 +247,24 @@ async def test_a_file_of_a_newer_release_is_used_if_that_says_it_can_be(tmp_path
         assert database.execute("PRAGMA user_version").fetchone() == (3,)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM compatibility", "UPDATE compatibility SET usable_from = x'00'"],
+)
+async def test_a_file_of_a_newer_release_with_a_damaged_note_is_refused(
+    tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "newer.db"
+    driver = SqliteDriver(path)
+    await driver.open()
+    await driver.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA user_version = 3")
+        database.execute(damage)
+    with pytest.raises(DriverError, match="Upgrade asynctasq"):
+        await driver.open()
+
+
 async def test_a_dry_run_shows_the_statements_and_changes_nothing(old_file: Path) -> None:
     driver = SqliteDriver(old_file)
     before = schema_of(old_file)

@@ -101,6 +101,22 @@ async def test_an_enqueue_that_is_not_idempotent_is_repeated_once(
     assert "may add a task twice" in caplog.text
 
 
+async def test_a_partial_answer_to_a_repeated_call_is_not_repeated_again() -> None:
+    class Failing(Broker):
+        async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+            self.tries["all"] += 1
+            if self.tries["all"] == 1:
+                raise DriverUnavailable("no answer")
+            return await super().enqueue(messages)
+
+    unanswered = DriverUnavailable("no answer")
+    driver = Failing(lambda message, _: unanswered if message.task == "b" else None)
+    first, second = await dispatched(driver, "a", "b")
+    assert isinstance(first, Enqueued)
+    assert second is unanswered
+    assert driver.tries == {"all": 2, "a": 1, "b": 1}
+
+
 async def test_many_are_confirmed_but_for_those_that_were_refused() -> None:
     """Dispatching all of them again sends only what the store has not accepted."""
     full = {"now": True}

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from asynctasq.contracts.capabilities import NEWS_KEPT
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.hookspecs import NewsContext, hookimpl
 from asynctasq.message import Message, State, new_id
@@ -79,3 +80,37 @@ async def test_observers_receive_each_of_them() -> None:
     states = {each.news.task: each.news.state for each in recorder.contexts}
     assert states == {"ship": State.READY, "late": State.DEAD}
     assert {each.worker_id for each in recorder.contexts} == {"w-1"}
+
+
+async def test_slow_observers_miss_the_oldest(caplog: pytest.LogCaptureFixture) -> None:
+    class Slow(Recorder):
+        """Ends its first call when it is released."""
+
+        def __init__(self, expected: int) -> None:
+            super().__init__(expected)
+            self.called = asyncio.Event()
+            self.released = asyncio.Event()
+
+        @hookimpl
+        async def on_news(self, context: NewsContext) -> None:
+            self.called.set()
+            await self.released.wait()
+            await super().on_news(context)
+
+    slow = Slow(expected=1 + NEWS_KEPT)
+    driver = await store_with(*(Message(new_id(), "q", "first", b"") for _ in range(600)))
+    registry = PluginRegistry()
+    registry.register(slow)
+    news = StoreNews(driver, Observers(registry.hooks()), "w-1")
+    news.drain()
+    await slow.called.wait()
+    late = [Message(new_id(), "late", "second", b"", expires=5.0) for _ in range(600)]
+    await driver.enqueue(late)
+    driver.clock_offset += 3600.0
+    for _ in range(10):
+        await driver.reserve({"none": 1}, limit=1, owner="me", lease=30.0)
+        news.drain()
+    assert "are too slow and miss 200 events" in caplog.text
+    slow.released.set()
+    await asyncio.wait_for(slow.heard.wait(), 10.0)
+    assert [each.news.task for each in slow.contexts[-600:]] == ["second"] * 600

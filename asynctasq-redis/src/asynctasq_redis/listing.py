@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asynctasq.contracts.capabilities import DeadLetter, Page, Snapshot
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
 from asynctasq.errors import DriverError
-from asynctasq.message import State
+from asynctasq.message import PRIORITY_HIGHEST, PRIORITY_LOWEST, State
 from asynctasq.records import record
 from asynctasq.settlement import Reason
 from asynctasq_redis.codec import text_bytes
@@ -26,6 +26,7 @@ SCANNED = 300
 """Messages that one page of a filtered listing looks at."""
 QUEUES = 50
 """Queues that one page looks at."""
+PRIORITIES = range(PRIORITY_LOWEST, PRIORITY_HIGHEST + 1)
 _STATES = {
     State.READY: "ready",
     State.SCHEDULED: "scheduled",
@@ -201,7 +202,8 @@ def _cursor(listing: str, place: Place) -> str:
 
 def _place(listing: str, cursor: str) -> Place:
     match unpack_cursor(listing, cursor, length=4):
-        case [bytes(queue), int(priority), int(time), bytes(one)]:
+        # The script counts down from the priority of a cursor, which may be made by hand.
+        case [bytes(queue), int(priority), int(time), bytes(one)] if priority in PRIORITIES:
             return Place(queue, priority, time, one)
         case _:
             raise _foreign(cursor)

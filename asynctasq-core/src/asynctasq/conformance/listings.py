@@ -203,6 +203,7 @@ async def dead_letters_by_task_reason_and_error(harness: Harness) -> None:
         ("shop.ship", Reason.REJECTED, other),
         ("shop.bill", Reason.FAILED, other),
         ("mail", Reason.UNDECODABLE, None),
+        ("mail", Reason.FAILED, ErrorInfo(f"{'long' * 100}.Never", "never", "")),
     ]
     ids: list[bytes] = []
     for task, reason, error in deaths:
@@ -221,12 +222,13 @@ async def dead_letters_by_task_reason_and_error(harness: Harness) -> None:
         )
         return sorted(ids.index(letter.message.id) for letter in letters)
 
-    expect_equal(await found(), [0, 1, 2, 3], "all dead letters")
+    expect_equal(await found(), [0, 1, 2, 3, 4], "all dead letters")
     expect_equal(await found(task="shop.ship"), [0, 1], "of a task")
     expect_equal(await found(task="shop.*"), [0, 1, 2], "of tasks whose names begin so")
-    expect_equal(await found(reason=Reason.FAILED), [0, 2], "of a reason")
+    expect_equal(await found(reason=Reason.FAILED), [0, 2, 4], "of a reason")
     expect_equal(await found(error="shop.Late"), [1, 2], "of an error")
     expect_equal(await found(error="Late"), [1, 2], "of an error without its module")
+    expect_equal(await found(error="Never"), [4], "of an error in a module with a long name")
     expect_equal(await found(error="shop"), [], "of what is not an error")
     expect_equal(await found(error="Late", task="shop.*", reason=Reason.FAILED), [2], "of all")
 

@@ -80,7 +80,7 @@ class EnqueueBatcher:
                 await asyncio.sleep(pause)
             except EnqueuedPartly as partly:
                 self._log_outage(None)
-                return await finish_chunk(self._driver, messages, partly)
+                return await finish_chunk(self._driver, messages, partly, pauses)
             else:
                 self._log_outage(None)
                 return answers

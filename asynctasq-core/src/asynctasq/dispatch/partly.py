@@ -1,7 +1,7 @@
 """Enqueues that a store accepts in part, or does not answer: what may be repeated."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from asynctasq.backoff import Backoff
 from asynctasq.contracts.capabilities import Capability
@@ -25,15 +25,24 @@ def pauses_for(driver: Driver) -> Sequence[float]:
 
 
 async def finish_chunk(
-    driver: Driver, messages: Sequence[Message], partly: EnqueuedPartly
+    driver: Driver,
+    messages: Sequence[Message],
+    partly: EnqueuedPartly,
+    pauses: Iterable[float],
 ) -> list[Enqueued]:
     """Send the messages of a chunk again for which the store had no answer, and no others.
+
+    Args:
+        driver: opened.
+        messages: the chunk.
+        partly: what the store answered.
+        pauses: those of `pauses_for` that are left: a pause before each further retry.
 
     Raises:
         EnqueuedPartly: some messages are refused, or still without an answer.
     """
     answers: list[Enqueued | DriverError] = list(partly.answers)
-    for pause in pauses_for(driver):
+    for pause in pauses:
         left = [n for n, answer in enumerate(answers) if isinstance(answer, DriverUnavailable)]
         if not left:
             break

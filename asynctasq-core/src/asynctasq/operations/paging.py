@@ -33,11 +33,13 @@ async def filled_page(
     size = max(limit, LEAST_READ)
     while True:
         page = await read(size, cursor)
-        places = [place for place, item in enumerate(page.items) if check(item)]
-        surplus = len(found) + len(places) - limit
-        if surplus > 0:  # the only cursors are those of whole pages: read one that ends here
-            page = await read(places[-surplus - 1] + 1, cursor)
-        found += filter(check, page.items)
+        passing = [place for place, item in enumerate(page.items) if check(item)]
+        # The only cursors are those of whole pages: read one that ends at the limit. If items were removed
+        # meanwhile, it may have too many again.
+        while (surplus := len(found) + len(passing) - limit) > 0:
+            page = await read(passing[-surplus - 1] + 1, cursor)
+            passing = [place for place, item in enumerate(page.items) if check(item)]
+        found += [page.items[place] for place in passing]
         cursor = page.cursor
         if cursor is None or len(found) >= limit:
             return Page(found, cursor)

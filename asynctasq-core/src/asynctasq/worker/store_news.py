@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Sequence
 
-from asynctasq.contracts.capabilities import Capability, News, SupportsNews
+from asynctasq.contracts.capabilities import NEWS_KEPT, Capability, News, SupportsNews
 from asynctasq.contracts.driver import Driver
 from asynctasq.hookspecs import NewsContext
 from asynctasq.message import State, id_to_text
@@ -23,7 +25,8 @@ class StoreNews:
 
         Args:
             driver: opened, the one that reserves. Without NEWS there are none.
-            observers: those with `on_news` are called in the background.
+            observers: those with `on_news` are called in the background, for one message after the other.
+                If they are too slow, they miss the oldest ones.
             worker_id: for observers.
         """
         self._driver: SupportsNews | None = None
@@ -31,7 +34,9 @@ class StoreNews:
             self._driver = driver
         self._observers = observers
         self._worker_id = worker_id
-        self._background: set[asyncio.Task[None]] = set()
+        self._waiting: deque[News] = deque(maxlen=NEWS_KEPT)
+        """News for observers."""
+        self._notifying: asyncio.Task[None] | None = None
         self.lost = 0
         """Number of leases that ended without renewal and that this worker's reserves found."""
         self.dead = 0
@@ -52,15 +57,20 @@ class StoreNews:
         if len(news) > LOGGED_EACH:
             logger.warning("%d more tasks were lost or expired", len(news) - LOGGED_EACH)
         if self._observers.on_news:
-            task = asyncio.get_running_loop().create_task(self._notify(list(news)))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+            self._pass_on(news)
 
-    async def _notify(self, news: list[News]) -> None:
-        for each in news:
-            await self._observers.notify(
-                self._observers.on_news, NewsContext(each, self._worker_id)
-            )
+    def _pass_on(self, news: Sequence[News]) -> None:
+        missed = len(self._waiting) + len(news) - NEWS_KEPT
+        if missed > 0:
+            logger.warning("Observers of on_news are too slow and miss %d events", missed)
+        self._waiting.extend(news)
+        if self._notifying is None or self._notifying.done():
+            self._notifying = asyncio.get_running_loop().create_task(self._notify())
+
+    async def _notify(self) -> None:
+        while self._waiting:
+            context = NewsContext(self._waiting.popleft(), self._worker_id)
+            await self._observers.notify(self._observers.on_news, context)
 
 
 def _log(news: News) -> None:

@@ -5,6 +5,7 @@
 local OLD_HEAD = '>BBI4I4I4I4BddddHc0'
 local OLD_HEAD_BYTES = 51
 local OLD_LEASE = '>I4dBHc0Hc0'
+local AWAITED = 86400000 -- milliseconds for which the keys of moved messages stay that are awaited
 local GRACE = 15000000 -- microseconds for which a lease that has ended may still be renewed, as after an outage
 
 local function parse_old(value)
@@ -61,6 +62,16 @@ local function move_key(name)
         call('DEL', OLD .. name)
     else
         call('RENAME', OLD .. name, P .. name)
+    end
+end
+
+-- Remove the key of a message that was moved. If a process of the release before awaits the message, the key
+-- stays until it is replaced by the outcome, because to that process, a message without a key is unknown.
+local function leave_key(id, key)
+    if call('EXISTS', OLD .. 'w:' .. id) == 1 and byte(call('GETRANGE', P .. 'm:' .. id, 0, 0), 1) == WAITING then
+        call('PEXPIRE', key, AWAITED)
+    else
+        call('DEL', key)
     end
 end
 
@@ -151,7 +162,7 @@ local function adopt(id, now)
     local h = parse_old(value)
     if call('EXISTS', P .. 'm:' .. id) == 1 then -- a call that failed has stored it
         move_hold(id, h)
-        call('DEL', key)
+        leave_key(id, key)
         leave_old(id, h, lease)
     elseif not h then
         adopt_damaged(id, value, lease, now)
@@ -165,7 +176,7 @@ local function adopt(id, now)
             store_adopted(id, h, now)
         end
         move_hold(id, h)
-        call('DEL', key)
+        leave_key(id, key)
         leave_old(id, old, lease)
     end
     return false
@@ -194,11 +205,10 @@ end
 
 -- Move some of the remaining messages, and forget names of empty queues.
 local function adopt_some(now, most)
-    for _, id in ipairs(call('HKEYS', OLD .. 'leases')) do
-        if most <= 0 then break end
-        adopt(id, now)
-        most = most - 1
-    end
+    -- At random, because living workers may hold any number of leases for hours.
+    local leased = call('HRANDFIELD', OLD .. 'leases', most)
+    for _, id in ipairs(leased) do adopt(id, now) end
+    most = most - #leased
     local left = BOUND
     for _, queue in ipairs(call('HKEYS', OLD .. 'queues')) do
         if most <= 0 or left == 0 then break end

@@ -112,15 +112,20 @@ local function write_head(id, h)
     call('SETRANGE', P .. 'm:' .. id, 0, packed_head(h))
 end
 
--- Return whether an id is taken, by a message or by an outcome that is kept, and the first byte.
+-- Return whether an id is taken, by a message or by an outcome that is kept, the first byte, and the prefix of
+-- its keys: that of format 1 if a process of the release before leases or has ended the message.
 local function is_known(id, now)
-    local key = P .. 'm:' .. id
+    local key, prefix = P .. 'm:' .. id, P
     local value = call('GETRANGE', key, 0, OUTCOME_BYTES - 1)
-    if value == '' and call('EXISTS', key) == 0 then return false end
+    if value == '' and call('EXISTS', key) == 0 then
+        prefix = OLD
+        value = call('GETRANGE', OLD .. 'm:' .. id, 0, OUTCOME_BYTES - 1)
+        if value == '' then return false end
+    end
     local state = byte(value, 1)
-    if state ~= COMPLETED and state ~= CANCELLED or #value < OUTCOME_BYTES then return true, state end
+    if state ~= COMPLETED and state ~= CANCELLED or #value < OUTCOME_BYTES then return true, state, prefix end
     local _, _, _, kept_until = unpack_from(OUTCOME, value)
-    return kept_until > now, state
+    return kept_until > now, state, prefix
 end
 
 -- Leases.
@@ -228,13 +233,23 @@ local function hold_key(id, key, held_until, period, now)
     end
 end
 
+-- The same as `hold_of` for a key that a process of the release before holds. The holder has no head here.
+local function old_hold_of(key, now)
+    local holder, held_until, ends, period = read_hold(call('GET', OLD .. 'u:' .. key))
+    if not holder or ends ~= 0 and ends <= now then return nil end
+    if held_until ~= 3 and byte(call('GETRANGE', OLD .. 'm:' .. holder, 0, 0), 1) ~= WAITING then return nil end
+    return holder, held_until, period
+end
+
 -- Return the holder of a unique key, the rule, the period, and the head of the holder; nil if the key is
 -- free. A holder that has ended, is dead, or was never stored (its enqueue failed half-way) does not count.
 local function hold_of(key, now)
     local holder, held_until, ends, period = read_hold(call('GET', P .. 'u:' .. key))
-    if not holder or ends ~= 0 and ends <= now then return nil end
+    if not holder or ends ~= 0 and ends <= now then return old_hold_of(key, now) end
     local h = head(holder)
-    if held_until ~= 3 and (not h or h.state == DEAD or band(h.flags, UNIQUE) == 0) then return nil end
+    if held_until ~= 3 and (not h or h.state == DEAD or band(h.flags, UNIQUE) == 0) then
+        return old_hold_of(key, now)
+    end
     return holder, held_until, period, h
 end
 
@@ -276,6 +291,7 @@ end
 -- Store the outcome of an adopted message for processes of the release before, too.
 local function mirror(id)
     local value = call('GET', P .. 'm:' .. id)
+    if not value then call('DEL', OLD .. 'm:' .. id, OLD .. 'x:' .. id) end
     local milliseconds = value and call('PTTL', P .. 'm:' .. id) or 0
     if milliseconds <= 0 or #value < OUTCOME_BYTES then return end
     local state, contents, finished, kept = unpack_from(OUTCOME, value)
@@ -284,6 +300,16 @@ local function mirror(id)
     local has_result = contents % ABOUT
     call('SET', OLD .. 'm:' .. id, pack(OUTCOME, state, has_result, finished, kept)
         .. (has_result == 1 and sub(value, from) or ''), 'PX', whole(milliseconds))
+end
+
+-- The same for a message that is dead, if such a process awaited it.
+local function mirror_death(id, reason, err, now)
+    local key, extra = OLD .. 'm:' .. id, OLD .. 'x:' .. id
+    local milliseconds = call('PTTL', key)
+    if milliseconds <= 0 then return end
+    call('HSET', extra, 'r', reason, 'd', whole(now), 'e', err or '')
+    call('PEXPIRE', extra, whole(milliseconds))
+    call('SETRANGE', key, 0, string.char(DEAD))
 end
 
 -- Remove all keys and index entries of a message but its own key. `hold` is from `hold_to_free`.
@@ -331,6 +357,7 @@ local function make_dead(id, h, reason, err, now, about)
     index_dead(id, h.queue, now)
     write_head(id, h)
     drop_rest(id, {flags = band(flags, bor(EXPIRES, LARGE))}, hold)
+    if band(flags, ADOPTED) ~= 0 then mirror_death(id, reason, err, now) end
     notify_end(id)
 end
 

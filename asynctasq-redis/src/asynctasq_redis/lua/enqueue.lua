@@ -148,7 +148,7 @@ end
 -- Return the keys of all plain messages if they are small, none is known and no id occurs twice, as in nearly
 -- all calls. They are then written without a function call for each.
 local function keys_of_new()
-    if may_repeat then return nil end
+    if may_repeat or call('EXISTS', OLD .. 'queues') == 1 then return nil end
     local keys, count, prefix = {}, 0, P .. 'm:'
     for _, run in ipairs(runs) do
         if not run[1].unique then

@@ -14,7 +14,8 @@ local span, since = 900000000000000, now - 1735689600000000
 if since < 0 then since = 0 elseif since >= span then since = span - 1 end
 local rank = string.format('%.0f', (9 - ARGV[2]) * span + since)
 local key = P .. 'm:' .. id
-if call('EXISTS', key) == 1 then return 0 end
+local old_key = string.sub(P, 1, -3) .. 'm:' .. id -- see `is_known` in common.lua
+if call('EXISTS', key, old_key) > 0 then return 0 end
 call('HINCRBY', P .. 'queues', queue, 0)
 call('ZADD', P .. 'r:' .. queue, rank, id)
 call('SET', key, head .. ARGV[7])

@@ -6,18 +6,18 @@ local room = MOST_BYTES
 local answer = {}
 for i = 2, #ARGV do
     local id = ARGV[i]
-    local known, state = is_known(id, now)
+    local known, state, prefix = is_known(id, now)
     answer[i - 1] = false
     if known and state == DEAD then
-        answer[i - 1] = call('HMGET', P .. 'x:' .. id, 'd', 'r', 'e', 'a')
+        answer[i - 1] = call('HMGET', prefix .. 'x:' .. id, 'd', 'r', 'e', 'a')
     elseif known and state ~= WAITING then
-        local size = call('STRLEN', P .. 'm:' .. id)
+        local size = call('STRLEN', prefix .. 'm:' .. id)
         if size > room and i > 2 then
             answer[i - 1] = nil
             break
         end
         room = room - size
-        answer[i - 1] = call('GET', P .. 'm:' .. id)
+        answer[i - 1] = call('GET', prefix .. 'm:' .. id)
     end
 end
 return answer

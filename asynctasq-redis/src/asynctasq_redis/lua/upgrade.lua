@@ -20,11 +20,11 @@ local function finish()
     return {FORMAT, '', 0}
 end
 
-local function move_paused()
+-- Old workers go on obeying their own list.
+local function copy_paused()
     for _, queue in ipairs(call('SMEMBERS', OLD .. 'paused')) do
         call('HSETNX', P .. 'paused', queue, whole(now))
     end
-    call('DEL', OLD .. 'paused')
 end
 
 -- A unique key with a period outlives its message. Others are moved with it.
@@ -57,7 +57,7 @@ for _, key in ipairs(keys) do
         elseif kind == 'x:' and call('EXISTS', OLD .. 'm:' .. rest) == 0 then
             call('DEL', key)
         elseif name == 'paused' then
-            move_paused()
+            copy_paused()
         end
     end
 end

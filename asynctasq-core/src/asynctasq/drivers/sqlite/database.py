@@ -181,7 +181,8 @@ def _pending(connection: sqlite3.Connection, path: str) -> Sequence[Step]:
     usable_from = None
     if current > NEEDED_VERSION:
         with suppress(sqlite3.OperationalError):  # there is no such table
-            usable_from = _number(connection, "SELECT usable_from FROM compatibility")
+            noted = connection.execute("SELECT max(usable_from) FROM compatibility").fetchone()[0]
+            usable_from = noted if type(noted) is int else None
     return pending_steps(STEPS, current, store=f"The queue file {path}", usable_from=usable_from)
 
 

@@ -76,13 +76,14 @@ def read_page(
         listing: what is listed.
         conditions: SQL of a condition that the messages must meet.
         parameters: of the conditions and the walks.
-        limit: the most messages of the page.
+        limit: the most messages of the page, which never has more than `WALKED_AT_ONCE`.
         cursor: as it was given.
         make: makes an item of a row.
 
     Raises:
         DriverError: the cursor is not one of this listing.
     """
+    limit = min(limit, WALKED_AT_ONCE)
     first = (BEHIND_ALL, b"") if listing.newest_first else (FIRST, FIRST)
     major, minor, place = _position(listing, cursor, first)
     items: list[T] = []

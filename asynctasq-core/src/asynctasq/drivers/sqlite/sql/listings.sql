@@ -134,6 +134,8 @@ AND (
         error,
         CASE
             WHEN substr(error, 2, 1) < x'C0' THEN 2 + instr(:bytes, substr(error, 2, 1)) - 160
+            WHEN substr(error, 2, 1) = x'DA'
+            THEN 4 + (instr(:bytes, substr(error, 3, 1)) - 1) * 256 + instr(:bytes, substr(error, 4, 1))
             ELSE 3 + instr(:bytes, substr(error, 3, 1))
         END - length(:error_ending) + 0,
         length(:error_ending)
