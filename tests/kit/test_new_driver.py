@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from asynctasq.cli import main
 from asynctasq.cli.new_plugin import DESCRIPTIONS, KINDS, rendered, words_for
+from asynctasq.contracts.driver import DRIVER_API_VERSION
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "asynctasq-filequeue"
 
@@ -48,7 +49,9 @@ def test_a_complete_project_is_written(tmp_path: Path) -> None:
     readme = (project / "README.md").read_text()
     assert "drivers check big_table://" in readme
     assert "BIG_TABLE_URL" in readme
-    assert "class BigTableDriver" in (project / "src/asynctasq_big_table/driver.py").read_text()
+    code = (project / "src/asynctasq_big_table/driver.py").read_text()
+    assert "class BigTableDriver" in code
+    assert f"api_version = {DRIVER_API_VERSION}\n" in code  # not that of a later release
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
