@@ -44,6 +44,7 @@ def test_every_keyword_of_a_worker_is_an_option() -> None:
         ({"health_port": 70000}, "health_port must be at least 0, at most 65535, got 70000"),
         ({"queues": ["a", "a"]}, "'a' is listed more than once"),
         ({"queues": "emails"}, r"queues must be a list of names, got 'emails'\. Pass \['emails'\]"),
+        ({"app": "shop:app"}, "app must be an App, got 'shop:app'"),
         ({"queues": 5}, "queues must be a list of names, got 5"),
         ({"queues": [5]}, "queues must be a list of names, got 5 in it"),
         ({"concurrency": 2.5}, "concurrency must be a whole number, got 2.5"),
