@@ -122,7 +122,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on the kinds of stores that fit."""
+    """Run each test on the kinds of stores that fit, unless its module has a fixture of that name."""
     everywhere = metafunc.config.getoption("full") or any(
         metafunc.definition.iter_markers("every_store")
     )
@@ -133,6 +133,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "server_store": [kind for kind in store_kinds() if kind.server is not None],
     }
     for fixture in fitting.keys() & set(metafunc.fixturenames):
+        if hasattr(metafunc.module, fixture):
+            continue
         kinds = fitting[fixture]
         metafunc.parametrize(fixture, kinds, indirect=True, ids=[kind.name for kind in kinds])
 

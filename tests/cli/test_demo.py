@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from asynctasq.cli import demo
+from asynctasq.cli.exit_codes import ExitCode
 from tests.cli.processes import COMMAND, asynctasq, until
 
 
@@ -55,14 +56,16 @@ def start_demo(folder: Path) -> subprocess.Popen[bytes]:
 async def test_ctrl_c_stops_the_worker_too(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     process = start_demo(folder)
+    assert process.stdout is not None
     try:
-        log = folder / "worker.log"
-        await until(
-            lambda: log.exists() and " started (" in log.read_text(), "the worker has begun"
-        )
+        for line in process.stdout:
+            if b"Results" in line:  # the next step follows the progress of a task
+                break
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=40)
-        assert process.returncode != 0
+        output, _ = process.communicate(timeout=40)
+        assert process.returncode == ExitCode.INTERRUPTED
+        assert output.strip() == b"Interrupted."
+        log = folder / "worker.log"
         await until(lambda: " stopped" in log.read_text(), "the worker has stopped")
     finally:
         process.kill()

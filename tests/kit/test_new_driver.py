@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from asynctasq.cli import main
 from asynctasq.cli.new_plugin import DESCRIPTIONS, KINDS, rendered, words_for
+from asynctasq.contracts.driver import DRIVER_API_VERSION
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "asynctasq-filequeue"
 
@@ -48,7 +49,9 @@ def test_a_complete_project_is_written(tmp_path: Path) -> None:
     readme = (project / "README.md").read_text()
     assert "drivers check big_table://" in readme
     assert "BIG_TABLE_URL" in readme
-    assert "class BigTableDriver" in (project / "src/asynctasq_big_table/driver.py").read_text()
+    code = (project / "src/asynctasq_big_table/driver.py").read_text()
+    assert "class BigTableDriver" in code
+    assert f"api_version = {DRIVER_API_VERSION}\n" in code  # not that of a later release
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
@@ -77,6 +80,31 @@ def test_names_of_existing_drivers_are_refused(name: str, tmp_path: Path) -> Non
     result = new(name, "--folder", str(tmp_path))
     assert result.exit_code == 1
     assert "already" in result.output
+
+
+@pytest.mark.parametrize(("name", "kind"), [("orm", "resolver"), ("redis", "serializer")])
+def test_names_of_packages_of_asynctasq_are_refused(name: str, kind: str, tmp_path: Path) -> None:
+    result = new(name, "--kind", kind, "--folder", str(tmp_path))
+    assert result.exit_code == 1
+    assert f"asynctasq-{name} is a package of asynctasq" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_gives_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = new("acme", "--folder", str(tmp_path / "file" / "below"))
+    assert result.exit_code == 1
+    assert "Error: Could not write" in result.output
+    assert "Choose another --folder" in result.output
+
+
+@pytest.mark.parametrize("author", ["CORP\\ada", "Ada\n\tL", "Ada\x07\x1b"])
+def test_any_author_can_be_written(author: str, tmp_path: Path) -> None:
+    for kind in ("driver", "hooks"):
+        assert new("acme", "--kind", kind, "--folder", str(tmp_path / kind), "--author", author)
+        metadata = (tmp_path / kind / "asynctasq-acme" / "pyproject.toml").read_text()
+        (named,) = tomllib.loads(metadata)["project"]["authors"]
+        assert named["name"] in {"CORP/ada", "Ada L", "Ada"}
 
 
 def test_the_code_is_that_of_the_tutorial() -> None:

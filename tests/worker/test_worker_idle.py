@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from asynctasq import App, State, Worker, task
+from asynctasq.contracts.capabilities import SupportsWorkers
 from asynctasq.contracts.driver import Driver
 from asynctasq.default import current_app
 from asynctasq.errors import ConfigurationError
@@ -110,13 +111,27 @@ async def test_nothing_stays_leased_after_a_clean_stop(stage: Stage) -> None:
 async def test_a_worker_is_registered_while_it_runs(stage: Stage) -> None:
     async with stage.worker(worker_id="the worker", queues=["a", "b:3"], concurrency=7):
         driver = await stage.driver()
-        await eventually(driver.workers)
+        await eventually(lambda: is_registered(driver, "running"))
         [info] = await driver.workers()
         assert (info.id, info.queues, info.concurrency) == ("the worker", ("a", "b"), 7)
         assert (info.phase, info.longest_run) == ("running", None)
         assert info.resident_bytes is not None
         assert info.resident_bytes > 1_000_000
     assert await driver.workers() == []
+
+
+async def test_a_worker_that_stops_is_registered_as_such(stage: Stage) -> None:
+    await waits().dispatch()
+    async with stage.worker() as worker:
+        await stage.flag("began").wait()
+        worker.stop()
+        driver = await stage.driver()
+        await eventually(lambda: is_registered(driver, "stopping"))
+        stage.flag("go on").set()
+
+
+async def is_registered(driver: SupportsWorkers, phase: str) -> bool:
+    return [info.phase for info in await driver.workers()] == [phase]
 
 
 async def test_a_heartbeat_as_long_as_the_lease_is_refused(make_stage: MakeStage) -> None:

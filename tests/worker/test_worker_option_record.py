@@ -6,9 +6,9 @@ from typing import Any, get_type_hints
 import click
 import pytest
 
-from asynctasq import Worker
+from asynctasq import App, Worker
 from asynctasq.cli.worker import command
-from asynctasq.config.settings import Settings
+from asynctasq.config import Settings
 from asynctasq.errors import ConfigurationError
 from asynctasq.worker.options import (
     OPTIONS,
@@ -40,14 +40,29 @@ def test_every_keyword_of_a_worker_is_an_option() -> None:
         ({"concurrency": 0}, "concurrency must be at least 1, got 0"),
         ({"heartbeat_interval": 0.0}, "heartbeat_interval must be above 0, got 0.0"),
         ({"max_tasks": -1}, "max_tasks must be at least 1, got -1"),
-        ({"max_memory": "512M"}, "max_memory must be a number, got '512M'"),
+        ({"max_memory": "512M"}, "max_memory must be a whole number, got '512M'"),
         ({"health_port": 70000}, "health_port must be at least 0, at most 65535, got 70000"),
         ({"queues": ["a", "a"]}, "'a' is listed more than once"),
+        ({"queues": "emails"}, r"queues must be a list of names, got 'emails'\. Pass \['emails'\]"),
+        ({"app": "shop:app"}, "app must be an App, got 'shop:app'"),
+        ({"queues": 5}, "queues must be a list of names, got 5"),
+        ({"queues": [5]}, "queues must be a list of names, got 5 in it"),
+        ({"concurrency": 2.5}, "concurrency must be a whole number, got 2.5"),
+        ({"health_port": 80.5}, "health_port must be a whole number, got 80.5"),
+        ({"lease": 1e12}, "lease must be at least 0.1, and at most 10,000,000,000, got"),
+        ({"lease": float("nan")}, "lease must be at least 0.1, got nan"),
+        ({"max_memory": 2**60}, "max_memory must be at least 1, and at most 9,007,199,254,740,992"),
     ],
 )
 def test_values_out_of_range_are_refused(given: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         Worker(**given)
+
+
+def test_memory_limits_of_large_machines_are_allowed() -> None:
+    assert check_options({"max_memory": 2**40}) == {"max_memory": 2**40}
+    app = App({"driver": "memory", "process_pool_max_memory": 2**40})
+    assert app.settings.process_pool_max_memory == 2**40
 
 
 def test_an_unknown_option_is_refused_with_a_suggestion() -> None:

@@ -17,7 +17,6 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import (
-    DRIVER_API_VERSION,
     DriverDefaults,
     Enqueued,
     QueueCounts,
@@ -58,7 +57,7 @@ class RedisDriver(DriverDefaults):
     None has its value from the URL, or its default.
     """
 
-    api_version = DRIVER_API_VERSION
+    api_version = 2
     capabilities = FULL_STORE | Capability.NEWS
     max_message_bytes: int | None = BODY_LIMIT
     listener_timing = ListenerTiming()

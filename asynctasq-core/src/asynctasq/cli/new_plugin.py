@@ -23,6 +23,8 @@ TAKEN: Mapping[str, frozenset[str]] = {
     "hooks": frozenset(),
 }
 """Kind of project to the names that asynctasq and its siblings use."""
+TAKEN_DISTRIBUTIONS = frozenset({"core", "mysql", "orm", "postgres", "rabbitmq", "redis", "sqs"})
+"""Names of the packages of this project, without `asynctasq-`."""
 KINDS = tuple(TAKEN)
 DESCRIPTIONS: Mapping[str, str] = {
     "driver": "a driver that keeps its queue in a file",
@@ -60,7 +62,7 @@ def write_project(
         author: copyright holder; by default, the user name of git or of the system.
 
     Raises:
-        ConfigurationError: the name cannot be used, or the folder is not empty.
+        ConfigurationError: the name cannot be used, or the folder is not empty or cannot be written.
     """
     words = words_for(name, author or known_author(), kind)
     folder = parent / words["distribution"]
@@ -68,10 +70,15 @@ def write_project(
         raise ConfigurationError(
             f"{folder} already exists and was not changed. Choose another name or --folder."
         )
-    for path, text in rendered(words, kind):
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+    try:
+        for path, text in rendered(words, kind):
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"Could not write {error.filename or folder}: {error.strerror}. Choose another --folder."
+        ) from error
     return folder
 
 
@@ -92,6 +99,11 @@ def words_for(name: str, author: str, kind: str = "driver") -> Mapping[str, str]
             f"A {kind} {short!r} already exists, and two {kind}s with one name cannot be installed "
             f"together. Choose another name, such as `my-{short}`."
         )
+    if short in TAKEN_DISTRIBUTIONS:
+        raise ConfigurationError(
+            f"{PREFIX}{short} is a package of asynctasq, which your package would replace. Choose another "
+            f"name, such as `my-{short}`."
+        )
     words = re.split("[-_]", short)
     plugin = "_".join(words)
     major, minor = (int(part) for part in __version__.split(".")[:2])
@@ -106,9 +118,15 @@ def words_for(name: str, author: str, kind: str = "driver") -> Mapping[str, str]
         "entry_point": _entry_point(kind, plugin),
         "version": f"{major}.{minor}",
         "next_major": str(major + 1),
-        "author": author.replace('"', "'"),
+        "author": _in_quotes(author),
         "year": str(dt.datetime.now(dt.UTC).year),
     }
+
+
+def _in_quotes(text: str) -> str:
+    """Return a text that TOML can have between double quotes, on one line."""
+    words = "".join(each if each.isprintable() else " " for each in text).split()
+    return " ".join(words).replace('"', "'").replace("\\", "/")
 
 
 def _noun(kind: str) -> str:

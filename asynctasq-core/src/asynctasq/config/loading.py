@@ -27,7 +27,6 @@ from asynctasq.config.settings import (
 from asynctasq.config.sources import PREFIX, Precedence, RawValue, read_variables
 from asynctasq.config.urls import url_scheme
 from asynctasq.config.values import Mismatch, type_text
-from asynctasq.retry import SECONDS_LIMIT
 
 OFFICIAL_PLUGINS = frozenset(
     {"redis", "postgres", "mysql", "sqs", "rabbitmq", "sqlalchemy", "django", "tortoise"}
@@ -153,9 +152,7 @@ def _core_value(name: str, given: RawValue, problems: list[str]) -> Any:
     else:
         if rule.allows(value):
             return value
-        expected += f" {rule.bounds()}"
-        if isinstance(value, int | float) and value > SECONDS_LIMIT:
-            expected += f", and at most {SECONDS_LIMIT:,.0f}"
+        expected += f" {rule.bounds_for(value)}"
     problems.append(f"{wrong_value(given, name, expected.strip())}. {rule.description}")
     return MISSING
 

@@ -44,6 +44,10 @@ PATTERN_WORDS: Mapping[re.Pattern[str], str] = {
 }
 
 
+BYTES_LIMIT = 2**53
+"""Largest number of bytes of memory that a setting may give; larger ones are mistakes."""
+
+
 class EventLoop(StrEnum):
     """Implementations of the event loop."""
 
@@ -63,6 +67,8 @@ class Rule:
     """Pattern of the text, or of each item of a list."""
     type: str = ""
     """The type in words, if the annotation does not say it."""
+    limit: float = SECONDS_LIMIT
+    """Largest magnitude of a number: durations above it are mistakes."""
 
     def bounds(self) -> str:
         """Return the allowed range in words; empty if every value is allowed."""
@@ -77,11 +83,20 @@ class Rule:
             words.append(PATTERN_WORDS[self.pattern])
         return ", ".join(words)
 
+    def bounds_for(self, value: object) -> str:
+        """Return the allowed range in words, for an error about this value."""
+        words = [self.bounds()] if self.bounds() else []
+        if isinstance(value, int | float) and value > self.limit and self.at_most is None:
+            words.append(
+                f"and at most {self.limit:,.0f}" if words else f"at most {self.limit:,.0f}"
+            )
+        return ", ".join(words)
+
     def allows(self, value: object) -> bool:
         """Return True if a value of the right type is in range. None is in range if the type allows it."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return (
-                abs(value) <= SECONDS_LIMIT  # NaN is not
+                abs(value) <= self.limit  # NaN is not
                 and (self.at_least is None or value >= self.at_least)
                 and (self.above is None or value > self.above)
                 and (self.at_most is None or value <= self.at_most)
@@ -237,6 +252,7 @@ class Settings:
             "Bytes of resident memory above which a child process is replaced, once its task has "
             "ended; none: never.",
             at_least=1,
+            limit=BYTES_LIMIT,
         ),
     )
     process_initializer: str | None = field(

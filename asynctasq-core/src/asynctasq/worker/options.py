@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from typing import Any, TypedDict, get_type_hints
 
 from asynctasq.config.settings import (
+    BYTES_LIMIT,
     Rule,
     Settings,
     heartbeat_problem,
@@ -115,6 +116,7 @@ def option(
 
 
 _COUNT = Rule("", at_least=1)
+_BYTES = Rule("", at_least=1, limit=BYTES_LIMIT)
 
 
 @record
@@ -138,7 +140,7 @@ class WorkerOptions:
     max_tasks: int | None = option("Exit after this number of runs.", _COUNT)
     max_memory: int | None = option(
         "Exit when the process uses more memory than this, such as 512M or 2G.",
-        _COUNT,
+        _BYTES,
         metavar="BYTES",
         parse=parse_size,
     )
@@ -256,15 +258,35 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
         if value is None or (name == "queues" and not value):
             continue
         if name == "queues":
-            parse_queues(value)
-        elif known.type in _NUMBERS and (
-            isinstance(value, bool) or not isinstance(value, int | float)
-        ):
-            raise ConfigurationError(f"{name} must be a number, got {value!r}.")
-        elif not known.rule.allows(value):
-            raise ConfigurationError(f"{name} must be {known.rule.bounds()}, got {value!r}.")
+            _check_queues(value)
+        elif known.type in _NUMBERS:
+            _check_number(known, value)
         values[name] = value
     return values
+
+
+def _check_queues(value: object) -> None:
+    if isinstance(value, str):  # a sequence of queues with names of one letter
+        raise ConfigurationError(
+            f"queues must be a list of names, got {value!r}. Pass [{value!r}]."
+        )
+    if not isinstance(value, Iterable):
+        raise ConfigurationError(f"queues must be a list of names, got {value!r}.")
+    names = list(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"queues must be a list of names, got {name!r} in it.")
+    parse_queues(names)
+
+
+def _check_number(known: Option, value: object) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or (known.type is int and isinstance(value, float)):
+        kind = "a whole number" if known.type is int else "a number"
+        raise ConfigurationError(f"{known.name} must be {kind}, got {value!r}.")
+    if not known.rule.allows(value):
+        bounds = known.rule.bounds_for(value)
+        raise ConfigurationError(f"{known.name} must be {bounds}, got {value!r}.")
 
 
 def generated_worker_id() -> str:

@@ -104,6 +104,8 @@ class Worker:
             raise ConfigurationError(
                 "queue_driver must be a driver, got an App. Pass the app by name: app=..."
             )
+        if app is not None and not isinstance(app, App):
+            raise ConfigurationError(f"app must be an App, got {app!r}. Pass app=App(...).")
         if queue_driver is not None:
             check_driver(queue_driver)
         self._app = app

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asynctasq import driverkit as kit
 from asynctasq.contracts.capabilities import EXACT_STORE, Capability
-from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
+from asynctasq.contracts.driver import DriverDefaults, Enqueued, QueueCounts
 from asynctasq.message import Delivery, Lease, Message
 from asynctasq.settlement import Fail, LeaseState, Release, Retry, Settled, Settlement
 
@@ -52,7 +52,7 @@ class Row:
 class FileQueueDriver(DriverDefaults):
     """A driver whose store is the file at `path`. The namespaces in it see nothing of each other."""
 
-    api_version = DRIVER_API_VERSION
+    api_version = 2
     capabilities = EXACT_STORE | Capability.PRIORITY
 
     def __init__(self, path: str | Path, namespace: str = "asynctasq") -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from asynctasq import driverkit as kit
 from asynctasq.contracts import (
-    DRIVER_API_VERSION,
     EXACT_STORE,
     Cancelled,
     Capability,
@@ -57,7 +56,7 @@ MONTH = 30 * 24 * 3600.0
 class FileStoreDriver(DriverDefaults):
     """A driver whose store is the file at `path`. The namespaces in it see nothing of each other."""
 
-    api_version = DRIVER_API_VERSION
+    api_version = 2
     capabilities = EXACT_STORE | Capability.PRIORITY
     capabilities |= Capability.RESULTS | Capability.DEAD_LETTERS | Capability.INSPECT
 

@@ -13,7 +13,8 @@ from asynctasq import __version__
 from asynctasq.app import App
 from asynctasq.cli.demo.recording import recording_console, save
 from asynctasq.cli.demo.workspace import COMMAND, DemoFailed, Workspace
-from asynctasq.cli.exit_codes import exit_code_help
+from asynctasq.cli.exit_codes import ExitCode, exit_code_help
+from asynctasq.cli.operator_commands import OperatorCommand
 from asynctasq.default import run
 from asynctasq.errors import AsynctasqError
 
@@ -22,7 +23,9 @@ WIDTH = 110
 """Line width in files and pipes."""
 
 
-@click.command(epilog=exit_code_help(failed="a step failed"))
+@click.command(
+    cls=OperatorCommand, epilog=exit_code_help(ExitCode.INTERRUPTED, failed="a step failed")
+)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),

@@ -58,14 +58,17 @@ class Steps:
         """Follow the progress of a task."""
         result = asyncio.ensure_future(self._result(self._rendering))
         reports = 0
-        while not result.done():
-            await asyncio.wait([result], timeout=POLL_SECONDS)
-            match await self._rendering.progress():
-                case {"frame": int(frame), "of": int(total)}:
-                    reports += 1
-                    show(f"Rendering frame {frame} of {total}")
-                case _:
-                    pass
+        try:
+            while not result.done():
+                await asyncio.wait([result], timeout=POLL_SECONDS)
+                match await self._rendering.progress():
+                    case {"frame": int(frame), "of": int(total)}:
+                        reports += 1
+                        show(f"Rendering frame {frame} of {total}")
+                    case _:
+                        pass
+        finally:
+            result.cancel()
         expect(await result == f"{FRAMES} frames", result)
         expect(reports > 0, "the task reported no progress")
         return f"the task reported each of its {FRAMES} frames"

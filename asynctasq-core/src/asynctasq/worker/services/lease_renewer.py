@@ -75,7 +75,7 @@ class LeaseRenewer:
             ),
             ApplyCancels(owner=owner, in_flight=in_flight, interrupt=self._interrupt),
             SendProgress(in_flight),
-            RecordWorker(options, in_flight=in_flight, timing=timing),
+            RecordWorker(options, in_flight=in_flight, health=health, timing=timing),
             EndOwners(health),
         )
         """Done in this order at each tick."""

@@ -151,9 +151,15 @@ class RecordWorker:
     """Records the worker in the registry, with its running tasks and its memory."""
 
     def __init__(
-        self, options: WorkerOptions, *, in_flight: InFlight, timing: RenewerTiming
+        self,
+        options: WorkerOptions,
+        *,
+        in_flight: InFlight,
+        health: WorkerHealth,
+        timing: RenewerTiming,
     ) -> None:
         self._in_flight = in_flight
+        self._health = health
         self._timing = timing
         self._due_at = 0.0
         self._worker = WorkerInfo(
@@ -165,21 +171,22 @@ class RecordWorker:
             concurrency=options.concurrency,
             running=0,
             version=__version__,
-            phase="running",
         )
 
     async def run(self, driver: Driver) -> None:
-        """Record the worker if the number of running tasks has changed, or the record is old."""
+        """Record the worker if its phase or its running tasks have changed, or the record is old."""
         now = monotonic()
         starts = [each.started_at for each in self._in_flight.snapshot() if each.started_at > 0]
-        running = len(starts)
-        if now < self._due_at and running == self._worker.running:
+        running, phase = len(starts), self._health.phase.value
+        recorded = (self._worker.running, self._worker.phase)
+        if now < self._due_at and recorded == (running, phase):
             return
         registry = workers_of(driver)
         if registry is not None:
             worker = replace(
                 self._worker,
                 running=running,
+                phase=phase,
                 seen_at=time.time(),
                 resident_bytes=resident_bytes(),
                 longest_run=now - min(starts) if starts else None,
