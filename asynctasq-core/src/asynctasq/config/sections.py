@@ -85,7 +85,7 @@ class PluginSections:
         cls = self._settings_class(name)
         if cls is not None and not is_dataclass(cls):
             raise PluginBroken(
-                f"The settings class {cls.__qualname__} of the plugin {name!r} is no dataclass: "
+                f"The settings class {cls.__qualname__} of the plugin {name!r} must be a dataclass: "
                 f"decorate it with asynctasq.records.record."
             )
         before = len(problems)
@@ -218,7 +218,7 @@ def _url_parts(
         except (ValueError, ConfigurationError) as error:
             shown = mask_url(text)
             reason = mask_in(str(error), text) or "it cannot be understood"
-            about = "" if shown in reason else f"{shown} is no URL of {name}: "
+            about = "" if shown in reason else f"{shown} is not a valid URL of {name}: "
             problems.append(f"{url}: {about}{reason}")
             return
     for key, value in parts.items():

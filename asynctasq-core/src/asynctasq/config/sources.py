@@ -72,7 +72,7 @@ def _is_ours(key: str) -> bool:
 def _read_dotenv(
     path: Path, environ: Mapping[str, str], problems: list[str]
 ) -> dict[str, RawValue]:
-    if not path.is_file():  # a folder of this name is somebody's virtual environment
+    if not path.is_file():  # a folder of this name may be a virtual environment
         return {}
     from dotenv.parser import parse_stream
     from dotenv.variables import parse_variables

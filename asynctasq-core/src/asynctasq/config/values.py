@@ -1,6 +1,6 @@
 """Conversion of raw values to the types of settings, with pydantic's rules.
 
-Values from code must have their type: `"100"` is no number there. Values from the environment are
+Values from code must have the right type: `"100"` is not accepted as a number. Values from the environment are
 text, so numbers, truth values and lists are read from it. pydantic is imported at first use.
 """
 

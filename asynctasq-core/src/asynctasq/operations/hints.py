@@ -78,7 +78,7 @@ async def timeout_hint(connect: Connect, message_id: bytes) -> str:
 
 
 async def waiting_hint(connect: Connect, info: TaskInfo) -> str:
-    """Return what a task waits for, besides its own state; empty if nothing is known. Never raises."""
+    """Return what a task waits for, apart from its own state; empty if nothing is known. Never raises."""
 
     async def look() -> str:
         return await _queue_or_worker(await connect(), info)

@@ -36,7 +36,7 @@ class Origin:
 
         Args:
             code: the function or the class.
-            rules: other values that decide how the task runs, besides its options.
+            rules: other values that decide how the task runs, apart from its options.
         """
         self.code = code
         self.rules = rules
