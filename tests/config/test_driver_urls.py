@@ -77,7 +77,7 @@ def test_a_url_that_contradicts_a_setting_is_an_error_that_names_both(
         ("shelf:///x?siez=5", "unknown setting siez in shelf:///x?siez=5; did you mean size?"),
         ("shelf:///x?size=many", "driver (arguments) must be a whole number, got 'many'"),
         ("shelf:///x#top", "driver (arguments): no fragment is allowed in shelf:///x#top"),
-        ("shelf://[x", "driver (arguments): shelf://[x is no URL of shelf: "),
+        ("shelf://[x", "driver (arguments): shelf://[x is not a valid URL of shelf: "),
     ],
 )
 def test_a_url_that_cannot_be_understood_is_an_error(url: str, said: str) -> None:

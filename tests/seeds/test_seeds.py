@@ -36,11 +36,11 @@ LONG_SECONDS = 1e9
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("asynctasq.runtime.default", None)
-    monkeypatch.setattr(registry, "_definitions", {})
     # The clock is put forward by days, and still every result is to be had.
     monkeypatch.setenv("ASYNCTASQ_DEFAULT_RESULT_TTL", str(LONG_SECONDS))
     modules = set(sys.modules)
-    yield
+    with registry.preserved(empty=True):
+        yield
     for name in set(sys.modules) - modules:
         if name.startswith("seed_"):
             del sys.modules[name]

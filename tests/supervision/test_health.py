@@ -55,7 +55,9 @@ async def test_the_first_probe_knows_for_how_long_the_loop_has_been_blocked(
     worker = start_worker(*HEALTH)
     port = await port_of(worker)
     await app.dispatch(tasks.block("go"))
-    await until(lambda: "has been blocked for" in worker.output, "the worker reports the blocked loop")
+    await until(
+        lambda: "has been blocked for" in worker.output, "the worker reports the blocked loop"
+    )
     assert ask(port, "/readyz")[0] == 503
     (tmp_path / "go").touch()
 

@@ -14,8 +14,8 @@ from asynctasq.tasks.registry import registry
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("asynctasq.runtime.default", None)
-    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
-    yield
+    with registry.preserved():
+        yield
     default = existing_default()
     if default is not None:
         default.close_sync()

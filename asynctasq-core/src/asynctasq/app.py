@@ -184,7 +184,7 @@ class App:
         tasks keep their ids, so repeating the call with the same objects adds only the missing ones.
 
         Args:
-            tasks: with arguments; each may have options of its own.
+            tasks: with arguments; each may have its own options.
             on_progress: called after each chunk with the number of tasks that the stores have accepted.
 
         Raises:

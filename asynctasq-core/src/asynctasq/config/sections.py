@@ -218,7 +218,7 @@ def _url_parts(
         except (ValueError, ConfigurationError) as error:
             shown = mask_url(text)
             reason = mask_in(str(error), text) or "it cannot be understood"
-            about = "" if shown in reason else f"{shown} is no URL of {name}: "
+            about = "" if shown in reason else f"{shown} is not a valid URL of {name}: "
             problems.append(f"{url}: {about}{reason}")
             return
     for key, value in parts.items():

@@ -35,7 +35,7 @@ def driver_to_open(app: OverridableApp, template: Driver) -> Driver:
 
 @contextmanager
 def override_drivers(make: Callable[[Any, Driver], Driver]) -> Iterator[None]:
-    """Override the drivers of every app of this process, whatever its settings say.
+    """Override the drivers of every app of this process, regardless of its settings.
 
     Connections that apps have open stay open but unused, and are used again afterwards.
 

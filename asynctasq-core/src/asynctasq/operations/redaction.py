@@ -39,7 +39,7 @@ class Redaction:
 
     @property
     def hides_all(self) -> bool:
-        """True if every value is hidden, whatever its name."""
+        """True if every value is hidden, under any name."""
         return "*" in self._patterns
 
     def arguments(self, given: Arguments, names: Sequence[str] | None) -> dict[str, object]:

@@ -128,7 +128,7 @@ def option_hint(name: str) -> str | None:
 def class_attribute_hint(name: str) -> str | None:
     """Return what to use instead of a class attribute that is an option of tasks in other queues.
 
-    These are only names that a task would hardly use for data of its own.
+    These are only names that a task would hardly use for its own data.
     """
     return _OPTIONS[name] if name in _CLASS_ATTRIBUTES else None
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 from asynctasq.errors import TaskDefinitionError, UnknownTask
@@ -107,6 +108,20 @@ class TaskRegistry:
     def modules(self) -> set[str]:
         """Return the modules that define the registered tasks."""
         return {each.module for each in self}
+
+    @contextmanager
+    def preserved(self, *, empty: bool = False) -> Iterator[None]:
+        """Discard the tasks that are registered within the block, for tests.
+
+        Args:
+            empty: start without the tasks that are registered already.
+        """
+        before = self._definitions
+        self._definitions = {} if empty else dict(before)
+        try:
+            yield
+        finally:
+            self._definitions = before
 
     def __iter__(self) -> Iterator[TaskDefinition]:
         return iter(tuple(self._definitions.values()))

@@ -14,7 +14,7 @@ HOOKS = frozenset({"execute", "failed", "should_retry"})
 
 
 class Reserved:
-    """A method that neither a subclass nor an instance may hide behind data of its own.
+    """A method that neither a subclass nor an instance may hide behind its own data.
 
     A data descriptor takes precedence over the instance's attributes, so the check costs nothing elsewhere.
     """
