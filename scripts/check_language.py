@@ -44,7 +44,7 @@ FEW = 5
 """Places that are shown without --show, if their figure is missed."""
 SUBJECT_LENGTH = 72
 FIRST_CHECKED = "43cf731"
-"""The commit that introduced the check. Later commits have checked subjects, until a release is tagged."""
+"""The commit before the rule. Later commits have checked subjects, until a release is tagged."""
 
 
 class Figure(NamedTuple):
