@@ -4,11 +4,13 @@ import time
 
 import asynctasq
 from asynctasq import Worker
+from asynctasq.worker.about_writer import AboutWriter
 from benchmarks.programs.fill import fill
 from benchmarks.programs.protocol import answer, asked
 
 
-async def main(url: str, *, tasks: int, warm: int, filled: bool) -> None:
+async def main(url: str, *, tasks: int, warm: int, filled: bool, about: bool = True) -> None:
+    AboutWriter.enabled = about
     asynctasq.init({"driver": url})
     if not filled:
         await fill(url, tasks=tasks, warm=warm)
