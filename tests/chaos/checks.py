@@ -24,6 +24,8 @@ from tests.chaos.workload import Entry
 PROBES = 10_000_000
 """Numbers from here on belong to tasks that only show that a worker works."""
 FINAL = frozenset({"Complete", "Cancelled"})
+WITHOUT_EFFECT = frozenset({End.CANCELLED, "unknown"})
+"""Ends of messages that another message may have replaced."""
 ENDS_BEFORE_DAMAGE = frozenset({End.CANCELLED, End.REPLACED, End.EXPIRED})
 """Ends that may come first where a record was damaged."""
 
@@ -35,12 +37,17 @@ def check_ledger(entries: Sequence[Entry], log: Log, ends: Mapping[str, str], sc
     for damage in scene.damages:
         must_die[damage.message] = must_die.get(damage.message, False) or damage.must_die
     owners = _owners(entries, report)
-    last_of_key = {each.key: each.n for each in sorted(entries, key=lambda each: each.n)}
+    # Dispatches overlap and repeat, so their numbers do not tell which message of a key is the last.
+    survived = {
+        each.key
+        for each in owners.values()
+        if ends.get(each.message, "unknown") not in WITHOUT_EFFECT
+    }
     for entry in owners.values():
         end = ends.get(entry.message, "unknown")
-        if entry.kind.name == "replacing" and end in {End.CANCELLED, "unknown"}:
+        if entry.kind.name == "replacing" and end in WITHOUT_EFFECT:
             end = End.REPLACED
-            if last_of_key[entry.key] == entry.n:
+            if entry.key not in survived:
                 end = "replaced by nothing"
         report.ends[f"{entry.kind.name} {end}"] += 1
         _check_end(entry, end, log, must_die, report)
@@ -75,6 +82,8 @@ def _check_end(
     if entry.message in must_die:
         if must_die[entry.message]:
             allowed = allowed & ENDS_BEFORE_DAMAGE
+        else:  # damaged while leased
+            allowed = allowed | {Reason.LOST}
         allowed = allowed | {End.UNDECODABLE}
     name = f"{entry.kind.name} {entry.n} ({entry.message})"
     if end == Reason.REFUSED and log.begun[entry.message]:

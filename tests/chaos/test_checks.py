@@ -158,3 +158,11 @@ def test_a_replaced_message_needs_one_that_replaces_it() -> None:
     ledger.entries[0].key = "k"
     ledger.ends[ID] = End.CANCELLED
     assert "replaced by nothing" in ledger.problems()
+
+
+def test_a_message_may_be_replaced_by_one_whose_dispatch_began_earlier() -> None:
+    ledger = Ledger("replacing")
+    ledger.entries[0].key = "k"
+    ledger.entries.append(Entry(1, KINDS["replacing"], OTHER, key="k"))
+    ledger.ends[OTHER] = End.CANCELLED
+    assert ledger.problems() == ""
