@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from asynctasq import App, Worker, task
-from asynctasq.app import runtime_of
+from asynctasq.dispatch.result_watcher import ResultWatcher, WatchTiming
 from asynctasq.errors import ResultUnknown
 from asynctasq.message import Message, State, id_from_text, id_to_text, new_id
 from asynctasq.settlement import Complete, Fail, Reason, Release
@@ -308,25 +308,27 @@ async def test_outcome_costs_the_same_however_many_are_awaited(
     driver.listener_timing = ListenerTiming(poll=PATIENCE)  # only a push wakes
     async with App({"driver": driver}) as app:
         handles = await app.dispatch_many([double(number) for number in range(2 * BOUND)])
-        awaiting = [asyncio.create_task(handle.result()) for handle in handles]
         ids = [id_from_text(handle) for handle in handles]
-        own = await app.driver()
+        own: Any = await app.driver()
+        watcher = ResultWatcher(own, WatchTiming(poll=PATIENCE, check=PATIENCE))
+        awaiting = [asyncio.create_task(watcher.outcome(each, None)) for each in ids]
         with counted.client() as client:
             await _until_awaited(client, driver, ids)
         [got] = await own.reserve({"default": 1}, limit=1, owner="one", lease=LEASE)
         with calls(counted) as asked:
-            await own.settle([Complete(got.lease, runtime_of(app).codec.encode_result(1))])
+            await own.settle([Complete(got.lease, b"result")])
             async with asyncio.timeout(PATIENCE):
-                assert await awaiting[0] == 1
-            late = await double(1).dispatch()
-            awaiting.append(asyncio.create_task(late.result()))
+                assert (await awaiting[0]).result == b"result"
+            late = id_from_text(await double(1).dispatch())
+            awaiting.append(asyncio.create_task(watcher.outcome(late, None)))
             with counted.client() as client:
-                await _until_awaited(client, driver, [id_from_text(late), *ids[1:]])
+                await _until_awaited(client, driver, [late, *ids[1:]])
         del asked["exists"]  # ours
         assert asked.total() < BOUND, asked
         for each in awaiting:
             each.cancel()
         await asyncio.gather(*awaiting, return_exceptions=True)
+        await watcher.close()
 
 
 async def test_known_does_not_load_bodies(

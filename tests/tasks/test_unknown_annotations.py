@@ -33,7 +33,7 @@ class Halve(asynctasq.AsyncTask[int]):
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def shop() -> types.ModuleType:
     """Return a module whose annotations are not evaluated on import, as of Python 3.14."""
     deferred = "" if sys.version_info >= (3, 14) else "from __future__ import annotations\n"
