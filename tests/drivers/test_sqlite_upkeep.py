@@ -13,7 +13,7 @@ from asynctasq.drivers.sqlite import SqliteDriver, upkeep
 from asynctasq.drivers.sqlite.session import Row
 from asynctasq.errors import ConfigurationError, DriverError
 from asynctasq.message import Message, State, new_id
-from asynctasq.settlement import Complete, Fail, Reason
+from asynctasq.settlement import Complete, Fail, Reason, Settled
 
 HOUR = 3600.0
 
@@ -184,3 +184,17 @@ async def test_each_message_is_in_the_news_once(tmp_path: Path) -> None:
     assert driver.news() == []
     await driver.close()
     assert driver.news() == []
+
+
+async def test_a_lease_taken_after_the_clock_was_set_back_is_not_given_back_at_once(
+    tmp_path: Path,
+) -> None:
+    """Its token is in the future, because the enqueue was: the token does not tell its age."""
+    driver = await opened(tmp_path)
+    driver.clock_offset = 100.0
+    await driver.enqueue(some_messages(1))
+    driver.clock_offset = 0.0
+    [got] = await driver.reserve({"emails": 1}, limit=1, owner="one", lease=30.0)
+    await driver.extend("one", [], lease=30.0)  # before the worker has received the delivery
+    assert await driver.settle([Complete(got.lease, None)]) == [Settled.DONE]
+    await driver.close()

@@ -41,7 +41,7 @@ from asynctasq.settlement import Reason
 _COLUMNS = (
     "messages.id, queue, profile, payload, state, attempt, lost, enqueued_at, due_at,"
     " CASE state WHEN 5 THEN (SELECT name FROM owners WHERE key = owner) END,"
-    " CASE state WHEN 5 THEN leased_at END, cancelling, error"
+    " CASE state WHEN 5 THEN coalesce(reserved_at, leased_at) END, cancelling, error"
 )
 _SQL = queries("inspect")
 _LEASE = queries("lease")

@@ -105,11 +105,10 @@ class Extend:
         unnamed: list[int] = []
         named = {(lease.id, lease.token) for lease in self.leases}
         found = session.rows(_SQL["held"], {"owner": row[0]})[0][0]
-        for n, message_id, token in orjson.loads(found):
+        for n, message_id, token, reserved_at in orjson.loads(found):
             lease = (bytes.fromhex(message_id), token)
             held[lease] = n
-            # The token is the time of the lease; it may be in the future if the clock was set back.
-            if abs(session.now - (token or 0)) >= span and lease not in named:
+            if abs(session.now - reserved_at) >= span and lease not in named:  # also if set back
                 unnamed.append(n)
         if unnamed:
             session.rows(_SQL["give_back"], {"taken": json_list(unnamed), "counted": False})

@@ -53,10 +53,11 @@ FROM json_each(:taken) AS named CROSS JOIN messages
 WHERE n = named.value
 
 -- name: lease
--- The time of the lease is its token: it grows even if a power failure undoes the last leases, which are
--- not synced. `token` counts leases, and tells processes of the release before of a lease that is not theirs.
+-- The token is a time: it grows even if a power failure undoes the last leases, which are not synced.
+-- The column `token` counts leases, and tells processes of the release before that a lease is not theirs.
 UPDATE messages
-SET state = 5, token = token + 1, owner = :owner, leased_at = max(leased_at + 1, :now), expires_at = NULL
+SET state = 5, token = token + 1, owner = :owner, leased_at = max(leased_at + 1, :now), reserved_at = :now,
+    expires_at = NULL
 WHERE n IN (SELECT value FROM json_each(:taken))
 
 -- name: renew_by_reserve
@@ -98,7 +99,8 @@ DELETE FROM owners WHERE key = :owner
 -- name: held
 SELECT json_group_array(
     json_array(
-        n, hex(id), CASE typeof(leased_at) WHEN 'integer' THEN leased_at END
+        n, hex(id), CASE typeof(leased_at) WHEN 'integer' THEN leased_at END,
+        CASE typeof(reserved_at) WHEN 'integer' THEN reserved_at ELSE 0 END
     )
 )
 FROM messages

@@ -13,6 +13,8 @@
 
 -- Bytes that core writes with an outcome or a dead letter, opaque here.
 ALTER TABLE messages ADD COLUMN about BLOB;
+-- The time of the last lease. Its token is later if the clock has been set back.
+ALTER TABLE messages ADD COLUMN reserved_at INTEGER;
 
 DROP INDEX messages_by_enqueue;
 -- Pages go on behind a time and an id; counts need the queue first.
