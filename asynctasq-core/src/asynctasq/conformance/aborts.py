@@ -13,18 +13,9 @@ The driver needs all flags of `FULL_STORE`.
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
 
+from asynctasq.conformance.full_store import FullStore
 from asynctasq.conformance.harness import MOMENT
-from asynctasq.contracts.capabilities import (
-    SupportsCancel,
-    SupportsDeadLetters,
-    SupportsInspect,
-    SupportsPause,
-    SupportsProgress,
-    SupportsPurge,
-    SupportsResults,
-    SupportsWorkers,
-    WorkerInfo,
-)
+from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError
 from asynctasq.message import (
@@ -55,21 +46,6 @@ class Saboteur(Protocol):
     def disarm(self) -> bool:
         """Let every statement pass; return whether the one that was to fail has been reached."""
         ...
-
-
-class FullStore(
-    Driver,
-    SupportsResults,
-    SupportsProgress,
-    SupportsCancel,
-    SupportsPause,
-    SupportsDeadLetters,
-    SupportsInspect,
-    SupportsPurge,
-    SupportsWorkers,
-    Protocol,
-):
-    """A driver with all methods of `FULL_STORE`."""
 
 
 class Scene:
@@ -328,7 +304,7 @@ async def check_aborts(
     *,
     damage: Damage | None = None,
 ) -> None:
-    """Let each statement of one operation fail, in a namespace of its own for each.
+    """Let each statement of one operation fail, each in its own namespace.
 
     Args:
         operation: one of `OPERATIONS`.

@@ -2,23 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
+from asynctasq.conformance.full_store import FullStore
 from asynctasq.conformance.model.comparison import agree, all_pages, by_id
 from asynctasq.conformance.model.strategies import IDS, OWNERS, QUEUES
 from asynctasq.contracts.capabilities import (
     Capability,
     DeadLetter,
-    SupportsCancel,
-    SupportsDeadLetters,
-    SupportsInspect,
-    SupportsPause,
-    SupportsProgress,
-    SupportsPurge,
-    SupportsResults,
-    SupportsWorkers,
 )
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
@@ -31,21 +24,6 @@ T = TypeVar("T")
 STALE_LEASES = 3
 """That are played with, beside the current ones."""
 NEEDED = Capability.FENCED | Capability.COUNTED | Capability.FIFO | Capability.EXACT_COUNT
-
-
-class FullDriver(
-    Driver,
-    SupportsResults,
-    SupportsProgress,
-    SupportsCancel,
-    SupportsPause,
-    SupportsDeadLetters,
-    SupportsInspect,
-    SupportsPurge,
-    SupportsWorkers,
-    Protocol,
-):
-    """A driver whose methods are called only where its flags say that it has them."""
 
 
 @record
@@ -71,7 +49,7 @@ class DriverPair(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        subject = cast("FullDriver", self.make_driver())
+        subject = cast("FullStore", self.make_driver())
         if not hasattr(self, "capabilities"):
             self.capabilities = subject.capabilities
         if NEEDED not in self.capabilities:
@@ -108,14 +86,14 @@ class DriverPair(RuleBasedStateMachine):
         return self._loop.run_until_complete(call)
 
     def _both(
-        self, call: Callable[[FullDriver], Coroutine[object, object, T]], clone: int = 0
+        self, call: Callable[[FullStore], Coroutine[object, object, T]], clone: int = 0
     ) -> tuple[T, T]:
         return self._run(call(self._oracle)), self._run(call(self._clones[clone]))
 
     def _compare(
         self,
         what: str,
-        call: Callable[[FullDriver], Coroutine[object, object, object]],
+        call: Callable[[FullStore], Coroutine[object, object, object]],
         clone: int = 0,
     ) -> None:
         agree(what, *self._both(call, clone))
@@ -141,7 +119,7 @@ class DriverPair(RuleBasedStateMachine):
     def everything_that_can_be_seen_agrees(self) -> None:
         agree("state", *self._both(self._picture))
 
-    async def _picture(self, driver: FullDriver) -> dict[str, object]:
+    async def _picture(self, driver: FullStore) -> dict[str, object]:
         seen: dict[str, object] = {"count": [await driver.count(queue) for queue in QUEUES]}
         if self._has(Capability.INSPECT):
             seen["find"] = await driver.find(IDS)
@@ -165,7 +143,7 @@ class DriverPair(RuleBasedStateMachine):
         return seen
 
 
-async def dead_letters(driver: FullDriver) -> dict[bytes, DeadLetter]:
+async def dead_letters(driver: FullStore) -> dict[bytes, DeadLetter]:
     """All of them, read in pages."""
     found = await all_pages(lambda cursor: driver.dead_letters(limit=5, cursor=cursor))
     times = [letter.died_at for letter in found]

@@ -7,9 +7,10 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from asynctasq.conformance.full_store import FullStore
 from asynctasq.conformance.harness import MOMENT
 from asynctasq.conformance.model.comparison import agree, all_pages, by_id
-from asynctasq.conformance.model.differential import DriverPair, FullDriver, Leased
+from asynctasq.conformance.model.differential import DriverPair, Leased
 from asynctasq.conformance.model.strategies import (
     QUEUES,
     UNIT,
@@ -302,7 +303,7 @@ class DriverModel(DriverPair):
     ) -> None:
         bounds = [None if n is None else self._began_at + (n - 0.5) * UNIT for n in (since, until)]
 
-        async def listing(driver: FullDriver) -> dict[bytes, Snapshot]:
+        async def listing(driver: FullStore) -> dict[bytes, Snapshot]:
             found = await all_pages(
                 lambda cursor: driver.browse(
                     state,
@@ -335,7 +336,7 @@ class DriverModel(DriverPair):
         error: str | None,
         limit: int,
     ) -> None:
-        async def listing(driver: FullDriver) -> dict[bytes, DeadLetter]:
+        async def listing(driver: FullStore) -> dict[bytes, DeadLetter]:
             found = await all_pages(
                 lambda cursor: driver.dead_letters(
                     queue=queue,
