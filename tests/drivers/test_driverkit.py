@@ -1,4 +1,4 @@
-"""What drivers are helped with: times, the choice of `reserve`, errors, and outages kept as numbers."""
+"""Helpers of drivers: times, the choice of `reserve`, errors, and outages kept as numbers."""
 
 import os
 from collections.abc import Callable

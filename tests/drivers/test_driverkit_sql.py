@@ -1,4 +1,4 @@
-"""What drivers of SQL databases share: queries, migrations, and the grouping of messages and completions."""
+"""Helpers of SQL drivers: queries, migrations, and the grouping of messages and completions."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the conformance suite asks of a driver depends on its attributes and on the hooks of its suite."""
+"""Attributes of a driver and hooks of its suite decide which checks run."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

@@ -150,7 +150,7 @@ def on_failure(context: ExecutionContext) -> None:
 
 @hookspec
 def on_dead(context: ExecutionContext) -> None:
-    """Observe a message that this worker made a dead letter, for whatever reason.
+    """Observe a message that this worker made a dead letter, for any reason.
 
     Not called for those that the store makes by itself (reasons `lost` and `expired`): see `on_news`.
     `asynctasq dead` lists them all.

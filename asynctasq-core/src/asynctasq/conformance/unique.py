@@ -29,7 +29,7 @@ async def _expect_free(harness: Harness, unique: Unique) -> Message:
 
 @check("e", 25, needs=NEEDS)
 async def second_of_a_key_is_told_the_first(harness: Harness) -> None:
-    """Whichever queue it goes to; nothing is added."""
+    """Add nothing, in the same queue or in another one."""
     unique = Unique(_key())
     first = await harness.enqueue(unique=unique)
     elsewhere = random_name("elsewhere")

@@ -1,6 +1,6 @@
 """The capabilities that a driver may have beyond the required methods: a flag each, most with a protocol.
 
-Each capability has a module of its own. The protocols of reserved flags are in theirs, and in
+Each capability has its own module. The protocols of reserved flags are in theirs, and in
 `asynctasq.contracts`. `check_capabilities` checks that flags and methods agree.
 """
 

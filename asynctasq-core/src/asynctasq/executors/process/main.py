@@ -273,7 +273,7 @@ class ChildMain:
 
 
 def main(orders_fd: int, stream_fd: int) -> None:
-    """Run a child process until the worker exits, for whatever reason."""
+    """Run a child process until the worker exits, for any reason."""
     with socket.socket(fileno=orders_fd) as orders, socket.socket(fileno=stream_fd) as stream:
         orders.set_inheritable(False)
         stream.set_inheritable(False)
