@@ -173,8 +173,15 @@ async def _browse_leased(
     looked_at, found = await _chosen(server, offset, "running", chosen, limit, ids)
     if looked_at < len(ids):
         following = places[looked_at - 1]
+    listed = {(place[0], place[2]) for place in places}
+    # A reserve that failed has left the message in the set of its owner, too.
+    items = {
+        snapshot.message.id: snapshot
+        for snapshot in map(snapshot_of, found)
+        if (text_bytes(snapshot.owner or ""), snapshot.message.id) in listed
+    }
     return Page(
-        [snapshot_of(each) for each in found],
+        list(items.values()),
         None if following is None else pack_cursor("running", following),
     )
 
