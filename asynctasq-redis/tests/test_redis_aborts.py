@@ -347,7 +347,8 @@ PARTS = {
 }
 """Files that other scripts contain, and those that a driver runs when it opens (see test_redis_upgrade.py)."""
 READING = {
-    *("cancel_requests", "choose", "count", "find", "known", "leased", "members", "names"),
+    *("cancel_requests", "choose", "count", "find", "known", "leased", "match_ids"),
+    *("members", "names"),
     *("paused", "progress", "results", "workers"),
 }
 FINAL = {"complete", "complete without result", "fail", "cancelled"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from hashlib import sha1
+from typing import Any
 
 import pytest
 import redis
@@ -35,9 +36,10 @@ class Saboteur:
         self._client.mset({"sabotage:at": statement, "sabotage:count": 0})
 
     def disarm(self) -> bool:
-        at, count = self._client.mget("sabotage:at", "sabotage:count")
+        found: Any = self._client.mget("sabotage:at", "sabotage:count")
         self._client.delete("sabotage:at")
-        return int(count) >= int(at)
+        at, count = map(int, found)
+        return count >= at
 
     def script(self, name: str) -> Script:
         source = SCRIPT + script(name).source.decode().replace("redis.call", "counted")

@@ -1,8 +1,7 @@
 """IDs on the command line: in full, a unique part, or `-` for lines on standard input."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import click
 
@@ -10,11 +9,6 @@ from asynctasq.cli.operator_commands import Store
 from asynctasq.errors import ResultUnknown
 from asynctasq.records import record
 
-if TYPE_CHECKING:
-    from asynctasq.operations import TaskInfo
-
-MANY = 20_000
-"""Number of tasks above which a note announces the search."""
 SHOWN = 5
 """Number of candidates listed for an ambiguous part of an ID."""
 
@@ -23,34 +17,20 @@ SHOWN = 5
 class Listing:
     """The tasks among which a part of an ID is searched."""
 
-    each: Callable[[], "AsyncIterator[TaskInfo]"]
+    dead: bool
+    """Whether only dead letters are searched."""
     absent: str
     """Error text if the part `{0}` matches no ID in the store `{1}`."""
 
 
-def all_tasks(store: Store) -> Listing:
-    """List every waiting, running and dead task."""
-    from asynctasq.message import State
-    from asynctasq.operations import WAITING_OR_RUNNING
-    from asynctasq.operations.paging import MOST_READ, all_items
-
-    states = (*WAITING_OR_RUNNING, State.DEAD)
-    tasks = store.app.tasks
-    return Listing(
-        lambda: all_items(
-            lambda limit, cursor: tasks.page(states, limit=limit, cursor=cursor), MOST_READ
-        ),
-        "No task in {1} has an ID that begins or ends with {0!r}. Completed and cancelled tasks are "
-        "found by their full ID only.",
-    )
-
-
-def dead_letters(store: Store) -> Listing:
-    """List every dead letter."""
-    return Listing(
-        store.app.dead_letters.each,
-        "No dead letter in {1} has an ID that begins or ends with {0!r}.",
-    )
+ALL_TASKS = Listing(
+    dead=False,
+    absent="No task in {1} has an ID that begins or ends with {0!r}. Completed and cancelled tasks are "
+    "found by their full ID only.",
+)
+DEAD_LETTERS = Listing(
+    dead=True, absent="No dead letter in {1} has an ID that begins or ends with {0!r}."
+)
 
 
 def read_ids(given: Iterable[str]) -> list[str]:
@@ -89,13 +69,12 @@ def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[st
         click.UsageError: a part matches several tasks.
         ResultUnknown: a part matches no task.
     """
-    from asynctasq.operations.ids import full_id, matches
+    from asynctasq.operations.ids import full_id
 
     parts = [each for each in given if full_id(each) is None]
     found: dict[str, list[str]] = {}
     if parts:
-        _note_long_search(store, parts)
-        found = store.run(matches(parts, listing.each(), most=SHOWN + 1))
+        found = store.run(_search(store, parts, listing))
     for part, ids in found.items():
         if not ids:
             raise ResultUnknown(listing.absent.format(part, store.name))
@@ -109,20 +88,11 @@ def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[st
     return list(dict.fromkeys(each if each not in found else found[each][0] for each in given))
 
 
-def _note_long_search(store: Store, parts: Sequence[str]) -> None:
-    """Print a note if the search must read many tasks."""
-    from asynctasq.errors import CapabilityMissing
+async def _search(store: Store, parts: Sequence[str], listing: Listing) -> dict[str, list[str]]:
+    from asynctasq.contracts.capabilities import Capability, SupportsInspect, require
+    from asynctasq.operations.ids import matches
 
-    try:
-        queues = store.run(store.app.queues.all())
-    except CapabilityMissing:  # the search reports it
-        return
-    total = sum(
-        (each.ready or 0) + (each.scheduled or 0) + (each.running or 0) + (each.dead or 0)
-        for each in queues
+    driver = require(
+        await store.app.driver(), Capability.INSPECT, SupportsInspect, purpose="Searching for IDs"
     )
-    if total > MANY:
-        click.echo(
-            f"Searching {total:,} tasks for {', '.join(parts)}. A full ID needs no search.",
-            err=True,
-        )
+    return await matches(driver, parts, dead=listing.dead, most=SHOWN + 1)

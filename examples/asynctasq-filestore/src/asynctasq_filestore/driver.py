@@ -196,6 +196,11 @@ class FileStoreDriver(DriverDefaults):
             found = (rows.get(each) for each in ids)
             return [snapshot_of(row, now) if row and is_kept(row, now) else None for row in found]
 
+    async def match_ids(
+        self, part: str, *, limit: int = 10, cursor: str | None = None
+    ) -> Page[bytes]:
+        return await kit.match_by_browsing(self, part, limit=limit, cursor=cursor)
+
     async def browse(
         self,
         state: State,

@@ -62,9 +62,12 @@ def position_of(cursor: str | None) -> Position:
     try:
         return (int(number), int(place))
     except ValueError as error:
-        raise DriverError(
-            f"The cursor must come from a `Page` of the same listing, got {cursor!r}."
-        ) from error
+        raise not_a_cursor(cursor) from error
+
+
+def not_a_cursor(cursor: str) -> DriverError:
+    """Return the error for a text that is not a cursor of a listing."""
+    return DriverError(f"The cursor must come from a `Page` of the same listing, got {cursor!r}.")
 
 
 def cursor_of(position: Position | None) -> str | None:
