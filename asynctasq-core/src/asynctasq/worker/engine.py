@@ -28,6 +28,7 @@ from asynctasq.worker.outage import Outage
 from asynctasq.worker.runner import Runner
 from asynctasq.worker.services.health_service import HealthService
 from asynctasq.worker.services.lease_renewer import LeaseRenewer
+from asynctasq.worker.services.loop_watch import LoopWatch
 from asynctasq.worker.services.memory_limit import MemoryLimit
 from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
@@ -108,7 +109,15 @@ class Engine:
         self._notices = Notices(observers, options.worker_id)
         self._lending = Lending(self._slots, driver, timing.lending)
         self.health = WorkerHealth(
-            options, owner=owner, in_flight=self._in_flight, timing=timing.health
+            options,
+            owner=owner,
+            in_flight=self._in_flight,
+            loop_watch=LoopWatch(
+                asyncio.get_running_loop(),
+                blocked=timing.renewer.blocked,
+                stall_limit=options.stall_limit,
+            ),
+            timing=timing.health,
         )
         self._fetcher = Fetcher(
             driver,
