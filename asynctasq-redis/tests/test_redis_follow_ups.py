@@ -22,7 +22,7 @@ local function counted(...)
 end
 """
 """Lets the command with a certain number fail, counted over all scripts."""
-STEP = 25
+STEP = 40
 """The step between commands that fail, if the tests do not run in full."""
 
 

@@ -12,6 +12,7 @@ The driver needs all flags of `FULL_STORE`.
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
+from zlib import crc32
 
 from asynctasq.conformance.full_store import FullStore
 from asynctasq.conformance.harness import MOMENT
@@ -307,21 +308,23 @@ async def check_aborts(
     saboteur: Saboteur,
     *,
     damage: Damage | None = None,
+    every: int = 1,
 ) -> None:
-    """Let each statement of one operation fail, each in its own namespace.
+    """Let statements of one operation fail, each in its own namespace.
 
     Args:
         operation: one of `OPERATIONS`.
         make_driver: returns an unopened driver for a namespace.
         saboteur: lets statements fail.
         damage: makes the record of a message unreadable, for `reserve_damaged`.
+        every: the step between statements that fail. Each operation begins with another statement.
 
     Raises:
         AssertionError: a message is lost or stranded, or a count is wrong.
     """
-    statement = 0
+    statement = 1 + crc32(operation.__name__.encode()) % every - every
     while True:
-        statement += 1
+        statement += every
         scene = await stage(make_driver(f"{operation.__name__}-{statement}"), operation, damage)
         saboteur.arm(statement)
         try:
