@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asynctasq.contracts.capabilities import DeadLetter, Page, Snapshot
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
-from asynctasq.errors import DriverError
+from asynctasq.errors import InvalidCursor
 from asynctasq.message import PRIORITY_HIGHEST, PRIORITY_LOWEST, State
 from asynctasq.records import record
 from asynctasq.settlement import Reason
@@ -224,8 +224,8 @@ def _leased_place(cursor: str) -> tuple[bytes, bytes, bytes]:
             raise _foreign(cursor)
 
 
-def _foreign(cursor: str) -> DriverError:
-    return DriverError(
+def _foreign(cursor: str) -> InvalidCursor:
+    return InvalidCursor(
         f"The cursor must come from a `Page` of the same listing, got {cursor!r}. Leave it out to begin "
         "with the first page."
     )
