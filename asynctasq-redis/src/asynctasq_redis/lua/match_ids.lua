@@ -19,11 +19,15 @@ local function matches(id)
         and (not head_digit or math.floor(byte(id, head_length + 1) / 16) == head_digit)
 end
 
+local function scan(name)
+    if name == 'leases' then return call('HSCAN', P .. name, place, 'COUNT', PIECE) end
+    return call('ZSCAN', P .. name, place, 'COUNT', PIECE)
+end
+
 for number = 7, #ARGV do
-    local command = ARGV[number] == 'leases' and 'HSCAN' or 'ZSCAN'
     repeat
         local found
-        place, found = unpack(call(command, P .. ARGV[number], place, 'COUNT', PIECE))
+        place, found = unpack(scan(ARGV[number]))
         for i = 1, #found, 2 do
             local id = found[i]
             -- A call that failed has left ids of messages that do not exist.
