@@ -36,7 +36,7 @@ class Capability(Flag):
     EVENTS = auto()
     """Reserved: a stream of what happens to messages."""
     TRANSACTIONS = auto()
-    """Reserved: an enqueue in a transaction of the application."""
+    """Dispatch, cancel, status and completion can take place in a transaction of the application."""
     DEPENDENCIES = auto()
     """Reserved: messages that wait for other messages."""
     SCHEDULES = auto()
