@@ -84,6 +84,7 @@ class App:
             codec=made.codec,
             pool=self._pool,
             portal=self._portal,
+            transactions=made.transactions,
         )
         messages = MessageFactory(made.codec, made.defaults, sender=ref(self))
         return Dispatcher(made, stores, messages, self._portal)
@@ -139,6 +140,7 @@ class App:
                 "The app cannot be closed while a worker on this event loop uses it. Call worker.stop() "
                 "and await the end of worker.start() first."
             )
+        await self._dispatcher.transactions.notices.finish()
         if self._portal.is_open:
             await asyncio.to_thread(self._portal.close)
         await self._pool.close_here()
@@ -163,19 +165,20 @@ class App:
 
     # Dispatch.
 
-    async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
+    async def dispatch(self, task: BaseTask[T], *, transaction: object = None) -> Handle[T]:
         """Enqueue a task; returns when the store has it. Raises as `BaseTask.dispatch` does."""
-        return await self._dispatcher.dispatch(task)
+        return await self._dispatcher.dispatch(task, transaction=transaction)
 
-    def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
+    def dispatch_sync(self, task: BaseTask[T], *, transaction: object = None) -> Handle[T]:
         """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""
-        return self._dispatcher.dispatch_sync(task)
+        return self._dispatcher.dispatch_sync(task, transaction=transaction)
 
     async def dispatch_many(
         self,
         tasks: Iterable[BaseTask[T]],
         *,
         on_progress: Callable[[int], object] | None = None,
+        transaction: object = None,
     ) -> list[Handle[T]]:
         """Enqueue tasks in chunks of at most 1,000 messages or 1 MB, each atomic.
 
@@ -186,14 +189,18 @@ class App:
         Args:
             tasks: with arguments; each may have its own options.
             on_progress: called after each chunk with the number of tasks that the stores have accepted.
+            transaction: an open transaction, as for `BaseTask.dispatch`. All tasks appear at its commit.
 
         Raises:
             DispatchError: a task cannot be dispatched.
             DriverUnavailable: the store could not be reached, or its answer was lost. It is unknown
                 whether the store has accepted the tasks of `task_ids`.
             DriverError: the store refused a chunk.
+            TransactionError: the transaction is not open, or belongs to another database.
         """
-        return await self._dispatcher.dispatch_many(tasks, on_progress=on_progress)
+        return await self._dispatcher.dispatch_many(
+            tasks, on_progress=on_progress, transaction=transaction
+        )
 
     @overload
     def handle(self, task_id: str) -> Handle[Any]: ...

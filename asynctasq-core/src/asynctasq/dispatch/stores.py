@@ -3,17 +3,20 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from asynctasq.contracts.capabilities.transactions import SupportsTransactions
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatch.connections import Connection, ConnectionPool
 from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.source import DriverSource
+from asynctasq.dispatch.transaction_lookups import TransactionLookups
 from asynctasq.message import Message, id_to_text
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask, set_field
+from asynctasq.transaction_adapters import TransactionAdapters
 
 logger = logging.getLogger("asynctasq")
 
@@ -28,10 +31,13 @@ class Store:
         """Name or URL by which the store was chosen; it distinguishes driver instances."""
         self.driver = driver
         """Never opened; `Driver.clone` is called for each event loop."""
-        self.source = DriverSource(self.connection, stores.codec, stores.portal, check_first=True)
+        lookups = TransactionLookups(driver, stores.transactions)
+        self.source = DriverSource(
+            self.connection, stores.codec, stores.portal, lookups, check_first=True
+        )
         """Answers handles of tasks that may be unknown to the store."""
         self._dispatched = DriverSource(
-            self.connection, stores.codec, stores.portal, check_first=False
+            self.connection, stores.codec, stores.portal, lookups, check_first=False
         )
         self._pool = stores.pool
         self._clone = stores.clone
@@ -56,8 +62,23 @@ class Store:
         """
         return await self._pool.here().get(self.key, self._new_clone)
 
-    def handle_of(self, task: BaseTask[T], message: Message, enqueued: Enqueued) -> Handle[T]:
-        """Return the handle of a task that the store has accepted, and set the id of the task."""
+    async def committed(self, queues: Sequence[str]) -> None:
+        """Wake workers that wait for these queues, after a transaction with messages was committed.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        opened = (await self.connection()).driver
+        if isinstance(opened, SupportsTransactions):
+            await opened.committed(queues)
+
+    def handle_of(
+        self, task: BaseTask[T], message: Message, enqueued: Enqueued, *, committed: bool = True
+    ) -> Handle[T]:
+        """Return the handle of a task that the store has accepted, and set the id of the task.
+
+        Without `committed`, the store may still forget the task, because a transaction is rolled back.
+        """
         text = id_to_text(enqueued.id)
         set_field(task, "_task_id", text)
         created = enqueued.created or (
@@ -65,7 +86,7 @@ class Store:
             enqueued.id == message.id and "id" not in (task._overrides or ())
         )
         handle: Handle[T] = Handle(text)  # as `Handle.of` does, without the call
-        handle._source = self._dispatched
+        handle._source = self._dispatched if committed else self.source
         handle.created = created
         return handle
 
@@ -89,6 +110,7 @@ class Stores:
         codec: Codec,
         pool: ConnectionPool,
         portal: BlockingPortal,
+        transactions: TransactionAdapters,
     ) -> None:
         """Make the driver of the default store.
 
@@ -99,6 +121,7 @@ class Stores:
             codec: decodes results and progress.
             pool: holds the open connections.
             portal: runs calls from code without an event loop.
+            transactions: run calls in transactions of the application.
 
         Raises:
             PluginError: the driver's plugin cannot be used.
@@ -107,6 +130,7 @@ class Stores:
         self.codec = codec
         self.pool = pool
         self.portal = portal
+        self.transactions = transactions
         self._make = make
         self._by_key: dict[str, Store] = {}
         self.default = self._get(default)

@@ -212,15 +212,15 @@ def _find_app(given: Mapping[str, Any]) -> App:
 class DispatchForbidden:
     """Refuses dispatches while a child imports a script: each child would repeat them."""
 
-    async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
+    async def dispatch(self, task: BaseTask[T], *, transaction: object = None) -> Handle[T]:
         """Refuse the call.
 
         Raises:
             ConfigurationError: always.
         """
-        return self.dispatch_sync(task)
+        return self.dispatch_sync(task, transaction=transaction)
 
-    def dispatch_sync(self, task: BaseTask[Any]) -> Handle[Any]:
+    def dispatch_sync(self, task: BaseTask[Any], *, transaction: object = None) -> Handle[Any]:  # noqa: ARG002  the signature of dispatchers
         """Refuse the call.
 
         Raises:
