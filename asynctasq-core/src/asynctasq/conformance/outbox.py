@@ -57,7 +57,7 @@ def _ids(rows: "Sequence[OutboxRow | OutboxEntry]") -> list[bytes]:
     return [row.id for row in rows]
 
 
-@check("", 62, needs=NEEDS)
+@check("", 63, needs=NEEDS)
 async def outbox_rows_are_taken_in_order_until_they_are_deleted(harness: Harness) -> None:
     target = random_name("target")
     async with _outboxes(harness, 2) as (outbox, other):
@@ -76,7 +76,7 @@ async def outbox_rows_are_taken_in_order_until_they_are_deleted(harness: Harness
         expect_equal(await _take(other, target), [], "rows after all were deleted")
 
 
-@check("", 62, needs=NEEDS)
+@check("", 63, needs=NEEDS)
 async def outbox_knows_its_rows_by_id(harness: Harness) -> None:
     """Adding an ID twice changes nothing, in one call and in two."""
     target = random_name("target")
@@ -88,7 +88,7 @@ async def outbox_knows_its_rows_by_id(harness: Harness) -> None:
         await _delete(outbox, [first, second])
 
 
-@check("", 62, needs=NEEDS)
+@check("", 63, needs=NEEDS)
 async def outbox_keeps_targets_apart(harness: Harness) -> None:
     target, other = random_name("target"), random_name("Target")
     async with _outboxes(harness) as [outbox]:
@@ -100,7 +100,7 @@ async def outbox_keeps_targets_apart(harness: Harness) -> None:
         await _delete(outbox, entries)
 
 
-@check("", 63, needs=NEEDS)
+@check("", 64, needs=NEEDS)
 async def one_relay_takes_the_rows_of_a_target(harness: Harness) -> None:
     """Check that a relay holds its target until it releases it, or until its lease ends."""
     target = random_name("target")
@@ -118,7 +118,7 @@ async def one_relay_takes_the_rows_of_a_target(harness: Harness) -> None:
         await _delete(outbox, entries)
 
 
-@check("", 63, needs=NEEDS)
+@check("", 64, needs=NEEDS)
 async def hold_of_a_dead_relay_ends(harness: Harness) -> None:
     """Each take of the holder renews its hold."""
     target = random_name("target")
@@ -135,7 +135,7 @@ async def hold_of_a_dead_relay_ends(harness: Harness) -> None:
         await _delete(outbox, entries)
 
 
-@check("", 63, needs=NEEDS)
+@check("", 64, needs=NEEDS)
 async def relays_that_race_for_a_target_exclude_each_other(harness: Harness) -> None:
     target = random_name("target")
     async with _outboxes(harness, 4) as outboxes:
@@ -151,7 +151,7 @@ async def relays_that_race_for_a_target_exclude_each_other(harness: Harness) -> 
         await _delete(outboxes[0], entries)
 
 
-@check("", 64, needs=NEEDS)
+@check("", 65, needs=NEEDS)
 async def refused_row_is_tried_after_its_pause(harness: Harness) -> None:
     """Check that it comes after the rows that were never refused."""
     target = random_name("target")
@@ -182,7 +182,7 @@ async def refused_row_is_tried_after_its_pause(harness: Harness) -> None:
         await _delete(outbox, [first, second, third])
 
 
-@check("", 64, needs=NEEDS)
+@check("", 65, needs=NEEDS)
 async def outbox_state_counts_rows_and_their_age(harness: Harness) -> None:
     from asynctasq.contracts.capabilities.outbox import OutboxState, Refusal
 
@@ -205,7 +205,7 @@ async def outbox_state_counts_rows_and_their_age(harness: Harness) -> None:
         await _delete(outbox, entries)
 
 
-@check("", 64, needs=NEEDS)
+@check("", 65, needs=NEEDS)
 async def outbox_rows_are_listed_page_by_page(harness: Harness) -> None:
     target = random_name("target")
     async with _outboxes(harness) as [outbox]:
@@ -223,7 +223,7 @@ async def outbox_rows_are_listed_page_by_page(harness: Harness) -> None:
         await _delete(outbox, entries)
 
 
-@check("", 50, 62, needs=NEEDS)
+@check("", 50, 63, needs=NEEDS)
 async def outbox_reads_a_bounded_number_of_bytes(harness: Harness) -> None:
     target = random_name("target")
     async with _outboxes(harness) as [outbox]:
@@ -239,7 +239,7 @@ async def outbox_reads_a_bounded_number_of_bytes(harness: Harness) -> None:
         await _delete(outbox, entries)
 
 
-@check("", 44, 62, needs=NEEDS)
+@check("", 44, 63, needs=NEEDS)
 async def empty_batches_of_an_outbox_do_nothing(harness: Harness) -> None:
     async with _outboxes(harness) as [outbox]:
         expect_equal(await outbox.add([]), [], "answer of add")
@@ -249,7 +249,7 @@ async def empty_batches_of_an_outbox_do_nothing(harness: Harness) -> None:
         expect_equal(await _take(outbox, random_name("unused")), [], "rows of an unused target")
 
 
-@check("", 38, 62, needs=NEEDS)
+@check("", 38, 63, needs=NEEDS)
 async def migrating_an_outbox_keeps_its_rows(harness: Harness) -> None:
     """All instances migrate at once; later migrations change nothing."""
     target = random_name("target")
