@@ -20,6 +20,7 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
+from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import (
     DRIVER_API_VERSION,
     DriverDefaults,
@@ -33,12 +34,13 @@ from asynctasq.drivers.sqlite import inspection, leasing, settling
 from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
 from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_state
 from asynctasq.drivers.sqlite.engine import Engine
-from asynctasq.drivers.sqlite.enqueueing import Enqueue
+from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
+from asynctasq.drivers.sqlite.plans import plan_of, states_of, time_now
 from asynctasq.drivers.sqlite.requests import Operation
 from asynctasq.drivers.sqlite.settings import SqliteSettings, Synchronous
 from asynctasq.drivers.sqlite.watching import Watcher
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
+from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 
 if TYPE_CHECKING:
     from asynctasq.drivers.sqlite.outbox import SqliteOutbox
@@ -57,7 +59,14 @@ class SqliteDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.OUTBOX
+    capabilities = (
+        FULL_STORE
+        | Capability.SCHEMA
+        | Capability.NEWS
+        | Capability.TRANSACTIONS
+        | Capability.OUTBOX
+    )
+    dialect = "sqlite"
     max_message_bytes: int | None = VALUE_LIMIT
 
     def __init__(
@@ -275,6 +284,30 @@ class SqliteDriver(DriverDefaults):
                 if purged < letters.PURGE_BOUND:
                     break
         return total
+
+    # Transactions.
+
+    def plan_enqueue(self, messages: Sequence[Message]) -> Plan[list[Enqueued]]:
+        now = time_now(self._clock_offset)
+        return plan_of(self.settings, now, admit_all(messages, now))
+
+    def plan_cancel(self, ids: Sequence[bytes]) -> Plan[list[CancelOutcome]]:
+        now = time_now(self._clock_offset)
+        return plan_of(self.settings, now, settling.cancel_all(ids, now))
+
+    def plan_complete(self, settlement: Complete) -> Plan[Settled]:
+        now = time_now(self._clock_offset)
+        return plan_of(self.settings, now, settling.complete_one(settlement))
+
+    def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
+        now = time_now(self._clock_offset)
+        return plan_of(self.settings, now, states_of(ids, now), writes=False)
+
+    async def committed(self, queues: Sequence[str]) -> None:
+        del queues  # the watchers look at all of theirs
+        engine = self._opened()
+        engine.look_again()
+        engine.wake_peers()
 
     # Workers, schema and outbox.
 

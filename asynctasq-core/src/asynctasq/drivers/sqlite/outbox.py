@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -31,6 +30,7 @@ from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, SIZE_BITS, json_list
 from asynctasq.drivers.sqlite.database import file_identity
 from asynctasq.drivers.sqlite.errors import BROKEN_CONNECTION, primary_code, translated
 from asynctasq.drivers.sqlite.outbox_tables import migrate, schema_state
+from asynctasq.drivers.sqlite.plans import check_file, time_now
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_bytes, as_count, as_id, as_micros
 from asynctasq.drivers.sqlite.settings import SqliteSettings
@@ -92,6 +92,7 @@ class SqliteOutbox:
     # Adding.
 
     def plan_add(self, entries: Sequence[OutboxEntry]) -> Plan[list[bool]]:
+        yield from check_file(self._settings.path)
         added: set[bytes] = set()
         for target, some in _portions(entries):
             added.update(row[0] for row in (yield self._insert(target, some)))
@@ -168,8 +169,9 @@ class SqliteOutbox:
     async def refuse(self, refusals: Sequence[Refusal]) -> None:
         def refuse(connection: sqlite3.Connection) -> None:
             for each in refusals:
-                time = SET_ASIDE if each.retry_in is None else self._now() + micros(each.retry_in)
-                values = {"id": each.id, "error": each.error, "not_before": time}
+                pause = each.retry_in
+                next_at = SET_ASIDE if pause is None else self._now() + micros(pause)
+                values = {"id": each.id, "error": each.error, "not_before": next_at}
                 self._run(connection, "refuse", values)
 
         await self._write(refuse)
@@ -219,7 +221,7 @@ class SqliteOutbox:
     # In the thread.
 
     def _now(self) -> int:
-        return time.time_ns() // 1000 + micros(self.clock_offset)
+        return time_now(self.clock_offset)
 
     def _run(
         self, connection: sqlite3.Connection, name: str, values: Mapping[str, Any]
