@@ -85,6 +85,7 @@ class App:
             pool=self._pool,
             portal=self._portal,
             transactions=made.transactions,
+            outbox=made.settings.outbox,
         )
         messages = MessageFactory(made.codec, made.defaults, sender=ref(self))
         return Dispatcher(made, stores, messages, self._portal)
@@ -290,6 +291,11 @@ class App:
             restore_pool()
 
         return restore
+
+
+def stores_of(app: App) -> Stores:
+    """Return the stores of an app and its outbox, for the relay of its workers."""
+    return app._dispatcher.stores
 
 
 def runtime_of(app: App) -> Runtime:

@@ -33,6 +33,8 @@ class EnqueueTarget:
     """Plans the enqueue of messages."""
     wake: Callable[[Sequence[str]], Awaitable[None]]
     """Wakes those who wait for the messages of these queues; called after the commit."""
+    is_store: bool = True
+    """True if the store knows the messages from the commit on, and false if a relay sends them to it later."""
 
 
 def enqueue_target(store: Store, dialect: str) -> EnqueueTarget:
@@ -42,6 +44,10 @@ def enqueue_target(store: Store, dialect: str) -> EnqueueTarget:
         CapabilityMissing: the driver cannot take part in transactions.
         TransactionError: its database is of another kind.
     """
+    outbox = store.outbox
+    if outbox is not None and outbox.is_needed_for(store.driver, dialect):
+        plan = partial(outbox.plan, store.target, dialect=dialect)
+        return EnqueueTarget(plan, outbox.committed, is_store=False)
     driver = transactional(
         store.driver,
         dialect,
@@ -102,7 +108,7 @@ class TransactionDispatcher:
             raise
         if not enlisted.sees_commit:
             self.notices.observe([message])
-        return _handle(store, task, message, answers[0], enlisted)
+        return _handle(store, task, message, answers[0], enlisted, target)
 
     async def dispatch_many(
         self,
@@ -169,7 +175,7 @@ class TransactionDispatcher:
         if not enlisted.sees_commit:
             self.notices.observe(messages)
         return [
-            _handle(store, task, message, answer, enlisted)
+            _handle(store, task, message, answer, enlisted, target)
             for (task, message), answer in zip(items, answers, strict=True)
         ]
 
@@ -192,10 +198,16 @@ class _Chunk(Generic[T]):
 
 
 def _handle(
-    store: Store, task: BaseTask[T], message: Message, enqueued: Enqueued, enlisted: Enlisted
+    store: Store,
+    task: BaseTask[T],
+    message: Message,
+    enqueued: Enqueued,
+    enlisted: Enlisted,
+    target: EnqueueTarget,
 ) -> Handle[T]:
     """Return the handle of a task, and note it in the enclosing block, in which it has no result."""
-    handle = store.handle_of(task, message, enqueued, committed=False)
+    # A message in an outbox is not in the store yet, which says nothing about its transaction.
+    handle = store.handle_of(task, message, enqueued, committed=not target.is_store)
     scope = scope_here()
     if scope is not None and scope.transaction is enlisted.transaction:
         scope.dispatched.add(str(handle))
