@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.capabilities.outbox import Outbox, OutboxEntry, OutboxRow, SupportsOutbox
+from asynctasq.contracts.capabilities.schema import SchemaState
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.driverkit.packing import not_unicode, pack_message, unpack_message
 from asynctasq.driverkit.sql import other_database
-from asynctasq.errors import BodyCorrupt, ConfigurationError
+from asynctasq.errors import BodyCorrupt, ConfigurationError, DriverError
 from asynctasq.message import Message
 
 
@@ -44,15 +45,31 @@ class AppOutbox:
         return self._planner.description
 
     def new(self) -> Outbox:
-        """Return an outbox to open."""
+        """Return an outbox to open, whose tables may be missing."""
         return self._driver.outbox()
+
+    async def open(self) -> Outbox:
+        """Return an opened outbox, whose tables this release can use.
+
+        Raises:
+            DriverUnavailable: the database could not be reached.
+            DriverError: the tables are missing, or were made by another release.
+        """
+        outbox = self._driver.outbox()
+        try:
+            await outbox.open()
+            _check_tables(await outbox.schema(), self.description)
+        except BaseException:
+            await outbox.close()
+            raise
+        return outbox
 
     def is_needed_for(self, driver: Driver, dialect: str) -> bool:
         """Return whether messages of a store must take the way through the outbox.
 
         A store that can take part in the transaction itself, because it is in the same database, does so.
         """
-        is_same = driver.description == self.description
+        is_same = driver.description == self._driver.description
         return not (
             is_same
             and Capability.TRANSACTIONS in driver.capabilities
@@ -91,6 +108,14 @@ class AppOutbox:
         finally:
             with self._lock:
                 self._wakes.remove(wake)
+
+
+def _check_tables(state: SchemaState, place: str) -> None:
+    if state.current < state.oldest:
+        raise DriverError(
+            f"The outbox in {place} must have tables of version {state.needed}, got version {state.current}. "
+            f"Run `asynctasq migrate`, or the migration of your framework that creates them."
+        )
 
 
 def message_of(row: OutboxRow) -> Message:
