@@ -31,7 +31,7 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
-    from asynctasq.operations import DeadLetters, Queues, Tasks
+    from asynctasq.operations import DeadLetters, OutboxMessages, Queues, Tasks
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -242,6 +242,22 @@ class App:
         from asynctasq.operations import DeadLetters
 
         return DeadLetters(self.driver, self._runtime.codec)
+
+    @property
+    def outbox(self) -> "OutboxMessages":
+        """The messages in the app's outbox: list, retry, delete.
+
+        Raises:
+            ConfigurationError: the app has no outbox.
+        """
+        from asynctasq.operations import OutboxMessages
+
+        found = self._dispatcher.stores.outbox
+        if found is None:
+            raise ConfigurationError(
+                "The app has no outbox. Set `outbox` to the database of your application."
+            )
+        return OutboxMessages(found)
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the live workers of the app's store, by id.

@@ -45,7 +45,7 @@ def command(target: str | None, driver: str | None, check: bool, dry_run: bool) 
     """
     app = find_app(target, driver)
     if check or dry_run:
-        require_store(app)
+        require_store(app.store)
         is_done = asyncio.run(_inspect(app, prints_statements=dry_run))
     else:
         is_done = asyncio.run(_migrate(app))
