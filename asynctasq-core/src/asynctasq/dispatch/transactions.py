@@ -197,6 +197,6 @@ def _handle(
     """Return the handle of a task, and note it in the enclosing block, in which it has no result."""
     handle = store.handle_of(task, message, enqueued, committed=False)
     scope = scope_here()
-    if scope is not None and scope.transaction is enlisted.transaction:
+    if scope is not None and scope.transaction is enlisted.given:
         scope.dispatched.add(str(handle))
     return handle
