@@ -22,7 +22,7 @@ _TYPES_KEPT = 256
 class Enlisted:
     """A transaction with its adapter: calls can take place in it."""
 
-    __slots__ = ("_adapter", "_busy", "dialect", "is_async", "sees_commit", "transaction")
+    __slots__ = ("_adapter", "_busy", "dialect", "given", "is_async", "sees_commit", "transaction")
 
     def __init__(
         self, transaction: object, adapter: TransactionAdapter, busy: dict[int, object]
@@ -34,7 +34,9 @@ class Enlisted:
             adapter: of its client.
             busy: the transactions in use, by `id`.
         """
-        self.transaction = transaction
+        self.given = transaction
+        """The argument of the call, or that of the enclosing block."""
+        self.transaction = transaction = adapter.unwrap(transaction)
         self._adapter = adapter
         self._busy = busy
         self.is_async: bool = adapter.is_async(transaction)
@@ -72,7 +74,7 @@ class Enlisted:
 
     @contextmanager
     def _in_use(self) -> Generator[None]:
-        if type(self.transaction) in _BY_ALIAS:  # each thread has its own connection of that name
+        if isinstance(self.transaction, str):  # each thread has its own connection of that name
             yield
             return
         key, token = id(self.transaction), object()

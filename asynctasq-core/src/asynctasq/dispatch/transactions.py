@@ -209,6 +209,6 @@ def _handle(
     # A message in an outbox is not in the store yet, which says nothing about its transaction.
     handle = store.handle_of(task, message, enqueued, committed=not target.is_store)
     scope = scope_here()
-    if scope is not None and scope.transaction is enlisted.transaction:
+    if scope is not None and scope.transaction is enlisted.given:
         scope.dispatched.add(str(handle))
     return handle

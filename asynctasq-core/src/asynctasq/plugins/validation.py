@@ -33,7 +33,7 @@ MEMBERS: Mapping[str, Sequence[str]] = {
     "serializer": ("content_type", "dumps", "loads"),
     "executor": ("start", "stop", "execute", "failed"),
     "resolver": ("reference", "resolve", "close"),
-    "transaction": ("is_async", "dialect", "sees_commit", "run"),
+    "transaction": ("unwrap", "is_async", "dialect", "sees_commit", "run"),
 }
 """Kind of plugin to the attributes that its product must have."""
 

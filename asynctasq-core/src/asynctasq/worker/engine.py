@@ -16,8 +16,10 @@ from asynctasq.records import record
 from asynctasq.resolvers import Resolvers
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
+from asynctasq.transaction_adapters import TransactionAdapters
 from asynctasq.uncancelled import uncancelled
 from asynctasq.worker.attempts import Attempts
+from asynctasq.worker.completion import Completer
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.health import Phase, WorkerHealth
 from asynctasq.worker.in_flight import InFlight, InFlightMessage
@@ -70,6 +72,7 @@ class Engine:
         observers: Observers,
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None,
         life: Life,
+        transactions: TransactionAdapters,
         timing: WorkerTiming,
     ) -> None:
         """Make the parts of a worker; nothing is started.
@@ -85,6 +88,7 @@ class Engine:
             observers: of the app's plugins.
             lifespan: makes the context of the app's resources; None if there is none.
             life: of the worker.
+            transactions: complete tasks in transactions of the application.
             timing: durations.
         """
         self._options = options
@@ -101,6 +105,7 @@ class Engine:
         self._stop_requests = 0
         owner = f"{options.worker_id}/{os.urandom(4).hex()}"
         outage = Outage(timing.outage)
+        self._completer = Completer(driver, transactions, worker=owner)
         self._slots = Slots(
             options.concurrency,
             options.queues,
@@ -234,6 +239,7 @@ class Engine:
             mismatch_patience=self._options.mismatch_patience,
             life=self._life,
             waits=self._lending,
+            completer=self._completer,
             timing=self._runner_timing,
         )
 

@@ -225,6 +225,7 @@ class Worker:
             observers=runtime_of(app).observers,
             lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
             life=self._life,
+            transactions=runtime_of(app).transactions,
             timing=self._timing,
         )
         runtime_of(app).resolvers.prepare()

@@ -97,6 +97,13 @@ class TransactionAdapter(Protocol):
     The name of the entry point is the top-level module of the connection's class, or of a base class of it.
     """
 
+    def unwrap(self, transaction: Any) -> Any:
+        """Return the connection or session that a proxy, or the name of a database, means here.
+
+        The other methods get what this returns. Return a name as a string if the connection differs by thread.
+        """
+        ...
+
     def is_async(self, transaction: Any) -> bool:
         """Return whether `run` returns an awaitable for this connection or session."""
         ...

@@ -14,6 +14,10 @@ BEGIN = 'await connection.execute("BEGIN IMMEDIATE")'
 class AiosqliteAdapter:
     """Runs plans on a connection of `aiosqlite`, which reports no commits."""
 
+    def unwrap(self, transaction: Any) -> Any:
+        """Return the connection unchanged."""
+        return transaction
+
     def is_async(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
         """Return True."""
         return True

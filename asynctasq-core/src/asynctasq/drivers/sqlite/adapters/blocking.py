@@ -15,6 +15,10 @@ BEGIN = 'connection.execute("BEGIN IMMEDIATE")'
 class SqliteAdapter:
     """Runs plans on a connection of `sqlite3`, which reports no commits."""
 
+    def unwrap(self, transaction: sqlite3.Connection) -> sqlite3.Connection:
+        """Return the connection unchanged."""
+        return transaction
+
     def is_async(self, transaction: sqlite3.Connection) -> bool:  # noqa: ARG002  the signature of adapters
         """Return False."""
         return False
