@@ -58,6 +58,7 @@ class SqliteDriver(DriverDefaults):
     api_version = DRIVER_API_VERSION
     capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
     dialect = "sqlite"
+    plans_when_open = False
     max_message_bytes: int | None = VALUE_LIMIT
 
     def __init__(
