@@ -31,7 +31,7 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
-    from asynctasq.operations import DeadLetters, Queues, Tasks
+    from asynctasq.operations import DeadLetters, OutboxMessages, Queues, Tasks
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -85,6 +85,7 @@ class App:
             pool=self._pool,
             portal=self._portal,
             transactions=made.transactions,
+            outbox=made.settings.outbox,
         )
         messages = MessageFactory(made.codec, made.defaults, sender=ref(self))
         return Dispatcher(made, stores, messages, self._portal)
@@ -242,6 +243,22 @@ class App:
 
         return DeadLetters(self.driver, self._runtime.codec)
 
+    @property
+    def outbox(self) -> "OutboxMessages":
+        """The messages in the app's outbox: list, retry, delete.
+
+        Raises:
+            ConfigurationError: the app has no outbox.
+        """
+        from asynctasq.operations import OutboxMessages
+
+        found = self._dispatcher.stores.outbox
+        if found is None:
+            raise ConfigurationError(
+                "The app has no outbox. Set `outbox` to the database of your application."
+            )
+        return OutboxMessages(found)
+
     async def workers(self) -> list[WorkerInfo]:
         """Return the live workers of the app's store, by id.
 
@@ -290,6 +307,11 @@ class App:
             restore_pool()
 
         return restore
+
+
+def stores_of(app: App) -> Stores:
+    """Return the stores of an app and its outbox, for the relay of its workers."""
+    return app._dispatcher.stores
 
 
 def runtime_of(app: App) -> Runtime:

@@ -285,6 +285,21 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "`clock_is_movable` is false."
         ),
     },
+    "Outbox": {
+        63: (
+            "A row of an outbox belongs to a namespace and a target. It is added once, however often its ID is "
+            "added, and `take` returns it until it is deleted: the rows of a target in the order of their IDs."
+        ),
+        64: (
+            "One relay at a time takes rows of a target: the first one, until it releases the target or has not "
+            "called `take` for the length of its lease. The answer to others is empty."
+        ),
+        65: (
+            "A refusal counts an attempt. The row is taken again once its pause has passed, behind the rows "
+            "that were never refused, or never if it was set aside. `retry` makes a row as good as new. "
+            "`state` and `rows` report all rows of the namespace, with ages by the clock of the database."
+        ),
+    },
     "Faults and bounds": {
         49: (
             "A damaged record costs only itself. `reserve` makes it a dead letter with reason `undecodable`: "

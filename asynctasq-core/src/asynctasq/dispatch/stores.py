@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from asynctasq.config import mask_url
 from asynctasq.contracts.capabilities.transactions import SupportsTransactions
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatch.connections import Connection, ConnectionPool
@@ -16,7 +17,11 @@ from asynctasq.message import Message, id_to_text
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask, set_field
+from asynctasq.tasks.registry import registry
 from asynctasq.transaction_adapters import TransactionAdapters
+
+if TYPE_CHECKING:
+    from asynctasq.dispatch.outbox import AppOutbox
 
 logger = logging.getLogger("asynctasq")
 
@@ -26,11 +31,15 @@ T = TypeVar("T")
 class Store:
     """One store: the driver that its connections are cloned from, and the handles of its tasks."""
 
-    def __init__(self, key: str, driver: Driver, stores: "Stores") -> None:
+    def __init__(self, key: str, driver: Driver, stores: "Stores", *, target: str) -> None:
         self.key = key
         """Name or URL by which the store was chosen; it distinguishes driver instances."""
         self.driver = driver
         """Never opened; `Driver.clone` is called for each event loop."""
+        self.target = target
+        """Names the store in the rows of an outbox, in every process of the application."""
+        self.outbox = stores.outbox
+        """Holds messages for this store that are dispatched in a transaction; None if there is no outbox."""
         lookups = TransactionLookups(self, stores.transactions)
         self.source = DriverSource(
             self.connection, stores.codec, stores.portal, lookups, check_first=True
@@ -39,7 +48,8 @@ class Store:
         self._dispatched = DriverSource(
             self.connection, stores.codec, stores.portal, lookups, check_first=False
         )
-        self._plans_when_open: bool = getattr(driver, "plans_when_open", False)
+        self.plans_when_open: bool = getattr(driver, "plans_when_open", False)
+        """True if only an open driver can make plans for transactions."""
         self._call_sync = stores.portal.call
         self._pool = stores.pool
         self._clone = stores.clone
@@ -70,11 +80,11 @@ class Store:
         Raises:
             DriverError: the store refused, or could not be reached.
         """
-        return (await self.connection()).driver if self._plans_when_open else self.driver
+        return (await self.connection()).driver if self.plans_when_open else self.driver
 
     def planner_sync(self) -> Driver:
         """Return the driver that makes plans, for code without an event loop. Raises as `planner` does."""
-        if not self._plans_when_open:
+        if not self.plans_when_open:
             return self.driver
         return self._call_sync(self.planner, instead="the async form of the call")
 
@@ -127,6 +137,7 @@ class Stores:
         pool: ConnectionPool,
         portal: BlockingPortal,
         transactions: TransactionAdapters,
+        outbox: object = None,
     ) -> None:
         """Make the driver of the default store.
 
@@ -138,8 +149,10 @@ class Stores:
             pool: holds the open connections.
             portal: runs calls from code without an event loop.
             transactions: run calls in transactions of the application.
+            outbox: name, URL or driver of the database of the application; None if it has no outbox.
 
         Raises:
+            ConfigurationError: the driver of the outbox cannot hold one.
             PluginError: the driver's plugin cannot be used.
         """
         self.clone = clone
@@ -148,6 +161,8 @@ class Stores:
         self.portal = portal
         self.transactions = transactions
         self._make = make
+        self.outbox = None if outbox is None else _app_outbox(make(outbox))
+        """Holds messages for stores that cannot take part in transactions; None if there is none."""
         self._by_key: dict[str, Store] = {}
         self.default = self._get(default)
         """The app's own store."""
@@ -176,11 +191,31 @@ class Stores:
         chosen = None if definition is None else definition.driver
         return self.default if chosen is None else self._get(chosen)
 
+    def of_tasks(self) -> list[Store]:
+        """Return the default store and those that tasks have named so far.
+
+        Raises:
+            PluginError: the plugin of a driver that a registered task names cannot be used.
+        """
+        for each in registry:
+            if each.driver is not None:
+                self._get(each.driver)
+        return list(self._by_key.values())
+
     def _get(self, chosen: object) -> Store:
         key = (
             chosen if isinstance(chosen, str) else f"{type(chosen).__qualname__} at {id(chosen):#x}"
         )
         found = self._by_key.get(key)
         if found is None:
-            found = self._by_key[key] = Store(key, self._make(chosen), self)
+            driver = self._make(chosen)
+            place = mask_url(chosen) if isinstance(chosen, str) else driver.description
+            target = place if self._by_key else ""
+            found = self._by_key[key] = Store(key, driver, self, target=target)
         return found
+
+
+def _app_outbox(driver: Driver) -> "AppOutbox":
+    from asynctasq.dispatch.outbox import AppOutbox
+
+    return AppOutbox(driver)

@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from asynctasq.app_runtime import Runtime
-from asynctasq.contracts.capabilities.transactions import Plan
+from asynctasq.contracts.capabilities.transactions import Plan, SupportsTransactions
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.dispatch.commit_notices import CommitNotices
 from asynctasq.dispatch.enqueue_batcher import CHUNK_BYTES, CHUNK_MESSAGES, message_bytes
@@ -33,6 +33,8 @@ class EnqueueTarget:
     """Plans the enqueue of messages."""
     wake: Callable[[Sequence[str]], Awaitable[None]]
     """Wakes those who wait for the messages of these queues; called after the commit."""
+    is_store: bool = True
+    """True if the store knows the messages from the commit on, and false if a relay sends them to it later."""
 
 
 def enqueue_target(store: Store, dialect: str) -> EnqueueTarget:
@@ -42,6 +44,10 @@ def enqueue_target(store: Store, dialect: str) -> EnqueueTarget:
         CapabilityMissing: the driver cannot take part in transactions.
         TransactionError: its database is of another kind.
     """
+    outbox = store.outbox
+    if outbox is not None and outbox.is_needed_for(store.driver, dialect):
+        plan = partial(outbox.plan, store.target, dialect=dialect)
+        return EnqueueTarget(plan, outbox.committed, is_store=False)
     driver = transactional(
         store.driver,
         dialect,
@@ -52,7 +58,7 @@ def enqueue_target(store: Store, dialect: str) -> EnqueueTarget:
 
 
 class TransactionDispatcher:
-    """Dispatches tasks in transactions. It opens no store, retries nothing and catches nothing."""
+    """Dispatches tasks in transactions. It retries nothing and catches nothing."""
 
     def __init__(
         self,
@@ -95,14 +101,17 @@ class TransactionDispatcher:
                     partial(self._announced, message), instead="`await task.dispatch(...)`"
                 )
             target = enqueue_target(store, enlisted.dialect)
+            plan = target.plan
+            if target.is_store and store.plans_when_open:
+                plan = cast("SupportsTransactions", store.planner_sync()).plan_enqueue
             committed = self.notices.to_send(target.wake, [message])
-            answers = enlisted.run(target.plan([message]), committed)
+            answers = enlisted.run(plan([message]), committed)
         except BaseException:
             keep_id(task, message.id)
             raise
         if not enlisted.sees_commit:
             self.notices.observe([message])
-        return _handle(store, task, message, answers[0], enlisted)
+        return _handle(store, task, message, answers[0], enlisted, target)
 
     async def dispatch_many(
         self,
@@ -164,12 +173,15 @@ class TransactionDispatcher:
         """Run the plan of a chunk in the transaction, and return the handles of its tasks."""
         messages = [message for _, message in items]
         target = enqueue_target(store, enlisted.dialect)
+        plan = target.plan
+        if target.is_store and store.plans_when_open:
+            plan = cast("SupportsTransactions", await store.planner()).plan_enqueue
         committed = self.notices.to_send(target.wake, messages)
-        answers = await enlisted.run_async(target.plan(messages), committed)
+        answers = await enlisted.run_async(plan(messages), committed)
         if not enlisted.sees_commit:
             self.notices.observe(messages)
         return [
-            _handle(store, task, message, answer, enlisted)
+            _handle(store, task, message, answer, enlisted, target)
             for (task, message), answer in zip(items, answers, strict=True)
         ]
 
@@ -192,10 +204,16 @@ class _Chunk(Generic[T]):
 
 
 def _handle(
-    store: Store, task: BaseTask[T], message: Message, enqueued: Enqueued, enlisted: Enlisted
+    store: Store,
+    task: BaseTask[T],
+    message: Message,
+    enqueued: Enqueued,
+    enlisted: Enlisted,
+    target: EnqueueTarget,
 ) -> Handle[T]:
     """Return the handle of a task, and note it in the enclosing block, in which it has no result."""
-    handle = store.handle_of(task, message, enqueued, committed=False)
+    # A message in an outbox is not in the store yet, which says nothing about its transaction.
+    handle = store.handle_of(task, message, enqueued, committed=not target.is_store)
     scope = scope_here()
     if scope is not None and scope.transaction is enlisted.given:
         scope.dispatched.add(str(handle))

@@ -9,6 +9,7 @@ from typing import Any
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
+from asynctasq.dispatch.stores import Stores
 from asynctasq.hookspecs import WorkerContext
 from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.records import record
@@ -35,7 +36,7 @@ from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
 from asynctasq.worker.store_news import StoreNews
-from asynctasq.worker.timing import WorkerTiming
+from asynctasq.worker.timing import OutboxTiming, WorkerTiming
 
 logger = logging.getLogger("asynctasq")
 
@@ -65,6 +66,7 @@ class Engine:
         driver: Driver,
         codec: Codec,
         resolvers: Resolvers,
+        stores: Stores,
         find_task: Callable[[str], TaskDefinition],
         executors: Mapping[ExecutionMode, Executor],
         observers: Observers,
@@ -80,6 +82,7 @@ class Engine:
             driver: opened.
             codec: decodes arguments and encodes results.
             resolvers: of models among the arguments.
+            stores: of the app; the messages of its outbox are for them.
             find_task: finds the definition of a task by its name.
             executors: by mode; not started.
             observers: of the app's plugins.
@@ -156,6 +159,8 @@ class Engine:
             ),
             MemoryLimit(options, self._fetcher, timing.memory),
         ]
+        if stores.outbox is not None:
+            services.append(_outbox_relay(stores, self.health, timing.outbox))
         self._services = Services(
             services, life=life, closing=self._closing, stop_worker=self._fetcher.stop
         )
@@ -297,3 +302,10 @@ class Engine:
                 )
                 notifying.cancel()
             await asyncio.wait([notifying, hurry], timeout=self._timing.hurried_observer)
+
+
+def _outbox_relay(stores: Stores, health: WorkerHealth, timing: OutboxTiming) -> WorkerService:
+    """Return the relay; its modules are imported only where there is an outbox."""
+    from asynctasq.worker.services.outbox_relay import OutboxRelay
+
+    return OutboxRelay(stores, health, timing)

@@ -46,6 +46,7 @@ RESERVED: Mapping[Capability, str] = {
 """Where the protocol of each reserved flag is. Imported only for drivers that set it."""
 
 LAZY: Mapping[Capability, str] = {
+    Capability.OUTBOX: "asynctasq.contracts.capabilities.outbox:SupportsOutbox",
     Capability.TRANSACTIONS: "asynctasq.contracts.capabilities.transactions:SupportsTransactions",
 }
 """The same for flags that core uses, and most drivers do not have."""

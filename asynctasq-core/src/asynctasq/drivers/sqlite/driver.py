@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from asynctasq.contracts.capabilities import (
     DEAD_LETTER_LIMIT,
@@ -42,6 +42,9 @@ from asynctasq.drivers.sqlite.watching import Watcher
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 
+if TYPE_CHECKING:
+    from asynctasq.drivers.sqlite.outbox import SqliteOutbox
+
 T = TypeVar("T")
 
 MANY = 200
@@ -56,7 +59,13 @@ class SqliteDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    capabilities = (
+        FULL_STORE
+        | Capability.SCHEMA
+        | Capability.NEWS
+        | Capability.TRANSACTIONS
+        | Capability.OUTBOX
+    )
     dialect = "sqlite"
     plans_when_open = False
     max_message_bytes: int | None = VALUE_LIMIT
@@ -301,7 +310,7 @@ class SqliteDriver(DriverDefaults):
         engine.look_again()
         engine.wake_peers()
 
-    # Workers and schema.
+    # Workers, schema and outbox.
 
     async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
         await self._write_unsynced(inspection.RecordWorker(worker, ttl))
@@ -330,3 +339,9 @@ class SqliteDriver(DriverDefaults):
                 inspect_file, path, lambda connection: migrate(connection, path, dry_run=True)
             )
         return await self._read(lambda session: migrate(session.connection, path, dry_run=dry_run))
+
+    def outbox(self) -> "SqliteOutbox":
+        """Return an unopened outbox in the file, which may be the database of an application."""
+        from asynctasq.drivers.sqlite.outbox import SqliteOutbox
+
+        return SqliteOutbox(self.settings, self._clock_offset)

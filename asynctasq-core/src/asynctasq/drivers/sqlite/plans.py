@@ -38,7 +38,7 @@ def plan_of(settings: SqliteSettings, now: int, steps: Steps[T], *, writes: bool
     Raises:
         TransactionError: the connection is to another file.
     """
-    _check_file(settings.path, (yield named_statement(_SQL["file_of_connection"], {})))
+    yield from check_file(settings.path)
     name = {"name": settings.namespace}
     if writes:
         yield named_statement(_SQL["add_namespace"], name)
@@ -74,11 +74,17 @@ def states_of(ids: Sequence[bytes], now: int) -> Steps[list[State | None]]:
     return states
 
 
-def _check_file(path: str, rows: Sequence[Row]) -> None:
+def check_file(path: str) -> Plan[None]:
+    """Make sure that the connection of a plan is to this file.
+
+    Raises:
+        TransactionError: it is to another file.
+    """
+    rows = yield named_statement(_SQL["file_of_connection"], {})
     wanted = file_identity(path)
     if wanted is None:
         raise TransactionError(
-            f"The queue file {path} must exist before a transaction, but there is none. Create it with "
+            f"The file {path} must exist before a transaction, but there is none. Create it with "
             f"`asynctasq migrate`."
         )
     found = os.fsdecode(rows[0][0] or "")
