@@ -10,6 +10,8 @@ from asynctasq.hookspecs import PROJECT
 # Names and URL schemes that people type, to the extra that installs the plugin.
 OFFICIAL: Mapping[str, Mapping[str, str]] = {
     "driver": {
+        "mysql": "mysql",
+        "mariadb": "mysql",
         "redis": "redis",
         "rediss": "redis",
         "valkey": "redis",
@@ -27,8 +29,6 @@ PLANNED: Mapping[str, Mapping[str, str]] = {
     "driver": {
         "postgres": "PostgreSQL",
         "postgresql": "PostgreSQL",
-        "mysql": "MySQL",
-        "mariadb": "MySQL",
         "sqs": "SQS",
         "rabbitmq": "RabbitMQ",
         "amqp": "RabbitMQ",
