@@ -12,6 +12,8 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
     "driver": {
         "postgres": "postgres",
         "postgresql": "postgres",
+        "mysql": "mysql",
+        "mariadb": "mysql",
         "redis": "redis",
         "rediss": "redis",
         "valkey": "redis",
@@ -27,8 +29,6 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
 # The same for distributions that are not published yet, to their titles.
 PLANNED: Mapping[str, Mapping[str, str]] = {
     "driver": {
-        "mysql": "MySQL",
-        "mariadb": "MySQL",
         "sqs": "SQS",
         "rabbitmq": "RabbitMQ",
         "amqp": "RabbitMQ",
