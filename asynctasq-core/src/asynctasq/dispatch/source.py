@@ -1,6 +1,6 @@
 """The answers to handles, from one driver, by the id of a message."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from asynctasq.contracts.capabilities import (
@@ -70,8 +70,7 @@ class DriverSource:
         message_id = id_from_text(task_id)
         enlisted = self._lookups.enlisted(transaction)
         if enlisted is not None:
-            plan = self._lookups.states(message_id, enlisted)
-            return _known(message_id, await enlisted.run_async(plan))
+            return _known(message_id, await self._lookups.state(message_id, enlisted))
         driver = await self._driver()
         inspected = require(
             driver, Capability.INSPECT, SupportsInspect, purpose="Asking for a task's status"
@@ -90,14 +89,13 @@ class DriverSource:
         message_id = id_from_text(task_id)
         enlisted = self._lookups.enlisted(transaction)
         if enlisted is not None:
-            return _known(message_id, enlisted.run(self._lookups.states(message_id, enlisted)))
+            return _known(message_id, self._lookups.state_sync(message_id, enlisted))
         return self.call_sync(lambda: self.status(task_id), instead="`await handle.status()`")
 
     async def cancel(self, task_id: str, *, transaction: object = None) -> CancelOutcome:
         enlisted = self._lookups.enlisted(transaction)
         if enlisted is not None:
-            plan = self._lookups.cancel(id_from_text(task_id), enlisted)
-            return (await enlisted.run_async(plan))[0]
+            return await self._lookups.cancel(id_from_text(task_id), enlisted)
         driver = require(
             await self._driver(), Capability.CANCEL, SupportsCancel, purpose="Cancelling a task"
         )
@@ -106,7 +104,7 @@ class DriverSource:
     def cancel_sync(self, task_id: str, *, transaction: object = None) -> CancelOutcome:
         enlisted = self._lookups.enlisted(transaction)
         if enlisted is not None:
-            return enlisted.run(self._lookups.cancel(id_from_text(task_id), enlisted))[0]
+            return self._lookups.cancel_sync(id_from_text(task_id), enlisted)
         return self.call_sync(lambda: self.cancel(task_id), instead="`await handle.cancel()`")
 
     async def progress(self, task_id: str) -> object:
@@ -141,8 +139,7 @@ class DriverSource:
         return (await self._connect()).driver
 
 
-def _known(message_id: bytes, states: Sequence[State | None]) -> State:
-    [state] = states
+def _known(message_id: bytes, state: State | None) -> State:
     if state is None:
         raise unknown(message_id)
     return state

@@ -40,7 +40,7 @@ class Store:
         """Names the store in the rows of an outbox, in every process of the application."""
         self.outbox = stores.outbox
         """Holds messages for this store that are dispatched in a transaction; None if there is no outbox."""
-        lookups = TransactionLookups(driver, stores.transactions)
+        lookups = TransactionLookups(self, stores.transactions)
         self.source = DriverSource(
             self.connection, stores.codec, stores.portal, lookups, check_first=True
         )
@@ -48,6 +48,9 @@ class Store:
         self._dispatched = DriverSource(
             self.connection, stores.codec, stores.portal, lookups, check_first=False
         )
+        self.plans_when_open: bool = getattr(driver, "plans_when_open", False)
+        """True if only an open driver can make plans for transactions."""
+        self._call_sync = stores.portal.call
         self._pool = stores.pool
         self._clone = stores.clone
         self._is_logged = False
@@ -70,6 +73,20 @@ class Store:
             DriverError: the store refused, or could not be reached.
         """
         return await self._pool.here().get(self.key, self._new_clone)
+
+    async def planner(self) -> Driver:
+        """Return the driver that makes plans for transactions.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        return (await self.connection()).driver if self.plans_when_open else self.driver
+
+    def planner_sync(self) -> Driver:
+        """Return the driver that makes plans, for code without an event loop. Raises as `planner` does."""
+        if not self.plans_when_open:
+            return self.driver
+        return self._call_sync(self.planner, instead="the async form of the call")
 
     async def committed(self, queues: Sequence[str]) -> None:
         """Wake workers that wait for these queues, after a transaction with messages was committed.

@@ -1,7 +1,9 @@
 """The calls of handles that take place in a transaction of the application: cancel and status."""
 
+from typing import Protocol
+
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.capabilities.transactions import Plan, SupportsTransactions
+from asynctasq.contracts.capabilities.transactions import SupportsTransactions
 from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.driver_override import are_drivers_overridden
 from asynctasq.driverkit.sql import other_database
@@ -38,17 +40,25 @@ def transactional(
     return driver
 
 
-class TransactionLookups:
-    """Cancels and finds tasks of one store in transactions. It opens nothing, and retries nothing."""
+class Planners(Protocol):
+    """The drivers of a store that make plans."""
 
-    def __init__(self, driver: Driver, adapters: TransactionAdapters) -> None:
+    async def planner(self) -> Driver: ...
+
+    def planner_sync(self) -> Driver: ...
+
+
+class TransactionLookups:
+    """Cancels and finds tasks of one store in transactions. It retries nothing."""
+
+    def __init__(self, planners: Planners, adapters: TransactionAdapters) -> None:
         """Connect the parts.
 
         Args:
-            driver: unopened; plans the calls.
+            planners: have the driver that plans the calls.
             adapters: run the plans.
         """
-        self._driver = driver
+        self._planners = planners
         self._adapters = adapters
 
     def enlisted(self, given: object) -> Enlisted | None:
@@ -64,17 +74,40 @@ class TransactionLookups:
             return None
         return self._adapters.enlist(transaction)
 
-    def cancel(self, message_id: bytes, enlisted: Enlisted) -> Plan[list[CancelOutcome]]:
-        """Plan the cancellation of a task. Raises as `transactional` does."""
-        return self._planner(
-            enlisted, "cancel(transaction=...)", "cancel the task after the commit"
-        ).plan_cancel([message_id])
+    async def cancel(self, message_id: bytes, enlisted: Enlisted) -> CancelOutcome:
+        """Cancel a task at the commit. Raises as `transactional` does."""
+        planner = _for_cancel(await self._planners.planner(), enlisted)
+        return (await enlisted.run_async(planner.plan_cancel([message_id])))[0]
 
-    def states(self, message_id: bytes, enlisted: Enlisted) -> Plan[list[State | None]]:
-        """Plan a look at the state of a task. Raises as `transactional` does."""
-        return self._planner(
-            enlisted, "status(transaction=...)", "look after the commit"
-        ).plan_states([message_id])
+    def cancel_sync(self, message_id: bytes, enlisted: Enlisted) -> CancelOutcome:
+        """Cancel a task at the commit, in this thread. Raises as `transactional` does."""
+        planner = _for_cancel(self._planners.planner_sync(), enlisted)
+        return enlisted.run(planner.plan_cancel([message_id]))[0]
 
-    def _planner(self, enlisted: Enlisted, call: str, otherwise: str) -> SupportsTransactions:
-        return transactional(self._driver, enlisted.dialect, call=call, otherwise=otherwise)
+    async def state(self, message_id: bytes, enlisted: Enlisted) -> State | None:
+        """Return the state of a task. Raises as `transactional` does."""
+        planner = _for_status(await self._planners.planner(), enlisted)
+        return (await enlisted.run_async(planner.plan_states([message_id])))[0]
+
+    def state_sync(self, message_id: bytes, enlisted: Enlisted) -> State | None:
+        """Return the state of a task, in this thread. Raises as `transactional` does."""
+        planner = _for_status(self._planners.planner_sync(), enlisted)
+        return enlisted.run(planner.plan_states([message_id]))[0]
+
+
+def _for_cancel(driver: Driver, enlisted: Enlisted) -> SupportsTransactions:
+    return transactional(
+        driver,
+        enlisted.dialect,
+        call="cancel(transaction=...)",
+        otherwise="cancel the task after the commit",
+    )
+
+
+def _for_status(driver: Driver, enlisted: Enlisted) -> SupportsTransactions:
+    return transactional(
+        driver,
+        enlisted.dialect,
+        call="status(transaction=...)",
+        otherwise="look after the commit",
+    )

@@ -2,10 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from asynctasq.app_runtime import Runtime
-from asynctasq.contracts.capabilities.transactions import Plan
+from asynctasq.contracts.capabilities.transactions import Plan, SupportsTransactions
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.dispatch.commit_notices import CommitNotices
 from asynctasq.dispatch.enqueue_batcher import CHUNK_BYTES, CHUNK_MESSAGES, message_bytes
@@ -58,7 +58,7 @@ def enqueue_target(store: Store, dialect: str) -> EnqueueTarget:
 
 
 class TransactionDispatcher:
-    """Dispatches tasks in transactions. It opens no store, retries nothing and catches nothing."""
+    """Dispatches tasks in transactions. It retries nothing and catches nothing."""
 
     def __init__(
         self,
@@ -101,8 +101,11 @@ class TransactionDispatcher:
                     partial(self._announced, message), instead="`await task.dispatch(...)`"
                 )
             target = enqueue_target(store, enlisted.dialect)
+            plan = target.plan
+            if target.is_store and store.plans_when_open:
+                plan = cast("SupportsTransactions", store.planner_sync()).plan_enqueue
             committed = self.notices.to_send(target.wake, [message])
-            answers = enlisted.run(target.plan([message]), committed)
+            answers = enlisted.run(plan([message]), committed)
         except BaseException:
             keep_id(task, message.id)
             raise
@@ -170,8 +173,11 @@ class TransactionDispatcher:
         """Run the plan of a chunk in the transaction, and return the handles of its tasks."""
         messages = [message for _, message in items]
         target = enqueue_target(store, enlisted.dialect)
+        plan = target.plan
+        if target.is_store and store.plans_when_open:
+            plan = cast("SupportsTransactions", await store.planner()).plan_enqueue
         committed = self.notices.to_send(target.wake, messages)
-        answers = await enlisted.run_async(target.plan(messages), committed)
+        answers = await enlisted.run_async(plan(messages), committed)
         if not enlisted.sees_commit:
             self.notices.observe(messages)
         return [

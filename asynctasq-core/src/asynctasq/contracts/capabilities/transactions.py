@@ -61,14 +61,16 @@ Plan: TypeAlias = Generator[Statement, Sequence[Row], T]
 class SupportsTransactions(Protocol):
     """TRANSACTIONS. An enqueue takes its times from the dispatch, and appears at the commit.
 
-    A plan needs no open driver: it is made from the settings alone. Before it changes anything, each plan makes
-    sure that the connection leads to the driver's own database, and raises a `TransactionError` otherwise. It
-    begins and ends no transaction, catches no error, and repeats nothing. A statement that fails must leave the
-    rest of the transaction to the application.
+    Each plan makes sure that the connection leads to the driver's own database, and raises a `TransactionError`
+    otherwise. It begins and ends no transaction, catches no error, and repeats nothing. A statement that fails
+    must leave the rest of the transaction to the application.
     """
 
     dialect: str
     """`postgresql`, `mysql` or `sqlite`."""
+    plans_when_open: bool
+    """True if only an open driver can make plans, because it knows its database from there. Core opens it first.
+    False for a store that cannot be opened while the application holds a lock on it."""
 
     def plan_enqueue(self, messages: Sequence[Message]) -> Plan[list[Enqueued]]:
         """Plan an `enqueue`. A known id is skipped without an error that would abort the transaction."""

@@ -67,6 +67,7 @@ class SqliteDriver(DriverDefaults):
         | Capability.OUTBOX
     )
     dialect = "sqlite"
+    plans_when_open = False
     max_message_bytes: int | None = VALUE_LIMIT
 
     def __init__(

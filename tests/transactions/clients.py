@@ -1,0 +1,270 @@
+"""Clients of databases, each with a table `orders`, behind one interface for tests."""
+
+import asyncio
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+from asgiref.sync import sync_to_async
+from django.db import connections, transaction
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from tortoise.context import TortoiseContext
+from tortoise.transactions import in_transaction
+
+from tests import django_setup as django_setup  # makes the settings
+
+INSERT = "INSERT INTO orders (number) VALUES ({})"
+
+
+class RollBack(Exception):
+    """Ends a transaction without a commit."""
+
+
+class Client(ABC):
+    """One client library, connected to the database of a store."""
+
+    is_sync = False
+    sees_commit = False
+    """True if the client reports commits."""
+
+    def __init__(self, place: str) -> None:
+        """Make a client. `place` is a path, or the URL of a database."""
+        self.place = place
+
+    @abstractmethod
+    def transaction(self) -> Any:
+        """Begin a transaction, and yield it as `dispatch` takes it. `RollBack` rolls it back."""
+
+    @abstractmethod
+    async def insert(self, transaction: Any, number: int) -> None:
+        """Add an order in a transaction."""
+
+    def idle(self) -> Any:
+        """Yield a connection without a transaction."""
+        raise NotImplementedError
+
+
+class SqliteClient(Client):
+    is_sync = True
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        connection = sqlite3.connect(self.place, isolation_level=None)
+        connection.row_factory = lambda cursor, row: {"first": row[0]}
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        transaction.execute(INSERT.format("?"), (number,))
+
+
+class AiosqliteClient(Client):
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        async with aiosqlite.connect(self.place) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as connection:
+            await connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            await connection.commit()
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        await transaction.execute(INSERT.format("?"), (number,))
+
+
+class SessionClient(Client):
+    is_sync = True
+    sees_commit = True
+    drivers: Mapping[str, str] = {
+        "": "sqlite:///",
+        "postgresql": "postgresql+psycopg",
+        "mysql": "mysql+pymysql",
+    }
+
+    def _url(self) -> str:
+        scheme, found, rest = self.place.partition("://")
+        return f"{self.drivers[scheme]}://{rest}" if found else f"{self.drivers['']}{self.place}"
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        engine = create_engine(self._url(), poolclass=NullPool)
+        try:
+            with Session(engine) as session:
+                yield session
+        finally:
+            engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as session:
+            with session.begin():
+                yield session
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        transaction.execute(text(INSERT.format(":number")), {"number": number})
+
+
+class ConnectionClient(SessionClient):
+    sees_commit = False
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        engine = create_engine(self._url(), poolclass=NullPool)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+
+class AsyncSessionClient(SessionClient):
+    is_sync = False
+    drivers: Mapping[str, str] = {
+        "": "sqlite+aiosqlite:///",
+        "postgresql": "postgresql+asyncpg",
+        "mysql": "mysql+asyncmy",
+    }
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        engine = create_async_engine(self._url(), poolclass=NullPool)
+        try:
+            async with AsyncSession(engine) as session:
+                yield session
+        finally:
+            await engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as session, session.begin():
+            yield session
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        await transaction.execute(text(INSERT.format(":number")), {"number": number})
+
+
+class PsycopgAsyncSessionClient(AsyncSessionClient):
+    drivers: Mapping[str, str] = {"postgresql": "postgresql+psycopg"}
+
+
+class AsyncConnectionClient(AsyncSessionClient):
+    sees_commit = False
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        engine = create_async_engine(self._url(), poolclass=NullPool)
+        try:
+            async with engine.connect() as connection:
+                yield connection
+        finally:
+            await engine.dispose()
+
+
+class DjangoClient(Client):
+    """Async code of Django uses connections in the thread of its sync code."""
+
+    sees_commit = True
+    alias = "default"
+
+    def _configure(self) -> None:
+        connections[self.alias].settings_dict["NAME"] = self.place
+
+    def _close(self) -> None:
+        connections[self.alias].close()
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        await sync_to_async(self._configure)()
+        try:
+            yield self.alias
+        finally:
+            await sync_to_async(self._close)()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as alias:
+            block = transaction.atomic(using=alias)
+            await sync_to_async(block.__enter__)()
+            try:
+                yield alias
+            except BaseException as error:
+                await sync_to_async(block.__exit__)(type(error), error, error.__traceback__)
+                raise
+            await sync_to_async(block.__exit__)(None, None, None)
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        def insert() -> None:
+            with connections[transaction].cursor() as cursor:
+                cursor.execute(INSERT.format("%s"), [number])
+
+        await sync_to_async(insert)()
+
+
+class TortoiseClient(Client):
+    def _url(self) -> str:
+        return self.place if "://" in self.place else f"sqlite://{self.place}"
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with AsyncExitStack() as stack:
+            context = await stack.enter_async_context(TortoiseContext())
+            await context.init(
+                db_url=self._url(), modules={"models": ["tests.transactions.tortoise_models"]}
+            )
+            yield await stack.enter_async_context(in_transaction("default"))
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        await transaction.execute_query(f"INSERT INTO orders (number) VALUES ({number})")
+
+
+SQLITE: Mapping[str, Callable[[str], Client]] = {
+    "sqlite3": SqliteClient,
+    "aiosqlite": AiosqliteClient,
+    "session": SessionClient,
+    "connection": ConnectionClient,
+    "async session": AsyncSessionClient,
+    "async connection": AsyncConnectionClient,
+    "django": DjangoClient,
+    "tortoise": TortoiseClient,
+}
+"""Clients by name."""
+
+
+def orders_in_file(path: Path) -> Sequence[int]:
+    """Return the numbers of all orders."""
+    connection = sqlite3.connect(path)
+    try:
+        return [number for (number,) in connection.execute("SELECT number FROM orders")]
+    finally:
+        connection.close()
+
+
+async def make_orders_in_file(path: Path) -> None:
+    """Create the table."""
+
+    def create() -> None:
+        connection = sqlite3.connect(path)
+        connection.execute("CREATE TABLE orders (number INTEGER NOT NULL)")
+        connection.commit()
+        connection.close()
+
+    await asyncio.to_thread(create)
