@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
@@ -37,6 +37,9 @@ from asynctasq_postgres.rows import dead_letter, snapshot
 from asynctasq_postgres.server import CallContext
 from asynctasq_postgres.settings import PostgresSettings
 
+if TYPE_CHECKING:
+    from asynctasq_postgres.outbox import PostgresOutbox
+
 LISTINGS = {
     State.READY: "ready",
     State.SCHEDULED: "scheduled",
@@ -52,7 +55,13 @@ class PostgresDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    capabilities = (
+        FULL_STORE
+        | Capability.SCHEMA
+        | Capability.NEWS
+        | Capability.TRANSACTIONS
+        | Capability.OUTBOX
+    )
     dialect = "postgresql"
     max_message_bytes: int | None = VALUE_LIMIT
 
@@ -299,6 +308,12 @@ class PostgresDriver(DriverDefaults):
     async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
         """Bring the tables to the needed version. Works on a driver that is not open, too."""
         return await take_steps(self._context, dry_run=dry_run)
+
+    def outbox(self) -> "PostgresOutbox":
+        """Return an unopened outbox in the database, which may have no queue in it."""
+        from asynctasq_postgres.outbox import PostgresOutbox
+
+        return PostgresOutbox(self.settings, self.clock_offset)
 
     # Transactions of the application.
 

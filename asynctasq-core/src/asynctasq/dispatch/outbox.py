@@ -36,6 +36,8 @@ class AppOutbox:
             )
         self._driver = driver
         self._planner = driver.outbox()
+        self.can_plan = not self._planner.plans_when_open
+        """True if `plan` can be called; otherwise await `prepare` first."""
         self._lock = threading.Lock()
         self._wakes: list[Callable[[], None]] = []
 

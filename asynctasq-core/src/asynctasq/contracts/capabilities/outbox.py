@@ -85,6 +85,9 @@ class Outbox(Protocol):
     """The place of the database, for logs: an absolute path, or a URL whose password is masked."""
     clock_offset: float
     """Seconds added to the clock of the database. Only tests set it."""
+    plans_when_open: bool
+    """True if `plan_add` compares the database of a transaction with that of the last `open`, so that core opens an
+    instance once before it plans. It may be closed again. False for a file, which its path identifies."""
 
     async def open(self) -> None:
         """Connect. Tables are neither created nor checked."""
@@ -103,9 +106,9 @@ class Outbox(Protocol):
         ...
 
     def plan_add(self, entries: Sequence[OutboxEntry]) -> "Plan[list[bool]]":
-        """Plan to add rows in a transaction of the application. Needs no `open`.
+        """Plan to add rows in a transaction of the application. The instance need not be open.
 
-        The answer has an item for each entry, in order: False if a row with that ID is there already, which
+        The plan raises a `TransactionError` if the transaction is one of another database. The answer has an item for each entry, in order: False if a row with that ID is there already, which
         is no error and changes nothing.
         """
         ...

@@ -54,6 +54,7 @@ class SqliteOutbox:
     """The outbox of one namespace in one file. Its calls run in a thread, one after the other."""
 
     dialect = "sqlite"
+    plans_when_open = False
 
     def __init__(self, settings: SqliteSettings, clock_offset: float = 0.0) -> None:
         self.description = settings.path
