@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
@@ -44,6 +44,9 @@ from asynctasq_mysql.store import Store
 from asynctasq_mysql.unique_enqueueing import unique_enqueue_steps
 from asynctasq_mysql.waiting import Poller
 
+if TYPE_CHECKING:
+    from asynctasq_mysql.outbox import MySQLOutbox
+
 
 class MySQLDriver(DriverDefaults):
     """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
@@ -53,7 +56,13 @@ class MySQLDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    capabilities = (
+        FULL_STORE
+        | Capability.SCHEMA
+        | Capability.NEWS
+        | Capability.TRANSACTIONS
+        | Capability.OUTBOX
+    )
     dialect = "mysql"
 
     def __init__(
@@ -340,6 +349,12 @@ class MySQLDriver(DriverDefaults):
             yield connections
         finally:
             await connections.close()
+
+    def outbox(self) -> "MySQLOutbox":
+        """Return an unopened outbox in the database, which may have no queue in it."""
+        from asynctasq_mysql.outbox import MySQLOutbox
+
+        return MySQLOutbox(self.settings, self._clock_offset)
 
     # Transactions of the application.
 

@@ -17,7 +17,7 @@ TABLES = (
     "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
     "limits", "ended", "schedules", "steps", "metrics",
 )  # fmt: skip
-FILES = ("store", "enqueue", "lease", "upkeep", "settle", "inspect", "listings", "damage")
+FILES = ("enqueue", "lease", "upkeep", "settle", "inspect", "listings", "damage")
 
 _FOLDER = files("asynctasq_mysql") / "sql"
 _HOLE = re.compile(r":([a-z_]+)|\{now\}")
@@ -108,27 +108,26 @@ class Query:
 Queries: TypeAlias = Mapping[str, Query]
 
 
-class Statements:
-    """The statements of all files, for tables with a prefix."""
+class TableStatements:
+    """The statements about some tables: their schema, and those of the file `store`."""
 
-    def __init__(self, prefix: str) -> None:
-        self._names = {table: f"`{prefix}{table}`" for table in TABLES}
+    def __init__(self, names: Mapping[str, str], schema: str) -> None:
+        """Read the files.
+
+        Args:
+            names: the names in the database, by those in the files. One is that of `meta`.
+            schema: file with the statement that creates each table.
+        """
+        self._names = {table: f"`{name}`" for table, name in names.items()}
+        self.schema_name = schema
         self.schema = {
-            name: self._named(text) for name, text in read_queries(_FOLDER, "schema_1").items()
+            name: self._named(text) for name, text in read_queries(_FOLDER, schema).items()
         }
         """The statements that create each table."""
-        (
-            self.store,
-            self.enqueue,
-            self.lease,
-            self.upkeep,
-            self.settle,
-            self.inspect,
-            self.listings,
-            self.damage,
-        ) = map(self._read, FILES)
+        self.store = self.read("store")
 
-    def _read(self, file: str) -> Queries:
+    def read(self, file: str) -> Queries:
+        """Return the statements of a file."""
         return {
             name: Query(self._named(text)) for name, text in read_queries(_FOLDER, file).items()
         }
@@ -138,9 +137,45 @@ class Statements:
             text = text.replace(f"{{{table}}}", name)
         return text
 
+    @property
+    def tables(self) -> list[bytes]:
+        """The names of the tables in the database."""
+        return [self.table(name) for name in self._names]
+
     def table(self, name: str) -> bytes:
         """Return the name of a table in the database."""
         return self._names[name].strip("`").encode()
+
+
+class Statements(TableStatements):
+    """The statements of all files of a queue, for tables with a prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__({table: f"{prefix}{table}" for table in TABLES}, "schema_1")
+        (
+            self.enqueue,
+            self.lease,
+            self.upkeep,
+            self.settle,
+            self.inspect,
+            self.listings,
+            self.damage,
+        ) = map(self.read, FILES)
+
+
+class OutboxStatements(TableStatements):
+    """The statements of the outbox, for tables with a prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        names = {"meta": "outbox_meta", "outbox": "outbox", "relays": "outbox_relays"}
+        super().__init__({table: f"{prefix}{name}" for table, name in names.items()}, "outbox_1")
+        self.outbox = self.read("outbox")
+
+
+@lru_cache(maxsize=32)
+def outbox_statements(prefix: str) -> OutboxStatements:
+    """Return the statements of the outbox, for tables with a prefix."""
+    return OutboxStatements(prefix)
 
 
 @lru_cache(maxsize=32)
