@@ -28,7 +28,7 @@ from asynctasq.driverkit.numbers import check_lease, check_numbers
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.packing import check_id
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
+from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_postgres import inspection, letters, settling, transactions
 from asynctasq_postgres.enqueueing import VALUE_LIMIT, Chunk
 from asynctasq_postgres.listing import Listing, read_page
@@ -54,6 +54,7 @@ class PostgresDriver(DriverDefaults):
     api_version = DRIVER_API_VERSION
     capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
     dialect = "postgresql"
+    plans_when_open = True
     max_message_bytes: int | None = VALUE_LIMIT
 
     def __init__(self, url: str | None = None, **settings: Any) -> None:
@@ -308,8 +309,11 @@ class PostgresDriver(DriverDefaults):
     def plan_cancel(self, ids: Sequence[bytes]) -> Plan[list[CancelOutcome]]:
         return transactions.plan_cancel(self._context, ids)
 
-    def plan_complete(self, lease: Lease, result: bytes | None, result_ttl: float) -> Plan[Settled]:
-        return transactions.plan_complete(self._context, lease, result, result_ttl)
+    def plan_complete(self, settlement: Complete) -> Plan[Settled]:
+        return transactions.plan_complete(self._context, settlement)
+
+    def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
+        return transactions.plan_states(self._context, ids)
 
     async def committed(self, queues: Sequence[str]) -> None:
         self._opened().doorbell.ring(queues)
