@@ -3,12 +3,19 @@
 import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
+import aiomysql
 import aiosqlite
+import asyncmy
+import asyncpg
+import psycopg
+import pymysql
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 from sqlalchemy import NullPool, create_engine, text
@@ -18,8 +25,6 @@ from tortoise.context import TortoiseContext
 from tortoise.transactions import in_transaction
 
 from tests import django_setup as django_setup  # makes the settings
-
-INSERT = "INSERT INTO orders (number) VALUES ({})"
 
 
 class RollBack(Exception):
@@ -36,6 +41,12 @@ class Client(ABC):
     def __init__(self, place: str) -> None:
         """Make a client. `place` is a path, or the URL of a database."""
         self.place = place
+        self.parts = urlsplit(place)
+        self.table = "orders"
+
+    def insert_sql(self, value: str) -> str:
+        """Return the statement that adds an order."""
+        return f"INSERT INTO {self.table} (number) VALUES ({value})"
 
     @abstractmethod
     def transaction(self) -> Any:
@@ -70,13 +81,13 @@ class SqliteClient(Client):
             connection.execute("COMMIT")
 
     async def insert(self, transaction: Any, number: int) -> None:
-        transaction.execute(INSERT.format("?"), (number,))
+        transaction.execute(self.insert_sql("?"), (number,))
 
 
 class AiosqliteClient(Client):
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[Any]:
-        async with aiosqlite.connect(self.place) as connection:
+        async with aiosqlite.connect(self.place, isolation_level=None) as connection:
             connection.row_factory = sqlite3.Row
             yield connection
 
@@ -88,7 +99,7 @@ class AiosqliteClient(Client):
             await connection.commit()
 
     async def insert(self, transaction: Any, number: int) -> None:
-        await transaction.execute(INSERT.format("?"), (number,))
+        await transaction.execute(self.insert_sql("?"), (number,))
 
 
 class SessionClient(Client):
@@ -120,7 +131,7 @@ class SessionClient(Client):
                 yield session
 
     async def insert(self, transaction: Any, number: int) -> None:
-        transaction.execute(text(INSERT.format(":number")), {"number": number})
+        transaction.execute(text(self.insert_sql(":number")), {"number": number})
 
 
 class ConnectionClient(SessionClient):
@@ -159,7 +170,7 @@ class AsyncSessionClient(SessionClient):
             yield session
 
     async def insert(self, transaction: Any, number: int) -> None:
-        await transaction.execute(text(INSERT.format(":number")), {"number": number})
+        await transaction.execute(text(self.insert_sql(":number")), {"number": number})
 
 
 class PsycopgAsyncSessionClient(AsyncSessionClient):
@@ -186,7 +197,17 @@ class DjangoClient(Client):
     alias = "default"
 
     def _configure(self) -> None:
-        connections[self.alias].settings_dict["NAME"] = self.place
+        settings = connections[self.alias].settings_dict
+        if self.parts.scheme:
+            settings |= {
+                "NAME": self.parts.path.removeprefix("/"),
+                "USER": self.parts.username,
+                "PASSWORD": self.parts.password or "",
+                "HOST": self.parts.hostname,
+                "PORT": str(self.parts.port),
+            }
+        else:
+            settings["NAME"] = self.place
 
     def _close(self) -> None:
         connections[self.alias].close()
@@ -214,14 +235,17 @@ class DjangoClient(Client):
     async def insert(self, transaction: Any, number: int) -> None:
         def insert() -> None:
             with connections[transaction].cursor() as cursor:
-                cursor.execute(INSERT.format("%s"), [number])
+                cursor.execute(self.insert_sql("%s"), [number])
 
         await sync_to_async(insert)()
 
 
 class TortoiseClient(Client):
     def _url(self) -> str:
-        return self.place if "://" in self.place else f"sqlite://{self.place}"
+        if not self.parts.scheme:
+            return f"sqlite://{self.place}"
+        scheme = {"postgresql": "asyncpg"}.get(self.parts.scheme, self.parts.scheme)
+        return self.parts._replace(scheme=scheme).geturl()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
@@ -233,7 +257,134 @@ class TortoiseClient(Client):
             yield await stack.enter_async_context(in_transaction("default"))
 
     async def insert(self, transaction: Any, number: int) -> None:
-        await transaction.execute_query(f"INSERT INTO orders (number) VALUES ({number})")
+        await transaction.execute_query(self.insert_sql(str(number)))
+
+
+class DjangoPostgresClient(DjangoClient):
+    alias = "postgres"
+
+
+class DjangoMariadbClient(DjangoClient):
+    alias = "mariadb"
+
+
+class AsyncpgClient(Client):
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        connection = await asyncpg.connect(self.place)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as connection, connection.transaction():
+            yield connection
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        await transaction.execute(self.insert_sql("$1"), number)
+
+
+class PsycopgClient(Client):
+    is_sync = True
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        with psycopg.connect(self.place, autocommit=True) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as connection:
+            with connection.transaction():
+                yield connection
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        transaction.execute(self.insert_sql("%s"), (number,))
+
+
+class AsyncPsycopgClient(Client):
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        connection = await psycopg.AsyncConnection.connect(self.place, autocommit=True)
+        async with connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as connection, connection.transaction():
+            yield connection
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        await transaction.execute(self.insert_sql("%s"), (number,))
+
+
+class PymysqlClient(Client):
+    is_sync = True
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        connection = pymysql.connect(**self._address(), cursorclass=pymysql.cursors.DictCursor)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as connection:
+            connection.begin()
+            yield connection
+            connection.commit()
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        with transaction.cursor() as cursor:
+            cursor.execute(self.insert_sql("%s"), (number,))
+
+    def _address(self) -> dict[str, Any]:
+        return mysql_address(self.place)
+
+
+class AsyncmyClient(Client):
+    client: Any = asyncmy
+
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[Any]:
+        address = mysql_address(self.place)
+        connection = await self.client.connect(db=address.pop("database"), **address)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        async with self.idle() as connection:
+            await connection.begin()
+            yield connection
+            await connection.commit()
+
+    async def insert(self, transaction: Any, number: int) -> None:
+        async with transaction.cursor() as cursor:
+            await cursor.execute(self.insert_sql("%s"), (number,))
+
+
+class AiomysqlClient(AsyncmyClient):
+    client: Any = aiomysql
+
+
+def mysql_address(url: str) -> dict[str, Any]:
+    """Return the arguments of `connect` of each client of MySQL."""
+    parts = urlsplit(url)
+    return {
+        "host": parts.hostname,
+        "port": parts.port,
+        "user": parts.username,
+        "password": parts.password or "",
+        "database": parts.path.removeprefix("/"),
+        "autocommit": True,
+    }
 
 
 SQLITE: Mapping[str, Callable[[str], Client]] = {
@@ -247,6 +398,57 @@ SQLITE: Mapping[str, Callable[[str], Client]] = {
     "tortoise": TortoiseClient,
 }
 """Clients by name."""
+POSTGRES: Mapping[str, Callable[[str], Client]] = {
+    "asyncpg": AsyncpgClient,
+    "psycopg": PsycopgClient,
+    "async psycopg": AsyncPsycopgClient,
+    "session": SessionClient,
+    "async session": AsyncSessionClient,
+    "async session of psycopg": PsycopgAsyncSessionClient,
+    "django": DjangoPostgresClient,
+    "tortoise": TortoiseClient,
+}
+MYSQL: Mapping[str, Callable[[str], Client]] = {
+    "pymysql": PymysqlClient,
+    "asyncmy": AsyncmyClient,
+    "aiomysql": AiomysqlClient,
+    "session": SessionClient,
+    "async session": AsyncSessionClient,
+    "django": DjangoMariadbClient,
+    "tortoise": TortoiseClient,
+}
+
+
+@contextmanager
+def orders_on_server(client: Client) -> Iterator[Callable[[], Sequence[int]]]:
+    """Create a table of its own for a client; yield a function that returns the numbers in it."""
+    client.table = f"orders_{uuid4().hex}"
+    with _execute(client.place) as execute:
+        execute(f"CREATE TABLE {client.table} (number INTEGER NOT NULL)")
+        try:
+            yield lambda: [number for (number,) in execute(f"SELECT number FROM {client.table}")]
+        finally:
+            execute(f"DROP TABLE {client.table}")
+
+
+@contextmanager
+def _execute(url: str) -> Iterator[Callable[[str], Sequence[Any]]]:
+    if url.startswith("postgresql"):
+        with psycopg.connect(url, autocommit=True) as connection:
+
+            def in_postgres(text: str) -> Sequence[Any]:
+                found = connection.execute(text.encode())
+                return found.fetchall() if found.description else ()
+
+            yield in_postgres
+        return
+    with pymysql.connect(**mysql_address(url)) as mysql, mysql.cursor() as cursor:
+
+        def in_mysql(text: str) -> Sequence[Any]:
+            cursor.execute(text)
+            return cursor.fetchall()
+
+        yield in_mysql
 
 
 def orders_in_file(path: Path) -> Sequence[int]:

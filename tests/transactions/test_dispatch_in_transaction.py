@@ -18,6 +18,7 @@ async def ship(number: int) -> int:
     return number
 
 
+@pytest.mark.every_client
 async def test_task_appears_with_the_work_at_the_commit(shop: Shop) -> None:
     async with shop.client.transaction() as transaction:
         await shop.client.insert(transaction, 7)
@@ -31,6 +32,7 @@ async def test_task_appears_with_the_work_at_the_commit(shop: Shop) -> None:
     assert await handle.result(timeout=30) == 7
 
 
+@pytest.mark.every_client
 async def test_rollback_leaves_nothing(shop: Shop) -> None:
     with pytest.raises(RollBack):
         async with shop.client.transaction() as transaction:
@@ -87,6 +89,7 @@ async def test_known_id_and_held_key_add_nothing_and_keep_the_work(shop: Shop) -
     assert await shop.waiting() == 2
 
 
+@pytest.mark.every_client
 async def test_connection_without_a_transaction_is_refused(shop: Shop) -> None:
     try:
         idle = shop.client.idle()
@@ -108,6 +111,7 @@ async def test_other_tasks_and_threads_cannot_use_the_block(shop: Shop) -> None:
     assert await shop.waiting() == 1
 
 
+@pytest.mark.every_client
 async def test_completion_commits_with_the_work(shop: Shop) -> None:
     async def work(number: int) -> None:
         async with shop.client.transaction() as transaction:

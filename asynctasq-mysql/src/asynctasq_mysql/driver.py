@@ -24,7 +24,7 @@ from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.times import micros
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
+from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_mysql import (
     dead_letters,
     inspection,
@@ -64,6 +64,7 @@ class MySQLDriver(DriverDefaults):
         | Capability.OUTBOX
     )
     dialect = "mysql"
+    plans_when_open = True
 
     def __init__(
         self,
@@ -364,8 +365,11 @@ class MySQLDriver(DriverDefaults):
     def plan_cancel(self, ids: Sequence[bytes]) -> Plan[list[CancelOutcome]]:
         return planning.plan_cancel(self._opened(), ids)
 
-    def plan_complete(self, lease: Lease, result: bytes | None, result_ttl: float) -> Plan[Settled]:
-        return planning.plan_complete(self._opened(), lease, result, result_ttl)
+    def plan_complete(self, settlement: Complete) -> Plan[Settled]:
+        return planning.plan_complete(self._opened(), settlement)
+
+    def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
+        return planning.plan_states(self._opened(), ids)
 
     async def committed(self, queues: Sequence[str]) -> None:
         poller = self._polling()

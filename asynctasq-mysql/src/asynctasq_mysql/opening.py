@@ -21,10 +21,14 @@ async def open_store(settings: MySQLSettings, description: str, offset: int) -> 
     async def look(wire: Wire) -> Store:
         server = await look_at_server(wire, sql, description)
         await check_schema(wire, sql, description)
-        _, answer = await wire.run(
-            sql.store["add_namespace"](name=name), sql.store["namespace"](name=name)
+        _, answer, identity = await wire.run(
+            sql.store["add_namespace"](name=name),
+            sql.store["namespace"](name=name),
+            sql.store["identity"](),
         )
-        return Store(connections, answer.rows[0][0], offset, server.packet)
+        store = Store(connections, answer.rows[0][0], offset, server.packet)
+        store.identity = bytes(identity.rows[0][0])
+        return store
 
     try:
         return await connections.call(look)

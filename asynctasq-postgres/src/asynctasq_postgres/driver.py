@@ -28,7 +28,7 @@ from asynctasq.driverkit.numbers import check_lease, check_numbers
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.packing import check_id
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
+from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_postgres import inspection, letters, settling, transactions
 from asynctasq_postgres.enqueueing import VALUE_LIMIT, Chunk
 from asynctasq_postgres.listing import Listing, read_page
@@ -63,6 +63,7 @@ class PostgresDriver(DriverDefaults):
         | Capability.OUTBOX
     )
     dialect = "postgresql"
+    plans_when_open = True
     max_message_bytes: int | None = VALUE_LIMIT
 
     def __init__(self, url: str | None = None, **settings: Any) -> None:
@@ -323,8 +324,11 @@ class PostgresDriver(DriverDefaults):
     def plan_cancel(self, ids: Sequence[bytes]) -> Plan[list[CancelOutcome]]:
         return transactions.plan_cancel(self._context, ids)
 
-    def plan_complete(self, lease: Lease, result: bytes | None, result_ttl: float) -> Plan[Settled]:
-        return transactions.plan_complete(self._context, lease, result, result_ttl)
+    def plan_complete(self, settlement: Complete) -> Plan[Settled]:
+        return transactions.plan_complete(self._context, settlement)
+
+    def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
+        return transactions.plan_states(self._context, ids)
 
     async def committed(self, queues: Sequence[str]) -> None:
         self._opened().doorbell.ring(queues)

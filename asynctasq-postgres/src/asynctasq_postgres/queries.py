@@ -19,7 +19,7 @@ _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _FOLDER = files("asynctasq_postgres") / "sql"
 _QUALIFIED = re.compile(r"\basynctasq\.(\w+)")
 _INDEX = re.compile(r"\basynctasq_(\w+)")
-_PARAMETER = re.compile(r"\$\d+")
+_PARAMETER = re.compile(r"\$(\d+)")
 
 
 @record
@@ -87,5 +87,7 @@ def _statements(text: str) -> Iterator[str]:
 
 
 def statement(sql: str, parameters: Sequence[object]) -> Statement:
-    """Return a call as the step of a plan."""
-    return Statement(tuple(_PARAMETER.split(sql)), tuple(parameters))
+    """Return a call as the step of a plan. It may name a parameter several times."""
+    pieces = _PARAMETER.split(sql)
+    numbers = map(int, pieces[1::2])
+    return Statement(tuple(pieces[::2]), tuple([parameters[n - 1] for n in numbers]))
