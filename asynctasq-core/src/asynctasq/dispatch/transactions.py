@@ -48,7 +48,8 @@ def enqueue_target(store: Store, dialect: str) -> EnqueueTarget:
     """
     outbox = store.outbox
     if outbox is not None and outbox.is_needed_for(store.driver, dialect):
-        plan = partial(outbox.plan, store.target, dialect=dialect)
+        outbox.check_dialect(dialect)
+        plan = partial(outbox.plan, store.target)
         prepare = None if outbox.can_plan else outbox.prepare
         return EnqueueTarget(plan, outbox.committed, is_store=False, prepare=prepare)
     driver = transactional(
