@@ -104,6 +104,7 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "news": "Expired and lost tasks are missing in logs and counters.",
     "real_time": "Tasks that came too late are run.",
     "schema": "The store cannot be used after an upgrade.",
+    "transactions": "Tasks are lost or run although the work that they belong to was rolled back.",
     "outbox": "Tasks that were dispatched in a transaction are sent twice, too late or not at all.",
 }
 """By theme: the effect on users if a check fails that proves no guarantee."""

@@ -285,6 +285,20 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "`clock_is_movable` is false."
         ),
     },
+    "Transactions (TRANSACTIONS)": {
+        66: (
+            "The effect of a plan is part of the transaction: nobody else sees it before the commit, and a "
+            "rollback leaves nothing of it, not even a unique key. Times are those of the plan."
+        ),
+        67: (
+            "A plan answers as the call of the driver does. A known ID, a held key and a lease that has ended are "
+            "answers, not errors: the transaction goes on, and the rest of the plan takes place."
+        ),
+        68: (
+            "A completion whose transaction is rolled back leaves the lease as it was. After the commit, the "
+            "lease has ended: a settlement of it is LOST."
+        ),
+    },
     "Outbox": {
         63: (
             "A row of an outbox belongs to a namespace and a target. It is added once, however often its ID is "
