@@ -119,6 +119,14 @@ class MySQLOutbox:
         offset = micros(self.clock_offset)
         return self._sql.outbox[name](offset, namespace=self._namespace, **values)
 
+    def create_statements(self) -> Sequence[str]:
+        version = self._sql.store["set_version"](
+            version=schema.NEEDED_VERSION,
+            usable_from=schema.USABLE_FROM,
+            store=Fragment("UNHEX(REPLACE(UUID(), '-', ''))"),
+        )
+        return [*self._sql.schema.values(), version]
+
     # Adding.
 
     def plan_add(self, entries: Sequence[OutboxEntry]) -> Plan[list[bool]]:

@@ -24,7 +24,12 @@ from asynctasq.driverkit.packing import check_id
 from asynctasq.driverkit.sql import other_database
 from asynctasq.driverkit.times import micros, seconds
 from asynctasq_postgres.errors import FAILURES, translated
-from asynctasq_postgres.outbox_tables import look_at_outbox, read_version, take_outbox_steps
+from asynctasq_postgres.outbox_tables import (
+    create_statements,
+    look_at_outbox,
+    read_version,
+    take_outbox_steps,
+)
 from asynctasq_postgres.queries import SET_ASIDE, outbox_queries, statement
 from asynctasq_postgres.server import CallContext, Row, Server
 from asynctasq_postgres.settings import PostgresSettings
@@ -88,6 +93,9 @@ class PostgresOutbox:
 
     async def _rows(self, call: str, *parameters: Any) -> list[Row]:
         return await self._opened().rows(call, self._namespace, *parameters)
+
+    def create_statements(self) -> Sequence[str]:
+        return create_statements(self._context.names)
 
     # Adding.
 

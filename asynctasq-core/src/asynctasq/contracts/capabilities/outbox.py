@@ -75,7 +75,7 @@ class OutboxState:
 class Outbox(Protocol):
     """The outbox in one database. An instance is unopened configuration until `open`; making it does no I/O.
 
-    All calls except `clone` and the plan concern the rows of one namespace, belong to the loop of `open`, and
+    All calls concern the rows of one namespace, belong to the loop of `open`, and
     raise `DriverUnavailable` or `DriverError` as those of a driver do. No call keeps a transaction open.
     """
 
@@ -103,6 +103,13 @@ class Outbox(Protocol):
 
     async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
         """Bring the tables to the needed version, as `SupportsSchema.migrate` does. No row is lost."""
+        ...
+
+    def create_statements(self) -> Sequence[str]:
+        """Return the statements that create the tables in a database that has none. Needs no `open`.
+
+        They are for tools that manage the schema of an application, and contain the version of the tables, too.
+        """
         ...
 
     def plan_add(self, entries: Sequence[OutboxEntry]) -> "Plan[list[bool]]":
