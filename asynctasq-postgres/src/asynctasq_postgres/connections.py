@@ -104,13 +104,18 @@ class Connections:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        if self.is_closed:
-            raise asyncpg.InterfaceError("the driver was closed")
+        self._check_open()
         connection = await connect(self._settings, self._address)
-        if self.is_closed:
+        try:
+            self._check_open()
+        except asyncpg.InterfaceError:
             abandon(connection)
-            raise asyncpg.InterfaceError("the driver was closed")
+            raise
         return connection
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise asyncpg.InterfaceError("the driver was closed")
 
     def drop_idle(self) -> None:
         """Close all connections that no call uses, after an error that concerns the server."""
