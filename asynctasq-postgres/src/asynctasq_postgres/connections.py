@@ -23,19 +23,20 @@ async def connect(settings: PostgresSettings, address: Address) -> Connection:
 
     Nothing is set on it: a PgBouncer refuses or forgets such settings.
     """
-    return await asyncpg.connect(
-        host=[host for host, _ in address.hosts],
-        port=[port for _, port in address.hosts],
-        user=address.username,
-        password=address.password,
-        database=address.database,
-        ssl=_tls(settings, address),
-        timeout=settings.connect_timeout,
-        command_timeout=settings.timeout,
-        statement_cache_size=settings.statement_cache_size,
-        max_cached_statement_lifetime=0,
-        target_session_attrs="read-write" if len(address.hosts) > 1 else "any",
-    )
+    options: dict[str, Any] = {
+        "host": [host for host, _ in address.hosts],
+        "port": [port for _, port in address.hosts],
+        "user": address.username,
+        "password": address.password,
+        "database": address.database,
+        "ssl": _tls(settings, address),
+        "timeout": settings.connect_timeout,
+        "command_timeout": settings.timeout,
+        "statement_cache_size": settings.statement_cache_size,
+        "max_cached_statement_lifetime": 0,
+        "target_session_attrs": "read-write" if len(address.hosts) > 1 else "any",
+    }
+    return await asyncpg.connect(**options)
 
 
 def _tls(settings: PostgresSettings, address: Address) -> Any:

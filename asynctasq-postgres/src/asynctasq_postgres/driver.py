@@ -40,7 +40,8 @@ from asynctasq_postgres.settings import (
     PostgresSettings,
     SynchronousCommit,
     Tls,
-)from asynctasq_postgres.timing import ListenerTiming
+)
+from asynctasq_postgres.timing import ListenerTiming
 
 LISTINGS = {
     State.READY: "ready",
