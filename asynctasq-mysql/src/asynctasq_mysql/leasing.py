@@ -71,8 +71,10 @@ async def end_owner(store: Store, owner: str) -> None:
             store.sql.enqueue["now"](store.offset),
             sql["leases_of_owner"](namespace=store.namespace, owner=name, bound=BOUND),
         )
+        leases = json_rows(sorted((bytes(row[0]), row[1]) for row in found.rows))
+        [locked] = await wire.run(sql["lock_leases"](leases=leases, namespace=store.namespace))
         moved = Moved()
-        moved.take_back(found.rows, counted=True)
+        moved.take_back(locked.rows, counted=True, owner=owner)
         texts = moved.texts(store, time.rows[0][0], counted=True)
         texts.append(sql["delete_owner"](namespace=store.namespace, owner=name))
         await wire.run(*texts, "COMMIT")
