@@ -92,6 +92,11 @@ class Query:
         self._parts = _HOLE.split(text)
         """Text and names by turns; None is the time."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the values."""
+        return frozenset(name for name in self._parts[1::2] if name is not None)
+
     def __call__(self, offset: int = 0, /, **values: Value) -> str:
         """Return the statement with its values.
 
