@@ -1,5 +1,6 @@
 """An error at each statement of each call: nothing is lost or stranded, whether the call is repeated or not."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,7 @@ from aiomysql.cursors import Cursor
 from asynctasq.conformance.aborts import OPERATIONS, Operation, check_aborts
 from asynctasq.contracts.driver import Driver
 from asynctasq_mysql import MySQLDriver
+from tests.servers.databases import mysql_connection
 
 NEVER = 1 << 30
 SERVER_ERROR, LOST_CONNECTION = 1105, 2013
@@ -19,7 +21,8 @@ SERVER_ERROR, LOST_CONNECTION = 1105, 2013
 class Saboteur:
     """Lets the script with a certain number fail: half of its statements are executed, or all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.code, self.whole = SERVER_ERROR, False
         self.arm(NEVER)
 
@@ -32,6 +35,13 @@ class Saboteur:
         self.arm(NEVER)
         return reached
 
+    def wait_for_end(self, number: int) -> None:
+        """Return once the server has undone the transaction of a connection that is closed."""
+        with mysql_connection(self.url) as connection, connection.cursor() as client:
+            query = f"SELECT 1 FROM information_schema.processlist WHERE id = {number}"
+            while client.execute(query):
+                client.fetchall()
+
     async def execute(self, cursor: Any, query: str) -> Any:
         self.count += 1
         if self.count != self.statement:
@@ -43,14 +53,16 @@ class Saboteur:
             while await cursor.nextset():
                 pass
         if self.code == LOST_CONNECTION:
+            number = cursor.connection.thread_id()
             cursor.connection.close()
+            await asyncio.to_thread(self.wait_for_end, number)
         raise pymysql.err.OperationalError(self.code, "sabotage")
 
 
 @pytest.fixture
-def saboteur(monkeypatch: pytest.MonkeyPatch) -> Iterator[Saboteur]:
+def saboteur(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Saboteur]:
     """Yield the saboteur of every connection that drivers open during the test."""
-    saboteur = Saboteur()
+    saboteur = Saboteur(url)
     execute = Cursor.execute
 
     class Sabotaged:
@@ -72,17 +84,7 @@ def saboteur(monkeypatch: pytest.MonkeyPatch) -> Iterator[Saboteur]:
 
 async def damage(driver: Driver, message_id: bytes) -> None:
     assert isinstance(driver, MySQLDriver)
-    address = driver.settings.address()
-    with (
-        pymysql.connect(
-            host=address.host,
-            port=address.port,
-            user=address.username,
-            database=address.database,
-            autocommit=True,
-        ) as connection,
-        connection.cursor() as cursor,
-    ):
+    with mysql_connection(driver.settings.url) as connection, connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE asynctasq_messages SET profile = x'c1' WHERE id = x'{message_id.hex()}'"
         )

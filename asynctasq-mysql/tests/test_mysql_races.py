@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.message import Message, OnConflict, Unique, UniqueUntil, new_id
-from asynctasq.settlement import Complete, ErrorInfo, Fail, Reason, Release, Retry, Settled
+from asynctasq.settlement import (
+    Complete,
+    ErrorInfo,
+    Fail,
+    Reason,
+    Release,
+    Retry,
+    Settled,
+    Settlement,
+)
 from asynctasq_mysql import MySQLDriver
 from tests.drivers.opening import message, opened
 
@@ -30,7 +39,7 @@ async def test_sixteen_workers_see_no_dead_lock_and_settle_each_message_once(
                 )
                 await driver.cancel([new_id()])
                 await driver.extend(f"w{number}", [each.lease for each in deliveries], lease=60.0)
-                settlements = [
+                settlements: list[Settlement] = [
                     Complete(each.lease, b"r")
                     if each.attempt or number % 3
                     else Retry(each.lease, 0.0, ERROR)

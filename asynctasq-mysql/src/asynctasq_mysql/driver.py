@@ -54,6 +54,8 @@ class MySQLDriver(DriverDefaults):
 
     api_version = DRIVER_API_VERSION
     capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    max_message_bytes: int | None = None
+    """Half of the server's `max_allowed_packet`, from `open` on."""
     dialect = "mysql"
 
     def __init__(
