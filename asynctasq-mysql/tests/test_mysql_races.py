@@ -128,7 +128,7 @@ async def test_every_call_works_with_a_single_connection(make_driver: MakeDriver
         driver.clock_offset += 1.0
         deliveries = await driver.reserve({"q": 9}, limit=9, owner="w", lease=60.0)
         assert len(deliveries) == 2
-        settlements = [
+        settlements: list[Settlement] = [
             Fail(deliveries[0].lease, Reason.FAILED, ERROR),
             Release(deliveries[1].lease),
         ]

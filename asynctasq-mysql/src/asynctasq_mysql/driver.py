@@ -328,7 +328,8 @@ class MySQLDriver(DriverDefaults):
             return await connections.call(
                 lambda wire: schema.migrate(
                     wire, connections.statements, self.description, dry_run=dry_run
-                )
+                ),
+                is_long=True,
             )
 
     @asynccontextmanager
