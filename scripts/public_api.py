@@ -44,6 +44,7 @@ PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
         "asynctasq_orm",
         "asynctasq_orm.sqlalchemy",
     ),
+    "asynctasq-mysql": ("asynctasq_mysql",),
     "asynctasq-redis": ("asynctasq_redis",),
 }
 """By distribution."""
