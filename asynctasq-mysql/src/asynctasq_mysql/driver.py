@@ -63,6 +63,8 @@ class MySQLDriver(DriverDefaults):
         | Capability.TRANSACTIONS
         | Capability.OUTBOX
     )
+    max_message_bytes: int | None = None
+    """Half of the server's `max_allowed_packet`, from `open` on."""
     dialect = "mysql"
     plans_when_open = True
 
@@ -137,9 +139,8 @@ class MySQLDriver(DriverDefaults):
     @clock_offset.setter
     def clock_offset(self, seconds: float) -> None:
         self._clock_offset = seconds
-        if self._store is not None and self._poller is not None:
+        if self._store is not None:
             self._store.offset = micros(seconds)
-            self._poller.look_now()
 
     def clone(self) -> Self:
         clone = self.from_settings(self.settings)
@@ -337,7 +338,8 @@ class MySQLDriver(DriverDefaults):
             return await connections.call(
                 lambda wire: schema.migrate(
                     wire, connections.statements, self.description, dry_run=dry_run
-                )
+                ),
+                is_long=True,
             )
 
     @asynccontextmanager
@@ -371,7 +373,7 @@ class MySQLDriver(DriverDefaults):
     def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
         return planning.plan_states(self._opened(), ids)
 
-    async def committed(self, queues: Sequence[str]) -> None:
+    async def committed(self, queues: Sequence[str]) -> None:  # noqa: ARG002 - one poller serves all queues
         poller = self._polling()
         poller.note_work()
         poller.look_now()

@@ -1,6 +1,7 @@
 """The SQL of the driver, kept in whole files under `sql/`, and how values are written into it.
 
-In the files `:name` is a value and `{name}` a table, or the time of the server (`{now}`). Values are written into
+In the files `:name` is a value and `{name}` a table, the time of the server (`{now}`), or
+a value of the row that an INSERT brings (`{new.name}`). Values are written into
 the text, never passed as parameters: as numbers, as hexadecimal literals, or as JSON of both. So no value can
 change the meaning of a statement, whatever the SQL mode of a session is.
 """
@@ -21,6 +22,8 @@ FILES = ("enqueue", "lease", "upkeep", "settle", "inspect", "listings", "damage"
 
 _FOLDER = files("asynctasq_mysql") / "sql"
 _HOLE = re.compile(r":([a-z_]+)|\{now\}")
+_NEW = re.compile(r"\{new\.([a-z_]+)\}")
+"""A value of the row that an INSERT brings, which both kinds of servers write in their own way."""
 _CLOCK = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + "
 
 
@@ -89,6 +92,11 @@ class Query:
         self._parts = _HOLE.split(text)
         """Text and names by turns; None is the time."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the values."""
+        return frozenset(name for name in self._parts[1::2] if name is not None)
+
     def __call__(self, offset: int = 0, /, **values: Value) -> str:
         """Return the statement with its values.
 
@@ -111,13 +119,15 @@ Queries: TypeAlias = Mapping[str, Query]
 class TableStatements:
     """The statements about some tables: their schema, and those of the file `store`."""
 
-    def __init__(self, names: Mapping[str, str], schema: str) -> None:
+    def __init__(self, names: Mapping[str, str], schema: str, *, is_mariadb: bool) -> None:
         """Read the files.
 
         Args:
             names: the names in the database, by those in the files. One is that of `meta`.
             schema: file with the statement that creates each table.
+            is_mariadb: True for MariaDB, False for MySQL.
         """
+        self._is_mariadb = is_mariadb
         self._names = {table: f"`{name}`" for table, name in names.items()}
         self.schema_name = schema
         self.schema = {
@@ -135,7 +145,9 @@ class TableStatements:
     def _named(self, text: str) -> str:
         for table, name in self._names.items():
             text = text.replace(f"{{{table}}}", name)
-        return text
+        if self._is_mariadb:
+            return _NEW.sub(r"VALUES(\1)", text.replace("{as_new}", ""))
+        return _NEW.sub(r"new.\1", text.replace("{as_new}", "AS new"))
 
     @property
     def tables(self) -> list[bytes]:
@@ -148,10 +160,11 @@ class TableStatements:
 
 
 class Statements(TableStatements):
-    """The statements of all files of a queue, for tables with a prefix."""
+    """The statements of all files of a queue, for tables with a prefix and a kind of server."""
 
-    def __init__(self, prefix: str) -> None:
-        super().__init__({table: f"{prefix}{table}" for table in TABLES}, "schema_1")
+    def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
+        names = {table: f"{prefix}{table}" for table in TABLES}
+        super().__init__(names, "schema_1", is_mariadb=is_mariadb)
         (
             self.enqueue,
             self.lease,
@@ -168,7 +181,8 @@ class OutboxStatements(TableStatements):
 
     def __init__(self, prefix: str) -> None:
         names = {"meta": "outbox_meta", "outbox": "outbox", "relays": "outbox_relays"}
-        super().__init__({table: f"{prefix}{name}" for table, name in names.items()}, "outbox_1")
+        placed = {table: f"{prefix}{name}" for table, name in names.items()}
+        super().__init__(placed, "outbox_1", is_mariadb=True)  # its files suit both
         self.outbox = self.read("outbox")
 
 
@@ -179,6 +193,6 @@ def outbox_statements(prefix: str) -> OutboxStatements:
 
 
 @lru_cache(maxsize=32)
-def statements(prefix: str) -> Statements:
-    """Return the statements for tables with a prefix."""
-    return Statements(prefix)
+def statements(prefix: str, *, is_mariadb: bool = True) -> Statements:
+    """Return the statements for tables with a prefix and a kind of server."""
+    return Statements(prefix, is_mariadb=is_mariadb)
