@@ -160,7 +160,7 @@ class Engine:
             MemoryLimit(options, self._fetcher, timing.memory),
         ]
         if stores.outbox is not None:
-            services.append(_outbox_relay(stores, self.health, timing.outbox))
+            services.append(_outbox_relay(stores, self.health, timing.outbox, options.burst))
         self._services = Services(
             services, life=life, closing=self._closing, stop_worker=self._fetcher.stop
         )
@@ -304,8 +304,10 @@ class Engine:
             await asyncio.wait([notifying, hurry], timeout=self._timing.hurried_observer)
 
 
-def _outbox_relay(stores: Stores, health: WorkerHealth, timing: OutboxTiming) -> WorkerService:
+def _outbox_relay(
+    stores: Stores, health: WorkerHealth, timing: OutboxTiming, burst: bool
+) -> WorkerService:
     """Return the relay; its modules are imported only where there is an outbox."""
     from asynctasq.worker.services.outbox_relay import OutboxRelay
 
-    return OutboxRelay(stores, health, timing)
+    return OutboxRelay(stores, health, timing, burst=burst)
