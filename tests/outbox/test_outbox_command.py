@@ -75,6 +75,14 @@ def test_migrate_adds_the_tables_beside_those_of_the_application(path: Path) -> 
     assert "messages" not in names
 
 
+def test_statements_for_other_tools_create_the_tables(path: Path) -> None:
+    code, output = run("outbox", "sql")
+    assert code == 0
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(output)
+    assert run("migrate", "--check")[0] == 0
+
+
 def test_list_shows_what_waits_and_why(path: Path) -> None:
     ids = fill(path)
     code, output = run("outbox", "--json")

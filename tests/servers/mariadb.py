@@ -45,6 +45,7 @@ class MariadbServer:
             f"--port={self._port}",
             f"--socket={folder / 'socket'}",
             f"--pid-file={folder / 'pid'}",
+            f"--tmpdir={folder}",  # a server that starts deletes the files of others in a shared one
             *QUICK,
             *options,
         )

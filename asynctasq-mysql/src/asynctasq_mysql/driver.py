@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
@@ -44,6 +44,9 @@ from asynctasq_mysql.store import Store
 from asynctasq_mysql.unique_enqueueing import unique_enqueue_steps
 from asynctasq_mysql.waiting import Poller
 
+if TYPE_CHECKING:
+    from asynctasq_mysql.outbox import MySQLOutbox
+
 
 class MySQLDriver(DriverDefaults):
     """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
@@ -53,7 +56,15 @@ class MySQLDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    capabilities = (
+        FULL_STORE
+        | Capability.SCHEMA
+        | Capability.NEWS
+        | Capability.TRANSACTIONS
+        | Capability.OUTBOX
+    )
+    max_message_bytes: int | None = None
+    """Half of the server's `max_allowed_packet`, from `open` on."""
     dialect = "mysql"
     plans_when_open = True
 
@@ -128,9 +139,8 @@ class MySQLDriver(DriverDefaults):
     @clock_offset.setter
     def clock_offset(self, seconds: float) -> None:
         self._clock_offset = seconds
-        if self._store is not None and self._poller is not None:
+        if self._store is not None:
             self._store.offset = micros(seconds)
-            self._poller.look_now()
 
     def clone(self) -> Self:
         clone = self.from_settings(self.settings)
@@ -328,7 +338,8 @@ class MySQLDriver(DriverDefaults):
             return await connections.call(
                 lambda wire: schema.migrate(
                     wire, connections.statements, self.description, dry_run=dry_run
-                )
+                ),
+                is_long=True,
             )
 
     @asynccontextmanager
@@ -341,6 +352,12 @@ class MySQLDriver(DriverDefaults):
             yield connections
         finally:
             await connections.close()
+
+    def outbox(self) -> "MySQLOutbox":
+        """Return an unopened outbox in the database, which may have no queue in it."""
+        from asynctasq_mysql.outbox import MySQLOutbox
+
+        return MySQLOutbox(self.settings, self._clock_offset)
 
     # Transactions of the application.
 
@@ -356,7 +373,7 @@ class MySQLDriver(DriverDefaults):
     def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
         return planning.plan_states(self._opened(), ids)
 
-    async def committed(self, queues: Sequence[str]) -> None:
+    async def committed(self, queues: Sequence[str]) -> None:  # noqa: ARG002 - one poller serves all queues
         poller = self._polling()
         poller.note_work()
         poller.look_now()

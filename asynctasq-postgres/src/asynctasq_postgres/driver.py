@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
@@ -43,6 +43,9 @@ from asynctasq_postgres.settings import (
 )
 from asynctasq_postgres.timing import ListenerTiming
 
+if TYPE_CHECKING:
+    from asynctasq_postgres.outbox import PostgresOutbox
+
 LISTINGS = {
     State.READY: "ready",
     State.SCHEDULED: "scheduled",
@@ -59,7 +62,13 @@ class PostgresDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    capabilities = (
+        FULL_STORE
+        | Capability.SCHEMA
+        | Capability.NEWS
+        | Capability.TRANSACTIONS
+        | Capability.OUTBOX
+    )
     dialect = "postgresql"
     plans_when_open = True
     max_message_bytes: int | None = VALUE_LIMIT
@@ -352,6 +361,12 @@ class PostgresDriver(DriverDefaults):
     async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
         """Bring the tables to the needed version. Works on a driver that is not open, too."""
         return await take_steps(self._context, dry_run=dry_run)
+
+    def outbox(self) -> "PostgresOutbox":
+        """Return an unopened outbox in the database, which may have no queue in it."""
+        from asynctasq_postgres.outbox import PostgresOutbox
+
+        return PostgresOutbox(self.settings, self.clock_offset)
 
     # Transactions of the application.
 

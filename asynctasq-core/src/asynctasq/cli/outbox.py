@@ -1,4 +1,4 @@
-"""`asynctasq outbox`: list, retry and delete the messages that wait in the outbox."""
+"""`asynctasq outbox`: list, retry and delete the messages that wait in the outbox, and print its tables."""
 
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -24,6 +24,7 @@ from asynctasq.cli.retrying import Advance, BulkSummary, follow
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from asynctasq.app import App
     from asynctasq.contracts.capabilities import Page
     from asynctasq.operations import OutboxMessage, OutboxMessages
 
@@ -59,9 +60,7 @@ class OutboxSession(AppSession):
             AsynctasqError: a setting is wrong, the app has no outbox, or the module cannot be imported.
             DriverUnavailable: the file of the database does not exist.
         """
-        app = find_app(target, None)
-        if url is not None:
-            app._override({"outbox": url})
+        app = _app(target, url)
         super().__init__(app, app.outbox.place)
 
     @property
@@ -161,6 +160,27 @@ def delete(
         if wanted:
             confirm(f"Delete {count_of(len(wanted), NOUN)} in {session.name}", yes=yes)
         _act(session, wanted, "deleted", session.messages.delete, as_json=as_json)
+
+
+@command.command(epilog=exit_code_help())
+@app_option
+@outbox_option
+def sql(target: str | None, url: str | None) -> None:
+    """Print the statements that create the tables of the outbox. No database is opened.
+
+    They are for tools that manage the schema of your database, such as Alembic. `asynctasq migrate` creates the
+    tables itself.
+    """
+    for statement in _app(target, url).outbox.create_statements():
+        click.echo(f"{statement.strip().removesuffix(';')};\n")
+
+
+def _app(target: str | None, url: str | None) -> "App":
+    """Return the app of `--app` and `--outbox`."""
+    app = find_app(target, None)
+    if url is not None:
+        app._override({"outbox": url})
+    return app
 
 
 def _chosen(session: OutboxSession, ids: Sequence[str], *, every: bool) -> list[str]:

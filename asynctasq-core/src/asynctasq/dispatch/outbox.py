@@ -36,6 +36,8 @@ class AppOutbox:
             )
         self._driver = driver
         self._planner = driver.outbox()
+        self.can_plan = not self._planner.plans_when_open
+        """True if `plan` can be called; otherwise await `prepare` first."""
         self._lock = threading.Lock()
         self._wakes: list[Callable[[], None]] = []
 
@@ -76,15 +78,33 @@ class AppOutbox:
             and getattr(driver, "dialect", "") == dialect
         )
 
-    def plan(self, target: str, messages: Sequence[Message], dialect: str) -> Plan[list[Enqueued]]:
-        """Plan to add messages in a transaction of the application.
+    def check_dialect(self, dialect: str) -> None:
+        """Make sure that a transaction of that dialect may be one of the database.
 
         Raises:
-            TransactionError: the transaction is one of another kind of database.
-            DriverError: a header, the unique key or another name is not valid Unicode.
+            TransactionError: the database is of another kind.
         """
         if dialect != self._planner.dialect:
             raise other_database(f"{self._planner.dialect} ({self.description})", dialect)
+
+    async def prepare(self) -> None:
+        """Look up which database it is, so that plans notice a transaction of another one.
+
+        Raises:
+            DriverError: the database could not be reached, or its tables are missing.
+        """
+        if not self.can_plan:
+            found = await self.open()
+            await found.close()
+            self._planner = found
+            self.can_plan = True
+
+    def plan(self, target: str, messages: Sequence[Message]) -> Plan[list[Enqueued]]:
+        """Plan to add messages in a transaction of the application.
+
+        Raises:
+            DriverError: a header, the unique key or another name is not valid Unicode.
+        """
         entries = [OutboxEntry(each.id, target, _packed(each)) for each in messages]
         return _enqueued(entries, self._planner.plan_add(entries))
 

@@ -1,8 +1,8 @@
 """Dispatches in a transaction of the application: the messages appear at its commit."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from asynctasq.app_runtime import Runtime
 from asynctasq.contracts.capabilities.transactions import Plan, SupportsTransactions
@@ -35,6 +35,8 @@ class EnqueueTarget:
     """Wakes those who wait for the messages of these queues; called after the commit."""
     is_store: bool = True
     """True if the store knows the messages from the commit on, and false if a relay sends them to it later."""
+    prepare: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Awaited before the first plan in this process; None if nothing has to be done."""
 
 
 def enqueue_target(store: Store, dialect: str) -> EnqueueTarget:
@@ -46,8 +48,10 @@ def enqueue_target(store: Store, dialect: str) -> EnqueueTarget:
     """
     outbox = store.outbox
     if outbox is not None and outbox.is_needed_for(store.driver, dialect):
-        plan = partial(outbox.plan, store.target, dialect=dialect)
-        return EnqueueTarget(plan, outbox.committed, is_store=False)
+        outbox.check_dialect(dialect)
+        plan = partial(outbox.plan, store.target)
+        prepare = None if outbox.can_plan else outbox.prepare
+        return EnqueueTarget(plan, outbox.committed, is_store=False, prepare=prepare)
     driver = transactional(
         store.driver,
         dialect,
@@ -101,6 +105,8 @@ class TransactionDispatcher:
                     partial(self._announced, message), instead="`await task.dispatch(...)`"
                 )
             target = enqueue_target(store, enlisted.dialect)
+            if target.prepare is not None:
+                self._portal.call(target.prepare, instead="`await task.dispatch(...)`")
             plan = target.plan
             if target.is_store and store.plans_when_open:
                 plan = cast("SupportsTransactions", store.planner_sync()).plan_enqueue
@@ -173,6 +179,8 @@ class TransactionDispatcher:
         """Run the plan of a chunk in the transaction, and return the handles of its tasks."""
         messages = [message for _, message in items]
         target = enqueue_target(store, enlisted.dialect)
+        if target.prepare is not None:
+            await target.prepare()
         plan = target.plan
         if target.is_store and store.plans_when_open:
             plan = cast("SupportsTransactions", await store.planner()).plan_enqueue

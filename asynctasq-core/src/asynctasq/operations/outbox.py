@@ -57,6 +57,10 @@ class OutboxMessages:
         """The database, without its password."""
         return self._app_outbox.description
 
+    def create_statements(self) -> Sequence[str]:
+        """Return the statements that create the tables, for a tool that manages the schema of your database."""
+        return self._app_outbox.new().create_statements()
+
     async def state(self) -> OutboxState:
         """Return the number of messages and the age of the oldest one."""
         async with self._opened() as outbox:

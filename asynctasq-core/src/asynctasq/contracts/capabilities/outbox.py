@@ -75,7 +75,7 @@ class OutboxState:
 class Outbox(Protocol):
     """The outbox in one database. An instance is unopened configuration until `open`; making it does no I/O.
 
-    All calls except `clone` and the plan concern the rows of one namespace, belong to the loop of `open`, and
+    All calls concern the rows of one namespace, belong to the loop of `open`, and
     raise `DriverUnavailable` or `DriverError` as those of a driver do. No call keeps a transaction open.
     """
 
@@ -85,6 +85,9 @@ class Outbox(Protocol):
     """The place of the database, for logs: an absolute path, or a URL whose password is masked."""
     clock_offset: float
     """Seconds added to the clock of the database. Only tests set it."""
+    plans_when_open: bool
+    """True if `plan_add` compares the database of a transaction with that of the last `open`, so that core opens an
+    instance once before it plans. It may be closed again. False for a file, which its path identifies."""
 
     async def open(self) -> None:
         """Connect. Tables are neither created nor checked."""
@@ -102,10 +105,17 @@ class Outbox(Protocol):
         """Bring the tables to the needed version, as `SupportsSchema.migrate` does. No row is lost."""
         ...
 
-    def plan_add(self, entries: Sequence[OutboxEntry]) -> "Plan[list[bool]]":
-        """Plan to add rows in a transaction of the application. Needs no `open`.
+    def create_statements(self) -> Sequence[str]:
+        """Return the statements that create the tables in a database that has none. Needs no `open`.
 
-        The answer has an item for each entry, in order: False if a row with that ID is there already, which
+        They are for tools that manage the schema of an application, and contain the version of the tables, too.
+        """
+        ...
+
+    def plan_add(self, entries: Sequence[OutboxEntry]) -> "Plan[list[bool]]":
+        """Plan to add rows in a transaction of the application. The instance need not be open.
+
+        The plan raises a `TransactionError` if the transaction is one of another database. The answer has an item for each entry, in order: False if a row with that ID is there already, which
         is no error and changes nothing.
         """
         ...

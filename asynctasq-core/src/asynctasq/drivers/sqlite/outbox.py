@@ -29,7 +29,7 @@ from asynctasq.driverkit.times import micros, seconds
 from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, SIZE_BITS, json_list
 from asynctasq.drivers.sqlite.database import file_identity
 from asynctasq.drivers.sqlite.errors import BROKEN_CONNECTION, primary_code, translated
-from asynctasq.drivers.sqlite.outbox_tables import migrate, schema_state
+from asynctasq.drivers.sqlite.outbox_tables import STEPS, migrate, schema_state
 from asynctasq.drivers.sqlite.plans import check_file, time_now
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_bytes, as_count, as_id, as_micros
@@ -54,6 +54,7 @@ class SqliteOutbox:
     """The outbox of one namespace in one file. Its calls run in a thread, one after the other."""
 
     dialect = "sqlite"
+    plans_when_open = False
 
     def __init__(self, settings: SqliteSettings, clock_offset: float = 0.0) -> None:
         self.description = settings.path
@@ -88,6 +89,9 @@ class SqliteOutbox:
 
     async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
         return await self._call(lambda connection: migrate(connection, self._name, dry_run=dry_run))
+
+    def create_statements(self) -> Sequence[str]:
+        return [statement for step in STEPS for statement in step.statements]
 
     # Adding.
 

@@ -176,8 +176,7 @@ class TargetRelay:
             attempts = row.attempts + 1
             is_last = is_final or attempts >= self._timing.attempts
             pause = None if is_last else self._timing.refused.pause(attempts)
-            text = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
-            refusals.append(Refusal(row.id, text, pause))
+            refusals.append(Refusal(row.id, _text_of(error), pause))
         if not refusals:
             return
         await self._outbox.refuse(refusals)
@@ -245,6 +244,12 @@ async def rest(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
+
+
+def _text_of(error: Exception) -> str:
+    """Return an error as text that every database can store."""
+    text = f"{type(error).__name__}: {error}"[:ERROR_LENGTH].replace("\0", "\\0")
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _cause(error: StoreUnavailable) -> DriverError:
