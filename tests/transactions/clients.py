@@ -1,6 +1,7 @@
 """Clients of databases, each with a table `orders`, behind one interface for tests."""
 
 import asyncio
+import importlib
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import aiomysql
 import aiosqlite
 import asyncmy
 import asyncpg
@@ -223,7 +223,7 @@ class DjangoClient(Client):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
         async with self.idle() as alias:
-            block = transaction.atomic(using=alias)
+            block: Any = transaction.atomic(using=alias)
             await sync_to_async(block.__enter__)()
             try:
                 yield alias
@@ -371,7 +371,7 @@ class AsyncmyClient(Client):
 
 
 class AiomysqlClient(AsyncmyClient):
-    client: Any = aiomysql
+    client: Any = importlib.import_module("aiomysql")  # it has no types
 
 
 def mysql_address(url: str) -> dict[str, Any]:
@@ -446,7 +446,8 @@ def _execute(url: str) -> Iterator[Callable[[str], Sequence[Any]]]:
 
         def in_mysql(text: str) -> Sequence[Any]:
             cursor.execute(text)
-            return cursor.fetchall()
+            rows: Sequence[Any] = cursor.fetchall()
+            return rows
 
         yield in_mysql
 

@@ -23,7 +23,7 @@ class TransactionScope:
         """Make a block. `transaction` is what the argument of `dispatch` is."""
         self.transaction = transaction
         self.dispatched: set[str] = set()
-        """IDs of the tasks that were dispatched in the block, which nobody can see before the commit."""
+        """IDs of the tasks that were dispatched in the block. No worker sees them before the commit."""
         self._owner: object = None
         self._before: TransactionScope | None = None
 

@@ -287,7 +287,7 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
     },
     "Transactions (TRANSACTIONS)": {
         66: (
-            "The effect of a plan is part of the transaction: nobody else sees it before the commit, and a "
+            "The effect of a plan is part of the transaction: no other connection sees it before the commit, and a "
             "rollback leaves nothing of it, not even a unique key. Times are those of the plan."
         ),
         67: (

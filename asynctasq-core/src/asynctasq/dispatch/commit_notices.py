@@ -50,7 +50,7 @@ class CommitNotices:
     def observe(self, messages: Sequence[Message]) -> None:
         """Notify the observers of dispatches whose commit nothing reports."""
         if self._runtime.observers.after_dispatch:
-            self._committed(_Sent(_wake_nobody, messages))
+            self._committed(_Sent(_wake_none, messages))
 
     async def finish(self) -> None:
         """Wait for the notices that are being sent on the running loop."""
@@ -110,5 +110,5 @@ class CommitNotices:
                     await announce_done(observers, message)
 
 
-async def _wake_nobody(queues: Sequence[str]) -> None:
+async def _wake_none(queues: Sequence[str]) -> None:
     """Do nothing."""
