@@ -1,11 +1,13 @@
 """IDs on the command line: in full, a unique part, or `-` for lines on standard input."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import click
 
-from asynctasq.cli.operator_commands import Store
+from asynctasq.cli.operator_commands import AppSession
 from asynctasq.errors import ResultUnknown
 from asynctasq.records import record
 
@@ -13,23 +15,39 @@ SHOWN = 5
 """Number of candidates listed for an ambiguous part of an ID."""
 
 
+Search = Callable[[AppSession, Sequence[str]], Coroutine[Any, Any, dict[str, list[str]]]]
+"""Finds the IDs that begin or end with each part of an ID, up to `SHOWN + 1` for each."""
+
+
 @record
 class Listing:
-    """The tasks among which a part of an ID is searched."""
+    """The tasks or messages among which a part of an ID is searched."""
 
-    dead: bool
-    """Whether only dead letters are searched."""
+    search: Search
     absent: str
     """Error text if the part `{0}` matches no ID in the store `{1}`."""
 
 
+async def _find_tasks(
+    session: AppSession, parts: Sequence[str], *, dead: bool = False
+) -> dict[str, list[str]]:
+    from asynctasq.contracts.capabilities import Capability, SupportsInspect, require
+    from asynctasq.operations.ids import matches
+
+    driver = require(
+        await session.app.driver(), Capability.INSPECT, SupportsInspect, purpose="Searching for IDs"
+    )
+    return await matches(driver, parts, dead=dead, most=SHOWN + 1)
+
+
 ALL_TASKS = Listing(
-    dead=False,
-    absent="No task in {1} has an ID that begins or ends with {0!r}. Completed and cancelled tasks are "
+    _find_tasks,
+    "No task in {1} has an ID that begins or ends with {0!r}. Completed and cancelled tasks are "
     "found by their full ID only.",
 )
 DEAD_LETTERS = Listing(
-    dead=True, absent="No dead letter in {1} has an ID that begins or ends with {0!r}."
+    partial(_find_tasks, dead=True),
+    "No dead letter in {1} has an ID that begins or ends with {0!r}.",
 )
 
 
@@ -54,7 +72,7 @@ def read_ids(given: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def resolve_id(store: Store, text: str, listing: Listing) -> str:
+def resolve_id(store: AppSession, text: str, listing: Listing) -> str:
     """Return the full ID of one task. Raises as `resolve_ids`."""
     found = resolve_ids(store, read_ids([text]), listing)
     if len(found) != 1:
@@ -62,7 +80,7 @@ def resolve_id(store: Store, text: str, listing: Listing) -> str:
     return found[0]
 
 
-def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[str]:
+def resolve_ids(store: AppSession, given: Sequence[str], listing: Listing) -> list[str]:
     """Return the full IDs, each once, for the result of `read_ids`. Reads the store only for parts.
 
     Raises:
@@ -74,7 +92,7 @@ def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[st
     parts = [each for each in given if full_id(each) is None]
     found: dict[str, list[str]] = {}
     if parts:
-        found = store.run(_search(store, parts, listing))
+        found = store.run(listing.search(store, parts))
     for part, ids in found.items():
         if not ids:
             raise ResultUnknown(listing.absent.format(part, store.name))
@@ -86,13 +104,3 @@ def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[st
                 f"  {named}{more}"
             )
     return list(dict.fromkeys(each if each not in found else found[each][0] for each in given))
-
-
-async def _search(store: Store, parts: Sequence[str], listing: Listing) -> dict[str, list[str]]:
-    from asynctasq.contracts.capabilities import Capability, SupportsInspect, require
-    from asynctasq.operations.ids import matches
-
-    driver = require(
-        await store.app.driver(), Capability.INSPECT, SupportsInspect, purpose="Searching for IDs"
-    )
-    return await matches(driver, parts, dead=listing.dead, most=SHOWN + 1)

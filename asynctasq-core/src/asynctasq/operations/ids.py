@@ -5,7 +5,8 @@ tables show those.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Protocol
 
 from asynctasq.contracts.capabilities import SupportsInspect
 from asynctasq.message import State, id_from_text, id_to_text
@@ -19,6 +20,15 @@ LEAST = 4
 MATCHES_AT_ONCE = 100
 """IDs that one call of the driver returns, at most."""
 _PART = re.compile(rf"[0-9a-f-]{{{LEAST},35}}")
+
+
+class Identified(Protocol):
+    """A message with its ID."""
+
+    @property
+    def id(self) -> str:
+        """The canonical text of the ID."""
+        ...
 
 
 def full_id(text: str) -> str | None:
@@ -57,6 +67,20 @@ async def matches(
         most: IDs for each part, at most.
     """
     return {part: await _matches(driver, _digits(part), dead, most) for part in parts}
+
+
+async def matches_among(
+    messages: AsyncIterator[Identified], parts: Collection[str], *, most: int = 6
+) -> dict[str, list[str]]:
+    """Find the messages whose IDs begin or end with each part; up to `most` for each. Reads all of them."""
+    found: dict[str, dict[str, None]] = {part: {} for part in parts}
+    wanted = {part: _digits(part) for part in parts}
+    async for message in messages:
+        digits = _digits(message.id)
+        for part, some in wanted.items():
+            if (digits.endswith(some) or digits.startswith(some)) and len(found[part]) < most:
+                found[part][message.id] = None
+    return {part: list(ids) for part, ids in found.items()}
 
 
 async def _matches(driver: SupportsInspect, digits: str, dead: bool, most: int) -> list[str]:
