@@ -1,48 +1,129 @@
-"""A MariaDB (or MySQL) server of our own, on a free port of the loopback."""
+"""MariaDB servers on free ports of the loopback: the one that tests share, or one for a test alone."""
 
+import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymysql
 
 from tests.servers.packages import program
 from tests.servers.processes import ServerProcess, free_port, private_folder, unprivileged
 
 ACCOUNT = """\
-CREATE USER tester@'127.0.0.1';
+CREATE USER IF NOT EXISTS tester@'127.0.0.1';
 GRANT ALL ON *.* TO tester@'127.0.0.1' WITH GRANT OPTION;
 """
-QUICK = (
+PLACE = (
     "--skip-networking=0",
     "--skip-name-resolve",
-    "--skip-log-bin",
-    "--performance-schema=off",
-    "--innodb-flush-log-at-trx-commit=0",
-    "--innodb-buffer-pool-size=32M",
-    "--innodb-log-file-size=8M",
+    "--bind-address=127.0.0.1",
     "--character-set-server=utf8mb4",
 )
+SMALL = ("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M")
+QUICK = ("--skip-log-bin", "--performance-schema=off", "--innodb-flush-log-at-trx-commit=0")
+"""Options of a server whose data need not survive a crash."""
+
+
+class MariadbServer:
+    """A server with a user `tester` who may do everything, by default with fsync, as in production."""
+
+    def __init__(
+        self, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Create the data of a server.
+
+        Args:
+            folder: one that the server's user can reach, see `private_folder`.
+            options: of its command line; later ones replace earlier ones.
+            environment: of the server's process.
+        """
+        server = program("mariadbd", package="mariadb-server")
+        install = program("mariadb-install-db", package="mariadb-server")
+        self.port = free_port()
+        self.url = f"mysql://tester@127.0.0.1:{self.port}/mysql"
+        account = folder / "account.sql"
+        account.write_text(ACCOUNT)
+        files = ("--no-defaults", f"--datadir={folder / 'data'}")
+        place = (f"--port={self.port}", f"--socket={folder / 'socket'}", *PLACE)
+        own = (f"--pid-file={folder / 'pid'}", f"--init-file={account}")
+        self.process = ServerProcess(
+            [server, *files, *place, *own, *SMALL, *options],
+            folder,
+            user=unprivileged(),
+            environment=environment,
+        )
+        self.process.run(
+            install, *files, "--auth-root-authentication-method=normal", "--skip-test-db"
+        )
+
+    def start(self) -> None:
+        """Start it on its data, and return when it accepts connections."""
+        self.process.start(lambda: greets(self.port))
+
+    def stop(self) -> None:
+        """End all sessions, roll back their transactions, and stop."""
+        self.process.stop()
+
+    def crash(self) -> None:
+        """Kill it."""
+        self.process.stop(signal.SIGKILL)
+
+    def connect(self) -> "pymysql.Connection[Any]":
+        """Return a connection of `tester` in autocommit; the caller closes it."""
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user="tester",
+            autocommit=True,
+            connect_timeout=10,
+            read_timeout=60,
+        )
+
+    def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run a statement as `tester`, and return its rows."""
+        with closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall())
+
+    def disconnect_clients(self) -> int:
+        """End all sessions but this one, and return how many there were."""
+        sessions = self.execute(
+            "SELECT id FROM information_schema.processlist "
+            "WHERE id <> connection_id() AND command <> 'Daemon'"
+        )
+        ended = 0
+        for (session,) in sessions:
+            try:
+                self.execute("KILL CONNECTION %s", session)
+            except pymysql.err.OperationalError:  # it has ended by itself
+                continue
+            ended += 1
+        return ended
+
+
+@contextmanager
+def own_mariadb(
+    *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[MariadbServer]:
+    """Yield a server that one test has for itself, and stop it at the end."""
+    with private_folder("mariadb", unprivileged()) as folder:
+        server = MariadbServer(folder, *options, environment=environment)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.process.resume()
+            server.stop()
 
 
 @contextmanager
 def mariadb_server() -> Iterator[str]:
-    """Yield the URL of a server, whose user may do everything, and stop it at the end."""
-    user = unprivileged()
-    server = program("mariadbd", package="mariadb-server")
-    install = program("mariadb-install-db", package="mariadb-server")
-    with private_folder("mariadb", user) as folder:
-        port = free_port()
-        account = folder / "account.sql"
-        account.write_text(ACCOUNT)
-        files = ("--no-defaults", f"--datadir={folder / 'data'}")
-        place = ("--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder / 'socket'}")
-        own = (f"--pid-file={folder / 'pid'}", f"--init-file={account}")
-        process = ServerProcess([server, *files, *place, *own, *QUICK], folder, user=user)
-        process.run(install, *files, "--auth-root-authentication-method=normal", "--skip-test-db")
-        process.start(lambda: greets(port))
-        try:
-            yield f"mysql://tester@127.0.0.1:{port}/mysql"
-        finally:
-            process.stop()
+    """Yield the URL of the server that tests share, whose user may do everything."""
+    with own_mariadb(*QUICK) as server:
+        yield server.url
 
 
 def greets(port: int) -> bool:

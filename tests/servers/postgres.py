@@ -1,45 +1,99 @@
-"""A PostgreSQL server of our own, on a free port of the loopback."""
+"""PostgreSQL servers on free ports of the loopback: the one that tests share, or one for a test alone."""
 
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from tests.servers.packages import program
 from tests.servers.processes import ServerProcess, free_port, private_folder, unprivileged
 
-QUICK = (
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
-    "max_connections=200",
-)
+QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+"""Options of a server whose data need not survive a crash."""
+PLACE = ("listen_addresses=127.0.0.1", "unix_socket_directories=")
+
+
+class PostgresServer:
+    """A server with a superuser `tester`, by default with fsync, as in production."""
+
+    def __init__(
+        self, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Create the data of a server.
+
+        Args:
+            folder: one that the server's user can reach, see `private_folder`.
+            options: settings such as `fsync=off`.
+            environment: of the server's process.
+        """
+        self.port = free_port()
+        self.url = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+        data = str(folder / "data")
+        given = [part for option in (*PLACE, *options) for part in ("-c", option)]
+        command = [binary("postgres"), "-D", data, "-p", str(self.port), *given]
+        self.process = ServerProcess(command, folder, user=unprivileged(), environment=environment)
+        files = ("-D", data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8")
+        self.process.run(binary("initdb"), *files, "--no-instructions")
+
+    def start(self) -> None:
+        """Start it on its data, and return when it accepts connections."""
+        self.process.start(self._is_up)
+
+    def stop(self) -> None:
+        """End all sessions, roll back their transactions, and stop."""
+        self.process.stop(signal.SIGINT)
+
+    def crash(self) -> None:
+        """Stop without writing anything more, as `pg_ctl stop -m immediate` does."""
+        self.process.stop(signal.SIGQUIT)
+
+    def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        """Return a connection of the superuser in autocommit; the caller closes it."""
+        return psycopg.connect(self.url, autocommit=True, connect_timeout=10)
+
+    def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run a statement as the superuser, and return its rows."""
+        with self.connect() as connection:
+            cursor = connection.execute(statement.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def disconnect_clients(self) -> int:
+        """End all sessions but this one, and return how many there were."""
+        ended = self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return len(ended)
+
+    def _is_up(self) -> bool:
+        asked = [binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return not subprocess.run(asked, check=False, timeout=30).returncode
+
+
+@contextmanager
+def own_postgres(
+    *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[PostgresServer]:
+    """Yield a server that one test has for itself, and stop it at the end."""
+    with private_folder("postgres", unprivileged()) as folder:
+        server = PostgresServer(folder, *options, environment=environment)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.process.resume()
+            server.stop()
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """Yield the URL of a server, whose user may do everything, and stop it at the end."""
-    user = unprivileged()
-    with private_folder("postgres", user) as folder:
-        port = free_port()
-        data = str(folder / "data")
-        options = [part for option in QUICK for part in ("-c", option)]
-        command = [binary("postgres"), "-D", data, "-p", str(port), *options]
-        process = ServerProcess(command, folder, user=user)
-        files = ("-D", data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8")
-        process.run(binary("initdb"), *files, "--no-instructions")
-
-        def is_up() -> bool:
-            asked = [binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-            return not subprocess.run(asked, check=False, timeout=30).returncode
-
-        process.start(is_up)
-        try:
-            yield f"postgresql://tester@127.0.0.1:{port}/postgres"
-        finally:
-            process.stop()
+    """Yield the URL of the server that tests share, whose user may do everything."""
+    with own_postgres(*QUICK) as server:
+        yield server.url
 
 
 def binary(name: str) -> str:
