@@ -14,6 +14,7 @@ from tests.servers.processes import ServerProcess, free_port, private_folder, un
 
 QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 """Options of a server whose data need not survive a crash."""
+MAY_WRITE = "-c default_transaction_read_only=off"
 PLACE = ("listen_addresses=127.0.0.1", "unix_socket_directories=")
 
 
@@ -51,9 +52,13 @@ class PostgresServer:
         """Stop without writing anything more, as `pg_ctl stop -m immediate` does."""
         self.process.stop(signal.SIGQUIT)
 
-    def connect(self) -> "psycopg.Connection[tuple[Any, ...]]":
-        """Return a connection of the superuser in autocommit; the caller closes it."""
-        return psycopg.connect(self.url, autocommit=True, connect_timeout=10)
+    def connect(self, database: str = "postgres") -> "psycopg.Connection[tuple[Any, ...]]":
+        """Return a connection of the superuser in autocommit, which may write at any time.
+
+        The caller closes it.
+        """
+        url = f"{self.url.removesuffix('/postgres')}/{database}"
+        return psycopg.connect(url, autocommit=True, connect_timeout=10, options=MAY_WRITE)
 
     def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement as the superuser, and return its rows."""
@@ -70,7 +75,7 @@ class PostgresServer:
         return len(ended)
 
     def _is_up(self) -> bool:
-        asked = [binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        asked = [binary("pg_isready"), "-q", "-d", self.url]
         return not subprocess.run(asked, check=False, timeout=30).returncode
 
 
