@@ -20,6 +20,7 @@ SHORT = 2.0
 """The lease of workers that a failing server disturbs."""
 PATIENCE = 60.0
 BATCH = 10
+PACE = 0.02
 
 
 async def live_a_life(driver: Any) -> None:
@@ -108,6 +109,7 @@ class ManyLives:
     async def _send(self) -> None:
         async with self._driver() as driver:
             for _ in range(0, self._messages, BATCH):
+                await asyncio.sleep(PACE)  # the load lasts longer than the first faults
                 batch = [message() for _ in range(BATCH)]
                 await self._call(partial(driver.enqueue, batch))
                 self._accepted += [each.id for each in batch]

@@ -22,7 +22,11 @@ class PostgresServer:
     """A server with a superuser `tester`, by default with fsync, as in production."""
 
     def __init__(
-        self, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        primary: "PostgresServer | None" = None,
     ) -> None:
         """Create the data of a server.
 
@@ -30,6 +34,7 @@ class PostgresServer:
             folder: one that the server's user can reach, see `private_folder`.
             options: settings such as `fsync=off`.
             environment: of the server's process.
+            primary: a running server of which this one becomes a replica.
         """
         self.port = free_port()
         self.url = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
@@ -37,8 +42,12 @@ class PostgresServer:
         given = [part for option in (*PLACE, *options) for part in ("-c", option)]
         command = [binary("postgres"), "-D", data, "-p", str(self.port), *given]
         self.process = ServerProcess(command, folder, user=unprivileged(), environment=environment)
-        files = ("-D", data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8")
-        self.process.run(binary("initdb"), *files, "--no-instructions")
+        if primary:
+            source = ("-h", "127.0.0.1", "-p", str(primary.port), "-U", "tester")
+            self.process.run(binary("pg_basebackup"), *source, "-D", data, "-R", "-c", "fast")
+        else:
+            files = ("-D", data, "-U", "tester", "-A", "trust", "-N", "-E", "UTF8")
+            self.process.run(binary("initdb"), *files, "--no-instructions")
 
     def start(self) -> None:
         """Start it on its data, and return when it accepts connections."""
@@ -51,6 +60,16 @@ class PostgresServer:
     def crash(self) -> None:
         """Stop without writing anything more, as `pg_ctl stop -m immediate` does."""
         self.process.stop(signal.SIGQUIT)
+
+    def has_replayed(self, primary: "PostgresServer") -> bool:
+        """Return whether this replica has all that the primary has acknowledged."""
+        [(written,)] = primary.execute("SELECT pg_current_wal_flush_lsn()::text")
+        [(is_there,)] = self.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written)
+        return bool(is_there)
+
+    def promote(self) -> None:
+        """Let this replica accept writes; return when it does."""
+        self.execute("SELECT pg_promote()")
 
     def connect(self, database: str = "postgres") -> "psycopg.Connection[tuple[Any, ...]]":
         """Return a connection of the superuser in autocommit, which may write at any time.
@@ -81,11 +100,13 @@ class PostgresServer:
 
 @contextmanager
 def own_postgres(
-    *options: str, environment: Mapping[str, str] | None = None
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    primary: PostgresServer | None = None,
 ) -> Iterator[PostgresServer]:
-    """Yield a server that one test has for itself, and stop it at the end."""
+    """Yield a server, or a replica, that one test has for itself, and stop it at the end."""
     with private_folder("postgres", unprivileged()) as folder:
-        server = PostgresServer(folder, *options, environment=environment)
+        server = PostgresServer(folder, *options, environment=environment, primary=primary)
         server.start()
         try:
             yield server
