@@ -44,6 +44,7 @@ PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
         "asynctasq_orm",
         "asynctasq_orm.sqlalchemy",
     ),
+    "asynctasq-postgres": ("asynctasq_postgres",),
     "asynctasq-redis": ("asynctasq_redis",),
 }
 """By distribution."""

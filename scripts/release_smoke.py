@@ -29,7 +29,7 @@ async def main() -> None:
 if __name__ == "__main__":
     asynctasq.run(main())
 """
-EXPECTED_PLUGINS = {"memory", "sqlite", "redis", "sqlalchemy", "django", "tortoise"}
+EXPECTED_PLUGINS = {"memory", "sqlite", "postgres", "redis", "sqlalchemy", "django", "tortoise"}
 INSTALLED = """
 import json
 from importlib.metadata import distributions

@@ -134,7 +134,7 @@ def test_an_official_name_says_what_to_install(kind: str, name: str, extra: str)
 @pytest.mark.parametrize(
     "name, title",
     [
-        ("postgresql", "PostgreSQL"),
+        ("mariadb", "MySQL"),
         ("mysql", "MySQL"),
         ("sqs", "SQS"),
         ("amqp", "RabbitMQ"),

@@ -53,6 +53,11 @@ class PostgresServer:
         """Start it on its data, and return when it accepts connections."""
         self.process.start(self._is_up)
 
+    def restart(self, number: int = signal.SIGINT) -> None:
+        """Stop it with a signal, and start it again: SIGINT ends sessions, SIGQUIT is a crash."""
+        self.process.stop(number)
+        self.start()
+
     def stop(self) -> None:
         """End all sessions, roll back their transactions, and stop."""
         self.process.stop(signal.SIGINT)
@@ -99,7 +104,7 @@ class PostgresServer:
 
 
 @contextmanager
-def own_postgres(
+def running_postgres(
     *options: str,
     environment: Mapping[str, str] | None = None,
     primary: PostgresServer | None = None,
@@ -118,7 +123,7 @@ def own_postgres(
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """Yield the URL of the server that tests share, whose user may do everything."""
-    with own_postgres(*QUICK) as server:
+    with running_postgres(*QUICK) as server:
         yield server.url
 
 

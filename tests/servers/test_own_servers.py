@@ -6,11 +6,11 @@ import pytest
 
 from tests.servers.mariadb import MariadbServer, own_mariadb
 from tests.servers.pgbouncer import pgbouncer
-from tests.servers.postgres import PostgresServer, own_postgres
+from tests.servers.postgres import PostgresServer, running_postgres
 
 
 def test_postgresql_keeps_what_it_has_acknowledged_over_a_crash() -> None:
-    with own_postgres() as server:
+    with running_postgres() as server:
         assert server.execute("SHOW fsync") == [("on",)]
         _keeps_a_row_over_a_crash(server)
 
@@ -32,7 +32,7 @@ def _keeps_a_row_over_a_crash(server: PostgresServer | MariadbServer) -> None:
 
 
 def test_sessions_of_servers_end_on_request() -> None:
-    with own_postgres("fsync=off") as server, server.connect() as held:
+    with running_postgres("fsync=off") as server, server.connect() as held:
         assert server.disconnect_clients() == 1
         with pytest.raises(psycopg.OperationalError):
             held.execute("SELECT 1")
@@ -44,7 +44,7 @@ def test_sessions_of_servers_end_on_request() -> None:
 
 
 def test_pgbouncer_shares_one_session_among_many_transactions() -> None:
-    with own_postgres("fsync=off") as server, pgbouncer(server.url, sessions=1) as pooler:
+    with running_postgres("fsync=off") as server, pgbouncer(server.url, sessions=1) as pooler:
         with (
             psycopg.connect(pooler.url, autocommit=True, prepare_threshold=None) as first,
             psycopg.connect(pooler.url, autocommit=True, prepare_threshold=None) as second,

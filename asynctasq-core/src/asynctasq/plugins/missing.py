@@ -10,6 +10,8 @@ from asynctasq.hookspecs import PROJECT
 # Names and URL schemes that people type, to the extra that installs the plugin.
 OFFICIAL: Mapping[str, Mapping[str, str]] = {
     "driver": {
+        "postgres": "postgres",
+        "postgresql": "postgres",
         "redis": "redis",
         "rediss": "redis",
         "valkey": "redis",
@@ -25,8 +27,6 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
 # The same for distributions that are not published yet, to their titles.
 PLANNED: Mapping[str, Mapping[str, str]] = {
     "driver": {
-        "postgres": "PostgreSQL",
-        "postgresql": "PostgreSQL",
         "mysql": "MySQL",
         "mariadb": "MySQL",
         "sqs": "SQS",
