@@ -29,7 +29,17 @@ async def main() -> None:
 if __name__ == "__main__":
     asynctasq.run(main())
 """
-EXPECTED_PLUGINS = {"memory", "sqlite", "postgres", "redis", "sqlalchemy", "django", "tortoise"}
+EXPECTED_PLUGINS = {
+    "memory",
+    "sqlite",
+    "mysql",
+    "mariadb",
+    "postgres",
+    "redis",
+    "sqlalchemy",
+    "django",
+    "tortoise",
+}
 INSTALLED = """
 import json
 from importlib.metadata import distributions

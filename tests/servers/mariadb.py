@@ -44,10 +44,11 @@ class MariadbServer:
         install = program("mariadb-install-db", package="mariadb-server")
         self.port = free_port()
         self.url = f"mysql://tester@127.0.0.1:{self.port}/mysql"
+        self.socket = folder / "socket"
         account = folder / "account.sql"
         account.write_text(ACCOUNT)
         files = ("--no-defaults", f"--datadir={folder / 'data'}")
-        place = (f"--port={self.port}", f"--socket={folder / 'socket'}", *PLACE)
+        place = (f"--port={self.port}", f"--socket={self.socket}", *PLACE)
         own = (f"--pid-file={folder / 'pid'}", f"--init-file={account}")
         self.process = ServerProcess(
             [server, *files, *place, *own, *SMALL, *options],
@@ -63,9 +64,13 @@ class MariadbServer:
         """Start it on its data, and return when it accepts connections."""
         self.process.start(lambda: greets(self.port))
 
-    def stop(self) -> None:
-        """End all sessions, roll back their transactions, and stop."""
-        self.process.stop()
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End all sessions, roll back their transactions, and stop; or do what another signal means."""
+        self.process.stop(number)
+
+    def send(self, number: int) -> None:
+        """Send it a signal (SIGSTOP, say)."""
+        self.process.send(number)
 
     def crash(self) -> None:
         """Kill it."""
@@ -105,7 +110,7 @@ class MariadbServer:
 
 
 @contextmanager
-def own_mariadb(
+def mariadb_process(
     *options: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[MariadbServer]:
     """Yield a server that one test has for itself, and stop it at the end."""
@@ -122,7 +127,7 @@ def own_mariadb(
 @contextmanager
 def mariadb_server() -> Iterator[str]:
     """Yield the URL of the server that tests share, whose user may do everything."""
-    with own_mariadb(*QUICK) as server:
+    with mariadb_process(*QUICK) as server:
         yield server.url
 
 

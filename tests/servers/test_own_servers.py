@@ -4,7 +4,7 @@ import psycopg
 import pymysql
 import pytest
 
-from tests.servers.mariadb import MariadbServer, own_mariadb
+from tests.servers.mariadb import MariadbServer, mariadb_process
 from tests.servers.pgbouncer import pgbouncer
 from tests.servers.postgres import PostgresServer, running_postgres
 
@@ -16,7 +16,7 @@ def test_postgresql_keeps_what_it_has_acknowledged_over_a_crash() -> None:
 
 
 def test_mariadb_keeps_what_it_has_acknowledged_over_a_crash() -> None:
-    with own_mariadb() as server:
+    with mariadb_process() as server:
         assert server.execute("SELECT @@innodb_flush_log_at_trx_commit") == [(1,)]
         server.execute("CREATE DATABASE kept")
         _keeps_a_row_over_a_crash(server)
@@ -36,7 +36,7 @@ def test_sessions_of_servers_end_on_request() -> None:
         assert server.disconnect_clients() == 1
         with pytest.raises(psycopg.OperationalError):
             held.execute("SELECT 1")
-    with own_mariadb() as other:
+    with mariadb_process() as other:
         session = other.connect()
         assert other.disconnect_clients() == 1
         with pytest.raises(pymysql.err.OperationalError):

@@ -1,4 +1,4 @@
-"""The documented import path of the MySQL driver, which `asynctasq-mysql` will bring."""
+"""The MySQL driver under its documented import path; `asynctasq-mysql` brings it."""
 
 try:
     from asynctasq_mysql import (  # pyright: ignore[reportMissingImports]  need not be installed
@@ -8,6 +8,6 @@ except ModuleNotFoundError as error:
     if error.name != "asynctasq_mysql":  # it is there, and lacks something: its own error tells
         raise
     raise ModuleNotFoundError(
-        "The MySQL driver is planned, but not available yet.",
+        "The MySQL driver is not installed. To install it: pip install 'asynctasq[mysql]'",
         name=error.name,
     ) from None

@@ -1,0 +1,358 @@
+"""The MySQL driver: each method of the driver contract is one transaction, or a few."""
+
+import os
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from asynctasq.contracts.capabilities import (
+    FULL_STORE,
+    CancelOutcome,
+    Capability,
+    DeadLetter,
+    News,
+    Outcome,
+    Page,
+    QueueInfo,
+    SchemaState,
+    Snapshot,
+    WorkerInfo,
+)
+from asynctasq.contracts.capabilities.transactions import Plan
+from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
+from asynctasq.driverkit.numbers import check_lease
+from asynctasq.driverkit.opening import check_open
+from asynctasq.driverkit.times import micros
+from asynctasq.message import Delivery, Lease, Message, State
+from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
+from asynctasq_mysql import (
+    dead_letters,
+    inspection,
+    leasing,
+    listing,
+    planning,
+    schema,
+    settling,
+)
+from asynctasq_mysql.addresses import described
+from asynctasq_mysql.connections import Connections
+from asynctasq_mysql.enqueueing import enqueue
+from asynctasq_mysql.opening import open_store
+from asynctasq_mysql.reserving import Reserve
+from asynctasq_mysql.settings import DEFAULT_URL, ClientName, MySQLSettings
+from asynctasq_mysql.store import Store
+from asynctasq_mysql.unique_enqueueing import unique_enqueue_steps
+from asynctasq_mysql.waiting import Poller
+
+
+class MySQLDriver(DriverDefaults):
+    """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
+
+    Accepted messages are as durable as the server is configured to make them (see docs/mysql.md). The arguments
+    are the fields of `MySQLSettings`. An argument that is None has its value from the URL, or its default.
+    """
+
+    api_version = DRIVER_API_VERSION
+    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    dialect = "mysql"
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        socket: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        database: str | None = None,
+        namespace: str | None = None,
+        table_prefix: str | None = None,
+        client: ClientName | None = None,
+        max_connections: int | None = None,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        dead_letter_ttl: float | None = None,
+        dead_letter_limit: int | None = None,
+        tls: bool | None = None,
+        tls_ca: str | None = None,
+        tls_certificate: str | None = None,
+        tls_key: str | None = None,
+        tls_verify: bool | None = None,
+    ) -> None:
+        given: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "socket": socket,
+            "username": username,
+            "password": password,
+            "database": database,
+            "namespace": namespace,
+            "table_prefix": table_prefix,
+            "client": client,
+            "max_connections": max_connections,
+            "timeout": timeout,
+            "connect_timeout": connect_timeout,
+            "dead_letter_ttl": dead_letter_ttl,
+            "dead_letter_limit": dead_letter_limit,
+            "tls": tls,
+            "tls_ca": tls_ca,
+            "tls_certificate": tls_certificate,
+            "tls_key": tls_key,
+            "tls_verify": tls_verify,
+        }
+        settings: dict[str, Any] = {**MySQLSettings.from_url(url)}
+        settings |= {name: value for name, value in given.items() if value is not None}
+        self._configure(MySQLSettings(**settings))
+
+    @classmethod
+    def from_settings(cls, settings: MySQLSettings) -> Self:
+        """Return an unopened driver."""
+        driver = cls.__new__(cls)
+        driver._configure(settings)
+        return driver
+
+    def _configure(self, settings: MySQLSettings) -> None:
+        self.settings = settings
+        self.description = described(settings.address(), settings.namespace)
+        self._clock_offset = 0.0
+        self._store: Store | None = None
+        self._poller: Poller | None = None
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds added to the server's clock, in this instance alone."""
+        return self._clock_offset
+
+    @clock_offset.setter
+    def clock_offset(self, seconds: float) -> None:
+        self._clock_offset = seconds
+        if self._store is not None and self._poller is not None:
+            self._store.offset = micros(seconds)
+            self._poller.look_now()
+
+    def clone(self) -> Self:
+        clone = self.from_settings(self.settings)
+        clone._clock_offset = self._clock_offset
+        return clone
+
+    async def open(self) -> None:
+        if self._store is not None and self._store.connections.process == os.getpid():
+            return
+        store = await open_store(self.settings, self.description, micros(self._clock_offset))
+        self.max_message_bytes = store.largest
+        self._store = store
+        self._poller = Poller(store)
+
+    async def close(self) -> None:
+        store, self._store = self._store, None
+        poller, self._poller = self._poller, None
+        if store is None or poller is None or store.connections.process != os.getpid():
+            return
+        try:
+            await poller.close()
+        finally:
+            await store.connections.close()
+
+    def _opened(self) -> Store:
+        store = self._store
+        process = 0 if store is None else store.connections.process
+        return check_open(f"The MySQL driver of {self.description}", store, process)
+
+    def _polling(self) -> Poller:
+        self._opened()
+        poller = self._poller
+        assert poller is not None
+        return poller
+
+    # Required.
+
+    async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+        store = self._opened()
+        if not messages:
+            return []
+        queues = await store.numbers((message.queue for message in messages), creates=True)
+        if any(message.unique is not None for message in messages):
+            answers = await store.transact(lambda: unique_enqueue_steps(store, messages, queues))
+        else:
+            answers = await enqueue(store, messages, queues)
+        poller = self._polling()
+        poller.note_work()
+        poller.look_now()
+        return answers
+
+    async def reserve(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> list[Delivery]:
+        check_lease(lease)
+        deliveries = await Reserve(self._opened(), queues, limit, owner, lease)()
+        if deliveries and self._poller is not None:
+            self._poller.note_work()
+        return deliveries
+
+    async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
+        await self._polling().wait(timeout, queues=queues)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        store = self._opened()
+        answers = await settling.settle(store, settlements) if settlements else []
+        if self._poller is not None:
+            self._poller.look_now()
+        return answers
+
+    async def extend(
+        self, owner: str, leases: Sequence[Lease], *, lease: float
+    ) -> list[LeaseState]:
+        check_lease(lease)
+        return await leasing.extend(self._opened(), owner, leases, lease)
+
+    async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
+        return await inspection.count(self._opened(), queue, bound)
+
+    def news(self) -> Sequence[News]:
+        if self._store is None:
+            return []
+        news = list(self._store.news)
+        self._store.news.clear()
+        return news
+
+    # Results and progress.
+
+    async def results(self, ids: Sequence[bytes]) -> list[Outcome | None]:
+        return await inspection.results(self._opened(), ids)
+
+    async def known(self, ids: Sequence[bytes]) -> list[bool]:
+        return await inspection.known(self._opened(), ids)
+
+    async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
+        await self._polling().wait(timeout, ids=ids)
+
+    async def set_progress(self, updates: Sequence[tuple[Lease, bytes]]) -> None:
+        await settling.set_progress(self._opened(), updates)
+
+    async def progress(self, ids: Sequence[bytes]) -> list[bytes | None]:
+        return await inspection.progress(self._opened(), ids)
+
+    # Cancel and pause.
+
+    async def cancel(self, ids: Sequence[bytes]) -> list[CancelOutcome]:
+        store = self._opened()
+        return await store.transact(lambda: settling.cancel_steps(store, ids))
+
+    async def cancel_requests(self, owner: str) -> list[Lease]:
+        return await leasing.cancel_requests(self._opened(), owner)
+
+    async def pause(self, queue: str) -> None:
+        await inspection.set_paused(self._opened(), queue, paused=True)
+
+    async def resume(self, queue: str) -> None:
+        await inspection.set_paused(self._opened(), queue, paused=False)
+
+    async def paused(self) -> frozenset[str]:
+        return await inspection.paused_queues(self._opened())
+
+    # Dead letters, inspection, purge.
+
+    async def dead_letters(
+        self,
+        *,
+        queue: str | None = None,
+        task: str | None = None,
+        reason: Reason | None = None,
+        error: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[DeadLetter]:
+        chosen = listing.Filter(queue=queue, task=task, reason=reason, error=error)
+        return await listing.dead_letters(self._opened(), chosen, limit=limit, cursor=cursor)
+
+    async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
+        return await dead_letters.requeue(self._opened(), ids)
+
+    async def requeue_edited(self, message: Message) -> bool:
+        return await dead_letters.requeue_edited(self._opened(), message)
+
+    async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
+        store = self._opened()
+        return await store.transact(lambda: dead_letters.delete_steps(store, ids))
+
+    async def queues(self, *, bound: int | None = None) -> list[QueueInfo]:
+        return await inspection.queues(self._opened(), bound)
+
+    async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
+        return await inspection.find(self._opened(), ids)
+
+    async def browse(
+        self,
+        state: State,
+        *,
+        queue: str | None = None,
+        task: str | None = None,
+        owner: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Snapshot]:
+        chosen = listing.Filter(queue, task, owner, since, until)
+        return await listing.browse(self._opened(), state, chosen, limit=limit, cursor=cursor)
+
+    async def purge(self, queue: str, *, states: Collection[State]) -> int:
+        return await dead_letters.purge(self._opened(), queue, states)
+
+    # Workers and schema.
+
+    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
+        await inspection.record_worker(self._opened(), worker, ttl)
+
+    async def forget_worker(self, worker_id: str) -> None:
+        await inspection.forget_worker(self._opened(), worker_id)
+
+    async def end_owner(self, owner: str) -> None:
+        await leasing.end_owner(self._opened(), owner)
+
+    async def workers(self) -> list[WorkerInfo]:
+        return await inspection.workers(self._opened())
+
+    async def schema(self) -> SchemaState:
+        """Return the versions. Works on a driver that is not open, too."""
+        async with self._connections() as connections:
+            return await connections.call(
+                lambda wire: schema.schema_state(wire, connections.statements)
+            )
+
+    async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
+        """Bring the tables to the needed version. Works on a driver that is not open, too."""
+        async with self._connections() as connections:
+            return await connections.call(
+                lambda wire: schema.migrate(
+                    wire, connections.statements, self.description, dry_run=dry_run
+                )
+            )
+
+    @asynccontextmanager
+    async def _connections(self) -> AsyncIterator[Connections]:
+        if self._store is not None:
+            yield self._opened().connections
+            return
+        connections = Connections(self.settings, self.description)
+        try:
+            yield connections
+        finally:
+            await connections.close()
+
+    # Transactions of the application.
+
+    def plan_enqueue(self, messages: Sequence[Message]) -> Plan[list[Enqueued]]:
+        return planning.plan_enqueue(self._opened(), messages)
+
+    def plan_cancel(self, ids: Sequence[bytes]) -> Plan[list[CancelOutcome]]:
+        return planning.plan_cancel(self._opened(), ids)
+
+    def plan_complete(self, lease: Lease, result: bytes | None, result_ttl: float) -> Plan[Settled]:
+        return planning.plan_complete(self._opened(), lease, result, result_ttl)
+
+    async def committed(self, queues: Sequence[str]) -> None:
+        poller = self._polling()
+        poller.note_work()
+        poller.look_now()

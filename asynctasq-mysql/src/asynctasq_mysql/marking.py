@@ -1,0 +1,58 @@
+"""The mark of the last call of a worker, by which an outage is noticed."""
+
+import math
+
+from asynctasq.driverkit.outages import UpkeepMark, next_mark, set_back_by
+from asynctasq_mysql.clients import Wire
+from asynctasq_mysql.store import Store
+
+SECOND = 1e6
+"""In the unit of stored times."""
+
+
+def stored_mark(at: int | None, paused_until: int | None) -> UpkeepMark | None:
+    """Return the mark as the store has it; None if it has none yet."""
+    return None if not at else UpkeepMark(at, paused_until or 0)
+
+
+def needs_mark(mark: UpkeepMark | None, *, now: int, lease: int) -> bool:
+    """Return whether a call has to write the mark."""
+    return mark is None or next_mark(mark, now=now, lease=lease, second=SECOND) is not mark
+
+
+async def write_mark(wire: Wire, store: Store, lease: int) -> UpkeepMark:
+    """Write the mark, in a transaction, unless another worker was faster; return it.
+
+    A clock that was set back moves the ends of all leases.
+    """
+    sql, namespace = store.sql.lease, store.namespace
+    _, _, answer, deadlines, leases = await wire.run(
+        sql["add_mark"](namespace=namespace),
+        "START TRANSACTION",
+        sql["mark"](store.offset, namespace=namespace),
+        sql["deadlines"](namespace=namespace),
+        sql["any_leases"](namespace=namespace),
+    )
+    now, at, paused_until = answer.rows[0]
+    mark = stored_mark(at, paused_until)
+    back = int(set_back_by(mark, now))
+    ends = [row[0] - back if row[0] > now else row[0] for row in deadlines.rows]
+    new = next_mark(
+        mark,
+        now=now,
+        lease=lease,
+        any_leases=mark is None and leases.rows[0][0] is not None,
+        deadlines=lambda: ends,
+        second=SECOND,
+    )
+    texts = []
+    if back:
+        texts += [
+            sql[name](namespace=namespace, back=back, now=now)
+            for name in ("move_deadlines", "move_workers")
+        ]
+    if new is not mark:
+        at, until = round(new.at), math.ceil(new.paused_until)
+        texts.append(sql["set_mark"](namespace=namespace, at=at, paused_until=until))
+    await wire.run(*texts, "COMMIT")
+    return new

@@ -1,0 +1,33 @@
+"""Opening a store: the checks of the server and its tables, and the number of the namespace."""
+
+from asynctasq_mysql.clients import Wire
+from asynctasq_mysql.connections import Connections
+from asynctasq_mysql.schema import check_schema, look_at_server
+from asynctasq_mysql.settings import MySQLSettings
+from asynctasq_mysql.store import Store, name_bytes
+
+
+async def open_store(settings: MySQLSettings, description: str, offset: int) -> Store:
+    """Connect, and check that this release can use the server and its tables.
+
+    Raises:
+        DriverError: the tables are missing, or made for another release.
+        ConfigurationError: the server is too old.
+    """
+    connections = Connections(settings, description)
+    sql = connections.statements
+    name = name_bytes(settings.namespace)
+
+    async def look(wire: Wire) -> Store:
+        server = await look_at_server(wire, sql, description)
+        await check_schema(wire, sql, description)
+        _, answer = await wire.run(
+            sql.store["add_namespace"](name=name), sql.store["namespace"](name=name)
+        )
+        return Store(connections, answer.rows[0][0], offset, server.packet)
+
+    try:
+        return await connections.call(look)
+    except BaseException:
+        await connections.close()
+        raise

@@ -1,0 +1,149 @@
+"""The SQL of the driver, kept in whole files under `sql/`, and how values are written into it.
+
+In the files `:name` is a value and `{name}` a table, or the time of the server (`{now}`). Values are written into
+the text, never passed as parameters: as numbers, as hexadecimal literals, or as JSON of both. So no value can
+change the meaning of a statement, whatever the SQL mode of a session is.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import TypeAlias
+
+from asynctasq.driverkit.sql import read_queries
+
+TABLES = (
+    "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
+    "limits", "ended", "schedules", "steps", "metrics",
+)  # fmt: skip
+FILES = ("store", "enqueue", "lease", "upkeep", "settle", "inspect", "listings", "damage")
+
+_FOLDER = files("asynctasq_mysql") / "sql"
+_HOLE = re.compile(r":([a-z_]+)|\{now\}")
+_CLOCK = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + "
+
+
+class Fragment(str):
+    """A piece of SQL that is written into a statement as it is."""
+
+    __slots__ = ()
+
+
+Value: TypeAlias = int | bytes | Fragment | None
+
+
+def literal(value: Value) -> str:
+    """Return a value as SQL."""
+    if isinstance(value, Fragment):
+        return value
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    return str(int(value))
+
+
+def clock(offset: int) -> Fragment:
+    """Return the time of the server in microseconds, as SQL."""
+    return Fragment(f"{_CLOCK}{offset})")
+
+
+def in_list(values: Iterable[int | bytes]) -> Fragment:
+    """Return values as a list for IN; NULL, which equals nothing, if there are none."""
+    return Fragment(",".join(map(literal, values)) or "NULL")
+
+
+def value_rows(rows: Iterable[Sequence[Value]]) -> Fragment:
+    """Return rows as a list for VALUES."""
+    return Fragment(",\n".join([f"({','.join(map(literal, row))})" for row in rows]))
+
+
+def json_of(values: Iterable[bytes]) -> Fragment:
+    """Return values of bytes as a JSON array of hexadecimal texts."""
+    inner = '","'.join([value.hex() for value in values])
+    return Fragment(f"'[\"{inner}\"]'" if inner else "'[]'")
+
+
+def json_rows(rows: Iterable[Sequence[int | bytes | None]]) -> Fragment:
+    """Return rows as a JSON array of arrays."""
+    return Fragment(f"'[{','.join(map(_json_row, rows))}]'")
+
+
+def _json_row(row: Sequence[int | bytes | None]) -> str:
+    return f"[{','.join(map(_json_value, row))}]"
+
+
+def _json_value(value: int | bytes | None) -> str:
+    if value is None:
+        return "null"
+    return f'"{value.hex()}"' if isinstance(value, bytes) else str(int(value))
+
+
+class Query:
+    """One statement of a file, with the names of its tables."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, text: str) -> None:
+        self._parts = _HOLE.split(text)
+        """Text and names by turns; None is the time."""
+
+    def __call__(self, offset: int = 0, /, **values: Value) -> str:
+        """Return the statement with its values.
+
+        Args:
+            offset: microseconds that are added to the time of the server.
+            values: by name.
+        """
+        parts = self._parts
+        out = [parts[0]]
+        for place in range(1, len(parts), 2):
+            name = parts[place]
+            out.append(f"{_CLOCK}{offset})" if name is None else literal(values[name]))
+            out.append(parts[place + 1])
+        return "".join(out)
+
+
+Queries: TypeAlias = Mapping[str, Query]
+
+
+class Statements:
+    """The statements of all files, for tables with a prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self._names = {table: f"`{prefix}{table}`" for table in TABLES}
+        self.schema = {
+            name: self._named(text) for name, text in read_queries(_FOLDER, "schema_1").items()
+        }
+        """The statements that create each table."""
+        (
+            self.store,
+            self.enqueue,
+            self.lease,
+            self.upkeep,
+            self.settle,
+            self.inspect,
+            self.listings,
+            self.damage,
+        ) = map(self._read, FILES)
+
+    def _read(self, file: str) -> Queries:
+        return {
+            name: Query(self._named(text)) for name, text in read_queries(_FOLDER, file).items()
+        }
+
+    def _named(self, text: str) -> str:
+        for table, name in self._names.items():
+            text = text.replace(f"{{{table}}}", name)
+        return text
+
+    def table(self, name: str) -> bytes:
+        """Return the name of a table in the database."""
+        return self._names[name].strip("`").encode()
+
+
+@lru_cache(maxsize=32)
+def statements(prefix: str) -> Statements:
+    """Return the statements for tables with a prefix."""
+    return Statements(prefix)

@@ -1,0 +1,209 @@
+"""Upkeep: due messages, ended leases, expired messages, and records whose time is over."""
+
+from collections.abc import Sequence
+
+from asynctasq.contracts.capabilities import News
+from asynctasq.driverkit.times import micros
+from asynctasq.message import State
+from asynctasq.records import record
+from asynctasq.settlement import Reason
+from asynctasq_mysql.clients import Row, Wire
+from asynctasq_mysql.keys import LEAST
+from asynctasq_mysql.rows import task_of
+from asynctasq_mysql.statements import in_list, json_of, json_rows
+from asynctasq_mysql.store import Store, name_bytes, name_text
+
+BOUND = 5_000
+"""Messages that one reserve moves at most for each kind of upkeep, so that no call takes long."""
+FORGET_INTERVAL = 250_000
+"""Microseconds between two looks of a driver for records whose time is over. No call shows them until then."""
+
+
+@record
+class Due:
+    """The kinds of upkeep that are due."""
+
+    messages: bool
+    """Scheduled messages are due, or waiting ones have expired."""
+    leases: bool
+    """Leases of other owners have ended."""
+    forget: bool
+    """Records are past their time."""
+
+
+class Moved:
+    """The messages that a piece of upkeep moves, by what becomes of them."""
+
+    def __init__(self) -> None:
+        self.ready: list[bytes] = []
+        self.lost: list[bytes] = []
+        self.cancelled: list[bytes] = []
+        self.news: list[tuple[Row, State, Reason | None, str | None]] = []
+
+    def take_back(self, rows: Sequence[Row], *, counted: bool) -> None:
+        """Decide about leases that have ended."""
+        for row in rows:
+            message_id, _, _, _, lost, max_lost, cancelling = row[:7]
+            owner = name_text(bytes(row[7])) if len(row) > 7 else None
+            if cancelling:
+                self.cancelled.append(bytes(message_id))
+                self.news.append((row, State.CANCELLED, None, owner))
+            elif counted and lost >= max_lost:
+                self.lost.append(bytes(message_id))
+                self.news.append((row, State.DEAD, Reason.LOST, owner))
+            else:
+                self.ready.append(bytes(message_id))
+                self.news.append((row, State.READY, None, owner))
+
+    def texts(self, store: Store, now: int, *, counted: bool) -> list[str]:
+        """Return the statements that move them."""
+        sql, namespace = store.sql.upkeep, store.namespace
+        texts = []
+        if self.ready:
+            ids = json_of(sorted(self.ready))
+            texts.append(sql["give_back"](ids=ids, namespace=namespace, counted=counted))
+        if self.lost:
+            texts.append(kill(store, self.lost, Reason.LOST, now, counted=True))
+        if self.cancelled:
+            ids = json_of(sorted(self.cancelled))
+            texts.append(sql["cancel_leased"](ids=ids, namespace=namespace, now=now, least=LEAST))
+        return texts
+
+
+def kill(store: Store, ids: Sequence[bytes], reason: Reason, now: int, *, counted: bool) -> str:
+    """Return the statement that makes dead letters of messages."""
+    return store.sql.upkeep["kill"](
+        ids=json_of(sorted(ids)),
+        namespace=store.namespace,
+        reason=reason.value.encode(),
+        now=now,
+        counted=counted,
+    )
+
+
+async def report(
+    store: Store, moved: Sequence[tuple[Row, State, Reason | None, str | None]], *, counted: bool
+) -> None:
+    """Keep the news of messages that were moved, once their transaction is committed."""
+    if not moved:
+        return
+    names = await store.names(row[1] for row, *_ in moved)
+    for row, state, reason, owner in moved:
+        lost = row[4] + (
+            1 if counted and state is not State.CANCELLED and reason is not Reason.EXPIRED else 0
+        )
+        store.news.append(
+            News(
+                bytes(row[0]),
+                names.get(row[1], ""),
+                task_of(row[2]),
+                state,
+                reason,
+                row[3],
+                lost,
+                owner,
+            )
+        )
+        store.dead_since_prune += state is State.DEAD
+
+
+async def upkeep(store: Store, due: Due, owner: str, *, reclaims: bool) -> None:
+    """Do a bounded piece of all upkeep that is due, unless another worker is at it."""
+    if due.messages or (due.leases and reclaims):
+        await _move(store, owner, reclaims=reclaims)
+    if due.forget:
+        await store.call(lambda wire: _forget(wire, store))
+
+
+async def _move(store: Store, owner: str, *, reclaims: bool) -> None:
+    async def body(wire: Wire) -> list[tuple[Row, State, Reason | None, str | None]]:
+        return await _move_on(wire, store, owner, reclaims=reclaims)
+
+    await report(store, await store.call(body), counted=True)
+
+
+async def _move_on(
+    wire: Wire, store: Store, owner: str, *, reclaims: bool
+) -> list[tuple[Row, State, Reason | None, str | None]]:
+    """Move messages in one transaction; return what was moved."""
+    sql, namespace, offset = store.sql.upkeep, store.namespace, store.offset
+    name = name_bytes(owner)
+    reclaiming = [
+        sql[each](offset, namespace=namespace, owner=name, bound=BOUND)
+        for each in (("ended_owners", "ended_leases") if reclaims else ())
+    ]
+    _, lock, due, expired, *ended = await wire.run(
+        "START TRANSACTION",
+        sql["try_lock"](offset, namespace=namespace),
+        sql["due"](offset, namespace=namespace, bound=BOUND),
+        sql["expired"](offset, namespace=namespace, bound=BOUND),
+        *reclaiming,
+    )
+    if not lock.rows:
+        await wire.run("ROLLBACK")
+        return []
+    now: int = lock.rows[0][0]
+    late = [row for row in due.rows if row[6] is not None and not row[7] and row[5] + row[6] <= now]
+    promoted = (
+        [bytes(row[0]) for row in due.rows if row not in late]
+        if late
+        else [bytes(r[0]) for r in due.rows]
+    )
+    late += expired.rows
+    texts = []
+    if promoted:
+        texts.append(sql["promote"](ids=json_of(sorted(promoted)), namespace=namespace))
+    if late:
+        texts.append(
+            kill(store, [bytes(row[0]) for row in late], Reason.EXPIRED, now, counted=False)
+        )
+    moved = Moved()
+    if ended:
+        owners, leases = ended
+        moved.take_back(leases.rows, counted=True)
+        texts += moved.texts(store, now, counted=True)
+        if owners.rows:
+            texts.append(sql["forget_owners"](owners=in_list(row[0] for row in owners.rows)))
+    await wire.run(*texts, "COMMIT")
+    return [*moved.news, *((row, State.DEAD, Reason.EXPIRED, None) for row in late)]
+
+
+async def _forget(wire: Wire, store: Store) -> None:
+    """Delete records whose time is over: first their keys, then the messages."""
+    sql, namespace, offset = store.sql.upkeep, store.namespace, store.offset
+    limit = store.settings.dead_letter_limit
+    ttl = micros(store.settings.dead_letter_ttl)
+    counts = store.dead_since_prune > limit // 100
+    surplus = [sql["surplus_dead"](namespace=namespace, bound=BOUND, kept=limit)] if counts else []
+    _, lock, outcomes, old, keys, workers, *more = await wire.run(
+        "START TRANSACTION",
+        sql["try_lock"](offset, namespace=namespace),
+        sql["outcomes"](offset, namespace=namespace, bound=BOUND),
+        sql["old_dead"](offset, namespace=namespace, bound=BOUND, dead_letter_ttl=ttl),
+        sql["ended_keys"](offset, namespace=namespace, bound=BOUND),
+        sql["ended_workers"](offset, namespace=namespace, bound=100),
+        *surplus,
+    )
+    if not lock.rows:
+        await wire.run("ROLLBACK")
+        return
+    now: int = lock.rows[0][0]
+    gone = {
+        bytes(row[0]): row[1]
+        for row in (*outcomes.rows, *old.rows, *(more[0].rows if more else ()))
+    }
+    texts = []
+    held = [(bytes(key), message_id) for message_id, key in gone.items() if key is not None]
+    if held:
+        texts.append(sql["forget_keys_of"](rows=json_rows(sorted(held)), namespace=namespace))
+    if gone:
+        texts.append(sql["forget"](ids=json_of(sorted(gone)), namespace=namespace))
+    if keys.rows:
+        hashes = json_of(sorted(bytes(row[0]) for row in keys.rows))
+        texts.append(sql["forget_keys"](hashes=hashes, namespace=namespace, now=now))
+    texts += [
+        sql["forget_worker"](namespace=namespace, id=bytes(row[0]), now=now) for row in workers.rows
+    ]
+    await wire.run(*texts, "COMMIT")
+    if counts and len(more[0].rows) < BOUND:
+        store.dead_since_prune = 0

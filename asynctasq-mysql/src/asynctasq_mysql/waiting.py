@@ -1,0 +1,141 @@
+"""Waiting for work and for results: one task looks into the store for all coroutines that wait.
+
+A server of MySQL cannot notify its clients. So the task looks every 10 ms for ten seconds after the last work, and
+then less and less often.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+
+from asynctasq.driverkit.packing import ID_BYTES
+from asynctasq.errors import DriverError
+from asynctasq_mysql.statements import in_list, json_of
+from asynctasq_mysql.store import Store
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+"""Seconds between two looks."""
+ACTIVE_SECONDS = 10.0
+"""For which the pauses stay short after the last work."""
+LONGEST_WAIT = 3600.0
+"""Seconds. Some event loops cannot count to infinity."""
+
+
+class Waiter:
+    """One coroutine that waits for work in queues, or for the end of messages."""
+
+    __slots__ = ("future", "ids", "queues")
+
+    def __init__(self, queues: Sequence[str], ids: Collection[bytes]) -> None:
+        self.queues = tuple(queues)
+        self.ids = frozenset(one for one in ids if len(one) == ID_BYTES)
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake(self) -> None:
+        """End the wait."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class Poller:
+    """The task that looks into the store, and the coroutines for which it looks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiters: set[Waiter] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._pause = SHORTEST_PAUSE
+        self._active_until = 0.0
+
+    def note_work(self) -> None:
+        """Look often from now on, because there was work."""
+        self._active_until = asyncio.get_running_loop().time() + ACTIVE_SECONDS
+        self._pause = SHORTEST_PAUSE
+
+    def look_now(self) -> None:
+        """Look at once: this process has changed something."""
+        self._changed.set()
+
+    async def wait(
+        self, timeout: float, *, queues: Sequence[str] = (), ids: Collection[bytes] = ()
+    ) -> None:
+        """Return when there may be something, or after `timeout` seconds."""
+        if ids:
+            self.note_work()
+        waiter = Waiter(queues, ids)
+        self._waiters.add(waiter)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look_again_and_again())
+        elif self._pause > SHORTEST_PAUSE or ids:
+            self._changed.set()
+        try:
+            async with asyncio.timeout(min(max(timeout, 0.0), LONGEST_WAIT)):
+                await waiter.future
+        except TimeoutError:
+            pass
+        finally:
+            self._waiters.discard(waiter)
+            if not self._waiters:
+                self._changed.set()
+
+    async def close(self) -> None:
+        """End the task, and all waits."""
+        task, self._task = self._task, None
+        for waiter in self._waiters:
+            waiter.wake()
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _look_again_and_again(self) -> None:
+        while self._waiters:
+            self._changed.clear()
+            try:
+                await self._look()
+            except DriverError:
+                # Their next call meets the error, and reports it.
+                for waiter in self._waiters:
+                    waiter.wake()
+                return
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        if asyncio.get_running_loop().time() >= self._active_until:
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pause):
+                await self._changed.wait()
+
+    async def _look(self) -> None:
+        """Wake the coroutines for which there is something."""
+        store, waiters = self._store, list(self._waiters)
+        names = {name for waiter in waiters for name in waiter.queues}
+        ids = sorted({one for waiter in waiters for one in waiter.ids})
+        numbers = await store.numbers(names) if names else {}
+        sql, namespace = store.sql.lease, store.namespace
+        texts = []
+        if names:
+            texts.append(sql["watch"](store.offset, namespace=namespace))
+            texts.append(sql["watch_queues"](queues=in_list(numbers.values())))
+        if ids:
+            texts.append(sql["ended"](ids=json_of(ids), namespace=namespace))
+        if not texts:
+            return
+        answers = await store.run(*texts)
+        anything = bool(names) and answers[0][0][0] == 1
+        ready = {row[0] for row in answers[1]} if names else set()
+        ended = (
+            {ids[number - 1] for number in self._numbers_in(answers[-1])} if ids else set[bytes]()
+        )
+        for waiter in waiters:
+            has_work = bool(waiter.queues) and (
+                anything or any(numbers.get(name) in ready for name in waiter.queues)
+            )
+            if has_work or not ended.isdisjoint(waiter.ids):
+                waiter.wake()
+
+    @staticmethod
+    def _numbers_in(rows: Sequence[tuple[object, ...]]) -> list[int]:
+        return [row[0] for row in rows if isinstance(row[0], int)]
