@@ -20,7 +20,7 @@ SHORT = 2.0
 """The lease of workers that a failing server disturbs."""
 PATIENCE = 60.0
 BATCH = 10
-PACE = 0.02
+PACE = 0.04
 
 
 async def live_a_life(driver: Any) -> None:

@@ -38,6 +38,7 @@ class PgBouncer:
         """
         parts = urlsplit(url)
         assert parts.username is not None
+        self.server_url = parts._replace(path="").geturl()
         self.port = free_port()
         self.url = parts._replace(netloc=f"{parts.username}@127.0.0.1:{self.port}").geturl()
         users = folder / "users.txt"
