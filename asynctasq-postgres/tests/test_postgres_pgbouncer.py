@@ -17,7 +17,7 @@ from tests.servers.databases import own_database
 from tests.servers.pgbouncer import PgBouncer, pgbouncer
 from tests.servers.postgres import PostgresServer, running_postgres
 
-THEMES = ("enqueue", "lease", "settle", "unique", "cancel", "results")
+THEMES = ("enqueue", "lease", "settle")
 MakeDriver = Callable[..., PostgresDriver]
 
 
@@ -42,8 +42,13 @@ def make_driver(pooler: PgBouncer) -> MakeDriver:
     namespace = uuid4().hex
 
     def make(**settings: Any) -> PostgresDriver:
-        given = {"namespace": namespace, "statement_cache_size": 0, "listen": False, **settings}
-        return PostgresDriver(pooler.url, **given)
+        defaults = {
+            "namespace": namespace,
+            "statement_cache_size": 0,
+            "listen": False,
+            "poll_interval": 0.05,
+        }
+        return PostgresDriver(pooler.url, **{**defaults, **settings})
 
     return make
 

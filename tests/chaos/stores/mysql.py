@@ -53,6 +53,8 @@ NUMBERS = (
     ("priority_rank", -5),
     ("size", -1),
 )
+UNDONE = (1213, 1205)
+"""Errors by which the server ends a transaction: a dead-lock, a lock time-out."""
 LEAST_CONNECTIONS = 10
 """The server allows no lower limit."""
 
@@ -68,14 +70,18 @@ class _MysqlHold(Hold):
         self._connection.begin()
         self.lock(message)
 
-    def lock(self, message: bytes) -> None:
-        with suppress(pymysql.err.OperationalError), self._connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT 1 FROM {self._messages} WHERE id = {literal(message)} FOR UPDATE"
-            )
+    def lock(self, message: bytes) -> bool:
+        lock = f"SELECT 1 FROM {self._messages} WHERE id = {literal(message)} FOR UPDATE"
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(lock)
+        except pymysql.err.OperationalError as error:
+            if error.args[0] not in UNDONE:
+                raise
+            return False
+        return True
 
     def end(self) -> None:
-        self._connection.rollback()
         self._connection.close()
 
 

@@ -81,12 +81,14 @@ class _PostgresHold(Hold):
         self._connection.execute("BEGIN")
         self.lock(message)
 
-    def lock(self, message: bytes) -> None:
-        with suppress(psycopg.errors.DeadlockDetected):
+    def lock(self, message: bytes) -> bool:
+        try:
             self._connection.execute(self._lock, [uuid.UUID(bytes=message)])
+        except psycopg.errors.DeadlockDetected:
+            return False
+        return True
 
     def end(self) -> None:
-        self._connection.execute("ROLLBACK")
         self._connection.close()
 
 

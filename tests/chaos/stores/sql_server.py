@@ -42,12 +42,12 @@ class Hold(ABC):
     """A transaction of a rival, which holds locks until it ends."""
 
     @abstractmethod
-    def lock(self, message: bytes) -> None:
-        """Lock one more row, unless that ends in a dead-lock."""
+    def lock(self, message: bytes) -> bool:
+        """Lock one more row; return False if the server has ended the transaction instead."""
 
     @abstractmethod
     def end(self) -> None:
-        """Roll back, and close the connection."""
+        """Close the connection, which rolls back."""
 
 
 class SqlServerStore(Store):
@@ -239,7 +239,8 @@ class SqlServerStore(Store):
         try:
             for message in chosen[1:]:
                 time.sleep(seconds / MOST_ROWS)
-                hold.lock(message)
+                if not hold.lock(message):
+                    return
         finally:
             hold.end()
 
