@@ -1,7 +1,7 @@
 """The driver through PgBouncer in transaction mode, where calls share sessions with those of others."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -10,6 +10,7 @@ import pytest
 
 from asynctasq import App, Worker, task
 from asynctasq.conformance import run_conformance
+from asynctasq.conformance.model import run_model
 from asynctasq_postgres import PostgresDriver
 from tests.drivers.lives import ManyLives, live_a_life, patiently
 from tests.drivers.opening import message, opened
@@ -17,7 +18,6 @@ from tests.servers.databases import own_database
 from tests.servers.pgbouncer import PgBouncer, pgbouncer
 from tests.servers.postgres import PostgresServer, running_postgres
 
-THEMES = ("enqueue", "lease", "settle")
 MakeDriver = Callable[..., PostgresDriver]
 
 
@@ -53,26 +53,19 @@ def make_driver(pooler: PgBouncer) -> MakeDriver:
     return make
 
 
-async def check_rules(make_driver: MakeDriver, only: Sequence[str] | None) -> None:
-    """Check rules of the contract, each in a namespace of its own."""
-    report = await run_conformance(
-        lambda: make_driver(namespace=uuid4().hex), durable=True, only=only
-    )
-    assert report.results
-    assert [result.check.name for result in report.failures] == []
-
-
-async def test_central_rules_hold_through_a_pooler(
+def test_driver_behaves_like_memory_through_a_pooler(
     make_driver: MakeDriver, server: PostgresServer
 ) -> None:
-    await check_rules(make_driver, THEMES)
+    run_model(lambda: make_driver(namespace=uuid4().hex), examples=5)
     locks = server.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
     assert locks == [(0,)], "sessions belong to others after each call"
 
 
 @pytest.mark.full
-async def test_all_rules_hold_through_a_pooler(make_driver: MakeDriver) -> None:
-    await check_rules(make_driver, None)
+async def test_rules_hold_through_a_pooler(make_driver: MakeDriver) -> None:
+    report = await run_conformance(lambda: make_driver(namespace=uuid4().hex), durable=True)
+    assert report.results
+    assert [result.check.name for result in report.failures] == []
 
 
 @task
