@@ -22,7 +22,7 @@ MakeDriver = Callable[..., PostgresDriver]
 @pytest.fixture(scope="session")
 def empty_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the URL of the server that tests share."""
-    yield shared_url("postgres", tmp_path_factory)
+    return shared_url("postgres", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -23,19 +23,20 @@ async def connect(settings: PostgresSettings, address: Address) -> Connection:
 
     Nothing is set on it: a PgBouncer refuses or forgets such settings.
     """
-    return await asyncpg.connect(
-        host=[host for host, _ in address.hosts],
-        port=[port for _, port in address.hosts],
-        user=address.username,
-        password=address.password,
-        database=address.database,
-        ssl=_tls(settings, address),
-        timeout=settings.connect_timeout,
-        command_timeout=settings.timeout,
-        statement_cache_size=settings.statement_cache_size,
-        max_cached_statement_lifetime=0,
-        target_session_attrs="read-write" if len(address.hosts) > 1 else "any",
-    )
+    options: dict[str, Any] = {
+        "host": [host for host, _ in address.hosts],
+        "port": [port for _, port in address.hosts],
+        "user": address.username,
+        "password": address.password,
+        "database": address.database,
+        "ssl": _tls(settings, address),
+        "timeout": settings.connect_timeout,
+        "command_timeout": settings.timeout,
+        "statement_cache_size": settings.statement_cache_size,
+        "max_cached_statement_lifetime": 0,
+        "target_session_attrs": "read-write" if len(address.hosts) > 1 else "any",
+    }
+    return await asyncpg.connect(**options)
 
 
 def _tls(settings: PostgresSettings, address: Address) -> Any:
@@ -104,13 +105,18 @@ class Connections:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        if self.is_closed:
-            raise asyncpg.InterfaceError("the driver was closed")
+        self._check_open()
         connection = await connect(self._settings, self._address)
-        if self.is_closed:
+        try:
+            self._check_open()
+        except asyncpg.InterfaceError:
             abandon(connection)
-            raise asyncpg.InterfaceError("the driver was closed")
+            raise
         return connection
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise asyncpg.InterfaceError("the driver was closed")
 
     def drop_idle(self) -> None:
         """Close all connections that no call uses, after an error that concerns the server."""

@@ -35,7 +35,13 @@ from asynctasq_postgres.listing import Listing, read_page
 from asynctasq_postgres.opened import Opened, look_at_tables, take_steps
 from asynctasq_postgres.rows import dead_letter, snapshot
 from asynctasq_postgres.server import CallContext
-from asynctasq_postgres.settings import PostgresSettings
+from asynctasq_postgres.settings import (
+    DEFAULT_URL,
+    PostgresSettings,
+    SynchronousCommit,
+    Tls,
+)
+from asynctasq_postgres.timing import ListenerTiming
 
 LISTINGS = {
     State.READY: "ready",
@@ -48,23 +54,71 @@ LISTINGS = {
 class PostgresDriver(DriverDefaults):
     """Messages in tables of a PostgreSQL database (13 or later).
 
-    The arguments are those of `PostgresSettings`. `asynctasq migrate` creates the tables.
+    The arguments are the fields of `PostgresSettings`. An argument that is None has its value from the URL, or its
+    default. `asynctasq migrate` creates the tables.
     """
 
     api_version = DRIVER_API_VERSION
     capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
     dialect = "postgresql"
     max_message_bytes: int | None = VALUE_LIMIT
+    listener_timing = ListenerTiming()
+    """Times of the connection that receives notifications."""
 
-    def __init__(self, url: str | None = None, **settings: Any) -> None:
-        """Make an unopened driver.
-
-        Args:
-            url: as `PostgresSettings.url`; its parameters are settings.
-            **settings: fields of `PostgresSettings`. They override parameters of the URL.
-        """
-        given = {} if url is None else PostgresSettings.from_url(url)
-        self._configure(PostgresSettings(**{**given, **settings}))
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        database: str | None = None,
+        namespace: str | None = None,
+        schema: str | None = None,
+        table_prefix: str | None = None,
+        max_connections: int | None = None,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        listen: bool | None = None,
+        listen_url: str | None = None,
+        poll_interval: float | None = None,
+        statement_cache_size: int | None = None,
+        synchronous_commit: SynchronousCommit | None = None,
+        dead_letter_ttl: float | None = None,
+        dead_letter_limit: int | None = None,
+        tls: Tls | None = None,
+        tls_ca: str | None = None,
+        tls_certificate: str | None = None,
+        tls_key: str | None = None,
+    ) -> None:
+        given: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "username": username,
+            "password": password,
+            "database": database,
+            "namespace": namespace,
+            "schema": schema,
+            "table_prefix": table_prefix,
+            "max_connections": max_connections,
+            "timeout": timeout,
+            "connect_timeout": connect_timeout,
+            "listen": listen,
+            "listen_url": listen_url,
+            "poll_interval": poll_interval,
+            "statement_cache_size": statement_cache_size,
+            "synchronous_commit": synchronous_commit,
+            "dead_letter_ttl": dead_letter_ttl,
+            "dead_letter_limit": dead_letter_limit,
+            "tls": tls,
+            "tls_ca": tls_ca,
+            "tls_certificate": tls_certificate,
+            "tls_key": tls_key,
+        }
+        settings: dict[str, Any] = {**PostgresSettings.from_url(url)}
+        settings |= {name: value for name, value in given.items() if value is not None}
+        self._configure(PostgresSettings(**settings))
 
     @classmethod
     def from_settings(cls, settings: PostgresSettings) -> Self:
@@ -88,8 +142,6 @@ class PostgresDriver(DriverDefaults):
     @clock_offset.setter
     def clock_offset(self, seconds: float) -> None:
         self._context.clock_offset = seconds
-        if self._open is not None:
-            self._open.listener.look_again()
 
     def clone(self) -> Self:
         clone = self.from_settings(self.settings)
@@ -104,7 +156,7 @@ class PostgresDriver(DriverDefaults):
         """
         if self._open is not None and self._open.process == os.getpid():
             return
-        self._open = await Opened.start(self._context)
+        self._open = await Opened.start(self._context, self.listener_timing)
 
     async def close(self) -> None:
         opened, self._open = self._open, None

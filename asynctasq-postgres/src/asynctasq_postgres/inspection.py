@@ -120,7 +120,7 @@ async def known(server: Server, ids: Sequence[bytes]) -> list[bool]:
 async def progress(server: Server, ids: Sequence[bytes]) -> list[bytes | None]:
     """Return the latest report of each message."""
     rows = await server.rows("progress", server.settings.namespace, joined(ids))
-    reports = {number: report for number, report in rows}
+    reports: dict[int, bytes] = {row[0]: row[1] for row in rows}
     return [reports.get(number) for number in range(1, len(ids) + 1)]
 
 

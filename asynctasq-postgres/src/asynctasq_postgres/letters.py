@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.sql import pack_row, rank
 from asynctasq.driverkit.times import micros
-from asynctasq.message import Message, State
-from asynctasq_postgres.enqueueing import UNTIL, UniqueUntil, hashed
+from asynctasq.message import Message, State, UniqueUntil
+from asynctasq_postgres.enqueueing import UNTIL, hashed
 from asynctasq_postgres.inspection import IDS_AT_ONCE, joined
 from asynctasq_postgres.rows import read_message
 from asynctasq_postgres.server import Server

@@ -55,8 +55,8 @@ class Listing:
     def filters(self) -> tuple[Any, ...]:
         """Return the filters as the function `page` takes them."""
         task, prefix, ending = self.task, None, None
-        if task is not None and task.endswith("*"):
-            task, prefix = None, _encoded(task[:-1])
+        if self.task is not None and self.task.endswith("*"):
+            task, prefix = None, _encoded(self.task[:-1])
         if self.error is not None and "." not in self.error:
             ending = _encoded(f".{self.error}")
         return (

@@ -17,6 +17,7 @@ OLDEST = 1
 """The oldest version that this release can use."""
 LOCK_SECONDS = 5
 """For which a step waits for other transactions. All calls that come after it wait meanwhile."""
+_READ = "SELECT version, usable_from, store::text FROM asynctasq.meta"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('asynctasq migrate'), hashtext($1))"
 
 
@@ -45,7 +46,7 @@ async def read_tables(connection: Connection, names: Names) -> Tables:
     meta = names.applied("asynctasq.meta")
     if await connection.fetchval("SELECT to_regclass($1::text)::text", meta) is None:
         return Tables(0)
-    row = await connection.fetchrow(f"SELECT version, usable_from, store::text FROM {meta}")
+    row = await connection.fetchrow(names.applied(_READ))
     return Tables(0) if row is None else Tables(*row)
 
 

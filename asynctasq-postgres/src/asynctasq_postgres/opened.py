@@ -24,15 +24,15 @@ from asynctasq_postgres.timing import ListenerTiming
 class Opened:
     """A driver between `open` and `close`."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, timing: ListenerTiming) -> None:
         self.server = server
         self.process = os.getpid()
         self.leasing = Leasing(server)
         self.doorbell = Doorbell(server)
-        self.listener = Listener(server, ListenerTiming())
+        self.listener = Listener(server, timing)
 
     @classmethod
-    async def start(cls, context: CallContext) -> "Opened":
+    async def start(cls, context: CallContext, timing: ListenerTiming) -> "Opened":
         """Connect, and check the tables.
 
         Raises:
@@ -51,7 +51,7 @@ class Opened:
             await server.connections.close()
             raise
         context.store = tables.store
-        return cls(server)
+        return cls(server, timing)
 
     async def stop(self) -> None:
         """Close all connections. Never raises."""

@@ -17,12 +17,13 @@ def read_message(
     message_id: bytes, queue: str | None, profile: bytes, payload: bytes
 ) -> tuple[Message, ErrorInfo | None]:
     """Return the message of a row, and its damage, if any."""
+    if queue is None:
+        error = BodyCorrupt("The queue of a message in the store is damaged.")
+        return salvage(message_id, "", profile, payload), damage_info(error)
     try:
-        if queue is None:
-            raise BodyCorrupt("The queue of a message in the store is damaged.")
         return decode_message(message_id, queue, profile, payload), None
     except BodyCorrupt as error:
-        return salvage(message_id, queue or "", profile, payload), damage_info(error)
+        return salvage(message_id, queue, profile, payload), damage_info(error)
 
 
 def snapshot(row: Row) -> Snapshot:

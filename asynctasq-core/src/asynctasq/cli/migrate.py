@@ -54,15 +54,16 @@ def command(target: str | None, driver: str | None, check: bool, dry_run: bool) 
 
 
 async def _migrate(app: "App") -> bool:
-    """Migrate a store; return whether its tables are up to date at the end."""
-    async with app:
-        driver = await app.driver()
-        store = _with_tables(driver)
-        if store is None:
-            return True
-        for step in await store.migrate():
-            click.echo(f"- {step}")
-        return _report(await store.schema())
+    """Migrate a store; return whether its tables are up to date at the end.
+
+    The store is not opened first: a driver may refuse to open a store that lacks its tables.
+    """
+    store = _with_tables(_unopened_driver(app))
+    if store is None:
+        return True
+    for step in await store.migrate():
+        click.echo(f"- {step}")
+    return _report(await store.schema())
 
 
 async def _inspect(app: "App", *, prints_statements: bool) -> bool:

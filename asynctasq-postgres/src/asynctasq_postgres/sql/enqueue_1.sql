@@ -19,7 +19,7 @@ $$;
 CREATE FUNCTION asynctasq.free_keys_1(ns int, hashes bytea[], holders uuid[], ends_after int)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 BEGIN
     -- In the order of the hashes, as an enqueue takes them, so that the two do not wait for each other.
     PERFORM 1
@@ -36,7 +36,7 @@ $$;
 -- message has started or ended, whether or not the row was deleted.
 CREATE FUNCTION asynctasq.key_holder_1(ns int, wanted bytea, now bigint) RETURNS uuid LANGUAGE sql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
     SELECT k.holder
     FROM asynctasq.unique_keys AS k
     WHERE k.hash = wanted AND k.namespace = ns
@@ -54,7 +54,7 @@ CREATE FUNCTION asynctasq.hold_key_1(
     ns int, wanted bytea, newcomer uuid, until_ int, period_ bigint, now bigint
 ) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     ends bigint := CASE WHEN until_ = 3 THEN now + period_ END;
     free_of uuid;
@@ -80,7 +80,7 @@ $$;
 -- Finish messages as cancelled; the caller has locked them.
 CREATE FUNCTION asynctasq.finish_cancelled_1(ns int, ids uuid[], now bigint) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     keyed uuid[];
     hashes bytea[];
@@ -112,7 +112,7 @@ CREATE FUNCTION asynctasq.bury_1(
     ns int, ids uuid[], reasons text[], lost_more int, attempted int[], errors bytea[], abouts bytea[], now bigint
 ) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     keyed uuid[];
     hashes bytea[];
@@ -163,7 +163,7 @@ $$;
 -- The numbers of queues, which get one if they have none.
 CREATE FUNCTION asynctasq.queues_1(ns int, names text[]) RETURNS int[] LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     keys int[];
 BEGIN
@@ -196,7 +196,7 @@ CREATE FUNCTION asynctasq.enqueue_1(
     OUT known int[], OUT holders bytea, OUT asleep bool
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int := asynctasq.namespace_1(space);
@@ -290,7 +290,7 @@ CREATE FUNCTION asynctasq.admit_1(
     losses int, profile_ bytea, hash_ bytea, until_ int, conflict int, period_ bigint, now bigint
 ) RETURNS uuid LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     due_ bigint := CASE WHEN due < 0 THEN now - due ELSE greatest(due, now) END;
     standing uuid;

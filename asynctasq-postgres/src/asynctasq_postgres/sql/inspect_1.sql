@@ -6,7 +6,7 @@ CREATE FUNCTION asynctasq.count_queue_1(
     OUT ready bigint, OUT scheduled bigint, OUT leased bigint, OUT dead bigint, OUT oldest bigint
 ) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 BEGIN
     SELECT
         least(bound, sum(due) + (
@@ -56,7 +56,7 @@ CREATE FUNCTION asynctasq.count_1(
     OUT ready bigint, OUT scheduled bigint, OUT leased bigint, OUT dead bigint
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 BEGIN
     SELECT c.ready, c.scheduled, c.leased, c.dead INTO ready, scheduled, leased, dead
     FROM asynctasq.namespaces AS n
@@ -73,7 +73,7 @@ RETURNS TABLE (
     paused_at bigint
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -108,7 +108,7 @@ CREATE TYPE asynctasq.snapshot_1 AS (
 CREATE FUNCTION asynctasq.find_1(space text, ids bytea, room bigint, shift bigint)
 RETURNS SETOF asynctasq.snapshot_1 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -150,7 +150,7 @@ RETURNS TABLE (
     n bigint, state int, finished_at bigint, result bytea, reason text, error bytea, about bytea
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -193,7 +193,7 @@ $$;
 -- Numbers of the messages that wait, run or are dead.
 CREATE FUNCTION asynctasq.known_1(space text, ids bytea) RETURNS int[] LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     ns int;
 BEGIN
@@ -210,7 +210,7 @@ $$;
 -- Whether any of some messages has ended.
 CREATE FUNCTION asynctasq.any_ended_1(space text, ids bytea, shift bigint) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -229,7 +229,7 @@ $$;
 CREATE FUNCTION asynctasq.progress_1(space text, ids bytea) RETURNS TABLE (n int, report bytea)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -258,7 +258,7 @@ CREATE FUNCTION asynctasq.stretches_1(
     space text, kind text, queue_ text, owner_ text, from_major int, from_minor int
 ) RETURNS TABLE (major int, minor int) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     ns int;
@@ -304,7 +304,7 @@ CREATE FUNCTION asynctasq.page_1(
     reason_ text, error_ bytea, ending bytea, shift bigint
 ) RETURNS SETOF asynctasq.snapshot_1 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);

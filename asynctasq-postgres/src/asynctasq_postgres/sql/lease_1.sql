@@ -19,7 +19,7 @@ CREATE FUNCTION asynctasq.reserve_1(
     enqueued_at bigint, mismatched_at bigint, profile bytea, payload bytea
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -160,7 +160,7 @@ $$;
 CREATE FUNCTION asynctasq.extend_1(space text, holder text, lease bigint, shift bigint)
 RETURNS TABLE (at bigint, ids bytea, tokens bigint[], leased bigint[]) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -186,7 +186,7 @@ $$;
 CREATE FUNCTION asynctasq.give_back_1(space text, holder text, ids bytea, tokens bigint[], shift bigint)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -209,7 +209,7 @@ $$;
 -- End a bounded number of the leases of an owner, and count them as lost. Return whether there are no more.
 CREATE FUNCTION asynctasq.end_owner_1(space text, holder text, shift bigint) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -238,7 +238,7 @@ $$;
 CREATE FUNCTION asynctasq.cancel_requests_1(space text, holder text)
 RETURNS TABLE (id bytea, token bigint) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -254,7 +254,7 @@ $$;
 CREATE FUNCTION asynctasq.sleep_1(space text, names text[], sleeper uuid, span bigint, shift bigint)
 RETURNS int[] LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     queues int[] := asynctasq.queues_1(asynctasq.namespace_1(space), names);
@@ -272,7 +272,7 @@ $$;
 CREATE FUNCTION asynctasq.look_1(space text, names text[], shift bigint, OUT ready bool, OUT until bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -300,7 +300,7 @@ $$;
 CREATE FUNCTION asynctasq.ring_1(space text, names text[], channel text, shift bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     keys int[];

@@ -3,7 +3,7 @@
 -- Make dead letters ready again. Returns the numbers of those that are.
 CREATE FUNCTION asynctasq.requeue_1(space text, ids bytea, shift bigint) RETURNS int[] LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -51,7 +51,7 @@ CREATE FUNCTION asynctasq.requeue_edited_1(
     until_ int, profile_ bytea, payload_ bytea, shift bigint
 ) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     ns int := asynctasq.namespace_1(space);
     k int := (asynctasq.queues_1(ns, ARRAY[name_]))[1];
@@ -81,7 +81,7 @@ $$;
 -- Delete dead letters. Returns the numbers of those that were deleted.
 CREATE FUNCTION asynctasq.delete_dead_1(space text, ids bytea) RETURNS int[] LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     deleted int[];
 BEGIN
@@ -100,7 +100,7 @@ $$;
 CREATE FUNCTION asynctasq.purge_1(space text, name_ text, state_ int, shift bigint) RETURNS int
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     bound int := 5000;
@@ -162,7 +162,7 @@ $$;
 CREATE FUNCTION asynctasq.pause_1(space text, name_ text, pauses bool, shift bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int := asynctasq.namespace_1(space);
@@ -177,7 +177,7 @@ $$;
 
 CREATE FUNCTION asynctasq.paused_1(space text) RETURNS text[] LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 BEGIN
     RETURN ARRAY(
         SELECT q.name FROM asynctasq.namespaces AS n JOIN asynctasq.queues AS q ON q.namespace = n.key
@@ -189,7 +189,7 @@ $$;
 CREATE FUNCTION asynctasq.record_worker_1(space text, worker text, words bytea, ttl bigint, shift bigint)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     INSERT INTO asynctasq.workers (namespace, id, description, ends_at)
@@ -201,7 +201,7 @@ $$;
 
 CREATE FUNCTION asynctasq.forget_worker_1(space text, worker text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     DELETE FROM asynctasq.workers
@@ -212,7 +212,7 @@ $$;
 CREATE FUNCTION asynctasq.workers_1(space text, shift bigint) RETURNS TABLE (description bytea)
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);

@@ -11,7 +11,7 @@ CREATE FUNCTION asynctasq.complete_1(
     OUT held int[], OUT heard bool
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -63,7 +63,7 @@ CREATE FUNCTION asynctasq.settle_1(
     OUT held int[], OUT heard bool, OUT died int
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -149,7 +149,7 @@ $$;
 CREATE FUNCTION asynctasq.set_progress_1(space text, ids bytea, tokens bigint[], reports bytea[])
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE asynctasq.messages AS m SET progress = given.report
@@ -164,7 +164,7 @@ $$;
 CREATE FUNCTION asynctasq.cancel_1(space text, ids bytea, shift bigint, OUT answers int[], OUT heard bool)
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off SET lock_timeout = '1s' AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off SET lock_timeout = '1s' AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;

@@ -4,7 +4,7 @@
 -- `next_mark` of asynctasq.driverkit.outages.
 CREATE FUNCTION asynctasq.note_call_1(ns int, now bigint, lease bigint) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     mark record;
     gap bigint := least(lease / 2, 15000000);
@@ -71,7 +71,7 @@ $$;
 -- next, not from lease to lease.
 CREATE FUNCTION asynctasq.end_strays_1(ns int, now bigint) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 DECLARE
     strays uuid[];
 BEGIN
@@ -104,7 +104,7 @@ RETURNS TABLE (
     id uuid, queue int, state int, attempt int, lost int, owner int, profile bytea
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     flagged uuid[];
@@ -138,7 +138,7 @@ $$;
 -- Whether any upkeep is due; without that of leases.
 CREATE FUNCTION asynctasq.is_due_1(ns int, now bigint, dead_since bigint) RETURNS bool LANGUAGE sql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
     SELECT
         EXISTS (SELECT 1 FROM asynctasq.messages WHERE namespace = ns AND state = 2 AND due_at <= now)
         OR EXISTS (SELECT 1 FROM asynctasq.messages WHERE namespace = ns AND expires_at <= now)
@@ -155,7 +155,7 @@ CREATE FUNCTION asynctasq.upkeep_1(
     id uuid, queue int, state int, attempt int, lost int, owner text, profile bytea
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     bound int := 5000;

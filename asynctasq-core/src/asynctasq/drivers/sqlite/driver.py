@@ -295,8 +295,14 @@ class SqliteDriver(DriverDefaults):
         return await self._read(lambda session: schema_state(session.connection))
 
     async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
-        """Bring the tables to the needed version. A dry run works on a driver that is not open, too."""
+        """Bring the tables to the needed version. Works on a driver that is not open, too."""
         path = self.settings.path
+        if self._engine is None and not dry_run:
+            await self.open()
+            try:
+                return await self.migrate()
+            finally:
+                await self.close()
         if self._engine is None and dry_run:
             return await asyncio.to_thread(
                 inspect_file, path, lambda connection: migrate(connection, path, dry_run=True)
