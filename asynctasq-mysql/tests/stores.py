@@ -12,6 +12,7 @@ import pymysql
 import pytest
 
 from asynctasq_mysql import MySQLDriver
+from tests.servers.databases import mysql_connection
 from tests.servers.mariadb import MariadbServer, mariadb_process
 from tests.servers.shared import shared_url
 from tests.stores import ServerStore, Store, StoreKind
@@ -21,17 +22,10 @@ DATABASE = "asynctasq_tests"
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
     """Execute statements on the server of a URL; return the rows of the last."""
-    address = MySQLDriver(url, database="mysql").settings.address()
-    connection = pymysql.connect(
-        host=address.host, port=address.port, user=address.username, autocommit=True
-    )
-    try:
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return list(cursor.fetchall())
-    finally:
-        connection.close()
+    with mysql_connection(url) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return list(cursor.fetchall())
 
 
 @cache

@@ -2,12 +2,12 @@
 
 from uuid import uuid4
 
-import pymysql
 import pytest
 
 from asynctasq.conformance import DriverConformance
 from asynctasq.contracts.driver import Driver
 from asynctasq_mysql import MySQLDriver
+from tests.servers.databases import mysql_connection
 
 
 class TestMySQL(DriverConformance):
@@ -25,17 +25,7 @@ class TestMySQL(DriverConformance):
         return MySQLDriver(self.url, namespace=self.namespace)
 
     async def damage(self, driver: Driver, message_id: bytes) -> None:
-        address = MySQLDriver(self.url).settings.address()
-        with (
-            pymysql.connect(
-                host=address.host,
-                port=address.port,
-                user=address.username,
-                database=address.database,
-                autocommit=True,
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
+        with mysql_connection(self.url) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE asynctasq_messages SET profile = x'ffffffff', payload = x'ff00ff' "
                 f"WHERE id = x'{message_id.hex()}'"

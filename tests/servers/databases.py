@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 import pymysql
+from pymysql.cursors import Cursor
 
 
 @contextmanager
@@ -34,19 +35,27 @@ def _in_postgres(parts: SplitResult, statement: str) -> None:
     asyncio.run(execute())
 
 
-def _in_mysql(parts: SplitResult, statement: str) -> None:
+@contextmanager
+def mysql_connection(url: str) -> "Iterator[pymysql.Connection[Cursor]]":
+    """Yield a connection to the database of a URL."""
+    parts = urlsplit(url)
     connection = pymysql.connect(
-        host=parts.hostname,
+        host=parts.hostname or "",
         port=parts.port or 3306,
-        user=parts.username,
+        user=parts.username or "",
         password=parts.password or "",
         database=parts.path.removeprefix("/"),
+        autocommit=True,
     )
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
+        yield connection
     finally:
         connection.close()
+
+
+def _in_mysql(parts: SplitResult, statement: str) -> None:
+    with mysql_connection(parts.geturl()) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 STATEMENTS: dict[str, Callable[[SplitResult, str], None]] = {

@@ -49,7 +49,11 @@ class MariadbServer:
         account.write_text(ACCOUNT)
         files = ("--no-defaults", f"--datadir={folder / 'data'}")
         place = (f"--port={self.port}", f"--socket={self.socket}", *PLACE)
-        own = (f"--pid-file={folder / 'pid'}", f"--init-file={account}")
+        own = (
+            f"--pid-file={folder / 'pid'}",
+            f"--init-file={account}",
+            f"--tmpdir={folder}",  # a server that starts deletes the files of others in a shared one
+        )
         self.process = ServerProcess(
             [server, *files, *place, *own, *SMALL, *options],
             folder,

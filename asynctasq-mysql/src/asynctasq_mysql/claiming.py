@@ -30,10 +30,7 @@ class Claims:
         ]
         now = self.now
         try:
-            if attempt < 0 or lost < 0 or enqueued_at < 0:
-                raise BodyCorrupt(
-                    f"A number in the stored record is damaged: {attempt}, {lost}, {enqueued_at}."
-                )
+            _check_numbers(attempt, lost, enqueued_at)
             message = decode_message(bytes(message_id), queue, as_bytes(profile), payload)
         except BodyCorrupt as error:
             self.damaged.append((row, queue, damage_info(error)))
@@ -51,6 +48,16 @@ class Claims:
                 token > 0,
             )
         )
+
+
+def _check_numbers(*numbers: int) -> None:
+    """Refuse numbers that no call has written.
+
+    Raises:
+        BodyCorrupt: one is negative.
+    """
+    if min(numbers) < 0:
+        raise BodyCorrupt(f"A number in the stored record is damaged: {numbers}.")
 
 
 def chosen(rows: Iterable[tuple[str, Row]], limit: int) -> list[tuple[str, Row]]:

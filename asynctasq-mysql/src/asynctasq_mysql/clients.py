@@ -68,8 +68,6 @@ class Client:
 class Wire:
     """One connection, which serves one call at a time."""
 
-    __slots__ = ("_connection", "_error", "idle_since", "is_broken")
-
     def __init__(self, connection: Any, error: type[Exception]) -> None:
         self._connection = connection
         self._error = error

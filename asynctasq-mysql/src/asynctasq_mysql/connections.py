@@ -38,12 +38,15 @@ class Connections:
         self._closed = False
         self._loop = asyncio.get_running_loop()
 
-    async def call(self, body: Callable[[Wire], Awaitable[T]], *, again: bool = True) -> T:
+    async def call(
+        self, body: Callable[[Wire], Awaitable[T]], *, again: bool = True, is_long: bool = False
+    ) -> T:
         """Return the answer of `body`, which gets a connection without an open transaction.
 
         Args:
             body: makes the call; it is made again if the server has undone it.
             again: False if the call must not be repeated after the connection broke in the middle of it.
+            is_long: True if the call may take longer than `timeout`.
 
         Raises:
             DriverUnavailable: the server cannot be reached, or could not do it for long.
@@ -55,7 +58,7 @@ class Connections:
             was_used = bool(self._free)
             try:
                 async with self._borrowed() as wire:
-                    return await self._timed(body(wire))
+                    return await (body(wire) if is_long else self._timed(body(wire)))
             except (DriverError, asyncio.CancelledError):
                 raise
             except (self._client.error, LostConnection, TimeoutError, OSError) as error:

@@ -35,7 +35,7 @@ async def requeue(store: Store, ids: Sequence[bytes]) -> list[bool]:
         if not named
         else store.sql.inspect["queues_of_dead"](ids=json_of(named), namespace=store.namespace)
     )
-    names = dict(await store.names(row[0] for row in numbers)) if named else {}  # type: ignore[misc]
+    names = dict(await store.names(row[0] for row in numbers)) if named else {}
     done = await store.transact(lambda: _requeue_steps(store, named, names, None))
     return [ids.index(one) == place and one in done for place, one in enumerate(ids)]
 
@@ -173,7 +173,7 @@ async def _purge(store: Store, queue: int, query: str, state: int) -> int:
         if query == "purgeable":
             values["state"] = state
         [rows] = await store.run(select(store.offset, **values))
-        doomed = {bytes(row[0]): row[1] for row in rows}  # type: ignore[call-overload]
+        doomed = {bytes(row[0]): row[1] for row in rows}
         if not doomed:
             return total
         gone = await store.transact(lambda: _purge_steps(store, queue, state, doomed))  # noqa: B023

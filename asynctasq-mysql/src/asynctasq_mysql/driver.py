@@ -54,6 +54,8 @@ class MySQLDriver(DriverDefaults):
 
     api_version = DRIVER_API_VERSION
     capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    max_message_bytes: int | None = None
+    """Half of the server's `max_allowed_packet`, from `open` on."""
     dialect = "mysql"
 
     def __init__(
@@ -127,9 +129,8 @@ class MySQLDriver(DriverDefaults):
     @clock_offset.setter
     def clock_offset(self, seconds: float) -> None:
         self._clock_offset = seconds
-        if self._store is not None and self._poller is not None:
+        if self._store is not None:
             self._store.offset = micros(seconds)
-            self._poller.look_now()
 
     def clone(self) -> Self:
         clone = self.from_settings(self.settings)
@@ -327,7 +328,8 @@ class MySQLDriver(DriverDefaults):
             return await connections.call(
                 lambda wire: schema.migrate(
                     wire, connections.statements, self.description, dry_run=dry_run
-                )
+                ),
+                is_long=True,
             )
 
     @asynccontextmanager
@@ -352,7 +354,7 @@ class MySQLDriver(DriverDefaults):
     def plan_complete(self, lease: Lease, result: bytes | None, result_ttl: float) -> Plan[Settled]:
         return planning.plan_complete(self._opened(), lease, result, result_ttl)
 
-    async def committed(self, queues: Sequence[str]) -> None:
+    async def committed(self, queues: Sequence[str]) -> None:  # noqa: ARG002 - one poller serves all queues
         poller = self._polling()
         poller.note_work()
         poller.look_now()

@@ -139,7 +139,7 @@ async def queues(store: Store, bound: int | None) -> list[QueueInfo]:
     infos: list[QueueInfo] = []
     [used] = await store.run(store.sql.inspect["used_queues"](namespace=store.namespace))
     for some in batches(used, QUEUES_AT_ONCE):
-        names: dict[Any, Any] = dict(some)  # type: ignore[arg-type]
+        names: dict[Any, Any] = dict(some)
         counts = await store.run(*(_count(store, number, bound) for number in names))
         oldest = await _oldest(store, list(names))
         for [row] in counts:

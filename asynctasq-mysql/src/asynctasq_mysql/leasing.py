@@ -1,7 +1,7 @@
 """Keeping leases, and ending them from outside."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import count
 
 from asynctasq.driverkit.times import micros
@@ -21,7 +21,7 @@ async def extend(
     """Renew the leases of an owner, and release those that it does not know of."""
     sql, namespace, name, span = store.sql.lease, store.namespace, name_bytes(owner), micros(lease)
 
-    async def body(wire: Wire) -> dict[tuple[bytes, int | str], tuple[int, int]]:
+    async def body(wire: Wire) -> dict[tuple[bytes, int], tuple[int, int]]:
         # The mark first: what it says of an outage must not depend on this renewal.
         [look] = await wire.run(
             sql["look"](store.offset, namespace=namespace, owner=name, dead_letter_ttl=0)
@@ -40,7 +40,8 @@ async def extend(
     strays = [key for key, (at, now) in held.items() if key not in named and abs(now - at) >= span]
     if strays:
         await _give_back(store, strays)
-    return [LeaseState.HELD if (one.id, one.token) in held else LeaseState.LOST for one in leases]
+    leased: Container[tuple[bytes, int | str]] = held
+    return [LeaseState.HELD if (one.id, one.token) in leased else LeaseState.LOST for one in leases]
 
 
 async def _give_back(store: Store, leases: Sequence[tuple[bytes, int]]) -> None:
@@ -71,8 +72,10 @@ async def end_owner(store: Store, owner: str) -> None:
             store.sql.enqueue["now"](store.offset),
             sql["leases_of_owner"](namespace=store.namespace, owner=name, bound=BOUND),
         )
+        leases = json_rows(sorted((bytes(row[0]), row[1]) for row in found.rows))
+        [locked] = await wire.run(sql["lock_leases"](leases=leases, namespace=store.namespace))
         moved = Moved()
-        moved.take_back(found.rows, counted=True)
+        moved.take_back(locked.rows, counted=True, owner=owner)
         texts = moved.texts(store, time.rows[0][0], counted=True)
         texts.append(sql["delete_owner"](namespace=store.namespace, owner=name))
         await wire.run(*texts, "COMMIT")

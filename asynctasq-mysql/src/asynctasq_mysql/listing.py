@@ -63,9 +63,8 @@ class Filter:
 def _has_type(head: bytes, wanted: str) -> bool:
     """Return whether the beginning of a stored error shows a type: its full name, or the last part of it."""
     unpacker = msgpack.Unpacker(unicode_errors="surrogatepass")
-    unpacker.feed(head)
+    unpacker.feed(head[1:])  # behind the head of the array
     try:
-        unpacker.read_array_header()
         name = unpacker.unpack()
     except (ValueError, msgpack.UnpackException):
         return False
@@ -185,15 +184,14 @@ class _Walk:
         sizes = await self._sizes([bytes(row[1]) for _, row in taken])
         ids: list[bytes] = []
         left = BYTES_AT_ONCE
-        for stretch, row in taken:
+        for _, row in taken:
             message_id = bytes(row[1])
             left -= sizes.get(message_id, 0)
             if left < 0 and ids:
                 break
             ids.append(message_id)
-            place = (stretch, row)
         if len(ids) < len(taken):
-            last, row = place
+            last, row = taken[len(ids) - 1]
             end = self._cursor(last.queue, last.rank, (row[0], bytes(row[1])))
         found = await find_rows(self._store, ids)
         name = await namer(self._store, found)

@@ -4,6 +4,7 @@ from asynctasq_mysql.clients import Wire
 from asynctasq_mysql.connections import Connections
 from asynctasq_mysql.schema import check_schema, look_at_server
 from asynctasq_mysql.settings import MySQLSettings
+from asynctasq_mysql.statements import statements
 from asynctasq_mysql.store import Store, name_bytes
 
 
@@ -21,6 +22,7 @@ async def open_store(settings: MySQLSettings, description: str, offset: int) -> 
     async def look(wire: Wire) -> Store:
         server = await look_at_server(wire, sql, description)
         await check_schema(wire, sql, description)
+        connections.statements = statements(settings.table_prefix, is_mariadb=server.is_mariadb)
         _, answer = await wire.run(
             sql.store["add_namespace"](name=name), sql.store["namespace"](name=name)
         )

@@ -11,7 +11,7 @@ from asynctasq_mysql.claiming import Claims, chosen, large_limit
 from asynctasq_mysql.clients import Answer, Row, Wire
 from asynctasq_mysql.marking import needs_mark, stored_mark, write_mark
 from asynctasq_mysql.rows import as_bytes, task_of
-from asynctasq_mysql.statements import Fragment, in_list, json_of, json_rows
+from asynctasq_mysql.statements import Fragment, in_list, json_rows
 from asynctasq_mysql.store import Store, name_bytes
 from asynctasq_mysql.upkeep import FORGET_INTERVAL, Due, upkeep
 
@@ -159,7 +159,7 @@ class Reserve:
         number = owner.rows[0][0] if owner.rows else Fragment("LAST_INSERT_ID()")
         return [
             self._store.sql.lease["lease"](
-                ids=json_of(sorted(delivery.message.id for delivery in self._claims.deliveries)),
+                ids=in_list(sorted(delivery.message.id for delivery in self._claims.deliveries)),
                 namespace=self._store.namespace,
                 owner=number,
                 now=self._claims.now,

@@ -30,6 +30,7 @@ class Server:
     """Facts about a server."""
 
     version: str
+    is_mariadb: bool
     packet: int
     """Bytes of the largest packet that it accepts."""
 
@@ -46,7 +47,8 @@ async def look_at_server(wire: Wire, sql: Statements, place: str) -> Server:
     text = version.decode() if isinstance(version, bytes) else str(version)
     found = _VERSION.match(text)
     number = tuple(int(part or 0) for part in found.groups()) if found else (0,)
-    least = LEAST_MARIADB if "mariadb" in text.lower() else LEAST_MYSQL
+    is_mariadb = "mariadb" in text.lower()
+    least = LEAST_MARIADB if is_mariadb else LEAST_MYSQL
     if number < least:
         raise ConfigurationError(
             f"The server at {place} must be MySQL 8.0.19 or MariaDB 10.6 or later, got {text}. Upgrade it, or use "
@@ -60,7 +62,7 @@ async def look_at_server(wire: Wire, sql: Statements, place: str) -> Server:
         raise DriverUnavailable(
             f"The server at {place} is read-only. Set the address of the primary."
         )
-    return Server(text, int(packet))
+    return Server(text, is_mariadb, int(packet))
 
 
 def steps(sql: Statements) -> Sequence[Step]:

@@ -1,19 +1,19 @@
 """Ending leases, cancelling, progress."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.numbers import can_settle
 from asynctasq.driverkit.packing import ID_BYTES, check_id, pack_error
-from asynctasq.driverkit.sql import BLOCKED, DEAD, LEASED, Completions, completions_of
+from asynctasq.driverkit.sql import BLOCKED, DEAD, LEASED, completions_of
 from asynctasq.driverkit.times import kept_for, micros
 from asynctasq.message import Lease
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settled, Settlement
 from asynctasq_mysql.clients import Wire
-from asynctasq_mysql.enqueueing import new_mark
 from asynctasq_mysql.keys import LEAST
-from asynctasq_mysql.statements import json_of, json_rows
+from asynctasq_mysql.statements import Fragment, json_of, json_rows, literal
 from asynctasq_mysql.steps import Script, Steps
 from asynctasq_mysql.store import Store
 
@@ -30,43 +30,47 @@ async def settle(store: Store, settlements: Sequence[Settlement]) -> list[Settle
     """Settle items: completions, which are most, with one statement for each batch."""
     answers: list[Settled] = []
     for some in batches(settlements, AT_ONCE):
-        plain = completions_of(some, most_bytes=BATCH_BYTES, largest=BATCH_BYTES)
-        if plain is None or len({each.lease.id for each in some}) < len(some):
-            answers += await store.transact(lambda: settle_steps(store, some), again=False)  # noqa: B023
+        if await _complete_all(store, some):
+            answers += [Settled.DONE] * len(some)
         else:
-            done: set[int] = set()
-            for batch in plain:
-                done |= {id(each) for each in await _complete(store, batch)}
-            answers += [Settled.DONE if id(each) in done else Settled.LOST for each in some]
+            answers += await store.transact(partial(settle_steps, store, some), again=False)
     return answers
 
 
-async def _complete(store: Store, batch: Completions) -> Sequence[Complete]:
-    """Complete messages; return the settlements whose leases were current."""
-    in_order = sorted(
-        zip(batch.settlements, batch.results, strict=True), key=lambda pair: pair[0].lease.id
-    )
-    stored = batch.stored
-    rows = json_rows(
-        (each.lease.id, _token(each.lease), each.about or None, result if stored else None)
-        for each, result in in_order
-    )
-    sql, mark = store.sql.settle, new_mark()
-    text = sql["complete_all"](
-        store.offset, rows=rows, namespace=store.namespace, mark=mark, keep=keep(batch.result_ttl)
-    )
-
-    async def body(wire: Wire) -> Sequence[Complete]:
-        [answer] = await wire.run(text)
-        if answer.changed == len(in_order):
-            return batch.settlements
-        leases = json_rows((each.lease.id, _token(each.lease)) for each, _ in in_order)
-        [found] = await wire.run(
-            sql["completed"](rows=leases, namespace=store.namespace, mark=mark)
+async def _complete_all(store: Store, settlements: Sequence[Settlement]) -> bool:
+    """Settle items that are all completions of current leases; return False, and change nothing, if they are not."""
+    found = completions_of(settlements, most_bytes=BATCH_BYTES, largest=BATCH_BYTES)
+    if found is None or len({each.lease.id for each in settlements}) < len(settlements):
+        return False
+    texts = []
+    for batch in found:
+        pairs = sorted(
+            zip(batch.settlements, batch.results, strict=True), key=lambda pair: pair[0].lease.id
         )
-        return [in_order[row[0] - 1][0] for row in found.rows]
+        rows = Fragment(",\n".join([_completed_row(store, *pair, batch.stored) for pair in pairs]))
+        texts.append(
+            store.sql.settle["complete_all"](store.offset, rows=rows, keep=keep(batch.result_ttl))
+        )
+
+    async def body(wire: Wire) -> bool:
+        _, *answers = await wire.run("START TRANSACTION", *texts)
+        is_done = sum(answer.changed for answer in answers) == 2 * len(
+            settlements
+        )  # an update counts twice
+        await wire.run("COMMIT" if is_done else "ROLLBACK")
+        return is_done
 
     return await store.call(body, again=False)
+
+
+def _completed_row(store: Store, settlement: Complete, result: bytes, stored: bool) -> str:
+    about = literal(settlement.about or None)
+    payload = literal(result if stored else None)
+    lease = settlement.lease
+    return (
+        f"(x'{lease.id.hex()}',{store.namespace},{_token(lease)},{about},{payload},"
+        f"{len(result) if stored else 0},0,0,0,0,0,0,0,0)"
+    )
 
 
 def _token(lease: Lease) -> int:

@@ -1,6 +1,7 @@
 """The SQL of the driver, kept in whole files under `sql/`, and how values are written into it.
 
-In the files `:name` is a value and `{name}` a table, or the time of the server (`{now}`). Values are written into
+In the files `:name` is a value and `{name}` a table, the time of the server (`{now}`), or
+a value of the row that an INSERT brings (`{new.name}`). Values are written into
 the text, never passed as parameters: as numbers, as hexadecimal literals, or as JSON of both. So no value can
 change the meaning of a statement, whatever the SQL mode of a session is.
 """
@@ -21,6 +22,8 @@ FILES = ("store", "enqueue", "lease", "upkeep", "settle", "inspect", "listings",
 
 _FOLDER = files("asynctasq_mysql") / "sql"
 _HOLE = re.compile(r":([a-z_]+)|\{now\}")
+_NEW = re.compile(r"\{new\.([a-z_]+)\}")
+"""A value of the row that an INSERT brings, which both kinds of servers write in their own way."""
 _CLOCK = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) + "
 
 
@@ -89,6 +92,11 @@ class Query:
         self._parts = _HOLE.split(text)
         """Text and names by turns; None is the time."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the values."""
+        return frozenset(name for name in self._parts[1::2] if name is not None)
+
     def __call__(self, offset: int = 0, /, **values: Value) -> str:
         """Return the statement with its values.
 
@@ -109,9 +117,10 @@ Queries: TypeAlias = Mapping[str, Query]
 
 
 class Statements:
-    """The statements of all files, for tables with a prefix."""
+    """The statements of all files, for tables with a prefix and a kind of server."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
+        self._is_mariadb = is_mariadb
         self._names = {table: f"`{prefix}{table}`" for table in TABLES}
         self.schema = {
             name: self._named(text) for name, text in read_queries(_FOLDER, "schema_1").items()
@@ -136,7 +145,9 @@ class Statements:
     def _named(self, text: str) -> str:
         for table, name in self._names.items():
             text = text.replace(f"{{{table}}}", name)
-        return text
+        if self._is_mariadb:
+            return _NEW.sub(r"VALUES(\1)", text.replace("{as_new}", ""))
+        return _NEW.sub(r"new.\1", text.replace("{as_new}", "AS new"))
 
     def table(self, name: str) -> bytes:
         """Return the name of a table in the database."""
@@ -144,6 +155,6 @@ class Statements:
 
 
 @lru_cache(maxsize=32)
-def statements(prefix: str) -> Statements:
-    """Return the statements for tables with a prefix."""
-    return Statements(prefix)
+def statements(prefix: str, *, is_mariadb: bool = True) -> Statements:
+    """Return the statements for tables with a prefix and a kind of server."""
+    return Statements(prefix, is_mariadb=is_mariadb)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.driverkit.outages import UpkeepMark
 from asynctasq.errors import DriverError
-from asynctasq_mysql.clients import Wire
+from asynctasq_mysql.clients import Row, Wire
 from asynctasq_mysql.connections import Connections
 from asynctasq_mysql.settings import NAME_LIMIT, MySQLSettings
 from asynctasq_mysql.statements import Statements, in_list, value_rows
@@ -59,10 +59,10 @@ class Store:
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
-    async def run(self, *texts: str) -> list[Sequence[tuple[object, ...]]]:
+    async def run(self, *texts: str) -> list[Sequence[Row]]:
         """Execute statements in one round trip, each in a transaction of its own; return their rows."""
 
-        async def body(wire: Wire) -> list[Sequence[tuple[object, ...]]]:
+        async def body(wire: Wire) -> list[Sequence[Row]]:
             return [answer.rows for answer in await wire.run(*texts)]
 
         return await self.connections.call(body)
@@ -93,13 +93,14 @@ class Store:
             creates: True to give a number to each that has none.
         """
         wanted = list(dict.fromkeys(names))
-        unknown = [name for name in wanted if name not in self._numbers]
+        found = self.known_numbers(wanted)
+        unknown = [name for name in wanted if name not in found]
         if unknown:
-            found = await self.transact(lambda: self.number_steps(unknown, creates=creates))
-            for name, number in found.items():
-                self._remember(number, name)
-            return {**found, **self.known_numbers(wanted)}
-        return {name: self._numbers[name] for name in wanted}
+            found |= await self.transact(lambda: self.number_steps(unknown, creates=creates))
+            for name in unknown:
+                if name in found:
+                    self._remember(found[name], name)
+        return {name: found[name] for name in wanted if name in found}
 
     def number_steps(self, names: Sequence[str], *, creates: bool) -> Steps[dict[str, int]]:
         """Look up the numbers of queues, and make those that are missing."""

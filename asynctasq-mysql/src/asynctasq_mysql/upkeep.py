@@ -1,6 +1,7 @@
 """Upkeep: due messages, ended leases, expired messages, and records whose time is over."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from asynctasq.contracts.capabilities import News
 from asynctasq.driverkit.times import micros
@@ -40,11 +41,18 @@ class Moved:
         self.cancelled: list[bytes] = []
         self.news: list[tuple[Row, State, Reason | None, str | None]] = []
 
-    def take_back(self, rows: Sequence[Row], *, counted: bool) -> None:
-        """Decide about leases that have ended."""
+    def take_back(
+        self,
+        rows: Sequence[Row],
+        *,
+        counted: bool,
+        owner: str | None = None,
+        owners: Mapping[bytes, str] = MappingProxyType({}),
+    ) -> None:
+        """Decide about leases that have ended: of one owner, or of those named by message."""
         for row in rows:
-            message_id, _, _, _, lost, max_lost, cancelling = row[:7]
-            owner = name_text(bytes(row[7])) if len(row) > 7 else None
+            message_id, _, _, _, lost, max_lost, cancelling = row
+            owner = owners.get(bytes(message_id), owner)
             if cancelling:
                 self.cancelled.append(bytes(message_id))
                 self.news.append((row, State.CANCELLED, None, owner))
@@ -160,12 +168,26 @@ async def _move_on(
     moved = Moved()
     if ended:
         owners, leases = ended
-        moved.take_back(leases.rows, counted=True)
+        await _reclaim(wire, store, moved, owners.rows, leases.rows)
         texts += moved.texts(store, now, counted=True)
         if owners.rows:
             texts.append(sql["forget_owners"](owners=in_list(row[0] for row in owners.rows)))
     await wire.run(*texts, "COMMIT")
     return [*moved.news, *((row, State.DEAD, Reason.EXPIRED, None) for row in late)]
+
+
+async def _reclaim(
+    wire: Wire, store: Store, moved: Moved, owners: Sequence[Row], leases: Sequence[Row]
+) -> None:
+    """Lock the leases of the owners that are locked, and decide about them."""
+    ended = {row[0] for row in owners}
+    names = {bytes(row[0]): name_text(bytes(row[3])) for row in leases if row[2] in ended}
+    if names:
+        named = json_rows(sorted((bytes(row[0]), row[1]) for row in leases if row[2] in ended))
+        [locked] = await wire.run(
+            store.sql.lease["lock_leases"](leases=named, namespace=store.namespace)
+        )
+        moved.take_back(locked.rows, counted=True, owners=names)
 
 
 async def _forget(wire: Wire, store: Store) -> None:

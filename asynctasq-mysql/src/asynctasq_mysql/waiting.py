@@ -17,6 +17,8 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
 """Seconds between two looks."""
 ACTIVE_SECONDS = 10.0
 """For which the pauses stay short after the last work."""
+ENDED_SECONDS = 0.3
+"""For which a lease has to be seen as ended before it wakes a coroutine: other workers may reclaim it."""
 LONGEST_WAIT = 3600.0
 """Seconds. Some event loops cannot count to infinity."""
 
@@ -47,6 +49,7 @@ class Poller:
         self._changed = asyncio.Event()
         self._pause = SHORTEST_PAUSE
         self._active_until = 0.0
+        self._ended_since: float | None = None
 
     def note_work(self) -> None:
         """Look often from now on, because there was work."""
@@ -124,7 +127,7 @@ class Poller:
         if not texts:
             return
         answers = await store.run(*texts)
-        anything = bool(names) and answers[0][0][0] == 1
+        anything = bool(names) and self._is_anything_due(*answers[0][0])
         ready = {row[0] for row in answers[1]} if names else set()
         ended = (
             {ids[number - 1] for number in self._numbers_in(answers[-1])} if ids else set[bytes]()
@@ -135,6 +138,16 @@ class Poller:
             )
             if has_work or not ended.isdisjoint(waiter.ids):
                 waiter.wake()
+
+    def _is_anything_due(self, message: object, lease: object) -> bool:
+        """Return whether a message is due, or a lease has been over for some time."""
+        now = asyncio.get_running_loop().time()
+        if lease is None:
+            self._ended_since = None
+        elif self._ended_since is None:
+            self._ended_since = now
+        is_over = self._ended_since is not None and now - self._ended_since >= ENDED_SECONDS
+        return message is not None or is_over
 
     @staticmethod
     def _numbers_in(rows: Sequence[tuple[object, ...]]) -> list[int]:

@@ -61,12 +61,12 @@ INSERT INTO {owners} (namespace, name, deadline) VALUES (:namespace, :owner, :de
 ON DUPLICATE KEY UPDATE deadline = GREATEST(deadline, :deadline), n = LAST_INSERT_ID(n)
 
 -- name: lease
--- The token is a time, so that it grows even if a crash of the server has undone the last leases.
-UPDATE JSON_TABLE(:ids, '$[*]' COLUMNS (id CHAR(32) PATH '$')) AS named
-STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
-    ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
-SET messages.state = 5, messages.owner = :owner, messages.token = GREATEST(messages.token + 1, :now),
-    messages.leased_at = :now, messages.started = 1, messages.alarm = NULL, messages.alarm_at = NULL
+-- Rows that this transaction has locked. The token is a time, so that it grows even if a crash of the server has
+-- undone the last leases.
+UPDATE {messages} FORCE INDEX (PRIMARY)
+SET state = 5, owner = :owner, token = GREATEST(token + 1, :now), leased_at = :now, started = 1, alarm = NULL,
+    alarm_at = NULL
+WHERE id IN (:ids) AND namespace = :namespace
 
 -- name: mark
 SELECT {now}, at, paused_until FROM {upkeep} WHERE namespace = :namespace FOR UPDATE
@@ -80,8 +80,8 @@ ON DUPLICATE KEY UPDATE namespace = {upkeep}.namespace
 
 -- name: any_leases
 SELECT (
-    SELECT 1 FROM {owners} AS owners STRAIGHT_JOIN {messages} AS messages FORCE INDEX (leased)
-        ON messages.owner = owners.n
+    SELECT 1 FROM {owners} AS owners STRAIGHT_JOIN {messages} AS messages FORCE INDEX (in_queue)
+        ON messages.state = 5 AND messages.owner = owners.n
     WHERE owners.namespace = :namespace LIMIT 1
 )
 
@@ -104,15 +104,16 @@ SELECT n FROM {owners} FORCE INDEX (by_name) WHERE namespace = :namespace AND na
 -- name: held
 SELECT messages.id, messages.token, messages.leased_at, {now}
 FROM {owners} AS owners FORCE INDEX (by_name)
-STRAIGHT_JOIN {messages} AS messages FORCE INDEX (leased) ON messages.owner = owners.n
-WHERE owners.namespace = :namespace AND owners.name = :owner AND messages.state + 0 = 5
+STRAIGHT_JOIN {messages} AS messages FORCE INDEX (in_queue) ON messages.state = 5 AND messages.owner = owners.n
+WHERE owners.namespace = :namespace AND owners.name = :owner
 
 -- name: flagged
 SELECT messages.id, messages.token
 FROM {owners} AS owners FORCE INDEX (by_name)
-STRAIGHT_JOIN {messages} AS messages FORCE INDEX (leased)
-    ON messages.owner = owners.n AND messages.cancelling = 1
-WHERE owners.namespace = :namespace AND owners.name = :owner AND messages.state + 0 = 5
+STRAIGHT_JOIN {messages} AS messages FORCE INDEX (alarms)
+    ON messages.namespace = owners.namespace AND messages.alarm = 5
+WHERE owners.namespace = :namespace AND owners.name = :owner AND messages.owner = owners.n
+    AND messages.state + 0 = 5
 
 -- name: lock_leases
 -- Leases that are still those named, locked.
@@ -125,23 +126,23 @@ WHERE messages.state + 0 = 5 AND messages.token = named.token
 FOR UPDATE SKIP LOCKED
 
 -- name: leases_of_owner
-SELECT messages.id, messages.queue, messages.profile, messages.attempt, messages.lost, messages.max_lost,
-    messages.cancelling, owners.name
+SELECT messages.id, messages.token
 FROM {owners} AS owners FORCE INDEX (by_name)
-STRAIGHT_JOIN {messages} AS messages FORCE INDEX (leased) ON messages.owner = owners.n
-WHERE owners.namespace = :namespace AND owners.name = :owner AND messages.state + 0 = 5
+STRAIGHT_JOIN {messages} AS messages FORCE INDEX (in_queue) ON messages.state = 5 AND messages.owner = owners.n
+WHERE owners.namespace = :namespace AND owners.name = :owner
 LIMIT :bound
-FOR UPDATE SKIP LOCKED
 
 -- name: delete_owner
 -- Unless one of its leases is being settled, or made, at this moment.
 DELETE FROM {owners}
-WHERE namespace = :namespace AND name = :owner
-    AND (SELECT 1 FROM {messages} AS messages FORCE INDEX (leased) WHERE messages.owner = {owners}.n LIMIT 1) IS NULL
+WHERE namespace = :namespace AND name = :owner AND (
+    SELECT 1 FROM {messages} AS messages FORCE INDEX (in_queue)
+    WHERE messages.state = 5 AND messages.owner = {owners}.n LIMIT 1
+) IS NULL
 
 -- name: watch
--- Whether a reserve may find something: messages that are due, or a lease that has ended.
-SELECT COALESCE(
+-- Whether a message is due, and whether a lease has ended that a reserve may reclaim.
+SELECT
     (
         SELECT 1 FROM {messages} FORCE INDEX (alarms)
         WHERE namespace = :namespace AND alarm = 2 AND alarm_at <= {now} LIMIT 1
@@ -151,9 +152,7 @@ SELECT COALESCE(
         WHERE namespace = :namespace AND deadline <= {now}
             AND COALESCE((SELECT paused_until FROM {upkeep} WHERE namespace = :namespace), 0) <= {now}
         LIMIT 1
-    ),
-    0
-)
+    )
 
 -- name: watch_queues
 -- The queues that have messages to reserve.

@@ -37,8 +37,12 @@ CREATE TABLE {queues} (
 
 -- name: messages
 -- `alarm` names the next thing that time does to a message (2: it is due, 3: it expires, 6: it is forgotten as
--- a dead letter, 7: its outcome is forgotten), and `alarm_at` says when; of a dead letter, when it died. Plain
--- messages have no alarm until they end, so that the index is not written while they wait and run.
+-- a dead letter, 7: its outcome is forgotten), and `alarm_at` says when; of a dead letter, when it died. 5 marks
+-- leases that are to be cancelled. Plain messages have no alarm until they end, so that the index is not written
+-- while they wait and run.
+--
+-- Leases are found by their state, and by the owner in the same index: an index of owners would have to be written
+-- twice for each message.
 --
 -- `sort_at` is the place in the index of a queue: `due_at` of messages that wait or run, the time of death of
 -- dead letters.
@@ -81,9 +85,8 @@ CREATE TABLE {messages} (
     error LONGBLOB NULL,
     payload LONGBLOB NULL,
     PRIMARY KEY (id, namespace),
-    KEY in_queue (state, queue, priority_rank, sort_at, id),
-    KEY alarms (namespace, alarm, alarm_at, id),
-    KEY leased (owner, cancelling)
+    KEY in_queue (state, queue, priority_rank, sort_at, id, owner),
+    KEY alarms (namespace, alarm, alarm_at, id)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC
 
 -- name: owners

@@ -1,29 +1,27 @@
 -- Statements that end leases.
 
 -- name: complete_all
--- Completions of current leases. `leased_at` becomes the mark of the call, by which it knows its own.
-UPDATE JSON_TABLE(
-    :rows, '$[*]' COLUMNS (
-        id CHAR(32) PATH '$[0]', token BIGINT PATH '$[1]', about LONGTEXT PATH '$[2]',
-        result LONGTEXT PATH '$[3]'
-    )
-) AS named
-STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
-    ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
-SET messages.state = 7, messages.finished_at = {now}, messages.alarm = 7, messages.alarm_at = {now} + :keep,
-    messages.owner = 0, messages.cancelling = 0, messages.mismatched_at = NULL, messages.progress = NULL,
-    messages.error = NULL, messages.profile = NULL, messages.leased_at = :mark,
-    messages.about = UNHEX(named.about), messages.payload = UNHEX(named.result),
-    messages.size = COALESCE(LENGTH(named.result) DIV 2, 0)
-WHERE messages.state + 0 = 5 AND messages.token = named.token
-
--- name: completed
--- Those named that the call with this mark has completed.
-SELECT named.n
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$[0]', token BIGINT PATH '$[1]')) AS named
-STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
-    ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
-WHERE messages.state + 0 = 7 AND messages.token = named.token AND messages.leased_at = :mark
+-- Completions of current leases: an UPDATE with values for each row, written as an INSERT because servers keep a
+-- file for an UPDATE of a join. It must find every row: if it does not, it is undone. `state` comes last, because
+-- the assignments are made in order.
+INSERT INTO {messages} (
+    id, namespace, token, about, payload, size, queue, state, priority_rank, sort_at, due_at, enqueued_at, result_ttl,
+    max_lost
+) VALUES :rows {as_new}
+ON DUPLICATE KEY UPDATE
+    finished_at = IF({messages}.state = 5 AND {messages}.token = {new.token}, {now}, {messages}.finished_at),
+    alarm = IF({messages}.state = 5 AND {messages}.token = {new.token}, 7, {messages}.alarm),
+    alarm_at = IF({messages}.state = 5 AND {messages}.token = {new.token}, {now} + :keep, {messages}.alarm_at),
+    owner = IF({messages}.state = 5 AND {messages}.token = {new.token}, 0, {messages}.owner),
+    cancelling = IF({messages}.state = 5 AND {messages}.token = {new.token}, 0, {messages}.cancelling),
+    mismatched_at = IF({messages}.state = 5 AND {messages}.token = {new.token}, NULL, {messages}.mismatched_at),
+    progress = IF({messages}.state = 5 AND {messages}.token = {new.token}, NULL, {messages}.progress),
+    error = IF({messages}.state = 5 AND {messages}.token = {new.token}, NULL, {messages}.error),
+    profile = IF({messages}.state = 5 AND {messages}.token = {new.token}, NULL, {messages}.profile),
+    about = IF({messages}.state = 5 AND {messages}.token = {new.token}, {new.about}, {messages}.about),
+    payload = IF({messages}.state = 5 AND {messages}.token = {new.token}, {new.payload}, {messages}.payload),
+    size = IF({messages}.state = 5 AND {messages}.token = {new.token}, {new.size}, {messages}.size),
+    state = IF({messages}.state = 5 AND {messages}.token = {new.token}, 7, {messages}.state)
 
 -- name: leases
 -- Those named that are leased, locked.
@@ -129,5 +127,5 @@ FOR UPDATE
 UPDATE JSON_TABLE(:ids, '$[*]' COLUMNS (id CHAR(32) PATH '$')) AS named
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
-SET messages.cancelling = 1
+SET messages.cancelling = 1, messages.alarm = 5, messages.alarm_at = 0
 WHERE messages.state = 5

@@ -27,14 +27,12 @@ LIMIT :bound
 FOR UPDATE SKIP LOCKED
 
 -- name: ended_leases
-SELECT messages.id, messages.queue, messages.profile, messages.attempt, messages.lost, messages.max_lost,
-    messages.cancelling, owners.name
+-- Leases of owners that this transaction has locked, to be locked next.
+SELECT messages.id, messages.token, owners.n, owners.name
 FROM {owners} AS owners FORCE INDEX (by_deadline)
-STRAIGHT_JOIN {messages} AS messages FORCE INDEX (leased) ON messages.owner = owners.n
+STRAIGHT_JOIN {messages} AS messages FORCE INDEX (in_queue) ON messages.state = 5 AND messages.owner = owners.n
 WHERE owners.namespace = :namespace AND owners.deadline <= {now} AND owners.name <> :owner
-    AND messages.state + 0 = 5
 LIMIT :bound
-FOR UPDATE SKIP LOCKED
 
 -- name: outcomes
 SELECT id, unique_hash FROM {messages} FORCE INDEX (alarms)
@@ -135,5 +133,7 @@ DELETE FROM {workers} WHERE namespace = :namespace AND id = :id AND ends_at <= :
 
 -- name: forget_owners
 DELETE FROM {owners}
-WHERE n IN (:owners)
-    AND (SELECT 1 FROM {messages} AS messages FORCE INDEX (leased) WHERE messages.owner = {owners}.n LIMIT 1) IS NULL
+WHERE n IN (:owners) AND (
+    SELECT 1 FROM {messages} AS messages FORCE INDEX (in_queue)
+    WHERE messages.state = 5 AND messages.owner = {owners}.n LIMIT 1
+) IS NULL

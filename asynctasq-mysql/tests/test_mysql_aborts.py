@@ -1,0 +1,106 @@
+"""An error at each statement of each call: nothing is lost or stranded, whether the call is repeated or not."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pymysql.err
+import pytest
+from aiomysql.cursors import Cursor
+
+from asynctasq.conformance.aborts import OPERATIONS, Operation, check_aborts
+from asynctasq.contracts.driver import Driver
+from asynctasq_mysql import MySQLDriver
+from tests.servers.databases import mysql_connection
+
+NEVER = 1 << 30
+SERVER_ERROR, LOST_CONNECTION = 1105, 2013
+
+
+class Saboteur:
+    """Lets the script with a certain number fail: half of its statements are executed, or all of them."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.code, self.whole = SERVER_ERROR, False
+        self.arm(NEVER)
+
+    def arm(self, statement: int) -> None:
+        self.count = 0
+        self.statement = statement
+
+    def disarm(self) -> bool:
+        reached = self.count >= self.statement
+        self.arm(NEVER)
+        return reached
+
+    def wait_for_end(self, number: int) -> None:
+        """Return once the server has undone the transaction of a connection that is closed."""
+        with mysql_connection(self.url) as connection, connection.cursor() as client:
+            query = f"SELECT 1 FROM information_schema.processlist WHERE id = {number}"
+            while client.execute(query):
+                client.fetchall()
+
+    async def execute(self, cursor: Any, query: str) -> Any:
+        self.count += 1
+        if self.count != self.statement:
+            return await cursor.run(query)
+        statements = query.split(";\n")
+        some = statements if self.whole else statements[: len(statements) // 2]
+        if some:
+            await cursor.run(";\n".join(some))
+            while await cursor.nextset():
+                pass
+        if self.code == LOST_CONNECTION:
+            number = cursor.connection.thread_id()
+            cursor.connection.close()
+            await asyncio.to_thread(self.wait_for_end, number)
+        raise pymysql.err.OperationalError(self.code, "sabotage")
+
+
+@pytest.fixture
+def saboteur(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Saboteur]:
+    """Yield the saboteur of every connection that drivers open during the test."""
+    saboteur = Saboteur(url)
+    execute = Cursor.execute
+
+    class Sabotaged:
+        def __init__(self, cursor: Any) -> None:
+            self._cursor = cursor
+            self.connection = cursor.connection
+            self.nextset = cursor.nextset
+
+        async def run(self, query: str) -> Any:
+            return await execute(self._cursor, query)
+
+    async def sabotaged(cursor: Any, query: str, args: object = None) -> Any:
+        return await saboteur.execute(Sabotaged(cursor), query)
+
+    monkeypatch.setattr(Cursor, "execute", sabotaged)
+    yield saboteur
+    saboteur.disarm()
+
+
+async def damage(driver: Driver, message_id: bytes) -> None:
+    assert isinstance(driver, MySQLDriver)
+    with mysql_connection(driver.settings.url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE asynctasq_messages SET profile = x'c1' WHERE id = x'{message_id.hex()}'"
+        )
+
+
+@pytest.mark.parametrize(
+    ("code", "whole"),
+    [(SERVER_ERROR, False), (LOST_CONNECTION, True)],
+    ids=["half a script", "lost answer"],
+)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
+async def test_an_error_at_any_statement_loses_nothing(
+    operation: Operation, code: int, whole: bool, saboteur: Saboteur, url: str
+) -> None:
+    saboteur.code, saboteur.whole = code, whole
+    store = uuid4().hex
+    await check_aborts(
+        operation, lambda name: MySQLDriver(url, namespace=name + store), saboteur, damage=damage
+    )

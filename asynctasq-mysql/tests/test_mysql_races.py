@@ -1,0 +1,137 @@
+"""Calls that run at once: no dead-lock reaches core, no copy is made, and no wait is cut short."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from asynctasq.contracts.driver import Enqueued
+from asynctasq.message import Message, OnConflict, Unique, UniqueUntil, new_id
+from asynctasq.settlement import (
+    Complete,
+    ErrorInfo,
+    Fail,
+    Reason,
+    Release,
+    Retry,
+    Settled,
+    Settlement,
+)
+from asynctasq_mysql import MySQLDriver
+from tests.drivers.opening import message, opened
+
+MakeDriver = Callable[..., MySQLDriver]
+
+WORKERS = 16
+MESSAGES = 1_600
+ERROR = ErrorInfo("E", "message", "")
+
+
+async def test_sixteen_workers_see_no_dead_lock_and_settle_each_message_once(
+    make_driver: MakeDriver,
+) -> None:
+    done: Counter[bytes] = Counter()
+
+    async def work(number: int) -> None:
+        async with opened(make_driver()) as driver:
+            while sum(done.values()) < MESSAGES:
+                deliveries = await driver.reserve(
+                    {"q": 20}, limit=20, owner=f"w{number}", lease=60.0
+                )
+                await driver.cancel([new_id()])
+                await driver.extend(f"w{number}", [each.lease for each in deliveries], lease=60.0)
+                settlements: list[Settlement] = [
+                    Complete(each.lease, b"r")
+                    if each.attempt or number % 3
+                    else Retry(each.lease, 0.0, ERROR)
+                    for each in deliveries
+                ]
+                answers = await driver.settle(settlements)
+                assert answers == [Settled.DONE] * len(deliveries)
+                done.update(each.lease.id for each in settlements if isinstance(each, Complete))
+
+    async with opened(make_driver()) as driver:
+        await driver.enqueue([message() for _ in range(MESSAGES)])
+        await asyncio.gather(*map(work, range(WORKERS)))
+        counts = await driver.count("q")
+    assert (counts.ready, counts.scheduled, counts.leased) == (0, 0, 0)
+    assert len(done) == MESSAGES
+    assert set(done.values()) == {1}
+
+
+async def test_keys_and_ids_in_any_order_do_not_lock_each_other_out(
+    make_driver: MakeDriver,
+) -> None:
+    keys = [f"key {number}" for number in range(10)]
+    rules = list(OnConflict)
+
+    async def enqueue(driver: MySQLDriver, number: int) -> list[Enqueued]:
+        turned = keys[number % 10 :] + keys[: number % 10]
+        unique = [Unique(key, UniqueUntil.SETTLED, rules[number % 3]) for key in turned]
+        return await driver.enqueue([message(delay=50.0, unique=each) for each in unique])
+
+    async with opened(make_driver()) as driver, opened(make_driver()) as other:
+        for number in range(0, 24, 8):
+            await asyncio.gather(
+                *(
+                    enqueue(driver if each % 2 else other, each)
+                    for each in range(number, number + 8)
+                ),
+                driver.purge("q", states=[]),
+            )
+        counts = await driver.count("q")
+    assert counts.scheduled == len(keys)
+
+
+async def test_an_id_is_known_while_it_is_completed(make_driver: MakeDriver) -> None:
+    async with opened(make_driver()) as driver, opened(make_driver()) as other:
+        for _ in range(20):
+            known = message()
+            await driver.enqueue([known])
+            [delivery] = await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)
+            answers = await asyncio.gather(
+                driver.settle([Complete(delivery.lease)]),
+                *(other.enqueue([known]) for _ in range(8)),
+            )
+            assert answers[0] == [Settled.DONE]
+            assert answers[1:] == [[Enqueued(known.id, False)]] * 8
+        assert (await driver.count("q")).ready == 0
+
+
+async def test_one_of_many_enqueues_of_an_id_creates_it(make_driver: MakeDriver) -> None:
+    async with opened(make_driver()) as driver, opened(make_driver()) as other:
+        for _ in range(10):
+            chunk = [message() for _ in range(5)]
+            answers = await asyncio.gather(
+                *(each.enqueue(chunk) for each in (driver, other) * 4),
+                *(each.enqueue(chunk[::-1]) for each in (driver, other) * 4),
+            )
+            created = [each.id for answer in answers for each in answer if each.created]
+            assert sorted(created) == sorted(each.id for each in chunk)
+
+
+async def test_a_wait_that_is_cancelled_breaks_no_connection(make_driver: MakeDriver) -> None:
+    async with opened(make_driver(max_connections=1)) as driver:
+        for _ in range(20):
+            waiting = asyncio.create_task(driver.wait(["q"], timeout=60.0))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            assert (await driver.count("q")).ready == 0
+        await driver.enqueue([message()])
+        await asyncio.wait_for(driver.wait(["q"], timeout=60.0), 30.0)
+
+
+async def test_every_call_works_with_a_single_connection(make_driver: MakeDriver) -> None:
+    async with opened(make_driver(max_connections=1)) as driver:
+        late = Message(new_id(), "q", "t", b"", expires=0.001)
+        await driver.enqueue([late, message(), message(unique=Unique("k"))])
+        driver.clock_offset += 1.0
+        deliveries = await driver.reserve({"q": 9}, limit=9, owner="w", lease=60.0)
+        assert len(deliveries) == 2
+        settlements: list[Settlement] = [
+            Fail(deliveries[0].lease, Reason.FAILED, ERROR),
+            Release(deliveries[1].lease),
+        ]
+        assert await driver.settle(settlements) == [Settled.DONE] * 2
+        assert await driver.requeue([deliveries[0].lease.id]) == [True]
+        assert [each.state.value for each in driver.news()] == ["dead"]
