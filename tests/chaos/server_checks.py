@@ -328,6 +328,24 @@ async def check_refused_connections(store: SqlServerStore, make_driver: MakeDriv
         await patiently(partial(live_a_life, driver))
 
 
+async def check_late_renewal(store: SqlServerStore, make_driver: MakeDriver) -> None:
+    """Check that a renewal that reaches the server late releases nothing that was reserved meanwhile."""
+    lease = 0.5
+    async with opened(make_driver()) as renewer, opened(make_driver(direct=True)) as driver:
+        await driver.enqueue([message()])
+        await renewer.extend("one", [], lease=lease)
+        store.proxy.freeze()
+        renewing = asyncio.create_task(renewer.extend("one", [], lease=lease))
+        try:
+            [got] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=lease)
+            await asyncio.sleep(1.2 * lease)
+        finally:
+            store.proxy.thaw()
+        await renewing
+        assert await driver.extend("one", [got.lease], lease=LEASE) == [LeaseState.HELD]
+        assert await driver.settle([Complete(got.lease)]) == [Settled.DONE]
+
+
 async def check_clock_set_back(store: SqlServerStore, make_driver: MakeDriver) -> None:
     """Check that tokens grow and leases last although the server's clock is set back by ten seconds."""
     if store.clock.problem:
@@ -357,6 +375,7 @@ QUICK: tuple[Check, ...] = (
     check_no_room,
     check_dead_lock,
     check_half_open_connections,
+    check_late_renewal,
 )
 LONG: tuple[Check, ...] = (
     check_tokens_after_crashes,

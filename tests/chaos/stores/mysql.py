@@ -99,15 +99,22 @@ class MysqlStore(SqlServerStore):
 
     @property
     def address(self) -> str:
+        return self._url(self.proxy.address)
+
+    @property
+    def direct_address(self) -> str:
+        return self._url(f"127.0.0.1:{self.server.port}")
+
+    def _url(self, place: str) -> str:
         login = f"{USER}:{quote(PASSWORD, safe='')}"
-        return f"mysql://{login}@{self.proxy.address}/{DATABASE}?timeout=1.5"
+        return f"mysql://{login}@{place}/{DATABASE}?timeout=1.5"
 
     def make_server(self, folder: Path) -> MariadbServer:
         self._server = MariadbServer(folder, *OPTIONS)
         return self._server
 
-    def make_driver(self, **settings: Any) -> Driver:
-        return MySQLDriver(self.address, **settings)
+    def make_driver(self, *, direct: bool = False, **settings: Any) -> Driver:
+        return MySQLDriver(self.direct_address if direct else self.address, **settings)
 
     def faults(self) -> Lanes:
         clocks = CLOCKS if self.clock.problem else (*CLOCKS, SERVER_CLOCK)

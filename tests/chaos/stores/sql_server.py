@@ -83,8 +83,13 @@ class SqlServerStore(Store):
         """Create the server's data in a folder."""
 
     @abstractmethod
-    def make_driver(self, **settings: Any) -> Driver:
-        """Make a driver that reaches the server through the proxy."""
+    def make_driver(self, *, direct: bool = False, **settings: Any) -> Driver:
+        """Make a driver that reaches the server through the proxy, or directly."""
+
+    @property
+    @abstractmethod
+    def direct_address(self) -> str:
+        """The URL of the server, past the proxy."""
 
     @abstractmethod
     def prepare(self) -> None:
