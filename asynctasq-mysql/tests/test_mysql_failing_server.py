@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.chaos.server_checks import (
-    CHECKS,
-    Check,
+from tests.chaos.server.check import Check
+from tests.chaos.server.checks import CHECKS
+from tests.chaos.server.refusals import (
     check_failed_statement,
     check_pool,
     check_undone_statement,
