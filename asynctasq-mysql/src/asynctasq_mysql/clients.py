@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from asynctasq.driverkit.batching import batches
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
 from asynctasq_mysql.errors import LostConnection, is_lost
 
 if TYPE_CHECKING:
     from asynctasq_mysql.settings import MySQLSettings
+
+SMALLEST_PACKET = 1 << 19
+"""Bytes that every server accepts in one packet."""
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -70,25 +74,22 @@ class Wire:
 
     def __init__(self, connection: Any, error: type[Exception]) -> None:
         self._connection = connection
+        self.packet = SMALLEST_PACKET
+        """Bytes of statements that are sent together, unless a single one has more."""
         self._error = error
         self.is_broken = False
         self.idle_since = 0.0
 
     async def run(self, *texts: str) -> list[Answer]:
-        """Execute statements in one round trip; return an answer for each.
+        """Execute statements in one round trip, or a few if they are large; return an answer for each.
 
         Raises:
             LostConnection: the connection broke.
         """
         answers: list[Answer] = []
         try:
-            async with self._connection.cursor() as cursor:
-                await cursor.execute(";\n".join(texts))
-                while True:
-                    rows = await cursor.fetchall() if cursor.description else ()
-                    answers.append(Answer(rows, cursor.rowcount))
-                    if not await cursor.nextset():
-                        return answers
+            for some in batches(texts, len(texts) or 1, size=len, most_bytes=self.packet):
+                answers += await self._send(";\n".join(some))
         except self._error as error:
             self.is_broken = self.is_broken or is_lost(error) or self._is_closed()
             raise
@@ -99,6 +100,17 @@ class Wire:
         except BaseException:
             self.is_broken = True
             raise
+        return answers
+
+    async def _send(self, text: str) -> list[Answer]:
+        answers: list[Answer] = []
+        async with self._connection.cursor() as cursor:
+            await cursor.execute(text)
+            while True:
+                rows = await cursor.fetchall() if cursor.description else ()
+                answers.append(Answer(rows, cursor.rowcount))
+                if not await cursor.nextset():
+                    return answers
 
     def _is_closed(self) -> bool:
         return not getattr(self._connection, "_writer", True)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from asynctasq.backoff import Backoff
 from asynctasq.errors import DriverError
-from asynctasq_mysql.clients import Client, Wire
+from asynctasq_mysql.clients import SMALLEST_PACKET, Client, Wire
 from asynctasq_mysql.errors import DUPLICATE, LOST, REPEATED, LostConnection, code_of, translated
 from asynctasq_mysql.settings import MySQLSettings
 from asynctasq_mysql.statements import statements
@@ -36,6 +36,8 @@ class Connections:
         self._free: list[Wire] = []
         self._all: set[Wire] = set()
         self._closed = False
+        self.packet = SMALLEST_PACKET
+        """Bytes of statements that are sent together."""
         self._loop = asyncio.get_running_loop()
 
     async def call(
@@ -82,6 +84,7 @@ class Connections:
     async def _borrowed(self) -> AsyncIterator[Wire]:
         async with self._permits:
             wire = await self._connected()
+            wire.packet = self.packet
             try:
                 yield wire
             except BaseException:

@@ -4,6 +4,7 @@ Each call locks unique keys first, and messages afterwards, as an enqueue does.
 """
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from asynctasq.driverkit.numbers import check_numbers
@@ -176,7 +177,7 @@ async def _purge(store: Store, queue: int, query: str, state: int) -> int:
         doomed = {bytes(row[0]): row[1] for row in rows}
         if not doomed:
             return total
-        gone = await store.transact(lambda: _purge_steps(store, queue, state, doomed))  # noqa: B023
+        gone = await store.transact(partial(_purge_steps, store, queue, state, doomed))
         total += gone
         if len(doomed) < PURGE_BOUND or not gone:
             return total

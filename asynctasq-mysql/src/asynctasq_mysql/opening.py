@@ -7,6 +7,9 @@ from asynctasq_mysql.settings import MySQLSettings
 from asynctasq_mysql.statements import statements
 from asynctasq_mysql.store import Store, name_bytes
 
+LARGEST_PACKET = 4 << 20
+"""Bytes of statements that are sent together, at most."""
+
 
 async def open_store(settings: MySQLSettings, description: str, offset: int) -> Store:
     """Connect, and check that this release can use the server and its tables.
@@ -23,6 +26,7 @@ async def open_store(settings: MySQLSettings, description: str, offset: int) -> 
         server = await look_at_server(wire, sql, description)
         await check_schema(wire, sql, description)
         connections.statements = statements(settings.table_prefix, is_mariadb=server.is_mariadb)
+        connections.packet = max(min(server.packet // 4, LARGEST_PACKET), connections.packet)
         _, answer = await wire.run(
             sql.store["add_namespace"](name=name), sql.store["namespace"](name=name)
         )

@@ -10,6 +10,7 @@ from asynctasq.settlement import Reason
 from asynctasq_mysql.claiming import Claims, chosen, large_limit
 from asynctasq_mysql.clients import Answer, Row, Wire
 from asynctasq_mysql.marking import needs_mark, stored_mark, write_mark
+from asynctasq_mysql.repairing import repair
 from asynctasq_mysql.rows import as_bytes, task_of
 from asynctasq_mysql.statements import Fragment, in_list, json_rows
 from asynctasq_mysql.store import Store, name_bytes
@@ -43,6 +44,8 @@ class Reserve:
         due = await store.call(self._unless_upkeep_is_due)
         if due is not None:
             mark = await store.call(lambda wire: write_mark(wire, store, self._lease))
+            if due.repair:
+                await repair(store)
             await upkeep(store, due, self._owner, reclaims=not mark.is_paused(mark.at))
             await store.call(self._in_any_case)
         for _ in range(DAMAGED_AT_MOST):
@@ -72,11 +75,12 @@ class Reserve:
         mark = stored_mark(at, paused_until)
         forgets = forget is not None and abs(now - store.forgot_at) >= FORGET_INTERVAL
         reclaims = ended is not None and not (mark is not None and mark.is_paused(now))
-        if needs_mark(mark, now=now, lease=self._lease) or due or expired or forgets or reclaims:
+        is_stale = needs_mark(mark, now=now, lease=self._lease)
+        if is_stale or due or expired or forgets or reclaims:
             await wire.run("ROLLBACK")
             if forgets:
                 store.forgot_at = now
-            return Due(messages=bool(due or expired), leases=ended is not None, forget=forgets)
+            return Due(bool(due or expired), ended is not None, forgets, is_stale)
         await self._take(wire, owner, rows)
         return None
 

@@ -39,7 +39,8 @@ async def settle(store: Store, settlements: Sequence[Settlement]) -> list[Settle
 
 async def _complete_all(store: Store, settlements: Sequence[Settlement]) -> bool:
     """Settle items that are all completions of current leases; return False, and change nothing, if they are not."""
-    found = completions_of(settlements, most_bytes=BATCH_BYTES, largest=BATCH_BYTES)
+    most = min(BATCH_BYTES, store.largest // 2)
+    found = completions_of(settlements, most_bytes=most, largest=most)
     if found is None or len({each.lease.id for each in settlements}) < len(settlements):
         return False
     texts = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from asynctasq.contracts.capabilities import News
 from asynctasq.driverkit.times import micros
@@ -30,6 +31,18 @@ class Due:
     """Leases of other owners have ended."""
     forget: bool
     """Records are past their time."""
+    repair: bool
+    """The mark of the last call is old: look for damage, too."""
+
+
+class Move(NamedTuple):
+    """A message that upkeep moved, for the news of it."""
+
+    row: Row
+    """It begins with the ID, the queue, the profile, the attempts and the lost leases."""
+    state: State
+    reason: Reason | None
+    owner: str | None
 
 
 class Moved:
@@ -39,7 +52,7 @@ class Moved:
         self.ready: list[bytes] = []
         self.lost: list[bytes] = []
         self.cancelled: list[bytes] = []
-        self.news: list[tuple[Row, State, Reason | None, str | None]] = []
+        self.news: list[Move] = []
 
     def take_back(
         self,
@@ -55,13 +68,13 @@ class Moved:
             owner = owners.get(bytes(message_id), owner)
             if cancelling:
                 self.cancelled.append(bytes(message_id))
-                self.news.append((row, State.CANCELLED, None, owner))
+                self.news.append(Move(row, State.CANCELLED, None, owner))
             elif counted and lost >= max_lost:
                 self.lost.append(bytes(message_id))
-                self.news.append((row, State.DEAD, Reason.LOST, owner))
+                self.news.append(Move(row, State.DEAD, Reason.LOST, owner))
             else:
                 self.ready.append(bytes(message_id))
-                self.news.append((row, State.READY, None, owner))
+                self.news.append(Move(row, State.READY, None, owner))
 
     def texts(self, store: Store, now: int, *, counted: bool) -> list[str]:
         """Return the statements that move them."""
@@ -89,9 +102,7 @@ def kill(store: Store, ids: Sequence[bytes], reason: Reason, now: int, *, counte
     )
 
 
-async def report(
-    store: Store, moved: Sequence[tuple[Row, State, Reason | None, str | None]], *, counted: bool
-) -> None:
+async def report(store: Store, moved: Sequence[Move], *, counted: bool) -> None:
     """Keep the news of messages that were moved, once their transaction is committed."""
     if not moved:
         return
@@ -124,15 +135,13 @@ async def upkeep(store: Store, due: Due, owner: str, *, reclaims: bool) -> None:
 
 
 async def _move(store: Store, owner: str, *, reclaims: bool) -> None:
-    async def body(wire: Wire) -> list[tuple[Row, State, Reason | None, str | None]]:
+    async def body(wire: Wire) -> list[Move]:
         return await _move_on(wire, store, owner, reclaims=reclaims)
 
     await report(store, await store.call(body), counted=True)
 
 
-async def _move_on(
-    wire: Wire, store: Store, owner: str, *, reclaims: bool
-) -> list[tuple[Row, State, Reason | None, str | None]]:
+async def _move_on(wire: Wire, store: Store, owner: str, *, reclaims: bool) -> list[Move]:
     """Move messages in one transaction; return what was moved."""
     sql, namespace, offset = store.sql.upkeep, store.namespace, store.offset
     name = name_bytes(owner)
@@ -173,7 +182,7 @@ async def _move_on(
         if owners.rows:
             texts.append(sql["forget_owners"](owners=in_list(row[0] for row in owners.rows)))
     await wire.run(*texts, "COMMIT")
-    return [*moved.news, *((row, State.DEAD, Reason.EXPIRED, None) for row in late)]
+    return [*moved.news, *(Move(row, State.DEAD, Reason.EXPIRED, None) for row in late)]
 
 
 async def _reclaim(

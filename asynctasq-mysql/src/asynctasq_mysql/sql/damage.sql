@@ -13,13 +13,14 @@ SET messages.state = 6, messages.reason = :reason, messages.error = UNHEX(named.
 -- Leases of owners that are not known.
 SELECT messages.id, messages.token
 FROM {messages} AS messages FORCE INDEX (in_queue)
-LEFT JOIN {owners} AS owners ON owners.n = messages.owner
+LEFT JOIN {owners} AS owners FORCE INDEX (PRIMARY) ON owners.n = messages.owner
 WHERE messages.state = 5 AND messages.namespace = :namespace AND owners.n IS NULL
 LIMIT :bound
 
 -- name: in_no_state
--- Messages in a state that no release knows, or in a queue that has no name.
+-- Messages in a state that no release knows.
 SELECT id, queue, profile, attempt, lost
 FROM {messages} FORCE INDEX (in_queue)
 WHERE (state < 1 OR state > 15) AND namespace = :namespace
 LIMIT :bound
+FOR UPDATE SKIP LOCKED
