@@ -13,7 +13,7 @@ TYPED := conftest.py $(sort $(wildcard asynctasq-*/src tests examples benchmarks
 PYTEST_WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository language docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis format lock clean
+.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository language docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis chaos-redis chaos-postgres chaos-mysql format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -71,6 +71,12 @@ chaos-redis: .venv/.ready-dev  ## Run 50,000 tasks on Redis while everything fai
 	@$(BIN)/python -m tests.chaos redis $(CHAOS)
 	@$(BIN)/python -m tests.chaos redis-sentinels --tasks 2000 --seconds 20
 	@$(BIN)/python -m tests.chaos redis-cluster --tasks 2000 --seconds 20
+
+chaos-postgres: .venv/.ready-dev  ## Run 50,000 tasks on PostgreSQL while everything fails, for about five minutes
+	@$(BIN)/python -m tests.chaos postgres $(CHAOS)
+
+chaos-mysql: .venv/.ready-dev  ## Run 50,000 tasks on MariaDB while everything fails, for about five minutes
+	@$(BIN)/python -m tests.chaos mysql $(CHAOS)
 
 check: lint mypy pyright layers repository language docs  ## Run the linters, type checkers, language check and tests of the repository; build the site
 	@echo "==> all checks passed"

@@ -7,6 +7,7 @@ import signal
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete, Settled
 from asynctasq_redis import RedisDriver
+from tests.drivers.lives import live_a_life, patiently
 from tests.drivers.opening import message, opened
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer, redis_server
@@ -24,30 +26,6 @@ from tests.servers.redis import RedisServer, redis_server
 MakeDriver = Callable[..., RedisDriver]
 MakeProxy = Callable[[str], TcpProxy]
 LEASE = 60.0
-
-
-async def live_a_life(driver: RedisDriver) -> None:
-    """Run a message through every operation."""
-    sent = message()
-    await driver.enqueue([sent])
-    async with asyncio.timeout(30.0):
-        await driver.wait(["q"], timeout=30.0)
-    [delivery] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=LEASE)
-    assert delivery.message == sent
-    assert await driver.settle([Complete(delivery.lease, b"result")]) == [Settled.DONE]
-    [outcome] = await driver.results([sent.id])
-    assert outcome is not None
-    assert outcome.result == b"result"
-
-
-async def until_it_works(driver: RedisDriver) -> None:
-    """Repeat a call while the store is unavailable, as core does."""
-    async with asyncio.timeout(30.0):
-        while True:
-            try:
-                return await live_a_life(driver)
-            except DriverUnavailable:
-                await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -124,7 +102,7 @@ async def test_stopped_server_is_unavailable_until_it_starts(
         with pytest.raises(DriverUnavailable):
             await waiting
         own_server.restart()
-        await until_it_works(driver)
+        await patiently(partial(live_a_life, driver))
 
 
 async def test_hanging_server_is_unavailable(own_server: RedisServer) -> None:
@@ -136,7 +114,7 @@ async def test_hanging_server_is_unavailable(own_server: RedisServer) -> None:
                 await driver.count("q")
         finally:
             own_server.process.send(signal.SIGCONT)
-        await until_it_works(driver)
+        await patiently(partial(live_a_life, driver))
 
 
 async def test_half_open_connection_is_unavailable_and_is_replaced(
@@ -157,7 +135,7 @@ async def test_half_open_connection_is_unavailable_and_is_replaced(
         proxy.thaw()
         with own_server.client() as client:
             client.flushdb()  # it is unknown whether the enqueue arrived
-        await until_it_works(driver)
+        await patiently(partial(live_a_life, driver))
 
 
 async def test_reset_connections_are_replaced(
@@ -169,7 +147,7 @@ async def test_reset_connections_are_replaced(
         for _ in range(3):
             await live_one(driver)
             proxy.reset()
-            await until_it_works(driver)
+            await patiently(partial(live_a_life, driver))
         await driver.enqueue([message()])  # it may not know about the others
         async with asyncio.timeout(30.0):
             with suppress(DriverUnavailable):

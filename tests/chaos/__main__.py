@@ -39,9 +39,23 @@ def _cluster(folder: Path) -> Store:
     return ClusterStore(folder)
 
 
+def _postgres(folder: Path) -> Store:
+    from tests.chaos.stores.postgres import PostgresStore
+
+    return PostgresStore(folder)
+
+
+def _mysql(folder: Path) -> Store:
+    from tests.chaos.stores.mysql import MysqlStore
+
+    return MysqlStore(folder)
+
+
 STORES: Mapping[str, Callable[[Path], Store]] = {
     "sqlite": _sqlite,
     "redis": _redis,
+    "postgres": _postgres,
+    "mysql": _mysql,
     "redis-sentinels": _sentinels,
     "redis-cluster": _cluster,
 }

@@ -1,96 +1,137 @@
-"""A MariaDB (or MySQL) server of our own, on a free port of the loopback."""
+"""MariaDB servers on free ports of the loopback: the one that tests share, or one for a test alone."""
 
-import shutil
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
+
+import pymysql
 
 from tests.servers.packages import program
 from tests.servers.processes import ServerProcess, free_port, private_folder, unprivileged
 
 ACCOUNT = """\
-CREATE USER tester@'127.0.0.1';
+CREATE USER IF NOT EXISTS tester@'127.0.0.1';
 GRANT ALL ON *.* TO tester@'127.0.0.1' WITH GRANT OPTION;
 """
-QUICK = (
+PLACE = (
     "--skip-networking=0",
     "--skip-name-resolve",
-    "--skip-log-bin",
-    "--performance-schema=off",
-    "--innodb-flush-log-at-trx-commit=0",
-    "--innodb-buffer-pool-size=32M",
-    "--innodb-log-file-size=8M",
+    "--bind-address=127.0.0.1",
     "--character-set-server=utf8mb4",
 )
+SMALL = ("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M")
+QUICK = ("--skip-log-bin", "--performance-schema=off", "--innodb-flush-log-at-trx-commit=0")
+"""Options of a server whose data need not survive a crash."""
 
 
 class MariadbServer:
-    """A server, which a test may stop and start again with its data."""
+    """A server with a user `tester` who may do everything, by default with fsync, as in production."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        user = unprivileged()
-        if user:
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.chown(folder, user)
-        self._port = free_port()
+    def __init__(
+        self, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Create the data of a server.
+
+        Args:
+            folder: one that the server's user can reach, see `private_folder`.
+            options: of its command line; later ones replace earlier ones.
+            environment: of the server's process.
+        """
+        server = program("mariadbd", package="mariadb-server")
+        install = program("mariadb-install-db", package="mariadb-server")
+        self.port = free_port()
+        self.url = f"mysql://tester@127.0.0.1:{self.port}/mysql"
+        self.socket = folder / "socket"
         account = folder / "account.sql"
         account.write_text(ACCOUNT)
         files = ("--no-defaults", f"--datadir={folder / 'data'}")
-        self._start = (
-            program("mariadbd", package="mariadb-server"),
-            *files,
-            "--bind-address=127.0.0.1",
-            f"--port={self._port}",
-            f"--socket={folder / 'socket'}",
+        place = (f"--port={self.port}", f"--socket={self.socket}", *PLACE)
+        own = (
             f"--pid-file={folder / 'pid'}",
+            f"--init-file={account}",
             f"--tmpdir={folder}",  # a server that starts deletes the files of others in a shared one
-            *QUICK,
-            *options,
         )
-        self._first = f"--init-file={account}"
-        self._process = ServerProcess([*self._start, self._first], folder, user=user)
-        install = program("mariadb-install-db", package="mariadb-server")
-        self._process.run(
+        self.process = ServerProcess(
+            [server, *files, *place, *own, *SMALL, *options],
+            folder,
+            user=unprivileged(),
+            environment=environment,
+        )
+        self.process.run(
             install, *files, "--auth-root-authentication-method=normal", "--skip-test-db"
         )
-        self.url = f"mysql://tester@127.0.0.1:{self._port}/mysql"
-        self.socket = folder / "socket"
 
     def start(self) -> None:
-        """Start it; return when it answers."""
-        self._process.start(lambda: greets(self._port))
-        self._process.command = list(self._start)
+        """Start it on its data, and return when it accepts connections."""
+        self.process.start(lambda: greets(self.port))
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Stop it. Does nothing if it does not run."""
-        self._process.stop(number)
+        """End all sessions, roll back their transactions, and stop; or do what another signal means."""
+        self.process.stop(number)
 
     def send(self, number: int) -> None:
         """Send it a signal (SIGSTOP, say)."""
-        self._process.send(number)
+        self.process.send(number)
+
+    def crash(self) -> None:
+        """Kill it."""
+        self.process.stop(signal.SIGKILL)
+
+    def connect(self) -> "pymysql.Connection[Any]":
+        """Return a connection of `tester` in autocommit; the caller closes it."""
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user="tester",
+            autocommit=True,
+            connect_timeout=10,
+            read_timeout=60,
+        )
+
+    def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run a statement as `tester`, and return its rows."""
+        with closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall())
+
+    def disconnect_clients(self) -> int:
+        """End all sessions but this one, and return how many there were."""
+        sessions = self.execute(
+            "SELECT id FROM information_schema.processlist "
+            "WHERE id <> connection_id() AND command <> 'Daemon'"
+        )
+        ended = 0
+        for (session,) in sessions:
+            try:
+                self.execute("KILL CONNECTION %s", session)
+            except pymysql.err.OperationalError:  # it has ended by itself
+                continue
+            ended += 1
+        return ended
 
 
 @contextmanager
-def mariadb_process(*options: str) -> Iterator[MariadbServer]:
-    """Yield a server, whose user may do everything, and stop it at the end.
-
-    Its files are in a private folder, because pytest's own cannot be reached by other users.
-    """
-    with private_folder("mariadb", unprivileged()) as private:
-        server = MariadbServer(private, *options)
+def mariadb_process(
+    *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[MariadbServer]:
+    """Yield a server that one test has for itself, and stop it at the end."""
+    with private_folder("mariadb", unprivileged()) as folder:
+        server = MariadbServer(folder, *options, environment=environment)
         server.start()
         try:
             yield server
         finally:
+            server.process.resume()
             server.stop()
 
 
 @contextmanager
 def mariadb_server() -> Iterator[str]:
-    """Yield the URL of a server, whose user may do everything, and stop it at the end."""
-    with mariadb_process() as server:
+    """Yield the URL of the server that tests share, whose user may do everything."""
+    with mariadb_process(*QUICK) as server:
         yield server.url
 
 

@@ -84,6 +84,11 @@ class ServerProcess:
         self.environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process while it runs, as far as its parent has been told."""
+        return None if self._process is None else self._process.pid
+
     def start(self, is_up: Callable[[], bool]) -> None:
         """Start it, and return when it answers."""
         with (self.folder / "output").open("ab") as output:

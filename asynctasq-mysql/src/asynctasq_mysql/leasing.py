@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Container, Sequence
 from itertools import count
 
+from asynctasq.driverkit.strays import StraySearch
 from asynctasq.driverkit.times import micros
 from asynctasq.message import Lease
 from asynctasq.settlement import LeaseState
@@ -21,7 +22,7 @@ async def extend(
     """Renew the leases of an owner, and release those that it does not know of."""
     sql, namespace, name, span = store.sql.lease, store.namespace, name_bytes(owner), micros(lease)
 
-    async def body(wire: Wire) -> dict[tuple[bytes, int], tuple[int, int]]:
+    async def body(wire: Wire) -> tuple[dict[tuple[bytes, int], int], int]:
         # The mark first: what it says of an outage must not depend on this renewal.
         [look] = await wire.run(
             sql["look"](store.offset, namespace=namespace, owner=name, dead_letter_ttl=0)
@@ -33,11 +34,12 @@ async def extend(
             sql["renew_by_extend"](store.offset, namespace=namespace, owner=name, lease=span),
             sql["held"](store.offset, namespace=namespace, owner=name),
         )
-        return {(bytes(row[0]), row[1]): (row[2], row[3]) for row in held.rows}
+        answered_at = held.rows[0][3] if held.rows else now
+        return {(bytes(row[0]), row[1]): row[2] for row in held.rows}, answered_at
 
-    held = await store.call(body)
-    named = {(one.id, one.token) for one in leases}
-    strays = [key for key, (at, now) in held.items() if key not in named and abs(now - at) >= span]
+    search = StraySearch(lease)
+    held, now = await store.call(body)
+    strays = search.strays(held, now, {(one.id, one.token) for one in leases})
     if strays:
         await _give_back(store, strays)
     leased: Container[tuple[bytes, int | str]] = held

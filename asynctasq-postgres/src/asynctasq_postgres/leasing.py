@@ -10,6 +10,7 @@ from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.packing import ID_BYTES, damage_info, decode_message, salvage
 from asynctasq.driverkit.sql import STATES
+from asynctasq.driverkit.strays import StraySearch
 from asynctasq.driverkit.times import micros
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import NO_RESULTS, Delivery, Lease, State
@@ -125,7 +126,7 @@ class Leasing:
     async def extend(
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
-        server, span = self._server, micros(lease)
+        server, span, search = self._server, micros(lease), StraySearch(lease)
         rows = await server.rows("extend", server.settings.namespace, owner, span, server.shift)
         if not rows:
             return [LeaseState.LOST] * len(leases)
@@ -137,9 +138,7 @@ class Leasing:
             )
         }
         named = {(each.id, each.token) for each in leases}
-        strays = [
-            key for key, since in held.items() if abs(now - since) >= span and key not in named
-        ]
+        strays = search.strays(held, now, named)
         if strays:
             await server.rows(
                 "give_back",

@@ -10,6 +10,7 @@ from typing import Any
 from asynctasq import App
 from asynctasq.contracts.driver import Driver
 from tests.chaos.inside.audit import Audit
+from tests.chaos.inside.audited import AuditedCalls
 from tests.chaos.inside.sqlite import AuditedSqliteDriver, abort_statements
 from tests.chaos.inside.starts import fail_thread_starts
 from tests.chaos.inside.switches import Switches
@@ -17,7 +18,7 @@ from tests.chaos.inside.tasks import LEASE
 from tests.chaos.ledger import FOLDER, STARTED, Pen
 
 STORE = "CHAOS_STORE"
-"""Environment variable: `sqlite` or `redis`."""
+"""Environment variable: `sqlite`, `redis`, `postgres` or `mysql`."""
 ADDRESS = "CHAOS_ADDRESS"
 """Environment variable: the path of the file, or the URL of the server."""
 DESCRIPTORS = 256
@@ -38,13 +39,19 @@ SETTINGS: dict[str, Any] = {
 
 def audited_driver(store: str, address: str, audit: Audit) -> Driver:
     """Return a driver that writes the ledger."""
+    AuditedCalls.audit = audit
     if store == "sqlite":
-        driver = AuditedSqliteDriver(address, synchronous="normal", busy_timeout=1.0)
-        AuditedSqliteDriver.audit = audit
-        return driver
+        return AuditedSqliteDriver(address, synchronous="normal", busy_timeout=1.0)
+    if store == "postgres":
+        from tests.chaos.inside.postgres import AuditedPostgresDriver
+
+        return AuditedPostgresDriver(address)
+    if store == "mysql":
+        from tests.chaos.inside.mysql import AuditedMySQLDriver
+
+        return AuditedMySQLDriver(address)
     from tests.chaos.inside.redis import AuditedRedisDriver
 
-    AuditedRedisDriver.audit = audit
     return AuditedRedisDriver(address)
 
 
@@ -58,7 +65,7 @@ def make_app() -> App:
     fail_thread_starts(switches)
     if store == "sqlite":
         abort_statements(switches)
-    else:
+    elif store == "redis":
         from tests.chaos.inside.redis import abort_scripts
 
         abort_scripts(switches)

@@ -1,16 +1,13 @@
 """The Redis driver of a storm: audited, and with scripts that fail half-way."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from hashlib import sha1
 from typing import Any
 
-from asynctasq.contracts.driver import Enqueued
-from asynctasq.message import Delivery, Lease, Message
-from asynctasq.settlement import LeaseState, Settled, Settlement
 from asynctasq_redis import RedisDriver, server
 from asynctasq_redis.scripts import Script
-from tests.chaos.inside.audit import Audit
+from tests.chaos.inside.audited import AuditedCalls
 from tests.chaos.inside.switches import Switches
 
 SCRIPT_ABORTED = "scripts aborted"
@@ -25,27 +22,8 @@ end
 """
 
 
-class AuditedRedisDriver(RedisDriver):
+class AuditedRedisDriver(AuditedCalls, RedisDriver):
     """Writes down what it was asked and answered."""
-
-    audit: Audit
-
-    async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
-        return await self.audit.other(self, super().enqueue(messages))
-
-    async def reserve(
-        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
-    ) -> list[Delivery]:
-        call = super().reserve(queues, limit=limit, owner=owner, lease=lease)
-        return await self.audit.reserve(self, call)
-
-    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        return await self.audit.settle(settlements, super().settle(settlements))
-
-    async def extend(
-        self, owner: str, leases: Sequence[Lease], *, lease: float
-    ) -> list[LeaseState]:
-        return await self.audit.other(self, super().extend(owner, leases, lease=lease))
 
 
 def abort_scripts(switches: Switches) -> None:

@@ -1,41 +1,18 @@
 """The SQLite driver of a storm: audited, and with statements that fail."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asynctasq.contracts.driver import Enqueued
 from asynctasq.drivers.sqlite import SqliteDriver
-from asynctasq.message import Delivery, Lease, Message
-from asynctasq.settlement import LeaseState, Settled, Settlement
-from tests.chaos.inside.audit import Audit
+from tests.chaos.inside.audited import AuditedCalls
 from tests.chaos.inside.switches import Switches
 
 STATEMENT_ABORTED = "statements aborted"
 _ERRORS = ("SQLITE_BUSY", "SQLITE_IOERR_WRITE", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_ERROR")
 
 
-class AuditedSqliteDriver(SqliteDriver):
+class AuditedSqliteDriver(AuditedCalls, SqliteDriver):
     """Writes down what it was asked and answered."""
-
-    audit: Audit
-
-    async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
-        return await self.audit.other(self, super().enqueue(messages))
-
-    async def reserve(
-        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
-    ) -> list[Delivery]:
-        call = super().reserve(queues, limit=limit, owner=owner, lease=lease)
-        return await self.audit.reserve(self, call)
-
-    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
-        return await self.audit.settle(settlements, super().settle(settlements))
-
-    async def extend(
-        self, owner: str, leases: Sequence[Lease], *, lease: float
-    ) -> list[LeaseState]:
-        return await self.audit.other(self, super().extend(owner, leases, lease=lease))
 
 
 def abort_statements(switches: Switches) -> None:

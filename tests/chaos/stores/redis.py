@@ -17,11 +17,12 @@ from tests.chaos.faults.descriptors import DESCRIPTORS
 from tests.chaos.faults.fault import PROCESSES, Lanes
 from tests.chaos.faults.outages import ANSWERS, HANGS
 from tests.chaos.faults.records import RECORDS
+from tests.chaos.faults.servers import SERVER_CLOCK
 from tests.chaos.faults.signals import SIGNALS
 from tests.chaos.faults.starts import STARTS
 from tests.chaos.kinds import OWN_QUEUES, QUEUES
 from tests.chaos.stores.faketime import FakeClock
-from tests.chaos.stores.redis_faults import REDIS_PARTIAL, REDIS_STORE, SERVER_CLOCK
+from tests.chaos.stores.redis_faults import REDIS_PARTIAL, REDIS_STORE
 from tests.chaos.stores.store import NAMESPACE, Damage, Store, garbage
 from tests.servers.redis import RedisServer, lasting_keys
 
@@ -73,6 +74,14 @@ class RedisStore(Store):
         self.server.process.resume()
         self.proxy.__exit__(None, None, None)
         self.server.stop()
+
+    def crash(self) -> None:
+        """Kill the server."""
+        self.server.process.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start the server on its files."""
+        self.server.restart()
 
     def faults(self) -> Lanes:
         clocks = CLOCKS if self.clock.problem else (*CLOCKS, SERVER_CLOCK)

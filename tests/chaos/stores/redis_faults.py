@@ -1,13 +1,12 @@
 """Faults that only Redis can have."""
 
 import asyncio
-import signal
-import time
 from typing import TYPE_CHECKING, Any, cast
 
+from tests.chaos.faults.connections import CONNECTIONS
 from tests.chaos.faults.fault import Fault, Scene
+from tests.chaos.faults.servers import SERVER_KILLED
 from tests.chaos.inside.redis import SCRIPT_ABORTED
-from tests.chaos.inside.tasks import LEASE
 
 if TYPE_CHECKING:
     from tests.chaos.stores.redis import RedisStore
@@ -21,45 +20,12 @@ def _store(scene: Scene) -> "RedisStore":
     return cast("RedisStore", scene.store)
 
 
-async def _kill(scene: Scene) -> None:
-    server = _store(scene).server
-    await asyncio.to_thread(server.process.stop, signal.SIGKILL)
-    await asyncio.sleep(scene.chance.uniform(0.0, 1.5))
-    await asyncio.to_thread(server.restart)
-
-
-async def _cut(scene: Scene) -> None:
-    proxy = _store(scene).proxy
-    await asyncio.to_thread(scene.chance.choice([proxy.cut, proxy.reset]))
-
-
 async def _cut_clients(scene: Scene) -> None:
     def kill(client: Any) -> None:
         for kind in ("normal", "pubsub"):
             client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 
     await _store(scene).ask(kill)
-
-
-async def _freeze(scene: Scene) -> None:
-    """Leave connections half open, as when a cable is pulled."""
-    proxy = _store(scene).proxy
-    proxy.freeze()
-    try:
-        await asyncio.sleep(scene.chance.uniform(0.5, 1.5 * LEASE))
-        if scene.chance.random() < 0.5:
-            proxy.reset()
-    finally:
-        proxy.thaw()
-
-
-async def _refuse(scene: Scene) -> None:
-    proxy = _store(scene).proxy
-    proxy.refuse()
-    try:
-        await asyncio.sleep(scene.chance.uniform(0.2, 1.0))
-    finally:
-        proxy.accept()
 
 
 async def _flush_scripts(scene: Scene) -> None:
@@ -97,23 +63,10 @@ async def _abort_scripts(scene: Scene) -> None:
     await scene.inside(SCRIPT_ABORTED, 1.0, rate=0.3)
 
 
-async def _jump(scene: Scene) -> None:
-    clock = _store(scene).clock
-    began_at = time.time()
-    clock.jump(scene.chance.choice([-3.0, -1.0, 1.0, 3.0]) * LEASE)
-    try:
-        await asyncio.sleep(scene.chance.uniform(0.5, 1.5) * LEASE)
-    finally:
-        clock.jump(0.0)
-        scene.jumps.append((began_at, time.time()))
-
-
 REDIS_STORE = (
-    Fault("server killed and restarted", _kill),
-    Fault("connections cut", _cut),
+    SERVER_KILLED,
+    *CONNECTIONS,
     Fault("connections cut by the server", _cut_clients),
-    Fault("connections frozen", _freeze),
-    Fault("connections refused", _refuse),
     Fault("scripts flushed", _flush_scripts),
     Fault("clients paused", _pause),
 )
@@ -122,4 +75,3 @@ REDIS_PARTIAL = (
     Fault("memory full", _fill),
     Fault(SCRIPT_ABORTED, _abort_scripts, counted_inside=True),
 )
-SERVER_CLOCK = Fault("clock of the server jumped", _jump)

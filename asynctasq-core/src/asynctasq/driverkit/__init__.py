@@ -10,6 +10,7 @@
 - url_settings: parameters of a URL as settings
 - outages: which leases may be reclaimed after the store was unavailable
 - selection: the messages that a reserve takes
+- strays: leases that their owner does not know of
 - store_errors: exceptions of a client library as `DriverError`s
 """
 
