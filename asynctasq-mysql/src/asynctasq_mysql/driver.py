@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import Any, Self
 
 from asynctasq.contracts.capabilities import (
@@ -44,6 +45,8 @@ from asynctasq_mysql.store import Store
 from asynctasq_mysql.unique_enqueueing import unique_enqueue_steps
 from asynctasq_mysql.waiting import Poller
 
+_SETTINGS = frozenset(each.name for each in fields(MySQLSettings)) - {"url"}
+
 
 class MySQLDriver(DriverDefaults):
     """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
@@ -82,30 +85,13 @@ class MySQLDriver(DriverDefaults):
         tls_key: str | None = None,
         tls_verify: bool | None = None,
     ) -> None:
-        given: dict[str, Any] = {
-            "host": host,
-            "port": port,
-            "socket": socket,
-            "username": username,
-            "password": password,
-            "database": database,
-            "namespace": namespace,
-            "table_prefix": table_prefix,
-            "client": client,
-            "max_connections": max_connections,
-            "timeout": timeout,
-            "connect_timeout": connect_timeout,
-            "dead_letter_ttl": dead_letter_ttl,
-            "dead_letter_limit": dead_letter_limit,
-            "tls": tls,
-            "tls_ca": tls_ca,
-            "tls_certificate": tls_certificate,
-            "tls_key": tls_key,
-            "tls_verify": tls_verify,
+        given = {
+            name: value
+            for name, value in locals().items()
+            if name in _SETTINGS and value is not None
         }
         settings: dict[str, Any] = {**MySQLSettings.from_url(url)}
-        settings |= {name: value for name, value in given.items() if value is not None}
-        self._configure(MySQLSettings(**settings))
+        self._configure(MySQLSettings(**{**settings, **given}))
 
     @classmethod
     def from_settings(cls, settings: MySQLSettings) -> Self:
@@ -274,8 +260,7 @@ class MySQLDriver(DriverDefaults):
         return await dead_letters.requeue_edited(self._opened(), message)
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
-        store = self._opened()
-        return await store.transact(lambda: dead_letters.delete_steps(store, ids))
+        return await dead_letters.delete_dead(self._opened(), ids)
 
     async def queues(self, *, bound: int | None = None) -> list[QueueInfo]:
         return await inspection.queues(self._opened(), bound)
