@@ -45,6 +45,7 @@ PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
         "asynctasq_orm.sqlalchemy",
     ),
     "asynctasq-mysql": ("asynctasq_mysql",),
+    "asynctasq-postgres": ("asynctasq_postgres",),
     "asynctasq-redis": ("asynctasq_redis",),
 }
 """By distribution."""

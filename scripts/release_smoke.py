@@ -34,6 +34,7 @@ EXPECTED_PLUGINS = {
     "sqlite",
     "mysql",
     "mariadb",
+    "postgres",
     "redis",
     "sqlalchemy",
     "django",

@@ -14,7 +14,7 @@ DRIVERS = {
     "sqs": "SQSDriver",
     "rabbitmq": "RabbitMQDriver",
 }
-PUBLISHED = {"mysql", "redis"}
+PUBLISHED = {"mysql", "postgres", "redis"}
 
 each_driver = pytest.mark.parametrize(("name", "driver_class"), DRIVERS.items())
 

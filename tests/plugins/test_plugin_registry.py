@@ -134,7 +134,6 @@ def test_an_official_name_says_what_to_install(kind: str, name: str, extra: str)
 @pytest.mark.parametrize(
     "name, title",
     [
-        ("postgresql", "PostgreSQL"),
         ("sqs", "SQS"),
         ("amqp", "RabbitMQ"),
         ("rabitmq", "RabbitMQ"),

@@ -1,4 +1,4 @@
-"""The documented import path of the PostgreSQL driver, which `asynctasq-postgres` will bring."""
+"""The PostgreSQL driver under its documented import path; `asynctasq-postgres` brings it."""
 
 try:
     from asynctasq_postgres import (  # pyright: ignore[reportMissingImports]  need not be installed
@@ -8,6 +8,6 @@ except ModuleNotFoundError as error:
     if error.name != "asynctasq_postgres":  # it is there, and lacks something: its own error tells
         raise
     raise ModuleNotFoundError(
-        "The PostgreSQL driver is planned, but not available yet.",
+        "The PostgreSQL driver is not installed. To install it: pip install 'asynctasq[postgres]'",
         name=error.name,
     ) from None

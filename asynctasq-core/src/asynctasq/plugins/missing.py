@@ -10,6 +10,8 @@ from asynctasq.hookspecs import PROJECT
 # Names and URL schemes that people type, to the extra that installs the plugin.
 OFFICIAL: Mapping[str, Mapping[str, str]] = {
     "driver": {
+        "postgres": "postgres",
+        "postgresql": "postgres",
         "mysql": "mysql",
         "mariadb": "mysql",
         "redis": "redis",
@@ -27,8 +29,6 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
 # The same for distributions that are not published yet, to their titles.
 PLANNED: Mapping[str, Mapping[str, str]] = {
     "driver": {
-        "postgres": "PostgreSQL",
-        "postgresql": "PostgreSQL",
         "sqs": "SQS",
         "rabbitmq": "RabbitMQ",
         "amqp": "RabbitMQ",

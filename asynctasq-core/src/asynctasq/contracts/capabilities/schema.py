@@ -20,7 +20,11 @@ class SchemaState:
 
 @runtime_checkable
 class SupportsSchema(Protocol):
-    """SCHEMA. A migration never drops a table that holds messages."""
+    """SCHEMA. A migration never drops a table that holds messages.
+
+    Both methods work on a driver that is not open, too: `asynctasq migrate` calls them so, because `open` may refuse
+    a store without its tables.
+    """
 
     async def schema(self) -> SchemaState:
         """Return the versions."""

@@ -1,0 +1,139 @@
+"""Connections to the server: a few for calls, which are made when they are needed, and one for notifications."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from asynctasq_postgres.addresses import Address
+from asynctasq_postgres.errors import FAILURES, breaks_connection
+from asynctasq_postgres.settings import PostgresSettings
+
+Connection: TypeAlias = Any
+"""An `asyncpg.Connection`; the client has no types."""
+
+CLOSE_SECONDS = 2.0
+
+
+async def connect(settings: PostgresSettings, address: Address) -> Connection:
+    """Return a new connection to the host that accepts writes.
+
+    Nothing is set on it: a PgBouncer refuses or forgets such settings.
+    """
+    options: dict[str, Any] = {
+        "host": [host for host, _ in address.hosts],
+        "port": [port for _, port in address.hosts],
+        "user": address.username,
+        "password": address.password,
+        "database": address.database,
+        "ssl": _tls(settings, address),
+        "timeout": settings.connect_timeout,
+        "command_timeout": settings.timeout,
+        "statement_cache_size": settings.statement_cache_size,
+        "max_cached_statement_lifetime": 0,
+        "target_session_attrs": "read-write" if len(address.hosts) > 1 else "any",
+    }
+    return await asyncpg.connect(**options)
+
+
+def _tls(settings: PostgresSettings, address: Address) -> Any:
+    mode = settings.tls or ("verify-full" if settings.tls_ca else "prefer")
+    if all(host.startswith("/") for host, _ in address.hosts):
+        return False
+    if mode in {"disable", "prefer", "require"} and not (
+        settings.tls_ca or settings.tls_certificate
+    ):
+        return mode
+    context = ssl.create_default_context(cafile=settings.tls_ca)
+    if mode != "verify-full":
+        context.check_hostname = False
+    if not mode.startswith("verify"):
+        context.verify_mode = ssl.CERT_NONE
+    if settings.tls_certificate:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context
+
+
+def abandon(connection: Connection) -> None:
+    """Close a connection at once, whatever it does."""
+    with suppress(Exception):  # its loop may be closed
+        connection.terminate()
+
+
+class Connections:
+    """The connections of an opened driver, on one loop."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self._settings = settings
+        self._address = settings.address()
+        self._slots = asyncio.Semaphore(settings.max_connections)
+        self._idle: list[Connection] = []
+        self._used: set[Connection] = set()
+        self._loop = asyncio.get_running_loop()
+        self.is_closed = False
+
+    @asynccontextmanager
+    async def borrowed(self) -> AsyncIterator[Connection]:
+        """Yield a connection that no other call uses meanwhile.
+
+        Raises:
+            asyncpg.InterfaceError: the driver was closed.
+            OSError, TimeoutError, asyncpg.PostgresError: the server accepts no connection.
+        """
+        async with self._slots:
+            connection = await self._take()
+            self._used.add(connection)
+            is_sound = False
+            try:
+                yield connection
+                is_sound = True
+            except FAILURES as error:
+                is_sound = not breaks_connection(error)
+                raise
+            finally:
+                self._used.discard(connection)
+                if not is_sound or self.is_closed or connection.is_closed():
+                    abandon(connection)
+                else:
+                    self._idle.append(connection)
+
+    async def _take(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        self._check_open()
+        connection = await connect(self._settings, self._address)
+        try:
+            self._check_open()
+        except asyncpg.InterfaceError:
+            abandon(connection)
+            raise
+        return connection
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise asyncpg.InterfaceError("the driver was closed")
+
+    def drop_idle(self) -> None:
+        """Close all connections that no call uses, after an error that concerns the server."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            abandon(connection)
+
+    async def close(self) -> None:
+        """Close all connections. Never raises."""
+        self.is_closed = True
+        idle, self._idle = self._idle, []
+        for connection in self._used:
+            abandon(connection)
+        is_here = self._loop is asyncio.get_running_loop()
+        for connection in idle:
+            if not is_here:
+                abandon(connection)
+                continue
+            with suppress(Exception):  # it is closed, whatever the server answers
+                await connection.close(timeout=CLOSE_SECONDS)

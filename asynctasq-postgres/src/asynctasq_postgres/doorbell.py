@@ -1,0 +1,89 @@
+"""Notifications for processes that sleep. They are sent after the commit, and only where somebody sleeps.
+
+PostgreSQL commits transactions that notify one after the other, so that a notification must not be part of a
+transaction that writes.
+"""
+
+import asyncio
+import logging
+from base64 import b64encode
+from collections.abc import Iterable
+
+from asynctasq.driverkit.batching import batches
+from asynctasq.errors import DriverError
+from asynctasq_postgres.connections import CLOSE_SECONDS
+from asynctasq_postgres.server import Server
+
+SHORTEST_INTERVAL = 0.005
+"""Seconds between two notifications of a process."""
+IDS_AT_ONCE = 340
+"""IDs that fit into a notification, which ends at 8,000 bytes."""
+NAMES_AT_ONCE = 500
+
+log = logging.getLogger("asynctasq.postgres")
+
+
+def channel_of(server: Server) -> str:
+    """Return the name of the channel; that of another schema is another one."""
+    return f"{server.names.schema}.{server.names.prefix}"
+
+
+class Doorbell:
+    """Sends the notifications of one opened driver, from a task that ends when there is nothing to send."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._channel = channel_of(server)
+        self._queues: dict[str, None] = {}
+        self._ended: dict[bytes, None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def ring(self, queues: Iterable[str]) -> None:
+        """Wake processes that sleep until a message comes to one of these queues."""
+        self._queues.update(dict.fromkeys(queues))
+        self._begin()
+
+    def tell(self, ended: Iterable[bytes]) -> None:
+        """Wake processes that wait for the results of these messages."""
+        self._ended.update(dict.fromkeys(ended))
+        self._begin()
+
+    def _begin(self) -> None:
+        if (self._queues or self._ended) and self._task is None:
+            self._task = asyncio.create_task(self._send(), name="asynctasq-postgres-doorbell")
+
+    async def _send(self) -> None:
+        try:
+            while self._queues or self._ended:
+                queues, self._queues = list(self._queues), {}
+                ended, self._ended = list(self._ended), {}
+                try:
+                    await self._notify(queues, ended)
+                except DriverError as error:
+                    # Sleepers look once a second.
+                    log.debug("A notification was not sent: %s", error)
+                await asyncio.sleep(SHORTEST_INTERVAL)
+        finally:
+            self._task = None
+
+    async def _notify(self, queues: list[str], ended: list[bytes]) -> None:
+        server = self._server
+        for names in batches(queues, NAMES_AT_ONCE):
+            await server.rows(
+                "ring", server.settings.namespace, list(names), self._channel, server.shift
+            )
+        for ids in batches(ended, IDS_AT_ONCE):
+            await server.rows(
+                "notify", self._channel, "r" + b64encode(b"".join(ids)).decode("ascii")
+            )
+
+    async def stop(self) -> None:
+        """Send nothing more."""
+        self._queues, self._ended = {}, {}
+        task, self._task = self._task, None
+        if task is None or task.get_loop() is not asyncio.get_running_loop():
+            return
+        done, _ = await asyncio.wait([task], timeout=CLOSE_SECONDS)
+        if not done:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,151 @@
+"""Adding messages: a chunk as the arrays that the function `enqueue` takes."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from asynctasq.contracts.driver import Enqueued
+from asynctasq.driverkit.packing import ID_BYTES, check_id, pack_profile
+from asynctasq.driverkit.sql import rank, runs_of
+from asynctasq.driverkit.times import micros
+from asynctasq.errors import DriverError
+from asynctasq.message import Message, OnConflict, Unique, UniqueUntil
+
+VALUE_LIMIT = 200 << 20
+"""Bytes of the largest message, and of all messages of a call; a value of PostgreSQL ends at 1 GB."""
+
+UNTIL = {UniqueUntil.STARTED: 1, UniqueUntil.SETTLED: 2, UniqueUntil.PERIOD: 3}
+_ON_CONFLICT = {OnConflict.SKIP: 1, OnConflict.REPLACE: 2, OnConflict.EXTEND: 3}
+
+
+class Chunk:
+    """Messages of one call, and the answers to them."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        ids = [message.id for message in messages]
+        is_first = len(set(ids)) == len(ids)
+        self._sent = (
+            messages if is_first else list({m.id: m for m in reversed(messages)}.values())[::-1]
+        )
+        self._kinds = _Kinds()
+        for key, run, payloads in runs_of(self._sent):
+            self._kinds.add(key[:8], run, payloads)  # all but the unique key
+        for message_id in ids:
+            if len(message_id) != ID_BYTES:
+                check_id(message_id)
+
+    @property
+    def queues(self) -> list[str]:
+        """The names of the queues."""
+        return list(dict.fromkeys(self._kinds.queues))
+
+    def parameters(self, namespace: str, shift: int) -> tuple[object, ...]:
+        """Return the parameters of the function."""
+        kinds = self._kinds
+        keys = [message.unique for message in self._sent]
+        has_keys = any(key is not None for key in keys)
+        return (
+            namespace,
+            b"".join([message.id for message in self._sent]),
+            kinds.payloads,
+            kinds.numbers if len(kinds.queues) > 1 else None,
+            kinds.due if any(kinds.due) else None,
+            kinds.queues,
+            kinds.ranks,
+            kinds.expires,
+            kinds.result_ttls,
+            kinds.max_lost,
+            kinds.profiles,
+            [None if key is None else hashed(key) for key in keys] if has_keys else None,
+            [None if key is None else UNTIL[UniqueUntil(key.until)] for key in keys]
+            if has_keys
+            else None,
+            [None if key is None else _ON_CONFLICT[OnConflict(key.on_conflict)] for key in keys]
+            if has_keys
+            else None,
+            [None if key is None else period(key) for key in keys] if has_keys else None,
+            shift,
+        )
+
+    def answers(self, known: Sequence[int] | None, holders: bytes | None) -> list[Enqueued]:
+        """Return the answers, given the numbers of messages that were not added and what stands for them."""
+        if not known and len(self._sent) == len(self.messages):
+            return [Enqueued(message.id, True) for message in self.messages]
+        standing = dict(
+            zip(
+                known or (),
+                [
+                    (holders or b"")[at : at + ID_BYTES]
+                    for at in range(0, len(holders or b""), ID_BYTES)
+                ],
+                strict=True,
+            )
+        )
+        answers: dict[bytes, Enqueued] = {}
+        for number, message in enumerate(self._sent, 1):
+            holder = standing.get(number)
+            answers[message.id] = Enqueued(message.id if holder is None else holder, holder is None)
+        found: list[Enqueued] = []
+        for message in self.messages:
+            answer = answers[message.id]
+            found.append(answer)
+            if answer.created:
+                answers[message.id] = Enqueued(message.id, False)
+        return found
+
+
+class _Kinds:
+    """Messages by what they have in common."""
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+        self.numbers: list[int] = []
+        self.due: list[int] = []
+        """Times, delays with a minus sign, or 0."""
+        self.queues: list[str] = []
+        self.ranks: list[int] = []
+        self.expires: list[int | None] = []
+        self.result_ttls: list[int] = []
+        self.max_lost: list[int] = []
+        self.profiles: list[bytes] = []
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def add(
+        self, key: tuple[object, ...], run: Sequence[Message], payloads: Sequence[bytes]
+    ) -> None:
+        first = run[0]
+        number = self._known.get(key)
+        if number is None:
+            number = self._known[key] = len(self._known) + 1
+            self.queues.append(first.queue)
+            self.ranks.append(rank(first.priority))
+            self.expires.append(None if first.expires is None else micros(first.expires))
+            self.result_ttls.append(micros(first.result_ttl))
+            self.max_lost.append(min(max(first.max_lost, -1), (1 << 31) - 1))
+            self.profiles.append(pack_profile(*key[1:8]))
+        largest = max(map(len, payloads))
+        if largest > VALUE_LIMIT:
+            raise DriverError(
+                f"A message must have at most {VALUE_LIMIT} bytes, got {largest} ({first.task}). Store large "
+                f"data elsewhere and pass a reference to it."
+            )
+        self.payloads += payloads
+        self.numbers += [number] * len(run)
+        self.due += [due(first)] * len(run)  # all of a run have the same delay
+
+
+def due(message: Message) -> int:
+    """Return when a message is due: a time, a delay with a minus sign, or 0 for now."""
+    if message.eta is not None:
+        return max(micros(message.eta), 0)
+    return -max(micros(message.delay), 0) if message.delay else 0
+
+
+def hashed(unique: Unique) -> bytes:
+    """Return a unique key as it is stored: keys may be long, and hold any character."""
+    return sha256(unique.key.encode("utf-8", "surrogatepass")).digest()
+
+
+def period(unique: Unique) -> int | None:
+    """Return the period of a unique key in microseconds."""
+    return None if unique.period is None else micros(unique.period)

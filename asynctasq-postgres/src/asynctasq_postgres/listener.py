@@ -1,0 +1,265 @@
+"""Waiting for work and results: one connection per opened driver receives notifications.
+
+A notification is a hint: every waiter also looks into the database once in `poll_interval`. Processes notify only
+those that have announced that they sleep.
+"""
+
+import asyncio
+import logging
+from base64 import b64decode
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID, uuid4
+
+from asynctasq.driverkit.packing import ID_BYTES
+from asynctasq.driverkit.times import micros
+from asynctasq_postgres.connections import CLOSE_SECONDS, Connection, abandon, connect
+from asynctasq_postgres.doorbell import channel_of
+from asynctasq_postgres.errors import FAILURES
+from asynctasq_postgres.server import Server
+from asynctasq_postgres.timing import ListenerTiming
+
+ANNOUNCED_SECONDS = 30.0
+"""For which an announcement of a sleeping worker is valid."""
+HEARD_SECONDS = 5.0
+"""The same for those that wait for results."""
+SHORTEST_SLEEP = 0.001
+"""Seconds."""
+
+log = logging.getLogger("asynctasq.postgres")
+
+
+class Waiter:
+    """One waiting coroutine."""
+
+    def __init__(self) -> None:
+        self.topics: frozenset[bytes | int] = frozenset()
+        """Numbers of queues, or IDs of messages."""
+        self.notified = False
+        self.event = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until there is a reason to look again, for so many seconds at most."""
+        timer = asyncio.get_running_loop().call_later(max(seconds, SHORTEST_SLEEP), self.event.set)
+        try:
+            await self.event.wait()
+        finally:
+            timer.cancel()
+
+
+class Listener:
+    """Receives notifications, and wakes the waiters that they concern."""
+
+    def __init__(self, server: Server, timing: ListenerTiming) -> None:
+        self.process: UUID = uuid4()
+        self._server = server
+        self._channel = channel_of(server)
+        self._waiters: set[Waiter] = set()
+        self._calls: set[asyncio.Task[float]] = set()
+        self._sleeping = 0
+        """Coroutines that wait for work."""
+        self._is_announced = False
+        self._task: asyncio.Task[None] | None = None
+        self._first_try = asyncio.Event()
+        self._timing = timing
+        self._connection: Connection | None = None
+        self._is_reported = False
+
+    def awake(self) -> UUID | None:
+        """Return the ID under which this process has announced that it sleeps, if it does not any more."""
+        if self._sleeping or not self._is_announced:
+            return None
+        self._is_announced = False
+        return self.process
+
+    async def wait_for_work(self, queues: Sequence[str], timeout: float) -> None:
+        """Return when there may be something to reserve, or after `timeout` seconds."""
+        server, names = self._server, list(queues)
+
+        async def announce(waiter: Waiter) -> float:
+            keys = await server.value(
+                "sleep", server.settings.namespace, names, self.process,
+                micros(ANNOUNCED_SECONDS), server.shift,
+            )  # fmt: skip
+            self._is_announced = True
+            waiter.topics = frozenset(keys)
+            return ANNOUNCED_SECONDS / 2
+
+        async def look() -> float:
+            [(ready, until)] = await server.rows(
+                "look", server.settings.namespace, names, server.shift
+            )
+            return 0.0 if ready else float("inf") if until is None else until / 1e6
+
+        self._sleeping += 1
+        try:
+            await self._wait(announce, look, timeout)
+        finally:
+            self._sleeping -= 1
+
+    async def wait_for_results(self, ids: Sequence[bytes], timeout: float) -> None:
+        """Return when one of `ids` may have ended, or after `timeout` seconds."""
+        server, joined = self._server, b"".join(ids)
+
+        async def announce(waiter: Waiter) -> float:
+            await server.rows(
+                "listen",
+                server.settings.namespace,
+                self.process,
+                micros(HEARD_SECONDS),
+                server.shift,
+            )
+            waiter.topics = frozenset(ids)
+            return HEARD_SECONDS / 2
+
+        async def look() -> float:
+            has_ended = await server.value(
+                "any_ended", server.settings.namespace, joined, server.shift
+            )
+            return 0.0 if has_ended else float("inf")
+
+        await self._wait(announce, look, timeout)
+
+    async def _wait(
+        self,
+        announce: Callable[[Waiter], Coroutine[Any, Any, float]],
+        look: Callable[[], Coroutine[Any, Any, float]],
+        timeout: float,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        announced_until = 0.0
+        waiter = Waiter()
+        self._waiters.add(waiter)
+        try:
+            await self._begin()
+            while not waiter.notified:
+                waiter.event.clear()
+                if self._server.settings.listen and loop.time() >= announced_until:
+                    announced_until = loop.time() + await self._to_the_end(announce(waiter))
+                # After the announcement: who commits from now on notifies.
+                pause = await self._to_the_end(look())
+                left = end - loop.time()
+                if pause <= 0.0 or left <= 0.0:
+                    return
+                if not waiter.notified:
+                    await waiter.sleep(min(pause, left, self._server.settings.poll_interval))
+                if loop.time() >= end:
+                    return  # the caller looks now
+        finally:
+            self._waiters.discard(waiter)
+
+    async def _to_the_end(self, call: Coroutine[Any, Any, float]) -> float:
+        """Await a call. If this coroutine is cancelled, the call goes on, and its connection can be used again."""
+        task = asyncio.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: "asyncio.Task[float]") -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            task.exception()  # so that nobody misses it, if the waiter was cancelled
+
+    def look_again(self) -> None:
+        """Make every waiter look into the database now."""
+        for waiter in self._waiters:
+            waiter.event.set()
+
+    async def _begin(self) -> None:
+        """Connect, or try to."""
+        if not self._server.settings.listen:
+            return
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen(), name="asynctasq-postgres-listener")
+        if not self._first_try.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._server.settings.poll_interval):
+                    await self._first_try.wait()
+
+    async def _listen(self) -> None:
+        """Keep the connection, and make another one after each loss."""
+        failures = 0
+        while True:
+            try:
+                self._connection = await connect(
+                    self._server.settings, self._server.settings.listen_address()
+                )
+                await self._receive(self._connection)
+                failures = 0
+                self._report("the server has closed it")
+            except FAILURES as error:
+                self._report(str(error) or type(error).__qualname__)
+            finally:
+                self._first_try.set()
+                self._disconnect()
+            failures += 1
+            await asyncio.sleep(self._timing.reconnect.pause(failures))
+
+    def _report(self, reason: str) -> None:
+        """Log the first line of an outage; the others are for DEBUG."""
+        log.log(
+            logging.DEBUG if self._is_reported else logging.INFO,
+            "Lost the connection for notifications from %s; polling until it is back: %s",
+            self._server.place,
+            reason,
+        )
+        self._is_reported = True
+
+    async def _receive(self, connection: Connection) -> None:
+        """Listen until the connection is lost."""
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        await connection.add_listener(self._channel, self._heard)
+        self._first_try.set()
+        if self._is_reported:
+            self._is_reported = False
+            log.info("Listening to the PostgreSQL at %s again", self._server.place)
+        self.look_again()  # what was sent meanwhile is lost
+        while not lost.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._timing.keepalive):
+                    await lost.wait()
+                return
+            await connection.execute("SELECT 1")
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            abandon(connection)
+
+    def _heard(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        topics = _topics(payload)
+        for waiter in self._waiters:
+            if not topics.isdisjoint(waiter.topics):
+                waiter.notified = True
+                waiter.event.set()
+
+    async def stop(self) -> None:
+        """Close the connection, and make every waiter return."""
+        if self._calls and asyncio.get_running_loop() is next(iter(self._calls)).get_loop():
+            await asyncio.wait(self._calls, timeout=CLOSE_SECONDS)
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if task.get_loop() is not asyncio.get_running_loop():
+            self._disconnect()
+            return
+        for waiter in self._waiters:
+            waiter.notified = True
+            waiter.event.set()
+        self._first_try.set()  # a task that has not started yet does not set it
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _topics(payload: str) -> frozenset[bytes | int]:
+    """Return what a notification is about; nothing if it is not one of ours."""
+    try:
+        if payload.startswith("q"):
+            return frozenset(int(key) for key in payload[1:].split(","))
+        joined = b64decode(payload[1:])
+    except ValueError:
+        return frozenset()
+    return frozenset(joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES))

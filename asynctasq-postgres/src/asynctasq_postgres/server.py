@@ -1,0 +1,94 @@
+"""Calls of the functions in the database, repeated where that is safe."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asynctasq.driverkit.times import micros
+from asynctasq_postgres.connections import Connection, Connections
+from asynctasq_postgres.errors import FAILURES, REPEATED, breaks_connection, code_of, translated
+from asynctasq_postgres.queries import Names, calls
+from asynctasq_postgres.settings import PostgresSettings
+
+TRIES = 5
+"""Of a call that meets a dead-lock or a lock."""
+LONGEST_PAUSE = 0.05
+"""Seconds before the second try; it doubles."""
+
+log = logging.getLogger("asynctasq.postgres")
+
+Row = Sequence[Any]
+
+
+class CallContext:
+    """What the calls of a driver have in common, whether it is open or not."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self.settings = settings
+        self.names = Names(settings.schema, settings.table_prefix)
+        self.place = settings.description
+        self.clock_offset = 0.0
+        self.store = ""
+        """The ID of the database; empty before the driver was opened."""
+        self.calls: Mapping[str, str] = calls(self.names, settings.synchronous_commit)
+
+    @property
+    def shift(self) -> int:
+        """The offset of the clock, in microseconds."""
+        return micros(self.clock_offset)
+
+
+class Server:
+    """The database, as an opened driver calls it."""
+
+    def __init__(self, context: CallContext) -> None:
+        self.context = context
+        self.settings = context.settings
+        self.names = context.names
+        self.place = context.place
+        self.connections = Connections(context.settings)
+
+    @property
+    def shift(self) -> int:
+        """The offset of the clock, in microseconds."""
+        return self.context.shift
+
+    async def rows(self, call: str, *parameters: Any) -> list[Row]:
+        """Return the rows of a call in the file `calls.sql`.
+
+        Raises:
+            DriverUnavailable: a later call may succeed. This one may have been executed.
+            DriverError: it was not executed.
+        """
+        pause = LONGEST_PAUSE
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return await self._rows(self.context.calls[call], parameters)
+            except FAILURES as error:
+                if breaks_connection(error):
+                    self.connections.drop_idle()
+                if code_of(error) not in REPEATED or not tries_left:
+                    raise translated(error, self.place) from error
+                log.debug("The call %s is repeated: %s", call, error)
+            await asyncio.sleep(random.uniform(0.0, pause))
+            pause *= 2
+        raise AssertionError("unreachable")
+
+    async def value(self, call: str, *parameters: Any) -> Any:
+        """Return the only value of a call. Raises as `rows` does."""
+        return (await self.rows(call, *parameters))[0][0]
+
+    async def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
+        async with self.connections.borrowed() as connection:
+            if self.settings.statement_cache_size:
+                return await _fetch(connection, sql, parameters)
+            # A PgBouncer may change the server between the two steps of a statement, but not within a transaction.
+            async with connection.transaction():
+                return await _fetch(connection, sql, parameters)
+
+
+async def _fetch(connection: Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
+    rows: list[Row] = await connection.fetch(sql, *parameters)
+    return rows

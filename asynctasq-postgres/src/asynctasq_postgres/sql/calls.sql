@@ -1,0 +1,157 @@
+-- Calls of the functions of version 1. Casts are written out, for clients that send parameters without types.
+
+-- name: enqueue
+SELECT f.known, f.holders, f.asleep
+FROM /* durable */ asynctasq.enqueue_1(
+    $1::text, $2::bytea, $3::bytea[], $4::int[], $5::bigint[], $6::text[], $7::int[], $8::bigint[],
+    $9::bigint[], $10::int[], $11::bytea[], $12::bytea[], $13::int[], $14::int[], $15::bigint[], $16::bigint
+) AS f
+
+-- name: enqueue_in_transaction
+SELECT f.known, f.holders, f.asleep, (SELECT store::text FROM asynctasq.meta)
+FROM asynctasq.enqueue_1(
+    $1::text, $2::bytea, $3::bytea[], $4::int[], $5::bigint[], $6::text[], $7::int[], $8::bigint[],
+    $9::bigint[], $10::int[], $11::bytea[], $12::bytea[], $13::int[], $14::int[], $15::bigint[], $16::bigint
+) AS f
+
+-- name: reserve
+SELECT f.place, f.rank, f.due_at, f.id, f.token, f.attempt, f.lost, f.leases, f.enqueued_at, f.mismatched_at,
+    f.profile, f.payload
+FROM asynctasq.reserve_1(
+    $1::text, $2::text[], $3::int[], $4::int, $5::text, $6::bigint, $7::bigint, $8::bigint, $9::int, $10::bool,
+    $11::bigint, $12::int[], $13::bigint[], $14::uuid
+) AS f
+
+-- name: extend
+SELECT f.at, f.ids, f.tokens, f.leased FROM asynctasq.extend_1($1::text, $2::text, $3::bigint, $4::bigint) AS f
+
+-- name: give_back
+SELECT asynctasq.give_back_1($1::text, $2::text, $3::bytea, $4::bigint[], $5::bigint)
+
+-- name: end_owner
+SELECT asynctasq.end_owner_1($1::text, $2::text, $3::bigint)
+
+-- name: cancel_requests
+SELECT f.id, f.token FROM asynctasq.cancel_requests_1($1::text, $2::text) AS f
+
+-- name: sleep
+SELECT asynctasq.sleep_1($1::text, $2::text[], $3::uuid, $4::bigint, $5::bigint)
+
+-- name: look
+SELECT f.ready, f.until FROM asynctasq.look_1($1::text, $2::text[], $3::bigint) AS f
+
+-- name: ring
+SELECT asynctasq.ring_1($1::text, $2::text[], $3::text, $4::bigint)
+
+-- name: listen
+SELECT asynctasq.listen_1($1::text, $2::uuid, $3::bigint, $4::bigint)
+
+-- name: notify
+SELECT pg_notify($1::text, $2::text)
+
+-- name: complete
+SELECT f.held, f.heard
+FROM /* durable */ asynctasq.complete_1(
+    $1::text, $2::bytea, $3::bigint[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bigint
+) AS f
+
+-- name: complete_in_transaction
+SELECT f.held, f.heard, (SELECT store::text FROM asynctasq.meta)
+FROM asynctasq.complete_1(
+    $1::text, $2::bytea, $3::bigint[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bigint
+) AS f
+
+-- name: settle
+SELECT f.held, f.heard, f.died
+FROM /* durable */ asynctasq.settle_1(
+    $1::text, $2::bytea, $3::bigint[], $4::int[], $5::bigint[], $6::bool[], $7::text[], $8::bytea[],
+    $9::bytea[], $10::bytea[], $11::bigint
+) AS f
+
+-- name: set_progress
+SELECT asynctasq.set_progress_1($1::text, $2::bytea, $3::bigint[], $4::bytea[])
+
+-- name: cancel
+SELECT f.answers, f.heard FROM /* durable */ asynctasq.cancel_1($1::text, $2::bytea, $3::bigint) AS f
+
+-- name: cancel_in_transaction
+SELECT f.answers, f.heard, (SELECT store::text FROM asynctasq.meta)
+FROM asynctasq.cancel_1($1::text, $2::bytea, $3::bigint) AS f
+
+-- name: states_in_transaction
+-- The first row is there for the ID of the database.
+SELECT 0::bigint, 0, (SELECT store::text FROM asynctasq.meta)
+UNION ALL
+SELECT f.n, f.state, (SELECT store::text FROM asynctasq.meta)
+FROM asynctasq.find_1($1::text, $2::bytea, 9223372036854775807, $3::bigint) AS f
+UNION ALL
+SELECT f.n, f.state, (SELECT store::text FROM asynctasq.meta)
+FROM asynctasq.results_1($1::text, $2::bytea, 9223372036854775807, $3::bigint) AS f
+
+-- name: count
+SELECT f.ready, f.scheduled, f.leased, f.dead
+FROM asynctasq.count_1($1::text, $2::text, $3::bigint, $4::bigint) AS f
+
+-- name: list_queues
+SELECT f.name, f.ready, f.scheduled, f.leased, f.dead, f.oldest, f.paused, f.paused_at
+FROM asynctasq.list_queues_1($1::text, $2::bigint, $3::bigint) AS f
+
+-- name: find
+SELECT f.* FROM asynctasq.find_1($1::text, $2::bytea, $3::bigint, $4::bigint) AS f
+
+-- name: results
+SELECT f.n, f.state, f.finished_at, f.result, f.reason, f.error, f.about
+FROM asynctasq.results_1($1::text, $2::bytea, $3::bigint, $4::bigint) AS f
+
+-- name: known
+SELECT asynctasq.known_1($1::text, $2::bytea)
+
+-- name: any_ended
+SELECT asynctasq.any_ended_1($1::text, $2::bytea, $3::bigint)
+
+-- name: progress
+SELECT f.n, f.report FROM asynctasq.progress_1($1::text, $2::bytea) AS f
+
+-- name: stretches
+SELECT f.major, f.minor
+FROM asynctasq.stretches_1($1::text, $2::text, $3::text, $4::text, $5::int, $6::int) AS f
+
+-- name: page
+SELECT f.*
+FROM asynctasq.page_1(
+    $1::text, $2::text, $3::int, $4::int, $5::bigint, $6::bytea, $7::int, $8::int, $9::bigint, $10::bool,
+    $11::text, $12::bigint, $13::bigint, $14::bytea, $15::bytea, $16::text, $17::bytea, $18::bytea, $19::bigint
+) AS f
+
+-- name: requeue
+SELECT asynctasq.requeue_1($1::text, $2::bytea, $3::bigint)
+
+-- name: requeue_edited
+SELECT asynctasq.requeue_edited_1(
+    $1::text, $2::bytea, $3::text, $4::int, $5::bigint, $6::bigint, $7::int, $8::bytea, $9::int, $10::bytea,
+    $11::bytea, $12::bigint
+)
+
+-- name: delete_dead
+SELECT asynctasq.delete_dead_1($1::text, $2::bytea)
+
+-- name: purge
+SELECT asynctasq.purge_1($1::text, $2::text, $3::int, $4::bigint)
+
+-- name: pause
+SELECT asynctasq.pause_1($1::text, $2::text, $3::bool, $4::bigint)
+
+-- name: paused
+SELECT asynctasq.paused_1($1::text)
+
+-- name: record_worker
+SELECT asynctasq.record_worker_1($1::text, $2::text, $3::bytea, $4::bigint, $5::bigint)
+
+-- name: forget_worker
+SELECT asynctasq.forget_worker_1($1::text, $2::text)
+
+-- name: workers
+SELECT f.description FROM asynctasq.workers_1($1::text, $2::bigint) AS f
+
+-- name: oldest_transaction
+SELECT f.pid, f.age FROM asynctasq.oldest_transaction_1() AS f

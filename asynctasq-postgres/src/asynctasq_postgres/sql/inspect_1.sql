@@ -1,0 +1,434 @@
+-- Functions that count messages, find them and list them.
+
+-- Messages of one queue by state, none counted further than `bound`. Those that are due count as ready.
+CREATE FUNCTION asynctasq.count_queue_1(
+    k int, bound bigint, now bigint,
+    OUT ready bigint, OUT scheduled bigint, OUT leased bigint, OUT dead bigint, OUT oldest bigint
+) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+BEGIN
+    SELECT
+        least(bound, sum(due) + (
+            SELECT count(*) FROM (
+                SELECT 1 FROM asynctasq.messages WHERE state = 3 AND lane IS NULL AND queue = k LIMIT bound
+            ) AS counted
+        )),
+        least(bound, sum(later)), least(min(oldest_ready), min(oldest_due))
+    INTO ready, scheduled, oldest
+    FROM (
+        SELECT
+            (
+                SELECT count(*) FROM (
+                    SELECT 1 FROM asynctasq.messages
+                    WHERE state = 2 AND queue = k AND rank = nth AND due_at <= now LIMIT bound
+                ) AS counted
+            ) AS due,
+            (
+                SELECT count(*) FROM (
+                    SELECT 1 FROM asynctasq.messages
+                    WHERE state = 2 AND queue = k AND rank = nth AND due_at > now LIMIT bound
+                ) AS counted
+            ) AS later,
+            (
+                SELECT due_at FROM asynctasq.messages
+                WHERE state = 3 AND lane IS NULL AND queue = k AND rank = nth ORDER BY due_at LIMIT 1
+            ) AS oldest_ready,
+            (
+                SELECT due_at FROM asynctasq.messages
+                WHERE state = 2 AND queue = k AND rank = nth AND due_at <= now ORDER BY due_at LIMIT 1
+            ) AS oldest_due
+        FROM generate_series(0, 9) AS nth
+    ) AS ranks;
+    leased := (
+        SELECT count(*) FROM (
+            SELECT 1 FROM asynctasq.messages WHERE state = 5 AND queue = k LIMIT bound
+        ) AS counted
+    );
+    dead := (
+        SELECT count(*) FROM (SELECT 1 FROM asynctasq.dead WHERE queue = k LIMIT bound) AS counted
+    );
+END
+$$;
+
+CREATE FUNCTION asynctasq.count_1(
+    space text, name_ text, bound bigint, shift bigint,
+    OUT ready bigint, OUT scheduled bigint, OUT leased bigint, OUT dead bigint
+) LANGUAGE plpgsql
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+BEGIN
+    SELECT c.ready, c.scheduled, c.leased, c.dead INTO ready, scheduled, leased, dead
+    FROM asynctasq.namespaces AS n
+    JOIN asynctasq.queues AS q ON q.namespace = n.key AND q.name = name_ COLLATE "C"
+    CROSS JOIN LATERAL asynctasq.count_queue_1(q.key, bound, asynctasq.clock_1(shift)) AS c
+    WHERE n.name = space;
+END
+$$;
+
+-- Queues that hold a message or are paused. Names are never deleted, and there may be many.
+CREATE FUNCTION asynctasq.list_queues_1(space text, bound bigint, shift bigint)
+RETURNS TABLE (
+    name text, ready bigint, scheduled bigint, leased bigint, dead bigint, oldest bigint, paused bool,
+    paused_at bigint
+) LANGUAGE plpgsql
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    now bigint := asynctasq.clock_1(shift);
+    busy int[] := ARRAY(SELECT DISTINCT m.queue FROM asynctasq.messages AS m WHERE m.state = 5);
+BEGIN
+    RETURN QUERY
+    SELECT q.name, c.ready, c.scheduled, c.leased, c.dead, c.oldest, q.paused, q.paused_at
+    FROM asynctasq.namespaces AS n
+    JOIN asynctasq.queues AS q ON q.namespace = n.key
+    CROSS JOIN LATERAL asynctasq.count_queue_1(q.key, bound, now) AS c
+    WHERE n.name = space AND (
+        q.paused
+        OR q.key = ANY(busy)
+        OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key)
+        OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 2 AND m.queue = q.key)
+        OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.queue = q.key)
+    )
+    ORDER BY q.name;
+END
+$$;
+
+-- A message that waits, runs or is dead, as listings show it. In listings, `place` and `place_id` are its place; it
+-- has no payload where the page has no room for it, and no `n` where the filter does not let it through.
+CREATE TYPE asynctasq.snapshot_1 AS (
+    n bigint, place bigint, place_id bytea, id bytea, queue text, profile bytea, payload bytea, state int,
+    attempt int, lost int, enqueued_at bigint, due_at bigint, owner text, leased_at bigint, cancelling bool,
+    error bytea, reason text, died_at bigint
+);
+
+-- Find messages. Stops before the payloads need more than `room`, but not before the first; then the last row is the
+-- number of the message that comes next.
+CREATE FUNCTION asynctasq.find_1(space text, ids bytea, room bigint, shift bigint)
+RETURNS SETOF asynctasq.snapshot_1 LANGUAGE plpgsql
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    now bigint := asynctasq.clock_1(shift);
+    ns int;
+    found asynctasq.snapshot_1;
+    size bigint := 0;
+BEGIN
+    SELECT key INTO ns FROM asynctasq.namespaces WHERE name = space;
+    FOR found IN
+        SELECT given.n, 0, NULL, uuid_send(m.id), q.name, m.profile, m.payload,
+            CASE WHEN m.state = 2 AND m.due_at <= now THEN 3 ELSE m.state END, m.attempt, m.lost,
+            m.enqueued_at, m.due_at, o.name, m.leased_at, m.cancelling, m.error, NULL, NULL
+        FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
+        JOIN asynctasq.messages AS m ON m.id = given.id AND m.namespace = ns
+        LEFT JOIN asynctasq.queues AS q ON q.key = m.queue
+        LEFT JOIN asynctasq.owners AS o ON o.key = m.owner
+        UNION ALL
+        SELECT given.n, 0, NULL, uuid_send(d.id), q.name, d.profile, d.payload, 6, d.attempt, d.lost,
+            d.enqueued_at, d.due_at, NULL, d.leased_at, false, d.error, d.reason, d.died_at
+        FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
+        JOIN asynctasq.dead AS d ON d.id = given.id AND d.namespace = ns
+        LEFT JOIN asynctasq.queues AS q ON q.key = d.queue
+        ORDER BY 1
+    LOOP
+        size := size + octet_length(found.payload) + coalesce(octet_length(found.error), 0);
+        IF size > room AND size > octet_length(found.payload) + coalesce(octet_length(found.error), 0) THEN
+            found.payload := NULL;
+            RETURN NEXT found;
+            RETURN;
+        END IF;
+        RETURN NEXT found;
+    END LOOP;
+END
+$$;
+
+-- Outcomes, as `find_1` returns messages: a last row without a state stands for those that there is no room for.
+CREATE FUNCTION asynctasq.results_1(space text, ids bytea, room bigint, shift bigint)
+RETURNS TABLE (
+    n bigint, state int, finished_at bigint, result bytea, reason text, error bytea, about bytea
+) LANGUAGE plpgsql
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    now bigint := asynctasq.clock_1(shift);
+    ns int;
+    found record;
+    size bigint := 0;
+BEGIN
+    SELECT key INTO ns FROM asynctasq.namespaces WHERE name = space;
+    FOR found IN
+        SELECT given.n, o.state::int, o.finished_at, o.result, NULL::text AS reason, NULL::bytea AS error,
+            o.about
+        FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
+        JOIN asynctasq.outcomes AS o ON o.id = given.id AND o.namespace = ns AND o.forget_at > now
+        UNION ALL
+        SELECT given.n, 6, d.died_at, NULL, d.reason, d.error, d.about
+        FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
+        JOIN asynctasq.dead AS d ON d.id = given.id AND d.namespace = ns
+        ORDER BY 1
+    LOOP
+        n := found.n;
+        size := size + coalesce(octet_length(found.result), 0) + coalesce(octet_length(found.error), 0);
+        IF size > room
+            AND size > coalesce(octet_length(found.result), 0) + coalesce(octet_length(found.error), 0)
+        THEN
+            state := NULL;
+            RETURN NEXT;
+            RETURN;
+        END IF;
+        state := found.state;
+        finished_at := found.finished_at;
+        result := found.result;
+        reason := found.reason;
+        error := found.error;
+        about := found.about;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- Numbers of the messages that wait, run or are dead.
+CREATE FUNCTION asynctasq.known_1(space text, ids bytea) RETURNS int[] LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+DECLARE
+    ns int;
+BEGIN
+    SELECT key INTO ns FROM asynctasq.namespaces WHERE name = space;
+    RETURN ARRAY(
+        SELECT given.n::int
+        FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
+        WHERE EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.id = given.id AND m.namespace = ns)
+            OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.id = given.id AND d.namespace = ns)
+    );
+END
+$$;
+
+-- Whether any of some messages has ended.
+CREATE FUNCTION asynctasq.any_ended_1(space text, ids bytea, shift bigint) RETURNS bool LANGUAGE plpgsql
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+DECLARE
+    now bigint := asynctasq.clock_1(shift);
+    ns int;
+BEGIN
+    SELECT key INTO ns FROM asynctasq.namespaces WHERE name = space;
+    RETURN EXISTS (
+        SELECT 1 FROM unnest(asynctasq.ids_1(ids)) AS given (id)
+        WHERE EXISTS (
+            SELECT 1 FROM asynctasq.outcomes AS o
+            WHERE o.id = given.id AND o.namespace = ns AND o.forget_at > now
+        ) OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.id = given.id AND d.namespace = ns)
+    );
+END
+$$;
+
+CREATE FUNCTION asynctasq.progress_1(space text, ids bytea) RETURNS TABLE (n int, report bytea)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT given.n::int, m.progress
+    FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
+    JOIN asynctasq.messages AS m ON m.id = given.id
+        AND m.namespace = (SELECT key FROM asynctasq.namespaces WHERE name = space)
+    WHERE m.progress IS NOT NULL;
+END
+$$;
+
+-- The text at the beginning of a packed array: the task of a profile, or the type of an error.
+CREATE FUNCTION asynctasq.first_text_1(packed bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN packed IS NULL OR length(packed) < 5 THEN ''::bytea
+        WHEN get_byte(packed, 1) BETWEEN 160 AND 191 THEN substr(packed, 3, get_byte(packed, 1) - 160)
+        WHEN get_byte(packed, 1) = 217 THEN substr(packed, 4, get_byte(packed, 2))
+        WHEN get_byte(packed, 1) = 218 THEN substr(packed, 5, get_byte(packed, 2) * 256 + get_byte(packed, 3))
+        ELSE ''::bytea
+    END
+$$;
+
+-- The stretches of a listing, each of which `page_1` walks: the messages of a queue (major) and rank (minor), or the
+-- leases of an owner (major). From the given stretch on, at most 1,000.
+CREATE FUNCTION asynctasq.stretches_1(
+    space text, kind text, queue_ text, owner_ text, from_major int, from_minor int
+) RETURNS TABLE (major int, minor int) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    ns int;
+BEGIN
+    SELECT key INTO ns FROM asynctasq.namespaces WHERE name = space;
+    IF kind = 'running' THEN
+        RETURN QUERY
+        SELECT o.key, 0 FROM asynctasq.owners AS o
+        WHERE o.namespace = ns AND o.key >= from_major AND (owner_ IS NULL OR o.name = owner_)
+            AND EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 5 AND m.owner = o.key)
+        ORDER BY o.key LIMIT 1000;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT q.key, nth
+    FROM (
+        SELECT q.key FROM asynctasq.queues AS q
+        WHERE q.namespace = ns AND q.key >= from_major AND (queue_ IS NULL OR q.name = queue_)
+            AND (
+                EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key)
+                OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 2 AND m.queue = q.key)
+            )
+        ORDER BY q.key LIMIT 1000
+    ) AS q
+    CROSS JOIN generate_series(0, 9) AS nth
+    WHERE (q.key > from_major OR nth >= from_minor) AND (
+        EXISTS (
+            SELECT 1 FROM asynctasq.messages AS m
+            WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key AND m.rank = nth
+        )
+        OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 2 AND m.queue = q.key AND m.rank = nth)
+    )
+    ORDER BY q.key, nth
+    LIMIT 1000;
+END
+$$;
+
+-- Walk `budget` messages of a stretch, behind a place, and return those that the filter lets through, up to `most`
+-- of them and `room` bytes; of the others the place alone.
+CREATE FUNCTION asynctasq.page_1(
+    space text, kind text, major int, minor int, after bigint, after_id bytea, budget int, most int,
+    room bigint, is_first bool, queue_ text, since bigint, until bigint, task bytea, prefix bytea,
+    reason_ text, error_ bytea, ending bytea, shift bigint
+) RETURNS SETOF asynctasq.snapshot_1 LANGUAGE plpgsql
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    now bigint := asynctasq.clock_1(shift);
+    ns int;
+    k int;
+    behind uuid := encode(after_id, 'hex')::uuid;
+    places bigint[];
+    ids uuid[];
+BEGIN
+    SELECT key INTO ns FROM asynctasq.namespaces WHERE name = space;
+    IF queue_ IS NOT NULL THEN
+        SELECT key INTO k FROM asynctasq.queues WHERE namespace = ns AND name = queue_;
+    END IF;
+    IF kind = 'ready' THEN
+        -- Messages that are due keep their place when they are promoted.
+        SELECT array_agg(w.due_at), array_agg(w.id) INTO places, ids
+        FROM (
+            SELECT m.due_at, m.id FROM asynctasq.messages AS m
+            WHERE m.state = 3 AND m.lane IS NULL AND m.queue = major AND m.rank = minor
+                AND (m.due_at, m.id) > (after, behind)
+            UNION ALL
+            SELECT m.due_at, m.id FROM asynctasq.messages AS m
+            WHERE m.state = 2 AND m.queue = major AND m.rank = minor AND m.due_at <= now
+                AND (m.due_at, m.id) > (after, behind)
+            ORDER BY 1, 2 LIMIT budget
+        ) AS w;
+    ELSIF kind = 'scheduled' AND queue_ IS NULL THEN
+        SELECT array_agg(w.due_at), array_agg(w.id) INTO places, ids
+        FROM (
+            SELECT m.due_at, m.id FROM asynctasq.messages AS m
+            WHERE m.state = 2 AND m.namespace = ns AND m.due_at > now
+                AND (m.due_at, m.id) > (greatest(after, now), behind)
+            ORDER BY m.due_at, m.id LIMIT budget
+        ) AS w;
+    ELSIF kind = 'scheduled' THEN
+        SELECT array_agg(w.due_at), array_agg(w.id) INTO places, ids
+        FROM (
+            SELECT m.due_at, m.id FROM asynctasq.messages AS m
+            WHERE m.state = 2 AND m.queue = major AND m.rank = minor AND m.due_at > now
+                AND (m.due_at, m.id) > (greatest(after, now), behind)
+            ORDER BY m.due_at, m.id LIMIT budget
+        ) AS w;
+    ELSIF kind = 'running' THEN
+        SELECT array_agg(0), array_agg(w.id) INTO places, ids
+        FROM (
+            SELECT m.id FROM asynctasq.messages AS m
+            WHERE m.state = 5 AND m.owner = major AND m.id > behind
+            ORDER BY m.id LIMIT budget
+        ) AS w;
+    ELSIF queue_ IS NULL THEN
+        SELECT array_agg(w.died_at), array_agg(w.id) INTO places, ids
+        FROM (
+            SELECT d.died_at, d.id FROM asynctasq.dead AS d
+            WHERE d.namespace = ns AND (d.died_at, d.id) < (after, behind)
+            ORDER BY d.died_at DESC, d.id DESC LIMIT budget
+        ) AS w;
+    ELSE
+        SELECT array_agg(w.died_at), array_agg(w.id) INTO places, ids
+        FROM (
+            SELECT d.died_at, d.id FROM asynctasq.dead AS d
+            WHERE d.queue = k AND (d.died_at, d.id) < (after, behind)
+            ORDER BY d.died_at DESC, d.id DESC LIMIT budget
+        ) AS w;
+    END IF;
+    IF kind = 'dead' THEN
+        RETURN QUERY
+        SELECT CASE WHEN s.fits THEN s.nth END, s.place, uuid_send(s.id),
+            uuid_send(s.id), q.name,
+            s.profile, CASE WHEN s.nth <= most AND (s.total <= room OR (is_first AND s.nth = 1)) THEN s.payload END,
+            6, s.attempt, s.lost, s.enqueued_at, s.due_at, NULL::text, s.leased_at, false, s.error,
+            s.reason, s.died_at
+        FROM (
+            SELECT f.*,
+                count(*) FILTER (WHERE f.fits) OVER walk AS nth,
+                sum(CASE WHEN f.fits THEN octet_length(f.payload) + coalesce(octet_length(f.error), 0) ELSE 0 END)
+                    OVER walk AS total
+            FROM (
+                SELECT d.*, w.n AS walked, w.place, (
+                    (since IS NULL OR d.enqueued_at >= since) AND (until IS NULL OR d.enqueued_at < until)
+                    AND (task IS NULL OR asynctasq.first_text_1(d.profile) = task)
+                    AND (prefix IS NULL OR substr(asynctasq.first_text_1(d.profile), 1, length(prefix)) = prefix)
+                    AND (reason_ IS NULL OR d.reason = reason_)
+                    AND (
+                        error_ IS NULL OR asynctasq.first_text_1(d.error) = error_
+                        OR substr(
+                            asynctasq.first_text_1(d.error),
+                            length(asynctasq.first_text_1(d.error)) - length(ending) + 1
+                        ) = ending
+                    )
+                ) AS fits
+                FROM unnest(places, ids) WITH ORDINALITY AS w (place, id, n)
+                JOIN asynctasq.dead AS d ON d.id = w.id AND d.namespace = ns
+            ) AS f
+            WINDOW walk AS (ORDER BY f.walked ROWS UNBOUNDED PRECEDING)
+        ) AS s
+        LEFT JOIN asynctasq.queues AS q ON q.key = s.queue
+        ORDER BY s.walked;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT CASE WHEN s.fits THEN s.nth END, s.place, uuid_send(s.id),
+        uuid_send(s.id), q.name,
+        s.profile, CASE WHEN s.nth <= most AND (s.total <= room OR (is_first AND s.nth = 1)) THEN s.payload END,
+        CASE WHEN s.state = 2 AND s.due_at <= now THEN 3 ELSE s.state END, s.attempt, s.lost, s.enqueued_at, s.due_at, o.name, s.leased_at, s.cancelling, s.error,
+        NULL::text, NULL::bigint
+    FROM (
+        SELECT f.*,
+            count(*) FILTER (WHERE f.fits) OVER walk AS nth,
+            sum(CASE WHEN f.fits THEN octet_length(f.payload) + coalesce(octet_length(f.error), 0) ELSE 0 END)
+                OVER walk AS total
+        FROM (
+            SELECT m.*, w.n AS walked, w.place, (
+                (since IS NULL OR m.enqueued_at >= since) AND (until IS NULL OR m.enqueued_at < until)
+                AND (task IS NULL OR asynctasq.first_text_1(m.profile) = task)
+                AND (prefix IS NULL OR substr(asynctasq.first_text_1(m.profile), 1, length(prefix)) = prefix)
+                AND (queue_ IS NULL OR m.queue = k)
+            ) AS fits
+            FROM unnest(places, ids) WITH ORDINALITY AS w (place, id, n)
+            JOIN asynctasq.messages AS m ON m.id = w.id AND m.namespace = ns
+        ) AS f
+        WINDOW walk AS (ORDER BY f.walked ROWS UNBOUNDED PRECEDING)
+    ) AS s
+    LEFT JOIN asynctasq.queues AS q ON q.key = s.queue
+    LEFT JOIN asynctasq.owners AS o ON o.key = s.owner AND s.state = 5
+    ORDER BY s.walked;
+END
+$$;
