@@ -52,6 +52,10 @@ class DatabaseBench(SideBySide):
         """Return how many statements or transactions the server has executed so far."""
 
     @abstractmethod
+    def left(self) -> int:
+        """Return how many messages of the measured queue have no outcome."""
+
+    @abstractmethod
     def add_outcomes(self, database: Database, number: int) -> None:
         """Add outcomes of tasks to a database, which has messages already."""
 
@@ -113,6 +117,14 @@ class PostgresBench(DatabaseBench):
         )
         return float(number)
 
+    def left(self) -> int:
+        """Return how many messages of the measured queue have no outcome."""
+        [[number]] = self.database.rows(
+            "SELECT count(*) FROM asynctasq.messages AS m JOIN asynctasq.queues AS q ON q.key = m.queue "
+            "WHERE q.name = 'default'"
+        )
+        return int(number)
+
     def add_outcomes(self, database: Database, number: int) -> None:
         """Add outcomes of tasks to a database, which has messages already."""
         database.execute(
@@ -157,6 +169,14 @@ class MySQLBench(DatabaseBench):
         """Return a status variable of the server."""
         [[_, number]] = self._server.rows(f"SHOW GLOBAL STATUS LIKE '{name}'")
         return float(number)
+
+    def left(self) -> int:
+        """Return how many messages of the measured queue have no outcome."""
+        [[number]] = self.database.rows(
+            f"SELECT COUNT(*) FROM {self.messages} AS m JOIN asynctasq_queues AS q ON q.n = m.queue "
+            "WHERE q.name = 'default' AND m.state < 6"
+        )
+        return int(number)
 
     def add_outcomes(self, database: Database, number: int) -> None:
         """Add outcomes of tasks to a database, which has messages already."""

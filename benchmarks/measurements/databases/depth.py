@@ -77,7 +77,6 @@ def deadlocks(bench: MySQLBench) -> None:
             for _ in range(PROCESSES)
         ]
         answers = [each.result() for each in started]
-    [[left]] = bench.database.rows(f"SELECT COUNT(*) FROM {bench.messages} WHERE state < 6")
     workers = PROCESSES * WORKERS
     warnings = [text for answer in answers for text in answer["warnings"]]
     for text in dict.fromkeys(warnings):
@@ -90,7 +89,7 @@ def deadlocks(bench: MySQLBench) -> None:
         "deadlocks.server", "the same: dead-locks in the server", "",
         [bench.status("Innodb_deadlocks") - before],
     )  # fmt: skip
-    bench.add("deadlocks.left", "the same: tasks left", "", [float(left)], at_most=0.0)
+    bench.add("deadlocks.left", "the same: tasks left", "", [float(bench.left())], at_most=0.0)
     bench.add(
         "deadlocks.speed", "the same: tasks a second", "/s",
         [tasks / max(answer["seconds"] for answer in answers)],
