@@ -108,7 +108,7 @@ async def test_missing_tables_are_named(outbox: SqliteOutbox, database: sqlite3.
 
 async def test_replaced_file_is_noticed(outbox: SqliteOutbox, tmp_path: Path) -> None:
     await outbox.add([entry()])
-    os.rename(outbox.description, tmp_path / "old.db")
+    Path(outbox.description).rename(tmp_path / "old.db")
     assert (await outbox.schema()).current == 0
     await outbox.migrate()
     row = entry()

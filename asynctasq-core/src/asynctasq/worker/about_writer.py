@@ -3,14 +3,26 @@
 import time
 from collections.abc import Iterable
 from struct import error
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from asynctasq.about import VERSION, pack_fields, pack_names, pack_numbers
-from asynctasq.message import Message
+from asynctasq.message import Delivery, Message
 from asynctasq.settlement import Cancelled, Complete, Fail, Settlement
-from asynctasq.worker.in_flight import InFlightMessage
 
 NAMES_REMEMBERED = 2048
+
+
+class Ended(Protocol):
+    """A run that has ended; its times are monotonic."""
+
+    @property
+    def delivery(self) -> Delivery: ...
+
+    @property
+    def started_at(self) -> float: ...
+
+    @property
+    def ended_at(self) -> float: ...
 
 
 class AboutWriter:
@@ -30,18 +42,18 @@ class AboutWriter:
         """By task: a queue, and the packed names of both and of the worker."""
         self._on = self.enabled
 
-    def attach(self, settled: Iterable[tuple[InFlightMessage, Settlement]]) -> None:
+    def attach(self, settled: Iterable[tuple[Ended, Settlement]]) -> None:
         """Set `about` of the settlements that end their messages; other settlements have none.
 
         Args:
-            settled: messages and their settlements, which are not yet given to the driver.
+            settled: runs and their settlements, which are not yet given to the driver.
         """
         if not self._on:
             return
         offset = time.time() - time.monotonic()  # again for each batch: the wall clock may be set
         known = self._names
-        for held, settlement in settled:
-            delivery = held.delivery
+        for run, settlement in settled:
+            delivery = run.delivery
             kind = type(settlement)
             if kind is Complete:
                 attempts = delivery.attempt + 1
@@ -57,7 +69,7 @@ class AboutWriter:
                 _, names = self._pack(message)
             if names is None:
                 continue
-            started, ended = held.started_at + offset, held.ended_at + offset
+            started, ended = run.started_at + offset, run.ended_at + offset
             try:
                 numbers = pack_fields(
                     VERSION, delivery.enqueued_at, delivery.due_at, started, ended, attempts
