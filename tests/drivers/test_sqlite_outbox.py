@@ -1,6 +1,5 @@
 """The outbox in an SQLite file of an application: damage, locks, and what it leaves alone."""
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -38,6 +37,10 @@ def database(outbox: SqliteOutbox) -> Iterator[sqlite3.Connection]:
 
 def entry() -> OutboxEntry:
     return OutboxEntry(new_id(), "", b"a message")
+
+
+def replace_file(path: str) -> None:
+    Path(path).rename(f"{path}.old")
 
 
 async def take(outbox: SqliteOutbox) -> list[bytes]:
@@ -106,9 +109,9 @@ async def test_missing_tables_are_named(outbox: SqliteOutbox, database: sqlite3.
         await outbox.add([entry()])
 
 
-async def test_replaced_file_is_noticed(outbox: SqliteOutbox, tmp_path: Path) -> None:
+async def test_replaced_file_is_noticed(outbox: SqliteOutbox) -> None:
     await outbox.add([entry()])
-    os.rename(outbox.description, tmp_path / "old.db")
+    replace_file(outbox.description)
     assert (await outbox.schema()).current == 0
     await outbox.migrate()
     row = entry()
