@@ -60,7 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test with a few clients; with all of them under `--full`."""
-    if "client_name" in metafunc.fixturenames:
+    chosen = any(
+        "client_name" in mark.args for mark in metafunc.definition.iter_markers("parametrize")
+    )
+    if "client_name" in metafunc.fixturenames and not chosen:
         is_marked = any(metafunc.definition.iter_markers("every_client"))
         names = tuple(CLIENTS) if metafunc.config.getoption("full") else MORE if is_marked else FEW
         metafunc.parametrize("client_name", names, scope="function")
