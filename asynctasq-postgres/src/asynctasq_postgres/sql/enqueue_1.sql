@@ -67,7 +67,7 @@ BEGIN
     IF FOUND THEN
         RETURN true;
     END IF;
-    -- There is a row: of nobody, or of a message that has committed just now.
+    -- There is a row: a stale one, or that of a message that was committed just now.
     SELECT holder INTO free_of FROM asynctasq.unique_keys WHERE hash = wanted AND namespace = ns;
     IF free_of <> newcomer AND asynctasq.key_holder_1(ns, wanted, now) IS NOT NULL THEN
         RETURN false;
