@@ -289,7 +289,7 @@ BEGIN
 END
 $$;
 
--- Add one message with a unique key. Return NULL, or what stands in its way: the holder of the key, or the
+-- Add one message with a unique key. Return NULL if it was added, otherwise the holder of the key, or the
 -- message itself if its ID is known.
 CREATE FUNCTION asynctasq.admit_1(
     ns int, newcomer uuid, payload_ bytea, due bigint, queue_ int, rank_ int, span bigint, ttl bigint,
