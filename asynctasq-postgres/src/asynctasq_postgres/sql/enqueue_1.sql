@@ -1,7 +1,8 @@
 -- Functions that add messages. Names of functions end with the version that brought them; a release calls
 -- those that it knows, so that two releases can share the tables.
 --
--- Each function pins its plans: the tables change faster than their statistics.
+-- Each function pins its plans: the tables change faster than their statistics. `OFFSET 0` in a look-up keeps the planner
+-- from turning it into a search of the whole table, which it does while a table is empty or was never analyzed.
 
 CREATE FUNCTION asynctasq.clock_1(shift bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + shift
@@ -19,16 +20,15 @@ $$;
 CREATE FUNCTION asynctasq.free_keys_1(ns int, hashes bytea[], holders uuid[], ends_after int)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 BEGIN
     -- In the order of the hashes, as an enqueue takes them, so that the two do not wait for each other.
-    PERFORM 1
-    FROM (SELECT DISTINCT each FROM unnest(hashes) AS each ORDER BY each) AS named
-    JOIN asynctasq.unique_keys AS k ON k.hash = named.each AND k.namespace = ns
-    WHERE k.until <= ends_after AND k.holder = ANY(holders)
-    FOR UPDATE OF k;
+    PERFORM 1 FROM asynctasq.unique_keys
+    WHERE hash = ANY(hashes) AND namespace + 0 = ns AND until <= ends_after AND holder = ANY(holders)
+    ORDER BY hash FOR UPDATE;
     DELETE FROM asynctasq.unique_keys
-    WHERE hash = ANY(hashes) AND namespace = ns AND until <= ends_after AND holder = ANY(holders);
+    WHERE hash = ANY(hashes) AND namespace + 0 = ns AND until <= ends_after AND holder = ANY(holders);
 END
 $$;
 
@@ -36,7 +36,8 @@ $$;
 -- message has started or ended, whether or not the row was deleted.
 CREATE FUNCTION asynctasq.key_holder_1(ns int, wanted bytea, now bigint) RETURNS uuid LANGUAGE sql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
     SELECT k.holder
     FROM asynctasq.unique_keys AS k
     WHERE k.hash = wanted AND k.namespace = ns
@@ -44,7 +45,7 @@ SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
             WHEN k.until = 3 THEN k.ends_at > now
             ELSE EXISTS (
                 SELECT 1 FROM asynctasq.messages AS m
-                WHERE m.id = k.holder AND m.namespace = ns AND (k.until = 2 OR m.leased_at = 0)
+                WHERE m.id = k.holder AND m.namespace + 0 = ns AND (k.until = 2 OR m.leased_at = 0) OFFSET 0
             )
         END
 $$;
@@ -54,7 +55,8 @@ CREATE FUNCTION asynctasq.hold_key_1(
     ns int, wanted bytea, newcomer uuid, until_ int, period_ bigint, now bigint
 ) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     ends bigint := CASE WHEN until_ = 3 THEN now + period_ END;
     free_of uuid;
@@ -65,7 +67,7 @@ BEGIN
     IF FOUND THEN
         RETURN true;
     END IF;
-    -- There is a row: of nobody, or of a message that has committed just now.
+    -- There is a row: a stale one, or that of a message that was committed just now.
     SELECT holder INTO free_of FROM asynctasq.unique_keys WHERE hash = wanted AND namespace = ns;
     IF free_of <> newcomer AND asynctasq.key_holder_1(ns, wanted, now) IS NOT NULL THEN
         RETURN false;
@@ -80,13 +82,14 @@ $$;
 -- Finish messages as cancelled; the caller has locked them.
 CREATE FUNCTION asynctasq.finish_cancelled_1(ns int, ids uuid[], now bigint) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     keyed uuid[];
     hashes bytea[];
 BEGIN
     WITH gone AS (
-        DELETE FROM asynctasq.messages WHERE id = ANY(ids) AND namespace = ns
+        DELETE FROM asynctasq.messages WHERE id = ANY(ids) AND namespace + 0 = ns
         RETURNING id, workflow, result_ttl, unique_hash
     ), kept AS (
         INSERT INTO asynctasq.outcomes (id, namespace, state, finished_at, forget_at, workflow)
@@ -112,7 +115,8 @@ CREATE FUNCTION asynctasq.bury_1(
     ns int, ids uuid[], reasons text[], lost_more int, attempted int[], errors bytea[], abouts bytea[], now bigint
 ) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     keyed uuid[];
     hashes bytea[];
@@ -121,7 +125,7 @@ BEGIN
         DELETE FROM asynctasq.messages AS m
         USING unnest(ids, reasons, attempted, errors, abouts)
             AS given (id, reason, more, new_error, known)
-        WHERE m.id = given.id AND m.namespace = ns
+        WHERE m.id = given.id AND m.namespace + 0 = ns
         RETURNING m.*, given.reason, given.more, given.new_error, given.known
     ), died AS (
         INSERT INTO asynctasq.dead (
@@ -163,7 +167,8 @@ $$;
 -- The numbers of queues, which get one if they have none.
 CREATE FUNCTION asynctasq.queues_1(ns int, names text[]) RETURNS int[] LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     keys int[];
 BEGIN
@@ -196,7 +201,8 @@ CREATE FUNCTION asynctasq.enqueue_1(
     OUT known int[], OUT holders bytea, OUT asleep bool
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int := asynctasq.namespace_1(space);
@@ -257,10 +263,10 @@ BEGIN
         FROM unnest(added) AS each
         WHERE EXISTS (
             SELECT 1 FROM asynctasq.outcomes AS o
-            WHERE o.id = each AND o.namespace = ns AND o.forget_at > now
-        ) OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.id = each AND d.namespace = ns);
+            WHERE o.id = each AND o.namespace + 0 = ns AND o.forget_at > now OFFSET 0
+        ) OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.id = each AND d.namespace + 0 = ns OFFSET 0);
         IF refused IS NOT NULL THEN
-            DELETE FROM asynctasq.messages WHERE id = ANY(refused) AND namespace = ns;
+            DELETE FROM asynctasq.messages WHERE id = ANY(refused) AND namespace + 0 = ns;
         END IF;
     END IF;
     IF refused IS NOT NULL
@@ -283,14 +289,15 @@ BEGIN
 END
 $$;
 
--- Add one message with a unique key. Return NULL, or what stands in its way: the holder of the key, or the
+-- Add one message with a unique key. Return NULL if it was added, otherwise the holder of the key, or the
 -- message itself if its ID is known.
 CREATE FUNCTION asynctasq.admit_1(
     ns int, newcomer uuid, payload_ bytea, due bigint, queue_ int, rank_ int, span bigint, ttl bigint,
     losses int, profile_ bytea, hash_ bytea, until_ int, conflict int, period_ bigint, now bigint
 ) RETURNS uuid LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     due_ bigint := CASE WHEN due < 0 THEN now - due ELSE greatest(due, now) END;
     standing uuid;
@@ -303,7 +310,7 @@ BEGIN
         IF standing IS NOT NULL AND conflict = 2 THEN  -- replace: a holder that waits makes room
             -- One that another process works on counts as running.
             PERFORM 1 FROM asynctasq.messages
-            WHERE id = standing AND namespace = ns AND state <= 4 FOR UPDATE SKIP LOCKED;
+            WHERE id = standing AND namespace + 0 = ns AND state <= 4 FOR UPDATE SKIP LOCKED;
             IF FOUND THEN
                 PERFORM asynctasq.finish_cancelled_1(ns, ARRAY[standing], now);
                 DELETE FROM asynctasq.unique_keys WHERE hash = hash_ AND namespace = ns AND holder = standing;
@@ -315,7 +322,7 @@ BEGIN
                 state = CASE WHEN due_ <= now THEN 3 ELSE 2 END
             WHERE ctid = ANY(ARRAY(
                 SELECT ctid FROM asynctasq.messages
-                WHERE id = standing AND namespace = ns AND state = 2 AND due_at > now
+                WHERE id = standing AND namespace + 0 = ns AND state = 2 AND due_at > now
                 FOR UPDATE SKIP LOCKED
             ));
             UPDATE asynctasq.unique_keys
@@ -338,13 +345,13 @@ BEGIN
             RETURN newcomer;
         END IF;
         IF asynctasq.has_ended_1(ns, newcomer, now) THEN  -- while the insertion waited for it
-            DELETE FROM asynctasq.messages WHERE id = newcomer AND namespace = ns;
+            DELETE FROM asynctasq.messages WHERE id = newcomer AND namespace + 0 = ns;
             RETURN newcomer;
         END IF;
         IF asynctasq.hold_key_1(ns, hash_, newcomer, until_, period_, now) THEN
             RETURN NULL;
         END IF;
-        DELETE FROM asynctasq.messages WHERE id = newcomer AND namespace = ns;
+        DELETE FROM asynctasq.messages WHERE id = newcomer AND namespace + 0 = ns;
     END LOOP;
     RAISE lock_not_available USING MESSAGE = 'A unique key changes its holder again and again.';
 END
@@ -353,12 +360,12 @@ $$;
 CREATE FUNCTION asynctasq.has_ended_1(ns int, wanted uuid, now bigint) RETURNS bool LANGUAGE sql VOLATILE
 SET search_path = pg_catalog SET enable_seqscan = off AS $$
     SELECT EXISTS (
-        SELECT 1 FROM asynctasq.outcomes WHERE id = wanted AND namespace = ns AND forget_at > now
-    ) OR EXISTS (SELECT 1 FROM asynctasq.dead WHERE id = wanted AND namespace = ns)
+        SELECT 1 FROM asynctasq.outcomes WHERE id = wanted AND namespace + 0 = ns AND forget_at > now
+    ) OR EXISTS (SELECT 1 FROM asynctasq.dead WHERE id = wanted AND namespace + 0 = ns)
 $$;
 
 CREATE FUNCTION asynctasq.is_known_1(ns int, wanted uuid, now bigint) RETURNS bool LANGUAGE sql VOLATILE
 SET search_path = pg_catalog SET enable_seqscan = off AS $$
-    SELECT EXISTS (SELECT 1 FROM asynctasq.messages WHERE id = wanted AND namespace = ns)
+    SELECT EXISTS (SELECT 1 FROM asynctasq.messages WHERE id = wanted AND namespace + 0 = ns)
         OR asynctasq.has_ended_1(ns, wanted, now)
 $$;

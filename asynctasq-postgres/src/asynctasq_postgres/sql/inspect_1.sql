@@ -1,4 +1,7 @@
 -- Functions that count messages, find them and list them.
+--
+-- Messages that are named are looked up one by one: `namespace + 0` keeps indexes by namespace and time out of it,
+-- and OFFSET keeps the planner from turning the look-ups around, which it does while a table is empty.
 
 -- Messages of one queue by state, none counted further than `bound`. Those that are due count as ready.
 CREATE FUNCTION asynctasq.count_queue_1(
@@ -6,7 +9,8 @@ CREATE FUNCTION asynctasq.count_queue_1(
     OUT ready bigint, OUT scheduled bigint, OUT leased bigint, OUT dead bigint, OUT oldest bigint
 ) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 BEGIN
     SELECT
         least(bound, sum(due) + (
@@ -56,7 +60,8 @@ CREATE FUNCTION asynctasq.count_1(
     OUT ready bigint, OUT scheduled bigint, OUT leased bigint, OUT dead bigint
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 BEGIN
     SELECT c.ready, c.scheduled, c.leased, c.dead INTO ready, scheduled, leased, dead
     FROM asynctasq.namespaces AS n
@@ -73,7 +78,8 @@ RETURNS TABLE (
     paused_at bigint
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -87,9 +93,9 @@ BEGIN
     WHERE n.name = space AND (
         q.paused
         OR q.key = ANY(busy)
-        OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key)
-        OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 2 AND m.queue = q.key)
-        OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.queue = q.key)
+        OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key OFFSET 0)
+        OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 2 AND m.queue = q.key OFFSET 0)
+        OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.queue = q.key OFFSET 0)
     )
     ORDER BY q.name;
 END
@@ -108,7 +114,8 @@ CREATE TYPE asynctasq.snapshot_1 AS (
 CREATE FUNCTION asynctasq.find_1(space text, ids bytea, room bigint, shift bigint)
 RETURNS SETOF asynctasq.snapshot_1 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -122,14 +129,18 @@ BEGIN
             CASE WHEN m.state = 2 AND m.due_at <= now THEN 3 ELSE m.state END, m.attempt, m.lost,
             m.enqueued_at, m.due_at, o.name, m.leased_at, m.cancelling, m.error, NULL, NULL
         FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
-        JOIN asynctasq.messages AS m ON m.id = given.id AND m.namespace = ns
+        CROSS JOIN LATERAL (
+            SELECT * FROM asynctasq.messages AS t WHERE t.id = given.id AND t.namespace + 0 = ns OFFSET 0
+        ) AS m
         LEFT JOIN asynctasq.queues AS q ON q.key = m.queue
         LEFT JOIN asynctasq.owners AS o ON o.key = m.owner
         UNION ALL
         SELECT given.n, 0, NULL, uuid_send(d.id), q.name, d.profile, d.payload, 6, d.attempt, d.lost,
             d.enqueued_at, d.due_at, NULL, d.leased_at, false, d.error, d.reason, d.died_at
         FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
-        JOIN asynctasq.dead AS d ON d.id = given.id AND d.namespace = ns
+        CROSS JOIN LATERAL (
+            SELECT * FROM asynctasq.dead AS t WHERE t.id = given.id AND t.namespace + 0 = ns OFFSET 0
+        ) AS d
         LEFT JOIN asynctasq.queues AS q ON q.key = d.queue
         ORDER BY 1
     LOOP
@@ -150,7 +161,8 @@ RETURNS TABLE (
     n bigint, state int, finished_at bigint, result bytea, reason text, error bytea, about bytea
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -163,11 +175,15 @@ BEGIN
         SELECT given.n, o.state::int, o.finished_at, o.result, NULL::text AS reason, NULL::bytea AS error,
             o.about
         FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
-        JOIN asynctasq.outcomes AS o ON o.id = given.id AND o.namespace = ns AND o.forget_at > now
+        CROSS JOIN LATERAL (
+            SELECT * FROM asynctasq.outcomes AS t WHERE t.id = given.id AND t.namespace + 0 = ns AND t.forget_at > now OFFSET 0
+        ) AS o
         UNION ALL
         SELECT given.n, 6, d.died_at, NULL, d.reason, d.error, d.about
         FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
-        JOIN asynctasq.dead AS d ON d.id = given.id AND d.namespace = ns
+        CROSS JOIN LATERAL (
+            SELECT * FROM asynctasq.dead AS t WHERE t.id = given.id AND t.namespace + 0 = ns OFFSET 0
+        ) AS d
         ORDER BY 1
     LOOP
         n := found.n;
@@ -193,7 +209,8 @@ $$;
 -- Numbers of the messages that wait, run or are dead.
 CREATE FUNCTION asynctasq.known_1(space text, ids bytea) RETURNS int[] LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     ns int;
 BEGIN
@@ -201,8 +218,8 @@ BEGIN
     RETURN ARRAY(
         SELECT given.n::int
         FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
-        WHERE EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.id = given.id AND m.namespace = ns)
-            OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.id = given.id AND d.namespace = ns)
+        WHERE EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.id = given.id AND m.namespace + 0 = ns OFFSET 0)
+            OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.id = given.id AND d.namespace + 0 = ns OFFSET 0)
     );
 END
 $$;
@@ -210,7 +227,8 @@ $$;
 -- Whether any of some messages has ended.
 CREATE FUNCTION asynctasq.any_ended_1(space text, ids bytea, shift bigint) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -220,8 +238,8 @@ BEGIN
         SELECT 1 FROM unnest(asynctasq.ids_1(ids)) AS given (id)
         WHERE EXISTS (
             SELECT 1 FROM asynctasq.outcomes AS o
-            WHERE o.id = given.id AND o.namespace = ns AND o.forget_at > now
-        ) OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.id = given.id AND d.namespace = ns)
+            WHERE o.id = given.id AND o.namespace + 0 = ns AND o.forget_at > now OFFSET 0
+        ) OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.id = given.id AND d.namespace + 0 = ns OFFSET 0)
     );
 END
 $$;
@@ -229,14 +247,18 @@ $$;
 CREATE FUNCTION asynctasq.progress_1(space text, ids bytea) RETURNS TABLE (n int, report bytea)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     SELECT given.n::int, m.progress
     FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
-    JOIN asynctasq.messages AS m ON m.id = given.id
-        AND m.namespace = (SELECT key FROM asynctasq.namespaces WHERE name = space)
+    CROSS JOIN LATERAL (
+        SELECT * FROM asynctasq.messages AS t
+        WHERE t.id = given.id AND t.namespace + 0 = (SELECT key FROM asynctasq.namespaces WHERE name = space)
+        OFFSET 0
+    ) AS m
     WHERE m.progress IS NOT NULL;
 END
 $$;
@@ -258,7 +280,8 @@ CREATE FUNCTION asynctasq.stretches_1(
     space text, kind text, queue_ text, owner_ text, from_major int, from_minor int
 ) RETURNS TABLE (major int, minor int) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     ns int;
@@ -268,7 +291,7 @@ BEGIN
         RETURN QUERY
         SELECT o.key, 0 FROM asynctasq.owners AS o
         WHERE o.namespace = ns AND o.key >= from_major AND (owner_ IS NULL OR o.name = owner_)
-            AND EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 5 AND m.owner = o.key)
+            AND EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 5 AND m.owner = o.key OFFSET 0)
         ORDER BY o.key LIMIT 1000;
         RETURN;
     END IF;
@@ -278,8 +301,8 @@ BEGIN
         SELECT q.key FROM asynctasq.queues AS q
         WHERE q.namespace = ns AND q.key >= from_major AND (queue_ IS NULL OR q.name = queue_)
             AND (
-                EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key)
-                OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 2 AND m.queue = q.key)
+                EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key OFFSET 0)
+                OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 2 AND m.queue = q.key OFFSET 0)
             )
         ORDER BY q.key LIMIT 1000
     ) AS q
@@ -287,9 +310,9 @@ BEGIN
     WHERE (q.key > from_major OR nth >= from_minor) AND (
         EXISTS (
             SELECT 1 FROM asynctasq.messages AS m
-            WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key AND m.rank = nth
+            WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key AND m.rank = nth OFFSET 0
         )
-        OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 2 AND m.queue = q.key AND m.rank = nth)
+        OR EXISTS (SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 2 AND m.queue = q.key AND m.rank = nth OFFSET 0)
     )
     ORDER BY q.key, nth
     LIMIT 1000;
@@ -304,7 +327,8 @@ CREATE FUNCTION asynctasq.page_1(
     reason_ text, error_ bytea, ending bytea, shift bigint
 ) RETURNS SETOF asynctasq.snapshot_1 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -396,7 +420,9 @@ BEGIN
                     )
                 ) AS fits
                 FROM unnest(places, ids) WITH ORDINALITY AS w (place, id, n)
-                JOIN asynctasq.dead AS d ON d.id = w.id AND d.namespace = ns
+                CROSS JOIN LATERAL (
+            SELECT * FROM asynctasq.dead AS t WHERE t.id = w.id AND t.namespace + 0 = ns OFFSET 0
+        ) AS d
             ) AS f
             WINDOW walk AS (ORDER BY f.walked ROWS UNBOUNDED PRECEDING)
         ) AS s
@@ -423,7 +449,9 @@ BEGIN
                 AND (queue_ IS NULL OR m.queue = k)
             ) AS fits
             FROM unnest(places, ids) WITH ORDINALITY AS w (place, id, n)
-            JOIN asynctasq.messages AS m ON m.id = w.id AND m.namespace = ns
+            CROSS JOIN LATERAL (
+            SELECT * FROM asynctasq.messages AS t WHERE t.id = w.id AND t.namespace + 0 = ns OFFSET 0
+        ) AS m
         ) AS f
         WINDOW walk AS (ORDER BY f.walked ROWS UNBOUNDED PRECEDING)
     ) AS s

@@ -19,7 +19,8 @@ CREATE FUNCTION asynctasq.reserve_1(
     enqueued_at bigint, mismatched_at bigint, profile bytea, payload bytea
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -142,7 +143,7 @@ BEGIN
         IF keyed IS NOT NULL THEN
             SELECT array_agg(m.id), array_agg(m.unique_hash) INTO keyed, hashes
             FROM asynctasq.messages AS m
-            WHERE m.id = ANY(keyed) AND m.namespace = ns AND m.state + 0 = 5 AND m.unique_hash IS NOT NULL;
+            WHERE m.id = ANY(keyed) AND m.namespace + 0 = ns AND m.state + 0 = 5 AND m.unique_hash IS NOT NULL;
             IF keyed IS NOT NULL THEN
                 PERFORM asynctasq.free_keys_1(ns, hashes, keyed, 1);
             END IF;
@@ -160,7 +161,8 @@ $$;
 CREATE FUNCTION asynctasq.extend_1(space text, holder text, lease bigint, shift bigint)
 RETURNS TABLE (at bigint, ids bytea, tokens bigint[], leased bigint[]) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
@@ -186,7 +188,8 @@ $$;
 CREATE FUNCTION asynctasq.give_back_1(space text, holder text, ids bytea, tokens bigint[], shift bigint)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -198,7 +201,7 @@ BEGIN
     strays := ARRAY(
         SELECT m.id
         FROM unnest(asynctasq.ids_1(ids), tokens) AS given (id, token)
-        JOIN asynctasq.messages AS m ON m.id = given.id AND m.namespace = ns
+        JOIN asynctasq.messages AS m ON m.id = given.id AND m.namespace + 0 = ns
         WHERE m.state + 0 = 5 AND m.owner = own AND m.token = given.token
         ORDER BY m.id FOR UPDATE OF m
     );
@@ -209,7 +212,8 @@ $$;
 -- End a bounded number of the leases of an owner, and count them as lost. Return whether there are no more.
 CREATE FUNCTION asynctasq.end_owner_1(space text, holder text, shift bigint) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -238,7 +242,8 @@ $$;
 CREATE FUNCTION asynctasq.cancel_requests_1(space text, holder text)
 RETURNS TABLE (id bytea, token bigint) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -254,11 +259,19 @@ $$;
 CREATE FUNCTION asynctasq.sleep_1(space text, names text[], sleeper uuid, span bigint, shift bigint)
 RETURNS int[] LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET lock_timeout = '200ms' SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
-    queues int[] := asynctasq.queues_1(asynctasq.namespace_1(space), names);
+    ns int := asynctasq.namespace_1(space);
+    queues int[];
 BEGIN
+    BEGIN
+        queues := asynctasq.queues_1(ns, names);
+    EXCEPTION WHEN lock_not_available THEN
+        -- A transaction that is still open makes one of the queues.
+        queues := ARRAY(SELECT q.key FROM asynctasq.queues AS q WHERE q.namespace = ns AND q.name = ANY(names));
+    END;
     PERFORM set_config('synchronous_commit', 'off', true);
     DELETE FROM asynctasq.sleepers WHERE queue = ANY(queues) AND until < now - 3600000000;
     INSERT INTO asynctasq.sleepers (queue, process, until)
@@ -272,7 +285,8 @@ $$;
 CREATE FUNCTION asynctasq.look_1(space text, names text[], shift bigint, OUT ready bool, OUT until bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -283,7 +297,7 @@ BEGIN
         FROM unnest(names) AS named (name)
         JOIN asynctasq.queues AS q ON q.namespace = ns AND q.name = named.name COLLATE "C"
         WHERE NOT q.paused AND EXISTS (
-            SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key
+            SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 3 AND m.lane IS NULL AND m.queue = q.key OFFSET 0
         )
     );
     until := least(
@@ -300,7 +314,8 @@ $$;
 CREATE FUNCTION asynctasq.ring_1(space text, names text[], channel text, shift bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     keys int[];
@@ -310,7 +325,7 @@ BEGIN
         FROM asynctasq.namespaces AS n
         JOIN asynctasq.queues AS q ON q.namespace = n.key
         WHERE n.name = space AND q.name = ANY(names) AND EXISTS (
-            SELECT 1 FROM asynctasq.sleepers AS s WHERE s.queue = q.key AND s.until > now
+            SELECT 1 FROM asynctasq.sleepers AS s WHERE s.queue = q.key AND s.until > now OFFSET 0
         )
         LIMIT 500
     );

@@ -3,7 +3,8 @@
 -- Make dead letters ready again. Returns the numbers of those that are.
 CREATE FUNCTION asynctasq.requeue_1(space text, ids bytea, shift bigint) RETURNS int[] LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -15,7 +16,7 @@ BEGIN
     FOR letter IN
         SELECT given.n, d.id, d.unique_hash, d.unique_until
         FROM unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
-        JOIN asynctasq.dead AS d ON d.id = given.id AND d.namespace = ns
+        JOIN asynctasq.dead AS d ON d.id = given.id AND d.namespace + 0 = ns
         ORDER BY d.unique_hash, d.id
         FOR UPDATE OF d
     LOOP
@@ -26,7 +27,7 @@ BEGIN
         SELECT now, enqueued_at, token, now + expires, expires, result_ttl, id, namespace, queue, max_lost,
             leases, pending, lane, 3, rank, unique_until, children, workflow, unique_hash, group_key, profile,
             payload
-        FROM asynctasq.dead WHERE id = letter.id AND namespace = ns
+        FROM asynctasq.dead WHERE id = letter.id AND namespace + 0 = ns
         ON CONFLICT DO NOTHING;
         CONTINUE WHEN NOT FOUND;
         IF letter.unique_until < 3 THEN
@@ -34,11 +35,11 @@ BEGIN
             IF standing <> letter.id
                 OR NOT asynctasq.hold_key_1(ns, letter.unique_hash, letter.id, letter.unique_until, NULL, now)
             THEN
-                DELETE FROM asynctasq.messages WHERE id = letter.id AND namespace = ns;
+                DELETE FROM asynctasq.messages WHERE id = letter.id AND namespace + 0 = ns;
                 CONTINUE;
             END IF;
         END IF;
-        DELETE FROM asynctasq.dead WHERE id = letter.id AND namespace = ns;
+        DELETE FROM asynctasq.dead WHERE id = letter.id AND namespace + 0 = ns;
         done := done || letter.n::int;
     END LOOP;
     RETURN done;
@@ -51,21 +52,22 @@ CREATE FUNCTION asynctasq.requeue_edited_1(
     until_ int, profile_ bytea, payload_ bytea, shift bigint
 ) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     ns int := asynctasq.namespace_1(space);
     k int := (asynctasq.queues_1(ns, ARRAY[name_]))[1];
     letter asynctasq.dead;
 BEGIN
     SELECT * INTO letter FROM asynctasq.dead
-    WHERE id = encode(wanted, 'hex')::uuid AND namespace = ns FOR UPDATE;
+    WHERE id = encode(wanted, 'hex')::uuid AND namespace + 0 = ns FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     UPDATE asynctasq.dead
     SET queue = k, rank = rank_, expires = span, result_ttl = ttl, max_lost = losses,
         unique_hash = hash_, unique_until = until_, profile = profile_, payload = payload_
-    WHERE id = letter.id AND namespace = ns;
+    WHERE id = letter.id AND namespace + 0 = ns;
     IF cardinality(asynctasq.requeue_1(space, wanted, shift)) > 0 THEN
         RETURN true;
     END IF;
@@ -73,7 +75,7 @@ BEGIN
     SET queue = letter.queue, rank = letter.rank, expires = letter.expires, result_ttl = letter.result_ttl,
         max_lost = letter.max_lost, unique_hash = letter.unique_hash, unique_until = letter.unique_until,
         profile = letter.profile, payload = letter.payload
-    WHERE id = letter.id AND namespace = ns;
+    WHERE id = letter.id AND namespace + 0 = ns;
     RETURN false;
 END
 $$;
@@ -81,14 +83,15 @@ $$;
 -- Delete dead letters. Returns the numbers of those that were deleted.
 CREATE FUNCTION asynctasq.delete_dead_1(space text, ids bytea) RETURNS int[] LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     deleted int[];
 BEGIN
     WITH gone AS (
         DELETE FROM asynctasq.dead AS d
         USING unnest(asynctasq.ids_1(ids)) WITH ORDINALITY AS given (id, n)
-        WHERE d.id = given.id AND d.namespace = (SELECT key FROM asynctasq.namespaces WHERE name = space)
+        WHERE d.id = given.id AND d.namespace + 0 = (SELECT key FROM asynctasq.namespaces WHERE name = space)
         RETURNING given.n::int AS n
     )
     SELECT coalesce(array_agg(n), '{}') INTO deleted FROM gone;
@@ -100,7 +103,8 @@ $$;
 CREATE FUNCTION asynctasq.purge_1(space text, name_ text, state_ int, shift bigint) RETURNS int
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     bound int := 5000;
@@ -162,7 +166,8 @@ $$;
 CREATE FUNCTION asynctasq.pause_1(space text, name_ text, pauses bool, shift bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int := asynctasq.namespace_1(space);
@@ -177,7 +182,8 @@ $$;
 
 CREATE FUNCTION asynctasq.paused_1(space text) RETURNS text[] LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 BEGIN
     RETURN ARRAY(
         SELECT q.name FROM asynctasq.namespaces AS n JOIN asynctasq.queues AS q ON q.namespace = n.key
@@ -189,7 +195,8 @@ $$;
 CREATE FUNCTION asynctasq.record_worker_1(space text, worker text, words bytea, ttl bigint, shift bigint)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     INSERT INTO asynctasq.workers (namespace, id, description, ends_at)
@@ -201,7 +208,8 @@ $$;
 
 CREATE FUNCTION asynctasq.forget_worker_1(space text, worker text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     DELETE FROM asynctasq.workers
@@ -212,7 +220,8 @@ $$;
 CREATE FUNCTION asynctasq.workers_1(space text, shift bigint) RETURNS TABLE (description bytea)
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);

@@ -11,7 +11,8 @@ CREATE FUNCTION asynctasq.complete_1(
     OUT held int[], OUT heard bool
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -24,7 +25,7 @@ BEGIN
         USING unnest(asynctasq.ids_1(ids), tokens, results, abouts, keeps) WITH ORDINALITY
             AS given (id, token, result, about, keep, n)
         -- Not `state = 5`: the index of leases must not lead.
-        WHERE m.id = given.id AND m.namespace = ns AND m.state + 0 = 5 AND m.token = given.token
+        WHERE m.id = given.id AND m.namespace + 0 = ns AND m.state + 0 = 5 AND m.token = given.token
         RETURNING m.id, m.workflow, m.unique_hash, given.result, given.about, given.keep, given.n
     ), kept AS (
         INSERT INTO asynctasq.outcomes (forget_at, finished_at, id, namespace, state, workflow, result, about)
@@ -63,7 +64,8 @@ CREATE FUNCTION asynctasq.settle_1(
     OUT held int[], OUT heard bool, OUT died int
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -83,7 +85,7 @@ BEGIN
     FROM (
         SELECT given.n, given.kind, m.id, m.cancelling
         FROM unnest(all_ids, tokens, kinds) WITH ORDINALITY AS given (id, token, kind, n)
-        JOIN asynctasq.messages AS m ON m.id = given.id AND m.namespace = ns
+        JOIN asynctasq.messages AS m ON m.id = given.id AND m.namespace + 0 = ns
         WHERE m.state + 0 = 5 AND m.token = given.token
         ORDER BY m.id
         FOR UPDATE OF m
@@ -94,7 +96,7 @@ BEGIN
     WITH gone AS (
         DELETE FROM asynctasq.messages AS m
         USING (SELECT each, kinds[each] AS kind FROM unnest(held) AS each WHERE kinds[each] IN (1, 5) OFFSET 0) AS given
-        WHERE m.id = all_ids[given.each] AND m.namespace = ns
+        WHERE m.id = all_ids[given.each] AND m.namespace + 0 = ns
         RETURNING m.id, m.workflow, m.unique_hash, given.each AS n, given.kind
     ), kept AS (
         INSERT INTO asynctasq.outcomes (forget_at, finished_at, id, namespace, state, workflow, result, about)
@@ -133,7 +135,7 @@ BEGIN
             FROM unnest(others) AS each
             OFFSET 0
         ) AS given
-        WHERE m.id = given.id AND m.namespace = ns;
+        WHERE m.id = given.id AND m.namespace + 0 = ns;
     END IF;
     died := coalesce(cardinality(doomed), 0);
     IF cardinality(held) = cardinality(tokens) THEN
@@ -149,13 +151,14 @@ $$;
 CREATE FUNCTION asynctasq.set_progress_1(space text, ids bytea, tokens bigint[], reports bytea[])
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     UPDATE asynctasq.messages AS m SET progress = given.report
     FROM unnest(asynctasq.ids_1(ids), tokens, reports) AS given (id, token, report)
     WHERE m.id = given.id AND m.state + 0 = 5 AND m.token = given.token
-        AND m.namespace = (SELECT key FROM asynctasq.namespaces WHERE name = space);
+        AND m.namespace + 0 = (SELECT key FROM asynctasq.namespaces WHERE name = space);
 END
 $$;
 
@@ -164,7 +167,8 @@ $$;
 CREATE FUNCTION asynctasq.cancel_1(space text, ids bytea, shift bigint, OUT answers int[], OUT heard bool)
 LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off SET lock_timeout = '1s' AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off SET lock_timeout = '1s' AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int;
@@ -177,7 +181,7 @@ BEGIN
     INTO waiting, leased
     FROM (
         SELECT m.id, m.state FROM asynctasq.messages AS m
-        WHERE m.id = ANY(all_ids) AND m.namespace = ns
+        WHERE m.id = ANY(all_ids) AND m.namespace + 0 = ns
         ORDER BY m.id FOR UPDATE
     ) AS l;
     IF waiting IS NOT NULL THEN
@@ -185,7 +189,7 @@ BEGIN
     END IF;
     IF leased IS NOT NULL THEN
         UPDATE asynctasq.messages SET cancelling = true
-        WHERE id = ANY(leased) AND namespace = ns AND NOT cancelling;
+        WHERE id = ANY(leased) AND namespace + 0 = ns AND NOT cancelling;
     END IF;
     SELECT array_agg(
         CASE

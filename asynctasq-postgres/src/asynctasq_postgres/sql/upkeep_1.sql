@@ -4,7 +4,8 @@
 -- `next_mark` of asynctasq.driverkit.outages.
 CREATE FUNCTION asynctasq.note_call_1(ns int, now bigint, lease bigint) RETURNS bool LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     mark record;
     gap bigint := least(lease / 2, 15000000);
@@ -25,7 +26,7 @@ BEGIN
         IF EXISTS (
             SELECT 1 FROM asynctasq.owners AS o
             JOIN asynctasq.messages AS m ON m.state = 5 AND m.owner = o.key
-            WHERE o.namespace = ns
+            WHERE o.namespace = ns OFFSET 0
         ) THEN
             pause := now + lease / 2;
         END IF;
@@ -71,7 +72,8 @@ $$;
 -- next, not from lease to lease.
 CREATE FUNCTION asynctasq.end_strays_1(ns int, now bigint) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     strays uuid[];
 BEGIN
@@ -90,7 +92,7 @@ BEGIN
         WHERE m.state = 5 AND m.owner = holders.owner AND m.namespace = ns
         LIMIT 1000 FOR UPDATE SKIP LOCKED
     ) AS found
-    WHERE NOT EXISTS (SELECT 1 FROM asynctasq.owners AS o WHERE o.key = holders.owner AND o.namespace = ns);
+    WHERE NOT EXISTS (SELECT 1 FROM asynctasq.owners AS o WHERE o.key = holders.owner AND o.namespace = ns OFFSET 0);
     IF strays IS NOT NULL THEN
         PERFORM asynctasq.take_back_1(ns, strays, true, now);
     END IF;
@@ -104,7 +106,8 @@ RETURNS TABLE (
     id uuid, queue int, state int, attempt int, lost int, owner int, profile bytea
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     flagged uuid[];
@@ -113,13 +116,13 @@ BEGIN
     SELECT array_agg(m.id) FILTER (WHERE m.cancelling), array_agg(m.id) FILTER (WHERE NOT m.cancelling)
     INTO flagged, doomed
     FROM asynctasq.messages AS m
-    WHERE m.id = ANY(ids) AND m.namespace = ns AND m.state + 0 = 5
+    WHERE m.id = ANY(ids) AND m.namespace + 0 = ns AND m.state + 0 = 5
         AND (m.cancelling OR (counted AND m.lost >= m.max_lost));
     RETURN QUERY
     SELECT m.id, m.queue, CASE WHEN m.cancelling THEN 8 ELSE 6 END, m.attempt, m.lost + counted::int, m.owner,
         m.profile
     FROM asynctasq.messages AS m
-    WHERE m.namespace = ns AND m.id = ANY(flagged || doomed);
+    WHERE m.id = ANY(flagged || doomed) AND m.namespace + 0 = ns;
     IF flagged IS NOT NULL THEN
         PERFORM asynctasq.finish_cancelled_1(ns, flagged, now);
     END IF;
@@ -130,7 +133,7 @@ BEGIN
     END IF;
     RETURN QUERY
     UPDATE asynctasq.messages AS m SET state = 3, lost = m.lost + counted::int
-    WHERE m.id = ANY(ids) AND m.namespace = ns AND m.state + 0 = 5
+    WHERE m.id = ANY(ids) AND m.namespace + 0 = ns AND m.state + 0 = 5
     RETURNING m.id, m.queue, m.state::int, m.attempt, m.lost, m.owner, m.profile;
 END
 $$;
@@ -138,7 +141,8 @@ $$;
 -- Whether any upkeep is due; without that of leases.
 CREATE FUNCTION asynctasq.is_due_1(ns int, now bigint, dead_since bigint) RETURNS bool LANGUAGE sql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
     SELECT
         EXISTS (SELECT 1 FROM asynctasq.messages WHERE namespace = ns AND state = 2 AND due_at <= now)
         OR EXISTS (SELECT 1 FROM asynctasq.messages WHERE namespace = ns AND expires_at <= now)
@@ -155,7 +159,8 @@ CREATE FUNCTION asynctasq.upkeep_1(
     id uuid, queue int, state int, attempt int, lost int, owner text, profile bytea
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off SET jit = off AS $$
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
+SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     bound int := 5000;
@@ -190,7 +195,7 @@ BEGIN
             END IF;
             DELETE FROM asynctasq.owners
             WHERE key = gone.key AND NOT EXISTS (
-                SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 5 AND m.owner = gone.key
+                SELECT 1 FROM asynctasq.messages AS m WHERE m.state = 5 AND m.owner = gone.key OFFSET 0
             );
         END LOOP;
     END IF;
@@ -202,7 +207,7 @@ BEGIN
     IF cardinality(expired) > 0 THEN
         RETURN QUERY
         SELECT m.id, m.queue, 6, m.attempt, m.lost, NULL::text, m.profile
-        FROM asynctasq.messages AS m WHERE m.id = ANY(expired) AND m.namespace = ns;
+        FROM asynctasq.messages AS m WHERE m.id = ANY(expired) AND m.namespace + 0 = ns;
         PERFORM asynctasq.bury_1(
             ns, expired, array_fill('expired'::text, ARRAY[cardinality(expired)]), 0, NULL, NULL, NULL, now
         );
@@ -233,7 +238,7 @@ BEGIN
             SELECT id FROM asynctasq.dead WHERE namespace = ns
             ORDER BY died_at DESC, id DESC OFFSET dead_limit LIMIT bound
         ) AS surplus
-        WHERE d.id = surplus.id AND d.namespace = ns;
+        WHERE d.id = surplus.id AND d.namespace + 0 = ns;
     END IF;
 END
 $$;
