@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
 from asynctasq.contracts.capabilities import (
@@ -46,6 +47,8 @@ from asynctasq_mysql.waiting import Poller
 
 if TYPE_CHECKING:
     from asynctasq_mysql.outbox import MySQLOutbox
+
+_SETTINGS = frozenset(each.name for each in fields(MySQLSettings)) - {"url"}
 
 
 class MySQLDriver(DriverDefaults):
@@ -92,30 +95,13 @@ class MySQLDriver(DriverDefaults):
         tls_key: str | None = None,
         tls_verify: bool | None = None,
     ) -> None:
-        given: dict[str, Any] = {
-            "host": host,
-            "port": port,
-            "socket": socket,
-            "username": username,
-            "password": password,
-            "database": database,
-            "namespace": namespace,
-            "table_prefix": table_prefix,
-            "client": client,
-            "max_connections": max_connections,
-            "timeout": timeout,
-            "connect_timeout": connect_timeout,
-            "dead_letter_ttl": dead_letter_ttl,
-            "dead_letter_limit": dead_letter_limit,
-            "tls": tls,
-            "tls_ca": tls_ca,
-            "tls_certificate": tls_certificate,
-            "tls_key": tls_key,
-            "tls_verify": tls_verify,
+        given = {
+            name: value
+            for name, value in locals().items()
+            if name in _SETTINGS and value is not None
         }
         settings: dict[str, Any] = {**MySQLSettings.from_url(url)}
-        settings |= {name: value for name, value in given.items() if value is not None}
-        self._configure(MySQLSettings(**settings))
+        self._configure(MySQLSettings(**{**settings, **given}))
 
     @classmethod
     def from_settings(cls, settings: MySQLSettings) -> Self:
@@ -284,8 +270,7 @@ class MySQLDriver(DriverDefaults):
         return await dead_letters.requeue_edited(self._opened(), message)
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
-        store = self._opened()
-        return await store.transact(lambda: dead_letters.delete_steps(store, ids))
+        return await dead_letters.delete_dead(self._opened(), ids)
 
     async def queues(self, *, bound: int | None = None) -> list[QueueInfo]:
         return await inspection.queues(self._opened(), bound)
@@ -327,31 +312,20 @@ class MySQLDriver(DriverDefaults):
 
     async def schema(self) -> SchemaState:
         """Return the versions. Works on a driver that is not open, too."""
-        async with self._connections() as connections:
+        async with _connections(self._store, self) as connections:
             return await connections.call(
                 lambda wire: schema.schema_state(wire, connections.statements)
             )
 
     async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
         """Bring the tables to the needed version. Works on a driver that is not open, too."""
-        async with self._connections() as connections:
+        async with _connections(self._store, self) as connections:
             return await connections.call(
                 lambda wire: schema.migrate(
                     wire, connections.statements, self.description, dry_run=dry_run
                 ),
                 is_long=True,
             )
-
-    @asynccontextmanager
-    async def _connections(self) -> AsyncIterator[Connections]:
-        if self._store is not None:
-            yield self._opened().connections
-            return
-        connections = Connections(self.settings, self.description)
-        try:
-            yield connections
-        finally:
-            await connections.close()
 
     def outbox(self) -> "MySQLOutbox":
         """Return an unopened outbox in the database, which may have no queue in it."""
@@ -377,3 +351,16 @@ class MySQLDriver(DriverDefaults):
         poller = self._polling()
         poller.note_work()
         poller.look_now()
+
+
+@asynccontextmanager
+async def _connections(store: Store | None, driver: MySQLDriver) -> AsyncIterator[Connections]:
+    """Yield the connections of an open driver, or others that are closed at the end."""
+    if store is not None:
+        yield store.connections
+        return
+    connections = Connections(driver.settings, driver.description)
+    try:
+        yield connections
+    finally:
+        await connections.close()

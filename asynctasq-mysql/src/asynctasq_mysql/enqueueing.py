@@ -166,7 +166,7 @@ def enqueue_steps(
     ids = [row.id for row in in_order]
     clock, time = sql["clock"](store.offset), sql["time"]()
     inserts = [sql["insert_unknown"](rows=piece) for piece in pieces(in_order)]
-    look = sql["known"](ids=json_of(ids), namespace=store.namespace, mark=mark)
+    look = sql["not_added"](ids=json_of(ids), namespace=store.namespace, mark=mark)
     *_, now, found = yield Script([clock, *inserts, time, look])
     known = {ids[row[0] - 1] for row in found.rows}
     gone = [

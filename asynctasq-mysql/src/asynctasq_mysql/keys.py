@@ -69,6 +69,15 @@ class Key:
             return self.state <= BLOCKED and not self.started
         return self.state <= LEASED
 
+    def may_be_replaced(self, now: int) -> bool:
+        """Return whether the row of the holder decides, and may have changed since it was read.
+
+        A holder that was not found may be younger than the snapshot of the application's transaction.
+        """
+        if self.state is None:
+            return self.held in (STARTED, SETTLED)
+        return self.state <= BLOCKED and self.is_held(now)
+
     def take(self, message_id: bytes, unique: Unique, now: int) -> None:
         """Let a message hold the key; a holder before it loses the key."""
         self.holder, self.held = message_id, HELD[unique.until]

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.message import Message
-from asynctasq_mysql.enqueueing import new_mark, pieces, rows_of
-from asynctasq_mysql.keys import BLOCKED, FREE, LEAST, NO_HOLDER, Admission, Key, hashes_of
+from asynctasq_mysql.enqueueing import pieces, rows_of
+from asynctasq_mysql.keys import FREE, LEAST, NO_HOLDER, Admission, Key, hashes_of
 from asynctasq_mysql.statements import json_of, json_rows, value_rows
 from asynctasq_mysql.steps import Script, Steps
 from asynctasq_mysql.store import Store
@@ -39,7 +39,7 @@ def _look(store: Store, messages: Sequence[Message]) -> Steps[tuple[Admission, s
             sql["time"](),
             sql["lock_keys"](rows=placeholders),
             sql["keys"](hashes=json_of(hashes), namespace=namespace),
-            sql["known"](ids=json_of(ids), namespace=namespace, mark=new_mark()),
+            sql["known"](ids=json_of(ids), namespace=namespace),
         ]
     )
     now: int = time.rows[0][0]
@@ -51,11 +51,7 @@ def _look(store: Store, messages: Sequence[Message]) -> Steps[tuple[Admission, s
         if row[1] >= 7 and row[2] is not None and row[2] <= now
     }
     known = {ids[row[0] - 1] for row in found.rows} - gone
-    waiting = sorted(
-        key.holder
-        for key in keys.values()
-        if key.is_held(now) and key.state is not None and key.state <= BLOCKED
-    )
+    waiting = sorted({key.holder for key in keys.values() if key.may_be_replaced(now)})
     if waiting:
         yield from _lock_holders(store, keys, waiting)
     return Admission(keys, known, now), gone
