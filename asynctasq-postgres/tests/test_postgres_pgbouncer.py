@@ -29,10 +29,8 @@ default_pool_size = 4
 
 
 @pytest.fixture
-def pooler(url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+def pooler(url: str) -> Iterator[str]:
     """Yield the URL of the pooler."""
-    if not request.config.getoption("full"):
-        pytest.skip("runs with --full")
     parts, port = urlsplit(url), free_port()
     user = unprivileged()
     with private_folder("pgbouncer", user) as folder:
