@@ -1,7 +1,6 @@
 """Adding messages of which some want unique keys."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.message import Message
@@ -70,11 +69,8 @@ def _lock_holders(store: Store, keys: dict[bytes, Key], waiting: Sequence[bytes]
 
 def _writes(store: Store, admission: Admission, queues: dict[str, int]) -> list[str]:
     sql, namespace = store.sql.enqueue, store.namespace
-    added = []
-    for message in admission.added.values():
-        timing = admission.delays.get(message.id, message)
-        added.append(replace(message, delay=timing.delay, eta=timing.eta))
-    rows = rows_of(store, added, queues, 0)
+    added = list(admission.added.values())
+    rows = rows_of(store, added, queues, 0, timing=admission.delays)
     for message_id in admission.replaced:
         rows[message_id].text, rows[message_id].size = rows[message_id].cancelled, 0
     texts = [f"SET @asynctasq_now = {admission.now}"]
