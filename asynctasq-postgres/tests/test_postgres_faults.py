@@ -107,7 +107,9 @@ async def _until_asleep(admin: Any, namespace: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_nobody_asleep_means_no_notification(make_driver: MakeDriver, url: str) -> None:
+async def test_no_notification_is_sent_if_no_process_sleeps(
+    make_driver: MakeDriver, url: str
+) -> None:
     heard: list[str] = []
     async with connected(url) as admin, opened(make_driver()) as driver:
         await admin.add_listener("asynctasq.", lambda *call: heard.append(call[3]))

@@ -1,14 +1,18 @@
-"""The outbox in PostgreSQL: transactions of another database, names of tables, and plans."""
+"""The outbox in PostgreSQL: transactions of another database, names of tables, plans, and sync code."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import psycopg
 import pytest
 
+from asynctasq import App, task
 from asynctasq.contracts import OutboxEntry
 from asynctasq.driverkit.sql import run_plan_async
+from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.errors import TransactionError
 from asynctasq.message import new_id
 from asynctasq_postgres import PostgresDriver
@@ -114,3 +118,38 @@ async def test_statements_scan_no_table(databases: tuple[str, str], analysed: bo
             assert "Seq Scan on outbox" not in plan, f"{call}:\n{plan}"
     finally:
         await connection.close()
+
+
+@task(name="postgres_outbox.ship")
+async def ship(number: int) -> int:
+    return number
+
+
+def test_code_without_a_loop_dispatches_through_the_outbox(databases: tuple[str, str]) -> None:
+    url, other_url = databases
+
+    async def migrate() -> None:
+        for each in databases:
+            outbox = PostgresDriver(each).outbox()
+            await outbox.open()
+            await outbox.migrate()
+            await outbox.close()
+
+    asyncio.run(migrate())
+    app = App({"driver": MemoryDriver(), "outbox": url})
+    try:
+        with psycopg.connect(url) as connection:
+            with connection.transaction():
+                handles = [app.dispatch_sync(ship(1), transaction=connection) for _ in range(2)]
+            rows = connection.execute(
+                "SELECT id::text FROM asynctasq.outbox ORDER BY id"
+            ).fetchall()
+        assert [row[0] for row in rows] == [str(each) for each in handles]
+        with (
+            psycopg.connect(other_url) as connection,
+            pytest.raises(TransactionError, match="another database"),
+            connection.transaction(),
+        ):
+            app.dispatch_sync(ship(1), transaction=connection)
+    finally:
+        app.close_sync()

@@ -40,6 +40,10 @@ def entry() -> OutboxEntry:
     return OutboxEntry(new_id(), "", b"a message")
 
 
+def replace_file(path: str) -> None:
+    Path(path).rename(f"{path}.old")
+
+
 async def take(outbox: SqliteOutbox) -> list[bytes]:
     rows = await outbox.take("", holder=HOLDER, lease=10.0, limit=100)
     return [row.id for row in rows]
@@ -106,7 +110,7 @@ async def test_missing_tables_are_named(outbox: SqliteOutbox, database: sqlite3.
         await outbox.add([entry()])
 
 
-async def test_replaced_file_is_noticed(outbox: SqliteOutbox, tmp_path: Path) -> None:
+async def test_replaced_file_is_noticed(outbox: SqliteOutbox) -> None:
     await outbox.add([entry()])
     await asyncio.to_thread(Path(outbox.description).rename, tmp_path / "old.db")
     assert (await outbox.schema()).current == 0

@@ -25,7 +25,7 @@ from tests.transactions.clients import (
     SessionClient,
     TortoiseClient,
 )
-from tests.transactions.conftest import Shop
+from tests.transactions.conftest import Shop, in_full
 from tests.transactions.tortoise_models import Parcel
 
 SUFFIX = f"{os.getpid()}"
@@ -64,7 +64,8 @@ async def _result_of(shop: Shop, dispatched: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "client_name", ["sqlite: async session", "postgres: async session", "mysql: async session"]
+    "client_name",
+    [in_full("sqlite: async session"), "postgres: async session", "mysql: async session"],
 )
 async def test_sqlalchemy_model(shop: Shop) -> None:
     assert isinstance(shop.client, AsyncSessionClient)
@@ -91,7 +92,9 @@ async def test_sqlalchemy_model(shop: Shop) -> None:
         await engine.dispose()
 
 
-@pytest.mark.parametrize("client_name", ["sqlite: django", "postgres: django", "mysql: django"])
+@pytest.mark.parametrize(
+    "client_name", ["sqlite: django", "postgres: django", in_full("mysql: django")]
+)
 async def test_django_model(shop: Shop) -> None:
     client = shop.client
     assert isinstance(client, DjangoClient)
@@ -102,7 +105,8 @@ async def test_django_model(shop: Shop) -> None:
             change(editor)
 
     def book(number: int, *, rolls_back: bool) -> None:
-        with suppress(RollBack), django_transaction.atomic(using=client.alias):
+        block: Any = django_transaction.atomic(using=client.alias)
+        with suppress(RollBack), block:
             booking = Booking.objects.using(client.alias).create(number=number)
             dispatched.append(number_of(booking).dispatch_sync(transaction=client.alias))
             if rolls_back:
@@ -120,7 +124,7 @@ async def test_django_model(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "client_name", ["sqlite: tortoise", "postgres: tortoise", "mysql: tortoise"]
+    "client_name", ["sqlite: tortoise", in_full("postgres: tortoise"), in_full("mysql: tortoise")]
 )
 async def test_tortoise_model(shop: Shop, client_name: str) -> None:
     assert isinstance(shop.client, TortoiseClient)

@@ -101,8 +101,10 @@ class Admission:
         self.keys = keys
         self.known = known
         self.now = now
-        self.added: dict[bytes, bool] = {}
-        """The messages to be added; False for those that a later one of the chunk has replaced."""
+        self.added: dict[bytes, Message] = {}
+        """The messages to be added."""
+        self.replaced: set[bytes] = set()
+        """Those of them that a later one of the chunk has replaced."""
         self.cancelled: set[bytes] = set()
         """The waiting messages of the store that are replaced."""
         self.moves: dict[bytes, int] = {}
@@ -123,7 +125,7 @@ class Admission:
             due = first_due(message, self.now)
             key.set_holder(3 if due <= self.now else 2, False, due)
         self.known.add(message.id)
-        self.added[message.id] = True
+        self.added[message.id] = message
         return message.id, True
 
     def _replaces(self, key: Key, newcomer: Message, unique: Unique) -> bool:
@@ -131,7 +133,7 @@ class Admission:
         waits = key.state is not None and key.state <= BLOCKED
         if unique.on_conflict is OnConflict.REPLACE and waits:
             if key.holder in self.added:
-                self.added[key.holder] = False
+                self.replaced.add(key.holder)
             else:
                 self.cancelled.add(key.holder)
                 self.moves.pop(key.holder, None)

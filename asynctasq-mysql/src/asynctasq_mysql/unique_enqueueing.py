@@ -1,7 +1,6 @@
 """Adding messages of which some want unique keys."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.message import Message
@@ -19,7 +18,7 @@ def unique_enqueue_steps(
     rows_of(store, messages, queues, 0)  # refuse what cannot be stored before anything is locked
     admission, gone = yield from _look(store, messages)
     answers = [Enqueued(*admission.admit(message)) for message in messages]
-    texts = _writes(store, admission, messages, queues)
+    texts = _writes(store, admission, queues)
     if gone & set(admission.added):
         forgotten = json_of(sorted(gone & set(admission.added)))
         texts.insert(1, store.sql.enqueue["forget"](ids=forgotten, namespace=store.namespace))
@@ -68,22 +67,12 @@ def _lock_holders(store: Store, keys: dict[bytes, Key], waiting: Sequence[bytes]
             key.set_holder(state, bool(started), due_at)
 
 
-def _writes(
-    store: Store, admission: Admission, messages: Sequence[Message], queues: dict[str, int]
-) -> list[str]:
+def _writes(store: Store, admission: Admission, queues: dict[str, int]) -> list[str]:
     sql, namespace = store.sql.enqueue, store.namespace
-    first = {message.id: message for message in reversed(messages)}
-    added = []
-    for message_id in admission.added:
-        message = first[message_id]
-        timing = admission.delays.get(message_id)
-        if timing is not None:
-            message = replace(message, delay=timing.delay, eta=timing.eta)
-        added.append(message)
-    rows = rows_of(store, added, queues, 0)
-    for message_id, stays in admission.added.items():
-        if not stays:
-            rows[message_id].text, rows[message_id].size = rows[message_id].cancelled, 0
+    added = list(admission.added.values())
+    rows = rows_of(store, added, queues, 0, timing=admission.delays)
+    for message_id in admission.replaced:
+        rows[message_id].text, rows[message_id].size = rows[message_id].cancelled, 0
     texts = [f"SET @asynctasq_now = {admission.now}"]
     if admission.cancelled:
         ids = json_of(sorted(admission.cancelled))

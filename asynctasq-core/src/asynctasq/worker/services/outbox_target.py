@@ -99,7 +99,7 @@ class TargetRelay:
             self._sending.note(_cause(error))
         except DriverUnavailable as error:
             self._reading.note(error)
-        except Exception as error:  # noqa: BLE001  `run` tries again
+        except Exception as error:  # noqa: BLE001  the next look tries again
             self._refused.log(error)
 
     async def _forward(self) -> bool:
