@@ -20,8 +20,8 @@ MakeDriver = Callable[..., PostgresDriver]
 
 
 @pytest.fixture(scope="session")
-def empty_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the URL of the server that tests share."""
+def empty_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the URL of the server that tests share."""
     return shared_url("postgres", tmp_path_factory)
 
 

@@ -42,7 +42,7 @@ def make_driver(pooler: PgBouncer) -> MakeDriver:
     namespace = uuid4().hex
 
     def make(**settings: Any) -> PostgresDriver:
-        defaults = {
+        defaults: dict[str, Any] = {
             "namespace": namespace,
             "statement_cache_size": 0,
             "listen": False,
