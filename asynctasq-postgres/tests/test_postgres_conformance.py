@@ -64,20 +64,31 @@ async def _rows_left(url: str, namespace: str) -> dict[str, int]:
         await connection.close()
 
 
-@pytest.mark.parametrize("crowded", [False, True], ids=["alone", "crowded"])
-async def test_checks_may_share_a_namespace(url: str, namespace: str, crowded: bool) -> None:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the slow products with `--full` only."""
+    is_full = metafunc.config.getoption("full")
+    if "crowded" in metafunc.fixturenames:
+        metafunc.parametrize("crowded", [False, True] if is_full else [True])
+    if "examples" in metafunc.fixturenames:
+        metafunc.parametrize("examples", [20 if is_full else 4])
+
+
+async def test_checks_may_share_a_namespace(
+    url: str, namespace: str, crowded: bool, request: pytest.FixtureRequest
+) -> None:
     report = await run_conformance(
         lambda: PostgresDriver(url, namespace=namespace),
         durable=True,
         one_namespace=True,
+        only=None if request.config.getoption("full") else ["lease", "unique", "wait"],
         make_neighbour=(lambda: PostgresDriver(url, namespace=uuid4().hex)) if crowded else None,
     )
     assert report.tidy
     assert [result.check.name for result in report.failures] == []
 
 
-def test_driver_behaves_like_memory(url: str) -> None:
-    run_model(lambda: PostgresDriver(url, namespace=uuid4().hex), examples=20)
+def test_driver_behaves_like_memory(url: str, examples: int) -> None:
+    run_model(lambda: PostgresDriver(url, namespace=uuid4().hex), examples=examples)
 
 
 def test_each_message_goes_to_one_of_several_processes(url: str, tmp_path: Path) -> None:
@@ -85,7 +96,7 @@ def test_each_message_goes_to_one_of_several_processes(url: str, tmp_path: Path)
 
 
 def test_killed_processes_lose_and_duplicate_nothing(url: str, tmp_path: Path) -> None:
-    report = check_kills(partial(PostgresDriver, url, namespace=uuid4().hex), tmp_path, kills=10)
+    report = check_kills(partial(PostgresDriver, url, namespace=uuid4().hex), tmp_path, kills=5)
     assert report.completed_by_children
     assert report.completed_by_parent, "the messages ended before the kills did"
 

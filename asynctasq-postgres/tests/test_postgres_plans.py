@@ -109,7 +109,11 @@ async def _fill(connection: Any) -> None:
 
 def _faults(output: str) -> list[str]:
     """Return the plans that read many rows of a table, or the wrong way."""
-    plans = [each for each in output.split("\n#") if "  plan:" in each and "FILL" not in each and "surplus" not in each]
+    plans = [
+        each
+        for each in output.split("\n#")
+        if "  plan:" in each and "FILL" not in each and "surplus" not in each
+    ]
     assert len(plans) > 100
     return [plan for plan in plans if _is_wrong(plan)]
 

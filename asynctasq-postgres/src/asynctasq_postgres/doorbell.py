@@ -1,4 +1,4 @@
-"""Notifications for processes that sleep. They are sent after the commit, and only where somebody sleeps.
+"""Notifications for processes that sleep. They are sent after the commit, and only if a process sleeps.
 
 PostgreSQL commits transactions that notify one after the other, so that a notification must not be part of a
 transaction that writes.

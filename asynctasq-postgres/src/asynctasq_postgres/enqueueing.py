@@ -23,10 +23,7 @@ class Chunk:
     def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = messages
         ids = [message.id for message in messages]
-        is_first = len(set(ids)) == len(ids)
-        self._sent = (
-            messages if is_first else list({m.id: m for m in reversed(messages)}.values())[::-1]
-        )
+        self._sent = messages if len(set(ids)) == len(ids) else _first_of_each(messages)
         self._kinds = _Kinds()
         for key, run, payloads in runs_of(self._sent):
             self._kinds.add(key[:8], run, payloads)  # all but the unique key
@@ -92,6 +89,14 @@ class Chunk:
             if answer.created:
                 answers[message.id] = Enqueued(message.id, False)
         return found
+
+
+def _first_of_each(messages: Sequence[Message]) -> Sequence[Message]:
+    """Return the messages without those whose ID came before."""
+    found: dict[bytes, Message] = {}
+    for message in messages:
+        found.setdefault(message.id, message)
+    return list(found.values())
 
 
 class _Kinds:

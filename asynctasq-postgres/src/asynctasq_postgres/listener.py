@@ -160,7 +160,7 @@ class Listener:
     def _ended(self, task: "asyncio.Task[float]") -> None:
         self._calls.discard(task)
         if not task.cancelled():
-            task.exception()  # so that nobody misses it, if the waiter was cancelled
+            task.exception()  # fetched here in case the waiter was cancelled
 
     def look_again(self) -> None:
         """Make every waiter look into the database now."""

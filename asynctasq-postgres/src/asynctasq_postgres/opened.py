@@ -44,6 +44,8 @@ class Opened:
             async with server.connections.borrowed() as connection:
                 tables = await read_tables(connection, context.names)
             check_usable(tables, context.place)
+            # Now, in a transaction of its own: others would wait for one of the application that makes it.
+            await server.rows("namespace", context.settings.namespace)
         except FAILURES as error:
             await server.connections.close()
             raise translated(error, context.place) from error

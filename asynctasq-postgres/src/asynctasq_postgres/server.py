@@ -14,6 +14,8 @@ from asynctasq_postgres.settings import PostgresSettings
 
 TRIES = 5
 """Of a call that meets a dead-lock or a lock."""
+PATIENT = frozenset({"cancel"})
+"""Calls that wait for locks themselves, as long as a caller should."""
 LONGEST_PAUSE = 0.05
 """Seconds before the second try; it doubles."""
 
@@ -63,7 +65,7 @@ class Server:
             DriverError: it was not executed.
         """
         pause = LONGEST_PAUSE
-        for tries_left in reversed(range(TRIES)):
+        for tries_left in reversed(range(1 if call in PATIENT else TRIES)):
             try:
                 return await self._rows(self.context.calls[call], parameters)
             except FAILURES as error:

@@ -1,5 +1,8 @@
 -- Calls of the functions of version 1. Casts are written out, for clients that send parameters without types.
 
+-- name: namespace
+SELECT asynctasq.namespace_1($1::text)
+
 -- name: enqueue
 SELECT f.known, f.holders, f.asleep
 FROM /* durable */ asynctasq.enqueue_1(

@@ -67,7 +67,7 @@ BEGIN
     IF FOUND THEN
         RETURN true;
     END IF;
-    -- There is a row: of nobody, or of a message that has committed just now.
+    -- There is a row: a stale one, or that of a message that was committed just now.
     SELECT holder INTO free_of FROM asynctasq.unique_keys WHERE hash = wanted AND namespace = ns;
     IF free_of <> newcomer AND asynctasq.key_holder_1(ns, wanted, now) IS NOT NULL THEN
         RETURN false;
@@ -289,7 +289,7 @@ BEGIN
 END
 $$;
 
--- Add one message with a unique key. Return NULL, or what stands in its way: the holder of the key, or the
+-- Add one message with a unique key. Return NULL if it was added, otherwise the holder of the key, or the
 -- message itself if its ID is known.
 CREATE FUNCTION asynctasq.admit_1(
     ns int, newcomer uuid, payload_ bytea, due bigint, queue_ int, rank_ int, span bigint, ttl bigint,

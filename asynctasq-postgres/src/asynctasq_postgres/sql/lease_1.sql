@@ -260,11 +260,18 @@ CREATE FUNCTION asynctasq.sleep_1(space text, names text[], sleeper uuid, span b
 RETURNS int[] LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
-SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+SET lock_timeout = '200ms' SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
-    queues int[] := asynctasq.queues_1(asynctasq.namespace_1(space), names);
+    ns int := asynctasq.namespace_1(space);
+    queues int[];
 BEGIN
+    BEGIN
+        queues := asynctasq.queues_1(ns, names);
+    EXCEPTION WHEN lock_not_available THEN
+        -- A transaction that is still open makes one of the queues.
+        queues := ARRAY(SELECT q.key FROM asynctasq.queues AS q WHERE q.namespace = ns AND q.name = ANY(names));
+    END;
     PERFORM set_config('synchronous_commit', 'off', true);
     DELETE FROM asynctasq.sleepers WHERE queue = ANY(queues) AND until < now - 3600000000;
     INSERT INTO asynctasq.sleepers (queue, process, until)

@@ -1,0 +1,113 @@
+"""Tables are made by `migrate`, in whatever state it was left."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from asynctasq.errors import DriverError
+from asynctasq_postgres import PostgresDriver
+from tests.drivers.opening import message, opened
+from tests.servers.databases import own_database
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[str]:
+    """Yield the URL of a database without tables."""
+    with own_database(empty_url) as found:
+        yield found
+
+
+async def execute(url: str, statement: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+async def test_a_database_without_tables_is_refused(empty: str) -> None:
+    driver = PostgresDriver(empty)
+    with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+        await driver.open()
+    state = await driver.schema()
+    assert (state.current, state.needed, state.oldest) == (0, 1, 1)
+
+
+async def test_a_dry_run_changes_nothing_and_names_every_statement(empty: str) -> None:
+    driver = PostgresDriver(empty)
+    statements = await driver.migrate(dry_run=True)
+    assert (await driver.schema()).current == 0
+    connection = await asyncpg.connect(empty)
+    async with connection.transaction():
+        for statement in statements:
+            await connection.execute(statement)
+    await connection.close()
+    assert (await driver.schema()).current == 1
+    assert await driver.migrate() == []
+
+
+async def test_several_processes_migrate_at_once(empty: str) -> None:
+    steps = await asyncio.gather(*(PostgresDriver(empty).migrate() for _ in range(4)))
+    assert sorted(map(len, steps)) == [0, 0, 0, 1]
+    async with opened(PostgresDriver(empty)) as driver:
+        assert await driver.migrate() == []
+        await driver.enqueue([message()])
+
+
+async def test_a_migration_that_fails_half_way_leaves_nothing(empty: str) -> None:
+    await execute(empty, "CREATE SCHEMA asynctasq CREATE TABLE metrics (n int)")  # in its way
+    driver = PostgresDriver(empty)
+    with pytest.raises(DriverError):
+        await driver.migrate()
+    assert (await driver.schema()).current == 0
+    await execute(empty, "DROP TABLE asynctasq.metrics")
+    assert len(await driver.migrate()) == 1
+    async with opened(driver):
+        await driver.enqueue([message()])
+
+
+async def test_a_killed_migration_leaves_nothing(empty: str) -> None:
+    driver = PostgresDriver(empty)
+    migration = asyncio.create_task(driver.migrate())
+    killed = False
+    connection = await asyncpg.connect(empty)
+    while not killed and not migration.done():
+        killed = bool(
+            await connection.fetchval(
+                "SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND query ILIKE 'CREATE FUNCTION%'"
+            )
+        )
+    await connection.close()
+    await asyncio.gather(migration, return_exceptions=True)
+    assert (await driver.schema()).current in {0, 1}
+    await driver.migrate()
+    async with opened(driver):
+        await driver.enqueue([message()])
+
+
+async def test_tables_of_a_newer_release_are_used_if_it_permits(empty: str) -> None:
+    driver = PostgresDriver(empty)
+    await driver.migrate()
+    await execute(empty, "UPDATE asynctasq.meta SET version = 2, usable_from = 1")
+    async with opened(driver):
+        await driver.enqueue([message()])
+    await execute(empty, "UPDATE asynctasq.meta SET usable_from = 2")
+    with pytest.raises(DriverError, match="Upgrade asynctasq"):
+        await driver.open()
+
+
+async def test_two_schemas_and_prefixes_share_a_database(empty: str) -> None:
+    drivers = [
+        PostgresDriver(empty),
+        PostgresDriver(empty, table_prefix="Jobs_"),
+        PostgresDriver(empty, schema="Other"),
+    ]
+    for number, driver in enumerate(drivers, 1):
+        await driver.migrate()
+        async with opened(driver):
+            await driver.enqueue([message() for _ in range(number)])
+            assert (await driver.count("q")).ready == number
