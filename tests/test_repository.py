@@ -24,8 +24,8 @@ TEXT_FILES = {".html", ".js", ".lua", ".md", ".py", ".sql", ".svg", ".tmpl", ".t
 
 # Extras of core and the distribution that each brings; kept here so that none is forgotten.
 EXTRAS = {
-    "postgres": "asynctasq-postgres=={version}",
     "mysql": "asynctasq-mysql=={version}",
+    "postgres": "asynctasq-postgres=={version}",
     "redis": "asynctasq-redis=={version}",
     "sqlalchemy": "asynctasq-orm[sqlalchemy]=={version}",
     "django": "asynctasq-orm[django]=={version}",

@@ -1,13 +1,36 @@
 """The driver keeps every rule of the contract."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from asynctasq.conformance import DriverConformance
+from asynctasq.conformance.harness import RunPlan
+from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import Driver
 from asynctasq_mysql import MySQLDriver
+from asynctasq_mysql.adapters.blocking import BlockingAdapter
 from tests.servers.databases import mysql_connection
+
+
+@asynccontextmanager
+async def transaction_in_mysql(url: str) -> AsyncIterator[RunPlan]:
+    """Begin a transaction of an application with `pymysql`."""
+    with mysql_connection(url) as connection:
+        connection.begin()
+
+        async def run(plan: Plan[Any]) -> Any:
+            return BlockingAdapter("pymysql").run(connection, plan, None)
+
+        try:
+            yield run
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
 
 
 class TestMySQL(DriverConformance):
@@ -30,3 +53,6 @@ class TestMySQL(DriverConformance):
                 "UPDATE asynctasq_messages SET profile = x'ffffffff', payload = x'ff00ff' "
                 f"WHERE id = x'{message_id.hex()}'"
             )
+
+    def transaction(self, driver: Driver) -> AbstractAsyncContextManager[RunPlan]:
+        return transaction_in_mysql(self.url)

@@ -15,11 +15,12 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.settlement import Complete, Settled
 from asynctasq_mysql import MySQLDriver
 from tests.drivers.opening import message, opened
+from tests.servers.databases import mysql_connection
 from tests.servers.mariadb import mariadb_process
 
 
 def test_driver_behaves_like_memory(url: str) -> None:
-    run_model(lambda: MySQLDriver(url, namespace=uuid4().hex), examples=10)
+    run_model(lambda: MySQLDriver(url, namespace=uuid4().hex), examples=6)
 
 
 def test_each_message_goes_to_one_of_several_processes(url: str, tmp_path: Path) -> None:
@@ -67,10 +68,12 @@ async def test_rules_hold_after_hard_stops() -> None:
 
 
 async def test_token_grows_after_a_hard_stop() -> None:
-    with mariadb_process("--innodb-flush-log-at-trx-commit=0") as server:
+    with mariadb_process("--innodb-flush-log-at-trx-commit=1") as server:
         await MySQLDriver(server.url).migrate()
         async with opened(MySQLDriver(server.url)) as driver:
             await driver.enqueue([message(max_lost=9)])
+            with mysql_connection(server.url) as connection, connection.cursor() as cursor:
+                cursor.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
             [first] = await driver.reserve({"q": 1}, limit=1, owner="one", lease=0.5)
         await asyncio.to_thread(server.stop, signal.SIGKILL)
         await asyncio.to_thread(server.start)

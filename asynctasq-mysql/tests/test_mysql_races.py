@@ -135,3 +135,35 @@ async def test_every_call_works_with_a_single_connection(make_driver: MakeDriver
         assert await driver.settle(settlements) == [Settled.DONE] * 2
         assert await driver.requeue([deliveries[0].lease.id]) == [True]
         assert [each.state.value for each in driver.news()] == ["dead"]
+
+
+async def test_an_id_that_was_dropped_for_its_key_may_come_again_in_its_chunk(
+    make_driver: MakeDriver,
+) -> None:
+    holder, twice = message(unique=Unique("k")), new_id()
+    dropped = Message(twice, "q", "first", b"", unique=Unique("k"))
+    admitted = Message(twice, "q", "second", b"", unique=Unique("other"))
+    async with opened(make_driver()) as driver:
+        answers = await driver.enqueue([holder, dropped, admitted])
+        assert answers == [
+            Enqueued(holder.id, True),
+            Enqueued(holder.id, False),
+            Enqueued(twice, True),
+        ]
+        deliveries = await driver.reserve({"q": 9}, limit=9, owner="w", lease=60.0)
+        assert [each.message for each in deliveries] == [holder, admitted]
+
+
+async def test_a_message_that_another_of_its_chunk_postpones_stays_as_it_is(
+    make_driver: MakeDriver,
+) -> None:
+    first = message(delay=100.0, unique=Unique("k"))
+    later = message(delay=500.0, unique=Unique("k", on_conflict=OnConflict.EXTEND))
+    async with opened(make_driver()) as driver:
+        answers = await driver.enqueue([first, later])
+        assert answers == [Enqueued(first.id, True), Enqueued(first.id, False)]
+        driver.clock_offset += 200.0
+        assert await driver.reserve({"q": 9}, limit=9, owner="w", lease=900.0) == []
+        driver.clock_offset += 400.0
+        [delivery] = await driver.reserve({"q": 9}, limit=9, owner="w", lease=900.0)
+        assert delivery.message == first

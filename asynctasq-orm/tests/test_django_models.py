@@ -10,13 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-import django
-import pymysql
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.apps import AppConfig
-from django.conf import settings
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, connections, models, transaction
 
 from asynctasq import App, Worker, task
 from asynctasq.conformance import ResolverConformance
@@ -24,32 +20,7 @@ from asynctasq.contracts.resolver import Reference, Resolver
 from asynctasq.errors import ArgumentsMismatch, NotSerializable, TaskFailed
 from asynctasq_orm.django import connections as connections_module
 from asynctasq_orm.django.resolver import DjangoResolver
-
-
-class ShopConfig(AppConfig):  # type: ignore[misc]  # Django has no types
-    name = __name__
-    label = "shop"
-    path = str(Path(__file__).parent)
-
-
-pymysql.install_as_MySQLdb()  # the pure one of the two that Django takes
-if not settings.configured:
-    settings.configure(
-        INSTALLED_APPS=[f"{__name__}.ShopConfig"],
-        DATABASES={
-            **{
-                name: {"ENGINE": "django.db.backends.sqlite3", "NAME": "replaced by each test"}
-                for name in ("default", "archive")
-            },
-            "postgres": {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": None},
-            "mariadb": {"ENGINE": "django.db.backends.mysql", "CONN_MAX_AGE": None},
-        },
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        USE_TZ=True,
-    )
-    django.setup()
-
-from django.db import models  # noqa: E402  needs the settings
+from tests import django_setup as django_setup  # makes the settings
 
 
 class Hidden(models.Manager):  # type: ignore[misc]  # Django has no types

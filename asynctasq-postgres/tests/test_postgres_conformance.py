@@ -1,18 +1,24 @@
 """The driver keeps every rule of the contract, also when processes and the server are killed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from asynctasq.conformance import DriverConformance, run_conformance
+from asynctasq.conformance.harness import RunPlan
 from asynctasq.conformance.model import run_model
 from asynctasq.conformance.processes import check_each_message_once, check_kills, check_stale_owner
+from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import Driver
 from asynctasq_postgres import PostgresDriver
+from asynctasq_postgres.adapters.asyncpg_connections import AsyncpgAdapter
 
 
 async def damage_record(url: str, message_id: bytes) -> None:
@@ -47,6 +53,25 @@ class TestPostgres(DriverConformance):
 
     async def damage(self, driver: Driver, message_id: bytes) -> None:
         await damage_record(self.url, message_id)
+
+    def transaction(self, driver: Driver) -> AbstractAsyncContextManager[RunPlan]:
+        return transaction_in_postgres(driver)
+
+
+@asynccontextmanager
+async def transaction_in_postgres(driver: Driver) -> AsyncIterator[RunPlan]:
+    """Begin a transaction of an application with `asyncpg`."""
+    assert isinstance(driver, PostgresDriver)
+    connection = await asyncpg.connect(driver.settings.url)
+    try:
+        async with connection.transaction():
+
+            async def run(plan: Plan[Any]) -> Any:
+                return await AsyncpgAdapter().run(connection, plan, None)
+
+            yield run
+    finally:
+        await connection.close()
 
 
 async def _rows_left(url: str, namespace: str) -> dict[str, int]:

@@ -1,12 +1,14 @@
 """The built-in drivers keep every rule of the contract."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, closing
 
 from asynctasq.conformance import DriverConformance
+from asynctasq.conformance.harness import RunPlan
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
+from tests.drivers.sqlite_transactions import transaction_in_file
 
 
 class TestMemory(DriverConformance):
@@ -25,6 +27,9 @@ class TestSqlite(DriverConformance):
             database.execute(
                 "UPDATE messages SET profile = x'c1', error = x'c1' WHERE id = ?", [message_id]
             )
+
+    def transaction(self, driver: Driver) -> AbstractAsyncContextManager[RunPlan]:
+        return transaction_in_file(driver)
 
     async def stop_hard(self, driver: Driver) -> None:
         """Undo what a power failure may undo: the leases, which are not synced."""

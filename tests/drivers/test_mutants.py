@@ -14,10 +14,15 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.store import Store
 from asynctasq.drivers.sqlite import SqliteDriver
+from asynctasq.drivers.sqlite.outbox import SqliteOutbox
 from asynctasq.errors import BodyCorrupt
 from tests.drivers.driver_mutants import MUTANTS as DRIVER_MUTANTS
 from tests.drivers.driver_mutants import mutated
 from tests.drivers.mutants import MUTANTS, driver_of
+from tests.drivers.outbox_mutants import MUTANTS as OUTBOX_MUTANTS
+from tests.drivers.outbox_mutants import driver_with
+from tests.drivers.sqlite_transactions import transaction_in_file
+from tests.drivers.transaction_mutants import MUTANTS as TRANSACTION_MUTANTS
 
 TIMEOUT = 5.0
 """Seconds for each check: a mutant that never delivers must not hold up the others."""
@@ -90,3 +95,26 @@ async def test_the_suite_catches_what_damage_does(
         make, only=["damage"], timeout=TIMEOUT, one_namespace=True, damage=_damage
     )
     assert not report.ok, f"no check notices: {about}"
+
+
+@pytest.mark.parametrize("broken", OUTBOX_MUTANTS, ids=lambda broken: broken.__name__)
+async def test_the_suite_catches_broken_outboxes(
+    broken: type[SqliteOutbox], tmp_path: Path
+) -> None:
+    make = partial(driver_with(broken), path=tmp_path / "mutant.db", synchronous="off")
+    report = await run_conformance(
+        make, only=["outbox"], timeout=TIMEOUT, stop_at_first=True, one_namespace=True
+    )
+    assert not report.ok, f"no check notices: {broken.__doc__}"
+
+
+@pytest.mark.parametrize("broken", TRANSACTION_MUTANTS, ids=lambda broken: broken.__name__)
+async def test_the_suite_catches_plans(broken: type[SqliteDriver], tmp_path: Path) -> None:
+    report = await run_conformance(
+        partial(broken, path=tmp_path / "mutant.db", synchronous="off"),
+        only=["transactions"],
+        transaction=transaction_in_file,
+        timeout=TIMEOUT,
+        stop_at_first=True,
+    )
+    assert not report.ok, f"no check notices: {broken.__doc__}"

@@ -147,7 +147,7 @@ class FaultyDriver(DriverDefaults):
         self.inner = inner
         self.line = line
         self.capabilities = inner.capabilities & ~(
-            Capability.NEWS | Capability.SCHEMA | Capability.TRANSACTIONS
+            Capability.NEWS | Capability.SCHEMA | Capability.TRANSACTIONS | Capability.OUTBOX
         )
         self.description = inner.description
 

@@ -35,6 +35,7 @@ from asynctasq.tasks import (
     current_task,
     task,
 )
+from asynctasq.transaction_scope import transaction
 from asynctasq.version import __version__
 
 if TYPE_CHECKING:
@@ -84,12 +85,17 @@ provide_default(_make_default)
 
 
 async def dispatch_many(
-    tasks: Iterable[BaseTask[T]], *, on_progress: Callable[[int], object] | None = None
+    tasks: Iterable[BaseTask[T]],
+    *,
+    on_progress: Callable[[int], object] | None = None,
+    transaction: object = None,
 ) -> list[Handle[T]]:
     """Dispatch tasks in large chunks; see `App.dispatch_many`."""
     from asynctasq.default import current_app
 
-    return await current_app().dispatch_many(tasks, on_progress=on_progress)
+    return await current_app().dispatch_many(
+        tasks, on_progress=on_progress, transaction=transaction
+    )
 
 
 @overload
@@ -133,4 +139,5 @@ __all__ = [
     "register_type",
     "run",
     "task",
+    "transaction",
 ]

@@ -31,7 +31,7 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
-    from asynctasq.operations import DeadLetters, Queues, Tasks
+    from asynctasq.operations import DeadLetters, OutboxMessages, Queues, Tasks
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -84,6 +84,8 @@ class App:
             codec=made.codec,
             pool=self._pool,
             portal=self._portal,
+            transactions=made.transactions,
+            outbox=made.settings.outbox,
         )
         messages = MessageFactory(made.codec, made.defaults, sender=ref(self))
         return Dispatcher(made, stores, messages, self._portal)
@@ -139,6 +141,7 @@ class App:
                 "The app cannot be closed while a worker on this event loop uses it. Call worker.stop() "
                 "and await the end of worker.start() first."
             )
+        await self._dispatcher.transactions.notices.finish()
         if self._portal.is_open:
             await asyncio.to_thread(self._portal.close)
         await self._pool.close_here()
@@ -163,19 +166,20 @@ class App:
 
     # Dispatch.
 
-    async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
+    async def dispatch(self, task: BaseTask[T], *, transaction: object = None) -> Handle[T]:
         """Enqueue a task; returns when the store has it. Raises as `BaseTask.dispatch` does."""
-        return await self._dispatcher.dispatch(task)
+        return await self._dispatcher.dispatch(task, transaction=transaction)
 
-    def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
+    def dispatch_sync(self, task: BaseTask[T], *, transaction: object = None) -> Handle[T]:
         """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""
-        return self._dispatcher.dispatch_sync(task)
+        return self._dispatcher.dispatch_sync(task, transaction=transaction)
 
     async def dispatch_many(
         self,
         tasks: Iterable[BaseTask[T]],
         *,
         on_progress: Callable[[int], object] | None = None,
+        transaction: object = None,
     ) -> list[Handle[T]]:
         """Enqueue tasks in chunks of at most 1,000 messages or 1 MB, each atomic.
 
@@ -186,14 +190,18 @@ class App:
         Args:
             tasks: with arguments; each may have its own options.
             on_progress: called after each chunk with the number of tasks that the stores have accepted.
+            transaction: an open transaction, as for `BaseTask.dispatch`. All tasks appear at its commit.
 
         Raises:
             DispatchError: a task cannot be dispatched.
             DriverUnavailable: the store could not be reached, or its answer was lost. It is unknown
                 whether the store has accepted the tasks of `task_ids`.
             DriverError: the store refused a chunk.
+            TransactionError: the transaction is not open, or belongs to another database.
         """
-        return await self._dispatcher.dispatch_many(tasks, on_progress=on_progress)
+        return await self._dispatcher.dispatch_many(
+            tasks, on_progress=on_progress, transaction=transaction
+        )
 
     @overload
     def handle(self, task_id: str) -> Handle[Any]: ...
@@ -234,6 +242,22 @@ class App:
         from asynctasq.operations import DeadLetters
 
         return DeadLetters(self.driver, self._runtime.codec)
+
+    @property
+    def outbox(self) -> "OutboxMessages":
+        """The messages in the app's outbox: list, retry, delete.
+
+        Raises:
+            ConfigurationError: the app has no outbox.
+        """
+        from asynctasq.operations import OutboxMessages
+
+        found = self._dispatcher.stores.outbox
+        if found is None:
+            raise ConfigurationError(
+                "The app has no outbox. Set `outbox` to the database of your application."
+            )
+        return OutboxMessages(found)
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the live workers of the app's store, by id.
@@ -283,6 +307,11 @@ class App:
             restore_pool()
 
         return restore
+
+
+def stores_of(app: App) -> Stores:
+    """Return the stores of an app and its outbox, for the relay of its workers."""
+    return app._dispatcher.stores
 
 
 def runtime_of(app: App) -> Runtime:

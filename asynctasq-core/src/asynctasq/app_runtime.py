@@ -5,6 +5,7 @@ from typing import cast
 
 from asynctasq.config import Settings, load_settings, url_scheme
 from asynctasq.config.early import disabled_plugins
+from asynctasq.contracts.capabilities.transactions import TransactionAdapter
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
@@ -14,6 +15,7 @@ from asynctasq.plugins.observers import Observers
 from asynctasq.resolvers import Resolvers
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.options import ResolvedOptions, default_options
+from asynctasq.transaction_adapters import TransactionAdapters
 
 
 class Runtime:
@@ -25,6 +27,7 @@ class Runtime:
         settings: the settings in effect.
         plugins: the plugins that are installed, and those that the application registers.
         resolvers: the model resolvers, which are made when they are first needed.
+        transactions: the adapters of transactions, which are made when they are first needed.
         codec: encodes and decodes arguments and results.
         defaults: the options of a task that sets none.
         bound_observers: the observers, if `observers` has bound them.
@@ -47,6 +50,9 @@ class Runtime:
             disabled=disabled_plugins(self.arguments), changed=self._forget_observers
         )
         self.resolvers = Resolvers(lambda: self.plugins.names("resolver"), self._make_resolver)
+        self.transactions = TransactionAdapters(
+            lambda: self.plugins.names("transaction"), self._make_adapter
+        )
         self.bound_observers: Observers | None = None
         self._serializers: dict[str, Serializer] = {}
         self._configure()
@@ -127,6 +133,9 @@ class Runtime:
 
     def _make_resolver(self, name: str) -> Resolver:
         return self.plugins.create_resolver(name, self.settings.plugin(name))
+
+    def _make_adapter(self, name: str) -> TransactionAdapter:
+        return self.plugins.create_transaction_adapter(name, self.settings.plugin(name))
 
     def _forget_observers(self) -> None:
         self.bound_observers = None

@@ -20,6 +20,9 @@
     │   └── DriverUnavailable         the store cannot be reached now; repeating the call may help
     ├── ChildDied                     the process that ran an attempt died under it
     ├── ExecutorUnavailable           an attempt could not begin: no thread can be started, for example
+    ├── TransactionError              a call cannot take place in the transaction that it was given
+    ├── LeaseLost                     the running task has lost its lease, or was completed already
+    ├── CompletionRolledBack          the transaction that completed a task was rolled back
     ├── TaskTimeout                   an attempt took longer than its `timeout` (also a TimeoutError)
     ├── ModelNotFound                 a model reference has no row any more
     └── ResultError                   awaiting a result ended without one
@@ -145,6 +148,21 @@ class ExecutorUnavailable(AsynctasqError):
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class TransactionError(AsynctasqError):
+    """A call cannot take place in the transaction that it was given; nothing was changed.
+
+    For example, no transaction is open, it belongs to another database, or another task uses it.
+    """
+
+
+class LeaseLost(AsynctasqError):
+    """The running task has lost its lease, or was completed already. Roll the transaction back."""
+
+
+class CompletionRolledBack(AsynctasqError):
+    """A task was completed in a transaction that was then rolled back, so that it runs again."""
 
 
 class TaskTimeout(AsynctasqError, TimeoutError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from asynctasq.contracts.capabilities import News
+from asynctasq.contracts.capabilities.transactions import TransactionAdapter
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import AttemptResult, Executor, Wrapper
 from asynctasq.contracts.resolver import Resolver
@@ -29,6 +30,7 @@ GROUPS: Mapping[str, str] = {
     "serializer": "asynctasq.serializers",
     "executor": "asynctasq.executors",
     "resolver": "asynctasq.resolvers",
+    "transaction": "asynctasq.transactions",
     "hook": "asynctasq.hooks",
 }
 """Kind of plugin to entry-point group."""
@@ -103,6 +105,11 @@ def create_executor(name: str, settings: Any) -> Executor | None:
 @hookspec(firstresult=True)
 def create_resolver(name: str, settings: Any) -> Resolver | None:
     """Make a model resolver."""
+
+
+@hookspec(firstresult=True)
+def create_transaction_adapter(name: str, settings: Any) -> TransactionAdapter | None:
+    """Make the adapter that runs calls in transactions of a client. `name` is the top-level module of the client."""
 
 
 @hookspec(firstresult=True)

@@ -4,8 +4,10 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
+from asynctasq.errors import TransactionError
 from asynctasq.message import CancelOutcome, State
 from asynctasq.runtime import current_dispatcher
+from asynctasq.transaction_scope import scope_here
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -16,9 +18,13 @@ class ResultSource(Protocol):
 
     async def result(self, task_id: str, *, timeout: float | None) -> object: ...
 
-    async def status(self, task_id: str) -> State: ...
+    async def status(self, task_id: str, *, transaction: object = None) -> State: ...
 
-    async def cancel(self, task_id: str) -> CancelOutcome: ...
+    def status_sync(self, task_id: str, *, transaction: object = None) -> State: ...
+
+    async def cancel(self, task_id: str, *, transaction: object = None) -> CancelOutcome: ...
+
+    def cancel_sync(self, task_id: str, *, transaction: object = None) -> CancelOutcome: ...
 
     async def progress(self, task_id: str) -> object: ...
 
@@ -98,7 +104,15 @@ class Handle(str, Generic[T_co]):
             CapabilityMissing: the driver does not store results.
             TypeError: `timeout` is neither a number nor a `timedelta`.
             ValueError: `timeout` is not a number (NaN).
+            TransactionError: the task was dispatched in the enclosing `transaction(...)`, before whose
+                commit it cannot run.
         """
+        scope = scope_here()
+        if scope is not None and self in scope.dispatched:
+            raise TransactionError(
+                f"The result of task {self!s} must be awaited after its transaction, got a call within: before "
+                f"the commit, no worker can see the task. Await it behind the block."
+            )
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         if not isinstance(seconds, int | float | None):
             raise TypeError(
@@ -110,22 +124,31 @@ class Handle(str, Generic[T_co]):
             )
         return cast("T_co", await self._source.result(self, timeout=seconds))
 
-    async def status(self) -> State:
+    async def status(self, *, transaction: object = None) -> State:
         """Return the state of the task.
+
+        Args:
+            transaction: an open transaction in the driver's database, as for `BaseTask.dispatch`.
 
         Raises:
             ResultUnknown: it ended and its outcome was forgotten, or it was never dispatched.
-            CapabilityMissing: the driver cannot inspect messages.
+            CapabilityMissing: the driver cannot inspect messages, or not in a transaction.
+            TransactionError: the transaction cannot be used.
         """
-        return await self._source.status(self)
+        return await self._source.status(self, transaction=transaction)
 
-    async def cancel(self) -> CancelOutcome:
+    async def cancel(self, *, transaction: object = None) -> CancelOutcome:
         """Cancel the task: at once if it waits, within a second if it runs. The outcome says which.
 
+        Args:
+            transaction: an open transaction in the driver's database, as for `BaseTask.dispatch`. The
+                task is cancelled at the commit.
+
         Raises:
-            CapabilityMissing: the driver cannot cancel tasks.
+            CapabilityMissing: the driver cannot cancel tasks, or not in a transaction.
+            TransactionError: the transaction cannot be used.
         """
-        return await self._source.cancel(self)
+        return await self._source.cancel(self, transaction=transaction)
 
     async def progress(self) -> object:
         """Return the last progress report of the running task (`current_task().report(...)`), if any.
@@ -143,13 +166,13 @@ class Handle(str, Generic[T_co]):
             lambda: self.result(timeout=timeout), instead="`await handle.result()`"
         )
 
-    def status_sync(self) -> State:
+    def status_sync(self, *, transaction: object = None) -> State:
         """Return the state of the task; raises as `status` does."""
-        return self._source.call_sync(self.status, instead="`await handle.status()`")
+        return self._source.status_sync(self, transaction=transaction)
 
-    def cancel_sync(self) -> CancelOutcome:
+    def cancel_sync(self, *, transaction: object = None) -> CancelOutcome:
         """Cancel the task; raises as `cancel` does."""
-        return self._source.call_sync(self.cancel, instead="`await handle.cancel()`")
+        return self._source.cancel_sync(self, transaction=transaction)
 
     def progress_sync(self) -> object:
         """Return the last progress report of the task; raises as `progress` does."""

@@ -4,7 +4,6 @@ Only calls that both have alike are used: `connect`, `cursor`, `execute`, `fetch
 """
 
 import importlib
-import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -125,11 +124,11 @@ class Wire:
     def drop(self) -> None:
         """Close the socket; on another loop than that of the connection, too. Never raises."""
         self.is_broken = True
-        writer = getattr(self._connection, "_writer", None)
-        transport = getattr(writer, "transport", None)
+        transport = getattr(getattr(self._connection, "_writer", None), "transport", None)
         with suppress(Exception):
             self._connection.close()
-        with suppress(Exception):
-            if transport is not None and transport._loop.is_closed():
-                found = transport.get_extra_info("socket")
-                socket.close(found.fileno())
+        # The transport of a loop that is closed never gets to close its socket.
+        kept = getattr(transport, "_sock", None)
+        if kept is not None and transport is not None and transport._loop.is_closed():
+            kept.close()
+            transport._sock = None

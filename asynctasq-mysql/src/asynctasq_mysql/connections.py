@@ -10,7 +10,15 @@ from typing import TypeVar
 from asynctasq.backoff import Backoff
 from asynctasq.errors import DriverError
 from asynctasq_mysql.clients import SMALLEST_PACKET, Client, Wire
-from asynctasq_mysql.errors import DUPLICATE, LOST, REPEATED, LostConnection, code_of, translated
+from asynctasq_mysql.errors import (
+    DEMOTED,
+    DUPLICATE,
+    LOST,
+    REPEATED,
+    LostConnection,
+    code_of,
+    translated,
+)
 from asynctasq_mysql.settings import MySQLSettings
 from asynctasq_mysql.statements import statements
 
@@ -72,7 +80,7 @@ class Connections:
                 if is_stale and was_used and again and attempt == 1:
                     await self._close_free()
                     continue
-                if is_stale:
+                if is_stale or code in DEMOTED:
                     await self._close_free()
                 raise translated(error, self.description) from error
 

@@ -138,20 +138,28 @@ def _edit(store: Store, message: Message, names: dict[int, str]) -> str:
     )
 
 
-def delete_steps(store: Store, ids: Sequence[bytes]) -> Steps[list[bool]]:
-    """Delete dead letters for good."""
-    sql = store.sql.inspect
-    named = sorted({one for one in ids if len(one) == ID_BYTES})
-    [found] = yield Script([sql["lock_dead_only"](ids=json_of(named), namespace=store.namespace)])
-    gone = {named[row[0] - 1] for row in found.rows}
-    yield Script(
-        [sql["delete_dead"](ids=json_of(sorted(gone)), namespace=store.namespace)], is_last=True
-    )
+async def delete_dead(store: Store, ids: Sequence[bytes]) -> list[bool]:
+    """Delete dead letters for good, and their unique keys afterwards, which are free already."""
+    gone = await store.transact(lambda: _delete_steps(store, ids))
+    keyed = [(bytes(key), one) for one, key in gone.items() if key is not None]
+    if keyed:
+        query = store.sql.upkeep["forget_keys_of"]
+        await store.run(query(rows=json_rows(sorted(keyed)), namespace=store.namespace))
     answers = []
     for one in ids:
         answers.append(one in gone)
-        gone.discard(one)
+        gone.pop(one, None)
     return answers
+
+
+def _delete_steps(store: Store, ids: Sequence[bytes]) -> Steps[dict[bytes, Any]]:
+    """Delete dead letters; return their IDs and the names of their unique keys."""
+    sql, namespace = store.sql.inspect, store.namespace
+    named = sorted({one for one in ids if len(one) == ID_BYTES})
+    [found] = yield Script([sql["lock_hashes_of_dead"](ids=json_of(named), namespace=namespace)])
+    gone = {named[row[0] - 1]: row[1] for row in found.rows}
+    yield Script([sql["delete_dead"](ids=json_of(sorted(gone)), namespace=namespace)], is_last=True)
+    return gone
 
 
 async def purge(store: Store, queue: str, states: Collection[State]) -> int:

@@ -3,7 +3,8 @@
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Self
 
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
@@ -24,7 +25,7 @@ from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.times import micros
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
+from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_mysql import (
     dead_letters,
     inspection,
@@ -44,6 +45,11 @@ from asynctasq_mysql.store import Store
 from asynctasq_mysql.unique_enqueueing import unique_enqueue_steps
 from asynctasq_mysql.waiting import Poller
 
+if TYPE_CHECKING:
+    from asynctasq_mysql.outbox import MySQLOutbox
+
+_SETTINGS = frozenset(each.name for each in fields(MySQLSettings)) - {"url"}
+
 
 class MySQLDriver(DriverDefaults):
     """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
@@ -53,10 +59,17 @@ class MySQLDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    capabilities = (
+        FULL_STORE
+        | Capability.SCHEMA
+        | Capability.NEWS
+        | Capability.TRANSACTIONS
+        | Capability.OUTBOX
+    )
     max_message_bytes: int | None = None
     """Half of the server's `max_allowed_packet`, from `open` on."""
     dialect = "mysql"
+    plans_when_open = True
 
     def __init__(
         self,
@@ -82,30 +95,13 @@ class MySQLDriver(DriverDefaults):
         tls_key: str | None = None,
         tls_verify: bool | None = None,
     ) -> None:
-        given: dict[str, Any] = {
-            "host": host,
-            "port": port,
-            "socket": socket,
-            "username": username,
-            "password": password,
-            "database": database,
-            "namespace": namespace,
-            "table_prefix": table_prefix,
-            "client": client,
-            "max_connections": max_connections,
-            "timeout": timeout,
-            "connect_timeout": connect_timeout,
-            "dead_letter_ttl": dead_letter_ttl,
-            "dead_letter_limit": dead_letter_limit,
-            "tls": tls,
-            "tls_ca": tls_ca,
-            "tls_certificate": tls_certificate,
-            "tls_key": tls_key,
-            "tls_verify": tls_verify,
+        given = {
+            name: value
+            for name, value in locals().items()
+            if name in _SETTINGS and value is not None
         }
         settings: dict[str, Any] = {**MySQLSettings.from_url(url)}
-        settings |= {name: value for name, value in given.items() if value is not None}
-        self._configure(MySQLSettings(**settings))
+        self._configure(MySQLSettings(**{**settings, **given}))
 
     @classmethod
     def from_settings(cls, settings: MySQLSettings) -> Self:
@@ -274,8 +270,7 @@ class MySQLDriver(DriverDefaults):
         return await dead_letters.requeue_edited(self._opened(), message)
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
-        store = self._opened()
-        return await store.transact(lambda: dead_letters.delete_steps(store, ids))
+        return await dead_letters.delete_dead(self._opened(), ids)
 
     async def queues(self, *, bound: int | None = None) -> list[QueueInfo]:
         return await inspection.queues(self._opened(), bound)
@@ -317,14 +312,14 @@ class MySQLDriver(DriverDefaults):
 
     async def schema(self) -> SchemaState:
         """Return the versions. Works on a driver that is not open, too."""
-        async with self._connections() as connections:
+        async with _connections(self._store, self) as connections:
             return await connections.call(
                 lambda wire: schema.schema_state(wire, connections.statements)
             )
 
     async def migrate(self, *, dry_run: bool = False) -> Sequence[str]:
         """Bring the tables to the needed version. Works on a driver that is not open, too."""
-        async with self._connections() as connections:
+        async with _connections(self._store, self) as connections:
             return await connections.call(
                 lambda wire: schema.migrate(
                     wire, connections.statements, self.description, dry_run=dry_run
@@ -332,16 +327,11 @@ class MySQLDriver(DriverDefaults):
                 is_long=True,
             )
 
-    @asynccontextmanager
-    async def _connections(self) -> AsyncIterator[Connections]:
-        if self._store is not None:
-            yield self._opened().connections
-            return
-        connections = Connections(self.settings, self.description)
-        try:
-            yield connections
-        finally:
-            await connections.close()
+    def outbox(self) -> "MySQLOutbox":
+        """Return an unopened outbox in the database, which may have no queue in it."""
+        from asynctasq_mysql.outbox import MySQLOutbox
+
+        return MySQLOutbox(self.settings, self._clock_offset)
 
     # Transactions of the application.
 
@@ -351,10 +341,26 @@ class MySQLDriver(DriverDefaults):
     def plan_cancel(self, ids: Sequence[bytes]) -> Plan[list[CancelOutcome]]:
         return planning.plan_cancel(self._opened(), ids)
 
-    def plan_complete(self, lease: Lease, result: bytes | None, result_ttl: float) -> Plan[Settled]:
-        return planning.plan_complete(self._opened(), lease, result, result_ttl)
+    def plan_complete(self, settlement: Complete) -> Plan[Settled]:
+        return planning.plan_complete(self._opened(), settlement)
+
+    def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
+        return planning.plan_states(self._opened(), ids)
 
     async def committed(self, queues: Sequence[str]) -> None:  # noqa: ARG002 - one poller serves all queues
         poller = self._polling()
         poller.note_work()
         poller.look_now()
+
+
+@asynccontextmanager
+async def _connections(store: Store | None, driver: MySQLDriver) -> AsyncIterator[Connections]:
+    """Yield the connections of an open driver, or others that are closed at the end."""
+    if store is not None:
+        yield store.connections
+        return
+    connections = Connections(driver.settings, driver.description)
+    try:
+        yield connections
+    finally:
+        await connections.close()

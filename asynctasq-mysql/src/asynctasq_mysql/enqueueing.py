@@ -1,7 +1,8 @@
 """Adding messages without unique keys, and the rows of messages."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.driverkit.packing import ID_BYTES, check_id, pack_profile
@@ -42,9 +43,21 @@ def new_mark() -> int:
 
 
 def rows_of(
-    store: Store, messages: Sequence[Message], queues: dict[str, int], mark: int
+    store: Store,
+    messages: Sequence[Message],
+    queues: dict[str, int],
+    mark: int,
+    *,
+    timing: Mapping[bytes, Message] = MappingProxyType({}),
 ) -> dict[bytes, NewRow]:
     """Return the rows of messages by ID, the first for each ID.
+
+    Args:
+        store: for which they are made.
+        messages: of one chunk.
+        queues: the number of each queue.
+        mark: of the call; see `new_mark`.
+        timing: other messages whose due times some of the messages get, by ID.
 
     Raises:
         DriverError: one of the messages cannot be stored.
@@ -62,7 +75,8 @@ def rows_of(
                     "Store large data elsewhere and pass a reference to it, or raise max_allowed_packet."
                 )
             if message.id not in found:
-                found[message.id] = _row(message, payload, profile, shared, mark)
+                due = due_columns(timing.get(message.id, message), shared[2])
+                found[message.id] = _row(message, payload, profile, shared, due, mark)
     return found
 
 
@@ -77,10 +91,15 @@ def _shared_columns(store: Store, common: InCommon, queue: int) -> tuple[str, st
 
 
 def _row(
-    message: Message, payload: bytes, profile: bytes, shared: tuple[str, str, str, str], mark: int
+    message: Message,
+    payload: bytes,
+    profile: bytes,
+    shared: tuple[str, str, str, str],
+    timing: tuple[str, str, str, str],
+    mark: int,
 ) -> NewRow:
     place, priority_rank, expires, rest = shared
-    state, due, alarm, alarm_at = due_columns(message, expires)
+    state, due, alarm, alarm_at = timing
     head = f"(x'{message.id.hex()}',{place},"
     text = (
         f"{head}{state},{priority_rank},{alarm},{alarm_at},{due},{due},{NOW},{expires},{rest},{mark},"
@@ -166,7 +185,7 @@ def enqueue_steps(
     ids = [row.id for row in in_order]
     clock, time = sql["clock"](store.offset), sql["time"]()
     inserts = [sql["insert_unknown"](rows=piece) for piece in pieces(in_order)]
-    look = sql["known"](ids=json_of(ids), namespace=store.namespace, mark=mark)
+    look = sql["not_added"](ids=json_of(ids), namespace=store.namespace, mark=mark)
     *_, now, found = yield Script([clock, *inserts, time, look])
     known = {ids[row[0] - 1] for row in found.rows}
     gone = [

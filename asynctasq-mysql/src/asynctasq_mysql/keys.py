@@ -69,6 +69,15 @@ class Key:
             return self.state <= BLOCKED and not self.started
         return self.state <= LEASED
 
+    def may_be_replaced(self, now: int) -> bool:
+        """Return whether the row of the holder decides, and may have changed since it was read.
+
+        A holder that was not found may be younger than the snapshot of the application's transaction.
+        """
+        if self.state is None:
+            return self.held in (STARTED, SETTLED)
+        return self.state <= BLOCKED and self.is_held(now)
+
     def take(self, message_id: bytes, unique: Unique, now: int) -> None:
         """Let a message hold the key; a holder before it loses the key."""
         self.holder, self.held = message_id, HELD[unique.until]
@@ -92,8 +101,10 @@ class Admission:
         self.keys = keys
         self.known = known
         self.now = now
-        self.added: dict[bytes, bool] = {}
-        """The messages to be added; False for those that a later one of the chunk has replaced."""
+        self.added: dict[bytes, Message] = {}
+        """The messages to be added."""
+        self.replaced: set[bytes] = set()
+        """Those of them that a later one of the chunk has replaced."""
         self.cancelled: set[bytes] = set()
         """The waiting messages of the store that are replaced."""
         self.moves: dict[bytes, int] = {}
@@ -114,7 +125,7 @@ class Admission:
             due = first_due(message, self.now)
             key.set_holder(3 if due <= self.now else 2, False, due)
         self.known.add(message.id)
-        self.added[message.id] = True
+        self.added[message.id] = message
         return message.id, True
 
     def _replaces(self, key: Key, newcomer: Message, unique: Unique) -> bool:
@@ -122,7 +133,7 @@ class Admission:
         waits = key.state is not None and key.state <= BLOCKED
         if unique.on_conflict is OnConflict.REPLACE and waits:
             if key.holder in self.added:
-                self.added[key.holder] = False
+                self.replaced.add(key.holder)
             else:
                 self.cancelled.add(key.holder)
                 self.moves.pop(key.holder, None)

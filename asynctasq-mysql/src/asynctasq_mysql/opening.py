@@ -27,10 +27,14 @@ async def open_store(settings: MySQLSettings, description: str, offset: int) -> 
         await check_schema(wire, sql, description)
         connections.statements = statements(settings.table_prefix, is_mariadb=server.is_mariadb)
         connections.packet = max(min(server.packet // 4, LARGEST_PACKET), connections.packet)
-        _, answer = await wire.run(
-            sql.store["add_namespace"](name=name), sql.store["namespace"](name=name)
+        _, answer, identity = await wire.run(
+            sql.store["add_namespace"](name=name),
+            sql.store["namespace"](name=name),
+            sql.store["identity"](),
         )
-        return Store(connections, answer.rows[0][0], offset, server.packet)
+        store = Store(connections, answer.rows[0][0], offset, server.packet)
+        store.identity = bytes(identity.rows[0][0])
+        return store
 
     try:
         return await connections.call(look)

@@ -13,7 +13,7 @@ from asynctasq.driverkit.sql import Step, pending_steps
 from asynctasq.errors import ConfigurationError, DriverError, DriverUnavailable
 from asynctasq.records import record
 from asynctasq_mysql.clients import Wire
-from asynctasq_mysql.statements import TABLES, Statements, in_list
+from asynctasq_mysql.statements import TableStatements, in_list
 
 OLDEST_VERSION = 1
 NEEDED_VERSION = 1
@@ -35,7 +35,7 @@ class Server:
     """Bytes of the largest packet that it accepts."""
 
 
-async def look_at_server(wire: Wire, sql: Statements, place: str) -> Server:
+async def look_at_server(wire: Wire, sql: TableStatements, place: str) -> Server:
     """Return facts about the server.
 
     Raises:
@@ -65,18 +65,19 @@ async def look_at_server(wire: Wire, sql: Statements, place: str) -> Server:
     return Server(text, is_mariadb, int(packet))
 
 
-def steps(sql: Statements) -> Sequence[Step]:
+def steps(sql: TableStatements) -> Sequence[Step]:
     """Return the steps that lead to each version."""
-    return [Step("schema_1", list(sql.schema.values()))]
+    return [Step(sql.schema_name, list(sql.schema.values()))]
 
 
-async def _existing(wire: Wire, sql: Statements) -> set[bytes]:
-    names = in_list(sql.table(name) for name in TABLES)
-    [answer] = await wire.run(sql.store["tables"](tables=names))
+async def _existing(wire: Wire, sql: TableStatements) -> set[bytes]:
+    [answer] = await wire.run(sql.store["tables"](tables=in_list(sql.tables)))
     return {row[0].encode() if isinstance(row[0], str) else bytes(row[0]) for row in answer.rows}
 
 
-async def _version(wire: Wire, sql: Statements, existing: set[bytes]) -> tuple[int, int | None]:
+async def _version(
+    wire: Wire, sql: TableStatements, existing: set[bytes]
+) -> tuple[int, int | None]:
     """Return the version of the tables, and the oldest version that can use them."""
     if sql.table("meta") not in existing:
         return 0, None
@@ -84,13 +85,13 @@ async def _version(wire: Wire, sql: Statements, existing: set[bytes]) -> tuple[i
     return (answer.rows[0][0], answer.rows[0][1]) if answer.rows else (0, None)
 
 
-async def schema_state(wire: Wire, sql: Statements) -> SchemaState:
+async def schema_state(wire: Wire, sql: TableStatements) -> SchemaState:
     """Return the version of the tables, and those that this release can use."""
     current, _ = await _version(wire, sql, await _existing(wire, sql))
     return SchemaState(current, NEEDED_VERSION, OLDEST_VERSION)
 
 
-async def check_schema(wire: Wire, sql: Statements, place: str) -> None:
+async def check_schema(wire: Wire, sql: TableStatements, place: str) -> None:
     """Check that this release can use the tables.
 
     Raises:
@@ -109,7 +110,7 @@ async def check_schema(wire: Wire, sql: Statements, place: str) -> None:
     pending_steps(steps(sql), current, store=f"The database at {place}", usable_from=usable_from)
 
 
-async def migrate(wire: Wire, sql: Statements, place: str, *, dry_run: bool) -> list[str]:
+async def migrate(wire: Wire, sql: TableStatements, place: str, *, dry_run: bool) -> list[str]:
     """Bring the tables to the needed version.
 
     Returns:
@@ -144,14 +145,16 @@ async def migrate(wire: Wire, sql: Statements, place: str, *, dry_run: bool) -> 
         await wire.run(sql.store["unlock"](prefix=prefix))
 
 
-async def _pending(wire: Wire, sql: Statements, place: str) -> tuple[Sequence[Step], set[bytes]]:
+async def _pending(
+    wire: Wire, sql: TableStatements, place: str
+) -> tuple[Sequence[Step], set[bytes]]:
     existing = await _existing(wire, sql)
     current, usable_from = await _version(wire, sql, existing)
     store = f"The database at {place}"
     return pending_steps(steps(sql), current, store=store, usable_from=usable_from), existing
 
 
-def _missing(step: Step, sql: Statements, existing: set[bytes]) -> list[str]:
+def _missing(step: Step, sql: TableStatements, existing: set[bytes]) -> list[str]:
     """Return the statements of a step whose tables do not exist yet."""
     made = {text: sql.table(name) for name, text in sql.schema.items()}
     return [text for text in step.statements if made[text] not in existing]

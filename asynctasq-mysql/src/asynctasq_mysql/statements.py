@@ -18,7 +18,7 @@ TABLES = (
     "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
     "limits", "ended", "schedules", "steps", "metrics",
 )  # fmt: skip
-FILES = ("store", "enqueue", "lease", "upkeep", "settle", "inspect", "listings", "damage")
+FILES = ("enqueue", "lease", "upkeep", "settle", "inspect", "listings", "damage")
 
 _FOLDER = files("asynctasq_mysql") / "sql"
 _HOLE = re.compile(r":([a-z_]+)|\{now\}")
@@ -116,28 +116,28 @@ class Query:
 Queries: TypeAlias = Mapping[str, Query]
 
 
-class Statements:
-    """The statements of all files, for tables with a prefix and a kind of server."""
+class TableStatements:
+    """The statements about some tables: their schema, and those of the file `store`."""
 
-    def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
+    def __init__(self, names: Mapping[str, str], schema: str, *, is_mariadb: bool) -> None:
+        """Read the files.
+
+        Args:
+            names: the names in the database, by those in the files. One is that of `meta`.
+            schema: file with the statement that creates each table.
+            is_mariadb: True for MariaDB, False for MySQL.
+        """
         self._is_mariadb = is_mariadb
-        self._names = {table: f"`{prefix}{table}`" for table in TABLES}
+        self._names = {table: f"`{name}`" for table, name in names.items()}
+        self.schema_name = schema
         self.schema = {
-            name: self._named(text) for name, text in read_queries(_FOLDER, "schema_1").items()
+            name: self._named(text) for name, text in read_queries(_FOLDER, schema).items()
         }
         """The statements that create each table."""
-        (
-            self.store,
-            self.enqueue,
-            self.lease,
-            self.upkeep,
-            self.settle,
-            self.inspect,
-            self.listings,
-            self.damage,
-        ) = map(self._read, FILES)
+        self.store = self.read("store")
 
-    def _read(self, file: str) -> Queries:
+    def read(self, file: str) -> Queries:
+        """Return the statements of a file."""
         return {
             name: Query(self._named(text)) for name, text in read_queries(_FOLDER, file).items()
         }
@@ -149,9 +149,47 @@ class Statements:
             return _NEW.sub(r"VALUES(\1)", text.replace("{as_new}", ""))
         return _NEW.sub(r"new.\1", text.replace("{as_new}", "AS new"))
 
+    @property
+    def tables(self) -> list[bytes]:
+        """The names of the tables in the database."""
+        return [self.table(name) for name in self._names]
+
     def table(self, name: str) -> bytes:
         """Return the name of a table in the database."""
         return self._names[name].strip("`").encode()
+
+
+class Statements(TableStatements):
+    """The statements of all files of a queue, for tables with a prefix and a kind of server."""
+
+    def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
+        names = {table: f"{prefix}{table}" for table in TABLES}
+        super().__init__(names, "schema_1", is_mariadb=is_mariadb)
+        (
+            self.enqueue,
+            self.lease,
+            self.upkeep,
+            self.settle,
+            self.inspect,
+            self.listings,
+            self.damage,
+        ) = map(self.read, FILES)
+
+
+class OutboxStatements(TableStatements):
+    """The statements of the outbox, for tables with a prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        names = {"meta": "outbox_meta", "outbox": "outbox", "relays": "outbox_relays"}
+        placed = {table: f"{prefix}{name}" for table, name in names.items()}
+        super().__init__(placed, "outbox_1", is_mariadb=True)  # its files suit both
+        self.outbox = self.read("outbox")
+
+
+@lru_cache(maxsize=32)
+def outbox_statements(prefix: str) -> OutboxStatements:
+    """Return the statements of the outbox, for tables with a prefix."""
+    return OutboxStatements(prefix)
 
 
 @lru_cache(maxsize=32)

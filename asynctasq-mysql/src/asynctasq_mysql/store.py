@@ -49,6 +49,8 @@ class Store:
         """Microseconds that are added to the time of the server."""
         self.largest = max((packet - (64 << 10)) // 2, 1 << 16)
         """Bytes of the largest value that fits into a packet."""
+        self.identity = b""
+        """The ID of the database, which tells it from copies of it."""
         self.mark: UpkeepMark | None = None
         """The mark of the upkeep as this driver last read or wrote it."""
         self.dead_since_prune = self.settings.dead_letter_limit

@@ -1,12 +1,11 @@
 """Adding messages of which some want unique keys."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.message import Message
-from asynctasq_mysql.enqueueing import new_mark, pieces, rows_of
-from asynctasq_mysql.keys import BLOCKED, FREE, LEAST, NO_HOLDER, Admission, Key, hashes_of
+from asynctasq_mysql.enqueueing import pieces, rows_of
+from asynctasq_mysql.keys import FREE, LEAST, NO_HOLDER, Admission, Key, hashes_of
 from asynctasq_mysql.statements import json_of, json_rows, value_rows
 from asynctasq_mysql.steps import Script, Steps
 from asynctasq_mysql.store import Store
@@ -19,7 +18,7 @@ def unique_enqueue_steps(
     rows_of(store, messages, queues, 0)  # refuse what cannot be stored before anything is locked
     admission, gone = yield from _look(store, messages)
     answers = [Enqueued(*admission.admit(message)) for message in messages]
-    texts = _writes(store, admission, messages, queues)
+    texts = _writes(store, admission, queues)
     if gone & set(admission.added):
         forgotten = json_of(sorted(gone & set(admission.added)))
         texts.insert(1, store.sql.enqueue["forget"](ids=forgotten, namespace=store.namespace))
@@ -39,7 +38,7 @@ def _look(store: Store, messages: Sequence[Message]) -> Steps[tuple[Admission, s
             sql["time"](),
             sql["lock_keys"](rows=placeholders),
             sql["keys"](hashes=json_of(hashes), namespace=namespace),
-            sql["known"](ids=json_of(ids), namespace=namespace, mark=new_mark()),
+            sql["known"](ids=json_of(ids), namespace=namespace),
         ]
     )
     now: int = time.rows[0][0]
@@ -51,11 +50,7 @@ def _look(store: Store, messages: Sequence[Message]) -> Steps[tuple[Admission, s
         if row[1] >= 7 and row[2] is not None and row[2] <= now
     }
     known = {ids[row[0] - 1] for row in found.rows} - gone
-    waiting = sorted(
-        key.holder
-        for key in keys.values()
-        if key.is_held(now) and key.state is not None and key.state <= BLOCKED
-    )
+    waiting = sorted({key.holder for key in keys.values() if key.may_be_replaced(now)})
     if waiting:
         yield from _lock_holders(store, keys, waiting)
     return Admission(keys, known, now), gone
@@ -72,22 +67,12 @@ def _lock_holders(store: Store, keys: dict[bytes, Key], waiting: Sequence[bytes]
             key.set_holder(state, bool(started), due_at)
 
 
-def _writes(
-    store: Store, admission: Admission, messages: Sequence[Message], queues: dict[str, int]
-) -> list[str]:
+def _writes(store: Store, admission: Admission, queues: dict[str, int]) -> list[str]:
     sql, namespace = store.sql.enqueue, store.namespace
-    first = {message.id: message for message in reversed(messages)}
-    added = []
-    for message_id in admission.added:
-        message = first[message_id]
-        timing = admission.delays.get(message_id)
-        if timing is not None:
-            message = replace(message, delay=timing.delay, eta=timing.eta)
-        added.append(message)
-    rows = rows_of(store, added, queues, 0)
-    for message_id, stays in admission.added.items():
-        if not stays:
-            rows[message_id].text, rows[message_id].size = rows[message_id].cancelled, 0
+    added = list(admission.added.values())
+    rows = rows_of(store, added, queues, 0, timing=admission.delays)
+    for message_id in admission.replaced:
+        rows[message_id].text, rows[message_id].size = rows[message_id].cancelled, 0
     texts = [f"SET @asynctasq_now = {admission.now}"]
     if admission.cancelled:
         ids = json_of(sorted(admission.cancelled))

@@ -160,20 +160,17 @@ async def _move_on(wire: Wire, store: Store, owner: str, *, reclaims: bool) -> l
         await wire.run("ROLLBACK")
         return []
     now: int = lock.rows[0][0]
-    late = [row for row in due.rows if row[6] is not None and not row[7] and row[5] + row[6] <= now]
-    promoted = (
-        [bytes(row[0]) for row in due.rows if row not in late]
-        if late
-        else [bytes(r[0]) for r in due.rows]
-    )
-    late += expired.rows
+    due_rows, late = await _locked(wire, store, now, {2: due.rows, 3: expired.rows})
+    late += [
+        row for row in due_rows if row[6] is not None and not row[7] and row[5] + row[6] <= now
+    ]
+    promoted = {bytes(row[0]) for row in due_rows} - {bytes(row[0]) for row in late}
     texts = []
     if promoted:
         texts.append(sql["promote"](ids=json_of(sorted(promoted)), namespace=namespace))
     if late:
-        texts.append(
-            kill(store, [bytes(row[0]) for row in late], Reason.EXPIRED, now, counted=False)
-        )
+        gone = [bytes(row[0]) for row in late]
+        texts.append(kill(store, gone, Reason.EXPIRED, now, counted=False))
     moved = Moved()
     if ended:
         owners, leases = ended
@@ -183,6 +180,25 @@ async def _move_on(wire: Wire, store: Store, owner: str, *, reclaims: bool) -> l
             texts.append(sql["forget_owners"](owners=in_list(row[0] for row in owners.rows)))
     await wire.run(*texts, "COMMIT")
     return [*moved.news, *(Move(row, State.DEAD, Reason.EXPIRED, None) for row in late)]
+
+
+async def _locked(
+    wire: Wire, store: Store, until: int, found: Mapping[int, Sequence[Row]]
+) -> list[list[Row]]:
+    """Lock messages by the alarm for which they were found; return those that still have it, and are free."""
+    in_order = [sorted(rows, key=lambda row: bytes(row[0])) for rows in found.values()]
+    texts = [
+        store.sql.upkeep["lock"](
+            ids=json_of(bytes(row[0]) for row in rows),
+            namespace=store.namespace,
+            alarm=alarm,
+            until=until,
+        )
+        for alarm, rows in zip(found, in_order, strict=True)
+        if rows
+    ]
+    answers = iter(await wire.run(*texts) if texts else ())
+    return [[rows[row[0] - 1] for row in next(answers).rows] if rows else [] for rows in in_order]
 
 
 async def _reclaim(
@@ -219,10 +235,9 @@ async def _forget(wire: Wire, store: Store) -> None:
         await wire.run("ROLLBACK")
         return
     now: int = lock.rows[0][0]
-    gone = {
-        bytes(row[0]): row[1]
-        for row in (*outcomes.rows, *old.rows, *(more[0].rows if more else ()))
-    }
+    dead = {bytes(row[0]): row for row in (*old.rows, *(more[0].rows if more else ()))}
+    locked = await _locked(wire, store, now, {7: outcomes.rows, 6: list(dead.values())})
+    gone = {bytes(row[0]): row[1] for rows in locked for row in rows}
     texts = []
     held = [(bytes(key), message_id) for message_id, key in gone.items() if key is not None]
     if held:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
@@ -28,7 +28,7 @@ from asynctasq.driverkit.numbers import check_lease, check_numbers
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.packing import check_id
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
+from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_postgres import inspection, letters, settling, transactions
 from asynctasq_postgres.enqueueing import VALUE_LIMIT, Chunk
 from asynctasq_postgres.listing import Listing, read_page
@@ -42,6 +42,9 @@ from asynctasq_postgres.settings import (
     Tls,
 )
 from asynctasq_postgres.timing import ListenerTiming
+
+if TYPE_CHECKING:
+    from asynctasq_postgres.outbox import PostgresOutbox
 
 LISTINGS = {
     State.READY: "ready",
@@ -59,8 +62,15 @@ class PostgresDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS | Capability.TRANSACTIONS
+    capabilities = (
+        FULL_STORE
+        | Capability.SCHEMA
+        | Capability.NEWS
+        | Capability.TRANSACTIONS
+        | Capability.OUTBOX
+    )
     dialect = "postgresql"
+    plans_when_open = True
     max_message_bytes: int | None = VALUE_LIMIT
     listener_timing = ListenerTiming()
     """Times of the connection that receives notifications."""
@@ -352,6 +362,12 @@ class PostgresDriver(DriverDefaults):
         """Bring the tables to the needed version. Works on a driver that is not open, too."""
         return await take_steps(self._context, dry_run=dry_run)
 
+    def outbox(self) -> "PostgresOutbox":
+        """Return an unopened outbox in the database, which may have no queue in it."""
+        from asynctasq_postgres.outbox import PostgresOutbox
+
+        return PostgresOutbox(self.settings, self.clock_offset)
+
     # Transactions of the application.
 
     def plan_enqueue(self, messages: Sequence[Message]) -> Plan[list[Enqueued]]:
@@ -360,8 +376,11 @@ class PostgresDriver(DriverDefaults):
     def plan_cancel(self, ids: Sequence[bytes]) -> Plan[list[CancelOutcome]]:
         return transactions.plan_cancel(self._context, ids)
 
-    def plan_complete(self, lease: Lease, result: bytes | None, result_ttl: float) -> Plan[Settled]:
-        return transactions.plan_complete(self._context, lease, result, result_ttl)
+    def plan_complete(self, settlement: Complete) -> Plan[Settled]:
+        return transactions.plan_complete(self._context, settlement)
+
+    def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
+        return transactions.plan_states(self._context, ids)
 
     async def committed(self, queues: Sequence[str]) -> None:
         self._opened().doorbell.ring(queues)

@@ -1,6 +1,6 @@
 """The tables of the database: their version, and the steps to the version that this release needs."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from asynctasq.contracts.capabilities import SchemaState
 from asynctasq.driverkit.sql import Step, pending_steps
@@ -86,26 +86,48 @@ def _pending(tables: Tables, known: Sequence[Step], place: str) -> Sequence[Step
 async def planned_statements(connection: Connection, names: Names, place: str) -> list[str]:
     """Return the statements that `migrate` would execute."""
     pending = _pending(await read_tables(connection, names), steps(names), place)
+    return await planned(connection, names, pending)
+
+
+async def migrate(connection: Connection, names: Names, place: str) -> list[str]:
+    """Take the steps that are missing, and return their names."""
+    known = steps(names)
+
+    async def pending() -> Sequence[Step]:
+        return _pending(await read_tables(connection, names), known, place)
+
+    return await take_steps(connection, names, pending)
+
+
+async def planned(connection: Connection, names: Names, pending: Sequence[Step]) -> list[str]:
+    """Return the statements of steps, and those before them."""
     found = [statement for step in pending for statement in step.statements]
     return await _schema_statements(connection, names) + found if found else []
 
 
-async def migrate(connection: Connection, names: Names, place: str) -> list[str]:
-    """Take the steps that are missing, each in a transaction of its own, under a lock; return their names."""
-    known = steps(names)
+async def take_steps(
+    connection: Connection, names: Names, pending: Callable[[], Awaitable[Sequence[Step]]]
+) -> list[str]:
+    """Take steps, each in a transaction of its own, under a lock; return their names.
+
+    Args:
+        connection: without an open transaction.
+        names: of the tables.
+        pending: returns the steps that are still missing.
+    """
     taken: list[str] = []
     while True:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
             await connection.fetchval(_LOCK, f"{names.schema}.{names.prefix}")
-            pending = _pending(await read_tables(connection, names), known, place)
-            if not pending:
+            missing = await pending()
+            if not missing:
                 return taken
             for statement in await _schema_statements(connection, names):
                 await connection.execute(statement)
-            for statement in pending[0].statements:
+            for statement in missing[0].statements:
                 await connection.execute(statement)
-        taken.append(pending[0].name)
+        taken.append(missing[0].name)
 
 
 async def _schema_statements(connection: Connection, names: Names) -> list[str]:

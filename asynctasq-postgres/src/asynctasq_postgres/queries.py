@@ -10,10 +10,16 @@ from asynctasq.driverkit.sql import read_queries, read_script
 from asynctasq.driverkit.times import OUTCOME_TTL_LEAST, micros
 from asynctasq.records import record
 
+SET_ASIDE = 1 << 62
+"""The `not_before` of rows of the outbox that are not tried again."""
+LONGEST_HOLD = micros(3600.0)
+"""Microseconds. A relay of the outbox that seems to hold a target for longer than this is ignored."""
+
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _FOLDER = files("asynctasq_postgres") / "sql"
 _QUALIFIED = re.compile(r"\basynctasq\.(\w+)")
 _INDEX = re.compile(r"\basynctasq_(\w+)")
-_PARAMETER = re.compile(r"\$\d+")
+_PARAMETER = re.compile(r"\$(\d+)")
 
 
 @record
@@ -44,6 +50,18 @@ def calls(names: Names, synchronous_commit: str | None) -> Mapping[str, str]:
     }
 
 
+@lru_cache(16)
+def outbox_queries(names: Names) -> Mapping[str, str]:
+    """Return the statements of the outbox, by name."""
+    found: dict[str, str] = {}
+    for name, sql in read_queries(_FOLDER, "outbox").items():
+        text = names.applied(sql).replace("{now}", _NOW)
+        found[name] = text.replace("{set_aside}", str(SET_ASIDE)).replace(
+            "{longest_hold}", str(LONGEST_HOLD)
+        )
+    return found
+
+
 def _durability(level: str) -> str:
     return f"(SELECT set_config('synchronous_commit', '{level}', true)) AS durability CROSS JOIN "
 
@@ -69,5 +87,7 @@ def _statements(text: str) -> Iterator[str]:
 
 
 def statement(sql: str, parameters: Sequence[object]) -> Statement:
-    """Return a call as the step of a plan."""
-    return Statement(tuple(_PARAMETER.split(sql)), tuple(parameters))
+    """Return a call as the step of a plan. It may name a parameter several times."""
+    pieces = _PARAMETER.split(sql)
+    numbers = map(int, pieces[1::2])
+    return Statement(tuple(pieces[::2]), tuple([parameters[n - 1] for n in numbers]))

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.driverkit.packing import ID_BYTES
-from asynctasq.errors import DriverError
-from asynctasq.message import Lease, Message
+from asynctasq.driverkit.numbers import can_settle
+from asynctasq.driverkit.packing import ID_BYTES, check_id
+from asynctasq.driverkit.sql import STATES, other_database
+from asynctasq.message import Message, State
 from asynctasq.settlement import Complete, Settled
 from asynctasq_postgres.enqueueing import Chunk
 from asynctasq_postgres.queries import statement
@@ -39,28 +40,47 @@ def plan_cancel(context: CallContext, ids: Sequence[bytes]) -> Plan[list[CancelO
     return cancel_answers(ids, answers)
 
 
-def plan_complete(
-    context: CallContext, lease: Lease, result: bytes | None, result_ttl: float
-) -> Plan[Settled]:
+def plan_complete(context: CallContext, settlement: Complete) -> Plan[Settled]:
     """Plan the call that completes a message."""
+    lease = settlement.lease
     if type(lease.token) is not int or len(lease.id) != ID_BYTES:
         return Settled.LOST
-    sent = [Complete(lease, result, result_ttl)]
+    if not can_settle(settlement):
+        return Settled.REFUSED
     [(held, _, store)] = yield statement(
-        context.calls["complete_in_transaction"], completion(context, sent)
+        context.calls["complete_in_transaction"], completion(context, [settlement])
     )
     _check_store(context, store)
     return Settled.DONE if held is None else Settled.LOST
+
+
+def plan_states(context: CallContext, ids: Sequence[bytes]) -> Plan[list[State | None]]:
+    """Plan a look at messages and outcomes."""
+    if not ids:
+        return []
+    rows = yield statement(
+        context.calls["states_in_transaction"],
+        (context.settings.namespace, _joined(ids), context.shift),
+    )
+    states: list[State | None] = [None] * len(ids)
+    for n, state, store in rows:
+        _check_store(context, store)
+        if n:
+            states[n - 1] = STATES.get(state, State.READY)
+    return states
 
 
 def _check_store(context: CallContext, store: str) -> None:
     """Refuse a transaction of another database: a copy of it has the same tables.
 
     Raises:
-        DriverError: the application must roll back.
+        TransactionError: the application must roll back.
     """
     if context.store and store != context.store:
-        raise DriverError(
-            f"The transaction must be one of the database of {context.place}, got one of another database. Roll "
-            f"it back, and pass a connection to the database that the driver uses."
-        )
+        raise other_database(context.place, "another database")
+
+
+def _joined(ids: Sequence[bytes]) -> bytes:
+    for message_id in ids:
+        check_id(message_id)
+    return b"".join(ids)

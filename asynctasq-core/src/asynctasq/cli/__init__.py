@@ -16,6 +16,10 @@ from asynctasq.config.sources import DEBUG
         "queues": ("asynctasq.cli.queues:command", "List, pause, resume and purge queues."),
         "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel and retry tasks."),
         "dead": ("asynctasq.cli.dead:command", "List, show, retry and delete dead letters."),
+        "outbox": (
+            "asynctasq.cli.outbox:command",
+            "List, retry and delete messages of the outbox.",
+        ),
         "demo": ("asynctasq.cli.demo:command", "Watch tasks run, fail, retry and survive a crash."),
         "plugins": ("asynctasq.cli.plugins:command", "List, check and create plugins."),
         "drivers": ("asynctasq.cli.drivers:command", "Run the conformance suite of drivers."),

@@ -119,7 +119,7 @@ def list_dead(
 
         pages = formatting.pages_of(fetch, limit, cursor)
         if as_json:
-            store.run(formatting.print_objects("dead_letters", pages))
+            store.run(formatting.print_objects("dead_letters", pages, formatting.task_object))
             return
         found = store.run(formatting.collected(pages))
         if not found.items:

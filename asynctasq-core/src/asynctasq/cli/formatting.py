@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,6 +18,8 @@ from asynctasq.records import record
 
 if TYPE_CHECKING:
     from asynctasq.app import App
+
+T = TypeVar("T")
 
 STYLES = {State.RUNNING: "cyan", State.DEAD: "red", State.COMPLETED: "green"}
 PAGE = 500
@@ -143,12 +145,12 @@ def parameter_names(task: str | None) -> Sequence[str] | None:
     ]
 
 
-Fetch = Callable[[int, str | None], Awaitable[Page[TaskInfo]]]
-"""Reads a page: takes the number of tasks and a cursor."""
+Fetch = Callable[[int, str | None], Awaitable[Page[T]]]
+"""Reads a page: takes the number of items and a cursor."""
 
 
-async def pages_of(fetch: Fetch, limit: int, cursor: str | None) -> AsyncIterator[Page[TaskInfo]]:
-    """Yield pages of a listing with at most `limit` tasks in all; 0 means no limit."""
+async def pages_of(fetch: Fetch[T], limit: int, cursor: str | None) -> AsyncIterator[Page[T]]:
+    """Yield pages of a listing with at most `limit` items in all; 0 means no limit."""
     left = limit
     while True:
         page = await fetch(min(left, PAGE) if limit else PAGE, cursor)
@@ -159,12 +161,16 @@ async def pages_of(fetch: Fetch, limit: int, cursor: str | None) -> AsyncIterato
             return
 
 
-async def print_objects(name: str, pages: AsyncIterator[Page[TaskInfo]]) -> None:
-    """Print a listing as one JSON document with a line for each task, while reading it."""
+async def print_objects(
+    name: str,
+    pages: AsyncIterator[Page[T]],
+    to_object: Callable[[T], Mapping[str, Any]],
+) -> None:
+    """Print a listing as one JSON document with a line for each item, while reading it."""
     click.echo(f'{{"{name}": [', nl=False)
     separator, cursor = "\n", None
     async for page in pages:
-        lines = (json.dumps(task_object(info)) for info in page.items)
+        lines = (json.dumps(to_object(item)) for item in page.items)
         if page.items:
             click.echo(separator + ",\n".join(lines), nl=False)
             separator = ",\n"
@@ -172,9 +178,9 @@ async def print_objects(name: str, pages: AsyncIterator[Page[TaskInfo]]) -> None
     click.echo(f'\n], "cursor": {json.dumps(cursor)}}}')
 
 
-async def collected(pages: AsyncIterator[Page[TaskInfo]]) -> Page[TaskInfo]:
+async def collected(pages: AsyncIterator[Page[T]]) -> Page[T]:
     """Return all pages as one."""
-    found: list[TaskInfo] = []
+    found: list[T] = []
     cursor = None
     async for page in pages:
         found += page.items
@@ -182,10 +188,10 @@ async def collected(pages: AsyncIterator[Page[TaskInfo]]) -> Page[TaskInfo]:
     return Page(found, cursor)
 
 
-def print_next_page_hint(page: Page[TaskInfo]) -> None:
+def print_next_page_hint(page: Page[T], noun: str = "tasks") -> None:
     """Print how to see the next page, if there is one."""
     if page.cursor is not None:
-        click.echo(f"There are more tasks. Next page: --cursor {page.cursor}", err=True)
+        click.echo(f"There are more {noun}. Next page: --cursor {page.cursor}", err=True)
 
 
 def print_tasks(found: Sequence[TaskInfo], *, wide: bool = False) -> None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asynctasq.cli.operator_commands import Store
+from asynctasq.cli.operator_commands import AppSession, Store
 from asynctasq.errors import ResultUnknown
 from asynctasq.records import record
 
 if TYPE_CHECKING:
-    from asynctasq.operations import TaskInfo
+    from asynctasq.operations.ids import Identified
 
 MANY = 20_000
 """Number of tasks above which a note announces the search."""
@@ -23,9 +23,11 @@ SHOWN = 5
 class Listing:
     """The tasks among which a part of an ID is searched."""
 
-    each: Callable[[], "AsyncIterator[TaskInfo]"]
+    each: Callable[[], "AsyncIterator[Identified]"]
     absent: str
     """Error text if the part `{0}` matches no ID in the store `{1}`."""
+    counts_tasks: bool = True
+    """True if a search that must read many tasks is announced."""
 
 
 def all_tasks(store: Store) -> Listing:
@@ -74,7 +76,7 @@ def read_ids(given: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def resolve_id(store: Store, text: str, listing: Listing) -> str:
+def resolve_id(store: AppSession, text: str, listing: Listing) -> str:
     """Return the full ID of one task. Raises as `resolve_ids`."""
     found = resolve_ids(store, read_ids([text]), listing)
     if len(found) != 1:
@@ -82,7 +84,7 @@ def resolve_id(store: Store, text: str, listing: Listing) -> str:
     return found[0]
 
 
-def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[str]:
+def resolve_ids(store: AppSession, given: Sequence[str], listing: Listing) -> list[str]:
     """Return the full IDs, each once, for the result of `read_ids`. Reads the store only for parts.
 
     Raises:
@@ -94,7 +96,8 @@ def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[st
     parts = [each for each in given if full_id(each) is None]
     found: dict[str, list[str]] = {}
     if parts:
-        _note_long_search(store, parts)
+        if listing.counts_tasks:
+            _note_long_search(store, parts)
         found = store.run(matches(parts, listing.each(), most=SHOWN + 1))
     for part, ids in found.items():
         if not ids:
@@ -109,7 +112,7 @@ def resolve_ids(store: Store, given: Sequence[str], listing: Listing) -> list[st
     return list(dict.fromkeys(each if each not in found else found[each][0] for each in given))
 
 
-def _note_long_search(store: Store, parts: Sequence[str]) -> None:
+def _note_long_search(store: AppSession, parts: Sequence[str]) -> None:
     """Print a note if the search must read many tasks."""
     from asynctasq.errors import CapabilityMissing
 

@@ -39,16 +39,20 @@ if TYPE_CHECKING:
     "--dry-run", is_flag=True, help="Print the statements that would be executed. Change nothing."
 )
 def command(target: str | None, driver: str | None, check: bool, dry_run: bool) -> None:
-    """Bring the tables of a store up to date. Messages stay as they are.
+    """Bring the tables of a store and of the outbox up to date. Messages stay as they are.
 
     Queue files of the sqlite driver are also migrated when they are opened.
     """
     app = find_app(target, driver)
     if check or dry_run:
-        require_store(app)
+        require_store(app.store)
         is_done = asyncio.run(_inspect(app, prints_statements=dry_run))
     else:
         is_done = asyncio.run(_migrate(app))
+    if app.settings.outbox is not None:
+        is_done &= asyncio.run(
+            _migrate_outbox(app, changes=not (check or dry_run), prints_statements=dry_run)
+        )
     if not is_done and not dry_run:
         sys.exit(ExitCode.FAILED)
 
@@ -75,6 +79,30 @@ async def _inspect(app: "App", *, prints_statements: bool) -> bool:
         for statement in await store.migrate(dry_run=True):
             click.echo(statement.strip())
     return _report(await store.schema())
+
+
+async def _migrate_outbox(app: "App", *, changes: bool, prints_statements: bool) -> bool:
+    """Migrate the outbox, or look at it; return whether its tables are up to date."""
+    from asynctasq.app import stores_of
+
+    found = stores_of(app).outbox
+    if found is None:
+        return True
+    click.echo(f"Outbox: {found.description}")
+    if not changes:
+        require_store(found.description)
+    outbox = found.new()
+    try:
+        await outbox.open()
+        if prints_statements:
+            for statement in await outbox.migrate(dry_run=True):
+                click.echo(statement.strip())
+        elif changes:
+            for step in await outbox.migrate():
+                click.echo(f"- {step}")
+        return _report(await outbox.schema())
+    finally:
+        await outbox.close()
 
 
 def _unopened_driver(app: "App") -> Driver:

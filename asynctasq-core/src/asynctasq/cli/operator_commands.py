@@ -49,7 +49,7 @@ class OperatorGroup(click.Group):
     """
 
     command_class = OperatorCommand
-    _WITH_VALUE = ("--driver", "--app")
+    _WITH_VALUE = ("--driver", "--app", "--outbox")
     _FLAGS = ("--json",)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -154,33 +154,26 @@ def page_options(command: F) -> F:
     return limit_option(cursor_option(wide_option(command)))
 
 
-class Store:
+class AppSession:
     """The app of a command, and an event loop that runs its calls one after the other.
 
     Between two calls, a command can ask for confirmation, and Ctrl-C aborts it at once. During a
     call, Ctrl-C cancels the call, and `KeyboardInterrupt` is raised after it has finished.
     """
 
-    def __init__(self, target: str | None, driver: str | None) -> None:
-        """Find the app.
+    def __init__(self, app: "App", name: str) -> None:
+        """Keep the app.
 
         Args:
-            target: `MODULE[:APP]`; None for the app of the settings.
-            driver: name or URL; None for the driver of the app.
+            app: not opened.
+            name: the place of the store that the command is about.
 
         Raises:
-            AsynctasqError: a setting is wrong, or the module cannot be imported.
             DriverUnavailable: the file of the store does not exist.
         """
-        self.app = find_app(target, driver)
-        self.name = self.app.store
-        require_store(self.app)
-        if self.app.settings.driver_name == "memory":
-            click.echo(
-                "Warning: the memory driver keeps messages within one process, so this command cannot "
-                "see those of other processes. Pass --driver to use another store.",
-                err=True,
-            )
+        require_store(name)
+        self.app = app
+        self.name = name
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -203,15 +196,39 @@ class Store:
         return self._runner.run(call)
 
 
-def require_store(app: "App") -> None:
+class Store(AppSession):
+    """A session about the store of an app."""
+
+    def __init__(self, target: str | None, driver: str | None) -> None:
+        """Find the app.
+
+        Args:
+            target: `MODULE[:APP]`; None for the app of the settings.
+            driver: name or URL; None for the driver of the app.
+
+        Raises:
+            AsynctasqError: a setting is wrong, or the module cannot be imported.
+            DriverUnavailable: the file of the store does not exist.
+        """
+        app = find_app(target, driver)
+        super().__init__(app, app.store)
+        if app.settings.driver_name == "memory":
+            click.echo(
+                "Warning: the memory driver keeps messages within one process, so this command cannot "
+                "see those of other processes. Pass --driver to use another store.",
+                err=True,
+            )
+
+
+def require_store(place: str) -> None:
     """Check that a store in a file exists, so that reading it does not create it.
 
     Raises:
         DriverUnavailable: the file does not exist.
     """
-    if _is_missing_file(app.store):
+    if _is_missing_file(place):
         raise DriverUnavailable(
-            f"There is no store at {app.store}. Either nothing has been dispatched yet, or you meant a "
+            f"There is no store at {place}. Either nothing has been dispatched yet, or you meant a "
             f"different store: pass --driver URL or --app MODULE."
         )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asynctasq.cli.exit_codes import ExitCode
-from asynctasq.cli.operator_commands import Store, count_of, print_json
+from asynctasq.cli.operator_commands import AppSession, Store, count_of, print_json
 from asynctasq.errors import AsynctasqError
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ REFUSED_SHOWN = 20
 
 @dataclass
 class BulkSummary:
-    """Outcome of a command for many dead letters."""
+    """Outcome of a command for many dead letters, or messages of the outbox."""
 
     verb: str
     """Past tense, such as "retried"."""
     matched: int
     """Number of selected dead letters."""
+    noun: str = "dead letter"
     done: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """IDs and reasons."""
@@ -55,7 +56,7 @@ class BulkSummary:
             )
             return
         if not self.matched:
-            click.echo("No matching dead letters.")
+            click.echo(f"No matching {self.noun}s.")
             return
         for task_id, why in islice(self.refused, REFUSED_SHOWN):
             click.echo(f"{task_id}  not {self.verb}: {why}")
@@ -63,7 +64,7 @@ class BulkSummary:
             click.echo(f"... and {len(self.refused) - REFUSED_SHOWN:,} more not {self.verb}")
         rest = self.matched - self.done - len(self.refused)
         unchanged = f"; {rest:,} unchanged" if rest else ""
-        total = count_of(self.matched, "dead letter")
+        total = count_of(self.matched, self.noun)
         click.echo(f"{self.verb.capitalize()} {self.done:,} of {total}{unchanged}.")
 
     @property
@@ -98,7 +99,7 @@ def retry_ids(
             ids, per_second=per_second, on_progress=lambda outcomes: note(outcomes, advance)
         )
 
-    _follow(store, summary, act, "Retrying", as_json=as_json)
+    follow(store, summary, act, "Retrying", as_json=as_json)
 
 
 def delete_ids(store: Store, ids: Sequence[str], *, as_json: bool) -> None:
@@ -114,11 +115,11 @@ def delete_ids(store: Store, ids: Sequence[str], *, as_json: bool) -> None:
     async def act(advance: Advance) -> None:
         await store.app.dead_letters.delete(ids, on_progress=lambda deleted: note(deleted, advance))
 
-    _follow(store, summary, act, "Deleting", as_json=as_json)
+    follow(store, summary, act, "Deleting", as_json=as_json)
 
 
-def _follow(
-    store: Store,
+def follow(
+    store: AppSession,
     summary: BulkSummary,
     act: Callable[[Advance], Coroutine[Any, Any, None]],
     title: str,

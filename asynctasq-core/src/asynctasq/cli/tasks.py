@@ -107,7 +107,7 @@ def list_tasks(
         pages = formatting.pages_of(fetch, limit, cursor)
         try:
             if as_json:
-                store.run(formatting.print_objects("tasks", pages))
+                store.run(formatting.print_objects("tasks", pages, formatting.task_object))
                 return
             found = store.run(formatting.collected(pages))
         except ValueError as error:

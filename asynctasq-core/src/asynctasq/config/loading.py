@@ -26,7 +26,7 @@ from asynctasq.config.settings import (
 )
 from asynctasq.config.sources import PREFIX, Precedence, RawValue, read_variables
 from asynctasq.config.urls import url_scheme
-from asynctasq.config.values import Mismatch, type_text
+from asynctasq.config.values import NONE_WORDS, Mismatch, type_text
 
 OFFICIAL_PLUGINS = frozenset(
     {"redis", "postgres", "mysql", "sqs", "rabbitmq", "sqlalchemy", "django", "tortoise"}
@@ -133,8 +133,10 @@ def _core_values(core: Mapping[str, RawValue], problems: list[str]) -> dict[str,
     """Return the valid values; `problems` gets a line for each of the others."""
     values: dict[str, Any] = {}
     for name, given in core.items():
-        if name == "driver":
-            values[name] = _driver_value(given, problems)
+        if name == "driver" or (name == "outbox" and not _is_none(given)):
+            values[name] = _driver_value(name, given, problems)
+        elif name == "outbox":
+            values[name] = None
         elif name == "serializer" and not isinstance(given.value, str):
             values[name] = _serializer_value(given, problems)
         else:
@@ -157,7 +159,14 @@ def _core_value(name: str, given: RawValue, problems: list[str]) -> Any:
     return MISSING
 
 
-def _driver_value(given: RawValue, problems: list[str]) -> Any:
+def _is_none(given: RawValue) -> bool:
+    """Return whether a value means that there is none, from code or from the environment."""
+    value = given.value
+    is_text = isinstance(value, str) and given.rank < Precedence.ARGUMENTS
+    return value is None or (is_text and str(value).strip().lower() in NONE_WORDS)
+
+
+def _driver_value(name: str, given: RawValue, problems: list[str]) -> Any:
     value = given.value
     if isinstance(value, str):
         if url_scheme(value) or PLUGIN_NAME.fullmatch(value):
@@ -165,7 +174,7 @@ def _driver_value(given: RawValue, problems: list[str]) -> Any:
     elif _is_instance(value, "api_version", "clone"):
         return value
     words = "a plugin's name, a URL such as sqlite:///path/to/file.db, or a driver instance"
-    problems.append(wrong_value(given, "driver", _expected(value, words)))
+    problems.append(wrong_value(given, name, _expected(value, words)))
     return MISSING
 
 

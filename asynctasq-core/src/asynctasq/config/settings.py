@@ -135,6 +135,16 @@ class Settings:
             type="text or a driver instance",
         ),
     )
+    outbox: object = field(
+        default=None,
+        hash=False,
+        repr=False,
+        metadata=_rule(
+            "The database of your application, for dispatches in its transactions to another store: a URL, "
+            "a plugin's name, or (in code) an instance of an SQL driver; none: no outbox.",
+            type="text, a driver instance or none",
+        ),
+    )
     serializer: str = field(
         default="msgpack",
         metadata=_rule(

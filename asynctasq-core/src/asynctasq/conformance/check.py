@@ -29,6 +29,8 @@ class Check:
     """True if the check damages records, which only the suite of a driver can do."""
     stops: bool = False
     """True if the check stops the store hard, which only the suite of a driver can do."""
+    transacts: bool = False
+    """True if the check needs transactions of an application, which only the suite of a driver can begin."""
     real_time: bool = False
     """True if the check waits for seconds. It runs if the clock is not movable, or on request."""
 
@@ -60,6 +62,7 @@ class Check:
         durable: bool,
         can_damage: bool = False,
         can_stop: bool = False,
+        can_transact: bool = False,
         clock_is_movable: bool = True,
         real_time: bool = False,
     ) -> bool:
@@ -70,6 +73,7 @@ class Check:
             durable: its messages outlive its last open instance.
             can_damage: the suite of the driver can damage a record.
             can_stop: the suite of the driver can stop the store hard.
+            can_transact: the suite of the driver can begin transactions.
             clock_is_movable: the attribute of the driver.
             real_time: checks that wait for seconds are made although the clock is movable.
         """
@@ -78,6 +82,7 @@ class Check:
             and (durable or not self.durable)
             and (can_damage or not self.damages)
             and (can_stop or not self.stops)
+            and (can_transact or not self.transacts)
             and (real_time or not clock_is_movable or not self.real_time)
             and (clock_is_movable or not self.moves_clock)
         )
@@ -121,6 +126,7 @@ def check(
     durable: bool = False,
     damages: bool = False,
     stops: bool = False,
+    transacts: bool = False,
     real_time: bool = False,
 ) -> Callable[[Callable[[Harness], Awaitable[None]]], Check]:
     """Make a check of a coroutine function. The check has its name, and the theme of its module.
@@ -132,6 +138,7 @@ def check(
         durable: only for stores that outlive their last open instance.
         damages: only where the suite says how to damage a record.
         stops: only where the suite says how to stop the store hard.
+        transacts: only where the suite says how an application begins a transaction.
         real_time: the check waits for seconds.
     """
 
@@ -147,6 +154,7 @@ def check(
             rules=rules,
             damages=damages,
             stops=stops,
+            transacts=transacts,
             real_time=real_time,
         )
 

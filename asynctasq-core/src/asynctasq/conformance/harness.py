@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Self, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
 from asynctasq.conformance.clone_protocols import CloneProtocols
@@ -20,11 +21,19 @@ from asynctasq.message import (
 )
 from asynctasq.settlement import ErrorInfo, Reason, Settled, Settlement
 
+if TYPE_CHECKING:
+    from asynctasq.contracts.capabilities.transactions import Plan
+
 T = TypeVar("T")
 Damage: TypeAlias = Callable[[Driver, bytes], Awaitable[None]]
 """Makes the stored record of a message unreadable: `DriverConformance.damage`."""
 StopHard: TypeAlias = Callable[[Driver], Awaitable[None]]
 """Stops the store so that it may lose its last writes, and starts it again: `DriverConformance.stop_hard`."""
+
+RunPlan: TypeAlias = "Callable[[Plan[Any]], Awaitable[Any]]"
+"""Runs a plan in a transaction, and returns its answer."""
+Begin: TypeAlias = Callable[[Driver], AbstractAsyncContextManager[RunPlan]]
+"""Begins a transaction of an application: `DriverConformance.transaction`."""
 
 LEASE = 1000.0
 """Seconds. Long, because the real clock runs on while a check moves its own in steps of hundreds."""
@@ -118,6 +127,7 @@ class Harness(CloneProtocols):
         leftovers: Leftovers | None = None,
         damage: Damage | None = None,
         stop_hard: StopHard | None = None,
+        transaction: Begin | None = None,
     ) -> None:
         """Make a harness of two unopened instances.
 
@@ -126,9 +136,11 @@ class Harness(CloneProtocols):
             leftovers: of checks that were in the same namespace before; None if it is a fresh one.
             damage: makes the stored record of a message unreadable; None where no check needs it.
             stop_hard: stops the store hard and starts it again; None where no check needs it.
+            transaction: begins a transaction of an application; None where no check needs it.
         """
         self._damage = damage
         self._stop_hard = stop_hard
+        self._transaction = transaction
         self.leftovers: Leftovers = leftovers or Leftovers()
         """The leftovers of this check and of those before it."""
         self.driver = make_driver()
@@ -232,6 +244,12 @@ class Harness(CloneProtocols):
         await self._stop_hard(self.driver)
         await asyncio.gather(self.driver.close(), self.clone.close())
         self.driver, self.clone = await self.open_clones(2)
+
+    def transaction(self) -> AbstractAsyncContextManager[RunPlan]:
+        """Begin a transaction of an application: committed at the end of the block, or rolled back by an error."""
+        if self._transaction is None:
+            raise AssertionError("the suite does not say how a transaction begins")
+        return self._transaction(self.driver)
 
     # Messages.
 

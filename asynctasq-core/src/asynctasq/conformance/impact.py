@@ -72,6 +72,7 @@ CAPABILITIES: Mapping[Capability, str] = {
     Capability.PURGE: "queues cannot be emptied",
     Capability.WORKERS: "workers cannot be listed",
     Capability.SCHEMA: "there are no tables to migrate",
+    Capability.OUTBOX: "an outbox cannot be kept in it for tasks of another store",
     Capability.FENCED: "a worker that lost its lease may still settle",
     Capability.ATOMIC: "part of a chunk may be enqueued when the rest is not",
     Capability.COUNTED: "the number of attempts is an estimate",
@@ -103,6 +104,8 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "news": "Expired and lost tasks are missing in logs and counters.",
     "real_time": "Tasks that came too late are run.",
     "schema": "The store cannot be used after an upgrade.",
+    "transactions": "Tasks are lost or run although the work that they belong to was rolled back.",
+    "outbox": "Tasks that were dispatched in a transaction are sent twice, too late or not at all.",
 }
 """By theme: the effect on users if a check fails that proves no guarantee."""
 

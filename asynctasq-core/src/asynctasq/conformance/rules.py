@@ -285,6 +285,35 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "`clock_is_movable` is false."
         ),
     },
+    "Transactions (TRANSACTIONS)": {
+        66: (
+            "The effect of a plan is part of the transaction: no other connection sees it before the commit, and a "
+            "rollback leaves nothing of it, not even a unique key. Times are those of the plan."
+        ),
+        67: (
+            "A plan answers as the call of the driver does. A known ID, a held key and a lease that has ended are "
+            "answers, not errors: the transaction goes on, and the rest of the plan takes place."
+        ),
+        68: (
+            "A completion whose transaction is rolled back leaves the lease as it was. After the commit, the "
+            "lease has ended: a settlement of it is LOST."
+        ),
+    },
+    "Outbox": {
+        63: (
+            "A row of an outbox belongs to a namespace and a target. It is added once, however often its ID is "
+            "added, and `take` returns it until it is deleted: the rows of a target in the order of their IDs."
+        ),
+        64: (
+            "One relay at a time takes rows of a target: the first one, until it releases the target or has not "
+            "called `take` for the length of its lease. The answer to others is empty."
+        ),
+        65: (
+            "A refusal counts an attempt. The row is taken again once its pause has passed, behind the rows "
+            "that were never refused, or never if it was set aside. `retry` makes a row as good as new. "
+            "`state` and `rows` report all rows of the namespace, with ages by the clock of the database."
+        ),
+    },
     "Faults and bounds": {
         49: (
             "A damaged record costs only itself. `reserve` makes it a dead letter with reason `undecodable`: "

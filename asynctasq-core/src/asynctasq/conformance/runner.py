@@ -9,7 +9,7 @@ from typing import TypedDict
 from asynctasq.conformance.background_load import expect_unharmed, fill
 from asynctasq.conformance.check import Check
 from asynctasq.conformance.cleanup import tidy_up
-from asynctasq.conformance.harness import Damage, Harness, Leftovers, StopHard
+from asynctasq.conformance.harness import Begin, Damage, Harness, Leftovers, StopHard
 from asynctasq.conformance.themes import all_checks
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
@@ -73,6 +73,7 @@ def select_checks(
     only: Collection[str] | None = None,
     can_damage: bool = False,
     can_stop: bool = False,
+    can_transact: bool = False,
     clock_is_movable: bool = True,
     real_time: bool = False,
 ) -> list[Check]:
@@ -85,6 +86,7 @@ def select_checks(
         only: names of checks or themes; None for all.
         can_damage: whether there is a way to damage a record.
         can_stop: whether there is a way to stop the store hard.
+        can_transact: whether there is a way to begin a transaction of an application.
         clock_is_movable: the attribute of the driver. Without it, no check moves the clock, and the theme
             `real_time` is checked.
         real_time: check the theme `real_time` in any case; naming it in `only` does the same.
@@ -101,6 +103,7 @@ def select_checks(
             durable=durable,
             can_damage=can_damage,
             can_stop=can_stop,
+            can_transact=can_transact,
             clock_is_movable=clock_is_movable,
             real_time=real_time or check.theme in named or check.name in named,
         )
@@ -126,6 +129,7 @@ async def run_check(
     make_neighbour: Callable[[], Driver] | None = None,
     damage: Damage | None = None,
     stop_hard: StopHard | None = None,
+    transaction: Begin | None = None,
 ) -> bool:
     """Run one check; whether the driver says that nothing of it is left in its namespace.
 
@@ -139,6 +143,7 @@ async def run_check(
             runs beside messages of others, there and in a queue of its own namespace.
         damage: makes the stored record of a message unreadable.
         stop_hard: stops the store so that it may lose its last writes, and starts it again.
+        transaction: begins a transaction of an application in the database of the driver.
 
     Raises:
         AssertionError: the driver breaks the rule, or leaves tasks or unhandled errors behind.
@@ -153,7 +158,11 @@ async def run_check(
     tidy = True
     try:
         harness = Harness(
-            make_driver, leftovers=own or leftovers, damage=damage, stop_hard=stop_hard
+            make_driver,
+            leftovers=own or leftovers,
+            damage=damage,
+            stop_hard=stop_hard,
+            transaction=transaction,
         )
         try:
             async with asyncio.timeout(timeout):
@@ -221,6 +230,7 @@ class _Conditions(TypedDict):
 
     durable: bool
     can_stop: bool
+    can_transact: bool
     clock_is_movable: bool
     real_time: bool
 
@@ -256,6 +266,7 @@ async def run_conformance(
     on_result: Callable[[CheckResult], object] | None = None,
     damage: Damage | None = None,
     stop_hard: StopHard | None = None,
+    transaction: Begin | None = None,
     real_time: bool = False,
 ) -> Report:
     """Run every check that applies to the driver in the running loop, and return a report.
@@ -279,6 +290,8 @@ async def run_conformance(
         damage: makes the stored record of a message unreadable; without it no check of rule 49 is made.
         stop_hard: stops the store so that it may lose its last writes, and starts it again; without it no
             check does.
+        transaction: begins a transaction of an application in the database of the driver; without it, the theme
+            `transactions` is not checked.
         real_time: check the theme `real_time` although the clock is movable.
     """
     example = make_driver()
@@ -286,6 +299,7 @@ async def run_conformance(
     conditions = _Conditions(
         durable=durable,
         can_stop=stop_hard is not None,
+        can_transact=transaction is not None,
         clock_is_movable=example.clock_is_movable,
         real_time=real_time,
     )
@@ -305,6 +319,7 @@ async def run_conformance(
             durable=durable,
             can_damage=True,
             can_stop=True,
+            can_transact=True,
             clock_is_movable=conditions["clock_is_movable"],
             real_time=True,
         )
@@ -327,6 +342,7 @@ async def run_conformance(
                     make_neighbour=make_neighbour,
                     damage=damage,
                     stop_hard=stop_hard,
+                    transaction=transaction,
                 )
                 tidy = tidy and tidied
             except Exception as error:  # noqa: BLE001 - whatever it is, the report tells it

@@ -3,10 +3,12 @@
 import asyncio
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from asynctasq.conformance.check import Check
+from asynctasq.conformance.harness import RunPlan
 from asynctasq.conformance.runner import (
     CHECK_TIMEOUT,
     declared_failures,
@@ -98,6 +100,21 @@ class DriverConformance:
         """
         raise NotImplementedError
 
+    def transaction(self, driver: Driver) -> AbstractAsyncContextManager[RunPlan]:
+        """Begin a transaction of an application, on a connection of its own to the database of the driver.
+
+        Define it for a driver with TRANSACTIONS: then the theme `transactions` is checked. The context yields a
+        function that runs a plan. Its end commits; an error rolls back.
+
+        Args:
+            driver: opened, one of `make_driver`.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def _can_transact(cls) -> bool:
+        return cls.transaction is not DriverConformance.transaction
+
     @classmethod
     def _can_stop(cls) -> bool:
         return cls.stop_hard is not DriverConformance.stop_hard
@@ -130,6 +147,7 @@ class DriverConformance:
             known_failures=self.known_failures,
             can_damage=self._can_damage(),
             can_stop=self._can_stop(),
+            can_transact=self._can_transact(),
             clock_is_movable=clock_is_movable,
             real_time=self.real_time,
         )
@@ -150,6 +168,7 @@ class DriverConformance:
                     make_neighbour=self.make_neighbour if self.crowded else None,
                     damage=self.damage if self._can_damage() else None,
                     stop_hard=self.stop_hard if self._can_stop() else None,
+                    transaction=self.transaction if self._can_transact() else None,
                 )
             )
         except Exception as error:

@@ -28,6 +28,8 @@ THEME_NAMES: tuple[str, ...] = (
     "workers",
     "news",
     "schema",
+    "transactions",
+    "outbox",
     "bounds",
     "damage",
     "crash",

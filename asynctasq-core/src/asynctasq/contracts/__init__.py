@@ -86,6 +86,16 @@ if TYPE_CHECKING:
     from asynctasq.contracts.capabilities.limits import LimitInfo, LimitRule, SupportsLimits
     from asynctasq.contracts.capabilities.metrics import MetricKey, MetricPoint, SupportsMetrics
     from asynctasq.contracts.capabilities.move import Changes, SupportsMove
+    from asynctasq.contracts.capabilities.outbox import (
+        OUTBOX_BOUND,
+        REFUSED_AT_ONCE,
+        Outbox,
+        OutboxEntry,
+        OutboxRow,
+        OutboxState,
+        Refusal,
+        SupportsOutbox,
+    )
     from asynctasq.contracts.capabilities.schedules import (
         Claim,
         Firing,
@@ -131,6 +141,8 @@ __all__ = [
     "EXACT_STORE",
     "FULL_STORE",
     "NEWS_KEPT",
+    "OUTBOX_BOUND",
+    "REFUSED_AT_ONCE",
     "SCANNED_AT_ONCE",
     "Adopted",
     "AttemptResult",
@@ -172,6 +184,10 @@ __all__ = [
     "NoteKind",
     "OnConflict",
     "OnParentFailure",
+    "Outbox",
+    "OutboxEntry",
+    "OutboxRow",
+    "OutboxState",
     "Outcome",
     "Page",
     "Parent",
@@ -182,6 +198,7 @@ __all__ = [
     "Reason",
     "Refer",
     "Reference",
+    "Refusal",
     "Rejected",
     "Release",
     "Resolver",
@@ -207,6 +224,7 @@ __all__ = [
     "SupportsMetrics",
     "SupportsMove",
     "SupportsNews",
+    "SupportsOutbox",
     "SupportsPause",
     "SupportsProgress",
     "SupportsPurge",
@@ -234,6 +252,16 @@ _LAZY: Mapping[str, tuple[str, ...]] = {
     "capabilities.limits": ("LimitInfo", "LimitRule", "SupportsLimits"),
     "capabilities.metrics": ("MetricKey", "MetricPoint", "SupportsMetrics"),
     "capabilities.move": ("Changes", "SupportsMove"),
+    "capabilities.outbox": (
+        "OUTBOX_BOUND",
+        "REFUSED_AT_ONCE",
+        "Outbox",
+        "OutboxEntry",
+        "OutboxRow",
+        "OutboxState",
+        "Refusal",
+        "SupportsOutbox",
+    ),
     "capabilities.schedules": (
         "Claim",
         "Firing",

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar, overload
 
 from asynctasq.app_runtime import Runtime
+from asynctasq.dispatch.driver_override import are_drivers_overridden
 from asynctasq.dispatch.many import ManyDispatch
 from asynctasq.dispatch.messages import MessageFactory, check_supported
 from asynctasq.dispatch.observing import announce, announce_done
 from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.stores import Stores
+from asynctasq.dispatch.transactions import TransactionDispatcher
 from asynctasq.dispatch.unknown_outcome import with_ids
 from asynctasq.errors import DriverError
 from asynctasq.interpreter import tuned_interpreter
@@ -17,6 +19,8 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.decorator import FunctionTask
 from asynctasq.tasks.unconfirmed import keep_id
+from asynctasq.transaction_adapters import Enlisted, no_statements
+from asynctasq.transaction_scope import outside_of_blocks, scope_here, transaction_for
 
 T = TypeVar("T")
 AnyDefinition: TypeAlias = FunctionTask[..., T] | type[BaseTask[T]]
@@ -39,11 +43,17 @@ class Dispatcher:
         """
         self.stores = stores
         self.messages = messages
+        self.transactions = TransactionDispatcher(runtime, stores, messages, portal)
         self._runtime = runtime
         self._portal = portal
 
-    async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
+    async def dispatch(self, task: BaseTask[T], *, transaction: object = None) -> Handle[T]:
         """Enqueue a task. Raises as `BaseTask.dispatch` does."""
+        if transaction is not None or scope_here() is not None:
+            enlisted = self._enlisted(transaction)
+            if not are_drivers_overridden():
+                return await self.transactions.dispatch(task, enlisted)
+            await enlisted.run_async(no_statements())
         store = self.stores.store_for(task)
         message = self.messages.make(task)
         try:
@@ -64,23 +74,43 @@ class Dispatcher:
             raise
         return store.handle_of(task, message, enqueued)
 
-    def dispatch_sync(self, task: BaseTask[T]) -> Handle[T]:
+    def dispatch_sync(self, task: BaseTask[T], *, transaction: object = None) -> Handle[T]:
         """Enqueue a task from code without an event loop. Raises as `BaseTask.dispatch_sync` does."""
+        if transaction is not None or scope_here() is not None:
+            enlisted = self._enlisted(transaction)
+            if not are_drivers_overridden():
+                return self.transactions.dispatch_sync(task, enlisted)
+            enlisted.run(no_statements())
         return self._portal.call(
-            lambda: self.dispatch(task),
+            lambda: outside_of_blocks(self.dispatch(task)),
             instead="`await task.dispatch()`",
             undelivered=lambda handle: keep_id(task, id_from_text(handle)),
         )
 
     async def dispatch_many(
-        self, tasks: Iterable[BaseTask[T]], *, on_progress: Callable[[int], object] | None = None
+        self,
+        tasks: Iterable[BaseTask[T]],
+        *,
+        on_progress: Callable[[int], object] | None = None,
+        transaction: object = None,
     ) -> list[Handle[T]]:
         """Enqueue tasks in chunks. Raises as `App.dispatch_many` does."""
+        if transaction is not None or scope_here() is not None:
+            enlisted = self._enlisted(transaction)
+            if not are_drivers_overridden():
+                return await self.transactions.dispatch_many(
+                    tasks, enlisted, on_progress=on_progress
+                )
+            await enlisted.run_async(no_statements())
         with tuned_interpreter():
             many: ManyDispatch[T] = ManyDispatch(
                 self.stores, self.messages, self._runtime.observers, on_progress=on_progress
             )
             return await many.run(tasks)
+
+    def _enlisted(self, given: object) -> Enlisted:
+        """Return the transaction of a call, which is the given one or that of the enclosing block."""
+        return self._runtime.transactions.enlist(transaction_for(given))
 
     @overload
     def handle(self, task_id: str) -> Handle[Any]: ...

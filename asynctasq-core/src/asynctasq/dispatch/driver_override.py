@@ -33,6 +33,11 @@ def driver_to_open(app: OverridableApp, template: Driver) -> Driver:
     return template.clone() if _make is None else _make(app, template)
 
 
+def are_drivers_overridden() -> bool:
+    """Return whether the drivers of all apps are overridden at the moment."""
+    return _make is not None
+
+
 @contextmanager
 def override_drivers(make: Callable[[Any, Driver], Driver]) -> Iterator[None]:
     """Override the drivers of every app of this process, regardless of its settings.

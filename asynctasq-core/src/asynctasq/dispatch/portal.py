@@ -64,6 +64,14 @@ class BlockingPortal:
             delivery.give_up()
             raise
 
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on the thread, without waiting for it. `close` cancels it.
+
+        Raises:
+            DispatchError: the thread could not be started.
+        """
+        asyncio.run_coroutine_threadsafe(work, self._running_loop())
+
     def close(self) -> None:
         """Stop the thread. Idempotent; safe in a forked child."""
         with self._lock:

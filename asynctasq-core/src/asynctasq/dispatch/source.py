@@ -16,6 +16,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.connections import Connection
 from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.result_watcher import unknown
+from asynctasq.dispatch.transaction_lookups import TransactionLookups
 from asynctasq.errors import ResultTimeout, TaskCancelled, TaskFailed
 from asynctasq.message import CancelOutcome, State, id_from_text
 from asynctasq.serializers.codec import Codec
@@ -34,6 +35,7 @@ class DriverSource:
         connect: Callable[[], Awaitable[Connection]],
         codec: Codec,
         portal: BlockingPortal,
+        lookups: TransactionLookups,
         *,
         check_first: bool,
     ) -> None:
@@ -43,12 +45,14 @@ class DriverSource:
             connect: returns the connection of the running loop.
             codec: decodes results and progress.
             portal: runs calls from code without an event loop.
+            lookups: plan calls in transactions.
             check_first: make sure that the store knows a task before its result is awaited. This is not
                 needed for tasks that this program has dispatched.
         """
         self._connect = connect
         self._codec = codec
         self._portal = portal
+        self._lookups = lookups
         self._check_first = check_first
         self._explaining = 0
 
@@ -62,8 +66,11 @@ class DriverSource:
             raise await self._explained(error, task_id) from None
         return await _value_of(outcome, task_id, self._codec)
 
-    async def status(self, task_id: str) -> State:
+    async def status(self, task_id: str, *, transaction: object = None) -> State:
         message_id = id_from_text(task_id)
+        enlisted = self._lookups.enlisted(transaction)
+        if enlisted is not None:
+            return _known(message_id, await self._lookups.state(message_id, enlisted))
         driver = await self._driver()
         inspected = require(
             driver, Capability.INSPECT, SupportsInspect, purpose="Asking for a task's status"
@@ -78,11 +85,27 @@ class DriverSource:
                     return outcome.state
         raise unknown(message_id)
 
-    async def cancel(self, task_id: str) -> CancelOutcome:
+    def status_sync(self, task_id: str, *, transaction: object = None) -> State:
+        message_id = id_from_text(task_id)
+        enlisted = self._lookups.enlisted(transaction)
+        if enlisted is not None:
+            return _known(message_id, self._lookups.state_sync(message_id, enlisted))
+        return self.call_sync(lambda: self.status(task_id), instead="`await handle.status()`")
+
+    async def cancel(self, task_id: str, *, transaction: object = None) -> CancelOutcome:
+        enlisted = self._lookups.enlisted(transaction)
+        if enlisted is not None:
+            return await self._lookups.cancel(id_from_text(task_id), enlisted)
         driver = require(
             await self._driver(), Capability.CANCEL, SupportsCancel, purpose="Cancelling a task"
         )
         return (await driver.cancel([id_from_text(task_id)]))[0]
+
+    def cancel_sync(self, task_id: str, *, transaction: object = None) -> CancelOutcome:
+        enlisted = self._lookups.enlisted(transaction)
+        if enlisted is not None:
+            return self._lookups.cancel_sync(id_from_text(task_id), enlisted)
+        return self.call_sync(lambda: self.cancel(task_id), instead="`await handle.cancel()`")
 
     async def progress(self, task_id: str) -> object:
         driver = require(
@@ -114,6 +137,12 @@ class DriverSource:
 
     async def _driver(self) -> Driver:
         return (await self._connect()).driver
+
+
+def _known(message_id: bytes, state: State | None) -> State:
+    if state is None:
+        raise unknown(message_id)
+    return state
 
 
 async def _value_of(outcome: Outcome, task_id: str, codec: Codec) -> object:

@@ -3,17 +3,25 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from asynctasq.config import mask_url
+from asynctasq.contracts.capabilities.transactions import SupportsTransactions
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatch.connections import Connection, ConnectionPool
 from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.source import DriverSource
+from asynctasq.dispatch.transaction_lookups import TransactionLookups
 from asynctasq.message import Message, id_to_text
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask, set_field
+from asynctasq.tasks.registry import registry
+from asynctasq.transaction_adapters import TransactionAdapters
+
+if TYPE_CHECKING:
+    from asynctasq.dispatch.outbox import AppOutbox
 
 logger = logging.getLogger("asynctasq")
 
@@ -23,16 +31,26 @@ T = TypeVar("T")
 class Store:
     """One store: the driver that its connections are cloned from, and the handles of its tasks."""
 
-    def __init__(self, key: str, driver: Driver, stores: "Stores") -> None:
+    def __init__(self, key: str, driver: Driver, stores: "Stores", *, target: str) -> None:
         self.key = key
         """Name or URL by which the store was chosen; it distinguishes driver instances."""
         self.driver = driver
         """Never opened; `Driver.clone` is called for each event loop."""
-        self.source = DriverSource(self.connection, stores.codec, stores.portal, check_first=True)
+        self.target = target
+        """Names the store in the rows of an outbox, in every process of the application."""
+        self.outbox = stores.outbox
+        """Holds messages for this store that are dispatched in a transaction; None if there is no outbox."""
+        lookups = TransactionLookups(self, stores.transactions)
+        self.source = DriverSource(
+            self.connection, stores.codec, stores.portal, lookups, check_first=True
+        )
         """Answers handles of tasks that may be unknown to the store."""
         self._dispatched = DriverSource(
-            self.connection, stores.codec, stores.portal, check_first=False
+            self.connection, stores.codec, stores.portal, lookups, check_first=False
         )
+        self.plans_when_open: bool = getattr(driver, "plans_when_open", False)
+        """True if only an open driver can make plans for transactions."""
+        self._call_sync = stores.portal.call
         self._pool = stores.pool
         self._clone = stores.clone
         self._is_logged = False
@@ -56,8 +74,37 @@ class Store:
         """
         return await self._pool.here().get(self.key, self._new_clone)
 
-    def handle_of(self, task: BaseTask[T], message: Message, enqueued: Enqueued) -> Handle[T]:
-        """Return the handle of a task that the store has accepted, and set the id of the task."""
+    async def planner(self) -> Driver:
+        """Return the driver that makes plans for transactions.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        return (await self.connection()).driver if self.plans_when_open else self.driver
+
+    def planner_sync(self) -> Driver:
+        """Return the driver that makes plans, for code without an event loop. Raises as `planner` does."""
+        if not self.plans_when_open:
+            return self.driver
+        return self._call_sync(self.planner, instead="the async form of the call")
+
+    async def committed(self, queues: Sequence[str]) -> None:
+        """Wake workers that wait for these queues, after a transaction with messages was committed.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        opened = (await self.connection()).driver
+        if isinstance(opened, SupportsTransactions):
+            await opened.committed(queues)
+
+    def handle_of(
+        self, task: BaseTask[T], message: Message, enqueued: Enqueued, *, committed: bool = True
+    ) -> Handle[T]:
+        """Return the handle of a task that the store has accepted, and set the id of the task.
+
+        Without `committed`, the store may still forget the task, because a transaction is rolled back.
+        """
         text = id_to_text(enqueued.id)
         set_field(task, "_task_id", text)
         created = enqueued.created or (
@@ -65,7 +112,7 @@ class Store:
             enqueued.id == message.id and "id" not in (task._overrides or ())
         )
         handle: Handle[T] = Handle(text)  # as `Handle.of` does, without the call
-        handle._source = self._dispatched
+        handle._source = self._dispatched if committed else self.source
         handle.created = created
         return handle
 
@@ -89,6 +136,8 @@ class Stores:
         codec: Codec,
         pool: ConnectionPool,
         portal: BlockingPortal,
+        transactions: TransactionAdapters,
+        outbox: object = None,
     ) -> None:
         """Make the driver of the default store.
 
@@ -99,15 +148,21 @@ class Stores:
             codec: decodes results and progress.
             pool: holds the open connections.
             portal: runs calls from code without an event loop.
+            transactions: run calls in transactions of the application.
+            outbox: name, URL or driver of the database of the application; None if it has no outbox.
 
         Raises:
+            ConfigurationError: the driver of the outbox cannot hold one.
             PluginError: the driver's plugin cannot be used.
         """
         self.clone = clone
         self.codec = codec
         self.pool = pool
         self.portal = portal
+        self.transactions = transactions
         self._make = make
+        self.outbox = None if outbox is None else _app_outbox(make(outbox))
+        """Holds messages for stores that cannot take part in transactions; None if there is none."""
         self._by_key: dict[str, Store] = {}
         self.default = self._get(default)
         """The app's own store."""
@@ -136,11 +191,31 @@ class Stores:
         chosen = None if definition is None else definition.driver
         return self.default if chosen is None else self._get(chosen)
 
+    def of_tasks(self) -> list[Store]:
+        """Return the default store and those that tasks have named so far.
+
+        Raises:
+            PluginError: the plugin of a driver that a registered task names cannot be used.
+        """
+        for each in registry:
+            if each.driver is not None:
+                self._get(each.driver)
+        return list(self._by_key.values())
+
     def _get(self, chosen: object) -> Store:
         key = (
             chosen if isinstance(chosen, str) else f"{type(chosen).__qualname__} at {id(chosen):#x}"
         )
         found = self._by_key.get(key)
         if found is None:
-            found = self._by_key[key] = Store(key, self._make(chosen), self)
+            driver = self._make(chosen)
+            place = mask_url(chosen) if isinstance(chosen, str) else driver.description
+            target = place if self._by_key else ""
+            found = self._by_key[key] = Store(key, driver, self, target=target)
         return found
+
+
+def _app_outbox(driver: Driver) -> "AppOutbox":
+    from asynctasq.dispatch.outbox import AppOutbox
+
+    return AppOutbox(driver)

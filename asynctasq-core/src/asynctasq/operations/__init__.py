@@ -1,4 +1,4 @@
-"""Operations on a store: `App.queues`, `App.tasks` and `App.dead_letters`.
+"""Operations on a store: `App.queues`, `App.tasks` and `App.dead_letters`; and on `App.outbox`.
 
     async with App() as app:
         for queue in await app.queues.all():
@@ -11,6 +11,7 @@ The command line uses these calls.
 
 from asynctasq.operations.dead_letters import DeadLetters
 from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
+from asynctasq.operations.outbox import OutboxMessage, OutboxMessages
 from asynctasq.operations.queues import PURGED, Queues
 from asynctasq.operations.redaction import Redaction
 from asynctasq.operations.tasks import WAITING_OR_RUNNING, Tasks
@@ -22,6 +23,8 @@ __all__ = [
     "Arguments",
     "DeadLetterFilter",
     "DeadLetters",
+    "OutboxMessage",
+    "OutboxMessages",
     "Queues",
     "Redaction",
     "RetryOutcome",

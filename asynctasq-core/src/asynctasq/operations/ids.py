@@ -6,9 +6,9 @@ tables show those.
 
 import re
 from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Protocol
 
 from asynctasq.message import id_from_text, id_to_text
-from asynctasq.operations.views import TaskInfo
 
 SHORT = 8
 """Number of digits of an ID in tables."""
@@ -17,6 +17,15 @@ LONGEST_SHORT = 12
 LEAST = 4
 """Least number of digits in a part."""
 _PART = re.compile(rf"[0-9a-f-]{{{LEAST},35}}")
+
+
+class Identified(Protocol):
+    """A task or a message, by its ID."""
+
+    @property
+    def id(self) -> str:
+        """The canonical text of the ID."""
+        ...
 
 
 def full_id(text: str) -> str | None:
@@ -44,7 +53,7 @@ def short_ids(ids: Sequence[str]) -> list[str]:
 
 
 async def matches(
-    parts: Collection[str], tasks: AsyncIterator[TaskInfo], *, most: int = 6
+    parts: Collection[str], tasks: AsyncIterator[Identified], *, most: int = 6
 ) -> dict[str, list[str]]:
     """Find the tasks whose IDs begin or end with each part; up to `most` for each.
 

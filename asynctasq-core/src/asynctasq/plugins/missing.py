@@ -10,10 +10,10 @@ from asynctasq.hookspecs import PROJECT
 # Names and URL schemes that people type, to the extra that installs the plugin.
 OFFICIAL: Mapping[str, Mapping[str, str]] = {
     "driver": {
-        "mysql": "mysql",
-        "mariadb": "mysql",
         "postgres": "postgres",
         "postgresql": "postgres",
+        "mysql": "mysql",
+        "mariadb": "mysql",
         "redis": "redis",
         "rediss": "redis",
         "valkey": "redis",

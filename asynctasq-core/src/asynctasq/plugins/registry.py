@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities.transactions import TransactionAdapter
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.contracts.resolver import Resolver
@@ -139,6 +140,11 @@ class PluginRegistry:
         resolver: Resolver = self.plugin("resolver", name).create(settings)
         return resolver
 
+    def create_transaction_adapter(self, name: str, settings: object = None) -> TransactionAdapter:
+        """Create an adapter of transactions. Raises as `create_driver` does."""
+        adapter: TransactionAdapter = self.plugin("transaction", name).create(settings)
+        return adapter
+
     def hooks(self) -> list[Plugin]:
         """Load all plugins of the kind `hook`: installed ones by name, then local ones.
 
@@ -246,7 +252,11 @@ class PluginRegistry:
         if state is PluginState.CONFLICT:
             rivals = self._enabled(entry.kind, entry.name)
             return _info(entry, state, error=_conflict(entry.kind, entry.name, rivals))
-        if entry.kind == "resolver" and entry.distribution and not is_importable(entry.name):
+        if (
+            entry.kind in {"resolver", "transaction"}
+            and entry.distribution
+            and not is_importable(entry.name)
+        ):
             return _info(entry, PluginState.NOT_INSTALLED, error=framework_missing(entry.name))
         try:
             plugin = self.plugin(entry.kind, entry.name)

@@ -20,6 +20,7 @@ FACTORIES: Mapping[str, str] = {
     "serializer": "create_serializer",
     "executor": "create_executor",
     "resolver": "create_resolver",
+    "transaction": "create_transaction_adapter",
 }
 """Kind of plugin to the hook that creates its product."""
 
@@ -32,6 +33,7 @@ MEMBERS: Mapping[str, Sequence[str]] = {
     "serializer": ("content_type", "dumps", "loads"),
     "executor": ("start", "stop", "execute", "failed"),
     "resolver": ("reference", "resolve", "close"),
+    "transaction": ("unwrap", "is_async", "dialect", "sees_commit", "run"),
 }
 """Kind of plugin to the attributes that its product must have."""
 

@@ -212,8 +212,14 @@ class BaseTask(Generic[T_co]):
         return self._override(**cast("DispatchOptions", checked))
 
     @reserved
-    async def dispatch(self) -> Handle[T_co]:
+    async def dispatch(self, *, transaction: object = None) -> Handle[T_co]:
         """Enqueue the task; returns when the store has it.
+
+        Args:
+            transaction: an open transaction of the application, in the database of the driver (or of the
+                setting `outbox`): a session or connection of SQLAlchemy, the alias of a database of Django
+                (`"default"`), or a connection of another client. The task can start after the commit, and
+                a rollback leaves nothing of it. Nothing is retried in it.
 
         Raises:
             NotSerializable: an argument cannot be serialized.
@@ -223,18 +229,21 @@ class BaseTask(Generic[T_co]):
                 unknown whether the store has the message. You can safely dispatch this object again:
                 it keeps its id until a dispatch succeeds, so the store cannot have it twice.
             DriverError: the store refused.
+            TransactionError: the transaction is not open, or belongs to another database.
         """
-        handle: Handle[T_co] = await current_dispatcher().dispatch(self)
+        handle: Handle[T_co] = await current_dispatcher().dispatch(self, transaction=transaction)
         return handle
 
     @reserved
-    def dispatch_sync(self) -> Handle[T_co]:
+    def dispatch_sync(self, *, transaction: object = None) -> Handle[T_co]:
         """Enqueue the task like `dispatch`, from code without an event loop.
+
+        A `transaction` of a sync client is used in this thread.
 
         Raises:
             RuntimeError: an event loop runs in this thread. Use `await ….dispatch()`.
         """
-        handle: Handle[T_co] = current_dispatcher().dispatch_sync(self)
+        handle: Handle[T_co] = current_dispatcher().dispatch_sync(self, transaction=transaction)
         return handle
 
     def _check_fields(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import field
 from datetime import datetime
 from typing import Any, Protocol
 
+from asynctasq.errors import TransactionError
 from asynctasq.records import record
 
 
@@ -17,6 +18,14 @@ class AttemptScope(Protocol):
     state: dict[object, Any]
 
     def add_cleanup(self, close: Callable[[], object]) -> None: ...
+
+
+class Completion(Protocol):
+    """Completes an attempt in a transaction."""
+
+    async def complete(self, transaction: object, result: object) -> None: ...
+
+    def complete_sync(self, transaction: object, result: object) -> None: ...
 
 
 @record
@@ -42,6 +51,7 @@ class CurrentTask:
         default=None, hash=False, repr=False
     )
     """Surrounds each wait for the result of another task."""
+    _completion: Completion | None = field(default=None, hash=False, repr=False)
 
     @property
     def state(self) -> dict[object, Any]:
@@ -74,6 +84,41 @@ class CurrentTask:
         """
         if self._is_interrupted():
             raise CancelledError
+
+    async def complete(self, *, transaction: object = None, result: object = None) -> None:
+        """Complete the task in a transaction of the application, together with its work.
+
+            async with session.begin():
+                order.paid = True
+                await current_task().complete(transaction=session)
+
+        If the transaction is committed, the task is completed, even if the worker crashes right after it. If it
+        is rolled back, the attempt has failed. The return value of the task no longer counts: `result` does.
+
+        Args:
+            transaction: an open transaction in the driver's database, as for `BaseTask.dispatch`. It may be left
+                out within `asynctasq.transaction(...)`.
+            result: the result of the task.
+
+        Raises:
+            LeaseLost: the task is not this worker's any more, or was completed already. Roll the transaction
+                back.
+            TransactionError: the transaction cannot be used, or this is a process task.
+            CapabilityMissing: the driver cannot take part in transactions.
+        """
+        await self._for_completion().complete(transaction, result)
+
+    def complete_sync(self, *, transaction: object = None, result: object = None) -> None:
+        """Complete the task like `complete`, in a `SyncTask` with a transaction of a sync client."""
+        self._for_completion().complete_sync(transaction, result)
+
+    def _for_completion(self) -> Completion:
+        if self._completion is None:
+            raise TransactionError(
+                "complete() must be called in a task on the event loop or in a thread, got a process task. "
+                "The lease of the task is in another process."
+            )
+        return self._completion
 
     def report(self, progress: object) -> None:
         """Report progress; `handle.progress()` returns the last report within about a second.

@@ -15,6 +15,7 @@ from asynctasq.runtime import use_here
 from asynctasq.settlement import Fail, Release, Retry
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.registry import registry
+from asynctasq.testing.completion import SandboxCompleter
 from asynctasq.testing.in_this_process import InThisProcess
 from asynctasq.testing.sandbox_driver import SandboxDriver
 from asynctasq.worker.call import Waits
@@ -72,6 +73,7 @@ class ExecutorSet:
             report=lambda delivery, progress: driver.note_progress(delivery.lease, progress),
             mismatch_patience=0.0,
             waits=waits,
+            completer=SandboxCompleter(driver, runtime_of(self.app).transactions),
         )
 
     async def run(self, running: InFlightMessage) -> None:

@@ -17,6 +17,7 @@ from asynctasq.tasks.base import BaseTask, set_field
 from asynctasq.tasks.context import CurrentTask
 from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.worker.attempt_scope import AttemptScope
+from asynctasq.worker.completion import BoundCompletion, CallCompleter
 
 T = TypeVar("T")
 logger = logging.getLogger("asynctasq")
@@ -41,6 +42,7 @@ class WorkerCall:
 
     __slots__ = (
         "_codec",
+        "_completer",
         "_envelope",
         "_interrupted",
         "_loaded",
@@ -51,10 +53,12 @@ class WorkerCall:
         "_task",
         "_unique_models",
         "_waits",
+        "completion",
         "definition",
         "delivery",
         "ended",
         "policy",
+        "started_at",
     )
 
     def __init__(
@@ -68,12 +72,19 @@ class WorkerCall:
         resources: object,
         report: Callable[[Delivery, bytes], None],
         waits: "Waits | None" = None,
+        completer: CallCompleter | None = None,
+        started_at: float = 0.0,
     ) -> None:
         self.delivery = delivery
         self.definition = definition
         self.policy: RunPolicy = envelope.policy
         self.ended = False
         """True once the run is over."""
+        self.started_at = started_at
+        """Monotonic time at which the run started; 0.0 if it is not known."""
+        self.completion: bytes | None = None
+        """The result with which the task has completed itself in a transaction, committed or not."""
+        self._completer = completer
         self._envelope = envelope
         self._codec = codec
         self._resolvers = resolvers
@@ -234,4 +245,5 @@ class WorkerCall:
             _is_interrupted=lambda: self._interrupted,
             _scope=self._scope_of_attempt,
             _waiting=None if self._waits is None else partial(self._waits.waiting, self),
+            _completion=None if self._completer is None else BoundCompletion(self._completer, self),
         )

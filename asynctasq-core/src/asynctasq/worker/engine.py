@@ -9,14 +9,17 @@ from typing import Any
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
+from asynctasq.dispatch.stores import Stores
 from asynctasq.hookspecs import WorkerContext
 from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.records import record
 from asynctasq.resolvers import Resolvers
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
+from asynctasq.transaction_adapters import TransactionAdapters
 from asynctasq.uncancelled import uncancelled
 from asynctasq.worker.attempts import Attempts
+from asynctasq.worker.completion import Completer
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.health import Phase, WorkerHealth
 from asynctasq.worker.in_flight import InFlight, InFlightMessage
@@ -33,7 +36,7 @@ from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
 from asynctasq.worker.store_news import StoreNews
-from asynctasq.worker.timing import WorkerTiming
+from asynctasq.worker.timing import OutboxTiming, WorkerTiming
 
 logger = logging.getLogger("asynctasq")
 
@@ -63,11 +66,13 @@ class Engine:
         driver: Driver,
         codec: Codec,
         resolvers: Resolvers,
+        stores: Stores,
         find_task: Callable[[str], TaskDefinition],
         executors: Mapping[ExecutionMode, Executor],
         observers: Observers,
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None,
         life: Life,
+        transactions: TransactionAdapters,
         timing: WorkerTiming,
     ) -> None:
         """Make the parts of a worker; nothing is started.
@@ -77,11 +82,13 @@ class Engine:
             driver: opened.
             codec: decodes arguments and encodes results.
             resolvers: of models among the arguments.
+            stores: of the app; the messages of its outbox are for them.
             find_task: finds the definition of a task by its name.
             executors: by mode; not started.
             observers: of the app's plugins.
             lifespan: makes the context of the app's resources; None if there is none.
             life: of the worker.
+            transactions: complete tasks in transactions of the application.
             timing: durations.
         """
         self._options = options
@@ -98,6 +105,7 @@ class Engine:
         self._stop_requests = 0
         owner = f"{options.worker_id}/{os.urandom(4).hex()}"
         outage = Outage(timing.outage)
+        self._completer = Completer(driver, transactions, worker=owner)
         self._slots = Slots(
             options.concurrency,
             options.queues,
@@ -151,6 +159,8 @@ class Engine:
             ),
             MemoryLimit(options, self._fetcher, timing.memory),
         ]
+        if stores.outbox is not None:
+            services.append(_outbox_relay(stores, self.health, timing.outbox))
         self._services = Services(
             services, life=life, closing=self._closing, stop_worker=self._fetcher.stop
         )
@@ -229,6 +239,7 @@ class Engine:
             mismatch_patience=self._options.mismatch_patience,
             life=self._life,
             waits=self._lending,
+            completer=self._completer,
             timing=self._runner_timing,
         )
 
@@ -291,3 +302,10 @@ class Engine:
                 )
                 notifying.cancel()
             await asyncio.wait([notifying, hurry], timeout=self._timing.hurried_observer)
+
+
+def _outbox_relay(stores: Stores, health: WorkerHealth, timing: OutboxTiming) -> WorkerService:
+    """Return the relay; its modules are imported only where there is an outbox."""
+    from asynctasq.worker.services.outbox_relay import OutboxRelay
+
+    return OutboxRelay(stores, health, timing)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from time import monotonic
 from typing import Any, TypeAlias
 
+from asynctasq.contracts.capabilities.outbox import OutboxState
 from asynctasq.message import id_to_text
 from asynctasq.version import __version__
 from asynctasq.worker.in_flight import InFlight
@@ -61,6 +62,50 @@ class OwnersToEnd:
             self._ended.add(owner)
 
 
+OUTBOX_LATE_SECONDS = 60.0
+"""Age of the oldest row of the outbox above which readiness reports contain a warning."""
+
+
+class OutboxHealth:
+    """The state of the outbox, as the relay of this worker has last seen it."""
+
+    def __init__(self) -> None:
+        self._seen: OutboxState | None = None
+        self._seen_at = 0.0
+
+    def note(self, state: OutboxState) -> None:
+        """Keep the state."""
+        self._seen, self._seen_at = state, monotonic()
+
+    @property
+    def is_late(self) -> bool:
+        """True if the oldest row has waited for too long."""
+        return self._oldest() > OUTBOX_LATE_SECONDS
+
+    def warnings(self) -> list[str]:
+        """Return the warning that rows have waited for too long, if they have."""
+        if self._seen is None or not self.is_late:
+            return []
+        rows = self._seen.waiting
+        return [f"the oldest of {rows} rows of the outbox has waited for {self._oldest():.0f} s"]
+
+    def report(self) -> Report | None:
+        """Report the number of rows and the age of the oldest one; None if there is no outbox."""
+        if self._seen is None:
+            return None
+        return {
+            "waiting": self._seen.waiting,
+            "set_aside": self._seen.set_aside,
+            "oldest": round(self._oldest(), 3),
+        }
+
+    def _oldest(self) -> float:
+        """Return the age of the oldest row now, as if it still waited."""
+        if self._seen is None or not self._seen.waiting:
+            return 0.0
+        return self._seen.oldest + monotonic() - self._seen_at
+
+
 class WorkerHealth:
     """The health of one worker. Any thread except the worker's own may call the methods."""
 
@@ -97,6 +142,7 @@ class WorkerHealth:
         self._stall_limit = options.stall_limit
         self.grace_period = options.grace_period
         self._lag = LoopLag(asyncio.get_running_loop())
+        self.outbox = OutboxHealth()
         self.phase = Phase.STARTING
         self.fetching = True
         """False once the fetcher has ended, for any reason."""
@@ -133,7 +179,9 @@ class WorkerHealth:
             problems.append(f"the event loop has been blocked for {lag:.0f} s")
         if silence > self._lease + self._timing.late:
             problems.append(f"the store has not been reached for {silence:.0f} s")
-        return _verdict(problems, loop_lag=round(lag, 3), store_reached_ago=round(silence, 3))
+        verdict = _verdict(problems, loop_lag=round(lag, 3), store_reached_ago=round(silence, 3))
+        warnings = self.outbox.warnings()
+        return {**verdict, "warnings": warnings} if warnings else verdict
 
     def status(self) -> Report:
         """Report the worker and its running tasks, without their arguments, which may be secret."""
@@ -142,8 +190,10 @@ class WorkerHealth:
         running = sorted(
             (each for each in held if each.started_at), key=lambda each: each.started_at
         )
+        outbox = self.outbox.report()
         return {
             **self._about,
+            **({} if outbox is None else {"outbox": outbox}),
             "phase": self.phase,
             "live": self.live(),
             "ready": self.ready(),

@@ -53,7 +53,12 @@ class InFlightMessage:
         self.refusal = refusal
 
     def end_early(self, why: Interrupt) -> None:
-        """Interrupt the run. The first reason counts, except that a lost lease overrides the others."""
+        """Interrupt the run. The first reason counts, except that a lost lease overrides the others.
+
+        The lease of a task that has completed itself in a transaction ends with the commit.
+        """
+        if why is Interrupt.LOST and self.call is not None and self.call.completion is not None:
+            return
         if self.interrupt is None or why is Interrupt.LOST:
             self.interrupt = why
         if self.call is not None:

@@ -77,8 +77,12 @@ class StoreRetries:
 
     async def after(self, error: DriverUnavailable) -> None:
         """Wait before the next attempt."""
+        await asyncio.sleep(self.pause_after(error))
+
+    def pause_after(self, error: DriverError) -> float:
+        """Note a failed attempt, and return the pause before the next one."""
         self.note(error)
-        await asyncio.sleep(self._backoff.pause(self.failures))
+        return self._backoff.pause(self.failures)
 
     def note(self, error: DriverError) -> None:
         """Note a failed attempt, without waiting: for callers that have their own interval."""

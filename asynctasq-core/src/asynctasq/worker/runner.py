@@ -24,6 +24,7 @@ from asynctasq.errors import (
     ArgumentsMismatch,
     BodyCorrupt,
     BodyVersion,
+    CompletionRolledBack,
     ExecutorUnavailable,
     UnknownTask,
 )
@@ -46,6 +47,7 @@ from asynctasq.settlement import (
 from asynctasq.tasks.context import running_task
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.worker.call import Waits, WorkerCall
+from asynctasq.worker.completion import CallCompleter
 from asynctasq.worker.in_flight import InFlightMessage, Interrupt
 from asynctasq.worker.life import Life
 from asynctasq.worker.notices import Notices
@@ -80,6 +82,7 @@ class Runner:
         mismatch_patience: float,
         life: Life | None = None,
         waits: Waits | None = None,
+        completer: CallCompleter | None = None,
         timing: RunnerTiming | None = None,
     ) -> None:
         """Make a runner.
@@ -95,6 +98,7 @@ class Runner:
             mismatch_patience: seconds for which messages that do not fit this worker are released.
             life: of the worker; None if its cancellation does not matter.
             waits: notes the waits of tasks for results.
+            completer: completes tasks in transactions.
             timing: durations.
         """
         self._codec = codec
@@ -108,6 +112,7 @@ class Runner:
         self._mismatch_patience = mismatch_patience
         self._life = life
         self._waits = waits
+        self._completer = completer
         self._timing = timing or RunnerTiming()
         self._warned_at: dict[str, float] = {}
         wrapped = observers.wrap(self._route)
@@ -120,21 +125,22 @@ class Runner:
         """
         delivery = held.delivery
         if (why := held.interrupt) is not None:  # before the run started
-            return await self._interrupted(delivery, why)
+            return await self._interrupted(held, why)
+        call: WorkerCall | None = None
         try:
-            call = self._call(delivery)
+            call = self._call(delivery, held.started_at)
             held.call = call
             running_task.set(call.current)
             if self._observers.before_execute:
                 await self._notices.notify(self._observers.before_execute, delivery)
                 if (why := held.interrupt) is not None:
-                    return await self._interrupted(delivery, why)
+                    return await self._interrupted(held, why)
             attempt = await self._execute(call)
         except asyncio.CancelledError as error:
             if (why := held.interrupt) is not None or (
                 self._life is not None and self._life.is_cancelled
             ):
-                return await self._interrupted(delivery, why)
+                return await self._interrupted(held, why)
             attempt = Raised(error_info(error), retry=True, exception=error)
         except (UnknownTask, ArgumentsMismatch, BodyVersion) as error:
             return await self._mismatch(delivery, error)
@@ -155,6 +161,8 @@ class Runner:
         if (
             held.interrupt is None
             and type(attempt) is Returned
+            and call is not None
+            and call.completion is None
             and not self._observers.after_execute
         ):
             return Complete(delivery.lease, attempt.result, delivery.message.result_ttl)
@@ -163,7 +171,7 @@ class Runner:
     def _route(self, call: Call) -> Awaitable[AttemptResult]:
         return self._executors[call.definition.mode].execute(call)
 
-    def _call(self, delivery: Delivery) -> WorkerCall:
+    def _call(self, delivery: Delivery, started_at: float) -> WorkerCall:
         definition = self._find_task(delivery.message.task)
         if definition.mode not in self._executors:
             raise UnknownTask(
@@ -179,7 +187,22 @@ class Runner:
             resources=self._resources,
             report=self._report,
             waits=self._waits,
+            completer=self._completer,
+            started_at=started_at,
         )
+
+    async def _is_committed(self, held: InFlightMessage, *, returned: bool = False) -> bool:
+        """Return whether a task has completed itself in a transaction that was committed."""
+        call, completer = held.call, self._completer
+        if call is None or completer is None or call.completion is None:
+            return False
+        return await completer.is_committed(call, returned=returned)
+
+    async def _notices_of_completion(self, delivery: Delivery, result: bytes) -> None:
+        if self._observers.after_execute:
+            await self._notices.notify(
+                self._observers.after_execute, delivery, attempt=Returned(result)
+            )
 
     def undecided(self, held: InFlightMessage, error: BaseException) -> Settlement:
         """Return the settlement of a delivery on which `run` could not decide.
@@ -194,10 +217,15 @@ class Runner:
 
     async def _settle(self, held: InFlightMessage, attempt: AttemptResult) -> Settlement | None:
         delivery = held.delivery
+        if held.call is not None and held.call.completion is not None:
+            if await self._is_committed(held, returned=isinstance(attempt, Returned)):
+                await self._notices_of_completion(delivery, held.call.completion)
+                return None
+            attempt = _rolled_back(attempt)
         why = held.interrupt
         if why is Interrupt.LOST or (why is not None and not isinstance(attempt, Returned)):
             # An error may be due to the interruption. A run that finished is done regardless.
-            return await self._interrupted(delivery, why)
+            return await self._interrupted(held, why)
         message = delivery.message
         if self._observers.after_execute:
             await self._notices.notify(self._observers.after_execute, delivery, attempt=attempt)
@@ -308,7 +336,10 @@ class Runner:
             )
         return Fail(delivery.lease, reason, error, attempted)
 
-    async def _interrupted(self, delivery: Delivery, why: Interrupt | None) -> Settlement | None:
+    async def _interrupted(self, held: InFlightMessage, why: Interrupt | None) -> Settlement | None:
+        if await self._is_committed(held):
+            return None
+        delivery = held.delivery
         match why:
             case None:
                 # Cancelled together with the worker, by its end or by a task that cancels everything. As
@@ -331,6 +362,20 @@ class Runner:
                 return Cancelled(delivery.lease, delivery.message.result_ttl)
             case Interrupt.STOP:
                 return await self._release(delivery, 0.0, ReleaseReason.INTERRUPTED)
+
+
+def _rolled_back(attempt: AttemptResult) -> AttemptResult:
+    """Return the outcome of a task that was completed in a transaction which was rolled back.
+
+    If that is wrong because the transaction is still open, and then committed, the store finds the lease gone.
+    """
+    if not isinstance(attempt, Returned):
+        return attempt
+    error = CompletionRolledBack(
+        "The transaction in which the task was completed was rolled back, or was still open when the task "
+        "returned."
+    )
+    return Raised(error_info(error), retry=True, exception=error)
 
 
 async def _checked(wrapped: Wrapper, call: Call) -> AttemptResult:

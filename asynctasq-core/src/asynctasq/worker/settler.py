@@ -158,7 +158,7 @@ class Settler:
         for item, answer in zip(batch, answers, strict=True):
             if answer is Settled.REFUSED:
                 await self._refused(item, DriverError("the store cannot hold its outcome"))
-            elif answer is Settled.LOST and not repeated:
+            elif answer is Settled.LOST and not repeated and not _has_completed(item[0]):
                 logger.warning(
                     "Discarded the outcome of task %s of %s: its lease expired before it was settled",
                     id_to_text(item[0].delivery.message.id),
@@ -206,3 +206,8 @@ class Settler:
         self._tries.pop(held, None)
         if answer is Settled.DONE and not isinstance(settlement, Fail):
             self._notices.refused(held.delivery, error)
+
+
+def _has_completed(held: InFlightMessage) -> bool:
+    """Return whether the task has completed itself in a transaction, after which LOST means committed."""
+    return held.call is not None and held.call.completion is not None

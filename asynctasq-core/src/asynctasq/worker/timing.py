@@ -119,6 +119,27 @@ class RenewerTiming:
 
 
 @record
+class OutboxTiming:
+    """Durations of forwarding messages of the outbox."""
+
+    look: float = 1.0
+    """Time between two looks for rows that were committed by other processes."""
+    hold: float = 10.0
+    """Time for which a relay holds a store: after it was killed, another one goes on."""
+    margin: float = 2.0
+    """Time before the end of a hold in which no more batch is sent."""
+    state: float = 5.0
+    """Time between two reports of the number and the age of rows."""
+    failed: float = 5.0
+    """Pause after the database of the outbox has refused a call."""
+    backoff: Backoff = STORE_BACKOFF
+    refused: Backoff = Backoff(first=2.0, longest=600.0)
+    """Pauses before a message is sent again that its store has refused."""
+    attempts: int = 10
+    """Number of refusals after which a row is set aside."""
+
+
+@record
 class MemoryTiming:
     """Durations of the memory limit."""
 
@@ -226,6 +247,7 @@ class WorkerTiming:
     settler: SettlerTiming = SettlerTiming()
     outage: OutageTiming = OutageTiming()
     renewer: RenewerTiming = RenewerTiming()
+    outbox: OutboxTiming = OutboxTiming()
     memory: MemoryTiming = MemoryTiming()
     health: HealthTiming = HealthTiming()
     signals: SignalTiming = SignalTiming()

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-from asynctasq.app import App, runtime_of
+from asynctasq.app import App, runtime_of, stores_of
 from asynctasq.config import mask_url
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
@@ -219,11 +219,13 @@ class Worker:
             driver=driver,
             codec=worker_codec(app, options.serializer),
             resolvers=runtime_of(app).resolvers,
+            stores=stores_of(app),
             find_task=registry.find,
             executors=self._executors(app, options),
             observers=runtime_of(app).observers,
             lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
             life=self._life,
+            transactions=runtime_of(app).transactions,
             timing=self._timing,
         )
         runtime_of(app).resolvers.prepare()

@@ -23,4 +23,3 @@ SELECT id, queue, profile, attempt, lost
 FROM {messages} FORCE INDEX (in_queue)
 WHERE (state < 1 OR state > 15) AND namespace = :namespace
 LIMIT :bound
-FOR UPDATE SKIP LOCKED

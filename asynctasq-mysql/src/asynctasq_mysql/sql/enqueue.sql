@@ -15,13 +15,22 @@ INSERT INTO {messages} (
 ) VALUES :rows
 ON DUPLICATE KEY UPDATE id = {messages}.id
 
--- name: known
--- The messages named that are in the store and were not added by the call with this mark.
+-- name: not_added
+-- The messages named that were in the store before the call with this mark. All are locked by now; the lock is
+-- named again, because a transaction of the application may look at an old snapshot otherwise.
 SELECT named.n, messages.state, messages.alarm_at
 FROM JSON_TABLE(:ids, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$')) AS named
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 WHERE messages.leased_at <> :mark OR messages.token <> 0
+FOR UPDATE
+
+-- name: known
+-- The messages named that are in the store. Not locked: an absent one would lock the place of new messages.
+SELECT named.n, messages.state, messages.alarm_at
+FROM JSON_TABLE(:ids, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$')) AS named
+STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
+    ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 
 -- name: forget
 DELETE messages
@@ -35,14 +44,25 @@ WHERE messages.state >= 7
 INSERT INTO {unique_keys} (hash, namespace, holder, held) VALUES :rows ON DUPLICATE KEY UPDATE hash = {unique_keys}.hash
 
 -- name: keys
+-- Keys that this transaction has locked, and their holders as they were committed last.
 SELECT
     named.n, unique_keys.holder, unique_keys.held, unique_keys.period, unique_keys.ends_at,
-    holders.state, holders.started, holders.sort_at
+    (
+        SELECT holders.state FROM {messages} AS holders FORCE INDEX (PRIMARY)
+        WHERE holders.id = unique_keys.holder AND holders.namespace = unique_keys.namespace
+    ),
+    (
+        SELECT holders.started FROM {messages} AS holders FORCE INDEX (PRIMARY)
+        WHERE holders.id = unique_keys.holder AND holders.namespace = unique_keys.namespace
+    ),
+    (
+        SELECT holders.sort_at FROM {messages} AS holders FORCE INDEX (PRIMARY)
+        WHERE holders.id = unique_keys.holder AND holders.namespace = unique_keys.namespace
+    )
 FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (n FOR ORDINALITY, hash CHAR(64) PATH '$')) AS named
 STRAIGHT_JOIN {unique_keys} AS unique_keys FORCE INDEX (PRIMARY)
     ON unique_keys.hash = UNHEX(named.hash) AND unique_keys.namespace = :namespace
-LEFT JOIN {messages} AS holders FORCE INDEX (PRIMARY)
-    ON holders.id = unique_keys.holder AND holders.namespace = unique_keys.namespace
+FOR UPDATE
 
 -- name: lock_holders
 SELECT named.n, messages.state, messages.started, messages.sort_at

@@ -22,6 +22,13 @@ STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 WHERE messages.state = 6 OR (messages.state >= 7 AND messages.alarm_at > {now})
 
+-- name: states
+SELECT named.n, IF(messages.state = 2 AND messages.due_at <= {now}, 3, messages.state)
+FROM JSON_TABLE(:ids, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$')) AS named
+STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
+    ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
+WHERE messages.state <= 6 OR messages.alarm_at > {now}
+
 -- name: known
 SELECT named.n
 FROM JSON_TABLE(:ids, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$')) AS named
@@ -207,8 +214,8 @@ STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 WHERE messages.state = 6
 
--- name: lock_dead_only
-SELECT named.n
+-- name: lock_hashes_of_dead
+SELECT named.n, messages.unique_hash
 FROM JSON_TABLE(:ids, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$')) AS named
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace

@@ -1,4 +1,7 @@
 -- Statements of the upkeep. The first of a transaction locks the upkeep of the namespace, or finds it locked.
+--
+-- Messages are looked for without locks, then locked one by one: a scan that locks also locks the row behind its end,
+-- which a worker would skip, although it may be in another namespace.
 
 -- name: try_lock
 SELECT {now}, paused_until FROM {upkeep} WHERE namespace = :namespace FOR UPDATE SKIP LOCKED
@@ -9,7 +12,6 @@ FROM {messages} FORCE INDEX (alarms)
 WHERE namespace = :namespace AND alarm = 2 AND alarm_at <= {now}
 ORDER BY alarm_at
 LIMIT :bound
-FOR UPDATE SKIP LOCKED
 
 -- name: expired
 SELECT id, queue, profile, attempt, lost
@@ -17,7 +19,6 @@ FROM {messages} FORCE INDEX (alarms)
 WHERE namespace = :namespace AND alarm = 3 AND alarm_at <= {now}
 ORDER BY alarm_at
 LIMIT :bound
-FOR UPDATE SKIP LOCKED
 
 -- name: ended_owners
 SELECT n FROM {owners} FORCE INDEX (by_deadline)
@@ -39,20 +40,26 @@ SELECT id, unique_hash FROM {messages} FORCE INDEX (alarms)
 WHERE namespace = :namespace AND alarm = 7 AND alarm_at <= {now}
 ORDER BY alarm_at
 LIMIT :bound
-FOR UPDATE SKIP LOCKED
 
 -- name: old_dead
 SELECT id, unique_hash FROM {messages} FORCE INDEX (alarms)
 WHERE namespace = :namespace AND alarm = 6 AND alarm_at <= {now} - :dead_letter_ttl
 ORDER BY alarm_at
 LIMIT :bound
-FOR UPDATE SKIP LOCKED
 
 -- name: surplus_dead
 SELECT id, unique_hash FROM {messages} FORCE INDEX (alarms)
 WHERE namespace = :namespace AND alarm = 6
 ORDER BY alarm_at DESC, id DESC
 LIMIT :bound OFFSET :kept
+
+-- name: lock
+SELECT named.n
+FROM JSON_TABLE(:ids, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$')) AS named
+STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
+    ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
+WHERE messages.alarm = :alarm AND messages.alarm_at <= :until
+FOR UPDATE SKIP LOCKED
 
 -- name: promote
 UPDATE JSON_TABLE(:ids, '$[*]' COLUMNS (id CHAR(32) PATH '$')) AS named

@@ -81,6 +81,16 @@ SELECT f.answers, f.heard FROM /* durable */ asynctasq.cancel_1($1::text, $2::by
 SELECT f.answers, f.heard, (SELECT store::text FROM asynctasq.meta)
 FROM asynctasq.cancel_1($1::text, $2::bytea, $3::bigint) AS f
 
+-- name: states_in_transaction
+-- The first row is there for the ID of the database.
+SELECT 0::bigint, 0, (SELECT store::text FROM asynctasq.meta)
+UNION ALL
+SELECT f.n, f.state, (SELECT store::text FROM asynctasq.meta)
+FROM asynctasq.find_1($1::text, $2::bytea, 9223372036854775807, $3::bigint) AS f
+UNION ALL
+SELECT f.n, f.state, (SELECT store::text FROM asynctasq.meta)
+FROM asynctasq.results_1($1::text, $2::bytea, 9223372036854775807, $3::bigint) AS f
+
 -- name: count
 SELECT f.ready, f.scheduled, f.leased, f.dead
 FROM asynctasq.count_1($1::text, $2::text, $3::bigint, $4::bigint) AS f

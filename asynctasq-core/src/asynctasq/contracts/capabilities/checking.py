@@ -42,14 +42,19 @@ RESERVED: Mapping[Capability, str] = {
     Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
     Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",
     Capability.STEPS: "asynctasq.contracts.capabilities.steps:SupportsSteps",
-    Capability.TRANSACTIONS: "asynctasq.contracts.capabilities.transactions:SupportsTransactions",
 }
 """Where the protocol of each reserved flag is. Imported only for drivers that set it."""
+
+LAZY: Mapping[Capability, str] = {
+    Capability.OUTBOX: "asynctasq.contracts.capabilities.outbox:SupportsOutbox",
+    Capability.TRANSACTIONS: "asynctasq.contracts.capabilities.transactions:SupportsTransactions",
+}
+"""The same for flags that core uses, and most drivers do not have."""
 
 
 def protocol_of(capability: Capability) -> type | None:
     """Return the protocol of one flag; None for a flag that promises no methods."""
-    path = RESERVED.get(capability)
+    path = LAZY.get(capability) or RESERVED.get(capability)
     if path is None:
         return PROTOCOLS.get(capability)
     module, _, name = path.partition(":")

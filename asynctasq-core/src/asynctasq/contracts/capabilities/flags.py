@@ -36,7 +36,7 @@ class Capability(Flag):
     EVENTS = auto()
     """Reserved: a stream of what happens to messages."""
     TRANSACTIONS = auto()
-    """Reserved: an enqueue in a transaction of the application."""
+    """Dispatch, cancel, status and completion can take place in a transaction of the application."""
     DEPENDENCIES = auto()
     """Reserved: messages that wait for other messages."""
     SCHEDULES = auto()
@@ -67,6 +67,8 @@ class Capability(Flag):
     """Reserved: results of the steps of a task, kept between its runs."""
     MOVE = auto()
     """Reserved: waiting messages can be moved to another queue and changed."""
+    OUTBOX = auto()
+    """The database can hold the outbox of an application whose messages go to another store."""
 
 
 EXACT_STORE = (

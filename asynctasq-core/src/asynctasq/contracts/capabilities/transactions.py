@@ -1,4 +1,4 @@
-"""TRANSACTIONS (reserved): calls within a transaction of the application.
+"""TRANSACTIONS: calls within a transaction of the application.
 
 A driver describes a call as a *plan*: a generator that yields statements and receives their rows. An adapter
 runs the plan on the application's connection. So drivers know no client of a database, and adapters no table.
@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.message import CancelOutcome, Lease, Message
+from asynctasq.message import CancelOutcome, Message, State
 from asynctasq.records import record
-from asynctasq.settlement import Settled
+from asynctasq.settlement import Complete, Settled
 
 T = TypeVar("T")
 
@@ -59,10 +59,18 @@ Plan: TypeAlias = Generator[Statement, Sequence[Row], T]
 
 @runtime_checkable
 class SupportsTransactions(Protocol):
-    """TRANSACTIONS. An enqueue takes its times from the dispatch, and appears at the commit."""
+    """TRANSACTIONS. An enqueue takes its times from the dispatch, and appears at the commit.
+
+    Each plan makes sure that the connection leads to the driver's own database, and raises a `TransactionError`
+    otherwise. It begins and ends no transaction, catches no error, and repeats nothing. A statement that fails
+    must leave the rest of the transaction to the application.
+    """
 
     dialect: str
     """`postgresql`, `mysql` or `sqlite`."""
+    plans_when_open: bool
+    """True if only an open driver can make plans, because it knows its database from there. Core opens it first.
+    False for a store that cannot be opened while the application holds a lock on it."""
 
     def plan_enqueue(self, messages: Sequence[Message]) -> Plan[list[Enqueued]]:
         """Plan an `enqueue`. A known id is skipped without an error that would abort the transaction."""
@@ -72,8 +80,12 @@ class SupportsTransactions(Protocol):
         """Plan a `cancel`."""
         ...
 
-    def plan_complete(self, lease: Lease, result: bytes | None, result_ttl: float) -> Plan[Settled]:
-        """Plan a `settle` with `Complete`."""
+    def plan_complete(self, settlement: Complete) -> Plan[Settled]:
+        """Plan a `settle` of one completion."""
+        ...
+
+    def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
+        """Plan a look at messages and outcomes: the state of each, or None if the id is not known."""
         ...
 
     async def committed(self, queues: Sequence[str]) -> None:
@@ -84,23 +96,37 @@ class SupportsTransactions(Protocol):
 class TransactionAdapter(Protocol):
     """Runs plans on a client's connection. Entry-point group `asynctasq.transactions`.
 
-    The name of the entry point is the top-level module of the connection's class.
+    The name of the entry point is the top-level module of the connection's class, or of a base class of it.
     """
 
-    is_async: bool
+    def unwrap(self, transaction: Any) -> Any:
+        """Return the connection or session that a proxy, or the name of a database, means here.
+
+        The other methods get what this returns. Return a name as a string if the connection differs by thread.
+        """
+        ...
+
+    def is_async(self, transaction: Any) -> bool:
+        """Return whether `run` returns an awaitable for this connection or session."""
+        ...
 
     def dialect(self, transaction: Any) -> str:
-        """Return the dialect of the database behind a connection or session."""
+        """Return the dialect of the database behind a connection or session, as `SupportsTransactions` has it."""
         ...
 
-    def check(self, transaction: Any) -> None:
-        """Raise an error unless a transaction is open."""
+    def sees_commit(self, transaction: Any) -> bool:
+        """Return whether `run` can have a function called after the commit."""
         ...
 
-    def run(self, transaction: Any, plan: Plan[T]) -> Any:
-        """Run a plan; return its answer, or an awaitable of it if `is_async`."""
-        ...
+    def run(self, transaction: Any, plan: Plan[T], committed: Callable[[], None] | None) -> Any:
+        """Run a plan; return its answer, or an awaitable of it if `is_async`.
 
-    def after_commit(self, transaction: Any, call: Callable[[], None]) -> bool:
-        """Have `call` called after the commit; return False if the client cannot do that."""
+        Args:
+            transaction: the connection or session.
+            plan: of a driver. `driverkit.sql` has functions that run it.
+            committed: called after the commit if the client can do that, in any thread. It does not block.
+
+        Raises:
+            TransactionError: no transaction is open.
+        """
         ...

@@ -3,6 +3,7 @@
 - queries: statements by name, from files
 - migrations: the steps from one version of the tables to the next
 - rows: messages as the columns of a row
+- plans: running the plan of a call in a transaction, and its statements
 - grouping: messages, and completions, that one statement writes together
 """
 
@@ -14,6 +15,13 @@ from asynctasq.driverkit.sql.grouping import (
     runs_of,
 )
 from asynctasq.driverkit.sql.migrations import Step, pending_steps
+from asynctasq.driverkit.sql.plans import (
+    named_statement,
+    no_transaction,
+    other_database,
+    run_plan,
+    run_plan_async,
+)
 from asynctasq.driverkit.sql.queries import read_queries, read_script
 from asynctasq.driverkit.sql.rows import BLOCKED, DEAD, LEASED, STATES, pack_row, rank
 
@@ -27,10 +35,15 @@ __all__ = [
     "InCommon",
     "Step",
     "completions_of",
+    "named_statement",
+    "no_transaction",
+    "other_database",
     "pack_row",
     "pending_steps",
     "rank",
     "read_queries",
     "read_script",
+    "run_plan",
+    "run_plan_async",
     "runs_of",
 ]

@@ -37,7 +37,7 @@ FILE_MODE = 0o600
 log = logging.getLogger("asynctasq.sqlite")
 
 
-def _statements(text: str) -> list[str]:
+def statements(text: str) -> list[str]:
     """Return the statements of a script; `executescript` would commit before the first."""
     statements = []
     pending = ""
@@ -49,7 +49,7 @@ def _statements(text: str) -> list[str]:
     return statements
 
 
-STEPS = tuple(Step(name, _statements(script(name))) for name in ("schema_1", "schema_2"))
+STEPS = tuple(Step(name, statements(script(name))) for name in ("schema_1", "schema_2"))
 """The scripts that lead to each version of the schema, from the first."""
 NEEDED_VERSION = len(STEPS)
 
@@ -154,20 +154,46 @@ def migrate(connection: sqlite3.Connection, path: str, *, dry_run: bool = False)
     Raises:
         DriverError: the file was made by a newer release, and this one cannot use it.
     """
-    steps = _pending(connection, path)
+    marks = (
+        f"PRAGMA user_version = {NEEDED_VERSION}",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+    )
+    return take_steps(
+        connection, lambda: _pending(connection, path), dry_run=dry_run, afterwards=marks
+    )
+
+
+def take_steps(
+    connection: sqlite3.Connection,
+    pending: Callable[[], Sequence[Step]],
+    *,
+    dry_run: bool,
+    afterwards: Sequence[str] = (),
+) -> list[str]:
+    """Take steps of a migration, all in one transaction.
+
+    Args:
+        connection: without an open transaction.
+        pending: returns the steps to take.
+        dry_run: change nothing.
+        afterwards: statements that follow the last step.
+
+    Returns:
+        The names of the steps taken; with `dry_run`, the statements that would be executed.
+    """
+    steps = pending()
     if dry_run:
         return [statement for step in steps for statement in step.statements]
     if not steps:
         return []
     connection.execute("BEGIN IMMEDIATE")
     try:
-        steps = _pending(connection, path)  # another process may have been first
+        steps = pending()  # another process may have been first
         for step in steps:
             for statement in step.statements:
                 connection.execute(statement)
-        if steps:
-            connection.execute(f"PRAGMA user_version = {NEEDED_VERSION}")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for statement in afterwards if steps else ():
+            connection.execute(statement)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -188,7 +214,7 @@ def _pending(connection: sqlite3.Connection, path: str) -> Sequence[Step]:
 
 def _add_missing_tables(connection: sqlite3.Connection) -> None:
     """Create the tables that files of earlier releases of this version lack."""
-    for statement in _statements(script("additions")):
+    for statement in statements(script("additions")):
         connection.execute(statement)
 
 

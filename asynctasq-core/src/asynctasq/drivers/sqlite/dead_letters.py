@@ -166,10 +166,10 @@ def _take_key_again(session: Session, message_id: bytes, unique: Unique | None) 
     """Hold the unique key once more; False if another message has it."""
     if unique is None or unique.until is UniqueUntil.PERIOD:
         return True
-    holder = key_holder(session, unique.key)
+    holder = session.follow(key_holder(unique.key))
     if holder is not None and holder != message_id:
         return False
-    hold_key(session, message_id, unique)
+    session.follow(hold_key(message_id, unique, session.now))
     return True
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from asynctasq.contracts.capabilities import (
     DEAD_LETTER_LIMIT,
@@ -20,6 +20,7 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
+from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import (
     DRIVER_API_VERSION,
     DriverDefaults,
@@ -33,12 +34,16 @@ from asynctasq.drivers.sqlite import inspection, leasing, settling
 from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
 from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_state
 from asynctasq.drivers.sqlite.engine import Engine
-from asynctasq.drivers.sqlite.enqueueing import Enqueue
+from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
+from asynctasq.drivers.sqlite.plans import plan_of, states_of, time_now
 from asynctasq.drivers.sqlite.requests import Operation
 from asynctasq.drivers.sqlite.settings import SqliteSettings, Synchronous
 from asynctasq.drivers.sqlite.watching import Watcher
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
+from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
+
+if TYPE_CHECKING:
+    from asynctasq.drivers.sqlite.outbox import SqliteOutbox
 
 T = TypeVar("T")
 
@@ -54,7 +59,15 @@ class SqliteDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.SCHEMA | Capability.NEWS
+    capabilities = (
+        FULL_STORE
+        | Capability.SCHEMA
+        | Capability.NEWS
+        | Capability.TRANSACTIONS
+        | Capability.OUTBOX
+    )
+    dialect = "sqlite"
+    plans_when_open = False
     max_message_bytes: int | None = VALUE_LIMIT
 
     def __init__(
@@ -273,7 +286,31 @@ class SqliteDriver(DriverDefaults):
                     break
         return total
 
-    # Workers and schema.
+    # Transactions.
+
+    def plan_enqueue(self, messages: Sequence[Message]) -> Plan[list[Enqueued]]:
+        now = time_now(self._clock_offset)
+        return plan_of(self.settings, now, admit_all(messages, now))
+
+    def plan_cancel(self, ids: Sequence[bytes]) -> Plan[list[CancelOutcome]]:
+        now = time_now(self._clock_offset)
+        return plan_of(self.settings, now, settling.cancel_all(ids, now))
+
+    def plan_complete(self, settlement: Complete) -> Plan[Settled]:
+        now = time_now(self._clock_offset)
+        return plan_of(self.settings, now, settling.complete_one(settlement))
+
+    def plan_states(self, ids: Sequence[bytes]) -> Plan[list[State | None]]:
+        now = time_now(self._clock_offset)
+        return plan_of(self.settings, now, states_of(ids, now), writes=False)
+
+    async def committed(self, queues: Sequence[str]) -> None:
+        del queues  # the watchers look at all of theirs
+        engine = self._opened()
+        engine.look_again()
+        engine.wake_peers()
+
+    # Workers, schema and outbox.
 
     async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
         await self._write_unsynced(inspection.RecordWorker(worker, ttl))
@@ -308,3 +345,9 @@ class SqliteDriver(DriverDefaults):
                 inspect_file, path, lambda connection: migrate(connection, path, dry_run=True)
             )
         return await self._read(lambda session: migrate(session.connection, path, dry_run=dry_run))
+
+    def outbox(self) -> "SqliteOutbox":
+        """Return an unopened outbox in the file, which may be the database of an application."""
+        from asynctasq.drivers.sqlite.outbox import SqliteOutbox
+
+        return SqliteOutbox(self.settings, self._clock_offset)

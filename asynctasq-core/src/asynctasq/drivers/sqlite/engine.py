@@ -144,6 +144,11 @@ class Engine:
             self._watchers.stale = True
             self._inbox.put(Signal.LOOK)
 
+    def wake_peers(self) -> None:
+        """Let the watchers of other engines of this process look: the file has changed."""
+        for other in _peers.others(self.settings.path, self):
+            other.look_again()
+
     # From here on in the thread.
 
     def _run(self) -> None:
@@ -224,8 +229,7 @@ class Engine:
                 self._tidy_log(session.save_removed_log)
             answer(writes)
             self._watchers.stale = True
-            for other in _peers.others(self.settings.path, self):
-                other.look_again()
+            self.wake_peers()
             if not is_removed:
                 self._tidy_log(session.checkpoint)
                 self._tidy_log(session.shrink)

@@ -6,16 +6,22 @@ from itertools import chain
 
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.driverkit.packing import ID_BYTES, check_id, pack_profile
-from asynctasq.driverkit.sql import DEAD, BatchMismatch, InCommon, rank, runs_of
+from asynctasq.driverkit.sql import BLOCKED, DEAD, BatchMismatch, InCommon, rank, runs_of
 from asynctasq.driverkit.times import micros
-from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, SIZE_BITS, VALUE_LIMIT
+from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, SIZE_BITS, VALUE_LIMIT, join_ids
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_micros
 from asynctasq.drivers.sqlite.session import Session
+from asynctasq.drivers.sqlite.steps import Steps
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, OnConflict, Unique, UniqueUntil
 
 _SQL = queries("enqueue")
+_STATES = queries("inspect")["states"]
+_ADD = _SQL["insert"]
+_ADD_OR_ROLL_BACK = _ADD.replace("INSERT INTO", "INSERT OR ROLLBACK INTO", 1)
+"""A known id rolls back the transaction: to give up this statement alone, SQLite would have to keep a copy of
+every page that it changes."""
 
 
 class Group:
@@ -58,21 +64,22 @@ class Group:
         Raises:
             sqlite3.IntegrityError: an id is known; the transaction is rolled back.
         """
+        session.run(_ADD_OR_ROLL_BACK, self.parameters(session.used_queue_key(self.key.queue)))
+
+    def parameters(self, queue: int) -> dict[str, object]:
+        """Return the parameters of the statement. `queue` is the number of their queue."""
         key = self.key
-        session.run(
-            _SQL["insert"],
-            {
-                "blob": b"".join(self.parts),
-                "index": self.index(),
-                "queue": session.used_queue_key(key.queue),
-                "rank": rank(key.priority),
-                "expires": None if key.expires is None else micros(key.expires),
-                "result_ttl": micros(key.result_ttl),
-                "max_lost": key.max_lost,
-                "unique_key": key.unique_key,
-                "profile": pack_profile(*key.profile),
-            },
-        )
+        return {
+            "blob": b"".join(self.parts),
+            "index": self.index(),
+            "queue": queue,
+            "rank": rank(key.priority),
+            "expires": None if key.expires is None else micros(key.expires),
+            "result_ttl": micros(key.result_ttl),
+            "max_lost": key.max_lost,
+            "unique_key": key.unique_key,
+            "profile": pack_profile(*key.profile),
+        }
 
 
 def group_messages(messages: Iterable[Message]) -> list[Group]:
@@ -132,7 +139,7 @@ class Enqueue:
 
     def __call__(self, session: Session) -> list[Enqueued]:
         if session.item_by_item or self.has_unique:
-            return [_admit(session, message) for message in self.messages]
+            return [session.follow(admit(message, session.now)) for message in self.messages]
         try:
             for group in self.groups:
                 group.insert(session)
@@ -154,65 +161,110 @@ def due_at(message: Message, now: int) -> int:
     return max(now, now - due if due < 0 else due)
 
 
-def _admit(session: Session, message: Message) -> Enqueued:
+def admit_all(messages: Sequence[Message], now: int) -> Steps[list[Enqueued]]:
+    """Add messages, except those whose ID is known or whose unique key is held.
+
+    Raises:
+        DriverError: one of them cannot be stored; none is.
+    """
+    groups = group_messages(messages)
+    if any(group.key.unique_key is not None for group in groups):
+        answers = []
+        for message in messages:
+            answers += [(yield from admit(message, now))]
+        return answers
+    known = yield from _known_of(messages, now)
+    answers = []
+    for message in messages:
+        answers.append(Enqueued(message.id, message.id not in known))
+        known.add(message.id)
+    if not all(answer.created for answer in answers):
+        pairs = zip(messages, answers, strict=True)
+        groups = group_messages([message for message, answer in pairs if answer.created])
+    for group in groups:
+        yield from _insert(group)
+    return answers
+
+
+def _known_of(messages: Sequence[Message], now: int) -> Steps[set[bytes]]:
+    """Return the IDs that are known, and delete outcomes that are past their time."""
+    ids, index = join_ids([message.id for message in messages])
+    known: set[bytes] = set()
+    for place, state, forget_at in (yield _STATES, {"ids": ids, "index": index}):
+        message_id = messages[place].id
+        if _is_kept(state, forget_at, now):
+            known.add(message_id)
+        else:
+            yield _SQL["forget"], {"id": message_id}
+    return known
+
+
+def admit(message: Message, now: int) -> Steps[Enqueued]:
     """Add one message, unless its ID is known or its unique key is held."""
     here = {"id": message.id}
-    known = session.row(_SQL["known"], here)
-    if known is not None:
-        state, forget_at = known
-        is_kept = type(state) is not int or as_micros(forget_at) > session.now
-        if is_kept or state <= DEAD:
+    for state, forget_at in (yield _SQL["known"], here):
+        if _is_kept(state, forget_at, now):
             return Enqueued(message.id, False)
-        session.run(_SQL["forget"], here)
-    if message.unique is not None:
-        holder = _conflict(session, message, message.unique)
+        yield _SQL["forget"], here
+    unique = message.unique
+    replaced: bytes | None = None
+    if unique is not None:
+        holder = yield from key_holder(unique.key)
         if holder is not None:
-            return Enqueued(holder, False)
-        hold_key(session, message.id, message.unique)
+            replaces = unique.on_conflict is OnConflict.REPLACE
+            if not (replaces and (yield from _is_waiting(holder))):
+                yield from _prolong(holder, message, unique, now)
+                return Enqueued(holder, False)
+            replaced = holder
     for group in group_messages([message]):
-        group.insert(session)
+        yield from _insert(group)
+    if unique is not None:
+        yield from hold_key(message.id, unique, now)
+    if replaced is not None:
+        yield _SQL["cancel_waiting"], {"id": replaced}
     return Enqueued(message.id, True)
 
 
-def key_holder(session: Session, key: str) -> bytes | None:
+def _insert(group: Group) -> Steps[None]:
+    [(queue,)] = yield group.key.queue
+    yield _ADD, group.parameters(queue)
+
+
+def _is_kept(state: object, forget_at: object, now: int) -> bool:
+    return type(state) is not int or state <= DEAD or as_micros(forget_at) > now
+
+
+def _is_waiting(message_id: bytes) -> Steps[bool]:
+    found = yield _SQL["known"], {"id": message_id}
+    return any(type(state) is int and state <= BLOCKED for state, _ in found)
+
+
+def key_holder(key: str) -> Steps[bytes | None]:
     """Return the ID of the message that holds a unique key; None if it is free."""
-    row = session.row(_SQL["holder"], {"key": key})
-    return None if row is None else row[0]
+    found = yield _SQL["holder"], {"key": key}
+    return found[0][0] if found else None
 
 
-def hold_key(session: Session, message_id: bytes, unique: Unique) -> None:
+def hold_key(message_id: bytes, unique: Unique, now: int) -> Steps[None]:
     """Let a message hold a key; a holder before it loses the key."""
     period = None
     if unique.until is UniqueUntil.PERIOD:
         period = micros(unique.period or 0.0)
-    session.run(
+    yield (
         _SQL["hold"],
         {
             "key": unique.key,
             "holder": message_id,
             "until": unique.until.value,
             "period": period,
-            "ends_at": None if period is None else session.now + period,
+            "ends_at": None if period is None else now + period,
         },
     )
 
 
-def _conflict(session: Session, newcomer: Message, unique: Unique) -> bytes | None:
-    """Return the ID of the holder that keeps the newcomer's key; None if the newcomer may have it."""
-    holder = key_holder(session, unique.key)
-    if holder is None:
-        return None
-    if unique.on_conflict is OnConflict.REPLACE and session.run(
-        _SQL["cancel_waiting"], {"id": holder}
-    ):
-        return None
+def _prolong(holder: bytes, newcomer: Message, unique: Unique, now: int) -> Steps[None]:
+    """Do what `OnConflict.EXTEND` wants: the holder is due later, and holds its key for longer."""
     if unique.on_conflict is OnConflict.EXTEND:
-        session.run(_SQL["reschedule"], {"id": holder, "due_at": due_at(newcomer, session.now)})
-        session.run(
-            _SQL["prolong_period"],
-            {
-                "key": unique.key,
-                "period": None if unique.period is None else micros(unique.period),
-            },
-        )
-    return holder
+        yield _SQL["reschedule"], {"id": holder, "due_at": due_at(newcomer, now)}
+        period = None if unique.period is None else micros(unique.period)
+        yield _SQL["prolong_period"], {"key": unique.key, "period": period}

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.contracts.driver import BYTES_AT_ONCE
@@ -13,7 +13,9 @@ from asynctasq.driverkit.times import micros
 from asynctasq.drivers.sqlite.codec import json_list, log
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.settings import SqliteSettings
+from asynctasq.drivers.sqlite.steps import Steps
 
+T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
 
 CHANGES_IN_LOG = 15_000
@@ -236,6 +238,19 @@ class Session:
 
     def _bound(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         return {"now": self.now, "namespace": getattr(self, "namespace", 0), **parameters}
+
+    def follow(self, steps: Steps[T]) -> T:
+        """Run the steps of a call, and return its answer."""
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, str):
+                    step = steps.send([(self.used_queue_key(step),)])
+                else:
+                    step = steps.send(self.rows(*step))
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
 
     # Names of queues.
 

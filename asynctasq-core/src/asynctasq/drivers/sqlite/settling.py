@@ -21,6 +21,7 @@ from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, VALUE_LIMIT, join_ids
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_micros
 from asynctasq.drivers.sqlite.session import Session
+from asynctasq.drivers.sqlite.steps import Steps
 from asynctasq.message import Lease
 from asynctasq.records import record
 from asynctasq.settlement import Cancelled, Complete, Fail, Release, Retry, Settled, Settlement
@@ -111,10 +112,7 @@ def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Se
         if token is None or token != settlement.lease.token or n in settled or not is_named:
             answers.append(Settled.LOST)
             continue
-        if not can_settle(settlement):
-            answers.append(Settled.REFUSED)
-            continue
-        if isinstance(settlement, Complete) and len(settlement.result or b"") > VALUE_LIMIT:
+        if not _is_storable(settlement):
             answers.append(Settled.REFUSED)
             continue
         settled.add(n)
@@ -130,9 +128,8 @@ def _settle_each(session: Session, settlements: Sequence[Settlement]) -> list[Se
 def _write(session: Session, settlement: Settlement, flagged: bool) -> tuple[str, Parameters]:
     """Return the name of the statement that settles one message, and its parameters."""
     match settlement:
-        case Complete(result=result, result_ttl=ttl, about=about):
-            kept = result if ttl > 0.0 else None
-            return "complete", {"keep": _keep(ttl), "result": kept, "about": about or None}
+        case Complete():
+            return _completion(settlement)
         case Fail(reason=reason, error=error, attempted=attempted):
             return "fail", {
                 "reason": reason.value,
@@ -150,6 +147,17 @@ def _write(session: Session, settlement: Settlement, flagged: bool) -> tuple[str
             due_at = _due(session, delay) if delay > 0.0 else None
             why = pack_error(error) if mismatched and error is not None else None
             return "release", {"due_at": due_at, "mismatched": mismatched, "error": why}
+
+
+def _is_storable(settlement: Settlement) -> bool:
+    is_short = not isinstance(settlement, Complete) or len(settlement.result or b"") <= VALUE_LIMIT
+    return is_short and can_settle(settlement)
+
+
+def _completion(settlement: Complete) -> tuple[str, Parameters]:
+    ttl = settlement.result_ttl
+    kept = settlement.result if ttl > 0.0 else None
+    return "complete", {"keep": _keep(ttl), "result": kept, "about": settlement.about or None}
 
 
 def _due(session: Session, delay: float) -> int:
@@ -179,33 +187,56 @@ class Cancel:
     ids: Sequence[bytes]
 
     def __call__(self, session: Session) -> list[CancelOutcome]:
-        ids, index = join_ids(self.ids)
-        rows = session.rows(_STATES, {"ids": ids, "index": index})
-        states = {key: (state, forget_at) for key, state, forget_at in rows}
-        cancelled: set[bytes] = set()
-        answers = []
-        for place, message_id in enumerate(self.ids):
-            if message_id in cancelled:
-                answers.append(CancelOutcome.TOO_LATE)
-                continue
-            answer = _cancel(session, message_id, states.get(place))
-            if answer is CancelOutcome.CANCELLED:
-                cancelled.add(message_id)
-            answers.append(answer)
-        return answers
+        return session.follow(cancel_all(self.ids, session.now))
 
 
-def _cancel(session: Session, message_id: bytes, found: tuple[Any, Any] | None) -> CancelOutcome:
+def cancel_all(ids: Sequence[bytes], now: int) -> Steps[list[CancelOutcome]]:
+    """Cancel messages that wait, and flag those that run."""
+    joined, index = join_ids(ids)
+    rows = yield _STATES, {"ids": joined, "index": index}
+    states = {key: (state, forget_at) for key, state, forget_at in rows}
+    cancelled: set[bytes] = set()
+    answers = []
+    for place, message_id in enumerate(ids):
+        if message_id in cancelled:
+            answers.append(CancelOutcome.TOO_LATE)
+            continue
+        answer = yield from _cancel(message_id, states.get(place), now)
+        if answer is CancelOutcome.CANCELLED:
+            cancelled.add(message_id)
+        answers.append(answer)
+    return answers
+
+
+def _cancel(message_id: bytes, found: tuple[Any, Any] | None, now: int) -> Steps[CancelOutcome]:
     if found is None or type(found[0]) is not int:
         return CancelOutcome.UNKNOWN
     state, forget_at = found
     here: Mapping[str, Any] = {"id": message_id}
     if state <= BLOCKED:
-        session.run(_CANCEL_WAITING, here)
+        yield _CANCEL_WAITING, here
         return CancelOutcome.CANCELLED
     if state == LEASED:
-        session.run(_SQL["flag"], here)
+        yield _SQL["flag"], here
         return CancelOutcome.REQUESTED
-    if state == DEAD or as_micros(forget_at) > session.now:
+    if state == DEAD or as_micros(forget_at) > now:
         return CancelOutcome.TOO_LATE
     return CancelOutcome.UNKNOWN
+
+
+def complete_one(settlement: Complete) -> Steps[Settled]:
+    """Complete one message, if its lease is current."""
+    lease = settlement.lease
+    if len(lease.id) != ID_BYTES:
+        return Settled.LOST
+    ids, index = join_ids([lease.id])
+    [(found,)] = yield _SQL["leases"], {"ids": ids, "index": index}
+    for _, n, token, _flagged in orjson.loads(found):
+        if token is None or token != lease.token:
+            break
+        if not _is_storable(settlement):
+            return Settled.REFUSED
+        query, parameters = _completion(settlement)
+        yield _SQL[query], {"n": n, **parameters}
+        return Settled.DONE
+    return Settled.LOST

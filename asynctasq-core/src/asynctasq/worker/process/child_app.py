@@ -193,11 +193,15 @@ def _find_app(given: Mapping[str, Any]) -> App:
             settings = dict(given["settings"])
             if not given["driver"]:
                 settings["driver"] = UnavailableDriver()
-            if given["lost"]:
+            lost = list(given["lost"])
+            if "outbox" in lost and default is not None:  # made by the module that calls `init`
+                lost.remove("outbox")
+                settings["outbox"] = default.settings.outbox
+            if lost:
                 logger.warning(
                     "Child processes do not have the settings that are objects: %s. Call init() in a "
                     "module that the worker imports.",
-                    ", ".join(given["lost"]),
+                    ", ".join(lost),
                 )
             app = App(settings)
             found = default if default and default.settings == app.settings else init(settings)
@@ -212,15 +216,15 @@ def _find_app(given: Mapping[str, Any]) -> App:
 class DispatchForbidden:
     """Refuses dispatches while a child imports a script: each child would repeat them."""
 
-    async def dispatch(self, task: BaseTask[T]) -> Handle[T]:
+    async def dispatch(self, task: BaseTask[T], *, transaction: object = None) -> Handle[T]:
         """Refuse the call.
 
         Raises:
             ConfigurationError: always.
         """
-        return self.dispatch_sync(task)
+        return self.dispatch_sync(task, transaction=transaction)
 
-    def dispatch_sync(self, task: BaseTask[Any]) -> Handle[Any]:
+    def dispatch_sync(self, task: BaseTask[Any], *, transaction: object = None) -> Handle[Any]:  # noqa: ARG002  the signature of dispatchers
         """Refuse the call.
 
         Raises:

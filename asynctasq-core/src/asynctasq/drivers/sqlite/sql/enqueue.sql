@@ -5,10 +5,7 @@
 -- payload. :index has one member a message: the place of the id in :blob, shifted left by 31, plus
 -- the size of the payload. It is an array if all are due now, and otherwise an object, in which the
 -- name of a member says when it is due: a time, or a delay as a negative number.
---
--- A known id rolls back the transaction: to give up this statement alone, SQLite would have to keep a
--- copy of every page that it changes.
-INSERT OR ROLLBACK INTO messages (
+INSERT INTO messages (
     id, namespace, queue, state, rank, due_at, enqueued_at, leased_at, expires, expires_at, result_ttl,
     max_lost, unique_key, profile, payload
 )

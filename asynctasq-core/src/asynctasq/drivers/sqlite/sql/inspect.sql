@@ -102,6 +102,11 @@ SELECT named.key, state, forget_at
 FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace
 
+-- name: current_states
+SELECT named.key, state, due_at, forget_at
+FROM json_each(:index) AS named CROSS JOIN messages
+WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace
+
 -- name: requeue
 UPDATE messages
 SET state = 3, due_at = :now, expires_at = :now + expires, attempt = 0, lost = 0,
@@ -184,6 +189,12 @@ SELECT name FROM queues WHERE key = :queue
 
 -- name: add_queue
 INSERT INTO queues (namespace, name) VALUES (:namespace, :name)
+
+-- name: add_queue_if_missing
+INSERT INTO queues (namespace, name) VALUES (:namespace, :name) ON CONFLICT DO NOTHING
+
+-- name: file_of_connection
+SELECT file FROM pragma_database_list WHERE name = 'main'
 
 -- name: namespace
 SELECT key FROM namespaces WHERE name = :name

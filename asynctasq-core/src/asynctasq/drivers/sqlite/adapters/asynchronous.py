@@ -1,0 +1,53 @@
+"""The adapter of `aiosqlite`, which is not imported: only its connections are used."""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
+from asynctasq.driverkit.sql import no_transaction, run_plan_async
+
+T = TypeVar("T")
+
+BEGIN = 'await connection.execute("BEGIN IMMEDIATE")'
+
+
+class AiosqliteAdapter:
+    """Runs plans on a connection of `aiosqlite`, which reports no commits."""
+
+    def unwrap(self, transaction: Any) -> Any:
+        """Return the connection unchanged."""
+        return transaction
+
+    def is_async(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
+        """Return True."""
+        return True
+
+    def dialect(self, transaction: Any) -> str:  # noqa: ARG002  the signature of adapters
+        """Return `sqlite`."""
+        return "sqlite"
+
+    def sees_commit(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
+        """Return False."""
+        return False
+
+    def run(
+        self,
+        transaction: Any,
+        plan: Plan[T],
+        committed: Callable[[], None] | None,  # noqa: ARG002  the signature of adapters
+    ) -> Coroutine[Any, Any, T]:
+        """Run a plan if a transaction is open."""
+        if not transaction.in_transaction:
+            raise no_transaction("The aiosqlite connection", BEGIN)
+
+        async def execute(statement: Statement) -> Sequence[Row]:
+            text, parameters = statement.render("qmark")
+            rows = await transaction.execute_fetchall(text, tuple(parameters))
+            return [_plain(row) for row in rows]
+
+        return run_plan_async(plan, execute)
+
+
+def _plain(row: Any) -> Row:
+    """Return a row as a tuple, whatever the `row_factory` of the connection makes of it."""
+    return tuple(row.values()) if isinstance(row, Mapping) else tuple(row)

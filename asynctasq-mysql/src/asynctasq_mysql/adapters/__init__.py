@@ -1,0 +1,1 @@
+"""Adapters of transactions for clients of MySQL: `aiomysql`, `asyncmy`, `pymysql` and `MySQLdb`."""

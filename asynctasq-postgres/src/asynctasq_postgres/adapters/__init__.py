@@ -1,0 +1,1 @@
+"""Adapters of transactions for clients of PostgreSQL: `asyncpg` and `psycopg`."""
