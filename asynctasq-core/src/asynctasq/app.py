@@ -85,6 +85,7 @@ class App:
             pool=self._pool,
             portal=self._portal,
         )
+        made.settings.check_durations(stores.default.driver.default_lease)
         messages = MessageFactory(made.codec, made.defaults, sender=ref(self))
         return Dispatcher(made, stores, messages, self._portal)
 
