@@ -1,6 +1,5 @@
 """The outbox in an SQLite file of an application: damage, locks, and what it leaves alone."""
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -112,7 +111,7 @@ async def test_missing_tables_are_named(outbox: SqliteOutbox, database: sqlite3.
 
 async def test_replaced_file_is_noticed(outbox: SqliteOutbox) -> None:
     await outbox.add([entry()])
-    await asyncio.to_thread(Path(outbox.description).rename, tmp_path / "old.db")
+    replace_file(outbox.description)
     assert (await outbox.schema()).current == 0
     await outbox.migrate()
     row = entry()
