@@ -5,6 +5,7 @@
 - times: times and durations as microseconds, and how long outcomes are kept at least
 - cursors: places in a listing as text
 - id_parts: ids that begin or end with some digits
+- id_walks: searches for them in stores that have all ids in an index
 - batching: pieces of a list, bounded in number and in bytes
 - opening: the check that a driver is open, in this process
 - url_settings: parameters of a URL as settings

@@ -27,7 +27,7 @@ from asynctasq.contracts.driver import (
     Enqueued,
     QueueCounts,
 )
-from asynctasq.driverkit.id_parts import check_id_part
+from asynctasq.driverkit.id_walks import IdWalk
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
 from asynctasq.drivers.sqlite import dead_letters as letters
@@ -266,7 +266,7 @@ class SqliteDriver(DriverDefaults):
     async def match_ids(
         self, part: str, *, limit: int = 10, cursor: str | None = None
     ) -> Page[bytes]:
-        return await self._read(MatchIds(check_id_part(part), limit, cursor))
+        return await self._read(MatchIds(IdWalk.begin(part, limit=limit, cursor=cursor)))
 
     async def browse(
         self,

@@ -12,5 +12,6 @@ ORDER BY id LIMIT :limit
 -- name: ending
 SELECT id FROM messages
 WHERE id > :after AND id <= :until AND namespace = :namespace
-    AND substr(id, :place) = :tail AND substr(hex(id), -length(:digits)) = :digits AND state <= 6
+    AND substr(id, :place) = :tail AND substr(hex(id), -length(:digits)) = :digits
+    AND substr(hex(id), 1, length(:digits)) <> :digits AND state <= 6
 ORDER BY id LIMIT :limit
