@@ -17,6 +17,26 @@ UNTIL = {UniqueUntil.STARTED: 1, UniqueUntil.SETTLED: 2, UniqueUntil.PERIOD: 3}
 _ON_CONFLICT = {OnConflict.SKIP: 1, OnConflict.REPLACE: 2, OnConflict.EXTEND: 3}
 
 
+def parts_of(messages: Sequence[Message]) -> list[Sequence[Message]]:
+    """Return the messages in parts that are added one after the other, usually in one.
+
+    A unique key may keep a message out, and another message of the same ID may come in after it. So a part
+    names no ID a second time if messages have keys.
+    """
+    ids = {message.id for message in messages}
+    if len(ids) == len(messages) or not any(message.unique for message in messages):
+        return [messages]
+    parts: list[list[Message]] = [[]]
+    seen: set[bytes] = set()
+    for message in messages:
+        if message.id in seen:
+            parts.append([])
+            seen = set()
+        seen.add(message.id)
+        parts[-1].append(message)
+    return list(parts)
+
+
 class Chunk:
     """Messages of one call, and the answers to them."""
 
