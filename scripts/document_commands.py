@@ -38,7 +38,7 @@ def render() -> str:
 
 def commands_of(group: click.Group) -> dict[str, click.Command]:
     """Return the commands of a group, without hidden ones and those of plugins."""
-    names = group._built_in if isinstance(group, Commands) else group.commands
+    names = group.built_in if isinstance(group, Commands) else group.commands
     context = click.Context(group, info_name="asynctasq")
     found = {name: group.get_command(context, name) for name in names}
     return {name: each for name, each in found.items() if each is not None and not each.hidden}

@@ -63,7 +63,7 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _own_folder_and_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_folder_and_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ignore settings of the user who runs the tests, and work in `tmp_path`."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
@@ -72,9 +72,7 @@ def _own_folder_and_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture(autouse=True)
-def _no_children_in_advance(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def no_children_in_advance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a worker in this process start children when a task needs one.
 
     It would start them at once where it knows of tasks that run in processes, and here it knows
@@ -89,7 +87,7 @@ async def _nothing(_: ProcessPool) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _loopback_only() -> Iterator[None]:
+def loopback_only() -> Iterator[None]:
     """Let no test depend on a machine other than this one."""
     connect = socket.socket.connect
 
@@ -106,7 +104,7 @@ def _loopback_only() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test after which a thread, child process or asyncio task of ours still runs."""
     function = getattr(request.node, "obj", None)
     if inspect.iscoroutinefunction(function):
@@ -139,7 +137,7 @@ def _forget_tasks_of_gone_modules() -> None:
     """Modules made by a test are gone with it; children of a later one would try to import them."""
     for definition in registry:
         if definition.module not in sys.modules:
-            del registry._definitions[definition.name]
+            registry.discard(definition.name)
 
 
 def _threads() -> set[threading.Thread]:

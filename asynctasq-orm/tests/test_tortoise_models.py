@@ -238,7 +238,7 @@ async def test_worker_initializes_tortoise_from_settings(config: dict[str, Any])
         await Worker(app=app, burst=True, handle_signals=False).start()
         assert await handle.result(timeout=30) == ["P0 by Ada", "P1 by Ada"]
     app.close_sync()
-    assert not Tortoise._inited
+    assert not Tortoise.is_inited()
 
 
 async def test_without_initialization_the_error_says_what_to_do() -> None:

@@ -5,8 +5,11 @@ import random
 import time
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 from asynctasq import App
+from asynctasq.app import runtime_of
+from asynctasq.dispatch.messages import MessageFactory
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, State, new_id
 from tests.chaos.ends import dead_letters
@@ -98,7 +101,9 @@ async def _good_tasks_run(app: App) -> None:
 
 
 async def _send_malformed(app: App, driver: Any, chance: random.Random) -> None:
-    good = app._dispatcher.messages.make(tasks.plain(1)).body
+    runtime = runtime_of(app)
+    messages = MessageFactory(runtime.codec, runtime.defaults, sender=ref(app))
+    good = messages.make(tasks.plain(1)).body
     for _ in range(BODIES):
         body = bytearray(good if chance.random() < 0.6 else chance.randbytes(chance.randrange(100)))
         for _ in range(chance.choice([0, 1, 1, 2, 4])):

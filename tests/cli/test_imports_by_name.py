@@ -23,8 +23,9 @@ EVIL = "import pathlib; pathlib.Path('imported.txt').touch()\n" + TASK
 
 
 @pytest.fixture(autouse=True)
-def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_definitions", {})
+def _registry() -> Iterator[None]:
+    with registry.preserved(empty=True):
+        yield
 
 
 @pytest.fixture

@@ -169,16 +169,15 @@ async def test_what_was_cancelled_or_settled_leaves_nothing_behind(driver: Memor
         await driver.settle([Complete(d.lease, b"r", 0.0) for d in deliveries])
         driver.clock_offset += 7_200.0
     await driver.reserve({"q": 50}, limit=50, owner="o", lease=30.0)
-    store = driver._store
+    store = driver.inspect()
     assert not store.entries
     assert not store.outcomes.kept
     assert not store.keys.holds
-    for timers in (store.scheduled, store.expiring, store.outcomes._ends, store.keys._ends):
-        assert len(timers._heap) <= 150
+    for timers in (store.scheduled, store.expiring, store.outcomes.ends, store.keys.ends):
+        assert timers.slots <= 150
     listings = [store.dead, *(group.scheduled for group in store.groups)]
     assert sum(len(each.places) for each in (*listings, store.groups[0].ready)) <= 300
-    lanes = store.queues["q"]._lanes.values()
-    assert sum(len(lane._line) + len(lane._heap) for lane in lanes) <= 150
+    assert store.queues["q"].lane_slots <= 150
 
 
 def _period_key(number: int) -> Unique:
@@ -244,7 +243,7 @@ def test_a_timer_queue_drops_leftovers() -> None:
     for item in range(1, 1_000, 2):
         current.discard(item)
         timers.dropped()
-    assert len(timers._heap) < 500
+    assert timers.slots < 500
     assert timers.take(1e9) == 2
     assert timers.take(5.0) is None
 
@@ -319,7 +318,7 @@ async def test_a_waiter_whose_loop_was_closed_disturbs_nobody(driver: MemoryDriv
 def _abandon_a_wait(loop: asyncio.AbstractEventLoop, driver: MemoryDriver) -> None:
     async def begin() -> None:
         await driver.open()
-        driver._store.waiting_for_work.add(["q"])
+        driver.inspect().waiting_for_work.add(["q"])
 
     loop.run_until_complete(begin())
     loop.close()
@@ -385,8 +384,8 @@ async def test_a_cancelled_wait_leaves_no_waiter(driver: MemoryDriver) -> None:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    assert not driver._store.waiting_for_work.waiters
-    assert not driver._store.waiting_for_results.waiters
+    assert not driver.inspect().waiting_for_work.waiters
+    assert not driver.inspect().waiting_for_results.waiters
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing to inherit without fork")

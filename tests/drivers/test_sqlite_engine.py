@@ -21,6 +21,7 @@ from asynctasq.drivers.sqlite.session import Session
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete
+from tests.drivers.sqlite_operations import OpenSqliteDriver
 
 LONG = 60.0
 """Seconds: a wait that lasts so long has not been woken."""
@@ -104,7 +105,7 @@ async def test_call_whose_caller_gave_up_is_done_nevertheless(driver: SqliteDriv
 
 
 def test_answer_for_a_closed_loop_is_dropped(tmp_path: Path) -> None:
-    driver = SqliteDriver(tmp_path / "work.db")
+    driver = OpenSqliteDriver(tmp_path / "work.db")
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(_: Session) -> None:
@@ -113,7 +114,7 @@ def test_answer_for_a_closed_loop_is_dropped(tmp_path: Path) -> None:
 
     async def leave_behind() -> None:
         await driver.open()
-        call = asyncio.ensure_future(driver._write(slow))
+        call = asyncio.ensure_future(driver.write(slow))
         await asyncio.to_thread(begun.wait)
         call.cancel()
 

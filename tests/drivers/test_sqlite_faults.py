@@ -16,6 +16,7 @@ from asynctasq.drivers.sqlite.session import Session
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Delivery, Lease, Message, Unique, new_id
 from asynctasq.settlement import Complete, Reason, Settled
+from tests.drivers.sqlite_operations import OpenSqliteDriver
 
 
 def a_message(body: bytes = b"body") -> Message:
@@ -23,8 +24,8 @@ def a_message(body: bytes = b"body") -> Message:
 
 
 @pytest.fixture
-async def driver(tmp_path: Path) -> AsyncIterator[SqliteDriver]:
-    opened = SqliteDriver(tmp_path / "work.db", busy_timeout=0.05)
+async def driver(tmp_path: Path) -> AsyncIterator[OpenSqliteDriver]:
+    opened = OpenSqliteDriver(tmp_path / "work.db", busy_timeout=0.05)
     await opened.open()
     yield opened
     await opened.close()
@@ -48,15 +49,15 @@ async def test_busy_file_is_unavailable_until_it_is_free(driver: SqliteDriver) -
     assert len(await reserve_all(driver)) == 2
 
 
-async def time_out_of(driver: SqliteDriver) -> int:
+async def time_out_of(driver: OpenSqliteDriver) -> int:
     """Milliseconds for which the next call waits for a locked file."""
-    found: int = await driver._read(lambda session: session.rows("PRAGMA busy_timeout", {})[0][0])
+    found: int = await driver.read(lambda session: session.rows("PRAGMA busy_timeout", {})[0][0])
     return found
 
 
 async def test_a_file_that_stays_locked_is_waited_for_once(tmp_path: Path) -> None:
     """The calls after the first fail soon, so that a dispatch is not held up by each of its repetitions."""
-    driver = SqliteDriver(tmp_path / "work.db", busy_timeout=0.8)
+    driver = OpenSqliteDriver(tmp_path / "work.db", busy_timeout=0.8)
     await driver.open()
     with closing(sqlite3.connect(driver.description, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -70,7 +71,7 @@ async def test_a_file_that_stays_locked_is_waited_for_once(tmp_path: Path) -> No
     await driver.close()
 
 
-async def test_full_disk_is_named_and_loses_nothing(driver: SqliteDriver) -> None:
+async def test_full_disk_is_named_and_loses_nothing(driver: OpenSqliteDriver) -> None:
     kept = a_message()
     await driver.enqueue([kept])
 
@@ -79,11 +80,11 @@ async def test_full_disk_is_named_and_loses_nothing(driver: SqliteDriver) -> Non
         session.connection.execute(f"PRAGMA max_page_count = {pages or used}")
         return used
 
-    await driver._read(limit_pages)
+    await driver.read(limit_pages)
     lost = a_message(bytes(100_000))
     with pytest.raises(DriverUnavailable, match=r"disk .* is full"):
         await driver.enqueue([lost])
-    await driver._read(lambda session: limit_pages(session, 1_000_000))
+    await driver.read(lambda session: limit_pages(session, 1_000_000))
     assert await driver.find([lost.id]) == [None]
     assert (await driver.enqueue([lost]))[0].created
     assert [delivery.message for delivery in await reserve_all(driver)] == [kept, lost]
@@ -190,7 +191,7 @@ async def test_text_that_is_not_unicode_is_an_error_of_the_driver(driver: Sqlite
 
 
 async def test_failure_of_one_call_touches_no_other_of_its_transaction(
-    driver: SqliteDriver,
+    driver: OpenSqliteDriver,
 ) -> None:
     def fail(session: Session) -> None:
         session.run("UPDATE messages SET priority = 1", {})
@@ -198,7 +199,7 @@ async def test_failure_of_one_call_touches_no_other_of_its_transaction(
     good = [a_message() for _ in range(20)]
     calls = [driver.enqueue([message]) for message in good]
     outcomes = await asyncio.gather(
-        *calls[:10], driver._write(fail), *calls[10:], return_exceptions=True
+        *calls[:10], driver.write(fail), *calls[10:], return_exceptions=True
     )
     failed = outcomes.pop(10)
     assert isinstance(failed, DriverError)

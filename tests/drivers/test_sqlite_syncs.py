@@ -6,26 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from asynctasq.drivers.sqlite.driver import SqliteDriver
 from asynctasq.drivers.sqlite.settings import Synchronous
 from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete, Settled
+from tests.drivers.sqlite_operations import OpenSqliteDriver
 
 NORMAL, FULL = 1, 2
 """As SQLite numbers them. In normal mode a commit is in the log, but not yet on the disk."""
 
 
 @pytest.fixture
-async def driver(tmp_path: Path) -> AsyncIterator[SqliteDriver]:
-    driver = SqliteDriver(path=str(tmp_path / "queue.db"))
+async def driver(tmp_path: Path) -> AsyncIterator[OpenSqliteDriver]:
+    driver = OpenSqliteDriver(path=str(tmp_path / "queue.db"))
     await driver.open()
     yield driver
     await driver.close()
 
 
-async def last_mode(driver: SqliteDriver) -> int:
+async def last_mode(driver: OpenSqliteDriver) -> int:
     """Return the synchronous mode of the last transaction."""
-    number: int = await driver._read(
+    number: int = await driver.read(
         lambda session: session.connection.execute("PRAGMA synchronous").fetchone()[0]
     )
     return number
@@ -36,7 +36,7 @@ def message() -> Message:
 
 
 async def test_accepted_messages_and_outcomes_are_synced_and_leases_are_not(
-    driver: SqliteDriver,
+    driver: OpenSqliteDriver,
 ) -> None:
     for _ in range(2):
         await driver.enqueue([message()])
@@ -50,7 +50,7 @@ async def test_accepted_messages_and_outcomes_are_synced_and_leases_are_not(
 
 
 async def test_leases_are_synced_from_the_first_message_that_must_not_run_twice(
-    driver: SqliteDriver,
+    driver: OpenSqliteDriver,
 ) -> None:
     await driver.enqueue([message(), replace(message(), max_lost=0)])
     deliveries = await driver.reserve({"q": 2}, limit=2, owner="me", lease=30.0)
@@ -65,7 +65,7 @@ async def test_leases_are_synced_from_the_first_message_that_must_not_run_twice(
 async def test_other_settings_hold_for_what_has_to_last(
     tmp_path: Path, setting: Synchronous, number: int
 ) -> None:
-    driver = SqliteDriver(path=str(tmp_path / "other.db"), synchronous=setting)
+    driver = OpenSqliteDriver(path=str(tmp_path / "other.db"), synchronous=setting)
     await driver.open()
     try:
         await driver.enqueue([message()])

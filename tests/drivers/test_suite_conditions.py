@@ -114,7 +114,7 @@ async def test_checks_in_real_time_are_made_on_request_only() -> None:
 
 async def forget_everything(driver: Driver) -> None:
     assert isinstance(driver, MemoryDriver)
-    driver._store.empty()
+    driver.inspect().empty()
 
 
 async def test_a_store_that_forgets_everything_passes() -> None:

@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import pytest
 
+import asynctasq
 from asynctasq import App, AsyncTask, SyncTask
 from asynctasq.errors import TaskDefinitionError, TaskFailed
+from asynctasq.tasks.definition import definition_of
 from tests.tasks.store import message_of, work
 
 T = TypeVar("T")
@@ -69,12 +71,11 @@ def test_arguments_that_do_not_fit_are_refused_at_the_call(call: Call, told: str
 
 
 def test_the_check_of_a_class_names_its_fields() -> None:
-    assert Mail._definition is not None
-    assert Signed._definition is not None
-    assert list(inspect.signature(Mail._definition.check).parameters) == [
-        *("to", "subject", "lines", "urgent")
-    ]
-    assert str(inspect.signature(Signed._definition.check)).endswith("*, by)")
+    mail, signed = definition_of(Mail), definition_of(Signed)
+    assert mail is not None
+    assert signed is not None
+    assert list(inspect.signature(mail.check).parameters) == [*("to", "subject", "lines", "urgent")]
+    assert str(inspect.signature(signed.check)).endswith("*, by)")
 
 
 def test_default_factories_run_for_each_instance() -> None:
@@ -199,19 +200,17 @@ def test_an_annotation_that_hides_a_method_is_refused(name: str) -> None:
         type("Broken", (SyncTask,), {"__annotations__": {name: str}})
 
 
-async def test_a_message_of_an_older_release_does_not_fit(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_message_of_an_older_release_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     class Ship(AsyncTask[None]):
         order: int
 
         async def execute(self) -> None: ...
 
     untyped: Any = Ship
-    with monkeypatch.context() as older:
-        older.setattr(Ship, "_fields", None)
-        message = await message_of(app, untyped(number=5))
-    monkeypatch.setattr(app.settings, "mismatch_patience", 0.0)
-    await work(app)
-    with pytest.raises(TaskFailed, match="unexpected keyword argument 'number'"):
-        await app.handle(str(message.id.hex())).result(timeout=30)
+    async with asynctasq.init({"driver": "memory", "mismatch_patience": 0.0}) as app:
+        with monkeypatch.context() as older:
+            older.setattr(Ship, "_fields", None)
+            message = await message_of(app, untyped(number=5))
+        await work(app)
+        with pytest.raises(TaskFailed, match="unexpected keyword argument 'number'"):
+            await app.handle(str(message.id.hex())).result(timeout=30)

@@ -11,7 +11,7 @@ import pytest
 
 from asynctasq import App, AsyncProcessTask, AsyncTask, BaseTask, SyncProcessTask, SyncTask
 from asynctasq.errors import TaskDefinitionError, TaskFailed
-from asynctasq.tasks.definition import ExecutionMode
+from asynctasq.tasks.definition import ExecutionMode, definition_of
 from tests.tasks.store import message_of, messages, policy_of, work
 
 FREE_NAMES = [
@@ -277,7 +277,8 @@ def test_mode_follows_from_the_base_class(
     def execute(self: object) -> None: ...
 
     made: Any = type("Made", (base,), {"execute": execute_async if is_async else execute})
-    definition = made._definition
+    definition = definition_of(made)
+    assert definition is not None
     assert (definition.mode, definition.is_async) == (mode, is_async)
 
 

@@ -18,6 +18,7 @@ from asynctasq.errors import (
     NotSerializable,
 )
 from asynctasq.message import Message, id_to_text
+from asynctasq.tasks.definition import definition_of
 from tests.tasks.counting import CountingDriver, QueueOnlyDriver
 from tests.tasks.store import message_of, messages, opened, work
 
@@ -62,8 +63,9 @@ async def test_what_cannot_travel_is_refused_with_task_argument_and_type(
 ) -> None:
     with pytest.raises(NotSerializable, match=said) as caught:
         await call.dispatch()
-    assert call._definition is not None
-    assert call._definition.name in str(caught.value)
+    definition = definition_of(call)
+    assert definition is not None
+    assert definition.name in str(caught.value)
     assert "Odd" in str(caught.value) or "function" in str(caught.value)
     assert isinstance(caught.value, TypeError)
     assert not await messages(app)

@@ -14,6 +14,7 @@ import pytest
 from asynctasq import App, AsyncTask, task
 from asynctasq.errors import TaskDefinitionError
 from asynctasq.tasks import FunctionTask
+from asynctasq.tasks.definition import definition_of
 from asynctasq.tasks.registry import registry
 from tests.tasks.store import work
 
@@ -177,11 +178,11 @@ def test_a_module_may_be_reloaded_and_imported_again(write_module: Write) -> Non
     module = importlib.import_module("shop_again")
     write_module("shop_again", text.replace("return 1", "return 2").replace("send()", "sent()"))
     module = importlib.reload(module)
-    assert registry.find("shop.send") is module.sent._definition
+    assert registry.find("shop.send") is definition_of(module.sent)
     del sys.modules["shop_again"]
     again = importlib.import_module("shop_again")
-    assert registry.find("shop.send") is again.sent._definition
-    assert registry.find("shop_again:Ship") is again.Ship._definition
+    assert registry.find("shop.send") is definition_of(again.sent)
+    assert registry.find("shop_again:Ship") is definition_of(again.Ship)
     assert again is not module
 
 
@@ -203,8 +204,8 @@ def test_a_class_that_a_decorator_makes_anew_is_one_task(write_module: Write) ->
         """,
     )
     module = importlib.import_module("shop_slots")
-    assert registry.find("shop_slots:Ship") is module.Ship._definition
-    assert registry.find("shop_slots:Express") is module.Express._definition
+    assert registry.find("shop_slots:Ship") is definition_of(module.Ship)
+    assert registry.find("shop_slots:Express") is definition_of(module.Express)
 
 
 def test_the_same_function_may_be_decorated_twice_alike(write_module: Write) -> None:
@@ -282,7 +283,7 @@ def test_another_module_cannot_take_the_name(write_module: Write) -> None:
     module: ModuleType = importlib.import_module("shop_x")
     with pytest.raises(TaskDefinitionError, match=r"shop_x.*shop_x\.py:3, .*shop_y\.py:3"):
         importlib.import_module("shop_y")
-    assert registry.find("send") is module.send._definition
+    assert registry.find("send") is definition_of(module.send)
 
 
 def test_two_modules_whose_tasks_one_helper_defines_are_not_one_file(write_module: Write) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from asynctasq import AsyncTask, task
 from asynctasq.errors import TaskDefinitionError, UnknownTask
+from asynctasq.tasks.definition import definition_of
 from asynctasq.tasks.registry import registry
 
 
@@ -38,8 +39,7 @@ def test_a_name_is_module_and_qualified_name() -> None:
         def pack() -> None: ...
 
     place = "test_a_name_is_module_and_qualified_name.<locals>.Outer"
-    assert Outer.Ship._definition is not None
-    assert Outer.Ship._definition.name == f"{__name__}:{place}.Ship"
+    assert registry.find(f"{__name__}:{place}.Ship") is definition_of(Outer.Ship)
     assert Outer.pack.name == f"{__name__}:{place}.pack"
 
 
@@ -47,7 +47,7 @@ def test_the_same_name_again_from_the_same_module_replaces() -> None:
     defined_in("shop_a", FUNCTION.format(options="", returned=1))
     module = defined_in("shop_a", FUNCTION.format(options="", returned=2))
     found = registry.find("shop_a:ship")
-    assert found is module.ship._definition
+    assert found is definition_of(module.ship)
     assert sum(each.name == "shop_a:ship" for each in registry) == 1
 
 
@@ -73,9 +73,10 @@ def test_classes_are_named_with_a_class_argument() -> None:
     class Child(Ship):
         pass
 
-    assert registry.find("ships.ship") is Ship._definition
-    assert Child._definition is not None
-    assert Child._definition.name.endswith("<locals>.Child")
+    assert registry.find("ships.ship") is definition_of(Ship)
+    child = definition_of(Child)
+    assert child is not None
+    assert child.name.endswith("<locals>.Child")
 
 
 @pytest.mark.parametrize("name", ["", 5])

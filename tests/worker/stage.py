@@ -5,7 +5,9 @@ import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
+from weakref import ref
 
 from asynctasq import App, Worker, current_task
 from asynctasq.app import runtime_of
@@ -16,6 +18,7 @@ from asynctasq.contracts.capabilities import (
     SupportsInspect,
 )
 from asynctasq.contracts.driver import Driver
+from asynctasq.dispatch.messages import MessageFactory
 from asynctasq.message import Message, State, id_from_text, new_id
 from asynctasq.retry import RunPolicy
 from asynctasq.tasks.base import BaseTask
@@ -173,12 +176,13 @@ class Stage:
 
         await eventually(reached)
 
-    def message(self, task: str | BaseTask[Any], *, body: bytes | None = None) -> Message:
-        """Return a message as a dispatch makes it, or one of an unknown task by its name."""
+    def message(
+        self, task: str | BaseTask[Any], *args: object, body: bytes | None = None
+    ) -> Message:
+        """Return a message as a dispatch makes it, or one for the name of a task with arguments."""
+        codec, defaults = runtime_of(self.app).codec, runtime_of(self.app).defaults
         if isinstance(task, str):
-            name, args, kwargs = task, (), dict[str, Any]()
-        else:
-            assert task._definition is not None
-            name, (args, kwargs) = task._definition.name, task._arguments
-        encoded = runtime_of(self.app).codec.encode_call(args, kwargs, RunPolicy(), task=name)
-        return Message(new_id(), "default", name, encoded if body is None else body)
+            encoded = codec.encode_call(args, {}, RunPolicy(), task=task)
+            return Message(new_id(), "default", task, encoded if body is None else body)
+        made = MessageFactory(codec, defaults, sender=ref(self.app)).make(task)
+        return made if body is None else replace(made, body=body)

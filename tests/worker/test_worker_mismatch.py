@@ -52,7 +52,7 @@ async def test_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) ->
         (await stage.driver()).clock_offset = 30.0
         await stage.burst()
     finally:
-        registry._definitions.pop("soon:task")
+        registry.discard("soon:task")
     assert await stage.app.handle(id_to_text(message.id)).result(timeout=30) == "known by now"
 
 
@@ -96,16 +96,13 @@ async def test_a_task_that_stays_unknown_is_buried_as_such(stage: Stage) -> None
 
 
 async def test_arguments_that_do_not_fit_are_buried_as_such(stage: Stage) -> None:
-    @task(name="changed:signature")
-    async def old(a: int, b: int) -> None: ...
-
-    message = stage.message(old(1, 2))
+    message = stage.message("changed:signature", 1, 2)
 
     @task(name="changed:signature")
     async def new(a: int) -> None: ...
 
     letter = await bury_after_patience(stage, message)
-    registry._definitions.pop("changed:signature")
+    registry.discard("changed:signature")
     assert (letter.reason.value, letter.attempts) == ("arguments", 0)
     assert letter.error is not None
     assert "positional argument" in letter.error.message
@@ -156,7 +153,7 @@ async def test_a_module_that_cannot_be_imported_is_reported_and_waits(
     assert len(told) == 2
     assert all("a_package_that_is_not_installed" in line for line in told)
 
-    registry._broken.clear()  # as if a second had passed
+    registry.discard("tasks_that_break:run")  # as if a second had passed
     broken.write_text(
         "from asynctasq import task\n@task\nasync def run() -> str:\n    return 'mended'\n"
     )
@@ -166,7 +163,7 @@ async def test_a_module_that_cannot_be_imported_is_reported_and_waits(
         assert await stage.app.handle(id_to_text(message.id)).result(timeout=30) == "mended"
     finally:
         sys.modules.pop("tasks_that_break", None)
-        registry._definitions.pop("tasks_that_break:run", None)
+        registry.discard("tasks_that_break:run")
 
 
 @pytest.mark.parametrize(

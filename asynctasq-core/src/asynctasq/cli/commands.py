@@ -27,24 +27,24 @@ class Commands(click.Group):
 
     def __init__(self, *args: Any, built_in: Mapping[str, tuple[str, str]], **options: Any) -> None:
         super().__init__(*args, **options)
-        self._built_in = built_in
+        self.built_in = built_in
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the built-in commands in order, then commands of plugins by name."""
-        return [*self._built_in, *sorted(_of_plugins(ctx, self._built_in))]
+        return [*self.built_in, *sorted(_of_plugins(ctx, self.built_in))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
-        if cmd_name not in self._built_in:
-            return _of_plugins(ctx, self._built_in).get(cmd_name)
-        module, _, attribute = self._built_in[cmd_name][0].partition(":")
+        if cmd_name not in self.built_in:
+            return _of_plugins(ctx, self.built_in).get(cmd_name)
+        module, _, attribute = self.built_in[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing the built-in ones."""
-        of_plugins = _of_plugins(ctx, self._built_in)
-        shown = {name: about for name, (_, about) in self._built_in.items()}
+        of_plugins = _of_plugins(ctx, self.built_in)
+        shown = {name: about for name, (_, about) in self.built_in.items()}
         shown |= {
             name: of_plugins[name].get_short_help_str(formatter.width)
             for name in sorted(of_plugins)

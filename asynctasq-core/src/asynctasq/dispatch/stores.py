@@ -17,7 +17,7 @@ from asynctasq.message import Message, id_to_text
 from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask, set_field
-from asynctasq.tasks.registry import registry
+from asynctasq.tasks.definition import definition_of
 from asynctasq.transaction_adapters import TransactionAdapters
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Stores:
 
     def store_of(self, task: object) -> Store:
         """Return the store of a task function or class; the default one for any other object."""
-        definition = getattr(task, "_definition", None)
+        definition = definition_of(task)
         chosen = None if definition is None else definition.driver
         return self.default if chosen is None else self._get(chosen)
 

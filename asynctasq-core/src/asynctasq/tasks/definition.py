@@ -45,3 +45,12 @@ class TaskDefinition:
     """True if the user chose the name."""
     origin: Origin | None = field(default=None, hash=False, compare=False)
     """The code of the task, and the place of its definition."""
+
+
+def definition_of(task: object) -> TaskDefinition | None:
+    """Return the definition of a task function, of a task class or of a task with its arguments.
+
+    It is None for any other object, and for a class that is not a task itself.
+    """
+    definition = getattr(task, "_definition", None)
+    return definition if isinstance(definition, TaskDefinition) else None

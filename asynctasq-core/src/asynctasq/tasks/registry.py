@@ -105,6 +105,11 @@ class TaskRegistry:
         """Return whether a task of that name is registered; imports nothing."""
         return name in self._definitions
 
+    def discard(self, name: str) -> None:
+        """Forget a task, and whether the import of its module failed; for tests."""
+        self._definitions.pop(name, None)
+        self._broken.pop(name.partition(":")[0], None)
+
     def modules(self) -> set[str]:
         """Return the modules that define the registered tasks."""
         return {each.module for each in self}

@@ -13,7 +13,7 @@ from asynctasq.results import Handle
 from asynctasq.retry import RunPolicy
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.decorator import FunctionCall, FunctionTask
-from asynctasq.tasks.definition import TaskDefinition
+from asynctasq.tasks.definition import definition_of
 from asynctasq.tasks.registry import registry
 
 AnyTask = FunctionTask[..., Any] | type[BaseTask[Any]] | BaseTask[Any] | str
@@ -136,8 +136,8 @@ def _how_often(count: int) -> str:
 def _name_of(task: object) -> str:
     if isinstance(task, str):
         return task
-    definition = getattr(task, "_definition", None)
-    if isinstance(definition, TaskDefinition):
+    definition = definition_of(task)
+    if definition is not None:
         return definition.name
     raise TypeError(
         f"task must be a task (`send_email`), a task with arguments (`send_email(to='a@b.c')`), or the "

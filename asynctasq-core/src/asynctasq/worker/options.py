@@ -204,15 +204,11 @@ class WorkerOptions:
         heartbeat, stall = values["heartbeat_interval"], values["stall_limit"]
         for _, problem in duration_problems(heartbeat, stall, lease):
             raise ConfigurationError(problem)
-        return cls(
-            **values
-            | {
-                "lease": lease,
-                "heartbeat_interval": heartbeat_of(heartbeat, lease),
-                "stall_limit": stall_of(stall, lease),
-                "queues": parse_queues(values["queues"] or queues_of_tasks()),
-            }
-        )
+        values["lease"] = lease
+        values["heartbeat_interval"] = heartbeat_of(heartbeat, lease)
+        values["stall_limit"] = stall_of(stall, lease)
+        values["queues"] = parse_queues(values["queues"] or queues_of_tasks())
+        return cls(**values)
 
 
 class MoreOptions(TypedDict, total=False):

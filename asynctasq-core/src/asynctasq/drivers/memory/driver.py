@@ -91,6 +91,10 @@ class MemoryDriver(DriverDefaults):
             store.waiting_for_work.wake_all()
             store.waiting_for_results.wake_all()
 
+    def inspect(self) -> Store:
+        """Return the inner state of the store, for tests."""
+        return self._store
+
     def _opened(self) -> Store:
         if not self._open:
             raise DriverError("This memory driver is not open. Await its `open()` first.")

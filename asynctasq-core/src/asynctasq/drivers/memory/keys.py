@@ -28,7 +28,7 @@ class UniqueKeys:
 
     def __init__(self) -> None:
         self.holds: dict[str, UniqueLock] = {}
-        self._ends = TimerQueue[UniqueLock](
+        self.ends = TimerQueue[UniqueLock](
             lambda at, hold: hold.ends_at == at and self.holds.get(hold.key) is hold
         )
 
@@ -42,18 +42,18 @@ class UniqueKeys:
         if unique.until is UniqueUntil.PERIOD:
             hold.period = unique.period or 0.0
             hold.ends_at = now + hold.period
-            self._ends.add(hold.ends_at, hold)
+            self.ends.add(hold.ends_at, hold)
         former = self.holds.get(hold.key)
         self.holds[hold.key] = hold
         if former is not None and former.ends_at != inf:
-            self._ends.dropped()
+            self.ends.dropped()
 
     def prolong(self, hold: UniqueLock, unique: Unique, now: float) -> None:
         """Restart a period with the length that `unique` has. Other holds have no end."""
         if hold.until is UniqueUntil.PERIOD:
             hold.ends_at = now + (hold.period if unique.period is None else unique.period)
-            self._ends.add(hold.ends_at, hold)
-            self._ends.dropped()
+            self.ends.add(hold.ends_at, hold)
+            self.ends.dropped()
 
     def started(self, message: Message) -> None:
         """Free the key of a message that is leased, if it is held until then."""
@@ -73,7 +73,7 @@ class UniqueKeys:
         if hold is not None:
             del self.holds[hold.key]
             if hold.ends_at != inf:
-                self._ends.dropped()
+                self.ends.dropped()
 
     def _held_by(self, message: Message) -> UniqueLock | None:
         hold = None if message.unique is None else self.holds.get(message.unique.key)
@@ -82,7 +82,7 @@ class UniqueKeys:
     def forget(self, now: float, *, limit: int) -> None:
         """Delete holds whose period is over."""
         for _ in range(limit):
-            hold = self._ends.take(now)
+            hold = self.ends.take(now)
             if hold is None:
                 return
             del self.holds[hold.key]

@@ -32,6 +32,11 @@ class TimerQueue(Generic[T]):
     def __len__(self) -> int:
         return len(self._heap) - self._leftovers
 
+    @property
+    def slots(self) -> int:
+        """Number of slots in use, those of leftovers included."""
+        return len(self._heap)
+
     def add(self, time: float, item: T) -> None:
         # The sequence number keeps heapq from ever comparing two items.
         self._sequence += 1
@@ -81,6 +86,11 @@ class PriorityQueue:
     def __init__(self) -> None:
         self._line: deque[Item] = deque()
         self._heap: list[Item] = []
+
+    @property
+    def slots(self) -> int:
+        """Number of slots in use, those of leftovers included."""
+        return len(self._line) + len(self._heap)
 
     def push(self, entry: Entry) -> None:
         item = (entry.due_at, entry.message.id, entry)
@@ -144,6 +154,11 @@ class Queue:
         """Slots of the ready messages in all groups, leftovers included."""
         self._leftovers = 0
         self._lanes: dict[int, PriorityQueue] = {}
+
+    @property
+    def lane_slots(self) -> int:
+        """Number of slots in use in all lanes, those of leftovers included."""
+        return sum(lane.slots for lane in self._lanes.values())
 
     def add(self, entry: Entry, place: int) -> None:
         """Add a message that has become ready, also to the listing of its group."""

@@ -19,7 +19,7 @@ class Outcomes:
         """Make an empty collection of at most `most` outcomes. The ones that expire first are dropped first."""
         self._most = most
         self.kept: dict[bytes, tuple[float, Outcome]] = {}
-        self._ends = TimerQueue[bytes](
+        self.ends = TimerQueue[bytes](
             lambda at, message_id: self.kept.get(message_id, (inf,))[0] == at
         )
 
@@ -28,7 +28,7 @@ class Outcomes:
             ttl = self.ttl_least
         until = outcome.finished_at + ttl
         self.kept[outcome.id] = (until, outcome)
-        self._ends.add(until, outcome.id)
+        self.ends.add(until, outcome.id)
 
     def find(self, message_id: bytes, now: float) -> Outcome | None:
         kept = self.kept.get(message_id)
@@ -37,8 +37,8 @@ class Outcomes:
     def forget(self, now: float, *, limit: int) -> None:
         """Drop outcomes whose time is over, and outcomes beyond the limit."""
         for _ in range(limit):
-            too_many = len(self._ends) > self._most
-            message_id = self._ends.take(inf if too_many else now)
+            too_many = len(self.ends) > self._most
+            message_id = self.ends.take(inf if too_many else now)
             if message_id is None:
                 return
             del self.kept[message_id]
