@@ -9,10 +9,17 @@ CREATE FUNCTION asynctasq.clock_1(shift bigint) RETURNS bigint LANGUAGE sql VOLA
 $$;
 
 -- IDs, 16 bytes each, in order.
-CREATE FUNCTION asynctasq.ids_1(joined bytea) RETURNS uuid[] LANGUAGE sql IMMUTABLE
+CREATE FUNCTION asynctasq.ids_1(joined bytea) RETURNS uuid[] LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog AS $$
-    SELECT coalesce(array_agg(encode(substr(joined, place, 16), 'hex')::uuid ORDER BY place), '{}')
-    FROM generate_series(1, length(joined), 16) AS place
+BEGIN
+    IF length(joined) = 16 THEN
+        RETURN ARRAY[encode(joined, 'hex')::uuid];
+    END IF;
+    RETURN ARRAY(
+        SELECT encode(substr(joined, place, 16), 'hex')::uuid
+        FROM generate_series(1, length(joined), 16) AS place
+    );
+END
 $$;
 
 -- Free the unique keys of messages that have started (ends_after = 1), ended (2) or were purged (3). A key
@@ -205,8 +212,8 @@ SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
 SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
-    ns int := asynctasq.namespace_1(space);
-    queues int[] := asynctasq.queues_1(ns, names);
+    ns int;
+    queues int[];
     all_ids uuid[] := asynctasq.ids_1(ids);
     refused uuid[];
     standing uuid[];
@@ -215,6 +222,14 @@ DECLARE
     taken uuid;
     n int;
 BEGIN
+    -- Without the functions that also add them, which take as long as an insertion.
+    SELECT s.key, ARRAY[q.key] INTO ns, queues
+    FROM asynctasq.namespaces AS s JOIN asynctasq.queues AS q ON q.namespace = s.key AND q.name = names[1] COLLATE "C"
+    WHERE s.name = space AND cardinality(names) = 1;
+    IF ns IS NULL THEN
+        ns := asynctasq.namespace_1(space);
+        queues := asynctasq.queues_1(ns, names);
+    END IF;
     -- Keys in the order of their hashes, so that two calls do not wait for each other.
     IF hashes IS NOT NULL THEN
         standing := '{}';

@@ -302,9 +302,9 @@ BEGIN
     );
     until := least(
         (SELECT due_at FROM asynctasq.messages WHERE namespace = ns AND state = 2 ORDER BY due_at LIMIT 1),
-        greatest(
-            (SELECT deadline FROM asynctasq.owners WHERE namespace = ns ORDER BY deadline LIMIT 1),
-            (SELECT paused_until FROM asynctasq.upkeep WHERE namespace = ns)
+        (
+            SELECT greatest(deadline, (SELECT paused_until FROM asynctasq.upkeep WHERE namespace = ns))
+            FROM asynctasq.owners WHERE namespace = ns ORDER BY deadline LIMIT 1
         )
     ) - now;
 END

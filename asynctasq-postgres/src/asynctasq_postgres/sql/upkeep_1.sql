@@ -139,17 +139,19 @@ END
 $$;
 
 -- Whether any upkeep is due; without that of leases.
-CREATE FUNCTION asynctasq.is_due_1(ns int, now bigint, dead_since bigint) RETURNS bool LANGUAGE sql STABLE
+CREATE FUNCTION asynctasq.is_due_1(ns int, now bigint, dead_since bigint) RETURNS bool LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
 SET plan_cache_mode = force_generic_plan SET jit = off AS $$
-    SELECT
+BEGIN
+    RETURN
         EXISTS (SELECT 1 FROM asynctasq.messages WHERE namespace = ns AND state = 2 AND due_at <= now)
         OR EXISTS (SELECT 1 FROM asynctasq.messages WHERE namespace = ns AND expires_at <= now)
         OR EXISTS (SELECT 1 FROM asynctasq.outcomes WHERE namespace = ns AND forget_at <= now)
         OR EXISTS (SELECT 1 FROM asynctasq.dead WHERE namespace = ns AND died_at <= dead_since)
         OR EXISTS (SELECT 1 FROM asynctasq.unique_keys WHERE namespace = ns AND ends_at <= now)
-        OR EXISTS (SELECT 1 FROM asynctasq.workers WHERE namespace = ns AND ends_at <= now)
+        OR EXISTS (SELECT 1 FROM asynctasq.workers WHERE namespace = ns AND ends_at <= now);
+END
 $$;
 
 -- Do a piece of the upkeep that is due. Returns messages whose lease was taken back or that have expired.
