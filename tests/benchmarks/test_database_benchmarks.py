@@ -15,7 +15,7 @@ from benchmarks.measurements.databases import database_bench, drain
 DEPTH = {"depth.reserve", "depth.settle", "depth.enqueue", "depth.both"}
 SNAPSHOT = {"snapshot.reserve", "snapshot.slowest"}
 CONNECTIONS = {"connections.with", "connections.without", "connections.ratio"}
-IDLE = {"idle.cpu", "idle.statements"}
+IDLE = {"idle.cpu", "idle.transactions"}
 DISPATCH = {f"dispatch.{way}.asynctasq_tasks" for way in ("bulk", "gather", "single")}
 LATENCY = {"latency.soon", "latency.later"}
 DEADLOCKS = {f"deadlocks.{each}" for each in ("seen", "server", "left", "speed")}

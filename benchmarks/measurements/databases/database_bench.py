@@ -48,8 +48,8 @@ class DatabaseBench(SideBySide):
         """Bring the statistics of the planner up to date."""
 
     @abstractmethod
-    def statements(self) -> float:
-        """Return how many statements or transactions the server has executed so far."""
+    def transactions(self) -> float:
+        """Return how many transactions the server has executed so far."""
 
     @abstractmethod
     def left(self) -> int:
@@ -110,7 +110,7 @@ class PostgresBench(DatabaseBench):
         rows = self.database.rows("SELECT 1 FROM pg_stats WHERE tablename = 'messages' LIMIT 1")
         return bool(rows)
 
-    def statements(self) -> float:
+    def transactions(self) -> float:
         """Return how many transactions of the measured database have ended."""
         [[number]] = self._server.rows(
             f"SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{RUN}'"
@@ -161,9 +161,9 @@ class MySQLBench(DatabaseBench):
         """Bring the statistics of the planner up to date."""
         self.database.execute(f"ANALYZE TABLE {self.messages}")
 
-    def statements(self) -> float:
-        """Return how many statements the server has executed for its clients."""
-        return self.status("Questions")
+    def transactions(self) -> float:
+        """Return how many transactions have begun. The driver begins one in each round trip that looks for work."""
+        return self.status("Com_begin")
 
     def status(self, name: str) -> float:
         """Return a status variable of the server."""
