@@ -44,7 +44,7 @@ class DatabaseBench(SideBySide):
         """Replace a database by one that has the empty tables of a program."""
 
     @abstractmethod
-    def analyse(self) -> None:
+    def analyze(self) -> None:
         """Bring the statistics of the planner up to date."""
 
     @abstractmethod
@@ -101,11 +101,11 @@ class PostgresBench(DatabaseBench):
         )
         return self._server.named(database)
 
-    def analyse(self) -> None:
+    def analyze(self) -> None:
         """Bring the statistics of the planner up to date."""
         self.database.execute("VACUUM ANALYZE")
 
-    def is_analysed(self) -> bool:
+    def is_analyzed(self) -> bool:
         """Return whether the table of messages has statistics."""
         rows = self.database.rows("SELECT 1 FROM pg_stats WHERE tablename = 'messages' LIMIT 1")
         return bool(rows)
@@ -157,7 +157,7 @@ class MySQLBench(DatabaseBench):
         self.bench.run(name, python=self.python(name), way="install", url=made.url)
         return made
 
-    def analyse(self) -> None:
+    def analyze(self) -> None:
         """Bring the statistics of the planner up to date."""
         self.database.execute(f"ANALYZE TABLE {self.messages}")
 
