@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -10,7 +9,6 @@ from typing import Any
 
 import asynctasq
 from asynctasq import App, Worker, task
-from benchmarks.programs.commands import run_command
 from benchmarks.programs.counting import TEXT
 from benchmarks.programs.protocol import answer, asked
 from benchmarks.programs.starts import latencies, tell_start
@@ -39,8 +37,10 @@ async def note_start(path: str) -> None:
 
 
 async def install(url: str) -> None:
-    """Create the tables, as users do."""
-    await run_command(sys.executable, "-m", "asynctasq.cli", "migrate", "--driver", url)
+    """Create the tables, by a driver that is not open."""
+    app, name = App({"driver": url}), url.partition(":")[0]
+    driver: Any = app.plugins.create_driver(name, app.settings.plugin(name))
+    await driver.migrate()
     answer()
 
 

@@ -44,12 +44,12 @@ class DatabaseBench(SideBySide):
         """Replace a database by one that has the empty tables of a program."""
 
     @abstractmethod
-    def analyse(self) -> None:
+    def analyze(self) -> None:
         """Bring the statistics of the planner up to date."""
 
     @abstractmethod
-    def statements(self) -> float:
-        """Return how many statements or transactions the server has executed so far."""
+    def transactions(self) -> float:
+        """Return how many transactions the server has executed so far."""
 
     @abstractmethod
     def left(self) -> int:
@@ -101,16 +101,16 @@ class PostgresBench(DatabaseBench):
         )
         return self._server.named(database)
 
-    def analyse(self) -> None:
+    def analyze(self) -> None:
         """Bring the statistics of the planner up to date."""
         self.database.execute("VACUUM ANALYZE")
 
-    def is_analysed(self) -> bool:
+    def is_analyzed(self) -> bool:
         """Return whether the table of messages has statistics."""
         rows = self.database.rows("SELECT 1 FROM pg_stats WHERE tablename = 'messages' LIMIT 1")
         return bool(rows)
 
-    def statements(self) -> float:
+    def transactions(self) -> float:
         """Return how many transactions of the measured database have ended."""
         [[number]] = self._server.rows(
             f"SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{RUN}'"
@@ -157,13 +157,13 @@ class MySQLBench(DatabaseBench):
         self.bench.run(name, python=self.python(name), way="install", url=made.url)
         return made
 
-    def analyse(self) -> None:
+    def analyze(self) -> None:
         """Bring the statistics of the planner up to date."""
         self.database.execute(f"ANALYZE TABLE {self.messages}")
 
-    def statements(self) -> float:
-        """Return how many statements the server has executed for its clients."""
-        return self.status("Questions")
+    def transactions(self) -> float:
+        """Return how many transactions have begun. The driver begins one in each round trip that looks for work."""
+        return self.status("Com_begin")
 
     def status(self, name: str) -> float:
         """Return a status variable of the server."""

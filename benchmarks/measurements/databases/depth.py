@@ -55,7 +55,7 @@ def snapshot(bench: DatabaseBench) -> None:
 
 def _reserves(bench: DatabaseBench, tasks: int, *, with_snapshot: bool) -> Sequence[float]:
     bench.fill(tasks + tasks // 10)
-    bench.analyse()
+    bench.analyze()
     if not with_snapshot:
         answer = bench.bench.run("leasing", url=bench.url, tasks=tasks)
     else:
@@ -69,7 +69,7 @@ def deadlocks(bench: MySQLBench) -> None:
     """Run sixteen workers on one queue, and count dead-locks of the server and warnings of the workers."""
     tasks = bench.scale.tasks
     bench.fill(tasks)
-    bench.analyse()
+    bench.analyze()
     before = bench.status("Innodb_deadlocks")
     with ThreadPoolExecutor(PROCESSES) as threads:
         started = [

@@ -36,12 +36,12 @@ class Way:
 
 
 def drain_on_postgres(bench: PostgresBench) -> None:
-    """Compare with peers on tables that were analysed, and with ourselves on tables that were not."""
+    """Compare with peers on tables that were analyzed, and with ourselves on tables that were not."""
     tasks, fast, slow = bench.scale.tasks, bench.peer_tasks(FAST_PEER), bench.peer_tasks(SLOW_PEER)
     ways = {
         "ours": Way("asynctasq", lambda: ours(bench, tasks)),
-        "never_analysed": Way(
-            "asynctasq, tables never analysed", lambda: ours_never_analysed(bench, tasks)
+        "never_analyzed": Way(
+            "asynctasq, tables never analyzed", lambda: ours_never_analyzed(bench, tasks)
         ),
         "bare": Way("bare loop of asyncpg", lambda: bare(bench, tasks), bar=0.5),
         "pgqueuer": Way("PgQueuer", lambda: peer(bench, PGQUEUER, "bulk", fast), bar=1.5),
@@ -52,10 +52,10 @@ def drain_on_postgres(bench: PostgresBench) -> None:
         "saq": Way("SAQ", lambda: peer(bench, SAQ, "gather", slow), bar=20.0),
     }
     take_turns(bench, ways)
-    report(bench, ways, [key for key in ways if key != "never_analysed"])
+    report(bench, ways, [key for key in ways if key != "never_analyzed"])
     bench.add(
-        "drain.never_analysed", "drain, asynctasq: tables never analysed against analysed", "times",
-        ratios(ways["never_analysed"].times(0), ways["ours"].times(0)), at_least=0.85,
+        "drain.never_analyzed", "drain, asynctasq: tables never analyzed against analyzed", "times",
+        ratios(ways["never_analyzed"].times(0), ways["ours"].times(0)), at_least=0.85,
     )  # fmt: skip
     _add_server_ratio(bench, ways)
 
@@ -113,24 +113,24 @@ def _add_server_ratio(bench: DatabaseBench, ways: Mapping[str, Way]) -> None:
 
 
 def ours(bench: DatabaseBench, tasks: int) -> Sample:
-    """Run tasks from tables that were analysed."""
+    """Run tasks from tables that were analyzed."""
     bench.fill(tasks)
-    bench.analyse()
+    bench.analyze()
     return per_task(bench.program(OURS, "drain"), tasks)
 
 
-def ours_never_analysed(bench: PostgresBench, tasks: int) -> Sample:
+def ours_never_analyzed(bench: PostgresBench, tasks: int) -> Sample:
     """Run tasks from tables without statistics."""
     bench.fill(tasks)
-    if bench.is_analysed():
-        raise RuntimeError("The server analysed the table of messages by itself. Measure again.")
+    if bench.is_analyzed():
+        raise RuntimeError("The server analyzed the table of messages by itself. Measure again.")
     return per_task(bench.program(OURS, "drain"), tasks)
 
 
 def bare(bench: DatabaseBench, tasks: int) -> Sample:
     """Run the bare loop on messages of ours."""
     bench.fill(tasks)
-    bench.analyse()
+    bench.analyze()
     answer = bench.program(bench.bare, "drain")
     if answer["done"] != tasks:
         raise RuntimeError(f"The bare loop handled {answer['done']} of {tasks} messages.")
@@ -138,8 +138,8 @@ def bare(bench: DatabaseBench, tasks: int) -> Sample:
 
 
 def peer(bench: PostgresBench, name: str, fill: str, tasks: int) -> Sample:
-    """Run tasks of a peer from tables that were analysed."""
+    """Run tasks of a peer from tables that were analyzed."""
     bench.fresh(name)
     bench.program(name, fill, tasks=tasks)
-    bench.analyse()
+    bench.analyze()
     return per_task(bench.program(name, "drain", tasks=tasks), tasks)

@@ -62,29 +62,29 @@ def _latencies(
 
 def idle_on_postgres(bench: PostgresBench) -> None:
     """Measure a worker that has nothing to do."""
-    _idle(bench, "transactions", at_most=1.0)
+    _idle(bench, at_most=1.0)
 
 
 def idle_on_mysql(bench: MySQLBench) -> None:
     """Measure a worker that has had nothing to do for some time."""
-    _idle(bench, "statements", at_most=4.0)
+    _idle(bench, at_most=4.0)
 
 
-def _idle(bench: DatabaseBench, what: str, at_most: float) -> None:
+def _idle(bench: DatabaseBench, *, at_most: float) -> None:
     bench.fresh()
     seconds = max(bench.scale.idle_seconds, 0.2)
     with bench.consumer(OURS) as process:
         time.sleep(2.0 if bench.scale.name == "tiny" else LONG_IDLE_SECONDS)
         begun, before = time.monotonic(), machine.cpu_seconds(process)
-        statements = bench.statements()
+        transactions = bench.transactions()
         time.sleep(seconds)
-        executed = bench.statements() - statements
+        executed = bench.transactions() - transactions
         used = machine.cpu_seconds(process) - before
         elapsed = time.monotonic() - begun
     bench.add("idle.cpu", "idle worker: processor time", "%", [100 * used / elapsed], at_most=1.0)
     bench.add(
-        "idle.statements",
-        f"idle worker: {what} a second",
+        "idle.transactions",
+        "idle worker: transactions a second",
         "/s",
         [executed / elapsed],
         at_most=at_most,
