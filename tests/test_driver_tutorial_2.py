@@ -16,10 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "writing-a-driver-2.md"
 SOURCE = ROOT / "examples" / "asynctasq-filestore" / "src"
 PACKAGE = SOURCE / "asynctasq_filestore"
-PART_ONE = ROOT / "examples/asynctasq-filequeue/src/asynctasq_filequeue/driver.py"
+SOURCE_ONE = ROOT / "examples" / "asynctasq-filequeue" / "src"
+PART_ONE = SOURCE_ONE / "asynctasq_filequeue" / "driver.py"
+SOURCES = [str(SOURCE), str(SOURCE_ONE)]
 
-if str(SOURCE) not in sys.path:  # processes of pytest-xdist import this module, too
-    sys.path.append(str(SOURCE))
+sys.path += [each for each in SOURCES if each not in sys.path]  # pytest-xdist imports this, too
 
 
 def _parts(text: str) -> list[str]:
@@ -73,7 +74,7 @@ def test_the_quick_start_works_on_the_driver(tmp_path: Path) -> None:
             done = subprocess.run(
                 [sys.executable, *command, *arguments],
                 cwd=tmp_path,
-                env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCE}"},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *SOURCES])},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -10,12 +10,23 @@ import pytest
 from aiomysql.cursors import Cursor
 
 from asynctasq.conformance.aborts import OPERATIONS, Operation, check_aborts
+from asynctasq.conformance.follow_ups import FOLLOW_UPS, check_follow_up
 from asynctasq.contracts.driver import Driver
 from asynctasq_mysql import MySQLDriver
 from tests.servers.databases import mysql_connection
 
 NEVER = 1 << 30
+STEP = 10
+"""The step between pairs of calls without `--full`. A transaction that fails leaves nothing that a further call
+could meet."""
 SERVER_ERROR, LOST_CONNECTION = 1105, 2013
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a few pairs of calls, and with `--full` all of them."""
+    if "then" in metafunc.fixturenames:
+        pairs = FOLLOW_UPS if metafunc.config.getoption("full") else FOLLOW_UPS[::STEP]
+        metafunc.parametrize(("operation", "then"), pairs, ids=lambda each: each.__name__)
 
 
 class Saboteur:
@@ -103,4 +114,23 @@ async def test_an_error_at_any_statement_loses_nothing(
     store = uuid4().hex
     await check_aborts(
         operation, lambda name: MySQLDriver(url, namespace=name + store), saboteur, damage=damage
+    )
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["half a script", "lost answer"])
+async def test_another_call_after_a_script_that_failed_leaves_no_stray_row(
+    operation: Operation,
+    then: Operation,
+    whole: bool,
+    saboteur: Saboteur,
+    url: str,
+) -> None:
+    saboteur.code, saboteur.whole = LOST_CONNECTION if whole else SERVER_ERROR, whole
+    store = uuid4().hex
+    await check_follow_up(
+        operation,
+        then,
+        lambda name: MySQLDriver(url, namespace=name + store),
+        saboteur,
+        damage=damage,
     )

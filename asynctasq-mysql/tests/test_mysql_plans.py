@@ -9,17 +9,13 @@ from pymysql.cursors import Cursor
 
 from asynctasq.message import new_id
 from asynctasq_mysql.enqueueing import NOW
-from asynctasq_mysql.statements import Fragment, Query, Value, json_of, json_rows, statements
+from asynctasq_mysql.statements import FILES, Fragment, Query, Value, json_of, json_rows, statements
 from tests.servers.databases import mysql_connection, own_database
 
 ROWS, FULL_ROWS = 20_000, 100_000
 SQL = statements("asynctasq_")
 IDS = [new_id() for _ in range(100)]
-STATEMENTS = [
-    (file, name)
-    for file in ("enqueue", "lease", "upkeep", "settle", "inspect", "listings", "damage")
-    for name in getattr(SQL, file)
-]
+STATEMENTS = [(file, name) for file in FILES for name in getattr(SQL, file)]
 NOT_EXPLAINED = {"clock", "time", "now", "lock_keys", "add_mark", "add_owner", "record_worker"}
 """They set or read a variable, or add a row and read none."""
 SCANNED = {
@@ -45,7 +41,10 @@ VALUES: dict[str, Value] = {
     "leases": json_rows((one, 1) for one in IDS),
     "moves": json_rows((one, 1) for one in IDS),
     "reason": b"failed",
+    "after": b"",
     "after_id": b"",
+    "last": b"\xff",
+    "tail": b"\xff\xff",
     "profile": b"p",
     "payload": b"p",
     "unique_hash": None,

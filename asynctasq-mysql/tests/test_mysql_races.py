@@ -167,3 +167,16 @@ async def test_a_message_that_another_of_its_chunk_postpones_stays_as_it_is(
         driver.clock_offset += 400.0
         [delivery] = await driver.reserve({"q": 9}, limit=9, owner="w", lease=900.0)
         assert delivery.message == first
+
+
+async def test_a_dead_letter_that_was_requeued_without_its_key_does_not_hold_it(
+    make_driver: MakeDriver,
+) -> None:
+    dead = message(unique=Unique("k"))
+    async with opened(make_driver()) as driver:
+        await driver.enqueue([dead])
+        [delivery] = await driver.reserve({"q": 9}, limit=9, owner="w", lease=60.0)
+        await driver.settle([Fail(delivery.lease, Reason.FAILED, ERROR)])
+        assert await driver.requeue_edited(Message(dead.id, "q", "t", b""))
+        [answer] = await driver.enqueue([message(unique=Unique("k"))])
+        assert answer.created

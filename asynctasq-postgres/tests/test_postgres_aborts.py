@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from asynctasq.conformance.aborts import OPERATIONS, Operation, check_aborts
+from asynctasq.conformance.follow_ups import FOLLOW_UPS, check_follow_up
 from asynctasq.contracts.driver import Driver
 from asynctasq_postgres import PostgresDriver
 from tests.servers.databases import own_database
@@ -18,6 +19,9 @@ from tests.servers.databases import own_database
 NEVER = 1 << 30
 QUICK = {"enqueue_replacing", "reserve_after_the_pause", "settle_every_kind"}
 """Operations that run without `--full`."""
+STEP, PAIR_STEP = 5, 20
+"""Steps without `--full`: between statements that fail, and between pairs of calls. A transaction that fails leaves
+nothing that a further call could meet."""
 TABLES = (
     "messages", "dead", "outcomes", "owners", "unique_keys", "workers", "upkeep", "queues", "namespaces",
 )  # fmt: skip
@@ -65,10 +69,22 @@ class Saboteur:
         return row is not None and bool(row[0])
 
 
+async def damage(driver: Driver, message_id: bytes) -> None:
+    assert isinstance(driver, PostgresDriver)
+    async with await psycopg.AsyncConnection.connect(driver.settings.url) as connection:
+        await connection.execute(
+            "UPDATE asynctasq.messages SET profile = '\\xc1' WHERE id = %s",
+            [UUID(bytes=message_id)],
+        )
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a few operations, and with `--full` all of them, with an error before and after each statement."""
     is_full = metafunc.config.getoption("full")
-    if "operation" in metafunc.fixturenames:
+    if "then" in metafunc.fixturenames:
+        pairs = FOLLOW_UPS if is_full else FOLLOW_UPS[::PAIR_STEP]
+        metafunc.parametrize(("operation", "then"), pairs, ids=lambda each: each.__name__)
+    elif "operation" in metafunc.fixturenames:
         chosen = [each for each in OPERATIONS if is_full or each.__name__ in QUICK]
         metafunc.parametrize("operation", chosen, ids=lambda operation: operation.__name__)
     if "sabotaged" in metafunc.fixturenames:
@@ -88,16 +104,22 @@ def sabotaged(empty_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
 async def test_an_error_at_any_statement_loses_nothing(
     operation: Operation, sabotaged: str, request: pytest.FixtureRequest
 ) -> None:
-    async def damage(driver: Driver, message_id: bytes) -> None:
-        async with await psycopg.AsyncConnection.connect(sabotaged) as connection:
-            await connection.execute(
-                "UPDATE asynctasq.messages SET profile = '\\xc1' WHERE id = %s",
-                [UUID(bytes=message_id)],
-            )
-
     await check_aborts(
         operation,
         lambda name: PostgresDriver(sabotaged, namespace=f"{request.node.name}-{name}"),
         Saboteur(sabotaged),
         damage=damage,
+    )
+
+
+async def test_another_call_after_a_statement_that_failed_leaves_no_stray_row(
+    operation: Operation, then: Operation, sabotaged: str, request: pytest.FixtureRequest
+) -> None:
+    await check_follow_up(
+        operation,
+        then,
+        lambda name: PostgresDriver(sabotaged, namespace=f"{request.node.name}-{name}"),
+        Saboteur(sabotaged),
+        damage=damage,
+        every=1 if request.config.getoption("full") else STEP,
     )

@@ -1,6 +1,8 @@
 """Tables are made by `migrate`, in whatever state it was left."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,3 +113,20 @@ async def test_two_schemas_and_prefixes_share_a_database(empty: str) -> None:
         async with opened(driver):
             await driver.enqueue([message() for _ in range(number)])
             assert (await driver.count("q")).ready == number
+
+
+def test_the_command_creates_the_tables(empty: str) -> None:
+    def command(*options: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "asynctasq", "migrate", "--driver", empty, *options],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    assert command("--check").returncode == 1
+    planned = command("--dry-run")
+    assert "CREATE TABLE" in planned.stdout
+    done = command()
+    assert (done.returncode, "create the tables" in done.stdout) == (0, True)
+    assert command("--check").returncode == 0

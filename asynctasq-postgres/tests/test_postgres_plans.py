@@ -182,6 +182,10 @@ async def _call_all(driver: PostgresDriver) -> None:
         for queue in (None, "q"):
             await driver.browse(state, queue=queue, limit=3)
     await driver.dead_letters(limit=3)
+    for part in ("0000", ids[0].hex()[:9], ids[0].hex()[-9:]):
+        page = await driver.match_ids(part, limit=3)
+        while page.cursor is not None:
+            page = await driver.match_ids(part, limit=3, cursor=page.cursor)
     await driver.wait(["q"], timeout=0.01)
     await driver.record_worker(WorkerInfo("w", "h", 1, 0.0, ("q",), 1, 0, "1"), ttl=60.0)
     await driver.workers()

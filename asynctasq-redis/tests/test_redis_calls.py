@@ -21,6 +21,7 @@ from asynctasq_redis.timing import ListenerTiming
 from tests.servers.redis import RedisServer, redis_server
 
 PATIENCE = 30.0
+NEVER = 1e9
 LEASE = 60.0
 BOUND = 1000
 """The most messages that one call moves."""
@@ -310,7 +311,7 @@ async def test_outcome_costs_the_same_however_many_are_awaited(
         handles = await app.dispatch_many([double(number) for number in range(2 * BOUND)])
         ids = [id_from_text(handle) for handle in handles]
         own: Any = await app.driver()
-        watcher = ResultWatcher(own, WatchTiming(poll=PATIENCE, check=PATIENCE))
+        watcher = ResultWatcher(own, WatchTiming(poll=NEVER, check=NEVER, phase=0.0))
         awaiting = [asyncio.create_task(watcher.outcome(each, None)) for each in ids]
         with counted.client() as client:
             await _until_awaited(client, driver, ids)

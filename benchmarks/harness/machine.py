@@ -78,10 +78,19 @@ class Watch:
         return max(0.0, (busy - own) / elapsed)
 
 
-def cpu_seconds(pid: int) -> float:
-    """Processor time of a process so far, system and user, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+def cpu_seconds(pid: int, *, exited_children: bool = False) -> float:
+    """Return the processor time of a process so far, system and user, all threads.
+
+    Args:
+        pid: a process; none is used if it has exited.
+        exited_children: add the time of its children that have exited.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    fields = text.rpartition(")")[2].split()
+    return sum(map(int, fields[11 : 15 if exited_children else 13])) / _TICK
 
 
 def resident_mib(pid: int | str = "self") -> float:

@@ -1,10 +1,9 @@
 """Redis: our worker and dispatch beside those of peers and of bare loops, on one server, in turns."""
 
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -14,14 +13,11 @@ from typing import Any
 from asynctasq.conformance import TcpProxy
 from benchmarks.harness import machine
 from benchmarks.harness.bench import Bench
-from benchmarks.harness.environments import installed
-from benchmarks.harness.figures import Figure, percentiles, shown
-from benchmarks.harness.scale import Scale
+from benchmarks.harness.figures import percentiles, shown
+from benchmarks.harness.side_by_side import OURS, Sample, SideBySide, per_task, ratios
 from tests.servers.redis import RedisServer, redis_server
 
-OURS, BARE, SAQ, TASKIQ, STREAQ = (
-    "redis_tasks", "redis_bare", "saq_tasks", "taskiq_tasks", "streaq_tasks"
-)  # fmt: skip
+BARE, SAQ, TASKIQ, STREAQ = "redis_bare", "saq_tasks", "taskiq_tasks", "streaq_tasks"
 PACKAGES = {
     SAQ: ("saq", "saq[redis,hiredis]", "typing-extensions", "uvloop"),
     TASKIQ: ("taskiq", "taskiq", "taskiq-redis", "hiredis", "uvloop"),
@@ -33,46 +29,20 @@ DISTANCE_SECONDS = 0.01
 """One way."""
 DEPTHS = {"full": (100_000, 1_000_000), "quick": (20_000, 200_000), "tiny": (200, 400)}
 
-Sample = tuple[float, float, float]
-"""Seconds on the clock, of the process and of the server, for one task."""
 
+class RedisBench(SideBySide):
+    """A server without persistence."""
 
-class RedisBench:
-    """A server without persistence, and programs that work on it."""
+    packages = PACKAGES
 
     def __init__(self, bench: Bench, server: RedisServer) -> None:
-        self.bench = bench
-        self.scale: Scale = bench.scale
+        super().__init__(bench)
         self._server = server
-        self.url = server.url
-        self._pythons: dict[str, Path] = {}
 
-    def program(self, name: str, way: str, **parameters: object) -> dict[str, Any]:
-        """Run one of the programs to its end; the processor time of the server is in the answer."""
-        before = self._server_seconds()
-        given: dict[str, Any] = {"way": way, **parameters}
-        if (name, way) != (BARE, "sleep"):
-            given.setdefault("url", self.url)
-        answer = self.bench.run(name, python=self.python(name), **given)
-        return answer | {"server_seconds": self._server_seconds() - before}
-
-    def python(self, name: str) -> Path | str:
-        """Return the Python of the environment that a program needs."""
-        if name not in PACKAGES:
-            return sys.executable
-        if name not in self._pythons:
-            environment, *packages = PACKAGES[name]
-            found = installed(self.bench.environments, environment, packages, self.bench.say)
-            self._pythons[name] = found
-            self.bench.peers[environment] = self.program(name, "version")
-        return self._pythons[name]
-
-    @contextmanager
-    def consumer(self, name: str) -> Iterator[int]:
-        """Run a worker that waits for work during the block, and yield its process id."""
-        parameters: dict[str, object] = {"way": "consume", "url": self.url}
-        with self.bench.started(self.bench.command(name, self.python(name), parameters)) as process:
-            yield process.pid
+    @property
+    def url(self) -> str:
+        """The URL of the server."""
+        return self._server.url
 
     def empty(self) -> None:
         """Remove everything."""
@@ -80,12 +50,13 @@ class RedisBench:
             client.flushall()
 
     def memory(self) -> int:
-        """Bytes in use."""
+        """Return the bytes in use."""
         with self._server.client() as client:
             told: Any = client.info("memory")
         return int(told["used_memory"])
 
-    def _server_seconds(self) -> float:
+    def server_seconds(self) -> float:
+        """Return the processor time of the server so far."""
         with self._server.client() as client:
             used: Any = client.info("cpu")
         return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
@@ -99,14 +70,6 @@ class RedisBench:
             name: version(name) for name in names
         }
 
-    def add(self, key: str, title: str, unit: str, values: Sequence[float], **more: Any) -> None:
-        """One more figure."""
-        self.bench.add(Figure(key, title, unit, tuple(values), **more))
-
-    def peer_tasks(self) -> int:
-        """As many as a peer runs in a few seconds."""
-        return max(300, min(self.scale.tasks, int(self.scale.peer_seconds * 1500)) // 100 * 100)
-
 
 @contextmanager
 def redis_bench(bench: Bench) -> Iterator[RedisBench]:
@@ -116,18 +79,6 @@ def redis_bench(bench: Bench) -> Iterator[RedisBench]:
         redis_server(Path(folder)) as server,
     ):
         yield RedisBench(bench, server)
-
-
-def _per_task(answer: dict[str, Any], tasks: int) -> Sample:
-    return (
-        answer["seconds"] / tasks,
-        answer["cpu_seconds"] / tasks,
-        answer["server_seconds"] / tasks,
-    )
-
-
-def _ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    return [their / our for our, their in zip(ours, theirs, strict=True)]
 
 
 def drain(redis: RedisBench) -> None:
@@ -170,14 +121,14 @@ def drain(redis: RedisBench) -> None:
             ours = [sample[0] for sample in samples["ours"]]
             redis.add(
                 f"drain.ratio.{key}", f"drain, asynctasq against {title}", "times",
-                _ratios(ours, wall), at_least=bars.get(key),
+                ratios(ours, wall), at_least=bars.get(key),
             )  # fmt: skip
 
 
 def _drained(redis: RedisBench, name: str, fill: str, count: int, **parameters: object) -> Sample:
     redis.empty()
     redis.program(name, fill, tasks=count)
-    return _per_task(redis.program(name, "drain", **parameters), count)
+    return per_task(redis.program(name, "drain", **parameters), count)
 
 
 def processes(redis: RedisBench) -> None:
@@ -254,7 +205,7 @@ def distant(redis: RedisBench) -> None:
         if name is not OURS:
             redis.add(
                 f"distant.ratio.{name}", f"the same, asynctasq against {title}", "times",
-                _ratios(walls[OURS], walls[name]),
+                ratios(walls[OURS], walls[name]),
             )  # fmt: skip
 
 
@@ -272,7 +223,7 @@ def sleeping(redis: RedisBench) -> None:
         "sleeping.speed", "tasks that sleep 10 ms: tasks a second", "/s", [1 / w for w in ours]
     )
     redis.add(
-        "sleeping.ratio", "the same against a bare uvloop", "", _ratios(ours, bare), at_least=0.9
+        "sleeping.ratio", "the same against a bare uvloop", "", ratios(ours, bare), at_least=0.9
     )
 
 
@@ -303,7 +254,7 @@ def dispatch(redis: RedisBench) -> None:
         redis.add(f"dispatch.{other}", f"{against}: the same", "/s", [1 / w for w in walls[other]])
         redis.add(
             f"dispatch.ratio.{key}", f"{title}, against {against}", "times",
-            _ratios(walls[key], walls[other]), at_least=bar,
+            ratios(walls[key], walls[other]), at_least=bar,
         )  # fmt: skip
 
 
@@ -366,14 +317,14 @@ def depth(redis: RedisBench) -> None:
                     _fill_for_later(redis, size, 3.0 + 2.0 * filled_in[size])
                 if kind == "waiting" and size == deep:
                     memory = (redis.memory() - before) / size
-                found.append(_per_task(redis.program(OURS, "drain", tasks=drained), drained))
+                found.append(per_task(redis.program(OURS, "drain", tasks=drained), drained))
         one, other = (
             [statistics.median(column) for column in zip(*speeds[size], strict=True)]
             for size in (shallow, deep)
         )
         redis.add(
             f"depth.{kind}", f"drain with {deep:,} {kind} against {shallow:,}: speed", "",
-            _ratios([s[0] for s in speeds[deep]], [s[0] for s in speeds[shallow]]), at_least=0.9,
+            ratios([s[0] for s in speeds[deep]], [s[0] for s in speeds[shallow]]), at_least=0.9,
         )  # fmt: skip
         redis.add(
             f"depth.{kind}.cpu", "the same: processor time of worker and server", "",

@@ -8,16 +8,18 @@ TEXT = "x" * 80
 
 
 class Count:
-    """Counts runs, and remembers when and at what processor time the last one was."""
+    """Counts runs, and measures from the first to the last, so that a start is not counted."""
 
     def __init__(self, tasks: int) -> None:
         self._left = tasks
         self._ended = asyncio.Event()
-        self._cpu, self._wall = time.process_time(), time.perf_counter()
+        self._cpu = self._wall = 0.0
         self.cpu_seconds = self.seconds = 0.0
 
     def one(self) -> None:
-        """Count one task that has run."""
+        """Count one task that runs."""
+        if not self._wall:
+            self._cpu, self._wall = time.process_time(), time.perf_counter()
         self._left -= 1
         if self._left == 0:
             self.cpu_seconds = time.process_time() - self._cpu

@@ -80,8 +80,8 @@ async def single(url: str, *, tasks: int, body: int) -> None:
     await client.aclose()
 
 
-async def sleep(*, tasks: int) -> None:
-    """Run a hundred coroutines that sleep as often as the tasks do together."""
+async def sleep(url: str, *, tasks: int) -> None:
+    """Run a hundred coroutines that sleep as often as the tasks do together. No server is used."""
     left = tasks
     cpu, wall = time.process_time(), time.perf_counter()
 

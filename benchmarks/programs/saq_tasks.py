@@ -1,4 +1,4 @@
-"""SAQ doing the same work. Runs in its own environment, on uvloop.
+"""SAQ on Redis or PostgreSQL doing the same work. Runs in its own environments, on uvloop.
 
 Jobs keep their default time-out of ten seconds, without which nothing would find those of a worker
 that was killed.
@@ -31,7 +31,8 @@ async def note_start(context: object, *, path: str) -> None:
 
 
 def make(url: str) -> Any:
-    return importlib.import_module("saq").Queue.from_url(url, max_concurrent_ops=100)
+    options = {"max_concurrent_ops": 100} if url.startswith("redis") else {}
+    return importlib.import_module("saq").Queue.from_url(url, **options)
 
 
 def worker(queue: Any, functions: list[Any]) -> Any:
@@ -41,7 +42,16 @@ def worker(queue: Any, functions: list[Any]) -> Any:
 
 async def version(url: str) -> None:
     metadata = importlib.import_module("importlib.metadata")
-    answer(version=metadata.version("saq"), client=f"redis-py {metadata.version('redis')}")
+    client = "redis" if url.startswith("redis") else "psycopg"
+    answer(version=metadata.version("saq"), client=f"{client} {metadata.version(client)}")
+
+
+async def install(url: str) -> None:
+    """Create the tables, where there are some."""
+    queue = make(url)
+    await queue.connect()
+    await queue.disconnect()
+    answer()
 
 
 async def gather(url: str, *, tasks: int) -> None:
@@ -61,8 +71,22 @@ async def gather(url: str, *, tasks: int) -> None:
     answer(cpu_seconds=cpu, seconds=wall)
 
 
+async def single(url: str, *, tasks: int) -> None:
+    """Enqueue one, wait until it is accepted, enqueue the next."""
+    queue = make(url)
+    await queue.connect()
+    await queue.enqueue("noop", number=0, text=TEXT, retries=ATTEMPTS)
+    cpu, wall = time.process_time(), time.perf_counter()
+    for number in range(tasks):
+        await queue.enqueue("noop", number=number, text=TEXT, retries=ATTEMPTS)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    await queue.disconnect()
+    answer(cpu_seconds=cpu, seconds=wall)
+
+
 async def drain(url: str, *, tasks: int) -> None:
     queue = make(url)
+    await queue.connect()
     count.append(Count(tasks))
     working = asyncio.create_task(worker(queue, [noop]).start())
     await count[0].all()
@@ -72,7 +96,9 @@ async def drain(url: str, *, tasks: int) -> None:
 
 
 async def consume(url: str) -> None:
-    await worker(make(url), [note_start]).start()
+    queue = make(url)
+    await queue.connect()
+    await worker(queue, [note_start]).start()
 
 
 async def latency(url: str, *, samples: int, path: str) -> None:
@@ -83,7 +109,7 @@ async def latency(url: str, *, samples: int, path: str) -> None:
     answer(seconds=taken)
 
 
-WAYS = {each.__name__: each for each in (version, gather, drain, consume, latency)}
+WAYS = {each.__name__: each for each in (version, install, gather, single, drain, consume, latency)}
 
 if __name__ == "__main__":
     parameters = asked()

@@ -22,9 +22,12 @@ def tell_start(path: str) -> None:
 
 
 async def latencies(
-    dispatch: Callable[[], Awaitable[object]], path: str, samples: int
+    dispatch: Callable[[], Awaitable[object]], path: str, samples: int, idle_seconds: float = 0.0
 ) -> list[float]:
-    """Seconds from before `dispatch()` to the start of what it dispatched."""
+    """Return the seconds from before `dispatch()` to the start of what it dispatched.
+
+    The worker is idle for `idle_seconds` before each sample, and a moment more.
+    """
     loop = asyncio.get_running_loop()
     taken: list[float] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
@@ -33,8 +36,9 @@ async def latencies(
         begun: asyncio.Queue[int] = asyncio.Queue()
         loop.add_reader(receiver, lambda: begun.put_nowait(int.from_bytes(receiver.recv(8), "big")))
         try:
-            for _ in range(WARM + samples):
-                await asyncio.sleep(random.uniform(*PAUSE_SECONDS))
+            for number in range(WARM + samples):
+                idle = idle_seconds if number >= WARM else 0.0
+                await asyncio.sleep(idle + random.uniform(*PAUSE_SECONDS))
                 before = time.monotonic_ns()
                 await dispatch()
                 async with asyncio.timeout(30):

@@ -16,6 +16,9 @@ from asynctasq.settlement import Complete
 from tests.worker.faulty_driver import FaultyDriver, Line
 
 PATIENCE = 10.0
+NEVER = 1e9
+ONLY_HINTS = WatchTiming(poll=NEVER, check=NEVER, phase=0.0)
+"""With it, no poll is due in the first thirty years after the machine has started."""
 
 
 @task
@@ -73,13 +76,16 @@ async def awaited(watcher: ResultWatcher, app: App, task_id: str) -> object:
 async def test_many_handles_share_their_looks(app: App, line: Line) -> None:
     count = 500
     handles = await app.dispatch_many([never_run(number) for number in range(count)])
-    awaiting = [asyncio.create_task(handle.result(timeout=PATIENCE)) for handle in handles]
+    watcher = await watcher_of(app, ONLY_HINTS)
+    awaiting = [asyncio.create_task(awaited(watcher, app, handle)) for handle in handles]
     await line.called("wait_results", 1)
     looks = line.calls["results"]
     assert looks <= 4
     await finish(app, count)
-    assert await asyncio.gather(*awaiting) == list(range(count))
+    async with asyncio.timeout(PATIENCE):
+        assert await asyncio.gather(*awaiting) == list(range(count))
     assert line.calls["results"] - looks <= 4
+    await watcher.close()
 
 
 async def test_an_outcome_costs_the_same_however_many_are_awaited(
@@ -87,7 +93,7 @@ async def test_an_outcome_costs_the_same_however_many_are_awaited(
 ) -> None:
     count = 20 * GROUP_SIZE
     handles = await app.dispatch_many([never_run(number) for number in range(count)])
-    watcher = await watcher_of(app, WatchTiming(poll=2 * PATIENCE, check=2 * PATIENCE))
+    watcher = await watcher_of(app, ONLY_HINTS)
     awaiting = [asyncio.create_task(awaited(watcher, app, handle)) for handle in handles]
     await line.called("wait_results", 20)
     assert asked == {"results": count, "wait_results": count}

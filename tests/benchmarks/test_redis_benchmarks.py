@@ -8,8 +8,6 @@ import pytest
 
 from benchmarks import redis_bench
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def test_measurement_gives_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "figures.json"
@@ -19,8 +17,3 @@ def test_measurement_gives_its_figures(tmp_path: Path, capsys: pytest.CaptureFix
     assert all(value > 0 for each in session["figures"] for value in each["values"])
     assert session["machine"]["packages"]["redis"]
     assert "against a bare uvloop" in capsys.readouterr().out
-
-
-def test_the_document_has_its_marks() -> None:
-    text = (ROOT / "docs" / "benchmarks.md").read_text()
-    assert text.index(redis_bench.BEGIN) < text.index(redis_bench.END)

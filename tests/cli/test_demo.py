@@ -7,6 +7,8 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from click.testing import CliRunner
+
 from asynctasq.cli import demo
 from asynctasq.cli.exit_codes import ExitCode
 from tests.cli.processes import COMMAND, asynctasq, until
@@ -87,3 +89,11 @@ def test_the_tasks_of_the_demo_run_by_themselves(tmp_path: Path) -> None:
     finally:
         worker.terminate()
         worker.wait(timeout=60)
+
+
+def test_a_recording_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> None:
+    folder, picture = tmp_path / "demo", tmp_path / "missing" / "demo.svg"
+    done = CliRunner().invoke(demo.command, ["--folder", str(folder), "--svg", str(picture)])
+    assert done.exit_code == 1
+    assert f"--svg must name a file that can be written, got {picture}" in done.output
+    assert not folder.exists()

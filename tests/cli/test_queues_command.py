@@ -70,7 +70,9 @@ def test_queues_are_listed_as_json(invoke: Invoke) -> None:
         "paused_at",
         "oldest_ready_at",
         "oldest_ready_age",
+        "counted_up_to",
     }
+    assert default["counted_up_to"] == 100_000
     assert (mail["name"], mail["dead"], mail["oldest_ready_at"]) == ("mail", 1, None)
 
 

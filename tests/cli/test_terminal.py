@@ -153,16 +153,6 @@ def test_an_ambiguous_part_of_an_id_lists_the_matches(invoke: Invoke) -> None:
     assert all(each in invoke("dead").stdout for each in IDS)
 
 
-def test_a_search_among_many_tasks_is_noted(
-    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_store(three_dead)
-    assert invoke("tasks", "show", "91a7eece").stderr == ""
-    monkeypatch.setattr("asynctasq.cli.ids.MANY", 2)
-    assert "Searching 3 tasks for 91a7eece." in invoke("tasks", "show", "91a7eece").stderr
-    assert invoke("tasks", "show", IDS[0]).stderr == ""
-
-
 @pytest.mark.parametrize("command", ["tasks show", "dead show", "dead retry", "tasks retry"])
 def test_an_unknown_part_of_an_id_is_an_error(invoke: Invoke, command: str) -> None:
     with_store(three_dead)

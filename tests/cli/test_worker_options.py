@@ -93,7 +93,7 @@ class Probe:
     @asynctasq.hookimpl
     def worker_started(self, context):
         settings = default_app().settings
-        print(json.dumps([settings.lease, settings.heartbeat, settings.grace_period]))
+        print(json.dumps([settings.lease, settings.heartbeat_interval, settings.grace_period]))
 
 asynctasq.init({"lease": 99}).plugins.register(Probe())
 """

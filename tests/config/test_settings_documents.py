@@ -42,12 +42,19 @@ def settings_of(dotenv: Path, *drivers: str) -> list[object]:
 
 def test_every_setting_of_core_is_described() -> None:
     described = {info.name: info for info in describe_settings()}
-    internal = {"driver_name", "driver_instance", "serializer_instance", "sections"}
+    internal = {
+        "driver_name",
+        "driver_instance",
+        "serializer_instance",
+        "sections",
+        "unchecked_durations",
+    }
     assert set(described) == set(Settings.__dataclass_fields__) - internal
     assert all(info.description.endswith(".") for info in described.values())
     assert described["lease"].variable == "ASYNCTASQ_LEASE"
-    assert described["lease"].type == "a number, at least 0.1"
-    assert described["lease"].default == 30.0
+    assert described["lease"].type == "a number or none, at least 0.1"
+    assert described["lease"].default is None
+    assert "none: the default of the driver" in described["lease"].description
 
 
 def test_settings_of_plugins_are_described_by_metadata_or_docstring() -> None:

@@ -57,7 +57,7 @@ def test_nothing_given_means_the_embedded_driver_and_the_defaults() -> None:
     settings = load()
     assert settings == Settings(sections=settings.sections)
     assert (settings.driver_name, settings.serializer) == ("sqlite", "msgpack")
-    assert settings.heartbeat == pytest.approx(10.0)
+    assert (settings.lease, settings.heartbeat_interval, settings.stall_limit) == (None, None, None)
 
 
 def test_none_given_in_code_beats_a_number_in_the_environment() -> None:

@@ -856,6 +856,15 @@ class PlacesMove(Store):
                 entry.queue.groups[each.message.task].ready.add(each, next(self.places))
 
 
+@mutant("inspect")
+class FoundByAnyDigits(Store):
+    """A search for the end of an id finds ids that contain it anywhere."""
+
+    @staticmethod
+    def has_part(message_id: bytes, part: str) -> bool:
+        return part in message_id.hex()
+
+
 # Outages, ended owners, bounds.
 
 

@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from asynctasq.conformance.aborts import OPERATIONS, Operation, Scene, check_aborts
+from asynctasq.conformance.follow_ups import FOLLOW_UPS, check_follow_up
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery
 
 NEVER = 1 << 30
+STEP = 3
+"""The step between statements that fail, if the tests do not run in full."""
+FOLLOW_UP_STEP = 10
+"""The step between pairs of calls. A transaction that fails leaves nothing that a further call could meet."""
 
 
 class Saboteur:
@@ -76,7 +81,12 @@ async def damage(driver: Driver, message_id: bytes) -> None:
 )
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 async def test_an_error_at_any_statement_loses_nothing(
-    operation: Operation, after: bool, code: str, saboteur: Saboteur, tmp_path: Path
+    operation: Operation,
+    after: bool,
+    code: str,
+    saboteur: Saboteur,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     saboteur.after, saboteur.code = after, code
     path = tmp_path / "work.db"
@@ -85,6 +95,24 @@ async def test_an_error_at_any_statement_loses_nothing(
         lambda name: SqliteDriver(path, namespace=name, synchronous="normal"),
         saboteur,
         damage=damage,
+        every=1 if request.config.getoption("full") else STEP,
+    )
+
+
+@pytest.mark.parametrize(
+    ("operation", "then"), FOLLOW_UPS[::FOLLOW_UP_STEP], ids=lambda operation: operation.__name__
+)
+async def test_another_call_after_a_statement_that_failed_leaves_no_stray_row(
+    operation: Operation, then: Operation, saboteur: Saboteur, tmp_path: Path
+) -> None:
+    path = tmp_path / "work.db"
+    await check_follow_up(
+        operation,
+        then,
+        lambda name: SqliteDriver(path, namespace=name, synchronous="off"),
+        saboteur,
+        damage=damage,
+        every=STEP,
     )
 
 

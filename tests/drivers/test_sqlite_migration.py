@@ -49,6 +49,10 @@ open_database(SqliteSettings(path=path))
 """
 
 
+def files_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
 def message_id(number: int) -> bytes:
     return bytes.fromhex("018f00000000700080000000") + number.to_bytes(4, "big")
 
@@ -277,3 +281,12 @@ async def test_a_dry_run_shows_the_statements_and_changes_nothing(old_file: Path
     await driver.close()
     assert await SqliteDriver(old_file.with_name("none.db")).schema() == SchemaState(0, 2, 1)
     assert not old_file.with_name("none.db").exists()
+
+
+async def test_a_look_at_the_schema_leaves_no_files_beside_the_store(tmp_path: Path) -> None:
+    driver = SqliteDriver(tmp_path / "work.db")
+    await driver.open()
+    await driver.close()
+    assert (await driver.schema()).current == 2
+    assert await driver.migrate(dry_run=True) == []
+    assert [each.name for each in files_in(tmp_path)] == ["work.db"]

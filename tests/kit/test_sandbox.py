@@ -122,13 +122,11 @@ async def test_a_sandbox_has_only_the_capabilities_of_the_driver(
         assert await sandbox.drain() == 1
 
 
-async def test_waiting_for_a_result_without_a_drain_is_an_error(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("asynctasq.testing.sandbox.PATIENCE_SECONDS", 0.0)
-    handle = await send_email("ada@example.com").dispatch()
-    with pytest.raises(DriverError, match=r"sandbox\.drain\(\)"):
-        await handle.result(timeout=30)
+async def test_waiting_for_a_result_without_a_drain_is_an_error() -> None:
+    with Sandbox(patience=0.0):
+        handle = await send_email("ada@example.com").dispatch()
+        with pytest.raises(DriverError, match=r"sandbox\.drain\(\)"):
+            await handle.result(timeout=30)
 
 
 async def test_a_real_worker_works_in_a_sandbox(sandbox: Sandbox) -> None:

@@ -1,22 +1,19 @@
 """IDs as operators write them."""
 
-from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from asynctasq import State
-from asynctasq.message import id_to_text, new_id, time_of_id
-from asynctasq.operations import TaskInfo
+from asynctasq import App
+from asynctasq.contracts.capabilities import SupportsInspect
+from asynctasq.message import id_from_text, id_to_text, new_id, time_of_id
 from asynctasq.operations.ids import full_id, is_part, matches, short_ids
+from tests.operations.staging import bury, enqueue, message
 
 FIRST = "01a22cc7-9810-7e73-8a69-34b191a7eece"
 SECOND = "01a22cc7-9813-743d-990c-4833a4895a89"
 TWIN = "01b22cc7-9813-743d-990c-4833a4895a89"
-
-
-async def tasks(ids: Sequence[str]) -> AsyncIterator[TaskInfo]:
-    for each in ids:
-        yield TaskInfo(each, State.READY)
 
 
 def test_tables_show_the_last_eight_digits() -> None:
@@ -60,21 +57,28 @@ def test_a_part_has_at_least_four_digits(text: str, part: bool) -> None:
     assert is_part(text) is part
 
 
-async def test_parts_match_the_beginning_or_the_end() -> None:
-    found = await matches(
-        ["91A7EECE", "01a22cc7", "8a69-34b1", "4833a4895a89"], tasks([FIRST, SECOND, TWIN])
-    )
-    assert found == {
+async def found(app: App, *parts: str, **options: Any) -> dict[str, list[str]]:
+    driver = await app.driver()
+    assert isinstance(driver, SupportsInspect)
+    return await matches(driver, parts, **options)
+
+
+async def test_parts_match_the_beginning_or_the_end(app: App) -> None:
+    ids = [FIRST, SECOND, TWIN]
+    await enqueue(app, *[replace(message(app), id=id_from_text(each)) for each in ids])
+    assert await found(app, "91A7EECE", "01a22cc7", "8a69-34b1", "4833a4895a89") == {
         "91A7EECE": [FIRST],
         "01a22cc7": [FIRST, SECOND],
         "8a69-34b1": [],
         "4833a4895a89": [SECOND, TWIN],
     }
+    assert len((await found(app, "01a22cc7", most=1))["01a22cc7"]) == 1
 
 
-async def test_only_some_matches_are_kept() -> None:
-    found = await matches(["01a22cc7"], tasks([FIRST] * 3 + [SECOND]), most=1)
-    assert found == {"01a22cc7": [FIRST]}
+async def test_dead_letters_are_found_alone(app: App) -> None:
+    await bury(app, replace(message(app), id=id_from_text(FIRST)))
+    await enqueue(app, replace(message(app), id=id_from_text(SECOND)))
+    assert await found(app, "01a22cc7", dead=True) == {"01a22cc7": [FIRST]}
 
 
 def test_the_time_of_an_id_is_known_if_it_has_one() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from asynctasq import App, State
+from asynctasq.operations.queues import COUNT_BOUND, count_text
 from tests.operations.staging import bury, enqueue, message, reserve
 
 
@@ -53,3 +54,19 @@ async def test_invalid_queue_names_are_refused(app: App) -> None:
         with pytest.raises(ValueError, match=r"The name of a queue must be .*, got 'two words'"):
             await call("two words")
     assert await app.queues.all() == []
+
+
+async def test_counts_end_at_a_bound(app: App) -> None:
+    await enqueue(app, *[message(app) for _ in range(4)])
+    [queue] = await app.queues.all(bound=3)
+    assert queue.ready == 3
+    assert (await app.queues.count("default", bound=3)).ready == 3
+    assert (await app.queues.count("default")).ready == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (99_999, "99,999"), (COUNT_BOUND, "100,000+"), (None, "?")],
+)
+def test_a_count_says_whether_there_may_be_more(count: int | None, text: str) -> None:
+    assert count_text(count) == text

@@ -18,11 +18,41 @@ from asynctasq.contracts.capabilities.outbox import Outbox, OutboxState
 from asynctasq.message import State
 from asynctasq.worker.timing import OutboxTiming, WorkerTiming
 from tests.outbox.shop_process import TIMING, ship
-from tests.stores import ROOT, ServerStore, Store
+from tests.stores import ROOT, ServerStore, Store, StoreKind, store_kinds
 from tests.worker.stage import eventually
 
 KILLS, KILLS_IN_FULL = 3, 12
 PROGRAM = Path(__file__).with_name("shop_process.py")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on Redis, and on every kind of store with `--full`."""
+    for fixture in {"killed_store", "restarted_store"} & set(metafunc.fixturenames):
+        kinds = [kind for kind in store_kinds() if kind.durable]
+        if fixture == "restarted_store":
+            kinds = [kind for kind in kinds if kind.server is not None]
+        if not metafunc.config.getoption("full"):
+            kinds = [kind for kind in kinds if kind.name == "redis"]
+        metafunc.parametrize(fixture, kinds, indirect=True, ids=[kind.name for kind in kinds])
+
+
+@pytest.fixture
+def killed_store(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    """Yield a new, empty store that several processes can share."""
+    kind: StoreKind = request.param
+    with kind.open(tmp_path, tmp_path_factory) as found:
+        yield found
+
+
+@pytest.fixture
+def restarted_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerStore]:
+    """Yield a store on a server of its own."""
+    kind: StoreKind = request.param
+    assert kind.server is not None
+    with kind.server(tmp_path / "server") as found:
+        yield found
 
 
 @pytest.fixture
@@ -61,11 +91,10 @@ async def emptied(outbox: Outbox) -> None:
     await eventually(is_empty)
 
 
-@pytest.mark.every_store
 async def test_killed_shops_and_relays_lose_nothing_and_send_nothing_twice(
-    durable_store: Store, outbox: Outbox, path: str, request: pytest.FixtureRequest
+    killed_store: Store, outbox: Outbox, path: str, request: pytest.FixtureRequest
 ) -> None:
-    url = durable_store.url
+    url = killed_store.url
     with ExitStack() as stack:
         shops = [stack.enter_context(process("sell", url, path))]
         relays = [stack.enter_context(process("relay", url, path)) for _ in range(2)]
@@ -91,9 +120,9 @@ async def test_killed_shops_and_relays_lose_nothing_and_send_nothing_twice(
 
 
 async def test_relay_killed_between_enqueue_and_delete_sends_nothing_twice(
-    durable_store: Store, outbox: Outbox, path: str
+    killed_store: Store, outbox: Outbox, path: str
 ) -> None:
-    url = durable_store.url
+    url = killed_store.url
     app = App({"driver": url, "outbox": f"sqlite:///{path}"})
     async with app:
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -113,16 +142,20 @@ async def test_relay_killed_between_enqueue_and_delete_sends_nothing_twice(
 
 
 async def test_restarted_servers_delay_rows_and_refuse_none(
-    server_store: ServerStore, outbox: Outbox, path: str
+    restarted_store: ServerStore, outbox: Outbox, path: str
 ) -> None:
-    settings: dict[str, Any] = {"driver": server_store.url, "outbox": f"sqlite:///{path}"}
+    settings: dict[str, Any] = {"driver": restarted_store.url, "outbox": f"sqlite:///{path}"}
     timing = WorkerTiming(outbox=OutboxTiming(look=0.01))
     sent: list[str] = []
     async with App(settings) as app:
         worker = Worker(app=app, queues=["unused"], handle_signals=False, timing=timing)
         working = asyncio.create_task(worker.start())
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
-            for act in (server_store.crash, server_store.start, server_store.disconnect_clients):
+            for act in (
+                restarted_store.crash,
+                restarted_store.start,
+                restarted_store.disconnect_clients,
+            ):
                 for _ in range(20):
                     database.execute("BEGIN IMMEDIATE")
                     sent.append(str(await ship(1).dispatch(transaction=database)))

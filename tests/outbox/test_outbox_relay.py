@@ -134,6 +134,30 @@ async def test_relay_sends_at_a_commit_in_its_process(
         assert await after.result() == 4
 
 
+async def test_burst_runs_what_was_committed_before(
+    stage: Stage, database: sqlite3.Connection
+) -> None:
+    handles = await dispatch(database, *range(30))
+    await stage.make_worker(burst=True).start()
+    assert [await each.result() for each in handles] == [2 * number for number in range(30)]
+
+
+async def test_burst_ends_while_the_store_refuses_and_another_relay_works(
+    make_stage: MakeStage, outbox: Outbox, database: sqlite3.Connection
+) -> None:
+    driver, chunks, refused = recording()
+    stage = await make_stage(driver)
+    [handle] = await dispatch(database, 1)
+    refused.add(id_from_text(handle))
+    await stage.make_worker(burst=True).start()
+    [row] = (await outbox.rows()).items
+    assert row.attempts == 1
+    await outbox.retry([row.id])
+    await outbox.take("", holder=b"of another relay", lease=60.0, limit=1)
+    await stage.make_worker(burst=True).start()
+    assert chunks == []
+
+
 async def test_message_without_an_outbox_or_of_another_database_is_refused(
     make_stage: MakeStage, database: sqlite3.Connection, tmp_path: Any
 ) -> None:

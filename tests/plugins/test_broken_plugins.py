@@ -115,6 +115,7 @@ def test_a_factory_that_fails(site: Site, body: str, problem: str) -> None:
         ("api_version = DRIVER_API_VERSION", "api_version = 99", "upgrade asynctasq"),
         ("api_version = DRIVER_API_VERSION", "api_version = 'x'", "must be an integer"),
         ("api_version = DRIVER_API_VERSION", "", "lacks api_version"),
+        ("FakeDriver(DriverDefaults)", "FakeDriver", "for version 1 of the driver API"),
         ("Capability.NONE", "Capability.PAUSE", "Capability.PAUSE but has no method pause"),
         ("Capability.NONE", "0", "must be a combination of Capability flags"),
         ("async def settle", "async def settled", "lacks settle, which every driver has"),

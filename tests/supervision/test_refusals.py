@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from asynctasq import task
+from asynctasq import Worker, task
 from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.executors.loop import LoopExecutor, LoopTiming
 from asynctasq.message import State
+from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.worker.slots import PREFETCH_MAX
 from asynctasq.worker.timing import EngineTiming, WorkerTiming
 from tests.worker.faulty_driver import FaultyDriver, Line
@@ -66,23 +68,36 @@ async def test_a_task_that_swallows_its_cancellation_is_reported(
     assert stage.log == ["cancelled"]
 
 
+async def report_refusals_after(seconds: float, stage: Stage, worker: Worker) -> None:
+    """Set the time after a timeout at which a task that still runs is reported."""
+
+    async def is_open() -> bool:
+        return worker.inspect() is not None
+
+    await eventually(is_open)
+    executor = stage.inspect(worker).executors[ExecutionMode.LOOP]
+    assert isinstance(executor, LoopExecutor)
+    executor.timing = LoopTiming(refusal=seconds)
+
+
 async def test_a_task_that_swallows_its_time_out_is_reported(
-    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.executors.loop.REFUSAL_SECONDS", 0.05)
-    handle = await refuses().options(timeout=0.05).dispatch()
-    async with stage.worker():
+    async with stage.worker() as worker:
+        await report_refusals_after(0.05, stage, worker)
+        handle = await refuses().options(timeout=0.05).dispatch()
         await eventually(told(caplog, "exceeded its timeout of 0.05 s"))
         assert str(handle) in caplog.text
         stage.flag("go on").set()
 
 
 async def test_what_ends_when_it_is_to_is_not_reported(
-    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asynctasq.executors.loop.REFUSAL_SECONDS", 0.0)
-    await nothing().options(timeout=60).dispatch()
-    await stage.burst()
+    async with stage.worker() as worker:
+        await report_refusals_after(0.0, stage, worker)
+        handle = await nothing().options(timeout=60).dispatch()
+        await stage.until(handle, State.COMPLETED)
     assert "swallows" not in caplog.text
 
 

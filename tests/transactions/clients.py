@@ -111,13 +111,14 @@ class SessionClient(Client):
         "mysql": "mysql+pymysql",
     }
 
-    def _url(self) -> str:
+    def url(self) -> str:
+        """Return the URL for SQLAlchemy."""
         scheme, found, rest = self.place.partition("://")
         return f"{self.drivers[scheme]}://{rest}" if found else f"{self.drivers['']}{self.place}"
 
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[Any]:
-        engine = create_engine(self._url(), poolclass=NullPool)
+        engine = create_engine(self.url(), poolclass=NullPool)
         try:
             with Session(engine) as session:
                 yield session
@@ -139,7 +140,7 @@ class ConnectionClient(SessionClient):
 
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[Any]:
-        engine = create_engine(self._url(), poolclass=NullPool)
+        engine = create_engine(self.url(), poolclass=NullPool)
         try:
             with engine.connect() as connection:
                 yield connection
@@ -157,7 +158,7 @@ class AsyncSessionClient(SessionClient):
 
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[Any]:
-        engine = create_async_engine(self._url(), poolclass=NullPool)
+        engine = create_async_engine(self.url(), poolclass=NullPool)
         try:
             async with AsyncSession(engine) as session:
                 yield session
@@ -182,7 +183,7 @@ class AsyncConnectionClient(AsyncSessionClient):
 
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[Any]:
-        engine = create_async_engine(self._url(), poolclass=NullPool)
+        engine = create_async_engine(self.url(), poolclass=NullPool)
         try:
             async with engine.connect() as connection:
                 yield connection
@@ -241,7 +242,8 @@ class DjangoClient(Client):
 
 
 class TortoiseClient(Client):
-    def _url(self) -> str:
+    def url(self) -> str:
+        """Return the URL for Tortoise."""
         if not self.parts.scheme:
             return f"sqlite://{self.place}"
         scheme = {"postgresql": "asyncpg"}.get(self.parts.scheme, self.parts.scheme)
@@ -252,7 +254,7 @@ class TortoiseClient(Client):
         async with AsyncExitStack() as stack:
             context = await stack.enter_async_context(TortoiseContext())
             await context.init(
-                db_url=self._url(), modules={"models": ["tests.transactions.tortoise_models"]}
+                db_url=self.url(), modules={"models": ["tests.transactions.tortoise_models"]}
             )
             yield await stack.enter_async_context(in_transaction("default"))
 

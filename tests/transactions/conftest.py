@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -20,6 +21,7 @@ from tests.transactions.clients import (
 )
 
 MARKER = "every_client: run the test with the clients that differ most on each database, not on SQLite only"
+FULL_MARKER = "in_full: run the test with --full only"
 CLIENTS = {
     f"{kind}: {name}": (kind, make)
     for kind, clients in {"sqlite": SQLITE, "postgres": POSTGRES, "mysql": MYSQL}.items()
@@ -28,13 +30,7 @@ CLIENTS = {
 FEW = ("sqlite: sqlite3", "sqlite: async session")
 MORE = (
     *(name for name in CLIENTS if name.startswith("sqlite")),
-    *(
-        "postgres: asyncpg",
-        "postgres: psycopg",
-        "postgres: django",
-        "mysql: asyncmy",
-        "mysql: session",
-    ),
+    *("postgres: asyncpg", "postgres: psycopg", "mysql: asyncmy"),
 )
 
 
@@ -54,13 +50,28 @@ class Shop:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the markers."""
     config.addinivalue_line("markers", MARKER)
+    config.addinivalue_line("markers", FULL_MARKER)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only `--full` runs."""
+    if not config.getoption("full"):
+        items[:] = [item for item in items if item.get_closest_marker("in_full") is None]
+
+
+def in_full(client: str) -> Any:
+    """Return a client as a parameter that is used with `--full` only."""
+    return pytest.param(client, marks=pytest.mark.in_full)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test with a few clients; with all of them under `--full`."""
-    if "client_name" in metafunc.fixturenames:
+    chosen = any(
+        "client_name" in mark.args for mark in metafunc.definition.iter_markers("parametrize")
+    )
+    if "client_name" in metafunc.fixturenames and not chosen:
         is_marked = any(metafunc.definition.iter_markers("every_client"))
         names = tuple(CLIENTS) if metafunc.config.getoption("full") else MORE if is_marked else FEW
         metafunc.parametrize("client_name", names, scope="function")

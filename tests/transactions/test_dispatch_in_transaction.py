@@ -92,7 +92,6 @@ async def test_known_id_and_held_key_add_nothing_and_keep_the_work(shop: Shop) -
     assert await shop.waiting() == 2
 
 
-@pytest.mark.every_client
 async def test_connection_without_a_transaction_is_refused(shop: Shop) -> None:
     try:
         idle = shop.client.idle()
@@ -114,7 +113,6 @@ async def test_other_tasks_and_threads_cannot_use_the_block(shop: Shop) -> None:
     assert await shop.waiting() == 1
 
 
-@pytest.mark.every_client
 async def test_completion_commits_with_the_work(shop: Shop) -> None:
     async def work(number: int) -> None:
         async with shop.client.transaction() as transaction:

@@ -10,14 +10,16 @@ import pytest
 from asynctasq import Worker, task
 from asynctasq.tasks.registry import registry
 from tests.stores import ROOT, Store
-from tests.transactions.conftest import CLIENTS, Shop
+from tests.transactions.conftest import CLIENTS, Shop, in_full
 
 KILLS = 2
+ALL_BUT_THAT = [name for name in CLIENTS if name != "sqlite: async session"]
 SPREAD = (5, 40)
 """Number of orders after which a process is killed."""
 
 
 @pytest.mark.parametrize("seed", [7])
+@pytest.mark.parametrize("client_name", ["sqlite: async session", *map(in_full, ALL_BUT_THAT)])
 async def test_killed_application_leaves_orders_and_tasks_that_agree(
     shop: Shop, client_name: str, server_queue: Store | None, seed: int
 ) -> None:

@@ -29,6 +29,7 @@ OPTIONAL = [
     "delete_dead",
     "queues",
     "find",
+    "match_ids",
     "browse",
     "purge",
     "record_worker",

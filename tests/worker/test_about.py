@@ -1,5 +1,7 @@
 """What a worker keeps with the outcome of a message."""
 
+import time
+
 import pytest
 
 from asynctasq.about import About, pack_names, pack_numbers, unpack_about
@@ -16,6 +18,7 @@ from asynctasq.settlement import (
     Settlement,
 )
 from asynctasq.worker.about_writer import AboutWriter
+from asynctasq.worker.in_flight import InFlightMessage
 
 MESSAGE = Message(new_id(), "mail.high", "shop.orders:Ship", b"body")
 LEASE = Lease(MESSAGE.id, 1)
@@ -63,6 +66,29 @@ def test_a_huge_number_of_attempts_is_cut() -> None:
     assert found.attempts == 0xFFFF
 
 
+@pytest.mark.parametrize("attempts", [0xFFFF, 1 << 63, -7])
+def test_numbers_of_attempts_that_do_not_fit_are_cut_by_the_writer(attempts: int) -> None:
+    settlement = Complete(LEASE)
+    held = InFlightMessage(Delivery(MESSAGE, LEASE, attempts, 0, 100.0))
+    AboutWriter("w").attach([(held, settlement)])
+    found = unpack_about(settlement.about)
+    assert found is not None
+    assert found.attempts == 0xFFFF
+
+
+def test_times_of_the_run_are_those_of_the_wall_clock() -> None:
+    settlement = Complete(LEASE)
+    held = InFlightMessage(Delivery(MESSAGE, LEASE, 0, 0, 100.0))
+    held.started_at = time.monotonic()
+    held.ended_at = held.started_at + 2.0
+    before = time.time()
+    AboutWriter("w").attach([(held, settlement)])
+    found = unpack_about(settlement.about)
+    assert found is not None
+    assert abs(found.started_at - before) < 60.0
+    assert found.seconds == pytest.approx(2.0, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settlement", "attempts"),
     [
@@ -74,7 +100,7 @@ def test_a_huge_number_of_attempts_is_cut() -> None:
 )
 def test_settlements_that_end_a_message_say_which(settlement: Settlement, attempts: int) -> None:
     delivery = Delivery(MESSAGE, LEASE, 2, 0, 100.0, due_at=150.0)
-    AboutWriter("web-1.example:4711:ab12cd").attach(settlement, delivery, 0.0)
+    AboutWriter("web-1.example:4711:ab12cd").attach([(InFlightMessage(delivery), settlement)])
     about: bytes = getattr(settlement, "about")  # noqa: B009 - not every settlement has it
     assert 60 <= len(about) <= 100
     found = unpack_about(about)
@@ -91,5 +117,5 @@ def test_settlements_that_end_a_message_say_which(settlement: Settlement, attemp
 def test_other_settlements_have_none() -> None:
     delivery = Delivery(MESSAGE, LEASE, 2, 0, 100.0)
     for settlement in (Retry(LEASE, 1.0, ERROR), Release(LEASE)):
-        AboutWriter("w").attach(settlement, delivery, 0.0)
+        AboutWriter("w").attach([(InFlightMessage(delivery), settlement)])
         assert not hasattr(settlement, "about")

@@ -9,6 +9,7 @@ from asynctasq.contracts.capabilities import SupportsWorkers
 from asynctasq.contracts.driver import Driver
 from asynctasq.default import current_app
 from asynctasq.errors import ConfigurationError
+from asynctasq.worker.services.periodic_work import TASKS_NAMED
 from tests.worker.conftest import MakeStage
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
@@ -117,6 +118,11 @@ async def test_a_worker_is_registered_while_it_runs(stage: Stage) -> None:
         assert (info.phase, info.longest_run) == ("running", None)
         assert info.resident_bytes is not None
         assert info.resident_bytes > 1_000_000
+        assert info.loop_lag is not None
+        assert info.loop_lag >= 0.0
+        assert (
+            any("test_worker_idle" in name for name in info.tasks) or len(info.tasks) == TASKS_NAMED
+        )
     assert await driver.workers() == []
 
 

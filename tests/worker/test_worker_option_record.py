@@ -1,6 +1,7 @@
 """The record of a worker's options, from which the command line and `Worker` take theirs."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import click
@@ -17,6 +18,17 @@ from asynctasq.worker.options import (
     check_options,
     parse_size,
 )
+
+
+def complete(
+    given: Mapping[str, Any], settings: Settings | None = None, *, default_lease: float = 30.0
+) -> WorkerOptions:
+    return WorkerOptions.complete(
+        given,
+        settings or Settings(),
+        default_lease=default_lease,
+        queues_of_tasks=lambda: ["default"],
+    )
 
 
 def test_every_option_with_a_help_text_is_on_the_command_line() -> None:
@@ -73,16 +85,39 @@ def test_an_unknown_option_is_refused_with_a_suggestion() -> None:
 def test_settings_give_the_options_that_are_not_given() -> None:
     settings = Settings(concurrency=7, lease=9.0, queues=("mail:2",))
     given = {"worker_id": "w", "concurrency": 8}
-    options = WorkerOptions.complete(given, settings, queues_of_tasks=lambda: ["default"])
+    options = complete(given, settings)
     assert (options.concurrency, options.lease, options.heartbeat_interval) == (8, 9.0, 3.0)
     assert options.queues == {"mail": 2}
-    assert options.stall_limit == settings.stall
+    assert options.stall_limit == 600.0
 
 
 def test_options_that_do_not_go_together_are_refused() -> None:
     given = {"worker_id": "w", "heartbeat_interval": 20.0}
     with pytest.raises(ConfigurationError, match="at most half of lease"):
-        WorkerOptions.complete(given, Settings(lease=30.0), queues_of_tasks=lambda: ["default"])
+        complete(given, Settings(lease=30.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "setting", "lease"),
+    [(None, None, 120.0), (None, 45.0, 45.0), (9.0, 45.0, 9.0), (9.0, None, 9.0)],
+)
+def test_the_driver_gives_the_lease_that_nothing_else_gives(
+    given: float | None, setting: float | None, lease: float
+) -> None:
+    values = {"worker_id": "w"} if given is None else {"worker_id": "w", "lease": given}
+    options = complete(values, Settings(lease=setting), default_lease=120.0)
+    assert (options.lease, options.heartbeat_interval, options.stall_limit) == (
+        lease,
+        lease / 3,
+        600.0,
+    )
+
+
+def test_the_driver_lease_bounds_the_other_durations() -> None:
+    assert complete({"worker_id": "w", "heartbeat_interval": 40.0}, default_lease=120.0)
+    with pytest.raises(ConfigurationError, match="got 40 and 60 s"):
+        complete({"worker_id": "w", "heartbeat_interval": 40.0}, default_lease=60.0)
+    assert complete({"worker_id": "w"}, default_lease=900.0).stall_limit == 900.0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 Drivers store these bytes and return them in `Outcome.about`; they do not read them.
 """
 
+from collections.abc import Callable
 from struct import Struct, error
 
 from asynctasq.records import record
@@ -13,6 +14,13 @@ VERSION = 1
 _NUMBERS = Struct("!BddddH")
 _LENGTH = Struct("!H")
 _MOST = 0xFFFF
+
+pack_fields: Callable[[int, float, float, float, float, int], bytes] = _NUMBERS.pack
+"""Does what `pack_numbers` does, without its check of the attempts; the first argument is `VERSION`.
+
+Raises:
+    struct.error: there are more attempts than 16 bits hold.
+"""
 
 
 @record
@@ -49,10 +57,9 @@ def pack_numbers(
     enqueued_at: float, due_at: float, started_at: float, ended_at: float, attempts: int
 ) -> bytes:
     """Return the part of `about` that precedes the names."""
-    try:
-        return _NUMBERS.pack(VERSION, enqueued_at, due_at, started_at, ended_at, attempts)
-    except error:  # more attempts than fit
-        return _NUMBERS.pack(VERSION, enqueued_at, due_at, started_at, ended_at, _MOST)
+    if not 0 <= attempts <= _MOST:
+        attempts = _MOST
+    return pack_fields(VERSION, enqueued_at, due_at, started_at, ended_at, attempts)
 
 
 def unpack_about(data: bytes) -> About | None:

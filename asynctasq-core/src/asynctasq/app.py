@@ -87,6 +87,7 @@ class App:
             transactions=made.transactions,
             outbox=made.settings.outbox,
         )
+        made.settings.check_durations(stores.default.driver.default_lease)
         messages = MessageFactory(made.codec, made.defaults, sender=ref(self))
         return Dispatcher(made, stores, messages, self._portal)
 

@@ -17,6 +17,7 @@
     │   ├── BodyVersion               written by a release that this one does not know
     │   └── ArgumentsMismatch         the arguments no longer fit the task's signature
     ├── DriverError                   the store refused; repeating the call will not help
+    │   ├── InvalidCursor             a cursor is not one of this listing (also a ValueError)
     │   └── DriverUnavailable         the store cannot be reached now; repeating the call may help
     ├── ChildDied                     the process that ran an attempt died under it
     ├── ExecutorUnavailable           an attempt could not begin: no thread can be started, for example
@@ -113,6 +114,10 @@ class DriverError(AsynctasqError):
     def task_id(self) -> str | None:
         """Id of the (first) task whose dispatch raised this; None for other calls."""
         return self.task_ids[0] if self.task_ids else None
+
+
+class InvalidCursor(DriverError, ValueError):
+    """A cursor does not come from a page of the same listing."""
 
 
 class DriverUnavailable(DriverError):

@@ -38,6 +38,7 @@ from asynctasq_mysql import (
 from asynctasq_mysql.addresses import described
 from asynctasq_mysql.connections import Connections
 from asynctasq_mysql.enqueueing import enqueue
+from asynctasq_mysql.id_search import match_ids
 from asynctasq_mysql.opening import open_store
 from asynctasq_mysql.reserving import Reserve
 from asynctasq_mysql.settings import DEFAULT_URL, ClientName, MySQLSettings
@@ -277,6 +278,11 @@ class MySQLDriver(DriverDefaults):
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
         return await inspection.find(self._opened(), ids)
+
+    async def match_ids(
+        self, part: str, *, limit: int = 10, cursor: str | None = None
+    ) -> Page[bytes]:
+        return await match_ids(self._opened(), part, limit=limit, cursor=cursor)
 
     async def browse(
         self,

@@ -21,20 +21,27 @@ def needs_mark(mark: UpkeepMark | None, *, now: int, lease: int) -> bool:
 
 
 async def write_mark(wire: Wire, store: Store, lease: int) -> UpkeepMark:
-    """Write the mark, in a transaction, unless another worker was faster; return it.
+    """Write the mark, in a transaction, unless another worker was faster or is at it; return it.
 
     A clock that was set back moves the ends of all leases.
     """
     sql, namespace = store.sql.lease, store.namespace
-    _, _, answer, deadlines, leases = await wire.run(
-        sql["add_mark"](namespace=namespace),
+    look = sql["mark"](store.offset, namespace=namespace)
+    [found] = await wire.run(look)
+    if not found.rows:
+        _, found = await wire.run(sql["add_mark"](namespace=namespace), look)
+    _, lock, answer, deadlines, leases = await wire.run(
         "START TRANSACTION",
-        sql["mark"](store.offset, namespace=namespace),
+        sql["lock_mark"](namespace=namespace),
+        look,
         sql["deadlines"](namespace=namespace),
         sql["any_leases"](namespace=namespace),
     )
     now, at, paused_until = answer.rows[0]
     mark = stored_mark(at, paused_until)
+    if not lock.rows:
+        await wire.run("ROLLBACK")
+        return mark or UpkeepMark(now)
     back = int(set_back_by(mark, now))
     ends = [row[0] - back if row[0] > now else row[0] for row in deadlines.rows]
     new = next_mark(

@@ -1,5 +1,6 @@
 """The outbox in a database of MySQL or MariaDB, which may be that of an application without a queue in it."""
 
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -71,7 +72,7 @@ class MySQLOutbox:
         """Bytes that are written by one statement, half of which are hexadecimal digits."""
 
     async def open(self) -> None:
-        if self._connections is not None:
+        if self._connections is not None and self._connections.process == os.getpid():
             return
         connections = Connections(self._settings, self.description)
         try:
@@ -91,7 +92,7 @@ class MySQLOutbox:
 
     async def close(self) -> None:
         connections, self._connections = self._connections, None
-        if connections is not None:
+        if connections is not None and connections.process == os.getpid():
             await connections.close()
 
     async def schema(self) -> SchemaState:

@@ -18,7 +18,7 @@ TABLES = (
     "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
     "limits", "ended", "schedules", "steps", "metrics",
 )  # fmt: skip
-FILES = ("enqueue", "lease", "upkeep", "settle", "inspect", "listings", "damage")
+FILES = ("enqueue", "lease", "upkeep", "settle", "inspect", "id_search", "listings", "damage")
 
 _FOLDER = files("asynctasq_mysql") / "sql"
 _HOLE = re.compile(r":([a-z_]+)|\{now\}")
@@ -171,6 +171,7 @@ class Statements(TableStatements):
             self.upkeep,
             self.settle,
             self.inspect,
+            self.id_search,
             self.listings,
             self.damage,
         ) = map(self.read, FILES)

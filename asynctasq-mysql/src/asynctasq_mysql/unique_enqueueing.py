@@ -62,8 +62,8 @@ def _lock_holders(store: Store, keys: dict[bytes, Key], waiting: Sequence[bytes]
     [answer] = yield Script([text])
     rows = {waiting[row[0] - 1]: row[1:] for row in answer.rows}
     for key in keys.values():
-        if key.holder in rows:
-            state, started, due_at = rows[key.holder]
+        state, started, due_at, wanted = rows.get(key.holder, (None, False, 0, None))
+        if wanted is not None and bytes(wanted) == key.hash:
             key.set_holder(state, bool(started), due_at)
 
 

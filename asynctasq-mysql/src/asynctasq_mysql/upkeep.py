@@ -172,7 +172,7 @@ async def _move_on(wire: Wire, store: Store, owner: str, *, reclaims: bool) -> l
         gone = [bytes(row[0]) for row in late]
         texts.append(kill(store, gone, Reason.EXPIRED, now, counted=False))
     moved = Moved()
-    if ended:
+    if ended and lock.rows[0][1] <= now:  # another worker may have begun a pause meanwhile
         owners, leases = ended
         await _reclaim(wire, store, moved, owners.rows, leases.rows)
         texts += moved.texts(store, now, counted=True)

@@ -31,6 +31,7 @@ from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_postgres import inspection, letters, settling, transactions
 from asynctasq_postgres.enqueueing import VALUE_LIMIT, Chunk, parts_of
+from asynctasq_postgres.id_search import match_ids
 from asynctasq_postgres.listing import Listing, read_page
 from asynctasq_postgres.opened import Opened, look_at_tables, take_steps
 from asynctasq_postgres.rows import dead_letter, snapshot
@@ -316,6 +317,11 @@ class PostgresDriver(DriverDefaults):
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
         return await inspection.find(self._opened().server, ids)
+
+    async def match_ids(
+        self, part: str, *, limit: int = 10, cursor: str | None = None
+    ) -> Page[bytes]:
+        return await match_ids(self._opened().server, part, limit=limit, cursor=cursor)
 
     async def browse(
         self,

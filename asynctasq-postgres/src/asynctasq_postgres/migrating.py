@@ -10,7 +10,11 @@ from asynctasq_postgres.connections import Connection
 from asynctasq_postgres.queries import Names, script
 
 STEPS = (
-    ("create the tables and functions", ("schema_1", "enqueue_1", "upkeep_1", "lease_1", "settle_1", "inspect_1", "manage_1")),
+    (
+        "create the tables and functions",
+        ("schema_1", "enqueue_1", "upkeep_1", "lease_1", "settle_1", "inspect_1", "listing_1", "id_search_1",
+         "manage_1"),
+    ),
 )  # fmt: skip
 """Names of the steps, each with its files. A step is never changed once it was released."""
 OLDEST = 1

@@ -79,7 +79,7 @@ class PostgresOutbox:
 
     async def close(self) -> None:
         server, self._server = self._server, None
-        if server is not None:
+        if server is not None and self._process == os.getpid():
             await server.connections.close()
 
     async def schema(self) -> SchemaState:

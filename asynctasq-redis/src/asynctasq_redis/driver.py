@@ -30,6 +30,7 @@ from asynctasq_redis import admin, inspection, leasing, listing
 from asynctasq_redis.addresses import described
 from asynctasq_redis.codec import BODY_LIMIT, LARGEST_TOKEN, text_bytes, whole_micros
 from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
+from asynctasq_redis.id_search import match_ids
 from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
 from asynctasq_redis.settling import Packed, batches_of, pack_settlement, settle_arguments
 from asynctasq_redis.timing import ListenerTiming
@@ -318,6 +319,11 @@ class RedisDriver(DriverDefaults):
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
         return await inspection.find(self._opened(), self._offset, ids)
+
+    async def match_ids(
+        self, part: str, *, limit: int = 10, cursor: str | None = None
+    ) -> Page[bytes]:
+        return await match_ids(self._opened(), part, limit=limit, cursor=cursor)
 
     async def known(self, ids: Sequence[bytes]) -> list[bool]:
         return await inspection.known(self._opened(), ids)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asynctasq.contracts.capabilities import DeadLetter, Page, Snapshot
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
-from asynctasq.errors import DriverError
+from asynctasq.errors import InvalidCursor
 from asynctasq.message import PRIORITY_HIGHEST, PRIORITY_LOWEST, State
 from asynctasq.records import record
 from asynctasq.settlement import Reason
@@ -173,8 +173,15 @@ async def _browse_leased(
     looked_at, found = await _chosen(server, offset, "running", chosen, limit, ids)
     if looked_at < len(ids):
         following = places[looked_at - 1]
+    listed = {(place[0], place[2]) for place in places}
+    # A reserve that failed has left the message in the set of its owner, too.
+    items = {
+        snapshot.message.id: snapshot
+        for snapshot in map(snapshot_of, found)
+        if (text_bytes(snapshot.owner or ""), snapshot.message.id) in listed
+    }
     return Page(
-        [snapshot_of(each) for each in found],
+        list(items.values()),
         None if following is None else pack_cursor("running", following),
     )
 
@@ -217,8 +224,8 @@ def _leased_place(cursor: str) -> tuple[bytes, bytes, bytes]:
             raise _foreign(cursor)
 
 
-def _foreign(cursor: str) -> DriverError:
-    return DriverError(
+def _foreign(cursor: str) -> InvalidCursor:
+    return InvalidCursor(
         f"The cursor must come from a `Page` of the same listing, got {cursor!r}. Leave it out to begin "
         "with the first page."
     )

@@ -11,7 +11,8 @@ _ALONE = frozenset({"enqueue_one", "probe"})
 _DAMAGE = ("common", "damage")
 _UPKEEP = (*_DAMAGE, "task", "upkeep")
 _SHARED = {
-    "reserve": (*_UPKEEP, "adopt", "sweep"),
+    "reserve": (*_UPKEEP, "adopt", "recount", "sweep"),
+    "count": ("common", "recount"),
     "upgrade": (*_UPKEEP, "adopt"),
     "extend": _UPKEEP,
     "end_owner": _UPKEEP,

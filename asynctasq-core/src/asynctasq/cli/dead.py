@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 import click
 
 from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
-from asynctasq.cli.ids import all_tasks, dead_letters, read_ids, resolve_id, resolve_ids
+from asynctasq.cli.ids import ALL_TASKS, DEAD_LETTERS, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
 from asynctasq.cli.operator_commands import (
     OperatorGroup,
@@ -141,7 +141,7 @@ def show(
 
     The ID may be shortened to its last digits, as in tables.
     """
-    show_task(task_id, dead_letters, arguments, target, driver, as_json)
+    show_task(task_id, DEAD_LETTERS, arguments, target, driver, as_json)
 
 
 @command.command(
@@ -268,7 +268,7 @@ def edit(
             "asynctasq dead retry ID"
         )
     with Store(target, driver) as store:
-        wanted = resolve_id(store, task_id, all_tasks(store))
+        wanted = resolve_id(store, task_id, ALL_TASKS)
         details = store.run(store.app.tasks.get(wanted))
         if details.info.state is not State.DEAD:
             raise click.ClickException(f"{wanted} is {details.info.state}, not dead.")
@@ -307,7 +307,7 @@ def _chosen(
     if ids:
         if limit is not None:
             raise click.UsageError("--limit requires a filter or --all.")
-        return resolve_ids(store, read_ids(ids), dead_letters(store))
+        return resolve_ids(store, read_ids(ids), DEAD_LETTERS)
 
     async def collect() -> list[str]:
         return [letter.id async for letter in store.app.dead_letters.each(**_wanted(filters))]

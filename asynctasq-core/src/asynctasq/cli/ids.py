@@ -1,58 +1,54 @@
 """IDs on the command line: in full, a unique part, or `-` for lines on standard input."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import click
 
-from asynctasq.cli.operator_commands import AppSession, Store
+from asynctasq.cli.operator_commands import AppSession
 from asynctasq.errors import ResultUnknown
 from asynctasq.records import record
 
-if TYPE_CHECKING:
-    from asynctasq.operations.ids import Identified
-
-MANY = 20_000
-"""Number of tasks above which a note announces the search."""
 SHOWN = 5
 """Number of candidates listed for an ambiguous part of an ID."""
 
 
+Search = Callable[[AppSession, Sequence[str]], Coroutine[Any, Any, dict[str, list[str]]]]
+"""Finds the IDs that begin or end with each part of an ID, up to `SHOWN + 1` for each."""
+
+
 @record
 class Listing:
-    """The tasks among which a part of an ID is searched."""
+    """The tasks or messages among which a part of an ID is searched."""
 
-    each: Callable[[], "AsyncIterator[Identified]"]
+    search: Search
     absent: str
     """Error text if the part `{0}` matches no ID in the store `{1}`."""
-    counts_tasks: bool = True
-    """True if a search that must read many tasks is announced."""
 
 
-def all_tasks(store: Store) -> Listing:
-    """List every waiting, running and dead task."""
-    from asynctasq.message import State
-    from asynctasq.operations import WAITING_OR_RUNNING
-    from asynctasq.operations.paging import MOST_READ, all_items
+async def _find_tasks(
+    session: AppSession, parts: Sequence[str], *, dead: bool = False
+) -> dict[str, list[str]]:
+    from asynctasq.contracts.capabilities import Capability, SupportsInspect, require
+    from asynctasq.operations.ids import matches
 
-    states = (*WAITING_OR_RUNNING, State.DEAD)
-    tasks = store.app.tasks
-    return Listing(
-        lambda: all_items(
-            lambda limit, cursor: tasks.page(states, limit=limit, cursor=cursor), MOST_READ
-        ),
-        "No task in {1} has an ID that begins or ends with {0!r}. Completed and cancelled tasks are "
-        "found by their full ID only.",
+    driver = require(
+        await session.app.driver(), Capability.INSPECT, SupportsInspect, purpose="Searching for IDs"
     )
+    return await matches(driver, parts, dead=dead, most=SHOWN + 1)
 
 
-def dead_letters(store: Store) -> Listing:
-    """List every dead letter."""
-    return Listing(
-        store.app.dead_letters.each,
-        "No dead letter in {1} has an ID that begins or ends with {0!r}.",
-    )
+ALL_TASKS = Listing(
+    _find_tasks,
+    "No task in {1} has an ID that begins or ends with {0!r}. Completed and cancelled tasks are "
+    "found by their full ID only.",
+)
+DEAD_LETTERS = Listing(
+    partial(_find_tasks, dead=True),
+    "No dead letter in {1} has an ID that begins or ends with {0!r}.",
+)
 
 
 def read_ids(given: Iterable[str]) -> list[str]:
@@ -91,14 +87,12 @@ def resolve_ids(store: AppSession, given: Sequence[str], listing: Listing) -> li
         click.UsageError: a part matches several tasks.
         ResultUnknown: a part matches no task.
     """
-    from asynctasq.operations.ids import full_id, matches
+    from asynctasq.operations.ids import full_id
 
     parts = [each for each in given if full_id(each) is None]
     found: dict[str, list[str]] = {}
     if parts:
-        if listing.counts_tasks:
-            _note_long_search(store, parts)
-        found = store.run(matches(parts, listing.each(), most=SHOWN + 1))
+        found = store.run(listing.search(store, parts))
     for part, ids in found.items():
         if not ids:
             raise ResultUnknown(listing.absent.format(part, store.name))
@@ -110,22 +104,3 @@ def resolve_ids(store: AppSession, given: Sequence[str], listing: Listing) -> li
                 f"  {named}{more}"
             )
     return list(dict.fromkeys(each if each not in found else found[each][0] for each in given))
-
-
-def _note_long_search(store: AppSession, parts: Sequence[str]) -> None:
-    """Print a note if the search must read many tasks."""
-    from asynctasq.errors import CapabilityMissing
-
-    try:
-        queues = store.run(store.app.queues.all())
-    except CapabilityMissing:  # the search reports it
-        return
-    total = sum(
-        (each.ready or 0) + (each.scheduled or 0) + (each.running or 0) + (each.dead or 0)
-        for each in queues
-    )
-    if total > MANY:
-        click.echo(
-            f"Searching {total:,} tasks for {', '.join(parts)}. A full ID needs no search.",
-            err=True,
-        )

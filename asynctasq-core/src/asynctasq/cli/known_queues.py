@@ -71,7 +71,7 @@ async def known_queues(app: "App") -> Sequence[str] | None:
     from asynctasq.worker.slots import parse_queues
 
     try:
-        found = {queue.name for queue in await app.queues.all()}
+        found = {queue.name for queue in await app.queues.all(bound=1)}
     except CapabilityMissing:
         return None
     workers = await list_workers(await app.driver())

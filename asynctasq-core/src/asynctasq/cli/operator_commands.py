@@ -305,7 +305,7 @@ def complete_queue(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
 
     try:
         with Store(ctx.params.get("target"), ctx.params.get("driver")) as store:
-            found = store.run(asyncio.wait_for(store.app.queues.all(), timeout=1.0))
+            found = store.run(asyncio.wait_for(store.app.queues.all(bound=1), timeout=1.0))
     except (AsynctasqError, TimeoutError):
         return []
     return [queue.name for queue in found if queue.name.startswith(incomplete)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asynctasq.cli.exit_codes import ExitCode, exit_code_help
-from asynctasq.cli.ids import Listing, read_ids, resolve_ids
+from asynctasq.cli.ids import SHOWN, Listing, read_ids, resolve_ids
 from asynctasq.cli.operator_commands import (
     AppSession,
     OperatorGroup,
@@ -175,6 +175,17 @@ def sql(target: str | None, url: str | None) -> None:
         click.echo(f"{statement.strip().removesuffix(';')};\n")
 
 
+async def _find_messages(session: AppSession, parts: Sequence[str]) -> dict[str, list[str]]:
+    from asynctasq.operations.ids import matches_among
+
+    return await matches_among(session.app.outbox.each(), parts, most=SHOWN + 1)
+
+
+MESSAGES = Listing(
+    _find_messages, "No message in the outbox of {1} has an ID that begins or ends with {0!r}."
+)
+
+
 def _app(target: str | None, url: str | None) -> "App":
     """Return the app of `--app` and `--outbox`."""
     app = find_app(target, None)
@@ -188,12 +199,7 @@ def _chosen(session: OutboxSession, ids: Sequence[str], *, every: bool) -> list[
     if bool(ids) is every:
         raise click.UsageError("Pass IDs, or --all for all messages that were set aside.")
     if ids:
-        listing = Listing(
-            session.messages.each,
-            "No message in the outbox of {1} has an ID that begins or ends with {0!r}.",
-            counts_tasks=False,
-        )
-        return resolve_ids(session, read_ids(ids), listing)
+        return resolve_ids(session, read_ids(ids), MESSAGES)
 
     async def set_aside() -> list[str]:
         return [each.id async for each in session.messages.each(set_aside=True)]

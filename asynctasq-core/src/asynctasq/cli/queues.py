@@ -56,48 +56,70 @@ def command() -> None:
 
 @command.command("list", epilog=exit_code_help(*STORE_CODES))
 @click.argument("names", nargs=-1, metavar="[QUEUE...]", shell_complete=complete_queue)
+@click.option(
+    "--exact", is_flag=True, help="Count all messages, also beyond 100,000 in one state of a queue."
+)
 @wide_option
 @store_options
 def list_queues(
-    names: Sequence[str], wide: bool, target: str | None, driver: str | None, as_json: bool
+    names: Sequence[str],
+    exact: bool,
+    wide: bool,
+    target: str | None,
+    driver: str | None,
+    as_json: bool,
 ) -> None:
     """List queues with their message counts.
 
     All queues are listed unless you name some. Oldest is the age of the message that has been ready
-    for the longest time. Not every driver can list its queues, but every driver can count the
+    for the longest time. A count of 100,000+ means that number or more, and ? means that the store
+    cannot count this state. Not every driver can list its queues, but every driver can count the
     messages of queues that you name.
     """
+    from asynctasq.operations.queues import COUNT_BOUND
+
+    bound = None if exact else COUNT_BOUND
     with Store(target, driver) as store:
-        found = store.run(_queues(store.app, names))
+        found = store.run(_queues(store.app, names, bound))
         note_unknown_queue(store, *names)
     now = time.time()
     if as_json:
         print_json(
-            [{**each, "oldest_ready_age": _age(each["oldest_ready_at"], now)} for each in found]
+            [
+                {
+                    **each,
+                    "oldest_ready_age": _age(each["oldest_ready_at"], now),
+                    "counted_up_to": bound,
+                }
+                for each in found
+            ]
         )
     else:
-        _print_table(found, store.name, now, wide=wide)
+        _print_table(found, store.name, now, wide=wide, exact=exact)
 
 
-async def _queues(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
+async def _queues(app: "App", names: Sequence[str], bound: int | None) -> list[dict[str, Any]]:
     """Describe each queue; values that the driver does not know are None."""
     from asynctasq.operations.hints import workers_by_queue
 
-    found = await _counts(app, names)
+    found = await _counts(app, names, bound)
     workers = await workers_by_queue(await app.driver(), [each["name"] for each in found])
     return [{**each, "running": each["leased"], "workers": workers[each["name"]]} for each in found]
 
 
-async def _counts(app: "App", names: Sequence[str]) -> list[dict[str, Any]]:
+async def _counts(app: "App", names: Sequence[str], bound: int | None) -> list[dict[str, Any]]:
     try:
-        found = {queue.name: asdict(queue) for queue in await app.queues.all()}
+        found = {queue.name: asdict(queue) for queue in await app.queues.all(bound=bound)}
     except CapabilityMissing as error:
         if not names:
             raise CapabilityMissing(
                 f"{error} It can count the messages of queues that you name: asynctasq queues list NAME."
             ) from error
         unknown = {"paused": None, "oldest_ready_at": None}
-        return [{"name": name, **asdict(await app.queues.count(name)), **unknown} for name in names]
+        return [
+            {"name": name, **asdict(await app.queues.count(name, bound=bound)), **unknown}
+            for name in names
+        ]
     empty = QueueInfo("", 0, 0, 0, 0, 0, paused=False, oldest_ready_at=None)
     return [found.get(name) or {**asdict(empty), "name": name} for name in names or found]
 
@@ -156,10 +178,11 @@ def purge(
     Messages of running tasks are never deleted; dead letters are deleted only with --state dead.
     """
     from asynctasq.operations import PURGED
+    from asynctasq.operations.queues import COUNT_BOUND
 
     wanted = [State(state) for state in states] or [each for each in PURGEABLE if each in PURGED]
     with Store(target, driver) as store:
-        counts = store.run(store.app.queues.count(queue))
+        counts = store.run(store.app.queues.count(queue, bound=COUNT_BOUND))
         total, listed = _counted(counts, wanted)
         if total:
             confirm(f"Delete {listed} from queue {queue} in {store.name}", yes=yes)
@@ -180,16 +203,21 @@ def _print_paused(queue: str, as_json: bool, *, paused: bool) -> None:
 
 
 def _counted(counts: "QueueCounts", states: Collection[State]) -> tuple[int, str]:
-    """Return the number of messages in these states, and a text with the number for each state."""
-    numbers = {state: getattr(counts, state.value) or 0 for state in states}
-    total = sum(numbers.values())
-    parts = ", ".join(f"{number:,} {state}" for state, number in numbers.items() if number)
-    return total, f"{count_of(total, 'message')} ({parts})"
+    """Return the number of messages in these states, and a text with the number for each state.
 
+    A state that the store cannot count may have messages, so it counts as one.
+    """
+    from asynctasq.operations.queues import COUNT_BOUND, count_text
 
-def _number(count: int | None) -> str:
-    """Return a count as text; a dash if the driver does not know it."""
-    return "-" if count is None else f"{count:,}"
+    numbers = {state: getattr(counts, state.value) for state in states}
+    total = sum(1 if number is None else number for number in numbers.values())
+    parts = ", ".join(
+        f"{count_text(number)} {state}" for state, number in numbers.items() if number != 0
+    )
+    if None in numbers.values():
+        return total, f"the messages ({parts})"
+    more = "+" if max(numbers.values(), default=0) >= COUNT_BOUND else ""
+    return total, f"{total:,}{more} {'message' if total == 1 else 'messages'} ({parts})"
 
 
 def _age(moment: float | None, now: float) -> float | None:
@@ -204,21 +232,27 @@ def _state(queue: Mapping[str, Any]) -> tuple[str, str]:
     return ("no workers", "red") if waiting and queue["workers"] == 0 else ("", "")
 
 
-def _print_table(found: Sequence[Mapping[str, Any]], store: str, now: float, *, wide: bool) -> None:
+def _print_table(
+    found: Sequence[Mapping[str, Any]], store: str, now: float, *, wide: bool, exact: bool
+) -> None:
     from asynctasq.cli.tables import Cell, Column, print_table
     from asynctasq.cli.times import age
+    from asynctasq.operations.queues import count_text
+
+    def number(count: int | None) -> str:
+        return f"{count:,}" if exact and count is not None else count_text(count)
 
     if not found:
         click.echo(f"No queues in {store}.")
         return
     columns: list[Column[Mapping[str, Any]]] = [
         Column("Queue", lambda queue: queue["name"], fold_at=24),
-        Column("Ready", lambda queue: _number(queue["ready"]), right=True),
-        Column("Scheduled", lambda queue: _number(queue["scheduled"]), rank=2, right=True),
-        Column("Running", lambda queue: _number(queue["leased"]), rank=1, right=True),
+        Column("Ready", lambda queue: number(queue["ready"]), right=True),
+        Column("Scheduled", lambda queue: number(queue["scheduled"]), rank=2, right=True),
+        Column("Running", lambda queue: number(queue["leased"]), rank=1, right=True),
         Column(
             "Dead",
-            lambda queue: Cell(_number(queue["dead"]), "red" if queue["dead"] else ""),
+            lambda queue: Cell(number(queue["dead"]), "red" if queue["dead"] else ""),
             right=True,
         ),
         Column("Oldest", lambda queue: age(queue["oldest_ready_at"], now), rank=1, right=True),
@@ -226,7 +260,7 @@ def _print_table(found: Sequence[Mapping[str, Any]], store: str, now: float, *, 
     ]
     if any(each["blocked"] for each in found):
         blocked = Column[Mapping[str, Any]](
-            "Blocked", lambda queue: _number(queue["blocked"]), rank=3, right=True
+            "Blocked", lambda queue: number(queue["blocked"]), rank=3, right=True
         )
         columns.insert(3, blocked)
     click.echo(f"Store: {store}")

@@ -1,12 +1,12 @@
 """`asynctasq tasks`: list, show, cancel and retry single tasks."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
-from asynctasq.cli.ids import Listing, all_tasks, read_ids, resolve_id, resolve_ids
+from asynctasq.cli.ids import ALL_TASKS, Listing, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
 from asynctasq.cli.operator_commands import (
     OperatorGroup,
@@ -134,7 +134,7 @@ def show(
     The ID may be shortened to its last digits, as in tables. Names of positional arguments come from
     the code of the task, which is imported from the current folder or with --app.
     """
-    show_task(task_id, all_tasks, arguments, target, driver, as_json)
+    show_task(task_id, ALL_TASKS, arguments, target, driver, as_json)
 
 
 @command.command(epilog=exit_code_help(*STORE_CODES, failed="a task was not cancelled"))
@@ -150,7 +150,7 @@ def cancel(
     """
     given = read_ids(ids)
     with Store(target, driver) as store:
-        wanted = resolve_ids(store, given, all_tasks(store))
+        wanted = resolve_ids(store, given, ALL_TASKS)
         confirm(f"Cancel {count_of(len(wanted), 'task')} in {store.name}", yes=yes)
         outcomes = store.run(store.app.tasks.cancel(wanted))
     if as_json:
@@ -179,13 +179,13 @@ def retry(ids: Sequence[str], target: str | None, driver: str | None, as_json: b
     """
     given = read_ids(ids)
     with Store(target, driver) as store:
-        wanted = resolve_ids(store, given, all_tasks(store))
+        wanted = resolve_ids(store, given, ALL_TASKS)
         retry_ids(store, wanted, as_json=as_json)
 
 
 def show_task(
     task_id: str,
-    listing: Callable[[Store], Listing],
+    listing: Listing,
     arguments: bool | None,
     target: str | None,
     driver: str | None,
@@ -196,7 +196,7 @@ def show_task(
     from asynctasq.operations.hints import waiting_hint
 
     with Store(target, driver) as store:
-        wanted = resolve_id(store, task_id, listing(store))
+        wanted = resolve_id(store, task_id, listing)
         details = store.run(store.app.tasks.get(wanted))
         hint = store.run(waiting_hint(store.app.driver, details.info)) if not as_json else ""
         how = formatting.showing_of(store.app, arguments)

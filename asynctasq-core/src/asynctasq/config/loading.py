@@ -10,6 +10,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
+from asynctasq.config.durations import duration_problems
 from asynctasq.config.hiding import hidden_core
 from asynctasq.config.problems import all_in_one, converted, nearest, wrong_value
 from asynctasq.config.sections import PluginSections, variable_of
@@ -20,9 +21,7 @@ from asynctasq.config.settings import (
     PLUGIN_NAME,
     Settings,
     SettingsClass,
-    heartbeat_problem,
     rule_of,
-    stall_problem,
 )
 from asynctasq.config.sources import PREFIX, Precedence, RawValue, read_variables
 from asynctasq.config.urls import url_scheme
@@ -32,6 +31,8 @@ OFFICIAL_PLUGINS = frozenset(
     {"redis", "postgres", "mysql", "sqs", "rabbitmq", "sqlalchemy", "django", "tortoise"}
 )
 """Names of plugins whose settings are accepted even if the plugin is not installed."""
+
+_LEASE_DURATIONS = ("heartbeat_interval", "stall_limit")
 
 CORE_VARIABLES: Mapping[str, str] = {variable_of(name): name for name in CORE_FIELDS}
 
@@ -102,7 +103,7 @@ def load_settings(
         f"{given}: unknown setting{nearest(given.key, suggestions, common=PREFIX)}"
         for given in sections.strays
     )
-    _check_durations(settings, core, values, problems)
+    unchecked = _check_durations(settings, core, values, problems)
     if problems:
         raise all_in_one(problems)
     set_by_variables = {
@@ -111,7 +112,13 @@ def load_settings(
         if variable in variables
     }
     sections.hidden[:0] = hidden_core(core, set_by_variables)
-    return Settings(**values, driver_name=driver_name, driver_instance=instance, sections=sections)
+    return Settings(
+        **values,
+        driver_name=driver_name,
+        driver_instance=instance,
+        sections=sections,
+        unchecked_durations=unchecked,
+    )
 
 
 def _core_given(
@@ -202,17 +209,19 @@ def _expected(value: object, words: str) -> str:
 
 def _check_durations(
     settings: Settings, core: Mapping[str, RawValue], values: Mapping[str, Any], problems: list[str]
-) -> None:
-    """Check durations that must fit each other.
+) -> dict[str, str]:
+    """Check durations that must fit each other; return those that need the driver's default lease.
 
     The worker checks durations from the environment and `.env`: the command line may still change
     one of them, and other processes do not use them.
     """
-    for names, problem in (
-        (("heartbeat_interval", "lease"), heartbeat_problem(settings.heartbeat, settings.lease)),
-        (("stall_limit", "lease"), stall_problem(settings.stall, settings.lease)),
+    final = {name for name, given in core.items() if given.rank > Precedence.ENVIRONMENT}
+    if settings.lease is None:
+        return {name: str(core[name]) for name in _LEASE_DURATIONS if name in final & values.keys()}
+    for duration, problem in duration_problems(
+        settings.heartbeat_interval, settings.stall_limit, settings.lease
     ):
-        given = [name for name in names if name in core]
-        final = any(core[name].rank > Precedence.ENVIRONMENT for name in given)
-        if problem and final and all(name in values for name in given):
+        given = [name for name in (duration, "lease") if name in core]
+        if final.intersection(given) and all(name in values for name in given):
             problems.append(f"{' and '.join(str(core[name]) for name in given)}: {problem}")
+    return {}

@@ -10,6 +10,8 @@ from dataclasses import MISSING, Field, field, fields
 from enum import StrEnum
 from typing import Any, Protocol, get_type_hints
 
+from asynctasq.config.durations import duration_problems
+from asynctasq.config.problems import all_in_one
 from asynctasq.config.urls import mask_url
 from asynctasq.message import QUEUE_NAME
 from asynctasq.records import record
@@ -17,7 +19,6 @@ from asynctasq.retry import SECONDS_LIMIT, RetryStrategy
 
 SHORTEST_LEASE_SECONDS = 0.1
 """Shortest lease: a shorter one would end before its worker can renew it."""
-DEFAULT_STALL_SECONDS = 600.0
 SERVED_QUEUE = re.compile(rf"{QUEUE_NAME.pattern}(:0*[1-9][0-9]*)?")
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 FUNCTION_PATH = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
@@ -181,10 +182,11 @@ class Settings:
     concurrency: int = field(
         default=100, metadata=_rule("Tasks that one worker runs at a time.", at_least=1)
     )
-    lease: float = field(
-        default=30.0,
+    lease: float | None = field(
+        default=None,
         metadata=_rule(
-            "Lease duration: seconds until another worker picks up the tasks of a dead worker.",
+            "Lease duration: seconds until another worker picks up the tasks of a dead worker; none: "
+            "the default of the driver, which is 30 for most drivers.",
             at_least=SHORTEST_LEASE_SECONDS,
         ),
     )
@@ -324,18 +326,8 @@ class Settings:
     serializer_instance: object | None = field(default=None, hash=False, repr=False)
     """The serializer if an instance was given; `serializer` is its content type."""
     sections: Sections | None = field(default=None, hash=False, repr=False)
-
-    @property
-    def heartbeat(self) -> float:
-        """Seconds between two renewals of a worker's leases."""
-        return self.lease / 3 if self.heartbeat_interval is None else self.heartbeat_interval
-
-    @property
-    def stall(self) -> float:
-        """Seconds for which a worker's event loop may be blocked before its leases end."""
-        return (
-            max(DEFAULT_STALL_SECONDS, self.lease) if self.stall_limit is None else self.stall_limit
-        )
+    unchecked_durations: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """Durations of leases that are checked when the driver's default lease is known, with their places."""
 
     @property
     def driver_text(self) -> str:
@@ -347,6 +339,22 @@ class Settings:
         """Descriptions of values of the environment and `.env` that arguments hide."""
         return () if self.sections is None else tuple(self.sections.hidden)
 
+    def check_durations(self, default_lease: float) -> None:
+        """Check the durations that must fit the driver's default lease, if no lease is set.
+
+        Raises:
+            ConfigurationError: a duration does not fit; all problems are in one error.
+        """
+        problems = [
+            f"{self.unchecked_durations[name]}: {problem}"
+            for name, problem in duration_problems(
+                self.heartbeat_interval, self.stall_limit, default_lease
+            )
+            if name in self.unchecked_durations
+        ]
+        if problems:
+            raise all_in_one(problems)
+
     def plugin(self, name: str) -> object:
         """Return the settings of a plugin: an instance of its settings class, or a dict if it has none.
 
@@ -355,26 +363,6 @@ class Settings:
                 invalid.
         """
         return {} if self.sections is None else self.sections.plugin(name)
-
-
-def heartbeat_problem(heartbeat: float, lease: float) -> str:
-    """Return the problem of an interval between renewals; empty if there is none."""
-    if heartbeat <= lease / 2:
-        return ""
-    return (
-        f"heartbeat_interval must be at most half of lease, so that leases survive a late renewal; "
-        f"got {heartbeat:g} and {lease:g} s. Lower heartbeat_interval, or raise lease."
-    )
-
-
-def stall_problem(stall: float, lease: float) -> str:
-    """Return the problem of a limit for blocked loops; empty if there is none."""
-    if stall >= lease:
-        return ""
-    return (
-        f"stall_limit must be at least lease, because leases last that long anyway; got {stall:g} and "
-        f"{lease:g} s. Raise stall_limit, or lower lease."
-    )
 
 
 CORE_FIELDS: Mapping[str, Field[Any]] = {

@@ -12,6 +12,7 @@ The driver needs all flags of `FULL_STORE`.
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
+from zlib import crc32
 
 from asynctasq.conformance.full_store import FullStore
 from asynctasq.conformance.harness import MOMENT
@@ -55,6 +56,8 @@ class Scene:
         self.driver = driver
         self.ids: set[bytes] = set()
         """All messages that were accepted, or may have been."""
+        self.queues = ["emails"]
+        """Queues that may have messages."""
         self.leases: list[Lease] = []
         self.dead: list[bytes] = []
         self.gone: set[bytes] = set()
@@ -68,7 +71,8 @@ class Scene:
         return message
 
     async def reserve(self, limit: int = 100, *, owner: str = "w") -> list[Delivery]:
-        return await self.driver.reserve({"emails": limit}, limit=limit, owner=owner, lease=SECONDS)
+        queues = dict.fromkeys(self.queues, limit)
+        return await self.driver.reserve(queues, limit=limit, owner=owner, lease=SECONDS)
 
     async def prepare(self) -> None:
         driver = self.driver
@@ -76,7 +80,7 @@ class Scene:
         waiting = [self.message(max_lost=99) for _ in range(14)]
         await driver.enqueue(waiting)
         self.leases = [delivery.lease for delivery in await self.reserve(12)]
-        self.leases.pop()  # the answer of its reserve was lost
+        self.stray = self.leases.pop()  # the answer of its reserve was lost
         await driver.cancel([self.leases[0].id])
         self.dead = [lease.id for lease in self.leases[8:]]
         await driver.settle([Fail(lease, Reason.FAILED, ERROR) for lease in self.leases[8:]])
@@ -113,8 +117,9 @@ class Scene:
             await self.driver.reserve({"none": 1}, limit=1, owner="other", lease=lease)
         while deliveries := await self.reserve(owner="last"):
             await self.driver.settle([Complete(delivery.lease) for delivery in deliveries])
-        counts = await self.driver.count("emails")
-        assert (counts.ready, counts.scheduled, counts.leased) == (0, 0, 0)
+        for queue in self.queues:
+            counts = await self.driver.count(queue)
+            assert (counts.ready, counts.scheduled, counts.leased) == (0, 0, 0)
         outcomes = await self.driver.results(sorted(self.ids - self.gone))
         assert all(outcome is not None for outcome in outcomes)
         keys = [Unique("key"), Unique("period", UniqueUntil.PERIOD, period=900.0)]
@@ -279,7 +284,7 @@ LATE: dict[Operation, float] = {
 """Seconds by which the clock is moved before an operation."""
 
 
-async def _stage(driver: FullStore, operation: Operation, damage: Damage | None) -> Scene:
+async def stage(driver: FullStore, operation: Operation, damage: Damage | None) -> Scene:
     """Prepare an empty store."""
     await driver.open()
     scene = Scene(driver)
@@ -303,22 +308,24 @@ async def check_aborts(
     saboteur: Saboteur,
     *,
     damage: Damage | None = None,
+    every: int = 1,
 ) -> None:
-    """Let each statement of one operation fail, each in its own namespace.
+    """Let statements of one operation fail, each in its own namespace.
 
     Args:
         operation: one of `OPERATIONS`.
         make_driver: returns an unopened driver for a namespace.
         saboteur: lets statements fail.
         damage: makes the record of a message unreadable, for `reserve_damaged`.
+        every: the step between statements that fail. Each operation begins with another statement.
 
     Raises:
         AssertionError: a message is lost or stranded, or a count is wrong.
     """
-    statement = 0
+    statement = 1 + crc32(operation.__name__.encode()) % every - every
     while True:
-        statement += 1
-        scene = await _stage(make_driver(f"{operation.__name__}-{statement}"), operation, damage)
+        statement += every
+        scene = await stage(make_driver(f"{operation.__name__}-{statement}"), operation, damage)
         saboteur.arm(statement)
         try:
             await operation(scene)

@@ -1,5 +1,7 @@
 """INSPECT: queues, single messages, listings."""
 
+from uuid import uuid4
+
 from asynctasq.conformance.check import check
 from asynctasq.conformance.formatting import gave
 from asynctasq.conformance.harness import ERROR, LEASE, Harness, expect, expect_equal, random_name
@@ -188,6 +190,47 @@ async def browse_pages_through_a_state(harness: Harness) -> None:
     await harness.advance(600)
     expect_equal(len(await _browse(harness, State.READY, limit=2)), 6, "ready, with what fell due")
     expect_equal(await _browse(harness, State.SCHEDULED), [], "scheduled, when it fell due")
+
+
+async def _match(harness: Harness, part: str, *, limit: int = 10) -> list[bytes]:
+    found = await all_pages(
+        lambda cursor: harness.inspect.match_ids(part, limit=limit, cursor=cursor), limit=limit
+    )
+    expect(len(set(found)) == len(found), f"an id is listed twice for {part!r}")
+    return sorted(found)
+
+
+@check("", 36, needs=NEEDS)
+async def id_is_found_by_its_end(harness: Harness) -> None:
+    scheduled = await harness.enqueue(delay=500.0)
+    await harness.enqueue_count(4)
+    leased, dead, done = await harness.reserve(3)
+    await harness.settle(Fail(dead.lease, Reason.FAILED, ERROR), Complete(done.lease))
+    await harness.expect_counts(ready=1, scheduled=1, leased=1, dead=1)
+    for message_id in (scheduled.id, leased.message.id, dead.message.id):
+        digits = message_id.hex()
+        for length in (12, 15, 31):
+            got = await _match(harness, digits[-length:])
+            expect_equal(got, [message_id], f"ids that end with {length} digits")
+    digits = leased.message.id.hex()
+    for length in (19, 20):
+        part = f"{(int(digits[-length], 16) + 1) % 16:x}{digits[1 - length :]}"
+        expect_equal(await _match(harness, part), [], f"ids that end with {part}")
+    expect_equal(await _match(harness, digits[10:26]), [], "ids that neither begin nor end so")
+    ended = done.message.id.hex()[-20:]
+    expect_equal(await _match(harness, ended), [], "the id of a message that has finished")
+
+
+@check("", 36, needs=NEEDS)
+async def ids_are_found_by_their_beginning(harness: Harness) -> None:
+    beginning = new_id().hex()[:13]
+    ids = sorted(bytes.fromhex(beginning + uuid4().hex[13:]) for _ in range(5))
+    for message_id in ids:
+        await harness.enqueue(id=message_id)
+    for limit in (10, 2, 1):
+        got = await _match(harness, beginning, limit=limit)
+        expect_equal(got, ids, f"pages of {limit}")
+    expect_equal(await _match(harness, ids[2].hex()[:30]), [ids[2]], "ids with 30 digits")
 
 
 @check("", 36, needs=NEEDS)

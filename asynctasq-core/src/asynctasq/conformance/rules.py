@@ -188,7 +188,8 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "`queues` lists every queue that holds a message or a dead letter, or is paused, by name. "
             "`find` and `browse` show messages that wait, run or are dead. `browse` lists one state in a "
             "stable order of the driver's choice: while no message changes its state, all pages together "
-            "show each message once, and a message that stays in its state keeps its place."
+            "show each message once, and a message that stays in its state keeps its place. `match_ids` lists "
+            "the ids of such messages that begin or end with some digits; each call looks at a bounded number."
         ),
         55: (
             "`browse` takes `task=` (a name, or `prefix*`) and `owner=`; `dead_letters` takes `task=`, "

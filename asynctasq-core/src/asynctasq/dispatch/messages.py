@@ -10,6 +10,7 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import (
     CapabilityMissing,
+    DriverError,
     MessageTooLarge,
     NotSerializable,
     TaskDefinitionError,
@@ -186,11 +187,22 @@ def _id(text: str, option: str) -> bytes:
 
 
 def check_supported(driver: Driver, message: Message) -> None:
-    """Make sure that the driver supports the options of a message.
+    """Make sure that the driver supports the options and the size of a message.
 
     Raises:
-        CapabilityMissing: it does not; the error names the capability and the remedy.
+        CapabilityMissing: it does not support an option; the error names the capability and the remedy.
+        DriverError: the message is larger than the driver's `max_message_bytes`.
     """
+    most = driver.max_message_bytes
+    size = len(message.body)
+    if message.headers:
+        size += headers_bytes(message.headers)
+    if most is not None and size > most:
+        raise DriverError(
+            f"Task {message.task!r} was not dispatched: arguments and headers must take at most {most:,} "
+            f"bytes with the driver {type(driver).__qualname__}, got {size:,}. Pass a key or a path to large "
+            f"data, or use another store."
+        )
     capabilities = driver.capabilities
     if message.unique is not None and Capability.UNIQUE not in capabilities:
         _refuse(driver, "unique", Capability.UNIQUE)

@@ -3,7 +3,6 @@
 A dispatch in a transaction adds a row (`plan`). The relay of a worker reads it back (`message_of`).
 """
 
-import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,6 @@ class AppOutbox:
         self._planner = driver.outbox()
         self.can_plan = not self._planner.plans_when_open
         """True if `plan` can be called; otherwise await `prepare` first."""
-        self._lock = threading.Lock()
         self._wakes: list[Callable[[], None]] = []
 
     @property
@@ -113,21 +111,17 @@ class AppOutbox:
     async def committed(self, queues: Sequence[str]) -> None:
         """Wake the relays of this process: a transaction with messages was committed."""
         del queues  # relays forward the messages of all queues
-        with self._lock:
-            wakes = list(self._wakes)
-        for wake in wakes:
+        for wake in tuple(self._wakes):
             wake()
 
     @contextmanager
     def waking(self, wake: Callable[[], None]) -> Generator[None]:
         """Have `wake` called after each commit in this process, in any thread."""
-        with self._lock:
-            self._wakes.append(wake)
+        self._wakes.append(wake)
         try:
             yield
         finally:
-            with self._lock:
-                self._wakes.remove(wake)
+            self._wakes.remove(wake)
 
 
 def _check_tables(state: SchemaState, place: str) -> None:

@@ -35,6 +35,9 @@ class WatchTiming:
     """The store is asked this often whether it knows a message, which may be purged while it is awaited."""
     pause: float = 0.5
     """Pause after a call that could not reach the store."""
+    phase: float | None = None
+    """Share of `poll` by which the polls are shifted on the loop's clock, 0 to 1. None means at random, which
+    spreads the polls of many programs."""
 
 
 _TIMING = WatchTiming()
@@ -63,7 +66,7 @@ class ResultWatcher:
         """The error of a group that has ended."""
         self._news = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
-        self._phase = random.random()  # spreads the polls of many programs
+        self._phase = random.random() if timing.phase is None else timing.phase
 
     @property
     def awaited(self) -> int:

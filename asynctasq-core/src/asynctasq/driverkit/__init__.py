@@ -4,6 +4,8 @@
 - numbers: checks of times, durations and settlements before they reach a store
 - times: times and durations as microseconds, and how long outcomes are kept at least
 - cursors: places in a listing as text
+- id_parts: ids that begin or end with some digits
+- id_walks: searches for them in stores that have all ids in an index
 - batching: pieces of a list, bounded in number and in bytes
 - opening: the check that a driver is open, in this process
 - url_settings: parameters of a URL as settings
@@ -15,6 +17,12 @@
 
 from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
+from asynctasq.driverkit.id_parts import (
+    check_id_part,
+    has_id_part,
+    id_range,
+    match_by_browsing,
+)
 from asynctasq.driverkit.numbers import (
     bounded,
     can_settle,
@@ -65,6 +73,7 @@ __all__ = [
     "bounded",
     "can_settle",
     "check_id",
+    "check_id_part",
     "check_lease",
     "check_numbers",
     "check_open",
@@ -73,10 +82,13 @@ __all__ = [
     "decode_message",
     "due_time",
     "flag",
+    "has_id_part",
+    "id_range",
     "is_finite",
     "is_plain",
     "is_too_late",
     "kept_for",
+    "match_by_browsing",
     "matches_error",
     "matches_task",
     "micros",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
-from asynctasq.errors import DriverError
+from asynctasq.errors import InvalidCursor
 
 Position: TypeAlias = Sequence[int | float | str | bytes | None]
 """Values by which a listing is ordered, of the last message of a page."""
@@ -31,13 +31,13 @@ def unpack_cursor(
         length: the number of values in a position.
 
     Raises:
-        DriverError: it is not a cursor of this listing.
+        InvalidCursor: it is not a cursor of this listing.
     """
     made_for, *parts = cursor.split(".")
     if made_for == listing and len(parts) == length:
         with suppress(ValueError):
             return [_unpack(part) for part in parts]
-    raise DriverError(
+    raise InvalidCursor(
         f"The cursor must come from a `Page` of the same listing, got {cursor!r}. Leave it out to begin "
         f"with the first page."
     )

@@ -86,7 +86,8 @@ def next_token(token: int, now: float) -> int:
         token: of the last lease that the store knows of; 0 if there was none.
         now: the store's time, in seconds since the Unix epoch.
     """
-    return max(token + 1, int(now * 1_000_000))
+    micros = int(now * 1_000_000)
+    return micros if micros > token else token + 1
 
 
 def _is_storable(number: float) -> bool:

@@ -12,20 +12,31 @@ from asynctasq.executors.failures import call_hook, classify_exception, run_fail
 from asynctasq.executors.forks import forks
 from asynctasq.executors.groups import is_a
 from asynctasq.executors.unfinished import refuse_unfinished
+from asynctasq.records import record
 from asynctasq.tasks.base import BaseTask
 
 T = TypeVar("T")
 
 logger = logging.getLogger("asynctasq")
 
-REFUSAL_SECONDS = 5.0
-"""A task that still runs this long after its timeout is reported."""
+
+@record
+class LoopTiming:
+    """Durations of the executor, in seconds."""
+
+    refusal: float = 5.0
+    """Time after its timeout at which a task that still runs is reported."""
+
+
+TIMING = LoopTiming()
 
 
 class LoopExecutor:
     """Executor of the mode `loop`."""
 
-    def __init__(self) -> None:
+    def __init__(self, timing: LoopTiming = TIMING) -> None:
+        self.timing = timing
+        """Durations, for tasks that start from now on."""
         self._depth = forks.depth
 
     async def start(self, *, concurrency: int) -> None:
@@ -45,7 +56,9 @@ class LoopExecutor:
             try:
                 if call.attended:
                     await call.enter()
-                value = await (task.execute() if timeout is None else _within(task, timeout))
+                value = await (
+                    task.execute() if timeout is None else _within(task, timeout, self.timing)
+                )
                 if value is not None:
                     refuse_unfinished(call, value)
             finally:
@@ -66,12 +79,17 @@ class LoopExecutor:
         await run_failed(call, failure, call_hook)
 
 
-async def _within(task: BaseTask[Any], timeout: float) -> Any:
-    return await within(cast("Awaitable[Any]", task.execute()), timeout, task)
+async def _within(task: BaseTask[Any], timeout: float, timing: LoopTiming) -> Any:
+    return await within(cast("Awaitable[Any]", task.execute()), timeout, task, timing=timing)
 
 
 async def within(
-    work: Awaitable[T], timeout: float, task: BaseTask[Any], *, used: float = 0.0
+    work: Awaitable[T],
+    timeout: float,
+    task: BaseTask[Any],
+    *,
+    used: float = 0.0,
+    timing: LoopTiming = TIMING,
 ) -> T:
     """Await the work of a task, and cancel it at its timeout.
 
@@ -80,6 +98,7 @@ async def within(
         timeout: seconds.
         task: named in log lines.
         used: seconds of the timeout that have passed.
+        timing: of the executor.
 
     Raises:
         TaskTimeout: it did not end in time. It was cancelled, unless it blocked the loop; its outcome
@@ -89,7 +108,7 @@ async def within(
     ends_at = monotonic() + left  # uvloop's own clock stands still while a task keeps the loop busy
     limit = asyncio.timeout(left)
     refusal = asyncio.get_running_loop().call_later(
-        left + REFUSAL_SECONDS, _report_refusal, task, timeout
+        left + timing.refusal, _report_refusal, task, timeout, timing.refusal
     )
     late: BaseException | None = None
     value = cast("T", None)
@@ -115,12 +134,12 @@ def overrun(timeout: float) -> TaskTimeout:
     return TaskTimeout(f"The task took longer than its timeout of {timeout:g} s.")
 
 
-def _report_refusal(task: BaseTask[Any], timeout: float) -> None:
+def _report_refusal(task: BaseTask[Any], timeout: float, late: float) -> None:
     logger.warning(
         "Task %s of %s exceeded its timeout of %g s by %g s and still holds its slot, because it ignores its "
         "cancellation",
         task._task_id,
         type(task).__qualname__,
         timeout,
-        REFUSAL_SECONDS,
+        late,
     )

@@ -17,6 +17,7 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import Driver
 from asynctasq.message import State
+from asynctasq.operations.queues import COUNT_BOUND, count_text
 from asynctasq.operations.views import TaskInfo, info_of_snapshot
 from asynctasq.records import record
 
@@ -130,7 +131,7 @@ def queue_sentence(queue: str, *, paused: bool, workers: Workers | None, ready: 
             )
         return f"No worker serves queue {queue!r} (workers: {workers.text()})."
     if ready is not None and ready > 1:
-        return f"{ready:,} messages are ready in queue {queue!r}."
+        return f"{count_text(ready)} messages are ready in queue {queue!r}."
     return ""
 
 
@@ -159,7 +160,7 @@ async def _queue_or_worker(driver: Driver, info: TaskInfo) -> str:
     workers = None if paused else await list_workers(driver)
     ready = None
     if not paused and info.state is State.READY:
-        ready = (await driver.count(info.queue)).ready
+        ready = (await driver.count(info.queue, bound=COUNT_BOUND)).ready
     return queue_sentence(info.queue, paused=paused, workers=workers, ready=ready)
 
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
-from asynctasq.message import id_from_text, id_to_text
+from asynctasq.contracts.capabilities import SupportsInspect
+from asynctasq.message import State, id_from_text, id_to_text
 
 SHORT = 8
 """Number of digits of an ID in tables."""
@@ -16,11 +17,13 @@ LONGEST_SHORT = 12
 """Number of digits in the last group of an ID."""
 LEAST = 4
 """Least number of digits in a part."""
+MATCHES_AT_ONCE = 100
+"""IDs that one call of the driver returns, at most."""
 _PART = re.compile(rf"[0-9a-f-]{{{LEAST},35}}")
 
 
 class Identified(Protocol):
-    """A task or a message, by its ID."""
+    """A message with its ID."""
 
     @property
     def id(self) -> str:
@@ -53,20 +56,47 @@ def short_ids(ids: Sequence[str]) -> list[str]:
 
 
 async def matches(
-    parts: Collection[str], tasks: AsyncIterator[Identified], *, most: int = 6
+    driver: SupportsInspect, parts: Collection[str], *, dead: bool = False, most: int = 6
 ) -> dict[str, list[str]]:
     """Find the tasks whose IDs begin or end with each part; up to `most` for each.
 
-    This reads every task: only that shows whether a part is unique.
+    Args:
+        driver: the driver of the store.
+        parts: beginnings and ends of IDs, as users write them.
+        dead: only find dead letters.
+        most: IDs for each part, at most.
     """
+    return {part: await _matches(driver, _digits(part), dead, most) for part in parts}
+
+
+async def matches_among(
+    messages: AsyncIterator[Identified], parts: Collection[str], *, most: int = 6
+) -> dict[str, list[str]]:
+    """Find the messages whose IDs begin or end with each part; up to `most` for each. Reads all of them."""
     found: dict[str, dict[str, None]] = {part: {} for part in parts}
     wanted = {part: _digits(part) for part in parts}
-    async for task in tasks:
-        digits = _digits(task.id)
+    async for message in messages:
+        digits = _digits(message.id)
         for part, some in wanted.items():
             if (digits.endswith(some) or digits.startswith(some)) and len(found[part]) < most:
-                found[part][task.id] = None
+                found[part][message.id] = None
     return {part: list(ids) for part, ids in found.items()}
+
+
+async def _matches(driver: SupportsInspect, digits: str, dead: bool, most: int) -> list[str]:
+    found: dict[str, None] = {}
+    cursor: str | None = None
+    while True:
+        page = await driver.match_ids(digits, limit=MATCHES_AT_ONCE, cursor=cursor)
+        ids = list(page.items)
+        if dead and ids:
+            snapshots = await driver.find(ids)
+            states = [None if each is None else each.state for each in snapshots]
+            ids = [one for one, state in zip(ids, states, strict=True) if state is State.DEAD]
+        found.update(dict.fromkeys(map(id_to_text, ids)))
+        if len(found) >= most or page.cursor is None:
+            return list(found)[:most]
+        cursor = page.cursor
 
 
 def _digits(text: str) -> str:

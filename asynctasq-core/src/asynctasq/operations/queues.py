@@ -16,6 +16,15 @@ from asynctasq.tasks.options import check_queue_name
 
 PURGED = frozenset({State.READY, State.SCHEDULED, State.BLOCKED})
 """States that a purge deletes by default: those of messages that wait."""
+COUNT_BOUND = 100_000
+"""The command line and hints count no state of a queue further than this."""
+
+
+def count_text(count: int | None) -> str:
+    """Return a number that was counted up to `COUNT_BOUND`, as in `1,200`, `100,000+`, or `?` if unknown."""
+    if count is None:
+        return "?"
+    return f"{count:,}+" if count >= COUNT_BOUND else f"{count:,}"
 
 
 class Queues:
@@ -28,16 +37,26 @@ class Queues:
     def __init__(self, driver: Callable[[], Awaitable[Driver]]) -> None:
         self._driver = driver
 
-    async def all(self) -> list[QueueInfo]:
-        """Return every queue that has messages or dead letters, or is paused, by name."""
+    async def all(self, *, bound: int | None = None) -> list[QueueInfo]:
+        """Return every queue that has messages or dead letters, or is paused, by name.
+
+        Args:
+            bound: count no state of a queue further than this. The number `bound` means "that or more".
+                Some stores need time in proportion to the number of messages if there is no bound.
+        """
         driver = await self._driver()
         store = require(driver, Capability.INSPECT, SupportsInspect, purpose="Listing queues")
-        return await store.queues()
+        return await store.queues(bound=bound)
 
-    async def count(self, name: str) -> QueueCounts:
-        """Count the messages of one queue by state. Every driver supports this."""
+    async def count(self, name: str, *, bound: int | None = None) -> QueueCounts:
+        """Count the messages of one queue by state. Every driver supports this.
+
+        Args:
+            name: the name of the queue.
+            bound: count no state further than this, as for `all`.
+        """
         check_queue_name(name)
-        return await (await self._driver()).count(name)
+        return await (await self._driver()).count(name, bound=bound)
 
     async def pause(self, name: str) -> None:
         """Stop workers from taking messages of a queue. Tasks that already run continue."""

@@ -137,12 +137,23 @@ def check_driver(driver: object, entry: PluginEntry | None = None) -> None:
     check_product("driver", "", driver)
 
 
+_SINCE_2 = ("max_message_bytes", "longest_delay", "default_lease", "clock_is_movable")
+"""Members of drivers that version 1 of the contract did not have."""
+
+
 def _check_version(driver: object, entry: PluginEntry | None) -> None:
     version = getattr(driver, "api_version", DRIVER_API_VERSION)
-    if version == DRIVER_API_VERSION:
-        return
     made = type(driver).__qualname__
     source = entry.distribution if entry is not None and entry.distribution else made
+    if version == DRIVER_API_VERSION:
+        if hasattr(driver, "reserve") and not any(hasattr(driver, name) for name in _SINCE_2):
+            # The template of that version imports DRIVER_API_VERSION, so it claims any version.
+            raise PluginBroken(
+                f"{made} was written for version 1 of the driver API, because it has none of the attributes "
+                f"{', '.join(_SINCE_2)}, and this release of {PROJECT} has version {DRIVER_API_VERSION}: "
+                f"upgrade {source}. If you have just written it, derive it from DriverDefaults."
+            )
+        return
     if not isinstance(version, int):
         remedy = "it must be an integer"
     elif version < DRIVER_API_VERSION:

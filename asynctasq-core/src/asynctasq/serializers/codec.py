@@ -27,6 +27,8 @@ MAX_MESSAGE_BYTES = 4 * 2**20
 
 _logger = logging.getLogger("asynctasq.serializers")
 _WHY_SHOWN = 1_000
+_ATOMS = frozenset({bool, int, float, str})
+"""Types whose values contain no models."""
 _WARNINGS_KEPT = 1_000
 _RESULT = "The task completed, but its return value"
 _NO_RESULT = (
@@ -155,8 +157,9 @@ class Codec:
             return self._none
         found: Found = {}
         try:
-            data = self._serializer.dumps(value, refer=self._refer(found))
-            stored = self._format.seal_result(data, _references(found))
+            refer = no_reference if type(value) in _ATOMS else self._refer(found)
+            data = self._serializer.dumps(value, refer=refer)
+            stored = self._format.seal_result(data, _references(found) if found else ())
             if len(stored) <= self.max_message_bytes:
                 return stored
             why = (

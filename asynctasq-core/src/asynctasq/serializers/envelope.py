@@ -88,6 +88,7 @@ class EnvelopeFormat:
         self._policies: dict[tuple[Any, ...], RunPolicy] = {}
         self._references = MsgpackSerializer()
         self._result_head = b"\x94" + _pack(VERSION) + _pack(content_type)
+        self._plain_result_head = self._result_head + _NO_REFERENCES
 
     def seal(self, policy: RunPolicy, references: Sequence[Reference], data: bytes) -> bytes:
         """Return the body of these parts.
@@ -117,7 +118,7 @@ class EnvelopeFormat:
         if last is None or not body.startswith(last[0]):
             return None
         before, policy = last
-        data = _behind(before, body)
+        data = _behind(len(before), body)
         return None if data is None else Envelope(self._content_type, policy, (), data)
 
     def _open(self, body: bytes) -> Envelope:
@@ -128,7 +129,7 @@ class EnvelopeFormat:
         policy = self._policy(policy_fields)
         if content_type == self._content_type and references == b"":
             before = body[: len(body) - len(data) - len(_bin_head(data))]
-            if _behind(before, body) == data:
+            if _behind(len(before), body) == data:
                 self._last_opened = before, policy
         return Envelope(
             _checked_content_type(content_type),
@@ -143,6 +144,8 @@ class EnvelopeFormat:
         Raises:
             NotSerializable: the key of a reference cannot be encoded.
         """
+        if not references and len(data) < len(_SHORT):
+            return self._plain_result_head + _SHORT[len(data)] + data
         packed = self._pack_references(references) if references else _NO_REFERENCES
         return b"".join((self._result_head, packed, _bin_head(data), data))
 
@@ -292,9 +295,12 @@ def _bin_head(data: bytes) -> bytes:
     return _SHORT[size] if size < len(_SHORT) else _LONG.pack(0xC6, size)
 
 
-def _behind(before: bytes, body: bytes) -> bytes | None:
-    """Return the data after these bytes, if nothing follows it, as `seal` writes it."""
-    start = len(before)
-    start += len(_SHORT[0]) if len(body) - start - len(_SHORT[0]) < len(_SHORT) else _LONG.size
-    data = body[start:]
-    return data if body[len(before) : start] == _bin_head(data) else None
+def _behind(place: int, body: bytes) -> bytes | None:
+    """Return the data whose head is at this place, if nothing follows it, as `seal` writes it."""
+    size = len(body) - place - 2
+    if 0 <= size < len(_SHORT):
+        if body[place] == 0xC4 and body[place + 1] == size:
+            return body[place + 2 :]
+        return None
+    data = body[place + _LONG.size :]
+    return data if body[place : place + _LONG.size] == _bin_head(data) else None

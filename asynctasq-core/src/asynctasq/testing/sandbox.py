@@ -21,7 +21,7 @@ from asynctasq.testing.sandbox_driver import SandboxDriver
 MOST_RUNS = 10_000
 """Default for the largest number of runs in one drain."""
 PATIENCE_SECONDS = 3.0
-"""Time for which a result is awaited while no task runs."""
+"""Default for the time for which a result is awaited while no task runs."""
 
 
 class Sandbox:
@@ -37,7 +37,9 @@ class Sandbox:
     tasks run in this process, too.
     """
 
-    def __init__(self, *, inline: bool = False, raises: bool = False) -> None:
+    def __init__(
+        self, *, inline: bool = False, raises: bool = False, patience: float = PATIENCE_SECONDS
+    ) -> None:
         """Make a sandbox; `with` opens it.
 
         Args:
@@ -45,7 +47,10 @@ class Sandbox:
                 delay wait.
             raises: let `drain` (or `dispatch`, if inline) raise the exception of a task that becomes a
                 dead letter.
+            patience: seconds for which a result is awaited while no task runs. Then, awaiting it raises a
+                `DriverError` that names `drain`.
         """
+        self._patience = patience
         self.inline = inline
         self.raises = raises
         self.clock = Clock(self._moved)
@@ -277,4 +282,4 @@ class _Watching:
         self._sandbox._runs.interrupt(message_id)
 
     def is_draining(self) -> bool:
-        return self._sandbox._runs.seconds_idle() < PATIENCE_SECONDS
+        return self._sandbox._runs.seconds_idle() < self._sandbox._patience

@@ -1,13 +1,28 @@
 """Writes `about` into the settlements that end a message."""
 
 import time
-from typing import ClassVar
+from collections.abc import Iterable
+from struct import error
+from typing import ClassVar, Protocol
 
-from asynctasq.about import pack_names, pack_numbers
+from asynctasq.about import VERSION, pack_fields, pack_names, pack_numbers
 from asynctasq.message import Delivery, Message
 from asynctasq.settlement import Cancelled, Complete, Fail, Settlement
 
 NAMES_REMEMBERED = 2048
+
+
+class Ended(Protocol):
+    """A run that has ended; its times are monotonic."""
+
+    @property
+    def delivery(self) -> Delivery: ...
+
+    @property
+    def started_at(self) -> float: ...
+
+    @property
+    def ended_at(self) -> float: ...
 
 
 class AboutWriter:
@@ -26,50 +41,44 @@ class AboutWriter:
         self._names: dict[str, tuple[str, bytes | None]] = {}
         """By task: a queue, and the packed names of both and of the worker."""
         self._on = self.enabled
-        self._offset = 0.0
-        """Wall clock minus monotonic clock."""
-        self.set_clock()
 
-    def set_clock(self) -> None:
-        """Read the wall clock, which may have been set meanwhile. Call it once per batch."""
-        self._offset = time.time() - time.monotonic()
-
-    def attach(self, settlement: Settlement, delivery: Delivery, started_at: float) -> None:
-        """Set `about` of a settlement that ends its message; other settlements have none.
+    def attach(self, settled: Iterable[tuple[Ended, Settlement]]) -> None:
+        """Set `about` of the settlements that end their messages; other settlements have none.
 
         Args:
-            settlement: of the delivery; not yet given to the driver.
-            delivery: as it was reserved.
-            started_at: monotonic time at which the run started; 0.0 if it did not.
+            settled: runs and their settlements, which are not yet given to the driver.
         """
-        attempts = delivery.attempt
-        if type(settlement) is Complete:
-            attempts += 1
-        elif type(settlement) is Fail:
-            attempts += settlement.attempted
-        elif type(settlement) is not Cancelled:
-            return
         if not self._on:
             return
-        message = delivery.message
-        cached = self._names.get(message.task)
-        if cached is None or cached[0] != message.queue:
-            cached = self._pack(message)
-        names = cached[1]
-        if names is None:
-            return
-        now = time.monotonic()
-        offset = self._offset
-        settlement.about = (  # type: ignore[misc]  # nothing else has it yet
-            pack_numbers(
-                delivery.enqueued_at,
-                delivery.due_at,
-                (started_at or now) + offset,
-                now + offset,
-                attempts,
-            )
-            + names
-        )
+        offset = time.time() - time.monotonic()  # again for each batch: the wall clock may be set
+        known = self._names
+        for run, settlement in settled:
+            delivery = run.delivery
+            kind = type(settlement)
+            if kind is Complete:
+                attempts = delivery.attempt + 1
+            elif type(settlement) is Fail:
+                attempts = delivery.attempt + settlement.attempted
+            elif kind is Cancelled:
+                attempts = delivery.attempt
+            else:
+                continue
+            message = delivery.message
+            queue, names = known.get(message.task) or self._pack(message)
+            if queue != message.queue:
+                _, names = self._pack(message)
+            if names is None:
+                continue
+            started, ended = run.started_at + offset, run.ended_at + offset
+            try:
+                numbers = pack_fields(
+                    VERSION, delivery.enqueued_at, delivery.due_at, started, ended, attempts
+                )
+            except error:  # too many attempts
+                numbers = pack_numbers(
+                    delivery.enqueued_at, delivery.due_at, started, ended, attempts
+                )
+            settlement.about = numbers + names  # type: ignore[misc,union-attr]  # nothing else has it yet
 
     def _pack(self, message: Message) -> tuple[str, bytes | None]:
         if len(self._names) >= NAMES_REMEMBERED:

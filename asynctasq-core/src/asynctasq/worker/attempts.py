@@ -53,11 +53,12 @@ class Attempts:
 
     def accept(self, deliveries: list[Delivery]) -> None:
         """Start new deliveries, or prefetch those without a free slot."""
-        prefetched = self._in_flight.prefetched
+        prefetched, held = self._in_flight.prefetched, self._in_flight.held
+        refusal = self._timing.refusal
         for delivery in deliveries:
-            message = InFlightMessage(delivery, refusal=self._timing.refusal)
-            self._in_flight.held.add(message)
-            if self._slots.free > 0 and not prefetched and not self._fetcher.stopping:
+            message = InFlightMessage(delivery, refusal)
+            held.add(message)
+            if not prefetched and self._slots.free > 0 and not self._fetcher.stopping:
                 self._start_one(message)
             else:
                 prefetched.append(message)
@@ -99,8 +100,7 @@ class Attempts:
             return
         message.task = task
         self._tasks.add(task)
-        self._slots.take(message.delivery.message.queue)
-        if self._slots.used_up:
+        if not self._slots.take(message.delivery.message.queue):
             self._fetcher.stop()
 
     async def _work(self, message: InFlightMessage) -> None:
@@ -118,6 +118,7 @@ class Attempts:
             name = delivery.message.task
             logger.exception("Deciding on task %s failed", name, extra=task_fields(delivery))
             settlement = self.runner.undecided(message, error)
+        message.ended_at = ended_at = time.monotonic()
         if message.task is not None:  # a callback for this takes 200 bytes of each that sleeps
             self._tasks.discard(message.task)
         try:
@@ -126,11 +127,12 @@ class Attempts:
             else:
                 self._settler.add(message, settlement)
         finally:
-            if message.call is not None:
-                message.call.ended = True
+            call = message.call
+            if call is not None:
+                call.ended = True
                 if self._lending.used:
-                    self._lending.run_ended(message.call)
-            self._slots.give(delivery.message.queue, message.started_at, time.monotonic())
+                    self._lending.run_ended(call)
+            self._slots.give(delivery.message.queue, message.started_at, ended_at)
             self.start_prefetched()
             self._fetcher.notice()
 

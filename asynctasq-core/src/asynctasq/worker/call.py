@@ -110,7 +110,7 @@ class WorkerCall:
         """Return the task if it can be built without waiting, otherwise None."""
         if self._loaded:
             return self._task
-        return None if self.has_models else self._build(())
+        return None if self._envelope.references else self._build(())
 
     def _build(self, models: Sequence[object]) -> BaseTask[Any]:
         self._task = task = self._bare()

@@ -1,6 +1,7 @@
 """Completion of tasks in a transaction of the application, which decides whether it counts."""
 
 import logging
+import time
 from typing import Protocol
 
 from asynctasq.contracts.capabilities import Capability, SupportsInspect
@@ -9,6 +10,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.transaction_lookups import transactional
 from asynctasq.errors import DriverError, LeaseLost, TransactionError
 from asynctasq.message import Delivery, State, id_to_text
+from asynctasq.records import record
 from asynctasq.settlement import Complete, Settled
 from asynctasq.transaction_adapters import Enlisted, TransactionAdapters
 from asynctasq.transaction_scope import transaction_for
@@ -25,6 +27,15 @@ class CompletingCall(Protocol):
     completion: bytes | None
 
     def encode_result(self, value: object) -> bytes: ...
+
+
+@record
+class EndedRun:
+    """A run that ends with its completion."""
+
+    delivery: Delivery
+    started_at: float
+    ended_at: float
 
 
 class Completer:
@@ -84,8 +95,8 @@ class Completer:
         settlement = Complete(
             delivery.lease, call.encode_result(result), delivery.message.result_ttl
         )
-        self._about.set_clock()
-        self._about.attach(settlement, delivery, call.started_at)
+        run = EndedRun(delivery, call.started_at, time.monotonic())
+        self._about.attach([(run, settlement)])
         return settlement
 
     def _done(self, call: CompletingCall, settlement: Complete, answer: Settled) -> None:

@@ -31,6 +31,7 @@ from asynctasq.worker.outage import Outage
 from asynctasq.worker.runner import Runner
 from asynctasq.worker.services.health_service import HealthService
 from asynctasq.worker.services.lease_renewer import LeaseRenewer
+from asynctasq.worker.services.loop_watch import LoopWatch
 from asynctasq.worker.services.memory_limit import MemoryLimit
 from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
@@ -116,7 +117,15 @@ class Engine:
         self._notices = Notices(observers, options.worker_id)
         self._lending = Lending(self._slots, driver, timing.lending)
         self.health = WorkerHealth(
-            options, owner=owner, in_flight=self._in_flight, timing=timing.health
+            options,
+            owner=owner,
+            in_flight=self._in_flight,
+            loop_watch=LoopWatch(
+                asyncio.get_running_loop(),
+                blocked=timing.renewer.blocked,
+                stall_limit=options.stall_limit,
+            ),
+            timing=timing.health,
         )
         self._fetcher = Fetcher(
             driver,
@@ -160,7 +169,7 @@ class Engine:
             MemoryLimit(options, self._fetcher, timing.memory),
         ]
         if stores.outbox is not None:
-            services.append(_outbox_relay(stores, self.health, timing.outbox))
+            services.append(_outbox_relay(stores, self.health, timing.outbox, options.burst))
         self._services = Services(
             services, life=life, closing=self._closing, stop_worker=self._fetcher.stop
         )
@@ -304,8 +313,10 @@ class Engine:
             await asyncio.wait([notifying, hurry], timeout=self._timing.hurried_observer)
 
 
-def _outbox_relay(stores: Stores, health: WorkerHealth, timing: OutboxTiming) -> WorkerService:
+def _outbox_relay(
+    stores: Stores, health: WorkerHealth, timing: OutboxTiming, burst: bool
+) -> WorkerService:
     """Return the relay; its modules are imported only where there is an outbox."""
     from asynctasq.worker.services.outbox_relay import OutboxRelay
 
-    return OutboxRelay(stores, health, timing)
+    return OutboxRelay(stores, health, timing, burst=burst)

@@ -1,12 +1,10 @@
 """Worker health reports that do not depend on the event loop, so that a blocked loop is visible."""
 
-import asyncio
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from enum import StrEnum
 from time import monotonic
 from typing import Any, TypeAlias
@@ -16,6 +14,7 @@ from asynctasq.message import id_to_text
 from asynctasq.version import __version__
 from asynctasq.worker.in_flight import InFlight
 from asynctasq.worker.options import WorkerOptions
+from asynctasq.worker.services.loop_watch import LoopWatch
 from asynctasq.worker.timing import HealthTiming
 
 Report: TypeAlias = dict[str, Any]
@@ -115,17 +114,20 @@ class WorkerHealth:
         *,
         owner: str,
         in_flight: InFlight,
+        loop_watch: LoopWatch,
         timing: HealthTiming,
     ) -> None:
-        """Make the health of a worker on the running loop.
+        """Make the health of a worker.
 
         Args:
             options: of the worker.
             owner: owner of its leases.
             in_flight: the messages that the worker holds.
+            loop_watch: of the worker's loop.
             timing: durations.
         """
         self._timing = timing
+        self.loop_watch = loop_watch
         self.owner = owner
         self.ending = OwnersToEnd()
         self._about: dict[str, Any] = {
@@ -141,16 +143,11 @@ class WorkerHealth:
         self._lease = options.lease
         self._stall_limit = options.stall_limit
         self.grace_period = options.grace_period
-        self._lag = LoopLag(asyncio.get_running_loop())
         self.outbox = OutboxHealth()
         self.phase = Phase.STARTING
         self.fetching = True
         """False once the fetcher has ended, for any reason."""
         self._reached_at = monotonic()
-
-    def check_loop(self) -> None:
-        """Start to measure how long the loop is blocked, even if no report is requested yet."""
-        self._lag.ask()
 
     def reached(self) -> None:
         """Note that a call to the store has just succeeded."""
@@ -158,7 +155,7 @@ class WorkerHealth:
 
     def live(self) -> Report:
         """Report whether the worker can still do its work; never calls the store."""
-        lag = self._lag.seconds(self._timing.answer)
+        lag = self.loop_watch.blocked_for(self._timing.answer)
         problems: list[str] = []
         if lag > self._stall_limit:
             problems.append(f"the event loop has been blocked for {lag:.0f} s")
@@ -168,7 +165,7 @@ class WorkerHealth:
 
     def ready(self) -> Report:
         """Report whether the worker would fetch a message that is dispatched now."""
-        lag = self._lag.seconds(self._timing.answer)
+        lag = self.loop_watch.blocked_for(self._timing.answer)
         silence = monotonic() - self._reached_at
         problems: list[str] = []
         if self.phase is not Phase.RUNNING:
@@ -221,36 +218,6 @@ class WorkerHealth:
             "stall_limit": self._stall_limit,
             "grace_period": self.grace_period,
         }
-
-
-class LoopLag:
-    """The time for which an event loop has been blocked, measured from other threads."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._asking = threading.Lock()
-        self._asked_at: float | None = None
-        self._answered = threading.Event()
-
-    def seconds(self, limit: float) -> float:
-        """Return the seconds since the oldest unanswered callback; 0 if one runs within `limit` seconds."""
-        self.ask()
-        self._answered.wait(limit)
-        asked_at = self._asked_at
-        return 0.0 if asked_at is None else monotonic() - asked_at
-
-    def ask(self) -> None:
-        """Schedule a callback, unless one is unanswered."""
-        with self._asking:
-            if self._asked_at is None:
-                self._answered.clear()
-                self._asked_at = monotonic()
-                with suppress(RuntimeError):  # closed: the worker has ended
-                    self._loop.call_soon_threadsafe(self._answer)
-
-    def _answer(self) -> None:
-        self._asked_at = None
-        self._answered.set()
 
 
 def worker_reports(health: WorkerHealth) -> dict[str, Callable[[], Report]]:

@@ -35,9 +35,9 @@ class Interrupt(Enum):
 class InFlightMessage:
     """A delivery that this worker holds: prefetched, running, or finished and not yet settled."""
 
-    __slots__ = ("call", "delivery", "interrupt", "refusal", "started_at", "task")
+    __slots__ = ("call", "delivery", "ended_at", "interrupt", "refusal", "started_at", "task")
 
-    def __init__(self, delivery: Delivery, *, refusal: float = EngineTiming().refusal) -> None:
+    def __init__(self, delivery: Delivery, refusal: float = EngineTiming().refusal) -> None:
         """Make the message.
 
         Args:
@@ -50,6 +50,8 @@ class InFlightMessage:
         self.interrupt: Interrupt | None = None
         self.started_at = 0.0
         """Monotonic time at which the run started; 0.0 while the message is prefetched."""
+        self.ended_at = 0.0
+        """Monotonic time at which the run ended; 0.0 before."""
         self.refusal = refusal
 
     def end_early(self, why: Interrupt) -> None:

@@ -17,14 +17,8 @@ from dataclasses import field, fields
 from difflib import get_close_matches
 from typing import Any, TypedDict, get_type_hints
 
-from asynctasq.config.settings import (
-    BYTES_LIMIT,
-    Rule,
-    Settings,
-    heartbeat_problem,
-    rule_of,
-    stall_problem,
-)
+from asynctasq.config.durations import duration_problems, heartbeat_of, stall_of
+from asynctasq.config.settings import BYTES_LIMIT, Rule, Settings, rule_of
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
 from asynctasq.worker.slots import parse_queues
@@ -158,7 +152,7 @@ class WorkerOptions:
     )
     lease: float = option(
         "Lease duration: seconds until a dead worker's tasks are picked up by another worker.  "
-        "[default: 30]",
+        "[default: of the driver, usually 30]",
         metavar="SECONDS",
         setting=True,
     )
@@ -190,6 +184,7 @@ class WorkerOptions:
         given: Mapping[str, Any],
         settings: Settings,
         *,
+        default_lease: float,
         queues_of_tasks: Callable[[], Sequence[str]],
     ) -> "WorkerOptions":
         """Return the options of a worker, with the settings for those that were not given.
@@ -197,22 +192,27 @@ class WorkerOptions:
         Args:
             given: checked values, as from `check_options`.
             settings: of the worker's app.
+            default_lease: seconds of a lease if neither options nor settings give them: the driver's default.
             queues_of_tasks: gives the queues to serve if neither options nor settings name any.
 
         Raises:
             ConfigurationError: two values do not go together.
         """
         values = {name: getattr(settings, name) for name, each in OPTIONS.items() if each.setting}
-        values |= {"heartbeat_interval": settings.heartbeat, "stall_limit": settings.stall}
         values |= given
-        values["queues"] = parse_queues(values["queues"] or queues_of_tasks())
-        options = cls(**values)
-        problem = heartbeat_problem(options.heartbeat_interval, options.lease) or stall_problem(
-            options.stall_limit, options.lease
-        )
-        if problem:
+        lease = default_lease if values["lease"] is None else values["lease"]
+        heartbeat, stall = values["heartbeat_interval"], values["stall_limit"]
+        for _, problem in duration_problems(heartbeat, stall, lease):
             raise ConfigurationError(problem)
-        return options
+        return cls(
+            **values
+            | {
+                "lease": lease,
+                "heartbeat_interval": heartbeat_of(heartbeat, lease),
+                "stall_limit": stall_of(stall, lease),
+                "queues": parse_queues(values["queues"] or queues_of_tasks()),
+            }
+        )
 
 
 class MoreOptions(TypedDict, total=False):

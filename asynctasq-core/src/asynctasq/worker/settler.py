@@ -73,7 +73,6 @@ class Settler:
 
     def add(self, message: InFlightMessage, settlement: Settlement) -> None:
         """Settle a message soon."""
-        self._about.attach(settlement, message.delivery, message.started_at)
         self._pending.append((message, settlement))
         if self._flushing is None:
             self._begin_flush()
@@ -109,7 +108,7 @@ class Settler:
         try:
             while self._pending:
                 batch = list(islice(self._pending, BATCH_SIZE))
-                self._about.set_clock()
+                self._about.attach(batch)
                 self._again.clear()  # a batch that is repeated is repeated whole
                 try:
                     await self._settle(batch, repeated=retries.failures > 0)
@@ -184,7 +183,7 @@ class Settler:
             extra=task_fields(held.delivery),
         )
         fail = Fail(held.delivery.lease, Reason.REFUSED, error)
-        self._about.attach(fail, held.delivery, held.started_at)
+        self._about.attach([(held, fail)])
         try:
             [answer] = await self._driver.settle([fail])
         except DriverUnavailable:

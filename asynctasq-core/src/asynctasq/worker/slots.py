@@ -63,9 +63,10 @@ class Slots:
         self.running = 0
         """Number of slots taken, without lent ones; may exceed the concurrency after some were taken back."""
         self.lent = 0
-        self._runs = 0
         self._mean_seconds = 0.0
         self._ended = 0
+        self._known_from = 0
+        """Number of tasks that had ended when the kind of the next ones became unknown."""
         self._last_end = 0.0
         self._busy_seconds = 0.0
         """Time in which tasks ran that have ended; tasks that ran side by side count once."""
@@ -86,7 +87,7 @@ class Slots:
     def short(self) -> bool:
         """True if recent tasks were short enough to prefetch messages."""
         return (
-            self._runs >= _ENOUGH_RUNS
+            self._ended - self._known_from >= _ENOUGH_RUNS
             and self._mean_seconds < self.timing.short_task
             and not self._limited
         )
@@ -103,7 +104,7 @@ class Slots:
 
     def expect_anything(self) -> None:
         """Prefetch nothing until the next tasks have proved to be short: they may be of another kind."""
-        self._runs = 0
+        self._known_from = self._ended
 
     def room(self, prefetched: int) -> int:
         """Return the number of messages to reserve now; 0 to wait."""
@@ -150,21 +151,25 @@ class Slots:
         self.running += 1
         self.lent -= 1
 
-    def take(self, queue: str) -> None:
-        """Count the start of a task of this queue."""
+    def take(self, queue: str) -> bool:
+        """Count the start of a task of this queue; returns False if it was the last that may start."""
         self.running += 1
-        if self._runs_left is not None:
-            self._runs_left -= 1
         if self._limited:
             self._by_queue[queue] += 1
+        if self._runs_left is None:
+            return True
+        self._runs_left -= 1
+        return self._runs_left != 0
 
     def give(self, queue: str, began_at: float, ended_at: float) -> None:
         """Count the end of a task of this queue. Times are seconds by one clock."""
         self.running -= 1
         if self._limited:
             self._by_queue[queue] -= 1
-        self._runs += 1
         self._ended += 1
-        self._busy_seconds += ended_at - max(began_at, self._last_end)
+        busy_since = self._last_end
+        if began_at > busy_since:  # noqa: PLR1730  a call of max() takes longer
+            busy_since = began_at
+        self._busy_seconds += ended_at - busy_since
         self._last_end = ended_at
         self._mean_seconds += (ended_at - began_at - self._mean_seconds) * _WEIGHT_OF_LAST

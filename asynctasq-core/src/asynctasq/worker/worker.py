@@ -212,7 +212,10 @@ class Worker:
 
     async def _run(self, app: App, driver: Driver) -> None:
         options = WorkerOptions.complete(
-            self._given, app.settings, queues_of_tasks=lambda: _queues_of_tasks(app)
+            self._given,
+            app.settings,
+            default_lease=driver.default_lease,
+            queues_of_tasks=lambda: _queues_of_tasks(app),
         )
         self._engine = Engine(
             options,

@@ -44,20 +44,24 @@ WHERE messages.state >= 7
 INSERT INTO {unique_keys} (hash, namespace, holder, held) VALUES :rows ON DUPLICATE KEY UPDATE hash = {unique_keys}.hash
 
 -- name: keys
--- Keys that this transaction has locked, and their holders as they were committed last.
+-- Keys that this transaction has locked, and their holders as they were committed last. A dead letter that was
+-- requeued with changes may no longer want its key.
 SELECT
     named.n, unique_keys.holder, unique_keys.held, unique_keys.period, unique_keys.ends_at,
     (
         SELECT holders.state FROM {messages} AS holders FORCE INDEX (PRIMARY)
         WHERE holders.id = unique_keys.holder AND holders.namespace = unique_keys.namespace
+            AND holders.unique_hash = unique_keys.hash
     ),
     (
         SELECT holders.started FROM {messages} AS holders FORCE INDEX (PRIMARY)
         WHERE holders.id = unique_keys.holder AND holders.namespace = unique_keys.namespace
+            AND holders.unique_hash = unique_keys.hash
     ),
     (
         SELECT holders.sort_at FROM {messages} AS holders FORCE INDEX (PRIMARY)
         WHERE holders.id = unique_keys.holder AND holders.namespace = unique_keys.namespace
+            AND holders.unique_hash = unique_keys.hash
     )
 FROM JSON_TABLE(:hashes, '$[*]' COLUMNS (n FOR ORDINALITY, hash CHAR(64) PATH '$')) AS named
 STRAIGHT_JOIN {unique_keys} AS unique_keys FORCE INDEX (PRIMARY)
@@ -65,7 +69,7 @@ STRAIGHT_JOIN {unique_keys} AS unique_keys FORCE INDEX (PRIMARY)
 FOR UPDATE
 
 -- name: lock_holders
-SELECT named.n, messages.state, messages.started, messages.sort_at
+SELECT named.n, messages.state, messages.started, messages.sort_at, messages.unique_hash
 FROM JSON_TABLE(:ids, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$')) AS named
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace

@@ -68,8 +68,11 @@ SET state = 5, owner = :owner, token = GREATEST(token + 1, :now), leased_at = :n
     alarm_at = NULL
 WHERE id IN (:ids) AND namespace = :namespace
 
+-- name: lock_mark
+SELECT 1 FROM {upkeep} WHERE namespace = :namespace FOR UPDATE SKIP LOCKED
+
 -- name: mark
-SELECT {now}, at, paused_until FROM {upkeep} WHERE namespace = :namespace FOR UPDATE
+SELECT {now}, at, paused_until FROM {upkeep} WHERE namespace = :namespace
 
 -- name: set_mark
 UPDATE {upkeep} SET at = :at, paused_until = :paused_until WHERE namespace = :namespace

@@ -115,6 +115,10 @@ SELECT asynctasq.any_ended_1($1::text, $2::bytea, $3::bigint)
 -- name: progress
 SELECT f.n, f.report FROM asynctasq.progress_1($1::text, $2::bytea) AS f
 
+-- name: match_ids
+SELECT f.matches, f.until
+FROM asynctasq.match_ids_1($1::text, $2::bytea, $3::bytea, $4::text, $5::int, $6::int) AS f
+
 -- name: stretches
 SELECT f.major, f.minor
 FROM asynctasq.stretches_1($1::text, $2::text, $3::text, $4::text, $5::int, $6::int) AS f

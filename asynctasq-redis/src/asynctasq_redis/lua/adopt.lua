@@ -109,8 +109,7 @@ end
 
 local function store_adopted(id, h, now)
     if h.state == DEAD then
-        local died = tonumber(call('HGET', P .. 'x:' .. id, 'd'))
-        index_dead(id, h.queue, is_number(died) and died or now)
+        index_dead_again(id, h.queue, now)
     else
         h.flags = bor(h.flags, ADOPTED)
         if band(h.flags, LARGE) ~= 0 then call('SADD', P .. 'big', id) end

@@ -15,6 +15,7 @@ end
 -- A message whose record cannot be read: the indexes say where it is.
 local function cancel_damaged(id)
     local state, queue = locate(id)
+    if state == 'dead' then leave_only(id, queue, 'dead') end
     if state == 'dead' or state == nil then return 'T' end
     if state == 'leased' then
         call('SADD', P .. 'c:' .. lease_of(id).owner, id)
@@ -33,10 +34,16 @@ local function cancel(id)
     local h = head(id)
     if not h then return 'T' end
     if h.damaged then return cancel_damaged(id) end
-    if h.state == DEAD then return 'T' end
+    if h.state == DEAD then
+        index_dead_again(id, h.queue, now) -- if a reserve found it expired and failed
+        leave_waiting(id, h.queue, h.priority)
+        return 'T'
+    end
     local lease = lease_of(id)
     if lease then
         call('SADD', P .. 'c:' .. lease.owner, id)
+        call('ZREM', P .. 'r:' .. lease.queue, id) -- a reserve that failed has left it
+        if is_unfinished(lease) then leave_only(id, lease.queue, nil) end
         return 'R'
     end
     cancel_for_good(id, h, h.ttl, now)

@@ -9,7 +9,8 @@
 -- If a script fails half-way, Redis keeps its writes. Three rules make that harmless:
 --  1. Read and compute first. Records may be damaged, so reading never raises.
 --  2. Write last, and add to an index before removing from another. End leases at the very end.
---  3. A repeated call finishes the work of the first one. Without a repetition, sweep.lua repairs the rest.
+--  3. A repeated call finishes the work of the first one. Another call that moves the message removes the
+--     entries that the first one left (`leave_only`). Without any call, sweep.lua repairs the rest.
 
 local P = KEYS[1]
 local OLD = string.sub(P, 1, -3) -- the prefix of keys of format 1
@@ -31,6 +32,7 @@ local OUTCOME_BYTES = 18
 local RESULT, ABOUT = 1, 2 -- contents of an outcome: a result, and before it a note with its length
 local MOST_OF_A_HEAD = 1023 -- the last byte that is read of a message if its body is not needed
 local LEASE = '>I8dBHc0Hc0' -- token, leased at, flags, owner, queue; then the length of the lease
+local UNFINISHED = 128 -- a bit of the flags of a lease: a step that ends it has begun to write
 local PADDED = 65 -- a value of this length makes Redis store a hash as a table
 local HOLD = '>c16Bdd' -- holder, until, end of the period or 0, length of the period
 local LARGEST_TOKEN = 9e15 -- a float still holds the next number exactly
@@ -141,11 +143,23 @@ local function read_lease(record)
     local read, token, at, flags, owner, queue, after = pcall(unpack_from, LEASE, record)
     if not read or not is_time(at) then return nil end
     local length = #record >= after + 7 and unpack_from('>d', record, after) or 0
-    return {token = token, at = at, flags = flags, owner = owner, queue = queue, length = length}
+    return {token = token, at = at, flags = flags, owner = owner, queue = queue, length = length, record = record}
 end
 
 local function lease_of(id)
     return read_lease(call('HGET', P .. 'leases', id))
+end
+
+-- Return whether a step that ends this lease has failed half-way. It may have left entries of the message in
+-- any index of its queue.
+local function is_unfinished(lease)
+    return band(lease.flags, UNFINISHED) ~= 0
+end
+
+-- Return the record of a lease, marked as unfinished.
+local function unfinished_record(lease)
+    local flags = string.char(bor(lease.flags, UNFINISHED))
+    return sub(lease.record, 1, 16) .. flags .. sub(lease.record, 18)
 end
 
 -- End a lease. This is the end of each step, after the message is in its new place.
@@ -283,9 +297,40 @@ local function make_wait(id, h, now)
     if h.due > now then make_scheduled(id, h, now) else make_ready(id, h) end
 end
 
+-- A promotion that failed has left the message in both sets.
 local function leave_waiting(id, queue, priority)
-    if call('ZREM', P .. 'r:' .. queue, id) == 1 then return true end
-    return call('ZREM', scheduled_set(priority, queue), id) == 1
+    local was_ready = call('ZREM', P .. 'r:' .. queue, id) == 1
+    return call('ZREM', scheduled_set(priority, queue), id) == 1 or was_ready
+end
+
+-- Remove the entries and fields of a dead letter that is none: a step that failed has left them.
+local function leave_dead(id, queue)
+    call('ZREM', P .. 'dead', id)
+    call('ZREM', P .. 'd:' .. queue, id)
+    local h = head(id)
+    if h and band(h.flags, EXTRA) ~= 0 then
+        call('HDEL', P .. 'x:' .. id, 'r', 'd', 'a')
+    else
+        call('DEL', P .. 'x:' .. id)
+    end
+end
+
+-- Remove the entries of a message that do not belong to its state: 'ready', 'scheduled', 'dead', or nil if it
+-- has ended.
+local function leave_only(id, queue, state)
+    if state ~= 'dead' then leave_dead(id, queue) end
+    if state ~= 'ready' then call('ZREM', P .. 'r:' .. queue, id) end
+    if state == 'scheduled' then return end -- its priority, and so its set, never changes
+    for _, key in ipairs(scheduled_sets(queue)) do call('ZREM', key, id) end
+end
+
+-- Remove the entries that a requeue of a dead letter has left if it failed.
+local function undo_requeue(id)
+    local queue = call('HGET', P .. 'x:' .. id, 't')
+    if not queue then return end
+    call('ZREM', P .. 'r:' .. queue, id)
+    call('ZREM', P .. 'exp', id)
+    call('SREM', P .. 'big', id)
 end
 
 -- Store the outcome of an adopted message for processes of the release before, too.
@@ -335,11 +380,18 @@ local function cancel_for_good(id, h, ttl, now, about)
 end
 
 local function index_dead(id, queue, died)
-    call('ZADD', P .. 'dead', whole(died), id)
     call('ZADD', P .. 'd:' .. queue, whole(died), id)
+    call('ZADD', P .. 'dead', whole(died), id)
 end
 
--- Make a message a dead letter. Its stored error stays if `err` is nil, and is removed if `err` is ''.
+-- Index a dead letter whose step may have failed before it did this.
+local function index_dead_again(id, queue, now)
+    local died = tonumber(call('HGET', P .. 'x:' .. id, 'd'))
+    index_dead(id, queue, died ~= nil and is_time(died) and died or now)
+end
+
+-- Make a message a dead letter. Its stored error stays if `err` is nil, and is removed if `err` is ''. If this
+-- fails before it is indexed, its lease or its entry in `exp` remains, and the next step indexes it.
 local function make_dead(id, h, reason, err, now, about)
     local hold = hold_to_free(id, h)
     local flags, extra = h.flags, P .. 'x:' .. id
@@ -354,21 +406,22 @@ local function make_dead(id, h, reason, err, now, about)
         call('HDEL', extra, 'p')
         if err then call('HSET', extra, 'e', err) end
     end
-    index_dead(id, h.queue, now)
     write_head(id, h)
+    index_dead(id, h.queue, now)
     drop_rest(id, {flags = band(flags, bor(EXPIRES, LARGE))}, hold)
     if band(flags, ADOPTED) ~= 0 then mirror_death(id, reason, err, now) end
     notify_end(id)
 end
 
--- Delete a dead letter. Its entry in `dead` is removed last, so that a repeated call can finish the work.
+-- Delete a dead letter. Its key is removed after its entries, so that a repeated call can finish the work.
 local function delete_dead_letter(id, h, queue)
     local hold = hold_to_free(id, h)
+    undo_requeue(id)
+    call('ZREM', P .. 'dead', id)
     if queue then call('ZREM', P .. 'd:' .. queue, id) end
     call('DEL', P .. 'm:' .. id)
     drop_rest(id, h, hold)
     call('DEL', P .. 'x:' .. id)
-    call('ZREM', P .. 'dead', id)
 end
 
 -- Forget the name of a queue without messages.

@@ -2,8 +2,9 @@
 
 local function delete(id)
     local h = head(id)
-    if not h then -- an earlier call that failed has deleted it, or the server has evicted it
+    if not h then -- a purge that failed has deleted it, or the server has evicted it
         call('DEL', P .. 'x:' .. id)
+        for _, queue in ipairs(call('HKEYS', P .. 'queues')) do call('ZREM', P .. 'd:' .. queue, id) end
         return call('ZREM', P .. 'dead', id) == 1
     end
     local queue = h.queue

@@ -14,17 +14,29 @@ local function delete(id)
     local h = head(id)
     if h and is_to_go(id, h) then
         local hold = hold_to_free(id, h, true)
+        if state == 'dead' then undo_requeue(id) end
         call('DEL', P .. 'm:' .. id)
         drop_rest(id, h, hold)
-        if h.damaged then call('DEL', P .. 'x:' .. id) end
+        if h.damaged then
+            leave_only(id, queue, nil)
+        end
         deleted = deleted + 1
     end
 end
 
+-- If a command fails, no entry of a message that is already deleted remains.
 local function purge(key, ids)
-    for _, id in ipairs(ids) do delete(id) end
-    if state == 'dead' then spread('ZREM', P .. 'dead', ids) end
-    spread('ZREM', key, ids)
+    local gone = {}
+    local done, problem = pcall(function()
+        for i, id in ipairs(ids) do
+            gone[i] = id
+            delete(id)
+        end
+    end)
+    if not done and head(gone[#gone]) then gone[#gone] = nil end
+    if state == 'dead' then spread('ZREM', P .. 'dead', gone) end
+    spread('ZREM', key, gone)
+    if not done then error(problem, 0) end
     room = room - #ids
 end
 

@@ -4,7 +4,7 @@
 
 local now = clock(tonumber(ARGV[1]))
 
-local values, extras, queues = {}, {}, {}
+local values, extras, queues, begun = {}, {}, {}, {}
 local seen, held = {}, {}
 
 local function requeue(i)
@@ -33,6 +33,9 @@ local function requeue(i)
     end
     seen[id] = true
     -- It is dead until its value is written: a repeated call does all of this again.
+    undo_requeue(id)
+    call('HSET', P .. 'x:' .. id, 't', queue)
+    begun[#begun + 1] = id
     call('HINCRBY', P .. 'queues', queue, 0)
     if held_until ~= 0 then hold_key(id, name, held_until, 0, now) end
     if large then call('SADD', P .. 'big', id) end
@@ -56,10 +59,25 @@ local function tidy()
     end
 end
 
-local answers = {}
-for i = 2, #ARGV, 6 do answers[#answers + 1] = requeue(i) end
-if #values > 0 then
-    call('MSET', unpack(values))
-    pcall(tidy)
+-- Put messages back that have left the indexes of dead letters, but are still dead.
+local function undo()
+    for _, id in ipairs(begun) do
+        local h = head(id)
+        if h and not h.damaged and h.state == DEAD then
+            index_dead_again(id, h.queue, now)
+            undo_requeue(id)
+        end
+    end
 end
+
+local answers = {}
+local done, problem = pcall(function()
+    for i = 2, #ARGV, 6 do answers[#answers + 1] = requeue(i) end
+    if #values > 0 then call('MSET', unpack(values)) end
+end)
+if not done then
+    undo()
+    error(problem, 0)
+end
+if #values > 0 then pcall(tidy) end
 return table.concat(answers)

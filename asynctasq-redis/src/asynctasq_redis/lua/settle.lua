@@ -102,7 +102,12 @@ end
 
 local function give_back(id, h, delay)
     write_head(id, h)
-    if delay > 0 then make_scheduled(id, h, now) else make_ready(id, h) end
+    if delay > 0 then
+        make_scheduled(id, h, now)
+        return 'scheduled'
+    end
+    make_ready(id, h)
+    return 'ready'
 end
 
 local function retry(id, h, delay, err)
@@ -111,7 +116,7 @@ local function retry(id, h, delay, err)
     if band(h.flags, MISMATCHED) ~= 0 then call('HDEL', extra, 'm') end
     h.flags = bor(band(h.flags, bnot(MISMATCHED)), EXTRA)
     h.due = now + math.max(delay, 0) * 1000000
-    give_back(id, h, delay)
+    return give_back(id, h, delay)
 end
 
 local function release(id, h, delay, mismatched, err)
@@ -123,8 +128,12 @@ local function release(id, h, delay, mismatched, err)
         call('HSET', P .. 'x:' .. id, 'm', whole(now))
         h.flags = bor(h.flags, MISMATCHED, EXTRA)
     end
-    if delay > 0 then h.due = now + delay * 1000000 end
-    give_back(id, h, delay)
+    if delay > 0 then
+        h.due = now + delay * 1000000
+    elseif h.due > now then
+        h.due = now -- a retry that failed has written a later time
+    end
+    return give_back(id, h, delay)
 end
 
 -- Return reason, note and error of a failure. The first two have their lengths before them.
@@ -134,16 +143,28 @@ local function parts_of_failure(payload)
     return reason, about, sub(payload, after + about_bytes)
 end
 
+-- Returns the new state; nil if the message has ended.
 local function settle(i)
     local id, kind, number, payload = ids[i], kinds[i], numbers[i], payloads[i]
     local flags, group = leases[i].flags, leases[i].group
-    if kind <= MOST_COMPLETE then return complete(id, flags, kind, number, payload) end
+    if kind <= MOST_COMPLETE then
+        complete(id, flags, kind, number, payload)
+        return nil
+    end
     local h = head(id)
-    if not h or h.state == DEAD and not h.damaged then return end -- a call that failed has done this
+    if not h then -- a call that failed has done this
+        drop_rest(id, {flags = flags})
+        return nil
+    end
+    if h.state == DEAD and not h.damaged then
+        index_dead_again(id, h.queue, now)
+        return 'dead'
+    end
     local fails = kind == FAIL or kind == FAIL_UNTRIED
     if kind == FAIL_DAMAGED or h.damaged then
-        return make_damaged_dead(id, group.queue,
+        make_damaged_dead(id, group.queue,
             kind == FAIL_DAMAGED and select(3, parts_of_failure(payload)) or nil, now)
+        return 'dead'
     end
     local first = h.token < tokens[i] -- otherwise a call that failed has counted it
     h.token = tokens[i]
@@ -153,14 +174,39 @@ local function settle(i)
     elseif not fails and group.flagged and call('SISMEMBER', P .. 'c:' .. group.owner, id) == 1 then
         cancel_for_good(id, h, h.ttl, now)
     elseif kind == RETRY then
-        retry(id, h, number, payload)
+        return retry(id, h, number, payload)
     elseif fails then
         local reason, about, err = parts_of_failure(payload)
         make_dead(id, h, reason, err, now, about)
+        return 'dead'
     else
-        release(id, h, number, kind == RELEASE_MISMATCHED, payload)
+        return release(id, h, number, kind == RELEASE_MISMATCHED, payload)
+    end
+    return nil
+end
+
+-- Settle a message after an earlier settlement of its lease has failed. If that one made it a dead letter, it
+-- stays one.
+local function settle_unfinished(i)
+    local h, state = head(ids[i]), 'dead'
+    if h and h.state == DEAD and not h.damaged then
+        index_dead_again(ids[i], h.queue, now)
+    else
+        state = settle(i)
+    end
+    leave_only(ids[i], leases[i].queue, state)
+end
+
+-- Settlements that add entries to an index mark their leases first. If they fail, the next settlement of these
+-- leases knows by that, and the fast path does not take it.
+local marks = {}
+for i = 1, count do
+    if leases[i] and kinds[i] > MOST_COMPLETE and not is_unfinished(leases[i]) then
+        local place = #marks
+        marks[place + 1], marks[place + 2] = ids[i], unfinished_record(leases[i])
     end
 end
+spread('HSET', P .. 'leases', marks)
 
 -- Nearly all settlements complete a plain message whose result is not awaited: no function call for those.
 local anybody_waits = call('EXISTS', P .. 'awaited') == 1
@@ -173,6 +219,8 @@ for i = 1, count do
                 prefix, expires = outcome(kind, ttl)
             end
             call('SET', messages .. ids[i], prefix .. payloads[i], 'PXAT', expires)
+        elseif is_unfinished(leases[i]) then
+            settle_unfinished(i)
         else
             settle(i)
         end

@@ -100,8 +100,7 @@ local function rescue(id, now)
         end
     elseif h.state == DEAD then
         if not call('ZSCORE', P .. 'dead', id) or not call('ZSCORE', P .. 'd:' .. h.queue, id) then
-            local died = tonumber(call('HGET', P .. 'x:' .. id, 'd'))
-            index_dead(id, h.queue, is_number(died) and died or now)
+            index_dead_again(id, h.queue, now)
             call('HINCRBY', P .. 'queues', h.queue, 0)
         end
     elseif call('HEXISTS', P .. 'leases', id) == 0 and not call('ZSCORE', P .. 'r:' .. h.queue, id)
@@ -121,11 +120,15 @@ end
 -- step that failed has written it, and nothing is counted again.
 local function reclaim(id, lease, lost, now)
     local h = head(id)
+    local unfinished, state = is_unfinished(lease), nil
+    if h and not unfinished then call('HSET', P .. 'leases', id, unfinished_record(lease)) end
     if h and h.damaged then
         make_damaged_dead(id, lease.queue, nil, now)
         report_damaged(id, lease.queue)
+        state = 'dead'
     elseif h and h.state == DEAD then
         rescue(id, now)
+        state = 'dead'
     elseif h and call('SISMEMBER', P .. 'c:' .. lease.owner, id) == 1 then
         cancel_for_good(id, h, h.ttl, now)
         report(id, h, 'cancelled', '', lease.owner)
@@ -136,12 +139,17 @@ local function reclaim(id, lease, lost, now)
         if lost and h.lost > h.max_lost then
             make_dead(id, h, 'lost', nil, now)
             report(id, h, 'dead', 'lost', lease.owner)
+            state = 'dead'
         else
             write_head(id, h)
             if first then make_ready(id, h) else make_wait(id, h, now) end
+            state = not first and h.due > now and 'scheduled' or 'ready'
             if lost then report(id, h, 'ready', '', lease.owner) end
         end
+    else
+        drop_rest(id, {flags = lease.flags})
     end
+    if unfinished then leave_only(id, lease.queue, state) end
     end_lease(id, lease)
 end
 
@@ -182,13 +190,14 @@ local function expire(now)
     local late = call('ZRANGEBYSCORE', P .. 'exp', '-inf', whole(now), 'LIMIT', 0, FEW)
     for _, id in ipairs(late) do
         local h = head(id)
+        if h and h.state == DEAD then rescue(id, now) end -- an expiry that failed has left it
         if not h or h.state == DEAD or band(h.flags, EXPIRES) == 0
                 or call('HEXISTS', P .. 'leases', id) == 1 then
             call('ZREM', P .. 'exp', id)
         elseif h.expires <= now then
+            leave_waiting(id, h.queue, h.priority) -- until it is dead, `exp` keeps it
             make_dead(id, h, 'expired', '', now)
             report(id, h, 'dead', 'expired', '')
-            leave_waiting(id, h.queue, h.priority)
         else
             call('ZADD', P .. 'exp', whole(h.expires), id)
         end

@@ -8,12 +8,13 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from asynctasq import driverkit as kit
 from asynctasq.contracts.capabilities import EXACT_STORE, Capability
 from asynctasq.contracts.driver import DriverDefaults, Enqueued, QueueCounts
 from asynctasq.message import Delivery, Lease, Message
-from asynctasq.settlement import Fail, LeaseState, Release, Retry, Settled, Settlement
+from asynctasq.settlement import Fail, LeaseState, Reason, Release, Retry, Settled, Settlement
 
 MONTH = 30 * 24 * 3600.0
 COUNTED = ("ready", "waiting", "blocked", "leased", "dead")  # in the order of QueueCounts
@@ -34,6 +35,11 @@ class Row:
     attempt: int = 0
     lost: int = 0
     mismatched_at: float | None = None
+    reason: str = ""  # why it is dead
+
+    @property
+    def is_new(self) -> bool:
+        return self.token == 0
 
     def lease(self) -> Lease:
         return Lease(self.message.id, self.token)
@@ -48,19 +54,36 @@ class Row:
         counts = (self.attempt, self.lost, self.enqueued_at, ago)
         return Delivery(self.message, self.lease(), *counts, due_at=self.due_at, resumed=resumed)
 
+    def settle(self, ending: Settlement, now: float) -> None:
+        if isinstance(ending, Retry):
+            self.state, self.due_at, self.mismatched_at = "waiting", now + ending.delay, None
+            self.attempt += 1
+        elif isinstance(ending, Release):
+            self.state, self.due_at = "waiting", now + ending.delay if ending.delay else self.due_at
+            self.mismatched_at = self.mismatched_at or (now if ending.mismatched else None)
+        elif isinstance(ending, Fail):
+            self.attempt += ending.attempted
+            self.die(ending.reason, now)
+        else:
+            self.state, self.until = "finished", now + max(ending.result_ttl, 60.0)
+
+    def die(self, reason: Reason, now: float) -> None:
+        self.state, self.reason, self.until = "dead", reason.value, now + MONTH
+
 
 class FileQueueDriver(DriverDefaults):
     """A driver whose store is the file at `path`. The namespaces in it see nothing of each other."""
 
     api_version = 2
     capabilities = EXACT_STORE | Capability.PRIORITY
+    row_type: type[Row] = Row
 
     def __init__(self, path: str | Path, namespace: str = "asynctasq") -> None:
         self.path, self.namespace = Path(path).absolute(), namespace
         self.description, self.clock_offset = f"{self.path} ({namespace})", 0.0
 
-    def clone(self) -> "FileQueueDriver":
-        return FileQueueDriver(self.path, self.namespace)
+    def clone(self) -> Self:
+        return type(self)(self.path, self.namespace)
 
     async def open(self) -> None:
         await self.count("")  # fails here, rather than later, if the file cannot be used
@@ -77,7 +100,9 @@ class FileQueueDriver(DriverDefaults):
             before = self.path.read_text() if self.path.exists() else "{}"
             stored = json.loads(before)
             listed, mark = stored.get(self.namespace, ([], []))
-            read = [Row(kit.unpack_message(bytes.fromhex(m)), *rest) for m, *rest in listed]
+            read = [
+                self.row_type(kit.unpack_message(bytes.fromhex(m)), *rest) for m, *rest in listed
+            ]
             rows, outages = {row.message.id: row for row in read}, kit.Outages(*mark)
             yield rows, outages, time.time() + self.clock_offset
             listed = [[*vars(row).values()] for row in rows.values()]
@@ -93,7 +118,8 @@ class FileQueueDriver(DriverDefaults):
             for message in messages:
                 kit.check_numbers(message)
                 answers.append(Enqueued(message.id, created=message.id not in rows))
-                rows.setdefault(message.id, Row(message, now, kit.due_time(message, now)))
+                row = self.row_type(message, now, kit.due_time(message, now))
+                rows.setdefault(message.id, row)
             return answers
 
     async def reserve(
@@ -143,11 +169,12 @@ def _tidy_up(rows: dict[bytes, Row], now: float, *, may_reclaim: bool) -> None:
     """Reclaim ended leases, move expired messages to the dead, forget what has ended."""
     for row in list(rows.values()):
         if row.state == "leased" and row.until <= now and may_reclaim:
-            row.lost, row.until = row.lost + 1, now + MONTH
-            row.state = "dead" if row.lost > row.message.max_lost else "waiting"
-        elif row.state_at(now) == "ready" and row.token == 0 and kit.is_too_late(row, now):
-            row.state, row.until = "dead", now + MONTH
-        elif row.state in {"dead", "finished"} and row.until <= now:
+            row.lost, row.state = row.lost + 1, "waiting"
+            if row.lost > row.message.max_lost:
+                row.die(Reason.LOST, now)
+        elif row.state_at(now) == "ready" and row.is_new and kit.is_too_late(row, now):
+            row.die(Reason.EXPIRED, now)
+        elif row.state not in {"waiting", "leased"} and row.until <= now:
             del rows[row.message.id]
 
 
@@ -156,14 +183,5 @@ def _settle(row: Row | None, ending: Settlement, now: float) -> Settled:
         return Settled.LOST
     if not kit.can_settle(ending):
         return Settled.REFUSED
-    if isinstance(ending, Retry):
-        row.state, row.due_at, row.mismatched_at = "waiting", now + ending.delay, None
-        row.attempt += 1
-    elif isinstance(ending, Release):
-        row.state, row.due_at = "waiting", now + ending.delay if ending.delay else row.due_at
-        row.mismatched_at = row.mismatched_at or (now if ending.mismatched else None)
-    elif isinstance(ending, Fail):
-        row.state, row.until, row.attempt = "dead", now + MONTH, row.attempt + ending.attempted
-    else:
-        row.state, row.until = "finished", now + max(ending.result_ttl, 60.0)
+    row.settle(ending, now)
     return Settled.DONE

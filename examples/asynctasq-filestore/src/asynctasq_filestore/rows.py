@@ -5,20 +5,23 @@ from dataclasses import dataclass
 
 from asynctasq import driverkit as kit
 from asynctasq.contracts import (
+    Cancelled,
+    Complete,
     DeadLetter,
-    Delivery,
     ErrorInfo,
-    Lease,
-    Message,
+    Fail,
     Outcome,
     QueueInfo,
     Reason,
+    Release,
+    Retry,
+    Settlement,
     Snapshot,
     State,
 )
 from asynctasq.contracts.driver import BYTES_AT_ONCE
+from asynctasq_filequeue.driver import COUNTED, Row
 
-COUNTED = ("ready", "waiting", "blocked", "leased", "dead")  # in the order of QueueCounts
 ENDED = ("completed", "cancelled")  # states of outcomes whose messages are gone
 STATES = {
     "ready": State.READY,
@@ -31,56 +34,50 @@ STATES = {
 
 
 @dataclass
-class Row:
-    """A message, and what the store knows about it."""
+class OutcomeRow(Row):
+    """A message, and what the store knows about it and its outcome."""
 
-    message: Message
-    enqueued_at: float
-    due_at: float
-    state: str = "waiting"  # then leased, dead, completed or cancelled
-    owner: str = ""
-    until: float = 0.0  # when the lease ends, or a message that has ended is deleted
-    leased_at: float = 0.0
-    token: int = 0  # of the latest lease; 0 if there was none
-    attempt: int = 0
-    lost: int = 0
-    mismatched_at: float | None = None
-    is_new: bool = True  # not leased since the enqueue or the last requeue
+    first_token: int = 0  # at the enqueue or the last requeue
     ended_at: float = 0.0
-    reason: str = ""  # why it is dead
     error: Sequence[str] | None = None  # of the last attempt that failed
     result: str | None = None  # hexadecimal, as JSON has no bytes
     about: str = ""  # the same
 
     @property
+    def is_new(self) -> bool:
+        return self.token == self.first_token
+
+    @property
     def error_info(self) -> ErrorInfo | None:
         return None if self.error is None else ErrorInfo(*self.error)
 
-    def lease(self) -> Lease:
-        return Lease(self.message.id, self.token)
+    def settle(self, ending: Settlement, now: float) -> None:
+        super().settle(ending, now)
+        if isinstance(ending, Retry | Fail) or (isinstance(ending, Release) and ending.error):
+            error = ending.error
+            self.error = None if error is None else (error.type, error.message, error.traceback)
+        if isinstance(ending, Fail | Complete | Cancelled):
+            self.about, self.ended_at = ending.about.hex(), now
+        if isinstance(ending, Complete | Cancelled):
+            self.state = "completed" if isinstance(ending, Complete) else "cancelled"
+        if isinstance(ending, Complete) and ending.result is not None and ending.result_ttl > 0:
+            self.result = ending.result.hex()
 
-    def state_at(self, now: float) -> str:
-        return "ready" if self.state == "waiting" and self.due_at <= now else self.state
-
-    def deliver(self, owner: str, now: float, lease: float) -> Delivery:
-        resumed, self.token = self.token > 0, kit.next_token(self.token, now)
-        self.is_new = False
-        self.state, self.owner, self.leased_at, self.until = "leased", owner, now, now + lease
-        ago = now - self.mismatched_at if self.mismatched_at else 0.0
-        counts = (self.attempt, self.lost, self.enqueued_at, ago)
-        return Delivery(self.message, self.lease(), *counts, due_at=self.due_at, resumed=resumed)
+    def die(self, reason: Reason, now: float) -> None:
+        super().die(reason, now)
+        self.ended_at = now
 
 
-def is_kept(row: Row | None, now: float) -> bool:
+def is_kept(row: OutcomeRow | None, now: float) -> bool:
     """Return whether a message waits, runs or is dead."""
     return row is not None and row.state not in ENDED and (row.state != "dead" or row.until > now)
 
 
-def is_dead(row: Row | None, now: float) -> bool:
+def is_dead(row: OutcomeRow | None, now: float) -> bool:
     return row is not None and row.state == "dead" and row.until > now
 
 
-def outcome_of(row: Row | None, now: float) -> Outcome | None:
+def outcome_of(row: OutcomeRow | None, now: float) -> Outcome | None:
     if row is None or row.state not in {"dead", *ENDED} or row.until <= now:
         return None
     return Outcome(
@@ -94,7 +91,7 @@ def outcome_of(row: Row | None, now: float) -> Outcome | None:
     )
 
 
-def dead_letter_of(row: Row) -> DeadLetter:
+def dead_letter_of(row: OutcomeRow) -> DeadLetter:
     return DeadLetter(
         row.message,
         Reason(row.reason),
@@ -106,7 +103,7 @@ def dead_letter_of(row: Row) -> DeadLetter:
     )
 
 
-def snapshot_of(row: Row, now: float) -> Snapshot:
+def snapshot_of(row: OutcomeRow, now: float) -> Snapshot:
     is_leased = row.state == "leased"
     return Snapshot(
         row.message,
@@ -121,21 +118,21 @@ def snapshot_of(row: Row, now: float) -> Snapshot:
     )
 
 
-def counts_of(rows: Iterable[Row], now: float, bound: int | None) -> list[int]:
+def counts_of(rows: Iterable[OutcomeRow], now: float, bound: int | None) -> list[int]:
     """Return the number of messages in each state of `COUNTED`."""
     states = [row.state_at(now) for row in rows if row.state != "dead" or row.until > now]
     return [kit.bounded(states.count(state), bound) for state in COUNTED]
 
 
-def queue_info_of(name: str, rows: list[Row], now: float, bound: int | None) -> QueueInfo:
+def queue_info_of(name: str, rows: list[OutcomeRow], now: float, bound: int | None) -> QueueInfo:
     ready, scheduled, blocked, leased, dead = counts_of(rows, now, bound)
     ready_since = min((row.due_at for row in rows if row.state_at(now) == "ready"), default=None)
     return QueueInfo(name, ready, scheduled, blocked, leased, dead, False, ready_since)
 
 
 def select(
-    rows: dict[bytes, Row], state: str, now: float, queue: str | None, task: str | None
-) -> list[Row]:
+    rows: dict[bytes, OutcomeRow], state: str, now: float, queue: str | None, task: str | None
+) -> list[OutcomeRow]:
     """Return the messages in one state that match both filters."""
     return [
         row
@@ -148,8 +145,8 @@ def select(
 
 
 def page_of(
-    rows: list[Row], order: Callable[[Row], float], limit: int, cursor: str | None
-) -> tuple[list[Row], str | None]:
+    rows: list[OutcomeRow], order: Callable[[OutcomeRow], float], limit: int, cursor: str | None
+) -> tuple[list[OutcomeRow], str | None]:
     """Return one page in a stable order, and the cursor of the next one."""
     keyed = sorted(
         (((order(row), row.message.id.hex()), row) for row in rows), key=lambda each: each[0]
@@ -157,7 +154,7 @@ def page_of(
     if cursor is not None:
         time_text, id_text = cursor.split()
         keyed = [each for each in keyed if each[0] > (float(time_text), id_text)]
-    page: list[Row] = []
+    page: list[OutcomeRow] = []
     size = 0
     for _, row in keyed[:limit]:
         size += len(row.message.body)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from asynctasq import __version__
 from asynctasq.app import App
-from asynctasq.cli.demo.recording import recording_console, save
+from asynctasq.cli.demo.recording import check_writable, recording_console, save
 from asynctasq.cli.demo.workspace import COMMAND, DemoFailed, Workspace
 from asynctasq.cli.exit_codes import ExitCode, exit_code_help
 from asynctasq.cli.operator_commands import OperatorCommand
@@ -40,6 +40,8 @@ WIDTH = 110
 )
 def command(folder: Path | None, picture: Path | None) -> None:
     """Watch tasks run, fail, retry and survive a killed worker. Takes about ten seconds."""
+    if picture is not None:
+        check_writable(picture)
     console = recording_console() if picture else Console(highlight=False, markup=False)
     if not console.is_terminal and not picture:
         console.width = WIDTH

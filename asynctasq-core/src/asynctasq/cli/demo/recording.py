@@ -6,6 +6,7 @@ To update the picture of the README, run
 
 from pathlib import Path
 
+import click
 from rich.console import Console
 
 WIDTH = 84
@@ -40,6 +41,24 @@ FORMAT = """\
 def recording_console() -> Console:
     """Return a console that prints as into a pipe and records its output."""
     return Console(record=True, force_terminal=False, width=WIDTH, highlight=False, markup=False)
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that a recording can be written, before the demo runs.
+
+    Raises:
+        click.ClickException: it cannot.
+    """
+    existed = path.exists()
+    try:
+        with path.open("ab"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise click.ClickException(
+            f"--svg must name a file that can be written, got {path} ({error.strerror})."
+        ) from error
 
 
 def save(console: Console, file: Path) -> None:

@@ -72,6 +72,22 @@ class SupportsInspect(Protocol):
         """Return messages that wait, run or are dead; None where a message has finished or is not known."""
         ...
 
+    async def match_ids(
+        self, part: str, *, limit: int = 10, cursor: str | None = None
+    ) -> Page[bytes]:
+        """Return a page of the ids that begin or end with some digits.
+
+        Only ids of messages that wait, run or are dead. Each call looks at a bounded number of ids, and reads
+        no messages if the store can do without, so a page may be short or empty and still have a cursor.
+        All pages together show each id once, while no message changes its state.
+
+        Args:
+            part: 4 to 31 lowercase hexadecimal digits, without hyphens.
+            limit: ids of a page, at most.
+            cursor: that of the page before.
+        """
+        ...
+
     async def browse(
         self,
         state: State,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.numbers import can_settle, check_numbers
 from asynctasq.driverkit.packing import ID_BYTES, is_plain
 from asynctasq.driverkit.sql.rows import pack_payload
@@ -70,7 +71,7 @@ def _all_but_id_and_body(message: Message) -> tuple[object, ...]:
 class Completions:
     """Completions whose outcomes are kept for the same time, with or without results."""
 
-    __slots__ = ("result_ttl", "results", "settlements", "size", "stored")
+    __slots__ = ("result_ttl", "results", "settlements", "stored")
 
     def __init__(self, result_ttl: float, *, stored: bool) -> None:
         self.result_ttl = result_ttl
@@ -79,8 +80,30 @@ class Completions:
         self.settlements: list[Complete] = []
         self.results: list[bytes] = []
         """A result for each settlement; empty where none is kept."""
-        self.size = 0
+
+    @property
+    def size(self) -> int:
         """Bytes of the IDs and the results."""
+        return ID_BYTES * len(self.results) + sum(map(len, self.results))
+
+    def pieces(self, most_bytes: int) -> "Iterator[Completions]":
+        """Return it in pieces of at most so many bytes, unless a single result has more."""
+        if self.size <= most_bytes:
+            yield self
+            return
+        place = 0
+        for results in batches(
+            self.results, len(self.results), size=_row_size, most_bytes=most_bytes
+        ):
+            piece = Completions(self.result_ttl, stored=self.stored)
+            piece.results += results
+            piece.settlements += self.settlements[place : place + len(results)]
+            place += len(results)
+            yield piece
+
+
+def _row_size(result: bytes) -> int:
+    return ID_BYTES + len(result)
 
 
 def completions_of(
@@ -95,26 +118,23 @@ def completions_of(
         most_bytes: the most bytes of a batch, unless a single result has more.
         largest: bytes of the largest result that a batch may hold.
     """
-    batches: dict[tuple[float, bool], Completions] = {}
-    full: list[Completions] = []
+    alike: dict[tuple[float, bool], Completions] = {}
+    batch: Completions | None = None
     for settlement in settlements:
         if type(settlement) is not Complete:
             return None
-        lease, result, ttl = settlement.lease, settlement.result, settlement.result_ttl
-        stored = result is not None and ttl > 0.0
-        kept = result if stored and result is not None else b""
+        lease, kept, ttl = settlement.lease, settlement.result, settlement.result_ttl
+        stored = True
+        if kept is None or not ttl > 0.0:
+            kept, stored = b"", False
         if type(lease.token) is not int or len(lease.id) != ID_BYTES or len(kept) > largest:
             return None
-        key = (ttl, stored)
-        batch = batches.get(key)
-        if batch is None:
-            if not can_settle(settlement):
-                return None
-            batches[key] = batch = Completions(ttl, stored=stored)
-        elif batch.size + len(kept) > most_bytes:
-            full.append(batch)
-            batches[key] = batch = Completions(ttl, stored=stored)
+        if batch is None or batch.result_ttl != ttl or batch.stored is not stored:
+            batch = alike.get((ttl, stored))
+            if batch is None:
+                if not can_settle(settlement):
+                    return None
+                alike[ttl, stored] = batch = Completions(ttl, stored=stored)
         batch.settlements.append(settlement)
         batch.results.append(kept)
-        batch.size += ID_BYTES + len(kept)
-    return [*full, *batches.values()]
+    return [piece for each in alike.values() for piece in each.pieces(most_bytes)]

@@ -257,6 +257,13 @@ class MemoryDriver(DriverDefaults):
         with store.lock:
             return views.find(store, ids)
 
+    async def match_ids(
+        self, part: str, *, limit: int = 10, cursor: str | None = None
+    ) -> Page[bytes]:
+        store = self._opened()
+        with store.lock:
+            return views.match_ids(store, part, limit=limit, cursor=cursor)
+
     async def browse(
         self,
         state: State,

@@ -1,9 +1,10 @@
 """Leases: the calls of workers, which reserve messages, renew their leases and settle them."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
-from asynctasq.driverkit.numbers import can_settle, check_lease
+from asynctasq.driverkit.numbers import can_settle, check_lease, is_finite
 from asynctasq.drivers.memory.entry import LEASED, Entry, Owner
 from asynctasq.drivers.memory.upkeep import Upkeep
 from asynctasq.message import NO_RESULTS, Delivery, Lease, State
@@ -54,7 +55,7 @@ class Leases(Upkeep):
                     queue.push(entry)
                     return deliveries
                 self._leave_ready(entry)
-                if self._has_expired(entry, now):
+                if entry.expires_at != inf and self._has_expired(entry, now):
                     self._make_dead(entry, Reason.EXPIRED, None, now)
                     self._add_news(entry, Reason.EXPIRED)
                     continue
@@ -153,14 +154,19 @@ class Leases(Upkeep):
         entry = self.entries.get(settlement.lease.id)
         if entry is None or not self._is_current(entry, settlement.lease):
             return Settled.LOST
+        if isinstance(settlement, Complete):  # nearly all; a pattern takes several times as long
+            ttl = settlement.result_ttl
+            if not is_finite(ttl):
+                return Settled.REFUSED
+            self._leave_lease(entry)
+            entry.about = settlement.about
+            self._complete(entry, settlement.result, ttl, now)
+            return Settled.DONE
         if not can_settle(settlement):
             return Settled.REFUSED
         cancelling = entry.cancelling
         self._leave_lease(entry)
         match settlement:
-            case Complete(result=result, result_ttl=ttl):
-                entry.about = settlement.about
-                self._complete(entry, result, ttl, now)
             case Retry() | Release() if cancelling:
                 self._finish(entry, State.CANCELLED, now, entry.message.result_ttl)
             case Retry():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from asynctasq.contracts.capabilities import SCANNED_AT_ONCE
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.drivers.memory.order import Group
-from asynctasq.errors import DriverError
+from asynctasq.errors import InvalidCursor
 
 if TYPE_CHECKING:
     from asynctasq.drivers.memory.entry import Entry
@@ -54,7 +54,7 @@ def position_of(cursor: str | None) -> Position:
     """Return the position of a cursor.
 
     Raises:
-        DriverError: the text is not a cursor of these listings.
+        InvalidCursor: the text is not a cursor of these listings.
     """
     if cursor is None:
         return (0, 0)
@@ -62,9 +62,12 @@ def position_of(cursor: str | None) -> Position:
     try:
         return (int(number), int(place))
     except ValueError as error:
-        raise DriverError(
-            f"The cursor must come from a `Page` of the same listing, got {cursor!r}."
-        ) from error
+        raise not_a_cursor(cursor) from error
+
+
+def not_a_cursor(cursor: str) -> InvalidCursor:
+    """Return the error for a text that is not a cursor of a listing."""
+    return InvalidCursor(f"The cursor must come from a `Page` of the same listing, got {cursor!r}.")
 
 
 def cursor_of(position: Position | None) -> str | None:

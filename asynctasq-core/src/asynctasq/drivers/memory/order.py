@@ -256,13 +256,12 @@ class Listing:
 
     def drop_leftovers(self) -> None:
         """Drop the slots of messages that have another place now."""
-        kept = [
-            (place, entry)
+        self.entries = [
+            entry
             for place, entry in zip(self.places, self.entries, strict=True)
             if entry.place == place
         ]
-        self.places = [place for place, _ in kept]
-        self.entries = [entry for _, entry in kept]
+        self.places = [entry.place for entry in self.entries]
         self._head = self._leftovers = 0
 
 

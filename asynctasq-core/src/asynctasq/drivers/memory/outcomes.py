@@ -24,7 +24,9 @@ class Outcomes:
         )
 
     def keep(self, outcome: Outcome, ttl: float) -> None:
-        until = outcome.finished_at + max(ttl, self.ttl_least)
+        if not ttl > self.ttl_least:
+            ttl = self.ttl_least
+        until = outcome.finished_at + ttl
         self.kept[outcome.id] = (until, outcome)
         self._ends.add(until, outcome.id)
 

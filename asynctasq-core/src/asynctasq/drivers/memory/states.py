@@ -124,7 +124,8 @@ class States:
         entry.leased_at = now
         owner.leases[entry.message.id] = entry
         entry.place = next(self.places)
-        self._never_expires(entry)
+        if entry.expires_at != inf:
+            self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.started(entry.message)
 
@@ -151,10 +152,11 @@ class States:
     ) -> None:
         """Remove a message and keep only its outcome."""
         message_id = entry.message.id
-        self.outcomes.keep(Outcome(message_id, state, now, result, about=entry.about), ttl)
+        self.outcomes.keep(Outcome(message_id, state, now, result, None, None, entry.about), ttl)
         entry.state = state
         del self.entries[message_id]
-        self._never_expires(entry)
+        if entry.expires_at != inf:
+            self._never_expires(entry)
         if entry.message.unique is not None:
             self.keys.ended(entry.message)
         if self.waiting_for_results.waiters:
@@ -211,6 +213,8 @@ class States:
         self.expiring.add(time, entry)
 
     def _never_expires(self, entry: Entry) -> None:
-        if entry.expires_at != inf:
+        if (
+            entry.expires_at != inf
+        ):  # the calls for each message of a batch are behind the same check
             entry.expires_at = inf
             self.expiring.dropped()

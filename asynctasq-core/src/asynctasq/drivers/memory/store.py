@@ -18,6 +18,7 @@ from math import inf
 
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.contracts.driver import Enqueued
+from asynctasq.driverkit.id_parts import has_id_part
 from asynctasq.driverkit.numbers import check_numbers
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry
 from asynctasq.drivers.memory.leases import Leases
@@ -35,6 +36,8 @@ class Store(Leases):
     """The store that a memory driver and its clones share, with all operations."""
 
     # Enqueue.
+
+    has_part = staticmethod(has_id_part)
 
     def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         now = self.now()

@@ -11,6 +11,7 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
 )
 from asynctasq.contracts.driver import QueueCounts
+from asynctasq.driverkit.id_parts import check_id_part
 from asynctasq.driverkit.numbers import bounded
 from asynctasq.driverkit.selection import matches_error, matches_task
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
@@ -19,6 +20,7 @@ from asynctasq.drivers.memory.listing import (
     collect,
     cursor_of,
     groups_from,
+    not_a_cursor,
     position_of,
 )
 from asynctasq.drivers.memory.order import Group
@@ -27,6 +29,8 @@ from asynctasq.message import State
 from asynctasq.settlement import Reason
 
 _NEWEST: Position = (0, 1 << 62)
+_STATES = (SCHEDULED, READY, LEASED, DEAD)
+_NUMBERS = frozenset(map(str, range(len(_STATES))))
 
 
 def count(store: Store, name: str, *, bound: int | None) -> QueueCounts:
@@ -111,6 +115,26 @@ def browse(
     listings = _listings(store, state, position_of(cursor), queue=queue, task=task, owner=owner)
     found, position = collect(listings, wanted, limit=limit)
     return Page([_snapshot(entry) for entry in found], cursor_of(position))
+
+
+def match_ids(store: Store, part: str, *, limit: int, cursor: str | None) -> Page[bytes]:
+    """Return a page of the ids that begin or end with a part."""
+    check_id_part(part)
+    store.promote(store.now())
+    number, _, rest = ("0", "", "") if cursor is None else cursor.partition(".")
+    if number not in _NUMBERS:
+        raise not_a_cursor(number)
+    index = int(number)
+    listings = _listings(
+        store, _STATES[index], position_of(rest or None), queue=None, task=None, owner=None
+    )
+    found, position = collect(
+        listings, lambda entry: store.has_part(entry.message.id, part), limit=limit
+    )
+    ids = [entry.message.id for entry in found]
+    if position is not None:
+        return Page(ids, f"{index}.{cursor_of(position)}")
+    return Page(ids, f"{index + 1}" if index + 1 < len(_STATES) else None)
 
 
 def _listings(

@@ -7,7 +7,13 @@ from typing import Any
 import orjson
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
-from asynctasq.driverkit.packing import ID_BYTES, decode_message
+from asynctasq.driverkit.packing import (
+    ID_BYTES,
+    Profile,
+    decode_message,
+    message_of,
+    unpack_profile,
+)
 from asynctasq.drivers.sqlite.codec import UNREACHABLE, json_list
 from asynctasq.drivers.sqlite.damage import (
     NUMBER_LIMIT,
@@ -99,19 +105,21 @@ def _claim_together(session: Session, key: int, name: str, limit: int, room: Roo
     if type(last_leased_at) is not int or last_leased_at >= session.now:
         raise BodyCorrupt("A time is damaged, or the clock was set back.")  # a look at each tells
     kept, size = _within(found, room)
-    others = _large_payloads(session, [fact for fact in kept if fact[8] > large])
+    larger = [fact for fact in kept if fact[8] > large]
+    others = _large_payloads(session, larger) if larger else {}
     now = session.now
-    numbers: list[int] = []
     deliveries: list[Delivery] = []
-    place = 0
+    place = bits = 0
+    last_profile = b""
+    unpacked: Profile | None = None
     for n, leases, attempt, lost, enqueued_at, wait, mismatched_at, head, size_of_it in kept:
-        if not 0 <= (leases | attempt | lost | enqueued_at) < NUMBER_LIMIT:
-            raise BodyCorrupt("A number is damaged.")
-        numbers.append(n)
-        message_id = blob[place : place + ID_BYTES]
-        place += ID_BYTES
-        profile = blob[place : place + head]
-        place += head
+        bits |= leases | attempt | lost | enqueued_at
+        end_of_id = place + ID_BYTES
+        message_id = blob[place:end_of_id]
+        place = end_of_id + head
+        profile = blob[end_of_id:place]
+        if unpacked is None or profile != last_profile:
+            last_profile, unpacked = profile, unpack_profile(profile)
         if size_of_it <= large:
             payload = blob[place : place + size_of_it]
             place += size_of_it
@@ -119,7 +127,7 @@ def _claim_together(session: Session, key: int, name: str, limit: int, room: Roo
             payload = others[n]
         deliveries.append(
             Delivery(
-                decode_message(message_id, name, profile, payload),
+                message_of(message_id, name, unpacked, payload),
                 Lease(message_id, now),
                 attempt,
                 lost,
@@ -130,9 +138,11 @@ def _claim_together(session: Session, key: int, name: str, limit: int, room: Roo
                 leases > 0,
             )
         )
+    if not 0 <= bits < NUMBER_LIMIT:  # a power of two, so that this is true of each number
+        raise BodyCorrupt("A number is damaged.")
     if len(kept) == len(found) and place != len(blob):
         raise BodyCorrupt("A value has another type.")
-    return Claimed(numbers, deliveries, size, len(kept) < len(found))
+    return Claimed([fact[0] for fact in kept], deliveries, size, len(kept) < len(found))
 
 
 def _within(found: list[Any], room: Room) -> tuple[list[Any], int]:

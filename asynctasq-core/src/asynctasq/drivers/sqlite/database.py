@@ -127,7 +127,10 @@ def inspect_file(path: str, look: Callable[[sqlite3.Connection], T]) -> T:
     Raises:
         DriverError: the file cannot be read, or it is a database of another application.
     """
-    place = f"{Path(path).as_uri()}?mode=ro" if Path(path).exists() else "file::memory:"
+    file = Path(path)
+    place = f"{file.as_uri()}?mode=ro" if file.exists() else "file::memory:"
+    if file.exists() and not any(Path(f"{path}{end}").exists() for end in ("-wal", "-journal")):
+        place += "&immutable=1"  # no other connection is open: leave no -wal and -shm behind
     try:
         with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
             connection.text_factory = _text

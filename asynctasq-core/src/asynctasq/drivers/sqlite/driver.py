@@ -27,6 +27,7 @@ from asynctasq.contracts.driver import (
     Enqueued,
     QueueCounts,
 )
+from asynctasq.driverkit.id_walks import IdWalk
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
 from asynctasq.drivers.sqlite import dead_letters as letters
@@ -35,6 +36,7 @@ from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
 from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_state
 from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
+from asynctasq.drivers.sqlite.id_search import MatchIds
 from asynctasq.drivers.sqlite.plans import plan_of, states_of, time_now
 from asynctasq.drivers.sqlite.requests import Operation
 from asynctasq.drivers.sqlite.settings import SqliteSettings, Synchronous
@@ -260,6 +262,11 @@ class SqliteDriver(DriverDefaults):
 
     async def find(self, ids: Sequence[bytes]) -> list[Snapshot | None]:
         return await self._read_all(inspection.Find, ids)
+
+    async def match_ids(
+        self, part: str, *, limit: int = 10, cursor: str | None = None
+    ) -> Page[bytes]:
+        return await self._read(MatchIds(IdWalk.begin(part, limit=limit, cursor=cursor)))
 
     async def browse(
         self,

@@ -70,8 +70,7 @@ class Engine:
         for future in (self._opened, self._ended):
             future.set_running_or_notify_cancel()  # cancelling who awaits it must not cancel it
         self._thread.start()
-        # A daemon thread does not keep the interpreter from ending; at its end it would be frozen
-        # wherever it is, with the file open.
+        # At the end of the interpreter, a daemon thread is frozen wherever it is, with the file open.
         atexit.register(self.stop_now)
         try:
             await asyncio.wrap_future(self._opened)
@@ -120,8 +119,7 @@ class Engine:
         request = Request(operation, writes=writes, durable=durable, single=single)
         self._inbox.put(request)
         if long:
-            # A caller that goes on computing keeps Python's global lock for 5 ms before the thread gets
-            # it. If the thread begins now, SQLite works beside the caller rather than after it.
+            # A caller that computes keeps Python's global lock for 5 ms. The thread begins before that.
             time.sleep(START_PAUSE)
         return request.future
 

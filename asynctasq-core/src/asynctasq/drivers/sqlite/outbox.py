@@ -34,7 +34,7 @@ from asynctasq.drivers.sqlite.plans import check_file, time_now
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_bytes, as_count, as_id, as_micros
 from asynctasq.drivers.sqlite.settings import SqliteSettings
-from asynctasq.errors import DriverError
+from asynctasq.errors import DriverError, DriverUnavailable
 
 T = TypeVar("T")
 Row: TypeAlias = tuple[Any, ...]
@@ -81,8 +81,9 @@ class SqliteOutbox:
     async def close(self) -> None:
         thread, self._thread = self._thread, None
         if thread is not None and self._process == os.getpid():
-            thread.submit(self._disconnect)
-            await asyncio.to_thread(thread.shutdown)
+            with suppress(RuntimeError):  # the thread never started
+                await asyncio.wrap_future(thread.submit(self._disconnect))
+            thread.shutdown()
 
     async def schema(self) -> SchemaState:
         return await self._call(schema_state)
@@ -275,7 +276,13 @@ class SqliteOutbox:
     async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run some work in the thread."""
         thread = check_open(self._name, self._thread, self._process)
-        return await asyncio.get_running_loop().run_in_executor(thread, self._guarded, work)
+        try:
+            running = thread.submit(self._guarded, work)
+        except RuntimeError as error:
+            raise DriverUnavailable(
+                f"{self._name} cannot be used: no thread could be started ({error})."
+            ) from error
+        return await asyncio.wrap_future(running)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run some work in a transaction, in the thread."""

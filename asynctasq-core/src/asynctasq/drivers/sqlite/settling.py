@@ -66,15 +66,15 @@ def _parameters(batch: Completions) -> Parameters | None:
     index: list[str] = []
     place = 1
     for settlement, result in zip(batch.settlements, batch.results, strict=True):
-        about = settlement.about
-        if len(about) >= ABOUT_LIMIT:
+        lease, about = settlement.lease, settlement.about
+        before, size = len(about), len(result)
+        if before >= ABOUT_LIMIT:
             return None
-        size = len(result)
         index.append(
-            f'"{settlement.lease.token}":{(place << RESULT_BITS | size) << ABOUT_BITS | len(about)}'
+            f'"{lease.token}":{place << RESULT_BITS + ABOUT_BITS | size << ABOUT_BITS | before}'
         )
-        parts += (settlement.lease.id, about, result)
-        place += ID_BYTES + len(about) + size
+        parts += lease.id, about, result
+        place += ID_BYTES + before + size
     return {
         "blob": b"".join(parts),
         "index": f"{{{','.join(index)}}}",

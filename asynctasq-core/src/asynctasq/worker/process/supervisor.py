@@ -327,9 +327,15 @@ class Supervisor:
         verdicts = [each[field] for each in statuses if each is not None and field in each]
         starting = field == "live" and not all(statuses)
         good = any(each is True or (each is not True and each["ok"]) for each in verdicts)
+        warnings = [
+            each["warnings"] for each in verdicts if each is not True and "warnings" in each
+        ]
         return {
             "ok": good or starting,
             "problems": [] if good else [f"no process is {field}"],
+            **(
+                {"warnings": warnings[0]} if warnings else {}
+            ),  # one of them: all see the same outbox
             field: verdicts,
         }
 

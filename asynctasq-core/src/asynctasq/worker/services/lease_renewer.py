@@ -13,7 +13,6 @@ from asynctasq.worker.in_flight import InFlight, InFlightMessage, Interrupt
 from asynctasq.worker.log_guard import SilenceReport, keep_loggers_enabled
 from asynctasq.worker.options import WorkerOptions
 from asynctasq.worker.outage import Outage, StoreRetries
-from asynctasq.worker.services.loop_watch import LoopWatch
 from asynctasq.worker.services.periodic_work import (
     ApplyCancels,
     EndOwners,
@@ -62,9 +61,6 @@ class LeaseRenewer:
         self._outage = outage
         self._timing = timing
         self._main_loop = asyncio.get_running_loop()
-        self._watch = LoopWatch(
-            self._main_loop, blocked=timing.blocked, stall_limit=options.stall_limit
-        )
         self.periodic_work: Sequence[PeriodicWork] = (
             RenewLeases(
                 options,
@@ -172,8 +168,7 @@ class LeaseRenewer:
                     await self._driver.open()
                     opened = True
                     self._on_main_loop(self._running.set)
-                self._health.check_loop()
-                if self._watch.check():
+                if self._health.loop_watch.check():
                     for work in self.periodic_work:
                         await work.run(self._driver)
                 retries.reached()

@@ -8,7 +8,7 @@ from typing import Any
 
 from asynctasq.contracts.capabilities.outbox import Outbox, OutboxState
 from asynctasq.dispatch.outbox import AppOutbox
-from asynctasq.dispatch.stores import Stores
+from asynctasq.dispatch.stores import Store, Stores
 from asynctasq.errors import DriverError, DriverUnavailable, PluginError
 from asynctasq.worker.health import WorkerHealth
 from asynctasq.worker.outage import Outage, StoreRetries
@@ -28,15 +28,19 @@ class OutboxRelay:
     name = "the outbox relay"
     on_failure = OnFailure.STOP_WORKER
 
-    def __init__(self, stores: Stores, health: WorkerHealth, timing: OutboxTiming) -> None:
+    def __init__(
+        self, stores: Stores, health: WorkerHealth, timing: OutboxTiming, *, burst: bool
+    ) -> None:
         """Make the relay; nothing is opened.
 
         Args:
             stores: of the app, with its outbox.
+            burst: the worker stops when there is nothing more to do, so messages are forwarded before it starts.
             health: shows the state of the outbox.
             timing: durations.
         """
         self._stores = stores
+        self._burst = burst
         self._health = health
         self._timing = timing
         self._retries = StoreRetries("read the outbox", Outage())
@@ -44,6 +48,7 @@ class OutboxRelay:
         self._outbox: Outbox | None = None
         self._stopping = asyncio.Event()
         self._targets: dict[str, TargetRelay] = {}
+        self._running: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: Failed | None = None
         self._waking = ExitStack()
@@ -62,6 +67,9 @@ class OutboxRelay:
         self._failed = failed
         with suppress(DriverUnavailable):
             self._outbox = await app_outbox.open()
+        if self._burst and self._outbox is not None:
+            for store in self._stores.of_tasks():
+                await self._target(self._outbox, store).drain()
         loop = asyncio.get_running_loop()
 
         def wake() -> None:
@@ -115,10 +123,15 @@ class OutboxRelay:
     def _add_targets(self, outbox: Outbox) -> None:
         """Start a relay for each store that has none yet: tasks may be registered at any time."""
         for store in self._stores.of_tasks():
-            if store.target not in self._targets:
-                relay = TargetRelay(outbox, store, self._timing, self._stopping)
-                self._targets[store.target] = relay
-                self._begin(relay.run())
+            if store.target not in self._running:
+                self._running.add(store.target)
+                self._begin(self._target(outbox, store).run())
+
+    def _target(self, outbox: Outbox, store: Store) -> TargetRelay:
+        """Return the relay of a store, which is made once."""
+        if store.target not in self._targets:
+            self._targets[store.target] = TargetRelay(outbox, store, self._timing, self._stopping)
+        return self._targets[store.target]
 
     def _report(self, state: OutboxState) -> None:
         was_late = self._health.outbox.is_late

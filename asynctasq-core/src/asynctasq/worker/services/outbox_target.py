@@ -90,6 +90,18 @@ class TargetRelay:
                 await rest(wakes, pause)
         await self._release()
 
+    async def drain(self) -> None:
+        """Forward all messages that wait, unless another relay does that. An error ends it, and is logged."""
+        try:
+            while await self._forward():
+                pass
+        except StoreUnavailable as error:
+            self._sending.note(_cause(error))
+        except DriverUnavailable as error:
+            self._reading.note(error)
+        except Exception as error:  # noqa: BLE001  the next look tries again
+            self._refused.log(error)
+
     async def _forward(self) -> bool:
         """Forward the next rows; return whether there were any."""
         hold_ends_at = monotonic() + self._timing.hold

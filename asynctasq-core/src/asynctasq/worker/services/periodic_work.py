@@ -24,6 +24,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Lease
 from asynctasq.settlement import LeaseState
+from asynctasq.tasks.registry import registry as tasks
 from asynctasq.version import __version__
 from asynctasq.worker.health import WorkerHealth
 from asynctasq.worker.in_flight import InFlight, InFlightMessage, Interrupt
@@ -147,6 +148,10 @@ class SendProgress:
             self._unsent.clear()
 
 
+TASKS_NAMED = 50
+"""Names of tasks in the record of a worker, at most."""
+
+
 class RecordWorker:
     """Records the worker in the registry, with its running tasks and its memory."""
 
@@ -188,7 +193,9 @@ class RecordWorker:
                 running=running,
                 phase=phase,
                 seen_at=time.time(),
+                loop_lag=round(self._health.loop_watch.lag, 3),
                 resident_bytes=resident_bytes(),
+                tasks=tuple(sorted(each.name for each in tasks)[:TASKS_NAMED]),
                 longest_run=now - min(starts) if starts else None,
             )
             await registry.record_worker(worker, ttl=self._timing.register_ttl)

@@ -23,9 +23,9 @@ SELECT
 -- damaged: a value of another length would shift those behind it. SQLite sorts texts above all numbers,
 -- and bytes above all texts, so that a comparison tells the type.
 SELECT
-    sum(
-        length(id) = 16 AND id >= x'' AND namespace IS :namespace AND max_lost < :never
-        AND due_at < :never
+    count(*) FILTER (
+        WHERE length(id) = 16 AND id >= x'' AND namespace IS :namespace AND max_lost < :never
+            AND due_at < :never
     ),
     json_group_array(json_array(
         n, token, attempt, lost, enqueued_at, due_at - enqueued_at, mismatched_at,
@@ -56,8 +56,9 @@ WHERE n = named.value
 -- The token is a time: it grows even if a power failure undoes the last leases, which are not synced.
 -- The column `token` counts leases, and tells processes of the release before that a lease is not theirs.
 UPDATE messages
-SET state = 5, token = token + 1, owner = :owner, leased_at = max(leased_at + 1, :now), reserved_at = :now,
-    expires_at = NULL
+SET state = 5, token = token + 1, owner = :owner,
+    leased_at = CASE WHEN leased_at < :now THEN :now ELSE leased_at + 1 END,
+    reserved_at = CASE WHEN leased_at < :now THEN NULL ELSE :now END, expires_at = NULL
 WHERE n IN (SELECT value FROM json_each(:taken))
 
 -- name: renew_by_reserve
@@ -100,7 +101,9 @@ DELETE FROM owners WHERE key = :owner
 SELECT json_group_array(
     json_array(
         n, hex(id), CASE typeof(leased_at) WHEN 'integer' THEN leased_at END,
-        CASE typeof(reserved_at) WHEN 'integer' THEN reserved_at ELSE 0 END
+        CASE typeof(coalesce(reserved_at, leased_at))
+            WHEN 'integer' THEN coalesce(reserved_at, leased_at) ELSE 0
+        END
     )
 )
 FROM messages

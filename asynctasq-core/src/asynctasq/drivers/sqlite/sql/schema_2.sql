@@ -13,7 +13,7 @@
 
 -- Bytes that core writes with an outcome or a dead letter, opaque here.
 ALTER TABLE messages ADD COLUMN about BLOB;
--- The time of the last lease. Its token is later if the clock has been set back.
+-- The time of the last lease if its token is later, because the clock has been set back; otherwise NULL.
 ALTER TABLE messages ADD COLUMN reserved_at INTEGER;
 
 DROP INDEX messages_by_enqueue;

@@ -1,15 +1,20 @@
-"""asynctasq on Redis, in the ways in which peers are measured, too."""
+"""asynctasq on the store of a URL, in the ways in which peers are measured, too."""
 
 import asyncio
+import logging
+import sys
 import time
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 import asynctasq
-from asynctasq import Worker, task
+from asynctasq import App, Worker, task
+from benchmarks.programs.commands import run_command
 from benchmarks.programs.counting import TEXT
 from benchmarks.programs.protocol import answer, asked
 from benchmarks.programs.starts import latencies, tell_start
+from benchmarks.programs.warning_log import WarningLog
 
 SLEEP_SECONDS = 0.01
 
@@ -31,6 +36,12 @@ async def sleep(number: int) -> int:
 async def note_start(path: str) -> None:
     """Says when it begins."""
     tell_start(path)
+
+
+async def install(url: str) -> None:
+    """Create the tables, as users do."""
+    await run_command(sys.executable, "-m", "asynctasq.cli", "migrate", "--driver", url)
+    answer()
 
 
 async def bulk(url: str, *, tasks: int, sleeping: bool = False, ready_at: float = 0.0) -> None:
@@ -68,6 +79,21 @@ async def gather(url: str, *, tasks: int) -> None:
     answer(cpu_seconds=time.process_time() - cpu, seconds=time.perf_counter() - wall)
 
 
+async def connections(url: str, *, tasks: int, apps: int) -> None:
+    """Dispatch by several applications at once, each of which waits for one dispatch before the next."""
+    async with AsyncExitStack() as stack:
+        made = [await stack.enter_async_context(App({"driver": url})) for _ in range(apps)]
+
+        async def dispatch(app: App, number: int) -> None:
+            for each in range(number):
+                await app.dispatch(noop(each, TEXT))
+
+        await asyncio.gather(*(dispatch(app, 1) for app in made))
+        cpu, wall = time.process_time(), time.perf_counter()
+        await asyncio.gather(*(dispatch(app, tasks // apps) for app in made))
+        answer(cpu_seconds=time.process_time() - cpu, seconds=time.perf_counter() - wall)
+
+
 async def drain(url: str, *, tasks: int | None = None, begin_at: float = 0.0) -> None:
     """Run what is there, or so many of it; from `begin_at` of the machine's clock on."""
     asynctasq.init({"driver": url})
@@ -85,18 +111,38 @@ async def drain(url: str, *, tasks: int | None = None, begin_at: float = 0.0) ->
     )
 
 
+async def crowd(url: str, *, workers: int) -> None:
+    """Run what is there by several workers, and count the warnings that they log."""
+    warnings = WarningLog()
+    logging.getLogger("asynctasq").addHandler(warnings)
+    async with AsyncExitStack() as stack:
+        apps = [
+            await stack.enter_async_context(App({"driver": url, "import_tasks": False}))
+            for _ in range(workers)
+        ]
+        options: Any = {"concurrency": 100, "burst": True, "handle_signals": False}
+        working = [Worker(app=app, queues=["default"], **options) for app in apps]
+        wall = time.perf_counter()
+        await asyncio.gather(*(worker.start() for worker in working))
+        answer(seconds=time.perf_counter() - wall, warnings=warnings.texts)
+
+
 async def consume(url: str) -> None:
     asynctasq.init({"driver": url})
     await Worker(queues=["default"], concurrency=100).start()
 
 
-async def latency(url: str, *, samples: int, path: str) -> None:
+async def latency(url: str, *, samples: int, path: str, idle_seconds: float = 0.0) -> None:
+    """Measure on a worker that has been idle for so long, and a moment more."""
     asynctasq.init({"driver": url})
-    taken = await latencies(lambda: note_start.dispatch(path), path, samples)
+    taken = await latencies(lambda: note_start.dispatch(path), path, samples, idle_seconds)
     answer(seconds=taken)
 
 
-WAYS = {each.__name__: each for each in (bulk, single, gather, drain, consume, latency)}
+WAYS = {
+    each.__name__: each
+    for each in (install, bulk, single, gather, connections, drain, crowd, consume, latency)
+}
 
 if __name__ == "__main__":
     parameters = asked()
