@@ -164,7 +164,7 @@ async def test_an_id_is_known_while_it_is_being_completed(
         one = message()
         await driver.enqueue([one])
         [delivery] = await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)
-        plan = driver.plan_complete(delivery.lease, b"result", 60.0)
+        plan = driver.plan_complete(Complete(delivery.lease, b"result", 60.0))
         async with admin.transaction():
             await _run(admin, plan)
             again = asyncio.create_task(driver.enqueue([one]))

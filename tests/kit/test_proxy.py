@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -65,6 +66,18 @@ async def test_passes_everything_on(proxy: TcpProxy) -> None:
         assert await ask(one, b"hello") == b"HELLO"
         assert await ask(two, b"x" * 60_000) == b"X" * 60_000
         assert proxy.connections == 2
+
+
+async def test_the_server_learns_that_a_client_was_killed(
+    proxy: TcpProxy, server: SimpleNamespace
+) -> None:
+    """A process that ends with data it has not read resets its connections."""
+    async with client_of(proxy) as client:
+        assert await ask(client, b"hello") == b"HELLO"
+        connection = client[1].get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client[1].transport.abort()
+        assert await server.ends.get() in {"closed", "reset"}
 
 
 async def test_the_end_of_one_side_is_the_end_of_the_other(

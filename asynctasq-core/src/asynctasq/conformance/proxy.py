@@ -166,9 +166,12 @@ class TcpProxy:
                 await self._passing.wait()
                 there, back = await asyncio.open_connection(*self._server_address)
                 connection.writers.append(back)
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pump(reader, back))
-                    group.create_task(self._pump(there, writer))
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self._pump(reader, back))
+                        group.create_task(self._pump(there, writer))
+                except* OSError:
+                    pass  # one side was reset, so the other one is closed, too
         finally:
             connection.drop()
             self._connections.discard(connection)
@@ -177,12 +180,9 @@ class TcpProxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass data on until one side closes the connection."""
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(UNDER_WAY_MOST)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._receive(reader, under_way))
-                group.create_task(self._pass_on(under_way, writer))
-        except* OSError:
-            pass
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._receive(reader, under_way))
+            group.create_task(self._pass_on(under_way, writer))
 
     async def _receive(
         self, reader: asyncio.StreamReader, under_way: asyncio.Queue[tuple[float, bytes]]

@@ -6,7 +6,7 @@ SELECT @@version, @@max_allowed_packet, @@global.read_only,
 
 -- name: session
 SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
-SET SESSION innodb_lock_wait_timeout = 2, sql_mode = 'STRICT_ALL_TABLES', autocommit = 1
+SET SESSION innodb_lock_wait_timeout = 2, sql_mode = 'STRICT_ALL_TABLES', autocommit = 1, wait_timeout = 120
 
 -- name: tables
 SELECT table_name FROM information_schema.tables
