@@ -18,6 +18,7 @@ from asynctasq.results import Handle
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask, set_field
 from asynctasq.tasks.definition import definition_of
+from asynctasq.tasks.registry import registry
 from asynctasq.transaction_adapters import TransactionAdapters
 
 if TYPE_CHECKING:
