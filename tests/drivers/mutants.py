@@ -920,6 +920,17 @@ class NoStraysReleasedAfterAnOutage(Store):
 
 
 @mutant("outage")
+class NoPauseAfterAClockIsSetBack(Store):
+    """A lease whose delivery is under way while the clock is set back is released at once."""
+
+    def _note_call(self, now: float, lease: float) -> None:
+        is_back = self._mark is not None and self._mark.at > now
+        super()._note_call(now, lease)
+        if is_back:
+            self._mark = UpkeepMark(now)
+
+
+@mutant("outage")
 class EachLateCallIsAnOutage(Store):
     """A lone worker that calls seldom never reclaims a lease."""
 

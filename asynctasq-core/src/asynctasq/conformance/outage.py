@@ -83,6 +83,19 @@ async def a_lease_on_its_way_outlives_a_jump_of_the_clock(harness: Harness) -> N
 
 
 @check("b", 10, 52)
+async def a_lease_on_its_way_outlives_a_clock_that_is_set_back(harness: Harness) -> None:
+    """Check that an `extend` releases no lease that was made before the clock was set back."""
+    delivery = await harness.enqueue_and_lease(max_lost=0)
+    harness.jump(-1.5 * LEASE)
+    await harness.driver.extend(harness.owner, [], lease=LEASE)
+    await harness.expect_nothing_ready("an extend released a lease after the clock was set back")
+    states = await harness.driver.extend(harness.owner, [delivery.lease], lease=LEASE)
+    expect_equal(states, [HELD], "answer of extend after the clock was set back")
+    await harness.settle(Complete(delivery.lease))
+    await harness.expect_gone(delivery.message.id)
+
+
+@check("b", 10, 52)
 async def a_lease_that_never_arrived_is_released_after_the_pause(harness: Harness) -> None:
     delivery = await harness.enqueue_and_lease(max_lost=0)
     harness.jump(LEASE)
