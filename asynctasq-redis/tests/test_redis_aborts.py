@@ -198,7 +198,8 @@ async def extending(store: Store) -> tuple[list[Message], list[Message], Call]:
     messages = await store.add(message(), message("b"), message())
     leased = await store.lease("w", 5.0)
     await store.driver.cancel([messages[1].id])
-    store.pass_time(0.12)
+    store.pass_time(3.0)
+    await store.driver.reserve({"none": 1}, limit=1, owner="other", lease=2e-6)  # ends the pause
     known = [leased[0].lease]
     return messages, [], lambda: store.driver.extend("w", known, lease=0.1)
 
@@ -325,6 +326,7 @@ CASES: dict[str, tuple[str, Prepare]] = {
     "release, mismatched": ("settle", settling(lambda lease: Release(lease, 0.1, True))),
     "cancelled": ("settle", settling(lambda lease: Cancelled(lease, 60.0))),
     "extend": ("extend", extending),
+    "give back": ("give_back", extending),
     "end owner": ("end_owner", ending_an_owner),
     "cancel": ("cancel", cancelling),
     "requeue": ("requeue", requeueing),

@@ -51,7 +51,7 @@ def check_ledger(entries: Sequence[Entry], log: Log, ends: Mapping[str, str], sc
                 end = "replaced by nothing"
         report.ends[f"{entry.kind.name} {end}"] += 1
         _check_end(entry, end, log, must_die, report)
-        _check_runs(entry, log, entry.message in must_die, scene)
+        _check_runs(entry, log, entry.message in must_die, report)
     _check_copies(owners, log, report)
     if scene.store.keeps_tokens:
         undamaged = {message: each for message, each in owners.items() if message not in must_die}
@@ -97,8 +97,7 @@ def _check_end(
         report.problems.append(f"{name} is completed without its effect")
 
 
-def _check_runs(entry: Entry, log: Log, damaged: bool, scene: Scene) -> None:
-    report = scene.report
+def _check_runs(entry: Entry, log: Log, damaged: bool, report: Report) -> None:
     begun, ended = log.begun[entry.message], log.ended[entry.message]
     leases = log.leases[entry.message]
     name = f"{entry.kind.name} {entry.n} ({entry.message})"
@@ -109,34 +108,25 @@ def _check_runs(entry: Entry, log: Log, damaged: bool, scene: Scene) -> None:
     if entry.kind.name == "sleeper" and ended:
         report.problems.append(f"{name} slept to its end")
     if entry.kind.name == "once" and not damaged:
-        _check_once(entry, log, scene)
+        _check_once(entry, log, report)
     if not entry.kind.in_process and not damaged:
         most = max((lease.attempt for lease in leases), default=0)
         if most > len(begun):
             report.problems.append(f"{name} counts {most} attempts, and began {len(begun)} times")
 
 
-def _check_once(entry: Entry, log: Log, scene: Scene) -> None:
-    """Report a second run unless the first was released or failed, or a clock has jumped.
-
-    A clock that jumps ahead by a lease while a worker receives a delivery lets the worker's renewal
-    release the message, as one whose delivery never arrived.
-    """
+def _check_once(entry: Entry, log: Log, report: Report) -> None:
+    """Report a second run unless the first was released or failed."""
     begun, ended = log.begun[entry.message], log.ended[entry.message]
     given_back = sum(
         each.kind in {"Release", "Retry"} and each.answer != ""
         for each in log.settlements[entry.message]
     )
-    if len(ended) <= 1 and len(begun) <= 1 + given_back:
-        return
-    ordered = sorted(log.leases[entry.message], key=lambda each: each.asked_at)
-    if any(_is_near_jump(first, second, scene) for first, second in pairwise(ordered)):
-        scene.report.remarks["tasks that ran twice after a clock had jumped"] += 1
-        return
-    scene.report.problems.append(
-        f"once {entry.n} ({entry.message}) began {len(begun)} times and ended {len(ended)} "
-        f"times, and was given back {given_back} times"
-    )
+    if len(ended) > 1 or len(begun) > 1 + given_back:
+        report.problems.append(
+            f"once {entry.n} ({entry.message}) began {len(begun)} times and ended {len(ended)} "
+            f"times, and was given back {given_back} times"
+        )
 
 
 def _check_copies(owners: Mapping[str, Entry], log: Log, report: Report) -> None:
@@ -171,22 +161,15 @@ def _check_leases(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:
 
 def _check_taken(name: str, first: Lease, second: Lease, scene: Scene) -> None:
     """Report a lease that ended too early although its worker neither settled it nor died."""
-    if _is_near_jump(first, second, scene):
+    # Processes see the end of a jump one after the other, and renew their leases after that.
+    settled = 2 * LEASE
+    if any(began < second.at and ended + settled > first.asked_at for began, ended in scene.jumps):
         return
     scene.report.remarks["leases that ended before their worker"] += 1
     if second.at - first.asked_at < LEASE * 0.95:
         scene.report.problems.append(
             f"{name} was leased again after {second.at - first.asked_at:.2f} s by a worker that lived"
         )
-
-
-def _is_near_jump(first: Lease, second: Lease, scene: Scene) -> bool:
-    """Return whether a clock jumped between two leases of a message, or shortly before."""
-    # Processes see the end of a jump one after the other, and renew their leases after that.
-    settled = 2 * LEASE
-    return any(
-        began < second.at and ended + settled > first.asked_at for began, ended in scene.jumps
-    )
 
 
 def _last_signs(log: Log) -> dict[int, float]:

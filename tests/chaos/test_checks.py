@@ -41,14 +41,12 @@ class Ledger:
         ]
         self.ends: dict[str, str] = {ID: End.EFFECT}
         self.damages: list[Damage] = []
-        self.jumps: list[tuple[float, float]] = []
 
     def problems(self) -> str:
         anything: Any = None
         store: Any = ExactStore()
         report = Report("tested", 0, 1)
         scene = Scene(random.Random(0), anything, store, anything, report, Path(), self.damages)
-        scene.jumps.extend(self.jumps)
         check_ledger(self.entries, self.log, self.ends, scene)
         return "; ".join(report.problems)
 
@@ -136,19 +134,6 @@ def test_the_check_finds_a_second_run_where_none_may_be() -> None:
     ledger.log.leases[ID].append(lease(2, at=20.0, pid=2))
     ledger.log.begun[ID].append(run(at=20.1, pid=2))
     assert "once 0" in ledger.problems()
-    ledger.jumps = [(30.0, 31.0)]
-    assert "once 0" in ledger.problems()
-
-
-def test_a_second_run_after_a_jump_of_a_clock_is_no_problem() -> None:
-    ledger = Ledger("once")
-    ledger.log.settlements[ID] = [Settlement(2, "Complete", 10.6, "DONE")]
-    ledger.log.leases[ID].append(lease(2, at=10.2, pid=2))
-    ledger.log.begun[ID].append(run(at=10.3, pid=2))
-    ledger.log.ended[ID].append(run(at=10.5, pid=2))
-    assert "once 0" in ledger.problems()
-    ledger.jumps = [(9.9, 12.0)]
-    assert ledger.problems() == ""
 
 
 def test_a_second_run_after_a_lost_worker_is_no_problem() -> None:

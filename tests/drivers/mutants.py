@@ -897,6 +897,40 @@ class ExtendNoticesNoOutage(Store):
 
 
 @mutant("outage")
+class StraysReleasedDuringThePause(Store):
+    """A lease whose delivery is under way while the clock jumps is released as one that never arrived."""
+
+    def extend(self, name: str, leases: Sequence[Lease], *, lease: float) -> list[LeaseState]:
+        answers = super().extend(name, leases, lease=lease)
+        owner = self.owners.get(name)
+        if owner is not None:
+            self._give_back_unknown(owner, leases, lease, self.now())
+        return answers
+
+
+@mutant("outage")
+class NoStraysReleasedAfterAnOutage(Store):
+    """A lease that never arrived is kept for ever if there has been an outage."""
+
+    def _give_back_unknown(
+        self, owner: Owner, leases: Sequence[Lease], span: float, now: float
+    ) -> None:
+        if self._mark is None or not self._mark.paused_until:
+            super()._give_back_unknown(owner, leases, span, now)
+
+
+@mutant("outage")
+class NoPauseAfterAClockIsSetBack(Store):
+    """A lease whose delivery is under way while the clock is set back is released at once."""
+
+    def _note_call(self, now: float, lease: float) -> None:
+        is_back = self._mark is not None and self._mark.at > now
+        super()._note_call(now, lease)
+        if is_back:
+            self._mark = UpkeepMark(now)
+
+
+@mutant("outage")
 class EachLateCallIsAnOutage(Store):
     """A lone worker that calls seldom never reclaims a lease."""
 

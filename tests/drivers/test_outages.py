@@ -31,7 +31,8 @@ SECOND = 4.0
         (UpkeepMark(950.0, 980.0), UpkeepMark(1000.0, 980.0), "the first call after a pause"),
         (UpkeepMark(999.0, 999.5), UpkeepMark(1000.0, 999.5), "it ends the exception at once"),
         (UpkeepMark(999.0, 980.0), UpkeepMark(999.0, 980.0), "calls after it are as before"),
-        (UpkeepMark(1100.0), UpkeepMark(1000.0), "a mark in the future is replaced"),
+        (UpkeepMark(1040.0), UpkeepMark(1000.0), "a mark in the future is replaced"),
+        (UpkeepMark(1041.0), UpkeepMark(1000.0, 1040.0), "far in the future, it is an outage"),
         (UpkeepMark(1100.0, 1900.0), UpkeepMark(1000.0, 1040.0), "and its pause is shortened"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -135,6 +136,9 @@ async def test_a_lease_whose_answer_was_lost_before_the_clock_was_set_back_is_gi
     await driver.enqueue([a_message()])
     assert await deliveries_of(driver, owner="w")
     driver.clock_offset = 0.0
+    await driver.extend("w", [], lease=30.0)
+    assert await deliveries_of(driver, owner="w") == [], "it may be on its way still"
+    driver.clock_offset = 16.0
     await driver.extend("w", [], lease=30.0)
     [delivery] = await deliveries_of(driver, owner="w")
     assert delivery.lost == 0

@@ -22,25 +22,27 @@ async def extend(
     """Renew the leases of an owner, and release those that it does not know of."""
     sql, namespace, name, span = store.sql.lease, store.namespace, name_bytes(owner), micros(lease)
 
-    async def body(wire: Wire) -> tuple[dict[tuple[bytes, int], int], int]:
+    async def body(wire: Wire) -> tuple[dict[tuple[bytes, int], int], int, bool]:
         # The mark first: what it says of an outage must not depend on this renewal.
         [look] = await wire.run(
             sql["look"](store.offset, namespace=namespace, owner=name, dead_letter_ttl=0)
         )
         now, *_, at, paused_until = look.rows[0]
-        if needs_mark(stored_mark(at, paused_until), now=now, lease=span):
-            await write_mark(wire, store, span)
+        mark = stored_mark(at, paused_until)
+        if mark is None or needs_mark(mark, now=now, lease=span):
+            mark = await write_mark(wire, store, span)
         _, held = await wire.run(
             sql["renew_by_extend"](store.offset, namespace=namespace, owner=name, lease=span),
             sql["held"](store.offset, namespace=namespace, owner=name),
         )
         answered_at = held.rows[0][3] if held.rows else now
-        return {(bytes(row[0]), row[1]): row[2] for row in held.rows}, answered_at
+        leased_at = {(bytes(row[0]), row[1]): row[2] for row in held.rows}
+        return leased_at, answered_at, mark.is_paused(now)
 
     search = StraySearch(lease)
-    held, now = await store.call(body)
+    held, now, is_paused = await store.call(body)
     strays = search.strays(held, now, {(one.id, one.token) for one in leases})
-    if strays:
+    if strays and not is_paused:
         await _give_back(store, strays)
     leased: Container[tuple[bytes, int | str]] = held
     return [LeaseState.HELD if (one.id, one.token) in leased else LeaseState.LOST for one in leases]

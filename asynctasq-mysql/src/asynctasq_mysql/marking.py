@@ -21,7 +21,7 @@ def needs_mark(mark: UpkeepMark | None, *, now: int, lease: int) -> bool:
 
 
 async def write_mark(wire: Wire, store: Store, lease: int) -> UpkeepMark:
-    """Write the mark, in a transaction, unless another worker was faster or is at it; return it.
+    """Write the mark, in a transaction, unless another worker is at it; return it.
 
     A clock that was set back moves the ends of all leases.
     """
@@ -39,9 +39,6 @@ async def write_mark(wire: Wire, store: Store, lease: int) -> UpkeepMark:
     )
     now, at, paused_until = answer.rows[0]
     mark = stored_mark(at, paused_until)
-    if not lock.rows:
-        await wire.run("ROLLBACK")
-        return mark or UpkeepMark(now)
     back = int(set_back_by(mark, now))
     ends = [row[0] - back if row[0] > now else row[0] for row in deadlines.rows]
     new = next_mark(
@@ -52,6 +49,9 @@ async def write_mark(wire: Wire, store: Store, lease: int) -> UpkeepMark:
         deadlines=lambda: ends,
         second=SECOND,
     )
+    if not lock.rows:  # another worker writes such a mark at this moment
+        await wire.run("ROLLBACK")
+        return new
     texts = []
     if back:
         texts += [

@@ -130,7 +130,7 @@ class Leasing:
         rows = await server.rows("extend", server.settings.namespace, owner, span, server.shift)
         if not rows:
             return [LeaseState.LOST] * len(leases)
-        now, ids, tokens, leased = rows[0]
+        now, ids, tokens, leased, paused = rows[0]
         held: dict[tuple[bytes, int | str], int] = {
             (ids[at : at + ID_BYTES], token): since
             for at, token, since in zip(
@@ -138,7 +138,7 @@ class Leasing:
             )
         }
         named = {(each.id, each.token) for each in leases}
-        strays = search.strays(held, now, named)
+        strays = [] if paused else search.strays(held, now, named)
         if strays:
             await server.rows(
                 "give_back",

@@ -261,3 +261,9 @@ def pack_unique(unique: Unique) -> bytes:
         UNIQUE_NUMBERS.pack(HOLDS[unique.until], CONFLICTS[unique.on_conflict], period, len(key))
         + key
     )
+
+
+def token_of(lease: Lease) -> int:
+    """Return the token of a lease; 0 if this driver cannot have given it."""
+    token = lease.token
+    return token if isinstance(token, int) and 0 < token <= LARGEST_TOKEN else 0

@@ -28,7 +28,7 @@ from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
 from asynctasq_redis import admin, inspection, leasing, listing
 from asynctasq_redis.addresses import described
-from asynctasq_redis.codec import BODY_LIMIT, LARGEST_TOKEN, text_bytes, whole_micros
+from asynctasq_redis.codec import BODY_LIMIT, text_bytes, token_of
 from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
 from asynctasq_redis.id_search import match_ids
 from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
@@ -222,11 +222,7 @@ class RedisDriver(DriverDefaults):
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
         check_lease(lease)
-        named = b"".join(each.id + (_token(each) or 0).to_bytes(8, "big") for each in leases)
-        answer = await self._opened().run(
-            "extend", self._offset, text_bytes(owner), whole_micros(lease), named
-        )
-        return [LeaseState.HELD if code == _DONE else LeaseState.LOST for code in answer]
+        return await leasing.extend(self._opened(), self._offset, owner, leases, lease)
 
     async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         return await inspection.count(self._opened(), self._offset, queue, bound)
@@ -256,7 +252,7 @@ class RedisDriver(DriverDefaults):
         for some in batches(updates, AT_ONCE):
             parts: list[bytes | int] = []
             for lease, word in some:
-                parts += (lease.id, _token(lease) or 0, word)
+                parts += (lease.id, token_of(lease), word)
             await self._opened().run("set_progress", *parts)
 
     async def progress(self, ids: Sequence[bytes]) -> list[bytes | None]:
@@ -366,9 +362,3 @@ class RedisDriver(DriverDefaults):
         listener = self._listener
         assert listener is not None
         return listener
-
-
-def _token(lease: Lease) -> int | None:
-    """Return the token of a lease if this driver may have given it."""
-    token = lease.token
-    return token if isinstance(token, int) and 0 < token <= LARGEST_TOKEN else None

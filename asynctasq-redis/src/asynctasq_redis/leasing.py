@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.packing import damage_info
+from asynctasq.driverkit.strays import StraySearch
 from asynctasq.errors import BodyCorrupt, DriverError
-from asynctasq.message import Delivery, State
-from asynctasq.settlement import Reason
+from asynctasq.message import Delivery, Lease, State
+from asynctasq.settlement import LeaseState, Reason
 from asynctasq_redis.codec import (
     DAMAGES,
     HEAD,
     queue_name,
     text_bytes,
+    token_of,
     unpack_delivery,
     whole_micros,
 )
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 AT_ONCE = 1000
 """Messages that one script call leases."""
 _NEWS_FIELDS = 8
+_HELD = ord("1")
 
 log = logging.getLogger("asynctasq.redis")
 
@@ -153,3 +156,25 @@ def _seconds_since(since: Any, now: int) -> float:
         return max((now - int(since)) / 1e6, 0.0)
     except (TypeError, ValueError):
         return 0.0
+
+
+async def extend(
+    server: "Server", offset: int, owner: str, leases: Sequence[Lease], lease: float
+) -> list[LeaseState]:
+    """Renew the leases of an owner, and release those that it does not know of."""
+    search, holder = StraySearch(lease), text_bytes(owner)
+    named = b"".join(_pack_lease(each.id, token_of(each)) for each in leases)
+    held, now, found = await server.run("extend", offset, holder, whole_micros(lease), named)
+    # The script has found leases that are not named. The time of the call itself does not count.
+    leased_at = {
+        _pack_lease(message_id, int(token)): int(at)
+        for message_id, token, at in zip(found[::3], found[1::3], found[2::3], strict=True)
+    }
+    strays = search.strays(leased_at, int(now), ())
+    if strays:
+        await server.run("give_back", offset, holder, b"".join(strays))
+    return [LeaseState.HELD if code == _HELD else LeaseState.LOST for code in held]
+
+
+def _pack_lease(message_id: bytes, token: int) -> bytes:
+    return message_id + token.to_bytes(8, "big")

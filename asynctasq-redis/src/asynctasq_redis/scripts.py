@@ -15,6 +15,7 @@ _SHARED = {
     "count": ("common", "recount"),
     "upgrade": (*_UPKEEP, "adopt"),
     "extend": _UPKEEP,
+    "give_back": _UPKEEP,
     "end_owner": _UPKEEP,
     "settle": _DAMAGE,
     "cancel": _DAMAGE,

@@ -299,6 +299,8 @@ async def stage(driver: FullStore, operation: Operation, damage: Damage | None) 
             if snapshot is not None and snapshot.state is State.READY:
                 await damage(driver, snapshot.message.id)
     driver.clock_offset += LATE.get(operation, 0.0)
+    if operation is extend:  # in a pause, it would release nothing
+        await driver.reserve({"none": 1}, limit=1, owner="w", lease=MOMENT)
     return scene
 
 

@@ -212,7 +212,7 @@ class Harness(CloneProtocols):
         await self.upkeep()
 
     def jump(self, seconds: float) -> None:
-        """Move the clock ahead for every instance, and call no method.
+        """Move the clock ahead for every instance, or back, and call no method.
 
         The next reserve or extend takes this for an outage.
         """

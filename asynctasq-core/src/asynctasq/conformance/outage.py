@@ -63,6 +63,50 @@ async def leases_can_be_renewed_during_the_pause(harness: Harness) -> None:
     await harness.expect_gone(delivery.message.id)
 
 
+@check("b", 10, 52)
+async def a_lease_on_its_way_outlives_a_jump_of_the_clock(harness: Harness) -> None:
+    """Check that an `extend` releases no lease that looks old because the clock has just jumped.
+
+    Its owner cannot name it yet if the answer of its `reserve` is under way.
+    """
+    delivery = await harness.enqueue_and_lease(max_lost=0)
+    harness.jump(LEASE)
+    await harness.driver.extend(harness.owner, [], lease=LEASE)
+    await harness.expect_nothing_ready("an extend right after a jump of the clock released a lease")
+    harness.jump(LEASE * 0.3)
+    await harness.driver.extend(harness.owner, [], lease=LEASE)
+    await harness.expect_nothing_ready("an extend in the pause after a jump released a lease")
+    states = await harness.driver.extend(harness.owner, [delivery.lease], lease=LEASE)
+    expect_equal(states, [HELD], "answer of extend during the pause")
+    await harness.settle(Complete(delivery.lease))
+    await harness.expect_gone(delivery.message.id)
+
+
+@check("b", 10, 52)
+async def a_lease_on_its_way_outlives_a_clock_that_is_set_back(harness: Harness) -> None:
+    """Check that an `extend` releases no lease that was made before the clock was set back."""
+    delivery = await harness.enqueue_and_lease(max_lost=0)
+    harness.jump(-1.5 * LEASE)
+    await harness.driver.extend(harness.owner, [], lease=LEASE)
+    await harness.expect_nothing_ready("an extend released a lease after the clock was set back")
+    states = await harness.driver.extend(harness.owner, [delivery.lease], lease=LEASE)
+    expect_equal(states, [HELD], "answer of extend after the clock was set back")
+    await harness.settle(Complete(delivery.lease))
+    await harness.expect_gone(delivery.message.id)
+
+
+@check("b", 10, 52)
+async def a_lease_that_never_arrived_is_released_after_the_pause(harness: Harness) -> None:
+    delivery = await harness.enqueue_and_lease(max_lost=0)
+    harness.jump(LEASE)
+    await harness.driver.extend(harness.owner, [], lease=LEASE)
+    harness.jump(LEASE * 0.6)
+    await harness.driver.extend(harness.owner, [], lease=LEASE)
+    again = await harness.lease(owner=random_name("other"))
+    expect_equal(again.message.id, delivery.message.id, "what was released after the pause")
+    harness.expect_tries(again, attempt=0, lost=0)
+
+
 @check("b", 52)
 async def an_instance_opened_later_knows_of_the_pause(harness: Harness) -> None:
     """Check that a worker that starts after the outage reclaims nothing either."""

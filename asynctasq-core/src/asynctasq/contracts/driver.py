@@ -218,7 +218,8 @@ class Driver(Protocol):
 
         `leases` names every lease that the owner knows of. A message that the store has leased to
         `owner` for longer than `lease` seconds and that is not named was lost on the way (the
-        answer of its reserve never arrived): it is released, uncounted.
+        answer of its reserve never arrived): it is released, uncounted. In the pause after an outage
+        or a jump of the clock, nothing is released.
         """
         ...
 

@@ -3,9 +3,11 @@
 Workers cannot renew leases while their store is unavailable, and a clock that jumps ends all leases
 at once. In both cases the workers still run their tasks. So a store keeps the time of its last
 `reserve` or `extend`. A call that finds that time too old starts a pause: until its end, the store
-reclaims no lease, and every live worker has time to renew its leases.
+reclaims no lease, and every live worker has time to renew its leases. Nor does an `extend` release
+a lease that it does not name: after a jump it looks old although its delivery may be on its way.
 """
 
+import math
 from collections.abc import Callable, Iterable
 
 from asynctasq.driverkit.numbers import check_lease
@@ -50,7 +52,7 @@ def next_mark(
     were held at its time have ended since: a lone worker that calls less often than that would otherwise never
     reclaim a lease.
 
-    A clock that was set back is not an outage, but leases would last longer: see `set_back_by`.
+    A clock that was set back by more than that starts a pause, too. Leases would last longer: see `set_back_by`.
 
     Args:
         mark: as stored; None if the store has none yet.
@@ -63,11 +65,12 @@ def next_mark(
     """
     if mark is None:
         return UpkeepMark(now, now + lease / 2 if any_leases else 0.0)
-    if mark.at > now:  # the clock was set back
-        return UpkeepMark(now, min(mark.paused_until, now + lease / 2))
     age = now - mark.at
     half, longest = lease / 2, LONGEST_GAP * second
     gap = min(half, longest)
+    if age < 0:  # the clock was set back
+        pause = half if -age > half else gap if -age > gap else -math.inf
+        return UpkeepMark(now, max(now + pause, min(mark.paused_until, now + half)))
     # At the first call after a pause, every living worker has renewed its leases. The exception is a pause that
     # another outage cut short: owners renewed before that outage, and their leases have ended in it.
     is_first_after_pause = mark.at <= mark.paused_until <= now

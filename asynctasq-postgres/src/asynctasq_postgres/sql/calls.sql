@@ -26,7 +26,7 @@ FROM asynctasq.reserve_1(
 ) AS f
 
 -- name: extend
-SELECT f.at, f.ids, f.tokens, f.leased FROM asynctasq.extend_1($1::text, $2::text, $3::bigint, $4::bigint) AS f
+SELECT f.at, f.ids, f.tokens, f.leased, f.paused FROM asynctasq.extend_1($1::text, $2::text, $3::bigint, $4::bigint) AS f
 
 -- name: give_back
 SELECT asynctasq.give_back_1($1::text, $2::text, $3::bytea, $4::bigint[], $5::bigint)

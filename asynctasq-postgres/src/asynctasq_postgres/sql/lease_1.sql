@@ -157,9 +157,10 @@ BEGIN
 END
 $$;
 
--- Renew the leases of an owner, and return all of them. No row if the owner is not known.
+-- Renew the leases of an owner, and return all of them, and whether they must be left alone because of an outage.
+-- No row if the owner is not known.
 CREATE FUNCTION asynctasq.extend_1(space text, holder text, lease bigint, shift bigint)
-RETURNS TABLE (at bigint, ids bytea, tokens bigint[], leased bigint[]) LANGUAGE plpgsql
+RETURNS TABLE (at bigint, ids bytea, tokens bigint[], leased bigint[], paused bool) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
 SET plan_cache_mode = force_generic_plan SET jit = off AS $$
@@ -170,15 +171,16 @@ DECLARE
     own int;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
+    -- First, so that an outage is noticed by the leases of this owner, too.
+    paused := asynctasq.note_call_1(ns, now, lease);
     UPDATE asynctasq.owners SET deadline = now + lease WHERE namespace = ns AND name = holder
     RETURNING key INTO own;
-    PERFORM asynctasq.note_call_1(ns, now, lease);
     IF own IS NULL THEN
         RETURN;
     END IF;
     RETURN QUERY
     SELECT now, coalesce(string_agg(uuid_send(m.id), '' ORDER BY m.id), ''), array_agg(m.token ORDER BY m.id),
-        array_agg(m.leased_at ORDER BY m.id)
+        array_agg(m.leased_at ORDER BY m.id), paused
     FROM asynctasq.messages AS m
     WHERE m.state = 5 AND m.owner = own;
 END

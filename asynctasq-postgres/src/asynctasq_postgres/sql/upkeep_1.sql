@@ -39,9 +39,12 @@ BEGIN
         WHERE namespace = ns AND deadline > now;
         UPDATE asynctasq.workers SET ends_at = ends_at - (mark.at - now)
         WHERE namespace = ns AND ends_at > now;
-        UPDATE asynctasq.upkeep SET at = now, paused_until = least(paused_until, now + lease / 2)
-        WHERE namespace = ns;
-        RETURN now < least(mark.paused_until, now + lease / 2);
+        pause := least(mark.paused_until, now + lease / 2);
+        IF mark.at - now > gap THEN
+            pause := greatest(pause, now + CASE WHEN mark.at - now > lease / 2 THEN lease / 2 ELSE gap END);
+        END IF;
+        UPDATE asynctasq.upkeep SET at = now, paused_until = pause WHERE namespace = ns;
+        RETURN now < pause;
     END IF;
     age := now - mark.at;
     first_after_pause := mark.at <= mark.paused_until AND mark.paused_until <= now;

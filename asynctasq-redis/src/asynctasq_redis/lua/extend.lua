@@ -1,11 +1,13 @@
 -- Renew the leases of an owner. ARGV: clock offset, owner, length of the lease, and ids with tokens in one
--- string. Returns '1' (held) or '0' (lost) for each.
+-- string. Returns '1' (held) or '0' (lost) for each, the time, and leases whose delivery the owner may never have
+-- received: for each its id, its token, and its time. In the pause after an outage there are none, because a lease
+-- looks old if the clock has jumped.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
 local owner, length, named = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local count = #named / 24
-note_upkeep(now, length)
+local pause = note_upkeep(now, length)
 
 local ids, tokens = {}, {}
 for i = 1, count do
@@ -30,7 +32,7 @@ if held > 0 or call('ZSCORE', P .. 'owners', owner) then
     call('ZADD', P .. 'owners', whole(now + length), owner)
 end
 
--- Release the messages whose delivery the owner never received.
+local strays = {}
 local leased = P .. 'o:' .. owner
 if call('SCARD', leased) > held then
     local left = BOUND
@@ -44,11 +46,16 @@ if call('SCARD', leased) > held then
                 rescue(id, now)
                 call('SREM', leased, id)
                 left = left - 1
-            elseif math.abs(now - lease.at) >= length then -- also if the clock was set back
-                reclaim(id, lease, false, now)
+            elseif now >= pause and math.abs(now - lease.at) >= length then -- also if the clock was set back
+                if #id == 16 then
+                    local place = #strays
+                    strays[place + 1], strays[place + 2], strays[place + 3] = id, whole(lease.token), whole(lease.at)
+                else -- damaged
+                    reclaim(id, lease, false, now)
+                end
                 left = left - 1
             end
         end
     end
 end
-return table.concat(answers)
+return {table.concat(answers), whole(now), strays}

@@ -50,7 +50,9 @@ local function note_upkeep(now, lease)
     if not is_number(mark) then
         if call('EXISTS', P .. 'leases') == 1 then pause = now + lease / 2 end
     elseif mark > now then -- the clock was set back
+        local back, gap = mark - now, math.min(lease / 2, LONGEST_GAP)
         pause = math.min(pause, now + lease / 2)
+        if back > gap then pause = math.max(pause, now + (back > lease / 2 and lease / 2 or gap)) end
         move_back(P .. 'owners', mark - now, now)
         move_back(P .. 'workers', mark - now, now)
     else

@@ -143,11 +143,11 @@ class FileQueueDriver(DriverDefaults):
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
         with self._file() as (rows, outages, now):
-            outages.note_call(now=now, lease=lease)
+            may_release = outages.note_call(now=now, lease=lease)
             owned = _leased_to(owner, rows)
             for row in owned:
-                row.until = now + lease
-                if row.leased_at <= now - lease and row.lease() not in leases:
+                row.until, is_old = now + lease, row.leased_at <= now - lease
+                if may_release and is_old and row.lease() not in leases:
                     row.state = "waiting"  # the answer of its reserve never arrived
             held = {row.lease() for row in owned}
             return [LeaseState.HELD if each in held else LeaseState.LOST for each in leases]

@@ -112,7 +112,8 @@ class Leases(Upkeep):
             return [LeaseState.LOST] * len(leases)
         owner.deadline = now + lease
         self._mind_deadline(owner.deadline)
-        self._give_back_unknown(owner, leases, lease, now)
+        if not self._is_reclaiming_paused(now):
+            self._give_back_unknown(owner, leases, lease, now)
         return [self._lease_state(owner, known) for known in leases]
 
     def _give_back_unknown(

@@ -30,6 +30,7 @@ from asynctasq.contracts.driver import (
 from asynctasq.driverkit.id_walks import IdWalk
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
+from asynctasq.driverkit.strays import StraySearch
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite import inspection, leasing, settling
 from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
@@ -192,7 +193,8 @@ class SqliteDriver(DriverDefaults):
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
         check_lease(lease)
-        return await self._write_unsynced(leasing.Extend(owner, leases, lease))
+        search = StraySearch(lease)
+        return await self._write_unsynced(leasing.Extend(owner, leases, lease, search))
 
     async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         return await self._read(inspection.Count(queue, bound))

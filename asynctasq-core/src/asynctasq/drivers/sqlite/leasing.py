@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from asynctasq.driverkit.sql import BatchMismatch
+from asynctasq.driverkit.strays import StraySearch
 from asynctasq.driverkit.times import micros
 from asynctasq.drivers.sqlite.claiming import MOST_AT_ONCE, Room, claim
 from asynctasq.drivers.sqlite.codec import json_list
@@ -92,25 +93,26 @@ class Extend:
     owner: str
     leases: Sequence[Lease]
     lease: float
+    search: StraySearch
 
     def __call__(self, session: Session) -> list[LeaseState]:
         span = micros(self.lease)
-        note_call(session, span)
+        is_paused = note_call(session, span, leases_ended=True)
         row = session.row(
             _SQL["renew_by_extend"], {"owner": self.owner, "deadline": session.now + span}
         )
         if row is None:
             return [LeaseState.LOST] * len(self.leases)
         held: dict[tuple[bytes, int | str], int] = {}
-        unnamed: list[int] = []
-        named = {(lease.id, lease.token) for lease in self.leases}
+        leased_at: dict[tuple[bytes, int | str], int] = {}
         found = session.rows(_SQL["held"], {"owner": row[0]})[0][0]
         for n, message_id, token, reserved_at in orjson.loads(found):
             lease = (bytes.fromhex(message_id), token)
-            held[lease] = n
-            if abs(session.now - reserved_at) >= span and lease not in named:  # also if set back
-                unnamed.append(n)
-        if unnamed:
+            held[lease], leased_at[lease] = n, reserved_at
+        named = {(lease.id, lease.token) for lease in self.leases}
+        strays = [] if is_paused else self.search.strays(leased_at, session.now, named)
+        if strays:
+            unnamed = [held[lease] for lease in strays]
             session.rows(_SQL["give_back"], {"taken": json_list(unnamed), "counted": False})
         return [
             LeaseState.HELD if (lease.id, lease.token) in held else LeaseState.LOST
