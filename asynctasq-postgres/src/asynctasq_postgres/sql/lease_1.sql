@@ -255,29 +255,32 @@ BEGIN
 END
 $$;
 
--- Announce that a process sleeps until a message comes to one of some queues.
-CREATE FUNCTION asynctasq.sleep_1(space text, names text[], sleeper uuid, span bigint, shift bigint)
-RETURNS int[] LANGUAGE plpgsql
+-- Announce that a process sleeps until a message comes to one of some queues, or renew that. Returns their numbers, and
+-- what `look_1` does: enough for who renews in time, while others announce, commit, and then look.
+CREATE FUNCTION asynctasq.sleep_1(
+    space text, names text[], sleeper uuid, span bigint, shift bigint,
+    OUT keys int[], OUT ready bool, OUT until bigint
+) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
 SET lock_timeout = '200ms' SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+#variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int := asynctasq.namespace_1(space);
-    queues int[];
 BEGIN
     BEGIN
-        queues := asynctasq.queues_1(ns, names);
+        keys := asynctasq.queues_1(ns, names);
     EXCEPTION WHEN lock_not_available THEN
         -- A transaction that is still open makes one of the queues.
-        queues := ARRAY(SELECT q.key FROM asynctasq.queues AS q WHERE q.namespace = ns AND q.name = ANY(names));
+        keys := ARRAY(SELECT q.key FROM asynctasq.queues AS q WHERE q.namespace = ns AND q.name = ANY(names));
     END;
     PERFORM set_config('synchronous_commit', 'off', true);
-    DELETE FROM asynctasq.sleepers WHERE queue = ANY(queues) AND until < now - 3600000000;
+    DELETE FROM asynctasq.sleepers WHERE queue = ANY(keys) AND until < now - 3600000000;
     INSERT INTO asynctasq.sleepers (queue, process, until)
-    SELECT DISTINCT each, sleeper, now + span FROM unnest(queues) AS each ORDER BY each
+    SELECT DISTINCT each, sleeper, now + span FROM unnest(keys) AS each ORDER BY each
     ON CONFLICT (queue, process) DO UPDATE SET until = excluded.until;
-    RETURN queues;
+    SELECT f.ready, f.until INTO ready, until FROM asynctasq.look_1(space, names, shift) AS f;
 END
 $$;
 
@@ -330,6 +333,7 @@ BEGIN
         LIMIT 500
     );
     IF cardinality(keys) > 0 THEN
+        PERFORM set_config('synchronous_commit', 'off', true);  -- otherwise it waits for the disk
         PERFORM pg_notify(channel, 'q' || array_to_string(keys, ','));
     END IF;
 END
