@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 
 from asynctasq_postgres import PostgresDriver
-from tests.conftest import _loopback_only as _loopback_only
-from tests.conftest import _no_children_in_advance as _no_children_in_advance
-from tests.conftest import _nothing_left_behind as _nothing_left_behind
-from tests.conftest import _own_folder_and_settings as _own_folder_and_settings
+from tests.conftest import loopback_only as loopback_only
+from tests.conftest import no_children_in_advance as no_children_in_advance
 from tests.conftest import no_task_left_behind as no_task_left_behind
+from tests.conftest import nothing_left_behind as nothing_left_behind
+from tests.conftest import own_folder_and_settings as own_folder_and_settings
 from tests.servers.databases import own_database
 from tests.servers.shared import shared_url
 

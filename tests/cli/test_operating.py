@@ -206,7 +206,7 @@ def test_deleting_asks_for_confirmation_on_a_terminal(answer: str, code: int, le
 def test_a_summary_is_a_sentence(
     done: int, matched: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    BulkSummary("retried", matched, done).print(as_json=False)
+    BulkSummary("retried", matched, done=done).print(as_json=False)
     assert capsys.readouterr().out == f"{text}\n"
 
 
