@@ -193,7 +193,12 @@ class PostgresDriver(DriverDefaults):
         check_lease(lease)
         opened = self._opened()
         return await opened.leasing.reserve(
-            queues, limit=limit, owner=owner, lease=lease, sleeper=opened.listener.awake()
+            queues,
+            limit=limit,
+            owner=owner,
+            lease=lease,
+            sleeper=opened.listener.awake(),
+            is_notified=opened.listener.take_notice(),
         )
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:

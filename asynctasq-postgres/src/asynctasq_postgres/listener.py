@@ -68,8 +68,10 @@ class Listener:
         """The queues of that announcement."""
         self._keys: frozenset[bytes | int] = frozenset()
         """Their numbers."""
-        self._sleeps_on = False
-        """True after a wait for work that ended with its time: usually the next one begins at once."""
+        self._has_waited = False
+        """True from the end of a wait for work to the next reserve: usually another wait follows."""
+        self._was_notified = False
+        """True from the end of a wait for work by a notification to the next reserve."""
         self._is_hearing = False
         """True while notifications arrive."""
         self._task: asyncio.Task[None] | None = None
@@ -82,11 +84,16 @@ class Listener:
         """Return the ID under which this process has announced that it sleeps, if it does not any more."""
         if self._sleeping or not self._is_announced:
             return None
-        if self._sleeps_on:
-            self._sleeps_on = False
+        if self._has_waited:
+            self._has_waited = False
             return None
         self._is_announced = False
         return self.process
+
+    def take_notice(self) -> bool:
+        """Return whether a notification ended the last wait for work, and forget it."""
+        was_notified, self._was_notified = self._was_notified, False
+        return was_notified
 
     async def wait_for_work(self, queues: Sequence[str], timeout: float) -> None:
         """Return when there may be something to reserve, or after `timeout` seconds."""
@@ -108,11 +115,11 @@ class Listener:
             return _pause(ready, until)
 
         self._sleeping += 1
-        self._sleeps_on = False
         try:
-            self._sleeps_on = await self._wait(look, timeout)
+            self._was_notified = await self._wait(look, timeout)
         finally:
             self._sleeping -= 1
+            self._has_waited = True
 
     async def _announce(self, waiter: Waiter, names: tuple[str, ...]) -> tuple[bool, int | None]:
         """Announce that this process sleeps, and return what a look finds."""
@@ -166,7 +173,11 @@ class Listener:
     async def _wait(
         self, look: Callable[[Waiter], Coroutine[Any, Any, float]], timeout: float
     ) -> bool:
-        """Wait until a look or a notification says that there is something. Return whether the time has passed."""
+        """Wait until a look or a notification says that there is something, or the time has passed.
+
+        Returns:
+            Whether there was a notification.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         waiter = Waiter()
@@ -182,8 +193,8 @@ class Listener:
                 if left > 0.0 and not waiter.notified:
                     await waiter.sleep(min(pause, left, self._interval))
                 if not waiter.notified and loop.time() >= end:
-                    return True  # the caller looks now
-            return False
+                    return False  # the caller looks now
+            return True
         finally:
             self._waiters.discard(waiter)
 

@@ -28,7 +28,7 @@ SELECT f.place, f.rank, f.due_at, f.id, f.token, f.attempt, f.lost, f.leases, f.
     f.profile, f.payload
 FROM asynctasq.reserve_1(
     $1::text, $2::text[], $3::int[], $4::int, $5::text, $6::bigint, $7::bigint, $8::bigint, $9::int, $10::bool,
-    $11::bigint, $12::int[], $13::bigint[], $14::uuid
+    $11::bigint, $12::int[], $13::bigint[], $14::uuid, $15::bool
 ) AS f
 
 -- name: extend

@@ -6,6 +6,7 @@
 -- room: the most bytes of payloads; a single message may have more.
 -- hint_ranks, hint_times: where to begin in each queue; NULL for the beginning.
 -- sleeper: the process that no longer sleeps; NULL if it did not.
+-- hurried: true to leave out the upkeep.
 --
 -- Rows with `place` >= 1 are leased messages, in no order, of the queue with that number. A row with -1 is a
 -- message that the upkeep has moved: `token` is its state, `payload` the name of its queue and its owner. A row with
@@ -13,7 +14,7 @@
 CREATE FUNCTION asynctasq.reserve_1(
     space text, names text[], most int[], wanted int, holder text, lease bigint, shift bigint,
     dead_ttl bigint, dead_limit int, prunes bool, room bigint,
-    hint_ranks int[], hint_times bigint[], sleeper uuid
+    hint_ranks int[], hint_times bigint[], sleeper uuid, hurried bool
 ) RETURNS TABLE (
     place int, rank int, due_at bigint, id bytea, token bigint, attempt int, lost int, leases int,
     enqueued_at bigint, mismatched_at bigint, profile bytea, payload bytea
@@ -24,7 +25,7 @@ SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
-    ns int := asynctasq.namespace_1(space);
+    ns int := (SELECT key FROM asynctasq.namespaces WHERE name = space);
     own int;
     paused bool;
     line record;
@@ -40,6 +41,9 @@ DECLARE
     precious bool := false;
     any_precious bool;
 BEGIN
+    IF ns IS NULL THEN
+        ns := asynctasq.namespace_1(space);
+    END IF;
     IF sleeper IS NOT NULL THEN
         UPDATE asynctasq.sleepers AS s SET until = 0
         FROM asynctasq.queues AS q
@@ -51,7 +55,7 @@ BEGIN
     WHERE namespace = ns AND name = holder
     RETURNING key INTO own;
     paused := asynctasq.note_call_1(ns, now, lease);
-    IF (
+    IF NOT hurried AND (
         asynctasq.is_due_1(ns, now, now - dead_ttl) OR prunes
         OR (NOT paused AND EXISTS (SELECT 1 FROM asynctasq.owners WHERE namespace = ns AND deadline <= now))
     ) AND pg_try_advisory_xact_lock(hashtext('asynctasq upkeep'), ns) THEN
