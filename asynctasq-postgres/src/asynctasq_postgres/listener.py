@@ -1,6 +1,6 @@
 """Waiting for work and results: one connection per opened driver receives notifications.
 
-A notification is a hint: every waiter also looks into the database once in `poll_interval`. Processes notify only
+A notification is a hint: every waiter also looks into the database now and then. Processes notify only
 those that have announced that they sleep.
 """
 
@@ -27,7 +27,7 @@ HEARD_SECONDS = 5.0
 SHORTEST_SLEEP = 0.001
 """Seconds."""
 HEARING_FACTOR = 2.5
-"""Looks are so many times rarer while notifications arrive, so that an idle worker makes less than a call a second."""
+"""A worker that receives notifications looks so many times less often: with its other calls, once a second."""
 
 log = logging.getLogger("asynctasq.postgres")
 
@@ -116,7 +116,7 @@ class Listener:
 
         self._sleeping += 1
         try:
-            self._was_notified = await self._wait(look, timeout)
+            self._was_notified = await self._wait(look, timeout, eases=True)
         finally:
             self._sleeping -= 1
             self._has_waited = True
@@ -158,22 +158,25 @@ class Listener:
             )
             return 0.0 if has_ended else float("inf")
 
-        await self._wait(look, timeout)
+        await self._wait(look, timeout, eases=False)
 
     @property
     def _listens(self) -> bool:
         return self._server.settings.listen
 
-    @property
-    def _interval(self) -> float:
-        """Seconds between two looks."""
-        seconds = self._server.settings.poll_interval
-        return seconds * HEARING_FACTOR if self._is_hearing else seconds
-
     async def _wait(
-        self, look: Callable[[Waiter], Coroutine[Any, Any, float]], timeout: float
+        self,
+        look: Callable[[Waiter], Coroutine[Any, Any, float]],
+        timeout: float,
+        *,
+        eases: bool,
     ) -> bool:
         """Wait until a look or a notification says that there is something, or the time has passed.
+
+        Args:
+            look: returns for how many seconds nothing can happen without a notification.
+            timeout: seconds.
+            eases: True to look less often while notifications arrive.
 
         Returns:
             Whether there was a notification.
@@ -191,12 +194,17 @@ class Listener:
                 if pause <= 0.0:
                     return False
                 if left > 0.0 and not waiter.notified:
-                    await waiter.sleep(min(pause, left, self._interval))
+                    await waiter.sleep(min(pause, left, self._interval(eases)))
                 if not waiter.notified and loop.time() >= end:
                     return False  # the caller looks now
             return True
         finally:
             self._waiters.discard(waiter)
+
+    def _interval(self, eases: bool) -> float:
+        """Return how many seconds to wait between two looks."""
+        seconds = self._server.settings.poll_interval
+        return seconds * HEARING_FACTOR if eases and self._is_hearing else seconds
 
     async def _to_the_end(self, call: Coroutine[Any, Any, float]) -> float:
         """Await a call. If this coroutine is cancelled, the call goes on, and its connection can be used again."""
