@@ -16,11 +16,13 @@ import asynctasq
 asynctasq.init({{"driver": "sqlite:////srv/shop/tasks.db"}})
 ```
 
-| | `sqlite` | `memory` | `redis` |
+| driver | use it for | install | survives |
 |---|---|---|---|
-| use it for | one machine, where any number of processes share a file | tests, and programs that run their own worker | several machines |
-| install | nothing | nothing | `pip install 'asynctasq[redis]'`, and a server |
-| survives | a power failure | nothing | depends on the settings of the server: see [Redis and Valkey](../redis.md) |
+| `sqlite` | one machine, where any number of processes share a file | nothing | a power failure |
+| `memory` | tests, and programs that run their own worker | nothing | nothing |
+| `redis` | several machines, high rates | `pip install 'asynctasq[redis]'`, and a server | depends on the settings of the server: see [Redis and Valkey](../redis.md) |
+| `postgres` | several machines, and dispatches in transactions of your PostgreSQL database | `pip install 'asynctasq[postgres]'`, and a server | a power failure: see [PostgreSQL](../postgres.md) |
+| `mysql` | several machines, and dispatches in transactions of your MySQL or MariaDB database | `pip install 'asynctasq[mysql]'`, and a server | a power failure: see [MySQL and MariaDB](../mysql.md) |
 
 `sqlite` is the default, with the file `asynctasq.db` in the current folder. [What is guaranteed](../guarantees.md#what-survives-what)
 lists the failures that each store survives, depending on its settings. [Settings](../settings.md) lists the settings

@@ -6,8 +6,9 @@ A test that takes one of these fixtures runs once for each store kind that fits:
 - `durable_store`: the same, on kinds whose messages outlive a process, so that several can share it.
 - `server_store`: a store on a server of its own, which the test may stop, restart or disconnect.
 
-For `store` and `durable_store`, tests marked with `@pytest.mark.every_store` run on every kind and
-all others on the embedded kinds; with `pytest --full`, everything runs on every kind. The file
+For `store` and `durable_store`, tests marked with `@pytest.mark.every_store` run on the embedded kinds and on
+one of the servers, so that each server gets its share; all others run on the embedded kinds. With
+`pytest --full`, everything runs on every kind. The file
 `tests/stores.py` of another distribution adds a kind by assigning a `StoreKind` to `KIND`.
 """
 
@@ -18,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -28,7 +30,7 @@ from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.records import record
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKER = "every_store: run the test on every kind of store, not on the embedded ones only"
+MARKER = "every_store: run the test on a server, too; with --full, everything runs on every kind of store"
 
 
 @record
@@ -123,10 +125,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test on the kinds of stores that fit, unless its module has a fixture of that name."""
-    everywhere = metafunc.config.getoption("full") or any(
-        metafunc.definition.iter_markers("every_store")
-    )
-    chosen = [kind for kind in store_kinds() if kind.embedded or everywhere]
+    chosen = list(EMBEDDED)
+    servers = [kind for kind in store_kinds() if not kind.embedded]
+    if metafunc.config.getoption("full"):
+        chosen += servers
+    elif any(metafunc.definition.iter_markers("every_store")):
+        share = crc32(metafunc.definition.nodeid.encode())  # the same in every process
+        chosen.append(servers[share % len(servers)])
     fitting = {
         "store": chosen,
         "durable_store": [kind for kind in chosen if kind.durable],
