@@ -1,5 +1,10 @@
 """A worker sleeps as long as nothing can happen."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import asyncpg
 
 from asynctasq.message import Message, new_id
@@ -7,6 +12,23 @@ from asynctasq_postgres import PostgresDriver
 from tests.drivers.opening import opened
 
 LOOK = "SELECT ready, until FROM asynctasq.look_1($1, $2, 0)"
+
+ANNOUNCED = """
+SELECT EXISTS (
+    SELECT 1 FROM asynctasq.sleepers AS s
+    JOIN asynctasq.queues AS q ON q.key = s.queue JOIN asynctasq.namespaces AS n ON n.key = q.namespace
+    WHERE n.name = $1 AND s.until > 0
+)
+"""
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def test_no_time_is_named_for_the_next_look_if_there_are_no_leases(
@@ -16,9 +38,36 @@ async def test_no_time_is_named_for_the_next_look_if_there_are_no_leases(
     async with opened(PostgresDriver(url, namespace=namespace)) as driver:
         await driver.enqueue([Message(new_id(), "other", "t", b"")])
         assert not await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)
-    connection = await asyncpg.connect(url)
-    try:
+    async with connected(url) as connection:
         found = await connection.fetchrow(LOOK, namespace, ["q"])
-    finally:
-        await connection.close()
     assert tuple(found) == (False, None)
+
+
+async def test_an_idle_worker_announces_once_that_it_sleeps(url: str, namespace: str) -> None:
+    """Only a second reserve in a row, which a busy worker makes, withdraws the announcement."""
+    async with opened(PostgresDriver(url, namespace=namespace)) as driver, connected(url) as other:
+
+        async def is_announced() -> bool:
+            found: bool = await other.fetchval(ANNOUNCED, namespace)
+            return found
+
+        for _ in range(2):
+            await driver.wait(["q"], timeout=0.01)
+            assert await is_announced()
+            assert not await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)
+            assert await is_announced()
+        assert not await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)
+        assert not await is_announced()
+
+
+async def test_an_announcement_that_was_kept_is_of_use(url: str, namespace: str) -> None:
+    driver = PostgresDriver(url, namespace=namespace, poll_interval=60.0)
+    async with opened(driver), opened(PostgresDriver(url, namespace=namespace)) as other:
+        await driver.wait(["q"], timeout=0.01)
+        assert not await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)
+        waiting = asyncio.create_task(driver.wait(["q"], timeout=50.0))
+        await asyncio.sleep(0)
+        await other.enqueue([Message(new_id(), "q", "t", b"")])
+        async with asyncio.timeout(20.0):
+            await waiting
+        assert len(await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)) == 1

@@ -2,8 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -75,30 +74,35 @@ class Connections:
         self._loop = asyncio.get_running_loop()
         self.is_closed = False
 
-    @asynccontextmanager
-    async def borrowed(self) -> AsyncIterator[Connection]:
-        """Yield a connection that no other call uses meanwhile.
+    def borrowed(self) -> "Loan":
+        """Return a context that yields a connection that no other call uses meanwhile.
 
         Raises:
             asyncpg.InterfaceError: the driver was closed.
             OSError, TimeoutError, asyncpg.PostgresError: the server accepts no connection.
         """
-        async with self._slots:
+        return Loan(self)
+
+    async def take(self) -> Connection:
+        """Return a connection for one call. Each `take` is followed by a `give_back`."""
+        await self._slots.acquire()
+        try:
             connection = await self._take()
-            self._used.add(connection)
-            is_sound = False
-            try:
-                yield connection
-                is_sound = True
-            except FAILURES as error:
-                is_sound = not breaks_connection(error)
-                raise
-            finally:
-                self._used.discard(connection)
-                if not is_sound or self.is_closed or connection.is_closed():
-                    abandon(connection)
-                else:
-                    self._idle.append(connection)
+        except BaseException:
+            self._slots.release()
+            raise
+        self._used.add(connection)
+        return connection
+
+    def give_back(self, connection: Connection, error: BaseException | None) -> None:
+        """Let other calls have a connection, or close it after an error that leaves it in doubt."""
+        self._used.discard(connection)
+        is_sound = error is None or (isinstance(error, FAILURES) and not breaks_connection(error))
+        if not is_sound or self.is_closed or connection.is_closed():
+            abandon(connection)
+        else:
+            self._idle.append(connection)
+        self._slots.release()
 
     async def _take(self) -> Connection:
         while self._idle:
@@ -137,3 +141,20 @@ class Connections:
                 continue
             with suppress(Exception):  # it is closed, whatever the server answers
                 await connection.close(timeout=CLOSE_SECONDS)
+
+
+class Loan:
+    """A connection, for the time of a call. A class, because a generator doubles the price of a call."""
+
+    __slots__ = ("_connection", "_connections")
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._connection: Connection = None
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._connections.take()
+        return self._connection
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._connections.give_back(self._connection, error)

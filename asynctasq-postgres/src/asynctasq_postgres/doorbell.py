@@ -35,6 +35,7 @@ class Doorbell:
         self._server = server
         self._channel = channel_of(server)
         self._queues: dict[str, None] = {}
+        self._numbers: dict[int, None] = {}
         self._ended: dict[bytes, None] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -43,22 +44,32 @@ class Doorbell:
         self._queues.update(dict.fromkeys(queues))
         self._begin()
 
+    def ring_number(self, queue: int) -> None:
+        """Wake processes of which one is known to sleep until a message comes to a queue, given its number."""
+        self._numbers[queue] = None
+        self._begin()
+
     def tell(self, ended: Iterable[bytes]) -> None:
         """Wake processes that wait for the results of these messages."""
         self._ended.update(dict.fromkeys(ended))
         self._begin()
 
+    @property
+    def _is_asked(self) -> bool:
+        return bool(self._numbers or self._queues or self._ended)
+
     def _begin(self) -> None:
-        if (self._queues or self._ended) and self._task is None:
+        if self._task is None and self._is_asked:
             self._task = asyncio.create_task(self._send(), name="asynctasq-postgres-doorbell")
 
     async def _send(self) -> None:
         try:
-            while self._queues or self._ended:
+            while self._is_asked:
                 queues, self._queues = list(self._queues), {}
+                numbers, self._numbers = list(self._numbers), {}
                 ended, self._ended = list(self._ended), {}
                 try:
-                    await self._notify(queues, ended)
+                    await self._notify(queues, numbers, ended)
                 except DriverError as error:
                     # Sleepers look once a second.
                     log.debug("A notification was not sent: %s", error)
@@ -66,8 +77,10 @@ class Doorbell:
         finally:
             self._task = None
 
-    async def _notify(self, queues: list[str], ended: list[bytes]) -> None:
+    async def _notify(self, queues: list[str], numbers: list[int], ended: list[bytes]) -> None:
         server = self._server
+        for some in batches(numbers, NAMES_AT_ONCE):
+            await server.rows("notify", self._channel, "q" + ",".join(map(str, some)))
         for names in batches(queues, NAMES_AT_ONCE):
             await server.rows(
                 "ring", server.settings.namespace, list(names), self._channel, server.shift
@@ -79,7 +92,7 @@ class Doorbell:
 
     async def stop(self) -> None:
         """Send nothing more."""
-        self._queues, self._ended = {}, {}
+        self._queues, self._numbers, self._ended = {}, {}, {}
         task, self._task = self._task, None
         if task is None or task.get_loop() is not asyncio.get_running_loop():
             return

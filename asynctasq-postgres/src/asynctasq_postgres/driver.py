@@ -30,7 +30,8 @@ from asynctasq.driverkit.packing import check_id
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_postgres import inspection, letters, settling, transactions
-from asynctasq_postgres.enqueueing import VALUE_LIMIT, Chunk, parts_of
+from asynctasq_postgres.adding import add
+from asynctasq_postgres.enqueueing import VALUE_LIMIT
 from asynctasq_postgres.id_search import match_ids
 from asynctasq_postgres.listing import Listing, read_page
 from asynctasq_postgres.opened import Opened, look_at_tables, take_steps
@@ -184,16 +185,7 @@ class PostgresDriver(DriverDefaults):
         opened = self._opened()
         if not messages:
             return []
-        return [each for part in parts_of(messages) for each in await self._enqueue(opened, part)]
-
-    async def _enqueue(self, opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
-        chunk = Chunk(messages)
-        [(known, holders, is_asleep)] = await opened.server.rows(
-            "enqueue", *chunk.parameters(self.settings.namespace, self._context.shift)
-        )
-        if is_asleep:
-            opened.doorbell.ring(chunk.queues)
-        return chunk.answers(known, holders)
+        return await add(opened, messages)
 
     async def reserve(
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
@@ -201,7 +193,12 @@ class PostgresDriver(DriverDefaults):
         check_lease(lease)
         opened = self._opened()
         return await opened.leasing.reserve(
-            queues, limit=limit, owner=owner, lease=lease, sleeper=opened.listener.awake()
+            queues,
+            limit=limit,
+            owner=owner,
+            lease=lease,
+            sleeper=opened.listener.awake(),
+            is_notified=opened.listener.take_notice(),
         )
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.driverkit.packing import ID_BYTES, check_id, pack_profile
+from asynctasq.driverkit.numbers import check_numbers
+from asynctasq.driverkit.packing import ID_BYTES, check_id, is_plain, pack_profile
 from asynctasq.driverkit.sql import rank, runs_of
+from asynctasq.driverkit.sql.rows import pack_payload
 from asynctasq.driverkit.times import micros
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, OnConflict, Unique, UniqueUntil
@@ -35,6 +37,31 @@ def parts_of(messages: Sequence[Message]) -> list[Sequence[Message]]:
         seen.add(message.id)
         parts[-1].append(message)
     return list(parts)
+
+
+def single(message: Message, namespace: str, shift: int) -> tuple[object, ...] | None:
+    """Return the parameters of `enqueue_one`; None for a message that only `enqueue` can add.
+
+    Raises:
+        DriverError: the message cannot be stored.
+    """
+    if message.unique is not None or message.delay or message.eta is not None:
+        return None
+    check_numbers(message)
+    if len(message.id) != ID_BYTES:
+        check_id(message.id)
+    plain, expires = is_plain(message), message.expires
+    payload = message.body if plain else pack_payload(message, plain=False)
+    _check_size(len(payload), message)
+    profile = pack_profile(
+        message.task, message.priority, message.max_attempts, message.max_lost, message.result_ttl,
+        expires, plain,
+    )  # fmt: skip
+    return (
+        namespace, message.id, payload, message.queue, rank(message.priority),
+        None if expires is None else micros(expires), micros(message.result_ttl),
+        _most_lost(message), profile, shift,
+    )  # fmt: skip
 
 
 class Chunk:
@@ -146,17 +173,29 @@ class _Kinds:
             self.ranks.append(rank(first.priority))
             self.expires.append(None if first.expires is None else micros(first.expires))
             self.result_ttls.append(micros(first.result_ttl))
-            self.max_lost.append(min(max(first.max_lost, -1), (1 << 31) - 1))
+            self.max_lost.append(_most_lost(first))
             self.profiles.append(pack_profile(*key[1:8]))
-        largest = max(map(len, payloads))
-        if largest > VALUE_LIMIT:
-            raise DriverError(
-                f"A message must have at most {VALUE_LIMIT} bytes, got {largest} ({first.task}). Store large "
-                f"data elsewhere and pass a reference to it."
-            )
+        _check_size(max(map(len, payloads)), first)
         self.payloads += payloads
         self.numbers += [number] * len(run)
         self.due += [due(first)] * len(run)  # all of a run have the same delay
+
+
+def _check_size(size: int, message: Message) -> None:
+    """Refuse a payload that is too large.
+
+    Raises:
+        DriverError: it says what to do.
+    """
+    if size > VALUE_LIMIT:
+        raise DriverError(
+            f"A message must have at most {VALUE_LIMIT} bytes, got {size} ({message.task}). Store large "
+            f"data elsewhere and pass a reference to it."
+        )
+
+
+def _most_lost(message: Message) -> int:
+    return min(max(message.max_lost, -1), (1 << 31) - 1)
 
 
 def due(message: Message) -> int:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,9 @@ from asynctasq_postgres.settling import settle
 MOVED, SLOW = -1, -2
 """Values of the column `place` in rows that are no deliveries."""
 
+UPKEEP_SECONDS = 0.5
+"""After which the next reserve does a piece of the upkeep, even if a notification has just told of a message."""
+
 log = logging.getLogger("asynctasq.postgres")
 
 
@@ -32,6 +36,8 @@ class Leasing:
         self._server = server
         self._hints = Hints()
         self._news: list[News] = []
+        self._kept_at = -UPKEEP_SECONDS
+        """When a reserve last did a piece of the upkeep."""
         self._died = server.settings.dead_letter_limit
         """Messages that died since dead letters were last counted; at first, as many as may be kept."""
 
@@ -52,9 +58,11 @@ class Leasing:
         owner: str,
         lease: float,
         sleeper: UUID | None,
+        is_notified: bool,
     ) -> list[Delivery]:
-        settings, names = self._server.settings, list(queues)
+        settings, names, now = self._server.settings, list(queues), monotonic()
         prunes = self._died > settings.dead_letter_limit // 100
+        hurries = is_notified and not prunes and now - self._kept_at < UPKEEP_SECONDS
         ranks, times = self._hints.parameters(names)
         rows = await self._server.rows(
             "reserve",
@@ -72,7 +80,10 @@ class Leasing:
             ranks,
             times,
             sleeper,
+            hurries,
         )
+        if not hurries:
+            self._kept_at = now
         if prunes:
             self._died = 0
         rows.sort(key=_order)

@@ -1,6 +1,6 @@
 """Waiting for work and results: one connection per opened driver receives notifications.
 
-A notification is a hint: every waiter also looks into the database once in `poll_interval`. Processes notify only
+A notification is a hint: every waiter also looks into the database now and then. Processes notify only
 those that have announced that they sleep.
 """
 
@@ -26,6 +26,8 @@ HEARD_SECONDS = 5.0
 """The same for those that wait for results."""
 SHORTEST_SLEEP = 0.001
 """Seconds."""
+HEARING_FACTOR = 2.5
+"""A worker that receives notifications looks so many times less often: with its other calls, once a second."""
 
 log = logging.getLogger("asynctasq.postgres")
 
@@ -60,6 +62,18 @@ class Listener:
         self._sleeping = 0
         """Coroutines that wait for work."""
         self._is_announced = False
+        self._announced_until = 0.0
+        """The time of the loop at which the announcement of a sleeping worker is renewed."""
+        self._named: tuple[str, ...] = ()
+        """The queues of that announcement."""
+        self._keys: frozenset[bytes | int] = frozenset()
+        """Their numbers."""
+        self._has_waited = False
+        """True from the end of a wait for work to the next reserve: usually another wait follows."""
+        self._was_notified = False
+        """True from the end of a wait for work by a notification to the next reserve."""
+        self._is_hearing = False
+        """True while notifications arrive."""
         self._task: asyncio.Task[None] | None = None
         self._first_try = asyncio.Event()
         self._timing = timing
@@ -70,85 +84,127 @@ class Listener:
         """Return the ID under which this process has announced that it sleeps, if it does not any more."""
         if self._sleeping or not self._is_announced:
             return None
+        if self._has_waited:
+            self._has_waited = False
+            return None
         self._is_announced = False
         return self.process
 
+    def take_notice(self) -> bool:
+        """Return whether a notification ended the last wait for work, and forget it."""
+        was_notified, self._was_notified = self._was_notified, False
+        return was_notified
+
     async def wait_for_work(self, queues: Sequence[str], timeout: float) -> None:
         """Return when there may be something to reserve, or after `timeout` seconds."""
-        server, names = self._server, list(queues)
+        server, names = self._server, tuple(queues)
 
-        async def announce(waiter: Waiter) -> float:
-            keys = await server.value(
-                "sleep", server.settings.namespace, names, self.process,
-                micros(ANNOUNCED_SECONDS), server.shift,
-            )  # fmt: skip
-            self._is_announced = True
-            waiter.topics = frozenset(keys)
-            return ANNOUNCED_SECONDS / 2
-
-        async def look() -> float:
+        async def look(waiter: Waiter) -> float:
+            now = asyncio.get_running_loop().time()
+            lasts = self._announced_until - now if self._named == names else -ANNOUNCED_SECONDS
+            is_in_force = self._is_announced and lasts > -ANNOUNCED_SECONDS / 4
+            waiter.topics = self._keys if is_in_force else frozenset()
+            if self._listens and not (is_in_force and lasts > 0.0):
+                ready, until = await self._announce(waiter, names)
+                if is_in_force:  # also during this look
+                    return _pause(ready, until)
+            # After the announcement: who commits from now on notifies.
             [(ready, until)] = await server.rows(
-                "look", server.settings.namespace, names, server.shift
+                "look", server.settings.namespace, list(names), server.shift
             )
-            return 0.0 if ready else float("inf") if until is None else until / 1e6
+            return _pause(ready, until)
 
         self._sleeping += 1
         try:
-            await self._wait(announce, look, timeout)
+            self._was_notified = await self._wait(look, timeout, eases=True)
         finally:
             self._sleeping -= 1
+            self._has_waited = True
+
+    async def _announce(self, waiter: Waiter, names: tuple[str, ...]) -> tuple[bool, int | None]:
+        """Announce that this process sleeps, and return what a look finds."""
+        server = self._server
+        now = asyncio.get_running_loop().time()
+        [(keys, ready, until)] = await server.rows(
+            "sleep", server.settings.namespace, list(names), self.process,
+            micros(ANNOUNCED_SECONDS), server.shift,
+        )  # fmt: skip
+        self._is_announced, self._named, self._keys = True, names, frozenset(keys)
+        self._announced_until = now + ANNOUNCED_SECONDS / 2
+        waiter.topics = self._keys
+        return ready, until
 
     async def wait_for_results(self, ids: Sequence[bytes], timeout: float) -> None:
         """Return when one of `ids` may have ended, or after `timeout` seconds."""
         server, joined = self._server, b"".join(ids)
 
-        async def announce(waiter: Waiter) -> float:
-            await server.rows(
-                "listen",
-                server.settings.namespace,
-                self.process,
-                micros(HEARD_SECONDS),
-                server.shift,
-            )
-            waiter.topics = frozenset(ids)
-            return HEARD_SECONDS / 2
+        loop = asyncio.get_running_loop()
+        announced_until = 0.0
 
-        async def look() -> float:
+        async def look(waiter: Waiter) -> float:
+            nonlocal announced_until
+            if self._listens and loop.time() >= announced_until:
+                announced_until = loop.time() + HEARD_SECONDS / 2
+                await server.rows(
+                    "listen",
+                    server.settings.namespace,
+                    self.process,
+                    micros(HEARD_SECONDS),
+                    server.shift,
+                )
+                waiter.topics = frozenset(ids)
             has_ended = await server.value(
                 "any_ended", server.settings.namespace, joined, server.shift
             )
             return 0.0 if has_ended else float("inf")
 
-        await self._wait(announce, look, timeout)
+        await self._wait(look, timeout, eases=False)
+
+    @property
+    def _listens(self) -> bool:
+        return self._server.settings.listen
 
     async def _wait(
         self,
-        announce: Callable[[Waiter], Coroutine[Any, Any, float]],
-        look: Callable[[], Coroutine[Any, Any, float]],
+        look: Callable[[Waiter], Coroutine[Any, Any, float]],
         timeout: float,
-    ) -> None:
+        *,
+        eases: bool,
+    ) -> bool:
+        """Wait until a look or a notification says that there is something, or the time has passed.
+
+        Args:
+            look: returns for how many seconds nothing can happen without a notification.
+            timeout: seconds.
+            eases: True to look less often while notifications arrive.
+
+        Returns:
+            Whether there was a notification.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
-        announced_until = 0.0
         waiter = Waiter()
         self._waiters.add(waiter)
         try:
             await self._begin()
             while not waiter.notified:
                 waiter.event.clear()
-                if self._server.settings.listen and loop.time() >= announced_until:
-                    announced_until = loop.time() + await self._to_the_end(announce(waiter))
-                # After the announcement: who commits from now on notifies.
-                pause = await self._to_the_end(look())
+                pause = await self._to_the_end(look(waiter))
                 left = end - loop.time()
-                if pause <= 0.0 or left <= 0.0:
-                    return
-                if not waiter.notified:
-                    await waiter.sleep(min(pause, left, self._server.settings.poll_interval))
-                if loop.time() >= end:
-                    return  # the caller looks now
+                if pause <= 0.0:
+                    return False
+                if left > 0.0 and not waiter.notified:
+                    await waiter.sleep(min(pause, left, self._interval(eases)))
+                if not waiter.notified and loop.time() >= end:
+                    return False  # the caller looks now
+            return True
         finally:
             self._waiters.discard(waiter)
+
+    def _interval(self, eases: bool) -> float:
+        """Return how many seconds to wait between two looks."""
+        seconds = self._server.settings.poll_interval
+        return seconds * HEARING_FACTOR if eases and self._is_hearing else seconds
 
     async def _to_the_end(self, call: Coroutine[Any, Any, float]) -> float:
         """Await a call. If this coroutine is cancelled, the call goes on, and its connection can be used again."""
@@ -212,6 +268,7 @@ class Listener:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         await connection.add_listener(self._channel, self._heard)
+        self._is_hearing = True
         self._first_try.set()
         if self._is_reported:
             self._is_reported = False
@@ -226,6 +283,7 @@ class Listener:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._is_hearing = False
         if connection is not None:
             abandon(connection)
 
@@ -252,6 +310,11 @@ class Listener:
         self._first_try.set()  # a task that has not started yet does not set it
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _pause(ready: bool, until: int | None) -> float:
+    """Return for how many seconds nothing can happen without a notification; 0 if something is there."""
+    return 0.0 if ready else float("inf") if until is None else until / 1e6
 
 
 def _topics(payload: str) -> frozenset[bytes | int]:

@@ -10,6 +10,12 @@ FROM /* durable */ asynctasq.enqueue_1(
     $9::bigint[], $10::int[], $11::bytea[], $12::bytea[], $13::int[], $14::int[], $15::bigint[], $16::bigint
 ) AS f
 
+-- name: enqueue_one
+SELECT f.known, f.wakes
+FROM /* durable */ asynctasq.enqueue_one_1(
+    $1::text, $2::bytea, $3::bytea, $4::text, $5::int, $6::bigint, $7::bigint, $8::int, $9::bytea, $10::bigint
+) AS f
+
 -- name: enqueue_in_transaction
 SELECT f.known, f.holders, f.asleep, (SELECT store::text FROM asynctasq.meta)
 FROM asynctasq.enqueue_1(
@@ -22,7 +28,7 @@ SELECT f.place, f.rank, f.due_at, f.id, f.token, f.attempt, f.lost, f.leases, f.
     f.profile, f.payload
 FROM asynctasq.reserve_1(
     $1::text, $2::text[], $3::int[], $4::int, $5::text, $6::bigint, $7::bigint, $8::bigint, $9::int, $10::bool,
-    $11::bigint, $12::int[], $13::bigint[], $14::uuid
+    $11::bigint, $12::int[], $13::bigint[], $14::uuid, $15::bool
 ) AS f
 
 -- name: extend
@@ -38,7 +44,8 @@ SELECT asynctasq.end_owner_1($1::text, $2::text, $3::bigint)
 SELECT f.id, f.token FROM asynctasq.cancel_requests_1($1::text, $2::text) AS f
 
 -- name: sleep
-SELECT asynctasq.sleep_1($1::text, $2::text[], $3::uuid, $4::bigint, $5::bigint)
+SELECT f.keys, f.ready, f.until
+FROM asynctasq.sleep_1($1::text, $2::text[], $3::uuid, $4::bigint, $5::bigint) AS f
 
 -- name: look
 SELECT f.ready, f.until FROM asynctasq.look_1($1::text, $2::text[], $3::bigint) AS f
@@ -50,7 +57,7 @@ SELECT asynctasq.ring_1($1::text, $2::text[], $3::text, $4::bigint)
 SELECT asynctasq.listen_1($1::text, $2::uuid, $3::bigint, $4::bigint)
 
 -- name: notify
-SELECT pg_notify($1::text, $2::text)
+SELECT pg_notify($1::text, $2::text) FROM set_config('synchronous_commit', 'off', true)
 
 -- name: complete
 SELECT f.held, f.heard

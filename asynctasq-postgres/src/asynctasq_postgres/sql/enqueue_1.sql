@@ -1,7 +1,8 @@
 -- Functions that add messages. Names of functions end with the version that brought them; a release calls
 -- those that it knows, so that two releases can share the tables.
 --
--- Each function pins its plans: the tables change faster than their statistics. `OFFSET 0` in a look-up keeps the planner
+-- Each function pins its plans: the tables change faster than their statistics. One that pins them is in PL/pgSQL, which
+-- keeps them; those of a SQL function that cannot be inlined are made in each call. `OFFSET 0` in a look-up keeps the planner
 -- from turning it into a search of the whole table, which it does while a table is empty or was never analyzed.
 
 CREATE FUNCTION asynctasq.clock_1(shift bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
@@ -41,20 +42,24 @@ $$;
 
 -- The holder of a unique key; NULL if the key is free. A key that is held for no period is free once its
 -- message has started or ended, whether or not the row was deleted.
-CREATE FUNCTION asynctasq.key_holder_1(ns int, wanted bytea, now bigint) RETURNS uuid LANGUAGE sql STABLE
+CREATE FUNCTION asynctasq.key_holder_1(ns int, wanted bytea, now bigint) RETURNS uuid LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
 SET plan_cache_mode = force_generic_plan SET jit = off AS $$
-    SELECT k.holder
-    FROM asynctasq.unique_keys AS k
-    WHERE k.hash = wanted AND k.namespace = ns
-        AND CASE
-            WHEN k.until = 3 THEN k.ends_at > now
-            ELSE EXISTS (
-                SELECT 1 FROM asynctasq.messages AS m
-                WHERE m.id = k.holder AND m.namespace + 0 = ns AND (k.until = 2 OR m.leased_at = 0) OFFSET 0
-            )
-        END
+BEGIN
+    RETURN (
+        SELECT k.holder
+        FROM asynctasq.unique_keys AS k
+        WHERE k.hash = wanted AND k.namespace = ns
+            AND CASE
+                WHEN k.until = 3 THEN k.ends_at > now
+                ELSE EXISTS (
+                    SELECT 1 FROM asynctasq.messages AS m
+                    WHERE m.id = k.holder AND m.namespace + 0 = ns AND (k.until = 2 OR m.leased_at = 0) OFFSET 0
+                )
+            END
+    );
+END
 $$;
 
 -- Let a message have a key that is free. Return false if another message was quicker.
@@ -372,15 +377,19 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION asynctasq.has_ended_1(ns int, wanted uuid, now bigint) RETURNS bool LANGUAGE sql VOLATILE
-SET search_path = pg_catalog SET enable_seqscan = off AS $$
-    SELECT EXISTS (
+CREATE FUNCTION asynctasq.has_ended_1(ns int, wanted uuid, now bigint) RETURNS bool LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    RETURN EXISTS (
         SELECT 1 FROM asynctasq.outcomes WHERE id = wanted AND namespace + 0 = ns AND forget_at > now
-    ) OR EXISTS (SELECT 1 FROM asynctasq.dead WHERE id = wanted AND namespace + 0 = ns)
+    ) OR EXISTS (SELECT 1 FROM asynctasq.dead WHERE id = wanted AND namespace + 0 = ns);
+END
 $$;
 
-CREATE FUNCTION asynctasq.is_known_1(ns int, wanted uuid, now bigint) RETURNS bool LANGUAGE sql VOLATILE
-SET search_path = pg_catalog SET enable_seqscan = off AS $$
-    SELECT EXISTS (SELECT 1 FROM asynctasq.messages WHERE id = wanted AND namespace + 0 = ns)
-        OR asynctasq.has_ended_1(ns, wanted, now)
+CREATE FUNCTION asynctasq.is_known_1(ns int, wanted uuid, now bigint) RETURNS bool LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM asynctasq.messages WHERE id = wanted AND namespace + 0 = ns)
+        OR asynctasq.has_ended_1(ns, wanted, now);
+END
 $$;

@@ -6,6 +6,7 @@
 -- room: the most bytes of payloads; a single message may have more.
 -- hint_ranks, hint_times: where to begin in each queue; NULL for the beginning.
 -- sleeper: the process that no longer sleeps; NULL if it did not.
+-- hurried: true to leave out the upkeep.
 --
 -- Rows with `place` >= 1 are leased messages, in no order, of the queue with that number. A row with -1 is a
 -- message that the upkeep has moved: `token` is its state, `payload` the name of its queue and its owner. A row with
@@ -13,7 +14,7 @@
 CREATE FUNCTION asynctasq.reserve_1(
     space text, names text[], most int[], wanted int, holder text, lease bigint, shift bigint,
     dead_ttl bigint, dead_limit int, prunes bool, room bigint,
-    hint_ranks int[], hint_times bigint[], sleeper uuid
+    hint_ranks int[], hint_times bigint[], sleeper uuid, hurried bool
 ) RETURNS TABLE (
     place int, rank int, due_at bigint, id bytea, token bigint, attempt int, lost int, leases int,
     enqueued_at bigint, mismatched_at bigint, profile bytea, payload bytea
@@ -24,7 +25,7 @@ SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
-    ns int := asynctasq.namespace_1(space);
+    ns int := (SELECT key FROM asynctasq.namespaces WHERE name = space);
     own int;
     paused bool;
     line record;
@@ -40,6 +41,9 @@ DECLARE
     precious bool := false;
     any_precious bool;
 BEGIN
+    IF ns IS NULL THEN
+        ns := asynctasq.namespace_1(space);
+    END IF;
     IF sleeper IS NOT NULL THEN
         UPDATE asynctasq.sleepers AS s SET until = 0
         FROM asynctasq.queues AS q
@@ -51,7 +55,7 @@ BEGIN
     WHERE namespace = ns AND name = holder
     RETURNING key INTO own;
     paused := asynctasq.note_call_1(ns, now, lease);
-    IF (
+    IF NOT hurried AND (
         asynctasq.is_due_1(ns, now, now - dead_ttl) OR prunes
         OR (NOT paused AND EXISTS (SELECT 1 FROM asynctasq.owners WHERE namespace = ns AND deadline <= now))
     ) AND pg_try_advisory_xact_lock(hashtext('asynctasq upkeep'), ns) THEN
@@ -257,29 +261,32 @@ BEGIN
 END
 $$;
 
--- Announce that a process sleeps until a message comes to one of some queues.
-CREATE FUNCTION asynctasq.sleep_1(space text, names text[], sleeper uuid, span bigint, shift bigint)
-RETURNS int[] LANGUAGE plpgsql
+-- Announce that a process sleeps until a message comes to one of some queues, or renew that. Returns their numbers, and
+-- what `look_1` does: enough for who renews in time, while others announce, commit, and then look.
+CREATE FUNCTION asynctasq.sleep_1(
+    space text, names text[], sleeper uuid, span bigint, shift bigint,
+    OUT keys int[], OUT ready bool, OUT until bigint
+) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
 SET lock_timeout = '200ms' SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+#variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int := asynctasq.namespace_1(space);
-    queues int[];
 BEGIN
     BEGIN
-        queues := asynctasq.queues_1(ns, names);
+        keys := asynctasq.queues_1(ns, names);
     EXCEPTION WHEN lock_not_available THEN
         -- A transaction that is still open makes one of the queues.
-        queues := ARRAY(SELECT q.key FROM asynctasq.queues AS q WHERE q.namespace = ns AND q.name = ANY(names));
+        keys := ARRAY(SELECT q.key FROM asynctasq.queues AS q WHERE q.namespace = ns AND q.name = ANY(names));
     END;
     PERFORM set_config('synchronous_commit', 'off', true);
-    DELETE FROM asynctasq.sleepers WHERE queue = ANY(queues) AND until < now - 3600000000;
+    DELETE FROM asynctasq.sleepers WHERE queue = ANY(keys) AND until < now - 3600000000;
     INSERT INTO asynctasq.sleepers (queue, process, until)
-    SELECT DISTINCT each, sleeper, now + span FROM unnest(queues) AS each ORDER BY each
+    SELECT DISTINCT each, sleeper, now + span FROM unnest(keys) AS each ORDER BY each
     ON CONFLICT (queue, process) DO UPDATE SET until = excluded.until;
-    RETURN queues;
+    SELECT f.ready, f.until INTO ready, until FROM asynctasq.look_1(space, names, shift) AS f;
 END
 $$;
 
@@ -332,6 +339,7 @@ BEGIN
         LIMIT 500
     );
     IF cardinality(keys) > 0 THEN
+        PERFORM set_config('synchronous_commit', 'off', true);  -- otherwise it waits for the disk
         PERFORM pg_notify(channel, 'q' || array_to_string(keys, ','));
     END IF;
 END

@@ -1,11 +1,9 @@
--- Functions of the upkeep, which each reserve does in pieces of at most 5,000 messages.
+-- Functions of the upkeep, which each reserve does in pieces of at most 5,000 messages. Two of them are called by each
+-- reserve and set nothing: the plans are pinned by the functions that call them.
 
 -- Record that a worker called; return whether ended leases must be left alone because of an outage. The rule is
 -- `next_mark` of asynctasq.driverkit.outages.
-CREATE FUNCTION asynctasq.note_call_1(ns int, now bigint, lease bigint) RETURNS bool LANGUAGE plpgsql
-SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
-SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+CREATE FUNCTION asynctasq.note_call_1(ns int, now bigint, lease bigint) RETURNS bool LANGUAGE plpgsql AS $$
 DECLARE
     mark record;
     gap bigint := least(lease / 2, 15000000);
@@ -142,10 +140,7 @@ END
 $$;
 
 -- Whether any upkeep is due; without that of leases.
-CREATE FUNCTION asynctasq.is_due_1(ns int, now bigint, dead_since bigint) RETURNS bool LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
-SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+CREATE FUNCTION asynctasq.is_due_1(ns int, now bigint, dead_since bigint) RETURNS bool LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN
         EXISTS (SELECT 1 FROM asynctasq.messages WHERE namespace = ns AND state = 2 AND due_at <= now)

@@ -1,0 +1,35 @@
+"""The calls that add messages, and the notifications that follow them."""
+
+from collections.abc import Sequence
+
+from asynctasq.contracts.driver import Enqueued
+from asynctasq.message import Message
+from asynctasq_postgres.enqueueing import Chunk, parts_of, single
+from asynctasq_postgres.opened import Opened
+
+
+async def add(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
+    """Add messages, and wake processes that sleep until one comes."""
+    if len(messages) == 1:
+        context = opened.server.context
+        parameters = single(messages[0], context.settings.namespace, context.shift)
+        if parameters is not None:
+            return [await _add_one(opened, messages[0], parameters)]
+    return [each for part in parts_of(messages) for each in await _add_part(opened, part)]
+
+
+async def _add_one(opened: Opened, message: Message, parameters: Sequence[object]) -> Enqueued:
+    [(is_known, wakes)] = await opened.server.rows("enqueue_one", *parameters)
+    if wakes is not None:
+        opened.doorbell.ring_number(wakes)
+    return Enqueued(message.id, not is_known)
+
+
+async def _add_part(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
+    context, chunk = opened.server.context, Chunk(messages)
+    [(known, holders, is_asleep)] = await opened.server.rows(
+        "enqueue", *chunk.parameters(context.settings.namespace, context.shift)
+    )
+    if is_asleep:
+        opened.doorbell.ring(chunk.queues)
+    return chunk.answers(known, holders)
