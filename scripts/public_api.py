@@ -54,11 +54,8 @@ PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
 def public_lines() -> Iterator[str]:
     """Yield the lines of the snapshot, in order."""
     loader = griffe.GriffeLoader(search_paths=[ROOT / name / "src" for name in PUBLIC_MODULES])
-    packages = {
-        path.partition(".")[0]: loader.load(path.partition(".")[0], try_relative_path=False)
-        for paths in PUBLIC_MODULES.values()
-        for path in paths
-    }
+    names = {path.partition(".")[0] for paths in PUBLIC_MODULES.values() for path in paths}
+    packages = {name: loader.load(name, try_relative_path=False) for name in sorted(names)}
     loader.resolve_aliases()
     for path in (path for paths in PUBLIC_MODULES.values() for path in paths):
         name, _, rest = path.partition(".")

@@ -76,7 +76,7 @@ class MariadbStore(ServerStore):
         for (number,) in rows:
             try:
                 execute(self._server.url, f"KILL CONNECTION {number}")
-            except pymysql.err.OperationalError as error:
+            except pymysql.OperationalError as error:
                 if error.args[0] != NO_SUCH_THREAD:
                     raise
 

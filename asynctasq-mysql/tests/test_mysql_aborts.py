@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-import pymysql.err
+import pymysql
 import pytest
 from aiomysql.cursors import Cursor
 
@@ -67,7 +67,7 @@ class Saboteur:
             number = cursor.connection.thread_id()
             cursor.connection.close()
             await asyncio.to_thread(self.wait_for_end, number)
-        raise pymysql.err.OperationalError(self.code, "sabotage")
+        raise pymysql.OperationalError(self.code, "sabotage")
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_no_statement_passes_over_a_table_or_sorts_it(
 ) -> None:
     text = text_of(file, name)
     if name in NOT_EXPLAINED or text.startswith(("INSERT", "SET")):
-        pytest.skip("it reads no table")
+        return  # it reads no table
     full_store.execute(f"EXPLAIN {text}")
     for row in full_store.fetchall():
         _, _, table, kind, *_, extra = row

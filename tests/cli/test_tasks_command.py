@@ -107,7 +107,7 @@ def test_a_cursor_continues_after_the_page(invoke: Invoke) -> None:
     table = invoke("tasks", "--limit", "2")
     assert f"--cursor {first['cursor']}" in table.stderr
     assert invoke("tasks", "--cursor", "nonsense").exit_code == 2
-    assert invoke("tasks", "--cursor", "ready:nonsense").exit_code == 1
+    assert invoke("tasks", "--cursor", "ready:nonsense").exit_code == 2
 
 
 def test_json_of_a_listing_has_a_line_for_each_task(invoke: Invoke) -> None:

@@ -65,8 +65,9 @@ def test_what_is_no_store_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("these are notes, no database\n" * 100)
     code, output = migrate("--driver", f"sqlite:///{tmp_path}/notes.txt")
     assert code == 1
-    assert output.startswith("Error: ")
-    assert "notes.txt" in output
+    *_, error = output.splitlines()
+    assert error.startswith("Error: ")
+    assert "notes.txt" in error
     assert "Traceback" not in output
 
 

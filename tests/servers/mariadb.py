@@ -107,7 +107,7 @@ class MariadbServer:
         for (session,) in sessions:
             try:
                 self.execute("KILL CONNECTION %s", session)
-            except pymysql.err.OperationalError:  # it has ended by itself
+            except pymysql.OperationalError:  # it has ended by itself
                 continue
             ended += 1
         return ended

@@ -39,7 +39,7 @@ def test_sessions_of_servers_end_on_request() -> None:
     with mariadb_process() as other:
         session = other.connect()
         assert other.disconnect_clients() == 1
-        with pytest.raises(pymysql.err.OperationalError):
+        with pytest.raises(pymysql.OperationalError):
             session.ping(reconnect=False)
 
 

@@ -75,7 +75,7 @@ class _MysqlHold(Hold):
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(lock)
-        except pymysql.err.OperationalError as error:
+        except pymysql.OperationalError as error:
             if error.args[0] not in UNDONE:
                 raise
             return False
@@ -90,7 +90,7 @@ class MysqlStore(SqlServerStore):
 
     kind = "mysql"
     failure_rate = 0.02
-    unreachable = (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError)
+    unreachable = (pymysql.OperationalError, pymysql.InterfaceError, OSError)
     _server: MariadbServer
 
     @property
@@ -154,7 +154,7 @@ class MysqlStore(SqlServerStore):
         return [session for (session,) in rows]
 
     def end_session(self, session: int) -> None:
-        with suppress(pymysql.err.OperationalError):  # it has ended by itself
+        with suppress(pymysql.OperationalError):  # it has ended by itself
             self.server.execute("KILL CONNECTION %s", session)
 
     def set_failures(self, rate: float, code: str = "", most: int | None = None) -> None:

@@ -72,6 +72,7 @@ CAPABILITIES: Mapping[Capability, str] = {
     Capability.PURGE: "queues cannot be emptied",
     Capability.WORKERS: "workers cannot be listed",
     Capability.SCHEMA: "there are no tables to migrate",
+    Capability.TRANSACTIONS: "tasks cannot be dispatched in a transaction of the application",
     Capability.OUTBOX: "an outbox cannot be kept in it for tasks of another store",
     Capability.FENCED: "a worker that lost its lease may still settle",
     Capability.ATOMIC: "part of a chunk may be enqueued when the rest is not",
