@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from asynctasq.contracts.capabilities import CancelOutcome
-from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.errors import DriverUnavailable, TransactionError
 from asynctasq.message import Message, Unique, new_id
 from asynctasq.settlement import Complete, Settled
 from asynctasq_postgres import PostgresDriver
@@ -242,7 +242,7 @@ async def test_a_transaction_of_another_database_is_refused(
     make_driver: MakeDriver, other_url: str
 ) -> None:
     async with opened(make_driver()) as driver, connected(other_url) as stranger:
-        with pytest.raises(DriverError, match="another database"):
+        with pytest.raises(TransactionError, match="another database"):
             await _run(stranger, driver.plan_enqueue([message()]))
 
 
