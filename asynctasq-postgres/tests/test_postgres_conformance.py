@@ -93,7 +93,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the slow products with `--full` only."""
     is_full = metafunc.config.getoption("full")
     if "crowded" in metafunc.fixturenames:
-        metafunc.parametrize("crowded", [False, True] if is_full else [True])
+        metafunc.parametrize("crowded", [False, True] if is_full else [False])
     if "examples" in metafunc.fixturenames:
         metafunc.parametrize("examples", [20 if is_full else 4])
 

@@ -19,6 +19,7 @@ async def test_after_a_short_storm_the_ledger_agrees_with_redis(tmp_path: Path) 
     assert not report.problems, str(report)
 
 
+@pytest.mark.full
 async def test_tasks_that_block_their_loop_for_longer_than_a_lease_run_once_on_redis(
     tmp_path: Path,
 ) -> None:
@@ -27,6 +28,7 @@ async def test_tasks_that_block_their_loop_for_longer_than_a_lease_run_once_on_r
     assert report.runs == report.accepted
 
 
+@pytest.mark.full
 async def test_malformed_messages_and_keys_harm_no_others_on_redis(tmp_path: Path) -> None:
     await check_fuzzed_store(RedisStore(tmp_path / "store"), tmp_path)
 

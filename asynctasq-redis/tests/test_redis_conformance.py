@@ -40,7 +40,10 @@ class TestRedis(DriverConformance):
             client.setrange(b"{%s}:2:m:%s" % (self.namespace.encode(), message_id), 0, b"\xff" * 60)
 
 
-@pytest.mark.parametrize("crowded", [False, True], ids=["alone", "crowded"])
+@pytest.mark.parametrize(
+    "crowded",
+    [pytest.param(False, id="alone"), pytest.param(True, id="crowded", marks=pytest.mark.full)],
+)
 async def test_checks_may_share_a_namespace(url: str, namespace: str, crowded: bool) -> None:
     report = await run_conformance(
         lambda: RedisDriver(url, namespace=namespace),

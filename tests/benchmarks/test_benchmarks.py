@@ -97,6 +97,7 @@ def test_one_store_can_be_chosen(measured: Measured) -> None:
     }
 
 
+@pytest.mark.full
 def test_peer_does_the_same_work_and_loses_what_ran_when_it_was_killed(measured: Measured) -> None:
     session = measured("all", "--only", "peers", "--environments", str(ENVIRONMENTS))
     figures = {figure["key"]: figure for figure in session["figures"]}

@@ -26,7 +26,7 @@ HEARD_SECONDS = 5.0
 """The same for those that wait for results."""
 SHORTEST_SLEEP = 0.001
 """Seconds."""
-HEARING_FACTOR = 2.5
+HEARING_FACTOR = 1.25
 """A worker that receives notifications looks so many times less often: with its other calls, once a second."""
 
 log = logging.getLogger("asynctasq.postgres")

@@ -72,7 +72,7 @@ class PostgresSettings:
     """URL of that connection, if `url` is that of a PgBouncer in transaction mode."""
     poll_interval: float = 1.0
     """Seconds between two looks of an idle worker, and of a caller that waits for a result. Notifications come
-    earlier, and a worker that receives them looks 2.5 times less often."""
+    earlier, and a worker that receives them looks a quarter less often."""
     statement_cache_size: int = 100
     """Number of prepared statements that a connection keeps. Set it to 0 behind a PgBouncer in transaction mode
     that has no `max_prepared_statements`."""
