@@ -14,6 +14,7 @@ from tests.chaos.short import calm_with_blocked_loops, short_storm
 from tests.chaos.stores.mysql import MysqlStore
 
 
+@pytest.mark.full
 async def test_after_a_short_storm_the_ledger_agrees_with_mysql(tmp_path: Path) -> None:
     report = await short_storm(MysqlStore(tmp_path / "store"), tmp_path)
     assert not report.problems, str(report)

@@ -26,7 +26,9 @@ async def check_read_only(store: SqlServerStore, make_driver: MakeDriver) -> Non
         await store.ask(store.set_read_only, True)
         try:
             with pytest.raises(DriverUnavailable, match="read-only"):
-                await driver.enqueue([message()])
+                async with asyncio.timeout(SOON_SECONDS):
+                    while True:  # sessions learn of the new setting one after the other
+                        await driver.enqueue([message()])
         finally:
             await store.ask(store.set_read_only, False)
         await patiently(partial(live_a_life, driver))
