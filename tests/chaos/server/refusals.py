@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 
 import pytest
 
 from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete, Settled
 from tests.chaos.server.check import SOON_SECONDS, MakeDriver
 from tests.chaos.stores.sql_server import SqlServerStore
@@ -19,6 +21,13 @@ REPEATS = (2, 12)
 """The least and the most times that a driver may repeat a statement that another transaction undid."""
 
 
+async def enqueue_until_refused(driver: Any) -> None:
+    """Enqueue messages of a queue that is not used elsewhere: sessions learn of a setting one by one."""
+    async with asyncio.timeout(SOON_SECONDS):
+        while True:
+            await driver.enqueue([Message(new_id(), "refused", "task", b"body")])
+
+
 async def check_read_only(store: SqlServerStore, make_driver: MakeDriver) -> None:
     """Check that a server that only reads is unavailable, and of use again after the fail-over."""
     async with opened(make_driver()) as driver:
@@ -26,9 +35,7 @@ async def check_read_only(store: SqlServerStore, make_driver: MakeDriver) -> Non
         await store.ask(store.set_read_only, True)
         try:
             with pytest.raises(DriverUnavailable, match="read-only"):
-                async with asyncio.timeout(SOON_SECONDS):
-                    while True:  # sessions learn of the new setting one after the other
-                        await driver.enqueue([message()])
+                await enqueue_until_refused(driver)
         finally:
             await store.ask(store.set_read_only, False)
         await patiently(partial(live_a_life, driver))
