@@ -1,6 +1,7 @@
 """MariaDB as a store on which the tests of all distributions run: see `tests/stores.py`."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from tests.servers.mariadb import MariadbServer, mariadb_process
 from tests.servers.shared import shared_url
 from tests.stores import ServerStore, Store, StoreKind
 
-DATABASE = "asynctasq_tests"
+DATABASE = f"asynctasq_tests_{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+"""Each process of a test run has a database of its own: locks of neighbors make a reserve skip rows."""
 
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:

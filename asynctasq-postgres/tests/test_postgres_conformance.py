@@ -98,6 +98,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("examples", [20 if is_full else 4])
 
 
+@pytest.mark.full
 async def test_checks_may_share_a_namespace(
     url: str, namespace: str, crowded: bool, request: pytest.FixtureRequest
 ) -> None:
@@ -112,6 +113,7 @@ async def test_checks_may_share_a_namespace(
     assert [result.check.name for result in report.failures] == []
 
 
+@pytest.mark.full
 def test_driver_behaves_like_memory(url: str, examples: int) -> None:
     run_model(lambda: PostgresDriver(url, namespace=uuid4().hex), examples=examples)
 
