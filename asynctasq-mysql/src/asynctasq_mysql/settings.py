@@ -3,13 +3,22 @@
 import re
 import ssl
 from dataclasses import fields
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
-from asynctasq.driverkit.url_settings import Converters, flag, url_settings
+from asynctasq.driverkit.url_settings import (
+    Converters,
+    check_amount,
+    check_parameter_names,
+    check_type,
+    flag,
+    split_query,
+    url_settings,
+    without_query,
+)
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
-from asynctasq_mysql.addresses import Address, described, parse_address, split_query
+from asynctasq_mysql.addresses import Address, described, parse_address
 
 DEFAULT_URL = "mysql://localhost:3306/asynctasq"
 NAME_LIMIT = 1000
@@ -17,7 +26,6 @@ NAME_LIMIT = 1000
 
 ClientName: TypeAlias = Literal["aiomysql", "asyncmy"]
 
-_WORD = re.compile("[a-z_]+")
 _PREFIX = re.compile("[A-Za-z0-9_]{0,40}")
 _NOT_NEGATIVE = ("dead_letter_ttl", "dead_letter_limit")
 _POSITIVE = ("max_connections", "timeout", "connect_timeout", "port")
@@ -48,7 +56,7 @@ class MySQLSettings:
     namespace: str = "asynctasq"
     """Applications with different namespaces can share the tables. They do not see each other's messages."""
     table_prefix: str = "asynctasq_"
-    """What the names of all tables begin with: letters, digits and underscores."""
+    """Beginning of the names of all tables: letters, digits and underscores."""
     client: ClientName = "aiomysql"
     """The client library. `asyncmy` has to be installed: pip install 'asynctasq-mysql[asyncmy]'."""
     max_connections: int = 5
@@ -76,7 +84,7 @@ class MySQLSettings:
     def __post_init__(self) -> None:
         for each in fields(self):
             if each.name != "client":
-                _check_type(each.name, getattr(self, each.name), each.type)
+                check_type(f"mysql.{each.name}", getattr(self, each.name), each.type)
         if not self.namespace or len(self.namespace.encode("utf-8", "surrogatepass")) > NAME_LIMIT:
             raise ConfigurationError(
                 f"mysql.namespace must have 1 to {NAME_LIMIT} bytes, got {self.namespace!r}."
@@ -91,11 +99,7 @@ class MySQLSettings:
                 f"mysql.client must be one of {', '.join(get_args(ClientName))}, got {self.client!r}."
             )
         for name in (*_NOT_NEGATIVE, *_POSITIVE):
-            value = getattr(self, name)
-            if value is not None and (
-                not 0 <= value < float("inf") or (name in _POSITIVE and not value)
-            ):
-                raise ConfigurationError(f"mysql.{name} must be a positive number, got {value!r}.")
+            check_amount(f"mysql.{name}", getattr(self, name), positive=name in _POSITIVE)
         if not self.address().database:
             raise ConfigurationError(
                 "mysql.database must not be empty. Put it into the URL, for example: mysql://localhost/shop"
@@ -111,13 +115,7 @@ class MySQLSettings:
         Raises:
             ConfigurationError: the URL is not an address of a server, or has parameters.
         """
-        url, parameters = split_query(self.url)
-        if parameters:
-            raise ConfigurationError(
-                "mysql.url must not have parameters here. Pass them as settings, and write a `?` that is "
-                "part of a password as %3F."
-            )
-        found = parse_address(url)
+        found = parse_address(without_query(self.url, setting="mysql.url"))
         return Address(
             self.host if self.host is not None else found.host,
             self.port if self.port is not None else found.port,
@@ -155,24 +153,11 @@ class MySQLSettings:
         Raises:
             ConfigurationError: a part of the URL is not valid.
         """
-        _check_type("url", url, str)
+        check_type("mysql.url", url, str)
         base, parameters = split_query(url)
         parse_address(base)
-        if not all(_WORD.fullmatch(name) for name, _ in parameters):
-            raise ConfigurationError(
-                "mysql.url must have settings after its `?`. Write a `?` that is part of a password as %3F."
-            )
+        check_parameter_names(parameters, url="mysql.url")
         return {"url": base, **url_settings(parameters, _URL_PARAMETERS, url="mysql.url")}
-
-
-def _check_type(name: str, value: object, kind: Any) -> None:
-    allowed = int | float if kind is float else kind
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        # The value is not in the message: it may be a password.
-        raise ConfigurationError(
-            f"mysql.{name} must be of the type {getattr(kind, '__qualname__', kind)}, got "
-            f"{type(value).__qualname__}."
-        )
 
 
 _URL_PARAMETERS: Converters = {

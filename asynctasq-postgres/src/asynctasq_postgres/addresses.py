@@ -1,7 +1,7 @@
 """The address of a PostgreSQL server: the parts of its URL."""
 
 from dataclasses import field
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
@@ -20,12 +20,6 @@ class Address:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     database: str | None = None
-
-
-def split_query(url: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return a URL without its parameters, and the parameters."""
-    base, _, query = url.partition("?")
-    return base, parse_qsl(query, keep_blank_values=True)
 
 
 def parse_address(url: str) -> Address:

@@ -5,7 +5,16 @@ from dataclasses import fields
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
-from asynctasq.driverkit.url_settings import Converters, flag, url_settings
+from asynctasq.driverkit.url_settings import (
+    Converters,
+    check_amount,
+    check_parameter_names,
+    check_type,
+    flag,
+    split_query,
+    url_settings,
+    without_query,
+)
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
 from asynctasq_postgres.addresses import (
@@ -14,7 +23,6 @@ from asynctasq_postgres.addresses import (
     described,
     parse_address,
     parse_hosts,
-    split_query,
 )
 
 DEFAULT_URL = "postgresql://localhost"
@@ -24,7 +32,6 @@ SynchronousCommit: TypeAlias = Literal["on", "off", "local", "remote_write", "re
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
 _PREFIX = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,15})?")
-_WORD = re.compile("[a-z_]+")
 _NOT_NEGATIVE = ("dead_letter_ttl", "dead_letter_limit", "statement_cache_size")
 _POSITIVE = ("max_connections", "timeout", "connect_timeout", "poll_interval", "port")
 _CHOICES = {"tls": get_args(Tls), "synchronous_commit": get_args(SynchronousCommit)}
@@ -72,12 +79,12 @@ class PostgresSettings:
     """URL of that connection, if `url` is that of a PgBouncer in transaction mode."""
     poll_interval: float = 1.0
     """Seconds between two looks of an idle worker, and of a caller that waits for a result. Notifications come
-    earlier, and a worker that receives them looks a quarter less often."""
+    earlier, and a worker that receives them waits a quarter longer between two looks."""
     statement_cache_size: int = 100
     """Number of prepared statements that a connection keeps. Set it to 0 behind a PgBouncer in transaction mode
     that has no `max_prepared_statements`."""
     synchronous_commit: SynchronousCommit | None = None
-    """What an accepted message survives: as the setting of the same name in PostgreSQL. By default, that of the
+    """Failures that an accepted message survives: as the setting of the same name in PostgreSQL. By default, that of the
     server applies."""
     dead_letter_ttl: float = DEAD_LETTER_TTL_SECONDS
     """Seconds for which dead letters are kept."""
@@ -94,7 +101,12 @@ class PostgresSettings:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            _check_type(each.name, getattr(self, each.name), each.type)
+            check_type(
+                f"postgres.{each.name}",
+                getattr(self, each.name),
+                each.type,
+                instances=_instances(each.type),
+            )
         if not self.namespace or not _is_storable(self.namespace):
             raise ConfigurationError(
                 f"postgres.namespace must be a name, got {self.namespace!r}. Give it one, or leave it out."
@@ -105,13 +117,7 @@ class PostgresSettings:
                     f"postgres.{name} must consist of letters, digits and `_`, got {getattr(self, name)!r}."
                 )
         for name in (*_NOT_NEGATIVE, *_POSITIVE):
-            value = getattr(self, name)
-            if value is not None and (
-                not 0 <= value < float("inf") or (name in _POSITIVE and not value)
-            ):
-                raise ConfigurationError(
-                    f"postgres.{name} must be a positive number, got {value!r}."
-                )
+            check_amount(f"postgres.{name}", getattr(self, name), positive=name in _POSITIVE)
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in choices:
@@ -145,13 +151,7 @@ class PostgresSettings:
         return self._address(self.listen_url, "postgres.listen_url", overrides=False)
 
     def _address(self, url: str, setting: str, *, overrides: bool) -> Address:
-        base, parameters = split_query(url)
-        if parameters:
-            raise ConfigurationError(
-                f"{setting} must not have parameters here. Pass them as settings, and write a `?` that is part "
-                "of a password as %3F."
-            )
-        found = parse_address(base)
+        found = parse_address(without_query(url, setting=setting))
         hosts = found.hosts
         if self.host is not None and overrides:
             hosts = parse_hosts(
@@ -175,13 +175,10 @@ class PostgresSettings:
         Raises:
             ConfigurationError: a part of the URL is not valid.
         """
-        _check_type("url", url, str)
+        check_type("postgres.url", url, str)
         base, parameters = split_query(url)
         parse_address(base)
-        if not all(_WORD.fullmatch(name) for name, _ in parameters):
-            raise ConfigurationError(
-                "postgres.url must have settings after its `?`. Write a `?` that is part of a password as %3F."
-            )
+        check_parameter_names(parameters, url="postgres.url")
         named = [(_ALIASES.get(name, name), text) for name, text in parameters]
         return {"url": base, **url_settings(named, _URL_PARAMETERS, url="postgres.url")}
 
@@ -192,22 +189,9 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if is_bare else host
 
 
-def _check_type(name: str, value: object, kind: Any) -> None:
-    allowed = _allowed(kind)
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        # The value is not in the message: it may be a password.
-        raise ConfigurationError(
-            f"postgres.{name} must be of the type {getattr(kind, '__qualname__', kind)}, got "
-            f"{type(value).__qualname__}."
-        )
-
-
-def _allowed(kind: Any) -> Any:
-    if kind is float:
-        return int | float
-    if any(kind == choice | None for choice in (Tls, SynchronousCommit)):
-        return str | None
-    return kind
+def _instances(kind: Any) -> Any:
+    """Return the type of the values of a setting with choices; None for other settings."""
+    return str | None if any(kind == choice | None for choice in (Tls, SynchronousCommit)) else None
 
 
 def _is_storable(name: str) -> bool:

@@ -1,11 +1,19 @@
 """The settings of the Redis driver."""
 
-import re
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
-from asynctasq.driverkit.url_settings import Converters, flag, url_settings
+from asynctasq.driverkit.url_settings import (
+    Converters,
+    check_amount,
+    check_parameter_names,
+    check_type,
+    flag,
+    split_query,
+    url_settings,
+    without_query,
+)
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
 from asynctasq_redis.addresses import (
@@ -14,12 +22,10 @@ from asynctasq_redis.addresses import (
     Address,
     described,
     parse_address,
-    split_query,
 )
 
 DEFAULT_URL = "redis://localhost:6379/0"
 
-_WORD = re.compile("[a-z_]+")
 _NOT_NEGATIVE = ("db", "dead_letter_ttl", "dead_letter_limit", "wait_replicas")
 _POSITIVE = ("max_connections", "timeout", "connect_timeout", "wait_replicas_timeout")
 
@@ -73,15 +79,13 @@ class RedisSettings:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            _check_type(each.name, getattr(self, each.name), each.type)
+            check_type(f"redis.{each.name}", getattr(self, each.name), each.type)
         if not self.namespace or set(self.namespace) & set("{}") or not _is_text(self.namespace):
             raise ConfigurationError(
                 f"redis.namespace must be a name without braces, got {self.namespace!r}."
             )
         for name in (*_NOT_NEGATIVE, *_POSITIVE):
-            value = getattr(self, name) or 0
-            if not 0 <= value < float("inf") or (name in _POSITIVE and not value):
-                raise ConfigurationError(f"redis.{name} must be a positive number, got {value!r}.")
+            check_amount(f"redis.{name}", getattr(self, name), positive=name in _POSITIVE)
         address = self.address()
         if address.kind == CLUSTER and address.db:
             raise ConfigurationError(f"redis.db must be 0 on a cluster, got {address.db}.")
@@ -106,13 +110,7 @@ class RedisSettings:
         Raises:
             ConfigurationError: the URL is not an address of a Redis, or has parameters.
         """
-        url, parameters = split_query(self.url)
-        if parameters:
-            raise ConfigurationError(
-                "redis.url must not have parameters here. Pass them as settings, and write a `?` that is "
-                "part of a password as %3F."
-            )
-        address = parse_address(url)
+        address = parse_address(without_query(self.url, setting="redis.url"))
         return Address(
             address.kind,
             address.tls,
@@ -131,24 +129,11 @@ class RedisSettings:
         Raises:
             ConfigurationError: a part of the URL is not valid.
         """
-        _check_type("url", url, str)
+        check_type("redis.url", url, str)
         base, parameters = split_query(url)
         parse_address(base)
-        if not all(_WORD.fullmatch(name) for name, _ in parameters):
-            raise ConfigurationError(
-                "redis.url must have settings after its `?`. Write a `?` that is part of a password as %3F."
-            )
+        check_parameter_names(parameters, url="redis.url")
         return {"url": base, **url_settings(parameters, _URL_PARAMETERS, url="redis.url")}
-
-
-def _check_type(name: str, value: object, kind: Any) -> None:
-    allowed = int | float if kind is float else kind
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        # The value is not in the message: it may be a password.
-        raise ConfigurationError(
-            f"redis.{name} must be of the type {getattr(kind, '__qualname__', kind)}, got "
-            f"{type(value).__qualname__}."
-        )
 
 
 def _is_text(name: str) -> bool:

@@ -8,7 +8,7 @@
 - id_walks: searches for them in stores that have all ids in an index
 - batching: pieces of a list, bounded in number and in bytes
 - opening: the check that a driver is open, in this process
-- url_settings: parameters of a URL as settings
+- url_settings: parameters of a URL as settings, and checks of settings
 - outages: which leases may be reclaimed after the store was unavailable
 - selection: the messages that a reserve takes
 - strays: leases that their owner does not know of
@@ -59,7 +59,15 @@ from asynctasq.driverkit.selection import (
 )
 from asynctasq.driverkit.store_errors import store_errors
 from asynctasq.driverkit.times import FOREVER, OUTCOME_TTL_LEAST, kept_for, micros, seconds
-from asynctasq.driverkit.url_settings import flag, url_settings
+from asynctasq.driverkit.url_settings import (
+    check_amount,
+    check_parameter_names,
+    check_type,
+    flag,
+    split_query,
+    url_settings,
+    without_query,
+)
 
 __all__ = [
     "FOREVER",
@@ -72,11 +80,14 @@ __all__ = [
     "batches",
     "bounded",
     "can_settle",
+    "check_amount",
     "check_id",
     "check_id_part",
     "check_lease",
     "check_numbers",
     "check_open",
+    "check_parameter_names",
+    "check_type",
     "choose",
     "damage_info",
     "decode_message",
@@ -102,10 +113,12 @@ __all__ = [
     "salvage",
     "seconds",
     "set_back_by",
+    "split_query",
     "store_errors",
     "unpack_cursor",
     "unpack_error",
     "unpack_message",
     "unpack_profile",
     "url_settings",
+    "without_query",
 ]

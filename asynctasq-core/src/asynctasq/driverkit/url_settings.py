@@ -1,14 +1,17 @@
-"""Parameters of a URL as settings of a driver: `sqlite:///work.db?synchronous=normal`."""
+"""Settings of a driver and their URLs: `sqlite:///work.db?synchronous=normal`."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import TypeAlias
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from asynctasq.errors import ConfigurationError
 
 Converters: TypeAlias = Mapping[str, Callable[[str], object]]
 """Converters of the texts of parameters, by name: `str`, `int`, `float` or `flag`."""
 
+_WORD = re.compile("[a-z_]+")
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 
@@ -55,6 +58,69 @@ def url_settings(
                 f"{url} has a parameter {name!r} that must be {kind}."
             ) from None
     return settings
+
+
+def split_query(url: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return a URL without its parameters, and the parameters."""
+    base, _, query = url.partition("?")
+    return base, parse_qsl(query, keep_blank_values=True)
+
+
+def without_query(url: str, *, setting: str) -> str:
+    """Return a URL that must not have parameters.
+
+    Raises:
+        ConfigurationError: it has some.
+    """
+    base, parameters = split_query(url)
+    if parameters:
+        raise ConfigurationError(
+            f"{setting} must not have parameters here. Pass them as settings, and write a `?` that is part "
+            "of a password as %3F."
+        )
+    return base
+
+
+def check_parameter_names(parameters: Iterable[tuple[str, str]], *, url: str) -> None:
+    """Check that the text after the `?` of a URL is a list of settings, and not the end of a password.
+
+    Raises:
+        ConfigurationError: it is not. The text is not in the message.
+    """
+    if not all(_WORD.fullmatch(name) for name, _ in parameters):
+        raise ConfigurationError(
+            f"{url} must have settings after its `?`. Write a `?` that is part of a password as %3F."
+        )
+
+
+def check_type(setting: str, value: object, kind: Any, *, instances: Any = None) -> None:
+    """Check the type of a setting. A float may be a whole number, and a number must not be a bool.
+
+    Args:
+        setting: the name, for the error.
+        value: the value, which is not in the error: it may be a password.
+        kind: the type.
+        instances: the type for `isinstance` if `kind` is none, such as a `Literal`.
+
+    Raises:
+        ConfigurationError: the type is wrong.
+    """
+    allowed = instances or (int | float if kind is float else kind)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigurationError(
+            f"{setting} must be of the type {getattr(kind, '__qualname__', kind)}, got "
+            f"{type(value).__qualname__}."
+        )
+
+
+def check_amount(setting: str, value: float | None, *, positive: bool) -> None:
+    """Check a number that is finite, and not negative; not zero either if it must be `positive`.
+
+    Raises:
+        ConfigurationError: it is something else. None is allowed.
+    """
+    if value is not None and (not 0 <= value < float("inf") or (positive and not value)):
+        raise ConfigurationError(f"{setting} must be a positive number, got {value!r}.")
 
 
 _NAMES: Mapping[Callable[[str], object], str] = {
