@@ -5,35 +5,20 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
-from asynctasq.driverkit.sql import no_transaction, run_plan_async
+from asynctasq.driverkit.sql import ConnectionAdapter, no_transaction, run_plan_async
 from asynctasq_mysql.adapters.blocking import rendered
 
 T = TypeVar("T")
 
 
-class AsyncAdapter:
+class AsyncAdapter(ConnectionAdapter):
     """Runs plans on connections, which report no commits."""
 
     def __init__(self, client: str) -> None:
         """Make the adapter of a client, whose module is named."""
+        super().__init__("mysql", is_async=True)
         self._client = client
         self._cursor_class: Any = importlib.import_module(f"{client}.cursors").Cursor
-
-    def unwrap(self, transaction: Any) -> Any:
-        """Return the connection unchanged."""
-        return transaction
-
-    def is_async(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return True."""
-        return True
-
-    def dialect(self, transaction: Any) -> str:  # noqa: ARG002  the signature of adapters
-        """Return `mysql`."""
-        return "mysql"
-
-    def sees_commit(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return False."""
-        return False
 
     def run(
         self,

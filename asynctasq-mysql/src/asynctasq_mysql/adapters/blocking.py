@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
-from asynctasq.driverkit.sql import no_transaction, run_plan
+from asynctasq.driverkit.sql import ConnectionAdapter, no_transaction, run_plan
 
 T = TypeVar("T")
 
@@ -13,29 +13,14 @@ IN_TRANSACTION = 1
 """The flag SERVER_STATUS_IN_TRANS of MySQL's protocol."""
 
 
-class BlockingAdapter:
+class BlockingAdapter(ConnectionAdapter):
     """Runs plans on connections, which report no commits."""
 
     def __init__(self, client: str) -> None:
         """Make the adapter of a client, whose module is named."""
+        super().__init__("mysql")
         self._client = client
         self._cursor_class: Any = importlib.import_module(f"{client}.cursors").Cursor
-
-    def unwrap(self, transaction: Any) -> Any:
-        """Return the connection unchanged."""
-        return transaction
-
-    def is_async(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return False."""
-        return False
-
-    def dialect(self, transaction: Any) -> str:  # noqa: ARG002  the signature of adapters
-        """Return `mysql`."""
-        return "mysql"
-
-    def sees_commit(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return False."""
-        return False
 
     def run(
         self,

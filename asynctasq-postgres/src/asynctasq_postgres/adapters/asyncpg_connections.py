@@ -4,29 +4,17 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
-from asynctasq.driverkit.sql import no_transaction, run_plan_async
+from asynctasq.driverkit.sql import ConnectionAdapter, no_transaction, run_plan_async
 
 T = TypeVar("T")
 
 
-class AsyncpgAdapter:
+class AsyncpgAdapter(ConnectionAdapter):
     """Runs plans on connections, which report no commits."""
 
-    def unwrap(self, transaction: Any) -> Any:
-        """Return the connection unchanged."""
-        return transaction
-
-    def is_async(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return True."""
-        return True
-
-    def dialect(self, transaction: Any) -> str:  # noqa: ARG002  the signature of adapters
-        """Return `postgresql`."""
-        return "postgresql"
-
-    def sees_commit(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return False."""
-        return False
+    def __init__(self) -> None:
+        """Make an adapter."""
+        super().__init__("postgresql", is_async=True)
 
     def run(
         self,

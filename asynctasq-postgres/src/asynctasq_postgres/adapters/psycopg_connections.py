@@ -8,30 +8,22 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
-from asynctasq.driverkit.sql import no_transaction, run_plan, run_plan_async
+from asynctasq.driverkit.sql import ConnectionAdapter, no_transaction, run_plan, run_plan_async
 
 T = TypeVar("T")
 Transaction: TypeAlias = Connection[Any] | AsyncConnection[Any]
 
 
-class PsycopgAdapter:
+class PsycopgAdapter(ConnectionAdapter):
     """Runs plans on connections, which report no commits."""
 
-    def unwrap(self, transaction: Transaction) -> Transaction:
-        """Return the connection unchanged."""
-        return transaction
+    def __init__(self) -> None:
+        """Make an adapter."""
+        super().__init__("postgresql")
 
     def is_async(self, transaction: Transaction) -> bool:
         """Return whether the connection is async."""
         return isinstance(transaction, AsyncConnection)
-
-    def dialect(self, transaction: Transaction) -> str:  # noqa: ARG002  the signature of adapters
-        """Return `postgresql`."""
-        return "postgresql"
-
-    def sees_commit(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return False."""
-        return False
 
     def run(
         self,

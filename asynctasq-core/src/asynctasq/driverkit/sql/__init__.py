@@ -3,10 +3,12 @@
 - queries: statements by name, from files
 - migrations: the steps from one version of the tables to the next
 - rows: messages as the columns of a row
+- connection_adapter: the base of adapters for plain connections
 - plans: running the plan of a call in a transaction, and its statements
 - grouping: messages, and completions, that one statement writes together
 """
 
+from asynctasq.driverkit.sql.connection_adapter import ConnectionAdapter
 from asynctasq.driverkit.sql.grouping import (
     BatchMismatch,
     Completions,
@@ -32,6 +34,7 @@ __all__ = [
     "STATES",
     "BatchMismatch",
     "Completions",
+    "ConnectionAdapter",
     "InCommon",
     "Step",
     "completions_of",

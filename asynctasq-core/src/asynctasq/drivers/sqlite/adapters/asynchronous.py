@@ -4,31 +4,19 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
-from asynctasq.driverkit.sql import no_transaction, run_plan_async
+from asynctasq.driverkit.sql import ConnectionAdapter, no_transaction, run_plan_async
 
 T = TypeVar("T")
 
 BEGIN = 'await connection.execute("BEGIN IMMEDIATE")'
 
 
-class AiosqliteAdapter:
+class AiosqliteAdapter(ConnectionAdapter):
     """Runs plans on a connection of `aiosqlite`, which reports no commits."""
 
-    def unwrap(self, transaction: Any) -> Any:
-        """Return the connection unchanged."""
-        return transaction
-
-    def is_async(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return True."""
-        return True
-
-    def dialect(self, transaction: Any) -> str:  # noqa: ARG002  the signature of adapters
-        """Return `sqlite`."""
-        return "sqlite"
-
-    def sees_commit(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return False."""
-        return False
+    def __init__(self) -> None:
+        """Make an adapter."""
+        super().__init__("sqlite", is_async=True)
 
     def run(
         self,
@@ -49,5 +37,5 @@ class AiosqliteAdapter:
 
 
 def _plain(row: Any) -> Row:
-    """Return a row as a tuple, whatever the `row_factory` of the connection makes of it."""
+    """Return a row as a tuple, with any `row_factory` of the connection."""
     return tuple(row.values()) if isinstance(row, Mapping) else tuple(row)

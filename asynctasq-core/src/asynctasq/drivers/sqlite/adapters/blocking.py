@@ -5,31 +5,19 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
-from asynctasq.driverkit.sql import no_transaction, run_plan
+from asynctasq.driverkit.sql import ConnectionAdapter, no_transaction, run_plan
 
 T = TypeVar("T")
 
 BEGIN = 'connection.execute("BEGIN IMMEDIATE")'
 
 
-class SqliteAdapter:
+class SqliteAdapter(ConnectionAdapter):
     """Runs plans on a connection of `sqlite3`, which reports no commits."""
 
-    def unwrap(self, transaction: sqlite3.Connection) -> sqlite3.Connection:
-        """Return the connection unchanged."""
-        return transaction
-
-    def is_async(self, transaction: sqlite3.Connection) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return False."""
-        return False
-
-    def dialect(self, transaction: sqlite3.Connection) -> str:  # noqa: ARG002  the signature of adapters
-        """Return `sqlite`."""
-        return "sqlite"
-
-    def sees_commit(self, transaction: sqlite3.Connection) -> bool:  # noqa: ARG002  the signature of adapters
-        """Return False."""
-        return False
+    def __init__(self) -> None:
+        """Make an adapter."""
+        super().__init__("sqlite")
 
     def run(
         self,
