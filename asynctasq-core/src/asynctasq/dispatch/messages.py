@@ -186,6 +186,16 @@ def _id(text: str, option: str) -> bytes:
         ) from None
 
 
+def _check_driver_limit(driver: Driver, message: Message, most: int) -> None:
+    size = len(message.body) + headers_bytes(message.headers)
+    if size > most:
+        raise DriverError(
+            f"Task {message.task!r} was not dispatched: arguments and headers must take at most {most:,} "
+            f"bytes with the driver {type(driver).__qualname__}, got {size:,}. Pass a key or a path to large "
+            f"data, or use another store."
+        )
+
+
 def check_supported(driver: Driver, message: Message) -> None:
     """Make sure that the driver supports the options and the size of a message.
 
@@ -194,15 +204,8 @@ def check_supported(driver: Driver, message: Message) -> None:
         DriverError: the message is larger than the driver's `max_message_bytes`.
     """
     most = driver.max_message_bytes
-    size = len(message.body)
-    if message.headers:
-        size += headers_bytes(message.headers)
-    if most is not None and size > most:
-        raise DriverError(
-            f"Task {message.task!r} was not dispatched: arguments and headers must take at most {most:,} "
-            f"bytes with the driver {type(driver).__qualname__}, got {size:,}. Pass a key or a path to large "
-            f"data, or use another store."
-        )
+    if most is not None:
+        _check_driver_limit(driver, message, most)
     capabilities = driver.capabilities
     if message.unique is not None and Capability.UNIQUE not in capabilities:
         _refuse(driver, "unique", Capability.UNIQUE)

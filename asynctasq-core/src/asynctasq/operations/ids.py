@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
 from asynctasq.contracts.capabilities import SupportsInspect
+from asynctasq.driverkit.id_parts import has_id_part
 from asynctasq.message import State, id_from_text, id_to_text
 
 SHORT = 8
@@ -76,9 +77,9 @@ async def matches_among(
     found: dict[str, dict[str, None]] = {part: {} for part in parts}
     wanted = {part: _digits(part) for part in parts}
     async for message in messages:
-        digits = _digits(message.id)
+        message_id = id_from_text(message.id)
         for part, some in wanted.items():
-            if (digits.endswith(some) or digits.startswith(some)) and len(found[part]) < most:
+            if has_id_part(message_id, some) and len(found[part]) < most:
                 found[part][message.id] = None
     return {part: list(ids) for part, ids in found.items()}
 
