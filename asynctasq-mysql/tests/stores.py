@@ -19,7 +19,7 @@ from tests.servers.shared import shared_url
 from tests.stores import ServerStore, Store, StoreKind
 
 DATABASE = f"asynctasq_tests_{os.environ.get('PYTEST_XDIST_WORKER', '')}"
-"""Each process of a test run has a database of its own: locks of neighbors make a reserve skip rows."""
+"""One for each process of a test run: locks of neighbors make a reserve skip rows."""
 
 
 def execute(url: str, *statements: str) -> list[tuple[object, ...]]:

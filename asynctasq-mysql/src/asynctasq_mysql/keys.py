@@ -104,7 +104,7 @@ class Admission:
         self.added: dict[bytes, Message] = {}
         """The messages to be added."""
         self.replaced: set[bytes] = set()
-        """Those of them that a later one of the chunk has replaced."""
+        """Messages among them that a later one of the chunk has replaced."""
         self.cancelled: set[bytes] = set()
         """The waiting messages of the store that are replaced."""
         self.moves: dict[bytes, int] = {}

@@ -113,7 +113,7 @@ class MySQLOutbox:
         )
 
     async def _run(self, *texts: str) -> list[Answer]:
-        """Execute statements in one round trip, each in a transaction of its own."""
+        """Execute statements in one round trip, each in a separate transaction."""
         return await self._call(lambda wire: wire.run(*texts))
 
     def _text(self, name: str, **values: Value) -> str:

@@ -62,7 +62,7 @@ class Store:
         self._names: dict[int, str] = {}
 
     async def run(self, *texts: str) -> list[Sequence[Row]]:
-        """Execute statements in one round trip, each in a transaction of its own; return their rows."""
+        """Execute statements in one round trip, each in a separate transaction; return their rows."""
 
         async def body(wire: Wire) -> list[Sequence[Row]]:
             return [answer.rows for answer in await wire.run(*texts)]

@@ -39,7 +39,7 @@ class Move(NamedTuple):
     """A message that upkeep moved, for the news of it."""
 
     row: Row
-    """It begins with the ID, the queue, the profile, the attempts and the lost leases."""
+    """A row that begins with the ID, the queue, the profile, the attempts and the lost leases."""
     state: State
     reason: Reason | None
     owner: str | None

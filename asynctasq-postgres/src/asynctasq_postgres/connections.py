@@ -57,7 +57,7 @@ def _tls(settings: PostgresSettings, address: Address) -> Any:
 
 
 def abandon(connection: Connection) -> None:
-    """Close a connection at once, whatever it does."""
+    """Close a connection at once, even during a call."""
     with suppress(Exception):  # its loop may be closed
         connection.terminate()
 

@@ -21,9 +21,9 @@ from asynctasq_postgres.server import Server
 from asynctasq_postgres.timing import ListenerTiming
 
 ANNOUNCED_SECONDS = 30.0
-"""For which an announcement of a sleeping worker is valid."""
+"""Seconds for which an announcement of a sleeping worker is valid."""
 HEARD_SECONDS = 5.0
-"""The same for those that wait for results."""
+"""Seconds for which an announcement of a process that waits for results is valid."""
 SHORTEST_SLEEP = 0.001
 """Seconds."""
 HEARING_FACTOR = 1.25

@@ -30,7 +30,7 @@ Place = tuple[int, bytes]
 
 @record
 class Listing:
-    """What is listed."""
+    """Messages or dead letters that are listed."""
 
     kind: str
     """`ready`, `scheduled`, `running` or `dead`."""

@@ -27,7 +27,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtext('asynctasq migrate'), hashtext($1
 
 @record
 class Tables:
-    """What the database says of its tables."""
+    """Notes in the database about its tables."""
 
     version: int
     """0 if there are none."""
@@ -112,7 +112,7 @@ async def planned(connection: Connection, names: Names, pending: Sequence[Step])
 async def take_steps(
     connection: Connection, names: Names, pending: Callable[[], Awaitable[Sequence[Step]]]
 ) -> list[str]:
-    """Take steps, each in a transaction of its own, under a lock; return their names.
+    """Take steps, each in a separate transaction, under a lock; return their names.
 
     Args:
         connection: without an open transaction.

@@ -25,7 +25,7 @@ Row = Sequence[Any]
 
 
 class CallContext:
-    """What the calls of a driver have in common, whether it is open or not."""
+    """Values that all calls of a driver use, whether it is open or not."""
 
     def __init__(self, settings: PostgresSettings) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""What follows the commit of a transaction with dispatches: workers are woken, and observers notified."""
+"""Notices after the commit of a transaction with dispatches: they wake workers and notify observers."""
 
 import asyncio
 import logging
