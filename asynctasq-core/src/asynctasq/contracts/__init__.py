@@ -76,6 +76,7 @@ from asynctasq.settlement import (
 )
 
 if TYPE_CHECKING:
+    from asynctasq.contracts.capabilities.deaths import Death, SupportsDeaths
     from asynctasq.contracts.capabilities.dependencies import (
         Edge,
         Node,
@@ -154,6 +155,7 @@ __all__ = [
     "Claim",
     "Complete",
     "DeadLetter",
+    "Death",
     "Delivery",
     "Driver",
     "DriverDefaults",
@@ -217,6 +219,7 @@ __all__ = [
     "Statement",
     "SupportsCancel",
     "SupportsDeadLetters",
+    "SupportsDeaths",
     "SupportsDependencies",
     "SupportsEvents",
     "SupportsInspect",
@@ -247,6 +250,7 @@ __all__ = [
 ]
 
 _LAZY: Mapping[str, tuple[str, ...]] = {
+    "capabilities.deaths": ("Death", "SupportsDeaths"),
     "capabilities.dependencies": ("Edge", "Node", "SupportsDependencies", "WorkflowInfo"),
     "capabilities.events": ("EventPage", "SupportsEvents"),
     "capabilities.limits": ("LimitInfo", "LimitRule", "SupportsLimits"),
