@@ -16,6 +16,8 @@ from tests.chaos.server.refusals import (
 )
 from tests.chaos.stores.postgres import PostgresStore
 
+pytestmark = pytest.mark.sampled(2)
+
 UNDONE = ("40P01", "40001", "55P03")
 """Dead-lock, serialization failure, lock time-out."""
 FAILED = ("53100", "57014", "XX000", "P0001")

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from asynctasq.conformance import ExecutorConformance
 from asynctasq.contracts.executor import Executor
 from asynctasq.executors.loop import LoopExecutor
@@ -24,6 +26,7 @@ class TestThread(ExecutorConformance):
         return ThreadExecutor()
 
 
+@pytest.mark.sampled(3)
 class TestProcess(ExecutorConformance):
     mode = "process"
 

@@ -254,6 +254,7 @@ def test_refusals_say_why_and_change_nothing(checkout: Checkout) -> None:
     refused(NEXT_MAJOR, "CHANGELOG.md has no entries under Unreleased.")
 
 
+@pytest.mark.full
 def test_a_failure_in_the_last_step_leaves_the_repository_as_it_was(checkout: Checkout) -> None:
     """The wheels build and install, but the command line does not work."""
     cli = "asynctasq-core/src/asynctasq/cli/__init__.py"

@@ -15,6 +15,8 @@ from asynctasq.cli import main
 from asynctasq.plugins.missing import framework_missing
 from tests.plugins.conftest import Site
 
+pytestmark = pytest.mark.sampled(2)
+
 KEYS = {
     "kind",
     "name",

@@ -8,6 +8,8 @@ from tests.servers.mariadb import MariadbServer, mariadb_process
 from tests.servers.pgbouncer import pgbouncer
 from tests.servers.postgres import PostgresServer, running_postgres
 
+pytestmark = pytest.mark.sampled(2)
+
 
 def test_postgresql_keeps_what_it_has_acknowledged_over_a_crash() -> None:
     with running_postgres() as server:

@@ -10,6 +10,8 @@ from asynctasq import App
 from asynctasq.message import Message, new_id
 from tests.cli.processes import WorkerProcess, until
 
+pytestmark = pytest.mark.sampled(2)
+
 StartWorker = Callable[..., WorkerProcess]
 
 SHOP = """
