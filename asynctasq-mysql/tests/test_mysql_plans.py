@@ -33,7 +33,7 @@ VALUES: dict[str, Value] = {
     "queue": 1,
     "queues": Fragment("1,2"),
     "owner": b"w",
-    "owners": Fragment("1,2"),
+    "owners": json_rows([(1,), (2,)]),
     "ids": json_of(IDS),
     "hashes": json_of(2 * one for one in IDS),
     "id": IDS[0],
