@@ -32,6 +32,7 @@ VALUES: dict[str, Value] = {
     "namespace": 1,
     "queue": 1,
     "queues": Fragment("1,2"),
+    "names": Fragment("x'61',x'62'"),
     "owner": b"w",
     "owners": json_rows([(1,), (2,)]),
     "ids": json_of(IDS),
