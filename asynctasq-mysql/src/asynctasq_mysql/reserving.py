@@ -11,7 +11,7 @@ from asynctasq.settlement import Reason
 from asynctasq_mysql.claiming import Claims, chosen, large_limit
 from asynctasq_mysql.clients import Answer, Row, Wire
 from asynctasq_mysql.connections import PAUSES
-from asynctasq_mysql.marking import needs_mark, stored_mark, write_mark
+from asynctasq_mysql.marking import is_refresh, needs_mark, stored_mark, write_mark
 from asynctasq_mysql.repairing import repair
 from asynctasq_mysql.rows import as_bytes, task_of
 from asynctasq_mysql.statements import Fragment, in_list, json_rows
@@ -41,6 +41,8 @@ class Reserve:
         self._name = name_bytes(owner)
         self._lease = micros(lease)
         self._claims = Claims(0)
+        self._refreshes = False
+        """True if nothing was found, and the mark is to be refreshed."""
 
     async def __call__(self) -> list[Delivery]:
         """Do the upkeep that is due, then lease messages."""
@@ -49,6 +51,9 @@ class Reserve:
         due = await store.call(self._unless_upkeep_is_due)
         if due is not None:
             await self._after_upkeep(due)
+        elif self._refreshes:
+            await store.call(lambda wire: write_mark(wire, store, self._lease))
+            await repair(store)
         for _ in range(DAMAGED_AT_MOST):
             self._report_damage()
             if self._claims.deliveries or not self._claims.damaged:
@@ -105,7 +110,9 @@ class Reserve:
         forgets = forget is not None and abs(now - store.forgot_at) >= FORGET_INTERVAL
         reclaims = ended is not None and not (mark is not None and mark.is_paused(now))
         is_stale = needs_mark(mark, now=now, lease=self._lease)
-        if is_stale or due or expired or forgets or reclaims:
+        self._refreshes = is_stale and not rows and is_refresh(mark, now=now, lease=self._lease)
+        must_mark = is_stale and not self._refreshes
+        if must_mark or due or expired or forgets or reclaims:
             await wire.run("ROLLBACK")
             if forgets:
                 store.forgot_at = now

@@ -162,10 +162,10 @@ class MySQLBench(DatabaseBench):
         self.database.execute(f"ANALYZE TABLE {self.messages}")
 
     def transactions(self) -> float:
-        """Return how many round trips have read messages. A worker looks for work without a transaction, too."""
+        """Return how many round trips have looked for work, with or without a transaction."""
         [[number]] = self._server.rows(
             "SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Query' "
-            f"AND argument LIKE '%FROM `{self.messages}`%'"
+            "AND argument LIKE '%FROM `asynctasq_queues`%'"
         )
         return float(number)
 
