@@ -26,9 +26,10 @@ LONGEST_WAIT = 3600.0
 class Waiter:
     """One coroutine that waits for work in queues, or for the end of messages."""
 
-    __slots__ = ("future", "ids", "queues")
+    __slots__ = ("ends_at", "future", "ids", "queues")
 
-    def __init__(self, queues: Sequence[str], ids: Collection[bytes]) -> None:
+    def __init__(self, queues: Sequence[str], ids: Collection[bytes], timeout: float) -> None:
+        self.ends_at = asyncio.get_running_loop().time() + timeout
         self.queues = tuple(queues)
         self.ids = frozenset(one for one in ids if len(one) == ID_BYTES)
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -74,14 +75,15 @@ class Poller:
         """Return when there may be something, or after `timeout` seconds."""
         if ids:
             self.note_work()
-        waiter = Waiter(queues, ids)
+        timeout = min(max(timeout, 0.0), LONGEST_WAIT)
+        waiter = Waiter(queues, ids, timeout)
         self._waiters.add(waiter)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look_again_and_again())
         elif self._pause > SHORTEST_PAUSE or ids:
             self._changed.set()
         try:
-            async with asyncio.timeout(min(max(timeout, 0.0), LONGEST_WAIT)):
+            async with asyncio.timeout(timeout):
                 await waiter.future
         except TimeoutError:
             pass
@@ -112,6 +114,17 @@ class Poller:
                     waiter.wake()
                 return
             await self._sleep()
+            if self._is_last_pause():
+                for waiter in self._waiters:
+                    waiter.wake()
+                return
+
+    def _is_last_pause(self) -> bool:
+        """Return whether all waits end before a long pause does: the reserves after them serve as a look."""
+        if self._pause < LONGEST_PAUSE or self._changed.is_set():
+            return False
+        until = asyncio.get_running_loop().time() + self._pause
+        return all(not each.ids and each.ends_at <= until for each in self._waiters)
 
     def _was_empty(self) -> bool:
         """Return whether a reserve has just looked for all that is waited for."""

@@ -165,7 +165,7 @@ class MySQLBench(DatabaseBench):
         """Return how many round trips have looked for work, with or without a transaction."""
         [[number]] = self._server.rows(
             "SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Query' "
-            "AND argument LIKE '%FROM `asynctasq_queues`%'"
+            "AND argument LIKE '%FROM `asynctasq_queues`%paused%'"
         )
         return float(number)
 
