@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
+from zlib import crc32
 
 import pymysql
 import pytest
@@ -16,17 +17,33 @@ from asynctasq_mysql import MySQLDriver
 from tests.servers.databases import mysql_connection
 
 NEVER = 1 << 30
-STEP = 10
+EVERY = 3
+"""The step between scripts that fail without `--full`. Each operation begins with another one."""
+STEP = 16
 """The step between pairs of calls without `--full`. A transaction that fails leaves nothing that a further call
 could meet."""
 SERVER_ERROR, LOST_CONNECTION = 1105, 2013
 
 
+WAYS = ((SERVER_ERROR, False), (LOST_CONNECTION, True))
+"""The errors of scripts that fail, and whether all of their statements are executed before."""
+NAMES = ("half a script", "lost answer")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a few pairs of calls, and with `--full` all of them."""
+    """Run each operation in one way, and a few pairs of calls; with `--full` all of them."""
+    full = metafunc.config.getoption("full")
     if "then" in metafunc.fixturenames:
-        pairs = FOLLOW_UPS if metafunc.config.getoption("full") else FOLLOW_UPS[::STEP]
+        pairs = FOLLOW_UPS if full else FOLLOW_UPS[::STEP]
         metafunc.parametrize(("operation", "then"), pairs, ids=lambda each: each.__name__)
+    elif "operation" in metafunc.fixturenames:
+        chosen = [
+            pytest.param(operation, *way, id=f"{operation.__name__}-{name}")
+            for operation in OPERATIONS
+            for number, (way, name) in enumerate(zip(WAYS, NAMES, strict=True))
+            if full or crc32(operation.__name__.encode()) % len(WAYS) == number
+        ]
+        metafunc.parametrize(("operation", "code", "whole"), chosen)
 
 
 class Saboteur:
@@ -101,23 +118,26 @@ async def damage(driver: Driver, message_id: bytes) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("code", "whole"),
-    [(SERVER_ERROR, False), (LOST_CONNECTION, True)],
-    ids=["half a script", "lost answer"],
-)
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 async def test_an_error_at_any_statement_loses_nothing(
-    operation: Operation, code: int, whole: bool, saboteur: Saboteur, url: str
+    operation: Operation,
+    code: int,
+    whole: bool,
+    saboteur: Saboteur,
+    url: str,
+    pytestconfig: pytest.Config,
 ) -> None:
     saboteur.code, saboteur.whole = code, whole
     store = uuid4().hex
     await check_aborts(
-        operation, lambda name: MySQLDriver(url, namespace=name + store), saboteur, damage=damage
+        operation,
+        lambda name: MySQLDriver(url, namespace=name + store),
+        saboteur,
+        damage=damage,
+        every=1 if pytestconfig.getoption("full") else EVERY,
     )
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["half a script", "lost answer"])
+@pytest.mark.parametrize("whole", [False, True], ids=NAMES)
 async def test_another_call_after_a_script_that_failed_leaves_no_stray_row(
     operation: Operation,
     then: Operation,

@@ -3,9 +3,10 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from asynctasq.contracts.driver import Enqueued
-from asynctasq.message import Message, OnConflict, Unique, UniqueUntil, new_id
+from asynctasq.message import Delivery, Message, OnConflict, State, Unique, UniqueUntil, new_id
 from asynctasq.settlement import (
     Complete,
     ErrorInfo,
@@ -180,3 +181,63 @@ async def test_a_dead_letter_that_was_requeued_without_its_key_does_not_hold_it(
         assert await driver.requeue_edited(Message(dead.id, "q", "t", b""))
         [answer] = await driver.enqueue([message(unique=Unique("k"))])
         assert answer.created
+
+
+async def test_who_reclaims_a_lease_gets_its_message_before_other_workers(
+    make_driver: MakeDriver,
+) -> None:
+    rounds = 20
+
+    async with AsyncExitStack() as stack:
+        rivals = [await stack.enter_async_context(opened(make_driver())) for _ in range(4)]
+        found: list[tuple[Delivery, MySQLDriver]] = []
+
+        async def compete(driver: MySQLDriver, owner: str, number: int) -> None:
+            while len(found) <= number:
+                deliveries = await driver.reserve({"q": 9}, limit=9, owner=owner, lease=60.0)
+                found.extend((each, driver) for each in deliveries)
+
+        for number in range(rounds):
+            await rivals[0].enqueue([message()])
+            await rivals[0].reserve({"q": 1}, limit=1, owner="first", lease=0.05)
+            await asyncio.gather(
+                *(compete(driver, f"{each}", number) for each, driver in enumerate(rivals))
+            )
+            delivery, driver = found[-1]
+            assert [(each.id, each.state) for each in driver.news()] == [
+                (delivery.message.id, State.READY)
+            ]
+            assert await driver.settle([Complete(delivery.lease)]) == [Settled.DONE]
+    assert len(found) == rounds
+
+
+async def test_a_reserve_reclaims_leases_whatever_its_neighbors_reclaim(
+    make_driver: MakeDriver, namespace: str
+) -> None:
+    over = asyncio.Event()
+
+    async def reclaim(driver: MySQLDriver) -> int:
+        """Let leases end, and return how many the next reserve gets."""
+        await driver.reserve({"q": 9}, limit=9, owner=f"{new_id()!r}", lease=5.0)
+        driver.clock_offset += 10.0
+        deliveries = await driver.reserve({"q": 9}, limit=9, owner="w", lease=900.0)
+        await driver.settle([Release(each.lease) for each in deliveries])
+        return len(deliveries)
+
+    async def neighbor(driver: MySQLDriver) -> None:
+        """Reclaim leases again and again, with no lease that goes on: no row of its own is behind its scan."""
+        await driver.enqueue([message(max_lost=1 << 30) for _ in range(5)])
+        while not over.is_set():
+            driver.clock_offset += 10.0
+            await driver.reserve({"q": 9}, limit=9, owner=f"{new_id()!r}", lease=5.0)
+
+    async with AsyncExitStack() as stack:
+        names = [f"{namespace}-{number}" for number in range(3)]
+        drivers = [await stack.enter_async_context(opened(make_driver(namespace=n))) for n in names]
+        driver = await stack.enter_async_context(opened(make_driver()))  # its rows follow theirs
+        neighbors = [asyncio.create_task(neighbor(each)) for each in drivers]
+        await driver.enqueue([message(max_lost=1 << 30)])
+        found = [await reclaim(driver) for _ in range(40)]
+        over.set()
+        await asyncio.gather(*neighbors)
+    assert found == [1] * 40

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.chaos.faults.fault import Lanes
 from tests.chaos.kinds import KINDS, mixed
 from tests.chaos.report import Report
 from tests.chaos.stores.store import Store
@@ -13,6 +14,16 @@ async def short_storm(store: Store, folder: Path) -> Report:
     seed = new_seed()
     storm = Storm(store, folder, mixed(300, seed), store.faults(), seconds=8.0, seed=seed)
     return await storm.run(print)
+
+
+BRIEF = ("plain", "prioritized", "threaded", "once", "flaky", "unique", "progressing", "snoozing")
+"""Kinds of tasks that need neither long nor a process."""
+
+
+async def brief_storm(store: Store, folder: Path, faults: Lanes) -> Report:
+    """Run eighty tasks under a few faults, for stores whose short storm takes too long for every run."""
+    kinds = [KINDS[name] for name in BRIEF * 10]
+    return await Storm(store, folder, kinds, faults, seconds=3.0, seed=new_seed()).run(print)
 
 
 async def calm_with_blocked_loops(store: Store, folder: Path) -> Report:

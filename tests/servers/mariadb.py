@@ -21,6 +21,7 @@ PLACE = (
     "--skip-name-resolve",
     "--bind-address=127.0.0.1",
     "--character-set-server=utf8mb4",
+    "--extra-max-connections=20",
 )
 SMALL = ("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M")
 QUICK = ("--skip-log-bin", "--performance-schema=off", "--innodb-flush-log-at-trx-commit=0")
@@ -42,13 +43,18 @@ class MariadbServer:
         """
         server = program("mariadbd", package="mariadb-server")
         install = program("mariadb-install-db", package="mariadb-server")
-        self.port = free_port()
+        self.port, self._extra_port = free_port(), free_port()
         self.url = f"mysql://tester@127.0.0.1:{self.port}/mysql"
         self.socket = folder / "socket"
         account = folder / "account.sql"
         account.write_text(ACCOUNT)
         files = ("--no-defaults", f"--datadir={folder / 'data'}")
-        place = (f"--port={self.port}", f"--socket={self.socket}", *PLACE)
+        place = (
+            f"--port={self.port}",
+            f"--extra-port={self._extra_port}",
+            f"--socket={self.socket}",
+            *PLACE,
+        )
         own = (
             f"--pid-file={folder / 'pid'}",
             f"--init-file={account}",
@@ -80,11 +86,16 @@ class MariadbServer:
         """Kill it."""
         self.process.stop(signal.SIGKILL)
 
-    def connect(self) -> "pymysql.Connection[Any]":
-        """Return a connection of `tester` in autocommit; the caller closes it."""
+    def connect(self, *, counted: bool = False) -> "pymysql.Connection[Any]":
+        """Return a connection of `tester` in autocommit; the caller closes it.
+
+        Args:
+            counted: True to count it against `max_connections`, as any other. By default, the server accepts it
+                even if it is full.
+        """
         return pymysql.connect(
             host="127.0.0.1",
-            port=self.port,
+            port=self.port if counted else self._extra_port,
             user="tester",
             autocommit=True,
             connect_timeout=10,

@@ -14,7 +14,7 @@ from tests.executors.conftest import Serve, ServedApp, noted
 from tests.executors.conftest import notes as notes
 from tests.executors.conftest import serve as serve
 from tests.worker.stage import eventually
-from tests.worker.test_worker_leases import steal
+from tests.worker.test_worker_leases import STEALABLE, steal
 from tests.worker.test_worker_observers import END, SENT, START, AsyncRecorder, Recorder
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -95,7 +95,7 @@ async def test_a_release_at_the_end(serve: Serve, notes: Path) -> None:
 
 
 async def test_a_lost_lease(serve: Serve, notes: Path) -> None:
-    served, recorder = await watched(serve, heartbeat_interval=0.2)
+    served, recorder = await watched(serve, heartbeat_interval=0.2, lease=STEALABLE)
     await tasks.Sleeps(str(notes)).dispatch()
     async with served.serving():
         await noted(notes)

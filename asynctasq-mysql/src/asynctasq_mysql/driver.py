@@ -184,8 +184,11 @@ class MySQLDriver(DriverDefaults):
     ) -> list[Delivery]:
         check_lease(lease)
         deliveries = await Reserve(self._opened(), queues, limit, owner, lease)()
-        if deliveries and self._poller is not None:
-            self._poller.note_work()
+        if self._poller is not None:
+            if deliveries:
+                self._poller.note_work()
+            elif limit > 0:
+                self._poller.note_empty([name for name, most in queues.items() if most > 0])
         return deliveries
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:

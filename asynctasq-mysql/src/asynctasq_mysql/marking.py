@@ -2,7 +2,7 @@
 
 import math
 
-from asynctasq.driverkit.outages import UpkeepMark, next_mark, set_back_by
+from asynctasq.driverkit.outages import LONGEST_GAP, UpkeepMark, next_mark, set_back_by
 from asynctasq_mysql.clients import Wire
 from asynctasq_mysql.store import Store
 
@@ -18,6 +18,11 @@ def stored_mark(at: int | None, paused_until: int | None) -> UpkeepMark | None:
 def needs_mark(mark: UpkeepMark | None, *, now: int, lease: int) -> bool:
     """Return whether a call has to write the mark."""
     return mark is None or next_mark(mark, now=now, lease=lease, second=SECOND) is not mark
+
+
+def is_refresh(mark: UpkeepMark | None, *, now: int, lease: int) -> bool:
+    """Return whether a call would only write a later time: there is neither an outage nor a jump of the clock."""
+    return mark is not None and 0 <= now - mark.at <= min(lease / 2, LONGEST_GAP * SECOND)
 
 
 async def write_mark(wire: Wire, store: Store, lease: int) -> UpkeepMark:

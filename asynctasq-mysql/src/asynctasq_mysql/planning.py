@@ -32,7 +32,7 @@ def _enqueue(store: Store, messages: Sequence[Message]) -> Steps[list[Enqueued]]
     unknown = [name for name in names if name not in numbers]
     if unknown:
         # Not remembered: the application may roll back.
-        numbers |= yield from store.number_steps(unknown, creates=True)
+        numbers |= yield from store.number_steps(unknown)
     has_unique = any(message.unique is not None for message in messages)
     steps = unique_enqueue_steps if has_unique else enqueue_steps
     return (yield from steps(store, messages, numbers))

@@ -1,5 +1,6 @@
 """Leasing messages."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from asynctasq.contracts.capabilities import News
@@ -9,17 +10,21 @@ from asynctasq.message import Delivery, State
 from asynctasq.settlement import Reason
 from asynctasq_mysql.claiming import Claims, chosen, large_limit
 from asynctasq_mysql.clients import Answer, Row, Wire
-from asynctasq_mysql.marking import needs_mark, stored_mark, write_mark
+from asynctasq_mysql.connections import PAUSES
+from asynctasq_mysql.marking import is_refresh, needs_mark, stored_mark, write_mark
 from asynctasq_mysql.repairing import repair
 from asynctasq_mysql.rows import as_bytes, task_of
 from asynctasq_mysql.statements import Fragment, in_list, json_rows
 from asynctasq_mysql.store import Store, name_bytes
-from asynctasq_mysql.upkeep import FORGET_INTERVAL, Due, upkeep
+from asynctasq_mysql.upkeep import FORGET_INTERVAL, Due, Move, begin_moves, forget, report
 
 RENEWED_SHARE = 3 / 4
 """A reserve that finds nothing renews the leases of its owner if less than this share of their length is left."""
 DAMAGED_AT_MOST = 20
 """How often a reserve that found nothing but damaged messages looks again."""
+
+MOVES_TRIED = 3
+"""How often a reserve tries to do the upkeep that is due, while another worker is at it."""
 
 
 class Reserve:
@@ -36,6 +41,8 @@ class Reserve:
         self._name = name_bytes(owner)
         self._lease = micros(lease)
         self._claims = Claims(0)
+        self._refreshes = False
+        """True if nothing was found, and the mark is to be refreshed."""
 
     async def __call__(self) -> list[Delivery]:
         """Do the upkeep that is due, then lease messages."""
@@ -43,17 +50,44 @@ class Reserve:
         self._numbers = await store.numbers(self._queues)
         due = await store.call(self._unless_upkeep_is_due)
         if due is not None:
-            mark = await store.call(lambda wire: write_mark(wire, store, self._lease))
-            if due.repair:
-                await repair(store)
-            await upkeep(store, due, self._owner, reclaims=not mark.is_paused(mark.at))
-            await store.call(self._in_any_case)
+            await self._after_upkeep(due)
+        elif self._refreshes:
+            await store.call(lambda wire: write_mark(wire, store, self._lease))
+            await repair(store)
         for _ in range(DAMAGED_AT_MOST):
             self._report_damage()
             if self._claims.deliveries or not self._claims.damaged:
                 break
             await store.call(self._in_any_case)
         return self._claims.deliveries
+
+    async def _after_upkeep(self, due: Due) -> None:
+        """Do a bounded piece of the upkeep that is due, then lease messages."""
+        store = self._store
+        mark = await store.call(lambda wire: write_mark(wire, store, self._lease))
+        if due.repair:
+            await repair(store)
+        if due.forget:
+            await store.call(lambda wire: forget(wire, store))
+        reclaims = due.leases and not mark.is_paused(mark.at)
+        if due.messages or reclaims:
+            moved = await store.call(lambda wire: self._after_moves(wire, reclaims=reclaims))
+            await report(store, moved, counted=True)
+        else:
+            await store.call(self._in_any_case)
+
+    async def _after_moves(self, wire: Wire, *, reclaims: bool) -> list[Move]:
+        """Move messages, and lease some in the same transaction, before other workers see them."""
+        for attempt in range(1, MOVES_TRIED + 1):
+            begun = await begin_moves(wire, self._store, self._owner, reclaims=reclaims)
+            if begun is not None:
+                moved, texts = begun
+                _, owner, rows = await self._look(wire, *texts)
+                await self._take(wire, owner, rows)
+                return moved
+            await asyncio.sleep(PAUSES.pause(attempt))
+        await self._in_any_case(wire)
+        return []
 
     def _report_damage(self) -> None:
         store = self._store
@@ -64,19 +98,21 @@ class Reserve:
             store.dead_since_prune += 1
 
     async def _in_any_case(self, wire: Wire) -> None:
-        _, owner, rows = await self._look(wire)
+        _, owner, rows = await self._look(wire, "START TRANSACTION")
         await self._take(wire, owner, rows)
 
     async def _unless_upkeep_is_due(self, wire: Wire) -> Due | None:
         """Lease messages; if upkeep is due, return its kinds instead."""
         store = self._store
-        look, owner, rows = await self._look(wire)
+        look, owner, rows = await self._look(wire, "START TRANSACTION")
         now, due, expired, ended, forget, at, paused_until = look
         mark = stored_mark(at, paused_until)
         forgets = forget is not None and abs(now - store.forgot_at) >= FORGET_INTERVAL
         reclaims = ended is not None and not (mark is not None and mark.is_paused(now))
         is_stale = needs_mark(mark, now=now, lease=self._lease)
-        if is_stale or due or expired or forgets or reclaims:
+        self._refreshes = is_stale and not rows and is_refresh(mark, now=now, lease=self._lease)
+        must_mark = is_stale and not self._refreshes
+        if must_mark or due or expired or forgets or reclaims:
             await wire.run("ROLLBACK")
             if forgets:
                 store.forgot_at = now
@@ -84,12 +120,19 @@ class Reserve:
         await self._take(wire, owner, rows)
         return None
 
-    async def _look(self, wire: Wire) -> tuple[Row, Answer, Sequence[tuple[str, Row]]]:
-        """Look for upkeep, lock the owner, and lock the next messages of each queue."""
+    async def _look(
+        self, wire: Wire, *before: str
+    ) -> tuple[Row, Answer, Sequence[tuple[str, Row]]]:
+        """Look for upkeep, lock the owner, and lock the next messages of each queue.
+
+        Args:
+            wire: the connection.
+            before: statements to execute first, in the same round trip.
+        """
         store, sql = self._store, self._store.sql.lease
         ttl = micros(store.settings.dead_letter_ttl)
-        _, look, paused, owner, *found = await wire.run(
-            "START TRANSACTION",
+        answers = await wire.run(
+            *before,
             sql["look"](
                 store.offset, namespace=store.namespace, owner=self._name, dead_letter_ttl=ttl
             ),
@@ -97,6 +140,7 @@ class Reserve:
             sql["lock_owner"](namespace=store.namespace, owner=self._name),
             *(self._claim(number, self._queues[name]) for name, number in self._numbers.items()),
         )
+        look, paused, owner, *found = answers[len(before) :]
         self._claims = Claims(look.rows[0][0])
         stopped = {row[0] for row in paused.rows}
         rows = [

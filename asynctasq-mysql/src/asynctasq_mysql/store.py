@@ -37,6 +37,10 @@ def name_text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
+def _by_name(rows: Iterable[Row], keys: Mapping[bytes, str]) -> dict[str, int]:
+    return {keys[bytes(row[1])]: int(row[0]) for row in rows}
+
+
 class Store:
     """The part of a driver that is open."""
 
@@ -98,24 +102,32 @@ class Store:
         found = self.known_numbers(wanted)
         unknown = [name for name in wanted if name not in found]
         if unknown:
-            found |= await self.transact(lambda: self.number_steps(unknown, creates=creates))
+            if creates:
+                found |= await self.transact(lambda: self.number_steps(unknown))
+            else:
+                keys = {name_bytes(name): name for name in unknown}
+                [rows] = await self.run(self._look_for(keys))
+                found |= _by_name(rows, keys)
             for name in unknown:
                 if name in found:
                     self._remember(found[name], name)
         return {name: found[name] for name in wanted if name in found}
 
-    def number_steps(self, names: Sequence[str], *, creates: bool) -> Steps[dict[str, int]]:
+    def number_steps(self, names: Sequence[str]) -> Steps[dict[str, int]]:
         """Look up the numbers of queues, and make those that are missing."""
         keys = {name_bytes(name): name for name in names}
-        look = self.sql.store["queues_by_name"](namespace=self.namespace, names=in_list(keys))
+        look = self._look_for(keys)
         [answer] = yield Script([look])
-        found = {keys[bytes(row[1])]: int(row[0]) for row in answer.rows}
+        found = _by_name(answer.rows, keys)
         missing = sorted(key for key, name in keys.items() if name not in found)
-        if missing and creates:
+        if missing:
             rows = value_rows((self.namespace, key) for key in missing)
             _, answer = yield Script([self.sql.store["add_queues"](rows=rows), look])
-            found = {keys[bytes(row[1])]: int(row[0]) for row in answer.rows}
+            found = _by_name(answer.rows, keys)
         return found
+
+    def _look_for(self, keys: Iterable[bytes]) -> str:
+        return self.sql.store["queues_by_name"](namespace=self.namespace, names=in_list(keys))
 
     async def names(self, numbers: Iterable[int]) -> Mapping[int, str]:
         """Return the names of queues by number; without those that do not exist."""

@@ -12,7 +12,7 @@ from asynctasq.settlement import Reason
 from asynctasq_mysql.clients import Row, Wire
 from asynctasq_mysql.keys import LEAST
 from asynctasq_mysql.rows import task_of
-from asynctasq_mysql.statements import in_list, json_of, json_rows
+from asynctasq_mysql.statements import json_of, json_rows
 from asynctasq_mysql.store import Store, name_bytes, name_text
 
 BOUND = 5_000
@@ -126,23 +126,20 @@ async def report(store: Store, moved: Sequence[Move], *, counted: bool) -> None:
         store.dead_since_prune += state is State.DEAD
 
 
-async def upkeep(store: Store, due: Due, owner: str, *, reclaims: bool) -> None:
-    """Do a bounded piece of all upkeep that is due, unless another worker is at it."""
-    if due.messages or (due.leases and reclaims):
-        await _move(store, owner, reclaims=reclaims)
-    if due.forget:
-        await store.call(lambda wire: _forget(wire, store))
+async def begin_moves(
+    wire: Wire, store: Store, owner: str, *, reclaims: bool
+) -> tuple[list[Move], list[str]] | None:
+    """Begin a transaction that moves a bounded number of messages for which time has come.
 
+    Args:
+        wire: the connection.
+        store: the store.
+        owner: who calls; its own leases are left alone.
+        reclaims: False to leave the leases of all others alone, too.
 
-async def _move(store: Store, owner: str, *, reclaims: bool) -> None:
-    async def body(wire: Wire) -> list[Move]:
-        return await _move_on(wire, store, owner, reclaims=reclaims)
-
-    await report(store, await store.call(body), counted=True)
-
-
-async def _move_on(wire: Wire, store: Store, owner: str, *, reclaims: bool) -> list[Move]:
-    """Move messages in one transaction; return what was moved."""
+    Returns:
+        The moves, and the statements that make them. None, and no transaction, if another worker is at it.
+    """
     sql, namespace, offset = store.sql.upkeep, store.namespace, store.offset
     name = name_bytes(owner)
     reclaiming = [
@@ -158,7 +155,7 @@ async def _move_on(wire: Wire, store: Store, owner: str, *, reclaims: bool) -> l
     )
     if not lock.rows:
         await wire.run("ROLLBACK")
-        return []
+        return None
     now: int = lock.rows[0][0]
     due_rows, late = await _locked(wire, store, now, {2: due.rows, 3: expired.rows})
     late += [
@@ -171,15 +168,15 @@ async def _move_on(wire: Wire, store: Store, owner: str, *, reclaims: bool) -> l
     if late:
         gone = [bytes(row[0]) for row in late]
         texts.append(kill(store, gone, Reason.EXPIRED, now, counted=False))
-    moved = Moved()
+    news = [Move(row, State.DEAD, Reason.EXPIRED, None) for row in late]
     if ended and lock.rows[0][1] <= now:  # another worker may have begun a pause meanwhile
         owners, leases = ended
-        await _reclaim(wire, store, moved, owners.rows, leases.rows)
+        moved = await _reclaim(wire, store, now, owners.rows, leases.rows)
         texts += moved.texts(store, now, counted=True)
         if owners.rows:
-            texts.append(sql["forget_owners"](owners=in_list(row[0] for row in owners.rows)))
-    await wire.run(*texts, "COMMIT")
-    return [*moved.news, *(Move(row, State.DEAD, Reason.EXPIRED, None) for row in late)]
+            texts.append(sql["forget_owners"](owners=json_rows(row[:1] for row in owners.rows)))
+        news += moved.news
+    return news, texts
 
 
 async def _locked(
@@ -202,20 +199,25 @@ async def _locked(
 
 
 async def _reclaim(
-    wire: Wire, store: Store, moved: Moved, owners: Sequence[Row], leases: Sequence[Row]
-) -> None:
-    """Lock the leases of the owners that are locked, and decide about them."""
-    ended = {row[0] for row in owners}
+    wire: Wire, store: Store, now: int, owners: Sequence[Row], leases: Sequence[Row]
+) -> Moved:
+    """Lock owners whose leases have ended, then those leases, and decide about them."""
+    moved = Moved()
+    if not owners:
+        return moved
+    named = json_rows(sorted((bytes(row[0]), row[1]) for row in leases))
+    free, locked = await wire.run(
+        store.sql.upkeep["lock_owners"](owners=json_rows(row[:1] for row in owners), now=now),
+        store.sql.lease["lock_leases"](leases=named, namespace=store.namespace),
+    )
+    ended = {row[0] for row in free.rows}
     names = {bytes(row[0]): name_text(bytes(row[3])) for row in leases if row[2] in ended}
-    if names:
-        named = json_rows(sorted((bytes(row[0]), row[1]) for row in leases if row[2] in ended))
-        [locked] = await wire.run(
-            store.sql.lease["lock_leases"](leases=named, namespace=store.namespace)
-        )
-        moved.take_back(locked.rows, counted=True, owners=names)
+    rows = [row for row in locked.rows if bytes(row[0]) in names]
+    moved.take_back(rows, counted=True, owners=names)
+    return moved
 
 
-async def _forget(wire: Wire, store: Store) -> None:
+async def forget(wire: Wire, store: Store) -> None:
     """Delete records whose time is over: first their keys, then the messages."""
     sql, namespace, offset = store.sql.upkeep, store.namespace, store.offset
     limit = store.settings.dead_letter_limit

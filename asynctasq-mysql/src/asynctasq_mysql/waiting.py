@@ -11,7 +11,7 @@ from contextlib import suppress
 from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq.errors import DriverError
 from asynctasq_mysql.statements import in_list, json_of
-from asynctasq_mysql.store import Store
+from asynctasq_mysql.store import Store, name_bytes, name_text
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
 """Seconds between two looks."""
@@ -26,9 +26,10 @@ LONGEST_WAIT = 3600.0
 class Waiter:
     """One coroutine that waits for work in queues, or for the end of messages."""
 
-    __slots__ = ("future", "ids", "queues")
+    __slots__ = ("ends_at", "future", "ids", "queues")
 
-    def __init__(self, queues: Sequence[str], ids: Collection[bytes]) -> None:
+    def __init__(self, queues: Sequence[str], ids: Collection[bytes], timeout: float) -> None:
+        self.ends_at = asyncio.get_running_loop().time() + timeout
         self.queues = tuple(queues)
         self.ids = frozenset(one for one in ids if len(one) == ID_BYTES)
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -50,6 +51,13 @@ class Poller:
         self._pause = SHORTEST_PAUSE
         self._active_until = 0.0
         self._ended_since: float | None = None
+        self._empty: Collection[str] = ()
+        """Queues in which a reserve found nothing, and when."""
+        self._empty_at = 0.0
+
+    def note_empty(self, queues: Collection[str]) -> None:
+        """Take a reserve that found nothing in these queues for a look into them."""
+        self._empty, self._empty_at = queues, asyncio.get_running_loop().time()
 
     def note_work(self) -> None:
         """Look often from now on, because there was work."""
@@ -58,6 +66,7 @@ class Poller:
 
     def look_now(self) -> None:
         """Look at once: this process has changed something."""
+        self._empty = ()
         self._changed.set()
 
     async def wait(
@@ -66,14 +75,15 @@ class Poller:
         """Return when there may be something, or after `timeout` seconds."""
         if ids:
             self.note_work()
-        waiter = Waiter(queues, ids)
+        timeout = min(max(timeout, 0.0), LONGEST_WAIT)
+        waiter = Waiter(queues, ids, timeout)
         self._waiters.add(waiter)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look_again_and_again())
         elif self._pause > SHORTEST_PAUSE or ids:
             self._changed.set()
         try:
-            async with asyncio.timeout(min(max(timeout, 0.0), LONGEST_WAIT)):
+            async with asyncio.timeout(timeout):
                 await waiter.future
         except TimeoutError:
             pass
@@ -96,13 +106,32 @@ class Poller:
         while self._waiters:
             self._changed.clear()
             try:
-                await self._look()
+                if not self._was_empty():
+                    await self._look()
             except DriverError:
                 # Their next call meets the error, and reports it.
                 for waiter in self._waiters:
                     waiter.wake()
                 return
             await self._sleep()
+            if self._is_last_pause():
+                for waiter in self._waiters:
+                    waiter.wake()
+                return
+
+    def _is_last_pause(self) -> bool:
+        """Return whether all waits end before a long pause does: the reserves after them serve as a look."""
+        if self._pause < LONGEST_PAUSE or self._changed.is_set():
+            return False
+        until = asyncio.get_running_loop().time() + self._pause
+        return all(not each.ids and each.ends_at <= until for each in self._waiters)
+
+    def _was_empty(self) -> bool:
+        """Return whether a reserve has just looked for all that is waited for."""
+        empty, self._empty = set(self._empty), ()
+        if asyncio.get_running_loop().time() - self._empty_at > self._pause:
+            return False
+        return all(not each.ids and empty.issuperset(each.queues) for each in self._waiters)
 
     async def _sleep(self) -> None:
         if asyncio.get_running_loop().time() >= self._active_until:
@@ -116,26 +145,24 @@ class Poller:
         store, waiters = self._store, list(self._waiters)
         names = {name for waiter in waiters for name in waiter.queues}
         ids = sorted({one for waiter in waiters for one in waiter.ids})
-        numbers = await store.numbers(names) if names else {}
         sql, namespace = store.sql.lease, store.namespace
         texts = []
         if names:
             texts.append(sql["watch"](store.offset, namespace=namespace))
-            texts.append(sql["watch_queues"](queues=in_list(numbers.values())))
+            listed = in_list(sorted(map(name_bytes, names)))
+            texts.append(sql["watch_queues"](namespace=namespace, names=listed))
         if ids:
             texts.append(sql["ended"](ids=json_of(ids), namespace=namespace))
         if not texts:
             return
         answers = await store.run(*texts)
         anything = bool(names) and self._is_anything_due(*answers[0][0])
-        ready = {row[0] for row in answers[1]} if names else set()
+        ready = {name_text(bytes(row[0])) for row in answers[1]} if names else set[str]()
         ended = (
             {ids[number - 1] for number in self._numbers_in(answers[-1])} if ids else set[bytes]()
         )
         for waiter in waiters:
-            has_work = bool(waiter.queues) and (
-                anything or any(numbers.get(name) in ready for name in waiter.queues)
-            )
+            has_work = bool(waiter.queues) and (anything or not ready.isdisjoint(waiter.queues))
             if has_work or not ended.isdisjoint(waiter.ids):
                 waiter.wake()
 

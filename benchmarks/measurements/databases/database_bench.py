@@ -162,8 +162,19 @@ class MySQLBench(DatabaseBench):
         self.database.execute(f"ANALYZE TABLE {self.messages}")
 
     def transactions(self) -> float:
-        """Return how many transactions have begun. The driver begins one in each round trip that looks for work."""
-        return self.status("Com_begin")
+        """Return how many round trips have looked for work, with or without a transaction."""
+        [[number]] = self._server.rows(
+            "SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Query' "
+            "AND argument LIKE '%FROM `asynctasq_queues`%paused%'"
+        )
+        return float(number)
+
+    @contextmanager
+    def query_log(self) -> Iterator[None]:
+        """Let the server log each round trip during the block, for `transactions`."""
+        self._server.execute("SET GLOBAL log_output = 'TABLE'", "SET GLOBAL general_log = 1")
+        yield
+        self._server.execute("SET GLOBAL general_log = 0", "TRUNCATE TABLE mysql.general_log")
 
     def status(self, name: str) -> float:
         """Return a status variable of the server."""

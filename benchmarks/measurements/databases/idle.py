@@ -62,15 +62,16 @@ def _latencies(
 
 def idle_on_postgres(bench: PostgresBench) -> None:
     """Measure a worker that has nothing to do."""
-    _idle(bench, at_most=1.0)
+    _idle(bench, "transactions", at_most=1.0)
 
 
 def idle_on_mysql(bench: MySQLBench) -> None:
     """Measure a worker that has had nothing to do for some time."""
-    _idle(bench, at_most=4.0)
+    with bench.query_log():
+        _idle(bench, "looks for work", at_most=4.0)
 
 
-def _idle(bench: DatabaseBench, *, at_most: float) -> None:
+def _idle(bench: DatabaseBench, counted: str, *, at_most: float) -> None:
     bench.fresh()
     seconds = max(bench.scale.idle_seconds, 0.2)
     with bench.consumer(OURS) as process:
@@ -84,7 +85,7 @@ def _idle(bench: DatabaseBench, *, at_most: float) -> None:
     bench.add("idle.cpu", "idle worker: processor time", "%", [100 * used / elapsed], at_most=1.0)
     bench.add(
         "idle.transactions",
-        "idle worker: transactions a second",
+        f"idle worker: {counted} a second",
         "/s",
         [executed / elapsed],
         at_most=at_most,

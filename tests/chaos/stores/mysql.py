@@ -55,6 +55,7 @@ NUMBERS = (
 )
 UNDONE = (1213, 1205)
 """Errors by which the server ends a transaction: a dead-lock, a lock time-out."""
+FLUSH_SECONDS = 10
 LEAST_CONNECTIONS = 10
 """The server allows no lower limit."""
 
@@ -183,7 +184,7 @@ class MysqlStore(SqlServerStore):
         with ExitStack() as stack:
             stack.callback(self.set_room, None)
             for _ in range(LEAST_CONNECTIONS):
-                stack.enter_context(closing(self.server.connect()))
+                stack.enter_context(closing(self.server.connect(counted=True)))
             yield
 
     def dead_locks(self) -> int:
@@ -200,6 +201,14 @@ class MysqlStore(SqlServerStore):
 
     def set_statement_timeout(self, seconds: float) -> None:
         self.server.execute(f"SET GLOBAL max_statement_time = {seconds}")
+        if not seconds:
+            self._read_triggers_again()
+
+    def _read_triggers_again(self) -> None:
+        """Let the server read triggers again: it keeps one as invalid if it was interrupted while it read it."""
+        for session in self.sessions():
+            self.end_session(session)
+        self.server.execute(f"SET STATEMENT lock_wait_timeout = {FLUSH_SECONDS} FOR FLUSH TABLES")
 
     def newest_messages(self, limit: int) -> list[bytes]:
         messages = self.table("messages")

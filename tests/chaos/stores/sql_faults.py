@@ -1,10 +1,11 @@
 """Faults that SQL servers have in common."""
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, cast
 
 from tests.chaos.faults.connections import CONNECTIONS
-from tests.chaos.faults.fault import Fault, Scene
+from tests.chaos.faults.fault import PATIENCE_SECONDS, Fault, Scene
 from tests.chaos.faults.servers import SERVER_KILLED
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ async def _fail_statements(scene: Scene) -> None:
     await store.ask(store.set_failures, store.failure_rate)
     try:
         await asyncio.sleep(1.0)
+        if await store.ask(store.failures) == before:  # the storm writes little
+            await store.ask(store.set_failures, 1.0, most=1)
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while await store.ask(store.failures) == before and time.monotonic() < deadline:
+                await asyncio.sleep(0.1)
     finally:
         await store.ask(store.set_failures, 0.0)
     scene.report.faults[FAILURES] += await store.ask(store.failures) - before

@@ -159,8 +159,8 @@ SELECT
 
 -- name: watch_queues
 -- The queues that have messages to reserve.
-SELECT queues.n FROM {queues} AS queues
-WHERE queues.n IN (:queues) AND NOT queues.paused AND (
+SELECT queues.name FROM {queues} AS queues FORCE INDEX (by_name)
+WHERE queues.namespace = :namespace AND queues.name IN (:names) AND NOT queues.paused AND (
     SELECT 1 FROM {messages} FORCE INDEX (in_queue) WHERE state = 3 AND queue = queues.n LIMIT 1
 ) IS NOT NULL
 

@@ -1,6 +1,6 @@
 -- Statements of the upkeep. The first of a transaction locks the upkeep of the namespace, or finds it locked.
 --
--- Messages are looked for without locks, then locked one by one: a scan that locks also locks the row behind its end,
+-- Rows are looked for without locks, then locked one by one: a scan that locks also locks the row behind its end,
 -- which a worker would skip, although it may be in another namespace.
 
 -- name: try_lock
@@ -25,15 +25,21 @@ SELECT n FROM {owners} FORCE INDEX (by_deadline)
 WHERE namespace = :namespace AND deadline <= {now} AND name <> :owner
 ORDER BY deadline
 LIMIT :bound
-FOR UPDATE SKIP LOCKED
 
 -- name: ended_leases
--- Leases of owners that this transaction has locked, to be locked next.
 SELECT messages.id, messages.token, owners.n, owners.name
 FROM {owners} AS owners FORCE INDEX (by_deadline)
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (in_queue) ON messages.state = 5 AND messages.owner = owners.n
 WHERE owners.namespace = :namespace AND owners.deadline <= {now} AND owners.name <> :owner
 LIMIT :bound
+
+-- name: lock_owners
+-- Those named that have not renewed their leases meanwhile, and do not at this moment.
+SELECT owners.n
+FROM JSON_TABLE(:owners, '$[*]' COLUMNS (n BIGINT PATH '$[0]')) AS named
+STRAIGHT_JOIN {owners} AS owners FORCE INDEX (PRIMARY) ON owners.n = named.n
+WHERE owners.deadline <= :now
+FOR UPDATE SKIP LOCKED
 
 -- name: outcomes
 SELECT id, unique_hash FROM {messages} FORCE INDEX (alarms)
@@ -139,8 +145,10 @@ FOR UPDATE SKIP LOCKED
 DELETE FROM {workers} WHERE namespace = :namespace AND id = :id AND ends_at <= :now
 
 -- name: forget_owners
-DELETE FROM {owners}
-WHERE n IN (:owners) AND (
+DELETE owners
+FROM JSON_TABLE(:owners, '$[*]' COLUMNS (n BIGINT PATH '$[0]')) AS named
+STRAIGHT_JOIN {owners} AS owners FORCE INDEX (PRIMARY) ON owners.n = named.n
+WHERE (
     SELECT 1 FROM {messages} AS messages FORCE INDEX (in_queue)
-    WHERE messages.state = 5 AND messages.owner = {owners}.n LIMIT 1
+    WHERE messages.state = 5 AND messages.owner = owners.n LIMIT 1
 ) IS NULL
