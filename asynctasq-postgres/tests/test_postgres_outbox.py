@@ -114,7 +114,6 @@ async def test_statements_scan_no_table(databases: tuple[str, str], analysed: bo
             "delete": ("shop", ids),
             "retry": ("shop", ids),
             "rows": ("shop", 0, ids[0], None, 101, 8 << 20),
-            "state": ("shop", 0, 10_000),
         }.items():
             rows = await connection.fetch(f"EXPLAIN {calls[call]}", *parameters)
             plan = "\n".join(row[0] for row in rows)
