@@ -95,7 +95,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "crowded" in metafunc.fixturenames:
         metafunc.parametrize("crowded", [False, True] if is_full else [False])
     if "examples" in metafunc.fixturenames:
-        metafunc.parametrize("examples", [20 if is_full else 4])
+        metafunc.parametrize("examples", [60 if is_full else 6])
 
 
 @pytest.mark.full
@@ -113,7 +113,6 @@ async def test_checks_may_share_a_namespace(
     assert [result.check.name for result in report.failures] == []
 
 
-@pytest.mark.full
 def test_driver_behaves_like_memory(url: str, examples: int) -> None:
     run_model(lambda: PostgresDriver(url, namespace=uuid4().hex), examples=examples)
 

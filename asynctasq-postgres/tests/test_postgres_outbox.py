@@ -108,7 +108,9 @@ async def test_statements_scan_no_table(databases: tuple[str, str], analysed: bo
         for call, parameters in {
             "due": ("shop", "", 0, b"holder"),
             "take": ("shop", "", 0, 1000, 100, 8 << 20),
-            "refuse": ("shop", 0, ids[:1], ["error"], [5]),
+            "hold": ("shop", "", 0, b"holder", 10_000_000),
+            "release": ("shop", "", b"holder"),
+            "refuse": ("shop", 0, ids[:1], ["error"], [5], [True]),
             "delete": ("shop", ids),
             "retry": ("shop", ids),
             "rows": ("shop", 0, ids[0], None, 101, 8 << 20),

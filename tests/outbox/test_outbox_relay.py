@@ -151,7 +151,7 @@ async def test_burst_ends_while_the_store_refuses_and_another_relay_works(
     refused.add(id_from_text(handle))
     await stage.make_worker(burst=True).start()
     [row] = (await outbox.rows()).items
-    assert row.attempts == 1
+    assert "is refused" in row.error
     await outbox.retry([row.id])
     await outbox.take("", holder=b"of another relay", lease=60.0, limit=1)
     await stage.make_worker(burst=True).start()
@@ -209,6 +209,49 @@ async def test_refused_row_is_sent_alone_and_set_aside(
         await outbox.retry([ids[0], ids[7]])
         assert [await handles[0].result(), await handles[7].result()] == [0, 14]
         await emptied(outbox)
+
+
+async def test_store_that_refuses_every_row_uses_up_no_attempts(
+    make_stage: MakeStage, outbox: Outbox, database: sqlite3.Connection
+) -> None:
+    line = Line()
+    driver, chunks, _ = recording()
+    stage = await make_stage(FaultyDriver(driver, line))
+    line.fail("enqueue", 50, error=lambda: DriverError("NOAUTH"))
+    handles = await dispatch(database, *range(3))
+    quick = timing(refused=QUICK, refused_all=QUICK, look=0.001, attempts=3)
+    async with stage.worker(timing=quick):
+        await line.failed("enqueue", 40)
+        rows = (await outbox.rows()).items
+        assert [row.attempts for row in rows] == [0, 0, 0]
+        assert any("NOAUTH" in row.error for row in rows)
+        assert [await each.result() for each in handles] == [0, 2, 4]
+        await emptied(outbox)
+    assert await outbox.state() == OutboxState()
+    assert sorted(each for chunk in chunks for each in chunk) == [
+        id_from_text(each) for each in handles
+    ]
+
+
+async def test_refused_row_is_set_aside_once_the_store_accepts_another(
+    make_stage: MakeStage, outbox: Outbox, database: sqlite3.Connection
+) -> None:
+    driver, _, refused = recording()
+    stage = await make_stage(driver)
+    [bad] = await dispatch(database, 1)
+    refused.add(id_from_text(bad))
+    quick = timing(refused=QUICK, refused_all=QUICK, look=0.001, attempts=3)
+    async with stage.worker(timing=quick):
+
+        async def is_refused() -> bool:
+            return bool((await outbox.rows()).items[0].error)
+
+        await eventually(is_refused)
+        [good] = await dispatch(database, 2)
+        assert await good.result() == 4
+        await emptied(outbox)
+    [row] = (await outbox.rows(set_aside=True)).items
+    assert (row.id, row.attempts) == (id_from_text(bad), 3)
 
 
 async def test_damaged_row_is_set_aside(

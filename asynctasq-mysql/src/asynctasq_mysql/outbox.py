@@ -208,7 +208,8 @@ class MySQLOutbox:
             if each.retry_in is not None:
                 not_before = clock(micros(self.clock_offset) + micros(each.retry_in))
             error = each.error.encode("utf-8", "backslashreplace")
-            texts.append(self._text("refuse", id=each.id, error=error, not_before=not_before))
+            values: dict[str, Value] = {"error": error, "not_before": not_before}
+            texts.append(self._text("refuse", id=each.id, counted=int(each.is_counted), **values))
         if texts:
             await self._run("START TRANSACTION", *texts, "COMMIT")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.message import Message
-from asynctasq_postgres.enqueueing import Chunk, parts_of, single
+from asynctasq_postgres.enqueueing import Chunk, single
 from asynctasq_postgres.opened import Opened
 
 
@@ -15,7 +15,7 @@ async def add(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
         parameters = single(messages[0], context.settings.namespace, context.shift)
         if parameters is not None:
             return [await _add_one(opened, messages[0], parameters)]
-    return [each for part in parts_of(messages) for each in await _add_part(opened, part)]
+    return await _add_chunk(opened, messages)
 
 
 async def _add_one(opened: Opened, message: Message, parameters: Sequence[object]) -> Enqueued:
@@ -25,7 +25,7 @@ async def _add_one(opened: Opened, message: Message, parameters: Sequence[object
     return Enqueued(message.id, not is_known)
 
 
-async def _add_part(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
+async def _add_chunk(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
     context, chunk = opened.server.context, Chunk(messages)
     [(known, holders, is_asleep)] = await opened.server.rows(
         "enqueue", *chunk.parameters(context.settings.namespace, context.shift)

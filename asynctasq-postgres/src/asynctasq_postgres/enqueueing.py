@@ -19,26 +19,6 @@ UNTIL = {UniqueUntil.STARTED: 1, UniqueUntil.SETTLED: 2, UniqueUntil.PERIOD: 3}
 _ON_CONFLICT = {OnConflict.SKIP: 1, OnConflict.REPLACE: 2, OnConflict.EXTEND: 3}
 
 
-def parts_of(messages: Sequence[Message]) -> list[Sequence[Message]]:
-    """Return the messages in parts that are added one after the other, usually in one.
-
-    A unique key may keep a message out, and another message of the same ID may come in after it. So a part
-    names no ID a second time if messages have keys.
-    """
-    ids = {message.id for message in messages}
-    if len(ids) == len(messages) or not any(message.unique for message in messages):
-        return [messages]
-    parts: list[list[Message]] = [[]]
-    seen: set[bytes] = set()
-    for message in messages:
-        if message.id in seen:
-            parts.append([])
-            seen = set()
-        seen.add(message.id)
-        parts[-1].append(message)
-    return list(parts)
-
-
 def single(message: Message, namespace: str, shift: int) -> tuple[object, ...] | None:
     """Return the parameters of `enqueue_one`; None for a message that only `enqueue` can add.
 
@@ -65,12 +45,17 @@ def single(message: Message, namespace: str, shift: int) -> tuple[object, ...] |
 
 
 class Chunk:
-    """Messages of one call, and the answers to them."""
+    """Messages of one call, and the answers to them.
+
+    Of messages that share an ID, only the first is sent, unless a unique key may keep it out.
+    """
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = messages
         ids = [message.id for message in messages]
-        self._sent = messages if len(set(ids)) == len(ids) else _first_of_each(messages)
+        self._sent = messages
+        if len(set(ids)) < len(ids) and not any(message.unique for message in messages):
+            self._sent = _first_of_each(messages)
         self._kinds = _Kinds()
         for key, run, payloads in runs_of(self._sent):
             self._kinds.add(key[:8], run, payloads)  # all but the unique key
@@ -113,23 +98,17 @@ class Chunk:
 
     def answers(self, known: Sequence[int] | None, holders: bytes | None) -> list[Enqueued]:
         """Return the answers, given the numbers of messages that were not added and what stands for them."""
-        if not known and len(self._sent) == len(self.messages):
-            return [Enqueued(message.id, True) for message in self.messages]
-        standing = dict(
-            zip(
-                known or (),
-                [
-                    (holders or b"")[at : at + ID_BYTES]
-                    for at in range(0, len(holders or b""), ID_BYTES)
-                ],
-                strict=True,
-            )
-        )
-        answers: dict[bytes, Enqueued] = {}
-        for number, message in enumerate(self._sent, 1):
-            holder = standing.get(number)
-            answers[message.id] = Enqueued(message.id if holder is None else holder, holder is None)
-        found: list[Enqueued] = []
+        joined = holders or b""
+        of_others = [joined[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)]
+        standing = dict(zip(known or (), of_others, strict=True))
+        found = [
+            Enqueued(standing.get(number, message.id), number not in standing)
+            for number, message in enumerate(self._sent, 1)
+        ]
+        if self._sent is self.messages:
+            return found
+        answers = {message.id: answer for message, answer in zip(self._sent, found, strict=True)}
+        found = []
         for message in self.messages:
             answer = answers[message.id]
             found.append(answer)

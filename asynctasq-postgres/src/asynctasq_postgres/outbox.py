@@ -154,6 +154,7 @@ class PostgresOutbox:
                 [UUID(bytes=each.id) for each in refusals],
                 [each.error for each in refusals],
                 [None if each.retry_in is None else micros(each.retry_in) for each in refusals],
+                [each.is_counted for each in refusals],
             )
 
     # Rows.

@@ -156,6 +156,19 @@ async def a_caller_with_long_gaps_reclaims_all_the_same(harness: Harness) -> Non
     raise AssertionError("an ended lease was not reclaimed by three reserves, 0.9 leases apart")
 
 
+@check("b", 52)
+async def ended_leases_of_the_caller_reveal_an_outage(harness: Harness) -> None:
+    """Check that a late `reserve` notices an outage by the leases of its own owner."""
+    await harness.enqueue_and_lease(max_lost=0)
+    harness.jump(LEASE * 1.5)
+    caller = random_name("caller")
+    await harness.enqueue()
+    await harness.lease(owner=caller)
+    harness.jump(LEASE * 1.5)
+    expect_equal(await harness.reserve(owner=caller), [], "reserve after an outage")
+    await harness.expect_counts(leased=2)
+
+
 @check("b", 46, 52)
 async def wait_wakes_when_the_pause_ends(harness: Harness) -> None:
     await harness.enqueue_and_lease()

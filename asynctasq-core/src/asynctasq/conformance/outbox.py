@@ -179,6 +179,9 @@ async def refused_row_is_tried_after_its_pause(harness: Harness) -> None:
         rows = await _take(outbox, target)
         expect_equal(_ids(rows), _ids([first, third, second]), "rows after a retry")
         expect_equal((rows[0].attempts, rows[0].retry_in), (0, 0.0), "row after a retry")
+        await outbox.refuse([Refusal(first.id, "all refused", 0.0, is_counted=False)])
+        [row] = [row for row in await _take(outbox, target) if row.id == first.id]
+        expect_equal((row.attempts, row.error), (0, "all refused"), "row that is not to blame")
         await _delete(outbox, [first, second, third])
 
 

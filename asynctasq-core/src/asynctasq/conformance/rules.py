@@ -310,7 +310,8 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "called `take` for the length of its lease. The answer to others is empty."
         ),
         65: (
-            "A refusal counts an attempt. The row is taken again once its pause has passed, behind the rows "
+            "A refusal counts an attempt unless `is_counted` is False. The row is taken again once its pause has "
+            "passed, behind the rows "
             "that were never refused, or never if it was set aside. `retry` makes a row as good as new. "
             "`state` and `rows` report all rows of the namespace, with ages by the clock of the database."
         ),

@@ -30,7 +30,7 @@ class OutboxMessage:
     age: float
     """Seconds since it was dispatched."""
     attempts: int
-    """How often its store has refused it."""
+    """How often its store has refused it while it accepted other messages."""
     error: str
     """The error of the last refusal."""
     retry_in: float | None

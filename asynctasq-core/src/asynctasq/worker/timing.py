@@ -136,7 +136,9 @@ class OutboxTiming:
     refused: Backoff = Backoff(first=2.0, longest=600.0)
     """Pauses before a message is sent again that its store has refused."""
     attempts: int = 10
-    """Number of refusals after which a row is set aside."""
+    """Number of refusals after which a row is set aside. Those of a store that refuses every message do not count."""
+    refused_all: Backoff = Backoff(first=2.0, longest=60.0)
+    """Pauses while a store refuses every message."""
 
 
 @record

@@ -70,7 +70,7 @@ WHERE sized.bytes <= :room OR sized.place = 1
 ORDER BY sized.place
 
 -- name: refuse
-UPDATE {outbox} SET attempts = attempts + 1, error = :error, not_before = :not_before
+UPDATE {outbox} SET attempts = attempts + :counted, error = :error, not_before = :not_before
 WHERE namespace = :namespace AND id = :id
 
 -- name: lock

@@ -224,6 +224,7 @@ DECLARE
     standing uuid[];
     numbers int[];
     added uuid[];
+    in_turn bool := false;
     taken uuid;
     n int;
 BEGIN
@@ -235,13 +236,15 @@ BEGIN
         ns := asynctasq.namespace_1(space);
         queues := asynctasq.queues_1(ns, names);
     END IF;
-    -- Keys in the order of their hashes, so that two calls do not wait for each other.
+    -- Keys in the order of their hashes, so that two calls do not wait for each other. Messages that share an ID are
+    -- the exception: a key may keep the first of them out, and the next one comes in.
     IF hashes IS NOT NULL THEN
         standing := '{}';
         numbers := '{}';
+        in_turn := (SELECT count(DISTINCT id) < count(*) FROM unnest(all_ids) AS id);
         FOR n IN
             SELECT place FROM unnest(hashes) WITH ORDINALITY AS named (hash, place)
-            WHERE hash IS NOT NULL ORDER BY hash, place
+            WHERE in_turn OR hash IS NOT NULL ORDER BY CASE WHEN NOT in_turn THEN hash END, place
         LOOP
             taken := asynctasq.admit_1(
                 ns, all_ids[n], payloads[n], coalesce(due[n], 0), queues[coalesce(kind[n], 1)],
@@ -270,7 +273,7 @@ BEGIN
                     AS due_at
             FROM unnest(payloads, kind, due, hashes) WITH ORDINALITY
                 AS given (payload, of_kind, time, hash, place)
-            WHERE hash IS NULL
+            WHERE hash IS NULL AND NOT in_turn
             OFFSET 0
         ) AS given
         ON CONFLICT DO NOTHING
@@ -289,9 +292,10 @@ BEGIN
             DELETE FROM asynctasq.messages WHERE id = ANY(refused) AND namespace + 0 = ns;
         END IF;
     END IF;
-    IF refused IS NOT NULL
-        OR coalesce(cardinality(added), 0) < cardinality(all_ids) - coalesce(cardinality(array_remove(hashes, NULL)), 0)
-    THEN
+    IF refused IS NOT NULL OR (
+        NOT in_turn
+        AND coalesce(cardinality(added), 0) < cardinality(all_ids) - coalesce(cardinality(array_remove(hashes, NULL)), 0)
+    ) THEN
         SELECT array_agg(place) INTO known
         FROM unnest(all_ids, hashes) WITH ORDINALITY AS given (id, hash, place)
         WHERE hash IS NULL AND (added IS NULL OR id <> ALL(added) OR id = ANY(refused));
@@ -309,8 +313,8 @@ BEGIN
 END
 $$;
 
--- Add one message with a unique key. Return NULL if it was added, otherwise the holder of the key, or the
--- message itself if its ID is known.
+-- Add one message, with or without a unique key. Return NULL if it was added, otherwise the holder of the key, or
+-- the message itself if its ID is known.
 CREATE FUNCTION asynctasq.admit_1(
     ns int, newcomer uuid, payload_ bytea, due bigint, queue_ int, rank_ int, span bigint, ttl bigint,
     losses int, profile_ bytea, hash_ bytea, until_ int, conflict int, period_ bigint, now bigint
@@ -368,7 +372,7 @@ BEGIN
             DELETE FROM asynctasq.messages WHERE id = newcomer AND namespace + 0 = ns;
             RETURN newcomer;
         END IF;
-        IF asynctasq.hold_key_1(ns, hash_, newcomer, until_, period_, now) THEN
+        IF hash_ IS NULL OR asynctasq.hold_key_1(ns, hash_, newcomer, until_, period_, now) THEN
             RETURN NULL;
         END IF;
         DELETE FROM asynctasq.messages WHERE id = newcomer AND namespace + 0 = ns;

@@ -50,11 +50,12 @@ BEGIN
         WHERE q.namespace = ns AND q.name = ANY(names) AND s.queue = q.key AND s.process = sleeper
             AND s.until > 0;
     END IF;
-    -- First, so that its own leases are not taken back.
+    -- First, because leases of this owner may reveal an outage, too.
+    paused := asynctasq.note_call_1(ns, now, lease);
+    -- Before the upkeep, so that its own leases are not taken back.
     UPDATE asynctasq.owners SET deadline = greatest(deadline, now + lease)
     WHERE namespace = ns AND name = holder
     RETURNING key INTO own;
-    paused := asynctasq.note_call_1(ns, now, lease);
     IF NOT hurried AND (
         asynctasq.is_due_1(ns, now, now - dead_ttl) OR prunes
         OR (NOT paused AND EXISTS (SELECT 1 FROM asynctasq.owners WHERE namespace = ns AND deadline <= now))

@@ -89,10 +89,10 @@ ORDER BY place
 -- name: refuse
 UPDATE asynctasq.outbox AS r
 SET
-    attempts = r.attempts + 1,
+    attempts = r.attempts + refusal.counted::int,
     error = refusal.error,
     not_before = coalesce({now} + $2::bigint + refusal.pause, {set_aside})
-FROM unnest($3::uuid[], $4::text[], $5::bigint[]) AS refusal (id, error, pause)
+FROM unnest($3::uuid[], $4::text[], $5::bigint[], $6::bool[]) AS refusal (id, error, pause, counted)
 WHERE r.namespace = $1::text AND r.id = refusal.id
 
 -- name: delete

@@ -43,7 +43,7 @@ class OutboxRow:
     age: float
     """Seconds since it was added, by the clock of the database."""
     attempts: int = 0
-    """How often its store has refused it."""
+    """How often its store has refused it while it accepted other messages."""
     error: str = ""
     """The error of the last refusal."""
     retry_in: float | None = 0.0
@@ -58,6 +58,8 @@ class Refusal:
     error: str
     retry_in: float | None
     """Seconds until it is tried again; None to set it aside until an operator decides."""
+    is_counted: bool = True
+    """False if the store refuses every message, so that this row is not to blame."""
 
 
 @record
@@ -150,7 +152,7 @@ class Outbox(Protocol):
         ...
 
     async def refuse(self, refusals: Sequence[Refusal]) -> None:
-        """Count an attempt of each row, and keep its error and the time of the next one."""
+        """Keep the error of each row and the time of its next attempt, and count those attempts that count."""
         ...
 
     async def delete(self, ids: Sequence[bytes]) -> list[bool]:

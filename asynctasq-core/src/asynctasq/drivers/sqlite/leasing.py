@@ -40,7 +40,8 @@ class Reserve:
         keys = session.queue_keys(self.queues)
         lease = micros(self.lease)
         renewal = {"owner": self.owner, "deadline": session.now + lease}
-        # First, so that its own leases are not reclaimed.
+        note_call(session, lease)  # first, because its own leases may reveal an outage
+        # Before the upkeep, so that its own leases are not reclaimed.
         known = session.row(_SQL["renew_if_known"], renewal)
         owner: int | None = None if known is None else known[0]
         ready = self._look(session, keys, lease)

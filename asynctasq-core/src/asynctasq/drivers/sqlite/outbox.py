@@ -177,7 +177,7 @@ class SqliteOutbox:
                 pause = each.retry_in
                 next_at = SET_ASIDE if pause is None else self._now() + micros(pause)
                 values = {"id": each.id, "error": each.error, "not_before": next_at}
-                self._run(connection, "refuse", values)
+                self._run(connection, "refuse", {**values, "counted": each.is_counted})
 
         await self._write(refuse)
 

@@ -31,6 +31,14 @@ class _Parcel:
     message: Message
 
 
+class _Pass:
+    """The answers of the store to the rows of one pass."""
+
+    def __init__(self) -> None:
+        self.any_accepted = False
+        self.refused: list[tuple[OutboxRow, Exception]] = []
+
+
 class StoreUnavailable(Exception):
     """The store that messages are forwarded to could not be reached."""
 
@@ -39,7 +47,8 @@ class TargetRelay:
     """Forwards messages to one store: at least once, in order, in bounded batches.
 
     A row is deleted after the store has accepted its message. So a relay that is killed in between sends it
-    again, which changes nothing in a store that knows its ID.
+    again, which changes nothing in a store that knows its ID. A refusal counts only if the store accepts other
+    messages: a store without memory, or with a new password, refuses all of them.
     """
 
     def __init__(
@@ -63,6 +72,11 @@ class TargetRelay:
         self._reading = StoreRetries("read the outbox", Outage(), timing.backoff)
         self._sending = StoreRetries("forward messages of the outbox", Outage(), timing.backoff)
         self._refused = Repeated("Forwarding messages of the outbox failed")
+        self._refuses_all = Repeated("The store refused every message of the outbox")
+        self._is_accepting = False
+        """True if the store has accepted a message since it refused one that it had not refused before."""
+        self._fruitless = 0
+        """Passes without an accepted message, in a row."""
 
     def wake(self) -> None:
         """Look at once, because a transaction was committed or the worker stops."""
@@ -117,11 +131,15 @@ class TargetRelay:
             return False
         self._holds = True
         parcels = await self._readable(rows)
-        for batch in batches(parcels):
-            # Another relay may send these rows once the hold has ended.
-            if monotonic() > hold_ends_at - self._timing.margin or self._stopping.is_set():
-                break
-            await self._send(batch)
+        answers = _Pass()
+        try:
+            for batch in batches(parcels):
+                # Another relay may send these rows once the hold has ended.
+                if monotonic() > hold_ends_at - self._timing.margin or self._stopping.is_set():
+                    break
+                await self._send(batch, answers)
+        finally:
+            await self._judge(answers)
         return True
 
     async def _readable(self, rows: Sequence[OutboxRow]) -> list[_Parcel]:
@@ -133,26 +151,27 @@ class TargetRelay:
                 parcels.append(_Parcel(row, message_of(row)))
             except BodyCorrupt as error:
                 damaged.append((row, error))
-        await self._refuse(damaged, is_final=True)
+        await self._refuse([Refusal(row.id, _text_of(error), None) for row, error in damaged])
         return parcels
 
-    async def _send(self, batch: Sequence[_Parcel]) -> None:
+    async def _send(self, batch: Sequence[_Parcel], answers: _Pass) -> None:
         """Send a batch; if the store refuses it, halves of it, down to the messages to blame."""
         driver = await self._driver()
         try:
             await driver.enqueue([parcel.message for parcel in batch])
         except EnqueuedPartly as partly:
-            await self._sent_partly(batch, partly)
+            await self._sent_partly(batch, partly, answers)
         except DriverUnavailable as error:
             raise StoreUnavailable from error
         except Exception as error:  # noqa: BLE001  whatever a driver raises concerns these rows alone
             if len(batch) == 1:
-                await self._refuse([(batch[0].row, error)])
+                answers.refused.append((batch[0].row, error))
             else:
                 middle = len(batch) // 2
-                await self._send(batch[:middle])
-                await self._send(batch[middle:])
+                await self._send(batch[:middle], answers)
+                await self._send(batch[middle:], answers)
         else:
+            answers.any_accepted = True
             self._sending.reached()
             await self._outbox.delete([parcel.row.id for parcel in batch])
 
@@ -162,33 +181,47 @@ class TargetRelay:
         except DriverUnavailable as error:
             raise StoreUnavailable from error
 
-    async def _sent_partly(self, batch: Sequence[_Parcel], partly: EnqueuedPartly) -> None:
+    async def _sent_partly(
+        self, batch: Sequence[_Parcel], partly: EnqueuedPartly, answers: _Pass
+    ) -> None:
         accepted: list[bytes] = []
-        refused: list[tuple[OutboxRow, Exception]] = []
         unanswered: DriverUnavailable | None = None
         for parcel, answer in zip(batch, partly.answers, strict=True):
             if isinstance(answer, DriverUnavailable):
                 unanswered = answer
             elif isinstance(answer, DriverError):
-                refused.append((parcel.row, answer))
+                answers.refused.append((parcel.row, answer))
             else:
                 accepted.append(parcel.row.id)
+        answers.any_accepted = answers.any_accepted or bool(accepted)
         await self._outbox.delete(accepted)
-        await self._refuse(refused)
         if unanswered is not None:
             raise StoreUnavailable from unanswered
         self._sending.reached()
 
-    async def _refuse(
-        self, refused: Sequence[tuple[OutboxRow, Exception]], *, is_final: bool = False
-    ) -> None:
+    async def _judge(self, answers: _Pass) -> None:
         """Keep refused rows for a later attempt; set those aside that have had enough attempts."""
-        refusals: list[Refusal] = []
-        for row, error in refused:
-            attempts = row.attempts + 1
-            is_last = is_final or attempts >= self._timing.attempts
-            pause = None if is_last else self._timing.refused.pause(attempts)
-            refusals.append(Refusal(row.id, _text_of(error), pause))
+        refused = answers.refused
+        if answers.any_accepted:
+            self._is_accepting, self._fruitless = True, 0
+            self._refuses_all.is_over()
+        elif refused:
+            self._fruitless += 1
+            if not all(row.attempts for row, _ in refused):
+                self._is_accepting = False
+        if refused and not self._is_accepting:
+            self._refuses_all.log(refused[-1][1])
+        await self._refuse([self._refusal(row, error) for row, error in refused])
+
+    def _refusal(self, row: OutboxRow, error: Exception) -> Refusal:
+        text, attempts = _text_of(error), row.attempts + 1
+        if not self._is_accepting:
+            pause = self._timing.refused_all.pause(self._fruitless)
+            return Refusal(row.id, text, pause, is_counted=False)
+        is_last = attempts >= self._timing.attempts
+        return Refusal(row.id, text, None if is_last else self._timing.refused.pause(attempts))
+
+    async def _refuse(self, refusals: Sequence[Refusal]) -> None:
         if not refusals:
             return
         await self._outbox.refuse(refusals)

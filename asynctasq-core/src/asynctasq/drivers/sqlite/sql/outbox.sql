@@ -59,7 +59,7 @@ LIMIT :limit
 
 -- name: refuse
 UPDATE asynctasq_outbox
-SET attempts = attempts + 1, error = :error, not_before = :not_before
+SET attempts = attempts + :counted, error = :error, not_before = :not_before
 WHERE namespace = :namespace AND id = :id
 
 -- name: delete
