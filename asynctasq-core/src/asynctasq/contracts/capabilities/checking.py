@@ -40,13 +40,13 @@ RESERVED: Mapping[Capability, str] = {
     Capability.METRICS: "asynctasq.contracts.capabilities.metrics:SupportsMetrics",
     Capability.MOVE: "asynctasq.contracts.capabilities.move:SupportsMove",
     Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
-    Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",
     Capability.STEPS: "asynctasq.contracts.capabilities.steps:SupportsSteps",
 }
 """Where the protocol of each reserved flag is. Imported only for drivers that set it."""
 
 LAZY: Mapping[Capability, str] = {
     Capability.OUTBOX: "asynctasq.contracts.capabilities.outbox:SupportsOutbox",
+    Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",
     Capability.TRANSACTIONS: "asynctasq.contracts.capabilities.transactions:SupportsTransactions",
 }
 """The same for flags that core uses, and most drivers do not have."""
