@@ -12,7 +12,7 @@ import pytest
 from asynctasq.conformance import run_conformance
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.drivers.memory.store import Store
+from asynctasq.drivers.memory.brokered import StateStore as Store
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.drivers.sqlite.outbox import SqliteOutbox
 from asynctasq.errors import BodyCorrupt

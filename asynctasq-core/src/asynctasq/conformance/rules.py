@@ -133,7 +133,10 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "`wait_results` is a hint like `wait`: it may return early, and returns at most a second after "
             "the end of a message."
         ),
-        62: "`known` is true for a message that waits, runs or is dead. It loads no messages.",
+        62: (
+            "`known` is true for a message that waits, runs or is dead. It loads no messages. A driver without "
+            "INSPECT may answer true for any id."
+        ),
     },
     "Unique keys (UNIQUE)": {
         24: (

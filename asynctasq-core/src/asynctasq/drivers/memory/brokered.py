@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from asynctasq.contracts.capabilities.cancel import CancelOutcome
+from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.contracts.capabilities.results import Outcome
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.driverkit.marks import (
