@@ -1,6 +1,7 @@
 """A queue without outcomes, as brokers are: for tests of the composed driver."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.capabilities.deaths import Death
@@ -10,7 +11,7 @@ from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.brokered import StateStore
 from asynctasq.drivers.memory.entry import Entry
 from asynctasq.errors import DriverError
-from asynctasq.message import Delivery, Message
+from asynctasq.message import Delivery, Lease, Message
 from asynctasq.settlement import Reason
 
 
@@ -25,10 +26,11 @@ class QueueStore(StateStore):
         for entry in list(self.entries.values()):
             if len(found) < limit and self._is_told(entry, queues):
                 holder = self.owners.get(owner) or self._new_owner(owner, now + lease)
-                reason, expires_at = entry.reason, entry.expires_at
+                reason = entry.reason
                 self._leave_dead(entry)
                 self._make_leased(entry, holder, now)
-                entry.expires_at = expires_at
+                if reason is Reason.EXPIRED:
+                    entry.expires_at = now
                 found.append(Death(self._delivery(entry, now, resumed=True), reason))
         return found
 
@@ -48,6 +50,8 @@ class QueueDriver(MemoryDriver):
     max_message_bytes: int | None = 256 << 10
     store_class = QueueStore
     _store: QueueStore
+    delivers_twice = False
+    """Each message is delivered in two copies, as after a dispatch that was repeated."""
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         for message in messages:
@@ -61,6 +65,11 @@ class QueueDriver(MemoryDriver):
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> tuple[list[Delivery], list[Death]]:
         deliveries = await self.reserve(queues, limit=limit, owner=owner, lease=lease)
+        if self.delivers_twice:
+            deliveries += [
+                replace(each, lease=Lease(each.lease.id, f"copy {each.lease.token}"))
+                for each in deliveries
+            ]
         store = self._store
         with store.lock:
             deaths = store.deaths(queues, limit=100, owner=owner, lease=lease)

@@ -2,6 +2,7 @@
 -- attempts, lost leases, time for which the move is marked, whether it has an error); numbers and queue as in
 -- enqueue.lua; its unique key, its error and its bytes. Returns '1' or '0' for each.
 
+even_when_full()
 local now = clock(tonumber(ARGV[1]))
 
 -- The value is written last: until then, the message is not accepted.

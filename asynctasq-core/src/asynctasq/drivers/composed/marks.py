@@ -29,7 +29,8 @@ async def sort_delivered(
     again, and its end is known then.
 
     Raises:
-        DriverError: the state store gave no answer. All messages are released, as far as the queue can do it.
+        DriverError: the state store gave no answer. All messages that may run are released, as far as the queue
+            can do it.
     """
     everything = [*deliveries, *(death.delivery for death in deaths)]
     if not everything:
@@ -54,7 +55,7 @@ async def sort_delivered(
         if ends:
             await state.finish(ends)
     except DriverError:
-        await settle_if_possible(queue, [Release(each.lease) for each in everything])
+        await settle_if_possible(queue, [Release(each.lease) for each in deliveries])
         raise
     await settle_if_possible(queue, settlements)
     return kept
