@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.capabilities.deaths import Death
-from asynctasq.contracts.driver import Enqueued
+from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.driverkit import pack_message
+from asynctasq.drivers.composed import compose
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.brokered import StateStore
 from asynctasq.drivers.memory.entry import Entry
+from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message
 from asynctasq.settlement import Reason
@@ -74,3 +77,21 @@ class QueueDriver(MemoryDriver):
         with store.lock:
             deaths = store.deaths(queues, limit=100, owner=owner, lease=lease)
         return deliveries, deaths
+
+
+class DurableQueue(SqliteDriver):
+    """A queue in a file that several processes share. None of its messages expires or is lost for good."""
+
+    capabilities = Capability.NONE
+    longest_delay: float | None = 900.0
+
+    async def reserve_and_deaths(
+        self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
+    ) -> tuple[list[Delivery], list[Death]]:
+        return await self.reserve(queues, limit=limit, owner=owner, lease=lease), []
+
+
+def composed_in(folder: Path) -> Driver:
+    """Return an unopened driver whose two files are in a folder."""
+    queue = DurableQueue(folder / "queue.db", synchronous="normal")
+    return compose(queue, SqliteDriver(folder / "state.db", synchronous="normal"))
