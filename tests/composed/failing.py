@@ -33,6 +33,7 @@ class Calls:
 WATCHED = frozenset(
     {
         "enqueue",
+        "paused",
         "reserve",
         "reserve_and_deaths",
         "settle",

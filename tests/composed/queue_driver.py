@@ -8,7 +8,6 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.driverkit import pack_message
-from asynctasq.drivers.composed import compose
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.brokered import StateStore
 from asynctasq.drivers.memory.entry import Entry
@@ -93,5 +92,7 @@ class DurableQueue(SqliteDriver):
 
 def composed_in(folder: Path) -> Driver:
     """Return an unopened driver whose two files are in a folder."""
+    from asynctasq.drivers.composed import compose
+
     queue = DurableQueue(folder / "queue.db", synchronous="normal")
     return compose(queue, SqliteDriver(folder / "state.db", synchronous="normal"))

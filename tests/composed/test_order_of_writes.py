@@ -1,5 +1,6 @@
 """Each row of the order of writes: whatever fails after whichever step, no message is lost or ends twice."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -327,3 +328,14 @@ async def test_leases_of_one_store_are_extended_while_the_other_is_away(
         await shop.driver.extend("w", leases, lease=LEASE)
     assert len(shop.calls.names) == 1
     assert await shop.driver.extend("w", leases, lease=LEASE) == [LeaseState.HELD] * 2
+
+
+async def test_a_thousand_messages_cost_forty_calls_to_the_state_store(shop: Shop) -> None:
+    await shop.driver.enqueue([shop.message() for _ in range(1000)])
+    shop.calls.names.clear()
+    for _ in range(10):
+        deliveries = await shop.reserve(100)
+        await shop.driver.settle([Complete(each.lease) for each in deliveries])
+    assert await shop.queue_counts() == 0
+    calls = [name for name in shop.calls.names if name.startswith("state.")]
+    assert len(calls) == 40, Counter(calls)

@@ -100,3 +100,14 @@ assert "redis" not in sys.modules
 """
     path = {"PYTHONPATH": str(ROOT), "PATH": ""}
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=path)
+
+
+def test_a_check_of_two_stores_says_what_cannot_be_composed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "asynctasq", "drivers", "check", "memory", "--state", "memory"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "which needs none" in done.stderr

@@ -1,8 +1,10 @@
 """A worker on a composed driver: results, retries, cancels, dead letters and placed messages."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,10 @@ from asynctasq import App, current_task, task
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.drivers.composed import ComposedDriver
 from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.errors import TaskFailed
+from asynctasq.drivers.sqlite import SqliteDriver
+from asynctasq.errors import CapabilityMissing, TaskFailed
+from asynctasq.message import State
+from asynctasq.operations import RetryOutcome
 from asynctasq.worker.worker import Worker
 from tests.composed.queue_driver import QueueDriver
 
@@ -77,3 +82,56 @@ async def test_a_running_task_is_interrupted(app: App) -> None:
         assert await handle.cancel() is CancelOutcome.REQUESTED
         with pytest.raises(Exception, match="cancel"):
             await handle.result(timeout=20)
+
+
+async def test_a_dead_letter_is_edited_where_it_is(app: App) -> None:
+    @task(max_attempts=1)
+    async def divide(number: int) -> float:
+        return 1 / number
+
+    async with working(app):
+        handle = await divide(0).dispatch()
+        with pytest.raises(TaskFailed):
+            await handle.result(timeout=20)
+        edited = await app.dead_letters.retry_edited(handle, queue="others")
+        assert edited is RetryOutcome.RETRIED
+        again = await app.dead_letters.retry_edited(handle, queue="others")
+        assert again is RetryOutcome.NOT_DEAD
+
+
+async def test_status_is_that_of_the_outcome(app: App) -> None:
+    @task
+    async def nothing() -> None:
+        pass
+
+    handle = await nothing().dispatch()
+    with pytest.raises(CapabilityMissing, match="a task that has not ended"):
+        await handle.status()
+    async with working(app):
+        await handle.result(timeout=20)
+    assert await handle.status() is State.COMPLETED
+
+
+async def test_the_outbox_forwards_to_a_composed_driver(tmp_path: Path) -> None:
+    @task
+    async def double(number: int) -> int:
+        return number * 2
+
+    path = tmp_path / "application.db"
+    outbox = SqliteDriver(path=path).outbox()
+    await outbox.open()
+    await outbox.migrate()
+    await outbox.close()
+    settings = {
+        "driver": QueueDriver(),
+        "state": MemoryDriver(),
+        "outbox": f"sqlite:///{path}",
+    }
+    async with App(settings) as app, working(app):
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            plain = await double(1).dispatch(transaction=database)
+            placed = await double(2).options(unique="key").dispatch(transaction=database)
+            database.execute("COMMIT")
+        assert await plain.result(timeout=20) == 2
+        assert await placed.result(timeout=20) == 4

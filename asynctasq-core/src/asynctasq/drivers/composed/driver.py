@@ -142,6 +142,8 @@ class ComposedDriver(StateCalls, DriverDefaults):
         room = {
             name: most - taken.count(name) for name, most in queues.items() if name not in paused
         }
+        if not room or len(own) >= limit:
+            return deliveries
         try:
             return deliveries + await self._reserve_from_queue(room, limit - len(own), owner, lease)
         except DriverError:
@@ -153,7 +155,7 @@ class ComposedDriver(StateCalls, DriverDefaults):
         self, room: Mapping[str, int], limit: int, owner: str, lease: float
     ) -> list[Delivery]:
         delivered, deaths = await self.queue.reserve_and_deaths(
-            room, limit=max(limit, 0), owner=owner, lease=lease
+            room, limit=limit, owner=owner, lease=lease
         )
         kept = await sort_delivered(self.queue, self.state, delivered, deaths)
         self._held.add(kept, owner)
