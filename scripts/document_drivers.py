@@ -1,6 +1,9 @@
 """Write docs/reference/drivers.md from the capabilities of the drivers."""
 
 from asynctasq.contracts.capabilities import RESERVED, Capability
+from asynctasq.contracts.capabilities.deaths import SupportsDeaths
+from asynctasq.drivers.composed.placing import capabilities_of
+from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.plugins import PluginRegistry
 from scripts.markdown import docstring, made_by, own_plugins, prose, source, table
 
@@ -35,6 +38,8 @@ declares its further capabilities. If you use an option or command that needs a 
 raises `CapabilityMissing` with the name of the capability.
 
 {capabilities}
+A queue such as SQS has more capabilities beside a [state store](../state-store.md), which the setting `state` names.
+
 `asynctasq plugins list --check` prints the capabilities of all installed drivers, including third-party ones.
 """
 
@@ -58,9 +63,12 @@ def render() -> str:
 def _drivers() -> dict[str, Capability]:
     """Return the capabilities of each driver by its name, or by the first of its names."""
     registry = PluginRegistry()
-    found: dict[type, tuple[str, Capability]] = {}
+    found: dict[object, tuple[str, Capability]] = {}
     for name in own_plugins("driver"):
         settings = registry.settings_class("driver", name)
         driver = registry.create_driver(name, settings() if settings else {})
         found.setdefault(type(driver), (name, driver.capabilities))
+        if isinstance(driver, SupportsDeaths):
+            composed = capabilities_of(driver.capabilities, SqliteDriver.capabilities)
+            found.setdefault((type(driver), "state"), (f"{name} with state", composed))
     return dict(found.values())

@@ -4,6 +4,7 @@ Each case makes a script fail at its k-th command, for every k. Then the call is
 healthy worker drains the queues, and all that is left is looked at.
 """
 
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from hashlib import sha1
@@ -16,6 +17,7 @@ import pytest
 import redis
 
 from asynctasq.contracts.capabilities import WorkerInfo
+from asynctasq.contracts.capabilities.state import Adopted, Ended, Note, NoteKind
 from asynctasq.errors import DriverError
 from asynctasq.message import (
     Delivery,
@@ -289,6 +291,42 @@ async def waiting(store: Store) -> tuple[list[Message], list[Message], Call]:
     return messages, [], lambda: store.driver.wait(["c"], timeout=0.0)
 
 
+async def finishing(store: Store) -> tuple[list[Message], list[Message], Call]:
+    done, cancelled, dead = messages = [message(), message(), message(unique=Unique("k"))]
+    ends = [
+        Ended(done, State.COMPLETED, 1e9, b"result", 60.0, about=b"about"),
+        Ended(cancelled, State.CANCELLED, 1e9, result_ttl=60.0),
+        Ended(dead, State.DEAD, 1e9, reason=Reason.FAILED, error=ERROR, about=b"about"),
+    ]
+    return [], messages, lambda: store.driver.finish(ends)
+
+
+async def taking_over(store: Store) -> tuple[list[Message], list[Message], Call]:
+    ready, later, flagged = messages = [
+        message(body=bytes(20_000)),
+        message(unique=Unique("k")),
+        message(),
+    ]
+    await store.driver.note([Note(ready.id, NoteKind.PROGRESS, b"half", 60.0)])
+    await store.driver.flag([flagged.id], ttl=60.0)
+    past = [
+        Adopted(each, due_at, 1e9, error=ERROR)
+        for each, due_at in ((ready, 1e9), (later, time.time() + 0.1), (flagged, 1e9))
+    ]
+    return [], messages, lambda: store.driver.adopt(past)
+
+
+async def noting(store: Store) -> tuple[list[Message], list[Message], Call]:
+    notes = [Note(new_id(), NoteKind.RUNNING, b"w", 60.0) for _ in range(3)]
+    return [], [], lambda: store.driver.note(notes)
+
+
+async def flagging(store: Store) -> tuple[list[Message], list[Message], Call]:
+    messages = await store.add(message(), message(delay=0.1))
+    ids = [new_id(), *(each.id for each in messages)]
+    return messages, [], lambda: store.driver.flag(ids, ttl=60.0)
+
+
 CASES: dict[str, tuple[str, Prepare]] = {
     "enqueue": (
         "enqueue",
@@ -340,23 +378,27 @@ CASES: dict[str, tuple[str, Prepare]] = {
     "resume": ("pause", resuming),
     "record worker": ("record_worker", recording),
     "forget worker": ("forget_worker", forgetting),
+    "finish": ("finish", finishing),
+    "adopt": ("hand_over", taking_over),
+    "note": ("note", noting),
+    "flag": ("cancel", flagging),
     "wait": ("wait", waiting),
     "wait for results": ("wait_results", awaiting),
 }
 ADDING = {name for name in CASES if name.startswith("enqueue")}
 PARTS = {
-    *("adopt", "common", "damage", "plain", "probe", "recount", "reserve_plain", "rows"),
+    *("adopt", "common", "damage", "facts", "plain", "probe", "recount", "reserve_plain", "rows"),
     *("settle_plain", "sweep", "task", "upgrade", "upkeep"),
 }
 """Files that other scripts contain, and those that a driver runs when it opens (see test_redis_upgrade.py)."""
 READING = {
     *("cancel_requests", "choose", "count", "find", "known", "leased", "match_ids"),
-    *("members", "names"),
+    *("marks", "members", "names"),
     *("paused", "progress", "results", "workers"),
 }
-FINAL = {"complete", "complete without result", "fail", "cancelled"}
+FINAL = {"complete", "complete without result", "fail", "cancelled", "finish"}
 """Settlements after which a message is never delivered again, if the call is repeated."""
-SHORT = {"forget_worker", "pause", "record_worker", "wait", "wait_results"}
+SHORT = {"forget_worker", "note", "pause", "record_worker", "wait", "wait_results"}
 STEP = 5
 """Every fifth command of a long script fails, if the tests do not run in full. Without a repetition of the call,
 that is always enough."""
@@ -404,6 +446,8 @@ async def test_script_that_fails_at_any_command_loses_nothing(
             ]
         if repeated and title in {"requeue", "requeue edited"}:
             assert answer if title == "requeue edited" else all(answer), where
+        if repeated and title in {"finish", "adopt"}:
+            accepted = [*accepted, *others]
         first: Sequence[Delivery] = answer if name == "reserve" and repeated else ()
         delivered = await drained(store, first)
         await expect_all_is_well(store, accepted, where)

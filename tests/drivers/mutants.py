@@ -13,12 +13,12 @@ from asynctasq.contracts.capabilities import CancelOutcome, Outcome
 from asynctasq.contracts.driver import Enqueued
 from asynctasq.driverkit.outages import UpkeepMark
 from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.drivers.memory.brokered import StateStore as Store
 from asynctasq.drivers.memory.entry import Entry, Owner
 from asynctasq.drivers.memory.keys import UniqueKeys, UniqueLock
 from asynctasq.drivers.memory.listing import Position
 from asynctasq.drivers.memory.order import Queue
 from asynctasq.drivers.memory.outcomes import Outcomes
-from asynctasq.drivers.memory.store import Store
 from asynctasq.message import Delivery, Lease, Message, OnConflict, State, Unique
 from asynctasq.settlement import (
     ErrorInfo,

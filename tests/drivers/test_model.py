@@ -11,7 +11,7 @@ from asynctasq.conformance.model import DriverModel, run_model
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.drivers.memory.store import Store
+from asynctasq.drivers.memory.brokered import StateStore as Store
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import ConfigurationError
 from tests.drivers.mutants import (

@@ -12,10 +12,11 @@ import pytest
 from asynctasq.conformance import run_conformance
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.drivers.memory.store import Store
+from asynctasq.drivers.memory.brokered import StateStore as Store
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.drivers.sqlite.outbox import SqliteOutbox
 from asynctasq.errors import BodyCorrupt
+from tests.drivers import state_mutants
 from tests.drivers.driver_mutants import MUTANTS as DRIVER_MUTANTS
 from tests.drivers.driver_mutants import mutated
 from tests.drivers.mutants import MUTANTS, driver_of
@@ -23,6 +24,8 @@ from tests.drivers.outbox_mutants import MUTANTS as OUTBOX_MUTANTS
 from tests.drivers.outbox_mutants import driver_with
 from tests.drivers.sqlite_transactions import transaction_in_file
 from tests.drivers.transaction_mutants import MUTANTS as TRANSACTION_MUTANTS
+
+assert state_mutants  # they register themselves
 
 TIMEOUT = 5.0
 """Seconds for each check: a mutant that never delivers must not hold up the others."""

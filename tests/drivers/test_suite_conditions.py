@@ -22,8 +22,8 @@ from asynctasq.contracts import (
     QueueCounts,
 )
 from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.drivers.memory.brokered import StateStore as Store
 from asynctasq.drivers.memory.entry import Entry
-from asynctasq.drivers.memory.store import Store
 
 REAL_TIME = [check for check in all_checks() if check.real_time]
 MIB = 1 << 20

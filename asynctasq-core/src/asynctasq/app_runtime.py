@@ -108,9 +108,20 @@ class Runtime:
     def make_driver(self, chosen: object) -> Driver:
         """Return the unopened driver that was chosen by name, by URL or as an instance.
 
+        The app's own driver is composed with its state store, if the app has one.
+
         Raises:
+            ConfigurationError: the driver cannot be composed with a state store.
             PluginError: the plugin of the driver cannot be used.
         """
+        driver, state = self._driver_alone(chosen), self.settings.state
+        if state is None or chosen != self.settings.driver:
+            return driver
+        from asynctasq.drivers.composed import compose
+
+        return compose(driver, self._driver_alone(state))
+
+    def _driver_alone(self, chosen: object) -> Driver:
         if not isinstance(chosen, str):
             check_driver(chosen)
             return cast("Driver", chosen)

@@ -27,6 +27,7 @@ from asynctasq.driverkit.times import micros
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_mysql import (
+    brokered,
     dead_letters,
     inspection,
     leasing,
@@ -42,6 +43,7 @@ from asynctasq_mysql.id_search import match_ids
 from asynctasq_mysql.opening import open_store
 from asynctasq_mysql.reserving import Reserve
 from asynctasq_mysql.settings import DEFAULT_URL, ClientName, MySQLSettings
+from asynctasq_mysql.state_calls import StateCalls
 from asynctasq_mysql.store import Store
 from asynctasq_mysql.unique_enqueueing import unique_enqueue_steps
 from asynctasq_mysql.waiting import Poller
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 _SETTINGS = frozenset(each.name for each in fields(MySQLSettings)) - {"url"}
 
 
-class MySQLDriver(DriverDefaults):
+class MySQLDriver(StateCalls, DriverDefaults):
     """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
 
     Accepted messages are as durable as the server is configured to make them (see docs/mysql.md). The arguments
@@ -66,6 +68,7 @@ class MySQLDriver(DriverDefaults):
         | Capability.NEWS
         | Capability.TRANSACTIONS
         | Capability.OUTBOX
+        | Capability.STATE
     )
     max_message_bytes: int | None = None
     """Half of the server's `max_allowed_packet`, from `open` on."""
@@ -232,7 +235,8 @@ class MySQLDriver(DriverDefaults):
         await settling.set_progress(self._opened(), updates)
 
     async def progress(self, ids: Sequence[bytes]) -> list[bytes | None]:
-        return await inspection.progress(self._opened(), ids)
+        store = self._opened()
+        return await brokered.with_noted(store, ids, await inspection.progress(store, ids))
 
     # Cancel and pause.
 

@@ -24,7 +24,7 @@ async def open_store(settings: MySQLSettings, description: str, offset: int) -> 
 
     async def look(wire: Wire) -> Store:
         server = await look_at_server(wire, sql, description)
-        await check_schema(wire, sql, description)
+        version = await check_schema(wire, sql, description)
         connections.statements = statements(settings.table_prefix, is_mariadb=server.is_mariadb)
         connections.packet = max(min(server.packet // 4, LARGEST_PACKET), connections.packet)
         _, answer, identity = await wire.run(
@@ -33,6 +33,7 @@ async def open_store(settings: MySQLSettings, description: str, offset: int) -> 
             sql.store["identity"](),
         )
         store = Store(connections, answer.rows[0][0], offset, server.packet)
+        store.version = version
         store.identity = bytes(identity.rows[0][0])
         return store
 

@@ -16,7 +16,7 @@ from asynctasq_mysql.clients import Wire
 from asynctasq_mysql.statements import TableStatements, in_list
 
 OLDEST_VERSION = 1
-NEEDED_VERSION = 1
+NEEDED_VERSION = 2
 USABLE_FROM = 1
 """The oldest version of which a release must know the schema to use the tables of this release."""
 LOCK_SECONDS = 60
@@ -67,7 +67,7 @@ async def look_at_server(wire: Wire, sql: TableStatements, place: str) -> Server
 
 def steps(sql: TableStatements) -> Sequence[Step]:
     """Return the steps that lead to each version."""
-    return [Step(sql.schema_name, list(sql.schema.values()))]
+    return [Step(name, list(tables.values())) for name, tables in sql.versions.items()]
 
 
 async def _existing(wire: Wire, sql: TableStatements) -> set[bytes]:
@@ -91,8 +91,8 @@ async def schema_state(wire: Wire, sql: TableStatements) -> SchemaState:
     return SchemaState(current, NEEDED_VERSION, OLDEST_VERSION)
 
 
-async def check_schema(wire: Wire, sql: TableStatements, place: str) -> None:
-    """Check that this release can use the tables.
+async def check_schema(wire: Wire, sql: TableStatements, place: str) -> int:
+    """Check that this release can use the tables; return their version.
 
     Raises:
         DriverError: there are none, or they are too old or too new.
@@ -108,6 +108,7 @@ async def check_schema(wire: Wire, sql: TableStatements, place: str) -> None:
             f"{current}. Run `asynctasq migrate`."
         )
     pending_steps(steps(sql), current, store=f"The database at {place}", usable_from=usable_from)
+    return current
 
 
 async def migrate(wire: Wire, sql: TableStatements, place: str, *, dry_run: bool) -> list[str]:

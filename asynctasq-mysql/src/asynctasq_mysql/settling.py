@@ -170,8 +170,10 @@ async def set_progress(store: Store, updates: Sequence[tuple[Lease, bytes]]) -> 
         )
 
 
-def cancel_steps(store: Store, ids: Sequence[bytes]) -> Steps[list[CancelOutcome]]:
-    """Finish waiting messages as cancelled, and flag running ones."""
+def cancel_steps(
+    store: Store, ids: Sequence[bytes], *, is_last: bool = True
+) -> Steps[list[CancelOutcome]]:
+    """Finish waiting messages as cancelled, and flag running ones; commit with `is_last`."""
     sql, namespace = store.sql.settle, store.namespace
     for message_id in ids:
         check_id(message_id)
@@ -204,5 +206,5 @@ def cancel_steps(store: Store, ids: Sequence[bytes]) -> Steps[list[CancelOutcome
         )
     if running:
         texts.append(sql["flag"](ids=json_of(sorted(set(running))), namespace=namespace))
-    yield Script(texts, is_last=True)
+    yield Script(texts, is_last=is_last)
     return answers

@@ -16,9 +16,19 @@ from asynctasq.driverkit.sql import read_queries
 
 TABLES = (
     "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
-    "limits", "ended", "schedules", "steps", "metrics",
+    "limits", "ended", "schedules", "steps", "metrics", "brokered",
 )  # fmt: skip
-FILES = ("enqueue", "lease", "upkeep", "settle", "inspect", "id_search", "listings", "damage")
+FILES = (
+    "enqueue",
+    "lease",
+    "upkeep",
+    "settle",
+    "inspect",
+    "id_search",
+    "listings",
+    "damage",
+    "brokered",
+)
 
 _FOLDER = files("asynctasq_mysql") / "sql"
 _HOLE = re.compile(r":([a-z_]+)|\{now\}")
@@ -119,21 +129,24 @@ Queries: TypeAlias = Mapping[str, Query]
 class TableStatements:
     """The statements about some tables: their schema, and those of the file `store`."""
 
-    def __init__(self, names: Mapping[str, str], schema: str, *, is_mariadb: bool) -> None:
+    def __init__(self, names: Mapping[str, str], *schemas: str, is_mariadb: bool) -> None:
         """Read the files.
 
         Args:
             names: the names in the database, by those in the files. One is that of `meta`.
-            schema: file with the statement that creates each table.
+            schemas: files with the statements that create the tables, one for each version.
             is_mariadb: True for MariaDB, False for MySQL.
         """
         self._is_mariadb = is_mariadb
         self._names = {table: f"`{name}`" for table, name in names.items()}
-        self.schema_name = schema
-        self.schema = {
-            name: self._named(text) for name, text in read_queries(_FOLDER, schema).items()
+        self.versions = {
+            schema: {
+                name: self._named(text) for name, text in read_queries(_FOLDER, schema).items()
+            }
+            for schema in schemas
         }
-        """The statements that create each table."""
+        """The statements that create each table, by the file of their version."""
+        self.schema = {name: text for each in self.versions.values() for name, text in each.items()}
         self.store = self.read("store")
 
     def read(self, file: str) -> Queries:
@@ -164,7 +177,7 @@ class Statements(TableStatements):
 
     def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
         names = {table: f"{prefix}{table}" for table in TABLES}
-        super().__init__(names, "schema_1", is_mariadb=is_mariadb)
+        super().__init__(names, "schema_1", "schema_2", is_mariadb=is_mariadb)
         (
             self.enqueue,
             self.lease,
@@ -174,6 +187,7 @@ class Statements(TableStatements):
             self.id_search,
             self.listings,
             self.damage,
+            self.brokered,
         ) = map(self.read, FILES)
 
 

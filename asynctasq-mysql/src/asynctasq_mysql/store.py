@@ -53,6 +53,10 @@ class Store:
         """Microseconds that are added to the time of the server."""
         self.largest = max((packet - (64 << 10)) // 2, 1 << 16)
         """Bytes of the largest value that fits into a packet."""
+        self.version = 0
+        """That of the tables."""
+        self.facts_added = 0
+        """Facts about messages of a broker since the last look for those whose time is over."""
         self.identity = b""
         """The ID of the database, which tells it from copies of it."""
         self.mark: UpkeepMark | None = None

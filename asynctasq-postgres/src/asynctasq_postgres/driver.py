@@ -29,7 +29,7 @@ from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.packing import check_id
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
-from asynctasq_postgres import inspection, letters, settling, transactions
+from asynctasq_postgres import brokered, inspection, letters, settling, transactions
 from asynctasq_postgres.adding import add
 from asynctasq_postgres.enqueueing import VALUE_LIMIT
 from asynctasq_postgres.id_search import match_ids
@@ -43,6 +43,7 @@ from asynctasq_postgres.settings import (
     SynchronousCommit,
     Tls,
 )
+from asynctasq_postgres.state_calls import StateCalls
 from asynctasq_postgres.timing import ListenerTiming
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ LISTINGS = {
 }
 
 
-class PostgresDriver(DriverDefaults):
+class PostgresDriver(StateCalls, DriverDefaults):
     """Messages in tables of a PostgreSQL database (13 or later).
 
     The arguments are the fields of `PostgresSettings`. An argument that is None has its value from the URL, or its
@@ -70,6 +71,7 @@ class PostgresDriver(DriverDefaults):
         | Capability.NEWS
         | Capability.TRANSACTIONS
         | Capability.OUTBOX
+        | Capability.STATE
     )
     dialect = "postgresql"
     plans_when_open = True
@@ -240,7 +242,9 @@ class PostgresDriver(DriverDefaults):
         await settling.set_progress(self._opened().server, updates)
 
     async def progress(self, ids: Sequence[bytes]) -> list[bytes | None]:
-        return await inspection.progress(self._opened().server, ids)
+        opened = self._opened()
+        found = await inspection.progress(opened.server, ids)
+        return await brokered.with_noted(opened, ids, found)
 
     # Cancel and pause.
 

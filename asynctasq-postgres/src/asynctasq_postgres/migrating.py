@@ -15,6 +15,7 @@ STEPS = (
         ("schema_1", "enqueue_1", "enqueue_one_1", "upkeep_1", "lease_1", "settle_1", "inspect_1", "listing_1", "id_search_1",
          "manage_1"),
     ),
+    ("add the state of messages that a broker holds", ("brokered_2",)),
 )  # fmt: skip
 """Names of the steps, each with its files. A step is never changed once it was released."""
 OLDEST = 1

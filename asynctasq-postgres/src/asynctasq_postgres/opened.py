@@ -24,8 +24,10 @@ from asynctasq_postgres.timing import ListenerTiming
 class Opened:
     """A driver between `open` and `close`."""
 
-    def __init__(self, server: Server, timing: ListenerTiming) -> None:
+    def __init__(self, server: Server, timing: ListenerTiming, *, version: int) -> None:
         self.server = server
+        self.version = version
+        """That of the tables."""
         self.process = os.getpid()
         self.leasing = Leasing(server)
         self.doorbell = Doorbell(server)
@@ -53,7 +55,7 @@ class Opened:
             await server.connections.close()
             raise
         context.store = tables.store
-        return cls(server, timing)
+        return cls(server, timing, version=tables.version)
 
     async def stop(self) -> None:
         """Close all connections. Never raises."""

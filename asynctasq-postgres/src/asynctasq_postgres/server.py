@@ -14,7 +14,7 @@ from asynctasq_postgres.settings import PostgresSettings
 
 TRIES = 5
 """Of a call that meets a dead-lock or a lock."""
-PATIENT = frozenset({"cancel"})
+PATIENT = frozenset({"cancel", "flag"})
 """Calls that wait for locks themselves, as long as a caller should."""
 LONGEST_PAUSE = 0.05
 """Seconds before the second try; it doubles."""

@@ -16,6 +16,7 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
+from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.driver import (
     DriverDefaults,
     Enqueued,
@@ -26,7 +27,7 @@ from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
-from asynctasq_redis import admin, inspection, leasing, listing
+from asynctasq_redis import admin, brokered, inspection, leasing, listing
 from asynctasq_redis.addresses import described
 from asynctasq_redis.codec import BODY_LIMIT, text_bytes, token_of
 from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
@@ -41,12 +42,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1000
 """Items that one script call takes."""
-_CANCEL_OUTCOMES = {
-    "C": CancelOutcome.CANCELLED,
-    "R": CancelOutcome.REQUESTED,
-    "T": CancelOutcome.TOO_LATE,
-    "U": CancelOutcome.UNKNOWN,
-}
 _DONE = ord("1")
 
 
@@ -59,7 +54,7 @@ class RedisDriver(DriverDefaults):
     """
 
     api_version = 2
-    capabilities = FULL_STORE | Capability.NEWS
+    capabilities = FULL_STORE | Capability.NEWS | Capability.STATE
     max_message_bytes: int | None = BODY_LIMIT
     listener_timing = ListenerTiming()
     """Times of the connection that receives notifications."""
@@ -258,17 +253,13 @@ class RedisDriver(DriverDefaults):
     async def progress(self, ids: Sequence[bytes]) -> list[bytes | None]:
         found: list[bytes | None] = []
         for some in batches(ids, AT_ONCE):
-            found += await self._opened().run("progress", *some)
+            found += await self._opened().run("progress", self._offset, *some)
         return found
 
     # Cancel and pause.
 
     async def cancel(self, ids: Sequence[bytes]) -> list[CancelOutcome]:
-        found: list[CancelOutcome] = []
-        for some in batches(ids, AT_ONCE):
-            answer = await self._opened().run("cancel", self._offset, *some)
-            found += [_CANCEL_OUTCOMES[code] for code in answer.decode()]
-        return found
+        return await brokered.cancel(self._opened(), self._offset, ids)
 
     async def cancel_requests(self, owner: str) -> list[Lease]:
         rows = await self._opened().run("cancel_requests", text_bytes(owner))
@@ -343,6 +334,23 @@ class RedisDriver(DriverDefaults):
 
     async def purge(self, queue: str, *, states: Collection[State]) -> int:
         return await admin.purge(self._opened(), self._offset, queue, states)
+
+    # State of messages that a broker holds.
+
+    async def finish(self, ends: Sequence[Ended]) -> list[bool]:
+        return await brokered.finish(self._opened(), self._offset, ends)
+
+    async def flag(self, ids: Sequence[bytes], *, ttl: float) -> list[CancelOutcome]:
+        return await brokered.cancel(self._opened(), self._offset, ids, flag_for=ttl)
+
+    async def marks(self, ids: Sequence[bytes]) -> list[Mark]:
+        return await brokered.marks(self._opened(), self._offset, ids)
+
+    async def adopt(self, records: Sequence[Adopted]) -> list[bool]:
+        return await brokered.adopt(self._opened(), self._offset, records)
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        await brokered.note(self._opened(), self._offset, notes)
 
     # Workers.
 

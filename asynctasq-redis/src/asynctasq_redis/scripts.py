@@ -9,6 +9,7 @@ from asynctasq.records import record
 _FOLDER = files("asynctasq_redis") / "lua"
 _ALONE = frozenset({"enqueue_one", "probe"})
 _DAMAGE = ("common", "damage")
+_FACTS = ("common", "facts")
 _UPKEEP = (*_DAMAGE, "task", "upkeep")
 _SHARED = {
     "reserve": (*_UPKEEP, "adopt", "recount", "sweep"),
@@ -18,7 +19,12 @@ _SHARED = {
     "give_back": _UPKEEP,
     "end_owner": _UPKEEP,
     "settle": _DAMAGE,
-    "cancel": _DAMAGE,
+    "cancel": (*_DAMAGE, "facts"),
+    "finish": _FACTS,
+    "hand_over": _FACTS,
+    "marks": _FACTS,
+    "note": _FACTS,
+    "progress": _FACTS,
     "delete_dead": _DAMAGE,
     "find": (*_DAMAGE, "rows"),
     "choose": (*_DAMAGE, "task", "rows"),

@@ -98,7 +98,7 @@ def settle_arguments(packed: Sequence[Packed]) -> list[bytes]:
 
 def pack_damaged(message_id: bytes, token: int, error: ErrorInfo) -> Packed:
     """Pack the end of a lease whose message cannot be read."""
-    payload = _failure(Reason.UNDECODABLE, b"", error)
+    payload = failure_of(Reason.UNDECODABLE, b"", error)
     return 0, (FAIL_DAMAGED, token, 0.0), message_id, payload
 
 
@@ -107,23 +107,24 @@ def _parts(settlement: Settlement) -> tuple[int, float, bytes]:
         case Retry(delay=delay, error=error):
             return RETRY, _whole(delay), pack_error(error) or b""
         case Fail(reason=reason, error=error, attempted=attempted, about=about):
-            return FAIL if attempted else FAIL_UNTRIED, 0.0, _failure(reason, about, error)
+            return FAIL if attempted else FAIL_UNTRIED, 0.0, failure_of(reason, about, error)
         case Release(delay=delay, mismatched=mismatched, error=error):
             if not mismatched:
                 return RELEASE, _whole(delay), b""
             return RELEASE_MISMATCHED, _whole(delay), pack_error(error) or b""
         case Cancelled(result_ttl=ttl, about=about):
-            return CANCEL, ttl, _note(about) if about else b""
+            return CANCEL, ttl, about_of(about) if about else b""
         case Complete(result_ttl=ttl):  # pragma: no cover - `pack_settlement` has done it
             return COMPLETE_EMPTY, ttl, b""
 
 
-def _failure(reason: Reason, about: bytes, error: ErrorInfo | None) -> bytes:
+def failure_of(reason: Reason, about: bytes, error: ErrorInfo | None) -> bytes:
+    """Return the parts of a failure as bytes."""
     named = reason.value.encode()
-    return bytes([len(named)]) + named + _note(about) + (pack_error(error) or b"")
+    return bytes([len(named)]) + named + about_of(about) + (pack_error(error) or b"")
 
 
-def _note(about: bytes) -> bytes:
+def about_of(about: bytes) -> bytes:
     """Return an `about` with its length before it; empty if it is too long."""
     kept = about if len(about) <= ABOUT_BYTES else b""
     return _LENGTH.pack(len(kept)) + kept

@@ -1,7 +1,6 @@
 """`asynctasq drivers`: run the conformance suite against a store."""
 
 import asyncio
-import dataclasses
 import json
 import re
 import shlex
@@ -12,15 +11,15 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from asynctasq.cli.checked_driver import driver_to_check
 from asynctasq.cli.exit_codes import ExitCode, exit_code_help
 from asynctasq.cli.operator_commands import OperatorCommand, complete_driver
 from asynctasq.conformance.theme_names import THEME_NAMES
-from asynctasq.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from asynctasq.conformance.check import Check
@@ -62,6 +61,9 @@ def command() -> None:
     "in use. Takes twice as long.",
 )
 @click.option(
+    "--state", metavar="URL", help="Compose a queue with this state store, and check both together."
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0.1),
     default=30.0,
@@ -71,6 +73,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(
     driver: str,
+    state: str | None,
     only: tuple[str, ...],
     durable: bool | None,
     crowded: bool,
@@ -85,8 +88,8 @@ def check(
     """
     from asynctasq.contracts.capabilities import check_capabilities
 
-    made = _driver(driver, yes=yes, crowded=crowded)
-    neighbour = _driver(driver, yes=yes, crowded=crowded) if crowded else None
+    made = driver_to_check(driver, state, yes=yes, crowded=crowded)
+    neighbour = driver_to_check(driver, state, yes=yes, crowded=crowded) if crowded else None
     check_capabilities(made, made.capabilities)
     if durable is None:
         durable = driver.partition("://")[0] != "memory"
@@ -101,29 +104,6 @@ def check(
         click.echo(_text(made, report, seconds, again, durable=durable))
     if not report.ok:
         sys.exit(ExitCode.FAILED)
-
-
-def _driver(driver: str, *, yes: bool, crowded: bool) -> "Driver":
-    """Make an unopened driver for a new namespace."""
-    from asynctasq.app import App
-    from asynctasq.conformance.harness import random_name
-
-    app = App({"driver": driver})
-    name = app.settings.driver_name
-    settings: Any = app.settings.plugin(name)
-    namespace = random_name("check")
-    if dataclasses.is_dataclass(settings) and hasattr(settings, "namespace"):
-        settings = dataclasses.replace(settings, namespace=namespace)  # type: ignore[type-var]  # an instance
-    elif crowded:
-        raise ConfigurationError(
-            f"--crowded needs a second namespace, but the driver {name!r} has no setting `namespace`."
-        )
-    elif not yes:
-        raise ConfigurationError(
-            f"The driver {name!r} has no setting `namespace`, so the checks would work on the messages "
-            f"in this store and shift its clock. If the store holds nothing of value, pass --yes."
-        )
-    return app.plugins.create_driver(name, settings)
 
 
 async def _run(
@@ -204,7 +184,8 @@ def command_without_only(ctx: click.Context) -> str:
             opts = parameter.opts if value else parameter.secondary_opts
             words.append(opts[0])
         else:
-            words += [parameter.opts[0], str(value)]
+            text = str(value)
+            words += [parameter.opts[0], text if mask_url(text) == text else '"$STATE"']
     return " ".join(words)
 
 

@@ -33,9 +33,14 @@ async def _find_tasks(
 ) -> dict[str, list[str]]:
     from asynctasq.contracts.capabilities import Capability, SupportsInspect, require
     from asynctasq.operations.ids import matches
+    from asynctasq.operations.searching import searched_for_dead
 
+    opened = await session.app.driver()
     driver = require(
-        await session.app.driver(), Capability.INSPECT, SupportsInspect, purpose="Searching for IDs"
+        searched_for_dead(opened) if dead else opened,
+        Capability.INSPECT,
+        SupportsInspect,
+        purpose="Searching for IDs",
     )
     return await matches(driver, parts, dead=dead, most=SHOWN + 1)
 

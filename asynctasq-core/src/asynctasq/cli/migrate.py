@@ -14,7 +14,6 @@ from asynctasq.cli.operator_commands import (
     find_app,
     require_store,
 )
-from asynctasq.config.urls import url_scheme
 from asynctasq.contracts.capabilities import Capability, SchemaState, SupportsSchema
 from asynctasq.contracts.driver import Driver
 
@@ -44,11 +43,13 @@ def command(target: str | None, driver: str | None, check: bool, dry_run: bool) 
     Queue files of the sqlite driver are also migrated when they are opened.
     """
     app = find_app(target, driver)
-    if check or dry_run:
-        require_store(app.store)
-        is_done = asyncio.run(_inspect(app, prints_statements=dry_run))
-    else:
-        is_done = asyncio.run(_migrate(app))
+    is_done = True
+    for each in _unopened_drivers(app):
+        if check or dry_run:
+            require_store(each.description)
+            is_done &= asyncio.run(_inspect(each, prints_statements=dry_run))
+        else:
+            is_done &= asyncio.run(_migrate(each))
     if app.settings.outbox is not None:
         is_done &= asyncio.run(
             _migrate_outbox(app, changes=not (check or dry_run), prints_statements=dry_run)
@@ -57,12 +58,12 @@ def command(target: str | None, driver: str | None, check: bool, dry_run: bool) 
         sys.exit(ExitCode.FAILED)
 
 
-async def _migrate(app: "App") -> bool:
+async def _migrate(driver: Driver) -> bool:
     """Migrate a store; return whether its tables are up to date at the end.
 
     The store is not opened first: a driver may refuse to open a store that lacks its tables.
     """
-    store = _with_tables(_unopened_driver(app))
+    store = _with_tables(driver)
     if store is None:
         return True
     for step in await store.migrate():
@@ -70,9 +71,9 @@ async def _migrate(app: "App") -> bool:
     return _report(await store.schema())
 
 
-async def _inspect(app: "App", *, prints_statements: bool) -> bool:
+async def _inspect(driver: Driver, *, prints_statements: bool) -> bool:
     """Look at a store without opening it, which may migrate it; return whether it is up to date."""
-    store = _with_tables(_unopened_driver(app))
+    store = _with_tables(driver)
     if store is None:
         return True
     if prints_statements:
@@ -105,13 +106,15 @@ async def _migrate_outbox(app: "App", *, changes: bool, prints_statements: bool)
         await outbox.close()
 
 
-def _unopened_driver(app: "App") -> Driver:
-    chosen: object = app.settings.driver
-    if not isinstance(chosen, str):
-        driver: Driver = chosen  # type: ignore[assignment] # settings accept nothing else
-        return driver.clone()
-    name = url_scheme(chosen) or chosen
-    return app.plugins.create_driver(name, app.settings.plugin(name))
+def _unopened_drivers(app: "App") -> list[Driver]:
+    """Return the driver of the app; the queue and its state store if it is composed of two."""
+    from asynctasq.app import stores_of
+    from asynctasq.drivers.composed import ComposedDriver
+
+    driver = stores_of(app).default.driver.clone()
+    if isinstance(driver, ComposedDriver):
+        return [driver.queue, driver.state]
+    return [driver]
 
 
 def _with_tables(driver: Driver) -> SupportsSchema | None:

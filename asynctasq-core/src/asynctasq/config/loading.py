@@ -75,6 +75,8 @@ def load_settings(
     named = set[str]()
     if instance is None:
         named.add(driver_name)
+    if isinstance(settings.state, str) and url_scheme(settings.state) is None:
+        named.add(settings.state)
     if settings.serializer_instance is None:
         named.add(settings.serializer)
 
@@ -140,9 +142,9 @@ def _core_values(core: Mapping[str, RawValue], problems: list[str]) -> dict[str,
     """Return the valid values; `problems` gets a line for each of the others."""
     values: dict[str, Any] = {}
     for name, given in core.items():
-        if name == "driver" or (name == "outbox" and not _is_none(given)):
+        if name == "driver" or (name in {"outbox", "state"} and not _is_none(given)):
             values[name] = _driver_value(name, given, problems)
-        elif name == "outbox":
+        elif name in {"outbox", "state"}:
             values[name] = None
         elif name == "serializer" and not isinstance(given.value, str):
             values[name] = _serializer_value(given, problems)

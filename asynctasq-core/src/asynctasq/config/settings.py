@@ -136,6 +136,16 @@ class Settings:
             type="text or a driver instance",
         ),
     )
+    state: object = field(
+        default=None,
+        hash=False,
+        repr=False,
+        metadata=_rule(
+            "A full store beside a queue such as SQS or RabbitMQ, for what the queue cannot keep: a plugin's "
+            "name, a URL, or (in code) a driver instance; none: the queue alone.",
+            type="text, a driver instance or none",
+        ),
+    )
     outbox: object = field(
         default=None,
         hash=False,

@@ -10,13 +10,14 @@ statement fails:
 The driver needs all flags of `FULL_STORE`.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from zlib import crc32
 
 from asynctasq.conformance.full_store import FullStore
 from asynctasq.conformance.harness import MOMENT
-from asynctasq.contracts.capabilities import WorkerInfo
+from asynctasq.contracts.capabilities import Capability, WorkerInfo
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError
 from asynctasq.message import (
@@ -30,6 +31,9 @@ from asynctasq.message import (
     new_id,
 )
 from asynctasq.settlement import Cancelled, Complete, ErrorInfo, Fail, Reason, Release, Retry
+
+if TYPE_CHECKING:
+    from asynctasq.contracts.capabilities.state import SupportsState
 
 __all__ = ["OPERATIONS", "FullStore", "Operation", "Saboteur", "Scene", "check_aborts"]
 
@@ -69,6 +73,10 @@ class Scene:
         message = Message(new_id(), "emails", "app.send", b"body", **fields)
         self.ids.add(message.id)
         return message
+
+    def message_of(self, lease: Lease) -> Message:
+        """Return a message with the ID of a lease."""
+        return Message(lease.id, "emails", "app.send", b"body")
 
     async def reserve(self, limit: int = 100, *, owner: str = "w") -> list[Delivery]:
         queues = dict.fromkeys(self.queues, limit)
@@ -265,6 +273,57 @@ async def look(scene: Scene) -> Any:
     return await scene.driver.results(sorted(scene.ids))
 
 
+async def finish_ends(scene: Scene) -> Any:
+    state = _state_of(scene)
+    if state is None:
+        return None
+    from asynctasq.contracts.capabilities.state import Ended
+
+    return await state.finish(
+        [
+            Ended(scene.first, State.COMPLETED, 1e9, b"result", about=b"about"),
+            Ended(scene.second, State.DEAD, 1e9, reason=Reason.FAILED, error=ERROR, about=b"about"),
+            Ended(scene.message_of(scene.leases[0]), State.CANCELLED, 1e9),  # it runs here
+        ]
+    )
+
+
+async def adopt_two(scene: Scene) -> Any:
+    state = _state_of(scene)
+    if state is None:
+        return None
+    from asynctasq.contracts.capabilities.state import Adopted, Note, NoteKind
+
+    await state.note([Note(scene.first.id, NoteKind.PROGRESS, b"half", 60.0)])
+    return await state.adopt(
+        [
+            Adopted(scene.first, 1e9, 1e9, 1, 1, ERROR),
+            Adopted(scene.second, time.time() + 500.0, 1e9),
+        ]
+    )
+
+
+async def flag_and_note(scene: Scene) -> Any:
+    state = _state_of(scene)
+    if state is None:
+        return None
+    from asynctasq.contracts.capabilities.state import Note, NoteKind
+
+    stranger = new_id()
+    await state.note([Note(stranger, NoteKind.RUNNING, b"w", 60.0)])
+    await state.flag([scene.unique.id, scene.leases[1].id, stranger], ttl=60.0)
+    return await state.marks(sorted(scene.ids))
+
+
+def _state_of(scene: Scene) -> "SupportsState | None":
+    """Return the driver if it has the flag STATE. Without it, nothing is checked."""
+    from asynctasq.contracts.capabilities.state import SupportsState
+
+    driver: object = scene.driver
+    has_state = Capability.STATE in scene.driver.capabilities
+    return driver if has_state and isinstance(driver, SupportsState) else None
+
+
 async def open_again(scene: Scene) -> Any:
     await scene.driver.close()
     await scene.driver.open()
@@ -274,8 +333,10 @@ OPERATIONS: tuple[Operation, ...] = (
     enqueue_plain, enqueue_unique, enqueue_replacing, enqueue_extending, enqueue_to_a_new_queue,
     reserve_ready, reserve_what_must_not_run_twice, reserve_after_a_while, reserve_after_the_pause,
     reserve_damaged, extend, end_owner, settle_completions, settle_every_kind, cancel, requeue,
-    requeue_edited, delete_dead, purge, pause_and_resume, tell_of_workers_and_progress, look, open_again,
+    requeue_edited, delete_dead, purge, pause_and_resume, tell_of_workers_and_progress, finish_ends, adopt_two, flag_and_note, look, open_again,
 )  # fmt: skip
+ADDING: frozenset[Operation] = frozenset({finish_ends, adopt_two})
+"""Operations that add messages, beside those whose names begin with `enqueue`."""
 LATE: dict[Operation, float] = {
     reserve_after_a_while: 600.0,
     reserve_after_the_pause: 100.0,
@@ -289,7 +350,10 @@ async def stage(driver: FullStore, operation: Operation, damage: Damage | None) 
     await driver.open()
     scene = Scene(driver)
     await scene.prepare()
-    if operation.__name__.startswith("enqueue"):
+    adds = operation.__name__.startswith("enqueue") or (
+        operation in ADDING and _state_of(scene) is not None
+    )
+    if adds:
         scene.ids |= {scene.first.id, scene.second.id}
     if operation is reserve_what_must_not_run_twice:
         scene.ids.add(scene.first.id)
@@ -339,7 +403,7 @@ async def check_aborts(
         try:
             if failed:
                 await scene.driver.open()
-                if not operation.__name__.startswith("enqueue"):
+                if not operation.__name__.startswith("enqueue") and operation not in ADDING:
                     await scene.expect_all_accounted_for()
                 await operation(scene)
             await scene.expect_all_accounted_for()

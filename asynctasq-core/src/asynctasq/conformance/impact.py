@@ -81,6 +81,7 @@ CAPABILITIES: Mapping[Capability, str] = {
     Capability.FIFO: "the order is approximate",
     Capability.EXACT_COUNT: "counts are estimates or unknown",
     Capability.DETACHED: "a task may run again at once when its worker's connection breaks",
+    Capability.STATE: "it cannot complete a queue such as SQS or RabbitMQ as its state store",
     Capability.NEWS: "tasks that expire or are lost are not logged, counted or given to observers",
 }
 """The effect on users if the driver lacks the capability, as far as checks concern it."""
@@ -107,6 +108,7 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "schema": "The store cannot be used after an upgrade.",
     "transactions": "Tasks are lost or run although the work that they belong to was rolled back.",
     "outbox": "Tasks that were dispatched in a transaction are sent twice, too late or not at all.",
+    "state": "With a queue such as SQS or RabbitMQ, tasks run again after their end, or their ends are lost.",
 }
 """By theme: the effect on users if a check fails that proves no guarantee."""
 

@@ -242,8 +242,7 @@ async def known_says_which_messages_are_there(harness: Harness) -> None:
     ready = await harness.enqueue()
     scheduled = await harness.enqueue(delay=500.0)
     ids = [leased.message.id, failed.message.id, ready.id, scheduled.id]
-    stranger = harness.message().id
-    expect_equal(
-        await harness.results.known([*ids, stranger]), [True] * 4 + [False], "what is known"
-    )
+    expect_equal(await harness.results.known(ids), [True] * 4, "what is known")
+    if harness.has(Capability.INSPECT):
+        expect_equal(await harness.results.known([harness.message().id]), [False], "a stranger")
     expect_equal(await harness.results.known([]), [], "of no ids")

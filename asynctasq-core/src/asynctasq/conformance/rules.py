@@ -133,7 +133,10 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "`wait_results` is a hint like `wait`: it may return early, and returns at most a second after "
             "the end of a message."
         ),
-        62: "`known` is true for a message that waits, runs or is dead. It loads no messages.",
+        62: (
+            "`known` is true for a message that waits, runs or is dead. It loads no messages. A driver without "
+            "INSPECT may answer true for any id."
+        ),
     },
     "Unique keys (UNIQUE)": {
         24: (
@@ -314,6 +317,31 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "passed, behind the rows "
             "that were never refused, or never if it was set aside. `retry` makes a row as good as new. "
             "`state` and `rows` report all rows of the namespace, with ages by the clock of the database."
+        ),
+    },
+    "State of brokered messages (STATE)": {
+        69: (
+            "`finish` keeps the outcome of a message that a broker holds, or a whole dead letter: it is listed, "
+            "requeued and deleted like any other. The first end counts: the answer is False, and nothing "
+            "changes, for a message that is in the store, has an outcome, or whose end is marked. Waiters for "
+            "results wake. An invalid end raises a `DriverError`, and nothing is kept."
+        ),
+        70: (
+            "An end is marked for as long as its outcome is kept, and for at least an hour, even if the dead "
+            "letter is deleted. `marks` answers MOVED for a message that waits or runs in the store."
+        ),
+        71: (
+            "`flag` cancels a message in the store as `cancel` does, and is TOO_LATE for one that has ended. "
+            "Any other is flagged for `ttl` seconds, and REQUESTED."
+        ),
+        72: (
+            "`adopt` enqueues a message with its past: attempts, lost leases, error, progress and the time of "
+            "its enqueue. It does not expire any more. A message that is in the store, has an outcome, or whose end "
+            "is marked is not adopted; a flagged one is kept as cancelled. The move is marked for an hour."
+        ),
+        73: (
+            "A note is kept for its `ttl`. The latest one of a kind counts. A note about a message that is in the "
+            "store or has ended changes nothing, and an end deletes the notes."
         ),
     },
     "Faults and bounds": {

@@ -30,6 +30,7 @@ THEME_NAMES: tuple[str, ...] = (
     "schema",
     "transactions",
     "outbox",
+    "state",
     "bounds",
     "damage",
     "crash",

@@ -7,6 +7,7 @@ from weakref import ReferenceType
 
 from asynctasq.annotations import signature_of
 from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities.checking import remedy_for
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import (
     CapabilityMissing,
@@ -218,6 +219,5 @@ def check_supported(driver: Driver, message: Message) -> None:
 def _refuse(driver: Driver, option: str, capability: Capability) -> None:
     raise CapabilityMissing(
         f"The option {option!r} needs the capability {capability.name}, which "
-        f"{type(driver).__qualname__} does not have. Leave it out, or use a driver that has it "
-        f"(`asynctasq plugins list --check` shows which)."
+        f"{type(driver).__qualname__} does not have. Leave the option out. {remedy_for(driver, capability)}"
     )

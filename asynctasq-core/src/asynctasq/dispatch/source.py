@@ -72,8 +72,15 @@ class DriverSource:
         if enlisted is not None:
             return _known(message_id, await self._lookups.state(message_id, enlisted))
         driver = await self._driver()
+        if Capability.INSPECT not in driver.capabilities and isinstance(driver, SupportsResults):
+            [outcome] = await driver.results([message_id])
+            if outcome is not None:
+                return outcome.state
         inspected = require(
-            driver, Capability.INSPECT, SupportsInspect, purpose="Asking for a task's status"
+            driver,
+            Capability.INSPECT,
+            SupportsInspect,
+            purpose="Asking for the status of a task that has not ended",
         )
         for _ in range(2):  # it may end between the two calls
             [snapshot] = await inspected.find([message_id])

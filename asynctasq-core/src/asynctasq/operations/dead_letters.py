@@ -25,6 +25,7 @@ from asynctasq.operations.filters import (
     seconds,
 )
 from asynctasq.operations.paging import Read, all_items, check_limit, filled_page
+from asynctasq.operations.searching import searched_for_dead
 from asynctasq.operations.views import (
     Arguments,
     RetryOutcome,
@@ -133,7 +134,10 @@ class DeadLetters:
         message_id = id_from_text(task_id)
         store = await self._store("Retrying dead letters")
         inspected = require(
-            await self._driver(), Capability.INSPECT, SupportsInspect, purpose="Editing a message"
+            searched_for_dead(await self._driver()),
+            Capability.INSPECT,
+            SupportsInspect,
+            purpose="Editing a message",
         )
         [snapshot] = await inspected.find([message_id])
         if snapshot is None or snapshot.state is not State.DEAD:
@@ -172,7 +176,7 @@ class DeadLetters:
         """Return the outcome of each retry, and look up why some were refused."""
         outcomes = [RetryOutcome.RETRIED if done else RetryOutcome.UNKNOWN for done in retried]
         refused = [place for place, done in enumerate(retried) if not done]
-        driver = await self._driver()
+        driver = searched_for_dead(await self._driver())
         if refused and isinstance(driver, SupportsInspect):
             found = await driver.find([ids[place] for place in refused])
             for place, snapshot in zip(refused, found, strict=True):

@@ -7,9 +7,9 @@ from typing import Protocol, Self
 from asynctasq.app import App
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.contracts.driver import Driver, Enqueued
+from asynctasq.drivers.memory.brokered import StateStore
 from asynctasq.drivers.memory.driver import MemoryDriver
 from asynctasq.drivers.memory.outcomes import Outcomes
-from asynctasq.drivers.memory.store import Store
 from asynctasq.errors import DriverError
 from asynctasq.message import Lease, Message, State
 from asynctasq.testing.clock import Clock
@@ -21,7 +21,7 @@ class LastingOutcomes(Outcomes):
     ttl_least = inf
 
 
-class SandboxStore(Store):
+class SandboxStore(StateStore):
     """A store with the clock of the sandbox."""
 
     outcomes_class = LastingOutcomes

@@ -169,3 +169,32 @@ SELECT f.description FROM asynctasq.workers_1($1::text, $2::bigint) AS f
 
 -- name: oldest_transaction
 SELECT f.pid, f.age FROM asynctasq.oldest_transaction_1() AS f
+
+-- name: finish
+SELECT f.kept, f.heard
+FROM /* durable */ asynctasq.finish_2(
+    $1::text, $2::bytea, $3::int[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bigint[],
+    $9::int[], $10::int[], $11::text[], $12::bytea[], $13::text[], $14::int[], $15::bigint[], $16::bigint[],
+    $17::int[], $18::bytea[], $19::int[], $20::bytea[], $21::bytea[], $22::bigint
+) AS f
+
+-- name: adopt
+SELECT f.kept, f.heard
+FROM /* durable */ asynctasq.adopt_2(
+    $1::text, $2::bytea, $3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::bytea[], $8::bigint[],
+    $9::text[], $10::int[], $11::bigint[], $12::bigint[], $13::int[], $14::bytea[], $15::int[], $16::bytea[],
+    $17::bytea[], $18::bigint
+) AS f
+
+-- name: flag
+SELECT f.answers, f.heard
+FROM /* durable */ asynctasq.flag_2($1::text, $2::bytea, $3::bigint, $4::bigint) AS f
+
+-- name: facts
+SELECT f.n, f.place, f.facts FROM asynctasq.facts_2($1::text, $2::bytea, $3::bigint) AS f
+
+-- name: note
+SELECT asynctasq.note_2($1::text, $2::bytea, $3::int[], $4::bytea[], $5::bigint[], $6::bigint)
+
+-- name: noted
+SELECT f.n, f.report FROM asynctasq.noted_2($1::text, $2::bytea, $3::bigint) AS f

@@ -1,5 +1,5 @@
--- Cancel messages. ARGV: clock offset, ids. Returns for each C (cancelled), R (requested),
--- T (too late) or U (unknown).
+-- Cancel messages. ARGV: clock offset, seconds, ids. Returns for each C (cancelled), R (requested), T (too late)
+-- or U (unknown). If seconds are given, an unknown message is flagged for so long: R.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))
@@ -27,9 +27,17 @@ local function cancel_damaged(id)
     return 'C'
 end
 
+-- Flag a message that a broker may hold.
+local function flag(id)
+    if ARGV[2] == '' then return 'U' end
+    if past_of(id, now) then return 'T' end
+    keep_fact(id, FLAGGED, tonumber(ARGV[2]), '', now)
+    return 'R'
+end
+
 local function cancel(id)
     local known, state = is_known(id, now)
-    if not known then return 'U' end
+    if not known then return flag(id) end
     if state == CANCELLED and finish(id) then return 'C' end
     local h = head(id)
     if not h then return 'T' end
@@ -52,5 +60,5 @@ local function cancel(id)
 end
 
 local answers = {}
-for i = 2, #ARGV do answers[i - 1] = cancel(ARGV[i]) end
+for i = 3, #ARGV do answers[i - 2] = cancel(ARGV[i]) end
 return table.concat(answers)

@@ -1,7 +1,8 @@
--- Return the progress of messages. ARGV: ids.
+-- Return the progress of messages. ARGV: clock offset, ids.
 
+local now = clock(tonumber(ARGV[1]))
 local answer = {}
-for i, id in ipairs(ARGV) do
-    answer[i] = call('HGET', P .. 'x:' .. id, 'p')
+for i = 2, #ARGV do
+    answer[i - 1] = call('HGET', P .. 'x:' .. ARGV[i], 'p') or facts_of(ARGV[i], now)[PROGRESS] or false
 end
 return answer

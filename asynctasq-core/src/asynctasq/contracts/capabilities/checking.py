@@ -40,16 +40,27 @@ RESERVED: Mapping[Capability, str] = {
     Capability.METRICS: "asynctasq.contracts.capabilities.metrics:SupportsMetrics",
     Capability.MOVE: "asynctasq.contracts.capabilities.move:SupportsMove",
     Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
-    Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",
     Capability.STEPS: "asynctasq.contracts.capabilities.steps:SupportsSteps",
 }
 """Where the protocol of each reserved flag is. Imported only for drivers that set it."""
 
 LAZY: Mapping[Capability, str] = {
     Capability.OUTBOX: "asynctasq.contracts.capabilities.outbox:SupportsOutbox",
+    Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",
     Capability.TRANSACTIONS: "asynctasq.contracts.capabilities.transactions:SupportsTransactions",
 }
 """The same for flags that core uses, and most drivers do not have."""
+
+BROUGHT_BY_STATE = (
+    Capability.UNIQUE
+    | Capability.RESULTS
+    | Capability.PROGRESS
+    | Capability.CANCEL
+    | Capability.PAUSE
+    | Capability.DEAD_LETTERS
+    | Capability.WORKERS
+)
+"""Capabilities that a state store adds to a queue."""
 
 
 def protocol_of(capability: Capability) -> type | None:
@@ -95,5 +106,12 @@ def require(driver: object, capability: Capability, protocol: type[T], *, purpos
         return driver
     raise CapabilityMissing(
         f"{purpose} needs the capability {capability.name}, which {type(driver).__qualname__} does "
-        f"not have. Use a driver that has it (`asynctasq plugins list --check` shows which)."
+        f"not have. {remedy_for(driver, capability)}"
     )
+
+
+def remedy_for(driver: object, capability: Capability) -> str:
+    """Return what a user can do to get a capability that a driver lacks, as a sentence."""
+    if capability in BROUGHT_BY_STATE and hasattr(driver, "reserve_and_deaths"):
+        return "Set `state` to a full store beside the queue, such as redis or postgres."
+    return "Use a driver that has it (`asynctasq plugins list --check` shows which)."

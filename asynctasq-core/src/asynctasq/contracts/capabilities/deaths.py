@@ -25,7 +25,8 @@ class SupportsDeaths(Protocol):
     ) -> tuple[list[Delivery], list[Death]]:
         """Reserve like `Driver.reserve`, but lease what would become a dead letter to the caller.
 
-        The caller keeps the dead letter elsewhere, and then ends the lease with `Complete`. Damaged records,
+        The caller keeps the dead letter elsewhere, and then ends the lease with `Complete`. If the lease ends in
+        any other way, the message is delivered again, as a death if its `expires` is over. Damaged records,
         which have no message, become dead letters of the driver itself.
         """
         ...

@@ -60,7 +60,7 @@ class Capability(Flag):
     NEWS = auto()
     """The driver reports which messages its upkeep moved."""
     STATE = auto()
-    """Reserved: the store can keep outcomes and marks for messages that a broker holds."""
+    """The store can keep outcomes and marks for messages that a broker holds."""
     METRICS = auto()
     """Reserved: counts per minute, queue and task."""
     STEPS = auto()

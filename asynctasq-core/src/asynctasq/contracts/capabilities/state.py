@@ -1,4 +1,4 @@
-"""STATE (reserved): outcomes and marks of messages that a broker holds."""
+"""STATE: outcomes and marks of messages that a broker holds."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -71,24 +71,45 @@ class Note:
 
 @runtime_checkable
 class SupportsState(Protocol):
-    """STATE. Marks are kept as long as the outcome, and for at least an hour."""
+    """STATE. Each call is atomic, like those of the driver. Times are by the store's clock.
+
+    A message has a past here if it is in the store, if its outcome is kept, or if its end is marked. Ends are
+    marked for as long as the outcome is kept, and for at least an hour.
+    """
 
     async def finish(self, ends: Sequence[Ended]) -> list[bool]:
-        """Keep outcomes and dead letters. Return False for a message that has ended before: its first end counts."""
+        """Keep outcomes and whole dead letters. Return False for a message with a past: its first end counts.
+
+        Raises:
+            DriverError: an end is invalid; nothing is kept.
+        """
         ...
 
     async def flag(self, ids: Sequence[bytes], *, ttl: float) -> list[CancelOutcome]:
-        """Flag messages to be cancelled: REQUESTED, or TOO_LATE where a message has ended."""
+        """Cancel messages that may be at the broker.
+
+        A message in the store is cancelled as `cancel` does. One that has ended is TOO_LATE. Any other is
+        flagged for `ttl` seconds: REQUESTED.
+        """
         ...
 
     async def marks(self, ids: Sequence[bytes]) -> list[Mark]:
-        """Return the marks of messages that were delivered."""
+        """Return the marks of messages that the broker delivered: MOVED for all that wait or run in the store."""
         ...
 
     async def adopt(self, records: Sequence[Adopted]) -> list[bool]:
-        """Enqueue messages with their past. False where the id is known."""
+        """Enqueue messages with their past. Return False for a message that has a past here.
+
+        A message that was flagged is kept as cancelled. One with a unique key does not take it.
+
+        Raises:
+            DriverError: a number is not finite; nothing is enqueued.
+        """
         ...
 
     async def note(self, notes: Sequence[Note]) -> None:
-        """Keep progress, or that a message is running."""
+        """Keep progress, which `progress` returns, or that a message is running.
+
+        A note about a message with a past changes nothing.
+        """
         ...

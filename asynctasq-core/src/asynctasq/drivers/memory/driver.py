@@ -18,6 +18,7 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
+from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.driver import (
     DRIVER_API_VERSION,
     DriverDefaults,
@@ -25,9 +26,9 @@ from asynctasq.contracts.driver import (
     QueueCounts,
 )
 from asynctasq.drivers.memory import views
+from asynctasq.drivers.memory.brokered import StateStore
 from asynctasq.drivers.memory.listing import Position
 from asynctasq.drivers.memory.settings import MemorySettings
-from asynctasq.drivers.memory.store import Store
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
@@ -45,8 +46,8 @@ class MemoryDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.NEWS
-    store_class = Store
+    capabilities = FULL_STORE | Capability.NEWS | Capability.STATE
+    store_class = StateStore
     """The class of the store. Tests that break one rule replace it."""
 
     def __init__(
@@ -91,11 +92,11 @@ class MemoryDriver(DriverDefaults):
             store.waiting_for_work.wake_all()
             store.waiting_for_results.wake_all()
 
-    def inspect(self) -> Store:
+    def inspect(self) -> StateStore:
         """Return the inner state of the store, for tests."""
         return self._store
 
-    def _opened(self) -> Store:
+    def _opened(self) -> StateStore:
         if not self._open:
             raise DriverError("This memory driver is not open. Await its `open()` first.")
         return self._store
@@ -335,3 +336,30 @@ class MemoryDriver(DriverDefaults):
         store = self._opened()
         with store.lock:
             return views.workers(store)
+
+    # State of messages that a broker holds.
+
+    async def finish(self, ends: Sequence[Ended]) -> list[bool]:
+        store = self._opened()
+        with store.lock:
+            return store.finish(ends)
+
+    async def flag(self, ids: Sequence[bytes], *, ttl: float) -> list[CancelOutcome]:
+        store = self._opened()
+        with store.lock:
+            return store.flag(ids, ttl=ttl)
+
+    async def marks(self, ids: Sequence[bytes]) -> list[Mark]:
+        store = self._opened()
+        with store.lock:
+            return store.marks(ids)
+
+    async def adopt(self, records: Sequence[Adopted]) -> list[bool]:
+        store = self._opened()
+        with store.lock:
+            return store.adopt(records)
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        store = self._opened()
+        with store.lock:
+            store.note(notes)

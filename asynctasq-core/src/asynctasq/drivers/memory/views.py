@@ -14,6 +14,7 @@ from asynctasq.contracts.driver import QueueCounts
 from asynctasq.driverkit.id_parts import check_id_part
 from asynctasq.driverkit.numbers import bounded
 from asynctasq.driverkit.selection import matches_error, matches_task
+from asynctasq.drivers.memory.brokered import StateStore
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry, Owner
 from asynctasq.drivers.memory.listing import (
     Position,
@@ -210,10 +211,13 @@ def results(store: Store, ids: Sequence[bytes]) -> list[Outcome | None]:
     return [_result(store, message_id, now) for message_id in ids]
 
 
-def progress(store: Store, ids: Sequence[bytes]) -> list[bytes | None]:
+def progress(store: StateStore, ids: Sequence[bytes]) -> list[bytes | None]:
     """Return the latest report of each message."""
     entries = (store.entries.get(message_id) for message_id in ids)
-    return [None if entry is None else entry.progress for entry in entries]
+    return [
+        store.noted_progress(message_id) if entry is None else entry.progress
+        for message_id, entry in zip(ids, entries, strict=True)
+    ]
 
 
 def workers(store: Store) -> list[WorkerInfo]:

@@ -20,6 +20,7 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
+from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import (
     DRIVER_API_VERSION,
@@ -28,11 +29,12 @@ from asynctasq.contracts.driver import (
     QueueCounts,
 )
 from asynctasq.driverkit.id_walks import IdWalk
+from asynctasq.driverkit.marks import check_adopted, check_ends, check_notes
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.strays import StraySearch
+from asynctasq.drivers.sqlite import brokered, inspection, leasing, settling
 from asynctasq.drivers.sqlite import dead_letters as letters
-from asynctasq.drivers.sqlite import inspection, leasing, settling
 from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
 from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_state
 from asynctasq.drivers.sqlite.engine import Engine
@@ -68,6 +70,7 @@ class SqliteDriver(DriverDefaults):
         | Capability.NEWS
         | Capability.TRANSACTIONS
         | Capability.OUTBOX
+        | Capability.STATE
     )
     dialect = "sqlite"
     plans_when_open = False
@@ -318,6 +321,27 @@ class SqliteDriver(DriverDefaults):
         engine = self._opened()
         engine.look_again()
         engine.wake_peers()
+
+    # State of messages that a broker holds.
+
+    async def finish(self, ends: Sequence[Ended]) -> list[bool]:
+        check_ends(ends)
+        brokered.check_sizes(ends)
+        return await self._write(brokered.Finish(ends))
+
+    async def flag(self, ids: Sequence[bytes], *, ttl: float) -> list[CancelOutcome]:
+        return await self._write(brokered.Flag(ids, ttl))
+
+    async def marks(self, ids: Sequence[bytes]) -> list[Mark]:
+        return await self._read(brokered.Marks(ids))
+
+    async def adopt(self, records: Sequence[Adopted]) -> list[bool]:
+        check_adopted(records)
+        return await self._write(brokered.Adopt(records))
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        check_notes(notes)
+        await self._write_unsynced(brokered.TakeNotes(notes))
 
     # Workers, schema and outbox.
 

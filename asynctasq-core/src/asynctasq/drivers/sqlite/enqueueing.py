@@ -182,7 +182,7 @@ def admit_all(messages: Sequence[Message], now: int) -> Steps[list[Enqueued]]:
         pairs = zip(messages, answers, strict=True)
         groups = group_messages([message for message, answer in pairs if answer.created])
     for group in groups:
-        yield from _insert(group)
+        yield from insert_group(group)
     return answers
 
 
@@ -217,7 +217,7 @@ def admit(message: Message, now: int) -> Steps[Enqueued]:
                 return Enqueued(holder, False)
             replaced = holder
     for group in group_messages([message]):
-        yield from _insert(group)
+        yield from insert_group(group)
     if unique is not None:
         yield from hold_key(message.id, unique, now)
     if replaced is not None:
@@ -225,7 +225,8 @@ def admit(message: Message, now: int) -> Steps[Enqueued]:
     return Enqueued(message.id, True)
 
 
-def _insert(group: Group) -> Steps[None]:
+def insert_group(group: Group) -> Steps[None]:
+    """Add the messages of a group."""
     [(queue,)] = yield group.key.queue
     yield _ADD, group.parameters(queue)
 

@@ -29,6 +29,7 @@ REPAIRED_AT_ONCE = 100
 
 _SQL = queries("upkeep")
 _LEASE = queries("lease")
+_BROKERED = queries("brokered")
 
 
 def dead_since(session: Session) -> int:
@@ -124,6 +125,7 @@ def upkeep(session: Session, *, reclaims: bool) -> None:
     session.run(_SQL["forget_outcomes"], bound)
     session.run(_SQL["forget_keys"], {})
     session.run(_SQL["forget_workers"], {})
+    session.run(_BROKERED["forget_facts"], {"never": UNREACHABLE, **bound})
     session.run(_SQL["forget_old_dead"], {"dead_since": dead_since(session), **bound})
     if must_count_dead(session):
         kept = session.settings.dead_letter_limit

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from asynctasq.app import App, runtime_of
 from asynctasq.config import mute_settings_warnings
+from asynctasq.config.urls import url_scheme
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults
 from asynctasq.default import existing_default, init
@@ -52,14 +53,14 @@ def describe_app(app: App, serializer: str | None, rule: ImportRule) -> dict[str
     modules = [*app.settings.imports, *own]
     settings = {name: _plain(value) for name, value in runtime_of(app).arguments.items()}
     lost = [name for name, value in settings.items() if value is MISSING]
-    if app.settings.driver_name == "memory":
-        settings["driver"] = MISSING
+    if _is_in_memory(app) or "state" in lost:
+        settings["driver"], settings["state"] = MISSING, None
     return {
         "imports": list(dict.fromkeys(modules)),
         "app": _path_of(app, dict.fromkeys(modules)),
         "settings": {name: value for name, value in settings.items() if value is not MISSING},
         "driver": settings.get("driver") is not MISSING,
-        "lost": [name for name in lost if name != "driver"],
+        "lost": [name for name in lost if name not in {"driver", "state"}],
         "command_line": {name: _plain(value) for name, value in runtime_of(app).overrides.items()},
         "lifespan": _function_path(app.lifespan),
         "import_rule": None
@@ -70,6 +71,13 @@ def describe_app(app: App, serializer: str | None, rule: ImportRule) -> dict[str
         "log_level": logging.getLogger().getEffectiveLevel(),
         "log_fields": fields_in_use(),
     }
+
+
+def _is_in_memory(app: App) -> bool:
+    """Return whether the app's store, or its state store, exists in one process only."""
+    state = app.settings.state
+    kinds = {app.settings.driver_name, url_scheme(state) or state if isinstance(state, str) else ""}
+    return "memory" in kinds
 
 
 def _path_of(app: App, modules: Mapping[str, None]) -> str | None:
@@ -192,7 +200,7 @@ def _find_app(given: Mapping[str, Any]) -> App:
         else:
             settings = dict(given["settings"])
             if not given["driver"]:
-                settings["driver"] = UnavailableDriver()
+                settings |= {"driver": UnavailableDriver(), "state": None}
             lost = list(given["lost"])
             if "outbox" in lost and default is not None:  # made by the module that calls `init`
                 lost.remove("outbox")
@@ -206,8 +214,8 @@ def _find_app(given: Mapping[str, Any]) -> App:
             app = App(settings)
             found = default if default and default.settings == app.settings else init(settings)
     changes = dict(given["command_line"])
-    if found.settings.driver_name == "memory":
-        changes["driver"] = UnavailableDriver()
+    if _is_in_memory(found):
+        changes |= {"driver": UnavailableDriver(), "state": None}
     if changes and not found.is_open:
         found._override(changes)
     return found

@@ -7,3 +7,14 @@ CREATE TABLE IF NOT EXISTS upkeep (
     at INTEGER NOT NULL,
     paused_until INTEGER NOT NULL
 );
+
+-- What is known of messages that a broker holds. The numbers of facts are those of `driverkit.marks`.
+CREATE TABLE IF NOT EXISTS brokered (
+    namespace INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    fact INTEGER NOT NULL,
+    value BLOB,
+    ends_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, id, fact)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS brokered_by_end ON brokered (namespace, ends_at);

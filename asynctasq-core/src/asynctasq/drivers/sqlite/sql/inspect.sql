@@ -87,6 +87,12 @@ FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state >= 6
 
 -- name: progress
+-- Notes about messages that a broker holds come first: a message of this store has none.
+SELECT named.key, brokered.value
+FROM json_each(:index) AS named CROSS JOIN brokered
+WHERE namespace = :namespace AND brokered.id = substr(:ids, named.value, 16) AND fact = 5
+    AND ends_at > :now
+UNION ALL
 SELECT named.key, progress
 FROM json_each(:index) AS named CROSS JOIN messages
 WHERE messages.id = substr(:ids, named.value, 16) AND namespace = :namespace AND state <= 6

@@ -8,7 +8,8 @@ SELECT
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND forget_at <= :now)
     OR EXISTS (SELECT 1 FROM messages WHERE namespace = :namespace AND reason IS NOT NULL AND finished_at <= :dead_since)
     OR EXISTS (SELECT 1 FROM unique_keys WHERE namespace = :namespace AND ends_at <= :now)
-    OR EXISTS (SELECT 1 FROM workers WHERE namespace = :namespace AND ends_at <= :now),
+    OR EXISTS (SELECT 1 FROM workers WHERE namespace = :namespace AND ends_at <= :now)
+    OR EXISTS (SELECT 1 FROM brokered WHERE namespace = :namespace AND ends_at <= :now),
     EXISTS (SELECT 1 FROM owners WHERE namespace = :namespace AND deadline <= :now),
     (
         SELECT json_group_array(value) FROM json_each(:queues) AS named

@@ -1,0 +1,64 @@
+"""Calls that the state store answers alone."""
+
+from collections.abc import Sequence
+
+from asynctasq.contracts.capabilities import DeadLetter, Outcome, Page, WorkerInfo
+from asynctasq.drivers.composed.parts import StateDriver
+from asynctasq.message import Message
+from asynctasq.settlement import Reason
+
+
+class StateCalls:
+    """Outcomes, pauses, dead letters and workers of a composed driver."""
+
+    state: StateDriver
+
+    async def results(self, ids: Sequence[bytes]) -> list[Outcome | None]:
+        return await self.state.results(ids)
+
+    async def wait_results(self, ids: Sequence[bytes], *, timeout: float) -> None:
+        await self.state.wait_results(ids, timeout=timeout)
+
+    async def progress(self, ids: Sequence[bytes]) -> list[bytes | None]:
+        return await self.state.progress(ids)
+
+    async def pause(self, queue: str) -> None:
+        await self.state.pause(queue)
+
+    async def resume(self, queue: str) -> None:
+        await self.state.resume(queue)
+
+    async def paused(self) -> frozenset[str]:
+        return await self.state.paused()
+
+    async def dead_letters(
+        self,
+        *,
+        queue: str | None = None,
+        task: str | None = None,
+        reason: Reason | None = None,
+        error: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[DeadLetter]:
+        return await self.state.dead_letters(
+            queue=queue, task=task, reason=reason, error=error, limit=limit, cursor=cursor
+        )
+
+    async def requeue(self, ids: Sequence[bytes]) -> list[bool]:
+        return await self.state.requeue(ids)
+
+    async def requeue_edited(self, message: Message) -> bool:
+        return await self.state.requeue_edited(message)
+
+    async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
+        return await self.state.delete_dead(ids)
+
+    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
+        await self.state.record_worker(worker, ttl=ttl)
+
+    async def forget_worker(self, worker_id: str) -> None:
+        await self.state.forget_worker(worker_id)
+
+    async def workers(self) -> list[WorkerInfo]:
+        return await self.state.workers()

@@ -1,0 +1,75 @@
+"""Messages that the queue has delivered, sorted by what the state store knows about them."""
+
+import logging
+from collections.abc import Sequence
+
+from asynctasq.contracts.capabilities.deaths import Death
+from asynctasq.contracts.capabilities.state import Ended, Mark
+from asynctasq.drivers.composed.ending import acknowledgement, cancelled, end_of_death
+from asynctasq.drivers.composed.parts import QueueDriver, StateDriver
+from asynctasq.errors import DriverError
+from asynctasq.message import Delivery
+from asynctasq.settlement import Release, Settlement
+
+RUNNING_ELSEWHERE_SECONDS = 30.0
+"""Delay of a message of which another copy runs."""
+
+log = logging.getLogger("asynctasq")
+
+
+async def sort_delivered(
+    queue: QueueDriver,
+    state: StateDriver,
+    deliveries: Sequence[Delivery],
+    deaths: Sequence[Death],
+) -> list[Delivery]:
+    """Return the messages that may run. All others are ended or released.
+
+    Ends are recorded before the queue removes a message. If the queue cannot remove it now, it is delivered
+    again, and its end is known then.
+
+    Raises:
+        DriverError: the state store gave no answer. All messages that may run are released, as far as the queue
+            can do it.
+    """
+    everything = [*deliveries, *(death.delivery for death in deaths)]
+    if not everything:
+        return []
+    reasons = {death.delivery.lease: death for death in deaths}
+    try:
+        marks = await state.marks([each.message.id for each in everything])
+        settlements: list[Settlement] = []
+        ends: list[Ended] = []
+        kept: list[Delivery] = []
+        for delivery, mark in zip(everything, marks, strict=True):
+            death = reasons.get(delivery.lease)
+            if mark in {Mark.ENDED, Mark.MOVED}:
+                settlements.append(acknowledgement(delivery))
+            elif death is not None or mark is Mark.FLAGGED:
+                ends.append(cancelled(delivery) if death is None else end_of_death(death))
+                settlements.append(acknowledgement(delivery))
+            elif mark is Mark.RUNNING:
+                settlements.append(Release(delivery.lease, RUNNING_ELSEWHERE_SECONDS))
+            else:
+                kept.append(delivery)
+        if ends:
+            await state.finish(ends)
+    except DriverError:
+        await settle_if_possible(queue, [Release(each.lease) for each in deliveries])
+        raise
+    await settle_if_possible(queue, settlements)
+    return kept
+
+
+async def settle_if_possible(queue: QueueDriver, settlements: Sequence[Settlement]) -> None:
+    """Settle messages of the queue. If that fails, their leases end by themselves."""
+    if not settlements:
+        return
+    try:
+        await queue.settle(settlements)
+    except DriverError as error:
+        log.warning(
+            "The queue could not remove or release %d messages, so it delivers them again: %s",
+            len(settlements),
+            error,
+        )

@@ -1,0 +1,59 @@
+"""Which of the two stores a message goes to, and which capabilities both have together."""
+
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities.checking import BROUGHT_BY_STATE
+from asynctasq.message import PRIORITY_DEFAULT, Message, headers_bytes
+from asynctasq.records import record
+
+ENVELOPE = 4096
+"""Bytes that a queue may add to the body and the headers of a message."""
+
+OF_QUEUE = Capability.PRIORITY
+"""Capabilities that the queue brings."""
+
+
+def capabilities_of(queue: Capability, state: Capability) -> Capability:
+    """Return the capabilities of a queue that is composed with a state store."""
+    return (state & BROUGHT_BY_STATE) | (queue & OF_QUEUE) | (queue & state & Capability.DETACHED)
+
+
+@record
+class Limits:
+    """What a queue can hold. A message beyond that lives in the state store as a whole."""
+
+    longest_delay: float | None
+    """Seconds; None for no limit."""
+    max_message_bytes: int | None
+    """None for no limit."""
+    has_priority: bool
+
+    def fits_delay(self, seconds: float) -> bool:
+        """Return whether the queue can hold a message back for so long."""
+        return self.longest_delay is None or seconds <= self.longest_delay
+
+    def fits(self, message: Message, now: float) -> bool:
+        """Return whether the message goes to the queue.
+
+        Args:
+            message: with finite numbers.
+            now: seconds since the Unix epoch.
+        """
+        return (
+            message.unique is None
+            and not message.given_id
+            and message.max_lost > 0
+            and not message.parents
+            and not message.limits
+            and message.schedule is None
+            and (self.has_priority or message.priority == PRIORITY_DEFAULT)
+            and self.fits_delay(message.delay if message.eta is None else message.eta - now)
+            and self._fits_size(message)
+        )
+
+    def _fits_size(self, message: Message) -> bool:
+        if self.max_message_bytes is None:
+            return True
+        size = len(message.body) + ENVELOPE
+        if message.headers:
+            size += headers_bytes(message.headers)
+        return size <= self.max_message_bytes

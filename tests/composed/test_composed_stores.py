@@ -1,0 +1,60 @@
+"""Queues of all distributions, composed with the state stores of all distributions."""
+
+import asyncio
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from asynctasq.conformance import run_conformance
+from asynctasq.contracts.driver import Driver
+from asynctasq.drivers.composed import compose
+from tests.composed.queue_kinds import QueueKind, queue_kinds
+from tests.stores import StoreKind, store_kinds
+
+THEMES = ("results", "progress", "cancel", "expiry", "dead_letters", "pause", "unique")
+"""What a state store adds. All other themes are checked with `--full`."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Compose each queue with one of the servers, and with `--full` with every store."""
+    in_full = metafunc.config.getoption("full")
+    pairs: list[tuple[QueueKind, StoreKind]] = []
+    for queue in queue_kinds():
+        stores = [kind for kind in store_kinds() if in_full or not kind.embedded]
+        if not in_full:
+            share = crc32(queue.name.encode())  # the same in every process
+            stores = [stores[share % len(stores)]]
+        pairs += [(queue, store) for store in stores]
+    metafunc.parametrize(
+        ("queue", "state"), pairs, ids=[f"{queue.name}-{state.name}" for queue, state in pairs]
+    )
+
+
+def test_composed_drivers_keep_every_rule(
+    queue: QueueKind,
+    state: StoreKind,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> None:
+    with (
+        state.open(tmp_path, tmp_path_factory) as store,
+        queue.open(tmp_path, tmp_path_factory) as make_queue,
+    ):
+        # One pair for all checks: clones share what they hold, and the clock is that of all.
+        made = compose(make_queue(), store.driver())
+
+        def make() -> Driver:
+            return made.clone()
+
+        report = asyncio.run(
+            run_conformance(
+                make,
+                only=None if request.config.getoption("full") else THEMES,
+                timeout=queue.timeout,
+                known_failures=queue.known_failures,
+                one_namespace=True,
+            )
+        )
+    assert [f"{each.check.name}: {each.failure}" for each in report.failures] == []
