@@ -1,0 +1,342 @@
+"""Settlements. A copy is always sent before the old message is deleted, so that no failure loses a message."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from asynctasq.driverkit.batching import batches
+from asynctasq.driverkit.numbers import can_settle
+from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.message import id_to_text
+from asynctasq.settlement import (
+    Cancelled,
+    Complete,
+    Fail,
+    Reason,
+    Release,
+    Retry,
+    Settled,
+    Settlement,
+)
+from asynctasq_sqs import names
+from asynctasq_sqs.client import Client
+from asynctasq_sqs.leases import LONGEST_VISIBILITY, Held, Received, place_of
+from asynctasq_sqs.leasing import LeaseGone, set_visibility, settle_entries
+from asynctasq_sqs.queues import Queues
+from asynctasq_sqs.records import Record, as_text, fitted, message_bytes, title
+from asynctasq_sqs.sending import BATCH, Outgoing, send
+
+logger = logging.getLogger("asynctasq.sqs")
+
+LONGEST_DELAY = 900
+"""Seconds for which SQS can hold a message back."""
+_MOST_ATTRIBUTES = 9
+"""Attributes of a foreign message that are kept, beside the reason: SQS allows ten."""
+
+Errors: TypeAlias = "list[DriverError | None]"
+
+
+class Step:
+    """One settlement on its way."""
+
+    __slots__ = ("answer", "error", "handle", "held", "queue", "settlement")
+
+    def __init__(self, settlement: Settlement, held: Held | None) -> None:
+        self.settlement = settlement
+        self.held = held
+        self.queue, self.handle = place_of(settlement.lease)
+        self.answer: Settled | None = None
+        """None while it is under way."""
+        self.error: DriverError | None = None
+        """Why the answer is not known."""
+
+    def note(self, error: DriverError | None) -> None:
+        """Note an error of a call for this settlement."""
+        if isinstance(error, DriverUnavailable):
+            self.error = error
+        elif isinstance(error, LeaseGone):
+            self.answer = Settled.LOST
+        elif error is not None:
+            self.answer = Settled.REFUSED
+            logger.error(
+                "SQS refused a settlement: %s",
+                error,
+                extra={"task_id": id_to_text(self.settlement.lease.id)},
+            )
+
+    @property
+    def is_under_way(self) -> bool:
+        """True while nothing has gone wrong, and the message is not yet removed."""
+        return self.answer is None and self.error is None
+
+
+class Settling:
+    """The settlements of one opened driver."""
+
+    def __init__(self, client: Client, queues: Queues, now: Callable[[], float]) -> None:
+        self.client = client
+        self.queues = queues
+        self.now = now
+        self._shared = client.shared
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        """End leases; return the answers in order.
+
+        Raises:
+            DriverUnavailable: the outcome of a settlement is not known. A repeated call sends no second copy.
+        """
+        steps = [self._begin(settlement) for settlement in settlements]
+        await self._send_copies(
+            [step for step in steps if step.is_under_way and self._needs_copy(step)]
+        )
+        await self._hide([step for step in steps if step.is_under_way and self._is_hidden(step)])
+        await self._delete([step for step in steps if step.is_under_way])
+        unknown = next((step.error for step in steps if step.error is not None), None)
+        if unknown is not None:
+            raise unknown
+        for step in steps:
+            self._shared.held.pop(str(step.settlement.lease.token), None)
+        return [step.answer or Settled.DONE for step in steps]
+
+    def _begin(self, settlement: Settlement) -> Step:
+        held = self._shared.held.get(str(settlement.lease.token))
+        step = Step(settlement, held)
+        if not can_settle(settlement):
+            step.answer = Settled.REFUSED
+        elif held is not None and held.is_done:
+            step.answer = Settled.DONE
+        elif held is None and not isinstance(settlement, Complete | Cancelled):
+            step.answer = Settled.LOST
+        return step
+
+    def _is_hidden(self, step: Step) -> bool:
+        """Return whether a message waits for its next run at its place, which keeps the order of its group."""
+        return isinstance(step.settlement, Retry | Release) and self.queues.is_fifo(step.queue)
+
+    def _needs_copy(self, step: Step) -> bool:
+        needs = isinstance(step.settlement, Fail | Retry | Release) and not self._is_hidden(step)
+        return needs and step.held is not None and not step.held.is_copied
+
+    async def _send_copies(self, steps: Sequence[Step]) -> None:
+        by_target: dict[tuple[str, bool], list[Step]] = {}
+        for step in steps:
+            by_target.setdefault((step.queue, isinstance(step.settlement, Fail)), []).append(step)
+
+        async def send_all(queue: str, is_dead: bool, group: list[Step]) -> None:
+            try:
+                url = await (self.queues.dead_url(queue) if is_dead else self.queues.url(queue))
+                errors = await send(self.client, url, [self._copy(step) for step in group])
+            except DriverError as error:
+                errors = [error] * len(group)
+            for step, error in zip(group, errors, strict=True):
+                step.note(error)
+                if error is None and step.held is not None:
+                    step.held.is_copied = True
+            if not is_dead:
+                self._shared.hint(queue)
+
+        await asyncio.gather(*(send_all(*target, group) for target, group in by_target.items()))
+
+    def _copy(self, step: Step) -> Outgoing:
+        settlement, held = step.settlement, step.held
+        assert held is not None
+        if isinstance(settlement, Fail):
+            return self._dead_letter(settlement, held)
+        assert isinstance(settlement, Retry | Release)
+        now, item = self.now(), held.record
+        due = now + settlement.delay if settlement.delay > 0 else item.due
+        is_early = item.held and item.due > now  # it goes on to wait
+        mismatched_since, error = item.mismatched_since, item.error
+        if isinstance(settlement, Retry):
+            error = settlement.error
+        elif settlement.mismatched:
+            mismatched_since, error = mismatched_since or now, settlement.error or error
+        record = replace(
+            item,
+            due=item.due if is_early else due,
+            attempt=held.attempt + isinstance(settlement, Retry),
+            lost=item.lost if is_early else held.lost,
+            leased=item.leased or not is_early,
+            held=settlement.delay > LONGEST_DELAY,
+            mismatched_since=mismatched_since,
+            error=error,
+        )
+        return self.outgoing(record, settlement.delay)
+
+    def outgoing(self, item: Record, delay: float) -> Outgoing:
+        """Return a message for a work queue that is not FIFO."""
+        body = title(item.message.task)
+        most = self.client.settings.max_message_bytes - message_bytes(body, b"")
+        group = item.message.group
+        return Outgoing(
+            body,
+            fitted(item, most),
+            delay=min(max(math.ceil(delay), 0), LONGEST_DELAY),
+            group=None if group is None else names.group_id(group),
+        )
+
+    def _dead_letter(self, settlement: Fail, held: Held) -> Outgoing:
+        record = replace(
+            held.record,
+            attempt=held.attempt + settlement.attempted,
+            lost=held.lost,
+            error=settlement.error or held.record.error,
+            reason=settlement.reason.value,
+        )
+        body = title(record.message.task)
+        reason = as_text(
+            settlement.reason.value
+            if record.error is None
+            else f"{settlement.reason.value}: {record.error.type}"
+        )
+        most = self.client.settings.max_message_bytes - message_bytes(body, b"", reason)
+        return Outgoing(body, fitted(record, most), reason=reason)
+
+    async def _hide(self, steps: Sequence[Step]) -> None:
+        by_queue: dict[str, list[Step]] = {}
+        for step in steps:
+            by_queue.setdefault(step.queue, []).append(step)
+        for queue, group in by_queue.items():
+            try:
+                url = await self.queues.url(queue)
+                errors = await set_visibility(
+                    self.client, url, [(step.handle, _hidden_seconds(step)) for step in group]
+                )
+            except DriverError as error:
+                errors = [error] * len(group)
+            for step, error in zip(group, errors, strict=True):
+                step.note(error)
+                if error is None:
+                    self._note_hidden(step)
+                    step.answer = Settled.DONE
+            self._shared.hint(queue)
+
+    def _note_hidden(self, step: Step) -> None:
+        settlement, held = step.settlement, step.held
+        if held is None:
+            return
+        held.is_done = True
+        if isinstance(settlement, Release):
+            correction = self._shared.correction(held.received.sqs_id)
+            correction.receives += 1
+            if settlement.mismatched and correction.mismatched_since is None:
+                correction.mismatched_since = self.now()
+
+    async def _delete(self, steps: Sequence[Step]) -> None:
+        by_queue: dict[str, list[Step]] = {}
+        for step in steps:
+            by_queue.setdefault(step.queue, []).append(step)
+
+        async def delete_batch(queue: str, group: Sequence[Step]) -> None:
+            errors = await self._delete_handles(queue, [step.handle for step in group])
+            for step, error in zip(group, errors, strict=True):
+                if isinstance(error, LeaseGone) and step.held is not None and step.held.is_copied:
+                    error = None  # noqa: PLW2901 - the copy counts
+                step.note(error)
+                if error is None and step.held is not None:
+                    step.held.is_done = True
+                    self._shared.corrections.pop(step.held.received.sqs_id, None)
+
+        await asyncio.gather(
+            *(
+                delete_batch(queue, piece)
+                for queue, group in by_queue.items()
+                for piece in batches(group, BATCH)
+            )
+        )
+
+    async def _delete_handles(self, queue: str, handles: Sequence[str]) -> Errors:
+        try:
+            url = await self.queues.url(queue)
+            entries = [
+                {"Id": str(number), "ReceiptHandle": handle}
+                for number, handle in enumerate(handles)
+            ]
+            return await settle_entries(self.client, "delete_message_batch", url, entries)
+        except DriverError as error:
+            return [error] * len(handles)
+
+    async def bury_damaged(self, queue: str, messages: Sequence[Received]) -> None:
+        """Move messages that are not ours to the dead letters, as they are.
+
+        If that fails, their leases end, and another call does it.
+        """
+        letters = [
+            Outgoing(
+                each.body,
+                each.data or b"",
+                reason=Reason.UNDECODABLE.value,
+                attributes=each.attributes if len(each.attributes) < _MOST_ATTRIBUTES else None,
+            )
+            for each in messages
+        ]
+        try:
+            errors = await send(self.client, await self.queues.dead_url(queue), letters)
+            moved = [
+                each.handle for each, error in zip(messages, errors, strict=True) if error is None
+            ]
+            for piece in batches(moved, BATCH):
+                await self._delete_handles(queue, piece)
+        except DriverError as error:
+            errors = [error]
+        failure = next((error for error in errors if error is not None), None)
+        if failure is not None:
+            logger.warning(
+                "Cannot move messages to the dead letters: %s", failure, extra={"queue": queue}
+            )
+        else:
+            logger.error(
+                "Moved %d messages that are not tasks to the dead letters",
+                len(messages),
+                extra={"queue": queue},
+            )
+
+    async def give_back(self, messages: Sequence[Received]) -> None:
+        """Return messages that were received and not reserved.
+
+        A copy keeps SQS from counting the receipt. FIFO messages keep their place, and this process
+        remembers the receipt.
+        """
+        by_queue: dict[str, list[Received]] = {}
+        for each in messages:
+            by_queue.setdefault(each.queue, []).append(each)
+        for queue, group in by_queue.items():
+            try:
+                url = await self.queues.url(queue)
+                if self.queues.is_fifo(queue):
+                    await set_visibility(self.client, url, [(each.handle, 0) for each in group])
+                    for each in group:
+                        self._shared.correction(each.sqs_id).receives += 1
+                else:
+                    await self._send_again(queue, url, group)
+            except DriverError as error:
+                logger.warning("Cannot give back messages: %s", error, extra={"queue": queue})
+            self._shared.hint(queue)
+
+    async def _send_again(self, queue: str, url: str, messages: Sequence[Received]) -> None:
+        ours = [each for each in messages if each.receives == 1 and each.data]
+        again = [Outgoing(each.body, each.data or b"", group=each.group) for each in ours]
+        errors = await send(self.client, url, again)
+        sent = [each.handle for each, error in zip(ours, errors, strict=True) if error is None]
+        for piece in batches(sent, BATCH):
+            await self._delete_handles(queue, piece)
+        # Receipts of the others are counted already, or are no matter.
+        rest = [(each.handle, 0) for each in messages if each not in ours]
+        if rest:
+            await set_visibility(self.client, url, rest)
+
+
+def _hidden_seconds(step: Step) -> int:
+    settlement, held = step.settlement, step.held
+    assert isinstance(settlement, Retry | Release)
+    seconds = max(math.ceil(settlement.delay), 0)
+    left = (
+        LONGEST_VISIBILITY
+        if held is None
+        else LONGEST_VISIBILITY - (time.monotonic() - held.received.at)
+    )
+    return min(seconds, max(int(left) - 1, 0))
