@@ -12,16 +12,10 @@ from tests.conftest import no_children_in_advance as no_children_in_advance
 from tests.conftest import no_task_left_behind as no_task_left_behind
 from tests.conftest import nothing_left_behind as nothing_left_behind
 from tests.conftest import own_folder_and_settings as own_folder_and_settings
+from tests.servers.moto_driver import SETTINGS
 from tests.servers.shared import shared_url
 
 MakeDriver = Callable[..., SQSDriver]
-
-SETTINGS: dict[str, Any] = {
-    "region": "eu-central-1",
-    "aws_access_key_id": "test",
-    "aws_secret_access_key": "test",
-    "long_poll": 1.0,
-}
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +35,12 @@ def make_driver(url: str, namespace: str) -> MakeDriver:
     """Return a function that makes unopened drivers on the stand-in, in one namespace."""
 
     def make(**settings: Any) -> SQSDriver:
-        return SQSDriver(**{**SETTINGS, "endpoint_url": url, "namespace": namespace, **settings})
+        chosen: dict[str, Any] = {
+            **SETTINGS,
+            "endpoint_url": url,
+            "namespace": namespace,
+            **settings,
+        }
+        return SQSDriver(**chosen)
 
     return make

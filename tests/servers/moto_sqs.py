@@ -19,20 +19,17 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 LOOK_SECONDS = 0.02
 _lock = threading.RLock()
 _offsets: dict[str, float] = {}
-_current = threading.local()
+
+
+class _Clock:
+    """The time of the call that holds the lock."""
+
+    now = 0.0
 
 
 def _offset_of(queue: str) -> float:
     fitting = [prefix for prefix in _offsets if queue.startswith(prefix)]
     return _offsets[max(fitting, key=len)] if fitting else 0.0
-
-
-def _unix_time() -> float:
-    return time.time() + getattr(_current, "offset", 0.0)
-
-
-def _unix_time_millis() -> float:
-    return _unix_time() * 1000
 
 
 def _locked(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,10 +38,39 @@ def _locked(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def run(self: Any, queue_name: str, *arguments: Any, **named: Any) -> Any:
         with _lock:
-            _current.offset = _offset_of(queue_name)
+            _Clock.now = time.time() + _offset_of(queue_name)
             return method(self, queue_name, *arguments, **named)
 
     return run
+
+
+def _visible_messages(queue: Any) -> list[Any]:
+    now = _Clock.now * 1000
+    return [each for each in queue._messages if now > each.visible_at and now >= each.delayed_until]
+
+
+def _is_kept(self: Any, queue_name: str, message: Any) -> bool:
+    period = self.queues[queue_name].message_retention_period
+    return bool(period + message.sent_timestamp / 1000 > _Clock.now)
+
+
+def _quick_send(send: Callable[..., Any]) -> Callable[..., Any]:
+    """Send without counting the messages of the queue each time."""
+
+    @functools.wraps(send)
+    def run(self: Any, *arguments: Any, **named: Any) -> Any:
+        attributes = models.Queue.attributes
+        models.Queue.attributes = property(_deduplication)  # type: ignore[assignment, method-assign]
+        try:
+            return send(self, *arguments, **named)
+        finally:
+            models.Queue.attributes = attributes  # type: ignore[method-assign]
+
+    return run
+
+
+def _deduplication(queue: Any) -> dict[str, str]:
+    return {"ContentBasedDeduplication": str(bool(queue.content_based_deduplication)).lower()}
 
 
 def _long_poll(receive: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,8 +93,12 @@ def _long_poll(receive: Callable[..., Any]) -> Callable[..., Any]:
 def patch() -> None:
     """Make moto's SQS safe for threads, and its clock movable."""
     clock: Any = models
-    clock.unix_time, clock.unix_time_millis = _unix_time, _unix_time_millis
+    clock.unix_time = lambda: _Clock.now
+    clock.unix_time_millis = lambda: _Clock.now * 1000
     backend: Any = models.SQSBackend
+    backend.is_message_valid_based_on_retention_period = _is_kept
+    backend.send_message_batch = _quick_send(backend.send_message_batch)
+    clock.Queue.messages = property(_visible_messages)
     for name in (
         "change_message_visibility", "change_message_visibility_batch", "create_queue", "delete_message",
         "delete_message_batch", "delete_queue", "get_queue", "get_queue_attributes", "purge_queue", "receive_message",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from asynctasq_sqs.settings import SQSSettings
 
 PARALLEL_CALLS = 16
 """Calls of one kind that run at the same time."""
+STREAMED_BYTES = 1 << 19
 
 
 class Session(Protocol):
@@ -46,6 +48,7 @@ class Client:
         try:
             session, arguments = await asyncio.to_thread(self._prepare)
             self._client = await self._exit.enter_async_context(session.client("sqs", **arguments))
+            self._client.meta.events.register("before-send.sqs", _stream_large_body)
         except Exception as error:
             if not _is_of_client(error):
                 raise
@@ -106,6 +109,12 @@ class Client:
             self.shared.credentials = find_credentials(settings)
         session, arguments["region_name"] = make_session(settings, self.shared.credentials)
         return session, arguments
+
+
+def _stream_large_body(request: Any, **_: Any) -> None:
+    """Send a large body piece by piece: aiohttp warns of bodies in memory above its limit."""
+    if isinstance(request.body, bytes) and len(request.body) > STREAMED_BYTES:
+        request.body = io.BytesIO(request.body)
 
 
 def _is_of_client(error: Exception) -> bool:

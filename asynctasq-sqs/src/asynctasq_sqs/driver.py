@@ -145,8 +145,8 @@ class SQSDriver(DriverDefaults):
         queues: Mapping[str, int],
         *,
         limit: int,
-        owner: str,
-        lease: float,  # noqa: ARG002 - SQS has no owners
+        owner: str,  # noqa: ARG002 - SQS has no owners
+        lease: float,
     ) -> tuple[list[Delivery], list[Death]]:
         check_lease(lease)
         return await self._opened().reserving.reserve(queues, limit, lease)
@@ -160,10 +160,10 @@ class SQSDriver(DriverDefaults):
 
     async def extend(
         self,
-        owner: str,
+        owner: str,  # noqa: ARG002 - SQS has no owners
         leases: Sequence[Lease],
         *,
-        lease: float,  # noqa: ARG002 - SQS has no owners
+        lease: float,
     ) -> list[LeaseState]:
         check_lease(lease)
         opened = self._opened()

@@ -36,8 +36,8 @@ async def enqueue(settling: Settling, messages: Sequence[Message]) -> list[Enque
                 [each for _, each in items],
                 keeps_order=settling.queues.is_fifo(queue),
             )
-        except DriverError as error:
-            answers = [error] * len(items)
+        except DriverError as failure:
+            answers = [failure] * len(items)
         for (number, _), error in zip(items, answers, strict=True):
             errors[number] = error
         settling.client.shared.hint(queue)

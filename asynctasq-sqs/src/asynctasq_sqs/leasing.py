@@ -53,8 +53,8 @@ async def extend(
             errors = await set_visibility(
                 client, url, [(handle, seconds) for _, handle, seconds in items]
             )
-        except DriverError as error:
-            errors = [error] * len(items)
+        except DriverError as failure:
+            errors = [failure] * len(items)
         for (number, _, seconds), error in zip(items, errors, strict=True):
             if error is None:
                 held = shared.held.get(str(leases[number].token))
@@ -115,8 +115,8 @@ async def settle_entries(
             if again:  # it changes nothing to repeat these calls
                 failed = [each for each in failed if each.get("SenderFault", True)]
                 failed += await batch_call(client, operation, url, again)
-    except DriverUnavailable as error:
-        return [error] * len(entries)
+    except DriverUnavailable as failure:
+        return [failure] * len(entries)
     for each in failed:
         error = error_of(client, each)
         if each.get("Code") in NOT_A_LEASE:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
@@ -22,7 +22,7 @@ UNCLAIMED_SECONDS = 1.0
 _SYSTEM_ATTRIBUTES = ("ApproximateReceiveCount", "MessageGroupId")
 _FIRST_CALLS, _GROWTH = 1, 4
 
-GiveBack = Callable[[Sequence[Received]], Awaitable[None]]
+GiveBack = Callable[[Sequence[Received]], Coroutine[None, None, None]]
 
 
 def visibility_of(lease: float) -> int:

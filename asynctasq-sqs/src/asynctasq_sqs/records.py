@@ -79,8 +79,6 @@ def unpack(data: bytes, queue: str) -> Record:
         version, packed, enqueued_at, due, attempt, lost, flags, mismatched, error, reason, *_ = (
             fields
         )
-        if version != _VERSION:
-            raise ValueError(f"version {version!r}")
         found = Record(
             unpack_message(packed),
             packed,
@@ -98,6 +96,10 @@ def unpack(data: bytes, queue: str) -> Record:
         raise BodyCorrupt(
             f"{len(data)} bytes of an SQS message are not a record: {cause}"
         ) from cause
+    if version != _VERSION:
+        raise BodyCorrupt(
+            f"A message of SQS has a record of version {version!r}, which this release cannot read."
+        )
     if found.reason is not None:  # an operator moved a dead letter back
         found = replace(found, attempt=0, lost=0, leased=False, reason=None, due=found.due)
     if found.message.queue != queue:

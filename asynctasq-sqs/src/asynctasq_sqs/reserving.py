@@ -41,9 +41,7 @@ def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, now: fl
     found = Sorted([], [], [], [])
     for received in messages:
         try:
-            if received.data is None:
-                raise BodyCorrupt("no record")
-            item = unpack(received.data, received.queue)
+            item = unpack(received.data or b"", received.queue)
         except BodyCorrupt:
             found.damaged.append(received)
             continue
@@ -52,7 +50,7 @@ def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, now: fl
         if is_fifo:
             correction = shared.corrections.get(received.sqs_id)
             attempt = again - (correction.receives if correction else 0)
-            lost, mismatched_since = 0, correction and correction.mismatched_since
+            lost, mismatched_since = 0, correction.mismatched_since if correction else None
         else:
             attempt, lost = item.attempt, item.lost + again
         token = token_of(received)
@@ -100,19 +98,21 @@ class Reserving:
         deliveries, deaths, size = list[Delivery](), list[Death](), 0
         for queue, most in queues.items():
             room = min(most, limit - len(deliveries))
-            if room <= 0 or size >= BYTES_AT_ONCE:
-                continue
             self._polls.set_room(queue, room)
             try:
-                messages = await self._receive(queue, room, visibility_of(lease))
-                messages, size = self._bounded(queue, messages, size)
-                came = await self._deliver(queue, messages, lease)
+                while room > 0 and size < BYTES_AT_ONCE:
+                    received = await self._receive(queue, room, visibility_of(lease))
+                    messages, size = self._bounded(queue, received, size)
+                    came = await self._deliver(queue, messages, lease)
+                    deliveries += came.deliveries
+                    deaths += came.deaths
+                    room -= len(came.deliveries)
+                    if len(received) == len(came.deliveries):
+                        break  # none of them was set aside, so the queue has no more
             except DriverError:
                 if deliveries or deaths:
                     break
                 raise
-            deliveries += came.deliveries
-            deaths += came.deaths
         return deliveries, deaths
 
     async def bury(self, deaths: Sequence[Death]) -> None:

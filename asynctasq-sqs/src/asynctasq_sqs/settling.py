@@ -130,8 +130,8 @@ class Settling:
             try:
                 url = await (self.queues.dead_url(queue) if is_dead else self.queues.url(queue))
                 errors = await send(self.client, url, [self._copy(step) for step in group])
-            except DriverError as error:
-                errors = [error] * len(group)
+            except DriverError as failure:
+                errors = [failure] * len(group)
             for step, error in zip(group, errors, strict=True):
                 step.note(error)
                 if error is None and step.held is not None:
@@ -148,17 +148,18 @@ class Settling:
             return self._dead_letter(settlement, held)
         assert isinstance(settlement, Retry | Release)
         now, item = self.now(), held.record
-        due = now + settlement.delay if settlement.delay > 0 else item.due
+        is_retry = isinstance(settlement, Retry)
+        due = now + settlement.delay if is_retry or settlement.delay > 0 else item.due
         is_early = item.held and item.due > now  # it goes on to wait
         mismatched_since, error = item.mismatched_since, item.error
         if isinstance(settlement, Retry):
-            error = settlement.error
+            mismatched_since, error = None, settlement.error
         elif settlement.mismatched:
             mismatched_since, error = mismatched_since or now, settlement.error or error
         record = replace(
             item,
             due=item.due if is_early else due,
-            attempt=held.attempt + isinstance(settlement, Retry),
+            attempt=held.attempt + is_retry,
             lost=item.lost if is_early else held.lost,
             leased=item.leased or not is_early,
             held=settlement.delay > LONGEST_DELAY,
@@ -206,8 +207,8 @@ class Settling:
                 errors = await set_visibility(
                     self.client, url, [(step.handle, _hidden_seconds(step)) for step in group]
                 )
-            except DriverError as error:
-                errors = [error] * len(group)
+            except DriverError as failure:
+                errors = [failure] * len(group)
             for step, error in zip(group, errors, strict=True):
                 step.note(error)
                 if error is None:
