@@ -109,7 +109,7 @@ def patch() -> None:
 
 
 class Handler(WSGIRequestHandler):
-    """Keeps connections open, and logs nothing."""
+    """Logs nothing."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

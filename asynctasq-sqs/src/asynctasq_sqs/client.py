@@ -92,6 +92,8 @@ class Client:
         settings, arguments = self.settings, dict[str, Any]()
         if settings.endpoint_url is not None:
             arguments["endpoint_url"] = settings.endpoint_url
+            if settings.endpoint_url.startswith("http://"):
+                arguments["verify"] = False  # reading certificates takes long, and blocks the loop
         arguments["config"] = AioConfig(
             connect_timeout=settings.connect_timeout,
             read_timeout=settings.timeout + settings.long_poll,
