@@ -47,6 +47,8 @@ def find_credentials(settings: SQSSettings) -> Any:
     """
     session = botocore.session.Session(profile=settings.profile)
     session.register_component("data_loader", _loader())
+    if settings.region is not None:
+        session.set_config_variable("region", settings.region)
     if settings.aws_access_key_id is not None:
         session.set_credentials(
             settings.aws_access_key_id, settings.aws_secret_access_key, settings.aws_session_token

@@ -180,13 +180,18 @@ class Reserving:
         others = [
             each
             for each in messages
-            if not lease - _SLACK / 2 <= each.at + each.visibility - now <= wanted + _SLACK
+            if not wanted - _SLACK / 2 <= each.at + each.visibility - now <= wanted + _SLACK
         ]
         if not others:
             return messages
-        url = await self._queues.url(queue)
-        await set_visibility(self._client, url, [(each.handle, wanted) for each in others])
-        changed = {each.handle for each in others}
+        try:
+            url = await self._queues.url(queue)
+            errors = await set_visibility(
+                self._client, url, [(each.handle, wanted) for each in others]
+            )
+        except DriverError as failure:  # the leases keep their length until they are extended
+            errors = [failure] * len(others)
+        changed = {each.handle for each, error in zip(others, errors, strict=True) if error is None}
         return [
             replace(each, visibility=wanted + math.floor(now - each.at))
             if each.handle in changed
