@@ -19,9 +19,8 @@ MakeDriver = Callable[..., SQSDriver]
 
 
 def message(**fields: Any) -> Message:
-    return Message(
-        **{"id": new_id(), "queue": "orders", "task": "shop.ship", "body": b"b", **fields}
-    )
+    chosen: dict[str, Any] = {"id": new_id(), "queue": "orders", "task": "shop.ship", "body": b"b"}
+    return Message(**{**chosen, **fields})
 
 
 async def reserve(driver: SQSDriver, *queues: str) -> list[str]:
@@ -37,7 +36,7 @@ async def reserve(driver: SQSDriver, *queues: str) -> list[str]:
 @asynccontextmanager
 async def aws(url: str) -> AsyncIterator[Any]:
     """Yield a client of the service, as an operator has it."""
-    session = aioboto3.Session(
+    session: Any = aioboto3.Session(
         aws_access_key_id="test", aws_secret_access_key="test", region_name=SETTINGS["region"]
     )
     async with session.client("sqs", endpoint_url=url, verify=False) as client:
@@ -153,7 +152,7 @@ async def test_session_of_the_application_is_used(url: str, namespace: str) -> N
     class Factory:
         def client(self, service_name: str, /, **arguments: Any) -> Any:
             made.append(service_name)
-            session = aioboto3.Session(
+            session: Any = aioboto3.Session(
                 aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-central-1"
             )
             return session.client(service_name, **arguments)

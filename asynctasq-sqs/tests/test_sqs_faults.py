@@ -1,7 +1,6 @@
 """A service that throttles, fails, answers in part, duplicates, freezes and cuts loses no message."""
 
 import asyncio
-import itertools
 import random
 from collections.abc import Callable, Sequence
 
@@ -258,10 +257,7 @@ async def test_a_late_delete_after_a_second_delivery_is_no_error(
     await driver.open()
     await driver.enqueue(messages(1))
     [first] = await reserve(driver, lease=1.0)
-    for _ in itertools.count():
-        again = await reserve(driver, lease=60.0)
-        if again:
-            break
+    while not (again := await reserve(driver, lease=60.0)):
         await asyncio.sleep(0.1)
     assert again[0].lost == 1
     assert await driver.settle([Complete(again[0].lease)]) == [Settled.DONE]

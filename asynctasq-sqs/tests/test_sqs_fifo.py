@@ -29,7 +29,8 @@ ERROR = ErrorInfo("shop.OutOfStock", "none left", "Traceback …")
 
 
 def message(**fields: Any) -> Message:
-    return Message(**{"id": new_id(), "queue": FIFO, "task": "shop.ship", "body": b"b", **fields})
+    chosen: dict[str, Any] = {"id": new_id(), "queue": FIFO, "task": "shop.ship", "body": b"b"}
+    return Message(**{**chosen, **fields})
 
 
 async def reserve(driver: SQSDriver, queue: str = FIFO, limit: int = 10) -> list[Delivery]:
@@ -99,7 +100,7 @@ async def test_the_group_travels_on_standard_queues_too(
     driver = make_driver()
     await driver.open()
     await driver.enqueue([message(queue="fair", group="customer-7"), message(queue="fair")])
-    session = aioboto3.Session(
+    session: Any = aioboto3.Session(
         aws_access_key_id="test", aws_secret_access_key="test", region_name=SETTINGS["region"]
     )
     async with session.client("sqs", endpoint_url=url, verify=False) as client:
