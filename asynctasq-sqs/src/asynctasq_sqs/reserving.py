@@ -24,6 +24,8 @@ logger = logging.getLogger("asynctasq.sqs")
 LOOK_SECONDS = 0.1
 """Seconds that `reserve` gives a long poll under way, instead of a call of its own."""
 _SLACK = 2.0
+_SHARE = 0.1
+"""Share of a lease that may be over when its owner gets it. The owner extends it long before its end."""
 
 
 @record
@@ -177,10 +179,11 @@ class Reserving:
     ) -> Sequence[Received]:
         """Set the visibility of messages of the buffer that were received for a lease of another length."""
         now, wanted = time.monotonic(), visibility_of(lease)
+        least = wanted - max(_SLACK / 2, wanted * _SHARE)
         others = [
             each
             for each in messages
-            if not wanted - _SLACK / 2 <= each.at + each.visibility - now <= wanted + _SLACK
+            if not least <= each.at + each.visibility - now <= wanted + _SLACK
         ]
         if not others:
             return messages
