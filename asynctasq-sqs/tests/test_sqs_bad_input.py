@@ -201,6 +201,9 @@ async def test_queue_that_is_deleted_while_it_is_used_is_created_again(
         name = sqs_name(namespace, "orders")
         target = (await client.get_queue_url(QueueName=name))["QueueUrl"]
         await client.delete_queue(QueueUrl=target)
+        await driver.enqueue([message()])
+        assert await reserve(driver) == ["shop.ship"]
+        await client.delete_queue(QueueUrl=target)
     assert await reserve(driver) == []
     await driver.enqueue([message()])
     assert await reserve(driver) == ["shop.ship"]

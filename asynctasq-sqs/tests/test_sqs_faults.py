@@ -25,6 +25,9 @@ from tests.servers.sqs_proxy import SQSProxy, chance, sqs_proxy
 
 MakeDriver = Callable[..., SQSDriver]
 QUEUE = "orders"
+FAULTS = ("throttle", "fail_before", "fail_after", "cut", "fail_entries", "duplicate")
+MANY = 40
+"""Chunks of the long storm, in which every kind of fault occurs."""
 ERROR = ErrorInfo("shop.OutOfStock", "none left", "Traceback …")
 
 
@@ -229,7 +232,7 @@ async def storm(proxy: SQSProxy, driver: SQSDriver, chunks: int, seconds: float)
     return ledger
 
 
-@pytest.mark.parametrize("chunks", [2, pytest.param(40, marks=pytest.mark.full)])
+@pytest.mark.parametrize("chunks", [1, pytest.param(MANY, marks=pytest.mark.full)])
 async def test_no_message_is_lost_in_a_storm(
     url: str, make_driver: MakeDriver, chunks: int
 ) -> None:
@@ -237,15 +240,14 @@ async def test_no_message_is_lost_in_a_storm(
         driver = make_driver(endpoint_url=proxy.url, timeout=2.0)
         await driver.open()
         await driver.enqueue(messages(1))  # the queues exist before the storm
-        for number, name in enumerate(
-            ("throttle", "fail_before", "fail_after", "cut", "fail_entries", "duplicate")
-        ):
+        for number, name in enumerate(FAULTS):
             setattr(proxy, name, chance(number, 0.06))
         ledger = await storm(proxy, driver, chunks, seconds=240.0)
         assert ledger.open == set()
         assert len(ledger.accepted) == 25 * chunks
-        assert set(proxy.met) >= {"throttle", "fail_before", "fail_after", "fail_entries"}
-        for name in ("throttle", "fail_before", "fail_after", "cut", "fail_entries", "duplicate"):
+        assert proxy.met
+        assert chunks < MANY or set(proxy.met) == set(FAULTS)
+        for name in FAULTS:
             setattr(proxy, name, lambda operation: False)
         await driver.close()
 
@@ -288,4 +290,21 @@ async def test_an_error_of_the_service_is_translated_when_the_driver_opens(
         await driver.open()
         with pytest.raises(DriverError, match="right"):
             await driver.enqueue(messages(1))
+        await driver.close()
+
+
+async def test_an_outcome_survives_credentials_that_have_expired(
+    url: str, make_driver: MakeDriver
+) -> None:
+    async with sqs_proxy(url) as proxy:
+        driver = make_driver(endpoint_url=proxy.url)
+        await driver.open()
+        await driver.enqueue(messages(1))
+        [delivery] = await reserve(driver)
+        proxy.refuse = "ExpiredToken"
+        with pytest.raises(DriverUnavailable, match="have expired"):
+            await driver.settle([Complete(delivery.lease)])
+        proxy.refuse = ""
+        assert await driver.settle([Complete(delivery.lease)]) == [Settled.DONE]
+        assert (await driver.count(QUEUE)).leased == 0
         await driver.close()

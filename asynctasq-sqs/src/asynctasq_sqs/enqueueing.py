@@ -9,6 +9,7 @@ from asynctasq.driverkit.numbers import check_numbers
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message
 from asynctasq_sqs import names
+from asynctasq_sqs.errors import QueueMissing
 from asynctasq_sqs.records import ROOM, new_record, pack, title
 from asynctasq_sqs.sending import Outgoing, send
 from asynctasq_sqs.settling import LONGEST_DELAY, Settling
@@ -28,16 +29,11 @@ async def enqueue(settling: Settling, messages: Sequence[Message]) -> list[Enque
     errors: list[DriverError | None] = [None] * len(messages)
 
     async def send_queue(queue: str, items: list[tuple[int, Outgoing]]) -> None:
-        try:
-            url = await settling.queues.url(queue)
-            answers = await send(
-                settling.client,
-                url,
-                [each for _, each in items],
-                keeps_order=settling.queues.is_fifo(queue),
-            )
-        except DriverError as failure:
-            answers = [failure] * len(items)
+        outgoings = [each for _, each in items]
+        answers = await _send(settling, queue, outgoings)
+        if all(isinstance(error, QueueMissing) for error in answers):  # it was deleted
+            settling.queues.forget(queue)
+            answers = await _send(settling, queue, outgoings)
         for (number, _), error in zip(items, answers, strict=True):
             errors[number] = error
         settling.client.shared.hint(queue)
@@ -55,6 +51,17 @@ async def enqueue(settling: Settling, messages: Sequence[Message]) -> list[Enque
             for message, error in zip(messages, errors, strict=True)
         ],
     )
+
+
+async def _send(
+    settling: Settling, queue: str, messages: Sequence[Outgoing]
+) -> list[DriverError | None]:
+    is_fifo = settling.queues.is_fifo(queue)
+    try:
+        url = await settling.queues.url(queue)
+        return await send(settling.client, url, messages, keeps_order=is_fifo)
+    except DriverError as error:
+        return [error] * len(messages)
 
 
 def outgoing(settling: Settling, message: Message) -> Outgoing:

@@ -130,9 +130,13 @@ async def batch_call(
     return list(answer.get("Failed", []))
 
 
+class EntryRefused(DriverError):
+    """SQS refused one entry of a batch."""
+
+
 def error_of(client: Client, failed: dict[str, Any]) -> DriverError:
     """Return the error of an entry of a batch."""
     code, text = str(failed.get("Code", "")), str(failed.get("Message", ""))
-    return of_code(
-        code, f"{code}: {text}", client.place, is_server_error=not failed.get("SenderFault", True)
-    )
+    is_server_error = not failed.get("SenderFault", True)
+    error = of_code(code, f"{code}: {text}", client.place, is_server_error=is_server_error)
+    return error if isinstance(error, DriverUnavailable) else EntryRefused(str(error))

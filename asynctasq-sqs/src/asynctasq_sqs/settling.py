@@ -24,11 +24,12 @@ from asynctasq.settlement import (
 )
 from asynctasq_sqs import names
 from asynctasq_sqs.client import Client
+from asynctasq_sqs.errors import QueueMissing
 from asynctasq_sqs.leases import LONGEST_VISIBILITY, Held, Received, place_of
 from asynctasq_sqs.leasing import LeaseGone, set_visibility, settle_entries
 from asynctasq_sqs.queues import Queues
 from asynctasq_sqs.records import Record, as_text, fitted, message_bytes, title
-from asynctasq_sqs.sending import BATCH, Outgoing, send
+from asynctasq_sqs.sending import BATCH, EntryRefused, Outgoing, send
 
 logger = logging.getLogger("asynctasq.sqs")
 
@@ -55,18 +56,22 @@ class Step:
         """Why the answer is not known."""
 
     def note(self, error: DriverError | None) -> None:
-        """Note an error of a call for this settlement."""
-        if isinstance(error, DriverUnavailable):
-            self.error = error
-        elif isinstance(error, LeaseGone):
+        """Note an error of a call for this settlement.
+
+        Missing rights and expired credentials refuse the call, not the settlement: it may be repeated.
+        """
+        if isinstance(error, LeaseGone):
             self.answer = Settled.LOST
-        elif error is not None:
+        elif isinstance(error, EntryRefused):
             self.answer = Settled.REFUSED
             logger.error(
                 "SQS refused a settlement: %s",
                 error,
                 extra={"task_id": id_to_text(self.settlement.lease.id)},
             )
+
+        elif error is not None:
+            self.error = error
 
     @property
     def is_under_way(self) -> bool:
@@ -97,7 +102,7 @@ class Settling:
         await self._delete([step for step in steps if step.is_under_way])
         unknown = next((step.error for step in steps if step.error is not None), None)
         if unknown is not None:
-            raise unknown
+            raise DriverUnavailable(str(unknown)) from unknown
         for step in steps:
             self._shared.held.pop(str(step.settlement.lease.token), None)
         return [step.answer or Settled.DONE for step in steps]
@@ -130,6 +135,8 @@ class Settling:
             try:
                 url = await (self.queues.dead_url(queue) if is_dead else self.queues.url(queue))
                 errors = await send(self.client, url, [self._copy(step) for step in group])
+                if any(isinstance(error, QueueMissing) for error in errors):
+                    self.queues.forget(queue)  # a repeated call creates it
             except DriverError as failure:
                 errors = [failure] * len(group)
             for step, error in zip(group, errors, strict=True):
@@ -258,6 +265,9 @@ class Settling:
                 for number, handle in enumerate(handles)
             ]
             return await settle_entries(self.client, "delete_message_batch", url, entries)
+        except QueueMissing as error:
+            self.queues.forget(queue)
+            return [LeaseGone(str(error))] * len(handles)
         except DriverError as error:
             return [error] * len(handles)
 
