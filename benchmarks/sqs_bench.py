@@ -20,12 +20,12 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
 from asynctasq import App, Worker, task  # noqa: E402 - the path of the repository comes first
-from asynctasq.message import Message, new_id  # noqa: E402
-from asynctasq.settlement import Complete  # noqa: E402
-from asynctasq_sqs import SQSDriver  # noqa: E402
-from tests.servers.moto_driver import SETTINGS  # noqa: E402
-from tests.servers.sqs import sqs_server  # noqa: E402
-from tests.servers.sqs_proxy import SQSProxy, sqs_proxy  # noqa: E402
+from asynctasq.message import Message, new_id  # noqa: E402 - the path of the repository comes first
+from asynctasq.settlement import Complete  # noqa: E402 - the path of the repository comes first
+from asynctasq_sqs import SQSDriver  # noqa: E402 - the path of the repository comes first
+from tests.servers.moto_driver import SETTINGS  # noqa: E402 - the path of the repository comes first
+from tests.servers.sqs import sqs_server  # noqa: E402 - the path of the repository comes first
+from tests.servers.sqs_proxy import SQSProxy, sqs_proxy  # noqa: E402 - the path of the repository comes first
 
 QUEUE = "default"
 TASKS = 1000

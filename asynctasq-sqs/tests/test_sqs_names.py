@@ -1,6 +1,7 @@
 """Names of queues, the form of messages, and settings."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -140,9 +141,9 @@ def test_urls(url: str, expected: dict[str, object]) -> None:
         ({"region": 7}, "of the type"),
     ],
 )
-def test_wrong_settings_are_refused(wrong: dict[str, object], text: str) -> None:
+def test_wrong_settings_are_refused(wrong: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
-        SQSSettings(**wrong)  # type: ignore[arg-type]
+        SQSSettings(**wrong)
 
 
 def test_no_text_shows_a_secret() -> None:

@@ -41,11 +41,12 @@ class MovableClock(SQSDriver):
 
     @property
     def clock_offset(self) -> float:
-        return SQSDriver.clock_offset.fget(self)  # type: ignore[attr-defined, no-any-return]
+        return super().clock_offset
 
     @clock_offset.setter
     def clock_offset(self, seconds: float) -> None:
-        SQSDriver.clock_offset.fset(self, seconds)  # type: ignore[attr-defined]
+        inherited: Any = SQSDriver.clock_offset
+        inherited.fset(self, seconds)
         prefix = sqs_name(self.settings.namespace, "")
         query = urlencode({"prefix": prefix, "offset": str(seconds)})
         with urllib.request.urlopen(

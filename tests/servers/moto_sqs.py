@@ -59,12 +59,13 @@ def _quick_send(send: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(send)
     def run(self: Any, *arguments: Any, **named: Any) -> Any:
-        attributes = models.Queue.attributes
-        models.Queue.attributes = property(_deduplication)  # type: ignore[assignment, method-assign]
+        queue: Any = models.Queue
+        attributes = queue.attributes
+        queue.attributes = property(_deduplication)
         try:
             return send(self, *arguments, **named)
         finally:
-            models.Queue.attributes = attributes  # type: ignore[method-assign]
+            queue.attributes = attributes
 
     return run
 

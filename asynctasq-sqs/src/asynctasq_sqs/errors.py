@@ -64,7 +64,7 @@ def translated(error: BaseException, place: str) -> DriverError:
     code = code_of(error)
     text = " ".join(str(error).split()) or type(error).__qualname__
     if code:
-        response: Any = error.response  # type: ignore[attr-defined]
+        response: Any = getattr(error, "response", {})
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return of_code(code, text, place, is_server_error=status >= _SERVER_ERROR)
     cause = next(
