@@ -156,6 +156,8 @@ async def test_a_lease_longer_than_twelve_hours_is_cut(moved: MovableClock) -> N
     await moved.enqueue([message(queue="q")])
     [delivery] = await moved.reserve({"q": 1}, limit=1, owner="w", lease=100_000.0)
     assert await moved.extend("w", [delivery.lease], lease=40_000.0) == [LeaseState.HELD]
+    moved.clock_offset = 42_400.0
+    assert await moved.extend("w", [delivery.lease], lease=60.0) == [LeaseState.LOST]
     moved.clock_offset = 44_000.0
     [again] = await reserve(moved, "q")
     assert again.lost == 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Self
@@ -112,15 +111,14 @@ class SQSDriver(DriverDefaults):
             self._shared.process != os.getpid()
         ):  # in a forked child, leases and messages are the parent's
             self._shared = Shared()
-        self._open = await Opened.make(self.settings, self._shared, self._session, self._now)
+        self._open = await Opened.make(
+            self.settings, self._shared, self._session, lambda: self._clock_offset
+        )
 
     async def close(self) -> None:
         opened, self._open = self._open, None
         if opened is not None and opened.process == os.getpid():
             await opened.close()
-
-    def _now(self) -> float:
-        return time.time() + self._clock_offset
 
     def _opened(self) -> Opened:
         process = 0 if self._open is None else self._open.process
@@ -167,7 +165,7 @@ class SQSDriver(DriverDefaults):
     ) -> list[LeaseState]:
         check_lease(lease)
         opened = self._opened()
-        return await extend(opened.client, opened.queues, leases, lease)
+        return await extend(opened.clock, opened.client, opened.queues, leases, lease)
 
     async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         opened = self._opened()

@@ -71,7 +71,7 @@ def outgoing(settling: Settling, message: Message) -> Outgoing:
         DriverError: a number is not finite, or the message is too large, or a FIFO queue cannot delay it.
     """
     check_numbers(message)
-    now = settling.now()
+    now = settling.clock.now()
     delay = message.delay if message.eta is None else message.eta - now
     delay = max(delay, 0.0)
     due = now + delay if message.eta is None else message.eta

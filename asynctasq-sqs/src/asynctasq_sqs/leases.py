@@ -48,13 +48,25 @@ class Received:
 class Held:
     """A leased message, and how far its settlement has come."""
 
-    __slots__ = ("attempt", "is_copied", "is_done", "lost", "received", "record", "until")
+    __slots__ = (
+        "attempt",
+        "ends_at",
+        "is_copied",
+        "is_done",
+        "lost",
+        "received",
+        "record",
+        "until",
+    )
 
-    def __init__(self, received: Received, item: Record, *, attempt: int, lost: int) -> None:
+    def __init__(
+        self, received: Received, item: Record, *, attempt: int, lost: int, ends_at: float
+    ) -> None:
         self.received = received
         self.record = item
         self.attempt = attempt
         self.lost = lost
+        self.ends_at = ends_at
         self.until = received.at + received.visibility
         self.is_copied = False
         """True once a copy was sent, so that a repeated call sends no other."""

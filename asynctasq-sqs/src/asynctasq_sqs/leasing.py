@@ -10,8 +10,9 @@ from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Lease
 from asynctasq.settlement import LeaseState
 from asynctasq_sqs.client import Client
+from asynctasq_sqs.clock import Clock
 from asynctasq_sqs.errors import NOT_A_LEASE, QueueMissing
-from asynctasq_sqs.leases import LONGEST_VISIBILITY, place_of
+from asynctasq_sqs.leases import place_of
 from asynctasq_sqs.queues import Queues
 from asynctasq_sqs.receiving import visibility_of
 from asynctasq_sqs.sending import BATCH, batch_call, error_of
@@ -21,7 +22,7 @@ LAST_MINUTES = 900.0
 
 
 async def extend(
-    client: Client, queues: Queues, leases: Sequence[Lease], lease: float
+    clock: Clock, client: Client, queues: Queues, leases: Sequence[Lease], lease: float
 ) -> list[LeaseState]:
     """Renew leases; return their states in order.
 
@@ -38,7 +39,7 @@ async def extend(
             if held.is_done:
                 states[number] = LeaseState.LOST
                 continue
-            left = LONGEST_VISIBILITY - (now - held.received.at)
+            left = held.ends_at - clock.steady()
             if left < LAST_MINUTES:
                 states[number] = LeaseState.LOST
                 continue

@@ -6,11 +6,13 @@ from typing import Self
 
 from asynctasq.errors import DriverError
 from asynctasq_sqs.client import Client, Session
+from asynctasq_sqs.clock import Clock
 from asynctasq_sqs.errors import DENIED, code_of
 from asynctasq_sqs.leases import Shared
 from asynctasq_sqs.queues import Queues
 from asynctasq_sqs.receiving import Polls
 from asynctasq_sqs.reserving import Reserving
+from asynctasq_sqs.returning import Returning
 from asynctasq_sqs.settings import SQSSettings
 from asynctasq_sqs.settling import Settling
 
@@ -20,13 +22,15 @@ PROBED_QUEUE = "default"
 class Opened:
     """The client of an event loop, and what works with it."""
 
-    def __init__(self, client: Client, now: Callable[[], float]) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
         self.process = os.getpid()
         self.client = client
+        self.clock = clock
         self.queues = Queues(client)
-        self.settling = Settling(client, self.queues, now)
-        self.polls = Polls(client, self.queues, self.settling.give_back)
-        self.reserving = Reserving(self.settling, self.polls)
+        self.settling = Settling(client, self.queues, clock)
+        returning = Returning(self.settling)
+        self.polls = Polls(client, self.queues, returning.give_back)
+        self.reserving = Reserving(self.settling, self.polls, returning)
 
     @classmethod
     async def make(
@@ -34,7 +38,7 @@ class Opened:
         settings: SQSSettings,
         shared: Shared,
         session: Session | None,
-        now: Callable[[], float],
+        offset: Callable[[], float],
     ) -> Self:
         """Return the parts, once the service has answered a call.
 
@@ -43,7 +47,7 @@ class Opened:
             DriverError: it refuses the credentials, for example.
         """
         client = Client(settings, settings.description, shared, session)
-        opened = cls(client, now)
+        opened = cls(client, Clock(offset))
         try:
             await client.open()
             await opened._probe()

@@ -12,15 +12,19 @@ from asynctasq.errors import BodyCorrupt, DriverError
 from asynctasq.message import Delivery, Lease
 from asynctasq.records import record
 from asynctasq.settlement import Fail, Reason, Release, Settlement
+from asynctasq_sqs.clock import Clock
 from asynctasq_sqs.errors import QueueMissing
-from asynctasq_sqs.leases import Held, Received, Shared, token_of
+from asynctasq_sqs.leases import LONGEST_VISIBILITY, Held, Received, Shared, token_of
 from asynctasq_sqs.leasing import set_visibility
 from asynctasq_sqs.receiving import Polls, receive_many, visibility_of
 from asynctasq_sqs.records import unpack
+from asynctasq_sqs.returning import Returning
 from asynctasq_sqs.settling import Settling
 
 logger = logging.getLogger("asynctasq.sqs")
 
+MOST_ASIDE = 100
+"""Messages of a call that become dead letters, or wait longer. The next call goes on with the rest."""
 LOOK_SECONDS = 0.1
 """Seconds that `reserve` gives a long poll under way, instead of a call of its own."""
 _SLACK = 2.0
@@ -38,9 +42,9 @@ class Sorted:
     damaged: list[Received]
 
 
-def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, now: float) -> Sorted:
+def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, clock: Clock) -> Sorted:
     """Lease messages, and sort out those that must not run."""
-    found = Sorted([], [], [], [])
+    found, now = Sorted([], [], [], []), clock.now()
     for received in messages:
         try:
             item = unpack(received.data or b"", received.queue)
@@ -51,12 +55,14 @@ def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, now: fl
         mismatched_since = item.mismatched_since
         if is_fifo:
             correction = shared.corrections.get(received.sqs_id)
-            attempt = again - (correction.receives if correction else 0)
+            attempt = max(again - (correction.receives if correction else 0), 0)
             lost, mismatched_since = 0, correction.mismatched_since if correction else None
         else:
             attempt, lost = item.attempt, item.lost + again
         token = token_of(received)
-        shared.held[token] = Held(received, item, attempt=attempt, lost=lost)
+        shared.held[token] = Held(
+            received, item, attempt=attempt, lost=lost, ends_at=ends_at(received, clock)
+        )
         lease, resumed = Lease(item.message.id, token), item.leased or again > 0
         if item.held and item.due > now:
             found.early.append(Release(lease, item.due - now))
@@ -75,15 +81,21 @@ def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, now: fl
     return found
 
 
+def ends_at(received: Received, clock: Clock) -> float:
+    """Return when SQS delivers a message again in any case, by `Clock.steady`."""
+    return clock.steady() - (time.monotonic() - received.at) + LONGEST_VISIBILITY
+
+
 class Reserving:
     """The calls of `reserve` of one opened driver."""
 
-    def __init__(self, settling: Settling, polls: Polls) -> None:
+    def __init__(self, settling: Settling, polls: Polls, returning: Returning) -> None:
         self._settling = settling
         self._client = settling.client
         self._queues = settling.queues
         self._shared = settling.client.shared
         self._polls = polls
+        self._returning = returning
 
     async def reserve(
         self, queues: Mapping[str, int], limit: int, lease: float
@@ -97,18 +109,19 @@ class Reserving:
         idle = [queue for queue in queues if self._polls.is_polling(queue)]
         if idle and len(idle) == len(queues):
             await self._polls.look(idle, LOOK_SECONDS)
-        deliveries, deaths, size = list[Delivery](), list[Death](), 0
+        deliveries, deaths, size, aside = list[Delivery](), list[Death](), 0, 0
         for queue, most in queues.items():
             room = min(most, limit - len(deliveries))
             self._polls.set_room(queue, room)
             try:
-                while room > 0 and size < BYTES_AT_ONCE:
+                while room > 0 and size < BYTES_AT_ONCE and aside < MOST_ASIDE:
                     received = await self._receive(queue, room, visibility_of(lease))
                     messages, size = self._bounded(queue, received, size)
                     came = await self._deliver(queue, messages, lease)
                     deliveries += came.deliveries
                     deaths += came.deaths
                     room -= len(came.deliveries)
+                    aside += len(received) - len(came.deliveries)
                     if len(received) == len(came.deliveries):
                         break  # none of them was set aside, so the queue has no more
             except DriverError:
@@ -166,10 +179,10 @@ class Reserving:
             return Sorted([], [], [], [])
         messages = await self._with_lease(queue, messages, lease)
         found = sort(
-            messages, self._shared, is_fifo=self._queues.is_fifo(queue), now=self._settling.now()
+            messages, self._shared, is_fifo=self._queues.is_fifo(queue), clock=self._settling.clock
         )
         if found.damaged:
-            await self._settling.bury_damaged(queue, found.damaged)
+            await self._returning.bury_damaged(queue, found.damaged)
         if found.early:
             await self._side_work(found.early)
         return found

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -16,7 +15,6 @@ from asynctasq.settlement import (
     Cancelled,
     Complete,
     Fail,
-    Reason,
     Release,
     Retry,
     Settled,
@@ -24,8 +22,9 @@ from asynctasq.settlement import (
 )
 from asynctasq_sqs import names
 from asynctasq_sqs.client import Client
+from asynctasq_sqs.clock import Clock
 from asynctasq_sqs.errors import QueueMissing
-from asynctasq_sqs.leases import LONGEST_VISIBILITY, Held, Received, place_of
+from asynctasq_sqs.leases import Held, place_of
 from asynctasq_sqs.leasing import LeaseGone, set_visibility, settle_entries
 from asynctasq_sqs.queues import Queues
 from asynctasq_sqs.records import Record, as_text, fitted, message_bytes, title
@@ -35,9 +34,6 @@ logger = logging.getLogger("asynctasq.sqs")
 
 LONGEST_DELAY = 900
 """Seconds for which SQS can hold a message back."""
-_MOST_ATTRIBUTES = 9
-"""Attributes of a foreign message that are kept, beside the reason: SQS allows ten."""
-
 Errors: TypeAlias = "list[DriverError | None]"
 
 
@@ -82,10 +78,10 @@ class Step:
 class Settling:
     """The settlements of one opened driver."""
 
-    def __init__(self, client: Client, queues: Queues, now: Callable[[], float]) -> None:
+    def __init__(self, client: Client, queues: Queues, clock: Clock) -> None:
         self.client = client
         self.queues = queues
-        self.now = now
+        self.clock = clock
         self._shared = client.shared
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
@@ -154,7 +150,7 @@ class Settling:
         if isinstance(settlement, Fail):
             return self._dead_letter(settlement, held)
         assert isinstance(settlement, Retry | Release)
-        now, item = self.now(), held.record
+        now, item = self.clock.now(), held.record
         is_retry = isinstance(settlement, Retry)
         due = now + settlement.delay if is_retry or settlement.delay > 0 else item.due
         is_early = item.held and item.due > now  # it goes on to wait
@@ -212,7 +208,9 @@ class Settling:
             try:
                 url = await self.queues.url(queue)
                 errors = await set_visibility(
-                    self.client, url, [(step.handle, _hidden_seconds(step)) for step in group]
+                    self.client,
+                    url,
+                    [(step.handle, _hidden_seconds(step, self.clock)) for step in group],
                 )
             except DriverError as failure:
                 errors = [failure] * len(group)
@@ -232,7 +230,9 @@ class Settling:
             correction = self._shared.correction(held.received.sqs_id)
             correction.receives += 1
             if settlement.mismatched and correction.mismatched_since is None:
-                correction.mismatched_since = self.now()
+                correction.mismatched_since = self.clock.now()
+        elif held.received.sqs_id in self._shared.corrections:
+            self._shared.correction(held.received.sqs_id).mismatched_since = None
 
     async def _delete(self, steps: Sequence[Step]) -> None:
         by_queue: dict[str, list[Step]] = {}
@@ -240,7 +240,7 @@ class Settling:
             by_queue.setdefault(step.queue, []).append(step)
 
         async def delete_batch(queue: str, group: Sequence[Step]) -> None:
-            errors = await self._delete_handles(queue, [step.handle for step in group])
+            errors = await self.delete(queue, [step.handle for step in group])
             for step, error in zip(group, errors, strict=True):
                 if isinstance(error, LeaseGone) and step.held is not None and step.held.is_copied:
                     error = None  # noqa: PLW2901 - the copy counts
@@ -257,7 +257,8 @@ class Settling:
             )
         )
 
-    async def _delete_handles(self, queue: str, handles: Sequence[str]) -> Errors:
+    async def delete(self, queue: str, handles: Sequence[str]) -> Errors:
+        """Delete up to ten messages; return the error of each, or None, in order."""
         try:
             url = await self.queues.url(queue)
             entries = [
@@ -271,83 +272,9 @@ class Settling:
         except DriverError as error:
             return [error] * len(handles)
 
-    async def bury_damaged(self, queue: str, messages: Sequence[Received]) -> None:
-        """Move messages that are not ours to the dead letters, as they are.
 
-        If that fails, their leases end, and another call does it.
-        """
-        letters = [
-            Outgoing(
-                each.body,
-                each.data or b"",
-                reason=Reason.UNDECODABLE.value,
-                attributes=each.attributes if len(each.attributes) < _MOST_ATTRIBUTES else None,
-            )
-            for each in messages
-        ]
-        try:
-            errors = await send(self.client, await self.queues.dead_url(queue), letters)
-            moved = [
-                each.handle for each, error in zip(messages, errors, strict=True) if error is None
-            ]
-            for piece in batches(moved, BATCH):
-                await self._delete_handles(queue, piece)
-        except DriverError as error:
-            errors = [error]
-        failure = next((error for error in errors if error is not None), None)
-        if failure is not None:
-            logger.warning(
-                "Cannot move messages to the dead letters: %s", failure, extra={"queue": queue}
-            )
-        else:
-            logger.error(
-                "Moved %d messages that are not tasks to the dead letters",
-                len(messages),
-                extra={"queue": queue},
-            )
-
-    async def give_back(self, messages: Sequence[Received]) -> None:
-        """Return messages that were received and not reserved.
-
-        A copy keeps SQS from counting the receipt. FIFO messages keep their place, and this process
-        remembers the receipt.
-        """
-        by_queue: dict[str, list[Received]] = {}
-        for each in messages:
-            by_queue.setdefault(each.queue, []).append(each)
-        for queue, group in by_queue.items():
-            try:
-                url = await self.queues.url(queue)
-                if self.queues.is_fifo(queue):
-                    await set_visibility(self.client, url, [(each.handle, 0) for each in group])
-                    for each in group:
-                        self._shared.correction(each.sqs_id).receives += 1
-                else:
-                    await self._send_again(queue, url, group)
-            except DriverError as error:
-                logger.warning("Cannot give back messages: %s", error, extra={"queue": queue})
-            self._shared.hint(queue)
-
-    async def _send_again(self, queue: str, url: str, messages: Sequence[Received]) -> None:
-        ours = [each for each in messages if each.receives == 1 and each.data]
-        again = [Outgoing(each.body, each.data or b"", group=each.group) for each in ours]
-        errors = await send(self.client, url, again)
-        sent = [each.handle for each, error in zip(ours, errors, strict=True) if error is None]
-        for piece in batches(sent, BATCH):
-            await self._delete_handles(queue, piece)
-        # Receipts of the others are counted already, or are no matter.
-        rest = [(each.handle, 0) for each in messages if each not in ours]
-        if rest:
-            await set_visibility(self.client, url, rest)
-
-
-def _hidden_seconds(step: Step) -> int:
+def _hidden_seconds(step: Step, clock: Clock) -> int:
     settlement, held = step.settlement, step.held
     assert isinstance(settlement, Retry | Release)
-    seconds = max(math.ceil(settlement.delay), 0)
-    left = (
-        LONGEST_VISIBILITY
-        if held is None
-        else LONGEST_VISIBILITY - (time.monotonic() - held.received.at)
-    )
-    return min(seconds, max(int(left) - 1, 0))
+    assert held is not None
+    return min(max(math.ceil(settlement.delay), 0), max(int(held.ends_at - clock.steady()) - 1, 0))
