@@ -1,6 +1,7 @@
 """Bad settings, missing rights and foreign messages: a clear error or a dead letter each, and the rest goes on."""
 
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -144,6 +145,31 @@ async def test_role_is_assumed_with_the_credentials(
     await driver.enqueue([message()])
     assert await reserve(driver) == ["shop.ship"]
     await driver.close()
+
+
+async def test_keys_are_refreshed_in_a_thread() -> None:
+    from botocore.credentials import ReadOnlyCredentials
+
+    from asynctasq_sqs.credentials import ThreadedCredentials
+
+    threads: list[int] = []
+
+    class Chain:
+        method = "role of the container"
+
+        def refresh_needed(self) -> bool:
+            return len(threads) == 1
+
+        def get_frozen_credentials(self) -> Any:
+            threads.append(threading.get_ident())
+            return ReadOnlyCredentials("key", "secret", f"token {len(threads)}")
+
+    credentials = ThreadedCredentials(Chain())
+    refreshed = await credentials.get_frozen_credentials()
+    later = await credentials.get_frozen_credentials()
+    assert (refreshed.token, later.token) == ("token 2", "token 3")
+    here = threading.get_ident()
+    assert [thread == here for thread in threads] == [True, False, True]
 
 
 async def test_session_of_the_application_is_used(url: str, namespace: str) -> None:
