@@ -177,4 +177,6 @@ async def test_no_task_is_lost_when_workers_are_killed(
         async with asyncio.timeout(2 * PATIENCE):
             await eventually(is_over)
     repeated = sum(fleet.ran().values()) - count
-    assert repeated <= kills * 8  # those that ran when their worker was killed
+    assert (
+        repeated < count
+    )  # those that were running, or not yet settled, when their worker was killed
