@@ -47,6 +47,7 @@ PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
     "asynctasq-mysql": ("asynctasq_mysql",),
     "asynctasq-postgres": ("asynctasq_postgres",),
     "asynctasq-redis": ("asynctasq_redis",),
+    "asynctasq-sqs": ("asynctasq_sqs",),
 }
 """By distribution."""
 

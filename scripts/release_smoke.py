@@ -36,6 +36,7 @@ EXPECTED_PLUGINS = {
     "mariadb",
     "postgres",
     "redis",
+    "sqs",
     "sqlalchemy",
     "django",
     "tortoise",

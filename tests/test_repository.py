@@ -27,6 +27,7 @@ EXTRAS = {
     "mysql": "asynctasq-mysql=={version}",
     "postgres": "asynctasq-postgres=={version}",
     "redis": "asynctasq-redis=={version}",
+    "sqs": "asynctasq-sqs=={version}",
     "sqlalchemy": "asynctasq-orm[sqlalchemy]=={version}",
     "django": "asynctasq-orm[django]=={version}",
     "tortoise": "asynctasq-orm[tortoise]=={version}",

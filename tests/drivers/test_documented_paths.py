@@ -14,7 +14,7 @@ DRIVERS = {
     "sqs": "SQSDriver",
     "rabbitmq": "RabbitMQDriver",
 }
-PUBLISHED = {"mysql", "postgres", "redis"}
+PUBLISHED = {"mysql", "postgres", "redis", "sqs"}
 
 each_driver = pytest.mark.parametrize(("name", "driver_class"), DRIVERS.items())
 

@@ -120,6 +120,7 @@ def test_an_unknown_name_lists_what_is_installed_and_the_nearest(site: Site) -> 
     [
         ("driver", "redis", "redis"),
         ("driver", "rediss", "redis"),
+        ("driver", "sqs", "sqs"),
         ("resolver", "sqlalchemy", "sqlalchemy"),
         ("resolver", "django", "django"),
         ("resolver", "tortoise", "tortoise"),
@@ -134,7 +135,6 @@ def test_an_official_name_says_what_to_install(kind: str, name: str, extra: str)
 @pytest.mark.parametrize(
     "name, title",
     [
-        ("sqs", "SQS"),
         ("amqp", "RabbitMQ"),
         ("rabitmq", "RabbitMQ"),
     ],

@@ -1,4 +1,4 @@
-"""The documented import path of the SQS driver, which `asynctasq-sqs` will bring."""
+"""The SQS driver under its documented import path; `asynctasq-sqs` brings it."""
 
 try:
     from asynctasq_sqs import (  # pyright: ignore[reportMissingImports]  need not be installed
@@ -8,6 +8,6 @@ except ModuleNotFoundError as error:
     if error.name != "asynctasq_sqs":  # it is there, and lacks something: its own error tells
         raise
     raise ModuleNotFoundError(
-        "The SQS driver is planned, but not available yet.",
+        "The SQS driver is not installed. To install it: pip install 'asynctasq[sqs]'",
         name=error.name,
     ) from None

@@ -23,13 +23,13 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
         "rediss+sentinel": "redis",
         "redis+cluster": "redis",
         "rediss+cluster": "redis",
+        "sqs": "sqs",
     },
     "resolver": {"sqlalchemy": "sqlalchemy", "django": "django", "tortoise": "tortoise"},
 }
 # The same for distributions that are not published yet, to their titles.
 PLANNED: Mapping[str, Mapping[str, str]] = {
     "driver": {
-        "sqs": "SQS",
         "rabbitmq": "RabbitMQ",
         "amqp": "RabbitMQ",
         "amqps": "RabbitMQ",
