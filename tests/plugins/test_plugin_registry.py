@@ -135,8 +135,6 @@ def test_an_official_name_says_what_to_install(kind: str, name: str, extra: str)
     "name, title",
     [
         ("sqs", "SQS"),
-        ("amqp", "RabbitMQ"),
-        ("rabitmq", "RabbitMQ"),
     ],
 )
 def test_a_planned_driver_is_not_offered_for_installation(name: str, title: str) -> None:

@@ -23,6 +23,9 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
         "rediss+sentinel": "redis",
         "redis+cluster": "redis",
         "rediss+cluster": "redis",
+        "rabbitmq": "rabbitmq",
+        "amqp": "rabbitmq",
+        "amqps": "rabbitmq",
     },
     "resolver": {"sqlalchemy": "sqlalchemy", "django": "django", "tortoise": "tortoise"},
 }
@@ -30,9 +33,6 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
 PLANNED: Mapping[str, Mapping[str, str]] = {
     "driver": {
         "sqs": "SQS",
-        "rabbitmq": "RabbitMQ",
-        "amqp": "RabbitMQ",
-        "amqps": "RabbitMQ",
     },
 }
 
