@@ -1,4 +1,4 @@
-"""The driver keeps every rule of the contract."""
+"""The driver keeps every rule of the contract, on each type of queues."""
 
 from uuid import uuid4
 
@@ -7,12 +7,16 @@ import pytest
 from asynctasq.conformance import DriverConformance
 from asynctasq.contracts.driver import Driver
 from asynctasq_rabbitmq import RabbitMQDriver
+from asynctasq_rabbitmq.settings import QueueType
 
 
-class TestClassic(DriverConformance):
-    durable = True
+class OnServer:
+    """The namespace of one check."""
 
-    url: str
+    queue_type: QueueType = "classic"
+    priorities = False
+    url = "amqp://localhost"
+    namespace = "test"
 
     @pytest.fixture(autouse=True)
     def _server(self, url: str) -> None:
@@ -20,6 +24,23 @@ class TestClassic(DriverConformance):
         self.namespace = f"test-{uuid4().hex}"
 
     def make_driver(self) -> Driver:
-        url = getattr(self, "url", "amqp://localhost")
-        namespace = getattr(self, "namespace", "test")
-        return RabbitMQDriver(url, namespace=namespace, queue_type="classic")
+        return RabbitMQDriver(
+            self.url,
+            namespace=self.namespace,
+            queue_type=self.queue_type,
+            priorities=self.priorities,
+        )
+
+
+class TestClassic(OnServer, DriverConformance):
+    durable = True
+
+
+class TestPriorities(OnServer, DriverConformance):
+    durable = True
+    priorities = True
+
+
+class TestQuorum(OnServer, DriverConformance):
+    durable = True
+    queue_type: QueueType = "quorum"

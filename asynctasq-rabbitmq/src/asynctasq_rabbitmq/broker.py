@@ -72,6 +72,7 @@ class Broker:
                 self.topology,
                 namespace=self.settings.namespace,
                 priorities=self.settings.priorities,
+                queue_type=self.settings.queue_type,
                 wake=self.wake,
                 lost=self._lost,
             )

@@ -4,8 +4,8 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TypeVar
 
 from pamqp import base, commands
 
@@ -17,11 +17,13 @@ from asynctasq_rabbitmq.wire.channel import Channel, Subscription
 from asynctasq_rabbitmq.wire.errors import NOT_FOUND, ChannelClosed
 from asynctasq_rabbitmq.wire.frames import Incoming, priority_of
 
+T = TypeVar("T", int, float)
 DOUBT = 0.25
 """Seconds after a change in which messages may be on their way to the consumer."""
 PATIENCE = 1.0
-"""Seconds for which a reserve waits for them, at most."""
-LOOK = 0.02
+"""Seconds for which a reserve waits for the next of them, at most."""
+LONGEST_PATIENCE = 3.0
+LOOK = 0.01
 MOST = 65_535
 
 
@@ -39,6 +41,7 @@ class Consumer:
         *,
         namespace: str,
         priorities: bool,
+        queue_type: str,
         wake: Callable[[], None],
         lost: Callable[[Channel], None],
     ) -> None:
@@ -53,6 +56,8 @@ class Consumer:
         self._line = line
         self._topology = topology
         self._priorities = priorities
+        self._answers_last = queue_type == "classic"
+        """True if the broker answers the question for a count after it has delivered what it counted."""
         self._wake = wake
         self._lost = lost
         self._channel: Channel | None = None
@@ -62,7 +67,9 @@ class Consumer:
         self._epochs = itertools.count(1)
         self._epoch = 0
         self._order = itertools.count()
-        self._buffer: deque[Held] = deque()
+        self._buffer: list[tuple[int, int, Held]] = []
+        """A heap: by priority, then in the order of arrival."""
+        self._places = itertools.count(-1, -1)
         self._arrived = asyncio.Event()
         self._changing = asyncio.Lock()
         self._doubtful_until = 0.0
@@ -79,14 +86,7 @@ class Consumer:
 
     def take(self) -> Held | None:
         """Return the next message that no worker has taken; None if there is none."""
-        buffer = self._buffer
-        if not buffer:
-            return None
-        if not self._priorities:
-            return buffer.popleft()
-        best = max(buffer, key=_priority)
-        buffer.remove(best)
-        return best
+        return heapq.heappop(self._buffer)[2] if self._buffer else None
 
     def note_request(self) -> None:
         """Note that a worker asks for messages."""
@@ -94,7 +94,13 @@ class Consumer:
 
     def put_back(self, held: Held) -> None:
         """Put a message back to the front."""
-        self._buffer.appendleft(held)
+        heapq.heappush(self._buffer, (self._rank(held), next(self._places), held))
+
+    def _put(self, held: Held) -> None:
+        heapq.heappush(self._buffer, (self._rank(held), next(self._order), held))
+
+    def _rank(self, held: Held) -> int:
+        return -priority_of(held.incoming.properties) if self._priorities else 0
 
     def keep_early(self, held: Held) -> None:
         """Keep a message until it is due."""
@@ -103,7 +109,7 @@ class Consumer:
     def take_due(self, now: float) -> None:
         """Make messages ready whose time has come."""
         while self.early and self.early[0][0] <= now:
-            self._buffer.append(heapq.heappop(self.early)[2])
+            self._put(heapq.heappop(self.early)[2])
 
     def note_end(self, held: Held) -> None:
         """Note that a message was acknowledged."""
@@ -170,7 +176,7 @@ class Consumer:
         def receive(incoming: Incoming) -> None:
             if epoch == self._epoch:
                 self._unacked += 1
-            self._buffer.append(Held(self, epoch, incoming, time.monotonic()))
+            self._put(Held(self, epoch, incoming, time.monotonic()))
             self._arrived.set()
             self._wake()
 
@@ -185,9 +191,8 @@ class Consumer:
     def _closed(self, channel: Channel) -> None:
         """Drop what came over a channel that is closed: the broker delivers it again."""
         self._tag = ""
-        self._buffer = deque(held for held in self._buffer if held.incoming.channel is not channel)
-        self.early = [item for item in self.early if item[2].incoming.channel is not channel]
-        heapq.heapify(self.early)
+        self._buffer = _not_of(channel, self._buffer)
+        self.early = _not_of(channel, self.early)
         self._lost(channel)
         self._arrived.set()
         self._wake()
@@ -202,30 +207,37 @@ class Consumer:
         async with self._changing:
             if self._tag and self._channel is not None and self._channel.is_open:
                 await self._stop(self._channel)
-        left = list(self._buffer)
+        left = [held for _, _, held in sorted(self._buffer)]
         self._buffer.clear()
         return left
 
     async def catch_up(self, wanted: int) -> None:
         """Wait until the broker has delivered what is ready, or enough of it, or a moment has passed."""
-        end = time.monotonic() + PATIENCE
+        began = seen_at = time.monotonic()
         while self.is_running and len(self._buffer) < wanted and self._has_room(1):
             channel = self._channel
             assert channel is not None
+            self._arrived.clear()
             answer = await channel.call(
                 commands.Queue.Declare(0, self.work, passive=True), commands.Queue.DeclareOk
             )
-            if not answer.message_count:
+            if not answer.message_count and (self._answers_last or not await self._more_arrive()):
                 self._doubtful_until = 0.0
                 return
-            if time.monotonic() > end:
+            if answer.message_count and await self._more_arrive():
+                seen_at = time.monotonic()
+            now = time.monotonic()
+            if now - seen_at > PATIENCE or now - began > LONGEST_PATIENCE:
                 return
-            self._arrived.clear()
-            try:
-                async with asyncio.timeout(LOOK):
-                    await self._arrived.wait()
-            except TimeoutError:
-                pass
+
+    async def _more_arrive(self) -> bool:
+        """Return whether a message arrives within a moment."""
+        try:
+            async with asyncio.timeout(LOOK):
+                await self._arrived.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def synchronize(self) -> None:
         """Return when the broker has read all that was written on the channel before."""
@@ -234,10 +246,9 @@ class Consumer:
                 commands.Basic.Qos(0, max(self._prefetch, 1), False), base.Frame
             )
 
-    def __iter__(self) -> Iterator[Held]:
-        """Iterate over the messages that no worker has taken."""
-        return iter(list(self._buffer))
 
-
-def _priority(held: Held) -> int:
-    return priority_of(held.incoming.properties)
+def _not_of(channel: Channel, heap: list[tuple[T, int, Held]]) -> list[tuple[T, int, Held]]:
+    """Return a heap without the messages of a channel."""
+    left = [item for item in heap if item[2].incoming.channel is not channel]
+    heapq.heapify(left)
+    return left
