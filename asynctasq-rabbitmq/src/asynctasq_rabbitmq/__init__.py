@@ -1,4 +1,4 @@
-"""RabbitMQ as the queue of asynctasq. Importing this package does not import a client of AMQP."""
+"""RabbitMQ as the queue of asynctasq."""
 
 from asynctasq_rabbitmq.driver import RabbitMQDriver
 from asynctasq_rabbitmq.settings import RabbitMQSettings

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Collection, Sequence
+from uuid import uuid4
 
 from asynctasq.contracts.capabilities.news import News
 from asynctasq.driverkit.outages import Outages
 from asynctasq.message import Lease, State
 from asynctasq.settlement import Reason, Settled
 from asynctasq_rabbitmq.consuming import Consumer
+from asynctasq_rabbitmq.holding import Holder
 from asynctasq_rabbitmq.leases import Held, Leases
 from asynctasq_rabbitmq.lines import Line
 from asynctasq_rabbitmq.publishing import Publisher
@@ -42,6 +44,9 @@ class Broker:
         self.returns = Returns(self.publisher, settings.namespace)
         self.leases = Leases()
         self.outages = Outages()
+        self.holder = Holder(
+            self.receiving, self.topology, self.publisher, self.leases, settings, uuid4().hex
+        )
         self.consumers: dict[str, Consumer] = {}
         self.news: list[News] = []
         """News that no reserve has reported yet."""
@@ -172,6 +177,7 @@ class Broker:
             at: the time of the monotonic clock.
         """
         await self.give_back_unclaimed(at)
+        await self.holder.tend(at)
         overdue = self.leases.overdue(at - GRACE)
         if overdue:
             self.reclaim(overdue, self.now())

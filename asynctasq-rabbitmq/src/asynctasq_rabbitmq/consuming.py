@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from pamqp import base, commands
+from pamqp import commands
 
 from asynctasq_rabbitmq import names
 from asynctasq_rabbitmq.leases import Held
@@ -238,13 +238,6 @@ class Consumer:
         except TimeoutError:
             return False
         return True
-
-    async def synchronize(self) -> None:
-        """Return when the broker has read all that was written on the channel before."""
-        if self._channel is not None and self._channel.is_open:
-            await self._channel.call(
-                commands.Basic.Qos(0, max(self._prefetch, 1), False), base.Frame
-            )
 
 
 def _not_of(channel: Channel, heap: list[tuple[T, int, Held]]) -> list[tuple[T, int, Held]]:

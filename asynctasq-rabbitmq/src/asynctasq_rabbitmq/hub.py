@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from asynctasq.errors import DriverUnavailable
+from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq_rabbitmq.broker import GRACE, Broker
 from asynctasq_rabbitmq.errors import broker_errors
 from asynctasq_rabbitmq.settings import RabbitMQSettings
+from asynctasq_rabbitmq.wire.errors import ChannelClosed, ConnectionLost
 
 logger = logging.getLogger("asynctasq_rabbitmq")
 
@@ -102,6 +103,8 @@ class Hub:
                     now - before < GRACE
                 ):  # otherwise the process was suspended, and workers may renew first
                     await broker.tend(now)
+            except (ChannelClosed, ConnectionLost, DriverError) as error:
+                logger.debug("The upkeep of %s failed: %s", self.place, error)
             except Exception:
                 logger.exception("The upkeep of %s failed", self.place, extra={"store": self.place})
 

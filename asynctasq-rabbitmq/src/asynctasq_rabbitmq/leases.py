@@ -45,6 +45,13 @@ class Held:
         assert self.record is not None
         return self.record
 
+    def move(self, incoming: Incoming) -> None:
+        """Let another message at the broker take the place of this one."""
+        self.consumer.note_end(self)
+        self.epoch = 0
+        self.incoming = incoming
+        self.since = time.monotonic()
+
     def delivery(self, now: float) -> Delivery:
         """Return the delivery of its lease."""
         known = self.known
@@ -81,6 +88,10 @@ class Leases:
         """Return the message of a lease; None if the lease has ended."""
         held = self._by_token.get(lease.token) if isinstance(lease.token, int) else None
         return held if held is not None and held.known.message.id == lease.id else None
+
+    def holds(self, held: Held) -> bool:
+        """Return whether the lease of a message has not ended."""
+        return self._by_token.get(held.token) is held
 
     def of(self, owner: str) -> Sequence[Held]:
         """Return the messages of an owner."""

@@ -29,7 +29,7 @@ REASON = "x-asynctasq-reason"
 """Header of a dead letter: its reason."""
 ERROR = "x-asynctasq-error"
 """Header of a dead letter: the type and the text of its error."""
-ROUTE = "x-asynctasq-lease"
+LEASE = "x-asynctasq-lease"
 """Header of a message in a held queue: the token of its lease."""
 
 CONTENT_TYPE = b"application/x-asynctasq"

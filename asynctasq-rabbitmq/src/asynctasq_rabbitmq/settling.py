@@ -118,9 +118,11 @@ class Settle:
 
     async def _synchronize(self, answers: list[Settled]) -> None:
         """Wait until the broker has read the acknowledgements, which it never confirms."""
-        consumers = {held.consumer for _, held in self._finished}
+        channels = {held.incoming.channel for _, held in self._finished}
         try:
-            await asyncio.gather(*(consumer.synchronize() for consumer in consumers))
+            await asyncio.gather(
+                *(channel.synchronize() for channel in channels if channel.is_open)
+            )
         except (ChannelClosed, ConnectionLost):
             for place, held in self._finished:
                 if not held.incoming.channel.is_open:

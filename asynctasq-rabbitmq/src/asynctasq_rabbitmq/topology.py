@@ -27,7 +27,8 @@ QUORUM_TTL_FROM = (3, 10)
 """Version from which on quorum queues have times to live."""
 QUORUM_PRIORITIES_FROM = (4, 3)
 MOST_PRIORITIES = 10
-_DECLARED = "a queue"
+HELD_TTL, HELD_EXPIRES = 3000, 3_600_000
+"""Milliseconds until a held message that has lost its consumer goes back, and until an unused queue is deleted."""
 
 
 def version_of(server: FieldTable) -> tuple[int, ...]:
@@ -127,6 +128,26 @@ class Topology:
         if settings.queue_type == "classic" or self._version >= QUORUM_TTL_FROM:
             arguments["x-message-ttl"] = int(settings.dead_letter_ttl * 1000)
         return arguments
+
+    async def declare_held(self, name: str) -> None:
+        """Create the queue for the long tasks of a process, and its exchange.
+
+        A message keeps its routing key, the name of its work queue, and goes there when its time is over.
+        """
+        arguments: dict[str, FieldValue] = {
+            "x-queue-type": self.level_type,
+            "x-message-ttl": HELD_TTL,
+            "x-expires": HELD_EXPIRES,
+            "x-dead-letter-exchange": "",
+        }
+        async with self._declaring:
+            await self._calls(
+                (
+                    commands.Exchange.Declare(0, name, "fanout", False, True, True),
+                    _queue(name, arguments=arguments),
+                    commands.Queue.Bind(0, name, name, ""),
+                )
+            )
 
     async def _declare(self, name: str, arguments: Mapping[str, FieldValue]) -> bool:
         """Declare a queue; return False if it exists and the user may not declare it."""

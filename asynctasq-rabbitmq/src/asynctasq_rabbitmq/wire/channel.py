@@ -39,6 +39,8 @@ class Channel:
         self.number = number
         self.error: ChannelClosed | ConnectionLost | None = None
         """The reason why the channel is closed; None while it is open."""
+        self.prefetch = 0
+        """The limit of the latest consumer."""
         self.on_closed: list[Callable[[], None]] = []
         self._calls: list[tuple[Sequence[str], asyncio.Future[base.Frame]]] = []
         self._subscriptions: dict[bytes, Subscription] = {}
@@ -139,6 +141,7 @@ class Channel:
     ) -> "Sequence[asyncio.Future[base.Frame]]":
         """Begin to consume a queue; return the answers to come. No more than `prefetch` messages are unacknowledged."""
         self._subscriptions[tag.encode()] = subscription
+        self.prefetch = prefetch
         return (
             self.start(commands.Basic.Qos(0, prefetch, False)),
             self.start(commands.Basic.Consume(0, queue, tag)),
@@ -174,10 +177,9 @@ class Channel:
         if out:
             self.connection.write(b"".join(out))
 
-    @property
-    def unacked(self) -> int:
-        """Number of messages that were delivered and not acknowledged."""
-        return len(self._unacked)
+    async def synchronize(self) -> None:
+        """Return when the broker has read all that was written on the channel before."""
+        await self.call(commands.Basic.Qos(0, self.prefetch, False), commands.Basic.QosOk)
 
     # Frames from the broker.
 
