@@ -214,7 +214,7 @@ class RabbitMQDriver(DriverDefaults):
             return QueueCounts(
                 ready=bounded(ready + waiting, bound),
                 scheduled=None,
-                leased=None,
+                leased=bounded(broker.leases.count(queue), bound),
                 dead=bounded(dead or 0, bound),
             )
 
