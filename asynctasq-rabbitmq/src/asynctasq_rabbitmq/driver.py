@@ -242,9 +242,8 @@ def _answers(messages: Sequence[Message], errors: Sequence[DriverError | None]) 
     ]
     if not failed:
         return [answer for answer in answers if isinstance(answer, Enqueued)]
-    if len(failed) == len(messages) and not any(
-        isinstance(error, DriverUnavailable) for error in failed
-    ):
+    unanswered = [error for error in failed if isinstance(error, DriverUnavailable)]
+    if len(failed) == len(messages) and len(unanswered) in {0, len(failed)}:
         raise failed[0]
     raise EnqueuedPartly(
         f"The broker accepted {len(messages) - len(failed)} of {len(messages)} messages: {failed[0]}",
