@@ -69,11 +69,17 @@ async def test_a_task_runs_longer_than_the_broker_waits(
         await completed(driver, [again])
 
 
-@pytest.mark.parametrize("queue_type", ["classic", pytest.param("quorum", marks=pytest.mark.full)])
-async def test_no_message_is_lost_when_the_broker_is_killed(
-    server: RabbitmqServer, queue_type: Literal["classic", "quorum"]
-) -> None:
-    async with opened(driver_of(server, queue_type=queue_type)) as driver:
+@pytest.fixture
+def mortal() -> Iterator[RabbitmqServer]:
+    """Yield a server of one test."""
+    with rabbitmq_process() as found:
+        yield found
+
+
+@pytest.mark.full
+async def test_no_message_is_lost_when_the_broker_is_killed(mortal: RabbitmqServer) -> None:
+    server = mortal
+    async with opened(driver_of(server)) as driver:
         sent = [letter(max_lost=9) for _ in range(20)]
         delayed = [letter(delay=2.0) for _ in range(5)]
         await driver.enqueue([*sent, *delayed])
