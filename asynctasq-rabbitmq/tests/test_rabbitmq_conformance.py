@@ -36,11 +36,13 @@ class TestClassic(OnServer, DriverConformance):
     durable = True
 
 
+@pytest.mark.full
 class TestPriorities(OnServer, DriverConformance):
     durable = True
     priorities = True
 
 
+@pytest.mark.full
 class TestQuorum(OnServer, DriverConformance):
     durable = True
     queue_type: QueueType = "quorum"

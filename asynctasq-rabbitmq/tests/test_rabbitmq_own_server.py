@@ -78,6 +78,7 @@ def mortal() -> Iterator[RabbitmqServer]:
 
 @pytest.mark.full
 async def test_no_message_is_lost_when_the_broker_is_killed(mortal: RabbitmqServer) -> None:
+    # Classic: RabbitMQ 3.10 forgets a quorum queue that is younger than three minutes when it is killed.
     server = mortal
     async with opened(driver_of(server)) as driver:
         sent = [letter(max_lost=9) for _ in range(20)]
