@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from asynctasq.message import Delivery
 from asynctasq.settlement import ErrorInfo, Release, Retry
 from asynctasq_rabbitmq import RabbitMQDriver, names
 from tests.drivers.opening import opened
@@ -68,7 +69,7 @@ async def test_retries_and_releases_keep_their_counts_and_times(make_driver: Mak
         await driver.settle(
             [Retry(first.lease, 0.6, error), Release(second.lease, 0.6, mismatched=True)]
         )
-        seen = []
+        seen: list[Delivery] = []
         while len(seen) < 2:
             await driver.wait(["mail"], timeout=2.0)
             seen += await driver.reserve({"mail": 2}, limit=2, owner="w", lease=30.0)

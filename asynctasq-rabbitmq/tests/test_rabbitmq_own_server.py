@@ -42,7 +42,11 @@ def server() -> Iterator[RabbitmqServer]:
 
 def driver_of(server: RabbitmqServer, user: str = "guest", **settings: Any) -> RabbitMQDriver:
     """Return a driver in a namespace that no other test uses."""
-    given = {"namespace": f"test-{uuid4().hex}", "queue_type": "classic", **settings}
+    given: dict[str, Any] = {
+        "namespace": f"test-{uuid4().hex}",
+        "queue_type": "classic",
+        **settings,
+    }
     return RabbitMQDriver(server.url(user), **given)
 
 

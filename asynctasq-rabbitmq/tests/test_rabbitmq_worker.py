@@ -52,13 +52,14 @@ async def app_of(url: str, namespace: str) -> AsyncIterator[App]:
 
 
 @asynccontextmanager
-async def working(app: App, **options: float) -> AsyncIterator[Worker]:
-    worker = Worker(app=app, handle_signals=False, concurrency=10, **options)
+async def working(app: App, stops: int = 1) -> AsyncIterator[Worker]:
+    worker = Worker(app=app, handle_signals=False, concurrency=10)
     running = asyncio.create_task(worker.start())
     try:
         yield worker
     finally:
-        worker.stop()
+        for _ in range(stops):  # the second interrupts what runs
+            worker.stop()
         await running
 
 
@@ -87,7 +88,7 @@ async def test_tasks_run_once_and_failing_ones_become_dead_letters(
 async def test_a_worker_that_stops_releases_what_it_runs(url: str, namespace: str) -> None:
     async with app_of(url, namespace) as app:
         await app.dispatch(run_for("long", 0.2).options(max_lost=0))
-        async with working(app, grace_period=0.0):
+        async with working(app, stops=2):
             await until(seen.is_set)
         assert runs["long"] == 0
         async with working(app):
