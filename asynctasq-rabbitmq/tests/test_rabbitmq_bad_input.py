@@ -63,7 +63,12 @@ async def test_a_stream_is_refused(make_driver: MakeDriver, url: str, namespace:
             with pytest.raises(DriverError, match="got a stream"):
                 await driver.enqueue([letter()])
             await driver.enqueue([letter("post")])
-            await completed(driver, await received(driver, 1, queue="post"))
+            both = {"post": 1, "mail": 1}
+            runs = await driver.reserve(both, limit=2, owner="w", lease=30.0)
+            assert [run.message.queue for run in runs] == ["post"]
+            await completed(driver, runs)
+            with pytest.raises(DriverError, match="got a stream"):
+                await driver.reserve(both, limit=2, owner="w", lease=30.0)
         await channel.queue_delete(names.work_queue(namespace, "mail"))
 
 

@@ -6,7 +6,7 @@ from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.capabilities.news import News
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.selection import is_too_late
-from asynctasq.errors import BodyCorrupt
+from asynctasq.errors import BodyCorrupt, DriverError
 from asynctasq.message import Delivery
 from asynctasq.records import record
 from asynctasq.settlement import Reason
@@ -16,6 +16,7 @@ from asynctasq_rabbitmq.leases import Held, renew
 from asynctasq_rabbitmq.names import UNIT
 from asynctasq_rabbitmq.records import unpack_record
 from asynctasq_rabbitmq.returning import COUNT
+from asynctasq_rabbitmq.wire.errors import ChannelClosed, ConnectionLost
 
 _ROUNDS = 3
 
@@ -57,10 +58,15 @@ class Reserve:
         if may_reclaim:
             broker.reclaim(broker.leases.ended(self._now, self._owner), self._now)
         await broker.returns.flush()
-        for queue, most in queues.items():
-            wanted = min(most, self._room)
-            if wanted > 0:
-                await self._from(broker.consumer(queue), wanted)
+        try:
+            for queue, most in queues.items():
+                wanted = min(most, self._room)
+                if wanted > 0:
+                    await self._from(broker.consumer(queue), wanted)
+        except (ChannelClosed, ConnectionLost, DriverError):
+            # A queue that cannot be consumed must not keep the messages of the others.
+            if not (self._deliveries or self._deaths):
+                raise
         if len(broker.returns):
             await broker.returns.flush()
         news, broker.news = broker.news, []
