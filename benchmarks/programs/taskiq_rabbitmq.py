@@ -32,6 +32,7 @@ async def main(url: str, tasks: int) -> None:
             ended.set()
 
     task = broker.register_task(noop, "noop")
+    broker.is_worker_process = True  # otherwise it opens nothing to receive with
     await broker.startup()
     for start in range(0, tasks, 500):
         await asyncio.gather(

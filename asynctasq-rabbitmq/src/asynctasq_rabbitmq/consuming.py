@@ -141,7 +141,7 @@ class Consumer:
         return self.is_running and self._prefetch >= min(self._unacked + free, MOST)
 
     async def _start(self, free: int) -> None:
-        """Consume anew. The limit counts only the messages of this consumer, not those of earlier ones."""
+        """Start to consume. The limit counts only the messages of this consumer, not those of earlier ones."""
         await self._topology.ensure(self.queue)
         channel = await self._open()
         if self._tag:

@@ -10,8 +10,8 @@ from asynctasq_rabbitmq.wire.connection import Connection, Endpoint
 class Line:
     """A connection and its channels, one for each purpose.
 
-    Nothing recovers in the background. A lost connection or a closed channel is noticed by whoever uses it, and
-    the next call opens another.
+    Nothing recovers in the background. A lost connection or a closed channel is noticed by the call that uses it,
+    and the next call opens another.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:

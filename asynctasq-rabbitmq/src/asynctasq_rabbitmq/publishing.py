@@ -48,7 +48,7 @@ class Publisher:
         answers: list[DriverError | None] = [errors.get(letter.queue) for letter in letters]
         places = [place for place, answer in enumerate(answers) if answer is None]
         again = await self._publish(letters, places, answers)
-        if again:  # somebody has deleted the queue since it was declared
+        if again:  # the queue was deleted after it was declared
             errors = await self._ensure({letters[place].queue for place in again})
             for place in again:
                 answers[place] = errors.get(letters[place].queue)

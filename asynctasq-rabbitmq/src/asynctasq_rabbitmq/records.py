@@ -114,7 +114,7 @@ def unpack_record(body: bytes) -> Record:
             or type(profile) is not bytes
             or type(rest) is not bytes
         ):
-            raise TypeError("a field has another type, or the version is not known")  # noqa: TRY301
+            raise TypeError("a field has another type, or the version is not known")  # noqa: TRY301 - becomes BodyCorrupt below
         message = decode_message(message_id, queue, profile, rest)
         if not more:
             return Record(message, float(enqueued_at), float(due_at))
