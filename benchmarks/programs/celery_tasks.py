@@ -24,6 +24,7 @@ def main(url: str, tasks: int) -> None:
         worker_prefetch_multiplier=100,
         task_default_queue=f"bench-{uuid4().hex}",
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
     )
     done = 0
     times = [0.0, 0.0]
