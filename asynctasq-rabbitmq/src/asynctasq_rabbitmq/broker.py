@@ -86,7 +86,7 @@ class Broker:
     def _published(self, queue: str) -> None:
         consumer = self.consumers.get(queue)
         if consumer is not None:
-            consumer.note_change()
+            consumer.note_published()
 
     def _lost(self, channel: Channel) -> None:
         self.leases.drop(lambda held: held.incoming.channel is channel)

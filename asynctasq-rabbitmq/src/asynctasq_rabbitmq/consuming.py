@@ -73,6 +73,8 @@ class Consumer:
         self._arrived = asyncio.Event()
         self._changing = asyncio.Lock()
         self._doubtful_until = 0.0
+        self._expected = 0
+        """Messages that this process has published and not received, while it is in doubt."""
 
     @property
     def is_running(self) -> bool:
@@ -116,6 +118,13 @@ class Consumer:
         if held.epoch == self._epoch:
             self._unacked -= 1
 
+    def note_published(self) -> None:
+        """Note that this process has published a message to the queue."""
+        if not self.is_doubtful:
+            self._expected = 0
+        self._expected += 1
+        self.note_change()
+
     def note_change(self) -> None:
         """Note that messages may be on their way."""
         self._doubtful_until = time.monotonic() + DOUBT
@@ -123,7 +132,7 @@ class Consumer:
     @property
     def is_doubtful(self) -> bool:
         """True if messages may be on their way to the consumer."""
-        return time.monotonic() < self._doubtful_until
+        return self._expected != 0 and time.monotonic() < self._doubtful_until
 
     async def make_room(self, free: int) -> None:
         """Let the broker deliver so many more messages than are waiting.
@@ -161,6 +170,7 @@ class Consumer:
             if error.code == NOT_FOUND:
                 self._topology.forget(self.queue)
             raise
+        self._expected = MOST
         self.note_change()
 
     async def _open(self) -> Channel:
@@ -176,6 +186,7 @@ class Consumer:
         def receive(incoming: Incoming) -> None:
             if epoch == self._epoch:
                 self._unacked += 1
+            self._expected -= 1
             self._put(Held(self, epoch, incoming, time.monotonic()))
             self._arrived.set()
             self._wake()

@@ -40,7 +40,7 @@ class Publisher:
         self.largest = settings.max_message_bytes
         """Bytes of the largest message that the broker accepts."""
         self.on_published: Callable[[str], None] = _ignore
-        """Called with the name of each queue that has accepted messages."""
+        """Called with the name of the queue of each message that was accepted."""
 
     async def send(self, letters: Sequence[Letter]) -> list[DriverError | None]:
         """Publish messages; return the error of each that was not accepted. Never raises."""
@@ -79,10 +79,10 @@ class Publisher:
                 answers[place] = translated(error, self._place)
             return []
         unroutable: list[int] = []
-        accepted: set[str] = set()
+        accepted: list[str] = []
         for place, answer in zip(places, found, strict=True):
             if answer is Answer.ACCEPTED:
-                accepted.add(letters[place].queue)
+                accepted.append(letters[place].queue)
             elif answer is Answer.UNROUTABLE:
                 self._topology.forget(letters[place].queue)
                 unroutable.append(place)
