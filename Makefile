@@ -13,7 +13,7 @@ TYPED := conftest.py $(sort $(wildcard asynctasq-*/src tests examples benchmarks
 PYTEST_WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository language docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis bench-postgres bench-mysql bench-sqs chaos-redis chaos-postgres chaos-mysql format lock clean
+.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository language docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis bench-postgres bench-mysql bench-rabbitmq bench-sqs chaos-redis chaos-postgres chaos-mysql format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -52,6 +52,9 @@ bench-postgres: .venv/.ready-dev  ## Measure PostgreSQL beside PgQueuer, gylo, p
 
 bench-mysql: .venv/.ready-dev  ## Measure MariaDB beside PostgreSQL and a bare loop, in full
 	@$(BIN)/python benchmarks/mysql_bench.py
+
+bench-rabbitmq: .venv/.ready-dev  ## Measure RabbitMQ beside Celery and taskiq
+	@$(BIN)/python benchmarks/rabbitmq_bench.py
 
 bench-sqs: .venv/.ready-dev  ## Count the calls to SQS, and measure drain and memory on a stand-in
 	@$(BIN)/python benchmarks/sqs_bench.py

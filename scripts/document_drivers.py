@@ -26,6 +26,7 @@ asynctasq.init({{"driver": "sqlite:////srv/shop/tasks.db"}})
 | `redis` | several machines, high rates | `pip install 'asynctasq[redis]'`, and a server | depends on the settings of the server: see [Redis and Valkey](../redis.md) |
 | `postgres` | several machines, and dispatches in transactions of your PostgreSQL database | `pip install 'asynctasq[postgres]'`, and a server | a power failure: see [PostgreSQL](../postgres.md) |
 | `mysql` | several machines, and dispatches in transactions of your MySQL or MariaDB database | `pip install 'asynctasq[mysql]'`, and a server | a power failure: see [MySQL and MariaDB](../mysql.md) |
+| `rabbitmq` | several machines with a broker that you already run | `pip install 'asynctasq[rabbitmq]'`, and a server | a power failure: see [RabbitMQ](../rabbitmq.md) |
 | `sqs` | several machines, without a server of your own | `pip install 'asynctasq[sqs]'`, and an AWS account | the loss of a data center: see [Amazon SQS](../sqs.md) |
 
 `sqlite` is the default, with the file `asynctasq.db` in the current folder. [What is guaranteed](../guarantees.md#what-survives-what)

@@ -46,6 +46,7 @@ PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
     ),
     "asynctasq-mysql": ("asynctasq_mysql",),
     "asynctasq-postgres": ("asynctasq_postgres",),
+    "asynctasq-rabbitmq": ("asynctasq_rabbitmq",),
     "asynctasq-redis": ("asynctasq_redis",),
     "asynctasq-sqs": ("asynctasq_sqs",),
 }

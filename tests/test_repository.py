@@ -26,6 +26,7 @@ TEXT_FILES = {".html", ".js", ".lua", ".md", ".py", ".sql", ".svg", ".tmpl", ".t
 EXTRAS = {
     "mysql": "asynctasq-mysql=={version}",
     "postgres": "asynctasq-postgres=={version}",
+    "rabbitmq": "asynctasq-rabbitmq=={version}",
     "redis": "asynctasq-redis=={version}",
     "sqs": "asynctasq-sqs=={version}",
     "sqlalchemy": "asynctasq-orm[sqlalchemy]=={version}",

@@ -235,7 +235,6 @@ WRONG_OPTIONS = [
     pytest.param(["--lease", "0"], 2, "--lease", id="lease"),
     pytest.param(["--lease", "1", "--heartbeat-interval", "2"], 1, "at most half", id="heartbeat"),
     pytest.param(["--driver", "radis"], 1, "'redis'", id="driver"),
-    pytest.param(["--driver", "rabbitmq"], 1, "RabbitMQ is planned, but not available yet", id="planned"),
     pytest.param(["--driver", "sqlite:///no/such/folder/x.db"], 1, "folder", id="store"),
     pytest.param(["--serializer", "xml", "--burst"], 1, "'xml'", id="serializer"),
     pytest.param(["--log-level", "loud"], 2, "--log-level", id="log-level"),

@@ -121,6 +121,8 @@ def test_an_unknown_name_lists_what_is_installed_and_the_nearest(site: Site) -> 
         ("driver", "redis", "redis"),
         ("driver", "rediss", "redis"),
         ("driver", "sqs", "sqs"),
+        ("driver", "amqp", "rabbitmq"),
+        ("driver", "rabitmq", "rabbitmq"),
         ("resolver", "sqlalchemy", "sqlalchemy"),
         ("resolver", "django", "django"),
         ("resolver", "tortoise", "tortoise"),
@@ -130,19 +132,6 @@ def test_an_official_name_says_what_to_install(kind: str, name: str, extra: str)
     # Not by a registry: the siblings may be installed where the tests run.
     told = not_found(kind, name, ["memory", "sqlite"] if kind == "driver" else [])
     assert f"pip install 'asynctasq[{extra}]'" in told
-
-
-@pytest.mark.parametrize(
-    "name, title",
-    [
-        ("amqp", "RabbitMQ"),
-        ("rabitmq", "RabbitMQ"),
-    ],
-)
-def test_a_planned_driver_is_not_offered_for_installation(name: str, title: str) -> None:
-    told = not_found("driver", name, ["memory", "sqlite"])
-    assert f"A driver for {title} is planned, but not available yet." in told
-    assert "pip install" not in told
 
 
 def test_two_distributions_of_one_name_conflict_only_for_those_who_select_it(site: Site) -> None:

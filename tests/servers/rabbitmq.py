@@ -1,10 +1,11 @@
-"""A RabbitMQ server of our own, on free ports of the loopback."""
+"""RabbitMQ servers of our own, on free ports of the loopback."""
 
+import json
 import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,35 +17,82 @@ SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 GREETING = b"AMQP\0\0\x09\x01"
 
 
-@contextmanager
-def rabbitmq_server() -> Iterator[str]:
-    """Yield the URL of a server, and stop it at the end."""
-    found = program("rabbitmq-server", package="rabbitmq-server")
-    script = str(SCRIPT) if SCRIPT.exists() else found
-    user = unprivileged()
-    with private_folder("rabbitmq", user) as folder:
+class RabbitmqServer:
+    """A server that tests may stop, kill and start again, with its data."""
+
+    def __init__(self, folder: Path, user: str | None, arguments: Sequence[str]) -> None:
+        found = program("rabbitmq-server", package="rabbitmq-server")
         port, directory_port = free_port(), free_port()
-        environment = _environment(folder, port, directory_port)
+        environment = _environment(folder, port, directory_port, arguments)
         # Erlang would leave its directory of nodes running; it uses one that it finds.
-        directory = ServerProcess(
+        self._directory = ServerProcess(
             [_directory(), "-port", str(directory_port), "-address", "127.0.0.1"],
             folder,
             user=user,
             environment=environment,
         )
-        server = ServerProcess([script], folder, user=user, environment=environment)
+        self._server = ServerProcess(
+            [str(SCRIPT) if SCRIPT.exists() else found],
+            folder,
+            user=user,
+            environment=environment,
+        )
+        self._directory_port = directory_port
+        self.port = port
+
+    def url(self, user: str = "guest") -> str:
+        """Return the URL for a user whose password is its name."""
+        return f"amqp://{user}:{user}@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start the server, and return when it answers."""
+        if self._directory.pid is None:
+            self._directory.start(lambda: _listens(self._directory_port))
+        self._server.start(lambda: _speaks(self.port))
+
+    def kill(self) -> None:
+        """Kill the server."""
+        self._server.stop(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End the server and all that belongs to it."""
+        self.kill()  # a clean stop would take seconds, and the data is discarded anyway
+        self._directory.stop(signal.SIGKILL)
+
+
+@contextmanager
+def rabbitmq_process(
+    *arguments: str, definitions: Mapping[str, object] | None = None
+) -> Iterator[RabbitmqServer]:
+    """Yield a server of its own, and stop it at the end.
+
+    Args:
+        arguments: settings as arguments of Erlang, such as `-rabbit consumer_timeout 3000`.
+        definitions: users and their rights, which the server imports when it starts.
+    """
+    user = unprivileged()
+    with private_folder("rabbitmq", user) as folder:
+        if definitions is not None:
+            (folder / "definitions.json").write_text(json.dumps(definitions))
+            (folder / "none.conf").write_text(f"load_definitions = {folder}/definitions.json\n")
+        server = RabbitmqServer(folder, user, arguments)
         try:
-            directory.start(lambda: _listens(directory_port))
-            server.start(lambda: _speaks(port))
-            yield f"amqp://guest:guest@127.0.0.1:{port}/"
+            server.start()
+            yield server
         finally:
-            server.stop(
-                signal.SIGKILL
-            )  # a clean stop would take seconds, and the data is discarded anyway
-            directory.stop(signal.SIGKILL)
+            server.stop()
 
 
-def _environment(folder: Path, port: int, directory_port: int) -> dict[str, str]:
+@contextmanager
+def rabbitmq_server() -> Iterator[str]:
+    """Yield the URL of a server, and stop it at the end."""
+    with rabbitmq_process() as server:
+        yield server.url()
+
+
+def _environment(
+    folder: Path, port: int, directory_port: int, arguments: Sequence[str]
+) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -65,7 +113,9 @@ def _environment(folder: Path, port: int, directory_port: int) -> dict[str, str]
         "RABBITMQ_NODENAME": f"test{port}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(
+            ["-kernel inet_dist_use_interface {127,0,0,1}", *arguments]
+        ),
         # So that no shell stands between the server and the process that it has to end with.
         "RUNNING_UNDER_SYSTEMD": "true",
     }

@@ -23,19 +23,13 @@ OFFICIAL: Mapping[str, Mapping[str, str]] = {
         "rediss+sentinel": "redis",
         "redis+cluster": "redis",
         "rediss+cluster": "redis",
+        "rabbitmq": "rabbitmq",
+        "amqp": "rabbitmq",
+        "amqps": "rabbitmq",
         "sqs": "sqs",
     },
     "resolver": {"sqlalchemy": "sqlalchemy", "django": "django", "tortoise": "tortoise"},
 }
-# The same for distributions that are not published yet, to their titles.
-PLANNED: Mapping[str, Mapping[str, str]] = {
-    "driver": {
-        "rabbitmq": "RabbitMQ",
-        "amqp": "RabbitMQ",
-        "amqps": "RabbitMQ",
-    },
-}
-
 OBJECTS_IN_SETTINGS = frozenset({"driver", "serializer"})
 """Kinds that the settings choose, by a name or with an object."""
 
@@ -43,19 +37,16 @@ OBJECTS_IN_SETTINGS = frozenset({"driver", "serializer"})
 def not_found(kind: str, name: str, installed: Sequence[str]) -> str:
     """Return the message of `PluginNotFound`."""
     official = OFFICIAL.get(kind, {})
-    planned = PLANNED.get(kind, {})
     parts = [
         f"No {kind} plugin named {name!r} is installed; "
         + (f"installed: {', '.join(installed)}." if installed else "none is."),
     ]
-    known = [*installed, *official, *planned]
+    known = [*installed, *official]
     nearest = name if name in known else _nearest(name, known)
     if nearest is not None and nearest != name:
         parts.append(f"Did you mean {nearest!r}?")
     if nearest is not None and nearest in official and nearest not in installed:
         parts.append(f"To install it: pip install '{PROJECT}[{official[nearest]}]'")
-    elif nearest is not None and nearest in planned and nearest not in installed:
-        parts.append(f"A {kind} for {planned[nearest]} is planned, but not available yet.")
     if nearest is None and kind in OBJECTS_IN_SETTINGS:
         parts.append(
             f"To use a {kind} of your application, pass an instance of it as the setting {kind!r}."
