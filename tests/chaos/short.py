@@ -1,5 +1,6 @@
 """Storms that are short enough for every run of the tests."""
 
+import random
 from pathlib import Path
 
 from tests.chaos.kinds import KINDS, mixed
@@ -12,6 +13,18 @@ async def short_storm(store: Store, folder: Path) -> Report:
     """Run a few hundred tasks under all faults."""
     seed = new_seed()
     storm = Storm(store, folder, mixed(300, seed), store.faults(), seconds=8.0, seed=seed)
+    return await storm.run(print)
+
+
+async def sampled_storm(store: Store, folder: Path, *, faults: int) -> Report:
+    """Run tasks under some faults of each lane, others in each run."""
+    seed = new_seed()
+    chance = random.Random(seed)
+    lanes = {
+        name: chance.sample(list(lane), min(faults, len(lane)))
+        for name, lane in store.faults().items()
+    }
+    storm = Storm(store, folder, mixed(200, seed), lanes, seconds=4.0, seed=seed)
     return await storm.run(print)
 
 
