@@ -1,13 +1,16 @@
 """A worker sleeps as long as nothing can happen."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
+import pytest
 
-from asynctasq.message import Message, new_id
+from asynctasq.message import Lease, Message, new_id
+from asynctasq.settlement import ErrorInfo, Release, Retry, Settlement
 from asynctasq_postgres import PostgresDriver
 from tests.drivers.opening import opened
 
@@ -71,3 +74,24 @@ async def test_an_announcement_that_was_kept_is_of_use(url: str, namespace: str)
         async with asyncio.timeout(20.0):
             await waiting
         assert len(await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)) == 1
+
+
+@pytest.mark.parametrize(
+    "end",
+    [Release, partial(Retry, delay=0.0, error=ErrorInfo("E", "", ""))],
+    ids=["release", "retry"],
+)
+async def test_a_message_that_comes_back_wakes_a_sleeping_worker(
+    url: str, namespace: str, end: Callable[[Lease], Settlement]
+) -> None:
+    sleeper = PostgresDriver(url, namespace=namespace, poll_interval=60.0)
+    async with opened(sleeper), opened(PostgresDriver(url, namespace=namespace)) as driver:
+        await driver.enqueue([Message(new_id(), "q", "t", b"")])
+        [found] = await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)
+        await sleeper.wait(["q"], timeout=0.01)
+        waiting = asyncio.create_task(sleeper.wait(["q"], timeout=50.0))
+        await asyncio.sleep(0)
+        await driver.settle([end(found.lease)])
+        async with asyncio.timeout(20.0):
+            await waiting
+        assert len(await sleeper.reserve({"q": 1}, limit=1, owner="other", lease=60.0)) == 1

@@ -1,5 +1,6 @@
 """Storms that are short enough for every run of the tests."""
 
+import random
 from pathlib import Path
 
 from tests.chaos.faults.fault import Lanes
@@ -24,6 +25,18 @@ async def brief_storm(store: Store, folder: Path, faults: Lanes) -> Report:
     """Run eighty tasks under a few faults, for stores whose short storm takes too long for every run."""
     kinds = [KINDS[name] for name in BRIEF * 10]
     return await Storm(store, folder, kinds, faults, seconds=3.0, seed=new_seed()).run(print)
+
+
+async def sampled_storm(store: Store, folder: Path, *, faults: int) -> Report:
+    """Run tasks under some faults of each lane, others in each run."""
+    seed = new_seed()
+    chance = random.Random(seed)
+    lanes = {
+        name: chance.sample(list(lane), min(faults, len(lane)))
+        for name, lane in store.faults().items()
+    }
+    storm = Storm(store, folder, mixed(200, seed), lanes, seconds=4.0, seed=seed)
+    return await storm.run(print)
 
 
 async def calm_with_blocked_loops(store: Store, folder: Path) -> Report:

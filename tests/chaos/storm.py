@@ -31,7 +31,7 @@ from tests.chaos.inside import tasks
 from tests.chaos.inside.app import SETTINGS
 from tests.chaos.inside.audit import Audit
 from tests.chaos.inside.switches import LOG, SwitchBoard, Switches
-from tests.chaos.kinds import OWN_QUEUES, End, Kind
+from tests.chaos.kinds import KINDS, OWN_QUEUES, End, Kind
 from tests.chaos.ledger import read_faults, read_log
 from tests.chaos.report import Report
 from tests.chaos.stores.store import Store
@@ -196,7 +196,7 @@ class Storm:
 
     def _require_faults(self) -> None:
         names = {each.name for lane in self._lanes.values() for each in lane}
-        if any(each.name == "hogging" for each in self._kinds):
+        if self._uses_up_descriptors:
             names.add(tasks.DESCRIPTORS_EXHAUSTED)
         self.report.require(sorted(names))
         self.report.skipped += self._store.skipped
@@ -211,12 +211,27 @@ class Storm:
         driver: Any = await app.driver()
         driver.clock_offset = 0.0
         await self._drained(driver, "after the storm")
+        await self._exhaust_descriptors(driver, dispatcher)
         await self._cure(driver)
         await self._drained(driver, "after the cure")
         await dispatcher.finish(PROBE_SECONDS)
         self.report.problems += dispatcher.workload.problems
         self.report.answers.update(dispatcher.workload.answers)
         await self._probe(app, "after the storm", tasks_of_each=30)
+
+    async def _exhaust_descriptors(self, driver: Any, dispatcher: Dispatcher) -> None:
+        """Send one more task that uses up all descriptors if none did: records are damaged before they run."""
+        if not self._uses_up_descriptors or tasks.DESCRIPTORS_EXHAUSTED in read_faults(
+            self._folder / LOG
+        ):
+            return
+        await dispatcher.send([KINDS["hogging"]], 0.0, first=self.report.planned)
+        self.report.planned += 1
+        await self._drained(driver, "after the descriptors were used up")
+
+    @property
+    def _uses_up_descriptors(self) -> bool:
+        return KINDS["hogging"] in self._kinds
 
     async def _check(self, scene: Scene, app: App, dispatcher: Dispatcher) -> None:
         """Dismiss the workers, and compare store and ledger."""

@@ -76,17 +76,17 @@ class Dispatcher:
         """Results and cancellations that have not arrived."""
         return len(self._following)
 
-    async def send(self, kinds: Sequence[Kind], seconds: float) -> None:
-        """Send tasks, spread over so many seconds."""
+    async def send(self, kinds: Sequence[Kind], seconds: float, *, first: int = 0) -> None:
+        """Send tasks, spread over so many seconds, with numbers from `first` on."""
         room = asyncio.Semaphore(AT_ONCE)
         started_at = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            for n, kind in enumerate(kinds):
-                due_at = started_at + seconds * n / len(kinds)
+            for place, kind in enumerate(kinds):
+                due_at = started_at + seconds * place / len(kinds)
                 if (left := due_at - time.monotonic()) > 0:
                     await asyncio.sleep(left)
                 await room.acquire()
-                sending = group.create_task(self._send_one(n, kind))
+                sending = group.create_task(self._send_one(first + place, kind))
                 sending.add_done_callback(lambda _: room.release())
 
     async def finish(self, seconds: float) -> None:

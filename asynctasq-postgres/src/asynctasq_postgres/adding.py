@@ -21,7 +21,7 @@ async def add(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
 async def _add_one(opened: Opened, message: Message, parameters: Sequence[object]) -> Enqueued:
     [(is_known, wakes)] = await opened.server.rows("enqueue_one", *parameters)
     if wakes is not None:
-        opened.doorbell.ring_number(wakes)
+        opened.doorbell.ring_numbers([wakes])
     return Enqueued(message.id, not is_known)
 
 

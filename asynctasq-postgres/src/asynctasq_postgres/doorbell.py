@@ -44,9 +44,9 @@ class Doorbell:
         self._queues.update(dict.fromkeys(queues))
         self._begin()
 
-    def ring_number(self, queue: int) -> None:
-        """Wake processes of which one is known to sleep until a message comes to a queue, given its number."""
-        self._numbers[queue] = None
+    def ring_numbers(self, queues: Iterable[int]) -> None:
+        """Wake processes, given the numbers of queues for each of which one is known to sleep."""
+        self._numbers.update(dict.fromkeys(queues))
         self._begin()
 
     def tell(self, ended: Iterable[bytes]) -> None:

@@ -211,6 +211,7 @@ class PostgresDriver(StateCalls, DriverDefaults):
         answer = await settling.settle(opened.server, settlements)
         opened.leasing.note_deaths(answer.died)
         opened.doorbell.tell(answer.ended)
+        opened.doorbell.ring_numbers(answer.wakes)
         return answer.settled
 
     async def extend(

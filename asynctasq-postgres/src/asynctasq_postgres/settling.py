@@ -32,6 +32,8 @@ class Answer:
     ended: list[bytes]
     """Messages for whose results a process waits; empty if none does."""
     died: int = 0
+    wakes: Sequence[int] = ()
+    """Numbers of queues to which messages came back while a process sleeps there."""
 
 
 async def settle(server: Server, settlements: Sequence[Settlement]) -> Answer:
@@ -53,16 +55,16 @@ async def settle(server: Server, settlements: Sequence[Settlement]) -> Answer:
     sent = [settlements[place] for place in places]
     if not sent:
         return Answer([answer or Settled.LOST for answer in answers], [])
-    died = 0
+    died, wakes = 0, None
     if all(type(each) is Complete for each in sent):
         held, heard = (await server.rows("complete", *completion(server, sent)))[0]
     else:
-        held, heard, died = (await server.rows("settle", *_mixed(server, sent)))[0]
+        held, heard, died, wakes = (await server.rows("settle", *_mixed(server, sent)))[0]
     current = set(range(1, len(sent) + 1)) if held is None else set(held)
     for number, place in enumerate(places, 1):
         answers[place] = Settled.DONE if number in current else Settled.LOST
     ended = [sent[number - 1].lease.id for number in current] if heard else []
-    return Answer([answer or Settled.LOST for answer in answers], ended, died)
+    return Answer([answer or Settled.LOST for answer in answers], ended, died, wakes or ())
 
 
 def _refusal(settlement: Settlement) -> Settled | None:

@@ -72,7 +72,7 @@ FROM asynctasq.complete_1(
 ) AS f
 
 -- name: settle
-SELECT f.held, f.heard, f.died
+SELECT f.held, f.heard, f.died, f.wakes
 FROM /* durable */ asynctasq.settle_1(
     $1::text, $2::bytea, $3::bigint[], $4::int[], $5::bigint[], $6::bool[], $7::text[], $8::bytea[],
     $9::bytea[], $10::bytea[], $11::bigint

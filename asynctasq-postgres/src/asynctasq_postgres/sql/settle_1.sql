@@ -56,12 +56,12 @@ $$;
 -- spans: how long an outcome is kept, or the delay of a retry or a release.
 -- flags: of a failure, whether it counts as an attempt; of a release, whether it is a mismatch.
 --
--- A flagged message that would be retried or released is cancelled. Returns as complete_1 does, and how many
--- messages are dead now.
+-- A flagged message that would be retried or released is cancelled. Returns as complete_1 does, how many messages are
+-- dead now, and the numbers of queues where a process sleeps and a message is due before that process looks again.
 CREATE FUNCTION asynctasq.settle_1(
     space text, ids bytea, tokens bigint[], kinds int[], spans bigint[], flags bool[], reasons text[],
     errors bytea[], results bytea[], abouts bytea[], shift bigint,
-    OUT held int[], OUT heard bool, OUT died int
+    OUT held int[], OUT heard bool, OUT died int, OUT wakes int[]
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
@@ -119,23 +119,30 @@ BEGIN
         FROM unnest(doomed) AS each;
     END IF;
     IF others IS NOT NULL THEN
-        UPDATE asynctasq.messages AS m
-        SET state = CASE WHEN given.span > 0 THEN 2 ELSE 3 END,
-            due_at = CASE WHEN given.kind = 2 OR given.span > 0 THEN now + given.span ELSE m.due_at END,
-            attempt = m.attempt + CASE given.kind WHEN 2 THEN 1 ELSE 0 END,
-            error = CASE given.kind WHEN 2 THEN given.error ELSE coalesce(given.error, m.error) END,
-            mismatched_at = CASE
-                WHEN given.kind = 2 THEN NULL
-                WHEN given.flag THEN coalesce(m.mismatched_at, now)
-                ELSE m.mismatched_at
-            END
-        FROM (
-            SELECT all_ids[each] AS id, kinds[each] AS kind, spans[each] AS span, flags[each] AS flag,
-                errors[each] AS error
-            FROM unnest(others) AS each
-            OFFSET 0
-        ) AS given
-        WHERE m.id = given.id AND m.namespace + 0 = ns;
+        WITH back AS (
+            UPDATE asynctasq.messages AS m
+            SET state = CASE WHEN given.span > 0 THEN 2 ELSE 3 END,
+                due_at = CASE WHEN given.kind = 2 OR given.span > 0 THEN now + given.span ELSE m.due_at END,
+                attempt = m.attempt + CASE given.kind WHEN 2 THEN 1 ELSE 0 END,
+                error = CASE given.kind WHEN 2 THEN given.error ELSE coalesce(given.error, m.error) END,
+                mismatched_at = CASE
+                    WHEN given.kind = 2 THEN NULL
+                    WHEN given.flag THEN coalesce(m.mismatched_at, now)
+                    ELSE m.mismatched_at
+                END
+            FROM (
+                SELECT all_ids[each] AS id, kinds[each] AS kind, spans[each] AS span, flags[each] AS flag,
+                    errors[each] AS error
+                FROM unnest(others) AS each
+                OFFSET 0
+            ) AS given
+            WHERE m.id = given.id AND m.namespace + 0 = ns
+            RETURNING m.queue, given.span
+        )
+        SELECT array_agg(DISTINCT queue) INTO wakes
+        FROM back
+        WHERE span < 1000000
+            AND EXISTS (SELECT 1 FROM asynctasq.sleepers AS s WHERE s.queue = back.queue AND s.until > now OFFSET 0);
     END IF;
     died := coalesce(cardinality(doomed), 0);
     IF cardinality(held) = cardinality(tokens) THEN
