@@ -150,7 +150,18 @@ async def test_statements_use_the_indexes(
     name: str, outbox: SqliteOutbox, database: sqlite3.Connection
 ) -> None:
     sql = queries("outbox")[name].replace("{set_aside}", str(1 << 62))
-    names = "namespace target now holder latest limit id error not_before counted".split()
+    names = [
+        "namespace",
+        "target",
+        "now",
+        "holder",
+        "latest",
+        "limit",
+        "id",
+        "error",
+        "not_before",
+        "counted",
+    ]
     values = {**dict.fromkeys(names, 1), "set_aside": None}
     steps = database.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
     plan = "\n".join(step[3] for step in steps)
