@@ -58,7 +58,8 @@ class Shop:
             await self.driver.reserve({"none": 1}, limit=1, owner="upkeep", lease=lease)
 
     def message(self, **fields: Any) -> Message:
-        return Message(new_id(), "emails", "app.send", b"body", **{"max_lost": 9, **fields})
+        fields.setdefault("max_lost", 9)
+        return Message(new_id(), "emails", "app.send", b"body", **fields)
 
     async def enqueue(self, **fields: Any) -> Message:
         message = self.message(**fields)

@@ -202,6 +202,39 @@ async def test_a_process_that_ends_as_soon_as_it_runs_is_replaced_with_any_exit_
     assert "ended with exit code 1; starting another" in worker.output
 
 
+FAILS_FIRST = """
+
+try:
+    Path("first").touch(exist_ok=False)
+except FileExistsError:
+    pass
+else:
+    until_there("fail")
+    raise RuntimeError("can't start new thread")
+"""
+"""Code of a module whose first import fails, after another process has begun to work."""
+
+
+async def test_one_that_cannot_start_ends_no_others_that_run(
+    app: App, tasks: Any, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    module = tmp_path / "shop.py"
+    module.write_text(module.read_text() + FAILS_FIRST)
+    worker = start_worker("--app", "shop", "--processes", "2", "--health-port", "0")
+    port = await port_of(worker)
+    await result_of(await app.dispatch(tasks.add(1, 2)))
+    await until(
+        lambda: (
+            "running"
+            in [(each["status"] or {}).get("phase") for each in Pool(worker, port).status()]
+        ),
+        "the supervisor knows that one runs",
+    )
+    (tmp_path / "fail").touch()
+    await worker.told("ended with exit code 1; starting another")
+    await Pool(worker, port).ready()
+
+
 async def test_one_that_is_deaf_to_signals_ends_all_the_same(
     app: App, tasks: Any, start_pool: Callable[..., Any], runs: Runs, tmp_path: Path
 ) -> None:

@@ -148,7 +148,11 @@ class FaultyDriver(DriverDefaults):
         self.inner = inner
         self.line = line
         self.capabilities = inner.capabilities & ~(
-            Capability.NEWS | Capability.SCHEMA | Capability.TRANSACTIONS | Capability.OUTBOX
+            Capability.NEWS
+            | Capability.SCHEMA
+            | Capability.TRANSACTIONS
+            | Capability.OUTBOX
+            | Capability.STATE
         )
         self.description = inner.description
 

@@ -147,7 +147,7 @@ class Supervisor:
                 return
             if code == 0 and self._burst:
                 return
-            if code in {1, 2} and not self._ever_ran:  # a wrong setting stays wrong
+            if code in {1, 2} and not self._any_ran():  # a wrong setting stays wrong
                 logger.error(
                     "Worker process %d could not start; stopping the supervisor",
                     worker.number,
@@ -172,6 +172,10 @@ class Supervisor:
                 extra=_fields_of(worker),
             )
             await self._pause(worker, pause)
+
+    def _any_ran(self) -> bool:
+        """Return whether any process has got as far as running tasks."""
+        return self._ever_ran or any(each.ran for each in self._processes)
 
     async def _pause(
         self, worker: WorkerProcess, seconds: float, error: BaseException | None = None
