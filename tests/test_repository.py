@@ -138,14 +138,10 @@ def test_extras_name_only_distributions_that_exist() -> None:
 
 
 def test_install_hints_name_extras_that_exist_and_nothing_else() -> None:
-    from asynctasq.plugins.missing import OFFICIAL, PLANNED
+    from asynctasq.plugins.missing import OFFICIAL
 
     hinted = {extra for names in OFFICIAL.values() for extra in names.values()}
     assert hinted == set(EXTRAS)
-    assert not {*PLANNED["driver"]} & {*OFFICIAL["driver"]}
-    # A driver that gets a distribution here moves from the planned to the official ones.
-    existing = {project.name.removeprefix("asynctasq-") for project in PROJECTS}
-    assert not {*PLANNED["driver"]} & existing
 
 
 def test_documents_name_only_extras_that_exist() -> None:
