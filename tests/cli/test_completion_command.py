@@ -61,7 +61,7 @@ def test_commands_and_options_are_completed(invoke: Invoke) -> None:
     assert completions("queues", "p") == ["pause", "purge"]
     assert "--queue" in completions("tasks", "--q")
     assert "dead" in completions("tasks", "list", "--state", "")
-    assert completions("dead", "list", "--driver", "sq") == ["sqlite"]
+    assert completions("dead", "list", "--driver", "sq") == ["sqlite", "sqs"]
 
 
 def test_themes_and_drivers_are_completed_where_a_driver_is_checked() -> None:

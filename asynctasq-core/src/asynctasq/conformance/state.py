@@ -97,7 +97,9 @@ async def end_of_a_brokered_message_is_kept(harness: Harness) -> None:
     ends = [_completed(first), _cancelled(second), _completed(third, ttl=0.0)]
     expect_equal(await _state(harness).finish(ends), [True] * 3, "answers of finish")
     one, two, three = await _outcomes(harness, first, second, third)
-    assert one is not None and two is not None and three is not None  # noqa: PT018
+    assert one is not None
+    assert two is not None
+    assert three is not None
     expect_equal(
         (one.state, one.result, one.about), (State.COMPLETED, b"result", b"about"), "outcome"
     )

@@ -126,7 +126,7 @@ class FileQueueDriver(DriverDefaults):
         self, queues: Mapping[str, int], *, limit: int, owner: str, lease: float
     ) -> list[Delivery]:
         with self._file() as (rows, outages, now):
-            may_reclaim = outages.note_call(now=now, lease=lease)
+            may_reclaim = outages.note_call(now=now, lease=lease, deadlines=lambda: _ends(rows))
             for row in _leased_to(owner, rows):
                 row.until = max(row.until, now + lease)
             _tidy_up(rows, now, may_reclaim=may_reclaim)
@@ -143,7 +143,7 @@ class FileQueueDriver(DriverDefaults):
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
         with self._file() as (rows, outages, now):
-            may_release = outages.note_call(now=now, lease=lease)
+            may_release = outages.note_call(now=now, lease=lease, deadlines=lambda: _ends(rows))
             owned = _leased_to(owner, rows)
             for row in owned:
                 row.until, is_old = now + lease, row.leased_at <= now - lease
@@ -163,6 +163,10 @@ class FileQueueDriver(DriverDefaults):
 
 def _leased_to(owner: str, rows: dict[bytes, Row]) -> list[Row]:
     return [row for row in rows.values() if row.state == "leased" and row.owner == owner]
+
+
+def _ends(rows: dict[bytes, Row]) -> list[float]:
+    return [row.until for row in rows.values() if row.state == "leased"]
 
 
 def _tidy_up(rows: dict[bytes, Row], now: float, *, may_reclaim: bool) -> None:
