@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 SETUP_INPUTS := constraints.txt pyproject.toml $(wildcard asynctasq-*/pyproject.toml) scripts/setup scripts/install-packages
 TYPED := conftest.py $(sort $(wildcard asynctasq-*/src tests examples benchmarks) $(dir $(wildcard docs/*.py scripts/*.py)))
 # Tests wait for processes half of the time. Processes of a run may write their bytecode.
-PYTEST_WORKERS ?= 3
+PYTEST_WORKERS ?= 4
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository language docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis bench-postgres bench-mysql bench-rabbitmq bench-sqs chaos-redis chaos-postgres chaos-mysql format lock clean

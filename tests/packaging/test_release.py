@@ -267,6 +267,7 @@ def test_a_failure_in_the_last_step_leaves_the_repository_as_it_was(checkout: Ch
     assert checkout.state() == before
 
 
+@pytest.mark.full
 def test_a_release_commits_tags_and_builds_what_it_has_tested(checkout: Checkout) -> None:
     parent = checkout.git("rev-parse", "HEAD")
     done = checkout.release(NEXT_MINOR)
