@@ -31,6 +31,8 @@ class QueueKind:
     """Checks that the composed driver cannot pass, with the reason of each."""
     timeout: float = 30.0
     """Seconds for each check."""
+    sample: int = 1
+    """One of so many checks runs without `--full`, always the same."""
 
 
 @contextmanager

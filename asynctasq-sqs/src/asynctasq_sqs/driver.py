@@ -17,6 +17,7 @@ from asynctasq_sqs.client import Session
 from asynctasq_sqs.enqueueing import enqueue
 from asynctasq_sqs.leases import Shared
 from asynctasq_sqs.leasing import extend
+from asynctasq_sqs.names import is_fifo
 from asynctasq_sqs.opened import Opened
 from asynctasq_sqs.settings import SQSSettings
 from asynctasq_sqs.settling import LONGEST_DELAY
@@ -123,6 +124,11 @@ class SQSDriver(DriverDefaults):
     def _opened(self) -> Opened:
         process = 0 if self._open is None else self._open.process
         return check_open(f"The SQS driver of {self.description}", self._open, process)
+
+    def longest_delay_of(self, queue: str) -> float:
+        """Return the longest delay of a new message in this queue, in seconds: 0 if it is FIFO."""
+        name = self.settings.queue_names.get(queue, queue)
+        return 0.0 if is_fifo(name) else float(LONGEST_DELAY)
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         opened = self._opened()

@@ -28,7 +28,7 @@ from asynctasq.drivers.composed.leases import (
     original,
 )
 from asynctasq.drivers.composed.marks import settle_if_possible, sort_delivered
-from asynctasq.drivers.composed.parts import QueueDriver, StateDriver
+from asynctasq.drivers.composed.parts import DelaysByQueue, QueueDriver, StateDriver
 from asynctasq.drivers.composed.placing import Limits, capabilities_of
 from asynctasq.drivers.composed.settling import settle_of_queue
 from asynctasq.errors import ConfigurationError, DriverError
@@ -90,7 +90,10 @@ class ComposedDriver(StateCalls, DriverDefaults):
         self.clock_is_movable = queue.clock_is_movable and state.clock_is_movable
         self._held = HeldLeases() if held is None else held
         self._limits = Limits(
-            queue.longest_delay, queue.max_message_bytes, Capability.PRIORITY in queue.capabilities
+            queue.longest_delay,
+            queue.max_message_bytes,
+            Capability.PRIORITY in queue.capabilities,
+            queue.longest_delay_of if isinstance(queue, DelaysByQueue) else None,
         )
 
     @property

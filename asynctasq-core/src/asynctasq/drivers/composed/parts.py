@@ -1,6 +1,6 @@
 """The two stores that a composed driver needs, as types."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from asynctasq.contracts.capabilities import (
     SupportsCancel,
@@ -17,6 +17,15 @@ from asynctasq.contracts.driver import Driver
 
 class QueueDriver(Driver, SupportsDeaths, Protocol):
     """A queue without outcomes, such as a broker."""
+
+
+@runtime_checkable
+class DelaysByQueue(Protocol):
+    """A driver whose queues differ in how long they can hold a new message back."""
+
+    def longest_delay_of(self, queue: str) -> float | None:
+        """Return the longest delay of a new message in this queue, in seconds; None for no limit."""
+        ...
 
 
 class StateDriver(

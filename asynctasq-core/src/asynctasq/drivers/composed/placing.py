@@ -1,5 +1,7 @@
 """Which of the two stores a message goes to, and which capabilities both have together."""
 
+from collections.abc import Callable
+
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.capabilities.checking import BROUGHT_BY_STATE
 from asynctasq.message import PRIORITY_DEFAULT, Message, headers_bytes
@@ -26,6 +28,8 @@ class Limits:
     max_message_bytes: int | None
     """None for no limit."""
     has_priority: bool
+    longest_delay_of: Callable[[str], float | None] | None = None
+    """Returns the longest delay of a new message by the name of its queue; None if all queues are alike."""
 
     def fits_delay(self, seconds: float) -> bool:
         """Return whether the queue can hold a message back for so long."""
@@ -46,9 +50,16 @@ class Limits:
             and not message.limits
             and message.schedule is None
             and (self.has_priority or message.priority == PRIORITY_DEFAULT)
-            and self.fits_delay(message.delay if message.eta is None else message.eta - now)
+            and self._fits_new_delay(message, now)
             and self._fits_size(message)
         )
+
+    def _fits_new_delay(self, message: Message, now: float) -> bool:
+        delay = message.delay if message.eta is None else message.eta - now
+        if delay <= 0 or self.longest_delay_of is None:
+            return self.fits_delay(delay)
+        longest = self.longest_delay_of(message.queue)
+        return longest is None or delay <= longest
 
     def _fits_size(self, message: Message) -> bool:
         if self.max_message_bytes is None:
