@@ -39,3 +39,11 @@ def make_driver(url: str, namespace: str) -> MakeDriver:
         return RabbitMQDriver(url, **settings)
 
     return make
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run most of the checks that wait in real time with `--full` only."""
+    for item in items:
+        if "[real_time." in item.name:
+            item.add_marker(pytest.mark.sampled(4))

@@ -17,7 +17,8 @@ MakeDriver = Callable[..., RabbitMQDriver]
 LONGEST = 4.0
 
 
-@pytest.mark.parametrize("queue_type", ["classic", pytest.param("quorum", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 async def test_of_300_random_delays_none_is_early_and_none_waits_for_another(
     make_driver: MakeDriver, queue_type: str
 ) -> None:

@@ -50,7 +50,8 @@ def driver_of(server: RabbitmqServer, user: str = "guest", **settings: Any) -> R
     return RabbitMQDriver(server.url(user), **given)
 
 
-@pytest.mark.parametrize("queue_type", ["classic", pytest.param("quorum", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 async def test_a_task_runs_longer_than_the_broker_waits(
     server: RabbitmqServer, queue_type: Literal["classic", "quorum"]
 ) -> None:

@@ -62,6 +62,7 @@ async def test_a_worker_receives_again_after_its_connections_ended(
         await completed(driver, [last])
 
 
+@pytest.mark.full
 async def test_a_frozen_connection_is_given_up_and_its_messages_go_to_others(
     behind: RabbitMQDriver, proxy: TcpProxy, make_driver: MakeDriver
 ) -> None:

@@ -133,7 +133,9 @@ class Broker:
         """End leases that were not renewed: their messages are ready again, or dead."""
         for held in ended:
             self.leases.end(held)
-            known = held.known.changed(started=True, lost=held.lost + 1)
+            known = held.known.changed(
+                started=held.started, lost=held.lost + (not held.has_expired)
+            )
             is_dead = known.lost > known.message.max_lost
             if is_dead:
                 self.returns.add(held, self.returns.dead_letter(known, Reason.LOST, known.error))
@@ -157,7 +159,7 @@ class Broker:
     def release(self, held: Held, now: float) -> None:
         """Make a leased message ready again, uncounted."""
         self.leases.end(held)
-        self.returns.add_copy(held, held.known.changed(started=True, lost=held.lost), now)
+        self.returns.add_copy(held, held.known.changed(started=held.started, lost=held.lost), now)
 
     async def give_back_unclaimed(self, at: float, *, everything: bool = False) -> None:
         """Give back what no worker has taken for a while."""

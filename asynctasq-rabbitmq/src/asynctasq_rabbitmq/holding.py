@@ -98,7 +98,7 @@ class Holder:
         self._channel = channel
 
     def _letter(self, held: Held) -> Letter:
-        known = held.known.changed(started=True, lost=held.lost)
+        known = held.known.changed(started=held.started, lost=held.lost)
         text = message_id(known.message)
         properties = properties_of(known.message, text, {LEASE: held.token})
         work = names.work_queue(self._settings.namespace, known.message.queue)

@@ -17,8 +17,8 @@ class Held:
     """A message that the broker has delivered and that is not acknowledged."""
 
     __slots__ = (
-        "consumer", "ends_at", "epoch", "incoming", "is_settling", "leased_at", "lost", "owner", "record",
-        "since", "token", "until",
+        "consumer", "ends_at", "epoch", "has_expired", "incoming", "is_settling", "leased_at", "lost", "owner",
+        "record", "since", "token", "until",
     )  # fmt: skip
 
     def __init__(self, consumer: "Consumer", epoch: int, incoming: Incoming, since: float) -> None:
@@ -38,6 +38,13 @@ class Held:
         """The same by the monotonic clock."""
         self.leased_at = 0.0
         self.is_settling = False
+        self.has_expired = False
+        """True if the message must not begin, so that a lease of it does not count as a beginning."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the message counts as begun once its lease ends."""
+        return self.known.started or not self.has_expired
 
     @property
     def known(self) -> Record:

@@ -160,6 +160,7 @@ class Reserve:
     def _bury(self, held: Held, reason: Reason) -> None:
         broker, now = self._broker, self._now
         if self._with_deaths:
+            held.has_expired = reason is Reason.EXPIRED
             broker.leases.grant(held, self._owner, now, self._lease)
             self._deaths.append(Death(held.delivery(now), reason))
             return

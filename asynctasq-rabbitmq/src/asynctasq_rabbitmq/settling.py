@@ -72,7 +72,7 @@ class Settle:
 
     def _letter(self, held: Held, settlement: Retry | Release | Fail) -> Letter:
         known, now = held.known, self._now
-        known = known.changed(started=True, lost=held.lost)
+        known = known.changed(started=held.started, lost=held.lost)
         if isinstance(settlement, Fail):
             known = known.changed(attempt=known.attempt + settlement.attempted)
             return self._broker.returns.dead_letter(known, settlement.reason, settlement.error)

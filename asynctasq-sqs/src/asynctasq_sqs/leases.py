@@ -51,6 +51,7 @@ class Held:
     __slots__ = (
         "attempt",
         "ends_at",
+        "has_expired",
         "is_copied",
         "is_done",
         "lost",
@@ -71,6 +72,8 @@ class Held:
         self.is_copied = False
         """True once a copy was sent, so that a repeated call sends no other."""
         self.is_done = False
+        self.has_expired = False
+        """True if the message must not begin, so that a release of it does not count as a beginning."""
 
 
 class Correction:

@@ -75,6 +75,7 @@ def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, clock: 
         if lost > item.message.max_lost:
             found.deaths.append(Death(delivery, Reason.LOST))
         elif expires is not None and not resumed and now > item.due + expires:
+            shared.held[token].has_expired = True
             found.deaths.append(Death(delivery, Reason.EXPIRED))
         else:
             found.deliveries.append(delivery)

@@ -164,7 +164,7 @@ class Settling:
             due=item.due if is_early else due,
             attempt=held.attempt + is_retry,
             lost=item.lost if is_early else held.lost,
-            leased=item.leased or not is_early,
+            leased=item.leased or not (is_early or held.has_expired),
             held=settlement.delay > LONGEST_DELAY,
             mismatched_since=mismatched_since,
             error=error,

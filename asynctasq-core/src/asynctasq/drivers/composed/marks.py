@@ -9,7 +9,7 @@ from asynctasq.drivers.composed.ending import acknowledgement, cancelled, end_of
 from asynctasq.drivers.composed.parts import QueueDriver, StateDriver
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery
-from asynctasq.settlement import Release, Settlement
+from asynctasq.settlement import Reason, Release, Settlement
 
 RUNNING_ELSEWHERE_SECONDS = 30.0
 """Delay of a message of which another copy runs."""
@@ -29,8 +29,8 @@ async def sort_delivered(
     again, and its end is known then.
 
     Raises:
-        DriverError: the state store gave no answer. All messages that may run are released, as far as the queue
-            can do it.
+        DriverError: the state store gave no answer. All messages that may run or have expired are released, as
+            far as the queue can do it.
     """
     everything = [*deliveries, *(death.delivery for death in deaths)]
     if not everything:
@@ -55,7 +55,9 @@ async def sort_delivered(
         if ends:
             await state.finish(ends)
     except DriverError:
-        await settle_if_possible(queue, [Release(each.lease) for each in deliveries])
+        # Released, because a message whose lease ends counts as begun, and what has begun does not expire.
+        expired = [death.delivery for death in deaths if death.reason is Reason.EXPIRED]
+        await settle_if_possible(queue, [Release(each.lease) for each in (*deliveries, *expired)])
         raise
     await settle_if_possible(queue, settlements)
     return kept
