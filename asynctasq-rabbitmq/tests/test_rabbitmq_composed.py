@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from asynctasq.drivers.composed import ComposedDriver, compose
+from asynctasq.drivers.composed import ComposedDriver
 from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Delivery, Message, State, new_id
-from asynctasq.settlement import Complete, ErrorInfo, Reason, Release, Retry, Settled
+from asynctasq.settlement import Complete, ErrorInfo, Reason, Retry, Settled
 from asynctasq_rabbitmq import RabbitMQDriver
+from tests.composed.failing import Calls, watched
 
 ERROR = ErrorInfo("shop.OutOfStock", "none left", "Traceback …")
 LEASE = 60.0
@@ -21,7 +23,9 @@ class Pair:
 
     def __init__(self, queue: RabbitMQDriver) -> None:
         self.queue, self.state = queue, MemoryDriver()
-        self.driver: ComposedDriver = compose(queue.clone(), self.state.clone())
+        self.calls = Calls()
+        state = watched(self.state.clone(), "state", self.calls)
+        self.driver = ComposedDriver(queue.clone(), state)
 
     async def enqueue(self, **fields: Any) -> Message:
         message = Message(id=new_id(), queue="orders", task="shop.ship", body=b"b", **fields)
@@ -82,11 +86,9 @@ async def test_a_copy_of_an_ended_message_is_removed_unrun(pair: Pair) -> None:
 async def test_an_expired_message_is_never_run_although_the_state_store_failed(pair: Pair) -> None:
     message = await pair.enqueue(expires=50.0)
     pair.driver.clock_offset = pair.queue.clock_offset = 51.0
-    deliveries, [death] = await pair.queue.reserve_and_deaths(
-        {"orders": 10}, limit=10, owner="w", lease=LEASE
-    )
-    assert (deliveries, death.reason) == ([], Reason.EXPIRED)
-    assert await pair.queue.settle([Release(death.delivery.lease)]) == [Settled.DONE]
+    pair.calls.fail("state.finish", done=False)
+    with pytest.raises(DriverUnavailable):
+        await pair.reserve()
     assert await pair.reserve() == []
     [outcome] = await pair.driver.results([message.id])
     assert outcome is not None

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from asynctasq.drivers.composed import ComposedDriver, compose
+from asynctasq.drivers.composed import ComposedDriver
 from asynctasq.drivers.memory import MemoryDriver
+from asynctasq.errors import DriverUnavailable
 from asynctasq.message import Delivery, Message, State, new_id
-from asynctasq.settlement import Complete, ErrorInfo, Reason, Release, Retry, Settled
+from asynctasq.settlement import Complete, ErrorInfo, Reason, Retry, Settled
 from asynctasq_sqs import SQSDriver
+from tests.composed.failing import Calls, watched
 from tests.servers.moto_driver import SETTINGS, MovableClock
 
 FIFO, STANDARD = "orders.fifo", "orders"
@@ -22,7 +24,9 @@ class Pair:
 
     def __init__(self, queue: SQSDriver) -> None:
         self.queue, self.state = queue, MemoryDriver()
-        self.driver: ComposedDriver = compose(queue.clone(), self.state.clone())
+        self.calls = Calls()
+        state = watched(self.state.clone(), "state", self.calls)
+        self.driver = ComposedDriver(queue.clone(), state)
 
     async def enqueue(self, **fields: Any) -> Message:
         chosen: dict[str, Any] = {"queue": STANDARD, "task": "shop.ship", "body": b"b", **fields}
@@ -100,11 +104,9 @@ async def test_a_copy_of_an_ended_message_is_removed_unrun(pair: Pair) -> None:
 async def test_an_expired_message_is_never_run_although_the_state_store_failed(pair: Pair) -> None:
     message = await pair.enqueue(expires=50.0)
     pair.move_clock(51.0)
-    deliveries, [death] = await pair.queue.reserve_and_deaths(
-        {STANDARD: 10}, limit=10, owner="w", lease=LEASE
-    )
-    assert (deliveries, death.reason) == ([], Reason.EXPIRED)
-    assert await pair.queue.settle([Release(death.delivery.lease)]) == [Settled.DONE]
+    pair.calls.fail("state.finish", done=False)
+    with pytest.raises(DriverUnavailable):
+        await pair.reserve()
     assert await pair.reserve() == []
     [outcome] = await pair.driver.results([message.id])
     assert outcome is not None

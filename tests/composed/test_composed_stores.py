@@ -61,7 +61,7 @@ def test_composed_drivers_keep_every_rule(
         def make() -> Driver:
             return made.clone()
 
-        only = applicable(made, queue, full=request.config.getoption("full"))
+        only = applicable(made, queue, full=bool(request.config.getoption("full")))
         report = asyncio.run(
             run_conformance(
                 make,
