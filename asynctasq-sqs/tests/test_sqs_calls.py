@@ -39,6 +39,7 @@ async def test_calls_of_a_thousand_tasks(url: str, make_driver: MakeDriver) -> N
         await driver.close()
 
 
+@pytest.mark.full
 async def test_an_idle_worker_makes_one_long_poll_after_another(
     url: str, make_driver: MakeDriver
 ) -> None:

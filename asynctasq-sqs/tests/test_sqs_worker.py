@@ -102,6 +102,7 @@ async def test_delayed_task_runs_later(stage: Stage) -> None:
     assert stage.log == [2, 1]
 
 
+@pytest.mark.full
 async def test_task_keeps_its_lease_while_it_runs(stage: Stage) -> None:
     async with stage.worker(concurrency=1):
         await waits().dispatch()
