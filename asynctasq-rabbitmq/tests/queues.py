@@ -20,4 +20,4 @@ def _rabbitmq(_: Path, factory: pytest.TempPathFactory) -> Iterator[Callable[[],
     yield lambda: RabbitMQDriver(url, namespace=namespace, queue_type="classic")
 
 
-QUEUE = QueueKind("rabbitmq", _rabbitmq, timeout=60.0, sample=2)
+QUEUE = QueueKind("rabbitmq", _rabbitmq, timeout=60.0, sample=4)

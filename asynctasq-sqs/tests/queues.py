@@ -38,5 +38,5 @@ QUEUE = QueueKind(
         ),
     },
     timeout=120.0,
-    sample=2,
+    sample=4,
 )
