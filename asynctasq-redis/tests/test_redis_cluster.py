@@ -17,6 +17,8 @@ from asynctasq_redis import RedisDriver
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer, owner_of, redis_cluster
 
+pytestmark = pytest.mark.sampled(2)
+
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:

@@ -10,6 +10,8 @@ import pytest
 from benchmarks.harness import command, comparison, plots, report
 from benchmarks.harness.figures import Figure, percentiles, shown
 
+pytestmark = pytest.mark.sampled(2)
+
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / ".venvs"
 

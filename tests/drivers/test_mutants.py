@@ -25,6 +25,8 @@ from tests.drivers.outbox_mutants import driver_with
 from tests.drivers.sqlite_transactions import transaction_in_file
 from tests.drivers.transaction_mutants import MUTANTS as TRANSACTION_MUTANTS
 
+pytestmark = pytest.mark.sampled(2)
+
 assert state_mutants  # they register themselves
 
 TIMEOUT = 5.0

@@ -11,7 +11,7 @@ from asynctasq.errors import ConfigurationError, TaskFailed
 from tests.executors import tasks
 from tests.executors.conftest import Serve, ServedApp, lines_of, noted
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.sampled(2)]
 
 
 @pytest.mark.parametrize("kind", [tasks.where, tasks.where_async], ids=["sync", "async"])

@@ -20,6 +20,8 @@ from tests.cli.processes import DEADLINE_SECONDS, WorkerProcess, asynctasq, unti
 from tests.cli.test_worker_command import result_of
 from tests.supervision.probes import ask, port_of
 
+pytestmark = pytest.mark.sampled(2)
+
 StartWorker = Callable[..., WorkerProcess]
 Runs = Callable[[], list[list[str]]]
 RESTARTS_SOON = WorkerTiming(supervisor=SupervisorTiming(restart=Backoff(0.01, 0.01)))
