@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 from asynctasq.contracts.capabilities import DEAD_LETTER_LIMIT, DEAD_LETTER_TTL_SECONDS
+from asynctasq.driverkit.tls import client_context
 from asynctasq.driverkit.url_settings import (
     Converters,
     check_amount,
@@ -133,18 +134,13 @@ class MySQLSettings:
         """
         if not (self.tls or self.tls_ca or self.tls_certificate or not self.tls_verify):
             return None
-        try:
-            context = ssl.create_default_context(cafile=self.tls_ca)
-            if self.tls_certificate:
-                context.load_cert_chain(self.tls_certificate, self.tls_key)
-        except OSError as error:
-            raise ConfigurationError(
-                f"mysql.tls_ca, tls_certificate and tls_key must be readable: {error}"
-            ) from error
-        if not self.tls_verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+        return client_context(
+            "mysql",
+            ca=self.tls_ca,
+            certificate=self.tls_certificate,
+            key=self.tls_key,
+            verify=self.tls_verify,
+        )
 
     @staticmethod
     def from_url(url: str) -> dict[str, object]:

@@ -9,6 +9,7 @@
 - batching: pieces of a list, bounded in number and in bytes
 - opening: the check that a driver is open, in this process
 - url_settings: parameters of a URL as settings, and checks of settings
+- tls: the context of encrypted connections
 - outages: which leases may be reclaimed after the store was unavailable
 - selection: the messages that a reserve takes
 - strays: leases that their owner does not know of
