@@ -1,4 +1,4 @@
-"""What work and idleness cost in calls."""
+"""Calls to SQS per task, and of an idle worker."""
 
 import asyncio
 from collections.abc import Callable

@@ -14,7 +14,7 @@ from tests.composed.queue_kinds import QueueKind, queue_kinds
 from tests.stores import StoreKind, store_kinds
 
 THEMES = ("results", "progress", "cancel", "expiry", "dead_letters", "pause", "unique")
-"""What a state store adds. All other themes are checked with `--full`."""
+"""Themes of the features that a state store adds. All others are checked with `--full`."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

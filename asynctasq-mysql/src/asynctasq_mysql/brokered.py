@@ -37,7 +37,7 @@ MOVED = b"moved"
 
 
 class Known:
-    """What the store knows about some messages."""
+    """Facts that the store keeps about some messages."""
 
     def __init__(self) -> None:
         self.facts: dict[int, dict[int, bytes]] = {}

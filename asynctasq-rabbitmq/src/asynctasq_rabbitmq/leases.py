@@ -30,12 +30,12 @@ class Held:
         self.record: Record | None = None
         self.lost = 0
         self.token = 0
-        """Of its lease; 0 if it has none."""
+        """Token of its lease; 0 if it has none."""
         self.owner = ""
         self.until = 0.0
         """When its lease ends, by the clock of the store."""
         self.ends_at = 0.0
-        """The same by the monotonic clock."""
+        """Same time by the monotonic clock."""
         self.leased_at = 0.0
         self.is_settling = False
         self.has_expired = False
@@ -43,7 +43,7 @@ class Held:
 
     @property
     def started(self) -> bool:
-        """Whether the message counts as begun once its lease ends."""
+        """True if the message counts as begun once its lease ends."""
         return self.known.started or not self.has_expired
 
     @property

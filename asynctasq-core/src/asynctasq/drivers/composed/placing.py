@@ -21,7 +21,7 @@ def capabilities_of(queue: Capability, state: Capability) -> Capability:
 
 @record
 class Limits:
-    """What a queue can hold. A message beyond that lives in the state store as a whole."""
+    """Limits of a queue. The state store holds each message that exceeds one."""
 
     longest_delay: float | None
     """Seconds; None for no limit."""

@@ -29,7 +29,7 @@ _PAST = frozenset({Fact.ENDED, Fact.MOVED})
 
 
 class Known:
-    """What the store knows about some messages. Outcomes whose time is over are not known."""
+    """Facts that the store keeps about some messages, without outcomes whose time is over."""
 
     def __init__(self) -> None:
         self.facts: dict[int, dict[int, bytes]] = {}
