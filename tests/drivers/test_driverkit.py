@@ -183,6 +183,27 @@ def test_parameters_of_a_url_become_settings() -> None:
     assert "secret" not in str(caught.value)
 
 
+@dataclass
+class AcmeSettings:
+    url: str = "acme://"
+    namespace: str = "asynctasq"
+    timeout: float = 5.0
+
+    @staticmethod
+    def from_url(url: str) -> dict[str, object]:
+        base, parameters = driverkit.split_query(url)
+        known: dict[str, Callable[[str], object]] = {"namespace": str, "timeout": float}
+        return {"url": base, **driverkit.url_settings(parameters, known, url="acme.url")}
+
+
+def test_arguments_decide_over_the_url_and_the_url_over_the_defaults() -> None:
+    url = "acme://host?namespace=shop&timeout=9"
+    arguments = {"self": None, "url": url, "namespace": None, "timeout": 1.5}
+    found = driverkit.settings_from(AcmeSettings, url, arguments)
+    assert found == AcmeSettings("acme://host", "shop", 1.5)
+    assert driverkit.settings_from(AcmeSettings, "acme://", {}) == AcmeSettings()
+
+
 def test_a_driver_that_is_not_open_here_refuses_calls() -> None:
     client = object()
     assert driverkit.check_open("The acme driver", client, os.getpid()) is client

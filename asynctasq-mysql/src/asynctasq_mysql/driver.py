@@ -3,8 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
@@ -24,6 +23,7 @@ from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enque
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.times import micros
+from asynctasq.driverkit.url_settings import settings_from
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_mysql import (
@@ -50,8 +50,6 @@ from asynctasq_mysql.waiting import Poller
 
 if TYPE_CHECKING:
     from asynctasq_mysql.outbox import MySQLOutbox
-
-_SETTINGS = frozenset(each.name for each in fields(MySQLSettings)) - {"url"}
 
 
 class MySQLDriver(StateCalls, DriverDefaults):
@@ -99,13 +97,7 @@ class MySQLDriver(StateCalls, DriverDefaults):
         tls_key: str | None = None,
         tls_verify: bool | None = None,
     ) -> None:
-        given = {
-            name: value
-            for name, value in locals().items()
-            if name in _SETTINGS and value is not None
-        }
-        settings: dict[str, Any] = {**MySQLSettings.from_url(url)}
-        self._configure(MySQLSettings(**{**settings, **given}))
+        self._configure(settings_from(MySQLSettings, url, locals()))
 
     @classmethod
     def from_settings(cls, settings: MySQLSettings) -> Self:

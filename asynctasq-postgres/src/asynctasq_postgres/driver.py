@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
@@ -27,6 +27,7 @@ from asynctasq.contracts.driver import (
 from asynctasq.driverkit.numbers import check_lease, check_numbers
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.packing import check_id
+from asynctasq.driverkit.url_settings import settings_from
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 from asynctasq_postgres import brokered, inspection, letters, settling, transactions
@@ -106,33 +107,7 @@ class PostgresDriver(StateCalls, DriverDefaults):
         tls_certificate: str | None = None,
         tls_key: str | None = None,
     ) -> None:
-        given: dict[str, Any] = {
-            "host": host,
-            "port": port,
-            "username": username,
-            "password": password,
-            "database": database,
-            "namespace": namespace,
-            "schema": schema,
-            "table_prefix": table_prefix,
-            "max_connections": max_connections,
-            "timeout": timeout,
-            "connect_timeout": connect_timeout,
-            "listen": listen,
-            "listen_url": listen_url,
-            "poll_interval": poll_interval,
-            "statement_cache_size": statement_cache_size,
-            "synchronous_commit": synchronous_commit,
-            "dead_letter_ttl": dead_letter_ttl,
-            "dead_letter_limit": dead_letter_limit,
-            "tls": tls,
-            "tls_ca": tls_ca,
-            "tls_certificate": tls_certificate,
-            "tls_key": tls_key,
-        }
-        settings: dict[str, Any] = {**PostgresSettings.from_url(url)}
-        settings |= {name: value for name, value in given.items() if value is not None}
-        self._configure(PostgresSettings(**settings))
+        self._configure(settings_from(PostgresSettings, url, locals()))
 
     @classmethod
     def from_settings(cls, settings: PostgresSettings) -> Self:

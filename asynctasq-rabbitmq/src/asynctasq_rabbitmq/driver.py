@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, fields
-from typing import Any, Self
+from dataclasses import astuple
+from typing import Self
 
 from asynctasq.contracts.capabilities import Capability, SchemaState
 from asynctasq.contracts.capabilities.deaths import Death
@@ -18,6 +18,7 @@ from asynctasq.contracts.driver import (
 from asynctasq.driverkit.numbers import bounded, check_lease, check_numbers
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.selection import due_time
+from asynctasq.driverkit.url_settings import settings_from
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Delivery, Lease, Message
 from asynctasq.settlement import LeaseState, Settled, Settlement
@@ -31,7 +32,6 @@ from asynctasq_rabbitmq.reserving import Reserve, Reserved
 from asynctasq_rabbitmq.settings import DEFAULT_URL, Delays, QueueType, RabbitMQSettings
 from asynctasq_rabbitmq.settling import Settle, extend
 
-_SETTINGS = frozenset(each.name for each in fields(RabbitMQSettings)) - {"url"}
 SPARE = 1024
 """Bytes of the largest message that are left for the record and the properties."""
 
@@ -75,13 +75,7 @@ class RabbitMQDriver(DriverDefaults):
         tls_key: str | None = None,
         tls_verify: bool | None = None,
     ) -> None:
-        given = {
-            name: value
-            for name, value in locals().items()
-            if name in _SETTINGS and value is not None
-        }
-        settings: dict[str, Any] = {**RabbitMQSettings.from_url(url)}
-        self._configure(RabbitMQSettings(**{**settings, **given}))
+        self._configure(settings_from(RabbitMQSettings, url, locals()))
 
     @classmethod
     def from_settings(cls, settings: RabbitMQSettings) -> Self:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from asynctasq.contracts.capabilities import (
     FULL_STORE,
@@ -25,6 +25,7 @@ from asynctasq.contracts.driver import (
 from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
+from asynctasq.driverkit.url_settings import settings_from
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
 from asynctasq_redis import admin, brokered, inspection, leasing, listing
@@ -81,28 +82,7 @@ class RedisDriver(DriverDefaults):
         tls_key: str | None = None,
         tls_verify: bool | None = None,
     ) -> None:
-        given: dict[str, Any] = {
-            "username": username,
-            "password": password,
-            "db": db,
-            "namespace": namespace,
-            "max_connections": max_connections,
-            "timeout": timeout,
-            "connect_timeout": connect_timeout,
-            "wait_replicas": wait_replicas,
-            "wait_replicas_timeout": wait_replicas_timeout,
-            "dead_letter_ttl": dead_letter_ttl,
-            "dead_letter_limit": dead_letter_limit,
-            "sentinel_username": sentinel_username,
-            "sentinel_password": sentinel_password,
-            "tls_ca": tls_ca,
-            "tls_certificate": tls_certificate,
-            "tls_key": tls_key,
-            "tls_verify": tls_verify,
-        }
-        settings: dict[str, Any] = {**RedisSettings.from_url(url)}
-        settings |= {name: value for name, value in given.items() if value is not None}
-        self._configure(RedisSettings(**settings))
+        self._configure(settings_from(RedisSettings, url, locals()))
 
     @classmethod
     def from_settings(cls, settings: RedisSettings) -> Self:

@@ -3,14 +3,14 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, Self
+from typing import Self
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
 from asynctasq.driverkit.numbers import bounded, check_lease
 from asynctasq.driverkit.opening import check_open
+from asynctasq.driverkit.url_settings import settings_from
 from asynctasq.message import Delivery, Lease, Message
 from asynctasq.settlement import LeaseState, Settled, Settlement
 from asynctasq_sqs.client import Session
@@ -24,7 +24,6 @@ from asynctasq_sqs.settling import LONGEST_DELAY
 
 DEFAULT_LEASE = 120.0
 """Seconds. Each extension is a call for ten messages."""
-_SETTINGS = frozenset(each.name for each in fields(SQSSettings))
 
 
 class SQSDriver(DriverDefaults):
@@ -65,13 +64,7 @@ class SQSDriver(DriverDefaults):
         max_connections: int | None = None,
         endpoint_hosts: bool | None = None,
     ) -> None:
-        given = {
-            name: value
-            for name, value in locals().items()
-            if name in _SETTINGS and value is not None
-        }
-        settings: dict[str, Any] = {**SQSSettings.from_url(url)}
-        self._configure(SQSSettings(**{**settings, **given}), session)
+        self._configure(settings_from(SQSSettings, url, locals()), session)
 
     @classmethod
     def from_settings(cls, settings: SQSSettings, session: Session | None = None) -> Self:

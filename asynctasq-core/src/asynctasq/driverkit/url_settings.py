@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 from asynctasq.errors import ConfigurationError
 
 Converters: TypeAlias = Mapping[str, Callable[[str], object]]
 """Converters of the texts of parameters, by name: `str`, `int`, `float` or `flag`."""
+
+SettingsT = TypeVar("SettingsT", bound="URLSettings")
 
 _WORD = re.compile("[a-z_]+")
 _TRUE = frozenset({"true", "1", "yes", "on"})
@@ -58,6 +61,36 @@ def url_settings(
                 f"{url} has a parameter {name!r} that must be {kind}."
             ) from None
     return settings
+
+
+class URLSettings(Protocol):
+    """Settings of a driver as a dataclass that a URL can fill."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @staticmethod
+    def from_url(url: str) -> Mapping[str, object]:
+        """Return the settings that a URL contains."""
+        ...
+
+
+def settings_from(kind: type[SettingsT], url: str, arguments: Mapping[str, object]) -> SettingsT:
+    """Return the settings of a driver from its URL and the arguments of its constructor.
+
+    Args:
+        kind: the class of the settings.
+        url: the URL.
+        arguments: values by name. One that is None leaves the value of the URL, or the default. Names that are no
+            settings are left out, so that a constructor can pass its `locals()`.
+
+    Raises:
+        ConfigurationError: the URL or a setting is not valid.
+    """
+    names = {each.name for each in fields(kind)} - {"url"}
+    given = {
+        name: value for name, value in arguments.items() if name in names and value is not None
+    }
+    return kind(**{**kind.from_url(url), **given})
 
 
 def split_query(url: str) -> tuple[str, list[tuple[str, str]]]:
