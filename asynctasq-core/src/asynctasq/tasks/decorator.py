@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
@@ -13,7 +13,8 @@ from asynctasq.results import Handle
 from asynctasq.runtime import current_dispatcher
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
-from asynctasq.tasks.hints import task_hint
+from asynctasq.tasks.hinted_names import explain_missing, without_hinted_names
+from asynctasq.tasks.hints import TASK_ATTRIBUTES
 from asynctasq.tasks.options import (
     DefinitionOptions,
     check_options,
@@ -118,13 +119,11 @@ class FunctionTask(Generic[P, R_co]):
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
-    if not TYPE_CHECKING:  # type checkers would accept every name
+    def __dir__(self) -> Iterable[str]:
+        return without_hinted_names([*super().__dir__()], type(self))
 
-        def __getattr__(self, name: str) -> Any:
-            """Raise an error that says what to use instead of a name that other task queues have."""
-            text = f"{type(self).__name__!r} object has no attribute {name!r}"
-            hint = task_hint(name, self.__dict__.get("__name__", "task"))
-            raise AttributeError(f"{text}. {hint}" if hint else text, name=name, obj=self)
+
+explain_missing(FunctionTask, TASK_ATTRIBUTES)
 
 
 class AsyncFunctionTask(FunctionTask[P, R_co]):
