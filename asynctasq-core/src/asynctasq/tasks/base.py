@@ -250,6 +250,11 @@ class BaseTask(Generic[T_co]):
         if not HOOKS.isdisjoint(vars(self)):
             raise hidden_method(type(self), min(HOOKS & vars(self).keys()))
 
+    def _note_dispatch(self, task_id: str, confirmed_by: Unconfirmed) -> None:
+        """Set the ID of the task, and where it finds the IDs for its next dispatches."""
+        set_field(self, "_task_id", task_id)
+        set_field(self, "_unconfirmed", confirmed_by)
+
     def _override(self, **options: Unpack[DispatchOptions]) -> Self:
         set_field(
             self, "_overrides", {**self._overrides, **options} if self._overrides else options
