@@ -7,7 +7,7 @@ import pytest
 
 from asynctasq import App
 from asynctasq.contracts.capabilities import SupportsInspect
-from asynctasq.message import id_from_text, id_to_text, new_id, time_of_id
+from asynctasq.message import id_from_text, id_to_text, ids_to_texts, new_id, time_of_id
 from asynctasq.operations.ids import full_id, is_part, matches, short_ids
 from tests.operations.staging import bury, enqueue, message
 
@@ -32,6 +32,12 @@ def test_more_digits_are_shown_where_eight_are_not_unique() -> None:
 def test_ids_of_one_process_have_different_ends() -> None:
     made = [id_to_text(new_id()) for _ in range(2000)]
     assert len(set(short_ids(made))) == len(made)
+
+
+def test_ids_have_the_same_texts_one_by_one_and_together() -> None:
+    made = [*(new_id() for _ in range(1000)), *map(id_from_text, (FIRST, SECOND, TWIN, FIRST))]
+    assert list(ids_to_texts(made)) == list(map(id_to_text, made))
+    assert list(ids_to_texts([])) == []
 
 
 @pytest.mark.parametrize("text", [FIRST, FIRST.upper(), FIRST.replace("-", "")])

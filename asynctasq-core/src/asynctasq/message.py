@@ -4,7 +4,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from enum import Enum, StrEnum
 from itertools import count
@@ -27,6 +27,7 @@ LIMIT_RULE = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 """Names of rules in `Message.limits`."""
 _TEXT_PARTS = Struct("4s6s6s")
 """Parts of an id: before the first dash of its text, between the first and the last, and after the last."""
+_HEAD_OF_TEXT = len("00000000-0000-7000-8000-")
 
 _LEASED = "leased"
 """The former text of `State.RUNNING`."""
@@ -240,6 +241,19 @@ def id_to_text(message_id: bytes) -> str:
     """Return the canonical text form that users see."""
     first, middle, last = _TEXT_PARTS.unpack(message_id)
     return f"{first.hex()}-{middle.hex('-', 2)}-{last.hex()}"
+
+
+def ids_to_texts(message_ids: Iterable[bytes]) -> Iterator[str]:
+    """Yield the canonical text form of each id.
+
+    Ids that were made in the same millisecond begin with the same ten bytes, which become text once.
+    """
+    known, head = b"", ""
+    for message_id in message_ids:
+        first = message_id[:10]
+        if first != known:
+            known, head = first, id_to_text(message_id)[:_HEAD_OF_TEXT]
+        yield head + message_id[10:].hex()
 
 
 def time_of_id(message_id: bytes) -> float | None:

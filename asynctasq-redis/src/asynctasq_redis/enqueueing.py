@@ -61,7 +61,7 @@ def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
     heads: list[bytes | int] = []
     items: list[bytes | int] = []
     current = length = place = 0
-    repeats = len({message.id for message in messages}) < len(messages)
+    has_large = False
     for message in messages:
         check_id(message.id)
         unique = message.unique
@@ -87,12 +87,16 @@ def enqueue_arguments(messages: Sequence[Message]) -> list[bytes | int]:
             current, length, place = number, 0, len(items)
             items.append(b"")
         length += 1
-        items += (message.id, pack_blob(message))
+        blob = pack_blob(message)
+        if len(blob) > LARGE_BYTES:
+            has_large = True
+        items += (message.id, blob)
         if unique is not None:
             check_numbers(message)
             items.append(pack_unique(unique))
     items[place] = pack_run(current, length)
-    return [int(repeats), len(profiles), *heads, *items]
+    repeats = len({message.id for message in messages}) < len(messages)
+    return [1 if repeats else 2 * has_large, len(profiles), *heads, *items]
 
 
 def requeue_arguments(messages: Sequence[Message]) -> list[bytes | int]:

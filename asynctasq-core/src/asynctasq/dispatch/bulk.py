@@ -8,9 +8,9 @@ from asynctasq.contracts.driver import Driver, Enqueued, EnqueuedPartly
 from asynctasq.dispatch.connections import Connection
 from asynctasq.dispatch.enqueue_batcher import CHUNK_BYTES, CHUNK_MESSAGES, message_bytes
 from asynctasq.dispatch.stores import Store
-from asynctasq.message import Message
+from asynctasq.message import Message, ids_to_texts
 from asynctasq.results import Handle
-from asynctasq.tasks.base import BaseTask, set_field
+from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.unconfirmed import Batch
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Bulk(Generic[T]):
         """The handles of the tasks that the store has accepted so far, in order."""
         self.driver: Driver = connection.driver
         self._batcher = connection.batcher
-        self._handle_of = store.handle_of
+        self._handle_of = store.handle_with_id
         self._batch = batch
         self._sent = sent
         self._tasks: list[BaseTask[T]] = []
@@ -59,12 +59,14 @@ class Bulk(Generic[T]):
 
     def add(self, task: BaseTask[T], message: Message) -> bool:
         """Add a task and its message; returns False if the chunk is full and `ship` must come first."""
+        chunk = self._chunk
         size = message_bytes(message) if message.headers else len(message.body)
-        if self._chunk and (len(self._chunk) >= CHUNK_MESSAGES or self._bytes + size > CHUNK_BYTES):
+        size += self._bytes
+        if chunk and (len(chunk) >= CHUNK_MESSAGES or size > CHUNK_BYTES):
             return False
         self._tasks.append(task)
-        self._chunk.append(message)
-        self._bytes += size
+        chunk.append(message)
+        self._bytes = size
         return True
 
     async def ship(self) -> None:
@@ -129,13 +131,13 @@ class Bulk(Generic[T]):
     def _note(self, sent: _Sent[T] | None) -> None:
         if sent is not None:
             tasks, chunk, answers = sent
-            batch, handle_of = self._batch, self._handle_of
-            for task, message, answer in zip(tasks, chunk, answers, strict=True):
+            batch, handle_of, keep = self._batch, self._handle_of, self.handles.append
+            texts = ids_to_texts([answer.id for answer in answers])
+            for task, message, answer, text in zip(tasks, chunk, answers, texts, strict=True):
                 if task._unconfirmed is batch:
                     batch.repeat(task)
-                else:
-                    set_field(task, "_unconfirmed", batch)
-                self.handles.append(handle_of(task, message, answer))
+                task._note_dispatch(text, batch)
+                keep(handle_of(text, task, message, answer))
             self._sent(chunk)
 
     def unconfirmed(self) -> Iterator[tuple[BaseTask[T], Message]]:

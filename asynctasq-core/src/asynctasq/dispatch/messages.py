@@ -17,6 +17,7 @@ from asynctasq.errors import (
     TaskDefinitionError,
 )
 from asynctasq.message import (
+    NO_HEADERS,
     PRIORITY_DEFAULT,
     Message,
     Parent,
@@ -72,13 +73,15 @@ class MessageFactory:
             origin.note_dispatch(definition.name, self._sender)
         task._check_fields()
         overrides = task._overrides
-        options = (
-            self._of_definition(definition)
-            if overrides is None
-            else resolve_options(
-                self._defaults, definition.options, _without_dispatch_only(overrides)
-            )
-        )
+        if overrides is None:
+            known = self._resolved.get(definition.name)
+            if known is not None and known[0] is definition:
+                options = known[1]
+            else:
+                options = self._resolve(definition)
+        else:
+            own = _without_dispatch_only(overrides)
+            options = resolve_options(self._defaults, definition.options, own)
         args, kwargs = task._arguments
         try:
             body = self._codec.encode_call(args, kwargs, options.policy, task=definition.name)
@@ -97,7 +100,8 @@ class MessageFactory:
             options.max_attempts,
             options.max_lost,
             options.result_ttl,
-        )
+            None, (), None, None, (), None, NO_HEADERS,
+        )  # fmt: skip
         if overrides is None:
             return message
         try:
@@ -142,10 +146,7 @@ class MessageFactory:
             return better
         return error
 
-    def _of_definition(self, definition: TaskDefinition) -> ResolvedOptions:
-        known = self._resolved.get(definition.name)
-        if known is not None and known[0] is definition:
-            return known[1]
+    def _resolve(self, definition: TaskDefinition) -> ResolvedOptions:
         options = resolve_options(self._defaults, definition.options)
         self._resolved[definition.name] = (definition, options)
         return options
@@ -205,7 +206,7 @@ def check_supported(driver: Driver, message: Message) -> None:
         DriverError: the message is larger than the driver's `max_message_bytes`.
     """
     most = driver.max_message_bytes
-    if most is not None:
+    if most is not None and (message.headers or len(message.body) > most):
         _check_driver_limit(driver, message, most)
     capabilities = driver.capabilities
     if message.unique is not None and Capability.UNIQUE not in capabilities:

@@ -108,13 +108,21 @@ class Store:
         """
         text = id_to_text(enqueued.id)
         set_field(task, "_task_id", text)
-        created = enqueued.created or (
+        handle = self.handle_with_id(text, task, message, enqueued)
+        if not committed:
+            handle._source = self.source
+        return handle
+
+    def handle_with_id(
+        self, text: str, task: BaseTask[T], message: Message, enqueued: Enqueued
+    ) -> Handle[T]:
+        """Return the handle of a task that the store has accepted; `text` is the id of its answer."""
+        handle: Handle[T] = Handle(text)  # as `Handle.of` does, without the call
+        handle._source = self._dispatched
+        handle.created = enqueued.created or (
             # The driver knew an id that core made: the answer to an earlier enqueue of it was lost.
             enqueued.id == message.id and "id" not in (task._overrides or ())
         )
-        handle: Handle[T] = Handle(text)  # as `Handle.of` does, without the call
-        handle._source = self._dispatched if committed else self.source
-        handle.created = created
         return handle
 
     def _new_clone(self) -> Driver:

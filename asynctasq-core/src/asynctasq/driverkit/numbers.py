@@ -46,8 +46,10 @@ def check_numbers(message: Message) -> None:
         DriverError: the message names the field.
     """
     try:
-        total = message.delay + message.result_ttl + (message.eta or 0.0) + (message.expires or 0.0)
-        total += message.priority + message.max_lost + message.max_attempts
+        total: float = message.priority + message.max_lost + message.max_attempts
+        total += message.delay + message.result_ttl
+        if message.eta is not None or message.expires is not None:
+            total += (message.eta or 0.0) + (message.expires or 0.0)
         if message.unique is None and -_MOST < total < _MOST:
             return  # a sum is finite only if its parts are
     except (TypeError, OverflowError):

@@ -85,11 +85,11 @@ class Codec:
             MessageTooLarge: the body exceeds the limit.
         """
         found: Found = {}
-        refer = self._refer(found)
+        refer = no_reference if self._resolvers is None else self._refer(found)
         try:
             named = kwargs if type(kwargs) is dict else dict(kwargs)
             data = self._serializer.dumps([list(args), named], refer=refer)
-            body = self._format.seal(policy, _references(found), data)
+            body = self._format.seal(policy, _references(found) if found else (), data)
         except NotSerializable as error:
             raise _named(error, task) from error
         if len(body) > self.max_message_bytes:

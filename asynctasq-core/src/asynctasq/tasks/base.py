@@ -1,10 +1,9 @@
 """Base classes of tasks: users subclass them, and every dispatched call is an instance of one."""
 
-from collections.abc import Awaitable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import UTC, datetime
 from typing import (
-    TYPE_CHECKING,
     Any,
     ClassVar,
     Generic,
@@ -23,7 +22,8 @@ from asynctasq.tasks.class_definition import check_names, define_class
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.tasks.delivery_fields import delivery_field
 from asynctasq.tasks.fields import Fields, fields_of
-from asynctasq.tasks.hints import call_hint
+from asynctasq.tasks.hinted_names import explain_missing, without_hinted_names
+from asynctasq.tasks.hints import CALL_ATTRIBUTES
 from asynctasq.tasks.options import (
     DispatchOptions,
     Duration,
@@ -146,13 +146,8 @@ class BaseTask(Generic[T_co]):
     def __repr__(self) -> str:
         return shown_call(self, f"task {type(self).__module__}:{type(self).__qualname__}")
 
-    if not TYPE_CHECKING:  # type checkers would accept every name
-
-        def __getattr__(self, name: str) -> Any:
-            """Raise an error that says what to use instead of a name that other task queues have."""
-            text = f"{type(self).__name__!r} object has no attribute {name!r}"
-            hint = call_hint(name)
-            raise AttributeError(f"{text}. {hint}" if hint else text, name=name, obj=self)
+    def __dir__(self) -> Iterable[str]:
+        return without_hinted_names([*super().__dir__()], type(self))
 
     def execute(self) -> T_co | Awaitable[T_co]:
         """Do the work. Subclasses define this; the base class determines whether it is async."""
@@ -255,11 +250,19 @@ class BaseTask(Generic[T_co]):
         if not HOOKS.isdisjoint(vars(self)):
             raise hidden_method(type(self), min(HOOKS & vars(self).keys()))
 
+    def _note_dispatch(self, task_id: str, confirmed_by: Unconfirmed) -> None:
+        """Set the ID of the task, and where it finds the IDs for its next dispatches."""
+        set_field(self, "_task_id", task_id)
+        set_field(self, "_unconfirmed", confirmed_by)
+
     def _override(self, **options: Unpack[DispatchOptions]) -> Self:
         set_field(
             self, "_overrides", {**self._overrides, **options} if self._overrides else options
         )
         return self
+
+
+explain_missing(BaseTask, CALL_ATTRIBUTES)
 
 
 @dataclass_transform(field_specifiers=(field,))

@@ -11,6 +11,7 @@ from types import MemberDescriptorType
 from typing import Any, ClassVar, get_origin
 
 from asynctasq.annotations import own_annotations, signature_of
+from asynctasq.tasks.hinted_names import HintedName
 from asynctasq.tasks.options import DEFINITION_OPTION_NAMES, DispatchOptions
 from asynctasq.tasks.signature import ArgumentCheck, argument_check
 
@@ -223,6 +224,8 @@ class _Found:
 
     def _add(self, name: str, *, keyword_only: bool, is_optional: bool) -> None:
         value = inspect.getattr_static(self._cls, name, MISSING)
+        if isinstance(value, HintedName):
+            value = value.behind(self._cls)
         if isinstance(value, MemberDescriptorType):
             value = MISSING
         self.values[name] = value

@@ -83,8 +83,9 @@ _MANY = "Use `await asynctasq.dispatch_many([{task}({arguments}), ...])`."
 _LATER = "Use `await {task}({arguments}).delay(seconds).dispatch()`."
 _PLAIN = "Use `{task}.fn({arguments})`: it calls the plain function directly."
 _RESULT = "Use `asynctasq.handle(id)`, and `await handle.result()`."
+_LATER_OR_NOW = f"{_DISPATCH} To run it later: `{{task}}({{arguments}}).delay(seconds)`."
 
-_ATTRIBUTES: Mapping[str, str] = {
+TASK_ATTRIBUTES: Mapping[str, str] = {
     **dict.fromkeys(
         ("send", "enqueue", "enqueue_job", "enqueue_call", "kiq", "defer", "defer_async", "aenqueue",
          "submit", "queue_task", "perform_async", "push"),
@@ -100,24 +101,27 @@ _ATTRIBUTES: Mapping[str, str] = {
     **dict.fromkeys(("enqueue_in", "enqueue_at", "schedule", "apply_after", "perform_in"), _LATER),
     **dict.fromkeys(("apply", "call_local", "call", "run", "func", "function", "original_func"), _PLAIN),
     **dict.fromkeys(("AsyncResult", "get_result", "fetch_job"), _RESULT),
+    "delay": _LATER_OR_NOW,
     "retry": "Raise `asynctasq.Retry()` inside the task.",
     "request": _CURRENT,
 }  # fmt: skip
+"""Attributes that task functions of other queues have, and what to use instead."""
 
 _CALL_DISPATCH = "Use `await call.dispatch()`, or `call.dispatch_sync()` without an event loop."
 _CALL_OPTIONS = "Use `await call.options(delay=..., queue=...).dispatch()`."
 _CALL_LATER = "Use `await call.delay(seconds).dispatch()`."
 _CALL_RESULT = "Dispatch it and await its handle: `await (await call.dispatch()).result()`."
 
-_CALL_ATTRIBUTES: Mapping[str, str] = {
-    **{name: _CALL_DISPATCH for name, hint in _ATTRIBUTES.items() if hint is _DISPATCH},
-    **{name: _CALL_OPTIONS for name, hint in _ATTRIBUTES.items() if hint is _WITH_OPTIONS},
-    **{name: _CALL_LATER for name, hint in _ATTRIBUTES.items() if hint is _LATER},
+CALL_ATTRIBUTES: Mapping[str, str] = {
+    **{name: _CALL_DISPATCH for name, hint in TASK_ATTRIBUTES.items() if hint is _DISPATCH},
+    **{name: _CALL_OPTIONS for name, hint in TASK_ATTRIBUTES.items() if hint is _WITH_OPTIONS},
+    **{name: _CALL_LATER for name, hint in TASK_ATTRIBUTES.items() if hint is _LATER},
     **dict.fromkeys(("get", "result", "wait", "status", "ready", "state"), _CALL_RESULT),
     **dict.fromkeys(("set", "with_options", "set_options"), _CALL_OPTIONS),
     "retry": "Raise `asynctasq.Retry()` inside the task.",
     "request": _CURRENT,
 }
+"""Attributes that calls and signatures of other queues have, and what to use instead."""
 
 
 def option_hint(name: str) -> str | None:
@@ -131,17 +135,3 @@ def class_attribute_hint(name: str) -> str | None:
     These are only names that a task would hardly use for its own data.
     """
     return _OPTIONS[name] if name in _CLASS_ATTRIBUTES else None
-
-
-def task_hint(name: str, task: str) -> str | None:
-    """Return what to use instead of an attribute that task functions of other queues have."""
-    hint = _LATER_OR_NOW if name == "delay" else _ATTRIBUTES.get(name)
-    return None if hint is None else hint.format(task=task, arguments="...")
-
-
-def call_hint(name: str) -> str | None:
-    """Return what to use instead of an attribute that calls and signatures of other queues have."""
-    return _CALL_ATTRIBUTES.get(name)
-
-
-_LATER_OR_NOW = f"{_DISPATCH} To run it later: `{{task}}({{arguments}}).delay(seconds)`."

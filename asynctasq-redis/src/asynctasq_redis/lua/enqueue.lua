@@ -1,18 +1,20 @@
--- Store a chunk. ARGV: clock offset, whether an id may occur twice, the number of profiles, and for each its
--- numbers and its queue. Then for each run of messages of one profile: the number of the profile with the
--- length of the run, and for each message its id, its bytes and, if the profile says so, its unique key.
--- Returns '' if all are new; otherwise for each message '1' (created), or the id that stands and '0'.
+-- Store a chunk. ARGV: clock offset; '1' if an id occurs twice, '2' if a message is large, otherwise '0'; the
+-- number of profiles, and for each its numbers and its queue. Then for each run of messages of one profile: the
+-- number of the profile with the length of the run, and for each message its id, its bytes and, if the profile
+-- says so, its unique key. Returns '' if all are new; otherwise for each message '1' (created), or the id that
+-- stands and '0'.
 
-local now = clock(tonumber(ARGV[1]))
-local may_repeat = ARGV[2] == '1'
+local args = ARGV -- a local is read faster than a global
+local now = clock(tonumber(args[1]))
+local may_repeat = args[2] == '1'
 local next_argument = 4
 local profiles = {}
 local names = {}
 
-for number = 1, tonumber(ARGV[3]) do
+for number = 1, tonumber(args[3]) do
     local priority, max_lost, ttl, delay, eta, expires, unique =
-        unpack_from('>BI4ddddB', ARGV[next_argument])
-    local queue = ARGV[next_argument + 1]
+        unpack_from('>BI4ddddB', args[next_argument])
+    local queue = args[next_argument + 1]
     next_argument = next_argument + 2
     local p = {queue = queue, priority = priority, unique = unique == 1}
     p.due = eta >= 0 and math.max(eta, now) or now + delay
@@ -135,9 +137,9 @@ end
 
 local runs = {} -- profile, place of the first id, length, number of messages before
 local done = 0
-local last = #ARGV
+local last = #args
 while next_argument <= last do
-    local number, count = unpack_from('>HH', ARGV[next_argument])
+    local number, count = unpack_from('>HH', args[next_argument])
     local p = profiles[number]
     next_argument = next_argument + 1
     runs[#runs + 1] = {p, next_argument, count, done}
@@ -148,14 +150,13 @@ end
 -- Return the keys of all plain messages if they are small, none is known and no id occurs twice, as in nearly
 -- all calls. They are then written without a function call for each.
 local function keys_of_new()
-    if may_repeat or call('EXISTS', OLD .. 'queues') == 1 then return nil end
-    local keys, count, prefix = {}, 0, P .. 'm:'
+    if args[2] ~= '0' or call('EXISTS', OLD .. 'queues') == 1 then return nil end
+    local arguments, keys, count, prefix = args, {}, 0, P .. 'm:'
     for _, run in ipairs(runs) do
         if not run[1].unique then
             for at = run[2], run[2] + run[3] * 2 - 1, 2 do
-                if #ARGV[at + 1] > LARGE_BYTES then return nil end
                 count = count + 1
-                keys[count] = prefix .. ARGV[at]
+                keys[count] = prefix .. arguments[at]
             end
         end
     end
@@ -176,17 +177,18 @@ local function admit_run(p, from, count)
         added[p.key] = list
         added_to[#added_to + 1] = p.key
     end
+    local arguments, all_keys, next_key = args, keys, used
     local head, score, place, stored = p.head, p.score, #list, #values
     for at = from, from + count * 2 - 1, 2 do
-        used = used + 1
-        list[place + 1], list[place + 2] = score, ARGV[at]
-        values[stored + 1], values[stored + 2] = keys[used], head .. ARGV[at + 1]
-        place, stored = place + 2, stored + 2
+        next_key, place, stored = next_key + 1, place + 2, stored + 2
+        list[place - 1], list[place] = score, arguments[at]
+        values[stored - 1], values[stored] = all_keys[next_key], head .. arguments[at + 1]
     end
+    used = next_key
     if p.expiring then
         local expires, length = whole(p.expires), #late
         for at = from, from + count * 2 - 1, 2 do
-            late[length + 1], late[length + 2] = expires, ARGV[at]
+            late[length + 1], late[length + 2] = expires, args[at]
             length = length + 2
         end
     end
@@ -200,18 +202,18 @@ for _, run in ipairs(runs) do
     if p.unique then
         write() -- the messages before it
         for i = 1, run[3] do
-            enqueue_unique(p, ARGV[at], ARGV[at + 1], ARGV[at + 2], number + i)
+            enqueue_unique(p, args[at], args[at + 1], args[at + 2], number + i)
             at = at + 3
         end
     elseif keys then
         admit_run(p, at, run[3])
     else
         for i = 1, run[3] do
-            local id = ARGV[at]
+            local id = args[at]
             if is_known(id, now) then
                 refused(number + i, id)
             else
-                admit(p, id, ARGV[at + 1])
+                admit(p, id, args[at + 1])
                 if may_repeat then write() end
             end
             at = at + 2

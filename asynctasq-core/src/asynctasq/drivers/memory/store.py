@@ -49,7 +49,7 @@ class Store(Leases):
 
     def _new_entry(self, message: Message, now: float) -> Entry:
         check_numbers(message)
-        queue = self.queue(message.queue)
+        queue = self.queues.get(message.queue) or self.queue(message.queue)
         group = queue.groups.get(message.task) or self.group(queue, message.task)
         entry = Entry(message, group, queue, now)
         entry.due_at = self._first_due(message, now)

@@ -94,16 +94,14 @@ def _claim_together(session: Session, key: int, name: str, limit: int, room: Roo
         BodyCorrupt, ValueError, TypeError: a row is damaged.
     """
     large = min(LARGE, BYTES_AT_ONCE // max(limit, 1))
-    sound, facts, last_leased_at, blob = session.rows(
+    sound, facts, blob = session.rows(
         _SQL["claim"], {"queue": key, "limit": limit, "large": large, "never": UNREACHABLE}
     )[0]
     found: list[Any] = orjson.loads(facts)
     if not found:
         return Claimed([], [], 0)
     if sound != len(found):
-        raise BodyCorrupt("A row is damaged.")
-    if type(last_leased_at) is not int or last_leased_at >= session.now:
-        raise BodyCorrupt("A time is damaged, or the clock was set back.")  # a look at each tells
+        raise BodyCorrupt("A row is damaged, or the clock was set back.")  # a look at each tells
     kept, size = _within(found, room)
     larger = [fact for fact in kept if fact[8] > large]
     others = _large_payloads(session, larger) if larger else {}
@@ -113,7 +111,9 @@ def _claim_together(session: Session, key: int, name: str, limit: int, room: Roo
     last_profile = b""
     unpacked: Profile | None = None
     for n, leases, attempt, lost, enqueued_at, wait, mismatched_at, head, size_of_it in kept:
-        bits |= leases | attempt | lost | enqueued_at
+        bits |= leases | attempt | lost
+        if type(enqueued_at) is not int:
+            raise BodyCorrupt("A time is damaged.")
         end_of_id = place + ID_BYTES
         message_id = blob[place:end_of_id]
         place = end_of_id + head
@@ -125,16 +125,17 @@ def _claim_together(session: Session, key: int, name: str, limit: int, room: Roo
             place += size_of_it
         else:
             payload = others[n]
+        enqueued = enqueued_at / 1e6
         deliveries.append(
             Delivery(
                 message_of(message_id, name, unpacked, payload),
                 Lease(message_id, now),
                 attempt,
                 lost,
-                enqueued_at / 1e6,
+                enqueued,
                 0.0 if mismatched_at is None else max(now - mismatched_at, 0) / 1e6,
                 NO_RESULTS,
-                (enqueued_at + wait if wait else enqueued_at) / 1e6,
+                (enqueued_at + wait) / 1e6 if wait else enqueued,
                 leases > 0,
             )
         )

@@ -18,6 +18,7 @@ from asynctasq.driverkit.sql import (
 )
 from asynctasq.driverkit.times import kept_for, micros
 from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, VALUE_LIMIT, join_ids
+from asynctasq.drivers.sqlite.damage import NUMBER_LIMIT
 from asynctasq.drivers.sqlite.queries import queries
 from asynctasq.drivers.sqlite.rows import as_micros
 from asynctasq.drivers.sqlite.session import Session
@@ -61,23 +62,27 @@ class Settle:
 
 
 def _parameters(batch: Completions) -> Parameters | None:
-    """Return completions as the statement takes them; None if one is too large for it."""
+    """Return completions as the statement takes them; None if it cannot take one of them."""
     parts: list[bytes] = []
     index: list[str] = []
     place = 1
+    first_token = batch.settlements[0].lease.token
+    if type(first_token) is not int or not 0 <= first_token < NUMBER_LIMIT:
+        return None
     for settlement, result in zip(batch.settlements, batch.results, strict=True):
         lease, about = settlement.lease, settlement.about
         before, size = len(about), len(result)
-        if before >= ABOUT_LIMIT:
+        if before >= ABOUT_LIMIT or type(lease.token) is not int:
             return None
         index.append(
-            f'"{lease.token}":{place << RESULT_BITS + ABOUT_BITS | size << ABOUT_BITS | before}'
+            f'"{lease.token - first_token}":{place << RESULT_BITS + ABOUT_BITS | size << ABOUT_BITS | before}'
         )
         parts += lease.id, about, result
         place += ID_BYTES + before + size
     return {
         "blob": b"".join(parts),
         "index": f"{{{','.join(index)}}}",
+        "first_token": first_token,
         "keep": _keep(batch.result_ttl),
         "stored": batch.stored,
     }

@@ -22,23 +22,24 @@ SELECT
 -- lock and has to get it back, which takes long when the event loop is busy. Large payloads would
 -- make that row too large, and are read one by one. The first column counts the rows that are not
 -- damaged: a value of another length would shift those behind it. SQLite sorts texts above all numbers,
--- and bytes above all texts, so that a comparison tells the type.
+-- and bytes above all texts, so that a comparison tells the type. A lease that is not in the past is the
+-- token of the next one, or was given before the clock was set back.
 SELECT
-    count(*) FILTER (
-        WHERE length(id) = 16 AND id >= x'' AND namespace IS :namespace AND max_lost < :never
-            AND due_at < :never
-    ),
+    count(is_sound),
     json_group_array(json_array(
-        n, token, attempt, lost, enqueued_at, due_at - enqueued_at, mismatched_at,
-        length(profile), length(payload)
+        n, token, attempt, lost, enqueued_at, wait, mismatched_at, length(profile), length(payload)
     )),
-    max(leased_at),
     CAST(group_concat(
         id || profile || CASE WHEN length(payload) <= :large THEN payload ELSE x'' END, ''
     ) AS BLOB)
 FROM (
-    SELECT n, id, namespace, leased_at, token, attempt, lost, enqueued_at, due_at, mismatched_at,
-        max_lost, profile, payload
+    SELECT n, id, token, attempt, lost, enqueued_at, due_at - enqueued_at AS wait, mismatched_at,
+        profile, payload,
+        CASE
+            WHEN leased_at < :now AND length(id) = 16 AND id >= x'' AND namespace IS :namespace
+                AND max_lost < :never AND due_at < :never AND enqueued_at >= 0 AND enqueued_at < :never
+            THEN 1
+        END AS is_sound
     FROM messages
     WHERE state = 3 AND queue = :queue AND (expires_at IS NULL OR expires_at > :now)
     ORDER BY rank, due_at, id

@@ -2,18 +2,18 @@
 
 -- name: complete_all
 -- Completions that share the time for which they are kept. :blob is each id followed by its result;
--- :index an object of one member a message: its name is the token, its value the place of the id in
--- :blob, shifted left by 37, plus the size of the result, shifted left by 10, plus the size of `about`, which
--- is before the result.
+-- :index an object of one member a message: its name is the difference between its token and :first_token, and
+-- its value the place of the id in :blob, shifted left by 37, plus the size of the result, shifted left by 10,
+-- plus the size of `about`, which is before the result.
 UPDATE messages
 SET state = 7, finished_at = :now, forget_at = :now + :keep,
     cancelling = 0, mismatched_at = NULL, progress = NULL, error = NULL, profile = NULL,
-    about = nullif(settled.about, x''), payload = CASE WHEN :stored THEN settled.result END
+    about = settled.about, payload = CASE WHEN :stored THEN settled.result END
 FROM (
     SELECT
         substr(:blob, value >> 37, 16) AS id,
-        CAST(key AS INTEGER) AS token,
-        substr(:blob, (value >> 37) + 16, value & 1023) AS about,
+        :first_token + key AS token,
+        CASE WHEN value & 1023 THEN substr(:blob, (value >> 37) + 16, value & 1023) END AS about,
         substr(:blob, (value >> 37) + 16 + (value & 1023), (value >> 10) & 134217727) AS result
     FROM json_each(:index)
 ) AS settled
