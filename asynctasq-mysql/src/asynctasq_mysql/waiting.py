@@ -148,7 +148,7 @@ class Poller:
         sql, namespace = store.sql.lease, store.namespace
         texts = []
         if names:
-            texts.append(sql["watch"](store.offset, namespace=namespace))
+            texts.append(sql["watch"](store.offset, namespace=namespace, since=store.hints.since))
             listed = in_list(sorted(map(name_bytes, names)))
             texts.append(sql["watch_queues"](namespace=namespace, names=listed))
         if ids:
