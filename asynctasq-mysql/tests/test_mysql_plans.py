@@ -9,11 +9,14 @@ from pymysql.cursors import Cursor
 
 from asynctasq.message import new_id
 from asynctasq_mysql.enqueueing import NOW
+from asynctasq_mysql.hinting import BEGINNING, EVERYWHERE, condition
 from asynctasq_mysql.statements import FILES, Fragment, Query, Value, json_of, json_rows, statements
 from tests.servers.databases import mysql_connection, own_database
 
 ROWS, FULL_ROWS = 20_000, 100_000
 SQL = statements("asynctasq_")
+LENGTH_OF_PLACE = "14"
+"""Bytes of the state, the queue, the rank and the time in a key of the index."""
 IDS = [new_id() for _ in range(100)]
 STATEMENTS = [(file, name) for file in FILES for name in getattr(SQL, file)]
 NOT_EXPLAINED = {"clock", "time", "now", "lock_keys", "add_mark", "add_owner", "record_worker"}
@@ -51,6 +54,8 @@ VALUES: dict[str, Value] = {
     "unique_hash": None,
     "expires": None,
     "description": b"d",
+    "place": EVERYWHERE,
+    "since": BEGINNING,
 }
 
 
@@ -112,3 +117,21 @@ def test_no_statement_passes_over_a_table_or_sorts_it(
         assert kind not in ("ALL", "index"), step
         assert "filesort" not in (extra or ""), step
         assert "temporary" not in (extra or ""), step
+
+
+def test_a_search_from_a_place_on_begins_there_and_keeps_the_order_of_the_index(
+    full_store: Cursor,
+) -> None:
+    place = condition((4, ROWS // 2))
+    text = SQL.lease["claim"](queue=1, place=place, limit=100, large=1)
+    full_store.execute(f"EXPLAIN {text}")
+    [(_, _, _, kind, _, index, length, *_, extra)] = full_store.fetchall()
+    assert (kind, index, length) == ("range", "in_queue", LENGTH_OF_PLACE)
+    assert "filesort" not in extra
+
+
+def test_a_search_from_the_beginning_notices_the_end_of_its_queue(full_store: Cursor) -> None:
+    text = SQL.lease["claim"](queue=1, place=EVERYWHERE, limit=100, large=1)
+    full_store.execute(f"EXPLAIN {text}")
+    [(_, _, _, kind, *_)] = full_store.fetchall()
+    assert kind == "ref"

@@ -7,56 +7,7 @@ import asyncpg
 from asynctasq.message import Message, new_id
 from asynctasq.settlement import Complete, Release
 from asynctasq_postgres import PostgresDriver
-from asynctasq_postgres.hints import PLAIN_SECONDS, SLOW, Hints
 from tests.drivers.opening import opened
-
-NAMES = ["a", "b"]
-
-
-class Clock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def taken(place: int, rank: int, time: int) -> tuple[object, ...]:
-    return place, rank, time, b"", 0
-
-
-def slow(place: int) -> tuple[object, ...]:
-    return SLOW, 0, 0, None, place
-
-
-def test_searches_that_are_quick_begin_at_the_beginning() -> None:
-    hints = Hints()
-    hints.learn(NAMES, [taken(1, 4, 10)])
-    assert hints.parameters(NAMES) == (None, None)
-
-
-def test_a_slow_search_is_followed_by_one_from_its_last_message_on() -> None:
-    clock = Clock()
-    hints = Hints(clock)
-    hints.learn(NAMES, [slow(1), taken(1, 4, 10), taken(1, 4, 20), taken(2, 4, 5)])
-    assert hints.parameters(NAMES) == ([4, None], [20, None])
-    hints.learn(NAMES, [taken(1, 4, 30)])
-    assert hints.parameters(NAMES) == ([4, None], [30, None])
-
-
-def test_a_search_from_the_beginning_decides_again_after_a_while() -> None:
-    clock = Clock()
-    hints = Hints(clock)
-    hints.learn(NAMES, [slow(1), taken(1, 4, 20)])
-    clock.now += PLAIN_SECONDS
-    assert hints.parameters(NAMES) == ([None, None], [None, None])
-    hints.learn(NAMES, [slow(1), taken(1, 4, 40)])
-    assert hints.parameters(NAMES) == ([4, None], [40, None])
-    clock.now += PLAIN_SECONDS
-    hints.learn(NAMES, [taken(1, 4, 50)])
-    assert hints.parameters(NAMES) == (None, None)
 
 
 async def test_no_message_is_overlooked_while_a_transaction_is_open(url: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from asynctasq.errors import ConfigurationError, TaskFailed
+from asynctasq import current_task, task
+from asynctasq.errors import ConfigurationError, TaskFailed, TransactionError
 from tests.executors import tasks
 from tests.executors.conftest import Serve, ServedApp, lines_of, noted
 
@@ -37,6 +38,31 @@ async def test_the_task_knows_itself(shared: ServedApp) -> None:
     handle = await made.dispatch()
     told = await handle.result(timeout=60)
     assert told == [str(handle), tasks.about.name, "default", 0, 2, {"trace": "1"}, False]
+
+
+@task(process=True)
+def complete_sync() -> str:
+    """Return the error of a completion in a transaction."""
+    with pytest.raises(TransactionError) as error:
+        current_task().complete_sync(transaction=object())
+    return str(error.value)
+
+
+@task(process=True)
+async def complete() -> str:
+    """Return the error of a completion in a transaction."""
+    with pytest.raises(TransactionError) as error:
+        await current_task().complete(transaction=object())
+    return str(error.value)
+
+
+@pytest.mark.parametrize("kind", [complete_sync, complete], ids=["sync", "async"])
+async def test_no_task_in_another_process_completes_itself_in_a_transaction(
+    shared: ServedApp, kind: Any
+) -> None:
+    assert "got a process task. The lease of the task is in another process." in (
+        await shared.result(kind())
+    )
 
 
 @pytest.mark.parametrize("kind", [tasks.Remembers, tasks.RemembersAsync], ids=["sync", "async"])

@@ -10,6 +10,7 @@ from asynctasq.message import Lease
 from asynctasq.settlement import LeaseState
 from asynctasq_mysql.clients import Wire
 from asynctasq_mysql.connections import PAUSES
+from asynctasq_mysql.hinting import NEVER
 from asynctasq_mysql.marking import needs_mark, stored_mark, write_mark
 from asynctasq_mysql.statements import json_rows
 from asynctasq_mysql.store import Store, name_bytes
@@ -25,9 +26,11 @@ async def extend(
     async def body(wire: Wire) -> tuple[dict[tuple[bytes, int], int], int, bool]:
         # The mark first: what it says of an outage must not depend on this renewal.
         [look] = await wire.run(
-            sql["look"](store.offset, namespace=namespace, owner=name, dead_letter_ttl=0)
+            sql["look"](
+                store.offset, namespace=namespace, owner=name, since=NEVER, dead_letter_ttl=0
+            )
         )
-        now, *_, at, paused_until = look.rows[0]
+        now, *_, at, paused_until, _ = look.rows[0]
         mark = stored_mark(at, paused_until)
         if mark is None or needs_mark(mark, now=now, lease=span):
             mark = await write_mark(wire, store, span)

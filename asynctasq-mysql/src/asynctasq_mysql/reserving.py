@@ -11,6 +11,7 @@ from asynctasq.settlement import Reason
 from asynctasq_mysql.claiming import Claims, chosen, large_limit
 from asynctasq_mysql.clients import Answer, Row, Wire
 from asynctasq_mysql.connections import PAUSES
+from asynctasq_mysql.hinting import Place, condition
 from asynctasq_mysql.marking import is_refresh, needs_mark, stored_mark, write_mark
 from asynctasq_mysql.repairing import repair
 from asynctasq_mysql.rows import as_bytes, task_of
@@ -41,6 +42,7 @@ class Reserve:
         self._name = name_bytes(owner)
         self._lease = micros(lease)
         self._claims = Claims(0)
+        self._lookout = store.hints.lookout(())
         self._refreshes = False
         """True if nothing was found, and the mark is to be refreshed."""
 
@@ -105,18 +107,19 @@ class Reserve:
         """Lease messages; if upkeep is due, return its kinds instead."""
         store = self._store
         look, owner, rows = await self._look(wire, "START TRANSACTION")
-        now, due, expired, ended, forget, at, paused_until = look
+        now, due, expired, ended, forget, at, paused_until, _ = look
+        is_due = due is not None or expired is not None
         mark = stored_mark(at, paused_until)
         forgets = forget is not None and abs(now - store.forgot_at) >= FORGET_INTERVAL
         reclaims = ended is not None and not (mark is not None and mark.is_paused(now))
         is_stale = needs_mark(mark, now=now, lease=self._lease)
         self._refreshes = is_stale and not rows and is_refresh(mark, now=now, lease=self._lease)
         must_mark = is_stale and not self._refreshes
-        if must_mark or due or expired or forgets or reclaims:
+        if must_mark or is_due or forgets or reclaims:
             await wire.run("ROLLBACK")
             if forgets:
                 store.forgot_at = now
-            return Due(bool(due or expired), ended is not None, forgets, is_stale)
+            return Due(is_due, ended is not None, forgets, is_stale)
         await self._take(wire, owner, rows)
         return None
 
@@ -131,16 +134,31 @@ class Reserve:
         """
         store, sql = self._store, self._store.sql.lease
         ttl = micros(store.settings.dead_letter_ttl)
+        lookout = self._lookout = store.hints.lookout(tuple(self._numbers))
         answers = await wire.run(
             *before,
             sql["look"](
-                store.offset, namespace=store.namespace, owner=self._name, dead_letter_ttl=ttl
+                store.offset,
+                namespace=store.namespace,
+                owner=self._name,
+                since=lookout.since,
+                dead_letter_ttl=ttl,
             ),
             sql["paused_queues"](queues=in_list(self._numbers.values())),
             sql["lock_owner"](namespace=store.namespace, owner=self._name),
-            *(self._claim(number, self._queues[name]) for name, number in self._numbers.items()),
+            *(
+                self._claim(number, self._queues[name], place)
+                for (name, number), place in zip(self._numbers.items(), lookout.places, strict=True)
+            ),
         )
         look, paused, owner, *found = answers[len(before) :]
+        lookout.note(
+            look.rows[0],
+            [
+                (name, self._queues[name], answer.rows)
+                for name, answer in zip(self._numbers, found, strict=True)
+            ],
+        )
         self._claims = Claims(look.rows[0][0])
         stopped = {row[0] for row in paused.rows}
         rows = [
@@ -151,9 +169,13 @@ class Reserve:
         ]
         return look.rows[0], owner, chosen(rows, self._limit)
 
-    def _claim(self, queue: int, limit: int) -> str:
+    def _claim(self, queue: int, limit: int, place: Place | None) -> str:
         return self._store.sql.lease["claim"](
-            self._store.offset, queue=queue, limit=limit, large=large_limit(self._limit)
+            self._store.offset,
+            queue=queue,
+            place=condition(place),
+            limit=limit,
+            large=large_limit(self._limit),
         )
 
     async def _take(self, wire: Wire, owner: Answer, rows: Sequence[tuple[str, Row]]) -> None:
@@ -185,6 +207,7 @@ class Reserve:
                 )
             )
         await wire.run(*texts, "COMMIT")
+        self._lookout.learn(rows)
 
     def _renewals(self, owner: Answer) -> list[str]:
         """Return the statement that renews the leases of the owner, if there is a reason."""

@@ -9,6 +9,7 @@ from asynctasq.driverkit.outages import UpkeepMark
 from asynctasq.errors import DriverError
 from asynctasq_mysql.clients import Row, Wire
 from asynctasq_mysql.connections import Connections
+from asynctasq_mysql.hinting import SearchHints
 from asynctasq_mysql.settings import NAME_LIMIT, MySQLSettings
 from asynctasq_mysql.statements import Statements, in_list, value_rows
 from asynctasq_mysql.steps import Script, Steps, run_steps
@@ -65,6 +66,7 @@ class Store:
         """Dead letters made since they were last counted; at first, as many as may be kept."""
         self.forgot_at = 0
         """When this driver last looked for records whose time is over."""
+        self.hints = SearchHints()
         self.news = deque[News](maxlen=NEWS_KEPT)
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}

@@ -141,16 +141,16 @@ async def begin_moves(
         The moves, and the statements that make them. None, and no transaction, if another worker is at it.
     """
     sql, namespace, offset = store.sql.upkeep, store.namespace, store.offset
-    name = name_bytes(owner)
+    name, begin = name_bytes(owner), store.hints.since
     reclaiming = [
-        sql[each](offset, namespace=namespace, owner=name, bound=BOUND)
+        sql[each](offset, namespace=namespace, owner=name, since=begin, bound=BOUND)
         for each in (("ended_owners", "ended_leases") if reclaims else ())
     ]
     _, lock, due, expired, *ended = await wire.run(
         "START TRANSACTION",
         sql["try_lock"](offset, namespace=namespace),
-        sql["due"](offset, namespace=namespace, bound=BOUND),
-        sql["expired"](offset, namespace=namespace, bound=BOUND),
+        sql["due"](offset, namespace=namespace, since=begin, bound=BOUND),
+        sql["expired"](offset, namespace=namespace, since=begin, bound=BOUND),
         *reclaiming,
     )
     if not lock.rows:
@@ -221,16 +221,16 @@ async def forget(wire: Wire, store: Store) -> None:
     """Delete records whose time is over: first their keys, then the messages."""
     sql, namespace, offset = store.sql.upkeep, store.namespace, store.offset
     limit = store.settings.dead_letter_limit
-    ttl = micros(store.settings.dead_letter_ttl)
+    ttl, begin = micros(store.settings.dead_letter_ttl), store.hints.since
     counts = store.dead_since_prune > limit // 100
     surplus = [sql["surplus_dead"](namespace=namespace, bound=BOUND, kept=limit)] if counts else []
     _, lock, outcomes, old, keys, workers, *more = await wire.run(
         "START TRANSACTION",
         sql["try_lock"](offset, namespace=namespace),
-        sql["outcomes"](offset, namespace=namespace, bound=BOUND),
-        sql["old_dead"](offset, namespace=namespace, bound=BOUND, dead_letter_ttl=ttl),
-        sql["ended_keys"](offset, namespace=namespace, bound=BOUND),
-        sql["ended_workers"](offset, namespace=namespace, bound=100),
+        sql["outcomes"](offset, namespace=namespace, since=begin, bound=BOUND),
+        sql["old_dead"](offset, namespace=namespace, since=begin, bound=BOUND, dead_letter_ttl=ttl),
+        sql["ended_keys"](offset, namespace=namespace, since=begin, bound=BOUND),
+        sql["ended_workers"](offset, namespace=namespace, since=begin, bound=100),
         *surplus,
     )
     if not lock.rows:

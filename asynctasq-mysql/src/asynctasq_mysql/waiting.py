@@ -13,8 +13,8 @@ from asynctasq.errors import DriverError
 from asynctasq_mysql.statements import in_list, json_of
 from asynctasq_mysql.store import Store, name_bytes, name_text
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
-"""Seconds between two looks."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.26
+"""Seconds between two looks. The longest leaves room for calls of `reserve` below four looks a second."""
 ACTIVE_SECONDS = 10.0
 """For which the pauses stay short after the last work."""
 ENDED_SECONDS = 0.3
@@ -148,7 +148,7 @@ class Poller:
         sql, namespace = store.sql.lease, store.namespace
         texts = []
         if names:
-            texts.append(sql["watch"](store.offset, namespace=namespace))
+            texts.append(sql["watch"](store.offset, namespace=namespace, since=store.hints.since))
             listed = in_list(sorted(map(name_bytes, names)))
             texts.append(sql["watch_queues"](namespace=namespace, names=listed))
         if ids:

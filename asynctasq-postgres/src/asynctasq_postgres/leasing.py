@@ -9,6 +9,7 @@ from uuid import UUID
 
 from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.contracts.driver import BYTES_AT_ONCE
+from asynctasq.driverkit.hints import Hints
 from asynctasq.driverkit.packing import ID_BYTES, damage_info, decode_message, salvage
 from asynctasq.driverkit.sql import STATES
 from asynctasq.driverkit.strays import StraySearch
@@ -16,7 +17,6 @@ from asynctasq.driverkit.times import micros
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import NO_RESULTS, Delivery, Lease, State
 from asynctasq.settlement import Fail, LeaseState, Reason
-from asynctasq_postgres.hints import Hints
 from asynctasq_postgres.server import Row, Server
 from asynctasq_postgres.settling import settle
 
@@ -34,7 +34,8 @@ class Leasing:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._hints = Hints()
+        self._hints = Hints[tuple[int, int]]()
+        """The rank and the due time of the last message found in each queue."""
         self._news: list[News] = []
         self._kept_at = -UPKEEP_SECONDS
         """When a reserve last did a piece of the upkeep."""
@@ -63,7 +64,8 @@ class Leasing:
         settings, names, now = self._server.settings, list(queues), monotonic()
         prunes = self._died > settings.dead_letter_limit // 100
         hurries = is_notified and not prunes and now - self._kept_at < UPKEEP_SECONDS
-        ranks, times = self._hints.parameters(names)
+        search = self._hints.search(names)
+        places = [(None, None) if place is None else place for place in search.places]
         rows = await self._server.rows(
             "reserve",
             settings.namespace,
@@ -77,8 +79,8 @@ class Leasing:
             min(settings.dead_letter_limit, 1 << 30),
             prunes,
             BYTES_AT_ONCE,
-            ranks,
-            times,
+            [rank for rank, _ in places],
+            [due_at for _, due_at in places],
             sleeper,
             hurries,
         )
@@ -99,7 +101,11 @@ class Leasing:
                     damaged.append((row, name, error))
             elif place == MOVED:
                 self._report(row)
-        self._hints.learn(names, rows)
+        self._hints.learn(
+            search,
+            slow={names[row[4] - 1] for row in rows if row[0] == SLOW},
+            last={names[row[0] - 1]: (row[1], row[2]) for row in rows if row[0] > 0},
+        )
         if damaged:
             await self._reject(damaged)
         return deliveries

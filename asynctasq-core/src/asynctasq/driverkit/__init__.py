@@ -10,6 +10,7 @@
 - opening: the check that a driver is open, in this process
 - url_settings: parameters of a URL as settings, and checks of settings
 - tls: the context of encrypted connections
+- hints: where a search begins while old entries of an index make it slow
 - outages: which leases may be reclaimed after the store was unavailable
 - selection: the messages that a reserve takes
 - strays: leases that their owner does not know of

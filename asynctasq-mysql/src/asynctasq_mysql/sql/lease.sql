@@ -1,38 +1,47 @@
 -- Statements that lease messages and keep leases.
 
 -- name: look
--- Whether upkeep is due, by kind, and what the store knows of the owner.
+-- The first time of each kind of upkeep that is due, from :since on, and what the store knows of the owner. The last
+-- column is the time that this has taken.
 SELECT
     {now},
     (
-        SELECT 1 FROM {messages} FORCE INDEX (alarms)
-        WHERE namespace = :namespace AND alarm = 2 AND alarm_at <= {now} LIMIT 1
+        SELECT alarm_at FROM {messages} FORCE INDEX (alarms)
+        WHERE namespace = :namespace AND alarm = 2 AND alarm_at BETWEEN :since AND {now} ORDER BY alarm_at LIMIT 1
     ),
     (
-        SELECT 1 FROM {messages} FORCE INDEX (alarms)
-        WHERE namespace = :namespace AND alarm = 3 AND alarm_at <= {now} LIMIT 1
+        SELECT alarm_at FROM {messages} FORCE INDEX (alarms)
+        WHERE namespace = :namespace AND alarm = 3 AND alarm_at BETWEEN :since AND {now} ORDER BY alarm_at LIMIT 1
     ),
     (
-        SELECT 1 FROM {owners} FORCE INDEX (by_deadline)
-        WHERE namespace = :namespace AND deadline <= {now} AND name <> :owner LIMIT 1
+        SELECT deadline FROM {owners} FORCE INDEX (by_deadline)
+        WHERE namespace = :namespace AND deadline BETWEEN :since AND {now} AND name <> :owner
+        ORDER BY deadline LIMIT 1
     ),
     COALESCE(
         (
-            SELECT 1 FROM {messages} FORCE INDEX (alarms)
-            WHERE namespace = :namespace AND alarm = 7 AND alarm_at <= {now} LIMIT 1
+            SELECT alarm_at FROM {messages} FORCE INDEX (alarms)
+            WHERE namespace = :namespace AND alarm = 7 AND alarm_at BETWEEN :since AND {now}
+            ORDER BY alarm_at LIMIT 1
         ),
         (
-            SELECT 1 FROM {messages} FORCE INDEX (alarms)
-            WHERE namespace = :namespace AND alarm = 6 AND alarm_at <= {now} - :dead_letter_ttl LIMIT 1
+            SELECT alarm_at + :dead_letter_ttl FROM {messages} FORCE INDEX (alarms)
+            WHERE namespace = :namespace AND alarm = 6
+                AND alarm_at BETWEEN :since - :dead_letter_ttl AND {now} - :dead_letter_ttl
+            ORDER BY alarm_at LIMIT 1
         ),
         (
-            SELECT 1 FROM {unique_keys} FORCE INDEX (by_end)
-            WHERE namespace = :namespace AND ends_at <= {now} LIMIT 1
+            SELECT ends_at FROM {unique_keys} FORCE INDEX (by_end)
+            WHERE namespace = :namespace AND ends_at BETWEEN :since AND {now} ORDER BY ends_at LIMIT 1
         ),
-        (SELECT 1 FROM {workers} FORCE INDEX (by_end) WHERE namespace = :namespace AND ends_at <= {now} LIMIT 1)
+        (
+            SELECT ends_at FROM {workers} FORCE INDEX (by_end)
+            WHERE namespace = :namespace AND ends_at BETWEEN :since AND {now} ORDER BY ends_at LIMIT 1
+        )
     ),
     (SELECT at FROM {upkeep} WHERE namespace = :namespace),
-    (SELECT paused_until FROM {upkeep} WHERE namespace = :namespace)
+    (SELECT paused_until FROM {upkeep} WHERE namespace = :namespace),
+    TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6))
 
 -- name: paused_queues
 SELECT n FROM {queues} WHERE n IN (:queues) AND paused
@@ -41,11 +50,12 @@ SELECT n FROM {queues} WHERE n IN (:queues) AND paused
 SELECT n, deadline FROM {owners} FORCE INDEX (by_name) WHERE namespace = :namespace AND name = :owner FOR UPDATE
 
 -- name: claim
--- The next messages of a queue, locked. Payloads that are larger than :large follow one by one.
+-- The next messages of a queue from some place on, locked. Payloads that are larger than :large follow one by one. The
+-- last column of the first row is the time until it was found.
 SELECT id, namespace, token, attempt, lost, enqueued_at, due_at, mismatched_at, size, profile,
-    IF(size <= :large, payload, NULL)
+    IF(size <= :large, payload, NULL), priority_rank, sort_at, TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6))
 FROM {messages} FORCE INDEX (in_queue)
-WHERE state = 3 AND queue = :queue AND (alarm IS NULL OR alarm_at > {now})
+WHERE state = 3 AND queue = :queue AND :place AND (alarm IS NULL OR alarm_at > {now})
 ORDER BY priority_rank, sort_at, id
 LIMIT :limit
 FOR UPDATE SKIP LOCKED
@@ -148,11 +158,11 @@ WHERE namespace = :namespace AND name = :owner AND (
 SELECT
     (
         SELECT 1 FROM {messages} FORCE INDEX (alarms)
-        WHERE namespace = :namespace AND alarm = 2 AND alarm_at <= {now} LIMIT 1
+        WHERE namespace = :namespace AND alarm = 2 AND alarm_at BETWEEN :since AND {now} LIMIT 1
     ),
     (
         SELECT 1 FROM {owners} FORCE INDEX (by_deadline)
-        WHERE namespace = :namespace AND deadline <= {now}
+        WHERE namespace = :namespace AND deadline BETWEEN :since AND {now}
             AND COALESCE((SELECT paused_until FROM {upkeep} WHERE namespace = :namespace), 0) <= {now}
         LIMIT 1
     )

@@ -9,20 +9,20 @@ SELECT {now}, paused_until FROM {upkeep} WHERE namespace = :namespace FOR UPDATE
 -- name: due
 SELECT id, queue, profile, attempt, lost, sort_at, expires, started
 FROM {messages} FORCE INDEX (alarms)
-WHERE namespace = :namespace AND alarm = 2 AND alarm_at <= {now}
+WHERE namespace = :namespace AND alarm = 2 AND alarm_at BETWEEN :since AND {now}
 ORDER BY alarm_at
 LIMIT :bound
 
 -- name: expired
 SELECT id, queue, profile, attempt, lost
 FROM {messages} FORCE INDEX (alarms)
-WHERE namespace = :namespace AND alarm = 3 AND alarm_at <= {now}
+WHERE namespace = :namespace AND alarm = 3 AND alarm_at BETWEEN :since AND {now}
 ORDER BY alarm_at
 LIMIT :bound
 
 -- name: ended_owners
 SELECT n FROM {owners} FORCE INDEX (by_deadline)
-WHERE namespace = :namespace AND deadline <= {now} AND name <> :owner
+WHERE namespace = :namespace AND deadline BETWEEN :since AND {now} AND name <> :owner
 ORDER BY deadline
 LIMIT :bound
 
@@ -30,7 +30,7 @@ LIMIT :bound
 SELECT messages.id, messages.token, owners.n, owners.name
 FROM {owners} AS owners FORCE INDEX (by_deadline)
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (in_queue) ON messages.state = 5 AND messages.owner = owners.n
-WHERE owners.namespace = :namespace AND owners.deadline <= {now} AND owners.name <> :owner
+WHERE owners.namespace = :namespace AND owners.deadline BETWEEN :since AND {now} AND owners.name <> :owner
 LIMIT :bound
 
 -- name: lock_owners
@@ -43,13 +43,14 @@ FOR UPDATE SKIP LOCKED
 
 -- name: outcomes
 SELECT id, unique_hash FROM {messages} FORCE INDEX (alarms)
-WHERE namespace = :namespace AND alarm = 7 AND alarm_at <= {now}
+WHERE namespace = :namespace AND alarm = 7 AND alarm_at BETWEEN :since AND {now}
 ORDER BY alarm_at
 LIMIT :bound
 
 -- name: old_dead
 SELECT id, unique_hash FROM {messages} FORCE INDEX (alarms)
-WHERE namespace = :namespace AND alarm = 6 AND alarm_at <= {now} - :dead_letter_ttl
+WHERE namespace = :namespace AND alarm = 6
+    AND alarm_at BETWEEN :since - :dead_letter_ttl AND {now} - :dead_letter_ttl
 ORDER BY alarm_at
 LIMIT :bound
 
@@ -122,7 +123,7 @@ WHERE unique_keys.holder = UNHEX(named.id) AND unique_keys.held <> 3
 
 -- name: ended_keys
 SELECT hash FROM {unique_keys} FORCE INDEX (by_end)
-WHERE namespace = :namespace AND ends_at <= {now}
+WHERE namespace = :namespace AND ends_at BETWEEN :since AND {now}
 ORDER BY ends_at
 LIMIT :bound
 FOR UPDATE SKIP LOCKED
@@ -136,7 +137,7 @@ WHERE unique_keys.ends_at <= :now
 
 -- name: ended_workers
 SELECT id FROM {workers} FORCE INDEX (by_end)
-WHERE namespace = :namespace AND ends_at <= {now}
+WHERE namespace = :namespace AND ends_at BETWEEN :since AND {now}
 ORDER BY ends_at
 LIMIT :bound
 FOR UPDATE SKIP LOCKED

@@ -1,0 +1,42 @@
+"""An application that dispatches in transactions of MySQLdb: `dispatching_with_mysqldb.py DRIVER`.
+
+It is a process of its own, because tests with Django install PyMySQL under the name MySQLdb.
+"""
+
+import sys
+from contextlib import closing
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+import asynctasq
+from asynctasq import task
+from asynctasq.errors import TransactionError
+
+MySQLdb: Any = import_module("MySQLdb")
+
+
+@task(name="bill")
+async def bill(number: int) -> None:
+    """Stands for a task of the application."""
+
+
+def dispatch(driver: str) -> None:
+    """Dispatch in a transaction that is committed, in one that is rolled back, and in none; print what happened."""
+    asynctasq.init({"driver": driver})
+    parts = urlsplit(driver)
+    address = {"host": parts.hostname, "port": parts.port, "user": parts.username}
+    with closing(MySQLdb.connect(**address, database=parts.path.removeprefix("/"))) as connection:
+        for number, end in ((1, connection.commit), (2, connection.rollback)):
+            connection.begin()
+            print(bill(number).dispatch_sync(transaction=connection))
+            end()
+        connection.autocommit(True)
+        try:
+            bill(3).dispatch_sync(transaction=connection)
+        except TransactionError as error:
+            print(error)
+
+
+if __name__ == "__main__":
+    dispatch(sys.argv[1])
