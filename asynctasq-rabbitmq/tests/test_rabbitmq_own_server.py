@@ -9,7 +9,7 @@ import pytest
 
 from asynctasq.errors import DriverError
 from asynctasq.settlement import LeaseState, Settled
-from asynctasq_rabbitmq import RabbitMQDriver
+from asynctasq_rabbitmq import RabbitMQDriver, names
 from tests.drivers.opening import opened
 from tests.drivers.receiving import completed, delivered, enqueued, ids, letter, received
 from tests.servers.rabbitmq import RabbitmqServer, rabbitmq_process
@@ -72,6 +72,30 @@ async def test_a_task_runs_longer_than_the_broker_waits(
         [again] = await received(driver, 1)
         assert again.message.id == runs[2].message.id
         await completed(driver, [again])
+
+
+async def test_leases_are_lost_with_the_queue_that_gave_them(server: RabbitmqServer) -> None:
+    async with opened(driver_of(server)) as driver:
+        await driver.enqueue([letter(), letter("post")])
+        [run] = await received(driver, 1)
+        [other] = await received(driver, 1, queue="post")
+        await driver.wait(["mail"], timeout=0.1)  # consumes one more than it has
+        waiting = asyncio.create_task(driver.wait(["mail"], timeout=30.0))
+        server.end_queue(names.work_queue(driver.settings.namespace, "mail"))
+        await waiting
+        [again] = await received(driver, 1)
+        assert (again.message.id, again.lost) == (run.message.id, 1)
+        leases = [run.lease, other.lease, again.lease]
+        assert await driver.extend("worker", leases, lease=30.0) == [
+            LeaseState.LOST,
+            LeaseState.HELD,
+            LeaseState.HELD,
+        ]
+        assert await completed(driver, [run, other, again]) == [
+            Settled.LOST,
+            Settled.DONE,
+            Settled.DONE,
+        ]
 
 
 @pytest.fixture

@@ -160,7 +160,10 @@ class Consumer:
         self._prefetch = min(free, MOST)
         tag = f"{self.queue}-{self._epoch}"
         answers = channel.subscribe(
-            self.work, tag, self._prefetch, Subscription(self._receiver(self._epoch), self._ended)
+            self.work,
+            tag,
+            self._prefetch,
+            Subscription(self._receiver(self._epoch), lambda: self._ended(channel)),
         )
         self._tag = tag
         try:
@@ -193,11 +196,13 @@ class Consumer:
 
         return receive
 
-    def _ended(self) -> None:
-        """Note that the broker has ended the consumer: the queue was deleted, or has another leader."""
-        self._tag = ""
+    def _ended(self, channel: Channel) -> None:
+        """Drop the channel, for the broker has ended the consumer: the queue has failed or was deleted.
+
+        Messages that were not acknowledged are ready again, or deleted.
+        """
         self._topology.forget(self.queue)
-        self._wake()
+        channel.drop("the broker ended the consumer")
 
     def _closed(self, channel: Channel) -> None:
         """Drop what came over a channel that is closed: the broker delivers it again."""

@@ -90,9 +90,10 @@ class Holder:
         connection = await self._line.connection()
         channel = await connection.channel()
         channel.on_closed.append(lambda: self._closed(channel))
-        answers = channel.subscribe(
-            self._name, self._name, 0, Subscription(self._received, self._ended)
+        subscription = Subscription(
+            self._received, lambda: channel.drop("the broker ended the consumer")
         )
+        answers = channel.subscribe(self._name, self._name, 0, subscription)
         for answer in answers:
             await connection.answer(answer)
         self._channel = channel
@@ -115,9 +116,6 @@ class Holder:
         original = held.incoming
         held.move(incoming)
         original.channel.ack([original.tag])
-
-    def _ended(self) -> None:
-        self._channel = None
 
     def _closed(self, channel: Channel) -> None:
         self._moving.clear()

@@ -19,6 +19,9 @@ F = TypeVar("F", bound=base.Frame)
 AT_ONCE = 512
 """Messages that are encoded and written in one step."""
 BYTES_WRITTEN_AT_ONCE = 1 << 20
+TELL_FAILURES = {"x-cancel-on-ha-failover": True}
+"""Argument of a consumer. Without it the broker consumes a queue that has failed again by itself, and the client
+does not learn that its unacknowledged messages are ready again."""
 
 
 class Subscription:
@@ -91,6 +94,12 @@ class Channel:
             await self.call(commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk)
             self.end(ChannelClosed(0, "the channel was closed"))
 
+    def drop(self, reason: str) -> None:
+        """Close the channel without waiting for the broker."""
+        if self.is_open:
+            self.connection.send(self.number, commands.Channel.Close(200, reason, 0, 0))
+            self.end(ChannelClosed(0, reason))
+
     # Publishing.
 
     async def confirm(self) -> None:
@@ -144,7 +153,7 @@ class Channel:
         self.prefetch = prefetch
         return (
             self.start(commands.Basic.Qos(0, prefetch, False)),
-            self.start(commands.Basic.Consume(0, queue, tag)),
+            self.start(commands.Basic.Consume(0, queue, tag, arguments=dict(TELL_FAILURES))),
         )
 
     def unsubscribe(self, tag: str) -> "asyncio.Future[base.Frame]":
