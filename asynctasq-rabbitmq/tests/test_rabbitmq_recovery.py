@@ -10,7 +10,7 @@ import pytest
 
 from asynctasq.conformance import TcpProxy
 from asynctasq.errors import DriverUnavailable
-from asynctasq.settlement import Complete, ErrorInfo, LeaseState, Retry, Settled
+from asynctasq.settlement import Complete, ErrorInfo, LeaseState, Retry, Settled, Settlement
 from asynctasq_rabbitmq import RabbitMQDriver, names
 from tests.drivers.opening import opened
 from tests.drivers.receiving import completed, delivered, enqueued, ids, letter, received
@@ -79,7 +79,7 @@ async def test_an_acknowledgement_that_the_broker_may_not_have_read_is_unknown(
         proxy.thaw()
         again = await received(driver, 2)
         assert delivered(again) == sorted([first.message.id, second.message.id])
-        ends = [Complete(first.lease), Retry(second.lease, 0.0, ERROR)]
+        ends: list[Settlement] = [Complete(first.lease), Retry(second.lease, 0.0, ERROR)]
         assert await driver.settle(ends) == [Settled.LOST] * 2
         await completed(driver, again)
 

@@ -269,7 +269,7 @@ class Storm:
         deadline = time.monotonic() + STUCK_SECONDS
         while time.monotonic() < deadline:
             with suppress(DriverError):  # the file is locked by a worker for a moment
-                left = await self._store.left(driver, dispatcher.workload.entries)
+                left = await self._store.not_ended(driver, dispatcher.workload.entries)
                 if not left:
                     return
                 if left < least or least < 0:

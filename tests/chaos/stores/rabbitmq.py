@@ -126,7 +126,7 @@ class RabbitmqStore(Store):
     def full(self, driver: Any) -> Any:
         return driver.state
 
-    async def left(self, driver: Any, entries: Sequence[Entry]) -> int:
+    async def not_ended(self, driver: Any, entries: Sequence[Entry]) -> int:
         waiting = await _ready(driver)
         for queue in (*QUEUES, *OWN_QUEUES):
             counts = await driver.state.count(queue)
@@ -177,7 +177,7 @@ class RabbitmqAloneStore(RabbitmqStore):
     def faults(self) -> Lanes:
         return {**super().faults(), "partial": [ANSWERS]}
 
-    async def left(self, driver: Any, entries: Sequence[Entry]) -> int:
+    async def not_ended(self, driver: Any, entries: Sequence[Entry]) -> int:
         waiting = await _ready(driver)
         if waiting:
             return waiting

@@ -100,7 +100,7 @@ class Store(ABC):
         """Return the driver of the full store, which has unique keys."""
         return driver
 
-    async def left(self, driver: Any, entries: Sequence[Entry]) -> int:
+    async def not_ended(self, driver: Any, entries: Sequence[Entry]) -> int:
         """Return about how many messages have not ended; 0 only if all have."""
         return await waiting(driver)
 
