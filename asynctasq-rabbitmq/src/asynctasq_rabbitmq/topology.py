@@ -38,6 +38,34 @@ def version_of(server: FieldTable) -> tuple[int, ...]:
     return numbers or (0, 0)
 
 
+def work_arguments(
+    settings: RabbitMQSettings, version: Sequence[int], dead: str
+) -> dict[str, FieldValue]:
+    """Return the arguments of a new queue for tasks, whose dead letters go to the queue `dead`."""
+    arguments: dict[str, FieldValue] = {
+        "x-queue-type": settings.queue_type,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead,
+    }
+    if settings.priorities:
+        arguments["x-max-priority"] = MOST_PRIORITIES
+    if settings.queue_type == "quorum" and tuple(version) >= NO_LIMIT_FROM:
+        arguments["x-delivery-limit"] = -1
+    return arguments
+
+
+def dead_arguments(settings: RabbitMQSettings, version: Sequence[int]) -> dict[str, FieldValue]:
+    """Return the arguments of a new queue for dead letters."""
+    arguments: dict[str, FieldValue] = {
+        "x-queue-type": settings.queue_type,
+        "x-max-length": settings.dead_letter_limit,
+        "x-overflow": "drop-head",
+    }
+    if settings.queue_type == "classic" or tuple(version) >= QUORUM_TTL_FROM:
+        arguments["x-message-ttl"] = int(settings.dead_letter_ttl * 1000)
+    return arguments
+
+
 class Topology:
     """The queues and exchanges of a namespace, and those for delays, which all namespaces share."""
 
@@ -97,37 +125,14 @@ class Topology:
         async with self._declaring:
             if queue in self._known:
                 return
-            work = names.work_queue(self._settings.namespace, queue)
-            dead = names.dead_queue(self._settings.namespace, queue)
-            await self._declare(dead, self._dead_arguments())
-            created = await self._declare(work, self._work_arguments(dead))
-            if created and self._settings.delays == "levels":
+            settings = self._settings
+            work = names.work_queue(settings.namespace, queue)
+            dead = names.dead_queue(settings.namespace, queue)
+            await self._declare(dead, dead_arguments(settings, self._version))
+            created = await self._declare(work, work_arguments(settings, self._version, dead))
+            if created and settings.delays == "levels":
                 await self._bind(work)
             self._known.add(queue)
-
-    def _work_arguments(self, dead: str) -> dict[str, FieldValue]:
-        settings = self._settings
-        arguments: dict[str, FieldValue] = {
-            "x-queue-type": settings.queue_type,
-            "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": dead,
-        }
-        if settings.priorities:
-            arguments["x-max-priority"] = MOST_PRIORITIES
-        if settings.queue_type == "quorum" and self._version >= NO_LIMIT_FROM:
-            arguments["x-delivery-limit"] = -1
-        return arguments
-
-    def _dead_arguments(self) -> dict[str, FieldValue]:
-        settings = self._settings
-        arguments: dict[str, FieldValue] = {
-            "x-queue-type": settings.queue_type,
-            "x-max-length": settings.dead_letter_limit,
-            "x-overflow": "drop-head",
-        }
-        if settings.queue_type == "classic" or self._version >= QUORUM_TTL_FROM:
-            arguments["x-message-ttl"] = int(settings.dead_letter_ttl * 1000)
-        return arguments
 
     async def declare_held(self, name: str) -> None:
         """Create the queue for the long tasks of a process, and its exchange.
