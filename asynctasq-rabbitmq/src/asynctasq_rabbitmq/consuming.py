@@ -12,7 +12,8 @@ from pamqp import commands
 from asynctasq_rabbitmq import names
 from asynctasq_rabbitmq.leases import Held
 from asynctasq_rabbitmq.lines import Line
-from asynctasq_rabbitmq.topology import Topology
+from asynctasq_rabbitmq.settings import QueueType
+from asynctasq_rabbitmq.topology import CANCEL_ON_FAILURE, Topology, consumer_arguments
 from asynctasq_rabbitmq.wire.channel import Channel, Subscription
 from asynctasq_rabbitmq.wire.errors import NOT_FOUND, ChannelClosed
 from asynctasq_rabbitmq.wire.frames import Incoming, priority_of
@@ -41,7 +42,7 @@ class Consumer:
         *,
         namespace: str,
         priorities: bool,
-        queue_type: str,
+        queue_type: QueueType,
         wake: Callable[[], None],
         lost: Callable[[Channel], None],
     ) -> None:
@@ -58,6 +59,7 @@ class Consumer:
         self._priorities = priorities
         self._answers_last = queue_type == "classic"
         """True if the broker answers the question for a count after it has delivered what it counted."""
+        self._arguments = consumer_arguments(queue_type)
         self._wake = wake
         self._lost = lost
         self._channel: Channel | None = None
@@ -164,6 +166,7 @@ class Consumer:
             tag,
             self._prefetch,
             Subscription(self._receiver(self._epoch), lambda: self._ended(channel)),
+            self._arguments,
         )
         self._tag = tag
         try:
@@ -172,7 +175,11 @@ class Consumer:
         except ChannelClosed as error:
             if error.code == NOT_FOUND:
                 self._topology.forget(self.queue)
-            raise
+            if not (self._arguments and CANCEL_ON_FAILURE in error.text):
+                raise
+            self._arguments = {}  # an existing queue of another type
+            await self._start(free)
+            return
         self._expected = MOST
         self.note_change()
 

@@ -14,7 +14,7 @@ from asynctasq_rabbitmq.lines import Line
 from asynctasq_rabbitmq.publishing import Letter, Publisher
 from asynctasq_rabbitmq.records import LEASE, message_id, pack_record, properties_of
 from asynctasq_rabbitmq.settings import RabbitMQSettings
-from asynctasq_rabbitmq.topology import Topology
+from asynctasq_rabbitmq.topology import Topology, consumer_arguments
 from asynctasq_rabbitmq.wire.channel import Channel, Subscription
 from asynctasq_rabbitmq.wire.errors import ChannelClosed, ConnectionLost
 from asynctasq_rabbitmq.wire.frames import Incoming, Outgoing
@@ -93,7 +93,9 @@ class Holder:
         subscription = Subscription(
             self._received, lambda: channel.drop("the broker ended the consumer")
         )
-        answers = channel.subscribe(self._name, self._name, 0, subscription)
+        answers = channel.subscribe(
+            self._name, self._name, 0, subscription, consumer_arguments(self._topology.level_type)
+        )
         for answer in answers:
             await connection.answer(answer)
         self._channel = channel

@@ -10,7 +10,7 @@ from pamqp.common import FieldTable, FieldValue
 from asynctasq.errors import DriverError
 from asynctasq_rabbitmq import names
 from asynctasq_rabbitmq.lines import Line
-from asynctasq_rabbitmq.settings import RabbitMQSettings
+from asynctasq_rabbitmq.settings import QueueType, RabbitMQSettings
 from asynctasq_rabbitmq.wire.channel import Channel
 from asynctasq_rabbitmq.wire.errors import (
     ACCESS_REFUSED,
@@ -27,6 +27,9 @@ QUORUM_TTL_FROM = (3, 10)
 """Version from which on quorum queues have times to live."""
 QUORUM_PRIORITIES_FROM = (4, 3)
 MOST_PRIORITIES = 10
+CANCEL_ON_FAILURE = "x-cancel-on-ha-failover"
+"""Argument of a consumer of a classic queue. Without it, the broker consumes a queue that has failed again by itself,
+and the client does not learn that its unacknowledged messages are ready again."""
 HELD_TTL, HELD_EXPIRES = 3000, 3_600_000
 """Milliseconds until a held message that has lost its consumer goes back, and until an unused queue is deleted."""
 
@@ -64,6 +67,11 @@ def dead_arguments(settings: RabbitMQSettings, version: Sequence[int]) -> dict[s
     if settings.queue_type == "classic" or tuple(version) >= QUORUM_TTL_FROM:
         arguments["x-message-ttl"] = int(settings.dead_letter_ttl * 1000)
     return arguments
+
+
+def consumer_arguments(queue_type: QueueType) -> dict[str, FieldValue]:
+    """Return the arguments of a consumer. Quorum queues do not need the argument, and refuse it."""
+    return {CANCEL_ON_FAILURE: True} if queue_type == "classic" else {}
 
 
 class Topology:
@@ -105,7 +113,7 @@ class Topology:
         self._version = version_of(connection.server)
 
     @property
-    def level_type(self) -> str:
+    def level_type(self) -> QueueType:
         """The type of the queues for delays."""
         return self._settings.queue_type if self._version >= QUORUM_TTL_FROM else "classic"
 

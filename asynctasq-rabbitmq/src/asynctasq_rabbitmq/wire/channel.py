@@ -1,10 +1,11 @@
 """A channel: calls and their answers, publishing with confirms, consumers, and acknowledgements."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from pamqp import base, commands
+from pamqp.common import FieldValue
 
 from asynctasq.driverkit.batching import batches
 from asynctasq_rabbitmq.wire import frames
@@ -19,9 +20,6 @@ F = TypeVar("F", bound=base.Frame)
 AT_ONCE = 512
 """Messages that are encoded and written in one step."""
 BYTES_WRITTEN_AT_ONCE = 1 << 20
-TELL_FAILURES = {"x-cancel-on-ha-failover": True}
-"""Argument of a consumer. Without it the broker consumes a queue that has failed again by itself, and the client
-does not learn that its unacknowledged messages are ready again."""
 
 
 class Subscription:
@@ -147,13 +145,14 @@ class Channel:
         tag: str,
         prefetch: int,
         subscription: Subscription,
+        arguments: Mapping[str, FieldValue],
     ) -> "Sequence[asyncio.Future[base.Frame]]":
         """Begin to consume a queue; return the answers to come. No more than `prefetch` messages are unacknowledged."""
         self._subscriptions[tag.encode()] = subscription
         self.prefetch = prefetch
         return (
             self.start(commands.Basic.Qos(0, prefetch, False)),
-            self.start(commands.Basic.Consume(0, queue, tag, arguments=dict(TELL_FAILURES))),
+            self.start(commands.Basic.Consume(0, queue, tag, arguments=dict(arguments))),
         )
 
     def unsubscribe(self, tag: str) -> "asyncio.Future[base.Frame]":
