@@ -13,7 +13,7 @@ TYPED := conftest.py $(sort $(wildcard asynctasq-*/src tests examples benchmarks
 PYTEST_WORKERS ?= 4
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository language docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis bench-postgres bench-mysql bench-rabbitmq bench-sqs chaos-redis chaos-postgres chaos-mysql format lock clean
+.PHONY: help demo test test-full test-all chaos check lint mypy pyright layers repository language docs docs-pages docs-serve api build bench bench-sqlite bench-memory bench-orm bench-redis bench-postgres bench-mysql bench-rabbitmq bench-sqs chaos-redis chaos-postgres chaos-mysql chaos-rabbitmq format lock clean
 
 help:  ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -89,6 +89,10 @@ chaos-postgres: .venv/.ready-dev  ## Run 50,000 tasks on PostgreSQL while everyt
 
 chaos-mysql: .venv/.ready-dev  ## Run 50,000 tasks on MariaDB while everything fails, for about five minutes
 	@$(BIN)/python -m tests.chaos mysql $(CHAOS)
+
+chaos-rabbitmq: .venv/.ready-dev  ## Run 50,000 tasks on RabbitMQ while everything fails, with a state store and without
+	@$(BIN)/python -m tests.chaos rabbitmq $(CHAOS)
+	@$(BIN)/python -m tests.chaos rabbitmq-alone --tasks 10000 --seconds 100
 
 check: lint mypy pyright layers repository language docs  ## Run the linters, type checkers, language check and tests of the repository; build the site
 	@echo "==> all checks passed"

@@ -8,8 +8,9 @@ A test that takes one of these fixtures runs once for each store kind that fits:
 
 For `store` and `durable_store`, tests marked with `@pytest.mark.every_store` run on the embedded kinds and on
 one of the servers, so that each server gets its share; all others run on the embedded kinds. With
-`pytest --full`, everything runs on every kind. The file
-`tests/stores.py` of another distribution adds a kind by assigning a `StoreKind` to `KIND`.
+`pytest --full`, everything runs on every kind. A queue with a state store beside it takes part in the marked tests of
+the worker, with `--full` only. The file `tests/stores.py` of another distribution adds a kind by assigning a
+`StoreKind` to `KIND`.
 """
 
 import importlib.util
@@ -79,6 +80,8 @@ class StoreKind:
     """True if messages outlive a process."""
     server: Callable[[Path], AbstractContextManager[ServerStore]] | None = None
     """Starts a server for one test."""
+    is_queue: bool = False
+    """True for a queue with a state store beside it: no URL opens both, and a message in the queue cannot be found."""
 
 
 @contextmanager
@@ -126,10 +129,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test on the kinds of stores that fit, unless its module has a fixture of that name."""
     chosen = list(EMBEDDED)
-    servers = [kind for kind in store_kinds() if not kind.embedded]
+    servers = [kind for kind in store_kinds() if not kind.embedded and not kind.is_queue]
+    is_marked = any(metafunc.definition.iter_markers("every_store"))
     if metafunc.config.getoption("full"):
         chosen += servers
-    elif any(metafunc.definition.iter_markers("every_store")):
+        if is_marked and "make_stage" in metafunc.fixturenames:
+            chosen += [kind for kind in store_kinds() if kind.is_queue]
+    elif is_marked:
         share = crc32(metafunc.definition.nodeid.encode())  # the same in every process
         chosen.append(servers[share % len(servers)])
     fitting = {

@@ -11,7 +11,7 @@ from tests.chaos.faults.connections import CONNECTIONS
 from tests.chaos.fuzz import check_fuzzed_store
 from tests.chaos.numbers import check_a_bad_number_harms_no_others
 from tests.chaos.outages import check_two_outages_end_no_lease
-from tests.chaos.short import brief_storm, calm_with_blocked_loops, short_storm
+from tests.chaos.short import brief_storm, calm_with_blocked_loops, quick_kinds, short_storm
 from tests.chaos.stores.mysql import MysqlStore
 from tests.chaos.stores.sql_faults import SQL_PARTIAL, SQL_STORE
 
@@ -19,7 +19,8 @@ from tests.chaos.stores.sql_faults import SQL_PARTIAL, SQL_STORE
 async def test_after_a_brief_storm_the_ledger_agrees_with_mysql(tmp_path: Path) -> None:
     servers = [each for each in SQL_STORE if each not in CONNECTIONS]
     faults = {"store": servers, "partial": SQL_PARTIAL}
-    report = await brief_storm(MysqlStore(tmp_path / "store"), tmp_path, faults)
+    store = MysqlStore(tmp_path / "store")
+    report = await brief_storm(store, tmp_path, faults, kinds=quick_kinds())
     assert not report.problems, str(report)
 
 

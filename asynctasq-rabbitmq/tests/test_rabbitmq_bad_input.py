@@ -39,12 +39,19 @@ async def test_foreign_messages_become_dead_letters_and_the_rest_goes_on(
         assert (await driver.count("mail")).dead == 4
 
 
+@pytest.mark.parametrize("existing", ["classic", "quorum"])
 async def test_a_queue_with_other_arguments_is_used_with_a_warning(
-    make_driver: MakeDriver, url: str, namespace: str, caplog: pytest.LogCaptureFixture
+    make_driver: MakeDriver,
+    url: str,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+    existing: str,
 ) -> None:
     async with await aio_pika.connect(url) as other:
         channel = await other.channel()
-        await channel.declare_queue(names.work_queue(namespace, "mail"), durable=True)
+        await channel.declare_queue(
+            names.work_queue(namespace, "mail"), durable=True, arguments={"x-queue-type": existing}
+        )
         with caplog.at_level(logging.WARNING, "asynctasq_rabbitmq"):
             async with opened(make_driver()) as driver:
                 await driver.enqueue([letter(delay=0.3)])

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from asynctasq.errors import DriverError
+from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.settlement import LeaseState, Settled
-from asynctasq_rabbitmq import RabbitMQDriver
+from asynctasq_rabbitmq import RabbitMQDriver, names
 from tests.drivers.opening import opened
 from tests.drivers.receiving import completed, delivered, enqueued, ids, letter, received
 from tests.servers.rabbitmq import RabbitmqServer, rabbitmq_process
@@ -20,13 +20,19 @@ DEFINITIONS = {
     "vhosts": [{"name": "/"}],
     "users": [
         {"name": "guest", "password": "guest", "tags": "administrator"},
-        {"name": "limited", "password": "limited", "tags": ""},
+        *({"name": name, "password": name, "tags": ""} for name in ("limited", "reader", "writer")),
     ],
     "permissions": [
-        {"user": user, "vhost": "/", "configure": configure, "write": ".*", "read": ".*"}
-        for user, configure in (("guest", EVERYTHING), ("limited", NOTHING))
+        {"user": user, "vhost": "/", "configure": configure, "write": write, "read": read}
+        for user, configure, write, read in (
+            ("guest", EVERYTHING, EVERYTHING, EVERYTHING),
+            ("limited", NOTHING, EVERYTHING, EVERYTHING),
+            ("reader", NOTHING, NOTHING, EVERYTHING),
+            ("writer", NOTHING, EVERYTHING, NOTHING),
+        )
     ],
 }
+LARGEST = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +41,7 @@ def server() -> Iterator[RabbitmqServer]:
     with rabbitmq_process(
         f"-rabbit consumer_timeout {int(CONSUMER_TIMEOUT * 1000)}",
         "-rabbit channel_tick_interval 200",
+        f"-rabbit max_message_size {LARGEST}",
         definitions=DEFINITIONS,
     ) as found:
         yield found
@@ -72,6 +79,30 @@ async def test_a_task_runs_longer_than_the_broker_waits(
         [again] = await received(driver, 1)
         assert again.message.id == runs[2].message.id
         await completed(driver, [again])
+
+
+async def test_leases_are_lost_with_the_queue_that_gave_them(server: RabbitmqServer) -> None:
+    async with opened(driver_of(server)) as driver:
+        await driver.enqueue([letter(), letter("post")])
+        [run] = await received(driver, 1)
+        [other] = await received(driver, 1, queue="post")
+        await driver.wait(["mail"], timeout=0.1)  # consumes one more than it has
+        waiting = asyncio.create_task(driver.wait(["mail"], timeout=30.0))
+        server.end_queue(names.work_queue(driver.settings.namespace, "mail"))
+        await waiting
+        [again] = await received(driver, 1)
+        assert (again.message.id, again.lost) == (run.message.id, 1)
+        leases = [run.lease, other.lease, again.lease]
+        assert await driver.extend("worker", leases, lease=30.0) == [
+            LeaseState.LOST,
+            LeaseState.HELD,
+            LeaseState.HELD,
+        ]
+        assert await completed(driver, [run, other, again]) == [
+            Settled.LOST,
+            Settled.DONE,
+            Settled.DONE,
+        ]
 
 
 @pytest.fixture
@@ -119,6 +150,40 @@ async def test_a_user_without_rights_works_on_what_was_created_beforehand(
             await limited.enqueue([letter("other")])
         with pytest.raises(DriverError, match="asynctasq migrate"):
             await limited.reserve({"other": 1}, limit=1, owner="w", lease=30.0)
+
+
+async def test_a_user_who_may_not_write_or_read_is_told_so(server: RabbitmqServer) -> None:
+    owner = driver_of(server, queues="mail")
+    space = owner.settings.namespace
+    await owner.migrate()
+    async with (
+        opened(owner),
+        opened(driver_of(server, "reader", namespace=space)) as reader,
+        opened(driver_of(server, "writer", namespace=space)) as writer,
+    ):
+        with pytest.raises(DriverError, match="refuses this user") as refused:
+            await reader.enqueue([letter()])
+        assert not isinstance(refused.value, DriverUnavailable)
+        await writer.enqueue([letter()])
+        with pytest.raises(DriverError, match="refuses this user") as refused:
+            await writer.reserve({"mail": 1}, limit=1, owner="w", lease=30.0)
+        assert not isinstance(refused.value, DriverUnavailable)
+        await completed(owner, await received(owner, 1))
+
+
+async def test_a_message_that_only_the_broker_finds_too_large_is_refused(
+    server: RabbitmqServer,
+) -> None:
+    async with opened(driver_of(server)) as driver:
+        small, large = letter(), letter(body=bytes(LARGEST))
+        with pytest.raises(DriverUnavailable):  # the broker closes the channel of all messages
+            await driver.enqueue([large])
+        with pytest.raises(DriverError, match=f"at most {LARGEST} bytes"):
+            await driver.enqueue([large])
+        await driver.enqueue([small])
+        [run] = await received(driver, 1)
+        assert run.message.id == small.id
+        await completed(driver, [run])
 
 
 async def _mail(driver: RabbitMQDriver) -> list[str]:

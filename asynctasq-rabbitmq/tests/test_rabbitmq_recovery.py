@@ -10,7 +10,7 @@ import pytest
 
 from asynctasq.conformance import TcpProxy
 from asynctasq.errors import DriverUnavailable
-from asynctasq.settlement import ErrorInfo, LeaseState, Retry, Settled
+from asynctasq.settlement import Complete, ErrorInfo, LeaseState, Retry, Settled, Settlement
 from asynctasq_rabbitmq import RabbitMQDriver, names
 from tests.drivers.opening import opened
 from tests.drivers.receiving import completed, delivered, enqueued, ids, letter, received
@@ -60,6 +60,28 @@ async def test_a_worker_receives_again_after_its_connections_ended(
         [last] = await received(driver, 1)
         assert last.message.id == second.id
         await completed(driver, [last])
+
+
+async def test_an_acknowledgement_that_the_broker_may_not_have_read_is_unknown(
+    behind: RabbitMQDriver, proxy: TcpProxy
+) -> None:
+    async with opened(behind) as driver:
+        await driver.enqueue([letter(), letter()])
+        first, second = await received(driver, 2)
+        proxy.freeze()
+        settling = asyncio.create_task(
+            driver.settle([Complete(first.lease), Retry(second.lease, 0.0, ERROR)])
+        )
+        await asyncio.sleep(0)  # the call has begun
+        proxy.reset()
+        with pytest.raises(DriverUnavailable):
+            await settling
+        proxy.thaw()
+        again = await received(driver, 2)
+        assert delivered(again) == sorted([first.message.id, second.message.id])
+        ends: list[Settlement] = [Complete(first.lease), Retry(second.lease, 0.0, ERROR)]
+        assert await driver.settle(ends) == [Settled.LOST] * 2
+        await completed(driver, again)
 
 
 @pytest.mark.full

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.chaos.kinds import mixed
 from tests.chaos.stores.store import Store
 from tests.chaos.storm import Storm, new_seed
 
@@ -51,6 +50,18 @@ def _mysql(folder: Path) -> Store:
     return MysqlStore(folder)
 
 
+def _rabbitmq(folder: Path) -> Store:
+    from tests.chaos.stores.rabbitmq import RabbitmqStore
+
+    return RabbitmqStore(folder)
+
+
+def _rabbitmq_alone(folder: Path) -> Store:
+    from tests.chaos.stores.rabbitmq import RabbitmqAloneStore
+
+    return RabbitmqAloneStore(folder)
+
+
 STORES: Mapping[str, Callable[[Path], Store]] = {
     "sqlite": _sqlite,
     "redis": _redis,
@@ -58,6 +69,8 @@ STORES: Mapping[str, Callable[[Path], Store]] = {
     "mysql": _mysql,
     "redis-sentinels": _sentinels,
     "redis-cluster": _cluster,
+    "rabbitmq": _rabbitmq,
+    "rabbitmq-alone": _rabbitmq_alone,
 }
 
 
@@ -88,7 +101,7 @@ def main() -> None:
         name: [each for each in lane if each.name not in given.without]
         for name, lane in store.faults().items()
     }
-    kinds = mixed(given.tasks, given.seed)
+    kinds = store.kinds(given.tasks, given.seed)
     storm = Storm(store, folder, kinds, faults, seconds=given.seconds, seed=given.seed)
     report = asyncio.run(storm.run(lambda line: print(f"  {line}", flush=True)))
     print(report)

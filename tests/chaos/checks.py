@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from asynctasq.settlement import Reason, Settled
 from tests.chaos.faults.fault import Scene
+from tests.chaos.faults.servers import SERVER_KILLED
 from tests.chaos.inside.tasks import LEASE
 from tests.chaos.kinds import End
 from tests.chaos.ledger import Lease, Log
@@ -26,6 +27,8 @@ PROBES = 10_000_000
 FINAL = frozenset({"Complete", "Cancelled"})
 WITHOUT_EFFECT = frozenset({End.CANCELLED, "unknown"})
 """Ends of messages that another message may have replaced."""
+FORGETS_ENDS = frozenset({SERVER_KILLED.name, "consumers cancelled by the server"})
+"""Faults after which a broker may deliver what was acknowledged."""
 ENDS_BEFORE_DAMAGE = frozenset({End.CANCELLED, End.REPLACED, End.EXPIRED})
 """Ends that may come first where a record was damaged."""
 
@@ -56,6 +59,10 @@ def check_ledger(entries: Sequence[Entry], log: Log, ends: Mapping[str, str], sc
     if scene.store.keeps_tokens:
         undamaged = {message: each for message, each in owners.items() if message not in must_die}
         _check_leases(undamaged, log, scene)
+    elif scene.store.keeps_ends:
+        _check_ended(owners, log, report)
+    elif not scene.store.has_outcomes:
+        _check_doubles(owners, log, scene)
 
 
 def _owners(entries: Sequence[Entry], report: Report) -> dict[str, Entry]:
@@ -157,6 +164,45 @@ def _check_leases(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:
         for first, second in pairwise(ordered):
             if first.token not in asked and seen_last[first.pid] > second.at:
                 _check_taken(name, first, second, scene)
+
+
+def _check_ended(owners: Mapping[str, Entry], log: Log, report: Report) -> None:
+    """Report leases that were asked for after a confirmed end."""
+    for message, entry in owners.items():
+        if late := _leases_after_end(message, log):
+            report.problems.append(
+                f"{entry.kind.name} {entry.n} ({message}) was leased {len(late)} times after its confirmed end"
+            )
+
+
+def _check_doubles(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:
+    """Report leases after the confirmed end of a message of which there can be no second copy.
+
+    A second copy comes of a dispatch that was repeated, or of an earlier lease. A server that was killed may have
+    forgotten an end.
+    """
+    for message, entry in owners.items():
+        for late in _leases_after_end(message, log):
+            earlier = [each for each in log.leases[message] if each.at < late.asked_at]
+            forgotten = any(
+                name in FORGETS_ENDS and log.leases[message][0].at < ended and began < late.at
+                for name, began, ended in scene.struck
+            )
+            if entry.tries == 1 and len(earlier) == 1 and not forgotten:
+                scene.report.problems.append(
+                    f"{entry.kind.name} {entry.n} ({message}) was leased again after its confirmed end"
+                )
+            else:
+                scene.report.remarks["leases after a confirmed end"] += 1
+
+
+def _leases_after_end(message: str, log: Log) -> list[Lease]:
+    ends = [
+        each.at
+        for each in log.settlements[message]
+        if each.answer == Settled.DONE.name and each.kind in FINAL
+    ]
+    return [each for each in log.leases[message] if ends and each.asked_at > min(ends)]
 
 
 def _check_taken(name: str, first: Lease, second: Lease, scene: Scene) -> None:

@@ -99,13 +99,18 @@ def read_log(folder: Path) -> Log:
         if what == "R":
             pid, asked_at, at, attempt, lost = rest
             log.leases[message].append(
-                Lease(int(token), int(pid), float(asked_at), float(at), int(attempt), int(lost))
+                Lease(_number(token), int(pid), float(asked_at), float(at), int(attempt), int(lost))
             )
         else:
             kind, answer, at = rest
             answer = "" if what == "T" else answer
-            log.settlements[message].append(Settlement(int(token), kind, float(at), answer))
+            log.settlements[message].append(Settlement(_number(token), kind, float(at), answer))
     return log
+
+
+def _number(token: str) -> int:
+    """Return the number in a token; that of a composed driver names the store before it."""
+    return int(token.rpartition("#")[2])
 
 
 def read_started(folder: Path) -> set[int]:

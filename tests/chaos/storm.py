@@ -24,7 +24,6 @@ from asynctasq import App
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import State
 from tests.chaos.checks import PROBES, check_ledger
-from tests.chaos.ends import check_counts, dead_letters, read_ends, waiting
 from tests.chaos.faults.fault import PROCESSES, Fault, Lanes, Scene
 from tests.chaos.fleet import WorkerFleet, worker_environment
 from tests.chaos.inside import tasks
@@ -123,7 +122,9 @@ class Storm:
         try:
             app = App({"driver": self._store.driver(audit), **SETTINGS})
             async with app:
-                dispatcher = Dispatcher(app, self._folder, self._chance)
+                dispatcher = Dispatcher(
+                    app, self._folder, self._chance, follows=self._store.has_outcomes
+                )
                 async with beside(self._show(show, dispatcher, started_at)):
                     async with beside(self._recruit(fleet)):
                         await self._probe(app, "at the start", tasks_of_each=1)
@@ -184,7 +185,9 @@ class Storm:
                 await asyncio.sleep(self._chance.uniform(0.0, pause))
                 if name == PROCESSES:
                     await scene.fleet.recovered()
+                began_at = time.time()
                 await each.strike(scene)
+                scene.struck.append((each.name, began_at, time.time()))
                 if not each.counted_inside:
                     self.report.faults[each.name] += 1
                 if sending.done() and rounds_more == MORE_ROUNDS:
@@ -210,10 +213,10 @@ class Storm:
         scene.fleet.wake()
         driver: Any = await app.driver()
         driver.clock_offset = 0.0
-        await self._drained(driver, "after the storm")
+        await self._drained(driver, dispatcher, "after the storm")
         await self._exhaust_descriptors(driver, dispatcher)
         await self._cure(driver)
-        await self._drained(driver, "after the cure")
+        await self._drained(driver, dispatcher, "after the cure")
         await dispatcher.finish(PROBE_SECONDS)
         self.report.problems += dispatcher.workload.problems
         self.report.answers.update(dispatcher.workload.answers)
@@ -227,7 +230,7 @@ class Storm:
             return
         await dispatcher.send([KINDS["hogging"]], 0.0, first=self.report.planned)
         self.report.planned += 1
-        await self._drained(driver, "after the descriptors were used up")
+        await self._drained(driver, dispatcher, "after the descriptors were used up")
 
     @property
     def _uses_up_descriptors(self) -> bool:
@@ -239,15 +242,17 @@ class Storm:
         driver: Any = await app.driver()
         entries = dispatcher.workload.entries
         self.report.accepted = len(entries)
-        ends = await self._ask("reading results", read_ends(driver, {e.message for e in entries}))
+        messages = {each.message for each in entries}
+        ends = await self._ask("reading results", self._store.ends(driver, messages))
         jumps = "".join(f"{began:.3f} {ended:.3f}\n" for began, ended in scene.jumps)
         (self._folder / "jumps.log").write_text(jumps)
         check_ledger(entries, read_log(self._folder), ends or {}, scene)
-        letters = await self._ask("listing dead letters", dead_letters(driver)) or []
-        found = await self._ask("counting", check_counts(driver, letters))
+        letters = await self._ask("listing dead letters", self._store.letters(driver)) or []
+        found = await self._ask("counting", self._store.check_counts(driver, letters))
         self.report.problems += found or []
         await self._check_keys(app, driver, {each.key for each in entries} - {""})
-        await self._ask("deleting", driver.delete_dead([each.message.id for each in letters]))
+        if letters:
+            await self._ask("deleting", driver.delete_dead([each.message.id for each in letters]))
         left = await self._ask("looking for leftovers", self._store.leftovers()) or []
         self.report.problems += [f"left in the store: {each}" for each in left]
 
@@ -259,12 +264,12 @@ class Storm:
             self.report.problems.append(f"{what} failed: {type(error).__name__}: {error}")
             return None
 
-    async def _drained(self, driver: Any, when: str) -> None:
+    async def _drained(self, driver: Any, dispatcher: Dispatcher, when: str) -> None:
         least = left = -1
         deadline = time.monotonic() + STUCK_SECONDS
         while time.monotonic() < deadline:
             with suppress(DriverError):  # the file is locked by a worker for a moment
-                left = await waiting(driver)
+                left = await self._store.not_ended(driver, dispatcher.workload.entries)
                 if not left:
                     return
                 if left < least or least < 0:
@@ -275,13 +280,13 @@ class Storm:
     async def _cure(self, driver: Any) -> None:
         """Let hopeless tasks succeed, and requeue them."""
         (self._folder / tasks.CURED).touch()
-        letters = await self._ask("listing dead letters", dead_letters(driver)) or []
+        letters = await self._ask("listing dead letters", self._store.letters(driver)) or []
         ids = [
             each.message.id
             for each in letters
             if each.message.task == "chaos.hopeless" and each.reason.value == End.FAILED
         ]
-        answers = await self._ask("requeueing", driver.requeue(ids)) or []
+        answers = (await self._ask("requeueing", driver.requeue(ids)) if ids else None) or []
         if not all(answers):
             self.report.problems.append(f"{answers.count(False)} requeues were refused")
 
@@ -296,7 +301,7 @@ class Storm:
             try:
                 async with asyncio.timeout(PROBE_SECONDS):
                     handles = await _patiently(partial(app.dispatch_many, calls))
-                    await asyncio.gather(*(each.result() for each in handles))
+                    await self._store.await_all(handles)
             except Exception as error:  # noqa: BLE001 - reported
                 self.report.problems.append(
                     f"worker {number} is of no use {when}: {type(error).__name__}: {error}"
@@ -310,4 +315,6 @@ class Storm:
             handle = await self._ask(f"dispatching with the key {key}", dispatching)
             if handle is not None and not handle.created:
                 self.report.problems.append(f"the unique key {key} is still held by {handle}")
-        await self._ask("purging", driver.purge("high", states={State.READY}))
+        if keys:
+            full = self._store.full(driver)
+            await self._ask("purging", full.purge("high", states={State.READY}))

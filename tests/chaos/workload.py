@@ -59,8 +59,12 @@ class Workload:
 class Dispatcher:
     """Sends the tasks of a storm, each until the store accepts it."""
 
-    def __init__(self, app: App, folder: Path, chance: random.Random) -> None:
+    def __init__(
+        self, app: App, folder: Path, chance: random.Random, *, follows: bool = True
+    ) -> None:
+        """Prepare to send tasks. `follows` is False if results cannot be awaited."""
         self._app = app
+        self._follows = follows
         self._chance = chance
         self._pen = Pen(folder / DISPATCHES)
         self._following: set[asyncio.Task[None]] = set()
@@ -131,6 +135,8 @@ class Dispatcher:
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _follow(self, entry: Entry, handle: Handle[Any]) -> Any:
+        if not self._follows:
+            return None
         if entry.kind.name == "sleeper":
             return self._cancel(entry, handle)
         if (

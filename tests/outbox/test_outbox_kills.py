@@ -28,7 +28,7 @@ PROGRAM = Path(__file__).with_name("shop_process.py")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test on Redis, and on every kind of store with `--full`."""
     for fixture in {"killed_store", "restarted_store"} & set(metafunc.fixturenames):
-        kinds = [kind for kind in store_kinds() if kind.durable]
+        kinds = [kind for kind in store_kinds() if kind.durable and not kind.is_queue]
         if fixture == "restarted_store":
             kinds = [kind for kind in kinds if kind.server is not None]
         if not metafunc.config.getoption("full"):

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ class RabbitmqServer:
         environment = _environment(folder, port, directory_port, arguments)
         # Erlang would leave its directory of nodes running; it uses one that it finds.
         self._directory = ServerProcess(
-            [_directory(), "-port", str(directory_port), "-address", "127.0.0.1"],
+            [_erlang("epmd"), "-port", str(directory_port), "-address", "127.0.0.1"],
             folder,
             user=user,
             environment=environment,
@@ -49,6 +50,41 @@ class RabbitmqServer:
         if self._directory.pid is None:
             self._directory.start(lambda: _listens(self._directory_port))
         self._server.start(lambda: _speaks(self.port))
+
+    def evaluate(self, expression: str) -> str:
+        """Evaluate an Erlang expression in the server, as its operator may; return the result as text."""
+        environment = dict(self._server.environment or {})
+        cookie = (self._server.folder / ".erlang.cookie").read_text()
+        done = subprocess.run(
+            [
+                *(_erlang("erl_call"), "-c", cookie),
+                *("-sname", environment["RABBITMQ_NODENAME"], "-e"),
+            ],
+            input=f"{expression}.\n".encode(),
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=30.0,
+        )
+        answer = done.stdout.decode(errors="replace")
+        if done.returncode or not answer.startswith("{ok,"):
+            raise RuntimeError(f"the server did not evaluate {expression!r}: {answer}")
+        return answer.removeprefix("{ok,").removesuffix("}").strip()
+
+    def end_queue(self, name: str) -> None:
+        """Let a classic queue fail. It starts again with its messages, and its consumers are cancelled."""
+        self.evaluate(
+            "[exit(amqqueue:get_pid(Q), kill) || Q <- rabbit_amqqueue:list(), "
+            f'element(4, amqqueue:get_name(Q)) =:= <<"{name}">>]'
+        )
+
+    def suspend(self) -> None:
+        """Stop the process of the server, as a machine does that swaps."""
+        self._server.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the server go on."""
+        self._server.resume()
 
     def kill(self) -> None:
         """Kill the server."""
@@ -121,9 +157,11 @@ def _environment(
     }
 
 
-def _directory() -> str:
-    within = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))
-    return shutil.which("epmd") or (str(within[-1]) if within else "epmd")
+def _erlang(name: str) -> str:
+    """Return a program of Erlang, which Debian does not put on the path."""
+    folders = (Path("/usr/lib/erlang/bin"), *sorted(Path("/usr/lib/erlang").glob("erts-*/bin")))
+    within = [str(folder / name) for folder in folders if (folder / name).exists()]
+    return shutil.which(name) or (within[-1] if within else name)
 
 
 def _listens(port: int) -> bool:

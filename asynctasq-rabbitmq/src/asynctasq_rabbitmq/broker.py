@@ -52,6 +52,8 @@ class Broker:
         """News that no reserve has reported yet."""
         self.answered: dict[Lease, Settled] = {}
         """Answers to items of a settle that failed, for its repetition."""
+        self.unsure: dict[Lease, Channel] = {}
+        """Leases that such a settle has ended on a channel that is open, but whose broker did not answer."""
         self._waiters: set[asyncio.Future[None]] = set()
 
     def now(self) -> float:
@@ -91,6 +93,7 @@ class Broker:
     def _lost(self, channel: Channel) -> None:
         self.leases.drop(lambda held: held.incoming.channel is channel)
         self.returns.drop(channel)
+        self.unsure = {lease: each for lease, each in self.unsure.items() if each is not channel}
 
     # Waiting.
 

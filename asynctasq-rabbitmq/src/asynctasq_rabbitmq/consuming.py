@@ -12,7 +12,8 @@ from pamqp import commands
 from asynctasq_rabbitmq import names
 from asynctasq_rabbitmq.leases import Held
 from asynctasq_rabbitmq.lines import Line
-from asynctasq_rabbitmq.topology import Topology
+from asynctasq_rabbitmq.settings import QueueType
+from asynctasq_rabbitmq.topology import CANCEL_ON_FAILURE, Topology, consumer_arguments
 from asynctasq_rabbitmq.wire.channel import Channel, Subscription
 from asynctasq_rabbitmq.wire.errors import NOT_FOUND, ChannelClosed
 from asynctasq_rabbitmq.wire.frames import Incoming, priority_of
@@ -41,7 +42,7 @@ class Consumer:
         *,
         namespace: str,
         priorities: bool,
-        queue_type: str,
+        queue_type: QueueType,
         wake: Callable[[], None],
         lost: Callable[[Channel], None],
     ) -> None:
@@ -58,6 +59,7 @@ class Consumer:
         self._priorities = priorities
         self._answers_last = queue_type == "classic"
         """True if the broker answers the question for a count after it has delivered what it counted."""
+        self._arguments = consumer_arguments(queue_type)
         self._wake = wake
         self._lost = lost
         self._channel: Channel | None = None
@@ -160,7 +162,11 @@ class Consumer:
         self._prefetch = min(free, MOST)
         tag = f"{self.queue}-{self._epoch}"
         answers = channel.subscribe(
-            self.work, tag, self._prefetch, Subscription(self._receiver(self._epoch), self._ended)
+            self.work,
+            tag,
+            self._prefetch,
+            Subscription(self._receiver(self._epoch), lambda: self._ended(channel)),
+            self._arguments,
         )
         self._tag = tag
         try:
@@ -169,7 +175,11 @@ class Consumer:
         except ChannelClosed as error:
             if error.code == NOT_FOUND:
                 self._topology.forget(self.queue)
-            raise
+            if not (self._arguments and CANCEL_ON_FAILURE in error.text):
+                raise
+            self._arguments = {}  # an existing queue of another type
+            await self._start(free)
+            return
         self._expected = MOST
         self.note_change()
 
@@ -193,11 +203,13 @@ class Consumer:
 
         return receive
 
-    def _ended(self) -> None:
-        """Note that the broker has ended the consumer: the queue was deleted, or has another leader."""
-        self._tag = ""
+    def _ended(self, channel: Channel) -> None:
+        """Drop the channel, for the broker has ended the consumer: the queue has failed or was deleted.
+
+        Messages that were not acknowledged are ready again, or deleted.
+        """
         self._topology.forget(self.queue)
-        self._wake()
+        channel.drop("the broker ended the consumer")
 
     def _closed(self, channel: Channel) -> None:
         """Drop what came over a channel that is closed: the broker delivers it again."""

@@ -14,7 +14,7 @@ from asynctasq_rabbitmq.lines import Line
 from asynctasq_rabbitmq.publishing import Letter, Publisher
 from asynctasq_rabbitmq.records import LEASE, message_id, pack_record, properties_of
 from asynctasq_rabbitmq.settings import RabbitMQSettings
-from asynctasq_rabbitmq.topology import Topology
+from asynctasq_rabbitmq.topology import Topology, consumer_arguments
 from asynctasq_rabbitmq.wire.channel import Channel, Subscription
 from asynctasq_rabbitmq.wire.errors import ChannelClosed, ConnectionLost
 from asynctasq_rabbitmq.wire.frames import Incoming, Outgoing
@@ -90,8 +90,11 @@ class Holder:
         connection = await self._line.connection()
         channel = await connection.channel()
         channel.on_closed.append(lambda: self._closed(channel))
+        subscription = Subscription(
+            self._received, lambda: channel.drop("the broker ended the consumer")
+        )
         answers = channel.subscribe(
-            self._name, self._name, 0, Subscription(self._received, self._ended)
+            self._name, self._name, 0, subscription, consumer_arguments(self._topology.level_type)
         )
         for answer in answers:
             await connection.answer(answer)
@@ -115,9 +118,6 @@ class Holder:
         original = held.incoming
         held.move(incoming)
         original.channel.ack([original.tag])
-
-    def _ended(self) -> None:
-        self._channel = None
 
     def _closed(self, channel: Channel) -> None:
         self._moving.clear()

@@ -40,7 +40,13 @@ class Hub:
             target=self._run, name=f"asynctasq-rabbitmq {place}", daemon=True
         )
         self._ticking: asyncio.Task[None] | None = None
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the system has no more threads, or the interpreter ends
+            self.loop.close()
+            raise DriverUnavailable(
+                f"The thread that connects to the broker at {place} could not start ({error})."
+            ) from error
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

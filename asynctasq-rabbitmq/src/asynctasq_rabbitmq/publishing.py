@@ -11,7 +11,12 @@ from asynctasq_rabbitmq.records import Record, message_id, pack_record, properti
 from asynctasq_rabbitmq.settings import RabbitMQSettings
 from asynctasq_rabbitmq.topology import Topology
 from asynctasq_rabbitmq.wire.confirms import Answer
-from asynctasq_rabbitmq.wire.errors import ChannelClosed, ConnectionLost
+from asynctasq_rabbitmq.wire.errors import (
+    ACCESS_REFUSED,
+    NOT_FOUND,
+    ChannelClosed,
+    ConnectionLost,
+)
 from asynctasq_rabbitmq.wire.frames import Outgoing
 
 ENVELOPE = 512
@@ -87,18 +92,23 @@ class Publisher:
                 self._topology.forget(letters[place].queue)
                 unroutable.append(place)
             else:
-                answers[place] = self._error(answer, channel.error)
+                answers[place] = self._error(answer, channel.error, letters[place].outgoing)
         for queue in accepted:
             self.on_published(queue)
         return unroutable
 
-    def _error(self, answer: Answer, closed: Exception | None) -> DriverError:
+    def _error(self, answer: Answer, closed: Exception | None, outgoing: Outgoing) -> DriverError:
         if answer is Answer.REFUSED:
             return DriverUnavailable(
                 f"The broker at {self._place} refused a message, for example because its queue is full."
             )
         if isinstance(closed, ChannelClosed):
             self.largest = min(largest_message(closed) or self.largest, self.largest)
+            if (
+                closed.code in {ACCESS_REFUSED, NOT_FOUND}
+                and _named(outgoing.exchange) in closed.text
+            ):
+                return translated(closed, self._place)
         if closed is not None:
             return DriverUnavailable(f"The broker at {self._place} gave no answer ({closed}).")
         reason = self._line.blocked or "no confirm in time"
@@ -154,6 +164,11 @@ class Publisher:
                 f"A message must have at most {self.largest} bytes for the broker at {self._place}, got {size}. "
                 "Raise rabbitmq.max_message_bytes and the broker's max_message_size, or store large data elsewhere."
             )
+
+
+def _named(exchange: str) -> str:
+    """Return an exchange as errors of the broker name it."""
+    return f"exchange '{exchange or 'amq.default'}'"
 
 
 def _ignore(queue: str) -> None:

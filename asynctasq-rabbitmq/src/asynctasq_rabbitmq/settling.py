@@ -21,6 +21,7 @@ from asynctasq.settlement import (
 from asynctasq_rabbitmq.broker import Broker
 from asynctasq_rabbitmq.leases import Held, acknowledge, renew
 from asynctasq_rabbitmq.publishing import Letter
+from asynctasq_rabbitmq.wire.channel import Channel
 from asynctasq_rabbitmq.wire.errors import ChannelClosed, ConnectionLost
 
 
@@ -32,12 +33,15 @@ class Settle:
         self._now = broker.now()
         self._finished: list[tuple[int, Held]] = []
         self._copies: list[tuple[int, Held, Letter]] = []
+        self._unsure: list[tuple[int, Channel]] = []
+        """Items of an earlier call, whose acknowledgements the broker may not have read."""
 
     async def __call__(self, settlements: Sequence[Settlement]) -> list[Settled]:
         """End leases, and return the answers.
 
         Raises:
-            DriverUnavailable: a copy could not be published. The call can be repeated.
+            DriverUnavailable: a copy could not be published, or the broker may not have read an
+                acknowledgement. The call can be repeated.
         """
         answers = [self._sort(place, each) for place, each in enumerate(settlements)]
         acknowledging = [held for _, held in self._finished]
@@ -47,7 +51,7 @@ class Settle:
         failed: DriverUnavailable | None = None
         if self._copies:
             failed = await self._publish(answers)
-        await self._synchronize(answers)
+        failed = await self._synchronize(settlements, answers) or failed
         if failed is not None:
             self._remember(settlements, answers)
             raise failed
@@ -59,6 +63,10 @@ class Settle:
             return Settled.REFUSED
         held = self._broker.leases.find(settlement.lease)
         if held is None or held.is_settling:
+            channel = self._broker.unsure.pop(settlement.lease, None)
+            if channel is not None:
+                self._unsure.append((place, channel))
+                return Settled.DONE
             return self._broker.answered.pop(settlement.lease, Settled.LOST)
         if isinstance(settlement, Complete | Cancelled):
             self._finished.append((place, held))
@@ -116,17 +124,39 @@ class Settle:
         acknowledge(done)
         return failed
 
-    async def _synchronize(self, answers: list[Settled]) -> None:
-        """Wait until the broker has read the acknowledgements, which it never confirms."""
-        channels = {held.incoming.channel for _, held in self._finished}
-        try:
-            await asyncio.gather(
-                *(channel.synchronize() for channel in channels if channel.is_open)
-            )
-        except (ChannelClosed, ConnectionLost):
-            for place, held in self._finished:
-                if not held.incoming.channel.is_open:
-                    answers[place] = Settled.LOST
+    async def _synchronize(
+        self, settlements: Sequence[Settlement], answers: list[Settled]
+    ) -> DriverUnavailable | None:
+        """Wait until the broker has read the acknowledgements, which it never confirms; return the error, if any.
+
+        If a channel has been closed before that, its messages are gone or ready again, and the broker cannot say
+        which of the two. So the call fails, and the lease is lost when it is repeated.
+        """
+        ended = [(place, held.incoming.channel) for place, held in self._finished]
+        ended += self._unsure
+        channels = list({channel for place, channel in ended if answers[place] is Settled.DONE})
+        found = await asyncio.gather(
+            *(channel.synchronize() for channel in channels), return_exceptions=True
+        )
+        errors = {
+            channel: error
+            for channel, error in zip(channels, found, strict=True)
+            if isinstance(error, BaseException)
+        }
+        if not errors:
+            return None
+        for error in errors.values():
+            if not isinstance(error, ChannelClosed | ConnectionLost):
+                raise error
+        for place, channel in ended:
+            if channel in errors:
+                answers[place] = Settled.LOST  # of the repeated call
+                if channel.is_open:
+                    self._broker.unsure[settlements[place].lease] = channel
+        return DriverUnavailable(
+            f"The broker at {self._broker.place} may not have read all acknowledgements "
+            f"({next(iter(errors.values()))})."
+        )
 
     def _remember(self, settlements: Sequence[Settlement], answers: Sequence[Settled]) -> None:
         """Keep the answers for the repeated call."""

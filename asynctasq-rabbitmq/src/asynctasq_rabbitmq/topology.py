@@ -10,7 +10,7 @@ from pamqp.common import FieldTable, FieldValue
 from asynctasq.errors import DriverError
 from asynctasq_rabbitmq import names
 from asynctasq_rabbitmq.lines import Line
-from asynctasq_rabbitmq.settings import RabbitMQSettings
+from asynctasq_rabbitmq.settings import QueueType, RabbitMQSettings
 from asynctasq_rabbitmq.wire.channel import Channel
 from asynctasq_rabbitmq.wire.errors import (
     ACCESS_REFUSED,
@@ -27,6 +27,9 @@ QUORUM_TTL_FROM = (3, 10)
 """Version from which on quorum queues have times to live."""
 QUORUM_PRIORITIES_FROM = (4, 3)
 MOST_PRIORITIES = 10
+CANCEL_ON_FAILURE = "x-cancel-on-ha-failover"
+"""Argument of a consumer of a classic queue. Without it, the broker consumes a queue that has failed again by itself,
+and the client does not learn that its unacknowledged messages are ready again."""
 HELD_TTL, HELD_EXPIRES = 3000, 3_600_000
 """Milliseconds until a held message that has lost its consumer goes back, and until an unused queue is deleted."""
 
@@ -36,6 +39,39 @@ def version_of(server: FieldTable) -> tuple[int, ...]:
     text = str(server.get("version", "")).split("-", 1)[0]
     numbers = tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
     return numbers or (0, 0)
+
+
+def work_arguments(
+    settings: RabbitMQSettings, version: Sequence[int], dead: str
+) -> dict[str, FieldValue]:
+    """Return the arguments of a new queue for tasks, whose dead letters go to the queue `dead`."""
+    arguments: dict[str, FieldValue] = {
+        "x-queue-type": settings.queue_type,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead,
+    }
+    if settings.priorities:
+        arguments["x-max-priority"] = MOST_PRIORITIES
+    if settings.queue_type == "quorum" and tuple(version) >= NO_LIMIT_FROM:
+        arguments["x-delivery-limit"] = -1
+    return arguments
+
+
+def dead_arguments(settings: RabbitMQSettings, version: Sequence[int]) -> dict[str, FieldValue]:
+    """Return the arguments of a new queue for dead letters."""
+    arguments: dict[str, FieldValue] = {
+        "x-queue-type": settings.queue_type,
+        "x-max-length": settings.dead_letter_limit,
+        "x-overflow": "drop-head",
+    }
+    if settings.queue_type == "classic" or tuple(version) >= QUORUM_TTL_FROM:
+        arguments["x-message-ttl"] = int(settings.dead_letter_ttl * 1000)
+    return arguments
+
+
+def consumer_arguments(queue_type: QueueType) -> dict[str, FieldValue]:
+    """Return the arguments of a consumer. Quorum queues do not need the argument, and refuse it."""
+    return {CANCEL_ON_FAILURE: True} if queue_type == "classic" else {}
 
 
 class Topology:
@@ -77,7 +113,7 @@ class Topology:
         self._version = version_of(connection.server)
 
     @property
-    def level_type(self) -> str:
+    def level_type(self) -> QueueType:
         """The type of the queues for delays."""
         return self._settings.queue_type if self._version >= QUORUM_TTL_FROM else "classic"
 
@@ -97,37 +133,14 @@ class Topology:
         async with self._declaring:
             if queue in self._known:
                 return
-            work = names.work_queue(self._settings.namespace, queue)
-            dead = names.dead_queue(self._settings.namespace, queue)
-            await self._declare(dead, self._dead_arguments())
-            created = await self._declare(work, self._work_arguments(dead))
-            if created and self._settings.delays == "levels":
+            settings = self._settings
+            work = names.work_queue(settings.namespace, queue)
+            dead = names.dead_queue(settings.namespace, queue)
+            await self._declare(dead, dead_arguments(settings, self._version))
+            created = await self._declare(work, work_arguments(settings, self._version, dead))
+            if created and settings.delays == "levels":
                 await self._bind(work)
             self._known.add(queue)
-
-    def _work_arguments(self, dead: str) -> dict[str, FieldValue]:
-        settings = self._settings
-        arguments: dict[str, FieldValue] = {
-            "x-queue-type": settings.queue_type,
-            "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": dead,
-        }
-        if settings.priorities:
-            arguments["x-max-priority"] = MOST_PRIORITIES
-        if settings.queue_type == "quorum" and self._version >= NO_LIMIT_FROM:
-            arguments["x-delivery-limit"] = -1
-        return arguments
-
-    def _dead_arguments(self) -> dict[str, FieldValue]:
-        settings = self._settings
-        arguments: dict[str, FieldValue] = {
-            "x-queue-type": settings.queue_type,
-            "x-max-length": settings.dead_letter_limit,
-            "x-overflow": "drop-head",
-        }
-        if settings.queue_type == "classic" or self._version >= QUORUM_TTL_FROM:
-            arguments["x-message-ttl"] = int(settings.dead_letter_ttl * 1000)
-        return arguments
 
     async def declare_held(self, name: str) -> None:
         """Create the queue for the long tasks of a process, and its exchange.

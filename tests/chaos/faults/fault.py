@@ -34,6 +34,8 @@ class Scene:
     damages: list["Damage"] = field(default_factory=list["Damage"])
     jumps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     """When clocks were wrong: beginning and end, in seconds since the Unix epoch."""
+    struck: list[tuple[str, float, float]] = field(default_factory=list[tuple[str, float, float]])
+    """Every fault by name, with its beginning and end."""
 
     async def inside(self, name: str, seconds: float, **options: float) -> None:
         """Turn a fault inside processes on for so long, or for longer until it has hit one.

@@ -18,7 +18,7 @@ from tests.chaos.inside.tasks import LEASE
 from tests.chaos.ledger import FOLDER, STARTED, Pen
 
 STORE = "CHAOS_STORE"
-"""Environment variable: `sqlite`, `redis`, `postgres` or `mysql`."""
+"""Environment variable: `sqlite`, `redis`, `postgres`, `mysql`, `rabbitmq` or `rabbitmq-alone`."""
 ADDRESS = "CHAOS_ADDRESS"
 """Environment variable: the path of the file, or the URL of the server."""
 DESCRIPTORS = 256
@@ -50,6 +50,10 @@ def audited_driver(store: str, address: str, audit: Audit) -> Driver:
         from tests.chaos.inside.mysql import AuditedMySQLDriver
 
         return AuditedMySQLDriver(address)
+    if store.startswith("rabbitmq"):
+        from tests.chaos.inside.rabbitmq import audited_rabbitmq
+
+        return audited_rabbitmq(address)
     from tests.chaos.inside.redis import AuditedRedisDriver
 
     return AuditedRedisDriver(address)
@@ -63,7 +67,7 @@ def make_app() -> App:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, most))
     fail_thread_starts(switches)
-    if store == "sqlite":
+    if store in {"sqlite", "rabbitmq"}:
         abort_statements(switches)
     elif store == "redis":
         from tests.chaos.inside.redis import abort_scripts

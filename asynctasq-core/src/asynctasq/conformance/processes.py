@@ -151,7 +151,12 @@ async def _account(
 
 
 async def _drain(driver: Driver, queue: str) -> list[bytes]:
-    """Complete all remaining messages, now that every lease has ended and every delay is over."""
+    """Complete all remaining messages, now that every lease has ended and every delay is over.
+
+    Without `FENCED`, a process that was killed during a retry or a release may have left two copies of a message.
+    Of these, one end is enough: a store that keeps outcomes answers LOST to the other.
+    """
+    fenced = Capability.FENCED in driver.capabilities
     drained: list[bytes] = []
     empty = 0
     for _ in range(_ROUNDS_TO_DRAIN):
@@ -162,8 +167,18 @@ async def _drain(driver: Driver, queue: str) -> list[bytes]:
         answers = await driver.settle(
             [Complete(d.lease, f"drain:{d.lease.token}".encode()) for d in deliveries]
         )
-        expect_equal(answers, [Settled.DONE] * len(deliveries), "answers of settle in the end")
-        drained += [delivery.message.id for delivery in deliveries]
+        ids = [delivery.message.id for delivery in deliveries]
+        drained += [one for one, answer in zip(ids, answers, strict=True) if answer is Settled.DONE]
+        ended = set() if fenced else set(drained)
+        expect_equal(
+            [
+                answer
+                for one, answer in zip(ids, answers, strict=True)
+                if answer is not Settled.DONE and not (answer is Settled.LOST and one in ended)
+            ],
+            [],
+            "answers of settle in the end, other than DONE",
+        )
     raise AssertionError(f"the queue is not empty after {_ROUNDS_TO_DRAIN} reserves of 100")
 
 

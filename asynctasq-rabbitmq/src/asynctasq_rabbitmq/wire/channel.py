@@ -1,10 +1,11 @@
 """A channel: calls and their answers, publishing with confirms, consumers, and acknowledgements."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from pamqp import base, commands
+from pamqp.common import FieldValue
 
 from asynctasq.driverkit.batching import batches
 from asynctasq_rabbitmq.wire import frames
@@ -91,6 +92,12 @@ class Channel:
             await self.call(commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk)
             self.end(ChannelClosed(0, "the channel was closed"))
 
+    def drop(self, reason: str) -> None:
+        """Close the channel without waiting for the broker."""
+        if self.is_open:
+            self.connection.send(self.number, commands.Channel.Close(200, reason, 0, 0))
+            self.end(ChannelClosed(0, reason))
+
     # Publishing.
 
     async def confirm(self) -> None:
@@ -138,13 +145,14 @@ class Channel:
         tag: str,
         prefetch: int,
         subscription: Subscription,
+        arguments: Mapping[str, FieldValue],
     ) -> "Sequence[asyncio.Future[base.Frame]]":
         """Begin to consume a queue; return the answers to come. No more than `prefetch` messages are unacknowledged."""
         self._subscriptions[tag.encode()] = subscription
         self.prefetch = prefetch
         return (
             self.start(commands.Basic.Qos(0, prefetch, False)),
-            self.start(commands.Basic.Consume(0, queue, tag)),
+            self.start(commands.Basic.Consume(0, queue, tag, arguments=dict(arguments))),
         )
 
     def unsubscribe(self, tag: str) -> "asyncio.Future[base.Frame]":
