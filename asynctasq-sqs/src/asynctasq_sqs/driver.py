@@ -16,7 +16,7 @@ from asynctasq.settlement import LeaseState, Settled, Settlement
 from asynctasq_sqs.client import Session
 from asynctasq_sqs.enqueueing import enqueue
 from asynctasq_sqs.leases import Shared
-from asynctasq_sqs.leasing import extend
+from asynctasq_sqs.leasing import LONGEST_LEASE, extend
 from asynctasq_sqs.names import is_fifo
 from asynctasq_sqs.opened import Opened
 from asynctasq_sqs.settings import SQSSettings
@@ -37,6 +37,8 @@ class SQSDriver(DriverDefaults):
     api_version = DRIVER_API_VERSION
     capabilities = Capability.DETACHED
     longest_delay: float | None = float(LONGEST_DELAY)
+    longest_lease = LONGEST_LEASE
+    """Seconds for which a lease can be extended. A state store makes longer ones possible."""
     default_lease = DEFAULT_LEASE
     clock_is_movable = False
 
@@ -171,7 +173,14 @@ class SQSDriver(DriverDefaults):
     ) -> list[LeaseState]:
         check_lease(lease)
         opened = self._opened()
-        return await extend(opened.clock, opened.client, opened.queues, leases, lease)
+        return await extend(
+            opened.clock,
+            opened.client,
+            opened.queues,
+            leases,
+            lease,
+            longest=self.longest_lease,
+        )
 
     async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         opened = self._opened()

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.capabilities.state import Ended, Mark
 from asynctasq.drivers.composed.ending import acknowledgement, cancelled, end_of_death
+from asynctasq.drivers.composed.long_leases import copy_delay
 from asynctasq.drivers.composed.parts import QueueDriver, StateDriver
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery
 from asynctasq.settlement import Reason, Release, Settlement
-
-RUNNING_ELSEWHERE_SECONDS = 30.0
-"""Delay of a message of which another copy runs."""
 
 log = logging.getLogger("asynctasq")
 
@@ -45,11 +43,11 @@ async def sort_delivered(
             death = reasons.get(delivery.lease)
             if mark in {Mark.ENDED, Mark.MOVED}:
                 settlements.append(acknowledgement(delivery))
+            elif mark is Mark.RUNNING:
+                settlements.append(Release(delivery.lease, copy_delay(queue)))
             elif death is not None or mark is Mark.FLAGGED:
                 ends.append(cancelled(delivery) if death is None else end_of_death(death))
                 settlements.append(acknowledgement(delivery))
-            elif mark is Mark.RUNNING:
-                settlements.append(Release(delivery.lease, RUNNING_ELSEWHERE_SECONDS))
             else:
                 kept.append(delivery)
         if ends:
