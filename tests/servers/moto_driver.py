@@ -20,6 +20,8 @@ class MovableClock(SQSDriver):
     """An SQS driver that moves the clock of the queues of its namespace at the stand-in, too."""
 
     clock_is_movable = True
+    control_url: str | None = None
+    """The stand-in itself, if `endpoint_url` is a proxy before it."""
     known_failures: Mapping[str, str] = {
         "years_ahead": "SQS keeps a message for 14 days at most",
     } | dict.fromkeys(
@@ -49,7 +51,6 @@ class MovableClock(SQSDriver):
         inherited.fset(self, seconds)
         prefix = sqs_name(self.settings.namespace, "")
         query = urlencode({"prefix": prefix, "offset": str(seconds)})
-        with urllib.request.urlopen(
-            f"{self.settings.endpoint_url}/control/clock?{query}", timeout=30
-        ):
+        address = self.control_url or self.settings.endpoint_url
+        with urllib.request.urlopen(f"{address}/control/clock?{query}", timeout=30):
             pass
