@@ -38,6 +38,8 @@ class Received:
     visibility: float
     """Seconds after `at` for which SQS hides it."""
     attributes: dict[str, Any]
+    first_at: float | None = None
+    """When SQS delivered it for the first time, in seconds since the Unix epoch by the clock of SQS."""
 
     @property
     def size(self) -> int:

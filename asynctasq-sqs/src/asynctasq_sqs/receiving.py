@@ -19,7 +19,8 @@ logger = logging.getLogger("asynctasq.sqs")
 
 UNCLAIMED_SECONDS = 1.0
 """Seconds after which messages of a long poll that no `reserve` has taken go back to their queue."""
-_SYSTEM_ATTRIBUTES = ("ApproximateReceiveCount", "MessageGroupId")
+_FIRST_RECEIPT = "ApproximateFirstReceiveTimestamp"
+_SYSTEM_ATTRIBUTES = ("ApproximateReceiveCount", "MessageGroupId", _FIRST_RECEIPT)
 _FIRST_CALLS, _GROWTH = 1, 4
 
 GiveBack = Callable[[Sequence[Received]], Coroutine[None, None, None]]
@@ -53,9 +54,11 @@ def _received(each: Mapping[str, Any], queue: str, at: float, visibility: float)
     attributes = dict(each.get("MessageAttributes", {}))
     data = attributes.pop(ATTRIBUTE, {}).get("BinaryValue")
     system = each.get("Attributes", {})
+    first = system.get(_FIRST_RECEIPT)
     return Received(
         queue, each["ReceiptHandle"], each["MessageId"], each.get("Body", ""), data,
         int(system.get("ApproximateReceiveCount", 1)), system.get("MessageGroupId"), at, visibility, attributes,
+        None if first is None else int(first) / 1000,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from asynctasq_sqs.errors import QueueMissing
 from asynctasq_sqs.leases import LONGEST_VISIBILITY, Held, Received, Shared, token_of
 from asynctasq_sqs.leasing import set_visibility
 from asynctasq_sqs.receiving import Polls, receive_many, visibility_of
-from asynctasq_sqs.records import unpack
+from asynctasq_sqs.records import Record, unpack
 from asynctasq_sqs.returning import Returning
 from asynctasq_sqs.settling import Settling
 
@@ -27,6 +27,8 @@ MOST_ASIDE = 100
 """Messages of a call that become dead letters, or wait longer. The next call goes on with the rest."""
 LOOK_SECONDS = 0.1
 """Seconds that `reserve` gives a long poll under way, instead of a call of its own."""
+_SKEW = 5.0
+"""Seconds by which the clocks of SQS and of this machine may differ."""
 _SLACK = 2.0
 _SHARE = 0.1
 """Share of a lease that may be over when its owner gets it. The owner extends it long before its end."""
@@ -71,15 +73,27 @@ def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, clock: 
             item.message, lease, attempt, lost, item.enqueued_at,
             0.0 if mismatched_since is None else max(now - mismatched_since, 0.0), due_at=item.due, resumed=resumed,
         )  # fmt: skip
-        expires = item.message.expires
         if lost > item.message.max_lost:
             found.deaths.append(Death(delivery, Reason.LOST))
-        elif expires is not None and not resumed and now > item.due + expires:
+        elif _has_expired(received, item, now):
             shared.held[token].has_expired = True
             found.deaths.append(Death(delivery, Reason.EXPIRED))
         else:
             found.deliveries.append(delivery)
     return found
+
+
+def _has_expired(received: Received, item: Record, now: float) -> bool:
+    """Return whether a message must not begin any more. A message that may have begun does not expire.
+
+    If a process was killed before it could record the end of an expired message, SQS delivers the message again.
+    It has not begun, because it had expired when SQS delivered it for the first time.
+    """
+    expires = item.message.expires
+    if expires is None or item.leased or now <= item.due + expires:
+        return False
+    first = received.first_at
+    return received.receives <= 1 or (first is not None and first > item.due + expires + _SKEW)
 
 
 def ends_at(received: Received, clock: Clock) -> float:
