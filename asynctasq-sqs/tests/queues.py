@@ -9,7 +9,7 @@ import pytest
 
 from asynctasq.contracts.driver import Driver
 from tests.composed.queue_kinds import QueueKind
-from tests.servers.moto_driver import SETTINGS, MovableClock
+from tests.servers.moto_driver import ENDS_LEASES, REASON, SETTINGS, MovableClock
 from tests.servers.shared import shared_url
 
 
@@ -23,20 +23,7 @@ def _sqs(_: Path, factory: pytest.TempPathFactory) -> Iterator[Callable[[], Driv
 QUEUE = QueueKind(
     "sqs",
     _sqs,
-    known_failures={
-        **{
-            name: reason
-            for name, reason in MovableClock.known_failures.items()
-            if name != "years_ahead"  # the state store keeps it
-        },
-        **dict.fromkeys(
-            (
-                "ended_leases_of_the_caller_reveal_an_outage",
-                "owners_are_ended_during_the_pause_too",
-            ),
-            "SQS ends leases by its own clock, also right after an outage",
-        ),
-    },
+    known_failures={**ENDS_LEASES, "owners_are_ended_during_the_pause_too": REASON},
     timeout=120.0,
     sample=4,
 )
