@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Self
 
-from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities import Capability, News
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
 from asynctasq.driverkit.numbers import bounded, check_lease
@@ -35,7 +35,7 @@ class SQSDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = Capability.DETACHED
+    capabilities = Capability.DETACHED | Capability.NEWS
     longest_delay: float | None = float(LONGEST_DELAY)
     longest_lease = LONGEST_LEASE
     """Seconds for which a lease can be extended. A state store makes longer ones possible."""
@@ -156,6 +156,13 @@ class SQSDriver(DriverDefaults):
     ) -> tuple[list[Delivery], list[Death]]:
         check_lease(lease)
         return await self._opened().reserving.reserve(queues, limit, lease)
+
+    def news(self) -> list[News]:
+        """Return messages whose lease ended or that died, as far as `reserve` of this process has found them."""
+        found: list[News] = []
+        while self._shared.news:
+            found.append(self._shared.news.popleft())
+        return found
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
         await self._opened().polls.wait(queues, timeout)

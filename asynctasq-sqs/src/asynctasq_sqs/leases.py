@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import Any
 
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.contracts.driver import DEFAULT_LEASE_SECONDS
 from asynctasq.message import Lease
 from asynctasq.records import record
@@ -114,6 +115,8 @@ class Shared:
         self.lease = DEFAULT_LEASE_SECONDS
         """Length of the last lease that was asked for."""
         self.credentials: Any = None
+        self.news: deque[News] = deque(maxlen=NEWS_KEPT)
+        """What `reserve` found, since the last call of `news`."""
         self._hints: dict[str, float] = {}
         self._next_prune = 0.0
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from asynctasq.contracts.capabilities import News
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.errors import BodyCorrupt, DriverError
-from asynctasq.message import Delivery, Lease
+from asynctasq.message import Delivery, Lease, State
 from asynctasq.records import record
-from asynctasq.settlement import Fail, Reason, Release, Settlement
+from asynctasq.settlement import Fail, Reason, Release, Settled, Settlement
 from asynctasq_sqs.clock import Clock
 from asynctasq_sqs.errors import QueueMissing
 from asynctasq_sqs.leases import LONGEST_VISIBILITY, Held, Received, Shared, token_of
@@ -80,7 +81,18 @@ def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, clock: 
             found.deaths.append(Death(delivery, Reason.EXPIRED))
         else:
             found.deliveries.append(delivery)
+            if (
+                again > 0 and not is_fifo
+            ):  # FIFO messages wait for their next attempt at their place
+                shared.news.append(_news(delivery, State.READY))
     return found
+
+
+def _news(delivery: Delivery, state: State, reason: Reason | None = None) -> News:
+    message = delivery.message
+    return News(
+        message.id, message.queue, message.task, state, reason, delivery.attempt, delivery.lost
+    )
 
 
 def _has_expired(received: Received, item: Record, now: float) -> bool:
@@ -147,8 +159,13 @@ class Reserving:
 
     async def bury(self, deaths: Sequence[Death]) -> None:
         """Make dead letters of deaths. If that fails, their leases end, and the next reserve tries again."""
-        await self._side_work(
+        answers = await self._side_work(
             [Fail(each.delivery.lease, each.reason, attempted=False) for each in deaths]
+        )
+        self._shared.news.extend(
+            _news(each.delivery, State.DEAD, each.reason)
+            for each, answer in zip(deaths, answers, strict=False)
+            if answer is Settled.DONE
         )
 
     async def _receive(self, queue: str, room: int, visibility: int) -> list[Received]:
@@ -230,12 +247,14 @@ class Reserving:
             for each in messages
         ]
 
-    async def _side_work(self, settlements: Sequence[Settlement]) -> None:
+    async def _side_work(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        """Settle messages that must not run, and return the answers; none if it fails."""
         try:
-            await self._settling.settle(settlements)
+            return await self._settling.settle(settlements)
         except DriverError as error:
             logger.warning(
                 "Cannot set %d messages aside, which another call will repeat: %s",
                 len(settlements),
                 error,
             )
+            return []

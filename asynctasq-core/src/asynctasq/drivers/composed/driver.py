@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self, cast
 
-from asynctasq.contracts.capabilities import FULL_STORE, CancelOutcome, Capability
+from asynctasq.contracts.capabilities import (
+    FULL_STORE,
+    CancelOutcome,
+    Capability,
+    News,
+    SupportsNews,
+)
 from asynctasq.contracts.capabilities.deaths import SupportsDeaths
 from asynctasq.contracts.capabilities.state import Mark, Note, NoteKind
 from asynctasq.contracts.driver import (
@@ -33,13 +39,14 @@ from asynctasq.drivers.composed.parts import DelaysByQueue, QueueDriver, StateDr
 from asynctasq.drivers.composed.placing import Limits, capabilities_of
 from asynctasq.drivers.composed.settling import settle_of_queue
 from asynctasq.errors import ConfigurationError, DriverError
-from asynctasq.message import Delivery, Lease, Message
+from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Release, Settled, Settlement
 
 FLAG_SECONDS = 14 * 86_400.0
 """Seconds for which a request to cancel is kept: the longest time for which SQS keeps a message."""
 PROGRESS_SECONDS = 86_400.0
 """Seconds for which the progress of a message of the queue is kept after its last report."""
+_WITHOUT_NEWS = {"lost_lease_is_news": "the queue does not report leases that ended"}
 RESUMED_SECONDS = 0.5
 """Pause between two looks at whether a queue was resumed."""
 
@@ -89,6 +96,7 @@ class ComposedDriver(StateCalls, DriverDefaults):
         self.max_message_bytes = state.max_message_bytes
         self.default_lease = queue.default_lease
         self.clock_is_movable = queue.clock_is_movable and state.clock_is_movable
+        self.known_failures = {} if isinstance(queue, SupportsNews) else _WITHOUT_NEWS
         self._held = HeldLeases() if held is None else held
         self._long_leases = LongLeases(queue, state, self._held)
         self._limits = Limits(
@@ -166,7 +174,7 @@ class ComposedDriver(StateCalls, DriverDefaults):
         delivered, deaths = await self.queue.reserve_and_deaths(
             room, limit=limit, owner=owner, lease=lease
         )
-        kept = await sort_delivered(self.queue, self.state, delivered, deaths)
+        kept = await sort_delivered(self.queue, self.state, delivered, deaths, self._held.news)
         self._held.add(kept, owner, since)
         return [replace(each, lease=lease_of_queue(each.lease)) for each in kept]
 
@@ -278,6 +286,18 @@ class ComposedDriver(StateCalls, DriverDefaults):
             _sum(one.dead, other.dead, bound),
         )
 
+    def news(self) -> list[News]:
+        """Return what the upkeep of both stores did. The queue may know nothing of leases that ended."""
+        found: list[News] = []
+        if isinstance(self.state, SupportsNews):
+            found += self.state.news()
+        if isinstance(self.queue, SupportsNews):
+            # Deaths are news when the state store has recorded them.
+            found += [each for each in self.queue.news() if each.state is not State.DEAD]
+        while self._held.news:
+            found.append(self._held.news.popleft())
+        return found
+
     # Calls about messages that may be in the queue.
 
     async def set_progress(self, updates: Sequence[tuple[Lease, bytes]]) -> None:
@@ -319,7 +339,7 @@ class ComposedDriver(StateCalls, DriverDefaults):
         if noted:
             await self._settle_of_queue([Release(each.delivery.lease) for each in noted])
         found = [each.delivery for one in of_queue if (each := self._held.get(one)) is not None]
-        kept = await sort_delivered(self.queue, self.state, found, [])
+        kept = await sort_delivered(self.queue, self.state, found, [], self._held.news)
         await settle_if_possible(self.queue, [Release(each.lease) for each in kept])
         self._held.drop(leases)
 

@@ -1,5 +1,6 @@
 """The end of a message of the queue: what is recorded in the state store, before the queue removes it."""
 
+from asynctasq.contracts.capabilities import News
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.capabilities.state import Adopted, Ended
 from asynctasq.drivers.composed.placing import Limits
@@ -65,6 +66,14 @@ def end_of_death(death: Death) -> Ended:
         reason=death.reason,
         attempts=delivery.attempt,
         lost=delivery.lost,
+    )
+
+
+def news_of(end: Ended) -> News:
+    """Return the report of a message that died without a worker."""
+    message = end.message
+    return News(
+        message.id, message.queue, message.task, end.state, end.reason, end.attempts, end.lost
     )
 
 

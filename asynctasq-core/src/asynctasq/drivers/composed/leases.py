@@ -1,8 +1,10 @@
 """Leases of the queue that this process holds, and the tokens by which the two stores are told apart."""
 
 import threading
+from collections import deque
 from collections.abc import Iterable
 
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.message import Delivery, Lease
 
 _QUEUE, _STATE = "q:", "s:"
@@ -70,6 +72,8 @@ class HeldLeases:
     """All leases of the queue that this process holds. A driver and its clones share them, on any thread."""
 
     def __init__(self) -> None:
+        self.news: deque[News] = deque(maxlen=NEWS_KEPT)
+        """Messages of the queue that died, since the last call of `news`."""
         self._lock = threading.Lock()
         self._held: dict[Lease, Held] = {}
 
