@@ -3,21 +3,19 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from asynctasq.contracts.driver import Driver
 from tests.composed.queue_kinds import QueueKind
-from tests.servers.moto_driver import ENDS_LEASES, REASON, SETTINGS, MovableClock
+from tests.servers.moto_driver import ENDS_LEASES, REASON, MovableClock, new_namespace
 from tests.servers.shared import shared_url
 
 
 @contextmanager
 def _sqs(_: Path, factory: pytest.TempPathFactory) -> Iterator[Callable[[], Driver]]:
-    address = shared_url("sqs", factory)
-    namespace = f"t{uuid4().hex[:12]}"
-    yield lambda: MovableClock(**SETTINGS, endpoint_url=address, namespace=namespace)
+    address, namespace = shared_url("sqs", factory), new_namespace()
+    yield lambda: MovableClock.at(address, namespace)
 
 
 QUEUE = QueueKind(

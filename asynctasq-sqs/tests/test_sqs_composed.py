@@ -16,15 +16,14 @@ from tests.composed.pair import (
     check_an_expired_message_is_never_run_although_the_state_store_failed,
     opened_pair,
 )
-from tests.servers.moto_driver import SETTINGS, MovableClock
+from tests.servers.moto_driver import MovableClock
 
 FIFO = "orders.fifo"
 
 
 @pytest.fixture
 async def pair(url: str, namespace: str) -> AsyncIterator[Pair]:
-    queue = MovableClock(**SETTINGS, endpoint_url=url, namespace=namespace)
-    async with opened_pair(queue) as pair:
+    async with opened_pair(MovableClock.at(url, namespace)) as pair:
         yield pair
 
 

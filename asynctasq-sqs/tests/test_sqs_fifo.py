@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import aioboto3
 import pytest
@@ -116,7 +115,7 @@ async def test_the_group_travels_on_standard_queues_too(
 @pytest.fixture
 def moved(url: str) -> MovableClock:
     """Return a driver whose clock the test moves."""
-    return MovableClock(**SETTINGS, endpoint_url=url, namespace=f"t{uuid4().hex[:12]}")
+    return MovableClock.at(url)
 
 
 async def test_a_delay_beyond_fifteen_minutes_takes_hops(moved: MovableClock) -> None:

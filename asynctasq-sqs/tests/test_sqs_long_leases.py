@@ -9,7 +9,7 @@ from asynctasq.message import Delivery, State
 from asynctasq.settlement import Complete, LeaseState, Retry, Settled
 from asynctasq_sqs import SQSDriver
 from tests.composed.pair import ERROR, QUEUE, Pair, opened_pair
-from tests.servers.moto_driver import SETTINGS, MovableClock
+from tests.servers.moto_driver import MovableClock
 from tests.servers.sqs_proxy import SQSProxy, sqs_proxy
 
 HOUR = 3600.0
@@ -29,8 +29,7 @@ async def pair(url: str, proxy: SQSProxy, namespace: str) -> AsyncIterator[Pair]
     class Proxied(MovableClock):
         control_url = url
 
-    queue = Proxied(**SETTINGS, endpoint_url=proxy.url, namespace=namespace)
-    async with opened_pair(queue) as pair:
+    async with opened_pair(Proxied.at(proxy.url, namespace)) as pair:
         yield pair
 
 

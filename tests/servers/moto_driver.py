@@ -2,8 +2,9 @@
 
 import urllib.request
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from asynctasq_sqs import SQSDriver
 from asynctasq_sqs.names import sqs_name
@@ -14,6 +15,17 @@ SETTINGS: dict[str, Any] = {
     "aws_secret_access_key": "test",
     "long_poll": 1.0,
 }
+
+
+def new_namespace() -> str:
+    """Return a namespace that no other test uses."""
+    return f"t{uuid4().hex[:12]}"
+
+
+def url_of(address: str, namespace: str, **more: str) -> str:
+    """Return the URL of a driver on the stand-in."""
+    settings = {**SETTINGS, "endpoint_url": address, "namespace": namespace, **more}
+    return f"sqs://?{urlencode(settings)}"
 
 
 REASON = "SQS ends leases by its own clock, also right after an outage"
@@ -35,6 +47,7 @@ class MovableClock(SQSDriver):
     """An SQS driver that moves the clock of the queues of its namespace at the stand-in, too."""
 
     clock_is_movable = True
+
     control_url: str | None = None
     """The stand-in itself, if `endpoint_url` is a proxy before it."""
     known_failures: Mapping[str, str] = {
@@ -51,6 +64,11 @@ class MovableClock(SQSDriver):
             REASON,
         ),
     }
+
+    @classmethod
+    def at(cls, address: str, namespace: str | None = None) -> Self:
+        """Return an unopened driver on the stand-in, in a namespace of its own if none is given."""
+        return cls(**SETTINGS, endpoint_url=address, namespace=namespace or new_namespace())
 
     @property
     def clock_offset(self) -> float:
