@@ -9,7 +9,7 @@ from typing import Any
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.errors import DriverError
-from asynctasq_sqs.client import Client
+from asynctasq_sqs.client import PARALLEL_CALLS, Client
 from asynctasq_sqs.leases import LONGEST_VISIBILITY, Received, Shared
 from asynctasq_sqs.queues import Queues
 from asynctasq_sqs.records import ATTRIBUTE
@@ -62,18 +62,34 @@ def _received(each: Mapping[str, Any], queue: str, at: float, visibility: float)
     )  # fmt: skip
 
 
+def most_of_call(*, is_fifo: bool) -> int:
+    """Return how many messages a call may receive.
+
+    SQS keeps a group from being delivered to two calls, but gives several messages of it to one call.
+    """
+    return 1 if is_fifo else BATCH
+
+
 async def receive_many(
-    client: Client, url: str, queue: str, count: int, *, visibility: int
+    client: Client, url: str, queue: str, count: int, *, visibility: int, most: int = BATCH
 ) -> list[Received]:
     """Receive up to `count` messages, in more and more calls at once as long as each comes back full.
 
     If a call fails after others have brought messages, those are returned.
+
+    Args:
+        client: of the opened driver.
+        url: of the queue.
+        queue: its name in asynctasq.
+        count: of messages.
+        visibility: seconds for which SQS hides them.
+        most: messages of each call.
     """
     found: list[Received] = []
-    calls, one_by_one = _FIRST_CALLS, queue.endswith(".fifo")
+    calls = _FIRST_CALLS
     while len(found) < count and sum(each.size for each in found) < BYTES_AT_ONCE:
         room = count - len(found)
-        counts = [min(BATCH, room - BATCH * i) for i in range(min(calls, math.ceil(room / BATCH)))]
+        counts = [min(most, room - most * i) for i in range(min(calls, math.ceil(room / most)))]
         answers = await asyncio.gather(
             *(receive(client, url, queue, each, visibility=visibility) for each in counts),
             return_exceptions=True,
@@ -89,7 +105,7 @@ async def receive_many(
             raise errors[0]
         if len(came) < sum(counts):
             return found
-        calls = 1 if one_by_one else calls * _GROWTH
+        calls = min(calls * _GROWTH, PARALLEL_CALLS)
     return found
 
 
@@ -226,7 +242,9 @@ class Polls:
             if url is None:
                 await asyncio.sleep(UNCLAIMED_SECONDS)
                 return
-            room, visibility = self._rooms.get(queue, BATCH), visibility_of(self._shared.lease) + 1
+            most = most_of_call(is_fifo=self._queues.is_fifo(queue))
+            room = min(self._rooms.get(queue, BATCH), most)
+            visibility = visibility_of(self._shared.lease) + 1
             messages = await receive(
                 self._client,
                 url,

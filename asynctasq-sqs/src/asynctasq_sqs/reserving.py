@@ -17,7 +17,7 @@ from asynctasq_sqs.clock import Clock
 from asynctasq_sqs.errors import QueueMissing
 from asynctasq_sqs.leases import LONGEST_VISIBILITY, Held, Received, Shared, token_of
 from asynctasq_sqs.leasing import set_visibility
-from asynctasq_sqs.receiving import Polls, receive_many, visibility_of
+from asynctasq_sqs.receiving import Polls, most_of_call, receive_many, visibility_of
 from asynctasq_sqs.records import Record, unpack
 from asynctasq_sqs.returning import Returning
 from asynctasq_sqs.settling import Settling
@@ -178,7 +178,12 @@ class Reserving:
             return found
         try:
             more = await receive_many(
-                self._client, url, queue, room - len(found), visibility=visibility
+                self._client,
+                url,
+                queue,
+                room - len(found),
+                visibility=visibility,
+                most=most_of_call(is_fifo=self._queues.is_fifo(queue)),
             )
         except DriverError as error:
             if isinstance(error, QueueMissing):

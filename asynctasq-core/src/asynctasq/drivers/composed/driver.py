@@ -231,10 +231,10 @@ class ComposedDriver(StateCalls, DriverDefaults):
     ) -> list[LeaseState]:
         """Extend leases in both stores. An error of one does not keep the other from it."""
         check_lease(lease)
-        of_state = [each for each in leases if not is_of_queue(each)]
-        noted, of_queue = self._held.split([original(each) for each in leases if is_of_queue(each)])
+        of_state = [original(each) for each in leases if not is_of_queue(each)]
+        noted, of_queue = self._held.split(original(each) for each in leases if is_of_queue(each))
         found = await asyncio.gather(
-            self.state.extend(owner, [original(each) for each in of_state], lease=lease),
+            self.state.extend(owner, of_state, lease=lease),
             self._long_leases.renew(noted, lease),
             self._extend_in_queue(owner, of_queue, lease),
             return_exceptions=True,
@@ -245,21 +245,16 @@ class ComposedDriver(StateCalls, DriverDefaults):
                 raise each
             states.append(each)
         in_state, by_note, in_queue = states
-        answers = dict(zip(of_state, in_state, strict=True))
-        answers |= {
-            lease_of_queue(one): state
-            for one, state in zip(
-                [*(each.delivery.lease for each in noted), *of_queue],
-                [*by_note, *in_queue],
-                strict=True,
-            )
+        state_answers = dict(zip(of_state, in_state, strict=True))
+        queue_answers = dict(zip(of_queue, in_queue, strict=True))
+        queue_answers |= {
+            each.delivery.lease: one for each, one in zip(noted, by_note, strict=True)
         }
-        self._held.drop(
-            original(each)
-            for each, one in answers.items()
-            if one is LeaseState.LOST and is_of_queue(each)
-        )
-        return [answers[each] for each in leases]
+        self._held.drop(each for each, one in queue_answers.items() if one is LeaseState.LOST)
+        return [
+            (queue_answers if is_of_queue(each) else state_answers)[original(each)]
+            for each in leases
+        ]
 
     async def _extend_in_queue(
         self, owner: str, leases: Sequence[Lease], lease: float
