@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -12,7 +11,7 @@ from tests.conftest import no_children_in_advance as no_children_in_advance
 from tests.conftest import no_task_left_behind as no_task_left_behind
 from tests.conftest import nothing_left_behind as nothing_left_behind
 from tests.conftest import own_folder_and_settings as own_folder_and_settings
-from tests.servers.moto_driver import SETTINGS
+from tests.servers.moto_driver import SETTINGS, new_namespace
 from tests.servers.shared import shared_url
 
 SLOW = frozenset(
@@ -48,7 +47,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def namespace() -> str:
     """Return a namespace that no other test uses."""
-    return f"t{uuid4().hex[:12]}"
+    return new_namespace()
 
 
 @pytest.fixture

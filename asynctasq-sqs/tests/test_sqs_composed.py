@@ -4,25 +4,26 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from asynctasq.settlement import Complete, Retry, Settled
+from asynctasq.message import State
+from asynctasq.settlement import Complete, Reason, Retry, Settled
 from asynctasq_sqs import SQSDriver
 from tests.composed.pair import (
     ERROR,
+    LEASE,
     QUEUE,
     Pair,
     check_a_copy_of_an_ended_message_is_removed_unrun,
     check_an_expired_message_is_never_run_although_the_state_store_failed,
     opened_pair,
 )
-from tests.servers.moto_driver import SETTINGS, MovableClock
+from tests.servers.moto_driver import MovableClock
 
 FIFO = "orders.fifo"
 
 
 @pytest.fixture
 async def pair(url: str, namespace: str) -> AsyncIterator[Pair]:
-    queue = MovableClock(**SETTINGS, endpoint_url=url, namespace=namespace)
-    async with opened_pair(queue) as pair:
+    async with opened_pair(MovableClock.at(url, namespace)) as pair:
         yield pair
 
 
@@ -65,3 +66,24 @@ async def test_a_copy_of_an_ended_message_is_removed_unrun(pair: Pair) -> None:
 
 async def test_an_expired_message_is_never_run_although_the_state_store_failed(pair: Pair) -> None:
     await check_an_expired_message_is_never_run_although_the_state_store_failed(pair)
+
+
+async def test_an_expired_message_is_never_run_although_its_worker_was_killed(pair: Pair) -> None:
+    """The worker has received the message, and is killed before it can record the end."""
+    message = await pair.enqueue(expires=50.0)
+    pair.move_clock(100.0)
+    _, [death] = await pair.queue.reserve_and_deaths({QUEUE: 10}, limit=10, owner="w", lease=LEASE)
+    assert death.delivery.message.id == message.id
+    pair.move_clock(100.0 + 2 * LEASE)
+    assert await pair.reserve() == []
+    [outcome] = await pair.driver.results([message.id])
+    assert outcome is not None
+    assert (outcome.state, outcome.reason) == (State.DEAD, Reason.EXPIRED)
+
+
+async def test_a_message_that_has_begun_does_not_expire(pair: Pair) -> None:
+    message = await pair.enqueue(expires=50.0)
+    await pair.reserve()
+    pair.move_clock(2 * LEASE)
+    [again] = await pair.reserve()
+    assert (again.message.id, again.lost) == (message.id, 1)

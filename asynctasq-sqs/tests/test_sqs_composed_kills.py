@@ -9,13 +9,14 @@ from asynctasq.conformance.processes import check_kills
 from asynctasq.contracts.driver import Driver
 from asynctasq.drivers.composed import compose
 from asynctasq.drivers.sqlite import SqliteDriver
-from tests.servers.moto_driver import SETTINGS, MovableClock
+from tests.servers.moto_driver import MovableClock
 
 
 def composed(url: str, namespace: str, folder: Path) -> Driver:
     """Return an unopened driver on the stand-in, with its state in a folder."""
-    queue = MovableClock(**SETTINGS, endpoint_url=url, namespace=namespace)
-    return compose(queue, SqliteDriver(folder / "state.db", synchronous="normal"))
+    return compose(
+        MovableClock.at(url, namespace), SqliteDriver(folder / "state.db", synchronous="normal")
+    )
 
 
 @pytest.mark.full

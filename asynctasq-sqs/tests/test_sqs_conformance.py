@@ -1,17 +1,15 @@
 """The rules of the driver contract on the stand-in: with a moved clock, and in real time with `--full`."""
 
-from uuid import uuid4
-
 import pytest
 
 from asynctasq.conformance import DriverConformance
 from asynctasq.contracts.driver import Driver
 from asynctasq_sqs import SQSDriver
-from tests.servers.moto_driver import SETTINGS, MovableClock
+from tests.servers.moto_driver import SETTINGS, MovableClock, new_namespace
 
 
-class TestSQS(DriverConformance):
-    """With a clock that tests move."""
+class OnStandIn(DriverConformance):
+    """A suite on the stand-in that all tests share."""
 
     durable = True
     capabilities = SQSDriver.capabilities
@@ -23,24 +21,19 @@ class TestSQS(DriverConformance):
     def _server(self, url: str) -> None:
         self.url = url
 
+
+class TestSQS(OnStandIn):
+    """With a clock that tests move."""
+
     def make_driver(self) -> Driver:
-        return MovableClock(**SETTINGS, endpoint_url=self.url, namespace=f"t{uuid4().hex[:12]}")
+        return MovableClock.at(self.url)
 
 
 @pytest.mark.full
-class TestSQSInRealTime(DriverConformance):
+class TestSQSInRealTime(OnStandIn):
     """As `asynctasq drivers check` checks a queue of AWS."""
 
-    durable = True
-    capabilities = SQSDriver.capabilities
     clock_is_movable = SQSDriver.clock_is_movable
-    check_timeout = 120.0
-
-    url: str
-
-    @pytest.fixture(autouse=True)
-    def _server(self, url: str) -> None:
-        self.url = url
 
     def make_driver(self) -> Driver:
-        return SQSDriver(**SETTINGS, endpoint_url=self.url, namespace=f"t{uuid4().hex[:12]}")
+        return SQSDriver(**SETTINGS, endpoint_url=self.url, namespace=new_namespace())

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import aioboto3
 import pytest
@@ -63,6 +62,20 @@ async def test_a_group_keeps_its_order_and_waits_for_its_first_message(
     await driver.close()
 
 
+async def test_a_group_has_one_message_at_a_time_for_a_worker_with_many_slots(
+    make_driver: MakeDriver,
+) -> None:
+    driver = make_driver()
+    await driver.open()
+    await driver.enqueue([message(group=group) for group in "aaabbb"])
+    for _ in range(3):
+        deliveries = await reserve(driver)
+        assert sorted(str(each.message.group) for each in deliveries) == ["a", "b"]
+        assert await reserve(driver) == []
+        await driver.settle([Complete(each.lease) for each in deliveries])
+    await driver.close()
+
+
 async def test_messages_without_a_group_do_not_wait_for_each_other(
     make_driver: MakeDriver,
 ) -> None:
@@ -116,7 +129,7 @@ async def test_the_group_travels_on_standard_queues_too(
 @pytest.fixture
 def moved(url: str) -> MovableClock:
     """Return a driver whose clock the test moves."""
-    return MovableClock(**SETTINGS, endpoint_url=url, namespace=f"t{uuid4().hex[:12]}")
+    return MovableClock.at(url)
 
 
 async def test_a_delay_beyond_fifteen_minutes_takes_hops(moved: MovableClock) -> None:

@@ -1,22 +1,14 @@
-"""A worker on SQS: it runs, retries and delays tasks, releases them when it stops, and may be killed."""
+"""A worker on SQS: it runs, retries and delays tasks."""
 
 import asyncio
-import random
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from urllib.parse import urlencode
+from collections.abc import AsyncIterator
 
 import pytest
 
 from asynctasq import Snooze, Unique, current_task, task
 from asynctasq.errors import CapabilityMissing
-from tests.servers.moto_driver import SETTINGS
-from tests.worker import killable_worker
-from tests.worker.killable_worker import app_on, steps
-from tests.worker.stage import PATIENCE, Stage, eventually, probe
+from tests.servers.moto_driver import url_of
+from tests.worker.stage import Stage, eventually, probe
 
 LEASE = 3.0
 
@@ -48,8 +40,7 @@ async def waits() -> None:
 
 @pytest.fixture
 def address(url: str, namespace: str) -> str:
-    settings = {**SETTINGS, "endpoint_url": url, "namespace": namespace}
-    return f"sqs://?{urlencode(settings)}"
+    return url_of(url, namespace)
 
 
 @pytest.fixture
@@ -119,65 +110,3 @@ async def test_task_keeps_its_lease_while_it_runs(stage: Stage) -> None:
 async def test_what_a_queue_lacks_is_refused_at_dispatch(stage: Stage) -> None:
     with pytest.raises(CapabilityMissing):
         await note(1).options(unique=Unique("key")).dispatch()
-
-
-class Fleet:
-    """Worker processes on one queue."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.log = folder / "log"
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> None:
-        command = [sys.executable, killable_worker.__file__, self.url, str(self.log)]
-        self.processes.append(subprocess.Popen(command))
-
-    def kill_one(self, choose: random.Random) -> None:
-        process = self.processes.pop(choose.randrange(len(self.processes)))
-        process.kill()
-        process.wait()
-
-    def ran(self) -> Counter[str]:
-        return Counter(self.log.read_text().splitlines() if self.log.exists() else [])
-
-
-@pytest.fixture
-def fleet(address: str, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(address, tmp_path)
-    yield made
-    for process in made.processes:
-        process.kill()
-        process.wait()
-
-
-@pytest.mark.parametrize(
-    ("count", "kills"), [(60, 2), pytest.param(300, 6, marks=pytest.mark.full)]
-)
-async def test_no_task_is_lost_when_workers_are_killed(
-    fleet: Fleet, count: int, kills: int
-) -> None:
-    choose = random.Random(7)
-    async with app_on(fleet.url):
-        for number in range(count):
-            await steps(number).dispatch()
-        for _ in range(2):
-            fleet.start()
-        for kill in range(kills):
-
-            async def went_on(share: int = (kill + 1) * count // (kills + 2)) -> bool:
-                return len(fleet.ran()) >= share
-
-            await eventually(went_on)
-            fleet.kill_one(choose)
-            fleet.start()
-
-        async def is_over() -> bool:
-            return len(fleet.ran()) == count
-
-        async with asyncio.timeout(2 * PATIENCE):
-            await eventually(is_over)
-    repeated = sum(fleet.ran().values()) - count
-    assert (
-        repeated < count
-    )  # those that were running, or not yet settled, when their worker was killed

@@ -42,6 +42,7 @@ WATCHED = frozenset(
         "flag",
         "marks",
         "adopt",
+        "note",
     }
 )
 

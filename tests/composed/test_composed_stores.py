@@ -16,6 +16,9 @@ from tests.stores import StoreKind, store_kinds
 THEMES = ("results", "progress", "cancel", "expiry", "dead_letters", "pause", "unique")
 """Themes of the features that a state store adds. All others are checked with `--full`."""
 
+SECONDS = 1800
+"""Seconds for all checks of a pair: the stand-in for SQS answers slowly."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Compose each queue with one of the servers, and with `--full` with every store."""
@@ -45,6 +48,7 @@ def applicable(driver: Driver, queue: QueueKind, *, full: bool) -> frozenset[str
     )
 
 
+@pytest.mark.timeout(SECONDS)
 def test_composed_drivers_keep_every_rule(
     queue: QueueKind,
     state: StoreKind,

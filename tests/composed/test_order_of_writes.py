@@ -37,8 +37,10 @@ LONG = 5000.0
 class Shop:
     """A composed driver whose process can be killed: its stores stay, what it held in memory is gone."""
 
+    queue_class = QueueDriver
+
     def __init__(self) -> None:
-        self.queue, self.state, self.calls = QueueDriver(), MemoryDriver(), Calls()
+        self.queue, self.state, self.calls = self.queue_class(), MemoryDriver(), Calls()
         self.driver: ComposedDriver = self._new()
 
     def _new(self) -> ComposedDriver:

@@ -1,8 +1,10 @@
-"""A shop in a process of its own, which tests kill: `shop_process.py MODE STORE_URL DATABASE`.
+"""A shop in a process of its own, which tests kill: `shop_process.py MODE STORE_URL DATABASE [STATE_URL]`.
 
 - `sell` commits and rolls back orders, each with a task, until it is killed.
 - `relay` forwards the tasks of committed orders until it is killed.
 - `die` kills itself after the store has accepted messages, and before their rows are deleted.
+
+DATABASE is the path of an SQLite file, or a URL.
 """
 
 import asyncio
@@ -53,13 +55,16 @@ async def relay(app: App) -> None:
     await Worker(app=app, queues=["unused"], timing=TIMING).start()
 
 
-async def main(mode: str, url: str, path: str) -> None:
-    settings: dict[str, object] = {"driver": url, "outbox": f"sqlite:///{path}"}
+async def main(mode: str, url: str, path: str, state: str | None = None) -> None:
+    outbox = path if "://" in path else f"sqlite:///{path}"
+    settings: dict[str, object] = {"driver": url, "outbox": outbox}
+    if state is not None:
+        settings["state"] = state
     if mode == "sell":
         await sell(App(settings), path)
     if mode == "die":
         inner = stores_of(App(settings)).default.driver
-        settings["driver"] = Dying(inner.clone(), Line())
+        settings = {"driver": Dying(inner.clone(), Line()), "outbox": outbox}
     async with App(settings) as app:
         await relay(app)
 

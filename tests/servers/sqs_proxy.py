@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from typing import Any, TypeAlias
 
 from aiohttp import ClientSession, web
@@ -123,14 +124,16 @@ class SQSProxy:
             ) as sent:
                 assert sent.status == 200
 
-    async def start(self, session: ClientSession, runner: web.AppRunner) -> None:
+    async def start(
+        self, session: ClientSession, runner: web.AppRunner, tls: SSLContext | None
+    ) -> None:
         """Listen on a free port."""
         self._session = session
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         [(host, port)] = runner.addresses
-        self.url = f"http://{host}:{port}"
+        self.url = f"http://{host}:{port}" if tls is None else f"https://localhost:{port}"
 
 
 def _never(_: str) -> bool:
@@ -153,14 +156,14 @@ def _error(status: int, code: str) -> web.Response:
 
 
 @asynccontextmanager
-async def sqs_proxy(target: str) -> AsyncIterator[SQSProxy]:
-    """Yield a proxy before the service at an address."""
+async def sqs_proxy(target: str, tls: SSLContext | None = None) -> AsyncIterator[SQSProxy]:
+    """Yield a proxy before the service at an address; with `tls`, its connections are encrypted."""
     proxy = SQSProxy(target)
     application = web.Application(client_max_size=8 * MIB)
     application.router.add_post("/{path:.*}", proxy.answer)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     async with ClientSession() as session:
-        await proxy.start(session, runner)
+        await proxy.start(session, runner, tls)
         try:
             yield proxy
         finally:

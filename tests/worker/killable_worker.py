@@ -44,8 +44,12 @@ def steps_in_thread(number: int) -> int:
 
 
 def app_on(url: str) -> App:
-    """Make the app of the test and of its workers."""
-    return App({"driver": url, "lease": LEASE, "heartbeat_interval": LEASE / 5})
+    """Make the app of the test and of its workers, with the state store of the environment if there is one."""
+    lease = float(os.environ.get("KILL_TEST_LEASE", LEASE))
+    settings: dict[str, object] = {"driver": url, "lease": lease, "heartbeat_interval": lease / 5}
+    if state := os.environ.get("KILL_TEST_STATE"):
+        settings["state"] = state
+    return App(settings)
 
 
 async def main(url: str) -> None:

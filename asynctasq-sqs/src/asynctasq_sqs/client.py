@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -87,30 +88,47 @@ class Client:
         return answer
 
     def _prepare(self) -> tuple[Session, dict[str, Any]]:
-        from aiobotocore.config import AioConfig
-
         settings, arguments = self.settings, dict[str, Any]()
         if settings.endpoint_url is not None:
             arguments["endpoint_url"] = settings.endpoint_url
-            if settings.endpoint_url.startswith("http://"):
-                arguments["verify"] = False  # reading certificates takes long, and blocks the loop
-        arguments["config"] = AioConfig(
-            connect_timeout=settings.connect_timeout,
-            read_timeout=settings.timeout + settings.long_poll,
-            max_pool_connections=settings.max_connections,
-            retries={"total_max_attempts": 1},  # core repeats calls, and knows which it may repeat
-            tcp_keepalive=True,
-        )
         if self._session is not None:
             if settings.region is not None:
                 arguments["region_name"] = settings.region
-            return self._session, arguments
+            bundle = os.environ.get("AWS_CA_BUNDLE")
+            return self._session, arguments | self._connecting(bundle)
         from asynctasq_sqs.credentials import find_credentials, make_session
 
         if self.shared.credentials is None:
             self.shared.credentials = find_credentials(settings)
-        session, arguments["region_name"] = make_session(settings, self.shared.credentials)
-        return session, arguments
+        session, arguments["region_name"], bundle = make_session(settings, self.shared.credentials)
+        return session, arguments | self._connecting(bundle)
+
+    def _connecting(self, bundle: str | None) -> dict[str, Any]:
+        """Return the arguments of the client about its connections.
+
+        Reading certificates blocks for long, so it takes place here, and not on the event loop.
+        """
+        from aiobotocore.config import AioConfig
+
+        settings = self.settings
+        options: dict[str, Any] = {
+            "connect_timeout": settings.connect_timeout,
+            "read_timeout": settings.timeout + settings.long_poll,
+            "max_pool_connections": settings.max_connections,
+            "retries": {
+                "total_max_attempts": 1
+            },  # core repeats calls, and knows which it may repeat
+            "tcp_keepalive": True,
+        }
+        if (settings.endpoint_url or "").startswith("http://"):
+            return {"config": AioConfig(**options), "verify": False}
+        from asynctasq_sqs.tls import http_session_class
+
+        try:
+            config = AioConfig(http_session_cls=http_session_class(bundle), **options)
+        except TypeError:  # aiobotocore before 2.20 makes the sessions itself
+            config = AioConfig(**options)
+        return {"config": config}
 
 
 def _stream_large_body(request: Any, **_: Any) -> None:

@@ -67,8 +67,8 @@ def find_credentials(settings: SQSSettings) -> Any:
     return ThreadedCredentials(chain)
 
 
-def make_session(settings: SQSSettings, credentials: Any) -> tuple[Any, str]:
-    """Return a session for one event loop, and its region. It may block.
+def make_session(settings: SQSSettings, credentials: Any) -> tuple[Any, str, str | None]:
+    """Return a session for one event loop, its region, and its file of certificates, if it has one. It may block.
 
     Raises:
         NoRegionError: no region is set.
@@ -84,7 +84,7 @@ def make_session(settings: SQSSettings, credentials: Any) -> tuple[Any, str]:
         if settings.endpoint_url is None:
             raise NoRegionError
         region = ANY_REGION
-    return session, str(region)
+    return session, str(region), core.get_config_variable("ca_bundle")
 
 
 @cache

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities import Capability, News
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
 from asynctasq.driverkit.numbers import bounded, check_lease
@@ -16,7 +16,7 @@ from asynctasq.settlement import LeaseState, Settled, Settlement
 from asynctasq_sqs.client import Session
 from asynctasq_sqs.enqueueing import enqueue
 from asynctasq_sqs.leases import Shared
-from asynctasq_sqs.leasing import extend
+from asynctasq_sqs.leasing import LONGEST_LEASE, extend
 from asynctasq_sqs.names import is_fifo
 from asynctasq_sqs.opened import Opened
 from asynctasq_sqs.settings import SQSSettings
@@ -34,8 +34,10 @@ class SQSDriver(DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = Capability.DETACHED
+    capabilities = Capability.DETACHED | Capability.NEWS
     longest_delay: float | None = float(LONGEST_DELAY)
+    longest_lease = LONGEST_LEASE
+    """Seconds for which a lease can be extended. A state store makes longer ones possible."""
     default_lease = DEFAULT_LEASE
     clock_is_movable = False
 
@@ -148,6 +150,13 @@ class SQSDriver(DriverDefaults):
         check_lease(lease)
         return await self._opened().reserving.reserve(queues, limit, lease)
 
+    def news(self) -> list[News]:
+        """Return messages whose lease ended or that died, as far as `reserve` of this process has found them."""
+        found: list[News] = []
+        while self._shared.news:
+            found.append(self._shared.news.popleft())
+        return found
+
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
         await self._opened().polls.wait(queues, timeout)
 
@@ -164,7 +173,14 @@ class SQSDriver(DriverDefaults):
     ) -> list[LeaseState]:
         check_lease(lease)
         opened = self._opened()
-        return await extend(opened.clock, opened.client, opened.queues, leases, lease)
+        return await extend(
+            opened.clock,
+            opened.client,
+            opened.queues,
+            leases,
+            lease,
+            longest=self.longest_lease,
+        )
 
     async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         opened = self._opened()

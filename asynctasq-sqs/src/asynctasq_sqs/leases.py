@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import Any
 
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.contracts.driver import DEFAULT_LEASE_SECONDS
 from asynctasq.message import Lease
 from asynctasq.records import record
@@ -38,6 +39,8 @@ class Received:
     visibility: float
     """Seconds after `at` for which SQS hides it."""
     attributes: dict[str, Any]
+    first_at: float | None = None
+    """When SQS delivered it for the first time, in seconds since the Unix epoch by the clock of SQS."""
 
     @property
     def size(self) -> int:
@@ -112,6 +115,8 @@ class Shared:
         self.lease = DEFAULT_LEASE_SECONDS
         """Length of the last lease that was asked for."""
         self.credentials: Any = None
+        self.news: deque[News] = deque(maxlen=NEWS_KEPT)
+        """What `reserve` found, since the last call of `news`."""
         self._hints: dict[str, float] = {}
         self._next_prune = 0.0
 

@@ -12,19 +12,25 @@ from asynctasq.settlement import LeaseState
 from asynctasq_sqs.client import Client
 from asynctasq_sqs.clock import Clock
 from asynctasq_sqs.errors import NOT_A_LEASE, QueueMissing
-from asynctasq_sqs.leases import place_of
+from asynctasq_sqs.leases import LONGEST_VISIBILITY, place_of
 from asynctasq_sqs.queues import Queues
 from asynctasq_sqs.receiving import visibility_of
 from asynctasq_sqs.sending import BATCH, batch_call, error_of
 
-LAST_MINUTES = 900.0
-"""Seconds before the end of the 12 hours at which a lease is reported as lost."""
+LONGEST_LEASE = LONGEST_VISIBILITY - 900.0
+"""Seconds after which a lease is reported as lost, because it will soon have lasted for 12 hours."""
 
 
 async def extend(
-    clock: Clock, client: Client, queues: Queues, leases: Sequence[Lease], lease: float
+    clock: Clock,
+    client: Client,
+    queues: Queues,
+    leases: Sequence[Lease],
+    lease: float,
+    *,
+    longest: float,
 ) -> list[LeaseState]:
-    """Renew leases; return their states in order.
+    """Renew leases; return their states in order. A lease older than `longest` seconds is lost.
 
     Raises:
         DriverUnavailable: the state of a lease is not known. The call may be repeated.
@@ -40,7 +46,7 @@ async def extend(
                 states[number] = LeaseState.LOST
                 continue
             left = held.ends_at - clock.steady()
-            if left < LAST_MINUTES:
+            if left < LONGEST_VISIBILITY - longest:
                 states[number] = LeaseState.LOST
                 continue
             seconds = min(wanted, int(left) - 1)

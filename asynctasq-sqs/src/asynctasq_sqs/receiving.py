@@ -9,7 +9,7 @@ from typing import Any
 
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.errors import DriverError
-from asynctasq_sqs.client import Client
+from asynctasq_sqs.client import PARALLEL_CALLS, Client
 from asynctasq_sqs.leases import LONGEST_VISIBILITY, Received, Shared
 from asynctasq_sqs.queues import Queues
 from asynctasq_sqs.records import ATTRIBUTE
@@ -19,7 +19,8 @@ logger = logging.getLogger("asynctasq.sqs")
 
 UNCLAIMED_SECONDS = 1.0
 """Seconds after which messages of a long poll that no `reserve` has taken go back to their queue."""
-_SYSTEM_ATTRIBUTES = ("ApproximateReceiveCount", "MessageGroupId")
+_FIRST_RECEIPT = "ApproximateFirstReceiveTimestamp"
+_SYSTEM_ATTRIBUTES = ("ApproximateReceiveCount", "MessageGroupId", _FIRST_RECEIPT)
 _FIRST_CALLS, _GROWTH = 1, 4
 
 GiveBack = Callable[[Sequence[Received]], Coroutine[None, None, None]]
@@ -53,24 +54,42 @@ def _received(each: Mapping[str, Any], queue: str, at: float, visibility: float)
     attributes = dict(each.get("MessageAttributes", {}))
     data = attributes.pop(ATTRIBUTE, {}).get("BinaryValue")
     system = each.get("Attributes", {})
+    first = system.get(_FIRST_RECEIPT)
     return Received(
         queue, each["ReceiptHandle"], each["MessageId"], each.get("Body", ""), data,
         int(system.get("ApproximateReceiveCount", 1)), system.get("MessageGroupId"), at, visibility, attributes,
+        None if first is None else int(first) / 1000,
     )  # fmt: skip
 
 
+def most_of_call(*, is_fifo: bool) -> int:
+    """Return how many messages a call may receive.
+
+    SQS keeps a group from being delivered to two calls, but gives several messages of it to one call.
+    """
+    return 1 if is_fifo else BATCH
+
+
 async def receive_many(
-    client: Client, url: str, queue: str, count: int, *, visibility: int
+    client: Client, url: str, queue: str, count: int, *, visibility: int, most: int = BATCH
 ) -> list[Received]:
     """Receive up to `count` messages, in more and more calls at once as long as each comes back full.
 
     If a call fails after others have brought messages, those are returned.
+
+    Args:
+        client: of the opened driver.
+        url: of the queue.
+        queue: its name in asynctasq.
+        count: of messages.
+        visibility: seconds for which SQS hides them.
+        most: messages of each call.
     """
     found: list[Received] = []
-    calls, one_by_one = _FIRST_CALLS, queue.endswith(".fifo")
+    calls = _FIRST_CALLS
     while len(found) < count and sum(each.size for each in found) < BYTES_AT_ONCE:
         room = count - len(found)
-        counts = [min(BATCH, room - BATCH * i) for i in range(min(calls, math.ceil(room / BATCH)))]
+        counts = [min(most, room - most * i) for i in range(min(calls, math.ceil(room / most)))]
         answers = await asyncio.gather(
             *(receive(client, url, queue, each, visibility=visibility) for each in counts),
             return_exceptions=True,
@@ -86,7 +105,7 @@ async def receive_many(
             raise errors[0]
         if len(came) < sum(counts):
             return found
-        calls = 1 if one_by_one else calls * _GROWTH
+        calls = min(calls * _GROWTH, PARALLEL_CALLS)
     return found
 
 
@@ -223,7 +242,9 @@ class Polls:
             if url is None:
                 await asyncio.sleep(UNCLAIMED_SECONDS)
                 return
-            room, visibility = self._rooms.get(queue, BATCH), visibility_of(self._shared.lease) + 1
+            most = most_of_call(is_fifo=self._queues.is_fifo(queue))
+            room = min(self._rooms.get(queue, BATCH), most)
+            visibility = visibility_of(self._shared.lease) + 1
             messages = await receive(
                 self._client,
                 url,

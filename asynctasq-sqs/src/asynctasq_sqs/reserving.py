@@ -6,18 +6,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from asynctasq.contracts.capabilities import News
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.errors import BodyCorrupt, DriverError
-from asynctasq.message import Delivery, Lease
+from asynctasq.message import Delivery, Lease, State
 from asynctasq.records import record
-from asynctasq.settlement import Fail, Reason, Release, Settlement
+from asynctasq.settlement import Fail, Reason, Release, Settled, Settlement
 from asynctasq_sqs.clock import Clock
 from asynctasq_sqs.errors import QueueMissing
 from asynctasq_sqs.leases import LONGEST_VISIBILITY, Held, Received, Shared, token_of
 from asynctasq_sqs.leasing import set_visibility
-from asynctasq_sqs.receiving import Polls, receive_many, visibility_of
-from asynctasq_sqs.records import unpack
+from asynctasq_sqs.receiving import Polls, most_of_call, receive_many, visibility_of
+from asynctasq_sqs.records import Record, unpack
 from asynctasq_sqs.returning import Returning
 from asynctasq_sqs.settling import Settling
 
@@ -27,6 +28,8 @@ MOST_ASIDE = 100
 """Messages of a call that become dead letters, or wait longer. The next call goes on with the rest."""
 LOOK_SECONDS = 0.1
 """Seconds that `reserve` gives a long poll under way, instead of a call of its own."""
+_SKEW = 5.0
+"""Seconds by which the clocks of SQS and of this machine may differ."""
 _SLACK = 2.0
 _SHARE = 0.1
 """Share of a lease that may be over when its owner gets it. The owner extends it long before its end."""
@@ -71,15 +74,38 @@ def sort(messages: Sequence[Received], shared: Shared, *, is_fifo: bool, clock: 
             item.message, lease, attempt, lost, item.enqueued_at,
             0.0 if mismatched_since is None else max(now - mismatched_since, 0.0), due_at=item.due, resumed=resumed,
         )  # fmt: skip
-        expires = item.message.expires
         if lost > item.message.max_lost:
             found.deaths.append(Death(delivery, Reason.LOST))
-        elif expires is not None and not resumed and now > item.due + expires:
+        elif _has_expired(received, item, now):
             shared.held[token].has_expired = True
             found.deaths.append(Death(delivery, Reason.EXPIRED))
         else:
             found.deliveries.append(delivery)
+            if (
+                again > 0 and not is_fifo
+            ):  # FIFO messages wait for their next attempt at their place
+                shared.news.append(_news(delivery, State.READY))
     return found
+
+
+def _news(delivery: Delivery, state: State, reason: Reason | None = None) -> News:
+    message = delivery.message
+    return News(
+        message.id, message.queue, message.task, state, reason, delivery.attempt, delivery.lost
+    )
+
+
+def _has_expired(received: Received, item: Record, now: float) -> bool:
+    """Return whether a message must not begin any more. A message that may have begun does not expire.
+
+    If a process was killed before it could record the end of an expired message, SQS delivers the message again.
+    It has not begun, because it had expired when SQS delivered it for the first time.
+    """
+    expires = item.message.expires
+    if expires is None or item.leased or now <= item.due + expires:
+        return False
+    first = received.first_at
+    return received.receives <= 1 or (first is not None and first > item.due + expires + _SKEW)
 
 
 def ends_at(received: Received, clock: Clock) -> float:
@@ -133,8 +159,13 @@ class Reserving:
 
     async def bury(self, deaths: Sequence[Death]) -> None:
         """Make dead letters of deaths. If that fails, their leases end, and the next reserve tries again."""
-        await self._side_work(
+        answers = await self._side_work(
             [Fail(each.delivery.lease, each.reason, attempted=False) for each in deaths]
+        )
+        self._shared.news.extend(
+            _news(each.delivery, State.DEAD, each.reason)
+            for each, answer in zip(deaths, answers, strict=False)
+            if answer is Settled.DONE
         )
 
     async def _receive(self, queue: str, room: int, visibility: int) -> list[Received]:
@@ -147,7 +178,12 @@ class Reserving:
             return found
         try:
             more = await receive_many(
-                self._client, url, queue, room - len(found), visibility=visibility
+                self._client,
+                url,
+                queue,
+                room - len(found),
+                visibility=visibility,
+                most=most_of_call(is_fifo=self._queues.is_fifo(queue)),
             )
         except DriverError as error:
             if isinstance(error, QueueMissing):
@@ -216,12 +252,14 @@ class Reserving:
             for each in messages
         ]
 
-    async def _side_work(self, settlements: Sequence[Settlement]) -> None:
+    async def _side_work(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        """Settle messages that must not run, and return the answers; none if it fails."""
         try:
-            await self._settling.settle(settlements)
+            return await self._settling.settle(settlements)
         except DriverError as error:
             logger.warning(
                 "Cannot set %d messages aside, which another call will repeat: %s",
                 len(settlements),
                 error,
             )
+            return []

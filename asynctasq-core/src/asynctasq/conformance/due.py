@@ -103,6 +103,7 @@ async def delivery_says_when_it_was_due(harness: Harness) -> None:
     first = await harness.enqueue_and_lease()
     near = abs(first.due_at - first.enqueued_at)
     expect(near < 1.0, f"due_at is {near} s from the enqueue of a message without a delay")
+    await harness.settle(Complete(first.lease))
     await harness.enqueue(delay=500.0)
     await harness.advance(800)
     late = await harness.lease()

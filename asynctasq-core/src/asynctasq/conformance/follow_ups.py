@@ -13,13 +13,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 from zlib import crc32
 
-from asynctasq.conformance.aborts import (
-    ERROR,
+from asynctasq.conformance.abort_operations import (
     LATE,
-    Damage,
     Operation,
-    Saboteur,
-    Scene,
     cancel,
     delete_dead,
     end_owner,
@@ -35,8 +31,9 @@ from asynctasq.conformance.aborts import (
     reserve_ready,
     settle_completions,
     settle_every_kind,
-    stage,
 )
+from asynctasq.conformance.abort_scene import ERROR, Scene
+from asynctasq.conformance.aborts import Damage, Saboteur, stage
 from asynctasq.conformance.full_store import FullStore
 from asynctasq.contracts.capabilities import Page
 from asynctasq.errors import DriverError

@@ -109,6 +109,7 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "transactions": "Tasks are lost or run although the work that they belong to was rolled back.",
     "outbox": "Tasks that were dispatched in a transaction are sent twice, too late or not at all.",
     "state": "With a queue such as SQS or RabbitMQ, tasks run again after their end, or their ends are lost.",
+    "adoption": "With a queue such as SQS or RabbitMQ, tasks whose retry is hours away are lost or run twice.",
 }
 """By theme: the effect on users if a check fails that proves no guarantee."""
 

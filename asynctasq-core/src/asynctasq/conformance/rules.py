@@ -232,7 +232,8 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
         ),
         57: (
             "NEWS: `news` reports each lease that `reserve` reclaimed, and each message that it moved to the "
-            "dead, once, with the state and reason that the message has now. Settlements are not news."
+            "dead, once, with the state and reason that the message has now. Settlements are not news. A store that "
+            "learns of the end of a lease from the next delivery reports it then."
         ),
     },
     "Upkeep": {

@@ -31,6 +31,7 @@ THEME_NAMES: tuple[str, ...] = (
     "transactions",
     "outbox",
     "state",
+    "adoption",
     "bounds",
     "damage",
     "crash",

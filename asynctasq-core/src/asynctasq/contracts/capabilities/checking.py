@@ -59,6 +59,7 @@ BROUGHT_BY_STATE = (
     | Capability.PAUSE
     | Capability.DEAD_LETTERS
     | Capability.WORKERS
+    | Capability.NEWS
 )
 """Capabilities that a state store adds to a queue."""
 

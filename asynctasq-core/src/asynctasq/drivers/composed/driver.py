@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self, cast
 
-from asynctasq.contracts.capabilities import FULL_STORE, CancelOutcome, Capability
+from asynctasq.contracts.capabilities import (
+    FULL_STORE,
+    CancelOutcome,
+    Capability,
+    News,
+    SupportsNews,
+)
 from asynctasq.contracts.capabilities.deaths import SupportsDeaths
 from asynctasq.contracts.capabilities.state import Mark, Note, NoteKind
 from asynctasq.contracts.driver import (
@@ -27,18 +33,20 @@ from asynctasq.drivers.composed.leases import (
     lease_of_state,
     original,
 )
+from asynctasq.drivers.composed.long_leases import LongLeases
 from asynctasq.drivers.composed.marks import settle_if_possible, sort_delivered
 from asynctasq.drivers.composed.parts import DelaysByQueue, QueueDriver, StateDriver
 from asynctasq.drivers.composed.placing import Limits, capabilities_of
 from asynctasq.drivers.composed.settling import settle_of_queue
 from asynctasq.errors import ConfigurationError, DriverError
-from asynctasq.message import Delivery, Lease, Message
+from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Release, Settled, Settlement
 
 FLAG_SECONDS = 14 * 86_400.0
 """Seconds for which a request to cancel is kept: the longest time for which SQS keeps a message."""
 PROGRESS_SECONDS = 86_400.0
 """Seconds for which the progress of a message of the queue is kept after its last report."""
+_WITHOUT_NEWS = {"lost_lease_is_news": "the queue does not report leases that ended"}
 RESUMED_SECONDS = 0.5
 """Pause between two looks at whether a queue was resumed."""
 
@@ -88,7 +96,9 @@ class ComposedDriver(StateCalls, DriverDefaults):
         self.max_message_bytes = state.max_message_bytes
         self.default_lease = queue.default_lease
         self.clock_is_movable = queue.clock_is_movable and state.clock_is_movable
+        self.known_failures = {} if isinstance(queue, SupportsNews) else _WITHOUT_NEWS
         self._held = HeldLeases() if held is None else held
+        self._long_leases = LongLeases(queue, state, self._held)
         self._limits = Limits(
             queue.longest_delay,
             queue.max_message_bytes,
@@ -107,6 +117,9 @@ class ComposedDriver(StateCalls, DriverDefaults):
 
     def _now(self) -> float:
         return time.time() + self.clock_offset
+
+    def _steady(self) -> float:
+        return time.monotonic() + self.clock_offset
 
     def clone(self) -> Self:
         return type(self)(self.queue.clone(), self.state.clone(), self._held)
@@ -157,11 +170,12 @@ class ComposedDriver(StateCalls, DriverDefaults):
     async def _reserve_from_queue(
         self, room: Mapping[str, int], limit: int, owner: str, lease: float
     ) -> list[Delivery]:
+        since = self._steady()
         delivered, deaths = await self.queue.reserve_and_deaths(
             room, limit=limit, owner=owner, lease=lease
         )
-        kept = await sort_delivered(self.queue, self.state, delivered, deaths)
-        self._held.add(kept, owner)
+        kept = await sort_delivered(self.queue, self.state, delivered, deaths, self._held.news)
+        self._held.add(kept, owner, since)
         return [replace(each, lease=lease_of_queue(each.lease)) for each in kept]
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
@@ -198,27 +212,31 @@ class ComposedDriver(StateCalls, DriverDefaults):
             found = await self.state.settle(list(of_state.values()))
             answers |= dict(zip(of_state, found, strict=True))
         if of_queue:
-            found = await settle_of_queue(
-                self.queue,
-                self.state,
-                self._held,
-                list(of_queue.values()),
-                limits=self._limits,
-                now=self._now(),
-            )
+            found = await self._settle_of_queue(list(of_queue.values()))
             answers |= dict(zip(of_queue, found, strict=True))
         return [answers[place] for place in range(len(settlements))]
+
+    async def _settle_of_queue(self, settlements: Sequence[Settlement]) -> list[Settled]:
+        return await settle_of_queue(
+            self.queue,
+            self.state,
+            self._held,
+            settlements,
+            limits=self._limits,
+            now=self._now(),
+        )
 
     async def extend(
         self, owner: str, leases: Sequence[Lease], *, lease: float
     ) -> list[LeaseState]:
         """Extend leases in both stores. An error of one does not keep the other from it."""
         check_lease(lease)
-        of_queue = [original(each) for each in leases if is_of_queue(each)]
         of_state = [original(each) for each in leases if not is_of_queue(each)]
+        noted, of_queue = self._held.split(original(each) for each in leases if is_of_queue(each))
         found = await asyncio.gather(
-            self.queue.extend(owner, of_queue, lease=lease),
             self.state.extend(owner, of_state, lease=lease),
+            self._long_leases.renew(noted, lease),
+            self._extend_in_queue(owner, of_queue, lease),
             return_exceptions=True,
         )
         states: list[list[LeaseState]] = []
@@ -226,13 +244,30 @@ class ComposedDriver(StateCalls, DriverDefaults):
             if isinstance(each, BaseException):
                 raise each
             states.append(each)
-        in_queue, in_state = states
-        lost = [
-            each for each, one in zip(of_queue, in_queue, strict=True) if one is LeaseState.LOST
+        in_state, by_note, in_queue = states
+        state_answers = dict(zip(of_state, in_state, strict=True))
+        queue_answers = dict(zip(of_queue, in_queue, strict=True))
+        queue_answers |= {
+            each.delivery.lease: one for each, one in zip(noted, by_note, strict=True)
+        }
+        self._held.drop(each for each, one in queue_answers.items() if one is LeaseState.LOST)
+        return [
+            (queue_answers if is_of_queue(each) else state_answers)[original(each)]
+            for each in leases
         ]
-        self._held.drop(lost)
-        answers = {True: iter(in_queue), False: iter(in_state)}
-        return [next(answers[is_of_queue(each)]) for each in leases]
+
+    async def _extend_in_queue(
+        self, owner: str, leases: Sequence[Lease], lease: float
+    ) -> list[LeaseState]:
+        states = await self.queue.extend(owner, leases, lease=lease)
+        held = [
+            each for each, one in zip(leases, states, strict=True) if one is not LeaseState.LOST
+        ]
+        lost = await self._long_leases.replace_old(held, lease, self._steady())
+        return [
+            LeaseState.LOST if each in lost else one
+            for each, one in zip(leases, states, strict=True)
+        ]
 
     async def count(self, queue: str, *, bound: int | None = None) -> QueueCounts:
         one, other = await asyncio.gather(
@@ -245,6 +280,18 @@ class ComposedDriver(StateCalls, DriverDefaults):
             _sum(one.leased, other.leased, bound),
             _sum(one.dead, other.dead, bound),
         )
+
+    def news(self) -> list[News]:
+        """Return what the upkeep of both stores did. The queue may know nothing of leases that ended."""
+        found: list[News] = []
+        if isinstance(self.state, SupportsNews):
+            found += self.state.news()
+        if isinstance(self.queue, SupportsNews):
+            # Deaths are news when the state store has recorded them.
+            found += [each for each in self.queue.news() if each.state is not State.DEAD]
+        while self._held.news:
+            found.append(self._held.news.popleft())
+        return found
 
     # Calls about messages that may be in the queue.
 
@@ -282,11 +329,14 @@ class ComposedDriver(StateCalls, DriverDefaults):
     async def end_owner(self, owner: str) -> None:
         """End the leases of a worker whose process has died, as far as this process knows them."""
         await self.state.end_owner(owner)
-        held = self._held.of_owner(owner)
-        found = [each.delivery for lease in held if (each := self._held.get(lease)) is not None]
-        kept = await sort_delivered(self.queue, self.state, found, [])
+        leases = self._held.of_owner(owner)
+        noted, of_queue = self._held.split(leases)
+        if noted:
+            await self._settle_of_queue([Release(each.delivery.lease) for each in noted])
+        found = [each.delivery for one in of_queue if (each := self._held.get(one)) is not None]
+        kept = await sort_delivered(self.queue, self.state, found, [], self._held.news)
         await settle_if_possible(self.queue, [Release(each.lease) for each in kept])
-        self._held.drop(held)
+        self._held.drop(leases)
 
 
 def _sum(one: int | None, other: int | None, bound: int | None) -> int | None:

@@ -1,5 +1,6 @@
 """The end of a message of the queue: what is recorded in the state store, before the queue removes it."""
 
+from asynctasq.contracts.capabilities import News
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.capabilities.state import Adopted, Ended
 from asynctasq.drivers.composed.placing import Limits
@@ -68,16 +69,34 @@ def end_of_death(death: Death) -> Ended:
     )
 
 
-def moved(delivery: Delivery, settlement: Settlement, limits: Limits, now: float) -> Adopted | None:
-    """Return the record of a message that the queue cannot hold back for so long; None if it can.
+def news_of(end: Ended) -> News:
+    """Return the report of a message that died without a worker."""
+    message = end.message
+    return News(
+        message.id, message.queue, message.task, end.state, end.reason, end.attempts, end.lost
+    )
+
+
+def moved(
+    delivery: Delivery,
+    settlement: Settlement,
+    limits: Limits,
+    now: float,
+    *,
+    may_have_copy: bool,
+) -> Adopted | None:
+    """Return the record of a message that moves into the state store; None if it stays in the queue.
 
     Args:
         delivery: the message, as the queue delivered it.
         settlement: of its lease.
         limits: of the queue.
         now: seconds since the Unix epoch.
+        may_have_copy: the queue may have another copy, which must not run beside the next attempt.
     """
-    if not isinstance(settlement, Retry | Release) or limits.fits_delay(settlement.delay):
+    if not isinstance(settlement, Retry | Release):
+        return None
+    if limits.fits_delay(settlement.delay) and not may_have_copy:
         return None
     return Adopted(
         delivery.message,

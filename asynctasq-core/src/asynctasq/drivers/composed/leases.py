@@ -1,8 +1,10 @@
 """Leases of the queue that this process holds, and the tokens by which the two stores are told apart."""
 
 import threading
+from collections import deque
 from collections.abc import Iterable
 
+from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.message import Delivery, Lease
 
 _QUEUE, _STATE = "q:", "s:"
@@ -41,12 +43,27 @@ def _marked(store: str, lease: Lease) -> Lease:
 class Held:
     """A message that the queue has leased to this process."""
 
-    __slots__ = ("delivery", "is_unsure", "owner")
+    __slots__ = (
+        "delivery",
+        "is_noted",
+        "is_settling",
+        "is_unsure",
+        "may_have_copy",
+        "owner",
+        "since",
+    )
 
-    def __init__(self, delivery: Delivery, owner: str) -> None:
+    def __init__(self, delivery: Delivery, owner: str, since: float) -> None:
         self.delivery = delivery
         """As the queue has delivered it."""
         self.owner = owner
+        self.since = since
+        """When the queue delivered it, in seconds of a steady clock."""
+        self.may_have_copy = False
+        """True if the queue may have got a copy because it cannot keep this lease much longer."""
+        self.is_noted = False
+        """True once a note in the state store stands for the lease, which the queue has ended."""
+        self.is_settling = False
         self.is_unsure = False
         """True if the state store gave no answer to a call that may have recorded the end."""
 
@@ -55,17 +72,56 @@ class HeldLeases:
     """All leases of the queue that this process holds. A driver and its clones share them, on any thread."""
 
     def __init__(self) -> None:
+        self.news: deque[News] = deque(maxlen=NEWS_KEPT)
+        """Messages of the queue that died, since the last call of `news`."""
         self._lock = threading.Lock()
         self._held: dict[Lease, Held] = {}
 
-    def add(self, deliveries: Iterable[Delivery], owner: str) -> None:
+    def add(self, deliveries: Iterable[Delivery], owner: str, since: float) -> None:
         with self._lock:
             for delivery in deliveries:
-                self._held[delivery.lease] = Held(delivery, owner)
+                self._held[delivery.lease] = Held(delivery, owner, since)
 
     def get(self, lease: Lease) -> Held | None:
         """Return what is known about a lease of the queue."""
         return self._held.get(lease)
+
+    def split(self, leases: Iterable[Lease]) -> tuple[list[Held], list[Lease]]:
+        """Return the leases for which a note stands, and those that the queue keeps."""
+        noted: list[Held] = []
+        of_queue: list[Lease] = []
+        for lease in leases:
+            held = self._held.get(lease)
+            if held is not None and held.is_noted:
+                noted.append(held)
+            else:
+                of_queue.append(lease)
+        return noted, of_queue
+
+    def begin_settling(self, lease: Lease) -> Held | None:
+        """Return what is known about a lease that is being settled. From now on, no copy is sent for it."""
+        with self._lock:
+            held = self._held.get(lease)
+            if held is not None:
+                held.is_settling = True
+            return held
+
+    def begin_copying(self, leases: Iterable[Lease], *, older_than: float) -> list[Held]:
+        """Return the leases whose messages need a copy in the queue, and mark them.
+
+        Args:
+            leases: of the queue.
+            older_than: a time of the steady clock.
+        """
+        found: list[Held] = []
+        with self._lock:
+            for lease in leases:
+                held = self._held.get(lease)
+                if held is None or held.is_noted or held.is_settling or held.since > older_than:
+                    continue
+                held.may_have_copy = True
+                found.append(held)
+        return found
 
     def drop(self, leases: Iterable[Lease]) -> None:
         with self._lock:

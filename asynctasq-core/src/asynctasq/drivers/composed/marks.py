@@ -1,18 +1,18 @@
 """Messages that the queue has delivered, sorted by what the state store knows about them."""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 
+from asynctasq.contracts.capabilities import News
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.capabilities.state import Ended, Mark
-from asynctasq.drivers.composed.ending import acknowledgement, cancelled, end_of_death
+from asynctasq.drivers.composed.ending import acknowledgement, cancelled, end_of_death, news_of
+from asynctasq.drivers.composed.long_leases import copy_delay
 from asynctasq.drivers.composed.parts import QueueDriver, StateDriver
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery
 from asynctasq.settlement import Reason, Release, Settlement
-
-RUNNING_ELSEWHERE_SECONDS = 30.0
-"""Delay of a message of which another copy runs."""
 
 log = logging.getLogger("asynctasq")
 
@@ -22,8 +22,9 @@ async def sort_delivered(
     state: StateDriver,
     deliveries: Sequence[Delivery],
     deaths: Sequence[Death],
+    news: deque[News],
 ) -> list[Delivery]:
-    """Return the messages that may run. All others are ended or released.
+    """Return the messages that may run. All others are ended or released, and `news` gets those that died.
 
     Ends are recorded before the queue removes a message. If the queue cannot remove it now, it is delivered
     again, and its end is known then.
@@ -45,15 +46,20 @@ async def sort_delivered(
             death = reasons.get(delivery.lease)
             if mark in {Mark.ENDED, Mark.MOVED}:
                 settlements.append(acknowledgement(delivery))
+            elif mark is Mark.RUNNING:
+                settlements.append(Release(delivery.lease, copy_delay(queue)))
             elif death is not None or mark is Mark.FLAGGED:
                 ends.append(cancelled(delivery) if death is None else end_of_death(death))
                 settlements.append(acknowledgement(delivery))
-            elif mark is Mark.RUNNING:
-                settlements.append(Release(delivery.lease, RUNNING_ELSEWHERE_SECONDS))
             else:
                 kept.append(delivery)
         if ends:
-            await state.finish(ends)
+            recorded = await state.finish(ends)
+            news.extend(
+                news_of(end)
+                for end, is_first in zip(ends, recorded, strict=True)
+                if is_first and end.reason
+            )
     except DriverError:
         # Released, because a message whose lease ends counts as begun, and what has begun does not expire.
         expired = [death.delivery for death in deaths if death.reason is Reason.EXPIRED]

@@ -28,6 +28,14 @@ class DelaysByQueue(Protocol):
         ...
 
 
+@runtime_checkable
+class LimitsLeases(Protocol):
+    """A driver whose leases cannot be extended without limit."""
+
+    longest_lease: float
+    """Seconds after its delivery for which a message can stay leased."""
+
+
 class StateDriver(
     Driver,
     SupportsState,

@@ -25,19 +25,38 @@ async def settle_of_queue(
     """Settle messages of the queue, and answer in order.
 
     A message that ends, or that the queue cannot hold back for so long, is recorded in the state store. Only then
-    the queue removes it. If it cannot, it delivers the message again, and the record is found then.
+    the queue removes it. If it cannot, it delivers the message again, and the record is found then. If the queue
+    may have a copy of a message, its next attempt is in the state store, too, and the queue drops the copy.
 
     Raises:
         DriverUnavailable: a store gave no answer. The call may be repeated.
     """
+    claimed = [held.begin_settling(each.lease) for each in settlements]
+    try:
+        return await _settle(queue, state, held, settlements, claimed, limits=limits, now=now)
+    finally:
+        for each in claimed:
+            if each is not None:
+                each.is_settling = False
+
+
+async def _settle(
+    queue: QueueDriver,
+    state: StateDriver,
+    held: HeldLeases,
+    settlements: Sequence[Settlement],
+    claimed: Sequence[Held | None],
+    *,
+    limits: Limits,
+    now: float,
+) -> list[Settled]:
     answers: dict[int, Settled] = {}
     ends: dict[int, Ended] = {}
     moves: dict[int, Adopted] = {}
     others: dict[int, Settlement] = {}
     known: dict[int, Held] = {}
     seen = set[object]()
-    for place, settlement in enumerate(settlements):
-        found = held.get(settlement.lease)
+    for place, (settlement, found) in enumerate(zip(settlements, claimed, strict=True)):
         if found is None or settlement.lease in seen:
             answers[place] = Settled.LOST
             continue
@@ -47,7 +66,7 @@ async def settle_of_queue(
         seen.add(settlement.lease)
         known[place] = found
         end = end_of(found.delivery, settlement)
-        move = None if end is not None else moved(found.delivery, settlement, limits, now)
+        move = moved(found.delivery, settlement, limits, now, may_have_copy=found.may_have_copy)
         if end is not None:
             ends[place] = end
         elif move is not None:
@@ -56,7 +75,9 @@ async def settle_of_queue(
             others[place] = settlement
     answers |= await _record(state, ends, moves, known)
     recorded = [known[place] for place in (*ends, *moves) if answers[place] is not Settled.REFUSED]
-    await settle_if_possible(queue, [acknowledgement(each.delivery) for each in recorded])
+    await settle_if_possible(
+        queue, [acknowledgement(each.delivery) for each in recorded if not each.is_noted]
+    )
     held.drop(each.delivery.lease for each in recorded)
     if others:
         places = list(others)
