@@ -50,8 +50,11 @@ def calls(names: Names, synchronous_commit: str | None) -> Mapping[str, str]:
         synchronous_commit: for the calls after which messages must not be lost; None to leave it to the server.
     """
     durable = "" if synchronous_commit is None else _durability(synchronous_commit)
+    joined, alone = (f"{durable} CROSS JOIN ", f"FROM {durable}") if durable else ("", "")
     return {
-        name: names.applied(sql).replace("/* durable */", durable)
+        name: names.applied(sql)
+        .replace("/* durable */", joined)
+        .replace("/* all durable */", alone)
         for name, sql in read_queries(_FOLDER, "calls").items()
     }
 
@@ -71,7 +74,7 @@ def _filled(sql: str) -> str:
 
 
 def _durability(level: str) -> str:
-    return f"(SELECT set_config('synchronous_commit', '{level}', true)) AS durability CROSS JOIN "
+    return f"(SELECT set_config('synchronous_commit', '{level}', true)) AS durability"
 
 
 def script(names: Names, name: str) -> Sequence[str]:
