@@ -1,6 +1,7 @@
 """The outbox in PostgreSQL: transactions of another database, names of tables, plans, and sync code."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ import pytest
 
 from asynctasq import App, task
 from asynctasq.contracts import OutboxEntry
+from asynctasq.contracts.capabilities.outbox import OUTBOX_BOUND
 from asynctasq.driverkit.sql import run_plan_async
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.errors import TransactionError
@@ -82,6 +84,8 @@ async def test_tables_have_the_names_of_the_settings(databases: tuple[str, str])
         "tasks_outbox_meta",
         "tasks_outbox_relays",
         "tasks_outbox_next",
+        "tasks_outbox_waiting",
+        "tasks_outbox_set_aside",
     } <= names
 
 
@@ -113,11 +117,49 @@ async def test_statements_scan_no_table(databases: tuple[str, str], analysed: bo
             "refuse": ("shop", 0, ids[:1], ["error"], [5], [True]),
             "delete": ("shop", ids),
             "retry": ("shop", ids),
-            "rows": ("shop", 0, ids[0], None, 101, 8 << 20),
+            "rows": ("shop", 0, ids[0], 101, 8 << 20),
+            "rows_waiting": ("shop", 0, ids[0], 101, 8 << 20),
+            "rows_set_aside": ("shop", 0, ids[0], 101, 8 << 20),
         }.items():
             rows = await connection.fetch(f"EXPLAIN {calls[call]}", *parameters)
             plan = "\n".join(row[0] for row in rows)
             assert "Seq Scan on outbox" not in plan, f"{call}:\n{plan}"
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("others", ["set aside", "waiting"])
+async def test_a_look_reads_no_more_rows_than_it_returns(
+    databases: tuple[str, str], others: str
+) -> None:
+    """Whatever a relay could not send stays for an operator, perhaps a hundred thousand rows."""
+    url, _ = databases
+    outbox = PostgresDriver(url).outbox()
+    await outbox.open()
+    await outbox.migrate()
+    await outbox.close()
+    many, few = (str(1 << 62), "0") if others == "set aside" else ("0", str(1 << 62))
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "INSERT INTO asynctasq.outbox (namespace, created_at, not_before, id, target, message)"
+            f" SELECT 'asynctasq', n, CASE WHEN n > 50000 THEN {few} ELSE {many} END,"
+            " lpad(to_hex(n), 32, '0')::uuid, '', 'message' FROM generate_series(1, 50010) AS n"
+        )
+        await connection.execute("VACUUM ANALYZE asynctasq.outbox")
+        calls = outbox_queries(Names("asynctasq", ""))
+        listing = "rows_waiting" if others == "set aside" else "rows_set_aside"
+        for call, parameters in {
+            "state": ("asynctasq", 0, OUTBOX_BOUND),
+            listing: ("asynctasq", 0, None, 101, 8 << 20),
+        }.items():
+            rows = await connection.fetch(
+                f"EXPLAIN (ANALYZE, TIMING OFF) {calls[call]}", *parameters
+            )
+            plan = "\n".join(row[0] for row in rows)
+            read = [int(each) for each in re.findall(r"actual rows=(\d+)", plan)]
+            assert max(read) <= OUTBOX_BOUND, plan
+            assert "Rows Removed by Filter" not in plan, plan
     finally:
         await connection.close()
 

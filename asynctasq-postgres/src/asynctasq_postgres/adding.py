@@ -19,10 +19,10 @@ async def add(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
 
 
 async def _add_one(opened: Opened, message: Message, parameters: Sequence[object]) -> Enqueued:
-    [(is_known, wakes)] = await opened.server.rows("enqueue_one", *parameters)
-    if wakes is not None:
-        opened.doorbell.ring_numbers([wakes])
-    return Enqueued(message.id, not is_known)
+    answer: int = await opened.server.value("enqueue_one", *parameters)
+    if answer > 0:
+        opened.doorbell.ring_numbers([answer])
+    return Enqueued(message.id, answer >= 0)
 
 
 async def _add_chunk(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:

@@ -35,6 +35,8 @@ from asynctasq_postgres.server import CallContext, Row, Server
 from asynctasq_postgres.settings import PostgresSettings
 
 _LISTING = "outbox"
+_LISTINGS = {None: "rows", False: "rows_waiting", True: "rows_set_aside"}
+"""The statements for rows, by whether these are set aside."""
 
 
 class PostgresOutbox:
@@ -182,7 +184,7 @@ class PostgresOutbox:
         last = None if cursor is None else unpack_cursor(_LISTING, cursor, length=1)[0]
         after = UUID(bytes=last) if isinstance(last, bytes) and len(last) == 16 else None
         rows = await self._rows(
-            "rows", self._context.shift, after, set_aside, limit + 1, BYTES_AT_ONCE
+            _LISTINGS[set_aside], self._context.shift, after, limit + 1, BYTES_AT_ONCE
         )
         found = [_row(row[:-1]) for row in rows[:limit]]
         if not rows or rows[0][-1] <= len(found):

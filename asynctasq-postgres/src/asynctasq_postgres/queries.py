@@ -15,6 +15,12 @@ SET_ASIDE = 1 << 62
 LONGEST_HOLD = micros(3600.0)
 """Microseconds. A relay of the outbox that seems to hold a target for longer than this is ignored."""
 
+_LISTED = {
+    "rows": "",
+    "rows_waiting": "AND not_before < {set_aside}",
+    "rows_set_aside": "AND not_before >= {set_aside}",
+}
+"""The listings of the outbox, each with its condition. Each has an index, so the condition must not be a parameter."""
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _FOLDER = files("asynctasq_postgres") / "sql"
 _QUALIFIED = re.compile(r"\basynctasq\.(\w+)")
@@ -44,8 +50,11 @@ def calls(names: Names, synchronous_commit: str | None) -> Mapping[str, str]:
         synchronous_commit: for the calls after which messages must not be lost; None to leave it to the server.
     """
     durable = "" if synchronous_commit is None else _durability(synchronous_commit)
+    joined, alone = (f"{durable} CROSS JOIN ", f"FROM {durable}") if durable else ("", "")
     return {
-        name: names.applied(sql).replace("/* durable */", durable)
+        name: names.applied(sql)
+        .replace("/* durable */", joined)
+        .replace("/* all durable */", alone)
         for name, sql in read_queries(_FOLDER, "calls").items()
     }
 
@@ -53,17 +62,19 @@ def calls(names: Names, synchronous_commit: str | None) -> Mapping[str, str]:
 @lru_cache(16)
 def outbox_queries(names: Names) -> Mapping[str, str]:
     """Return the statements of the outbox, by name."""
-    found: dict[str, str] = {}
-    for name, sql in read_queries(_FOLDER, "outbox").items():
-        text = names.applied(sql).replace("{now}", _NOW)
-        found[name] = text.replace("{set_aside}", str(SET_ASIDE)).replace(
-            "{longest_hold}", str(LONGEST_HOLD)
-        )
-    return found
+    read = dict(read_queries(_FOLDER, "outbox"))
+    read |= {name: read["rows"].replace("{which}", which) for name, which in _LISTED.items()}
+    return {name: _filled(names.applied(sql)) for name, sql in read.items()}
+
+
+def _filled(sql: str) -> str:
+    """Return a statement of the outbox with its numbers."""
+    text = sql.replace("{now}", _NOW).replace("{set_aside}", str(SET_ASIDE))
+    return text.replace("{longest_hold}", str(LONGEST_HOLD))
 
 
 def _durability(level: str) -> str:
-    return f"(SELECT set_config('synchronous_commit', '{level}', true)) AS durability CROSS JOIN "
+    return f"(SELECT set_config('synchronous_commit', '{level}', true)) AS durability"
 
 
 def script(names: Names, name: str) -> Sequence[str]:

@@ -11,10 +11,9 @@ FROM /* durable */ asynctasq.enqueue_1(
 ) AS f
 
 -- name: enqueue_one
-SELECT f.known, f.wakes
-FROM /* durable */ asynctasq.enqueue_one_1(
+SELECT asynctasq.enqueue_one_1(
     $1::text, $2::bytea, $3::bytea, $4::text, $5::int, $6::bigint, $7::bigint, $8::int, $9::bytea, $10::bigint
-) AS f
+) /* all durable */
 
 -- name: enqueue_in_transaction
 SELECT f.known, f.holders, f.asleep, (SELECT store::text FROM asynctasq.meta)

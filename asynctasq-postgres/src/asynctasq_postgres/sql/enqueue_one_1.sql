@@ -2,21 +2,21 @@
 
 -- Add a message without a unique key that is due now.
 --
--- Returns whether its ID was known, so that it was not added, and the number of its queue if a process sleeps until a
--- message comes there.
---
--- It pins only what its look-ups by whole keys need: each further setting takes a tenth of an insertion.
+-- Returns the number of its queue if a process sleeps until a message comes there, otherwise 0; or -1 if its ID was
+-- known, so that it was not added.
 CREATE FUNCTION asynctasq.enqueue_one_1(
     space text, newcomer bytea, payload_ bytea, queue_name text, rank_ int, span bigint, ttl bigint, losses int,
-    profile_ bytea, shift bigint, OUT known bool, OUT wakes int
-) LANGUAGE plpgsql
+    profile_ bytea, shift bigint
+) RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     new_id uuid := encode(newcomer, 'hex')::uuid;
     ns int;
     queue_ int;
+    known bool;
     ended bool;
+    wakes int;
 BEGIN
     SELECT s.key, q.key INTO ns, queue_
     FROM asynctasq.namespaces AS s JOIN asynctasq.queues AS q ON q.namespace = s.key AND q.name = queue_name COLLATE "C"
@@ -40,11 +40,15 @@ BEGIN
         ) OR EXISTS (SELECT 1 FROM asynctasq.dead AS d WHERE d.id = new_id AND d.namespace + 0 = ns OFFSET 0),
         CASE WHEN EXISTS (
             SELECT 1 FROM asynctasq.sleepers AS s WHERE s.queue = queue_ AND s.until > now OFFSET 0
-        ) THEN queue_ END
+        ) THEN queue_ ELSE 0 END
     INTO ended, wakes;
-    IF ended AND NOT known THEN
-        DELETE FROM asynctasq.messages WHERE id = new_id AND namespace + 0 = ns;
-        known := true;
+    IF known THEN
+        RETURN -1;
     END IF;
+    IF ended THEN
+        DELETE FROM asynctasq.messages WHERE id = new_id AND namespace + 0 = ns;
+        RETURN -1;
+    END IF;
+    RETURN wakes;
 END
 $$;

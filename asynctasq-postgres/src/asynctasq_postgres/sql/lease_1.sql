@@ -25,10 +25,15 @@ SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     now bigint := asynctasq.clock_1(shift);
-    ns int := (SELECT key FROM asynctasq.namespaces WHERE name = space);
+    ns int;
+    marked_at bigint;
+    marked_until bigint;
     own int;
+    ends bigint;
     paused bool;
-    line record;
+    ignored text;
+    n int;
+    queue_ int;
     begun timestamptz;
     entries bigint := 0;
     places tid[];
@@ -41,6 +46,9 @@ DECLARE
     precious bool := false;
     any_precious bool;
 BEGIN
+    SELECT s.key, u.at, u.paused_until INTO ns, marked_at, marked_until
+    FROM asynctasq.namespaces AS s LEFT JOIN asynctasq.upkeep AS u ON u.namespace = s.key
+    WHERE s.name = space;
     IF ns IS NULL THEN
         ns := asynctasq.namespace_1(space);
     END IF;
@@ -51,11 +59,17 @@ BEGIN
             AND s.until > 0;
     END IF;
     -- First, because leases of this owner may reveal an outage, too.
-    paused := asynctasq.note_call_1(ns, now, lease);
-    -- Before the upkeep, so that its own leases are not taken back.
-    UPDATE asynctasq.owners SET deadline = greatest(deadline, now + lease)
-    WHERE namespace = ns AND name = holder
-    RETURNING key INTO own;
+    IF asynctasq.is_recent_1(marked_at, marked_until, now, lease) THEN
+        paused := now < marked_until;
+    ELSE
+        paused := asynctasq.note_call_1(ns, now, lease);
+    END IF;
+    -- Before the upkeep, so that its own leases are not taken back. The lock keeps the owner from being deleted. A busy
+    -- owner is not written each time: the versions of its row are a burden while a transaction is open for long.
+    SELECT key, deadline INTO own, ends FROM asynctasq.owners WHERE namespace = ns AND name = holder FOR KEY SHARE;
+    IF ends < now + lease - lease / 128 THEN
+        UPDATE asynctasq.owners SET deadline = greatest(deadline, now + lease) WHERE key = own;
+    END IF;
     IF NOT hurried AND (
         asynctasq.is_due_1(ns, now, now - dead_ttl) OR prunes
         OR (NOT paused AND EXISTS (SELECT 1 FROM asynctasq.owners WHERE namespace = ns AND deadline <= now))
@@ -66,16 +80,13 @@ BEGIN
             convert_to(jsonb_build_array((SELECT name FROM asynctasq.queues WHERE key = u.queue), u.owner)::text, 'UTF8')
         FROM asynctasq.upkeep_1(ns, now, NOT paused, now - dead_ttl, dead_limit, prunes) AS u;
     END IF;
-    FOR line IN
-        SELECT q.key, named.most, named.n, hint_ranks[named.n] AS hint_rank, hint_times[named.n] AS hint_time
-        FROM unnest(names, most) WITH ORDINALITY AS named (name, most, n)
-        JOIN asynctasq.queues AS q ON q.namespace = ns AND q.name = named.name COLLATE "C"
-        WHERE NOT q.paused
-        ORDER BY named.n
-    LOOP
+    FOR n IN 1..cardinality(names) LOOP
         EXIT WHEN wanted <= 0 OR room <= 0;
+        SELECT q.key INTO queue_ FROM asynctasq.queues AS q
+        WHERE q.namespace = ns AND q.name = names[n] COLLATE "C" AND NOT q.paused;
+        CONTINUE WHEN queue_ IS NULL;
         begun := clock_timestamp();
-        IF line.hint_rank IS NULL THEN
+        IF hint_ranks[n] IS NULL THEN
             SELECT array_agg(c.place), sum(c.size), bool_or(c.max_lost = 0),
                 array_agg(c.id) FILTER (WHERE c.unique_hash IS NOT NULL),
                 array_agg(c.unique_hash) FILTER (WHERE c.unique_hash IS NOT NULL)
@@ -83,10 +94,10 @@ BEGIN
             FROM (
                 SELECT ctid AS place, octet_length(payload) AS size, max_lost, id, unique_hash
                 FROM asynctasq.messages
-                WHERE state = 3 AND lane IS NULL AND queue = line.key
+                WHERE state = 3 AND lane IS NULL AND queue = queue_
                     AND (expires_at IS NULL OR expires_at > now)
                 ORDER BY rank, due_at, id
-                LIMIT least(line.most, wanted) FOR UPDATE SKIP LOCKED
+                LIMIT least(most[n], wanted) FOR UPDATE SKIP LOCKED
             ) AS c;
         ELSE
             SELECT array_agg(c.place), sum(c.size), bool_or(c.max_lost = 0),
@@ -96,18 +107,18 @@ BEGIN
             FROM (
                 SELECT ctid AS place, octet_length(payload) AS size, max_lost, id, unique_hash
                 FROM asynctasq.messages
-                WHERE state = 3 AND lane IS NULL AND queue = line.key
-                    AND (rank, due_at) >= (line.hint_rank, line.hint_time)
+                WHERE state = 3 AND lane IS NULL AND queue = queue_
+                    AND (rank, due_at) >= (hint_ranks[n], hint_times[n])
                     AND (expires_at IS NULL OR expires_at > now)
                 ORDER BY rank, due_at, id
-                LIMIT least(line.most, wanted) FOR UPDATE SKIP LOCKED
+                LIMIT least(most[n], wanted) FOR UPDATE SKIP LOCKED
             ) AS c;
         END IF;
         -- Slow, and because of index entries of messages that were taken before: see hints.py.
         IF clock_timestamp() - begun >= '5 ms'
             AND pg_stat_get_xact_tuples_returned('asynctasq.messages_ready'::regclass) - entries >= 5000
         THEN
-            RETURN QUERY SELECT -2, 0, 0::bigint, NULL::bytea, line.n, 0, 0, 0, 0::bigint, 0::bigint, NULL::bytea,
+            RETURN QUERY SELECT -2, 0, 0::bigint, NULL::bytea, n::bigint, 0, 0, 0, 0::bigint, 0::bigint, NULL::bytea,
                 NULL::bytea;
         END IF;
         entries := entries + coalesce(cardinality(places), 0);
@@ -143,7 +154,7 @@ BEGIN
         SET state = 5, token = greatest(m.token + 1, now), owner = own, leased_at = now, expires_at = NULL,
             leases = m.leases + 1
         WHERE m.ctid = ANY(places)
-        RETURNING line.n::int, m.rank::int, m.due_at, uuid_send(m.id), m.token, m.attempt, m.lost, m.leases,
+        RETURNING n, m.rank::int, m.due_at, uuid_send(m.id), m.token, m.attempt, m.lost, m.leases,
             m.enqueued_at, m.mismatched_at, m.profile, m.payload;
         IF keyed IS NOT NULL THEN
             SELECT array_agg(m.id), array_agg(m.unique_hash) INTO keyed, hashes
@@ -157,7 +168,7 @@ BEGIN
     -- If a crash of the server undoes the leases, the messages are ready again, as when leases end. Messages that
     -- must not run twice are the exception.
     IF NOT precious THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
+        ignored := set_config('synchronous_commit', 'off', true);  -- quicker than PERFORM, which is a query
     END IF;
 END
 $$;

@@ -135,11 +135,11 @@ FROM (
             {now} + $2::bigint - created_at AS age, not_before - {now} - $2::bigint AS pause
         FROM asynctasq.outbox
         WHERE namespace = $1::text AND ($3::uuid IS NULL OR id > $3::uuid)
-            AND ($4::bool IS NULL OR (not_before >= {set_aside}) = $4::bool)
+{which}
         ORDER BY id
-        LIMIT $5::int
+        LIMIT $4::int
     ) AS found
     WINDOW listed AS (ORDER BY id)
 ) AS sized
-WHERE bytes <= $6::bigint OR place = 1
+WHERE bytes <= $5::bigint OR place = 1
 ORDER BY id

@@ -24,6 +24,10 @@ CREATE TABLE asynctasq.outbox (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
 CREATE INDEX asynctasq_outbox_next ON asynctasq.outbox (namespace, target, not_before, id);
+-- A look at the rows that wait does not read those that are set aside, of which there may be many; nor the other way round.
+CREATE INDEX asynctasq_outbox_waiting ON asynctasq.outbox (namespace, id) INCLUDE (created_at)
+    WHERE not_before < 4611686018427387904;
+CREATE INDEX asynctasq_outbox_set_aside ON asynctasq.outbox (namespace, id) WHERE not_before >= 4611686018427387904;
 
 -- One relay at a time sends the messages of a target.
 CREATE TABLE asynctasq.outbox_relays (

@@ -1,6 +1,13 @@
 -- Functions of the upkeep, which each reserve does in pieces of at most 5,000 messages. Two of them are called by each
 -- reserve and set nothing: the plans are pinned by the functions that call them.
 
+-- Whether the mark of the last call shows no outage, and need not be written again.
+CREATE FUNCTION asynctasq.is_recent_1(marked_at bigint, marked_until bigint, now bigint, lease bigint) RETURNS bool
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT now - marked_at BETWEEN -1000000 AND least(lease / 2, 15000000) / 4 - 1
+        AND NOT (marked_at <= marked_until AND marked_until <= now)
+$$;
+
 -- Record that a worker called; return whether ended leases must be left alone because of an outage. The rule is
 -- `next_mark` of asynctasq.driverkit.outages.
 CREATE FUNCTION asynctasq.note_call_1(ns int, now bigint, lease bigint) RETURNS bool LANGUAGE plpgsql AS $$
@@ -14,9 +21,7 @@ DECLARE
     pause bigint := 0;
 BEGIN
     SELECT at, paused_until INTO mark FROM asynctasq.upkeep WHERE namespace = ns;
-    IF FOUND AND now - mark.at BETWEEN -1000000 AND gap / 4 - 1
-        AND NOT (mark.at <= mark.paused_until AND mark.paused_until <= now)
-    THEN
+    IF FOUND AND asynctasq.is_recent_1(mark.at, mark.paused_until, now, lease) THEN
         RETURN now < mark.paused_until;
     END IF;
     SELECT at, paused_until INTO mark FROM asynctasq.upkeep WHERE namespace = ns FOR UPDATE;
