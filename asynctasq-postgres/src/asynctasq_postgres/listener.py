@@ -26,8 +26,11 @@ HEARD_SECONDS = 5.0
 """Seconds for which an announcement of a process that waits for results is valid."""
 SHORTEST_SLEEP = 0.001
 """Seconds."""
-HEARING_FACTOR = 1.25
-"""A worker that receives notifications looks so many times less often: with its other calls, once a second."""
+HEARING_FACTOR = 1.5
+"""A worker that receives notifications looks so many times less often, so that it makes less than one call a second.
+
+It renews its leases, records itself and keeps the connection alive every ten seconds: 1 / 1.5 + 3 / 10 = 0.97.
+"""
 
 log = logging.getLogger("asynctasq.postgres")
 

@@ -79,7 +79,7 @@ class PostgresSettings:
     """URL of that connection, if `url` is that of a PgBouncer in transaction mode."""
     poll_interval: float = 1.0
     """Seconds between two looks of an idle worker, and of a caller that waits for a result. Notifications come
-    earlier, and a worker that receives them waits a quarter longer between two looks."""
+    earlier, and a worker that receives them waits half as long again between two looks."""
     statement_cache_size: int = 100
     """Number of prepared statements that a connection keeps. Set it to 0 behind a PgBouncer in transaction mode
     that has no `max_prepared_statements`."""

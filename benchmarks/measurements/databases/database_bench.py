@@ -117,6 +117,13 @@ class PostgresBench(DatabaseBench):
         )
         return float(number)
 
+    @contextmanager
+    def without_autovacuum(self) -> Iterator[None]:
+        """Keep the server from vacuuming by itself during the block, as `transactions` counts that, too."""
+        self._server.execute("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
+        yield
+        self._server.execute("ALTER SYSTEM RESET autovacuum", "SELECT pg_reload_conf()")
+
     def left(self) -> int:
         """Return how many messages of the measured queue have no outcome."""
         [[number]] = self.database.rows(

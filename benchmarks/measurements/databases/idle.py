@@ -62,7 +62,8 @@ def _latencies(
 
 def idle_on_postgres(bench: PostgresBench) -> None:
     """Measure a worker that has nothing to do."""
-    _idle(bench, "transactions", at_most=1.0)
+    with bench.without_autovacuum():
+        _idle(bench, "transactions", at_most=1.0)
 
 
 def idle_on_mysql(bench: MySQLBench) -> None:

@@ -166,9 +166,6 @@ SELECT asynctasq.forget_worker_1($1::text, $2::text)
 -- name: workers
 SELECT f.description FROM asynctasq.workers_1($1::text, $2::bigint) AS f
 
--- name: oldest_transaction
-SELECT f.pid, f.age FROM asynctasq.oldest_transaction_1() AS f
-
 -- name: finish
 SELECT f.kept, f.heard
 FROM /* durable */ asynctasq.finish_2(

@@ -232,12 +232,3 @@ BEGIN
     ORDER BY w.id;
 END
 $$;
-
--- The number of seconds for which the oldest transaction on this server has been open, and its process.
-CREATE FUNCTION asynctasq.oldest_transaction_1() RETURNS TABLE (pid int, age float8) LANGUAGE sql STABLE
-SET search_path = pg_catalog AS $$
-    SELECT a.pid, extract(epoch FROM clock_timestamp() - a.xact_start)::float8
-    FROM pg_stat_activity AS a
-    WHERE a.backend_xmin IS NOT NULL AND a.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL
-    ORDER BY a.xact_start LIMIT 1
-$$;
