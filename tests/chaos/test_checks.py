@@ -183,7 +183,7 @@ def test_a_message_may_be_replaced_by_one_whose_dispatch_began_earlier() -> None
 def test_the_check_finds_a_lease_after_an_end_by_the_clock(has_state: bool) -> None:
     store = BrokerStore(has_state=has_state)
     ledger = Ledger()
-    ledger.entries[0].tries = 1
+    ledger.log.sent[ID] = 1
     assert ledger.problems(store) == ""
     ledger.log.leases[ID].append(lease(2, at=12.0, pid=2))
     assert "after its confirmed end" in ledger.problems(store)
@@ -195,8 +195,8 @@ def test_a_broker_alone_may_deliver_a_second_copy_or_one_that_a_killed_server_ha
     store = BrokerStore(has_state=False)
     ledger = Ledger()
     ledger.log.leases[ID].append(lease(2, at=12.0, pid=2))
-    ledger.entries[0].tries = 2
+    ledger.log.sent[ID] = 2
     assert ledger.problems(store) == ""
-    ledger.entries[0].tries = 1
+    ledger.log.sent[ID] = 1
     ledger.struck = [("server killed and restarted", 10.5, 11.0)]
     assert ledger.problems(store) == ""
