@@ -188,7 +188,7 @@ def _check_doubles(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:
                 name in FORGETS_ENDS and log.leases[message][0].at < ended and began < late.at
                 for name, began, ended in scene.struck
             )
-            if entry.tries == 1 and len(earlier) == 1 and not forgotten:
+            if log.sent[message] == 1 and len(earlier) == 1 and not forgotten:
                 scene.report.problems.append(
                     f"{entry.kind.name} {entry.n} ({message}) was leased again after its confirmed end"
                 )

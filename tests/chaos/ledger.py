@@ -1,7 +1,7 @@
 """The ledger of a storm: files outside the store, to which tasks, drivers and the dispatcher append.
 
 - `effects.log`: `B` when a task begins, `E` when it has had its effect;
-- `audit.log`: `R` for each delivery, `T` before a settlement is sent, `S` for its answer;
+- `audit.log`: `Q` before a message is sent, `R` for each delivery, `T` before a settlement is sent, `S` for its answer;
 - `started.log`: the process of each worker that is ready to work, and its parent;
 - `faults.log`: every fault that happened inside a process (see `inside.switches`).
 
@@ -80,6 +80,8 @@ class Log:
     ended: dict[str, list[Run]] = field(default_factory=lambda: defaultdict(list))
     leases: dict[str, list[Lease]] = field(default_factory=lambda: defaultdict(list))
     settlements: dict[str, list[Settlement]] = field(default_factory=lambda: defaultdict(list))
+    sent: Counter[str] = field(default_factory=Counter[str])
+    """Times that a message was sent to the store: a dispatch without an answer is repeated."""
 
     def runs(self) -> Iterator[Run]:
         """Every run that began."""
@@ -95,6 +97,9 @@ def read_log(folder: Path) -> Log:
         run = Run(int(n), message, int(attempt), int(pid), float(at))
         (log.begun if what == "B" else log.ended)[message].append(run)
     for line in _lines(folder / AUDIT):
+        if line.startswith("Q "):
+            log.sent[line[2:]] += 1
+            continue
         what, message, token, *rest = line.split()
         if what == "R":
             pid, asked_at, at, attempt, lost = rest

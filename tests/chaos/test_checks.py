@@ -41,12 +41,14 @@ class Ledger:
         ]
         self.ends: dict[str, str] = {ID: End.EFFECT}
         self.damages: list[Damage] = []
+        self.struck: list[tuple[str, float, float]] = []
 
-    def problems(self) -> str:
+    def problems(self, store: Any = None) -> str:
         anything: Any = None
-        store: Any = ExactStore()
+        store = ExactStore() if store is None else store
         report = Report("tested", 0, 1)
         scene = Scene(random.Random(0), anything, store, anything, report, Path(), self.damages)
+        scene.struck += self.struck
         check_ledger(self.entries, self.log, self.ends, scene)
         return "; ".join(report.problems)
 
@@ -55,6 +57,15 @@ class ExactStore:
     """The only thing that the check asks of a store."""
 
     keeps_tokens = True
+
+
+class BrokerStore:
+    """A broker, with a state store or alone."""
+
+    keeps_tokens = False
+
+    def __init__(self, *, has_state: bool) -> None:
+        self.keeps_ends = self.has_outcomes = has_state
 
 
 def lost(ledger: Ledger) -> None:
@@ -166,3 +177,26 @@ def test_a_message_may_be_replaced_by_one_whose_dispatch_began_earlier() -> None
     ledger.entries.append(Entry(1, KINDS["replacing"], OTHER, key="k"))
     ledger.ends[OTHER] = End.CANCELLED
     assert ledger.problems() == ""
+
+
+@pytest.mark.parametrize("has_state", [True, False])
+def test_the_check_finds_a_lease_after_an_end_by_the_clock(has_state: bool) -> None:
+    store = BrokerStore(has_state=has_state)
+    ledger = Ledger()
+    ledger.log.sent[ID] = 1
+    assert ledger.problems(store) == ""
+    ledger.log.leases[ID].append(lease(2, at=12.0, pid=2))
+    assert "after its confirmed end" in ledger.problems(store)
+
+
+def test_a_broker_alone_may_deliver_a_second_copy_or_one_that_a_killed_server_had_forgotten() -> (
+    None
+):
+    store = BrokerStore(has_state=False)
+    ledger = Ledger()
+    ledger.log.leases[ID].append(lease(2, at=12.0, pid=2))
+    ledger.log.sent[ID] = 2
+    assert ledger.problems(store) == ""
+    ledger.log.sent[ID] = 1
+    ledger.struck = [("server killed and restarted", 10.5, 11.0)]
+    assert ledger.problems(store) == ""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverUnavailable
-from asynctasq.message import Delivery
+from asynctasq.message import Delivery, Message
 from asynctasq.settlement import Settled, Settlement
 from tests.chaos.inside.switches import Switches
 from tests.chaos.ledger import AUDIT, Pen
@@ -29,6 +29,10 @@ class Audit:
     def close(self) -> None:
         """Close the ledger."""
         self._pen.close()
+
+    def sent(self, messages: Sequence[Message]) -> None:
+        """Write down that messages are sent to the store, for the first time or again."""
+        self._pen.write("".join(f"Q {each.id.hex()}\n" for each in messages))
 
     async def reserve(self, driver: Driver, call: Awaitable[list[Delivery]]) -> list[Delivery]:
         """Await a reserve and write down what it brought."""

@@ -16,6 +16,7 @@ class AuditedCalls:
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
         plain: Any = super()
+        self.audit.sent(messages)
         return await self.audit.other(cast("Driver", self), plain.enqueue(messages))
 
     async def reserve(
