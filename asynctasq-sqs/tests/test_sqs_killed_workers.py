@@ -36,6 +36,8 @@ SHARES = {
 REPEATING = ("fail_after", "cut", "fail_entries", "duplicate")
 """Faults after which SQS delivers up to a batch of messages again."""
 BATCH = 10
+MANY = 1000
+"""Tasks of a storm in which each kind of fault occurs."""
 
 
 class Fleet:
@@ -143,7 +145,7 @@ async def test_each_task_ends_once_in_a_storm(
         finally:
             fleet.stop()
     assert results == list(range(count)), "each task has one end, and none is lost"
-    assert set(proxy.met) == set(SHARES), "each kind of fault occurs"
+    assert count < MANY or set(proxy.met) == set(SHARES), "each kind of fault occurs"
     repeated = fleet.ran().total() - count
     most = kills * 2 * CONCURRENCY + BATCH * sum(proxy.met[name] for name in REPEATING)
     assert repeated <= most

@@ -131,6 +131,7 @@ class ComposedDriver(StateCalls, DriverDefaults):
         except BaseException:
             await self.state.close()
             raise
+        self.max_message_bytes = self.state.max_message_bytes  # some stores ask their server for it
 
     async def close(self) -> None:
         await self.queue.close()
