@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 
+from asynctasq.cli import main
 from asynctasq.errors import ConfigurationError, DriverError, DriverUnavailable
 from asynctasq_mysql import MySQLDriver
 from asynctasq_mysql.clients import Answer, Wire
@@ -40,7 +42,7 @@ async def test_a_migration_creates_all_tables_and_does_nothing_the_second_time(
     driver = MySQLDriver(database)
     assert (await driver.schema()).current == 0
     planned = await driver.migrate(dry_run=True)
-    assert len(planned) == len(TABLES)
+    assert len(planned) == len(TABLES) + 1  # and the version
     assert execute(database, "SHOW TABLES") == []
     assert await driver.migrate() == ["schema_1", "schema_2"]
     assert await driver.migrate() == []
@@ -48,6 +50,15 @@ async def test_a_migration_creates_all_tables_and_does_nothing_the_second_time(
     state = await driver.schema()
     assert (state.current, state.needed, state.oldest) == (2, 2, 1)
     assert len(execute(database, "SHOW TABLES")) == len(TABLES)
+
+
+async def test_a_dry_run_prints_a_script_that_clients_can_run(database: str) -> None:
+    arguments = ["migrate", "--driver", database, "--dry-run"]
+    planned = await asyncio.to_thread(CliRunner().invoke, main, arguments)
+    lines = [line for line in planned.output.splitlines() if not line.startswith("--")]
+    execute(database, *(each for each in "\n".join(lines).split(";\n") if each))
+    async with opened(MySQLDriver(database)) as driver:
+        await driver.enqueue([message()])
 
 
 async def test_drivers_that_migrate_at_once_take_turns(database: str) -> None:
@@ -65,7 +76,9 @@ async def test_a_migration_that_was_killed_goes_on_where_it_stopped(
         execute(database, *texts[:made])
     with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
         await MySQLDriver(database).open()
-    assert await MySQLDriver(database).migrate(dry_run=True) == texts[made:]
+    planned = await MySQLDriver(database).migrate(dry_run=True)
+    assert planned[:-1] == texts[made:]
+    assert planned[-1].startswith("INSERT INTO `asynctasq_meta`")
     assert await MySQLDriver(database).migrate() == ["schema_1", "schema_2"]
     async with opened(MySQLDriver(database)) as driver:
         await driver.enqueue([message()])

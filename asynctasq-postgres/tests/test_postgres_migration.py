@@ -8,7 +8,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+from click.testing import CliRunner
 
+from asynctasq.cli import main
 from asynctasq.errors import DriverError
 from asynctasq_postgres import PostgresDriver
 from tests.drivers.opening import message, opened
@@ -142,4 +144,17 @@ def test_the_command_creates_the_tables(empty: str) -> None:
     assert "CREATE TABLE" in planned.stdout
     done = command()
     assert (done.returncode, "create the tables" in done.stdout) == (0, True)
+    assert command("--check", "--dry-run").returncode == 2
     assert command("--check").returncode == 0
+
+
+async def test_a_dry_run_prints_a_script_that_clients_can_run(empty: str) -> None:
+    arguments = ["migrate", "--driver", empty, "--dry-run"]
+    planned = await asyncio.to_thread(CliRunner().invoke, main, arguments)
+    connection = await asyncpg.connect(empty)
+    try:
+        await connection.execute(planned.output)
+    finally:
+        await connection.close()
+    async with opened(PostgresDriver(empty)) as driver:
+        await driver.enqueue([message()])

@@ -65,6 +65,8 @@ def test_migrate_adds_the_tables_beside_those_of_the_application(path: Path) -> 
     code, output = run("migrate", "--dry-run")
     assert code == 0
     assert "CREATE TABLE asynctasq_outbox (" in output
+    with closing(sqlite3.connect(path.with_name("copy.db"))) as database:
+        database.executescript(output)
     code, output = run("migrate")
     assert code == 0
     assert output.endswith("- outbox_1\nUp to date: version 1.\n")

@@ -29,8 +29,8 @@ _UNAVAILABLE = frozenset(
 _REFUSED = {
     1044: "refuses this user. Check the user name, the password and the rights of the user",
     1045: "refuses this user. Check the user name, the password and the rights of the user",
-    1142: "refuses this user. Check the rights of the user on the tables (see docs/mysql.md)",
-    1143: "refuses this user. Check the rights of the user on the tables (see docs/mysql.md)",
+    1142: "refuses this user. Check the rights of the user on the tables (the documentation lists them)",
+    1143: "refuses this user. Check the rights of the user on the tables (the documentation lists them)",
     1049: "has no such database. Create it, or set another `database`",
     NO_TABLE: "lacks a table. Run `asynctasq migrate`",
     1054: "lacks a column. Run `asynctasq migrate`",

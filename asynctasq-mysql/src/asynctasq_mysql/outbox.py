@@ -121,12 +121,7 @@ class MySQLOutbox:
         return self._sql.outbox[name](offset, namespace=self._namespace, **values)
 
     def create_statements(self) -> Sequence[str]:
-        version = self._sql.store["set_version"](
-            version=schema.NEEDED_VERSION,
-            usable_from=schema.USABLE_FROM,
-            store=Fragment("UNHEX(REPLACE(UUID(), '-', ''))"),
-        )
-        return [*self._sql.schema.values(), version]
+        return [*self._sql.schema.values(), schema.set_version(self._sql)]
 
     # Adding.
 

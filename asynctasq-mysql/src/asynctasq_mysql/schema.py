@@ -4,7 +4,6 @@ MySQL and MariaDB commit each statement that changes a table by itself. So a ste
 `information_schema`, and makes those that are missing: a migration that was killed goes on where it stopped.
 """
 
-import os
 import re
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from asynctasq.driverkit.sql import Step, pending_steps
 from asynctasq.errors import ConfigurationError, DriverError, DriverUnavailable
 from asynctasq.records import record
 from asynctasq_mysql.clients import Wire
-from asynctasq_mysql.statements import TableStatements, in_list
+from asynctasq_mysql.statements import Fragment, TableStatements, in_list
 
 OLDEST_VERSION = 1
 NEEDED_VERSION = 2
@@ -123,7 +122,8 @@ async def migrate(wire: Wire, sql: TableStatements, place: str, *, dry_run: bool
     """
     if dry_run:
         pending, existing = await _pending(wire, sql, place)
-        return [text for step in pending for text in _missing(step, sql, existing)]
+        planned = [text for step in pending for text in _missing(step, sql, existing)]
+        return [*planned, set_version(sql)] if pending else []
     prefix = sql.table("meta")
     [lock] = await wire.run(sql.store["lock"](prefix=prefix, seconds=LOCK_SECONDS))
     if lock.rows[0][0] != 1:
@@ -136,14 +136,19 @@ async def migrate(wire: Wire, sql: TableStatements, place: str, *, dry_run: bool
             for text in _missing(step, sql, existing):
                 await wire.run(text)
         if pending:
-            await wire.run(
-                sql.store["set_version"](
-                    version=NEEDED_VERSION, usable_from=USABLE_FROM, store=os.urandom(16)
-                )
-            )
+            await wire.run(set_version(sql))
         return [step.name for step in pending]
     finally:
         await wire.run(sql.store["unlock"](prefix=prefix))
+
+
+def set_version(sql: TableStatements) -> str:
+    """Return the statement that notes the version of the tables."""
+    return sql.store["set_version"](
+        version=NEEDED_VERSION,
+        usable_from=USABLE_FROM,
+        store=Fragment("UNHEX(REPLACE(UUID(), '-', ''))"),
+    )
 
 
 async def _pending(

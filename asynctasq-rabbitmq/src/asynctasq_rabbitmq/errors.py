@@ -40,8 +40,8 @@ def translated(error: Exception, place: str) -> DriverError:
     elif isinstance(error, ChannelClosed):
         if error.code == ACCESS_REFUSED:
             return DriverError(
-                f"The broker at {place} refuses this user. The user needs the rights in docs/rabbitmq.md "
-                f"({error.text})."
+                f"The broker at {place} refuses this user. The user needs the rights that the documentation "
+                f"lists ({error.text})."
             )
         if error.code == NOT_FOUND:
             return DriverError(

@@ -20,7 +20,7 @@ FULL = (
 )
 _REFUSED = (
     "refuses this user. Check the user name, the password and the rights of the user (see `ACL "
-    "users` in docs/redis.md)"
+    "users` in the documentation)"
 )
 _LASTING: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     (

@@ -172,7 +172,7 @@ class Listener:
                 self._report(
                     logging.WARNING,
                     "Redis user may not subscribe at %s; polling every second instead. Give it the channels "
-                    "of the namespace (see `ACL users` in docs/redis.md): %s",
+                    "of the namespace (see `ACL users` in the documentation): %s",
                     self._server.place,
                     error,
                 )

@@ -60,14 +60,14 @@ def _refusal(place: str, settings: RedisSettings, failed: list[tuple[str, str]])
         pattern = f"~{{{settings.namespace}}}:*"
         return (
             f"The user {user!r} may not use the keys of the namespace at the Redis at {place} ({name}: "
-            f"{error}). Run `ACL SETUSER {user} {pattern}` (see `ACL users` in docs/redis.md)."
+            f"{error}). Run `ACL SETUSER {user} {pattern}` (see `ACL users` in the documentation)."
         )
     if any(part in error for part in _MAY_NOT_RUN):
         names = sorted({each.split()[0] for each, _ in failed})
         grants = " ".join(f"+{each.lower()}" for each in names)
         return (
             f"The user {user!r} may not run {', '.join(names)} at the Redis at {place} ({error}). Run "
-            f"`ACL SETUSER {user} {grants}` (see `ACL users` in docs/redis.md)."
+            f"`ACL SETUSER {user} {grants}` (see `ACL users` in the documentation)."
         )
     tried = " ".join(part for part in command.split() if part.isupper())
     return (

@@ -34,7 +34,7 @@ _UNAVAILABLE = frozenset(
 )  # fmt: skip
 _SERVER_ERROR = 500
 _CLIENT_CAUSES: Mapping[str, str] = {
-    "NoCredentialsError": "No AWS credentials were found. Set a profile, a role or keys (see docs/sqs.md)",
+    "NoCredentialsError": "No AWS credentials were found. Set a profile, a role or keys",
     "PartialCredentialsError": "The AWS credentials are incomplete. Set both the key and its secret",
     "CredentialRetrievalError": "The AWS credentials cannot be retrieved. Check the profile and the role",
     "NoRegionError": "The AWS region must be set. Set `region`, for example sqs://eu-central-1",
@@ -94,6 +94,6 @@ def of_code(code: str, text: str, place: str, *, is_server_error: bool = False) 
         )
     if code in DENIED:
         return DriverError(
-            f"{place} denied the call. Give the user or the role this right (see docs/sqs.md) ({text})."
+            f"{place} denied the call. Give the user or the role this right ({text})."
         )
     return DriverError(f"{place} refused the call ({text}).")

@@ -2,7 +2,9 @@
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -35,75 +37,89 @@ if TYPE_CHECKING:
     "--check", is_flag=True, help="Report whether the tables are up to date. Change nothing."
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Print the statements that would be executed. Change nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Print the statements that would be executed, for the client of the database. Change nothing.",
 )
 def command(target: str | None, driver: str | None, check: bool, dry_run: bool) -> None:
     """Bring the tables of a store and of the outbox up to date. Messages stay as they are.
 
     Queue files of the sqlite driver are also migrated when they are opened.
     """
+    if check and dry_run:
+        raise click.UsageError("Pass either --check or --dry-run.")
+    mode = Mode.CHECK if check else Mode.DRY_RUN if dry_run else Mode.MIGRATE
     app = find_app(target, driver)
     is_done = True
     for each in _unopened_drivers(app):
-        if check or dry_run:
-            require_store(each.description)
-            is_done &= asyncio.run(_inspect(each, prints_statements=dry_run))
-        else:
-            is_done &= asyncio.run(_migrate(each))
+        is_done &= asyncio.run(_migrate_store(each, mode))
     if app.settings.outbox is not None:
-        is_done &= asyncio.run(
-            _migrate_outbox(app, changes=not (check or dry_run), prints_statements=dry_run)
-        )
+        is_done &= asyncio.run(_migrate_outbox(app, mode))
     if not is_done and not dry_run:
         sys.exit(ExitCode.FAILED)
 
 
-async def _migrate(driver: Driver) -> bool:
-    """Migrate a store; return whether its tables are up to date at the end.
+class Mode(Enum):
+    """What the command does with tables."""
 
-    The store is not opened first: a driver may refuse to open a store that lacks its tables.
+    MIGRATE = auto()
+    CHECK = auto()
+    DRY_RUN = auto()
+
+    def say(self, text: str) -> None:
+        """Print a line; as a comment among statements."""
+        click.echo(f"-- {text}" if self is Mode.DRY_RUN else text)
+
+
+class _HasTables(Protocol):
+    """A driver or an outbox with tables."""
+
+    async def schema(self) -> SchemaState: ...
+
+    async def migrate(self, *, dry_run: bool = False) -> Sequence[str]: ...
+
+
+async def _migrate_store(driver: Driver, mode: Mode) -> bool:
+    """Do with a store what the mode says; return whether its tables are up to date at the end.
+
+    The store is not opened first: a driver may refuse to open a store that lacks its tables, or migrate it.
     """
-    store = _with_tables(driver)
-    if store is None:
+    mode.say(f"Store: {driver.description}")
+    if Capability.SCHEMA not in driver.capabilities or not isinstance(driver, SupportsSchema):
+        mode.say("This store has no tables: nothing to do.")
         return True
-    for step in await store.migrate():
-        click.echo(f"- {step}")
-    return _report(await store.schema())
+    if mode is not Mode.MIGRATE:
+        require_store(driver.description)
+    return await _migrate(driver, mode, is_sql=Capability.TRANSACTIONS in driver.capabilities)
 
 
-async def _inspect(driver: Driver, *, prints_statements: bool) -> bool:
-    """Look at a store without opening it, which may migrate it; return whether it is up to date."""
-    store = _with_tables(driver)
-    if store is None:
-        return True
-    if prints_statements:
-        for statement in await store.migrate(dry_run=True):
-            click.echo(statement.strip())
-    return _report(await store.schema())
-
-
-async def _migrate_outbox(app: "App", *, changes: bool, prints_statements: bool) -> bool:
-    """Migrate the outbox, or look at it; return whether its tables are up to date."""
+async def _migrate_outbox(app: "App", mode: Mode) -> bool:
+    """Do with the outbox what the mode says; return whether its tables are up to date at the end."""
     from asynctasq.app import stores_of
 
     found = stores_of(app).outbox
     if found is None:
         return True
-    click.echo(f"Outbox: {found.description}")
-    if not changes:
+    mode.say(f"Outbox: {found.description}")
+    if mode is not Mode.MIGRATE:
         require_store(found.description)
     outbox = found.new()
     try:
         await outbox.open()
-        if prints_statements:
-            for statement in await outbox.migrate(dry_run=True):
-                click.echo(statement.strip())
-        elif changes:
-            for step in await outbox.migrate():
-                click.echo(f"- {step}")
-        return _report(await outbox.schema())
+        return await _migrate(outbox, mode, is_sql=True)
     finally:
         await outbox.close()
+
+
+async def _migrate(tables: _HasTables, mode: Mode, *, is_sql: bool) -> bool:
+    if mode is Mode.DRY_RUN:
+        for statement in await tables.migrate(dry_run=True):
+            text = statement.strip()
+            click.echo(f"{text.removesuffix(';')};" if is_sql else text)
+    elif mode is Mode.MIGRATE:
+        for step in await tables.migrate():
+            click.echo(f"- {step}")
+    return _report(await tables.schema(), mode)
 
 
 def _unopened_drivers(app: "App") -> list[Driver]:
@@ -117,23 +133,15 @@ def _unopened_drivers(app: "App") -> list[Driver]:
     return [driver]
 
 
-def _with_tables(driver: Driver) -> SupportsSchema | None:
-    click.echo(f"Store: {driver.description}")
-    if Capability.SCHEMA in driver.capabilities and isinstance(driver, SupportsSchema):
-        return driver
-    click.echo("This store has no tables: nothing to do.")
-    return None
-
-
-def _report(state: SchemaState) -> bool:
+def _report(state: SchemaState, mode: Mode) -> bool:
     if state.current == state.needed:
-        click.echo(f"Up to date: version {state.current}.")
+        mode.say(f"Up to date: version {state.current}.")
     elif state.current < state.needed:
-        click.echo(
+        mode.say(
             f"Version {state.current}; this release needs {state.needed}. Run asynctasq migrate."
         )
     else:
-        click.echo(
+        mode.say(
             f"Version {state.current}; this release knows {state.needed} and older. Upgrade asynctasq."
         )
     return state.current == state.needed

@@ -265,10 +265,10 @@ def _print_table(found: "Sequence[OutboxMessage]", *, wide: bool) -> None:
     columns: list[Column[OutboxMessage]] = [
         Column("ID", lambda each: shown.get(each.id, each.id)),
         Column("Task", task, cut_at=60, fold_at=16),
-        Column("Store", lambda each: each.store, rank=4, fold_at=16),
+        Column("Store", lambda each: each.store or "default", rank=4, fold_at=16),
         Column("Age", lambda each: duration(each.age), rank=1, right=True),
         Column("Refused", lambda each: str(each.attempts or ""), rank=3, right=True),
-        Column("Sent", next_try, rank=2, right=True),
+        Column("Next try", next_try, rank=2, right=True),
         Column("Error", lambda each: each.error, shrink_to=24, cut_at=120),
     ]
     print_table(columns, found, wide=wide)

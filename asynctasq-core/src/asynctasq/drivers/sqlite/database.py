@@ -186,7 +186,8 @@ def take_steps(
     """
     steps = pending()
     if dry_run:
-        return [statement for step in steps for statement in step.statements]
+        planned = [statement for step in steps for statement in step.statements]
+        return [*planned, *afterwards] if planned else []
     if not steps:
         return []
     connection.execute("BEGIN IMMEDIATE")
