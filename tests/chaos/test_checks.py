@@ -200,3 +200,11 @@ def test_a_broker_alone_may_deliver_a_second_copy_or_one_that_a_killed_server_ha
     ledger.log.sent[ID] = 1
     ledger.struck = [("server killed and restarted", 10.5, 11.0)]
     assert ledger.problems(store) == ""
+
+
+def test_a_server_may_forget_a_lease_and_make_a_smaller_token() -> None:
+    ledger = Ledger()
+    ledger.log.leases[ID] = [lease(9, at=9.0), lease(1, at=10.0)]
+    ledger.log.begun[ID].append(run(at=9.1))
+    ledger.log.settlements[ID].append(Settlement(9, "Complete", 9.5, "LOST"))
+    assert ledger.problems() == ""
