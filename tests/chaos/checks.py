@@ -179,8 +179,8 @@ def _check_ended(owners: Mapping[str, Entry], log: Log, report: Report) -> None:
 def _check_doubles(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:
     """Report leases after the confirmed end of a message of which there can be no second copy.
 
-    A second copy comes of a dispatch that was repeated, or of an earlier lease. A server that was killed may have
-    forgotten an end.
+    A second copy comes of a dispatch that was repeated, of an earlier lease, or of the count of a lost one. A server
+    that was killed may have forgotten an end.
     """
     for message, entry in owners.items():
         for late in _leases_after_end(message, log):
@@ -189,7 +189,7 @@ def _check_doubles(owners: Mapping[str, Entry], log: Log, scene: Scene) -> None:
                 name in FORGETS_ENDS and log.leases[message][0].at < ended and began < late.at
                 for name, began, ended in scene.struck
             )
-            if log.sent[message] == 1 and len(earlier) == 1 and not forgotten:
+            if log.sent[message] == 1 and len(earlier) == 1 and not (earlier[0].lost or forgotten):
                 scene.report.problems.append(
                     f"{entry.kind.name} {entry.n} ({message}) was leased again after its confirmed end"
                 )
