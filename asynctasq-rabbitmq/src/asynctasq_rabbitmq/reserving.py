@@ -49,6 +49,7 @@ class Reserve:
     async def __call__(self, queues: Mapping[str, int]) -> Reserved:
         """Return the messages that were leased."""
         broker = self._broker
+        broker.has_state |= self._with_deaths
         may_reclaim = broker.outages.note_call(
             now=self._now, lease=self._lease, deadlines=broker.leases.deadlines
         )
