@@ -17,6 +17,7 @@
     │   ├── BodyVersion               written by a release that this one does not know
     │   └── ArgumentsMismatch         the arguments no longer fit the task's signature
     ├── DriverError                   the store refused; repeating the call will not help
+    │   ├── MessageTooLargeForStore   the message exceeds the limit of the store (also a MessageTooLarge)
     │   ├── InvalidCursor             a cursor is not one of this listing (also a ValueError)
     │   └── DriverUnavailable         the store cannot be reached now; repeating the call may help
     ├── ChildDied                     the process that ran an attempt died under it
@@ -116,6 +117,10 @@ class DriverError(AsynctasqError):
     def task_id(self) -> str | None:
         """Id of the (first) task whose dispatch raised this; None for other calls."""
         return self.task_ids[0] if self.task_ids else None
+
+
+class MessageTooLargeForStore(MessageTooLarge, DriverError):
+    """The message exceeds the limit of the store, which is lower than the setting `max_message_bytes`."""
 
 
 class InvalidCursor(DriverError, ValueError):

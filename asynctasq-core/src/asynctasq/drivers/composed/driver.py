@@ -95,6 +95,7 @@ class ComposedDriver(StateCalls, DriverDefaults):
         self.description = f"{queue.description} with state in {state.description}"
         self.max_message_bytes = state.max_message_bytes
         self.default_lease = queue.default_lease
+        self.remedies = getattr(queue, "remedies", {})
         self.clock_is_movable = queue.clock_is_movable and state.clock_is_movable
         self.known_failures = {} if isinstance(queue, SupportsNews) else _WITHOUT_NEWS
         self._held = HeldLeases() if held is None else held
