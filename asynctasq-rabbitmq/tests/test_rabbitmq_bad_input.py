@@ -58,25 +58,44 @@ async def test_a_queue_with_other_arguments_is_used_with_a_warning(
                 await completed(driver, await received(driver, 1))
     [line] = [each for each in caplog.messages if "as it is" in each]
     assert names.work_queue(namespace, "mail") in line
+    assert "only the first difference" in line
 
 
-async def test_a_stream_is_refused(make_driver: MakeDriver, url: str, namespace: str) -> None:
+UNUSABLE = {
+    "stream": ({"durable": True, "arguments": {"x-queue-type": "stream"}}, "got a stream"),
+    "transient": ({"durable": False}, "must be durable, got a queue that the broker deletes"),
+    "auto-delete": ({"durable": True, "auto_delete": True}, "must be kept, got a queue"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+@pytest.mark.parametrize("name_of", [names.work_queue, names.dead_queue])
+async def test_a_queue_that_would_lose_messages_is_refused_and_others_are_served(
+    make_driver: MakeDriver,
+    url: str,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    name_of: Callable[[str, str], str],
+) -> None:
+    how, text = UNUSABLE[kind]
     async with await aio_pika.connect(url) as other:
         channel = await other.channel()
-        await channel.declare_queue(
-            names.work_queue(namespace, "mail"), durable=True, arguments={"x-queue-type": "stream"}
-        )
+        existing = await channel.declare_queue(name_of(namespace, "mail"), **how)  # type: ignore[arg-type]
         async with opened(make_driver()) as driver:
-            with pytest.raises(DriverError, match="got a stream"):
+            with pytest.raises(DriverError, match=text):
                 await driver.enqueue([letter()])
-            await driver.enqueue([letter("post")])
-            both = {"post": 1, "mail": 1}
-            runs = await driver.reserve(both, limit=2, owner="w", lease=30.0)
-            assert [run.message.queue for run in runs] == ["post"]
-            await completed(driver, runs)
-            with pytest.raises(DriverError, match="got a stream"):
-                await driver.reserve(both, limit=2, owner="w", lease=30.0)
-        await channel.queue_delete(names.work_queue(namespace, "mail"))
+            both = {"mail": 1, "post": 1}
+            for _ in range(2):
+                await driver.enqueue([letter("post")])
+                await driver.wait(list(both), timeout=30.0)
+                runs = await driver.reserve(both, limit=2, owner="w", lease=30.0)
+                assert [run.message.queue for run in runs] == ["post"]
+                await completed(driver, runs)
+            [line] = [each for each in caplog.records if "Cannot take messages" in each.message]
+            assert text in line.message
+            assert line.exc_info is None
+        await channel.queue_delete(existing.name)
 
 
 async def test_a_queue_of_another_connection_is_refused(

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from asynctasq.settlement import Retry, Settled
+from asynctasq.contracts.capabilities import News
+from asynctasq.message import State
+from asynctasq.settlement import Reason, Retry, Settled
 from asynctasq_rabbitmq import RabbitMQDriver
 from tests.composed.pair import (
     ERROR,
@@ -48,3 +50,21 @@ async def test_a_copy_of_an_ended_message_is_removed_unrun(pair: Pair) -> None:
 
 async def test_an_expired_message_is_never_run_although_the_state_store_failed(pair: Pair) -> None:
     await check_an_expired_message_is_never_run_although_the_state_store_failed(pair)
+
+
+async def test_a_message_that_was_lost_too_often_is_dead_in_the_state_store(pair: Pair) -> None:
+    message = await pair.enqueue(max_lost=1)
+    news: list[News] = []
+    for number in (1, 2, 3):
+        deliveries = await pair.reserve()
+        assert len(deliveries) == (number < 3)
+        pair.move_clock(100.0 * number)
+        for _ in range(2):  # the lease is so short that the pause after the jump is over at once
+            await pair.driver.reserve({"empty": 1}, limit=1, owner="upkeep", lease=0.001)
+        news += pair.driver.news()
+    [outcome] = await pair.driver.results([message.id])
+    assert outcome is not None
+    assert (outcome.state, outcome.reason) == (State.DEAD, Reason.LOST)
+    states = [(each.state, each.reason) for each in news if each.id == message.id]
+    assert states == [(State.READY, None), (State.DEAD, Reason.LOST)]
+    assert (await pair.queue.count("orders")).dead == 0

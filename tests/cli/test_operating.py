@@ -71,7 +71,8 @@ def test_a_missing_capability_is_named(
     done = invoke(*arguments, "--app", "filing:app")
     assert done.exit_code == 4, done.output
     assert done.stdout == ""
-    assert f"needs the capability {capability}, which FileQueueDriver does not have" in done.stderr
+    assert f"needs the capability {capability}, which {tmp_path}" in done.stderr
+    assert "does not have. " in done.stderr
     assert "Use a driver that has it" in done.stderr
 
 

@@ -12,7 +12,7 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.drivers.composed import ComposedDriver, compose
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
-from tests.composed.queue_driver import QueueDriver
+from tests.composed.queue_driver import DurableQueue, QueueDriver
 from tests.stores import ROOT
 
 
@@ -92,7 +92,7 @@ def test_only_the_two_plugins_are_imported(tmp_path: Path) -> None:
     code = """
 import sys
 from asynctasq import App
-from tests.composed.queue_driver import QueueDriver
+from tests.composed.queue_driver import DurableQueue, QueueDriver
 assert "asynctasq.drivers.composed" not in sys.modules
 App({"driver": QueueDriver(), "state": "redis://localhost:1/0"})
 siblings = {name.split(".")[0] for name in sys.modules if name.startswith("asynctasq_")}
@@ -112,3 +112,54 @@ def test_a_check_of_two_stores_says_what_cannot_be_composed() -> None:
     )
     assert done.returncode != 0
     assert "which needs none" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        (
+            {"state": "sqlite:///{file}"},
+            "Set sqlite.namespace = 'staging', or append .namespace=staging",
+        ),
+        (
+            {"state": "sqlite:///{file}?synchronous=full"},
+            "or append &namespace=staging to the URL in `state`",
+        ),
+        (
+            {"state": "sqlite:///{file}?namespace=shop"},
+            "Change the namespace in the URL in `state` to 'staging'",
+        ),
+        ({"state": "sqlite"}, r"Set sqlite\.namespace = 'staging'\.$"),
+        ({"state": SqliteDriver("unused.db")}, r"Pass namespace='staging' to SqliteDriver\.$"),
+    ],
+)
+def test_queue_and_state_store_must_have_the_same_namespace(
+    settings: dict[str, object], remedy: str, tmp_path: Path
+) -> None:
+    state = settings["state"]
+    if isinstance(state, str):
+        state = state.format(file=tmp_path / "state.db")
+    queue = DurableQueue(tmp_path / "queue.db", namespace="staging")
+    with pytest.raises(errors.ConfigurationError, match=remedy) as raised:
+        App({"driver": queue, "state": state})
+    assert "got 'staging' for the queue (DurableQueue)" in str(raised.value)
+
+
+def test_a_namespace_of_the_state_store_alone_is_refused(tmp_path: Path) -> None:
+    state = SqliteDriver(tmp_path / "state.db", namespace="staging")
+    with pytest.raises(errors.ConfigurationError, match="Pass namespace='staging' to DurableQueue"):
+        App({"driver": DurableQueue(tmp_path / "queue.db"), "state": state})
+
+
+@pytest.mark.parametrize("form", ["url", "section", "instance"])
+async def test_the_same_namespace_is_accepted(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "state.db"
+    state = SqliteDriver(file, namespace="staging") if form == "instance" else f"sqlite:///{file}"
+    settings: dict[str, object] = {
+        "driver": DurableQueue(tmp_path / "queue.db", namespace="staging"),
+        "state": f"{state}?namespace=staging" if form == "url" else state,
+    }
+    if form == "section":
+        settings["sqlite"] = {"namespace": "staging"}
+    async with App(settings) as app:
+        assert isinstance(await app.driver(), ComposedDriver)

@@ -139,3 +139,25 @@ async def test_an_id_that_the_user_chose_is_marked() -> None:
         await app.dispatch(note(1).options(id=id_to_text(new_id())))
         await app.dispatch(note(2))
         assert [each.given_id for each in await messages(app)] == [True, False]
+
+
+@pytest.mark.parametrize("how", ["alone", "many"])
+@pytest.mark.parametrize("is_idempotent", [True, False])
+async def test_advice_about_an_unknown_outcome_depends_on_the_driver(
+    how: str, is_idempotent: bool
+) -> None:
+    class Unanswering(Broker):
+        capabilities = Broker.capabilities | (
+            Capability.IDEMPOTENT if is_idempotent else Capability.NONE
+        )
+
+        async def enqueue(self, messages: Sequence[Message]) -> list[Enqueued]:
+            raise DriverUnavailable("The store gave no answer.")
+
+    driver = Unanswering(lambda _message, _tries: None)
+    async with App({"driver": driver}) as app:
+        dispatch = note(1).dispatch() if how == "alone" else app.dispatch_many([note(1)])
+        advice = "nothing is added twice" if is_idempotent else "it may run twice"
+        with pytest.raises(DriverUnavailable, match=advice) as raised:
+            await dispatch
+    assert raised.value.is_idempotent is is_idempotent

@@ -111,15 +111,18 @@ class Runtime:
         The app's own driver is composed with its state store, if the app has one.
 
         Raises:
-            ConfigurationError: the driver cannot be composed with a state store.
+            ConfigurationError: the driver cannot be composed with a state store, or has another namespace.
             PluginError: the plugin of the driver cannot be used.
         """
         driver, state = self._driver_alone(chosen), self.settings.state
         if state is None or chosen != self.settings.driver:
             return driver
-        from asynctasq.drivers.composed import compose
+        from asynctasq.drivers.composed import check_namespaces, compose
 
-        return compose(driver, self._driver_alone(state))
+        store = self._driver_alone(state)
+        composed = compose(driver, store)
+        check_namespaces(driver, store, driver=chosen, chosen=state)
+        return composed
 
     def _driver_alone(self, chosen: object) -> Driver:
         if not isinstance(chosen, str):

@@ -17,6 +17,7 @@
     │   ├── BodyVersion               written by a release that this one does not know
     │   └── ArgumentsMismatch         the arguments no longer fit the task's signature
     ├── DriverError                   the store refused; repeating the call will not help
+    │   ├── MessageTooLargeForStore   the message exceeds the limit of the store (also a MessageTooLarge)
     │   ├── InvalidCursor             a cursor is not one of this listing (also a ValueError)
     │   └── DriverUnavailable         the store cannot be reached now; repeating the call may help
     ├── ChildDied                     the process that ran an attempt died under it
@@ -107,13 +108,19 @@ class DriverError(AsynctasqError):
     task_ids: tuple[str, ...] = ()
     """Ids of the tasks whose dispatch raised this; empty for other calls.
 
-    A task object keeps its id until a dispatch of it succeeds, so that repeating the dispatch never
-    adds a second message."""
+    A task object keeps its id until a dispatch of it succeeds. If the store knows ids (see `is_idempotent`),
+    repeating the dispatch never adds a second message."""
+    is_idempotent: bool = True
+    """False if the store does not know the ids of its messages, so that a repeated dispatch may add a second one."""
 
     @property
     def task_id(self) -> str | None:
         """Id of the (first) task whose dispatch raised this; None for other calls."""
         return self.task_ids[0] if self.task_ids else None
+
+
+class MessageTooLargeForStore(MessageTooLarge, DriverError):
+    """The message exceeds the limit of the store, which is lower than the setting `max_message_bytes`."""
 
 
 class InvalidCursor(DriverError, ValueError):
@@ -134,10 +141,11 @@ class DriverUnavailable(DriverError):
         what = f"task {self.task_ids[0]}"
         if len(self.task_ids) > 1:
             what = f"{len(self.task_ids):,} tasks, {what} among them"
-        return (
-            f"{text} It is unknown whether the store has accepted {what}. Dispatch the same object "
-            "again: it keeps its id, so nothing is added twice."
-        )
+        if self.is_idempotent:
+            advice = "Dispatch the same object again: it keeps its id, so nothing is added twice."
+        else:
+            advice = "If you dispatch the same object again, it may run twice."
+        return f"{text} It is unknown whether the store has accepted {what}. {advice}"
 
 
 class ChildDied(AsynctasqError):

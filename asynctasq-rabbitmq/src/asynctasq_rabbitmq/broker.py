@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from asynctasq.contracts.capabilities.news import News
 from asynctasq.driverkit.outages import Outages
+from asynctasq.errors import DriverError
 from asynctasq.message import Lease, State
 from asynctasq.settlement import Reason, Settled
 from asynctasq_rabbitmq.consuming import Consumer
@@ -14,11 +15,13 @@ from asynctasq_rabbitmq.holding import Holder
 from asynctasq_rabbitmq.leases import Held, Leases
 from asynctasq_rabbitmq.lines import Line
 from asynctasq_rabbitmq.publishing import Publisher
+from asynctasq_rabbitmq.refusals import AGAIN_SECONDS, Refusals
 from asynctasq_rabbitmq.returning import Returns
 from asynctasq_rabbitmq.settings import RabbitMQSettings
 from asynctasq_rabbitmq.topology import Topology
 from asynctasq_rabbitmq.wire.channel import Channel
 from asynctasq_rabbitmq.wire.connection import Endpoint
+from asynctasq_rabbitmq.wire.errors import ChannelClosed
 
 UNCLAIMED = 0.3
 """Seconds after which messages that no worker takes are given back."""
@@ -48,6 +51,9 @@ class Broker:
             self.receiving, self.topology, self.publisher, self.leases, settings, uuid4().hex
         )
         self.consumers: dict[str, Consumer] = {}
+        self.refusals = Refusals(place)
+        self.has_state = False
+        """True if a state store keeps the dead letters of messages that were lost or have expired."""
         self.news: list[News] = []
         """News that no reserve has reported yet."""
         self.answered: dict[Lease, Settled] = {}
@@ -85,6 +91,25 @@ class Broker:
             )
         return found
 
+    async def make_room(self, consumer: Consumer, free: int) -> bool:
+        """Let the broker deliver more messages of a queue; return False if the queue cannot be consumed.
+
+        Such a queue is logged, and tried again after some seconds.
+
+        Raises:
+            DriverUnavailable, ChannelClosed, ConnectionLost: the broker gave no answer.
+        """
+        if self.refusals.is_refused(consumer.queue):
+            return False
+        try:
+            await consumer.make_room(free)
+        except (ChannelClosed, DriverError) as error:
+            if not self.refusals.note(consumer.queue, error):
+                raise
+            return False
+        self.refusals.clear(consumer.queue)
+        return True
+
     def _published(self, queue: str) -> None:
         consumer = self.consumers.get(queue)
         if consumer is not None:
@@ -112,7 +137,8 @@ class Broker:
         self._waiters.add(waiter)
         try:
             for consumer in consumers:
-                await consumer.make_room(1)
+                if not await self.make_room(consumer, 1):
+                    timeout = min(timeout, AGAIN_SECONDS)
             if any(consumer.waiting for consumer in consumers):
                 return
             await asyncio.wait([waiter], timeout=self._until_next(consumers, timeout))
@@ -133,18 +159,22 @@ class Broker:
     # Leases.
 
     def reclaim(self, ended: Collection[Held], now: float) -> None:
-        """End leases that were not renewed: their messages are ready again, or dead."""
+        """End leases that were not renewed: their messages are ready again, or dead.
+
+        With a state store, a message that was lost too often is delivered once more, as a death.
+        """
         for held in ended:
             self.leases.end(held)
             known = held.known.changed(
                 started=held.started, lost=held.lost + (not held.has_expired)
             )
             is_dead = known.lost > known.message.max_lost
-            if is_dead:
+            if is_dead and not self.has_state:
                 self.returns.add(held, self.returns.dead_letter(known, Reason.LOST, known.error))
             else:
                 self.returns.add_copy(held, known, now)
-            self.report(held, known.lost, Reason.LOST if is_dead else None)
+            if not (is_dead and self.has_state):
+                self.report(held, known.lost, Reason.LOST if is_dead else None)
 
     def report(self, held: Held, lost: int, reason: Reason | None) -> None:
         """Note that upkeep has moved a message."""

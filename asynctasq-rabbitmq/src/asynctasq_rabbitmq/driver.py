@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
+from types import MappingProxyType
 from typing import Self
 
 from asynctasq.contracts.capabilities import Capability, SchemaState
@@ -47,6 +48,13 @@ class RabbitMQDriver(DriverDefaults):
     max_message_bytes: int | None
     """As in the settings."""
     clock_is_movable = False
+    remedies = MappingProxyType(
+        {
+            Capability.PRIORITY: (
+                "Or set rabbitmq.priorities = true, which creates queues with priorities (see docs/rabbitmq.md)."
+            )
+        }
+    )
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.errors import DriverError, DriverUnavailable, MessageTooLargeForStore
 from asynctasq.records import record
 from asynctasq_rabbitmq import names
 from asynctasq_rabbitmq.errors import largest_message, translated
@@ -157,10 +157,10 @@ class Publisher:
         """Refuse a message that the broker would refuse.
 
         Raises:
-            DriverError: it is too large.
+            MessageTooLargeForStore: it is.
         """
         if size + ENVELOPE > self.largest:
-            raise DriverError(
+            raise MessageTooLargeForStore(
                 f"A message must have at most {self.largest} bytes for the broker at {self._place}, got {size}. "
                 "Raise rabbitmq.max_message_bytes and the broker's max_message_size, or store large data elsewhere."
             )

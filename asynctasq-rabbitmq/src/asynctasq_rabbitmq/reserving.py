@@ -49,6 +49,7 @@ class Reserve:
     async def __call__(self, queues: Mapping[str, int]) -> Reserved:
         """Return the messages that were leased."""
         broker = self._broker
+        broker.has_state |= self._with_deaths
         may_reclaim = broker.outages.note_call(
             now=self._now, lease=self._lease, deadlines=broker.leases.deadlines
         )
@@ -64,7 +65,7 @@ class Reserve:
                 if wanted > 0:
                     await self._from(broker.consumer(queue), wanted)
         except (ChannelClosed, ConnectionLost, DriverError):
-            # A queue that cannot be consumed must not keep the messages of the others.
+            # The messages of other queues are leased already.
             if not (self._deliveries or self._deaths):
                 raise
         if len(broker.returns):
@@ -78,7 +79,8 @@ class Reserve:
             consumer.note_request()
             if left <= 0 or self._is_full:
                 return
-            await consumer.make_room(left)
+            if not await self._broker.make_room(consumer, left):
+                return
             if len(self._broker.returns):
                 await self._broker.returns.flush()
             if consumer.is_doubtful:

@@ -32,6 +32,12 @@ CANCEL_ON_FAILURE = "x-cancel-on-ha-failover"
 and the client does not learn that its unacknowledged messages are ready again."""
 HELD_TTL, HELD_EXPIRES = 3000, 3_600_000
 """Milliseconds until a held message that has lost its consumer goes back, and until an unused queue is deleted."""
+_UNUSABLE: Mapping[str, str] = {
+    "'stream'": "must be a queue, got a stream",
+    "arg 'durable'": "must be durable, got a queue that the broker deletes when it restarts",
+    "arg 'auto_delete'": "must be kept, got a queue that the broker deletes with its last consumer",
+}
+"""Parts of the broker's answer about existing queues that would lose messages, and what is wrong with them."""
 
 
 def version_of(server: FieldTable) -> tuple[int, ...]:
@@ -187,14 +193,16 @@ class Topology:
         return True
 
     def _check_usable(self, name: str, error: ChannelClosed) -> None:
-        if "'stream'" in error.text:
-            raise DriverError(
-                f"{name} at {self._place} must be a queue, got a stream. Delete it, or set another namespace."
-            ) from error
+        for sign, problem in _UNUSABLE.items():
+            if sign in error.text:
+                raise DriverError(
+                    f"{name} at {self._place} {problem}. Delete it, or set another namespace."
+                ) from error
         if name not in self._warned:
             self._warned.add(name)
             logger.warning(
-                "Using the queue %s as it is, although its arguments differ: %s",
+                "Using the queue %s as it is, although its arguments differ. The broker names only the first "
+                "difference; compare the others, because some lose tasks (see docs/rabbitmq.md): %s",
                 name,
                 error.text,
                 extra={"queue": name, "store": self._place},

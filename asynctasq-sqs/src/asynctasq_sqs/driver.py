@@ -40,6 +40,7 @@ class SQSDriver(DriverDefaults):
     """Seconds for which a lease can be extended. A state store makes longer ones possible."""
     default_lease = DEFAULT_LEASE
     clock_is_movable = False
+    may_deliver_twice = True
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from asynctasq.contracts.driver import Enqueued, EnqueuedPartly
 from asynctasq.driverkit.numbers import check_numbers
-from asynctasq.errors import DriverError, DriverUnavailable
+from asynctasq.errors import DriverError, DriverUnavailable, MessageTooLargeForStore
 from asynctasq.message import Message
 from asynctasq_sqs import names
 from asynctasq_sqs.errors import QueueMissing
@@ -87,7 +87,7 @@ def outgoing(settling: Settling, message: Message) -> Outgoing:
     )
     most = settling.client.settings.max_message_bytes
     if sent.size + ROOM > most:
-        raise DriverError(
+        raise MessageTooLargeForStore(
             f"A message must have at most {most:,} bytes in SQS (sqs.max_message_bytes), got {sent.size + ROOM:,} for "
             f"the task {message.task!r}. Store large data elsewhere and pass its key, or set a `state` store, which "
             "takes such messages."

@@ -115,9 +115,14 @@ async def _counts(app: "App", names: Sequence[str], bound: int | None) -> list[d
             raise CapabilityMissing(
                 f"{error} It can count the messages of queues that you name: asynctasq queues list NAME."
             ) from error
-        unknown = {"paused": None, "oldest_ready_at": None}
+        paused = await app.queues.paused()
         return [
-            {"name": name, **asdict(await app.queues.count(name, bound=bound)), **unknown}
+            {
+                "name": name,
+                **asdict(await app.queues.count(name, bound=bound)),
+                "paused": None if paused is None else name in paused,
+                "oldest_ready_at": None,
+            }
             for name in names
         ]
     empty = QueueInfo("", 0, 0, 0, 0, 0, paused=False, oldest_ready_at=None)

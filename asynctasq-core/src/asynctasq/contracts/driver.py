@@ -94,6 +94,10 @@ class DriverDefaults:
     longest_delay: float | None = None
     default_lease: float = DEFAULT_LEASE_SECONDS
     clock_is_movable: bool = True
+    may_deliver_twice: bool = False
+    """True if the store itself may deliver a message twice. Tasks with `max_lost=0` are refused then."""
+    remedies: Mapping[Capability, str] = MappingProxyType({})
+    """Sentences that say how to get a capability that the driver lacks, for errors."""
     known_failures: Mapping[str, str] = MappingProxyType({})
     """Checks of `asynctasq.conformance` that the store cannot pass, with the reason of each. They must fail,
     and `asynctasq drivers check` shows them."""

@@ -68,7 +68,7 @@ class Dispatcher:
                 await announce_done(observers, message)
         except DriverError as error:
             keep_id(task, message.id)
-            raise with_ids(error, [message.id]) from error.__cause__
+            raise with_ids(error, [message.id], [store.driver]) from error.__cause__
         except BaseException:  # for example a cancellation after the message was sent
             keep_id(task, message.id)
             raise

@@ -63,7 +63,8 @@ class ManyDispatch(Generic[T]):
                 await announce_done(self._observers, message)
         except DriverError as error:
             await self._give_up()
-            with_unknown = with_ids(error, self._unknown)
+            drivers = [bulk.driver for bulk in self._bulks.values()]
+            with_unknown = with_ids(error, self._unknown, drivers)
             with_unknown.add_note(self._progress())
             raise with_unknown from error.__cause__
         except BaseException as error:

@@ -7,12 +7,12 @@ from weakref import ReferenceType
 
 from asynctasq.annotations import signature_of
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.capabilities.checking import remedy_for
+from asynctasq.contracts.capabilities.checking import name_of, remedy_for
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import (
     CapabilityMissing,
-    DriverError,
     MessageTooLarge,
+    MessageTooLargeForStore,
     NotSerializable,
     TaskDefinitionError,
 )
@@ -191,10 +191,10 @@ def _id(text: str, option: str) -> bytes:
 def _check_driver_limit(driver: Driver, message: Message, most: int) -> None:
     size = len(message.body) + headers_bytes(message.headers)
     if size > most:
-        raise DriverError(
+        raise MessageTooLargeForStore(
             f"Task {message.task!r} was not dispatched: arguments and headers must take at most {most:,} "
-            f"bytes with the driver {type(driver).__qualname__}, got {size:,}. Pass a key or a path to large "
-            f"data, or use another store."
+            f"bytes in {name_of(driver)}, got {size:,}. Pass a key or a path to large data, or use another "
+            f"store."
         )
 
 
@@ -203,7 +203,7 @@ def check_supported(driver: Driver, message: Message) -> None:
 
     Raises:
         CapabilityMissing: it does not support an option; the error names the capability and the remedy.
-        DriverError: the message is larger than the driver's `max_message_bytes`.
+        MessageTooLargeForStore: the message is larger than the driver's `max_message_bytes`.
     """
     most = driver.max_message_bytes
     if most is not None and (message.headers or len(message.body) > most):
@@ -215,10 +215,15 @@ def check_supported(driver: Driver, message: Message) -> None:
         _refuse(driver, "after", Capability.DEPENDENCIES)
     if message.priority != PRIORITY_DEFAULT and Capability.PRIORITY not in capabilities:
         _refuse(driver, "priority", Capability.PRIORITY)
+    if message.max_lost == 0 and getattr(driver, "may_deliver_twice", False):
+        raise CapabilityMissing(
+            f"The option 'max_lost' must be at least 1 in {name_of(driver)}, which may deliver a message twice by "
+            "itself. Set `state` to a store beside the queue, such as redis or postgres, or allow a second run."
+        )
 
 
 def _refuse(driver: Driver, option: str, capability: Capability) -> None:
     raise CapabilityMissing(
         f"The option {option!r} needs the capability {capability.name}, which "
-        f"{type(driver).__qualname__} does not have. Leave the option out. {remedy_for(driver, capability)}"
+        f"{name_of(driver)} does not have. Leave the option out. {remedy_for(driver, capability)}"
     )

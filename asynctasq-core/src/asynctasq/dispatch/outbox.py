@@ -30,8 +30,8 @@ class AppOutbox:
         """
         if Capability.OUTBOX not in driver.capabilities or not isinstance(driver, SupportsOutbox):
             raise ConfigurationError(
-                f"outbox must be a database of the application, got {driver.description}, a store of "
-                f"{type(driver).__qualname__}. Use the URL of an SQLite, PostgreSQL or MySQL database."
+                f"outbox must be a database of the application, got "
+                f"{driver.description}. Use the URL of an SQLite, PostgreSQL or MySQL database."
             )
         self._driver = driver
         self._planner = driver.outbox()

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.capabilities.checking import name_of
 from asynctasq.contracts.capabilities.transactions import SupportsTransactions
 from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.driver_override import are_drivers_overridden
@@ -32,7 +33,7 @@ def transactional(
         driver, SupportsTransactions
     ):
         raise CapabilityMissing(
-            f"{call} needs the capability TRANSACTIONS, which {type(driver).__qualname__} does not have. Set "
+            f"{call} needs the capability TRANSACTIONS, which {name_of(driver)} does not have. Set "
             f"`outbox` to the database of your application, or {otherwise}."
         )
     if driver.dialect != dialect:

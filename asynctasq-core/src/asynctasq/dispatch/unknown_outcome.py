@@ -1,17 +1,24 @@
 """Errors of dispatches whose outcome is unknown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from copy import copy
 
+from asynctasq.contracts.capabilities import Capability
+from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import id_to_text
 
 
-def with_ids(error: DriverError, ids: Sequence[bytes]) -> DriverError:
+def with_ids(error: DriverError, ids: Sequence[bytes], drivers: Iterable[Driver]) -> DriverError:
     """Return a copy of the error with the ids of the tasks that it concerns.
 
     Dispatches that share a round trip share the error, so each gets its own copy.
+
+    Args:
+        error: of the call.
+        ids: of the tasks that it concerns.
+        drivers: those to which the tasks were sent.
     """
     kind = DriverUnavailable if isinstance(error, DriverUnavailable) else DriverError
     clone = kind(str(error))
@@ -21,4 +28,5 @@ def with_ids(error: DriverError, ids: Sequence[bytes]) -> DriverError:
     if notes := getattr(error, "__notes__", None):
         clone.__notes__ = list(notes)
     clone.task_ids = tuple(map(id_to_text, ids))
+    clone.is_idempotent = all(Capability.IDEMPOTENT in each.capabilities for each in drivers)
     return clone.with_traceback(error.__traceback__)

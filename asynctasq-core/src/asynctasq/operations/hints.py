@@ -67,7 +67,7 @@ async def timeout_hint(connect: Connect, message_id: bytes) -> str:
     async def look() -> str:
         driver = await connect()
         if Capability.INSPECT not in driver.capabilities or not isinstance(driver, SupportsInspect):
-            return ""
+            return await _paused_queues(driver)
         [snapshot] = await driver.find([message_id])
         if snapshot is None:
             return "It has ended since, or is no longer known."
@@ -139,6 +139,19 @@ async def workers_by_queue(driver: Driver, queues: Sequence[str]) -> Mapping[str
     """Count the live workers that serve each queue; None if the driver has no registry of workers."""
     workers = await list_workers(driver)
     return {name: None if workers is None else len(workers.serving(name)) for name in queues}
+
+
+async def _paused_queues(driver: Driver) -> str:
+    """Name the paused queues of a store that cannot say in which queue a task is."""
+    if Capability.PAUSE not in driver.capabilities or not isinstance(driver, SupportsPause):
+        return ""
+    paused = sorted(await driver.paused())
+    if not paused:
+        return ""
+    names = ", ".join(paused)
+    if len(paused) == 1:
+        return f"The queue {names!r} is paused. To resume it: asynctasq queues resume {names}"
+    return f"These queues are paused: {names}. To resume one: asynctasq queues resume NAME"
 
 
 async def _queue_or_worker(driver: Driver, info: TaskInfo) -> str:

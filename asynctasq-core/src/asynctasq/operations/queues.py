@@ -66,6 +66,13 @@ class Queues:
         """Let workers take messages of a paused queue again."""
         await (await self._pausing()).resume(check_queue_name(name))
 
+    async def paused(self) -> frozenset[str] | None:
+        """Return the names of the paused queues; None if the driver cannot pause queues."""
+        driver = await self._driver()
+        if Capability.PAUSE in driver.capabilities and isinstance(driver, SupportsPause):
+            return await driver.paused()
+        return None
+
     async def purge(self, name: str, *, states: Collection[State] = PURGED) -> int:
         """Delete the messages of a queue in these states for good, and return their number.
 

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from asynctasq.contracts.capabilities import Capability
-from asynctasq.contracts.capabilities.checking import remedy_for
+from asynctasq.contracts.capabilities.checking import name_of, remedy_for
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import CapabilityMissing
 from asynctasq.message import Delivery, Lease, id_to_text
@@ -130,7 +130,7 @@ class InFlight:
         if Capability.PROGRESS not in self._driver.capabilities:
             raise CapabilityMissing(
                 f"Reporting progress needs the capability PROGRESS, which "
-                f"{type(self._driver).__qualname__} does not have. "
+                f"{name_of(self._driver)} does not have. "
                 f"{remedy_for(self._driver, Capability.PROGRESS)}"
             )
         self.progress[delivery.lease] = progress

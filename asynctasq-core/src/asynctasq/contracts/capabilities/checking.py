@@ -106,13 +106,21 @@ def require(driver: object, capability: Capability, protocol: type[T], *, purpos
     ):
         return driver
     raise CapabilityMissing(
-        f"{purpose} needs the capability {capability.name}, which {type(driver).__qualname__} does "
-        f"not have. {remedy_for(driver, capability)}"
+        f"{purpose} needs the capability {capability.name}, which {name_of(driver)} does not have. "
+        f"{remedy_for(driver, capability)}"
     )
+
+
+def name_of(driver: object) -> str:
+    """Return a driver as errors name it: its place, such as a URL with a masked password."""
+    return getattr(driver, "description", "") or type(driver).__qualname__
 
 
 def remedy_for(driver: object, capability: Capability) -> str:
     """Return what a user can do to get a capability that a driver lacks, as a sentence."""
+    remedies: Mapping[Capability, str] = getattr(driver, "remedies", {})
+    if capability in remedies:
+        return remedies[capability]
     if capability in BROUGHT_BY_STATE and hasattr(driver, "reserve_and_deaths"):
         return "Set `state` to a full store beside the queue, such as redis or postgres."
     return "Use a driver that has it (`asynctasq plugins list --check` shows which)."

@@ -40,7 +40,7 @@ from asynctasq.drivers.composed.placing import Limits, capabilities_of
 from asynctasq.drivers.composed.settling import settle_of_queue
 from asynctasq.errors import ConfigurationError, DriverError
 from asynctasq.message import Delivery, Lease, Message, State
-from asynctasq.settlement import LeaseState, Release, Settled, Settlement
+from asynctasq.settlement import LeaseState, Reason, Release, Settled, Settlement
 
 FLAG_SECONDS = 14 * 86_400.0
 """Seconds for which a request to cancel is kept: the longest time for which SQS keeps a message."""
@@ -95,6 +95,7 @@ class ComposedDriver(StateCalls, DriverDefaults):
         self.description = f"{queue.description} with state in {state.description}"
         self.max_message_bytes = state.max_message_bytes
         self.default_lease = queue.default_lease
+        self.remedies = getattr(queue, "remedies", {})
         self.clock_is_movable = queue.clock_is_movable and state.clock_is_movable
         self.known_failures = {} if isinstance(queue, SupportsNews) else _WITHOUT_NEWS
         self._held = HeldLeases() if held is None else held
@@ -288,8 +289,12 @@ class ComposedDriver(StateCalls, DriverDefaults):
         if isinstance(self.state, SupportsNews):
             found += self.state.news()
         if isinstance(self.queue, SupportsNews):
-            # Deaths are news when the state store has recorded them.
-            found += [each for each in self.queue.news() if each.state is not State.DEAD]
+            # Other deaths are news when the state store has recorded them.
+            found += [
+                each
+                for each in self.queue.news()
+                if each.state is not State.DEAD or each.reason is Reason.UNDECODABLE
+            ]
         while self._held.news:
             found.append(self._held.news.popleft())
         return found
