@@ -133,6 +133,7 @@ def test_another_database_is_chosen_on_the_command_line(path: Path, tmp_path: Pa
     code, output = run("outbox", "--outbox", f"sqlite:///{tmp_path}/none.db")
     assert code == 3
     assert "There is no store at" in output
+    assert "pass --outbox URL" in output
 
 
 @pytest.mark.parametrize(

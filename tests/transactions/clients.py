@@ -425,7 +425,7 @@ MYSQL: Mapping[str, Callable[[str], Client]] = {
 def orders_on_server(client: Client) -> Iterator[Callable[[], Sequence[int]]]:
     """Create a table of its own for a client; yield a function that returns the numbers in it."""
     client.table = f"orders_{uuid4().hex}"
-    with _execute(client.place) as execute:
+    with executing(client.place) as execute:
         execute(f"CREATE TABLE {client.table} (number INTEGER NOT NULL)")
         try:
             yield lambda: [number for (number,) in execute(f"SELECT number FROM {client.table}")]
@@ -434,7 +434,7 @@ def orders_on_server(client: Client) -> Iterator[Callable[[], Sequence[int]]]:
 
 
 @contextmanager
-def _execute(url: str) -> Iterator[Callable[[str], Sequence[Any]]]:
+def executing(url: str) -> Iterator[Callable[[str], Sequence[Any]]]:
     if url.startswith("postgresql"):
         with psycopg.connect(url, autocommit=True) as connection:
 

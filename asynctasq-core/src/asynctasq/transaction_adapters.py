@@ -10,6 +10,7 @@ from asynctasq.contracts.capabilities.transactions import (
     Statement,
     TransactionAdapter,
 )
+from asynctasq.driverkit.sql.plans import kind_of
 from asynctasq.errors import TransactionError
 
 T = TypeVar("T")
@@ -131,8 +132,9 @@ class TransactionAdapters:
                 return top
         raise TransactionError(
             f"transaction must be a connection or session of {', '.join(sorted(names))}, got "
-            f"{_described(transaction)}. Install the distribution of asynctasq that has the adapter of this "
-            f"client: asynctasq-orm, asynctasq-postgres or asynctasq-mysql."
+            f"{_described(transaction)}. Pass the object that runs the statements of your open transaction. If it "
+            f"is one already, install the distribution of asynctasq that has the adapter of its client: "
+            f"asynctasq-orm, asynctasq-postgres or asynctasq-mysql."
         )
 
     def _adapter(self, name: str) -> TransactionAdapter:
@@ -153,6 +155,8 @@ _NOTHING: tuple[Statement, ...] = ()
 
 
 def _described(transaction: object) -> str:
+    if isinstance(transaction, str) and "://" in transaction:
+        return "a URL"  # which may have a password
     if type(transaction) in _BY_ALIAS:
         return f"{transaction!r} (a database of Django)"
-    return f"an instance of {type(transaction).__module__}.{type(transaction).__qualname__}"
+    return kind_of(transaction)

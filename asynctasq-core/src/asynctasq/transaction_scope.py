@@ -102,7 +102,15 @@ def transaction(transaction: object) -> TransactionScope:
     Args:
         transaction: an open transaction, as for `dispatch(transaction=...)`: a session or connection of
             SQLAlchemy, the alias of a database of Django, or a connection of another client.
+
+    Raises:
+        TransactionError: it is None, as the value of `with transaction.atomic() as value` of Django is.
     """
+    if transaction is None:
+        raise TransactionError(
+            "transaction must be a connection, a session or the alias of a database of Django, got None. Pass "
+            "the object that runs the statements of your open transaction."
+        )
     return TransactionScope(transaction)
 
 

@@ -161,17 +161,18 @@ class AppSession:
     call, Ctrl-C cancels the call, and `KeyboardInterrupt` is raised after it has finished.
     """
 
-    def __init__(self, app: "App", name: str) -> None:
+    def __init__(self, app: "App", name: str, *, option: str = "--driver") -> None:
         """Keep the app.
 
         Args:
             app: not opened.
             name: the place of the store that the command is about.
+            option: the option of the command that selects another store.
 
         Raises:
             DriverUnavailable: the file of the store does not exist.
         """
-        require_store(name)
+        require_store(name, option=option)
         self.app = app
         self.name = name
         self._runner = asyncio.Runner()
@@ -220,7 +221,7 @@ class Store(AppSession):
             )
 
 
-def require_store(place: str) -> None:
+def require_store(place: str, *, option: str = "--driver") -> None:
     """Check that a store in a file exists, so that reading it does not create it.
 
     Raises:
@@ -229,7 +230,7 @@ def require_store(place: str) -> None:
     if _is_missing_file(place):
         raise DriverUnavailable(
             f"There is no store at {place}. Either nothing has been dispatched yet, or you meant a "
-            f"different store: pass --driver URL or --app MODULE."
+            f"different store: pass {option} URL or --app MODULE."
         )
 
 

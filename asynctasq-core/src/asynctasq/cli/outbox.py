@@ -61,7 +61,7 @@ class OutboxSession(AppSession):
             DriverUnavailable: the file of the database does not exist.
         """
         app = _app(target, url)
-        super().__init__(app, app.outbox.place)
+        super().__init__(app, app.outbox.place, option="--outbox")
 
     @property
     def messages(self) -> "OutboxMessages":

@@ -16,8 +16,8 @@ class AsyncAdapter(ConnectionAdapter):
 
     def __init__(self, client: str) -> None:
         """Make the adapter of a client, whose module is named."""
-        super().__init__("mysql", is_async=True)
-        self._client = client
+        connection: Any = importlib.import_module(f"{client}.connection").Connection
+        super().__init__("mysql", is_async=True, connection=connection, client=client)
         self._cursor_class: Any = importlib.import_module(f"{client}.cursors").Cursor
 
     def run(

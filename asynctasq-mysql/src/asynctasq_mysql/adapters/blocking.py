@@ -18,8 +18,8 @@ class BlockingAdapter(ConnectionAdapter):
 
     def __init__(self, client: str) -> None:
         """Make the adapter of a client, whose module is named."""
-        super().__init__("mysql")
-        self._client = client
+        connection: Any = importlib.import_module(f"{client}.connections").Connection
+        super().__init__("mysql", connection=connection, client=client)
         self._cursor_class: Any = importlib.import_module(f"{client}.cursors").Cursor
 
     def run(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
@@ -18,14 +19,26 @@ class DjangoAdapter:
     """Runs plans on Django's own connection, which is that of a thread, and is found by the alias of its database."""
 
     def unwrap(self, transaction: Any) -> str:
-        """Return the alias: True means the default database, and a connection its own one."""
-        if transaction is True:
-            return str(DEFAULT_DB_ALIAS)
-        alias = transaction if isinstance(transaction, str) else getattr(transaction, "alias", None)
-        if not isinstance(alias, str) or alias not in connections:
+        """Return the alias: True means the default database, and a connection its own one.
+
+        Raises:
+            TransactionError: Django has no such database, or is not configured.
+        """
+        alias = DEFAULT_DB_ALIAS if transaction is True else transaction
+        if not isinstance(alias, str):
+            alias = getattr(alias, "alias", None)
+        try:
+            aliases = list(connections)
+        except ImproperlyConfigured as error:
+            raise TransactionError(
+                f"transaction must be a connection or session, got {_shown(transaction)}, which selects a database "
+                f"of Django, and Django is not configured. Set DJANGO_SETTINGS_MODULE, or pass the object that "
+                f"runs the statements of your open transaction."
+            ) from error
+        if not isinstance(alias, str) or alias not in aliases:
             raise TransactionError(
                 f"transaction must be the alias of a database in Django's setting DATABASES "
-                f"({', '.join(connections)}), True for {DEFAULT_DB_ALIAS!r}, or a connection, got {transaction!r}."
+                f"({', '.join(aliases)}), True for {DEFAULT_DB_ALIAS!r}, or a connection, got {_shown(transaction)}."
             )
         return alias
 
@@ -53,6 +66,13 @@ class DjangoAdapter:
             return _run(transaction, plan, committed)
         in_thread: Coroutine[Any, Any, T] = sync_to_async(_run)(transaction, plan, committed)
         return in_thread
+
+
+def _shown(transaction: object) -> str:
+    """Return an object for an error, without the password that a URL may have."""
+    if isinstance(transaction, str):
+        return "a URL" if "://" in transaction else repr(transaction)
+    return repr(transaction)
 
 
 def _run(alias: str, plan: Plan[T], committed: Callable[[], None] | None) -> T:

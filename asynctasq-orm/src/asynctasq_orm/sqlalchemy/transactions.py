@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_s
 from sqlalchemy.orm import Session, scoped_session
 
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
-from asynctasq.driverkit.sql import no_transaction, run_plan
+from asynctasq.driverkit.sql import no_transaction, run_plan, wrong_transaction
+from asynctasq.errors import TransactionError
 from asynctasq_orm.sqlalchemy.commits import call_after_commit
 
 T = TypeVar("T")
@@ -24,12 +25,17 @@ class SqlalchemyAdapter:
     """Runs plans in sessions, which report their commits, and on connections, which do not."""
 
     def unwrap(self, transaction: Any) -> Transaction:
-        """Return the session of this thread or task if a scoped session was given."""
+        """Return the session of this thread or task if a scoped session was given.
+
+        Raises:
+            TransactionError: the object is another one, such as an engine or a session maker.
+        """
         if isinstance(transaction, scoped_session | async_scoped_session):
             session: Session | AsyncSession = transaction()
             return session
-        given: Transaction = transaction
-        return given
+        if not isinstance(transaction, Session | Connection | AsyncSession | AsyncConnection):
+            raise wrong_transaction("a session or connection of SQLAlchemy", transaction)
+        return transaction
 
     def is_async(self, transaction: Transaction) -> bool:
         """Return whether the engine is async."""
@@ -76,7 +82,10 @@ def _run_in_session(session: Session, *, plan: Plan[T], committed: Callable[[], 
 
 def _run_on_connection(connection: Connection, *, plan: Plan[T]) -> T:
     if _is_autocommit(connection):
-        raise _none_open(connection, " and no isolation level AUTOCOMMIT")
+        raise TransactionError(
+            f"The {type(connection).__name__} of SQLAlchemy must be in a transaction, but it is in autocommit "
+            f"mode: the database commits each statement at once. Use an isolation level other than AUTOCOMMIT."
+        )
     style = connection.dialect.paramstyle
 
     def execute(statement: Statement) -> Sequence[Row]:
@@ -103,7 +112,8 @@ def _is_autocommit(connection: Connection) -> bool:
     return detect is not None and bool(detect(raw))
 
 
-def _none_open(transaction: Transaction, more: str = "") -> Exception:
+def _none_open(transaction: Transaction) -> Exception:
     name = type(transaction).__name__
     block = "async with" if isinstance(transaction, AsyncSession | AsyncConnection) else "with"
-    return no_transaction(f"The {name} of SQLAlchemy{more}", f"{block} session.begin():")
+    given = "session" if isinstance(transaction, AsyncSession | Session) else "connection"
+    return no_transaction(f"The {name} of SQLAlchemy", f"{block} {given}.begin():")

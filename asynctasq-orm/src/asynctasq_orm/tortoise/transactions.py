@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 from tortoise.backends.base.client import TransactionalDBClient
 
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
-from asynctasq.driverkit.sql import no_transaction, run_plan_async
-from asynctasq.errors import TransactionError
+from asynctasq.driverkit.sql import no_transaction, run_plan_async, wrong_transaction
 
 T = TypeVar("T")
 
@@ -21,9 +20,8 @@ class TortoiseAdapter:
     def unwrap(self, transaction: Any) -> TransactionalDBClient:
         """Return the connection that `in_transaction()` yields."""
         if not isinstance(transaction, TransactionalDBClient):
-            raise TransactionError(
-                f"transaction must be the connection that Tortoise's in_transaction() yields, got an instance of "
-                f"{type(transaction).__qualname__}. Write `async with in_transaction() as connection:`."
+            raise wrong_transaction(
+                "the connection that Tortoise's in_transaction() yields", transaction
             )
         return transaction
 

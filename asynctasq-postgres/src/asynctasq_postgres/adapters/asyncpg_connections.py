@@ -3,6 +3,8 @@
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+import asyncpg
+
 from asynctasq.contracts.capabilities.transactions import Plan, Row, Statement
 from asynctasq.driverkit.sql import ConnectionAdapter, no_transaction, run_plan_async
 
@@ -14,7 +16,9 @@ class AsyncpgAdapter(ConnectionAdapter):
 
     def __init__(self) -> None:
         """Make an adapter."""
-        super().__init__("postgresql", is_async=True)
+        super().__init__(
+            "postgresql", is_async=True, connection=asyncpg.Connection, client="asyncpg"
+        )
 
     def run(
         self,

@@ -19,7 +19,7 @@ class PsycopgAdapter(ConnectionAdapter):
 
     def __init__(self) -> None:
         """Make an adapter."""
-        super().__init__("postgresql")
+        super().__init__("postgresql", connection=(Connection, AsyncConnection), client="psycopg")
 
     def is_async(self, transaction: Transaction) -> bool:
         """Return whether the connection is async."""

@@ -62,8 +62,9 @@ class SupportsTransactions(Protocol):
     """TRANSACTIONS. An enqueue takes its times from the dispatch, and appears at the commit.
 
     Each plan makes sure that the connection leads to the driver's own database, and raises a `TransactionError`
-    otherwise. It begins and ends no transaction, catches no error, and repeats nothing. A statement that fails
-    must leave the rest of the transaction to the application.
+    otherwise. It begins and ends no transaction, and repeats nothing. An adapter throws the error of a statement
+    into the plan, which may raise a clearer one and never goes on. A statement that fails must leave the rest of
+    the transaction to the application.
     """
 
     dialect: str

@@ -18,11 +18,13 @@ from asynctasq.driverkit.sql.grouping import (
 )
 from asynctasq.driverkit.sql.migrations import Step, pending_steps
 from asynctasq.driverkit.sql.plans import (
+    is_table_missing,
     named_statement,
     no_transaction,
     other_database,
     run_plan,
     run_plan_async,
+    wrong_transaction,
 )
 from asynctasq.driverkit.sql.queries import read_queries, read_script
 from asynctasq.driverkit.sql.rows import BLOCKED, DEAD, LEASED, STATES, pack_row, rank
@@ -38,6 +40,7 @@ __all__ = [
     "InCommon",
     "Step",
     "completions_of",
+    "is_table_missing",
     "named_statement",
     "no_transaction",
     "other_database",
@@ -49,4 +52,5 @@ __all__ = [
     "run_plan",
     "run_plan_async",
     "runs_of",
+    "wrong_transaction",
 ]

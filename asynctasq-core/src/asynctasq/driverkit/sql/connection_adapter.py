@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from asynctasq.driverkit.sql.plans import wrong_transaction
+
 
 class ConnectionAdapter:
     """Base of adapters whose transactions are connections of one client, which reports no commits.
@@ -9,18 +11,30 @@ class ConnectionAdapter:
     A subclass adds `run`, see `asynctasq.contracts.capabilities.TransactionAdapter`.
     """
 
-    def __init__(self, dialect: str, *, is_async: bool = False) -> None:
+    def __init__(
+        self, dialect: str, *, is_async: bool = False, connection: Any = object, client: str = ""
+    ) -> None:
         """Make an adapter.
 
         Args:
             dialect: of the database behind the connections.
             is_async: whether `run` returns an awaitable.
+            connection: the class of the connections, or a tuple of classes. `unwrap` refuses other objects.
+            client: the name of the client, for errors.
         """
         self._dialect = dialect
         self._is_async = is_async
+        self._connection = connection
+        self._client = client
 
     def unwrap(self, transaction: Any) -> Any:
-        """Return the connection unchanged."""
+        """Return the connection unchanged.
+
+        Raises:
+            TransactionError: the object is another one, such as a pool or a cursor.
+        """
+        if not isinstance(transaction, self._connection):
+            raise wrong_transaction(f"a connection of {self._client}", transaction)
         return transaction
 
     def is_async(self, transaction: Any) -> bool:  # noqa: ARG002  the signature of adapters

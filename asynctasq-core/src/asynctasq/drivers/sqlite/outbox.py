@@ -24,7 +24,7 @@ from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.packing import ID_BYTES, check_id
-from asynctasq.driverkit.sql import named_statement, run_plan
+from asynctasq.driverkit.sql import is_table_missing, named_statement, run_plan
 from asynctasq.driverkit.times import micros, seconds
 from asynctasq.drivers.sqlite.codec import BLOB_LIMIT, SIZE_BITS, json_list
 from asynctasq.drivers.sqlite.database import file_identity
@@ -99,8 +99,13 @@ class SqliteOutbox:
     def plan_add(self, entries: Sequence[OutboxEntry]) -> Plan[list[bool]]:
         yield from check_file(self._settings.path)
         added: set[bytes] = set()
-        for target, some in _portions(entries):
-            added.update(row[0] for row in (yield self._insert(target, some)))
+        try:
+            for target, some in _portions(entries):
+                added.update(row[0] for row in (yield self._insert(target, some)))
+        except Exception as error:
+            if is_table_missing(error):
+                raise self._no_tables() from error
+            raise
         answers = []
         for entry in entries:
             answers.append(entry.id in added)
@@ -306,12 +311,15 @@ class SqliteOutbox:
         except sqlite3.Error as error:
             if primary_code(error) in BROKEN_CONNECTION:
                 self._disconnect()
-            if "no such table: asynctasq_outbox" in str(error):
-                raise DriverError(
-                    f"{self._name} has no tables. Run `asynctasq migrate`, or the migration of your "
-                    f"framework that creates them."
-                ) from error
+            if is_table_missing(error):
+                raise self._no_tables() from error
             raise translated(error, self.description) from error
+
+    def _no_tables(self) -> DriverError:
+        return DriverError(
+            f"{self._name} has no tables. Run `asynctasq migrate`, or the migration of your framework that creates "
+            f"them."
+        )
 
     def _connect(self) -> sqlite3.Connection:
         """Return the connection; connect again if the file was replaced."""

@@ -1,5 +1,6 @@
-"""The adapter of `aiosqlite`, which is not imported: only its connections are used."""
+"""The adapter of `aiosqlite`, which core does not need: the caller has imported it."""
 
+import importlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,7 +17,8 @@ class AiosqliteAdapter(ConnectionAdapter):
 
     def __init__(self) -> None:
         """Make an adapter."""
-        super().__init__("sqlite", is_async=True)
+        connection: Any = importlib.import_module("aiosqlite").Connection
+        super().__init__("sqlite", is_async=True, connection=connection, client="aiosqlite")
 
     def run(
         self,

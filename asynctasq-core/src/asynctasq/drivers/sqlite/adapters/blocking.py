@@ -17,7 +17,7 @@ class SqliteAdapter(ConnectionAdapter):
 
     def __init__(self) -> None:
         """Make an adapter."""
-        super().__init__("sqlite")
+        super().__init__("sqlite", connection=sqlite3.Connection, client="sqlite3")
 
     def run(
         self,
