@@ -77,6 +77,7 @@ def test_flags_are_known_before_anything_is_open() -> None:
         | Capability.PAUSE
         | Capability.DEAD_LETTERS
         | Capability.WORKERS
+        | Capability.SCHEDULES
     )
 
 

@@ -31,6 +31,8 @@ THEME_NAMES: tuple[str, ...] = (
     "transactions",
     "outbox",
     "state",
+    "schedules",
+    "schedule_changes",
     "bounds",
     "damage",
     "crash",
