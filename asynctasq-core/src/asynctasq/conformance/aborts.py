@@ -17,6 +17,7 @@ from zlib import crc32
 
 from asynctasq.conformance.full_store import FullStore
 from asynctasq.conformance.harness import MOMENT
+from asynctasq.conformance.schedule_operations import change_schedules, fire_schedules, schedules_of
 from asynctasq.contracts.capabilities import Capability, WorkerInfo
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError
@@ -333,10 +334,22 @@ OPERATIONS: tuple[Operation, ...] = (
     enqueue_plain, enqueue_unique, enqueue_replacing, enqueue_extending, enqueue_to_a_new_queue,
     reserve_ready, reserve_what_must_not_run_twice, reserve_after_a_while, reserve_after_the_pause,
     reserve_damaged, extend, end_owner, settle_completions, settle_every_kind, cancel, requeue,
-    requeue_edited, delete_dead, purge, pause_and_resume, tell_of_workers_and_progress, finish_ends, adopt_two, flag_and_note, look, open_again,
+    requeue_edited, delete_dead, purge, pause_and_resume, tell_of_workers_and_progress, finish_ends, adopt_two, flag_and_note,
+    fire_schedules, change_schedules, look, open_again,
 )  # fmt: skip
-ADDING: frozenset[Operation] = frozenset({finish_ends, adopt_two})
+ADDING: frozenset[Operation] = frozenset({finish_ends, adopt_two, fire_schedules})
 """Operations that add messages, beside those whose names begin with `enqueue`."""
+
+
+def _adds(scene: Scene, operation: Operation) -> bool:
+    """Return whether an operation adds the messages that are its arguments."""
+    if operation is fire_schedules:
+        return schedules_of(scene) is not None
+    if operation in ADDING:
+        return _state_of(scene) is not None
+    return operation.__name__.startswith("enqueue")
+
+
 LATE: dict[Operation, float] = {
     reserve_after_a_while: 600.0,
     reserve_after_the_pause: 100.0,
@@ -350,10 +363,7 @@ async def stage(driver: FullStore, operation: Operation, damage: Damage | None) 
     await driver.open()
     scene = Scene(driver)
     await scene.prepare()
-    adds = operation.__name__.startswith("enqueue") or (
-        operation in ADDING and _state_of(scene) is not None
-    )
-    if adds:
+    if _adds(scene, operation):
         scene.ids |= {scene.first.id, scene.second.id}
     if operation is reserve_what_must_not_run_twice:
         scene.ids.add(scene.first.id)
