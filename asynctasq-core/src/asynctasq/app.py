@@ -318,3 +318,8 @@ def stores_of(app: App) -> Stores:
 def runtime_of(app: App) -> Runtime:
     """Return the settings, plugins, codec and observers of an app, which its workers share."""
     return app._runtime
+
+
+def messages_of(app: App) -> MessageFactory:
+    """Return the part of an app that makes messages, for the schedules that tasks declare."""
+    return app._dispatcher.messages
