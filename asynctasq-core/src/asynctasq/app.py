@@ -31,7 +31,7 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
-    from asynctasq.operations import DeadLetters, OutboxMessages, Queues, Tasks
+    from asynctasq.operations import DeadLetters, OutboxMessages, Queues, Schedules, Tasks
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -243,6 +243,13 @@ class App:
         from asynctasq.operations import DeadLetters
 
         return DeadLetters(self.driver, self._runtime.codec)
+
+    @property
+    def schedules(self) -> "Schedules":
+        """The schedules in the app's store: list, preview, pause, resume, run, remove."""
+        from asynctasq.operations.schedules import Schedules
+
+        return Schedules(self.driver, self._dispatcher.stores.schedules)
 
     @property
     def outbox(self) -> "OutboxMessages":
