@@ -1,8 +1,8 @@
 """Cron expressions: their fields, their time zones, and the times at which they fire.
 
-The rules are those of Vixie cron, as cronsim implements them. A job of a fixed time (`30 2 * * *`) whose time is
-skipped when clocks are set ahead fires right after the change. It fires once when clocks are set back. A job that
-repeats (`*/30 * * * *`) follows the clock on the wall.
+The rules are those of Vixie cron, as cronsim implements them. A fixed time (`30 2 * * *`) that is skipped when clocks
+are set ahead fires right after the change. It fires once when clocks are set back. An expression that repeats
+(`*/30 * * * *`) follows the clock on the wall.
 """
 
 from collections.abc import Iterator
@@ -123,7 +123,7 @@ def latest_until(expression: str, zone: str, until: int) -> float | None:
 def _back_from(expression: str, zone: str, end: datetime) -> datetime | None:
     """Return a time from which a step forward cannot miss the last time before `end`.
 
-    A step back may differ from one forward by the hours of a change of clocks, but only for jobs of fixed times.
+    A step back may differ from one forward by the hours of a change of clocks, but only for fixed times.
     """
     from cronsim import CronSim
 
@@ -147,7 +147,7 @@ def _times(expression: str, zone: str, after: datetime) -> Iterator[datetime]:
         for found in CronSim(expression, after.astimezone(here)):
             yield found.astimezone(UTC)
         return
-    # Seconds of a job of fixed times follow the rules of its minutes.
+    # Seconds of fixed times follow the rules of their minutes.
     seconds = _seconds_of(parts[0])
     before = (after - timedelta(minutes=1)).astimezone(here)
     for found in CronSim(_without_seconds(expression), before):
