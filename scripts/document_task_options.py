@@ -6,6 +6,7 @@ from asynctasq.config import describe_settings
 from asynctasq.config.values import value_as_text
 from asynctasq.tasks.decorator import FunctionOptions
 from asynctasq.tasks.options import DispatchOptions, ResolvedOptions
+from asynctasq.tasks.schedule_options import StoredScheduleOptions
 from scripts.markdown import docstring, made_by, prose, source, table
 
 INTRODUCTION = """
@@ -48,6 +49,13 @@ of `process`:
 """
 
 
+SCHEDULES = """
+For functions, and for `task(...).schedule(name, ...)`, which also takes `at`. See [Run tasks
+periodically](../how-to/schedules.md):
+
+"""
+
+
 def render() -> str:
     of_function = _chain(FunctionOptions)
     of_dispatch = _chain(DispatchOptions)
@@ -62,6 +70,8 @@ def render() -> str:
         *(f"\nFor functions and classes:\n\n{_table(each)}" for each in definition),
         FUNCTIONS,
         _table(of_function[-1]),
+        SCHEDULES,
+        _table(_chain(StoredScheduleOptions)[0]),
         "\n## Of single dispatches only\n\n",
         _table(of_dispatch[-1]),
     ]

@@ -25,6 +25,9 @@ class TestSqlite(DriverConformance):
     async def damage(self, driver: Driver, message_id: bytes) -> None:
         with closing(sqlite3.connect(driver.description)) as database, database:
             database.execute(
+                "UPDATE schedules SET next_at = 'x' WHERE id = CAST(? AS TEXT)", [message_id]
+            )
+            database.execute(
                 "UPDATE messages SET profile = x'c1', error = x'c1' WHERE id = ?", [message_id]
             )
 

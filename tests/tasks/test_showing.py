@@ -105,7 +105,7 @@ def test_other_missing_names_are_ordinary_errors(thing: Any) -> None:
         ({"task_id": "x"}, "`id`"),
         ({"queue_name": "x"}, "`queue`"),
         ({"link_error": 5}, "on_failure"),
-        ({"cron": "* * * * *"}, "no schedules yet"),
+        ({"periodic": 60}, "`every` in @task"),
     ],
     ids=str,
 )

@@ -153,6 +153,7 @@ class FaultyDriver(DriverDefaults):
             | Capability.TRANSACTIONS
             | Capability.OUTBOX
             | Capability.STATE
+            | Capability.SCHEDULES
         )
         self.description = inner.description
 

@@ -31,7 +31,7 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
-    from asynctasq.operations import DeadLetters, OutboxMessages, Queues, Tasks
+    from asynctasq.operations import DeadLetters, OutboxMessages, Queues, Schedules, Tasks
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -245,6 +245,13 @@ class App:
         return DeadLetters(self.driver, self._runtime.codec)
 
     @property
+    def schedules(self) -> "Schedules":
+        """The schedules in the app's store: list, preview, pause, resume, run, remove."""
+        from asynctasq.operations.schedules import Schedules
+
+        return Schedules(self.driver, self._dispatcher.stores.schedules)
+
+    @property
     def outbox(self) -> "OutboxMessages":
         """The messages in the app's outbox: list, retry, delete.
 
@@ -318,3 +325,8 @@ def stores_of(app: App) -> Stores:
 def runtime_of(app: App) -> Runtime:
     """Return the settings, plugins, codec and observers of an app, which its workers share."""
     return app._runtime
+
+
+def messages_of(app: App) -> MessageFactory:
+    """Return the part of an app that makes messages, for the schedules that tasks declare."""
+    return app._dispatcher.messages

@@ -4,7 +4,7 @@ This module holds the only global state of the package. It is below `asynctasq.a
 handles can find their app without importing it.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, Protocol
@@ -16,6 +16,10 @@ class TaskDispatcher(Protocol):
     def dispatch(self, task: Any, /, *, transaction: object = None) -> Coroutine[Any, Any, Any]: ...
 
     def dispatch_sync(self, task: Any, /, *, transaction: object = None) -> Any: ...
+
+    def schedule(
+        self, task: Any, name: str, options: Mapping[str, object], /
+    ) -> Coroutine[Any, Any, Any]: ...
 
     def handle(self, task_id: str, /) -> Any: ...
 

@@ -16,6 +16,10 @@ from asynctasq.config.sources import DEBUG
         "queues": ("asynctasq.cli.queues:command", "List, pause, resume and purge queues."),
         "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel and retry tasks."),
         "dead": ("asynctasq.cli.dead:command", "List, show, retry and delete dead letters."),
+        "schedules": (
+            "asynctasq.cli.schedules:command",
+            "List, pause, run and remove schedules.",
+        ),
         "outbox": (
             "asynctasq.cli.outbox:command",
             "List, retry and delete messages of the outbox.",

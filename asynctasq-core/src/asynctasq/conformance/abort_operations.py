@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 from asynctasq.conformance.abort_scene import ERROR, SECONDS, Scene, state_of
 from asynctasq.conformance.harness import MOMENT
-from asynctasq.contracts.capabilities import WorkerInfo
+from asynctasq.conformance.schedule_operations import change_schedules, fire_schedules
+from asynctasq.contracts.capabilities import Capability, WorkerInfo
 from asynctasq.message import Message, OnConflict, State, Unique, UniqueUntil, new_id
 from asynctasq.settlement import Cancelled, Complete, Fail, Reason, Release, Retry
 
@@ -198,10 +199,15 @@ OPERATIONS: tuple[Operation, ...] = (
     enqueue_plain, enqueue_unique, enqueue_replacing, enqueue_extending, enqueue_to_a_new_queue,
     reserve_ready, reserve_what_must_not_run_twice, reserve_after_a_while, reserve_after_the_pause,
     reserve_damaged, extend, end_owner, settle_completions, settle_every_kind, cancel, requeue,
-    requeue_edited, delete_dead, purge, pause_and_resume, tell_of_workers_and_progress, finish_ends, adopt_two, flag_and_note, look, open_again,
+    requeue_edited, delete_dead, purge, pause_and_resume, tell_of_workers_and_progress, finish_ends, adopt_two, flag_and_note,
+    fire_schedules, change_schedules, look, open_again,
 )  # fmt: skip
-ADDING: frozenset[Operation] = frozenset({finish_ends, adopt_two})
-"""Operations that add messages, beside those whose names begin with `enqueue`."""
+ADDING: dict[Operation, Capability] = {
+    finish_ends: Capability.STATE,
+    adopt_two: Capability.STATE,
+    fire_schedules: Capability.SCHEDULES,
+}
+"""Operations that add messages if the driver has the flag, beside those whose names begin with `enqueue`."""
 LATE: dict[Operation, float] = {
     reserve_after_a_while: 600.0,
     reserve_after_the_pause: 100.0,

@@ -23,7 +23,7 @@ from asynctasq.conformance.abort_operations import (
     reserve_damaged,
     reserve_what_must_not_run_twice,
 )
-from asynctasq.conformance.abort_scene import Scene, state_of
+from asynctasq.conformance.abort_scene import Scene
 from asynctasq.conformance.full_store import FullStore
 from asynctasq.conformance.harness import MOMENT
 from asynctasq.contracts.driver import Driver
@@ -53,10 +53,8 @@ async def stage(driver: FullStore, operation: Operation, damage: Damage | None) 
     await driver.open()
     scene = Scene(driver)
     await scene.prepare()
-    adds = operation.__name__.startswith("enqueue") or (
-        operation in ADDING and state_of(scene) is not None
-    )
-    if adds:
+    flag = ADDING.get(operation)
+    if operation.__name__.startswith("enqueue") or (flag and flag in driver.capabilities):
         scene.ids |= {scene.first.id, scene.second.id}
     if operation is reserve_what_must_not_run_twice:
         scene.ids.add(scene.first.id)

@@ -82,6 +82,7 @@ CAPABILITIES: Mapping[Capability, str] = {
     Capability.EXACT_COUNT: "counts are estimates or unknown",
     Capability.DETACHED: "a task may run again at once when its worker's connection breaks",
     Capability.STATE: "it cannot complete a queue such as SQS or RabbitMQ as its state store",
+    Capability.SCHEDULES: "tasks cannot be run periodically",
     Capability.NEWS: "tasks that expire or are lost are not logged, counted or given to observers",
 }
 """The effect on users if the driver lacks the capability, as far as checks concern it."""
@@ -110,6 +111,8 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "outbox": "Tasks that were dispatched in a transaction are sent twice, too late or not at all.",
     "state": "With a queue such as SQS or RabbitMQ, tasks run again after their end, or their ends are lost.",
     "adoption": "With a queue such as SQS or RabbitMQ, tasks whose retry is hours away are lost or run twice.",
+    "schedules": "Periodic tasks run twice, too late or not at all.",
+    "schedule_changes": "A deployment or an operator changes something else about a schedule than was asked for.",
 }
 """By theme: the effect on users if a check fails that proves no guarantee."""
 

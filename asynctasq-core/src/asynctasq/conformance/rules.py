@@ -345,6 +345,37 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "store or has ended changes nothing, and an end deletes the notes."
         ),
     },
+    "Schedules (SCHEDULES)": {
+        74: (
+            "A schedule is due when the store's clock reaches its `next_at`, unless it is paused or orphaned. "
+            "`claim_schedules` returns those that have been due for longest first, and hides them from other "
+            "claims for `hold` seconds. It reports the time of the store, and when the next schedule can be "
+            "claimed. Its cost does not depend on how many schedules there are."
+        ),
+        75: (
+            "`fire` enqueues the messages of a firing and sets the next time in one step. The answer is False, and "
+            "nothing happens, if the schedule is paused, orphaned or unknown, or if its revision or `next_at` is "
+            "not the one that was claimed. Known IDs and held unique keys do not stop a firing. An invalid "
+            "firing raises a `DriverError`, and no schedule of the call has fired."
+        ),
+        76: (
+            "A put with an equal definition only sets `declared_by` and `seen_at`. With another definition the "
+            "revision grows by one, and claims of the former one end. `next_at` is replaced only with another "
+            "`rhythm`. A pause stays. Ids have 1 to 200 characters and definitions at most 65,536 bytes."
+        ),
+        77: (
+            "A pause keeps `next_at`, and so does `ORPHAN`, which applies only to a declared schedule that was "
+            "not seen for a day. `SEEN` and a put end it. `REMOVE` leaves messages that were enqueued."
+        ),
+        78: (
+            "A schedule that fired without a next time is kept for a day, so that a repeated put does not fire it "
+            "again. Then a claim deletes it."
+        ),
+        79: (
+            "`schedules` lists all schedules by id, and `find_schedules` finds them in the order asked for. A "
+            "damaged schedule is never due. It is listed with an empty definition until it is put again or removed."
+        ),
+    },
     "Faults and bounds": {
         49: (
             "A damaged record costs only itself. `reserve` makes it a dead letter with reason `undecodable`: "

@@ -86,7 +86,8 @@ class DriverConformance:
 
         Args:
             driver: opened, one of `make_driver`.
-            message_id: of a message that waits, runs or is dead.
+            message_id: of a message that waits, runs or is dead. With SCHEDULES also the name of a schedule in
+                UTF-8, which never has the 16 bytes of an ID.
         """
         raise NotImplementedError
 

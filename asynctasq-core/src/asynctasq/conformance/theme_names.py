@@ -32,6 +32,8 @@ THEME_NAMES: tuple[str, ...] = (
     "outbox",
     "state",
     "adoption",
+    "schedules",
+    "schedule_changes",
     "bounds",
     "damage",
     "crash",

@@ -1,7 +1,7 @@
 """The dispatcher of an app: enqueues tasks and returns their handles."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias, TypeVar, overload
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from asynctasq.app_runtime import Runtime
 from asynctasq.dispatch.driver_override import are_drivers_overridden
@@ -21,6 +21,9 @@ from asynctasq.tasks.decorator import FunctionTask
 from asynctasq.tasks.unconfirmed import keep_id
 from asynctasq.transaction_adapters import Enlisted, no_statements
 from asynctasq.transaction_scope import outside_of_blocks, scope_here, transaction_for
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 T = TypeVar("T")
 AnyDefinition: TypeAlias = FunctionTask[..., T] | type[BaseTask[T]]
@@ -107,6 +110,14 @@ class Dispatcher:
                 self.stores, self.messages, self._runtime.observers, on_progress=on_progress
             )
             return await many.run(tasks)
+
+    async def schedule(
+        self, task: BaseTask[Any], name: str, options: Mapping[str, object]
+    ) -> "datetime":
+        """Store the schedule of a task. Raises as `BaseTask.schedule` does."""
+        from asynctasq.dispatch.scheduling import put_schedule
+
+        return await put_schedule(self.stores, self.messages, task, name, options)
 
     def _enlisted(self, given: object) -> Enlisted:
         """Return the transaction of a call, which is the given one or that of the enclosing block."""

@@ -11,6 +11,7 @@ from asynctasq.contracts.capabilities.transactions import SupportsTransactions
 from asynctasq.contracts.driver import Driver, Enqueued
 from asynctasq.dispatch.connections import Connection, ConnectionPool
 from asynctasq.dispatch.portal import BlockingPortal
+from asynctasq.dispatch.schedule_notices import ScheduleNotices
 from asynctasq.dispatch.source import DriverSource
 from asynctasq.dispatch.transaction_lookups import TransactionLookups
 from asynctasq.message import Message, id_to_text
@@ -172,6 +173,7 @@ class Stores:
         self._make = make
         self.outbox = None if outbox is None else _app_outbox(make(outbox))
         """Holds messages for stores that cannot take part in transactions; None if there is none."""
+        self.schedules = ScheduleNotices()
         self._by_key: dict[str, Store] = {}
         self.default = self._get(default)
         """The app's own store."""

@@ -1,4 +1,4 @@
-"""Operations on a store: `App.queues`, `App.tasks` and `App.dead_letters`; and on `App.outbox`.
+"""Operations on a store: `App.queues`, `App.tasks`, `App.dead_letters` and `App.schedules`; and on `App.outbox`.
 
     async with App() as app:
         for queue in await app.queues.all():
@@ -14,6 +14,7 @@ from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
 from asynctasq.operations.outbox import OutboxMessage, OutboxMessages
 from asynctasq.operations.queues import PURGED, Queues
 from asynctasq.operations.redaction import Redaction
+from asynctasq.operations.schedules import ScheduleInfo, Schedules
 from asynctasq.operations.tasks import WAITING_OR_RUNNING, Tasks
 from asynctasq.operations.views import Arguments, RetryOutcome, TaskDetails, TaskInfo
 
@@ -28,6 +29,8 @@ __all__ = [
     "Queues",
     "Redaction",
     "RetryOutcome",
+    "ScheduleInfo",
+    "Schedules",
     "TaskDetails",
     "TaskFilter",
     "TaskInfo",

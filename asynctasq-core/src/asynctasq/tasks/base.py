@@ -33,6 +33,7 @@ from asynctasq.tasks.options import (
 )
 from asynctasq.tasks.registry import registry
 from asynctasq.tasks.reserved import HOOKS, hidden_method, reserved
+from asynctasq.tasks.schedule_options import StoredScheduleOptions
 from asynctasq.tasks.showing import shown_call
 from asynctasq.tasks.unconfirmed import Unconfirmed
 
@@ -240,6 +241,29 @@ class BaseTask(Generic[T_co]):
         """
         handle: Handle[T_co] = current_dispatcher().dispatch_sync(self, transaction=transaction)
         return handle
+
+    @reserved
+    async def schedule(self, name: str, **options: Unpack[StoredScheduleOptions]) -> datetime:
+        """Store a schedule that dispatches the task at given times, and return its next time.
+
+            await sync(17).schedule("sync 17", cron="*/5 * * * *", zone="Europe/Berlin")
+
+        The same name again changes the schedule. Workers fire it, with the options of this task.
+
+        Args:
+            name: unique in the store, 1 to 200 printable characters.
+            options: `cron`, `every` or `at`, and more; see `StoredScheduleOptions`.
+
+        Raises:
+            TypeError: an option is unknown or of the wrong type.
+            ValueError: a value is out of range, or the task has an option that does not go with a schedule.
+            CapabilityMissing: the driver has no schedules.
+            DispatchError: the task cannot be dispatched.
+            DriverError: the store refused, or could not be reached.
+        """
+        given = cast("Mapping[str, object]", options)
+        next_time: datetime = await current_dispatcher().schedule(self, name, given)
+        return next_time
 
     def _check_fields(self) -> None:
         """Make sure that no field hides a method that the worker will call.

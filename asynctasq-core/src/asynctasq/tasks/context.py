@@ -52,6 +52,8 @@ class CurrentTask:
     )
     """Surrounds each wait for the result of another task."""
     _completion: Completion | None = field(default=None, hash=False, repr=False)
+    scheduled_for: datetime | None = None
+    """The time at which a schedule planned this run (aware, UTC), however late it runs; None without a schedule."""
 
     @property
     def state(self) -> dict[object, Any]:

@@ -23,6 +23,7 @@ from asynctasq.tasks.options import (
 )
 from asynctasq.tasks.origin import Origin
 from asynctasq.tasks.registry import registry
+from asynctasq.tasks.schedule_options import ScheduleOptions, Timetable, take_timetable
 from asynctasq.tasks.showing import shown_call
 from asynctasq.tasks.signature import argument_check
 from asynctasq.tasks.unconfirmed import Unconfirmed
@@ -65,6 +66,7 @@ class FunctionTask(Generic[P, R_co]):
         retry_on: RetryRule | None,
         on_failure: FailureHandler | None,
         options: Mapping[str, object],
+        timetable: Timetable | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.__dict__["fn"] = function
@@ -90,6 +92,7 @@ class FunctionTask(Generic[P, R_co]):
             check=argument_check(function, name=function.__qualname__),
             relations=relations_of(options),
             named=name is not None,
+            timetable=timetable,
             origin=Origin(cast("FunctionType", function), (retry_on, on_failure)),
         )
 
@@ -213,7 +216,7 @@ class TaskDecorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> SyncFunctionTask[P, R]: ...
 
 
-class FunctionOptions(DefinitionOptions, total=False):
+class FunctionOptions(DefinitionOptions, ScheduleOptions, total=False):
     """Options of `@task(...)`: those of every task, and more."""
 
     name: str
@@ -267,11 +270,16 @@ def _make(function: object, options: dict[str, Any]) -> FunctionTask[..., Any]:
     given = dict(options)
     own = {name: given.pop(name, None) for name in ("name", "driver", "retry_on", "on_failure")}
     process = given.pop("process", False)
+    timetable = take_timetable(given, where=where, driver=own["driver"])
     given = check_options(given, allowed=FunctionOptions, where=where)
     _check_parameters(function, given.get("relations"), where)
     _check_own({**own, "process": process}, where)
     kind = AsyncFunctionTask if inspect.iscoroutinefunction(function) else SyncFunctionTask
-    made: FunctionTask[..., Any] = kind(function, process=process, options=given, **own)
+    if timetable is not None:
+        _check_needs_no_arguments(function, where)
+    made: FunctionTask[..., Any] = kind(
+        function, process=process, options=given, timetable=timetable, **own
+    )
     registry.add(made._definition)
     return made
 
@@ -282,6 +290,16 @@ def _check_parameters(function: Callable[..., Any], relations: object, where: st
             raise TypeError(
                 f"{where}: relations must name parameters of the function, got {name!r} in {relations!r}."
             )
+
+
+def _check_needs_no_arguments(function: Callable[..., Any], where: str) -> None:
+    try:
+        signature_of(function).bind()
+    except TypeError as error:
+        raise TaskDefinitionError(
+            f"{where} has a schedule, so the function must work without arguments ({error}). Give its parameters "
+            f"defaults, or use `await {function.__name__}(...).schedule(name, ...)`."
+        ) from None
 
 
 def _check_own(options: Mapping[str, Any], where: str) -> None:

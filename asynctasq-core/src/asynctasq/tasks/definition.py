@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asynctasq.records import record
 from asynctasq.tasks.origin import Origin
+from asynctasq.tasks.schedule_options import Timetable
 from asynctasq.tasks.signature import ArgumentCheck
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class TaskDefinition:
     """Relations that are loaded together with models among the arguments: see `DefinitionOptions`."""
     named: bool = False
     """True if the user chose the name."""
+    timetable: Timetable | None = None
+    """The schedule that the code declares; None if there is none."""
     origin: Origin | None = field(default=None, hash=False, compare=False)
     """The code of the task, and the place of its definition."""
 

@@ -24,7 +24,10 @@ _CURRENT = "Call `asynctasq.current_task()` inside the task instead."
 _FAILURE = "Use `on_failure` in @task, or `failed` in a task class."
 _NAME = "Use `name` in @task, or `class Mine(AsyncTask, name=...)`."
 _DRIVER = "Use `driver` in @task, or `_driver_override` in a task class."
-_NO_SCHEDULE = "asynctasq has no schedules yet. Dispatch the task from your own scheduler."
+_SCHEDULE = (
+    "Use `cron` or `every` in @task, or `await call.schedule(name, cron=...)` for a schedule that is made at "
+    "run time."
+)
 _CONCURRENCY = "Set the concurrency of a worker instead: `asynctasq worker --concurrency`."
 _SERIALIZER = "Use the setting `serializer`."
 
@@ -58,7 +61,20 @@ _OPTIONS: Mapping[str, str] = {
     **dict.fromkeys(("link_error", "on_error", "failure_ttl"), _FAILURE),
     **dict.fromkeys(("task_name", "actor_name"), _NAME),
     **dict.fromkeys(("broker", "backend", "connection", "store"), _DRIVER),
-    **dict.fromkeys(("cron", "periodic", "crontab", "interval", "schedule"), _NO_SCHEDULE),
+    **dict.fromkeys(
+        (
+            "cron",
+            "every",
+            "zone",
+            "catch_up",
+            "overlap",
+            "periodic",
+            "crontab",
+            "interval",
+            "schedule",
+        ),
+        _SCHEDULE,
+    ),
     **dict.fromkeys(("rate_limit", "max_jobs", "concurrency"), _CONCURRENCY),
     "serializer": _SERIALIZER,
     "depends_on": "Use `after` (ids or handles).",
@@ -81,6 +97,7 @@ _WITH_OPTIONS = (
 _SIGNATURE = "Use `{task}({arguments})`: it makes a call that is dispatched later."
 _MANY = "Use `await asynctasq.dispatch_many([{task}({arguments}), ...])`."
 _LATER = "Use `await {task}({arguments}).delay(seconds).dispatch()`."
+_STORED = "Use `await {task}({arguments}).schedule(name, cron=...)`: it stores a schedule."
 _PLAIN = "Use `{task}.fn({arguments})`: it calls the plain function directly."
 _RESULT = "Use `asynctasq.handle(id)`, and `await handle.result()`."
 _LATER_OR_NOW = f"{_DISPATCH} To run it later: `{{task}}({{arguments}}).delay(seconds)`."
@@ -98,7 +115,8 @@ TASK_ATTRIBUTES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("s", "si", "signature", "subtask", "message"), _SIGNATURE),
     **dict.fromkeys(("map", "starmap", "chunks", "batch", "group"), _MANY),
-    **dict.fromkeys(("enqueue_in", "enqueue_at", "schedule", "apply_after", "perform_in"), _LATER),
+    **dict.fromkeys(("enqueue_in", "enqueue_at", "apply_after", "perform_in"), _LATER),
+    "schedule": _STORED,
     **dict.fromkeys(("apply", "call_local", "call", "run", "func", "function", "original_func"), _PLAIN),
     **dict.fromkeys(("AsyncResult", "get_result", "fetch_job"), _RESULT),
     "delay": _LATER_OR_NOW,

@@ -164,6 +164,7 @@ def _is_same_use(one: TaskDefinition, two: TaskDefinition) -> bool:
         (one.mode, one.is_async, one.relations) == (two.mode, two.is_async, two.relations)
         and one.options == two.options
         and one.driver == two.driver
+        and one.timetable == two.timetable
     )
 
 

@@ -246,4 +246,7 @@ class WorkerCall:
             _scope=self._scope_of_attempt,
             _waiting=None if self._waits is None else partial(self._waits.waiting, self),
             _completion=None if self._completer is None else BoundCompletion(self._completer, self),
+            scheduled_for=None
+            if message.schedule is None
+            else datetime.fromtimestamp(message.schedule.fire_time, UTC),
         )

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
@@ -33,11 +34,15 @@ from asynctasq.worker.services.health_service import HealthService
 from asynctasq.worker.services.lease_renewer import LeaseRenewer
 from asynctasq.worker.services.loop_watch import LoopWatch
 from asynctasq.worker.services.memory_limit import MemoryLimit
+from asynctasq.worker.services.periodic_work import PeriodicWork
 from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
 from asynctasq.worker.store_news import StoreNews
-from asynctasq.worker.timing import OutboxTiming, WorkerTiming
+from asynctasq.worker.timing import OutboxTiming, ScheduleTiming, WorkerTiming
+
+if TYPE_CHECKING:
+    from asynctasq.worker.services.schedules import DeclaredSchedule
 
 logger = logging.getLogger("asynctasq")
 
@@ -74,6 +79,7 @@ class Engine:
         lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None,
         life: Life,
         transactions: TransactionAdapters,
+        schedules: Sequence["DeclaredSchedule"] | None,
         timing: WorkerTiming,
     ) -> None:
         """Make the parts of a worker; nothing is started.
@@ -90,6 +96,7 @@ class Engine:
             lifespan: makes the context of the app's resources; None if there is none.
             life: of the worker.
             transactions: complete tasks in transactions of the application.
+            schedules: declared by the tasks of this worker; None if it fires none.
             timing: durations.
         """
         self._options = options
@@ -165,6 +172,7 @@ class Engine:
                 health=self.health,
                 outage=outage,
                 timing=timing.renewer,
+                more_work=partial(_schedule_work, schedules, stores, timing.schedules),
             ),
             MemoryLimit(options, self._fetcher, timing.memory),
         ]
@@ -320,3 +328,17 @@ def _outbox_relay(
     from asynctasq.worker.services.outbox_relay import OutboxRelay
 
     return OutboxRelay(stores, health, timing, burst=burst)
+
+
+def _schedule_work(
+    declared: Sequence["DeclaredSchedule"] | None,
+    stores: Stores,
+    timing: ScheduleTiming,
+    wake: Callable[[], None],
+) -> Sequence[PeriodicWork]:
+    """Return the work of schedules; its modules are imported only by workers that fire them."""
+    if declared is None:
+        return ()
+    from asynctasq.worker.services.schedules import FireSchedules
+
+    return (FireSchedules(declared, stores.schedules, wake=wake, timing=timing),)

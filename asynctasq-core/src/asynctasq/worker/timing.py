@@ -119,6 +119,20 @@ class RenewerTiming:
 
 
 @record
+class ScheduleTiming:
+    """Durations of firing schedules."""
+
+    idle: float = 5.0
+    """Longest time between two looks at what is due: another process may have made a schedule."""
+    hold: float = 10.0
+    """Time for which claimed schedules are hidden from other workers. If this one dies, another goes on then."""
+    turn: float = 1.0
+    """Time for firing before leases are renewed."""
+    declare: float = 3600.0
+    """Time between two declarations of the schedules in the code."""
+
+
+@record
 class OutboxTiming:
     """Durations of forwarding messages of the outbox."""
 
@@ -249,6 +263,7 @@ class WorkerTiming:
     settler: SettlerTiming = SettlerTiming()
     outage: OutageTiming = OutageTiming()
     renewer: RenewerTiming = RenewerTiming()
+    schedules: ScheduleTiming = ScheduleTiming()
     outbox: OutboxTiming = OutboxTiming()
     memory: MemoryTiming = MemoryTiming()
     health: HealthTiming = HealthTiming()

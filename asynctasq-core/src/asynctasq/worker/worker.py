@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from asynctasq.app import App, runtime_of, stores_of
+from asynctasq.app import App, messages_of, runtime_of, stores_of
 from asynctasq.config import mask_url
+from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.default import current_app
@@ -40,6 +41,9 @@ from asynctasq.worker.process.child_app import describe_app, refuse_in_child, wo
 from asynctasq.worker.process.init_process import FIRST_PID
 from asynctasq.worker.process.signals import stop_signals
 from asynctasq.worker.timing import WorkerTiming
+
+if TYPE_CHECKING:
+    from asynctasq.worker.services.schedules import DeclaredSchedule
 
 logger = logging.getLogger("asynctasq")
 
@@ -229,6 +233,7 @@ class Worker:
             lifespan=partial(app.lifespan, app) if app.lifespan is not None else None,
             life=self._life,
             transactions=runtime_of(app).transactions,
+            schedules=_schedules(app, driver, options),
             timing=self._timing,
         )
         runtime_of(app).resolvers.prepare()
@@ -325,6 +330,22 @@ class Worker:
 def life_of(worker: Worker) -> Life:
     """Return the life of a worker; other threads may read it."""
     return worker._life
+
+
+def _schedules(
+    app: App, driver: Driver, options: WorkerOptions
+) -> "Sequence[DeclaredSchedule] | None":
+    """Return the schedules that the tasks declare; None for a worker that fires no schedules.
+
+    Raises:
+        CapabilityMissing: a task has a schedule, and the driver has none.
+    """
+    has_some = any(each.timetable is not None for each in registry)
+    if options.burst or (not has_some and Capability.SCHEDULES not in driver.capabilities):
+        return None
+    from asynctasq.worker.declared_schedules import declared_schedules
+
+    return declared_schedules(driver, messages_of(app))
 
 
 def _queues_of_tasks(app: App) -> list[str]:

@@ -39,13 +39,13 @@ RESERVED: Mapping[Capability, str] = {
     Capability.LIMITS: "asynctasq.contracts.capabilities.limits:SupportsLimits",
     Capability.METRICS: "asynctasq.contracts.capabilities.metrics:SupportsMetrics",
     Capability.MOVE: "asynctasq.contracts.capabilities.move:SupportsMove",
-    Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
     Capability.STEPS: "asynctasq.contracts.capabilities.steps:SupportsSteps",
 }
 """Where the protocol of each reserved flag is. Imported only for drivers that set it."""
 
 LAZY: Mapping[Capability, str] = {
     Capability.OUTBOX: "asynctasq.contracts.capabilities.outbox:SupportsOutbox",
+    Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
     Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",
     Capability.TRANSACTIONS: "asynctasq.contracts.capabilities.transactions:SupportsTransactions",
 }
@@ -60,6 +60,7 @@ BROUGHT_BY_STATE = (
     | Capability.DEAD_LETTERS
     | Capability.WORKERS
     | Capability.NEWS
+    | Capability.SCHEDULES
 )
 """Capabilities that a state store adds to a queue."""
 

@@ -40,7 +40,7 @@ class Capability(Flag):
     DEPENDENCIES = auto()
     """Reserved: messages that wait for other messages."""
     SCHEDULES = auto()
-    """Reserved: rules that dispatch messages at given times."""
+    """Schedules dispatch messages at given times."""
     LIMITS = auto()
     """Reserved: limits across workers on how many messages run at once or per second."""
     FENCED = auto()

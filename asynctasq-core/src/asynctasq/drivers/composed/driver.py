@@ -37,6 +37,7 @@ from asynctasq.drivers.composed.long_leases import LongLeases
 from asynctasq.drivers.composed.marks import settle_if_possible, sort_delivered
 from asynctasq.drivers.composed.parts import DelaysByQueue, QueueDriver, StateDriver
 from asynctasq.drivers.composed.placing import Limits, capabilities_of
+from asynctasq.drivers.composed.schedule_calls import ScheduleCalls
 from asynctasq.drivers.composed.settling import settle_of_queue
 from asynctasq.errors import ConfigurationError, DriverError
 from asynctasq.message import Delivery, Lease, Message, State
@@ -75,7 +76,7 @@ def compose(queue: Driver, state: Driver) -> "ComposedDriver":
     return ComposedDriver(cast("QueueDriver", queue), cast("StateDriver", state))
 
 
-class ComposedDriver(StateCalls, DriverDefaults):
+class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
     """A queue, made complete by a state store.
 
     A message lives in one of the two. Those that ask for what the queue lacks go to the state store, which

@@ -16,13 +16,13 @@ from asynctasq.driverkit.marks import (
 )
 from asynctasq.drivers.memory.entry import DEAD, Entry
 from asynctasq.drivers.memory.facts import Facts
-from asynctasq.drivers.memory.store import Store
+from asynctasq.drivers.memory.schedules import ScheduleStore
 from asynctasq.drivers.memory.upkeep import UPKEEP_LIMIT
 from asynctasq.message import State
 from asynctasq.settlement import Reason
 
 
-class StateStore(Store):
+class StateStore(ScheduleStore):
     """The store, with the state of messages that a broker holds."""
 
     facts_class = Facts

@@ -19,7 +19,7 @@ from asynctasq.errors import (
     TaskTimeout,
     UnknownTask,
 )
-from asynctasq.message import Delivery, Lease, Message
+from asynctasq.message import Delivery, Lease, Message, ScheduledRun
 from asynctasq.records import record
 from asynctasq.settlement import ErrorInfo
 
@@ -85,6 +85,7 @@ def pack_order(
 ) -> bytes:
     """Return an order as bytes."""
     message = delivery.message
+    run = message.schedule
     return pack(
         [
             op,
@@ -100,6 +101,7 @@ def pack_order(
             module,
             about,
             None if error is None else [error.type, error.message, error.traceback],
+            None if run is None else [run.schedule, run.fire_time],
         ]
     )
 
@@ -107,8 +109,16 @@ def pack_order(
 def unpack_order(frame: Frame) -> Order:
     """Return the order in a frame."""
     op, number, id_, queue, task, body, attempts, attempt, enqueued_at, headers = frame[:10]
-    module, about, error = frame[10:]
-    message = Message(id_, queue, task, body, max_attempts=attempts, headers=headers or {})
+    module, about, error, run = frame[10:]
+    message = Message(
+        id_,
+        queue,
+        task,
+        body,
+        max_attempts=attempts,
+        schedule=None if run is None else ScheduledRun(*run),
+        headers=headers or {},
+    )
     delivery = Delivery(message, Lease(id_, 0), attempt, 0, enqueued_at)
     return Order(op, number, delivery, module, about, None if error is None else ErrorInfo(*error))
 

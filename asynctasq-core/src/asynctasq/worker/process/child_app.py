@@ -243,6 +243,14 @@ class DispatchForbidden:
             '`if __name__ == "__main__":`.'
         )
 
+    async def schedule(self, task: BaseTask[Any], name: str, options: Mapping[str, object]) -> Any:  # noqa: ARG002  the signature of dispatchers
+        """Refuse the call.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        return self.dispatch_sync(task)
+
     def handle(self, task_id: str) -> Handle[Any]:
         """Refuse the call.
 

@@ -43,6 +43,7 @@ class LeaseRenewer:
         health: WorkerHealth,
         outage: Outage,
         timing: RenewerTiming,
+        more_work: Callable[[Callable[[], None]], Sequence[PeriodicWork]] = lambda _: (),
     ) -> None:
         """Make the renewer for the running loop.
 
@@ -54,6 +55,7 @@ class LeaseRenewer:
             health: notified of each renewal; knows the crashed owners whose leases to end.
             outage: shared with the other parts of the worker.
             timing: durations.
+            more_work: makes further periodic work from a function that wakes the renewer.
         """
         self._driver = driver
         self._options = options
@@ -73,6 +75,7 @@ class LeaseRenewer:
             SendProgress(in_flight),
             RecordWorker(options, in_flight=in_flight, health=health, timing=timing),
             EndOwners(health),
+            *more_work(self._wake),
         )
         """Done in this order at each tick."""
         self._silence = SilenceReport()

@@ -18,3 +18,25 @@ CREATE TABLE IF NOT EXISTS brokered (
     PRIMARY KEY (namespace, id, fact)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS brokered_by_end ON brokered (namespace, ends_at);
+
+-- Rules that dispatch messages at given times. `claimable_at` is the time at which a schedule is due, at which a
+-- claim of it ends, or, after its last time, at which it is deleted. It is NULL while the schedule is paused or
+-- orphaned.
+CREATE TABLE IF NOT EXISTS schedules (
+    n INTEGER PRIMARY KEY,
+    namespace INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    definition BLOB NOT NULL,
+    rhythm TEXT NOT NULL,
+    next_at INTEGER,
+    claimable_at INTEGER,
+    revision INTEGER NOT NULL,
+    paused INTEGER NOT NULL DEFAULT 0,
+    orphaned INTEGER NOT NULL DEFAULT 0,
+    declared_by TEXT,
+    seen_at INTEGER NOT NULL,
+    fired_at INTEGER,
+    UNIQUE (namespace, id)
+);
+CREATE INDEX IF NOT EXISTS schedules_claimable ON schedules (namespace, claimable_at)
+    WHERE claimable_at IS NOT NULL;
