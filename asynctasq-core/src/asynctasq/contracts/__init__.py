@@ -85,7 +85,14 @@ if TYPE_CHECKING:
     )
     from asynctasq.contracts.capabilities.events import EventPage, SupportsEvents
     from asynctasq.contracts.capabilities.limits import LimitInfo, LimitRule, SupportsLimits
-    from asynctasq.contracts.capabilities.metrics import MetricKey, MetricPoint, SupportsMetrics
+    from asynctasq.contracts.capabilities.metrics import (
+        METRIC_ROWS_AT_ONCE,
+        MetricCounts,
+        MetricFlush,
+        MetricRow,
+        RecentRow,
+        SupportsMetrics,
+    )
     from asynctasq.contracts.capabilities.move import Changes, SupportsMove
     from asynctasq.contracts.capabilities.outbox import (
         OUTBOX_BOUND,
@@ -141,6 +148,7 @@ __all__ = [
     "DRIVER_API_VERSION",
     "EXACT_STORE",
     "FULL_STORE",
+    "METRIC_ROWS_AT_ONCE",
     "NEWS_KEPT",
     "OUTBOX_BOUND",
     "REFUSED_AT_ONCE",
@@ -178,8 +186,9 @@ __all__ = [
     "LimitRule",
     "Mark",
     "Message",
-    "MetricKey",
-    "MetricPoint",
+    "MetricCounts",
+    "MetricFlush",
+    "MetricRow",
     "News",
     "Node",
     "Note",
@@ -198,6 +207,7 @@ __all__ = [
     "QueueInfo",
     "Raised",
     "Reason",
+    "RecentRow",
     "Refer",
     "Reference",
     "Refusal",
@@ -254,7 +264,14 @@ _LAZY: Mapping[str, tuple[str, ...]] = {
     "capabilities.dependencies": ("Edge", "Node", "SupportsDependencies", "WorkflowInfo"),
     "capabilities.events": ("EventPage", "SupportsEvents"),
     "capabilities.limits": ("LimitInfo", "LimitRule", "SupportsLimits"),
-    "capabilities.metrics": ("MetricKey", "MetricPoint", "SupportsMetrics"),
+    "capabilities.metrics": (
+        "METRIC_ROWS_AT_ONCE",
+        "MetricCounts",
+        "MetricFlush",
+        "MetricRow",
+        "RecentRow",
+        "SupportsMetrics",
+    ),
     "capabilities.move": ("Changes", "SupportsMove"),
     "capabilities.outbox": (
         "OUTBOX_BOUND",

@@ -12,10 +12,12 @@
 - tls: the context of encrypted connections
 - outages: which leases may be reclaimed after the store was unavailable
 - selection: the messages that a reserve takes
+- metrics: counts of workers: which are kept, and how they are added up
 - strays: leases that their owner does not know of
 - store_errors: exceptions of a client library as `DriverError`s
 """
 
+from asynctasq.counts import sum_counts
 from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
 from asynctasq.driverkit.id_parts import (
@@ -118,6 +120,7 @@ __all__ = [
     "settings_from",
     "split_query",
     "store_errors",
+    "sum_counts",
     "unpack_cursor",
     "unpack_error",
     "unpack_message",

@@ -37,7 +37,6 @@ RESERVED: Mapping[Capability, str] = {
     Capability.DEPENDENCIES: "asynctasq.contracts.capabilities.dependencies:SupportsDependencies",
     Capability.EVENTS: "asynctasq.contracts.capabilities.events:SupportsEvents",
     Capability.LIMITS: "asynctasq.contracts.capabilities.limits:SupportsLimits",
-    Capability.METRICS: "asynctasq.contracts.capabilities.metrics:SupportsMetrics",
     Capability.MOVE: "asynctasq.contracts.capabilities.move:SupportsMove",
     Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
     Capability.STEPS: "asynctasq.contracts.capabilities.steps:SupportsSteps",
@@ -45,6 +44,7 @@ RESERVED: Mapping[Capability, str] = {
 """Where the protocol of each reserved flag is. Imported only for drivers that set it."""
 
 LAZY: Mapping[Capability, str] = {
+    Capability.METRICS: "asynctasq.contracts.capabilities.metrics:SupportsMetrics",
     Capability.OUTBOX: "asynctasq.contracts.capabilities.outbox:SupportsOutbox",
     Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",
     Capability.TRANSACTIONS: "asynctasq.contracts.capabilities.transactions:SupportsTransactions",
@@ -59,6 +59,7 @@ BROUGHT_BY_STATE = (
     | Capability.PAUSE
     | Capability.DEAD_LETTERS
     | Capability.WORKERS
+    | Capability.METRICS
 )
 """Capabilities that a state store adds to a queue."""
 

@@ -1,0 +1,77 @@
+"""Counts of workers in a store: which are kept, for how long, and how they are added up."""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from asynctasq.contracts.capabilities.metrics import (
+    AHEAD_SECONDS,
+    HOURS_KEPT_SECONDS,
+    MINUTES_KEPT_SECONDS,
+    MetricFlush,
+    MetricRow,
+)
+from asynctasq.counts import sum_counts
+from asynctasq.errors import DriverError
+
+HOUR = 60
+"""Minutes of an hour."""
+Key: TypeAlias = tuple[int, str, str]
+"""Begin of a span, in minutes since the Unix epoch; queue; task."""
+
+
+def check_flush(flush: MetricFlush) -> None:
+    """Check the numbers of a flush.
+
+    Raises:
+        DriverError: a number is not valid.
+    """
+    for name, value in (
+        ("number", flush.number),
+        *(("minute", row.minute) for row in flush.rows),
+    ):
+        if type(value) is not int or not 0 <= value < 1 << 53:
+            raise DriverError(f"{name} of a flush must be an int from 0, got {value!r}.")
+
+
+def first_minute(now: float) -> int:
+    """Return the first minute whose counts are not added up to hours yet."""
+    return int((now - MINUTES_KEPT_SECONDS) // 3600) * HOUR
+
+
+def first_hour(now: float) -> int:
+    """Return the minute at which the first hour begins whose counts are still kept."""
+    return int((now - HOURS_KEPT_SECONDS) // 60)
+
+
+def forgotten_since(now: float) -> float:
+    """Return the time up to which sources and their latest outcomes are forgotten."""
+    return now - MINUTES_KEPT_SECONDS
+
+
+def counted(flush: MetricFlush, now: float) -> dict[Key, bytes]:
+    """Return the counts of a flush that a store adds, by key, in order of the keys."""
+    first, last = first_minute(now), (now + AHEAD_SECONDS) // 60
+    parts: dict[Key, list[bytes]] = {}
+    for row in flush.rows:
+        if first <= row.minute <= last:
+            parts.setdefault((row.minute, row.queue, row.task), []).append(row.counts)
+    return {key: added(parts[key]) for key in sorted(parts)}
+
+
+def added(parts: list[bytes]) -> bytes:
+    """Return the sum of packed counts; a single part is returned as it is."""
+    return parts[0] if len(parts) == 1 else sum_counts(parts)
+
+
+def by_hour(rows: Iterable[tuple[Key, bytes]]) -> dict[Key, bytes]:
+    """Return the sums of rows per hour, in order of the keys."""
+    parts: dict[Key, list[bytes]] = {}
+    for (start, queue, task), counts in rows:
+        parts.setdefault((start - start % HOUR, queue, task), []).append(counts)
+    return {key: sum_counts(parts[key]) for key in sorted(parts)}
+
+
+def metric_row(key: Key, span: int, counts: bytes) -> MetricRow:
+    """Return a row of an answer; `span` is in minutes."""
+    start, queue, task = key
+    return MetricRow(start * 60.0, span * 60.0, queue, task, counts)
