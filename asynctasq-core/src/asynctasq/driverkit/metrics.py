@@ -15,6 +15,8 @@ from asynctasq.errors import DriverError
 
 HOUR = 60
 """Minutes of an hour."""
+ADDED_UP_AT_ONCE = 1000
+"""Rows that one call adds up or deletes, at most, so that no call takes long."""
 Key: TypeAlias = tuple[int, str, str]
 """Begin of a span, in minutes since the Unix epoch; queue; task."""
 

@@ -13,7 +13,7 @@ HOURS_KEPT_SECONDS = 30 * 86_400.0
 AHEAD_SECONDS = 3600.0
 """Counts of a minute that is further ahead of the store's clock are left out."""
 METRIC_ROWS_AT_ONCE = 2000
-"""Rows that one call of `metrics` reads, and that one piece of upkeep adds up, at most."""
+"""Rows that one call of `metrics` returns, at most."""
 
 
 @record

@@ -13,6 +13,7 @@ from asynctasq.contracts.capabilities.metrics import (
 from asynctasq.counts import sum_counts
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
 from asynctasq.driverkit.metrics import (
+    ADDED_UP_AT_ONCE,
     HOUR,
     Key,
     by_hour,
@@ -62,7 +63,7 @@ class Metrics:
     def _add_up(self, now: float) -> None:
         """Add up minutes to hours once they are old enough."""
         first = self._first_minute(now)
-        old = [key for key in self.minutes if key[0] < first][:METRIC_ROWS_AT_ONCE]
+        old = [key for key in self.minutes if key[0] < first][:ADDED_UP_AT_ONCE]
         for key, counts in by_hour((key, self.minutes.pop(key)) for key in old).items():
             self._add(self.hours, key, counts)
 

@@ -40,6 +40,7 @@ from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_stat
 from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
 from asynctasq.drivers.sqlite.id_search import MatchIds
+from asynctasq.drivers.sqlite.metric_calls import MetricCalls
 from asynctasq.drivers.sqlite.plans import plan_of, states_of, time_now
 from asynctasq.drivers.sqlite.requests import Operation
 from asynctasq.drivers.sqlite.settings import SqliteSettings, Synchronous
@@ -56,7 +57,7 @@ MANY = 200
 """Number of messages that SQLite writes in about a millisecond."""
 
 
-class SqliteDriver(DriverDefaults):
+class SqliteDriver(MetricCalls, DriverDefaults):
     """Messages in one file of this machine, shared by any number of processes.
 
     Accepted messages survive the crash of every process and, with `synchronous='full'` (the default), a power
@@ -71,6 +72,7 @@ class SqliteDriver(DriverDefaults):
         | Capability.TRANSACTIONS
         | Capability.OUTBOX
         | Capability.STATE
+        | Capability.METRICS
     )
     dialect = "sqlite"
     plans_when_open = False
