@@ -31,7 +31,7 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
-    from asynctasq.operations import DeadLetters, OutboxMessages, Queues, Tasks
+    from asynctasq.operations import DeadLetters, Metrics, OutboxMessages, Queues, Tasks
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -243,6 +243,13 @@ class App:
         from asynctasq.operations import DeadLetters
 
         return DeadLetters(self.driver, self._runtime.codec)
+
+    @property
+    def metrics(self) -> "Metrics":
+        """The counts of the app's workers: rates, run times, finished tasks."""
+        from asynctasq.operations.metrics import Metrics
+
+        return Metrics(self.driver)
 
     @property
     def outbox(self) -> "OutboxMessages":

@@ -1,4 +1,4 @@
-"""Operations on a store: `App.queues`, `App.tasks` and `App.dead_letters`; and on `App.outbox`.
+"""Operations on a store: `App.queues`, `App.tasks`, `App.dead_letters`, `App.metrics`; and on `App.outbox`.
 
     async with App() as app:
         for queue in await app.queues.all():
@@ -11,6 +11,8 @@ The command line uses these calls.
 
 from asynctasq.operations.dead_letters import DeadLetters
 from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
+from asynctasq.operations.merging import Percentiles, Point, TaskStats, Times
+from asynctasq.operations.metrics import Metrics
 from asynctasq.operations.outbox import OutboxMessage, OutboxMessages
 from asynctasq.operations.queues import PURGED, Queues
 from asynctasq.operations.redaction import Redaction
@@ -23,13 +25,18 @@ __all__ = [
     "Arguments",
     "DeadLetterFilter",
     "DeadLetters",
+    "Metrics",
     "OutboxMessage",
     "OutboxMessages",
+    "Percentiles",
+    "Point",
     "Queues",
     "Redaction",
     "RetryOutcome",
     "TaskDetails",
     "TaskFilter",
     "TaskInfo",
+    "TaskStats",
     "Tasks",
+    "Times",
 ]

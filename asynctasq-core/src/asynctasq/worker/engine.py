@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
+from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.dispatch.stores import Stores
@@ -37,6 +38,7 @@ from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
 from asynctasq.worker.store_news import StoreNews
+from asynctasq.worker.tally import Tally
 from asynctasq.worker.timing import OutboxTiming, WorkerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -106,6 +108,7 @@ class Engine:
         self._stop_requests = 0
         owner = f"{options.worker_id}/{os.urandom(4).hex()}"
         outage = Outage(timing.outage)
+        tally = Tally(owner, enabled=Capability.METRICS in driver.capabilities)
         self._completer = Completer(driver, transactions, worker=owner)
         self._slots = Slots(
             options.concurrency,
@@ -133,7 +136,7 @@ class Engine:
             owner=owner,
             slots=self._slots,
             in_flight=self._in_flight,
-            news=StoreNews(driver, observers, options.worker_id),
+            news=StoreNews(driver, observers, options.worker_id, tally),
             outage=outage,
             timing=timing.fetcher,
         )
@@ -144,6 +147,7 @@ class Engine:
             fetcher=self._fetcher,
             notices=self._notices,
             outage=outage,
+            tally=tally,
             timing=timing.settler,
         )
         self._attempts = Attempts(
@@ -164,6 +168,7 @@ class Engine:
                 in_flight=self._in_flight,
                 health=self.health,
                 outage=outage,
+                tally=tally,
                 timing=timing.renewer,
             ),
             MemoryLimit(options, self._fetcher, timing.memory),
