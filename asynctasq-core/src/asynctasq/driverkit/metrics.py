@@ -15,6 +15,8 @@ from asynctasq.errors import DriverError
 
 HOUR = 60
 """Minutes of an hour."""
+ROWS_OF_A_FLUSH = 2000
+"""Rows of one flush, at most."""
 ADDED_UP_AT_ONCE = 1000
 """Rows that one call adds up or deletes, at most, so that no call takes long."""
 Key: TypeAlias = tuple[int, str, str]
@@ -25,8 +27,12 @@ def check_flush(flush: MetricFlush) -> None:
     """Check the numbers of a flush.
 
     Raises:
-        DriverError: a number is not valid.
+        DriverError: a number is not valid, or there are too many rows.
     """
+    if len(flush.rows) > ROWS_OF_A_FLUSH:
+        raise DriverError(
+            f"A flush must have at most {ROWS_OF_A_FLUSH} rows, got {len(flush.rows)}. Flush it in pieces."
+        )
     for name, value in (
         ("number", flush.number),
         *(("minute", row.minute) for row in flush.rows),

@@ -37,6 +37,7 @@ class MetricFlush:
     number: int
     """Number of the flush, greater than those before it of the same source. A repeated flush keeps its number."""
     rows: Sequence[MetricCounts] = ()
+    """At most 2,000."""
     recent: Mapping[str, bytes] | None = None
     """The latest outcomes of the source by queue. Packed by core, opaque to drivers."""
 
