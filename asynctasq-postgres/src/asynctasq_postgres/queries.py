@@ -62,6 +62,12 @@ def outbox_queries(names: Names) -> Mapping[str, str]:
     return found
 
 
+@lru_cache(16)
+def metric_queries(names: Names) -> Mapping[str, str]:
+    """Return the statements about counts, by name."""
+    return {name: names.applied(sql) for name, sql in read_queries(_FOLDER, "metrics").items()}
+
+
 def _durability(level: str) -> str:
     return f"(SELECT set_config('synchronous_commit', '{level}', true)) AS durability CROSS JOIN "
 

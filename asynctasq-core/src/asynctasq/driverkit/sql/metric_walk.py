@@ -86,11 +86,12 @@ class MetricWalk:
             self._start, self._queue, self._task, self._source = start, b"", b"", 0
         self._end = min(self._until, start + WINDOW * self._span)
 
-    def page(self, found: Iterable[Found]) -> Page[MetricRow]:
+    def page(self, found: Iterable[Found], last: Sequence[Any] = ()) -> Page[MetricRow]:
         """Return a page of rows, in order of start, queue, task and source.
 
         Args:
             found: all rows of the step; empty if there is no first row.
+            last: place of the last row, if the order is another one: its start, and what it is ordered by.
         """
         rows = list(found)
         items = [
@@ -98,7 +99,7 @@ class MetricWalk:
             for start, queue, task, _, counts in rows
         ]
         if len(rows) >= self._limit:
-            return Page(items, pack_cursor(LISTING, (self._span, *rows[-1][:4])))
+            return Page(items, pack_cursor(LISTING, (self._span, *(last or rows[-1][:4]))))
         if self._end < self._until:
             return Page(items, pack_cursor(LISTING, (self._span, self._end, b"", b"", 0)))
         if self._span == HOUR:
