@@ -21,7 +21,7 @@ CREATE INDEX IF NOT EXISTS brokered_by_end ON brokered (namespace, ends_at);
 
 -- What workers have counted, by the minute (span 1) and by the hour (span 60); `start` is in minutes. The
 -- counts are packed by core. All workers are added up at once, because only one of them writes at a time.
-CREATE TABLE IF NOT EXISTS metrics (
+CREATE TABLE IF NOT EXISTS task_counts (
     namespace INTEGER NOT NULL,
     span INTEGER NOT NULL,
     start INTEGER NOT NULL,

@@ -9,11 +9,11 @@ WHERE typeof(number) <> 'integer' OR number < excluded.number
 RETURNING number
 
 -- name: counts
-SELECT counts FROM metrics
+SELECT counts FROM task_counts
 WHERE namespace = :namespace AND span = :span AND start = :start AND queue = :queue AND task = :task
 
 -- name: set_counts
-INSERT OR REPLACE INTO metrics (namespace, span, start, queue, task, counts)
+INSERT OR REPLACE INTO task_counts (namespace, span, start, queue, task, counts)
 VALUES (:namespace, :span, :start, :queue, :task, :counts)
 
 -- name: set_recent
@@ -21,19 +21,19 @@ INSERT OR REPLACE INTO recent_outcomes (namespace, queue, source, data, seen_at)
 VALUES (:namespace, :queue, :source, :data, :now)
 
 -- name: old_minutes
-SELECT start, queue, task, counts FROM metrics
+SELECT start, queue, task, counts FROM task_counts
 WHERE namespace = :namespace AND span = 1 AND start < :first
 ORDER BY start, queue, task
 LIMIT :bound
 
 -- name: delete_minutes
-DELETE FROM metrics
+DELETE FROM task_counts
 WHERE namespace = :namespace AND span = 1 AND (start, queue, task) <= (:start, :queue, :task)
 
 -- name: forget_hours
-DELETE FROM metrics
+DELETE FROM task_counts
 WHERE namespace = :namespace AND span = 60 AND (start, queue, task) IN (
-    SELECT start, queue, task FROM metrics
+    SELECT start, queue, task FROM task_counts
     WHERE namespace = :namespace AND span = 60 AND start < :first
     LIMIT :bound
 )
@@ -55,14 +55,14 @@ WHERE rowid IN (
 )
 
 -- name: first_row
-SELECT start FROM metrics
+SELECT start FROM task_counts
 WHERE namespace = :namespace AND span = :span
     AND (start, queue, task) > (:start, :behind_queue, :behind_task) AND start < :end
 ORDER BY start, queue, task
 LIMIT 1
 
 -- name: rows
-SELECT start, queue, task, 0, counts FROM metrics
+SELECT start, queue, task, 0, counts FROM task_counts
 WHERE namespace = :namespace AND span = :span
     AND (start, queue, task) > (:start, :behind_queue, :behind_task) AND start < :end
     AND (:of_queue IS NULL OR queue = :of_queue)
