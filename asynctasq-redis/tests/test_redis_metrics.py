@@ -92,6 +92,7 @@ async def test_flush_that_fails_at_any_command_is_counted_once_when_it_is_repeat
     driver: RedisDriver, faults: Faults, redis_url: str
 ) -> None:
     minute = minute_of(redis_url)
+    at = 0
     for at in range(1, 100):
         flush = flush_of(minute, number=at)
         went_on = await fails(faults, "add_metrics", at, driver, flush)
@@ -109,6 +110,7 @@ async def test_upkeep_that_fails_at_any_command_changes_no_sum(
     driver: RedisDriver, faults: Faults, redis_url: str
 ) -> None:
     minute = minute_of(redis_url)
+    at = 0
     for at in range(1, 100):
         driver.clock_offset = 0.0
         await driver.add_metrics(flush_of(minute - at, number=at))

@@ -1,13 +1,13 @@
 """Counts of workers per minute and hour, and their latest outcomes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from asynctasq.contracts.capabilities import Page
 from asynctasq.contracts.capabilities.metrics import MetricFlush, MetricRow, RecentRow
-from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
+from asynctasq.driverkit.cursors import pack_cursor
 from asynctasq.driverkit.metrics import (
     ADDED_UP_AT_ONCE,
     HOUR,
@@ -19,6 +19,7 @@ from asynctasq.driverkit.metrics import (
     first_hour,
     first_minute,
     forgotten_since,
+    position_of,
 )
 from asynctasq.driverkit.sql.metric_walk import MetricWalk, name_bytes, name_text
 from asynctasq.driverkit.times import micros
@@ -162,10 +163,8 @@ async def recent_outcomes(
 ) -> Page[RecentRow]:
     """Return a page of the latest outcomes, in order of their hashes."""
     most = max(limit, 1)
-    position: Sequence[Any] = [b""]
-    if cursor is not None:
-        position = unpack_cursor("recent", cursor, length=1)
-    place = {"namespace": store.namespace, "behind": position[0], "limit": most}
+    [behind] = position_of("recent", cursor, (b"",))
+    place = {"namespace": store.namespace, "behind": behind, "limit": most}
     sql = store.sql.metrics
     if queue is None:
         text = sql["recent"](**place)

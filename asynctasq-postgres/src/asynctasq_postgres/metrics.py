@@ -7,7 +7,7 @@ from typing import Any
 
 from asynctasq.contracts.capabilities import Page
 from asynctasq.contracts.capabilities.metrics import MetricFlush, MetricRow, RecentRow
-from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
+from asynctasq.driverkit.cursors import pack_cursor
 from asynctasq.driverkit.metrics import (
     ADDED_UP_AT_ONCE,
     HOUR,
@@ -19,6 +19,7 @@ from asynctasq.driverkit.metrics import (
     first_hour,
     first_minute,
     forgotten_since,
+    position_of,
 )
 from asynctasq.driverkit.sql.metric_walk import MetricWalk, name_bytes, name_text
 from asynctasq.driverkit.times import micros
@@ -167,9 +168,7 @@ async def recent_outcomes(
     """Return a page of the latest outcomes."""
     _check_version(opened)
     most = max(limit, 1)
-    position: list[Any] = [b"", b""]
-    if cursor is not None:
-        position = [*unpack_cursor("recent", cursor, length=2)]
+    position = position_of("recent", cursor, (b"", b""))
     of_queue = None if queue is None else name_bytes(queue)
     rows = await _read(opened, "recent", of_queue, *position, most)
     items = [RecentRow(name_text(row[0]), name_text(row[1]), row[2]) for row in rows]

@@ -12,8 +12,8 @@ from asynctasq.contracts.capabilities.metrics import (
     MetricRow,
     RecentRow,
 )
-from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
-from asynctasq.driverkit.metrics import HOUR, check_flush, metric_row
+from asynctasq.driverkit.cursors import pack_cursor
+from asynctasq.driverkit.metrics import HOUR, check_flush, metric_row, position_of
 from asynctasq.driverkit.selection import matches_task
 from asynctasq_redis.codec import text_bytes
 
@@ -68,10 +68,7 @@ async def metrics(
 ) -> Page[MetricRow]:
     """Return a page of counts, hours first."""
     first, last = _minute(since), _minute(until) - 1
-    position: list[Any] = [HOUR, first, b""]
-    if cursor is not None:
-        position = [*unpack_cursor("metrics", cursor, length=3)]
-    span, start, behind = position
+    span, start, behind = position_of("metrics", cursor, (HOUR, first, b""))
     kind = b"th" if span == HOUR else b"tm"
     more, *found = await server.run("metrics", kind, start, last, METRIC_ROWS_AT_ONCE)
     items: list[MetricRow] = []
@@ -112,12 +109,10 @@ async def recent_outcomes(
     server: "Server", *, queue: str | None, limit: int, cursor: str | None
 ) -> Page[RecentRow]:
     """Return a page of the latest outcomes."""
-    position: list[Any] = [b""]
-    if cursor is not None:
-        position = [*unpack_cursor("recent", cursor, length=1)]
+    [behind] = position_of("recent", cursor, (b"",))
     prefix = b"" if queue is None else _field(queue, "")
     most = max(limit, 1)
-    rows = await server.run("recent", position[0], prefix, most)
+    rows = await server.run("recent", behind, prefix, most)
     items: list[RecentRow] = []
     for field, data in zip(rows[::2], rows[1::2], strict=True):
         names = _names(field)

@@ -9,6 +9,7 @@ from asynctasq.conformance.harness import Harness, expect, expect_equal, random_
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.counts import RUN, Count, add_to, pack_counts, unpack_counts
+from asynctasq.errors import DriverError
 
 if TYPE_CHECKING:
     from asynctasq.contracts.capabilities.metrics import (
@@ -254,6 +255,22 @@ async def counts_of_every_queue_are_listed(harness: Harness) -> None:
         if cursor is None:
             break
     expect_equal(len(found), 1, "rows of the queue among those of all queues")
+
+
+@check("", 75, 77, needs=NEEDS)
+async def cursor_of_another_listing_is_refused(harness: Harness) -> None:
+    metrics = _metrics(harness.clone)
+    for cursor in ("nonsense", "metrics.i1", "metrics.n.n.n.n.n", "recent.n", "m.n.n.n.n", "r.n.n"):
+        refused = 0
+        for call in (
+            metrics.metrics(since=0.0, until=1e10, cursor=cursor),
+            metrics.recent_outcomes(cursor=cursor),
+        ):
+            try:
+                await call
+            except DriverError:
+                refused += 1
+        expect_equal(refused, 2, f"number of calls that refuse the cursor {cursor}")
 
 
 @check("", 75, needs=NEEDS)

@@ -1,7 +1,7 @@
 """Counts of workers in a store: which are kept, for how long, and how they are added up."""
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from asynctasq.contracts.capabilities.metrics import (
     AHEAD_SECONDS,
@@ -11,7 +11,8 @@ from asynctasq.contracts.capabilities.metrics import (
     MetricRow,
 )
 from asynctasq.counts import sum_counts
-from asynctasq.errors import DriverError
+from asynctasq.driverkit.cursors import unpack_cursor
+from asynctasq.errors import DriverError, InvalidCursor
 
 HOUR = 60
 """Minutes of an hour."""
@@ -83,3 +84,25 @@ def metric_row(key: Key, span: int, counts: bytes) -> MetricRow:
     """Return a row of an answer; `span` is in minutes."""
     start, queue, task = key
     return MetricRow(start * 60.0, span * 60.0, queue, task, counts)
+
+
+def position_of(listing: str, cursor: str | None, first: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the position in a cursor; that before the first row without one.
+
+    Args:
+        listing: as in `pack_cursor`.
+        cursor: of the page before.
+        first: the position before the first row, with values of the right types.
+
+    Raises:
+        InvalidCursor: it is not a cursor of this listing.
+    """
+    if cursor is None:
+        return first
+    position = unpack_cursor(listing, cursor, length=len(first))
+    if [type(value) for value in position] != [type(value) for value in first]:
+        raise InvalidCursor(
+            f"The cursor must come from a `Page` of the same listing, got {cursor!r}. Leave it out to begin "
+            f"with the first page."
+        )
+    return tuple(position)

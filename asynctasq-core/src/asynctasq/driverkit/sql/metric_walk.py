@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 from asynctasq.contracts.capabilities import Page
 from asynctasq.contracts.capabilities.metrics import METRIC_ROWS_AT_ONCE, MetricRow
-from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
-from asynctasq.driverkit.metrics import HOUR, metric_row
+from asynctasq.driverkit.cursors import pack_cursor
+from asynctasq.driverkit.metrics import HOUR, metric_row, position_of
 
 WINDOW = 60
 """Spans of time that one page covers at most: so many minutes or hours."""
@@ -54,9 +54,7 @@ class MetricWalk:
         self._since = _minute(since)
         self._until = _minute(until)
         self._limit = max(min(limit, METRIC_ROWS_AT_ONCE), 1)
-        position = (HOUR, self._since, b"", b"", 0)
-        if cursor is not None:
-            position = tuple(unpack_cursor(LISTING, cursor, length=5))  # type: ignore[assignment]  # checked by use
+        position = position_of(LISTING, cursor, (HOUR, self._since, b"", b"", 0))
         self._span, self._start, self._queue, self._task, self._source = position
         self._end = self._until
         self._of_queue = None if queue is None else name_bytes(queue)

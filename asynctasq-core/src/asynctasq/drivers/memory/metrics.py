@@ -11,7 +11,7 @@ from asynctasq.contracts.capabilities.metrics import (
     RecentRow,
 )
 from asynctasq.counts import sum_counts
-from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
+from asynctasq.driverkit.cursors import pack_cursor
 from asynctasq.driverkit.metrics import (
     ADDED_UP_AT_ONCE,
     HOUR,
@@ -23,6 +23,7 @@ from asynctasq.driverkit.metrics import (
     first_minute,
     forgotten_since,
     metric_row,
+    position_of,
 )
 from asynctasq.driverkit.selection import matches_task
 
@@ -96,9 +97,7 @@ class Metrics:
         cursor: str | None,
     ) -> Page[MetricRow]:
         """Return a page of rows, hours first."""
-        position = (
-            (-1, 0, "", "") if cursor is None else tuple(unpack_cursor("m", cursor, length=4))
-        )
+        position = position_of("m", cursor, (-1, 0, "", ""))
         rows: list[MetricRow] = []
         for place, key in self._places(ceil(since / 60), until / 60):
             if place <= position or not self._is_wanted(key, queue, task):
@@ -120,7 +119,7 @@ class Metrics:
 
     def latest(self, *, queue: str | None, limit: int, cursor: str | None) -> Page[RecentRow]:
         """Return a page of the latest outcomes."""
-        position = ("", "") if cursor is None else tuple(unpack_cursor("r", cursor, length=2))
+        position = position_of("r", cursor, ("", ""))
         places = sorted(
             place for place in self.recent if place > position and queue in (None, place[0])
         )

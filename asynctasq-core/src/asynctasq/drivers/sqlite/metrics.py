@@ -1,11 +1,10 @@
 """Counts of workers per minute and hour, and their latest outcomes."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from asynctasq.contracts.capabilities import Page
 from asynctasq.contracts.capabilities.metrics import MetricFlush, MetricRow, RecentRow
-from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
+from asynctasq.driverkit.cursors import pack_cursor
 from asynctasq.driverkit.metrics import (
     ADDED_UP_AT_ONCE,
     HOUR,
@@ -16,6 +15,7 @@ from asynctasq.driverkit.metrics import (
     first_hour,
     first_minute,
     forgotten_since,
+    position_of,
 )
 from asynctasq.driverkit.sql.metric_walk import MetricWalk, name_bytes, name_text
 from asynctasq.driverkit.times import micros
@@ -112,9 +112,7 @@ class Recent:
     cursor: str | None
 
     def __call__(self, session: Session) -> Page[RecentRow]:
-        position: list[Any] = [b"", b""]
-        if self.cursor is not None:
-            position = [*unpack_cursor("recent", self.cursor, length=2)]
+        position = position_of("recent", self.cursor, (b"", b""))
         rows = session.rows(
             _SQL["recent"],
             {
