@@ -26,7 +26,7 @@ DAY = 86_400.0
 # Counts are added, once.
 
 
-@check("", 74, needs=NEEDS)
+@check("", 80, needs=NEEDS)
 async def counts_are_added_by_minute_queue_and_task(harness: Harness) -> None:
     minute = await present_minute(harness)
     other = random_name("other")
@@ -57,7 +57,7 @@ async def counts_are_added_by_minute_queue_and_task(harness: Harness) -> None:
     )
 
 
-@check("", 74, needs=NEEDS)
+@check("", 80, needs=NEEDS)
 async def repeated_flush_counts_once(harness: Harness) -> None:
     """Check this through both instances. An older flush changes nothing either."""
     minute = await present_minute(harness)
@@ -77,7 +77,7 @@ async def repeated_flush_counts_once(harness: Harness) -> None:
     await expect_sums(harness, {"shop.pay": {Count.COMPLETED: 15}}, "counts")
 
 
-@check("", 74, needs=NEEDS)
+@check("", 80, needs=NEEDS)
 async def one_flush_may_name_a_task_twice_or_nothing(harness: Harness) -> None:
     minute = await present_minute(harness)
     await flush(harness)
@@ -86,7 +86,7 @@ async def one_flush_may_name_a_task_twice_or_nothing(harness: Harness) -> None:
     await expect_sums(harness, {"shop.pay": {Count.COMPLETED: 5}}, "counts")
 
 
-@check("", 74, needs=NEEDS)
+@check("", 80, needs=NEEDS)
 async def flushes_of_many_sources_at_once_are_all_counted(harness: Harness) -> None:
     minute = await present_minute(harness)
     clones = await harness.open_clones(4)
@@ -105,7 +105,7 @@ async def flushes_of_many_sources_at_once_are_all_counted(harness: Harness) -> N
     await expect_sums(harness, expected, "counts of eight sources")
 
 
-@check("", 74, needs=NEEDS)
+@check("", 80, needs=NEEDS)
 async def counts_out_of_time_are_left_out(harness: Harness) -> None:
     minute = await present_minute(harness)
     kept = (minute - 23 * 60, minute + 50)
@@ -119,7 +119,7 @@ async def counts_out_of_time_are_left_out(harness: Harness) -> None:
 # Answers.
 
 
-@check("", 75, needs=NEEDS)
+@check("", 81, needs=NEEDS)
 async def counts_are_found_by_time_queue_and_task(harness: Harness) -> None:
     minute = await present_minute(harness)
     names = ("shop.pay", "shop.Pay", "shop.pay ", "shop.größe", "shop_pay", "mail")
@@ -151,7 +151,7 @@ async def counts_are_found_by_time_queue_and_task(harness: Harness) -> None:
     expect_equal(await rows_of(harness, span=later), [], "rows of a later time")
 
 
-@check("", 75, needs=NEEDS)
+@check("", 81, needs=NEEDS)
 async def pages_of_counts_show_each_row_once(harness: Harness) -> None:
     minute = await present_minute(harness)
     names = [f"task.{number}" for number in range(7)]
@@ -165,7 +165,7 @@ async def pages_of_counts_show_each_row_once(harness: Harness) -> None:
         expect_equal(places, expected, f"rows of pages of {limit}")
 
 
-@check("", 75, needs=NEEDS)
+@check("", 81, needs=NEEDS)
 async def counts_of_every_queue_are_listed(harness: Harness) -> None:
     minute = await present_minute(harness)
     await flush(harness, counts_row(harness, minute, completed=1))
@@ -181,7 +181,7 @@ async def counts_of_every_queue_are_listed(harness: Harness) -> None:
     expect_equal(len(found), 1, "rows of the queue among those of all queues")
 
 
-@check("", 75, 77, needs=NEEDS)
+@check("", 81, 83, needs=NEEDS)
 async def cursor_of_another_listing_is_refused(harness: Harness) -> None:
     metrics = metrics_of(harness.clone)
     for cursor in ("nonsense", "metrics.i1", "metrics.n.n.n.n.n", "recent.n", "m.n.n.n.n", "r.n.n"):
@@ -197,7 +197,7 @@ async def cursor_of_another_listing_is_refused(harness: Harness) -> None:
         expect_equal(refused, 2, f"number of calls that refuse the cursor {cursor}")
 
 
-@check("", 75, needs=NEEDS)
+@check("", 81, needs=NEEDS)
 async def damaged_counts_cost_only_themselves(harness: Harness) -> None:
     from asynctasq.contracts.capabilities.metrics import MetricCounts
 
@@ -221,7 +221,7 @@ async def damaged_counts_cost_only_themselves(harness: Harness) -> None:
 # Upkeep.
 
 
-@check("", 76, needs=NEEDS)
+@check("", 82, needs=NEEDS)
 async def minutes_become_hours_after_a_day(harness: Harness) -> None:
     """Check that no sum changes, and that rows which are not old enough stay minutes."""
     hour = await present_minute(harness) // 60
@@ -257,7 +257,7 @@ async def _move_to(harness: Harness, moment: float) -> None:
     await harness.advance(moment - delivery.enqueued_at)
 
 
-@check("", 76, needs=NEEDS)
+@check("", 82, needs=NEEDS)
 async def rows_of_one_hour_that_come_in_pieces_are_added_up(harness: Harness) -> None:
     """Check this for more rows than one piece of upkeep adds up."""
     minute = await present_minute(harness)
@@ -274,7 +274,7 @@ async def rows_of_one_hour_that_come_in_pieces_are_added_up(harness: Harness) ->
     expect_equal({row.seconds for row in await rows_of(harness)}, {3600.0}, "spans")
 
 
-@check("", 76, needs=NEEDS)
+@check("", 82, needs=NEEDS)
 async def several_instances_add_up_the_same_minutes_once(harness: Harness) -> None:
     minute = await present_minute(harness)
     clones = await harness.open_clones(4)
@@ -290,7 +290,7 @@ async def several_instances_add_up_the_same_minutes_once(harness: Harness) -> No
     await expect_sums(harness, {name: {Count.COMPLETED: 10} for name in names}, "sums")
 
 
-@check("", 76, needs=NEEDS)
+@check("", 82, needs=NEEDS)
 async def hours_are_kept_for_thirty_days(harness: Harness) -> None:
     minute = await present_minute(harness)
     await flush(harness, counts_row(harness, minute, completed=1))
@@ -310,7 +310,7 @@ async def hours_are_kept_for_thirty_days(harness: Harness) -> None:
 # Latest outcomes.
 
 
-@check("", 77, needs=NEEDS)
+@check("", 83, needs=NEEDS)
 async def last_bytes_of_each_source_and_queue_are_kept(harness: Harness) -> None:
     other = random_name("other")
     one, two = sorted(random_name("source") for _ in range(2))
@@ -327,7 +327,7 @@ async def last_bytes_of_each_source_and_queue_are_kept(harness: Harness) -> None
     )
 
 
-@check("", 77, needs=NEEDS)
+@check("", 83, needs=NEEDS)
 async def latest_outcomes_of_all_queues_are_listed_in_pages(harness: Harness) -> None:
     sources = sorted(random_name("source") for _ in range(5))
     for source in sources:
@@ -338,7 +338,7 @@ async def latest_outcomes_of_all_queues_are_listed_in_pages(harness: Harness) ->
         expect_equal(found, {source: source.encode() for source in sources}, "latest outcomes")
 
 
-@check("", 77, needs=NEEDS)
+@check("", 83, needs=NEEDS)
 async def latest_outcomes_are_kept_for_a_day(harness: Harness) -> None:
     old, new = random_name("source"), random_name("source")
     await flush(harness, source=old, recent={harness.queue: b"old"})
@@ -353,7 +353,7 @@ async def latest_outcomes_are_kept_for_a_day(harness: Harness) -> None:
     )
 
 
-@check("a", 74, needs=NEEDS, durable=True)
+@check("a", 80, needs=NEEDS, durable=True)
 async def counts_outlive_the_last_open_instance(harness: Harness) -> None:
     from asynctasq.contracts.capabilities.metrics import MetricCounts
 
