@@ -43,6 +43,7 @@ VALUES: dict[str, Value] = {
     "id": IDS[0],
     "rows": json_rows((one, 1, 1, b"x", 1) for one in IDS),
     "leases": json_rows((one, 1) for one in IDS),
+    "places": json_rows([(1, bytes(32))]),
     "moves": json_rows((one, 1) for one in IDS),
     "reason": b"failed",
     "after": b"",

@@ -71,6 +71,7 @@ def test_queues_are_listed_as_json(invoke: Invoke) -> None:
         "oldest_ready_at",
         "oldest_ready_age",
         "counted_up_to",
+        "completed_per_minute",
     }
     assert default["counted_up_to"] == 100_000
     assert (mail["name"], mail["dead"], mail["oldest_ready_at"]) == ("mail", 1, None)

@@ -36,6 +36,9 @@ OPTIONAL = [
     "end_owner",
     "forget_worker",
     "workers",
+    "add_metrics",
+    "metrics",
+    "recent_outcomes",
 ]
 
 

@@ -31,7 +31,7 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
-    from asynctasq.operations import DeadLetters, OutboxMessages, Queues, Schedules, Tasks
+    from asynctasq.operations import DeadLetters, Metrics, OutboxMessages, Queues, Schedules, Tasks
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -250,6 +250,13 @@ class App:
         from asynctasq.operations.schedules import Schedules
 
         return Schedules(self.driver, self._dispatcher.stores.schedules)
+
+    @property
+    def metrics(self) -> "Metrics":
+        """The counts of the app's workers: rates, run times, finished tasks."""
+        from asynctasq.operations.metrics import Metrics
+
+        return Metrics(self.driver)
 
     @property
     def outbox(self) -> "OutboxMessages":

@@ -40,6 +40,7 @@ from asynctasq_mysql.addresses import described
 from asynctasq_mysql.connections import Connections
 from asynctasq_mysql.enqueueing import enqueue
 from asynctasq_mysql.id_search import match_ids
+from asynctasq_mysql.metric_calls import MetricCalls
 from asynctasq_mysql.opening import open_store
 from asynctasq_mysql.reserving import Reserve
 from asynctasq_mysql.settings import DEFAULT_URL, ClientName, MySQLSettings
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from asynctasq_mysql.outbox import MySQLOutbox
 
 
-class MySQLDriver(StateCalls, DriverDefaults):
+class MySQLDriver(StateCalls, MetricCalls, DriverDefaults):
     """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
 
     Accepted messages are as durable as the server is configured to make them (see docs/mysql.md). The arguments
@@ -67,6 +68,7 @@ class MySQLDriver(StateCalls, DriverDefaults):
         | Capability.TRANSACTIONS
         | Capability.OUTBOX
         | Capability.STATE
+        | Capability.METRICS
     )
     max_message_bytes: int | None = None
     """Half of the server's `max_allowed_packet`, from `open` on."""

@@ -16,7 +16,7 @@ from asynctasq.driverkit.sql import read_queries
 
 TABLES = (
     "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
-    "limits", "ended", "schedules", "steps", "metrics", "brokered",
+    "limits", "ended", "schedules", "steps", "brokered", "task_counts", "metric_sources", "recent_outcomes",
 )  # fmt: skip
 FILES = (
     "enqueue",
@@ -28,6 +28,7 @@ FILES = (
     "listings",
     "damage",
     "brokered",
+    "metrics",
 )
 
 _FOLDER = files("asynctasq_mysql") / "sql"
@@ -177,7 +178,7 @@ class Statements(TableStatements):
 
     def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
         names = {table: f"{prefix}{table}" for table in TABLES}
-        super().__init__(names, "schema_1", "schema_2", is_mariadb=is_mariadb)
+        super().__init__(names, "schema_1", "schema_2", "schema_3", is_mariadb=is_mariadb)
         (
             self.enqueue,
             self.lease,
@@ -188,6 +189,7 @@ class Statements(TableStatements):
             self.listings,
             self.damage,
             self.brokered,
+            self.metrics,
         ) = map(self.read, FILES)
 
 

@@ -35,6 +35,7 @@ from asynctasq_postgres.adding import add
 from asynctasq_postgres.enqueueing import VALUE_LIMIT
 from asynctasq_postgres.id_search import match_ids
 from asynctasq_postgres.listing import Listing, read_page
+from asynctasq_postgres.metric_calls import MetricCalls
 from asynctasq_postgres.opened import Opened, look_at_tables, take_steps
 from asynctasq_postgres.rows import dead_letter, snapshot
 from asynctasq_postgres.server import CallContext
@@ -58,7 +59,7 @@ LISTINGS = {
 }
 
 
-class PostgresDriver(StateCalls, DriverDefaults):
+class PostgresDriver(StateCalls, MetricCalls, DriverDefaults):
     """Messages in tables of a PostgreSQL database (13 or later).
 
     The arguments are the fields of `PostgresSettings`. An argument that is None has its value from the URL, or its
@@ -73,6 +74,7 @@ class PostgresDriver(StateCalls, DriverDefaults):
         | Capability.TRANSACTIONS
         | Capability.OUTBOX
         | Capability.STATE
+        | Capability.METRICS
     )
     dialect = "postgresql"
     plans_when_open = True

@@ -16,6 +16,7 @@ STEPS = (
          "manage_1"),
     ),
     ("add the state of messages that a broker holds", ("brokered_2",)),
+    ("keep counts of workers", ("metrics_3",)),
 )  # fmt: skip
 """Names of the steps, each with its files. A step is never changed once it was released."""
 OLDEST = 1

@@ -73,6 +73,12 @@ def _filled(sql: str) -> str:
     return text.replace("{longest_hold}", str(LONGEST_HOLD))
 
 
+@lru_cache(16)
+def metric_queries(names: Names) -> Mapping[str, str]:
+    """Return the statements about counts, by name."""
+    return {name: names.applied(sql) for name, sql in read_queries(_FOLDER, "metrics").items()}
+
+
 def _durability(level: str) -> str:
     return f"(SELECT set_config('synchronous_commit', '{level}', true)) AS durability"
 

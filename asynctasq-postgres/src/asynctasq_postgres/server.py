@@ -64,16 +64,21 @@ class Server:
             DriverUnavailable: a later call may succeed. This one may have been executed.
             DriverError: it was not executed.
         """
+        tries = 1 if call in PATIENT else TRIES
+        return await self.execute(self.context.calls[call], *parameters, tries=tries)
+
+    async def execute(self, sql: str, *parameters: Any, tries: int = TRIES) -> list[Row]:
+        """Return the rows of a statement. Raises as `rows` does."""
         pause = LONGEST_PAUSE
-        for tries_left in reversed(range(1 if call in PATIENT else TRIES)):
+        for tries_left in reversed(range(tries)):
             try:
-                return await self._rows(self.context.calls[call], parameters)
+                return await self._rows(sql, parameters)
             except FAILURES as error:
                 if breaks_connection(error):
                     self.connections.drop_idle()
                 if code_of(error) not in REPEATED or not tries_left:
                     raise translated(error, self.place) from error
-                log.debug("The call %s is repeated: %s", call, error)
+                log.debug("A call is repeated: %s", error)
             await asyncio.sleep(random.uniform(0.0, pause))
             pause *= 2
         raise AssertionError("unreachable")

@@ -10,6 +10,7 @@ _FOLDER = files("asynctasq_redis") / "lua"
 _ALONE = frozenset({"enqueue_one", "probe"})
 _DAMAGE = ("common", "damage")
 _FACTS = ("common", "facts")
+_COUNTS = ("common", "counts")
 _UPKEEP = (*_DAMAGE, "task", "upkeep")
 _SHARED = {
     "reserve": (*_UPKEEP, "adopt", "recount", "sweep"),
@@ -20,6 +21,8 @@ _SHARED = {
     "end_owner": _UPKEEP,
     "settle": _DAMAGE,
     "cancel": (*_DAMAGE, "facts"),
+    "add_metrics": _COUNTS,
+    "add_up": _COUNTS,
     "finish": _FACTS,
     "hand_over": _FACTS,
     "marks": _FACTS,

@@ -24,6 +24,7 @@ from asynctasq.config.sources import DEBUG
             "asynctasq.cli.outbox:command",
             "List, retry and delete messages of the outbox.",
         ),
+        "stats": ("asynctasq.cli.stats:command", "Show counts, run times and waiting times."),
         "demo": ("asynctasq.cli.demo:command", "Watch tasks run, fail, retry and survive a crash."),
         "plugins": ("asynctasq.cli.plugins:command", "List, check and create plugins."),
         "drivers": ("asynctasq.cli.drivers:command", "Run the conformance suite of drivers."),

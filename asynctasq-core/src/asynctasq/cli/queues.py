@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from asynctasq.app import App
     from asynctasq.contracts.driver import QueueCounts
 
+RATE_SECONDS = 300.0
+"""Time over which rates are counted, at least."""
 PURGEABLE = (State.READY, State.SCHEDULED, State.BLOCKED, State.DEAD)
 
 
@@ -73,7 +75,8 @@ def list_queues(
 
     All queues are listed unless you name some. Oldest is the age of the message that has been ready
     for the longest time. A count of 100,000+ means that number or more, and ? means that the store
-    cannot count this state. Not every driver can list its queues, but every driver can count the
+    cannot count this state. Per minute is the number of tasks completed per minute in the last five
+    minutes, shown if there were any. Not every driver can list its queues, but every driver can count the
     messages of queues that you name.
     """
     from asynctasq.operations.queues import COUNT_BOUND
@@ -104,7 +107,29 @@ async def _queues(app: "App", names: Sequence[str], bound: int | None) -> list[d
 
     found = await _counts(app, names, bound)
     workers = await workers_by_queue(await app.driver(), [each["name"] for each in found])
-    return [{**each, "running": each["leased"], "workers": workers[each["name"]]} for each in found]
+    rates = await _rates(app)
+    return [
+        {
+            **each,
+            "running": each["leased"],
+            "workers": workers[each["name"]],
+            "completed_per_minute": None if rates is None else rates.get(each["name"], 0.0),
+        }
+        for each in found
+    ]
+
+
+async def _rates(app: "App") -> dict[str, float] | None:
+    """Return the tasks that were completed per minute by queue; None if the driver keeps no counts."""
+    until = time.time()
+    since = (until - RATE_SECONDS) // 60 * 60
+    rates: dict[str, float] = {}
+    try:
+        for each in await app.metrics.tasks(since=since, until=until):
+            rates[each.queue] = rates.get(each.queue, 0.0) + each.completed
+    except CapabilityMissing:
+        return None
+    return {queue: round(count * 60 / (until - since), 3) for queue, count in rates.items()}
 
 
 async def _counts(app: "App", names: Sequence[str], bound: int | None) -> list[dict[str, Any]]:
@@ -229,6 +254,10 @@ def _age(moment: float | None, now: float) -> float | None:
     return None if moment is None else round(max(0.0, now - moment), 3)
 
 
+def _rate(per_minute: float) -> str:
+    return f"{per_minute:,.0f}" if per_minute >= 100 else f"{per_minute:.3g}"
+
+
 def _state(queue: Mapping[str, Any]) -> tuple[str, str]:
     """Return the obstacle that keeps the messages of a queue from running, and a color."""
     if queue["paused"]:
@@ -268,6 +297,11 @@ def _print_table(
             "Blocked", lambda queue: number(queue["blocked"]), rank=3, right=True
         )
         columns.insert(3, blocked)
+    if any(each["completed_per_minute"] for each in found):
+        rate = Column[Mapping[str, Any]](
+            "Per minute", lambda queue: _rate(queue["completed_per_minute"]), rank=2, right=True
+        )
+        columns.insert(-2, rate)
     click.echo(f"Store: {store}")
     print_table(columns, found, wide=wide)
     for each in found:

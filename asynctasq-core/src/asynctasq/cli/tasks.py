@@ -33,7 +33,10 @@ STATES = {
     "scheduled": State.SCHEDULED,
     "blocked": State.BLOCKED,
     "dead": State.DEAD,
+    "completed": State.COMPLETED,
+    "cancelled": State.CANCELLED,
 }
+FINISHED = {State.COMPLETED, State.CANCELLED}
 DONE = {CancelOutcome.CANCELLED, CancelOutcome.REQUESTED}
 OUTCOMES = {
     CancelOutcome.CANCELLED: "cancelled",
@@ -66,7 +69,7 @@ def command() -> None:
     "states",
     multiple=True,
     type=click.Choice(list(STATES)),
-    help="Tasks in this state; may be repeated.  [default: all but dead]",
+    help="Tasks in this state; may be repeated.  [default: those that run or wait]",
 )
 @click.option("--queue", metavar="NAME", shell_complete=complete_queue, help="Tasks of this queue.")
 @click.option("--task", metavar="PATTERN", help="Tasks of this name, such as shop:pay or `shop:*`.")
@@ -92,11 +95,38 @@ def list_tasks(
     driver: str | None,
     as_json: bool,
 ) -> None:
-    """List tasks: first running, then waiting tasks, each oldest first."""
+    """List tasks: first running, then waiting tasks, each oldest first.
+
+    Of completed and cancelled tasks, the latest ones are listed, the last one first: those that each
+    worker keeps of each queue.
+    """
     from asynctasq.cli import formatting
     from asynctasq.operations import WAITING_OR_RUNNING
 
     wanted = [STATES[state] for state in states] or WAITING_OR_RUNNING
+    if FINISHED & set(wanted):
+        from asynctasq.cli.finished import list_finished
+
+        if not set(wanted) <= FINISHED:
+            raise click.UsageError(
+                "--state completed and --state cancelled list another kind of record. Leave out the "
+                "other states."
+            )
+        if cursor is not None:
+            raise click.UsageError("Finished tasks have no pages. Leave out --cursor.")
+        with Store(target, driver) as store:
+            list_finished(
+                store,
+                wanted,
+                queue=queue,
+                task=task,
+                since=since,
+                until=until,
+                limit=limit,
+                wide=wide,
+                as_json=as_json,
+            )
+        return
     with Store(target, driver) as store:
 
         def fetch(size: int, place: str | None) -> "Awaitable[Page[TaskInfo]]":

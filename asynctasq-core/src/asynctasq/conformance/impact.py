@@ -83,6 +83,7 @@ CAPABILITIES: Mapping[Capability, str] = {
     Capability.DETACHED: "a task may run again at once when its worker's connection breaks",
     Capability.STATE: "it cannot complete a queue such as SQS or RabbitMQ as its state store",
     Capability.SCHEDULES: "tasks cannot be run periodically",
+    Capability.METRICS: "rates, run times and finished tasks cannot be looked at",
     Capability.NEWS: "tasks that expire or are lost are not logged, counted or given to observers",
 }
 """The effect on users if the driver lacks the capability, as far as checks concern it."""
@@ -104,6 +105,7 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "bounds": "Messages that the store cannot hold are accepted, or part of a chunk is lost.",
     "due": "The start latency that is reported is wrong, or steps of a task run twice.",
     "listings": "`asynctasq tasks` and `asynctasq dead` leave tasks out, or show others than asked for.",
+    "metrics": "`asynctasq stats` shows too few runs, or counts some twice.",
     "news": "Expired and lost tasks are missing in logs and counters.",
     "real_time": "Tasks that came too late are run.",
     "schema": "The store cannot be used after an upgrade.",

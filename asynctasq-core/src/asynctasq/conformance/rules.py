@@ -376,6 +376,26 @@ SECTIONS: Mapping[str, Mapping[int, str]] = {
             "damaged schedule is never due. It is listed with an empty definition until it is put again or removed."
         ),
     },
+    "Metrics (METRICS)": {
+        80: (
+            "`add_metrics` adds the counts of a flush to those of their minute, queue and task: all of them, and "
+            "once. A flush whose number is not greater than that of the last flush of its source changes nothing, "
+            "for a day. Counts of hours that ended more than a day ago, and of minutes more than an hour ahead, "
+            "are left out."
+        ),
+        81: (
+            "`metrics` returns the rows whose span begins at `since` or later and before `until`, of all sources, "
+            "each row once over all pages. Damaged counts cost only themselves."
+        ),
+        82: (
+            "Counts are kept by the minute for a day. After that, a flush of any source adds them up by the hour, "
+            "a bounded piece at a time, which changes no sum. Hours are kept for thirty days."
+        ),
+        83: (
+            "`recent_outcomes` returns the bytes of the last flush of each source that has some for the queue. "
+            "They are kept for a day."
+        ),
+    },
     "Faults and bounds": {
         49: (
             "A damaged record costs only itself. `reserve` makes it a dead letter with reason `undecodable`: "

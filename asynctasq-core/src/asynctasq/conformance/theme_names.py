@@ -27,6 +27,7 @@ THEME_NAMES: tuple[str, ...] = (
     "purge",
     "workers",
     "news",
+    "metrics",
     "schema",
     "transactions",
     "outbox",

@@ -85,7 +85,14 @@ if TYPE_CHECKING:
     )
     from asynctasq.contracts.capabilities.events import EventPage, SupportsEvents
     from asynctasq.contracts.capabilities.limits import LimitInfo, LimitRule, SupportsLimits
-    from asynctasq.contracts.capabilities.metrics import MetricKey, MetricPoint, SupportsMetrics
+    from asynctasq.contracts.capabilities.metrics import (
+        METRIC_ROWS_AT_ONCE,
+        MetricCounts,
+        MetricFlush,
+        MetricRow,
+        RecentRow,
+        SupportsMetrics,
+    )
     from asynctasq.contracts.capabilities.move import Changes, SupportsMove
     from asynctasq.contracts.capabilities.outbox import (
         OUTBOX_BOUND,
@@ -148,6 +155,7 @@ __all__ = [
     "EXACT_STORE",
     "FINISHED_KEPT_FOR",
     "FULL_STORE",
+    "METRIC_ROWS_AT_ONCE",
     "NEWS_KEPT",
     "ORPHANED_AFTER",
     "OUTBOX_BOUND",
@@ -188,8 +196,9 @@ __all__ = [
     "LimitRule",
     "Mark",
     "Message",
-    "MetricKey",
-    "MetricPoint",
+    "MetricCounts",
+    "MetricFlush",
+    "MetricRow",
     "News",
     "Node",
     "Note",
@@ -208,6 +217,7 @@ __all__ = [
     "QueueInfo",
     "Raised",
     "Reason",
+    "RecentRow",
     "Refer",
     "Reference",
     "Refusal",
@@ -264,7 +274,14 @@ _LAZY: Mapping[str, tuple[str, ...]] = {
     "capabilities.dependencies": ("Edge", "Node", "SupportsDependencies", "WorkflowInfo"),
     "capabilities.events": ("EventPage", "SupportsEvents"),
     "capabilities.limits": ("LimitInfo", "LimitRule", "SupportsLimits"),
-    "capabilities.metrics": ("MetricKey", "MetricPoint", "SupportsMetrics"),
+    "capabilities.metrics": (
+        "METRIC_ROWS_AT_ONCE",
+        "MetricCounts",
+        "MetricFlush",
+        "MetricRow",
+        "RecentRow",
+        "SupportsMetrics",
+    ),
     "capabilities.move": ("Changes", "SupportsMove"),
     "capabilities.outbox": (
         "OUTBOX_BOUND",

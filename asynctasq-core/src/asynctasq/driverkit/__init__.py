@@ -13,10 +13,12 @@
 - hints: where a search begins while old entries of an index make it slow
 - outages: which leases may be reclaimed after the store was unavailable
 - selection: the messages that a reserve takes
+- metrics: counts of workers: which are kept, and how they are added up
 - strays: leases that their owner does not know of
 - store_errors: exceptions of a client library as `DriverError`s
 """
 
+from asynctasq.counts import sum_counts
 from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
 from asynctasq.driverkit.id_parts import (
@@ -119,6 +121,7 @@ __all__ = [
     "settings_from",
     "split_query",
     "store_errors",
+    "sum_counts",
     "unpack_cursor",
     "unpack_error",
     "unpack_message",

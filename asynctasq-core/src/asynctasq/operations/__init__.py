@@ -1,4 +1,4 @@
-"""Operations on a store: `App.queues`, `App.tasks`, `App.dead_letters` and `App.schedules`; and on `App.outbox`.
+"""Operations on a store: the properties `queues`, `tasks`, `dead_letters`, `schedules`, `metrics` and `outbox` of an app.
 
     async with App() as app:
         for queue in await app.queues.all():
@@ -11,6 +11,8 @@ The command line uses these calls.
 
 from asynctasq.operations.dead_letters import DeadLetters
 from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
+from asynctasq.operations.merging import Percentiles, Point, TaskStats, Times
+from asynctasq.operations.metrics import Metrics
 from asynctasq.operations.outbox import OutboxMessage, OutboxMessages
 from asynctasq.operations.queues import PURGED, Queues
 from asynctasq.operations.redaction import Redaction
@@ -24,8 +26,11 @@ __all__ = [
     "Arguments",
     "DeadLetterFilter",
     "DeadLetters",
+    "Metrics",
     "OutboxMessage",
     "OutboxMessages",
+    "Percentiles",
+    "Point",
     "Queues",
     "Redaction",
     "RetryOutcome",
@@ -34,5 +39,7 @@ __all__ = [
     "TaskDetails",
     "TaskFilter",
     "TaskInfo",
+    "TaskStats",
     "Tasks",
+    "Times",
 ]

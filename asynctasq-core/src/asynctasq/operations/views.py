@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
+from asynctasq.about import About, unpack_about
 from asynctasq.contracts.capabilities import DeadLetter, Outcome, Snapshot
 from asynctasq.message import Message, State, id_to_text
 from asynctasq.records import record
@@ -31,23 +32,27 @@ class TaskInfo:
     finished_at: float | None = None
     """Time at which it completed, died or was cancelled."""
     worker: str | None = None
-    """The ID of the worker that runs it."""
+    """The ID of the worker that runs it, or that ran it last."""
     cancelling: bool = False
     """True if it runs and is about to be interrupted."""
     reason: Reason | None = None
     """The reason why it is dead."""
     error: ErrorInfo | None = None
     """The error of the last run that failed."""
+    about: About | None = None
+    """Its names and times, kept with the outcome of a task that has finished."""
 
     @property
     def task(self) -> str | None:
         """The name of the task."""
-        return None if self.message is None else self.message.task
+        known = self.message or self.about
+        return None if known is None else known.task
 
     @property
     def queue(self) -> str | None:
         """The name of its queue."""
-        return None if self.message is None else self.message.queue
+        known = self.message or self.about
+        return None if known is None else known.queue
 
 
 @record
@@ -127,9 +132,15 @@ def info_of_dead_letter(letter: DeadLetter) -> TaskInfo:
 
 def info_of_outcome(outcome: Outcome) -> TaskInfo:
     """Return the task of a message that has ended, of which only the outcome is kept."""
+    about = unpack_about(outcome.about)
     return TaskInfo(
         id=id_to_text(outcome.id),
         state=outcome.state,
+        attempts=None if about is None else about.attempts,
+        enqueued_at=None if about is None else about.enqueued_at,
+        due_at=None if about is None else about.due_at,
+        worker=None if about is None else worker_of(about.worker),
+        about=about,
         finished_at=outcome.finished_at,
         reason=outcome.reason,
         error=outcome.error,

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.dispatch.stores import Stores
@@ -39,6 +40,7 @@ from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
 from asynctasq.worker.store_news import StoreNews
+from asynctasq.worker.tally import Tally
 from asynctasq.worker.timing import OutboxTiming, ScheduleTiming, WorkerTiming
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ class Engine:
         self._stop_requests = 0
         owner = f"{options.worker_id}/{os.urandom(4).hex()}"
         outage = Outage(timing.outage)
+        tally = Tally(owner, enabled=Capability.METRICS in driver.capabilities)
         self._completer = Completer(driver, transactions, worker=owner)
         self._slots = Slots(
             options.concurrency,
@@ -140,7 +143,7 @@ class Engine:
             owner=owner,
             slots=self._slots,
             in_flight=self._in_flight,
-            news=StoreNews(driver, observers, options.worker_id),
+            news=StoreNews(driver, observers, options.worker_id, tally),
             outage=outage,
             timing=timing.fetcher,
         )
@@ -151,6 +154,7 @@ class Engine:
             fetcher=self._fetcher,
             notices=self._notices,
             outage=outage,
+            tally=tally,
             timing=timing.settler,
         )
         self._attempts = Attempts(
@@ -171,6 +175,7 @@ class Engine:
                 in_flight=self._in_flight,
                 health=self.health,
                 outage=outage,
+                tally=tally,
                 timing=timing.renewer,
                 more_work=partial(_schedule_work, schedules, stores, timing.schedules),
             ),

@@ -18,6 +18,7 @@ from asynctasq.worker.in_flight import InFlight, InFlightMessage
 from asynctasq.worker.notices import Notices
 from asynctasq.worker.outage import Outage, StoreRetries
 from asynctasq.worker.run_log import log_failure, task_fields
+from asynctasq.worker.tally import Tally, has_completed
 from asynctasq.worker.timing import SettlerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -41,6 +42,7 @@ class Settler:
         fetcher: Fetcher,
         notices: Notices,
         outage: Outage,
+        tally: Tally,
         timing: SettlerTiming,
     ) -> None:
         """Make a settler.
@@ -52,6 +54,7 @@ class Settler:
             fetcher: notified when messages are settled.
             notices: for messages that are dead only because the store refused their outcome.
             outage: shared with the other parts of the worker.
+            tally: counts what the store has applied.
             timing: durations.
         """
         self._driver = driver
@@ -60,6 +63,7 @@ class Settler:
         self._fetcher = fetcher
         self._notices = notices
         self._outage = outage
+        self._tally = tally
         self._timing = timing
         self._context = contextvars.copy_context()
         self._pending: deque[_Item] = deque()
@@ -67,6 +71,8 @@ class Settler:
         self._again: list[_Item] = []
         """Items of the current batch that were refused in every form and are tried again."""
         self._tries: dict[InFlightMessage, int] = {}
+        self._uncertain = False
+        """True if an earlier try of the current batch was not answered."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -110,8 +116,9 @@ class Settler:
                 batch = list(islice(self._pending, BATCH_SIZE))
                 self._about.attach(batch)
                 self._again.clear()  # a batch that is repeated is repeated whole
+                self._uncertain = retries.failures > 0
                 try:
-                    await self._settle(batch, repeated=retries.failures > 0)
+                    await self._settle(batch, repeated=self._uncertain)
                 except DriverUnavailable as error:
                     await retries.after(error)
                     continue
@@ -154,10 +161,11 @@ class Settler:
             for item in batch:
                 await self._settle([item], repeated=True)
             return
+        self._tally.settled(batch, answers, uncertain=self._uncertain)
         for item, answer in zip(batch, answers, strict=True):
             if answer is Settled.REFUSED:
                 await self._refused(item, DriverError("the store cannot hold its outcome"))
-            elif answer is Settled.LOST and not repeated and not _has_completed(item[0]):
+            elif answer is Settled.LOST and not repeated and not has_completed(item[0]):
                 logger.warning(
                     "Discarded the outcome of task %s of %s: its lease expired before it was settled",
                     id_to_text(item[0].delivery.message.id),
@@ -203,10 +211,6 @@ class Settler:
             )
             return
         self._tries.pop(held, None)
+        self._tally.settled([(held, fail)], [answer], uncertain=self._uncertain)
         if answer is Settled.DONE and not isinstance(settlement, Fail):
             self._notices.refused(held.delivery, error)
-
-
-def _has_completed(held: InFlightMessage) -> bool:
-    """Return whether the task has completed itself in a transaction, after which LOST means committed."""
-    return held.call is not None and held.call.completion is not None

@@ -10,6 +10,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.hookspecs import NewsContext
 from asynctasq.message import State, id_to_text
 from asynctasq.plugins.observers import Observers
+from asynctasq.worker.tally import Tally
 
 logger = logging.getLogger("asynctasq")
 
@@ -20,7 +21,9 @@ LOGGED_EACH = 20
 class StoreNews:
     """Reads the news of a driver after each reserve; logs, counts and passes them to observers."""
 
-    def __init__(self, driver: Driver, observers: Observers, worker_id: str) -> None:
+    def __init__(
+        self, driver: Driver, observers: Observers, worker_id: str, tally: Tally | None = None
+    ) -> None:
         """Make the news of one worker.
 
         Args:
@@ -28,12 +31,14 @@ class StoreNews:
             observers: those with `on_news` are called in the background, for one message after the other.
                 If they are too slow, they miss the oldest ones.
             worker_id: for observers.
+            tally: counts the news.
         """
         self._driver: SupportsNews | None = None
         if Capability.NEWS in driver.capabilities and isinstance(driver, SupportsNews):
             self._driver = driver
         self._observers = observers
         self._worker_id = worker_id
+        self._tally = tally
         self._waiting: deque[News] = deque(maxlen=NEWS_KEPT)
         """News for observers."""
         self._notifying: asyncio.Task[None] | None = None
@@ -52,6 +57,8 @@ class StoreNews:
         for each in news:
             self.dead += each.state is State.DEAD
             self.lost += each.state is not State.DEAD or each.reason == "lost"
+        if self._tally is not None:
+            self._tally.news(news)
         for each in news[:LOGGED_EACH]:
             _log(each)
         if len(news) > LOGGED_EACH:

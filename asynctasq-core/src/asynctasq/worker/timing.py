@@ -110,6 +110,8 @@ class RenewerTiming:
     """Time after which a blocked event loop is reported."""
     register: float = 10.0
     """Time between two records of the worker in the registry."""
+    metrics: float = 10.0
+    """Time between two flushes of the counts of the worker. A worker that is killed loses as much."""
     register_ttl: float = 60.0
     """Time after which the registry forgets a worker that no longer records itself."""
     restart: Backoff = Backoff(first=0.5, longest=5.0)

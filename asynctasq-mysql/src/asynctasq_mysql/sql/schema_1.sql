@@ -206,13 +206,3 @@ CREATE TABLE {steps} (
     result LONGBLOB NULL,
     PRIMARY KEY (id, namespace, hash)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC
-
--- name: metrics
-CREATE TABLE {metrics} (
-    namespace INT NOT NULL,
-    span TINYINT NOT NULL,
-    starts_at BIGINT NOT NULL,
-    hash BINARY(32) NOT NULL,
-    counts LONGBLOB NOT NULL,
-    PRIMARY KEY (namespace, span, starts_at, hash)
-) ENGINE = InnoDB ROW_FORMAT = DYNAMIC

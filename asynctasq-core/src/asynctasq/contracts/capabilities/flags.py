@@ -62,7 +62,7 @@ class Capability(Flag):
     STATE = auto()
     """The store can keep outcomes and marks for messages that a broker holds."""
     METRICS = auto()
-    """Reserved: counts per minute, queue and task."""
+    """The store keeps counts per minute, queue and task, and the latest outcomes."""
     STEPS = auto()
     """Reserved: results of the steps of a task, kept between its runs."""
     MOVE = auto()

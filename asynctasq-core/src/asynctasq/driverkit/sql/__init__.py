@@ -5,6 +5,7 @@
 - rows: messages as the columns of a row
 - connection_adapter: the base of adapters for plain connections
 - plans: running the plan of a call in a transaction, and its statements
+- metric_walk: pages of counts
 - grouping: messages, and completions, that one statement writes together
 """
 
@@ -16,6 +17,7 @@ from asynctasq.driverkit.sql.grouping import (
     completions_of,
     runs_of,
 )
+from asynctasq.driverkit.sql.metric_walk import MetricWalk, name_bytes, name_text
 from asynctasq.driverkit.sql.migrations import Step, pending_steps
 from asynctasq.driverkit.sql.plans import (
     is_table_missing,
@@ -38,9 +40,12 @@ __all__ = [
     "Completions",
     "ConnectionAdapter",
     "InCommon",
+    "MetricWalk",
     "Step",
     "completions_of",
     "is_table_missing",
+    "name_bytes",
+    "name_text",
     "named_statement",
     "no_transaction",
     "other_database",

@@ -2,7 +2,21 @@
 
 from collections.abc import Sequence
 
-from asynctasq.contracts.capabilities import DeadLetter, Outcome, Page, WorkerInfo
+from asynctasq.contracts.capabilities import (
+    Capability,
+    DeadLetter,
+    Outcome,
+    Page,
+    WorkerInfo,
+    require,
+)
+from asynctasq.contracts.capabilities.metrics import (
+    METRIC_ROWS_AT_ONCE,
+    MetricFlush,
+    MetricRow,
+    RecentRow,
+    SupportsMetrics,
+)
 from asynctasq.drivers.composed.parts import StateDriver
 from asynctasq.message import Message
 from asynctasq.settlement import Reason
@@ -62,3 +76,29 @@ class StateCalls:
 
     async def workers(self) -> list[WorkerInfo]:
         return await self.state.workers()
+
+    @property
+    def _counts(self) -> SupportsMetrics:
+        return require(self.state, Capability.METRICS, SupportsMetrics, purpose="Counting runs")
+
+    async def add_metrics(self, flush: MetricFlush) -> None:
+        await self._counts.add_metrics(flush)
+
+    async def metrics(
+        self,
+        *,
+        since: float,
+        until: float,
+        queue: str | None = None,
+        task: str | None = None,
+        limit: int = METRIC_ROWS_AT_ONCE,
+        cursor: str | None = None,
+    ) -> Page[MetricRow]:
+        return await self._counts.metrics(
+            since=since, until=until, queue=queue, task=task, limit=limit, cursor=cursor
+        )
+
+    async def recent_outcomes(
+        self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[RecentRow]:
+        return await self._counts.recent_outcomes(queue=queue, limit=limit, cursor=cursor)

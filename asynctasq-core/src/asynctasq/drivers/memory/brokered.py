@@ -16,6 +16,7 @@ from asynctasq.driverkit.marks import (
 )
 from asynctasq.drivers.memory.entry import DEAD, Entry
 from asynctasq.drivers.memory.facts import Facts
+from asynctasq.drivers.memory.metrics import Metrics
 from asynctasq.drivers.memory.schedules import ScheduleStore
 from asynctasq.drivers.memory.upkeep import UPKEEP_LIMIT
 from asynctasq.message import State
@@ -26,10 +27,12 @@ class StateStore(ScheduleStore):
     """The store, with the state of messages that a broker holds."""
 
     facts_class = Facts
+    metrics_class = Metrics
 
     def empty(self) -> None:
         super().empty()
         self.facts = self.facts_class(self.settings.outcome_limit)
+        self.metrics = self.metrics_class()
 
     def _forget(self, now: float) -> None:
         super()._forget(now)

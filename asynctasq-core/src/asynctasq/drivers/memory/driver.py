@@ -28,6 +28,7 @@ from asynctasq.contracts.driver import (
 from asynctasq.drivers.memory import views
 from asynctasq.drivers.memory.brokered import StateStore
 from asynctasq.drivers.memory.listing import Position
+from asynctasq.drivers.memory.metric_calls import MetricCalls
 from asynctasq.drivers.memory.schedule_calls import ScheduleCalls
 from asynctasq.drivers.memory.settings import MemorySettings
 from asynctasq.errors import DriverError
@@ -38,7 +39,7 @@ SHORTEST_SLEEP = 0.001
 """Shortest wait, in seconds. Some event loops round timers to milliseconds, and would spin on a shorter one."""
 
 
-class MemoryDriver(ScheduleCalls, DriverDefaults):
+class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
     """Messages in this process: for tests, for work that may be lost, and as the reference for other drivers.
 
     An instance and its clones share one store, on any thread and event loop. Two instances that were
@@ -47,7 +48,9 @@ class MemoryDriver(ScheduleCalls, DriverDefaults):
     """
 
     api_version = DRIVER_API_VERSION
-    capabilities = FULL_STORE | Capability.NEWS | Capability.STATE | Capability.SCHEDULES
+    capabilities = (
+        FULL_STORE | Capability.NEWS | Capability.STATE | Capability.SCHEDULES | Capability.METRICS
+    )
     store_class = StateStore
     """The class of the store. Tests that break one rule replace it."""
 

@@ -40,6 +40,7 @@ from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_stat
 from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
 from asynctasq.drivers.sqlite.id_search import MatchIds
+from asynctasq.drivers.sqlite.metric_calls import MetricCalls
 from asynctasq.drivers.sqlite.plans import plan_of, states_of, time_now
 from asynctasq.drivers.sqlite.requests import Operation
 from asynctasq.drivers.sqlite.schedule_calls import ScheduleCalls
@@ -57,7 +58,7 @@ MANY = 200
 """Number of messages that SQLite writes in about a millisecond."""
 
 
-class SqliteDriver(ScheduleCalls, DriverDefaults):
+class SqliteDriver(ScheduleCalls, MetricCalls, DriverDefaults):
     """Messages in one file of this machine, shared by any number of processes.
 
     Accepted messages survive the crash of every process and, with `synchronous='full'` (the default), a power
@@ -73,6 +74,7 @@ class SqliteDriver(ScheduleCalls, DriverDefaults):
         | Capability.OUTBOX
         | Capability.STATE
         | Capability.SCHEDULES
+        | Capability.METRICS
     )
     dialect = "sqlite"
     plans_when_open = False

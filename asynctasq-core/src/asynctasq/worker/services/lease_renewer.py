@@ -13,6 +13,7 @@ from asynctasq.worker.in_flight import InFlight, InFlightMessage, Interrupt
 from asynctasq.worker.log_guard import SilenceReport, keep_loggers_enabled
 from asynctasq.worker.options import WorkerOptions
 from asynctasq.worker.outage import Outage, StoreRetries
+from asynctasq.worker.services.metric_flush import FlushMetrics
 from asynctasq.worker.services.periodic_work import (
     ApplyCancels,
     EndOwners,
@@ -22,6 +23,7 @@ from asynctasq.worker.services.periodic_work import (
     SendProgress,
 )
 from asynctasq.worker.services.service import Failed, OnFailure
+from asynctasq.worker.tally import Tally
 from asynctasq.worker.timing import RenewerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -42,6 +44,7 @@ class LeaseRenewer:
         in_flight: InFlight,
         health: WorkerHealth,
         outage: Outage,
+        tally: Tally,
         timing: RenewerTiming,
         more_work: Callable[[Callable[[], None]], Sequence[PeriodicWork]] = lambda _: (),
     ) -> None:
@@ -54,6 +57,7 @@ class LeaseRenewer:
             in_flight: the messages that the worker holds.
             health: notified of each renewal; knows the crashed owners whose leases to end.
             outage: shared with the other parts of the worker.
+            tally: the counts to store.
             timing: durations.
             more_work: makes further periodic work from a function that wakes the renewer.
         """
@@ -75,6 +79,7 @@ class LeaseRenewer:
             SendProgress(in_flight),
             RecordWorker(options, in_flight=in_flight, health=health, timing=timing),
             EndOwners(health),
+            FlushMetrics(tally, timing),
             *more_work(self._wake),
         )
         """Done in this order at each tick."""

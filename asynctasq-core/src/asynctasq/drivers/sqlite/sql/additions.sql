@@ -40,3 +40,36 @@ CREATE TABLE IF NOT EXISTS schedules (
 );
 CREATE INDEX IF NOT EXISTS schedules_claimable ON schedules (namespace, claimable_at)
     WHERE claimable_at IS NOT NULL;
+
+-- What workers have counted, by the minute (span 1) and by the hour (span 60); `start` is in minutes. The
+-- counts are packed by core. All workers are added up at once, because only one of them writes at a time.
+CREATE TABLE IF NOT EXISTS task_counts (
+    namespace INTEGER NOT NULL,
+    span INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    queue BLOB NOT NULL,
+    task BLOB NOT NULL,
+    counts BLOB,
+    PRIMARY KEY (namespace, span, start, queue, task)
+) WITHOUT ROWID;
+
+-- The last flush of each worker.
+CREATE TABLE IF NOT EXISTS metric_sources (
+    namespace INTEGER NOT NULL,
+    source BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, source)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS metric_sources_by_time ON metric_sources (namespace, seen_at);
+
+-- The latest outcomes of each worker, packed by core.
+CREATE TABLE IF NOT EXISTS recent_outcomes (
+    namespace INTEGER NOT NULL,
+    queue BLOB NOT NULL,
+    source BLOB NOT NULL,
+    data BLOB,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, queue, source)
+);
+CREATE INDEX IF NOT EXISTS recent_outcomes_by_time ON recent_outcomes (namespace, seen_at);
