@@ -13,6 +13,7 @@
 - outages: which leases may be reclaimed after the store was unavailable
 - selection: the messages that a reserve takes
 - strays: leases that their owner does not know of
+- schedules: checks of schedules and firings, and when a schedule can be claimed
 - store_errors: exceptions of a client library as `DriverError`s
 """
 
