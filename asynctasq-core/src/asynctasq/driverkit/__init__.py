@@ -15,6 +15,7 @@
 - selection: the messages that a reserve takes
 - metrics: counts of workers: which are kept, and how they are added up
 - strays: leases that their owner does not know of
+- schedules: checks of schedules and firings, and when a schedule can be claimed
 - store_errors: exceptions of a client library as `DriverError`s
 """
 
