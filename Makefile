@@ -97,25 +97,25 @@ chaos-rabbitmq: .venv/.ready-dev  ## Run 50,000 tasks on RabbitMQ while everythi
 check: lint mypy pyright layers repository language docs  ## Run the linters, type checkers, language check and tests of the repository; build the site
 	@echo "==> all checks passed"
 
-lint: .venv/.ready-dev
+lint: .venv/.ready-dev  ## Run ruff
 	@echo "==> ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-mypy: .venv/.ready-dev
+mypy: .venv/.ready-dev  ## Check the types with mypy
 	@echo "==> mypy"
 	@$(BIN)/mypy $(TYPED)
 	@for tests in asynctasq-*/tests; do $(BIN)/mypy $$tests; done  # each folder has a module `conftest`
 
-pyright: .venv/.ready-dev
+pyright: .venv/.ready-dev  ## Check the types with pyright
 	@echo "==> pyright"
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
-layers: .venv/.ready-dev
+layers: .venv/.ready-dev  ## Check which modules import which
 	@echo "==> import-linter"
 	@$(BIN)/lint-imports --no-logo --no-cache
 
-repository: .venv/.ready-dev
+repository: .venv/.ready-dev  ## Run the tests of the repository itself
 	@echo "==> tests of the repository"
 	@$(PYTEST) -q tests/test_repository.py
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -71,6 +72,24 @@ async def test_a_migration_that_fails_half_way_leaves_nothing(empty: str) -> Non
     assert len(await driver.migrate()) == 3
     async with opened(driver):
         await driver.enqueue([message()])
+
+
+async def test_user_without_rights_is_told_which_ones_a_migration_needs(empty: str) -> None:
+    role = f"test_{uuid4().hex}"
+    await execute(empty, f"CREATE ROLE {role} LOGIN PASSWORD 'shop'")
+    driver = PostgresDriver(empty, username=role, password="shop")
+    try:
+        with pytest.raises(DriverError, match="the right CREATE on the database"):
+            await driver.migrate()
+        await execute(empty, "CREATE SCHEMA asynctasq")
+        await execute(empty, f"GRANT USAGE ON SCHEMA asynctasq TO {role}")
+        with pytest.raises(DriverError, match="must own the schema asynctasq"):
+            await driver.migrate()
+        await execute(empty, f"ALTER SCHEMA asynctasq OWNER TO {role}")
+        assert len(await driver.migrate()) == 2
+    finally:
+        await execute(empty, f"DROP OWNED BY {role}")
+        await execute(empty, f"DROP ROLE {role}")
 
 
 async def test_a_killed_migration_leaves_nothing(empty: str) -> None:

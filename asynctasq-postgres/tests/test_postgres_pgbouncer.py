@@ -6,10 +6,12 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from asynctasq import App, Worker, task
 from asynctasq.conformance import run_conformance
+from asynctasq.errors import DriverUnavailable
 from asynctasq_postgres import PostgresDriver
 from tests.drivers.lives import ManyLives, live_a_life, patiently
 from tests.drivers.opening import message, opened
@@ -72,6 +74,27 @@ async def test_central_rules_hold_through_a_pooler(
 @pytest.mark.full
 async def test_all_rules_hold_through_a_pooler(make_driver: MakeDriver) -> None:
     await check_rules(make_driver)
+
+
+@pytest.fixture
+def narrow_pooler(server: PostgresServer) -> Iterator[PgBouncer]:
+    """Yield a pooler with one session, which all clients share."""
+    with own_database(server.url) as url, pgbouncer(url, sessions=1) as made:
+        asyncio.run(PostgresDriver(url).migrate())
+        yield made
+
+
+async def test_lost_prepared_statement_names_the_setting(narrow_pooler: PgBouncer) -> None:
+    url = narrow_pooler.url
+    async with opened(PostgresDriver(url, listen=False)) as driver:
+        await driver.count("q")
+        with psycopg.connect(url, autocommit=True, prepare_threshold=None) as other:
+            other.execute("DEALLOCATE ALL")
+        with pytest.raises(
+            DriverUnavailable, match=r"set postgres\.statement_cache_size=0"
+        ) as raised:
+            await driver.count("q")
+    assert "HINT" not in str(raised.value)
 
 
 @task

@@ -95,7 +95,7 @@ _VARYING = re.compile(
     r"(?P<any>\.\.\.|…)"
     r"|(?P<id>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)"
     r"|(?P<date>\b\d{4}-\d\d-\d\d\b)"
-    r"|(?P<time>\b\d\d:\d\d(?::\d\d(?:\.\d+)?)?\b)"
+    r"|(?P<time>\b\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?\b)"
     r"|(?P<duration>\b\d+(?:\.\d+)? ?(?:ms|s|min|h)\b)"
     r"|(?P<pid>\bpid \d+\b)"
     r"|(?P<rule>[─━-]{3,})"
@@ -105,7 +105,7 @@ _ANY = {
     "any": r".*?",
     "id": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "date": r"\d{4}-\d\d-\d\d",
-    "time": r"\d\d:\d\d(?::\d\d(?:\.\d+)?)?",
+    "time": r"\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?",
     "duration": r"\d+(?:\.\d+)? ?(?:ms|s|min|h)",
     "pid": r"pid \d+",
     "rule": r"[─━-]+",

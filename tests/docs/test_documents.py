@@ -187,7 +187,7 @@ def test_blocks_are_of_a_kind_that_is_checked(name: str) -> None:
         ("total 5\n...", "total 5\nand more\n", True),
         ("done in 12 ms", "done in 3.5 s\n", True),
         ("a  b ─────", "a      b ──\n", True),
-        ("12:00:00 INFO ... ends", "07:31:10 INFO it ends\n", True),
+        ("12:00:00Z INFO ... ends", "07:31:10Z INFO it ends\n", True),
         ("12:00:00 INFO ... ends", "07:31:10 INFO it goes on\n", False),
     ],
 )

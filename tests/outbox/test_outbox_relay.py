@@ -14,8 +14,8 @@ from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.capabilities.outbox import Outbox, OutboxEntry, OutboxState
 from asynctasq.contracts.driver import Enqueued, EnqueuedPartly
 from asynctasq.drivers.memory import MemoryDriver
-from asynctasq.errors import CapabilityMissing, DriverError, TransactionError
-from asynctasq.message import Message, id_from_text, new_id
+from asynctasq.errors import CapabilityMissing, DriverError, ResultTimeout, TransactionError
+from asynctasq.message import CancelOutcome, Message, id_from_text, new_id
 from asynctasq.tasks.registry import registry
 from asynctasq.worker.timing import OutboxTiming, WorkerTiming
 from tests.outbox.conftest import MakeStage
@@ -118,6 +118,34 @@ async def test_rolled_back_dispatches_leave_nothing(
         assert await kept.result() == 4
     counts = await (await stage.driver()).count("default")
     assert (counts.ready, counts.scheduled) == (0, 0)
+
+
+async def test_timeout_of_a_rolled_back_dispatch_does_not_say_that_it_continues(
+    stage: Stage, database: sqlite3.Connection
+) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    handle = await double(1).dispatch(transaction=database)
+    database.execute("ROLLBACK")
+    with pytest.raises(ResultTimeout) as raised:
+        await handle.result(timeout=0.01)
+    text = str(raised.value)
+    assert text.startswith(
+        f"Task {handle} has not ended within 0.01 s. The store does not know it: "
+    )
+    assert "rolled back" in text
+    assert "continues" not in text
+
+
+async def test_waiting_task_is_cancelled_by_deleting_its_row(
+    stage: Stage, database: sqlite3.Connection
+) -> None:
+    [handle] = await dispatch(database, 1)
+    assert await handle.cancel() is CancelOutcome.UNKNOWN
+    assert await stage.app.outbox.delete([handle]) == [True]
+    async with stage.worker():
+        [other] = await dispatch(database, 2)
+        assert await other.result() == 4
+        assert await handle.cancel() is CancelOutcome.UNKNOWN
 
 
 async def test_relay_sends_at_a_commit_in_its_process(

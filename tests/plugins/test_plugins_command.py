@@ -144,7 +144,12 @@ def test_check_imports_and_judges(site: Site) -> None:
     table = run("plugins", "list", "--check", "--kind", "driver", path=site.folder)
     assert table.returncode == 1
     assert found["pine"]["error"] in table.stdout
-    assert "unique" in table.stdout
+    rows = [each for each in table.stdout.splitlines() if each.startswith("driver ")]
+    assert max(map(len, rows)) <= 100
+    [memory] = [each for each in rows if each.startswith("driver  memory")]
+    assert memory.endswith(f" {len(found['memory']['capabilities'])}")
+    wide = run("plugins", "list", "--check", "--kind", "driver", "--wide", path=site.folder)
+    assert "unique" in wide.stdout
 
 
 def test_resolver_without_its_framework_is_not_installed_rather_than_broken(site: Site) -> None:

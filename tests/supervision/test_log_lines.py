@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -125,6 +126,22 @@ def test_an_odd_exception_costs_no_record(exc_info: Any) -> None:
     made = record("one", exc_info=exc_info)
     assert parsed(JsonFormatter().format(made))["message"] == "one"
     assert "one" in LineFormatter().format(made)
+
+
+def test_times_do_not_depend_on_the_time_zone_of_the_application(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = record("one")
+    made.created = 1_790_000_000.5
+    lines: list[str] = []
+    for zone in ("UTC", "America/Chicago"):  # as `django.setup()` sets it
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        lines.append(LineFormatter().format(made))
+    monkeypatch.undo()
+    time.tzset()
+    assert lines[0] == lines[1]
+    assert lines[0].startswith("14:13:20Z INFO ")
 
 
 def test_no_text_forges_a_line_of_the_log() -> None:

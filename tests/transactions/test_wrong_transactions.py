@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from sqlalchemy import NullPool, create_engine
@@ -107,6 +108,19 @@ def test_autocommit_mode_is_named_in_the_error(app: App, tmp_path: Path) -> None
         pytest.raises(TransactionError, match=r"but it is in autocommit mode"),
     ):
         bill(1).dispatch_sync(transaction=connection)
+
+
+@pytest.mark.parametrize("client_name", ["postgres: asyncpg"])
+async def test_connection_of_a_pool_is_accepted(server_queue: Store) -> None:
+    settings = {"driver": server_queue.url}
+    async with (
+        App(settings) as app,
+        asyncpg.create_pool(server_queue.url.partition("?")[0], min_size=1, max_size=1) as pool,
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):
+        assert (await app.dispatch(bill(7), transaction=connection)).created
+    app.close_sync()
 
 
 def in_file(path: Path) -> None:

@@ -82,6 +82,7 @@ class CancelOutcome(Enum):
     TOO_LATE = "too_late"
     """The task had already completed, died or been cancelled."""
     UNKNOWN = "unknown"
+    """The store does not know the task: for example, it has been forgotten, or still waits in the outbox."""
 
 
 class UniqueUntil(StrEnum):

@@ -17,9 +17,15 @@ REPEATED = frozenset({"40P01", "40001", "55P03"})
 """A dead-lock, a serialization failure, and a lock that another transaction holds: the call is repeated."""
 _PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 """Connections, rollbacks, lack of resources, interventions of operators, and errors of the system."""
-_PASSING = frozenset({"25006", "26000", "55P03", "55006", "XX000", "0A000"})
+_PASSING = frozenset({"25006", "26000", "42P05", "55P03", "55006", "XX000", "0A000"})
 """Read-only servers; prepared statements that a PgBouncer or a migration has made unknown; locks."""
+_UNPREPARED = (
+    "has mixed up prepared statements. If there is a PgBouncer in transaction mode in front of it, set "
+    "postgres.statement_cache_size=0"
+)
 _REASONS = {
+    "26000": _UNPREPARED,
+    "42P05": _UNPREPARED,
     "25006": "is read-only: it is a replica, or has become one. Name all servers in the URL, or the primary",
     "53100": "has no room on its disk. Make room. Accepted messages are not lost",
     "53200": "is out of memory",
@@ -76,6 +82,8 @@ def translated(error: BaseException, place: str) -> DriverError:
         place: the address of the server, for the message.
     """
     text = str(error).strip() or type(error).__qualname__
+    if code_of(error) in _REASONS:
+        text = text.partition("\n")[0]  # hints of the client follow, about its own functions
     reason = _REASONS.get(code_of(error))
     if reason is None and (isinstance(error, asyncpg.DataError) or is_value_refused(error)):
         return DriverError(f"The PostgreSQL at {place} does not accept a value ({text}).")

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from asyncpg import InsufficientPrivilegeError
+
 from asynctasq.contracts.capabilities import SchemaState
 from asynctasq.driverkit.sql import Step, pending_steps
 from asynctasq.errors import DriverError
@@ -129,11 +131,22 @@ async def take_steps(
             missing = await pending()
             if not missing:
                 return taken
-            for statement in await _schema_statements(connection, names):
-                await connection.execute(statement)
-            for statement in missing[0].statements:
-                await connection.execute(statement)
+            try:
+                for statement in await _schema_statements(connection, names):
+                    await connection.execute(statement)
+                for statement in missing[0].statements:
+                    await connection.execute(statement)
+            except InsufficientPrivilegeError as error:
+                raise _refused(error, names) from error
         taken.append(missing[0].name)
+
+
+def _refused(error: InsufficientPrivilegeError, names: Names) -> DriverError:
+    return DriverError(
+        f"The user who migrates must own the schema {names.schema} and its tables, or have the right CREATE on the "
+        f"database if there is no such schema ({error}). As an administrator, run "
+        f'`CREATE SCHEMA "{names.schema}" AUTHORIZATION user`, or migrate as another user.'
+    )
 
 
 async def _schema_statements(connection: Connection, names: Names) -> list[str]:

@@ -24,6 +24,9 @@ BATCH_SIZE = 1000
 GROUP_SIZE = 200
 """Most messages that share one call of `wait_results`, and become due with one hint."""
 
+CONTINUES = "; it continues."
+"""The end of the error of a result that did not arrive in time."""
+
 
 @record
 class WatchTiming:
@@ -105,7 +108,7 @@ class ResultWatcher:
                 return await future
         except TimeoutError:
             raise ResultTimeout(
-                f"Task {id_to_text(message_id)} has not ended within {timeout:g} s; it continues."
+                f"Task {id_to_text(message_id)} has not ended within {timeout:g} s{CONTINUES}"
             ) from None
         finally:
             self._drop(message_id, future)

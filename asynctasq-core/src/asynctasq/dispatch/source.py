@@ -15,7 +15,7 @@ from asynctasq.contracts.capabilities import (
 from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.connections import Connection
 from asynctasq.dispatch.portal import BlockingPortal
-from asynctasq.dispatch.result_watcher import unknown
+from asynctasq.dispatch.result_watcher import CONTINUES, unknown
 from asynctasq.dispatch.transaction_lookups import TransactionLookups
 from asynctasq.errors import ResultTimeout, TaskCancelled, TaskFailed
 from asynctasq.message import CancelOutcome, State, id_from_text
@@ -133,14 +133,17 @@ class DriverSource:
         """Add to the error why the task has not ended; only to a few at once, because each asks the store."""
         if self._explaining >= EXPLAINED_AT_ONCE:
             return error
-        from asynctasq.operations.hints import timeout_hint
+        from asynctasq.operations.hints import ENDED, NOT_KNOWN, timeout_hint
 
         self._explaining += 1
         try:
             hint = await timeout_hint(self._driver, id_from_text(task_id))
         finally:
             self._explaining -= 1
-        return ResultTimeout(f"{error} {hint}") if hint else error
+        text = str(error)
+        if hint in (ENDED, NOT_KNOWN):
+            text = text.replace(CONTINUES, ".")
+        return ResultTimeout(f"{text} {hint}") if hint else error
 
     async def _driver(self) -> Driver:
         return (await self._connect()).driver

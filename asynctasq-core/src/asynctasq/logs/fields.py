@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -66,14 +67,16 @@ class TaskFields(logging.Filter):
 
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as time, level and message, with the logger unless it belongs to asynctasq.
+    """Formats a record as time (UTC), level and message, with the logger unless it belongs to asynctasq.
 
+    The time does not depend on the time zone, which code of the application may change: `django.setup()` does.
     Control characters are escaped, and further lines are indented, so that no text that a task or its
     caller chose looks like a line of the log.
     """
 
     def __init__(self) -> None:
-        super().__init__(_LINE_FORMAT, datefmt="%H:%M:%S")
+        super().__init__(_LINE_FORMAT, datefmt="%H:%M:%SZ")
+        self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record, without the last line break."""

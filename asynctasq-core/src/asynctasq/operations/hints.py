@@ -12,6 +12,7 @@ from asynctasq.contracts.capabilities import (
     Capability,
     SupportsInspect,
     SupportsPause,
+    SupportsResults,
     SupportsWorkers,
     WorkerInfo,
 )
@@ -28,6 +29,11 @@ HINT_SECONDS = 1.0
 LATE_SECONDS = 30.0
 """Age of a heartbeat after which its worker counts as gone. Workers send one every ten seconds."""
 WORKERS_NAMED = 3
+ENDED = "It has ended since."
+NOT_KNOWN = (
+    "The store does not know it: its transaction was rolled back, no relay has sent it from the outbox yet, or "
+    "it ended and its outcome has expired."
+)
 
 Connect = Callable[[], Awaitable[Driver]]
 
@@ -70,12 +76,18 @@ async def timeout_hint(connect: Connect, message_id: bytes) -> str:
             return await _paused_queues(driver)
         [snapshot] = await driver.find([message_id])
         if snapshot is None:
-            return "It has ended since, or is no longer known."
+            return ENDED if await _has_outcome(driver, message_id) else NOT_KNOWN
         info = info_of_snapshot(snapshot)
         about = state_sentence(info, time.time())
         return " ".join(part for part in (about, await _queue_or_worker(driver, info)) if part)
 
     return await _within_a_second(look)
+
+
+async def _has_outcome(driver: Driver, message_id: bytes) -> bool:
+    if not isinstance(driver, SupportsResults):
+        return False
+    return (await driver.results([message_id]))[0] is not None
 
 
 async def waiting_hint(connect: Connect, info: TaskInfo) -> str:
