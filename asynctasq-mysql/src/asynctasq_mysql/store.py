@@ -34,8 +34,11 @@ def name_bytes(name: str) -> bytes:
 
 
 def name_text(data: bytes) -> str:
-    """Return a name that was stored."""
-    return data.decode("utf-8", "surrogatepass")
+    """Return a name that was stored, also if it is damaged."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "backslashreplace")
 
 
 def _by_name(rows: Iterable[Row], keys: Mapping[bytes, str]) -> dict[str, int]:
