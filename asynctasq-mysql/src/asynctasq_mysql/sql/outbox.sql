@@ -44,7 +44,8 @@ DELETE FROM {relays} WHERE namespace = :namespace AND target = :target AND holde
 -- name: take
 -- New rows by ID, then refused ones whose pause has passed, for as long as there is room for their bytes. Damaged times
 -- come first.
-SELECT kept.id, kept.target, kept.message, {now} - GREATEST(kept.created_at, 0), kept.attempts, kept.error, kept.not_before, 0
+SELECT kept.id, kept.target, kept.message, {now} - GREATEST(kept.created_at, 0), kept.attempts, kept.error,
+    kept.not_before, 0
 FROM (
     SELECT id, place, SUM(size) OVER (ORDER BY place) AS bytes
     FROM (
