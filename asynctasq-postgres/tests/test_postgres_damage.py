@@ -18,7 +18,8 @@ LARGEST = (1 << 63) - 1
 def damage(url: str, change: str, message_id: bytes) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(
-            f"UPDATE asynctasq.messages SET {change} WHERE id = %s", [UUID(bytes=message_id)]
+            f"UPDATE asynctasq.messages SET {change} WHERE id = %s".encode(),
+            [UUID(bytes=message_id)],
         )
 
 

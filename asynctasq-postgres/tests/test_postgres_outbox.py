@@ -68,7 +68,7 @@ async def test_a_damaged_row_delays_no_other(databases: tuple[str, str], damage:
     await outbox.add([OutboxEntry(each, "", b"message") for each in ids])
     with psycopg.connect(url) as connection:
         connection.execute(
-            f"UPDATE asynctasq.outbox SET {damage} WHERE id = %s", [UUID(bytes=ids[1])]
+            f"UPDATE asynctasq.outbox SET {damage} WHERE id = %s".encode(), [UUID(bytes=ids[1])]
         )
     assert (await outbox.state()).waiting == 3
     assert [row.id for row in (await outbox.rows()).items] == ids
