@@ -6,12 +6,14 @@ import pytest
 
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, State, new_id
-from asynctasq.settlement import Complete, Reason, Settled
+from asynctasq.settlement import Complete, ErrorInfo, Reason, Retry, Settled
 from asynctasq_mysql import MySQLDriver
 from tests.drivers.opening import message, opened
 from tests.servers.databases import mysql_connection
 
 MakeDriver = Callable[..., MySQLDriver]
+
+LARGEST = (1 << 63) - 1
 
 
 def damage(url: str, change: str, message_id: bytes) -> None:
@@ -20,7 +22,15 @@ def damage(url: str, change: str, message_id: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["profile = NULL", "profile = x'c1'", "attempt = -1", "lost = -5", "enqueued_at = -1"]
+    "change",
+    [
+        "profile = NULL",
+        "profile = x'c1'",
+        "attempt = -1",
+        "lost = -5",
+        "enqueued_at = -1",
+        f"token = {LARGEST}",
+    ],
 )
 async def test_a_damaged_row_becomes_a_dead_letter_and_the_others_are_delivered(
     make_driver: MakeDriver, url: str, change: str
@@ -36,6 +46,38 @@ async def test_a_damaged_row_becomes_a_dead_letter_and_the_others_are_delivered(
         assert page.items[0].reason is Reason.UNDECODABLE
         assert [each.id for each in driver.news()] == [broken.id]
         assert await driver.delete_dead([broken.id]) == [True]
+
+
+@pytest.mark.parametrize(
+    "change", [f"expires = {LARGEST}", f"sort_at = {LARGEST}", "attempt = 2147483647"]
+)
+async def test_a_large_number_delays_no_message_that_falls_due(
+    make_driver: MakeDriver, url: str, change: str
+) -> None:
+    broken, sound = (message(delay=60.0, expires=60.0) for _ in range(2))
+    async with opened(make_driver()) as driver:
+        await driver.enqueue([broken, sound])
+        damage(url, change, broken.id)
+        driver.clock_offset += 61.0
+        deliveries = await driver.reserve({"q": 9}, limit=9, owner="w", lease=60.0)
+        assert {each.message.id for each in deliveries} == {broken.id, sound.id}
+        error = ErrorInfo("E", "message", "")
+        settled = await driver.settle([Retry(each.lease, 60.0, error) for each in deliveries])
+        assert settled == [Settled.DONE] * 2
+
+
+@pytest.mark.parametrize("change", ["lost = 2147483647", f"result_ttl = {LARGEST}, cancelling = 1"])
+async def test_a_large_number_delays_no_lease_that_has_ended(
+    make_driver: MakeDriver, url: str, change: str
+) -> None:
+    broken, sound = message(), message()
+    async with opened(make_driver()) as driver:
+        await driver.enqueue([broken, sound])
+        await driver.reserve({"q": 9}, limit=9, owner="w", lease=60.0)
+        damage(url, change, broken.id)
+        await driver.end_owner("w")
+        [delivery] = await driver.reserve({"q": 9}, limit=9, owner="v", lease=60.0)
+        assert delivery.message.id == sound.id
 
 
 @pytest.mark.parametrize("state", [-3, 0, 77])

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from asynctasq.contracts import OutboxEntry
+from asynctasq.contracts.capabilities.outbox import Refusal
 from asynctasq.driverkit.sql import run_plan
 from asynctasq.errors import TransactionError
 from asynctasq.message import new_id
 from asynctasq_mysql import MySQLDriver
 from asynctasq_mysql.statements import json_of, outbox_statements
 from tests.servers.databases import mysql_connection, own_database
+
+LEAST = -(1 << 63)
 
 
 @pytest.fixture
@@ -66,8 +69,52 @@ async def test_migration_goes_on_after_it_was_killed(databases: tuple[str, str])
     assert (await outbox.schema()).current == 0
     await outbox.migrate()
     schema = await outbox.schema()
-    assert schema.current == schema.needed
+    assert schema.current == schema.needed == 1
     assert await outbox.add([OutboxEntry(new_id(), "", b"message")]) == [True]
+    await outbox.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        f"created_at = {LEAST}",
+        "not_before = -5",
+        f"not_before = {LEAST}",
+        "attempts = 2147483647",
+        "size = -2147483648",
+        "error = x'ff80'",
+    ],
+)
+async def test_a_damaged_row_delays_no_other(databases: tuple[str, str], damage: str) -> None:
+    url, _ = databases
+    outbox = MySQLDriver(url).outbox()
+    await outbox.open()
+    await outbox.migrate()
+    ids = [new_id() for _ in range(3)]
+    await outbox.add([OutboxEntry(each, "", b"message") for each in ids])
+    with mysql_connection(url) as connection, connection.cursor() as cursor:
+        cursor.execute(f"UPDATE asynctasq_outbox SET {damage} WHERE id = x'{ids[1].hex()}'")
+        connection.commit()
+    assert (await outbox.state()).waiting == 3
+    assert [row.id for row in (await outbox.rows()).items] == ids
+    holder = b"holder"
+    taken = await outbox.take("", holder=holder, lease=60.0, limit=10)
+    assert sorted(row.id for row in taken) == ids
+    await outbox.refuse([Refusal(each, "too large", None, is_counted=True) for each in ids])
+    assert (await outbox.state()).set_aside == 3
+    await outbox.close()
+
+
+async def test_rows_for_a_damaged_name_are_listed(databases: tuple[str, str]) -> None:
+    url, _ = databases
+    outbox = MySQLDriver(url).outbox()
+    await outbox.open()
+    await outbox.migrate()
+    await outbox.add([OutboxEntry(new_id(), "", b"message")])
+    with mysql_connection(url) as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE asynctasq_outbox SET target = x'ff80'")
+        connection.commit()
+    assert [row.target for row in (await outbox.rows()).items] == [r"\xff\x80"]
     await outbox.close()
 
 

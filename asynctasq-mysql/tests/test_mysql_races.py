@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
+from asynctasq.contracts.capabilities.transactions import Row, Statement
 from asynctasq.contracts.driver import Enqueued
+from asynctasq.driverkit.sql import run_plan
 from asynctasq.message import Delivery, Message, OnConflict, State, Unique, UniqueUntil, new_id
 from asynctasq.settlement import (
     Complete,
@@ -19,6 +21,7 @@ from asynctasq.settlement import (
 )
 from asynctasq_mysql import MySQLDriver
 from tests.drivers.opening import message, opened
+from tests.servers.databases import mysql_connection
 
 MakeDriver = Callable[..., MySQLDriver]
 
@@ -96,6 +99,25 @@ async def test_an_id_is_known_while_it_is_completed(make_driver: MakeDriver) -> 
             assert answers[0] == [Settled.DONE]
             assert answers[1:] == [[Enqueued(known.id, False)]] * 8
         assert (await driver.count("q")).ready == 0
+
+
+async def test_a_transaction_sees_a_queue_that_is_younger_than_its_snapshot(
+    url: str, make_driver: MakeDriver
+) -> None:
+    async with opened(make_driver()) as driver, opened(make_driver()) as other:
+        with mysql_connection(url) as connection, connection.cursor() as cursor:
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+
+            def execute(statement: Statement) -> Sequence[Row]:
+                cursor.execute("".join(statement.parts))
+                return cursor.fetchall() if cursor.description else ()
+
+            await other.enqueue([message()])
+            [answer] = run_plan(driver.plan_enqueue([message()]), execute)
+            connection.commit()
+        counts = await driver.count("q")
+    assert answer.created
+    assert counts.ready == 2
 
 
 async def test_one_of_many_enqueues_of_an_id_creates_it(make_driver: MakeDriver) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from asynctasq import App, task
 from asynctasq.contracts import OutboxEntry
-from asynctasq.contracts.capabilities.outbox import OUTBOX_BOUND
+from asynctasq.contracts.capabilities.outbox import OUTBOX_BOUND, Refusal
 from asynctasq.driverkit.sql import run_plan_async
 from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.errors import TransactionError
@@ -20,6 +20,8 @@ from asynctasq.message import new_id
 from asynctasq_postgres import PostgresDriver
 from asynctasq_postgres.queries import Names, outbox_queries
 from tests.servers.databases import own_database
+
+LEAST = -(1 << 63)
 
 
 async def run_plan(url: str, plan: Any) -> Any:
@@ -46,6 +48,36 @@ def databases(empty_url: str) -> Iterator[tuple[str, str]]:
     """Yield the URLs of two empty databases."""
     with own_database(empty_url) as first, own_database(empty_url) as second:
         yield first, second
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        f"created_at = {LEAST}",
+        "not_before = -5",
+        f"not_before = {LEAST}",
+        "attempts = 2147483647",
+    ],
+)
+async def test_a_damaged_row_delays_no_other(databases: tuple[str, str], damage: str) -> None:
+    url, _ = databases
+    outbox = PostgresDriver(url).outbox()
+    await outbox.open()
+    await outbox.migrate()
+    ids = [new_id() for _ in range(3)]
+    await outbox.add([OutboxEntry(each, "", b"message") for each in ids])
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            f"UPDATE asynctasq.outbox SET {damage} WHERE id = %s".encode(), [UUID(bytes=ids[1])]
+        )
+    assert (await outbox.state()).waiting == 3
+    assert [row.id for row in (await outbox.rows()).items] == ids
+    holder = b"holder"
+    taken = await outbox.take("", holder=holder, lease=60.0, limit=10)
+    assert sorted(row.id for row in taken) == ids
+    await outbox.refuse([Refusal(each, "too large", None, is_counted=True) for each in ids])
+    assert (await outbox.state()).set_aside == 3
+    await outbox.close()
 
 
 async def test_row_is_not_added_to_another_database(databases: tuple[str, str]) -> None:

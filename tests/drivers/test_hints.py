@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from asynctasq.driverkit.hints import PLAIN_SECONDS, PLAIN_SHARE, Hints
+from asynctasq.driverkit.hints import PLAIN_LIMIT, PLAIN_SECONDS, PLAIN_SHARE, Hints
 
 NAMES = ["a", "b"]
 
@@ -119,3 +119,14 @@ def test_a_driver_may_want_some_slow_searches_in_a_row(clock: Clock) -> None:
     assert places(hints) == [None, None]
     search(hints, {"a": 6}, "a")
     assert places(hints) == [6, None]
+
+
+def test_a_worker_that_was_suspended_in_a_search_searches_from_the_beginning_soon(
+    hints: Hints[int], clock: Clock
+) -> None:
+    begun = hints.search(NAMES)
+    clock.now += 600.0
+    hints.learn(begun, "a", {"a": 20})
+    assert places(hints) == [20, None]
+    clock.now += PLAIN_LIMIT
+    assert places(hints) == [None, None]

@@ -13,6 +13,9 @@ from asynctasq_mysql.rows import as_bytes
 LARGE = 128 << 10
 """Bytes; larger payloads are not read together with others."""
 
+LARGEST = 1 << 62
+"""The largest number in a sound record."""
+
 
 class Claims:
     """The messages that one reserve takes, in order."""
@@ -30,7 +33,7 @@ class Claims:
         ]
         now = self.now
         try:
-            _check_numbers(attempt, lost, enqueued_at)
+            _check_numbers(attempt, lost, enqueued_at, max(token, 0))
             message = decode_message(bytes(message_id), queue, as_bytes(profile), payload)
         except BodyCorrupt as error:
             self.damaged.append((row, queue, damage_info(error)))
@@ -54,9 +57,9 @@ def _check_numbers(*numbers: int) -> None:
     """Refuse numbers that no call has written.
 
     Raises:
-        BodyCorrupt: one is negative.
+        BodyCorrupt: one is negative, or too large to be added to.
     """
-    if min(numbers) < 0:
+    if min(numbers) < 0 or max(numbers) > LARGEST:
         raise BodyCorrupt(f"A number in the stored record is damaged: {numbers}.")
 
 

@@ -15,7 +15,6 @@ from asynctasq_mysql.clients import Wire
 from asynctasq_mysql.statements import Fragment, TableStatements, in_list
 
 OLDEST_VERSION = 1
-NEEDED_VERSION = 3
 USABLE_FROM = 1
 """The oldest version of which a release must know the schema to use the tables of this release."""
 LOCK_SECONDS = 60
@@ -87,7 +86,7 @@ async def _version(
 async def schema_state(wire: Wire, sql: TableStatements) -> SchemaState:
     """Return the version of the tables, and those that this release can use."""
     current, _ = await _version(wire, sql, await _existing(wire, sql))
-    return SchemaState(current, NEEDED_VERSION, OLDEST_VERSION)
+    return SchemaState(current, len(sql.versions), OLDEST_VERSION)
 
 
 async def check_schema(wire: Wire, sql: TableStatements, place: str) -> int:
@@ -145,7 +144,7 @@ async def migrate(wire: Wire, sql: TableStatements, place: str, *, dry_run: bool
 def set_version(sql: TableStatements) -> str:
     """Return the statement that notes the version of the tables."""
     return sql.store["set_version"](
-        version=NEEDED_VERSION,
+        version=len(sql.versions),
         usable_from=USABLE_FROM,
         store=Fragment("UNHEX(REPLACE(UUID(), '-', ''))"),
     )

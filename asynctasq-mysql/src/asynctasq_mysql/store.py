@@ -34,8 +34,11 @@ def name_bytes(name: str) -> bytes:
 
 
 def name_text(data: bytes) -> str:
-    """Return a name that was stored."""
-    return data.decode("utf-8", "surrogatepass")
+    """Return a name that was stored, also if it is damaged."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "backslashreplace")
 
 
 def _by_name(rows: Iterable[Row], keys: Mapping[bytes, str]) -> dict[str, int]:
@@ -122,14 +125,14 @@ class Store:
     def number_steps(self, names: Sequence[str]) -> Steps[dict[str, int]]:
         """Look up the numbers of queues, and make those that are missing."""
         keys = {name_bytes(name): name for name in names}
-        look = self._look_for(keys)
-        [answer] = yield Script([look])
+        [answer] = yield Script([self._look_for(keys)])
         found = _by_name(answer.rows, keys)
         missing = sorted(key for key, name in keys.items() if name not in found)
         if missing:
             rows = value_rows((self.namespace, key) for key in missing)
-            _, answer = yield Script([self.sql.store["add_queues"](rows=rows), look])
-            found = _by_name(answer.rows, keys)
+            added = self.sql.store["added_queues"](namespace=self.namespace, names=in_list(missing))
+            _, answer = yield Script([self.sql.store["add_queues"](rows=rows), added])
+            found |= _by_name(answer.rows, keys)
         return found
 
     def _look_for(self, keys: Iterable[bytes]) -> str:

@@ -23,6 +23,8 @@ from asynctasq_postgres.settling import settle
 MOVED, SLOW = -1, -2
 """Values of the column `place` in rows that are no deliveries."""
 
+LARGEST = 1 << 62
+"""The largest token in a sound record."""
 UPKEEP_SECONDS = 0.5
 """After which the next reserve does a piece of the upkeep, even if a notification has just told of a message."""
 
@@ -179,6 +181,8 @@ def _delivery(row: Row, queue: str) -> Delivery:
     (
         _, _, due_at, message_id, token, attempt, lost, leases, enqueued_at, mismatched_at, profile, payload,
     ) = row  # fmt: skip
+    if token > LARGEST:
+        raise BodyCorrupt(f"The token in the stored record is damaged: {token}.")
     return Delivery(
         decode_message(message_id, queue, profile, payload),
         Lease(message_id, token),

@@ -16,6 +16,8 @@ PLAIN_SECONDS = 1.0
 """The time after which a search begins at the beginning again."""
 PLAIN_SHARE = 5.0
 """The same, as a multiple of the time that such a search took."""
+PLAIN_LIMIT = 30.0
+"""The longest such time in seconds: a worker may have been suspended during the search."""
 
 
 class _Hint(Generic[P]):
@@ -104,4 +106,5 @@ class Hints(Generic[P]):
             hint.place = last.get(name, hint.place)
 
     def _next_plain(self, search: Search[P], now: float) -> float:
-        return now + max(PLAIN_SECONDS, PLAIN_SHARE * (now - search.began_at))
+        took = now - search.began_at
+        return now + min(max(PLAIN_SECONDS, PLAIN_SHARE * took), PLAIN_LIMIT)

@@ -99,7 +99,7 @@ UPDATE JSON_TABLE(:ids, '$[*]' COLUMNS (id CHAR(32) PATH '$')) AS named
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 SET messages.state = 8, messages.finished_at = :now, messages.alarm = 7,
-    messages.alarm_at = :now + GREATEST(messages.result_ttl, :least),
+    messages.alarm_at = :now + LEAST(GREATEST(messages.result_ttl, :least), 1152921504606846976),
     messages.mismatched_at = NULL, messages.progress = NULL, messages.error = NULL,
     messages.profile = NULL, messages.payload = NULL, messages.size = 0
 WHERE messages.state <= 4
@@ -112,7 +112,7 @@ SET messages.state = IF(named.due_at <= :now, 3, 2),
     messages.alarm = IF(named.due_at > :now, 2, IF(messages.expires IS NULL OR messages.started, NULL, 3)),
     messages.alarm_at = IF(
         named.due_at > :now, named.due_at,
-        IF(messages.expires IS NULL OR messages.started, NULL, named.due_at + messages.expires)
+        IF(messages.expires IS NULL OR messages.started, NULL, named.due_at + LEAST(messages.expires, 1152921504606846976))
     ),
     messages.sort_at = named.due_at, messages.due_at = named.due_at
 WHERE messages.state = 2

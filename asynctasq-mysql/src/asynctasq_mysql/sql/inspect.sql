@@ -142,7 +142,8 @@ STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 SET messages.state = 3, messages.priority_rank = named.priority_rank, messages.sort_at = :now,
     messages.due_at = :now, messages.alarm = IF(messages.expires IS NULL, NULL, 3),
-    messages.alarm_at = :now + messages.expires, messages.started = 0, messages.attempt = 0, messages.lost = 0,
+    messages.alarm_at = :now + LEAST(messages.expires, 1152921504606846976),
+    messages.started = 0, messages.attempt = 0, messages.lost = 0,
     messages.mismatched_at = NULL, messages.error = NULL, messages.reason = NULL, messages.finished_at = NULL,
     messages.about = NULL
 WHERE messages.state = 6

@@ -42,8 +42,10 @@ SELECT holder = :holder FROM {relays} WHERE namespace = :namespace AND target = 
 DELETE FROM {relays} WHERE namespace = :namespace AND target = :target AND holder = :holder
 
 -- name: take
--- New rows by ID, then refused ones whose pause has passed, for as long as there is room for their bytes.
-SELECT kept.id, kept.target, kept.message, {now} - kept.created_at, kept.attempts, kept.error, kept.not_before, 0
+-- New rows by ID, then refused ones whose pause has passed, for as long as there is room for their bytes. Damaged times
+-- come first.
+SELECT kept.id, kept.target, kept.message, {now} - GREATEST(kept.created_at, 0), kept.attempts, kept.error,
+    kept.not_before, 0
 FROM (
     SELECT id, place, SUM(size) OVER (ORDER BY place) AS bytes
     FROM (
@@ -62,6 +64,13 @@ FROM (
                 ORDER BY not_before, id
                 LIMIT :refused
             )
+            UNION ALL
+            (
+                SELECT id, size, not_before FROM {outbox}
+                WHERE namespace = :namespace AND target = :target AND not_before < 0
+                ORDER BY not_before, id
+                LIMIT :refused
+            )
         ) AS found
     ) AS numbered
 ) AS sized
@@ -70,7 +79,7 @@ WHERE sized.bytes <= :room OR sized.place = 1
 ORDER BY sized.place
 
 -- name: refuse
-UPDATE {outbox} SET attempts = attempts + :counted, error = :error, not_before = :not_before
+UPDATE {outbox} SET attempts = LEAST(attempts, 1000000) + :counted, error = :error, not_before = :not_before
 WHERE namespace = :namespace AND id = :id
 
 -- name: lock
@@ -101,19 +110,19 @@ SELECT
     (SELECT COUNT(*) FROM (
         SELECT 1 FROM {outbox} WHERE namespace = :namespace AND not_before >= :set_aside LIMIT :bound
     ) AS counted),
-    {now} - (SELECT MIN(created_at) FROM (
+    {now} - (SELECT GREATEST(MIN(created_at), 0) FROM (
         SELECT created_at FROM {outbox} WHERE namespace = :namespace AND not_before < :set_aside LIMIT :bound
     ) AS counted),
     {now} - (
-        SELECT created_at FROM {outbox} WHERE namespace = :namespace AND not_before < :set_aside
+        SELECT GREATEST(created_at, 0) FROM {outbox} WHERE namespace = :namespace AND not_before < :set_aside
         ORDER BY id
         LIMIT 1
     )
 
 -- name: rows
 SELECT
-    kept.id, kept.target, kept.message, {now} - kept.created_at, kept.attempts, kept.error, kept.not_before,
-    kept.not_before - {now}, sized.total
+    kept.id, kept.target, kept.message, {now} - GREATEST(kept.created_at, 0), kept.attempts, kept.error, kept.not_before,
+    GREATEST(kept.not_before, 0) - {now}, sized.total
 FROM (
     SELECT
         id, place, SUM(size) OVER (ORDER BY place) AS bytes, COUNT(*) OVER () AS total

@@ -54,7 +54,7 @@ UPDATE JSON_TABLE(
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 SET messages.state = 8, messages.finished_at = :now, messages.alarm = 7,
-    messages.alarm_at = :now + COALESCE(named.keep, GREATEST(messages.result_ttl, :least)),
+    messages.alarm_at = :now + COALESCE(named.keep, LEAST(GREATEST(messages.result_ttl, :least), 1152921504606846976)),
     messages.owner = 0, messages.cancelling = 0, messages.mismatched_at = NULL, messages.progress = NULL,
     messages.error = NULL, messages.profile = NULL, messages.about = UNHEX(named.about), messages.payload = NULL,
     messages.size = 0
@@ -70,7 +70,8 @@ SET messages.state = IF(named.due_at <= :now, 3, 2),
     messages.alarm = IF(named.due_at <= :now, NULL, 2),
     messages.alarm_at = IF(named.due_at <= :now, NULL, named.due_at),
     messages.sort_at = named.due_at, messages.due_at = named.due_at, messages.owner = 0,
-    messages.attempt = messages.attempt + 1, messages.error = UNHEX(named.error), messages.mismatched_at = NULL
+    messages.attempt = LEAST(messages.attempt, 2147483646) + 1,
+    messages.error = UNHEX(named.error), messages.mismatched_at = NULL
 WHERE messages.state = 5
 
 -- name: release
@@ -102,7 +103,8 @@ STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 SET messages.state = 6, messages.reason = UNHEX(named.reason), messages.error = UNHEX(named.error),
     messages.priority_rank = 0, messages.sort_at = :now, messages.alarm = 6, messages.alarm_at = :now,
-    messages.finished_at = :now, messages.owner = 0, messages.attempt = messages.attempt + named.counted,
+    messages.finished_at = :now, messages.owner = 0,
+    messages.attempt = LEAST(messages.attempt, 2147483646) + named.counted,
     messages.about = UNHEX(named.about), messages.progress = NULL, messages.cancelling = 0
 WHERE messages.state = 5
 

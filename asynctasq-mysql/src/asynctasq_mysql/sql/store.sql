@@ -40,5 +40,10 @@ INSERT INTO {queues} (namespace, name) VALUES :rows ON DUPLICATE KEY UPDATE n = 
 -- name: queues_by_name
 SELECT n, name FROM {queues} WHERE namespace = :namespace AND name IN (:names)
 
+-- name: added_queues
+-- Queues that this transaction has locked. The lock is named again, because a transaction of the application may look
+-- at an old snapshot otherwise.
+SELECT n, name FROM {queues} WHERE namespace = :namespace AND name IN (:names) FOR UPDATE
+
 -- name: queues_by_number
 SELECT n, name FROM {queues} WHERE n IN (:numbers)

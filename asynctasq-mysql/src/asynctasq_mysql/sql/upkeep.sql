@@ -74,7 +74,10 @@ STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 SET messages.state = 3,
     messages.alarm = IF(messages.expires IS NULL OR messages.started, NULL, 3),
-    messages.alarm_at = IF(messages.expires IS NULL OR messages.started, NULL, messages.sort_at + messages.expires)
+    messages.alarm_at = IF(
+        messages.expires IS NULL OR messages.started, NULL,
+        LEAST(messages.sort_at, 1152921504606846976) + LEAST(messages.expires, 1152921504606846976)
+    )
 WHERE messages.state = 2
 
 -- name: give_back
@@ -82,7 +85,7 @@ WHERE messages.state = 2
 UPDATE JSON_TABLE(:ids, '$[*]' COLUMNS (id CHAR(32) PATH '$')) AS named
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
-SET messages.state = 3, messages.owner = 0, messages.lost = messages.lost + :counted
+SET messages.state = 3, messages.owner = 0, messages.lost = LEAST(messages.lost, 2147483646) + :counted
 WHERE messages.state = 5
 
 -- name: kill
@@ -92,7 +95,7 @@ STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 SET messages.state = 6, messages.reason = :reason, messages.priority_rank = 0, messages.sort_at = :now,
     messages.alarm = 6, messages.alarm_at = :now, messages.finished_at = :now, messages.owner = 0,
-    messages.cancelling = 0, messages.lost = messages.lost + :counted, messages.progress = NULL,
+    messages.cancelling = 0, messages.lost = LEAST(messages.lost, 2147483646) + :counted, messages.progress = NULL,
     messages.error = IF(:counted, messages.error, NULL)
 WHERE messages.state <= 5
 
@@ -101,7 +104,8 @@ UPDATE JSON_TABLE(:ids, '$[*]' COLUMNS (id CHAR(32) PATH '$')) AS named
 STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 SET messages.state = 8, messages.finished_at = :now, messages.alarm = 7,
-    messages.alarm_at = :now + GREATEST(messages.result_ttl, :least), messages.owner = 0, messages.cancelling = 0,
+    messages.alarm_at = :now + LEAST(GREATEST(messages.result_ttl, :least), 1152921504606846976),
+    messages.owner = 0, messages.cancelling = 0,
     messages.mismatched_at = NULL, messages.progress = NULL, messages.error = NULL, messages.profile = NULL,
     messages.payload = NULL, messages.size = 0
 WHERE messages.state = 5

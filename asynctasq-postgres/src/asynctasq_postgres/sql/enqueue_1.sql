@@ -105,7 +105,8 @@ BEGIN
         RETURNING id, workflow, result_ttl, unique_hash
     ), kept AS (
         INSERT INTO asynctasq.outcomes (id, namespace, state, finished_at, forget_at, workflow)
-        SELECT id, ns, 8, now, now + greatest(result_ttl, {outcome_ttl_least}), workflow FROM gone
+        SELECT id, ns, 8, now, now + least(greatest(result_ttl, {outcome_ttl_least}), 1152921504606846976), workflow
+        FROM gone
         ON CONFLICT (id, namespace) DO UPDATE
         SET state = 8, finished_at = excluded.finished_at, forget_at = excluded.forget_at,
             result = NULL, about = NULL
@@ -147,8 +148,8 @@ BEGIN
         )
         SELECT
             due_at, enqueued_at, token, leased_at, expires, result_ttl, id, namespace, queue,
-            attempt + coalesce(more, 0), lost + lost_more, max_lost, leases, pending, lane, 6, rank,
-            unique_until, children, workflow, unique_hash, group_key, profile, payload,
+            least(attempt, 2147483646) + coalesce(more, 0), least(lost, 2147483646) + lost_more, max_lost,
+            leases, pending, lane, 6, rank, unique_until, children, workflow, unique_hash, group_key, profile, payload,
             CASE WHEN errors IS NULL THEN error ELSE new_error END, now, reason, known
         FROM gone
         ON CONFLICT DO NOTHING

@@ -151,8 +151,8 @@ BEGIN
         END IF;
         RETURN QUERY
         UPDATE asynctasq.messages AS m
-        SET state = 5, token = greatest(m.token + 1, now), owner = own, leased_at = now, expires_at = NULL,
-            leases = m.leases + 1
+        SET state = 5, token = greatest(least(m.token, 4611686018427387904) + 1, now), owner = own,
+            leased_at = now, expires_at = NULL, leases = least(m.leases, 2147483646) + 1
         WHERE m.ctid = ANY(places)
         RETURNING n, m.rank::int, m.due_at, uuid_send(m.id), m.token, m.attempt, m.lost, m.leases,
             m.enqueued_at, m.mismatched_at, m.profile, m.payload;

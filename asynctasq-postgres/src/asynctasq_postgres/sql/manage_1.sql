@@ -24,7 +24,7 @@ BEGIN
             due_at, enqueued_at, token, expires_at, expires, result_ttl, id, namespace, queue, max_lost, leases,
             pending, lane, state, rank, unique_until, children, workflow, unique_hash, group_key, profile, payload
         )
-        SELECT now, enqueued_at, token, now + expires, expires, result_ttl, id, namespace, queue, max_lost,
+        SELECT now, enqueued_at, token, now + least(expires, 1152921504606846976), expires, result_ttl, id, namespace, queue, max_lost,
             leases, pending, lane, 3, rank, unique_until, children, workflow, unique_hash, group_key, profile,
             payload
         FROM asynctasq.dead WHERE id = letter.id AND namespace + 0 = ns

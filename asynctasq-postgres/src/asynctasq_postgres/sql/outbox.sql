@@ -57,14 +57,15 @@ DELETE FROM asynctasq.outbox_relays
 WHERE namespace = $1::text AND target = $2::text AND holder = $3::bytea
 
 -- name: take
--- New rows by ID, then refused ones whose pause has passed, for as long as there is room for their bytes.
+-- New rows by ID, then refused ones whose pause has passed, for as long as there is room for their bytes. Damaged times
+-- come first.
 SELECT id, target, message, age, attempts, error, not_before, pause
 FROM (
     SELECT found.*, sum(octet_length(message)) OVER sent AS bytes, row_number() OVER sent AS place
     FROM (
         (
             SELECT id, target, message, attempts, error, not_before,
-                {now} + $3::bigint - created_at AS age, 0::bigint AS pause
+                {now} + $3::bigint - greatest(created_at, 0) AS age, 0::bigint AS pause
             FROM asynctasq.outbox
             WHERE namespace = $1::text AND target = $2::text AND not_before = 0
             ORDER BY id
@@ -73,10 +74,19 @@ FROM (
         UNION ALL
         (
             SELECT id, target, message, attempts, error, not_before,
-                {now} + $3::bigint - created_at AS age, 0::bigint AS pause
+                {now} + $3::bigint - greatest(created_at, 0) AS age, 0::bigint AS pause
             FROM asynctasq.outbox
             WHERE namespace = $1::text AND target = $2::text
                 AND not_before > 0 AND not_before <= {now} + $3::bigint
+            ORDER BY not_before, id
+            LIMIT $5::int
+        )
+        UNION ALL
+        (
+            SELECT id, target, message, attempts, error, not_before,
+                {now} + $3::bigint - greatest(created_at, 0) AS age, 0::bigint AS pause
+            FROM asynctasq.outbox
+            WHERE namespace = $1::text AND target = $2::text AND not_before < 0
             ORDER BY not_before, id
             LIMIT $5::int
         )
@@ -89,7 +99,7 @@ ORDER BY place
 -- name: refuse
 UPDATE asynctasq.outbox AS r
 SET
-    attempts = r.attempts + refusal.counted::int,
+    attempts = least(r.attempts, 1000000) + refusal.counted::int,
     error = refusal.error,
     not_before = coalesce({now} + $2::bigint + refusal.pause, {set_aside})
 FROM unnest($3::uuid[], $4::text[], $5::bigint[], $6::bool[]) AS refusal (id, error, pause, counted)
@@ -112,7 +122,7 @@ SELECT
     (SELECT count(*) FROM (
         SELECT 1 FROM asynctasq.outbox WHERE namespace = $1::text AND not_before >= {set_aside} LIMIT $3::int
     ) AS counted),
-    {now} + $2::bigint - least(
+    {now} + $2::bigint - greatest(0, least(
         (SELECT min(created_at) FROM (
             SELECT created_at FROM asynctasq.outbox
             WHERE namespace = $1::text AND not_before < {set_aside} LIMIT $3::int
@@ -123,7 +133,7 @@ SELECT
             ORDER BY id
             LIMIT 1
         )
-    )
+    ))
 
 -- name: rows
 SELECT id, target, message, age, attempts, error, not_before, pause, total
@@ -132,7 +142,8 @@ FROM (
         count(*) OVER () AS total
     FROM (
         SELECT id, target, message, attempts, error, not_before,
-            {now} + $2::bigint - created_at AS age, not_before - {now} - $2::bigint AS pause
+            {now} + $2::bigint - greatest(created_at, 0) AS age,
+            greatest(not_before, 0) - {now} - $2::bigint AS pause
         FROM asynctasq.outbox
         WHERE namespace = $1::text AND ($3::uuid IS NULL OR id > $3::uuid)
 {which}

@@ -123,7 +123,7 @@ BEGIN
             UPDATE asynctasq.messages AS m
             SET state = CASE WHEN given.span > 0 THEN 2 ELSE 3 END,
                 due_at = CASE WHEN given.kind = 2 OR given.span > 0 THEN now + given.span ELSE m.due_at END,
-                attempt = m.attempt + CASE given.kind WHEN 2 THEN 1 ELSE 0 END,
+                attempt = least(m.attempt, 2147483646) + CASE given.kind WHEN 2 THEN 1 ELSE 0 END,
                 error = CASE given.kind WHEN 2 THEN given.error ELSE coalesce(given.error, m.error) END,
                 mismatched_at = CASE
                     WHEN given.kind = 2 THEN NULL

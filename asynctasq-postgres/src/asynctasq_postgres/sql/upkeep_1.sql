@@ -125,7 +125,8 @@ BEGIN
     WHERE m.id = ANY(ids) AND m.namespace + 0 = ns AND m.state + 0 = 5
         AND (m.cancelling OR (counted AND m.lost >= m.max_lost));
     RETURN QUERY
-    SELECT m.id, m.queue, CASE WHEN m.cancelling THEN 8 ELSE 6 END, m.attempt, m.lost + counted::int, m.owner,
+    SELECT m.id, m.queue, CASE WHEN m.cancelling THEN 8 ELSE 6 END, m.attempt,
+        least(m.lost, 2147483646) + counted::int, m.owner,
         m.profile
     FROM asynctasq.messages AS m
     WHERE m.id = ANY(flagged || doomed) AND m.namespace + 0 = ns;
@@ -138,7 +139,7 @@ BEGIN
         );
     END IF;
     RETURN QUERY
-    UPDATE asynctasq.messages AS m SET state = 3, lost = m.lost + counted::int
+    UPDATE asynctasq.messages AS m SET state = 3, lost = least(m.lost, 2147483646) + counted::int
     WHERE m.id = ANY(ids) AND m.namespace + 0 = ns AND m.state + 0 = 5
     RETURNING m.id, m.queue, m.state::int, m.attempt, m.lost, m.owner, m.profile;
 END
