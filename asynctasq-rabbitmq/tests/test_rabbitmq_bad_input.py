@@ -109,6 +109,22 @@ async def test_a_queue_of_another_connection_is_refused(
                 await driver.enqueue([letter()])
 
 
+async def test_a_queue_that_is_refused_does_not_keep_those_behind_it(
+    make_driver: MakeDriver, url: str, namespace: str
+) -> None:
+    async with await aio_pika.connect(url) as other:
+        channel = await other.channel()
+        await channel.declare_queue(names.work_queue(namespace, "mail"), exclusive=True)
+        async with opened(make_driver()) as driver:
+            await driver.enqueue([letter("post")])
+            both = {"mail": 1, "post": 1}
+            runs = await driver.reserve(both, limit=2, owner="w", lease=30.0)
+            assert [run.message.queue for run in runs] == ["post"]
+            await completed(driver, runs)
+            with pytest.raises(DriverError, match="refused a call"):
+                await driver.reserve(both, limit=2, owner="w", lease=30.0)
+
+
 @pytest.mark.parametrize(
     "settings, text",
     [

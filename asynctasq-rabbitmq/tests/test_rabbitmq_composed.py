@@ -1,5 +1,6 @@
 """RabbitMQ with a state store beside it: what RabbitMQ lacks goes there, and recorded ends are not run again."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -10,11 +11,13 @@ from asynctasq.settlement import Reason, Retry, Settled
 from asynctasq_rabbitmq import RabbitMQDriver
 from tests.composed.pair import (
     ERROR,
+    QUEUE,
     Pair,
     check_a_copy_of_an_ended_message_is_removed_unrun,
     check_an_expired_message_is_never_run_although_the_state_store_failed,
     opened_pair,
 )
+from tests.drivers.receiving import received
 
 MakeDriver = Callable[..., RabbitMQDriver]
 
@@ -68,3 +71,20 @@ async def test_a_message_that_was_lost_too_often_is_dead_in_the_state_store(pair
     states = [(each.state, each.reason) for each in news if each.id == message.id]
     assert states == [(State.READY, None), (State.DEAD, Reason.LOST)]
     assert (await pair.queue.count("orders")).dead == 0
+
+
+async def test_a_message_whose_lease_ended_too_often_is_a_dead_letter_in_the_state_store(
+    pair: Pair,
+) -> None:
+    # Both leases end in a process that lives, and keeps its connection.
+    message = await pair.enqueue(max_lost=1)
+    for lost, owner in enumerate(("first", "second")):
+        [run] = await received(pair.driver, 1, queue=QUEUE, owner=owner, lease=0.2)
+        assert run.lost == lost
+    async with asyncio.timeout(30.0):
+        while not (page := await pair.state.dead_letters()).items:
+            await pair.driver.wait([QUEUE], timeout=0.5)
+            assert await pair.reserve() == []
+    [dead] = page.items
+    assert (dead.message.id, dead.reason) == (message.id, Reason.LOST)
+    assert (await pair.queue.count(QUEUE)).dead == 0

@@ -10,7 +10,16 @@ import pytest
 
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease
-from asynctasq.settlement import Complete, LeaseState, Settled
+from asynctasq.settlement import (
+    Complete,
+    ErrorInfo,
+    Fail,
+    LeaseState,
+    Reason,
+    Release,
+    Retry,
+    Settled,
+)
 from asynctasq_rabbitmq import RabbitMQDriver
 from tests.drivers.opening import opened
 from tests.drivers.receiving import completed, delivered, ids, letter, received
@@ -152,3 +161,32 @@ async def test_a_chunk_with_a_message_that_is_too_large_is_refused_whole(
             await driver.enqueue([small, large])
         await driver.enqueue([small])
         assert delivered(await received(driver, 1)) == [small.id]
+
+
+async def test_a_message_of_the_largest_size_can_be_released_retried_and_buried(
+    make_driver: MakeDriver,
+) -> None:
+    error = ErrorInfo("shop.OutOfStock", "\u20ac" * 3000, "\U0001f600" * 6000)
+    async with opened(make_driver(max_message_bytes=20_000)) as driver:
+        size = await _enqueued_largest(driver, 20_000)
+        assert size > 17_000
+        [run] = await received(driver, 1)
+        assert await driver.settle([Release(run.lease)]) == [Settled.DONE]
+        [run] = await received(driver, 1)
+        assert await driver.settle([Retry(run.lease, 0.0, error)]) == [Settled.DONE]
+        [run] = await received(driver, 1)
+        assert (run.attempt, len(run.message.body)) == (1, size)
+        fail = Fail(run.lease, Reason.FAILED, error)
+        assert await driver.settle([fail]) == [Settled.DONE]
+        assert (await driver.count("mail")).dead == 1
+
+
+async def _enqueued_largest(driver: RabbitMQDriver, size: int) -> int:
+    """Enqueue a message of the largest size that is accepted, and return the size of its body."""
+    while True:
+        try:
+            await driver.enqueue([letter(body=bytes(size))])
+        except DriverError:
+            size -= 1
+        else:
+            return size

@@ -52,8 +52,6 @@ class Broker:
         )
         self.consumers: dict[str, Consumer] = {}
         self.refusals = Refusals(place)
-        self.has_state = False
-        """True if a state store keeps the dead letters of messages that were lost or have expired."""
         self.news: list[News] = []
         """News that no reserve has reported yet."""
         self.answered: dict[Lease, Settled] = {}
@@ -159,22 +157,18 @@ class Broker:
     # Leases.
 
     def reclaim(self, ended: Collection[Held], now: float) -> None:
-        """End leases that were not renewed: their messages are ready again, or dead.
+        """End leases that were not renewed: their messages are ready again, or die when they are received next.
 
-        With a state store, a message that was lost too often is delivered once more, as a death.
+        Then the driver of a state store can record their deaths there.
         """
         for held in ended:
             self.leases.end(held)
             known = held.known.changed(
                 started=held.started, lost=held.lost + (not held.has_expired)
             )
-            is_dead = known.lost > known.message.max_lost
-            if is_dead and not self.has_state:
-                self.returns.add(held, self.returns.dead_letter(known, Reason.LOST, known.error))
-            else:
-                self.returns.add_copy(held, known, now)
-            if not (is_dead and self.has_state):
-                self.report(held, known.lost, Reason.LOST if is_dead else None)
+            self.returns.add_copy(held, known, now)
+            if known.lost <= known.message.max_lost:
+                self.report(held, known.lost, None)
 
     def report(self, held: Held, lost: int, reason: Reason | None) -> None:
         """Note that upkeep has moved a message."""

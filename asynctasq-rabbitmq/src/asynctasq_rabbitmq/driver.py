@@ -33,9 +33,6 @@ from asynctasq_rabbitmq.reserving import Reserve, Reserved
 from asynctasq_rabbitmq.settings import DEFAULT_URL, Delays, QueueType, RabbitMQSettings
 from asynctasq_rabbitmq.settling import Settle, extend
 
-SPARE = 1024
-"""Bytes of the largest message that are left for the record and the properties."""
-
 
 class RabbitMQDriver(DriverDefaults):
     """Messages in the queues of RabbitMQ 3.8 or later.

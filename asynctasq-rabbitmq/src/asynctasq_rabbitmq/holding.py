@@ -101,7 +101,9 @@ class Holder:
         self._channel = channel
 
     def _letter(self, held: Held) -> Letter:
-        known = held.known.changed(started=held.started, lost=held.lost)
+        # The copy is read only if this process loses it, which ends the lease.
+        lost = held.lost + (not held.has_expired)
+        known = held.known.changed(started=held.started, lost=lost)
         text = message_id(known.message)
         properties = properties_of(known.message, text, {LEASE: held.token})
         work = names.work_queue(self._settings.namespace, known.message.queue)

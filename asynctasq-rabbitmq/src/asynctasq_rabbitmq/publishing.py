@@ -7,7 +7,13 @@ from asynctasq.records import record
 from asynctasq_rabbitmq import names
 from asynctasq_rabbitmq.errors import largest_message, translated
 from asynctasq_rabbitmq.lines import Line
-from asynctasq_rabbitmq.records import Record, message_id, pack_record, properties_of
+from asynctasq_rabbitmq.records import (
+    Record,
+    message_id,
+    pack_fitted,
+    pack_record,
+    properties_of,
+)
 from asynctasq_rabbitmq.settings import RabbitMQSettings
 from asynctasq_rabbitmq.topology import Topology
 from asynctasq_rabbitmq.wire.confirms import Answer
@@ -21,6 +27,8 @@ from asynctasq_rabbitmq.wire.frames import Outgoing
 
 ENVELOPE = 512
 """Bytes that the broker counts beside the body, at most."""
+SPARE = 1024
+"""Bytes of a new message that are left for the counts and the error of its copies."""
 
 
 @record
@@ -128,16 +136,35 @@ class Publisher:
     # Letters.
 
     def letter(self, known: Record, now: float) -> Letter:
-        """Return a message for its queue, by way of the delays if it is not due.
+        """Return a new message for its queue, by way of the delays if it is not due.
 
         Raises:
             DriverError: the message is too large, or delays are off.
         """
-        message = known.message
+        text = message_id(known.message)
+        properties = properties_of(known.message, text)
         body = pack_record(known)
-        text = message_id(message)
-        properties = properties_of(message, text)
-        self.check_size(len(body) + len(properties))
+        self._check_size(len(body) + len(properties))
+        return self._routed(known, now, text, properties, body)
+
+    def copy(self, known: Record, now: float) -> Letter:
+        """Return a message that the broker has stored before. Its error is shortened to what fits.
+
+        Raises:
+            DriverError: delays are off.
+        """
+        text = message_id(known.message)
+        properties = properties_of(known.message, text)
+        return self._routed(known, now, text, properties, self.fitted(known, properties))
+
+    def fitted(self, known: Record, properties: bytes) -> bytes:
+        """Return the body of a copy, with as much of its error as the size limit leaves room for."""
+        return pack_fitted(known, self.largest - ENVELOPE - len(properties))
+
+    def _routed(
+        self, known: Record, now: float, text: bytes, properties: bytes, body: bytes
+    ) -> Letter:
+        message = known.message
         work = names.work_queue(self._settings.namespace, message.queue)
         seconds = known.due_at - now
         if seconds < names.UNIT:
@@ -153,12 +180,13 @@ class Publisher:
             )
         return names.delay_route(self._topology.level_type, seconds, work)
 
-    def check_size(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         """Refuse a message that the broker would refuse.
 
         Raises:
             MessageTooLargeForStore: it is.
         """
+        size += SPARE
         if size + ENVELOPE > self.largest:
             raise MessageTooLargeForStore(
                 f"A message must have at most {self.largest} bytes for the broker at {self._place}, got {size}. "

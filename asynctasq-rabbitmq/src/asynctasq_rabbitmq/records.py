@@ -97,6 +97,24 @@ def pack_record(known: Record) -> bytes:
     return packed
 
 
+def pack_fitted(known: Record, most: int) -> bytes:
+    """Return a record as a body of so many bytes at most, with as much of its error as fits.
+
+    A record without an error keeps its size.
+    """
+    body = pack_record(known)
+    error = known.error
+    if len(body) <= most or error is None:
+        return body
+    least = len(pack_record(known.changed(error=ErrorInfo("", "", ""))))
+    # A character takes four bytes at most, and the lengths take some.
+    characters = max(most - least - 64, 0) // 12
+    kind, text = error.type[:characters], error.message[:characters]
+    trace = error.traceback[-characters:] if characters else ""
+    body = pack_record(known.changed(error=ErrorInfo(kind, text, trace)))
+    return body if len(body) <= most else pack_record(known.changed(error=None))
+
+
 def unpack_record(body: bytes) -> Record:
     """Return the record that `pack_record` made bytes of.
 

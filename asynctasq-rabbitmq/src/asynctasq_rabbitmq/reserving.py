@@ -6,7 +6,7 @@ from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.capabilities.news import News
 from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.selection import is_too_late
-from asynctasq.errors import BodyCorrupt, DriverError
+from asynctasq.errors import BodyCorrupt, DriverError, DriverUnavailable
 from asynctasq.message import Delivery
 from asynctasq.records import record
 from asynctasq.settlement import Reason
@@ -49,7 +49,6 @@ class Reserve:
     async def __call__(self, queues: Mapping[str, int]) -> Reserved:
         """Return the messages that were leased."""
         broker = self._broker
-        broker.has_state |= self._with_deaths
         may_reclaim = broker.outages.note_call(
             now=self._now, lease=self._lease, deadlines=broker.leases.deadlines
         )
@@ -59,15 +58,21 @@ class Reserve:
         if may_reclaim:
             broker.reclaim(broker.leases.ended(self._now, self._owner), self._now)
         await broker.returns.flush()
-        try:
-            for queue, most in queues.items():
-                wanted = min(most, self._room)
-                if wanted > 0:
-                    await self._from(broker.consumer(queue), wanted)
-        except (ChannelClosed, ConnectionLost, DriverError):
-            # The messages of other queues are leased already.
-            if not (self._deliveries or self._deaths):
-                raise
+        failed: Exception | None = None
+        for queue, most in queues.items():
+            wanted = min(most, self._room)
+            if wanted <= 0:
+                continue
+            try:
+                await self._from(broker.consumer(queue), wanted)
+            except (ConnectionLost, DriverUnavailable) as error:
+                failed = error
+                break
+            except (ChannelClosed, DriverError) as error:
+                # A queue that cannot be consumed must not keep the messages of the others.
+                failed = failed or error
+        if failed is not None and not (self._deliveries or self._deaths):
+            raise failed
         if len(broker.returns):
             await broker.returns.flush()
         news, broker.news = broker.news, []

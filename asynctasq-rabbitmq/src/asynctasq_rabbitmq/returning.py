@@ -15,7 +15,6 @@ from asynctasq_rabbitmq.records import (
     Record,
     foreign_properties,
     message_id,
-    pack_record,
     properties_of,
     unpack_record,
 )
@@ -53,7 +52,7 @@ class Returns:
 
     def add_copy(self, held: Held, known: Record, now: float) -> None:
         """Return a message with these counts."""
-        self.add(held, self._publisher.letter(known, now))
+        self.add(held, self._publisher.copy(known, now))
 
     def add_unclaimed(self, held: Held) -> None:
         """Return a message that no worker has taken. A loss that the broker noted is kept in its headers."""
@@ -86,19 +85,14 @@ class Returns:
         self.add(held, Letter(queue, Outgoing("", dead, properties, held.incoming.body, b"")))
 
     def dead_letter(self, known: Record, reason: Reason, error: ErrorInfo | None) -> Letter:
-        """Return a message as a dead letter.
-
-        Raises:
-            DriverError: it is too large.
-        """
+        """Return a message as a dead letter."""
         message = known.message
         headers: dict[str, str | int] = {REASON: reason.value}
         if error is not None:
             headers[ERROR] = f"{error.type}: {error.message}"[:_ERROR_CHARACTERS]
         text = message_id(message)
-        body = pack_record(known.changed(error=error))
         properties = properties_of(message, text, headers)
-        self._publisher.check_size(len(body) + len(properties))
+        body = self._publisher.fitted(known.changed(error=error), properties)
         dead = names.dead_queue(self._namespace, message.queue)
         return Letter(message.queue, Outgoing("", dead, properties, body, text))
 
@@ -107,12 +101,16 @@ class Returns:
         self._pending = [item for item in self._pending if item[0].incoming.channel is not channel]
 
     async def flush(self) -> None:
-        """Publish the copies, and acknowledge the originals of those that were confirmed. Never raises."""
+        """Publish the copies, and acknowledge the originals of those that were confirmed. Raises no error."""
         async with self._flushing:
             pending, self._pending = self._pending, []
             if not pending:
                 return
-            answers = await self._publisher.send([letter for _, letter in pending])
+            try:
+                answers = await self._publisher.send([letter for _, letter in pending])
+            except BaseException:  # the caller was cancelled
+                self._pending += [item for item in pending if item[0].incoming.channel.is_open]
+                raise
             done: list[Held] = []
             for (held, letter), error in zip(pending, answers, strict=True):
                 if error is None:

@@ -101,15 +101,18 @@ class Settle:
             )
         else:
             changed = known.changed(due_at=due_at)
-        return self._broker.publisher.letter(changed, now)
+        return self._broker.publisher.copy(changed, now)
 
     async def _publish(self, answers: list[Settled]) -> DriverUnavailable | None:
         """Publish the copies; return the error if one of them has to be repeated."""
-        errors = await self._broker.publisher.send([letter for _, _, letter in self._copies])
+        try:
+            errors = await self._broker.publisher.send([letter for _, _, letter in self._copies])
+        finally:  # the call may be cancelled
+            for _, held, _ in self._copies:
+                held.is_settling = False
         failed: DriverUnavailable | None = None
         done: list[Held] = []
         for (place, held, _), error in zip(self._copies, errors, strict=True):
-            held.is_settling = False
             if error is None:
                 if not held.incoming.channel.is_open:
                     answers[place] = Settled.LOST
