@@ -98,6 +98,22 @@ async def test_a_queue_that_would_lose_messages_is_refused_and_others_are_served
         await channel.queue_delete(existing.name)
 
 
+async def test_discarded_queues_are_gone_with_their_dead_letters(
+    make_driver: MakeDriver, url: str, namespace: str
+) -> None:
+    async with await aio_pika.connect(url) as other, opened(make_driver()) as driver:
+        await driver.enqueue([letter(), letter("kept")])
+        await received(driver, 1)
+        await driver.discard_queues({"mail", "unknown"})
+        for name in (names.work_queue(namespace, "mail"), names.dead_queue(namespace, "mail")):
+            async with await other.channel() as channel:
+                with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
+                    await channel.declare_queue(name, passive=True)
+        assert (await driver.count("kept")).ready == 1
+        await driver.enqueue([letter()])
+        await completed(driver, await received(driver, 1))
+
+
 async def test_a_queue_of_another_connection_is_refused(
     make_driver: MakeDriver, url: str, namespace: str
 ) -> None:

@@ -1,6 +1,7 @@
 """Operating a composed driver: paused queues, and errors that name its two stores."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -37,20 +38,23 @@ async def ship(data: bytes = b"") -> None:
     pass
 
 
+def write_app() -> None:
+    Path("shop.py").write_text(APP)
+
+
 def operate(*arguments: str) -> CompletedProcess[str]:
     return asynctasq("queues", *arguments, "--app", "shop:app", PYTHONPATH=str(ROOT))
 
 
 async def test_a_paused_queue_is_listed_as_paused() -> None:
-    Path("shop.py").write_text(APP)
+    write_app()
     async with App({"driver": DurableQueue("queue.db"), "state": "sqlite:///state.db"}) as app:
         await app.open()
     assert operate("pause", "default").returncode == 0
     listed = json.loads(operate("list", "default", "mail", "--json").stdout)
     assert [queue["paused"] for queue in listed] == [True, False]
     assert "paused" in operate("list", "default").stdout
-    missing = operate("list").stderr
-    assert f"with state in {Path('state.db').absolute()} does not have" in missing
+    assert re.search(r"with state in .*state\.db does not have", operate("list").stderr)
 
 
 @pytest.mark.parametrize(

@@ -248,3 +248,22 @@ async def test_tidying_deletes_messages_in_every_state() -> None:
     assert await tidy_up(driver.clone(), Leftovers())
     assert await driver.queues() == []
     await driver.close()
+
+
+@pytest.mark.parametrize(
+    ("driver", "name", "reason"),
+    [
+        ("memory", "nonsense", "no check and no theme is called nonsense"),
+        ("memory", "transactions", "does not apply to this driver, which lacks TRANSACTIONS"),
+        ("sqs://us-east-1", "state", "does not apply to this driver, which lacks STATE."),
+        ("sqs://us-east-1", "outage", "does not apply to this driver"),
+        ("memory", "damage", "only be checked by the tests of the driver, because it damages"),
+        ("sqlite:///x.db", "transactions", "because it begins transactions of an application"),
+    ],
+)
+def test_a_theme_that_does_not_apply_is_refused_with_the_reason(
+    driver: str, name: str, reason: str
+) -> None:
+    result = run(driver, "--only", name)
+    assert result.exit_code == 2
+    assert reason in result.stderr

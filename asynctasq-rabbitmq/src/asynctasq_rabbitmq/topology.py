@@ -148,6 +148,14 @@ class Topology:
                 await self._bind(work)
             self._known.add(queue)
 
+    async def discard(self, queue: str) -> None:
+        """Delete a queue and its dead letters."""
+        space = self._settings.namespace
+        async with self._declaring:
+            self._known.discard(queue)
+            for name in (names.work_queue(space, queue), names.dead_queue(space, queue)):
+                await self._call(commands.Queue.Delete(0, name))
+
     async def declare_held(self, name: str) -> None:
         """Create the queue for the long tasks of a process, and its exchange.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 from asynctasq.contracts.capabilities import Capability, News
@@ -150,6 +150,12 @@ class SQSDriver(DriverDefaults):
     ) -> tuple[list[Delivery], list[Death]]:
         check_lease(lease)
         return await self._opened().reserving.reserve(queues, limit, lease)
+
+    async def discard_queues(self, queues: Collection[str]) -> None:
+        """Delete queues, with their messages and dead letters, as the conformance suite does after its checks."""
+        opened = self._opened()
+        for queue in queues:
+            await opened.queues.discard(queue)
 
     def news(self) -> list[News]:
         """Return messages whose lease ended or that died, as far as `reserve` of this process has found them."""

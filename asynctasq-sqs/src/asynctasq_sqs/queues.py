@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -149,6 +150,15 @@ class Queues:
             int(found.get("ApproximateNumberOfMessagesDelayed", 0)),
             int(found.get("ApproximateNumberOfMessagesNotVisible", 0)),
         )
+
+    async def discard(self, queue: str) -> None:
+        """Delete a queue and its dead letters, as far as they exist."""
+        for is_dead in (False, True):
+            url = await self.existing_url(queue, is_dead=is_dead)
+            if url is not None:
+                with suppress(QueueMissing):
+                    await self._client.call("delete_queue", QueueUrl=url)
+        self.forget(queue)
 
     def forget(self, queue: str) -> None:
         """Forget the URLs of a queue that was deleted."""

@@ -83,8 +83,9 @@ def check(
 ) -> None:
     """Run the conformance suite against the store at URL (or the driver of that name).
 
-    The suite uses a new namespace with a random name and deletes its messages afterwards, so you can
-    check a store in use: it only sees some load.
+    The suite uses a new namespace with a random name and deletes its messages and queues afterwards, so
+    you can check a store in use: it only sees some load. On SQS, this needs the right sqs:DeleteQueue. The
+    queues for delays on RabbitMQ, which all namespaces share, remain.
     """
     from asynctasq.contracts.capabilities import check_capabilities
 
@@ -202,7 +203,8 @@ def _text(driver: "Driver", report: "Report", seconds: float, again: str, *, dur
     lines += ["", _summary(report, seconds, durable=durable)]
     if not report.tidy:
         lines.append(
-            "Could not check whether messages were left in the namespace: the driver lacks capabilities."
+            "Messages or queues of the checks may be left: the driver could not delete them, or cannot count "
+            f"them. Their names contain the namespace in {driver.description}."
         )
     return "\n".join(lines)
 

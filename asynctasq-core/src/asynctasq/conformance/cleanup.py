@@ -1,6 +1,6 @@
 """Cleanup: removal of everything that checks leave in a store."""
 
-from asynctasq.conformance.harness import LEASE, Leftovers, let_tidy
+from asynctasq.conformance.harness import EMPTY, LEASE, Leftovers, let_tidy
 from asynctasq.contracts.capabilities import (
     Capability,
     SupportsDeadLetters,
@@ -8,6 +8,7 @@ from asynctasq.contracts.capabilities import (
     SupportsPause,
     SupportsPurge,
 )
+from asynctasq.contracts.capabilities.discard import SupportsDiscard
 from asynctasq.contracts.driver import Driver, QueueCounts
 from asynctasq.errors import DriverError
 from asynctasq.message import State
@@ -37,6 +38,8 @@ async def tidy_up(driver: Driver, leftovers: Leftovers) -> bool:
             await _empty(driver, queue)
         can_delete = Capability.DEAD_LETTERS in driver.capabilities
         await _move(driver, leftovers, FAR_SECONDS if can_delete else DEAD_LETTER_SECONDS)
+        if isinstance(driver, SupportsDiscard):
+            await driver.discard_queues({*queues, EMPTY})
         leftovers.queues.clear()
         if Capability.INSPECT in driver.capabilities:
             return not await _listed(driver)

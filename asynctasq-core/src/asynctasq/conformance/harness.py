@@ -92,15 +92,17 @@ def random_name(prefix: str) -> str:
     return f"{prefix}-{uuid4().hex[:12]}"
 
 
+EMPTY = random_name("empty")
+"""A queue without messages. Workers that only do the upkeep of a store ask for it."""
+
+
 async def let_tidy(driver: Driver) -> None:
     """Reserve a few times, so that the driver does its upkeep.
 
     The first call ends a pause: see `Harness.advance`.
     """
     for lease in (MOMENT, *[LEASE] * UPKEEP_CALLS):
-        await driver.reserve(
-            {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=lease
-        )
+        await driver.reserve({EMPTY: 1}, limit=1, owner=random_name("upkeep"), lease=lease)
 
 
 class Leftovers:
@@ -202,9 +204,7 @@ class Harness(CloneProtocols):
         leases that have ended.
         """
         self.jump(seconds)
-        await self.clone.reserve(
-            {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=MOMENT
-        )
+        await self.clone.reserve({EMPTY: 1}, limit=1, owner=random_name("upkeep"), lease=MOMENT)
 
     async def end_leases(self) -> None:
         """Let the leases of `LEASE` seconds end, and have them reclaimed."""
@@ -252,6 +252,12 @@ class Harness(CloneProtocols):
         return self._transaction(self.driver)
 
     # Messages.
+
+    def name_of_queue(self, prefix: str) -> str:
+        """Return the name of a new queue, which is deleted after the check even if it gets no message."""
+        name = random_name(prefix)
+        self.leftovers.queues.add(name)
+        return name
 
     def message(self, **fields: Unpack[Fields]) -> Message:
         given: Fields = {
@@ -320,9 +326,7 @@ class Harness(CloneProtocols):
     async def upkeep_by_others(self) -> None:
         """Let owners that have no leases reserve, without an end to a pause."""
         for _ in range(UPKEEP_CALLS):
-            await self.clone.reserve(
-                {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=LEASE
-            )
+            await self.clone.reserve({EMPTY: 1}, limit=1, owner=random_name("upkeep"), lease=LEASE)
 
     async def upkeep(self) -> None:
         """Make the calls during which the store does its upkeep."""

@@ -3,7 +3,7 @@
 import asyncio
 
 from asynctasq.conformance.check import check
-from asynctasq.conformance.harness import LEASE, Harness, expect, expect_equal, random_name
+from asynctasq.conformance.harness import EMPTY, LEASE, Harness, expect, expect_equal, random_name
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
 from asynctasq.message import Delivery, Unique
@@ -73,9 +73,7 @@ async def owners_settle_while_others_cancel_extend_and_reclaim(harness: Harness)
             for owner, part in zip(owners, held, strict=True):
                 leases = [delivery.lease for delivery in part]
                 await driver.extend(owner, leases, lease=LEASE * 10)
-            await driver.reserve(
-                {random_name("empty"): 1}, limit=1, owner=random_name("upkeep"), lease=LEASE
-            )
+            await driver.reserve({EMPTY: 1}, limit=1, owner=random_name("upkeep"), lease=LEASE)
             await asyncio.sleep(0)
 
     async def settle(driver: Driver, part: list[Delivery]) -> None:

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypedDict
 
+from asynctasq.conformance.applicability import why_not
 from asynctasq.conformance.background_load import expect_unharmed, fill
 from asynctasq.conformance.check import Check
 from asynctasq.conformance.cleanup import tidy_up
@@ -113,10 +114,7 @@ def select_checks(
         unknown |= set(only) - {name for check in checks for name in (check.name, check.theme)}
         checks = [check for check in checks if check.name in only or check.theme in only]
     if unknown:
-        raise ValueError(
-            f"no check of this driver is called {', '.join(sorted(unknown))}: misspelt, renamed, "
-            f"or not applicable to its capabilities"
-        )
+        raise ValueError("; ".join(why_not(name, capabilities) for name in sorted(unknown)))
     return checks
 
 

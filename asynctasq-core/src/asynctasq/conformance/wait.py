@@ -52,7 +52,7 @@ async def _expect_wake_up(harness: Harness, make_work: Callable[[], Awaitable[ob
 async def wait_returns_at_once_when_something_is_ready(harness: Harness) -> None:
     await harness.enqueue()
     async with asyncio.timeout(PATIENCE):
-        await harness.clone.wait([random_name("other"), harness.queue], timeout=LONG)
+        await harness.clone.wait([harness.name_of_queue("other"), harness.queue], timeout=LONG)
         await harness.clone.wait([harness.queue], timeout=LONG)
 
 
@@ -193,7 +193,9 @@ async def cancelled_wait_leaves_the_driver_usable(harness: Harness) -> None:
 @check("", 46)
 async def wait_does_not_hold_up_other_calls(harness: Harness) -> None:
     """One instance waits and works at the same time."""
-    waiting = asyncio.create_task(harness.clone.wait([random_name("quiet")], timeout=LONG))
+    waiting = asyncio.create_task(
+        harness.clone.wait([harness.name_of_queue("quiet")], timeout=LONG)
+    )
     try:
         async with asyncio.timeout(PATIENCE):
             delivery = await harness.enqueue_and_lease()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Self, cast
 
@@ -14,6 +14,7 @@ from asynctasq.contracts.capabilities import (
     SupportsNews,
 )
 from asynctasq.contracts.capabilities.deaths import SupportsDeaths
+from asynctasq.contracts.capabilities.discard import SupportsDiscard
 from asynctasq.contracts.capabilities.state import Mark, Note, NoteKind
 from asynctasq.contracts.driver import (
     BYTES_AT_ONCE,
@@ -344,6 +345,11 @@ class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
         kept = await sort_delivered(self.queue, self.state, found, [], self._held.news)
         await settle_if_possible(self.queue, [Release(each.lease) for each in kept])
         self._held.drop(leases)
+
+    async def discard_queues(self, queues: Collection[str]) -> None:
+        """Delete queues from the queue's driver, if it can."""
+        if isinstance(self.queue, SupportsDiscard):
+            await self.queue.discard_queues(queues)
 
 
 def _sum(one: int | None, other: int | None, bound: int | None) -> int | None:
