@@ -55,24 +55,6 @@ async def test_an_expired_message_is_never_run_although_the_state_store_failed(p
     await check_an_expired_message_is_never_run_although_the_state_store_failed(pair)
 
 
-async def test_a_message_that_was_lost_too_often_is_dead_in_the_state_store(pair: Pair) -> None:
-    message = await pair.enqueue(max_lost=1)
-    news: list[News] = []
-    for number in (1, 2, 3):
-        deliveries = await pair.reserve()
-        assert len(deliveries) == (number < 3)
-        pair.move_clock(100.0 * number)
-        for _ in range(2):  # the lease is so short that the pause after the jump is over at once
-            await pair.driver.reserve({"empty": 1}, limit=1, owner="upkeep", lease=0.001)
-        news += pair.driver.news()
-    [outcome] = await pair.driver.results([message.id])
-    assert outcome is not None
-    assert (outcome.state, outcome.reason) == (State.DEAD, Reason.LOST)
-    states = [(each.state, each.reason) for each in news if each.id == message.id]
-    assert states == [(State.READY, None), (State.DEAD, Reason.LOST)]
-    assert (await pair.queue.count("orders")).dead == 0
-
-
 async def test_a_message_whose_lease_ended_too_often_is_a_dead_letter_in_the_state_store(
     pair: Pair,
 ) -> None:
@@ -81,10 +63,13 @@ async def test_a_message_whose_lease_ended_too_often_is_a_dead_letter_in_the_sta
     for lost, owner in enumerate(("first", "second")):
         [run] = await received(pair.driver, 1, queue=QUEUE, owner=owner, lease=0.2)
         assert run.lost == lost
+    news: list[News] = []
     async with asyncio.timeout(30.0):
         while not (page := await pair.state.dead_letters()).items:
             await pair.driver.wait([QUEUE], timeout=0.5)
             assert await pair.reserve() == []
+            news += pair.driver.news()
     [dead] = page.items
     assert (dead.message.id, dead.reason) == (message.id, Reason.LOST)
+    assert (State.DEAD, Reason.LOST) in [(each.state, each.reason) for each in news]
     assert (await pair.queue.count(QUEUE)).dead == 0
