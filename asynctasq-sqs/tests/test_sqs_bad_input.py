@@ -15,6 +15,7 @@ from asynctasq.settlement import Complete, Settled
 from asynctasq_sqs import SQSDriver
 from asynctasq_sqs.names import sqs_name
 from tests.servers.moto_driver import SETTINGS
+from tests.servers.sqs_proxy import MIB, sqs_proxy
 
 MakeDriver = Callable[..., SQSDriver]
 
@@ -247,3 +248,41 @@ async def test_prefix_of_urls_needs_no_lookup(
     assert await reserve(driver) == ["shop.ship"]
     await driver.close()
     await owner.close()
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+async def test_large_foreign_messages_become_dead_letters(
+    make_driver: MakeDriver, url: str
+) -> None:
+    async with sqs_proxy(url) as proxy, aws(url) as operator:
+        driver = make_driver(endpoint_url=proxy.url)
+        await driver.open()
+        await driver.enqueue([message()])
+        assert await reserve(driver) == ["shop.ship"]
+        name = sqs_name(driver.settings.namespace, "orders")
+        address = (await operator.get_queue_url(QueueName=name))["QueueUrl"]
+        scan = {"DataType": "Binary", "BinaryValue": bytes(MIB // 2)}
+        for _ in range(3):
+            await operator.send_message(
+                QueueUrl=address, MessageBody="scan", MessageAttributes={"scan": scan}
+            )
+        await operator.send_message(QueueUrl=address, MessageBody="x" * MIB)
+        await driver.enqueue([message()])
+        assert await reserve(driver) == ["shop.ship"]
+        counts = await driver.count("orders")
+        assert (counts.ready, counts.leased, counts.dead) == (0, 0, 4)
+        await driver.close()
+
+
+async def test_queue_without_rights_does_not_keep_those_behind_it(
+    make_driver: MakeDriver, url: str
+) -> None:
+    async with sqs_proxy(url) as proxy:
+        driver = make_driver(endpoint_url=proxy.url)
+        await driver.open()
+        await driver.enqueue([message(), message(queue="other")])
+        proxy.denied = "-orders"
+        assert await reserve(driver, "orders", "other") == ["shop.ship"]
+        with pytest.raises(DriverError, match="AccessDenied"):
+            await reserve(driver, "orders", "other")
+        await driver.close()

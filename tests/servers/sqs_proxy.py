@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from base64 import b64decode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -42,6 +43,8 @@ class SQSProxy:
         """Delivers the messages of an answer again, as another copy with the same contents."""
         self.refuse: str = ""
         """An error that every call is answered with."""
+        self.denied: str = ""
+        """The end of the name of a queue, calls for which the user has no rights."""
         self._target = target
         self._session: ClientSession | None = None
         self.is_closing = asyncio.Event()
@@ -53,6 +56,10 @@ class SQSProxy:
         payload: dict[str, Any] = json.loads(await request.read())
         if self.refuse:
             return _error(400, self.refuse)
+        if self.denied and payload.get("QueueUrl", "").endswith(self.denied):
+            return _error(403, "AccessDenied")
+        if operation == "SendMessageBatch" and _sent_bytes(payload["Entries"]) > MIB:
+            return _error(400, "BatchRequestTooLong")  # the stand-in accepts it
         if self._meets(self.throttle, "throttle", operation):
             return _error(400, "ThrottlingException")
         if self._meets(self.fail_before, "fail_before", operation):
@@ -134,6 +141,21 @@ class SQSProxy:
         await site.start()
         [(host, port)] = runner.addresses
         self.url = f"http://{host}:{port}" if tls is None else f"https://localhost:{port}"
+
+
+def _sent_bytes(entries: list[dict[str, Any]]) -> int:
+    """Return the bytes of a batch, as SQS counts them."""
+    return sum(
+        len(entry["MessageBody"].encode())
+        + sum(
+            len(name)
+            + len(value["DataType"])
+            + len(value.get("StringValue", "").encode())
+            + len(b64decode(value.get("BinaryValue", "")))
+            for name, value in entry.get("MessageAttributes", {}).items()
+        )
+        for entry in entries
+    )
 
 
 def _never(_: str) -> bool:

@@ -4,6 +4,7 @@ SQS cannot change a message that it holds, so every change is a copy with anothe
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -122,6 +123,17 @@ def message_bytes(body: str, data: bytes, reason: str | None = None) -> int:
     """Return the size of a message as SQS counts it."""
     more = 0 if reason is None else len(REASON) + len(reason.encode())
     return len(body.encode()) + len(ATTRIBUTE) + _TYPE_NAMES + len(data) + more
+
+
+def attributes_bytes(attributes: Mapping[str, Any]) -> int:
+    """Return the size of attributes as SQS counts it."""
+    return sum(
+        len(name.encode())
+        + len(value.get("DataType", "").encode())
+        + len(value.get("StringValue", "").encode())
+        + len(value.get("BinaryValue", b""))
+        for name, value in attributes.items()
+    )
 
 
 def fitted(item: Record, most: int) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from asynctasq.contracts.capabilities import News
 from asynctasq.contracts.capabilities.deaths import Death
 from asynctasq.contracts.driver import BYTES_AT_ONCE
-from asynctasq.errors import BodyCorrupt, DriverError
+from asynctasq.errors import BodyCorrupt, DriverError, DriverUnavailable
 from asynctasq.message import Delivery, Lease, State
 from asynctasq.records import record
 from asynctasq.settlement import Fail, Reason, Release, Settled, Settlement
@@ -137,6 +137,7 @@ class Reserving:
         if idle and len(idle) == len(queues):
             await self._polls.look(idle, LOOK_SECONDS)
         deliveries, deaths, size, aside = list[Delivery](), list[Death](), 0, 0
+        failed: DriverError | None = None
         for queue, most in queues.items():
             room = min(most, limit - len(deliveries))
             self._polls.set_room(queue, room)
@@ -151,10 +152,13 @@ class Reserving:
                     aside += len(received) - len(came.deliveries)
                     if len(received) == len(came.deliveries):
                         break  # none of them was set aside, so the queue has no more
-            except DriverError:
-                if deliveries or deaths:
-                    break
-                raise
+            except DriverUnavailable as error:
+                failed = error
+                break
+            except DriverError as error:  # a queue that is refused must not keep the others
+                failed = failed or error
+        if failed is not None and not (deliveries or deaths):
+            raise failed
         return deliveries, deaths
 
     async def bury(self, deaths: Sequence[Death]) -> None:

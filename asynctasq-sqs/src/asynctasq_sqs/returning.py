@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from asynctasq.driverkit.batching import batches
 from asynctasq.errors import DriverError
@@ -31,15 +32,7 @@ class Returning:
 
         If that fails, their leases end, and another call does it.
         """
-        letters = [
-            Outgoing(
-                each.body,
-                each.data or b"",
-                reason=Reason.UNDECODABLE.value,
-                attributes=each.attributes if len(each.attributes) < _MOST_ATTRIBUTES else None,
-            )
-            for each in messages
-        ]
+        letters = [self._letter_of_damaged(each) for each in messages]
         try:
             errors = await send(self.client, await self.queues.dead_url(queue), letters)
             moved = [
@@ -60,6 +53,19 @@ class Returning:
                 len(messages),
                 extra={"queue": queue},
             )
+
+    def _letter_of_damaged(self, received: Received) -> Outgoing:
+        """Return the dead letter of a message that is not ours. It has no reason if that makes it too large."""
+        attributes = received.attributes if len(received.attributes) < _MOST_ATTRIBUTES else None
+        letter = Outgoing(
+            received.body,
+            received.data or b"",
+            reason=Reason.UNDECODABLE.value,
+            attributes=attributes,
+        )
+        if letter.size > self.client.settings.max_message_bytes:
+            return replace(letter, reason=None)
+        return letter
 
     async def give_back(self, messages: Sequence[Received]) -> None:
         """Return messages that were received and not reserved.

@@ -9,7 +9,7 @@ from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.records import record
 from asynctasq_sqs.client import Client
 from asynctasq_sqs.errors import of_code
-from asynctasq_sqs.records import ATTRIBUTE, REASON, message_bytes
+from asynctasq_sqs.records import ATTRIBUTE, REASON, attributes_bytes, message_bytes
 
 BATCH = 10
 """Entries of a batch that SQS allows."""
@@ -34,7 +34,8 @@ class Outgoing:
     @property
     def size(self) -> int:
         """The bytes, as SQS counts them."""
-        return message_bytes(self.body, self.data, self.reason)
+        size = message_bytes(self.body, self.data, self.reason)
+        return size if self.attributes is None else size + attributes_bytes(self.attributes)
 
     def entry(self, number: int) -> dict[str, Any]:
         """Return the message as an entry of a batch."""
