@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 from uuid import uuid4
 
+import aio_pika
 import pytest
 
 from asynctasq.errors import DriverError, DriverUnavailable
@@ -186,6 +187,27 @@ async def test_a_message_that_only_the_broker_finds_too_large_is_refused(
         [run] = await received(driver, 1)
         assert run.message.id == small.id
         await completed(driver, [run])
+
+
+async def test_a_foreign_message_that_only_its_sender_may_publish_becomes_a_dead_letter(
+    server: RabbitmqServer,
+) -> None:
+    async with (
+        await aio_pika.connect(server.url("writer")) as other,
+        opened(driver_of(server)) as driver,
+    ):
+        await driver.enqueue([letter()])
+        await completed(driver, await received(driver, 1))
+        channel = await other.channel()
+        waiting = asyncio.create_task(driver.wait(["mail"], timeout=30.0))
+        foreign = aio_pika.Message(b"foreign", user_id="writer")
+        mail = names.work_queue(driver.settings.namespace, "mail")
+        await channel.default_exchange.publish(foreign, mail)
+        await waiting  # the driver has received it, and no worker takes it
+        async with asyncio.timeout(30.0):
+            while (await driver.count("mail")).dead != 1:
+                await driver.wait(["post"], timeout=0.1)
+        await driver.enqueue([letter()])
 
 
 async def _mail(driver: RabbitMQDriver) -> list[str]:

@@ -19,7 +19,7 @@ from asynctasq_rabbitmq.records import (
     unpack_record,
 )
 from asynctasq_rabbitmq.wire.channel import Channel
-from asynctasq_rabbitmq.wire.frames import Outgoing, message_id_of
+from asynctasq_rabbitmq.wire.frames import Outgoing
 
 logger = logging.getLogger("asynctasq_rabbitmq")
 
@@ -55,23 +55,22 @@ class Returns:
         self.add(held, self._publisher.copy(known, now))
 
     def add_unclaimed(self, held: Held) -> None:
-        """Return a message that no worker has taken. A loss that the broker noted is kept in its headers."""
+        """Return a message that no worker has taken. A loss that the broker noted is kept in its record.
+
+        A foreign message would keep its properties, with which the broker may refuse a copy. So it is dead now.
+        """
         incoming = held.incoming
-        if held.record is None and incoming.redelivered:
+        if held.record is None:
             try:
                 held.record = unpack_record(incoming.body)
             except BodyCorrupt as corrupt:
                 self.add_unread(held, corrupt)
                 return
-            count = incoming.headers().get(COUNT, 1)
-            held.lost = held.known.lost + (count if isinstance(count, int) else 1)
-        if held.record is not None:
-            self.add_copy(held, held.known.changed(lost=held.lost), held.known.due_at)
-            return
-        work = names.work_queue(self._namespace, held.consumer.queue)
-        text = message_id_of(incoming.properties)
-        outgoing = Outgoing("", work, incoming.properties, incoming.body, text)
-        self.add(held, Letter(held.consumer.queue, outgoing))
+            held.lost = held.known.lost
+            if incoming.redelivered:
+                count = incoming.headers().get(COUNT, 1)
+                held.lost += count if isinstance(count, int) else 1
+        self.add_copy(held, held.known.changed(lost=held.lost), held.known.due_at)
 
     def add_unread(self, held: Held, corrupt: BodyCorrupt) -> None:
         """Move a message that cannot be read to the dead letters."""
