@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -95,3 +95,37 @@ async def test_a_message_that_comes_back_wakes_a_sleeping_worker(
         async with asyncio.timeout(20.0):
             await waiting
         assert len(await sleeper.reserve({"q": 1}, limit=1, owner="other", lease=60.0)) == 1
+
+
+async def test_each_of_several_messages_wakes_the_process_that_sleeps_for_it(
+    url: str, namespace: str
+) -> None:
+    """The first call notifies itself; those that come soon after it leave that to the doorbell."""
+    queues = ["a", "b", "c"]
+    async with AsyncExitStack() as stack:
+        driver = await stack.enter_async_context(opened(PostgresDriver(url, namespace=namespace)))
+        waits = []
+        for queue in queues:
+            sleeper = PostgresDriver(url, namespace=namespace, poll_interval=60.0)
+            await stack.enter_async_context(opened(sleeper))
+            await sleeper.wait([queue], timeout=0.01)
+            waits.append(asyncio.create_task(sleeper.wait([queue], timeout=50.0)))
+        await asyncio.sleep(0)
+        for queue in queues:
+            [added] = await driver.enqueue([Message(new_id(), queue, "t", b"")])
+            assert added.created
+        async with asyncio.timeout(20.0):
+            await asyncio.gather(*waits)
+
+
+async def test_a_known_message_is_not_added_again_while_a_process_sleeps(
+    url: str, namespace: str
+) -> None:
+    sleeper = PostgresDriver(url, namespace=namespace)
+    async with opened(sleeper), opened(PostgresDriver(url, namespace=namespace)) as driver:
+        message = Message(new_id(), "q", "t", b"")
+        for is_new in (True, False):
+            await sleeper.wait(["q"], timeout=0.01)
+            [added] = await driver.enqueue([message])
+            assert (added.id, added.created) == (message.id, is_new)
+        assert (await driver.count("q")).ready == 1

@@ -19,9 +19,19 @@ async def add(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
 
 
 async def _add_one(opened: Opened, message: Message, parameters: Sequence[object]) -> Enqueued:
-    answer: int = await opened.server.value("enqueue_one", *parameters)
-    if answer > 0:
-        opened.doorbell.ring_numbers([answer])
+    server, doorbell = opened.server, opened.doorbell
+    rings = doorbell.may_ring_now and server.commits_alone
+    if rings:
+        durability = server.settings.synchronous_commit
+        answer: int = await server.value(
+            "enqueue_and_wake", *parameters, durability, doorbell.channel
+        )
+    else:
+        answer = await server.value("enqueue_one", *parameters)
+    if answer >= 0:
+        doorbell.note_sleepers(answer > 0, rung=rings)
+    if answer > 0 and not rings:
+        doorbell.ring_numbers([answer])
     return Enqueued(message.id, answer >= 0)
 
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import Iterable
+from time import monotonic
 
 from asynctasq.driverkit.batching import batches
 from asynctasq.errors import DriverError
@@ -33,11 +34,30 @@ class Doorbell:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._channel = channel_of(server)
+        self.channel = channel_of(server)
         self._queues: dict[str, None] = {}
         self._numbers: dict[int, None] = {}
         self._ended: dict[bytes, None] = {}
         self._task: asyncio.Task[None] | None = None
+        self._has_sleepers = True
+        """True if the last call that added a message found a process that sleeps; at first, one is expected."""
+        self._rung_at = -SHORTEST_INTERVAL
+        """When such a call last notified processes itself."""
+
+    @property
+    def may_ring_now(self) -> bool:
+        """True if the call that adds a message should notify processes itself: one is likely to sleep."""
+        return (
+            self._has_sleepers
+            and self._task is None
+            and monotonic() - self._rung_at >= SHORTEST_INTERVAL
+        )
+
+    def note_sleepers(self, found: bool, *, rung: bool) -> None:
+        """Record whether a call that added a message found a process that sleeps, and notified it."""
+        self._has_sleepers = found
+        if found and rung:
+            self._rung_at = monotonic()
 
     def ring(self, queues: Iterable[str]) -> None:
         """Wake processes that sleep until a message comes to one of these queues."""
@@ -80,14 +100,14 @@ class Doorbell:
     async def _notify(self, queues: list[str], numbers: list[int], ended: list[bytes]) -> None:
         server = self._server
         for some in batches(numbers, NAMES_AT_ONCE):
-            await server.rows("notify", self._channel, "q" + ",".join(map(str, some)))
+            await server.rows("notify", self.channel, "q" + ",".join(map(str, some)))
         for names in batches(queues, NAMES_AT_ONCE):
             await server.rows(
-                "ring", server.settings.namespace, list(names), self._channel, server.shift
+                "ring", server.settings.namespace, list(names), self.channel, server.shift
             )
         for ids in batches(ended, IDS_AT_ONCE):
             await server.rows(
-                "notify", self._channel, "r" + b64encode(b"".join(ids)).decode("ascii")
+                "notify", self.channel, "r" + b64encode(b"".join(ids)).decode("ascii")
             )
 
     async def stop(self) -> None:

@@ -14,8 +14,8 @@ from asynctasq_postgres.queries import Names, script
 STEPS = (
     (
         "create the tables and functions",
-        ("schema_1", "enqueue_1", "enqueue_one_1", "upkeep_1", "lease_1", "settle_1", "inspect_1", "listing_1", "id_search_1",
-         "manage_1"),
+        ("schema_1", "enqueue_1", "enqueue_one_1", "enqueue_and_wake_1", "upkeep_1", "lease_1", "settle_1", "inspect_1",
+         "listing_1", "id_search_1", "manage_1"),
     ),
     ("add the state of messages that a broker holds", ("brokered_2",)),
     ("keep counts of workers", ("metrics_3",)),

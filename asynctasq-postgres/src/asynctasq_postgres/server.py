@@ -57,6 +57,11 @@ class Server:
         """The offset of the clock, in microseconds."""
         return self.context.shift
 
+    @property
+    def commits_alone(self) -> bool:
+        """True if calls are sent without a transaction around them, so that a procedure may commit."""
+        return self.settings.statement_cache_size > 0
+
     async def rows(self, call: str, *parameters: Any) -> list[Row]:
         """Return the rows of a call in the file `calls.sql`.
 
@@ -89,7 +94,7 @@ class Server:
 
     async def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
         async with self.connections.borrowed() as connection:
-            if self.settings.statement_cache_size:
+            if self.commits_alone:
                 return await _fetch(connection, sql, parameters)
             # A PgBouncer may change the server between the two steps of a statement, but not within a transaction.
             async with connection.transaction():

@@ -15,6 +15,12 @@ SELECT asynctasq.enqueue_one_1(
     $1::text, $2::bytea, $3::bytea, $4::text, $5::int, $6::bigint, $7::bigint, $8::int, $9::bytea, $10::bigint
 ) /* all durable */
 
+-- name: enqueue_and_wake
+CALL asynctasq.enqueue_and_wake_1(
+    $1::text, $2::bytea, $3::bytea, $4::text, $5::int, $6::bigint, $7::bigint, $8::int, $9::bytea, $10::bigint,
+    $11::text, $12::text, 0
+)
+
 -- name: enqueue_in_transaction
 SELECT f.known, f.holders, f.asleep, (SELECT store::text FROM asynctasq.meta)
 FROM asynctasq.enqueue_1(
