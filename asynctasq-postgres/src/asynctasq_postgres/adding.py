@@ -11,18 +11,16 @@ from asynctasq_postgres.opened import Opened
 async def add(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
     """Add messages, and wake processes that sleep until one comes."""
     if len(messages) == 1:
-        context = opened.server.context
-        parameters = single(messages[0], context.settings.namespace, context.shift)
+        server = opened.server
+        parameters = single(messages[0], opened.namespace, server.context.shift)
         if parameters is not None:
-            return [await _add_one(opened, messages[0], parameters)]
+            asleep: int | None = await server.value("enqueue_one", *parameters)
+            if asleep is not None:
+                if asleep:
+                    opened.doorbell.ring_numbers([asleep])
+                return [Enqueued(messages[0].id, True)]
+            await opened.read_namespace()  # the database may have been replaced by another one
     return await _add_chunk(opened, messages)
-
-
-async def _add_one(opened: Opened, message: Message, parameters: Sequence[object]) -> Enqueued:
-    answer: int = await opened.server.value("enqueue_one", *parameters)
-    if answer > 0:
-        opened.doorbell.ring_numbers([answer])
-    return Enqueued(message.id, answer >= 0)
 
 
 async def _add_chunk(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
