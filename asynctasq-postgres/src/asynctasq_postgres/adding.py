@@ -11,28 +11,30 @@ from asynctasq_postgres.opened import Opened
 async def add(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:
     """Add messages, and wake processes that sleep until one comes."""
     if len(messages) == 1:
-        context = opened.server.context
-        parameters = single(messages[0], context.settings.namespace, context.shift)
+        parameters = single(messages[0], opened.namespace, opened.server.context.shift)
         if parameters is not None:
-            return [await _add_one(opened, messages[0], parameters)]
+            if await _add_one(opened, parameters):
+                return [Enqueued(messages[0].id, True)]
+            await opened.read_namespace()  # the database may have been replaced by another one
     return await _add_chunk(opened, messages)
 
 
-async def _add_one(opened: Opened, message: Message, parameters: Sequence[object]) -> Enqueued:
+async def _add_one(opened: Opened, parameters: Sequence[object]) -> bool:
+    """Add a message; return False if its ID is known, or if its namespace or queue is not."""
     server, doorbell = opened.server, opened.doorbell
     rings = doorbell.may_ring_now and server.commits_alone
+    asleep: int | None
     if rings:
         durability = server.settings.synchronous_commit
-        answer: int = await server.value(
-            "enqueue_and_wake", *parameters, durability, doorbell.channel
-        )
+        asleep = await server.value("enqueue_and_wake", *parameters, durability, doorbell.channel)
     else:
-        answer = await server.value("enqueue_one", *parameters)
-    if answer >= 0:
-        doorbell.note_sleepers(answer > 0, rung=rings)
-    if answer > 0 and not rings:
-        doorbell.ring_numbers([answer])
-    return Enqueued(message.id, answer >= 0)
+        asleep = await server.value("enqueue_one", *parameters)
+    if asleep is None:
+        return False
+    doorbell.note_sleepers(asleep > 0, rung=rings)
+    if asleep and not rings:
+        doorbell.ring_numbers([asleep])
+    return True
 
 
 async def _add_chunk(opened: Opened, messages: Sequence[Message]) -> list[Enqueued]:

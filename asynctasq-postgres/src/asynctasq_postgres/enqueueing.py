@@ -19,8 +19,13 @@ UNTIL = {UniqueUntil.STARTED: 1, UniqueUntil.SETTLED: 2, UniqueUntil.PERIOD: 3}
 _ON_CONFLICT = {OnConflict.SKIP: 1, OnConflict.REPLACE: 2, OnConflict.EXTEND: 3}
 
 
-def single(message: Message, namespace: str, shift: int) -> tuple[object, ...] | None:
+def single(message: Message, namespace: int, shift: int) -> tuple[object, ...] | None:
     """Return the parameters of `enqueue_one`; None for a message that only `enqueue` can add.
+
+    Args:
+        message: the message.
+        namespace: the number of the namespace.
+        shift: the offset of the clock, in microseconds.
 
     Raises:
         DriverError: the message cannot be stored.

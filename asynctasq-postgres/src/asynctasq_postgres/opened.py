@@ -24,8 +24,12 @@ from asynctasq_postgres.timing import ListenerTiming
 class Opened:
     """A driver between `open` and `close`."""
 
-    def __init__(self, server: Server, timing: ListenerTiming, *, version: int) -> None:
+    def __init__(
+        self, server: Server, timing: ListenerTiming, *, version: int, namespace: int
+    ) -> None:
         self.server = server
+        self.namespace = namespace
+        """The number of the namespace."""
         self.version = version
         """That of the tables."""
         self.process = os.getpid()
@@ -47,7 +51,7 @@ class Opened:
                 tables = await read_tables(connection, context.names)
             check_usable(tables, context.place)
             # Now, in a transaction of its own: others would wait for one of the application that makes it.
-            await server.rows("namespace", context.settings.namespace)
+            namespace = await server.value("namespace", context.settings.namespace)
         except FAILURES as error:
             await server.connections.close()
             raise translated(error, context.place) from error
@@ -55,7 +59,15 @@ class Opened:
             await server.connections.close()
             raise
         context.store = tables.store
-        return cls(server, timing, version=tables.version)
+        return cls(server, timing, version=tables.version, namespace=namespace)
+
+    async def read_namespace(self) -> None:
+        """Look the number of the namespace up again.
+
+        Raises:
+            DriverError: the call failed.
+        """
+        self.namespace = await self.server.value("namespace", self.server.settings.namespace)
 
     async def stop(self) -> None:
         """Close all connections. Never raises."""

@@ -93,14 +93,22 @@ class Server:
         return (await self.rows(call, *parameters))[0][0]
 
     async def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        async with self.connections.borrowed() as connection:
+        rows: list[Row]
+        connection = await self.connections.take()
+        try:
             if self.commits_alone:
-                return await _fetch(connection, sql, parameters)
-            # A PgBouncer may change the server between the two steps of a statement, but not within a transaction.
-            async with connection.transaction():
-                return await _fetch(connection, sql, parameters)
+                rows = await connection.fetch(sql, *parameters)
+            else:
+                rows = await _in_transaction(connection, sql, parameters)
+        except BaseException as error:
+            self.connections.give_back(connection, error)
+            raise
+        self.connections.give_back(connection, None)
+        return rows
 
 
-async def _fetch(connection: Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
-    rows: list[Row] = await connection.fetch(sql, *parameters)
-    return rows
+async def _in_transaction(connection: Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
+    """Fetch rows in a transaction, within which a PgBouncer does not change the server."""
+    async with connection.transaction():
+        rows: list[Row] = await connection.fetch(sql, *parameters)
+        return rows

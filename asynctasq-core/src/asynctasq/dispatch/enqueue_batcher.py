@@ -82,7 +82,8 @@ class EnqueueBatcher:
                 self._log_outage(None)
                 return await finish_chunk(self._driver, messages, partly, pauses)
             else:
-                self._log_outage(None)
+                if self._is_unavailable:
+                    self._log_outage(None)
                 return answers
 
     def _log_outage(self, error: DriverUnavailable | None) -> None:
@@ -108,6 +109,9 @@ class EnqueueBatcher:
 
     async def _send_waiting(self) -> None:
         self._next = None
+        if len(self._waiting) == 1:
+            await self._send([self._waiting.popleft()])
+            return
         chunk = self._next_chunk()
         if not self._waiting:
             await self._send(chunk)

@@ -12,12 +12,12 @@ FROM /* durable */ asynctasq.enqueue_1(
 
 -- name: enqueue_one
 SELECT asynctasq.enqueue_one_1(
-    $1::text, $2::bytea, $3::bytea, $4::text, $5::int, $6::bigint, $7::bigint, $8::int, $9::bytea, $10::bigint
+    $1::int, $2::bytea, $3::bytea, $4::text, $5::int, $6::bigint, $7::bigint, $8::int, $9::bytea, $10::bigint
 ) /* all durable */
 
 -- name: enqueue_and_wake
 CALL asynctasq.enqueue_and_wake_1(
-    $1::text, $2::bytea, $3::bytea, $4::text, $5::int, $6::bigint, $7::bigint, $8::int, $9::bytea, $10::bigint,
+    $1::int, $2::bytea, $3::bytea, $4::text, $5::int, $6::bigint, $7::bigint, $8::int, $9::bytea, $10::bigint,
     $11::text, $12::text, 0
 )
 

@@ -9,7 +9,7 @@
 -- durability: the `synchronous_commit` of the message; NULL to leave it to the server.
 -- answer: as that of the function.
 CREATE PROCEDURE asynctasq.enqueue_and_wake_1(
-    space text, newcomer bytea, payload bytea, queue_name text, rank_ int, span bigint, ttl bigint, losses int,
+    ns int, newcomer bytea, payload bytea, queue_name text, rank_ int, span bigint, ttl bigint, losses int,
     profile bytea, shift bigint, durability text, channel text, INOUT answer int
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -19,9 +19,9 @@ BEGIN
         ignored := pg_catalog.set_config('synchronous_commit', durability, true);
     END IF;
     answer := asynctasq.enqueue_one_1(
-        space, newcomer, payload, queue_name, rank_, span, ttl, losses, profile, shift
+        ns, newcomer, payload, queue_name, rank_, span, ttl, losses, profile, shift
     );
-    IF answer <= 0 THEN
+    IF answer IS NULL OR answer = 0 THEN
         RETURN;
     END IF;
     COMMIT;
