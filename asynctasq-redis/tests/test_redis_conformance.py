@@ -36,8 +36,12 @@ class TestRedis(DriverConformance):
         return RedisDriver(self.url, namespace=self.namespace)
 
     async def damage(self, driver: Driver, message_id: bytes) -> None:
+        prefix = b"{%s}:2:" % self.namespace.encode()
         with redis.Redis.from_url(self.url) as client:
-            client.setrange(b"{%s}:2:m:%s" % (self.namespace.encode(), message_id), 0, b"\xff" * 60)
+            if client.exists(prefix + b"a:" + message_id):  # the id of a schedule
+                client.hset(prefix + b"a:" + message_id, "s", b"\xff" * 37)
+            else:
+                client.setrange(prefix + b"m:" + message_id, 0, b"\xff" * 60)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from asynctasq_redis.codec import BODY_LIMIT, text_bytes, token_of
 from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
 from asynctasq_redis.id_search import match_ids
 from asynctasq_redis.metric_calls import MetricCalls
+from asynctasq_redis.schedule_calls import ScheduleCalls
 from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
 from asynctasq_redis.settling import Packed, batches_of, pack_settlement, settle_arguments
 from asynctasq_redis.timing import ListenerTiming
@@ -47,7 +48,7 @@ AT_ONCE = 1000
 _DONE = ord("1")
 
 
-class RedisDriver(MetricCalls, DriverDefaults):
+class RedisDriver(MetricCalls, ScheduleCalls, DriverDefaults):
     """Messages in a Redis or Valkey server, from 6.2 on; also by Sentinel, or in a cluster.
 
     Accepted messages are as durable as the server is configured to make them (`appendonly`, replicas with
@@ -56,7 +57,9 @@ class RedisDriver(MetricCalls, DriverDefaults):
     """
 
     api_version = 2
-    capabilities = FULL_STORE | Capability.NEWS | Capability.STATE | Capability.METRICS
+    capabilities = (
+        FULL_STORE | Capability.NEWS | Capability.STATE | Capability.METRICS | Capability.SCHEDULES
+    )
     max_message_bytes: int | None = BODY_LIMIT
     listener_timing = ListenerTiming()
     """Times of the connection that receives notifications."""

@@ -11,9 +11,10 @@ _ALONE = frozenset({"enqueue_one", "probe"})
 _DAMAGE = ("common", "damage")
 _FACTS = ("common", "facts")
 _COUNTS = ("common", "counts")
+_SCHEDULE = ("common", "schedule")
 _UPKEEP = (*_DAMAGE, "task", "upkeep")
 _SHARED = {
-    "reserve": (*_UPKEEP, "adopt", "recount", "sweep"),
+    "reserve": (*_UPKEEP, "adopt", "recount", "schedule", "sweep"),
     "count": ("common", "recount"),
     "upgrade": (*_UPKEEP, "adopt"),
     "extend": _UPKEEP,
@@ -32,11 +33,20 @@ _SHARED = {
     "find": (*_DAMAGE, "rows"),
     "choose": (*_DAMAGE, "task", "rows"),
     "requeue": _DAMAGE,
+    "put_schedules": _SCHEDULE,
+    "claim_schedules": _SCHEDULE,
+    "fire": _SCHEDULE,
+    "find_schedules": _SCHEDULE,
+    "list_schedules": _SCHEDULE,
+    "change_schedules": _SCHEDULE,
 }
 """The files that precede a script. For all other scripts, that is `common`."""
 _PLAIN = frozenset({"reserve", "settle"})
 """Scripts with a fast path, which is enough for nearly all calls. It shares no functions with others, because
 creating those would take longer than most calls do. They are created in `carefully`, if it runs."""
+
+_CALLING = {"fire": "enqueue"}
+"""Scripts that run another one as a function, with a table of its arguments."""
 
 
 @record
@@ -54,6 +64,9 @@ def script(name: str) -> Script:
     source = _source(name)
     if name not in _ALONE:
         shared = [_source(part) for part in _SHARED.get(name, ("common",))]
+        if name in _CALLING:
+            called = _CALLING[name]
+            shared += [b"local function %s(ARGV)" % called.encode(), _source(called), b"end"]
         source = b"\n".join((*shared, b"return run(function()", source, b"end)\n"))
     if name in _PLAIN:
         plain = (_source(f"{name}_plain"), _source("plain"))

@@ -20,11 +20,13 @@ from asynctasq_redis.wires import Argument
 
 log = logging.getLogger("asynctasq.redis")
 
-ADDING = frozenset({"enqueue", "enqueue_one", "requeue"})
-"""Scripts that add messages: a full server refuses these with an error that users see."""
-REPLICATED = frozenset({"enqueue", "enqueue_one", "requeue", "settle"})
+ADDING = frozenset({"enqueue", "enqueue_one", "requeue", "fire", "put_schedules"})
+"""Scripts that add messages or schedules: a full server refuses these with an error that users see."""
+REPLICATED = ADDING | {"settle", "change_schedules"}
 """Scripts after which `wait_replicas` waits."""
-NOT_AGAIN = frozenset({"settle", "cancel", "requeue", "delete_dead", "purge"})
+NOT_AGAIN = frozenset(
+    {"settle", "cancel", "requeue", "delete_dead", "purge", "fire", "change_schedules"}
+)
 """Scripts with another answer the second time: only their caller can decide to repeat them."""
 EVICTION_SAFE = "noeviction"
 EVICTS_EXPIRING = "evicts results, known ids and unique keys before they expire"

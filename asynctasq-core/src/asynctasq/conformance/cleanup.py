@@ -9,6 +9,7 @@ from asynctasq.contracts.capabilities import (
     SupportsPurge,
 )
 from asynctasq.contracts.capabilities.discard import SupportsDiscard
+from asynctasq.contracts.capabilities.schedules import ScheduleChange, SupportsSchedules
 from asynctasq.contracts.driver import Driver, QueueCounts
 from asynctasq.errors import DriverError
 from asynctasq.message import State
@@ -36,6 +37,7 @@ async def tidy_up(driver: Driver, leftovers: Leftovers) -> bool:
         queues = {*leftovers.queues, *await _listed(driver)}
         for queue in queues:
             await _empty(driver, queue)
+        await _remove_schedules(driver)
         can_delete = Capability.DEAD_LETTERS in driver.capabilities
         await _move(driver, leftovers, FAR_SECONDS if can_delete else DEAD_LETTER_SECONDS)
         if isinstance(driver, SupportsDiscard):
@@ -80,3 +82,13 @@ async def _empty(driver: Driver, queue: str) -> None:
     if Capability.DEAD_LETTERS in capabilities and isinstance(driver, SupportsDeadLetters):
         page = await driver.dead_letters(queue=queue, limit=1000)
         await driver.delete_dead([dead.message.id for dead in page.items])
+
+
+async def _remove_schedules(driver: Driver) -> None:
+    if Capability.SCHEDULES in driver.capabilities and isinstance(driver, SupportsSchedules):
+        for _ in range(_ROUNDS):
+            page = await driver.schedules(limit=100)
+            if not page.items:
+                break
+            names = [schedule.id for schedule in page.items]
+            await driver.change_schedules(names, ScheduleChange.REMOVE)

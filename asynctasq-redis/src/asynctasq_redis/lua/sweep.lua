@@ -124,11 +124,30 @@ function visits.w(_, key)
 end
 visits.i = visits.w
 
+-- Add the entries of a schedule that a manual change has removed.
+function visits.a(id)
+    local s = state_of(id)
+    if not s then return end
+    call('ZADD', AN, 0, id)
+    if is_active(s) then call('ZADD', AT, 'NX', whole(s.due), id) end
+end
+
+local function is_no_schedule(id)
+    return call('EXISTS', P .. 'a:' .. id) == 0
+end
+
 local function visit_others(name, key, now)
     if name == 'dead' then
         sample_index(key, is_not_dead)
     elseif name == 'owners' then
         for _, owner in ipairs(never_due(key)) do call('ZADD', key, whole(now), owner) end
+    elseif name == 'at' then
+        for _, id in ipairs(never_due(key)) do
+            call('ZREM', key, id)
+            visits.a(id)
+        end
+    elseif name == 'an' then
+        sample_index(key, is_no_schedule)
     elseif name == 'exp' then
         sample_index(key, has_not(EXPIRES))
     elseif name == 'big' then
