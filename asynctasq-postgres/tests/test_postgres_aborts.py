@@ -24,6 +24,7 @@ STEP, PAIR_STEP = 5, 20
 nothing that a further call could meet."""
 TABLES = (
     "messages", "dead", "outcomes", "owners", "unique_keys", "workers", "upkeep", "queues", "namespaces",
+    "schedules",
 )  # fmt: skip
 SABOTAGE = """
 CREATE SEQUENCE statements MINVALUE 0 START 0;

@@ -17,14 +17,20 @@ from asynctasq.conformance.model import run_model
 from asynctasq.conformance.processes import check_each_message_once, check_kills, check_stale_owner
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import Driver
+from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq_postgres import PostgresDriver
 from asynctasq_postgres.adapters.asyncpg_connections import AsyncpgAdapter
 
 
 async def damage_record(url: str, message_id: bytes) -> None:
-    """Overwrite what is stored of a message."""
+    """Overwrite what is stored of a message, or of a schedule."""
     connection = await asyncpg.connect(url)
     try:
+        await connection.execute(
+            "UPDATE asynctasq.schedules SET definition = '' WHERE id = $1", message_id
+        )
+        if len(message_id) != ID_BYTES:
+            return
         for table in ("messages", "dead"):
             await connection.execute(
                 f"UPDATE asynctasq.{table} SET profile = $2, payload = $2 WHERE id = $1",

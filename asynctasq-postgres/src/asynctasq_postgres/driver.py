@@ -38,6 +38,7 @@ from asynctasq_postgres.listing import Listing, read_page
 from asynctasq_postgres.metric_calls import MetricCalls
 from asynctasq_postgres.opened import Opened, look_at_tables, take_steps
 from asynctasq_postgres.rows import dead_letter, snapshot
+from asynctasq_postgres.schedule_calls import ScheduleCalls
 from asynctasq_postgres.server import CallContext
 from asynctasq_postgres.settings import (
     DEFAULT_URL,
@@ -59,7 +60,7 @@ LISTINGS = {
 }
 
 
-class PostgresDriver(StateCalls, MetricCalls, DriverDefaults):
+class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, DriverDefaults):
     """Messages in tables of a PostgreSQL database (13 or later).
 
     The arguments are the fields of `PostgresSettings`. An argument that is None has its value from the URL, or its
@@ -74,6 +75,7 @@ class PostgresDriver(StateCalls, MetricCalls, DriverDefaults):
         | Capability.TRANSACTIONS
         | Capability.OUTBOX
         | Capability.STATE
+        | Capability.SCHEDULES
         | Capability.METRICS
     )
     dialect = "postgresql"

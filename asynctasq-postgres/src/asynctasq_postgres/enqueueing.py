@@ -52,14 +52,15 @@ def single(message: Message, namespace: int, shift: int) -> tuple[object, ...] |
 class Chunk:
     """Messages of one call, and the answers to them.
 
-    Of messages that share an ID, only the first is sent, unless a unique key may keep it out.
+    Of messages that share an ID, only the first is sent, unless a unique key, or the call, may keep it out.
     """
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    def __init__(self, messages: Sequence[Message], *, sends_all: bool = False) -> None:
         self.messages = messages
         ids = [message.id for message in messages]
         self._sent = messages
-        if len(set(ids)) < len(ids) and not any(message.unique for message in messages):
+        sends_all = sends_all or any(message.unique for message in messages)
+        if len(set(ids)) < len(ids) and not sends_all:
             self._sent = _first_of_each(messages)
         self._kinds = _Kinds()
         for key, run, payloads in runs_of(self._sent):

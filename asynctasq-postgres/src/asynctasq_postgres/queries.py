@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
+from asynctasq.contracts.capabilities.schedules import FINISHED_KEPT_FOR, ORPHANED_AFTER
 from asynctasq.contracts.capabilities.transactions import Statement
 from asynctasq.driverkit.sql import read_queries, read_script
-from asynctasq.driverkit.times import OUTCOME_TTL_LEAST, micros
+from asynctasq.driverkit.times import FOREVER, OUTCOME_TTL_LEAST, micros
 from asynctasq.records import record
 
 SET_ASIDE = 1 << 62
@@ -21,6 +22,13 @@ _LISTED = {
     "rows_set_aside": "AND not_before >= {set_aside}",
 }
 """The listings of the outbox, each with its condition. Each has an index, so the condition must not be a parameter."""
+_NUMBERS = {
+    "{outcome_ttl_least}": micros(OUTCOME_TTL_LEAST),
+    "{finished_kept_for}": micros(FINISHED_KEPT_FOR),
+    "{orphaned_after}": micros(ORPHANED_AFTER),
+    "{forever}": FOREVER,
+}
+"""Numbers in the scripts, in microseconds."""
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _FOLDER = files("asynctasq_postgres") / "sql"
 _QUALIFIED = re.compile(r"\basynctasq\.(\w+)")
@@ -85,7 +93,9 @@ def _durability(level: str) -> str:
 
 def script(names: Names, name: str) -> Sequence[str]:
     """Return the statements of a file."""
-    text = read_script(_FOLDER, name).replace("{outcome_ttl_least}", str(micros(OUTCOME_TTL_LEAST)))
+    text = read_script(_FOLDER, name)
+    for mark, number in _NUMBERS.items():
+        text = text.replace(mark, str(number))
     return [names.applied(each) for each in _statements(text)]
 
 

@@ -200,3 +200,39 @@ SELECT asynctasq.note_2($1::text, $2::bytea, $3::int[], $4::bytea[], $5::bigint[
 
 -- name: noted
 SELECT f.n, f.report FROM asynctasq.noted_2($1::text, $2::bytea, $3::bigint) AS f
+
+-- name: put_schedules
+SELECT f.revisions
+FROM /* durable */ asynctasq.put_schedules_4(
+    $1::text, $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bytea[], $7::bigint
+) AS f (revisions)
+
+-- name: claim_schedules
+-- A claim that a crash of the server undoes is made again, and fires once.
+SELECT f.at, f.next, (f.claimed).id, (f.claimed).definition, (f.claimed).rhythm, (f.claimed).next_at, (f.claimed).revision,
+    (f.claimed).paused, (f.claimed).orphaned, (f.claimed).declared_by, (f.claimed).seen_at, (f.claimed).fired_at, (f.claimed).whole
+FROM asynctasq.claim_schedules_4($1::text, $2::int, $3::bigint, $4::bigint) AS f
+CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS durability
+
+-- name: fire
+SELECT f.fired, f.asleep
+FROM /* durable */ asynctasq.fire_4(
+    $1::text, $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::int[], $7::bytea, $8::bytea[], $9::int[],
+    $10::bigint[], $11::text[], $12::int[], $13::bigint[], $14::bigint[], $15::int[], $16::bytea[], $17::bytea[],
+    $18::int[], $19::int[], $20::bigint[], $21::bigint
+) AS f
+
+-- name: change_schedules
+SELECT f.changed
+FROM /* durable */ asynctasq.change_schedules_4($1::text, $2::bytea[], $3::text, $4::bigint) AS f (changed)
+
+-- name: find_schedules
+SELECT f.id, f.definition, f.rhythm, f.next_at, f.revision, f.paused, f.orphaned, f.declared_by, f.seen_at, f.fired_at, f.whole
+FROM asynctasq.find_schedules_4($1::text, $2::bytea[]) AS f
+
+-- name: list_schedules
+SELECT f.id, f.definition, f.rhythm, f.next_at, f.revision, f.paused, f.orphaned, f.declared_by, f.seen_at, f.fired_at, f.whole
+FROM asynctasq.list_schedules_4($1::text, $2::bytea, $3::int) AS f
+
+-- name: now
+SELECT asynctasq.clock_1($1::bigint)
