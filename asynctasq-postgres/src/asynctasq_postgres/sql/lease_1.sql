@@ -70,15 +70,19 @@ BEGIN
     IF ends < now + lease - lease / 128 THEN
         UPDATE asynctasq.owners SET deadline = greatest(deadline, now + lease) WHERE key = own;
     END IF;
-    IF NOT hurried AND (
-        asynctasq.is_due_1(ns, now, now - dead_ttl) OR prunes
-        OR (NOT paused AND EXISTS (SELECT 1 FROM asynctasq.owners WHERE namespace = ns AND deadline <= now))
-    ) AND pg_try_advisory_xact_lock(hashtext('asynctasq upkeep'), ns) THEN
-        RETURN QUERY
-        SELECT -1, 0, 0::bigint, uuid_send(u.id), u.state::bigint, u.attempt, u.lost, 0, 0::bigint, 0::bigint,
-            u.profile,
-            convert_to(jsonb_build_array((SELECT name FROM asynctasq.queues WHERE key = u.queue), u.owner)::text, 'UTF8')
-        FROM asynctasq.upkeep_1(ns, now, NOT paused, now - dead_ttl, dead_limit, prunes) AS u;
+    IF NOT hurried THEN  -- on its own, because the next condition is a query
+        IF (
+            asynctasq.is_due_1(ns, now, now - dead_ttl) OR prunes
+            OR (NOT paused AND EXISTS (SELECT 1 FROM asynctasq.owners WHERE namespace = ns AND deadline <= now))
+        ) AND pg_try_advisory_xact_lock(hashtext('asynctasq upkeep'), ns) THEN
+            RETURN QUERY
+            SELECT -1, 0, 0::bigint, uuid_send(u.id), u.state::bigint, u.attempt, u.lost, 0, 0::bigint, 0::bigint,
+                u.profile,
+                convert_to(
+                    jsonb_build_array((SELECT name FROM asynctasq.queues WHERE key = u.queue), u.owner)::text, 'UTF8'
+                )
+            FROM asynctasq.upkeep_1(ns, now, NOT paused, now - dead_ttl, dead_limit, prunes) AS u;
+        END IF;
     END IF;
     FOR n IN 1..cardinality(names) LOOP
         EXIT WHEN wanted <= 0 OR room <= 0;
