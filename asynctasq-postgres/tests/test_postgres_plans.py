@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import asyncpg
 import pytest
 
 from asynctasq.contracts.capabilities import WorkerInfo
+from asynctasq.contracts.capabilities.schedules import Firing, Schedule, ScheduleChange
 from asynctasq.message import Message, State, Unique, new_id
 from asynctasq.settlement import Complete, ErrorInfo, Fail, Reason, Release, Retry
 from asynctasq_postgres import PostgresDriver
@@ -22,7 +24,9 @@ KINDS = ("never analyzed", "empty", "analyzed")
 READ = 15_000
 """Rows that a statement may read: pieces of the upkeep have 5,000 messages."""
 SORTED = 1_000
-SEARCHED = ("messages", "dead", "outcomes", "unique_keys", "owners", "queues", "workers")
+SEARCHED = (
+    "messages", "dead", "outcomes", "unique_keys", "owners", "queues", "workers", "schedules",
+)  # fmt: skip
 FILL = """
 INSERT INTO asynctasq.messages (
     due_at, enqueued_at, result_ttl, id, namespace, queue, max_lost, state, rank, profile, payload, expires_at
@@ -47,6 +51,11 @@ FILL_OTHERS = (
     (
         "INSERT INTO asynctasq.unique_keys (hash, namespace, holder, until, since)"
         " SELECT sha256(n::text::bytea), 1, gen_random_uuid(), 2, 1 FROM generate_series(1, $1) AS n"
+    ),
+    (
+        "INSERT INTO asynctasq.schedules (next_at, claimable_at, revision, seen_at, namespace, id, rhythm, definition)"
+        " SELECT {now} + 3600000000 + n, {now} + 3600000000 + n, 1, n, 1, n::text::bytea, 'r', 'd'"
+        " FROM generate_series(1, $1) AS n"
     ),
 )
 
@@ -189,11 +198,31 @@ async def _call_all(driver: PostgresDriver) -> None:
     await driver.wait(["q"], timeout=0.01)
     await driver.record_worker(WorkerInfo("w", "h", 1, 0.0, ("q",), 1, 0, "1"), ttl=60.0)
     await driver.workers()
+    await _call_all_of_schedules(driver)
     driver.clock_offset += 1000.0
     for lease in (2e-6, 60.0):
         await driver.reserve({"none": 1}, limit=1, owner="other", lease=lease)
     driver.clock_offset -= 1000.0
     await driver.purge("q", states=[State.SCHEDULED])
+
+
+async def _call_all_of_schedules(driver: PostgresDriver) -> None:
+    names = [f"due {number}" for number in range(20)]
+    made = [Schedule(name, b"definition", 1e9) for name in names]
+    await driver.put_schedules(made)
+    await driver.put_schedules([replace(each, definition=b"other") for each in made])
+    claim = await driver.claim_schedules(limit=15, hold=60.0)
+    messages = [Message(new_id(), "q", "t", b"body", priority=9) for _ in names]
+    firings = [
+        Firing(name, 2, 1e9, None, (each,)) for name, each in zip(names, messages, strict=True)
+    ]
+    await driver.fire([*firings, *firings])
+    await driver.find_schedules(names)
+    page = await driver.schedules(limit=3)
+    await driver.schedules(limit=3, cursor=page.cursor)
+    for change in ScheduleChange:
+        await driver.change_schedules(names, change)
+    assert len(claim.schedules) == 15
 
 
 async def test_no_function_searches_a_table_from_end_to_end(
