@@ -122,18 +122,18 @@ SELECT
     (SELECT count(*) FROM (
         SELECT 1 FROM asynctasq.outbox WHERE namespace = $1::text AND not_before >= {set_aside} LIMIT $3::int
     ) AS counted),
-    {now} + $2::bigint - greatest(0, least(
-        (SELECT min(created_at) FROM (
+    {now} + $2::bigint - least(
+        (SELECT min(greatest(created_at, 0)) FROM (
             SELECT created_at FROM asynctasq.outbox
             WHERE namespace = $1::text AND not_before < {set_aside} LIMIT $3::int
         ) AS counted),
         (
-            SELECT created_at FROM asynctasq.outbox
+            SELECT greatest(created_at, 0) FROM asynctasq.outbox
             WHERE namespace = $1::text AND not_before < {set_aside}
             ORDER BY id
             LIMIT 1
         )
-    ))
+    )
 
 -- name: rows
 SELECT id, target, message, age, attempts, error, not_before, pause, total
