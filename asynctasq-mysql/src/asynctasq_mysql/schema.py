@@ -15,7 +15,7 @@ from asynctasq_mysql.clients import Wire
 from asynctasq_mysql.statements import Fragment, TableStatements, in_list
 
 OLDEST_VERSION = 1
-NEEDED_VERSION = 3
+NEEDED_VERSION = 4
 USABLE_FROM = 1
 """The oldest version of which a release must know the schema to use the tables of this release."""
 LOCK_SECONDS = 60
