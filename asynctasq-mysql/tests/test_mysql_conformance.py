@@ -53,6 +53,9 @@ class TestMySQL(DriverConformance):
                 "UPDATE asynctasq_messages SET profile = x'ffffffff', payload = x'ff00ff' "
                 f"WHERE id = x'{message_id.hex()}'"
             )
+            cursor.execute(
+                f"UPDATE asynctasq_timetable SET definition = '' WHERE id = x'{message_id.hex()}'"
+            )
 
     def transaction(self, driver: Driver) -> AbstractAsyncContextManager[RunPlan]:
         return transaction_in_mysql(self.url)

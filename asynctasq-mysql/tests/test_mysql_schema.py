@@ -44,11 +44,11 @@ async def test_a_migration_creates_all_tables_and_does_nothing_the_second_time(
     planned = await driver.migrate(dry_run=True)
     assert len(planned) == len(TABLES) + 1  # and the version
     assert execute(database, "SHOW TABLES") == []
-    assert await driver.migrate() == ["schema_1", "schema_2", "schema_3"]
+    assert await driver.migrate() == ["schema_1", "schema_2", "schema_3", "schema_4"]
     assert await driver.migrate() == []
     assert await driver.migrate(dry_run=True) == []
     state = await driver.schema()
-    assert (state.current, state.needed, state.oldest) == (3, 3, 1)
+    assert (state.current, state.needed, state.oldest) == (4, 4, 1)
     assert len(execute(database, "SHOW TABLES")) == len(TABLES)
 
 
@@ -64,7 +64,12 @@ async def test_a_dry_run_prints_a_script_that_clients_can_run(database: str) -> 
 async def test_drivers_that_migrate_at_once_take_turns(database: str) -> None:
     drivers = [MySQLDriver(database) for _ in range(4)]
     steps = await asyncio.gather(*(driver.migrate() for driver in drivers))
-    assert sorted(map(list, steps)) == [[], [], [], ["schema_1", "schema_2", "schema_3"]]
+    assert sorted(map(list, steps)) == [
+        [],
+        [],
+        [],
+        ["schema_1", "schema_2", "schema_3", "schema_4"],
+    ]
 
 
 @pytest.mark.parametrize("made", range(0, len(TABLES) + 1, 3))
@@ -79,7 +84,7 @@ async def test_a_migration_that_was_killed_goes_on_where_it_stopped(
     planned = await MySQLDriver(database).migrate(dry_run=True)
     assert planned[:-1] == texts[made:]
     assert planned[-1].startswith("INSERT INTO `asynctasq_meta`")
-    assert await MySQLDriver(database).migrate() == ["schema_1", "schema_2", "schema_3"]
+    assert await MySQLDriver(database).migrate() == ["schema_1", "schema_2", "schema_3", "schema_4"]
     async with opened(MySQLDriver(database)) as driver:
         await driver.enqueue([message()])
         assert await driver.migrate() == []
@@ -88,11 +93,11 @@ async def test_a_migration_that_was_killed_goes_on_where_it_stopped(
 
 async def test_tables_of_a_newer_release_are_used_if_it_says_so(database: str) -> None:
     await MySQLDriver(database).migrate()
-    execute(database, "UPDATE asynctasq_meta SET version = 4, usable_from = 1")
+    execute(database, "UPDATE asynctasq_meta SET version = 5, usable_from = 1")
     async with opened(MySQLDriver(database)) as driver:
         assert await driver.migrate() == []
-        assert (await driver.schema()).current == 4
-    execute(database, "UPDATE asynctasq_meta SET usable_from = 4")
+        assert (await driver.schema()).current == 5
+    execute(database, "UPDATE asynctasq_meta SET usable_from = 5")
     with pytest.raises(DriverError, match="Upgrade asynctasq"):
         await MySQLDriver(database).open()
 
@@ -107,7 +112,7 @@ async def test_tables_of_the_release_before_are_used_until_the_migration(databas
         assert await driver.progress([delivery.message.id]) == [None]
         with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
             await driver.marks([delivery.message.id])
-    assert await driver.migrate() == ["schema_2", "schema_3"]
+    assert await driver.migrate() == ["schema_2", "schema_3", "schema_4"]
 
 
 async def test_a_prefix_separates_stores_of_one_database(database: str) -> None:

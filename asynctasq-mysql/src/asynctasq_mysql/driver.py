@@ -43,6 +43,7 @@ from asynctasq_mysql.id_search import match_ids
 from asynctasq_mysql.metric_calls import MetricCalls
 from asynctasq_mysql.opening import open_store
 from asynctasq_mysql.reserving import Reserve
+from asynctasq_mysql.schedule_calls import ScheduleCalls
 from asynctasq_mysql.settings import DEFAULT_URL, ClientName, MySQLSettings
 from asynctasq_mysql.state_calls import StateCalls
 from asynctasq_mysql.store import Store
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from asynctasq_mysql.outbox import MySQLOutbox
 
 
-class MySQLDriver(StateCalls, MetricCalls, DriverDefaults):
+class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, DriverDefaults):
     """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
 
     Accepted messages are as durable as the server is configured to make them (see docs/mysql.md). The arguments
@@ -69,6 +70,7 @@ class MySQLDriver(StateCalls, MetricCalls, DriverDefaults):
         | Capability.OUTBOX
         | Capability.STATE
         | Capability.METRICS
+        | Capability.SCHEDULES
     )
     max_message_bytes: int | None = None
     """Half of the server's `max_allowed_packet`, from `open` on."""

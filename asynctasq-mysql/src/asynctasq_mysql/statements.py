@@ -16,7 +16,7 @@ from asynctasq.driverkit.sql import read_queries
 
 TABLES = (
     "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
-    "limits", "ended", "schedules", "steps", "brokered", "task_counts", "metric_sources", "recent_outcomes",
+    "limits", "ended", "steps", "brokered", "task_counts", "metric_sources", "recent_outcomes", "timetable",
 )  # fmt: skip
 FILES = (
     "enqueue",
@@ -29,6 +29,7 @@ FILES = (
     "damage",
     "brokered",
     "metrics",
+    "schedules",
 )
 
 _FOLDER = files("asynctasq_mysql") / "sql"
@@ -178,7 +179,8 @@ class Statements(TableStatements):
 
     def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
         names = {table: f"{prefix}{table}" for table in TABLES}
-        super().__init__(names, "schema_1", "schema_2", "schema_3", is_mariadb=is_mariadb)
+        schemas = ("schema_1", "schema_2", "schema_3", "schema_4")
+        super().__init__(names, *schemas, is_mariadb=is_mariadb)
         (
             self.enqueue,
             self.lease,
@@ -190,6 +192,7 @@ class Statements(TableStatements):
             self.damage,
             self.brokered,
             self.metrics,
+            self.schedules,
         ) = map(self.read, FILES)
 
 

@@ -185,18 +185,6 @@ CREATE TABLE {ended} (
     KEY by_namespace (namespace, n)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC
 
--- name: schedules
-CREATE TABLE {schedules} (
-    namespace INT NOT NULL,
-    hash BINARY(32) NOT NULL,
-    next_at BIGINT NULL,
-    paused TINYINT NOT NULL DEFAULT 0,
-    definition LONGBLOB NOT NULL,
-    status LONGBLOB NULL,
-    PRIMARY KEY (hash, namespace),
-    KEY by_time (namespace, next_at)
-) ENGINE = InnoDB ROW_FORMAT = DYNAMIC
-
 -- name: steps
 -- For steps: results that a task has kept between its runs.
 CREATE TABLE {steps} (
