@@ -125,27 +125,37 @@ CREATE FUNCTION asynctasq.fire_4(
     hashes bytea[], untils int[], conflicts int[], periods bigint[], shift bigint,
     OUT fired bool[], OUT asleep bool
 ) LANGUAGE plpgsql
-SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET enable_bitmapscan = off SET enable_material = off
 SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     now bigint := asynctasq.clock_1(shift);
     ns int := asynctasq.namespace_1(space);
-    given record;
+    done int[] := '{}';
+    turn int;
 BEGIN
-    fired := array_fill(false, ARRAY[cardinality(ids)]);
     asleep := false;
-    FOR given IN
-        SELECT * FROM unnest(ids, revisions, planned, next_ats, counts)
-            WITH ORDINALITY AS each (id, revision, planned, next_at, count, n)
-        ORDER BY id, n
+    -- One turn, unless an id is named several times.
+    FOR turn IN 1..(SELECT max(each.times) FROM (SELECT count(*) AS times FROM unnest(ids) AS id GROUP BY id) AS each)
     LOOP
-        UPDATE asynctasq.schedules
-        SET next_at = given.next_at, claimable_at = coalesce(given.next_at, now + {finished_kept_for}),
-            fired_at = CASE WHEN given.count > 0 THEN now ELSE fired_at END
-        WHERE namespace = ns AND id = given.id AND revision = given.revision AND next_at = given.planned
-            AND NOT paused AND NOT orphaned;
-        fired[given.n] := FOUND;
+        WITH changed AS (
+            UPDATE asynctasq.schedules AS s
+            SET next_at = given.next_at, claimable_at = coalesce(given.next_at, now + {finished_kept_for}),
+                fired_at = CASE WHEN given.count > 0 THEN now ELSE s.fired_at END
+            FROM (
+                SELECT *, row_number() OVER (PARTITION BY id ORDER BY n) AS nth
+                FROM unnest(ids, revisions, planned, next_ats, counts)
+                    WITH ORDINALITY AS each (id, revision, planned, next_at, count, n)
+                ORDER BY id
+                OFFSET 0
+            ) AS given
+            WHERE given.nth = turn AND s.namespace = ns AND s.id = given.id AND s.revision = given.revision
+                AND s.next_at = given.planned AND NOT s.paused AND NOT s.orphaned
+            RETURNING given.n
+        )
+        SELECT done || coalesce(array_agg(n::int), '{}') INTO done FROM changed;
     END LOOP;
+    fired := ARRAY(SELECT n = ANY(done) FROM generate_series(1, cardinality(ids)) AS n ORDER BY n);
     IF false = ANY(fired) THEN
         SELECT string_agg(substr(message_ids, 16 * n::int - 15, 16), '' ORDER BY n), array_agg(payload ORDER BY n),
             array_agg(of_kind ORDER BY n), array_agg(due_at ORDER BY n), array_agg(hash ORDER BY n),
