@@ -3,7 +3,7 @@
 -- schedule what `schedule_row` returns.
 
 local now = clock(tonumber(ARGV[1]))
-local limit, hidden_until = tonumber(ARGV[2]), whole(now + tonumber(ARGV[3]))
+local limit, hidden_until = tonumber(ARGV[2]), now + tonumber(ARGV[3])
 local claimed, damaged = {}, {}
 local changed, gone, finished, unknown = {}, {}, {}, {}
 local looked, bytes = 0, 0
@@ -28,7 +28,7 @@ local function look_at(id)
     elseif not s.next_at then
         finished[#finished + 1] = id
     else
-        set_time(id, hidden_until)
+        set_time(id, whole(hidden_until + #claimed)) -- a later claim has the same order
         claimed[#claimed + 1] = row
         bytes = bytes + #row[2] + #row[3]
     end
