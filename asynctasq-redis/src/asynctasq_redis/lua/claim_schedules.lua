@@ -15,10 +15,10 @@ end
 
 local function look_at(id)
     local row = schedule_row(id)
-    local s = row and unpack_state(row[4])
+    local s = row and unpack_state(row[3])
     if not row then
         unknown[#unknown + 1] = id
-    elseif not s or row[2] == '' then
+    elseif not s or row[1] == '' then
         damaged[#damaged + 1] = id
         gone[#gone + 1] = id
     elseif not is_active(s) then
@@ -30,7 +30,7 @@ local function look_at(id)
     else
         set_time(id, whole(hidden_until + #claimed)) -- a later claim has the same order
         claimed[#claimed + 1] = row
-        bytes = bytes + #row[2] + #row[3]
+        bytes = bytes + #row[1] + #row[2]
     end
 end
 
