@@ -81,7 +81,7 @@ async def test_a_queue_that_would_lose_messages_is_refused_and_others_are_served
     how, text = UNUSABLE[kind]
     async with await aio_pika.connect(url) as other:
         channel = await other.channel()
-        existing = await channel.declare_queue(name_of(namespace, "mail"), **how)  # type: ignore[arg-type]
+        existing = await channel.declare_queue(name_of(namespace, "mail"), **how)  # type: ignore[arg-type]  # of a table
         async with opened(make_driver()) as driver:
             with pytest.raises(DriverError, match=text):
                 await driver.enqueue([letter()])

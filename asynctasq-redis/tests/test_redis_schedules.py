@@ -354,6 +354,15 @@ async def test_a_time_that_follows_in_the_same_call_fires(driver: RedisDriver) -
     assert sorted(await delivered(driver)) == sorted([first.id, second.id])
 
 
+async def test_schedules_keep_their_order_when_a_claim_ends(driver: RedisDriver) -> None:
+    names = [f"schedule {number}" for number in (5, 2, 8, 1, 9, 3)]
+    given = [schedule(name, DUE + place) for place, name in enumerate(names)]
+    await driver.put_schedules(given)
+    for _ in range(3):
+        assert await claimed(driver) == names
+        driver.clock_offset += 61.0
+
+
 async def test_a_firing_wakes_a_worker_that_waits(driver: RedisDriver, client: Any) -> None:
     await driver.put_schedules([schedule("one")])
     waiting = asyncio.create_task(driver.wait(["emails"], timeout=30.0))

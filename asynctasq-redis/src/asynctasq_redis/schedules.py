@@ -94,7 +94,7 @@ def _unpack_state(state: bytes) -> tuple[int, int, float, float, float, float]:
 
 def _read(row: Sequence[bytes]) -> Schedule:
     """Return the schedule of a row; without a definition if the row is damaged."""
-    name, definition, rhythm, state, declared_by = row
+    definition, rhythm, state, declared_by, name = row
     revision, flags, next_at, _, seen, fired = _unpack_state(state)
     return Schedule(
         id=queue_name(name),

@@ -35,7 +35,7 @@ function changes.seen(id, s)
 end
 
 function changes.orphan(id, s, row)
-    if row[5] == '' or s.seen > now - orphaned_after then return '0' end
+    if row[4] == '' or s.seen > now - orphaned_after then return '0' end
     s.flags = bor(s.flags, ORPHANED)
     keep_schedule(id, s)
     return '1'
@@ -45,7 +45,7 @@ local change, answers = ARGV[2], {}
 for at = 4, #ARGV do
     local id = ARGV[at]
     local row = schedule_row(id)
-    local s = row and unpack_state(row[4])
+    local s = row and unpack_state(row[3])
     local answer = '0'
     if change == 'remove' then
         if row or call('ZSCORE', AN, id) then answer = changes.remove(id) end

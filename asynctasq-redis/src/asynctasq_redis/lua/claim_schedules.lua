@@ -3,7 +3,7 @@
 -- schedule what `schedule_row` returns.
 
 local now = clock(tonumber(ARGV[1]))
-local limit, hidden_until = tonumber(ARGV[2]), whole(now + tonumber(ARGV[3]))
+local limit, hidden_until = tonumber(ARGV[2]), now + tonumber(ARGV[3])
 local claimed, damaged = {}, {}
 local changed, gone, finished, unknown = {}, {}, {}, {}
 local looked, bytes = 0, 0
@@ -15,10 +15,10 @@ end
 
 local function look_at(id)
     local row = schedule_row(id)
-    local s = row and unpack_state(row[4])
+    local s = row and unpack_state(row[3])
     if not row then
         unknown[#unknown + 1] = id
-    elseif not s or row[2] == '' then
+    elseif not s or row[1] == '' then
         damaged[#damaged + 1] = id
         gone[#gone + 1] = id
     elseif not is_active(s) then
@@ -28,9 +28,9 @@ local function look_at(id)
     elseif not s.next_at then
         finished[#finished + 1] = id
     else
-        set_time(id, hidden_until)
+        set_time(id, whole(hidden_until + #claimed)) -- a later claim has the same order
         claimed[#claimed + 1] = row
-        bytes = bytes + #row[2] + #row[3]
+        bytes = bytes + #row[1] + #row[2]
     end
 end
 

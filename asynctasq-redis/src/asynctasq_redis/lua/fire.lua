@@ -19,8 +19,10 @@ for number = 1, count do
     local revision, planned, has_next, next_at, carried = unpack_from(NUMBERS, args[2 + 2 * number])
     local s = states[id]
     if s == nil then
-        s = state_of(id) or false
+        local key = P .. 'a:' .. id
+        s = unpack_state(call('HGET', key, 's')) or false
         states[id] = s
+        if s then s.key = key end
     end
     numbers[number] = carried
     if fires(s, revision, planned) then
@@ -83,6 +85,13 @@ if messages > 0 then
     local answer = enqueue(arguments_of(3 + 2 * count))
     if type(answer) == 'table' and answer.err then return answer end
 end
-for _, id in ipairs(order) do keep_schedule(id, states[id]) end
-write_schedules()
+-- If this fails half-way, a schedule may stay hidden until the end of its claim.
+local due, last, text = {}, nil, nil
+for number, id in ipairs(order) do
+    local s = states[id]
+    call('HSET', s.key, 's', packed_state(s))
+    if s.due ~= last then last, text = s.due, whole(s.due) end
+    due[2 * number - 1], due[2 * number] = text, id
+end
+spread('ZADD', AT, due)
 return table.concat(answers)

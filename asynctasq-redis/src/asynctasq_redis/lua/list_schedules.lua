@@ -10,7 +10,7 @@ for number, id in ipairs(ids) do
     local row = schedule_row(id)
     if row then
         rows[#rows + 1] = row
-        bytes = bytes + #row[2] + #row[3]
+        bytes = bytes + #row[1] + #row[2]
     end
 end
 return {'', rows}

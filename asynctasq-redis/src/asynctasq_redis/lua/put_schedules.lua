@@ -10,15 +10,15 @@ end
 
 local function put(id, definition, rhythm, next_at, declared_by)
     local old = schedule_row(id)
-    local s = old and unpack_state(old[4])
+    local s = old and unpack_state(old[3])
     local fields = {'d', definition, 'r', rhythm, 'b', declared_by}
-    local is_whole = s and old[2] ~= ''
+    local is_whole = s and old[1] ~= ''
     if not call('ZSCORE', AN, id) then ids_of_new = {0, id} end
     local given = next_at ~= '' and unpack_from('>d', next_at) or nil
     if not s then
         s = {revision = old and unused_revision() or 1, flags = 0, fired = 0}
         set_next(s, given, now)
-    elseif is_whole and old[2] == definition then
+    elseif is_whole and old[1] == definition then
         local was_orphaned = band(s.flags, ORPHANED) ~= 0
         s.flags = band(s.flags, bnot(ORPHANED))
         s.seen = now
@@ -28,7 +28,7 @@ local function put(id, definition, rhythm, next_at, declared_by)
         s.flags = band(s.flags, bnot(ORPHANED))
         s.revision = s.revision + 1
         local next_time = given
-        if is_whole and old[3] == rhythm then next_time = s.next_at end
+        if is_whole and old[2] == rhythm then next_time = s.next_at end
         set_next(s, next_time, now)
     end
     s.seen = now

@@ -43,12 +43,16 @@ local function set_next(s, next_at, now)
     s.due = math.max(math.min(due, LATEST), -LATEST)
 end
 
--- Return the id, the definition, the rhythm, the state and the application of a schedule; nil if it is unknown.
+-- Return the definition, the rhythm, the state, the application and the id of a schedule; nil if it is unknown.
 local function schedule_row(id)
     local key = P .. 'a:' .. id
     local row = call('HMGET', key, 'd', 'r', 's', 'b')
-    if not row[3] and call('EXISTS', key) == 0 then return nil end
-    return {id, row[1] or '', row[2] or '', row[3] or '', row[4] or ''}
+    if not (row[1] and row[2] and row[3] and row[4]) then
+        if call('EXISTS', key) == 0 then return nil end
+        for part = 1, 4 do row[part] = row[part] or '' end
+    end
+    row[5] = id
+    return row
 end
 
 -- Changes are collected, and written in this order: earlier times, ids, records, later times.
