@@ -220,7 +220,9 @@ DECLARE
     ns int := (SELECT key FROM asynctasq.namespaces WHERE name = space);
 BEGIN
     RETURN QUERY
-    SELECT * FROM asynctasq.schedules WHERE namespace = ns AND id = ANY(wanted);
+    SELECT s.* FROM unnest(wanted) AS each CROSS JOIN LATERAL (
+        SELECT * FROM asynctasq.schedules WHERE namespace = ns AND id = each OFFSET 0
+    ) AS s;
 END
 $$;
 
