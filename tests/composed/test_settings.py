@@ -78,6 +78,7 @@ def test_flags_are_known_before_anything_is_open() -> None:
         | Capability.DEAD_LETTERS
         | Capability.WORKERS
         | Capability.NEWS
+        | Capability.METRICS
         | Capability.SCHEDULES
     )
 

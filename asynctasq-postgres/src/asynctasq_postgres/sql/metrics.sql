@@ -82,14 +82,14 @@ WHERE ctid = ANY(ARRAY(
 
 -- name: first_row
 SELECT start FROM asynctasq.metrics
-WHERE namespace = asynctasq.namespace_1($1::text) AND span = $2::smallint
+WHERE namespace = (SELECT asynctasq.namespace_1($1::text)) AND span = $2::smallint
     AND (start, queue, task, source) > ($3::int, $4::bytea, $5::bytea, $6::int) AND start < $7::int
 ORDER BY start, queue, task, source
 LIMIT 1
 
 -- name: rows
 SELECT start, queue, task, source, counts FROM asynctasq.metrics
-WHERE namespace = asynctasq.namespace_1($1::text) AND span = $2::smallint
+WHERE namespace = (SELECT asynctasq.namespace_1($1::text)) AND span = $2::smallint
     AND (start, queue, task, source) > ($3::int, $4::bytea, $5::bytea, $6::int) AND start < $7::int
     AND ($8::bytea IS NULL OR queue = $8::bytea)
     AND ($9::bytea IS NULL OR task = $9::bytea)
@@ -99,7 +99,7 @@ LIMIT $11::int
 
 -- name: recent
 SELECT queue, source, data FROM asynctasq.recent_outcomes
-WHERE namespace = asynctasq.namespace_1($1::text) AND ($2::bytea IS NULL OR queue = $2::bytea)
+WHERE namespace = (SELECT asynctasq.namespace_1($1::text)) AND ($2::bytea IS NULL OR queue = $2::bytea)
     AND (queue, source) > ($3::bytea, $4::bytea)
 ORDER BY queue, source
 LIMIT $5::int
