@@ -23,7 +23,8 @@ local function put(id, definition, rhythm, next_at, declared_by)
         s.flags = band(s.flags, bnot(ORPHANED))
         s.seen = now
         local keep = was_orphaned and keep_schedule or keep_claimed
-        return s, keep(id, s, 'b', declared_by)
+        keep(id, s, 'b', declared_by)
+        return s
     else
         s.flags = band(s.flags, bnot(ORPHANED))
         s.revision = s.revision + 1
