@@ -36,6 +36,7 @@ VALUES: dict[str, Value] = {
     "queue": 1,
     "queues": Fragment("1,2"),
     "names": Fragment("x'61',x'62'"),
+    "numbers": Fragment("1,2"),
     "owner": b"w",
     "owners": json_rows([(1,), (2,)]),
     "ids": json_of(IDS),
@@ -86,8 +87,14 @@ def full_store(request: pytest.FixtureRequest, server_url: str) -> Iterator[Curs
             "INSERT INTO asynctasq_unique_keys (hash, namespace, holder, held, ends_at)"
             " SELECT UNHEX(SHA2(seq, 256)), 1, UNHEX(MD5(seq)), 3, seq FROM seq_1_to_10000"
         )
+        cursor.execute(
+            "INSERT INTO asynctasq_timetable (namespace, id, definition, rhythm, next_at, claimable_at, revision,"
+            " paused, orphaned, seen_at) SELECT 1, MD5(seq), 'd', 'r', seq, seq, 1, 0, 0, seq FROM seq_1_to_10000"
+        )
         if request.param == "analysed":
-            cursor.execute("ANALYZE TABLE asynctasq_messages, asynctasq_unique_keys")
+            cursor.execute(
+                "ANALYZE TABLE asynctasq_messages, asynctasq_unique_keys, asynctasq_timetable"
+            )
             cursor.fetchall()
         yield cursor
 

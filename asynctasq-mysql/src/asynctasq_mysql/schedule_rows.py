@@ -164,22 +164,20 @@ class ScheduleRow:
 
 
 class ScheduleTimes:
-    """The times of a schedule that a firing has locked."""
+    """The times of a schedule that a firing has locked. It is neither paused nor orphaned."""
 
-    __slots__ = ("_fired_at", "_n", "_next_at", "_revision", "_stopped", "has_fired")
+    __slots__ = ("_fired_at", "_n", "_next_at", "_revision", "has_fired")
 
     def __init__(self, row: Row) -> None:
         self._n: int = row[0]
         self._next_at: int | None = row[2]
         self._revision: int = row[3]
-        self._stopped = row[4] != 0 or row[5] != 0
         self._fired_at: int | None = None
         self.has_fired = False
 
     def fire(self, firing: Firing, now: int) -> bool:
         """Set the next time; return whether the schedule fires."""
-        is_claimed = self._revision == firing.revision and self._next_at == micros(firing.planned)
-        if self._stopped or not is_claimed:
+        if self._revision != firing.revision or self._next_at != micros(firing.planned):
             return False
         self._next_at = _time(firing.next_at)
         if firing.messages:
@@ -187,6 +185,6 @@ class ScheduleTimes:
         self.has_fired = True
         return True
 
-    def columns(self, now: int) -> tuple[int | None, ...]:
+    def columns(self, now: int) -> tuple[int, int | None, int, int | None]:
         """Return the columns that firings write."""
         return self._n, self._next_at, _claimable(self._next_at, now), self._fired_at

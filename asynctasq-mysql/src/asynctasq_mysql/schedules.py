@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import count
 
 from asynctasq.contracts.capabilities.paging import Page
 from asynctasq.contracts.capabilities.schedules import Claim, Firing, Schedule, ScheduleChange
@@ -12,9 +13,9 @@ from asynctasq.driverkit.times import FOREVER, micros, seconds
 from asynctasq.errors import InvalidCursor
 from asynctasq.message import Message
 from asynctasq_mysql.clients import Answer
-from asynctasq_mysql.enqueueing import enqueue_steps
+from asynctasq_mysql.enqueueing import enqueue_steps, pieces, rows_of
 from asynctasq_mysql.schedule_rows import ScheduleRow, ScheduleTimes, encoded
-from asynctasq_mysql.statements import Fragment, in_list, json_rows, value_rows
+from asynctasq_mysql.statements import Fragment, in_list, json_rows, literal, value_rows
 from asynctasq_mysql.steps import Script, Steps
 from asynctasq_mysql.store import Store
 from asynctasq_mysql.unique_enqueueing import unique_enqueue_steps
@@ -26,6 +27,8 @@ VERSION = 4
 PUT_BYTES = 1 << 18
 """Bytes of SQL that store definitions in one statement, unless a single one has more."""
 PUT_ROWS = 500
+TIMES_AT_ONCE = 100
+"""Schedules whose times one statement sets."""
 LISTING = "schedules"
 
 
@@ -83,7 +86,8 @@ def _claim_steps(store: Store, limit: int, hold: int) -> Steps[Claim]:
     if finished:
         texts.append(sql["delete"](rows=json_rows(finished)))
     *_, answer = yield Script([*texts, _look(store)], is_last=True)
-    return _claim([row.schedule() for row in claimed], answer.rows[0])
+    in_order = sorted((row.schedule() for row in claimed), key=lambda each: each.next_at or 0.0)
+    return _claim(in_order, answer.rows[0])
 
 
 # Firing.
@@ -93,13 +97,17 @@ async def fire(store: Store, firings: Sequence[Firing]) -> list[bool]:
     """Fire schedules, all in one transaction."""
     names = (message.queue for firing in firings for message in firing.messages)
     queues = await store.numbers(names, creates=True)
-    return await store.transact(partial(_fire_steps, store, firings, queues))
+    attempts = count()
+    # A known ID is an error at the first attempt, after which the call is repeated.
+    return await store.transact(
+        lambda: _fire_steps(store, firings, queues, all_new=next(attempts) == 0)
+    )
 
 
 def _fire_steps(
-    store: Store, firings: Sequence[Firing], queues: dict[str, int]
+    store: Store, firings: Sequence[Firing], queues: dict[str, int], *, all_new: bool
 ) -> Steps[list[bool]]:
-    locked, clock = yield _lock(store, "lock_times", (firing.id for firing in firings))
+    locked, clock = yield _lock(store, "lock_running", (firing.id for firing in firings))
     now = int(clock.rows[0][0])
     times = {bytes(row[1]): ScheduleTimes(row) for row in locked.rows}
     answers: list[bool] = []
@@ -110,14 +118,50 @@ def _fire_steps(
         answers.append(fires)
         if fires:
             messages += firing.messages
-    rows = [each.columns(now) for each in times.values() if each.has_fired]
-    if rows:
-        text = store.sql.schedules["set_times"](rows=json_rows(rows))
-        yield Script([text], is_last=not messages)
-    if messages:
-        has_unique = any(message.unique is not None for message in messages)
-        yield from (unique_enqueue_steps if has_unique else enqueue_steps)(store, messages, queues)
+    texts = list(
+        _set_times(store, [each.columns(now) for each in times.values() if each.has_fired])
+    )
+    if any(message.unique is not None for message in messages):
+        yield Script(texts)
+        yield from unique_enqueue_steps(store, messages, queues)
+    elif all_new:
+        texts += _inserts(store, messages, queues)
+        yield Script(texts, is_last=True)
+    else:
+        yield Script(texts)
+        yield from enqueue_steps(store, messages, queues)
     return answers
+
+
+def _set_times(
+    store: Store, rows: Sequence[tuple[int, int | None, int, int | None]]
+) -> Iterator[str]:
+    for some in batches(rows, TIMES_AT_ONCE):
+        numbers, next_at, claimable_at, fired_at = zip(*some, strict=True)
+        listed = in_list(numbers)
+        yield store.sql.schedules["set_times"](
+            numbers=listed,
+            next_at=_by_number(listed, next_at),
+            claimable_at=_by_number(listed, claimable_at),
+            fired_at=_by_number(listed, fired_at),
+        )
+
+
+def _by_number(numbers: Fragment, values: Sequence[int | None]) -> Fragment:
+    """Return the value of each row, in SQL."""
+    if len(set(values)) == 1:
+        return Fragment(literal(values[0]))
+    return Fragment(f"ELT(FIELD(n,{numbers}),{','.join(map(literal, values))})")
+
+
+def _inserts(store: Store, messages: Sequence[Message], queues: dict[str, int]) -> list[str]:
+    """Return the statements that add messages, all of whose IDs must be new."""
+    if not messages:
+        return []
+    sql = store.sql.enqueue
+    rows = rows_of(store, messages, queues, 0)
+    in_order = sorted(rows.values(), key=lambda row: row.id)
+    return [sql["clock"](store.offset), *(sql["insert"](rows=each) for each in pieces(in_order))]
 
 
 def _lock(store: Store, query: str, ids: Iterable[str]) -> Script:
@@ -196,7 +240,7 @@ def _change_steps(change: ScheduleChange, store: Store, ids: Sequence[str]) -> S
 
 
 def _remove_steps(store: Store, ids: Sequence[str]) -> Steps[list[bool]]:
-    locked, _ = yield _lock(store, "lock_times", ids)
+    locked, _ = yield _lock(store, "lock_names", ids)
     left = {bytes(row[1]) for row in locked.rows}
     if left:
         numbers = json_rows((int(row[0]),) for row in locked.rows)

@@ -11,14 +11,7 @@ from asynctasq.conformance.clone_protocols import CloneProtocols
 from asynctasq.conformance.formatting import gave, show
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver, QueueCounts
-from asynctasq.message import (
-    Delivery,
-    Message,
-    Parent,
-    ScheduledRun,
-    Unique,
-    new_id,
-)
+from asynctasq.message import Delivery, Message, Parent, ScheduledRun, Unique, new_id
 from asynctasq.settlement import ErrorInfo, Reason, Settled, Settlement
 
 if TYPE_CHECKING:

@@ -33,21 +33,24 @@ WHERE namespace = :namespace AND id IN (:names)
 ORDER BY id
 FOR UPDATE
 
--- name: lock_times
-SELECT n, id, next_at, revision, paused, orphaned FROM {timetable} FORCE INDEX (by_id)
+-- name: lock_names
+SELECT n, id FROM {timetable} FORCE INDEX (by_id)
 WHERE namespace = :namespace AND id IN (:names)
 ORDER BY id
 FOR UPDATE
 
+-- name: lock_running
+-- Those that are neither paused nor orphaned.
+SELECT n, id, next_at, revision FROM {timetable} FORCE INDEX (by_id)
+WHERE namespace = :namespace AND id IN (:names) AND paused = 0 AND orphaned = 0
+ORDER BY id
+FOR UPDATE
+
 -- name: set_times
-UPDATE JSON_TABLE(
-    :rows, '$[*]' COLUMNS (
-        n BIGINT PATH '$[0]', next_at BIGINT PATH '$[1]', claimable_at BIGINT PATH '$[2]', fired_at BIGINT PATH '$[3]'
-    )
-) AS named
-STRAIGHT_JOIN {timetable} AS timetable FORCE INDEX (PRIMARY) ON timetable.n = named.n
-SET timetable.next_at = named.next_at, timetable.claimable_at = named.claimable_at,
-    timetable.fired_at = COALESCE(named.fired_at, timetable.fired_at)
+-- An update of one table: one that joins JSON_TABLE takes three times as long.
+UPDATE {timetable} FORCE INDEX (PRIMARY)
+SET next_at = :next_at, claimable_at = :claimable_at, fired_at = COALESCE(:fired_at, fired_at)
+WHERE n IN (:numbers)
 
 -- name: add
 -- A known name is an error: another call has just added it, and this one is repeated.
