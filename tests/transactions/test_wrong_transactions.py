@@ -26,6 +26,8 @@ from tests.stores import Store
 from tests.transactions.clients import Client, executing
 from tests.transactions.conftest import CLIENTS, in_full
 
+pytestmark = pytest.mark.sampled(2)
+
 
 @task(name="wrong_transactions.bill")
 async def bill(number: int) -> int:

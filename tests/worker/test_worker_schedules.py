@@ -17,6 +17,8 @@ from asynctasq.errors import CapabilityMissing, TaskDefinitionError
 from asynctasq.tasks.registry import registry
 from tests.worker.stage import Stage, eventually, probe
 
+pytestmark = pytest.mark.sampled(3)
+
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
