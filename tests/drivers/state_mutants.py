@@ -117,7 +117,7 @@ class FlagsOnly(StateStore):
         return CancelOutcome.REQUESTED
 
 
-@mutant("state")
+@mutant("adoption")
 class AdoptedWithoutPast(StateStore):
     """An adopted message starts from zero."""
 
@@ -125,7 +125,7 @@ class AdoptedWithoutPast(StateStore):
         entry.error = adopted.error
 
 
-@mutant("state")
+@mutant("adoption")
 class AdoptedWithoutError(StateStore):
     """An adopted message loses its error."""
 
@@ -134,7 +134,7 @@ class AdoptedWithoutError(StateStore):
         entry.error = None
 
 
-@mutant("state")
+@mutant("adoption")
 class AdoptedAtOnce(StateStore):
     """An adopted message is ready at once."""
 
@@ -143,7 +143,7 @@ class AdoptedAtOnce(StateStore):
         adopted.due_at = 0.0  # type: ignore[misc]  # a bug
 
 
-@mutant("state")
+@mutant("adoption")
 class AdoptsTheFlagged(StateStore):
     """A flagged message is adopted although it is to be cancelled."""
 

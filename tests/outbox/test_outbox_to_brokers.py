@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -132,7 +132,9 @@ async def shop(broker_url: str, database_url: str, tmp_path: Path) -> AsyncItera
         if database_url.startswith("sqlite")
         else AsyncpgClient(database_url.partition("?")[0])
     )
-    yield Shop(broker_url, database_url, outbox, client, f"sqlite:///{tmp_path / 'state.db'}")
+    [namespace] = parse_qs(urlsplit(broker_url).query)["namespace"]
+    state = f"sqlite:///{tmp_path / 'state.db'}?namespace={namespace}"
+    yield Shop(broker_url, database_url, outbox, client, state)
     await outbox.close()
 
 

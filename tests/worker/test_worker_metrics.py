@@ -213,7 +213,7 @@ async def test_driver_without_counts_is_refused_with_a_remedy() -> None:
             app.metrics.percentiles(),
             app.metrics.finished(),
         ):
-            with pytest.raises(CapabilityMissing, match="capability METRICS, which Without does"):
+            with pytest.raises(CapabilityMissing, match="needs the capability METRICS, which"):
                 await call
 
 
