@@ -10,7 +10,6 @@ from asynctasq.driverkit.schedules import claimable_at
 from asynctasq.driverkit.times import FOREVER, micros, seconds
 from asynctasq_mysql.clients import Row
 from asynctasq_mysql.statements import Value
-from asynctasq_mysql.store import name_text
 
 
 def encoded(text: str) -> bytes:
@@ -21,7 +20,7 @@ def encoded(text: str) -> bytes:
 def _text(data: bytes | None) -> str | None:
     """Return a stored text; None if it is damaged."""
     try:
-        return None if data is None else name_text(data)
+        return None if data is None else data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         return None
 
