@@ -16,7 +16,7 @@ from tests.chaos.server.refusals import (
 )
 from tests.chaos.stores.postgres import PostgresStore
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 UNDONE = ("40P01", "40001", "55P03")
 """Dead-lock, serialization failure, lock time-out."""

@@ -17,7 +17,7 @@ from asynctasq_redis import RedisDriver
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer, owner_of, redis_cluster
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 
 @pytest.fixture(scope="module")

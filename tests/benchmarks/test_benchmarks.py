@@ -10,7 +10,7 @@ import pytest
 from benchmarks.harness import command, comparison, plots, report
 from benchmarks.harness.figures import Figure, percentiles, shown
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / ".venvs"

@@ -10,7 +10,7 @@ from asynctasq import App, task
 from asynctasq.tasks.registry import registry
 from tests.cli.processes import asynctasq, run_program
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 NOW = {"ASYNCTASQ_MISMATCH_PATIENCE": "0"}
 """Settings with which mismatched messages become dead letters at once."""

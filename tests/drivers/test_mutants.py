@@ -25,7 +25,7 @@ from tests.drivers.outbox_mutants import driver_with
 from tests.drivers.sqlite_transactions import transaction_in_file
 from tests.drivers.transaction_mutants import MUTANTS as TRANSACTION_MUTANTS
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(4)
 
 for module in (metric_mutants, schedule_mutants, state_mutants):
     assert module  # it registers its mutants

@@ -12,7 +12,7 @@ from asynctasq.errors import ConfigurationError, TaskFailed, TransactionError
 from tests.executors import tasks
 from tests.executors.conftest import Serve, ServedApp, lines_of, noted
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.sampled(2)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.sampled(3)]
 
 
 @pytest.mark.parametrize("kind", [tasks.where, tasks.where_async], ids=["sync", "async"])

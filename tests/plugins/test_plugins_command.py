@@ -15,7 +15,7 @@ from asynctasq.cli import main
 from asynctasq.plugins.missing import framework_missing
 from tests.plugins.conftest import Site
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(3)
 
 KEYS = {
     "kind",
