@@ -7,7 +7,7 @@ from asynctasq.contracts.capabilities import Page
 from asynctasq.contracts.capabilities.schedules import Claim, Firing, Schedule, ScheduleChange
 from asynctasq.driverkit.cursors import pack_cursor
 from asynctasq.driverkit.metrics import position_of
-from asynctasq.driverkit.schedules import check_firings, check_schedules
+from asynctasq.driverkit.schedules import by_due_time, check_firings, check_schedules
 from asynctasq.driverkit.sql import name_bytes, name_text
 from asynctasq.driverkit.times import micros, seconds
 from asynctasq.errors import DriverError
@@ -101,7 +101,7 @@ async def claim_schedules(opened: Opened, *, limit: int, hold: float) -> Claim:
     for each in found:
         if not each.definition:
             log.error("The record of schedule %r is damaged; it is not fired any more", each.id)
-    claimed = [each for each in found if each.definition]
+    claimed = by_due_time(each for each in found if each.definition)
     return Claim(claimed, seconds(now), None if next_at is None else seconds(next_at))
 
 

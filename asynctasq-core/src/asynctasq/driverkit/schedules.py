@@ -1,6 +1,7 @@
 """Rules of schedules that drivers share: which definitions are valid, and when a schedule can be claimed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import inf
 
 from asynctasq.contracts.capabilities.schedules import (
     DEFINITION_BYTES,
@@ -51,6 +52,14 @@ def claimable_at(next_at: float | None, *, fired_at: float) -> float:
     A store needs one index for both. A claim deletes finished schedules that it finds there.
     """
     return fired_at + FINISHED_KEPT_FOR if next_at is None else next_at
+
+
+def by_due_time(schedules: Iterable[Schedule]) -> list[Schedule]:
+    """Return the schedules of a claim, those that have been due for longest first.
+
+    Claims that have ended together share the time by which a store finds them.
+    """
+    return sorted(schedules, key=lambda each: inf if each.next_at is None else each.next_at)
 
 
 def _check_time(schedule: str, name: str, value: float | None) -> None:

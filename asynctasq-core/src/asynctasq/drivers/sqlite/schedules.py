@@ -12,7 +12,7 @@ from asynctasq.contracts.capabilities.schedules import (
     ScheduleChange,
 )
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
-from asynctasq.driverkit.schedules import claimable_at
+from asynctasq.driverkit.schedules import by_due_time, claimable_at
 from asynctasq.driverkit.times import micros, seconds
 from asynctasq.drivers.sqlite.codec import UNREACHABLE, json_list, log
 from asynctasq.drivers.sqlite.enqueueing import admit_all
@@ -108,7 +108,7 @@ class ClaimDue:
 def _claim(claimed: Sequence[Schedule], session: Session) -> Claim:
     found = session.row(_SQL["next"], {"never": UNREACHABLE})
     next_at = None if found is None else seconds(found[0])
-    return Claim(claimed, seconds(session.now), next_at)
+    return Claim(by_due_time(claimed), seconds(session.now), next_at)
 
 
 # Firing.
