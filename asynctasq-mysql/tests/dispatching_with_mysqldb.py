@@ -1,6 +1,6 @@
 """An application that dispatches in transactions of MySQLdb: `dispatching_with_mysqldb.py DRIVER`.
 
-It is a process of its own, because tests with Django install PyMySQL under the name MySQLdb.
+It is a separate process, because tests with Django install PyMySQL under the name MySQLdb.
 """
 
 import sys

@@ -164,7 +164,7 @@ async def test_statements_scan_no_table(databases: tuple[str, str], analysed: bo
 async def test_a_look_reads_no_more_rows_than_it_returns(
     databases: tuple[str, str], others: str
 ) -> None:
-    """Whatever a relay could not send stays for an operator, perhaps a hundred thousand rows."""
+    """Rows that a relay could not send stay for an operator, perhaps a hundred thousand of them."""
     url, _ = databases
     outbox = PostgresDriver(url).outbox()
     await outbox.open()

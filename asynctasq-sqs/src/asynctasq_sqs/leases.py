@@ -116,7 +116,7 @@ class Shared:
         """Length of the last lease that was asked for."""
         self.credentials: Any = None
         self.news: deque[News] = deque(maxlen=NEWS_KEPT)
-        """What `reserve` found, since the last call of `news`."""
+        """News that `reserve` has found since the last call of `news`."""
         self._hints: dict[str, float] = {}
         self._next_prune = 0.0
 

@@ -60,7 +60,7 @@ def command(target: str | None, driver: str | None, check: bool, dry_run: bool) 
 
 
 class Mode(Enum):
-    """What the command does with tables."""
+    """The use of the tables: to migrate, check or only print."""
 
     MIGRATE = auto()
     CHECK = auto()

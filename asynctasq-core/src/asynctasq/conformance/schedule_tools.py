@@ -1,4 +1,4 @@
-"""What the checks of schedules share: claims, firings and schedules that are due in some seconds."""
+"""Claims, firings and schedules that are due in some seconds, for the checks of schedules."""
 
 from dataclasses import replace
 

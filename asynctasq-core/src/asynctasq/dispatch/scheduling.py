@@ -41,7 +41,7 @@ class NewerDefinition(ValueError):
 
 @record
 class ScheduleDefinition:
-    """What a schedule does and when, as core keeps it in a store."""
+    """The call and the times of a schedule, as core keeps them in a store."""
 
     rhythm: Rhythm
     policies: Policies

@@ -15,7 +15,7 @@ P = TypeVar("P")
 PLAIN_SECONDS = 1.0
 """The time after which a search begins at the beginning again."""
 PLAIN_SHARE = 5.0
-"""The same, as a multiple of the time that such a search took."""
+"""Shortest interval of such searches, as a multiple of the time that one took."""
 PLAIN_LIMIT = 30.0
 """The longest such time in seconds: a worker may have been suspended during the search."""
 

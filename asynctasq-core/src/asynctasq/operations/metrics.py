@@ -27,7 +27,7 @@ FINISHED = (State.COMPLETED, State.CANCELLED, State.DEAD)
 
 
 class Metrics:
-    """What the workers of a store have counted. They report every ten seconds.
+    """Counts of the workers of a store. They report every ten seconds.
 
     A time is an aware datetime or seconds since the Unix epoch, `task` is a name or a pattern such as `shop:*`.
     Each call raises `CapabilityMissing` if the driver keeps no counts, and `DriverError` if the store refused

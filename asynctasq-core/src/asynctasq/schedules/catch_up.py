@@ -12,7 +12,7 @@ RUNS_AT_ONCE = 1_000
 
 @record
 class Due:
-    """What a schedule that is due does."""
+    """The effect of a schedule that is due."""
 
     times: tuple[float, ...]
     """The times that run, in order; empty if all are left out."""

@@ -22,7 +22,7 @@ class CatchUp(StrEnum):
 
 
 class Overlap(StrEnum):
-    """What happens if a run is still waiting or running when the next one is due."""
+    """The rule for a run that is due while the one before it is still waiting or running."""
 
     ALLOW = "allow"
     """Both run."""

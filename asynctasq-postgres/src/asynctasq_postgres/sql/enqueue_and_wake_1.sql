@@ -2,7 +2,7 @@
 
 -- Do what `enqueue_one_1` does, commit, and then notify the processes that sleep until a message comes to the queue.
 --
--- The notification is a transaction of its own, because PostgreSQL commits transactions that notify one after the other.
+-- The notification is a separate transaction, because PostgreSQL commits transactions that notify one after the other.
 -- It waits for no disk. A failure of its commit would look as if the message had not been added: it ignores
 -- `lock_timeout`, and is left out if the queue of notifications is almost full.
 --

@@ -18,7 +18,7 @@ METRIC_ROWS_AT_ONCE = 2000
 
 @record
 class MetricCounts:
-    """What a worker counted for one task of one queue in one minute."""
+    """Counts of a worker for one task of one queue in one minute."""
 
     minute: int
     """Minutes since the Unix epoch, by the worker's clock."""
@@ -30,7 +30,7 @@ class MetricCounts:
 
 @record
 class MetricFlush:
-    """What a worker has counted since its last flush."""
+    """Counts of a worker since its last flush."""
 
     source: str
     """The worker. Each start of a worker is another source."""
