@@ -9,8 +9,8 @@ from asynctasq.contracts.capabilities.metrics import (
     MetricRow,
     RecentRow,
 )
+from asynctasq.driverkit.sql import check_version
 from asynctasq.driverkit.sql.metric_walk import MetricWalk
-from asynctasq.errors import DriverError
 from asynctasq_mysql import metrics
 from asynctasq_mysql.store import Store
 
@@ -50,9 +50,10 @@ class MetricCalls(ABC):
 
     def _store_of_counts(self) -> Store:
         store = self._opened()
-        if store.version < metrics.VERSION:
-            raise DriverError(
-                f"The database at {self.description} must have tables of version {metrics.VERSION} to keep "
-                f"counts, got version {store.version}. Run `asynctasq migrate`."
-            )
+        check_version(
+            f"The database at {self.description}",
+            store.version,
+            metrics.VERSION,
+            purpose="keep counts",
+        )
         return store

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from asynctasq.contracts.capabilities.paging import Page
 from asynctasq.contracts.capabilities.schedules import Claim, Firing, Schedule, ScheduleChange
 from asynctasq.driverkit.schedules import check_firings, check_schedules
-from asynctasq.errors import DriverError
+from asynctasq.driverkit.sql import check_version
 from asynctasq_mysql import schedules as operations
 from asynctasq_mysql.store import Store
 from asynctasq_mysql.waiting import Poller
@@ -68,9 +68,10 @@ class ScheduleCalls(ABC):
 
     def _store_of_schedules(self) -> Store:
         store = self._opened()
-        if store.version < operations.VERSION:
-            raise DriverError(
-                f"The database at {self.description} must have tables of version {operations.VERSION} to keep "
-                f"schedules, got version {store.version}. Run `asynctasq migrate`."
-            )
+        check_version(
+            f"The database at {self.description}",
+            store.version,
+            operations.VERSION,
+            purpose="keep schedules",
+        )
         return store

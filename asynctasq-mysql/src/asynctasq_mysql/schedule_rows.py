@@ -7,14 +7,10 @@ from asynctasq.contracts.capabilities.schedules import (
     ScheduleChange,
 )
 from asynctasq.driverkit.schedules import claimable_at
+from asynctasq.driverkit.sql import name_bytes
 from asynctasq.driverkit.times import FOREVER, micros, seconds
 from asynctasq_mysql.clients import Row
 from asynctasq_mysql.statements import Value
-
-
-def encoded(text: str) -> bytes:
-    """Return a text as it is stored; it may have any length."""
-    return text.encode("utf-8", "surrogatepass")
 
 
 def _text(data: bytes | None) -> str | None:
@@ -69,7 +65,7 @@ class ScheduleRow:
     @classmethod
     def new(cls, given: Schedule, now: int) -> "ScheduleRow":
         """Return the row of a schedule that is not in the store."""
-        row = cls((None, encoded(given.id), b"", b"", None, None, 0, 0, 0, None, now, None))
+        row = cls((None, name_bytes(given.id), b"", b"", None, None, 0, 0, 0, None, now, None))
         row.put(given, now)
         return row
 
@@ -103,8 +99,8 @@ class ScheduleRow:
     def put(self, given: Schedule, now: int) -> int:
         """Store a definition; return the revision."""
         self._see(now)
-        self.declared_by = None if given.declared_by is None else encoded(given.declared_by)
-        rhythm, was_whole = encoded(given.rhythm), self.is_whole
+        self.declared_by = None if given.declared_by is None else name_bytes(given.declared_by)
+        rhythm, was_whole = name_bytes(given.rhythm), self.is_whole
         if was_whole and self.definition == given.definition:
             return self.revision
         if not was_whole or self.rhythm != rhythm:

@@ -9,12 +9,13 @@ from asynctasq.contracts.capabilities.paging import Page
 from asynctasq.contracts.capabilities.schedules import Claim, Firing, Schedule, ScheduleChange
 from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.cursors import pack_cursor, unpack_cursor
+from asynctasq.driverkit.sql import name_bytes
 from asynctasq.driverkit.times import FOREVER, micros, seconds
 from asynctasq.errors import InvalidCursor
 from asynctasq.message import Message
 from asynctasq_mysql.clients import Answer
 from asynctasq_mysql.enqueueing import enqueue_steps, pieces, rows_of
-from asynctasq_mysql.schedule_rows import ScheduleRow, ScheduleTimes, encoded
+from asynctasq_mysql.schedule_rows import ScheduleRow, ScheduleTimes
 from asynctasq_mysql.statements import Fragment, in_list, json_rows, literal, value_rows
 from asynctasq_mysql.steps import Script, Steps
 from asynctasq_mysql.store import Store
@@ -113,7 +114,7 @@ def _fire_steps(
     answers: list[bool] = []
     messages: list[Message] = []
     for firing in firings:
-        known = times.get(encoded(firing.id))
+        known = times.get(name_bytes(firing.id))
         fires = known is not None and known.fire(firing, now)
         answers.append(fires)
         if fires:
@@ -171,7 +172,7 @@ def _lock(store: Store, query: str, ids: Iterable[str]) -> Script:
 
 
 def _names(ids: Iterable[str]) -> Fragment:
-    return in_list(sorted({encoded(each) for each in ids}))
+    return in_list(sorted({name_bytes(each) for each in ids}))
 
 
 # Definitions and changes.
@@ -187,9 +188,9 @@ def _put_steps(store: Store, schedules: Sequence[Schedule]) -> Steps[list[int]]:
     now, rows = int(clock.rows[0][0]), _by_name(locked)
     revisions: list[int] = []
     for given in schedules:
-        row = rows.get(encoded(given.id))
+        row = rows.get(name_bytes(given.id))
         if row is None:
-            row = rows[encoded(given.id)] = ScheduleRow.new(given, now)
+            row = rows[name_bytes(given.id)] = ScheduleRow.new(given, now)
             revisions.append(row.revision)
         else:
             revisions.append(row.put(given, now))
@@ -227,7 +228,7 @@ def _change_steps(change: ScheduleChange, store: Store, ids: Sequence[str]) -> S
     now, rows = int(clock.rows[0][0]), _by_name(locked)
     answers: list[bool] = []
     changed: dict[bytes, ScheduleRow] = {}
-    for name in map(encoded, ids):
+    for name in map(name_bytes, ids):
         row = rows.get(name)
         applies = row is not None and row.change(change, now)
         answers.append(applies)
@@ -246,7 +247,7 @@ def _remove_steps(store: Store, ids: Sequence[str]) -> Steps[list[bool]]:
         numbers = json_rows((int(row[0]),) for row in locked.rows)
         yield Script([store.sql.schedules["delete"](rows=numbers)], is_last=True)
     answers: list[bool] = []
-    for name in map(encoded, ids):
+    for name in map(name_bytes, ids):
         answers.append(name in left)
         left.discard(name)
     return answers
@@ -260,7 +261,7 @@ async def find(store: Store, ids: Sequence[str]) -> list[Schedule | None]:
     text = store.sql.schedules["find"](namespace=store.namespace, names=_names(ids))
     [found] = await store.run(text)
     known = {row.id: row.schedule() for row in map(ScheduleRow, found)}
-    return [known.get(encoded(each)) for each in ids]
+    return [known.get(name_bytes(each)) for each in ids]
 
 
 async def schedules(store: Store, *, limit: int, cursor: str | None) -> Page[Schedule]:

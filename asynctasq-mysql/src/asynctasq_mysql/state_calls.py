@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from asynctasq.contracts.capabilities import CancelOutcome
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
-from asynctasq.errors import DriverError
+from asynctasq.driverkit.sql import check_version
 from asynctasq_mysql import brokered
 from asynctasq_mysql.store import Store
 
@@ -35,9 +35,10 @@ class StateCalls(ABC):
 
     def _store_of_state(self) -> Store:
         store = self._opened()
-        if store.version < brokered.VERSION:
-            raise DriverError(
-                f"The database at {self.description} must have tables of version {brokered.VERSION} to be a "
-                f"state store, got version {store.version}. Run `asynctasq migrate`."
-            )
+        check_version(
+            f"The database at {self.description}",
+            store.version,
+            brokered.VERSION,
+            purpose="be a state store",
+        )
         return store

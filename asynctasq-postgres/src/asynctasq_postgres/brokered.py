@@ -14,7 +14,7 @@ from asynctasq.driverkit.marks import (
     marked_for,
 )
 from asynctasq.driverkit.packing import pack_error
-from asynctasq.driverkit.sql import pack_row, rank
+from asynctasq.driverkit.sql import check_version, pack_row, rank
 from asynctasq.driverkit.times import kept_for, micros
 from asynctasq.errors import DriverError
 from asynctasq.message import Message, State, UniqueUntil
@@ -137,11 +137,8 @@ async def with_noted(
 
 
 def _check_version(opened: Opened) -> None:
-    if opened.version < VERSION:
-        raise DriverError(
-            f"The PostgreSQL at {opened.server.place} must have tables of version {VERSION} to be a state "
-            f"store, got version {opened.version}. Run `asynctasq migrate`."
-        )
+    place = f"The PostgreSQL at {opened.server.place}"
+    check_version(place, opened.version, VERSION, purpose="be a state store")
 
 
 def _first_of_each(messages: Sequence[Message]) -> list[int]:

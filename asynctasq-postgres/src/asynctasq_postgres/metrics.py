@@ -1,7 +1,6 @@
 """Counts of workers per minute and hour, and their latest outcomes."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -21,14 +20,14 @@ from asynctasq.driverkit.metrics import (
     forgotten_since,
     position_of,
 )
+from asynctasq.driverkit.sql import check_version
 from asynctasq.driverkit.sql.metric_walk import MetricWalk, name_bytes, name_text
 from asynctasq.driverkit.times import micros
-from asynctasq.errors import DriverError
 from asynctasq_postgres.connections import Connection
-from asynctasq_postgres.errors import FAILURES, REPEATED, breaks_connection, code_of, translated
+from asynctasq_postgres.errors import FAILURES
 from asynctasq_postgres.opened import Opened
 from asynctasq_postgres.queries import metric_queries
-from asynctasq_postgres.server import LONGEST_PAUSE, TRIES, Row, Server
+from asynctasq_postgres.server import TRIES, Row, Server
 
 VERSION = 3
 """The version of the tables that have a place for these."""
@@ -63,22 +62,16 @@ class _Space:
 
 async def _in_transaction(server: Server, step: Callable[[_Space], Awaitable[None]]) -> None:
     """Run a step in a transaction; again after a deadlock. Raises as `Server.rows` does."""
-    pause = LONGEST_PAUSE
-    for tries_left in reversed(range(TRIES)):
+    for tried in range(1, TRIES + 1):
         try:
             async with server.connections.borrowed() as connection, connection.transaction():
                 space = _Space(server, connection)
                 await space.begin()
                 await step(space)
+                return
         except FAILURES as error:
-            if breaks_connection(error):
-                server.connections.drop_idle()
-            if code_of(error) not in REPEATED or not tries_left:
-                raise translated(error, server.place) from error
-        else:
-            return
-        await asyncio.sleep(random.uniform(0.0, pause))
-        pause *= 2
+            pause = server.pause_after(error, tried=tried)
+        await asyncio.sleep(pause)
 
 
 async def add_metrics(opened: Opened, flush: MetricFlush) -> None:
@@ -183,8 +176,5 @@ async def _read(opened: Opened, name: str, *parameters: Any) -> list[Row]:
 
 
 def _check_version(opened: Opened) -> None:
-    if opened.version < VERSION:
-        raise DriverError(
-            f"The PostgreSQL at {opened.server.place} must have tables of version {VERSION} to keep counts, "
-            f"got version {opened.version}. Run `asynctasq migrate`."
-        )
+    place = f"The PostgreSQL at {opened.server.place}"
+    check_version(place, opened.version, VERSION, purpose="keep counts")

@@ -8,9 +8,8 @@ from asynctasq.contracts.capabilities.schedules import Claim, Firing, Schedule, 
 from asynctasq.driverkit.cursors import pack_cursor
 from asynctasq.driverkit.metrics import position_of
 from asynctasq.driverkit.schedules import by_due_time, check_firings, check_schedules
-from asynctasq.driverkit.sql import name_bytes, name_text
+from asynctasq.driverkit.sql import check_version, name_bytes, name_text
 from asynctasq.driverkit.times import micros, seconds
-from asynctasq.errors import DriverError
 from asynctasq_postgres.enqueueing import Chunk
 from asynctasq_postgres.opened import Opened
 from asynctasq_postgres.server import Row
@@ -49,11 +48,8 @@ async def put_schedules(opened: Opened, schedules: Sequence[Schedule]) -> list[i
     if not schedules:
         return []
     server = opened.server
-    if opened.version < VERSION:
-        raise DriverError(
-            f"The PostgreSQL at {server.place} must have tables of version {VERSION} to keep schedules, got "
-            f"version {opened.version}. Run `asynctasq migrate`."
-        )
+    place = f"The PostgreSQL at {server.place}"
+    check_version(place, opened.version, VERSION, purpose="keep schedules")
     declarers = [each.declared_by for each in schedules]
     revisions: list[int] = await server.value(
         "put_schedules",

@@ -74,19 +74,32 @@ class Server:
 
     async def execute(self, sql: str, *parameters: Any, tries: int = TRIES) -> list[Row]:
         """Return the rows of a statement. Raises as `rows` does."""
-        pause = LONGEST_PAUSE
-        for tries_left in reversed(range(tries)):
+        for tried in range(1, tries + 1):
             try:
                 return await self._rows(sql, parameters)
             except FAILURES as error:
-                if breaks_connection(error):
-                    self.connections.drop_idle()
-                if code_of(error) not in REPEATED or not tries_left:
-                    raise translated(error, self.place) from error
-                log.debug("A call is repeated: %s", error)
-            await asyncio.sleep(random.uniform(0.0, pause))
-            pause *= 2
+                pause = self.pause_after(error, tried=tried, tries=tries)
+            await asyncio.sleep(pause)
         raise AssertionError("unreachable")
+
+    def pause_after(self, error: Exception, *, tried: int, tries: int = TRIES) -> float:
+        """Return the seconds after which a call that failed is repeated.
+
+        Args:
+            error: one of `FAILURES`.
+            tried: how often the call has been tried.
+            tries: how often it may be tried.
+
+        Raises:
+            DriverUnavailable: it is not repeated; a later call may succeed.
+            DriverError: it is not repeated.
+        """
+        if breaks_connection(error):
+            self.connections.drop_idle()
+        if code_of(error) not in REPEATED or tried == tries:
+            raise translated(error, self.place) from error
+        log.debug("A call is repeated: %s", error)
+        return random.uniform(0.0, LONGEST_PAUSE * 2 ** (tried - 1))
 
     async def value(self, call: str, *parameters: Any) -> Any:
         """Return the only value of a call. Raises as `rows` does."""

@@ -18,7 +18,7 @@ from asynctasq.driverkit.sql.grouping import (
     runs_of,
 )
 from asynctasq.driverkit.sql.metric_walk import MetricWalk, name_bytes, name_text
-from asynctasq.driverkit.sql.migrations import Step, pending_steps
+from asynctasq.driverkit.sql.migrations import Step, check_version, pending_steps
 from asynctasq.driverkit.sql.plans import (
     is_table_missing,
     named_statement,
@@ -42,6 +42,7 @@ __all__ = [
     "InCommon",
     "MetricWalk",
     "Step",
+    "check_version",
     "completions_of",
     "is_table_missing",
     "name_bytes",

@@ -39,3 +39,22 @@ def pending_steps(
             f"newer release made. Upgrade asynctasq."
         )
     return steps[current:]
+
+
+def check_version(store: str, current: int, needed: int, *, purpose: str) -> None:
+    """Check that the tables of a store are new enough for a feature.
+
+    Args:
+        store: the store in words, for the error.
+        current: the version of its tables.
+        needed: the version that has a place for the feature.
+        purpose: the feature as a verb, for the error.
+
+    Raises:
+        DriverError: they are not.
+    """
+    if current < needed:
+        raise DriverError(
+            f"{store} must have tables of version {needed} to {purpose}, got version {current}. Run "
+            "`asynctasq migrate`."
+        )
