@@ -204,12 +204,13 @@ async def test_unavailable_store_delays_rows_and_counts_nothing(
 ) -> None:
     line = Line()
     stage = await make_stage(FaultyDriver(MemoryDriver(), line))
-    line.fail("enqueue", 5)
-    line.fail("enqueue", 2, answered=True)
+    line.fail("enqueue", 100_000)
     handles = await dispatch(database, 1, 2)
     async with stage.worker(timing=timing(backoff=QUICK)):
         await line.failed("enqueue", 3)
         assert [row.attempts for row in (await outbox.rows()).items] == [0, 0]
+        line.restore()
+        line.fail("enqueue", 2, answered=True)
         assert [await each.result() for each in handles] == [2, 4]
         await emptied(outbox)
     counts = await (await stage.driver()).count("default")
@@ -245,7 +246,7 @@ async def test_store_that_refuses_every_row_uses_up_no_attempts(
     line = Line()
     driver, chunks, _ = recording()
     stage = await make_stage(FaultyDriver(driver, line))
-    line.fail("enqueue", 50, error=lambda: DriverError("NOAUTH"))
+    line.fail("enqueue", 100_000, error=lambda: DriverError("NOAUTH"))
     handles = await dispatch(database, *range(3))
     quick = timing(refused=QUICK, refused_all=QUICK, look=0.001, attempts=3)
     async with stage.worker(timing=quick):
@@ -253,6 +254,7 @@ async def test_store_that_refuses_every_row_uses_up_no_attempts(
         rows = (await outbox.rows()).items
         assert [row.attempts for row in rows] == [0, 0, 0]
         assert any("NOAUTH" in row.error for row in rows)
+        line.restore()
         assert [await each.result() for each in handles] == [0, 2, 4]
         await emptied(outbox)
     assert await outbox.state() == OutboxState()
