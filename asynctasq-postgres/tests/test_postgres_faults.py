@@ -1,6 +1,7 @@
 """Servers that stop, connections that end, and locks that others hold."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -293,3 +294,22 @@ async def test_calls_work_without_prepared_statements(make_driver: MakeDriver) -
         await driver.enqueue([message()])
         [delivery] = await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)
         assert await driver.settle([Complete(delivery.lease)]) == [Settled.DONE]
+
+
+async def test_call_that_is_cancelled_while_it_connects_reports_nothing(
+    make_driver: MakeDriver,
+) -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    for turns in range(12):
+        async with opened(make_driver()) as driver:
+            for _ in range(3):
+                call = asyncio.create_task(driver.paused())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+            assert await driver.paused() == frozenset()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert reported == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -14,13 +15,33 @@ from asynctasq_postgres.settings import PostgresSettings
 Connection: TypeAlias = Any
 """An `asyncpg.Connection`; the client has no types."""
 
+_connecting: set["asyncio.Task[Connection]"] = set()
+"""Connections in the making; the event loop does not keep its tasks alive."""
+
 CLOSE_SECONDS = 2.0
 
 
-async def connect(settings: PostgresSettings, address: Address) -> Connection:
+def abandon(connection: Connection) -> None:
+    """Close a connection at once, even during a call."""
+    with suppress(Exception):  # its loop may be closed
+        connection.terminate()
+
+
+async def connect(
+    settings: PostgresSettings,
+    address: Address,
+    *,
+    left: Callable[[Connection], None] = abandon,
+) -> Connection:
     """Return a new connection to the host that accepts writes.
 
     Nothing is set on it: a PgBouncer refuses or forgets such settings.
+
+    Args:
+        settings: those of the driver.
+        address: where to connect.
+        left: called with the connection if the caller was cancelled meanwhile. The attempt goes on then, because
+            asyncpg reports one that is interrupted as an error to the event loop.
     """
     options: dict[str, Any] = {
         "host": [host for host, _ in address.hosts],
@@ -35,7 +56,19 @@ async def connect(settings: PostgresSettings, address: Address) -> Connection:
         "max_cached_statement_lifetime": 0,
         "target_session_attrs": "read-write" if len(address.hosts) > 1 else "any",
     }
-    return await asyncpg.connect(**options)
+    connecting = asyncio.create_task(asyncpg.connect(**options))
+    _connecting.add(connecting)
+    connecting.add_done_callback(_connecting.discard)
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        connecting.add_done_callback(lambda ended: _leave(ended, left))
+        raise
+
+
+def _leave(connecting: "asyncio.Task[Connection]", left: Callable[[Connection], None]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        left(connecting.result())
 
 
 def _tls(settings: PostgresSettings, address: Address) -> Any:
@@ -56,12 +89,6 @@ def _tls(settings: PostgresSettings, address: Address) -> Any:
     return context
 
 
-def abandon(connection: Connection) -> None:
-    """Close a connection at once, even during a call."""
-    with suppress(Exception):  # its loop may be closed
-        connection.terminate()
-
-
 class Connections:
     """The connections of an opened driver, on one loop."""
 
@@ -71,6 +98,8 @@ class Connections:
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._idle: list[Connection] = []
         self._used: set[Connection] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        """Each closes the connection of a call that was cancelled."""
         self._loop = asyncio.get_running_loop()
         self.is_closed = False
 
@@ -98,11 +127,22 @@ class Connections:
         """Let other calls have a connection, or close it after an error that leaves it in doubt."""
         self._used.discard(connection)
         is_sound = error is None or (isinstance(error, FAILURES) and not breaks_connection(error))
-        if not is_sound or self.is_closed or connection.is_closed():
+        if isinstance(error, asyncio.CancelledError) and not connection.is_closed():
+            self._close_soon(connection)
+        elif not is_sound or self.is_closed or connection.is_closed():
             abandon(connection)
         else:
             self._idle.append(connection)
         self._slots.release()
+
+    def _close_soon(self, connection: Connection) -> None:
+        """Close a connection whose call was cancelled, once the server was asked to cancel the call.
+
+        asyncpg reports an error to the event loop if that request is interrupted.
+        """
+        closing = asyncio.create_task(_close(connection), name="asynctasq-postgres-close")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def _take(self) -> Connection:
         while self._idle:
@@ -110,13 +150,21 @@ class Connections:
             if not connection.is_closed():
                 return connection
         self._check_open()
-        connection = await connect(self._settings, self._address)
+        connection = await connect(self._settings, self._address, left=self._keep)
         try:
             self._check_open()
         except asyncpg.InterfaceError:
             abandon(connection)
             raise
         return connection
+
+    def _keep(self, connection: Connection) -> None:
+        """Keep a connection whose caller was cancelled for the next call."""
+        count = len(self._idle) + len(self._used)
+        if self.is_closed or count >= self._settings.max_connections:
+            abandon(connection)
+        else:
+            self._idle.append(connection)
 
     def _check_open(self) -> None:
         if self.is_closed:
@@ -136,11 +184,18 @@ class Connections:
             abandon(connection)
         is_here = self._loop is asyncio.get_running_loop()
         for connection in idle:
-            if not is_here:
+            if is_here:
+                await _close(connection)
+            else:
                 abandon(connection)
-                continue
-            with suppress(Exception):  # it is closed, whatever the server answers
-                await connection.close(timeout=CLOSE_SECONDS)
+        if is_here and self._closing:
+            await asyncio.wait(self._closing)
+
+
+async def _close(connection: Connection) -> None:
+    """Close a connection that no call uses, within `CLOSE_SECONDS`. Never raises."""
+    with suppress(Exception):  # it is closed, whatever the server answers
+        await connection.close(timeout=CLOSE_SECONDS)
 
 
 class Loan:
