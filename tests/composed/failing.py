@@ -13,14 +13,18 @@ class Calls:
         self.names: list[str] = []
         """Such as `state.finish` and `queue.settle`."""
         self._fails: tuple[str, bool] | None = None
+        self._passes = 0
 
-    def fail(self, name: str, *, done: bool) -> None:
-        """Let the next call of that name raise; `done` says whether it takes effect."""
-        self._fails = name, done
+    def fail(self, name: str, *, done: bool, passes: int = 0) -> None:
+        """Let the next call of that name raise, after `passes` ones; `done` says whether it takes effect."""
+        self._fails, self._passes = (name, done), passes
 
     async def run(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Make a call."""
         fails, done = self._fails or ("", False)
+        if fails == name and self._passes:
+            self._passes -= 1
+            fails = ""
         if fails != name:
             self.names.append(name)
             return await method(*args, **kwargs)

@@ -169,6 +169,29 @@ async def test_a_repeated_settlement_whose_answer_was_lost_is_done(end: str, sho
     assert await shop.driver.settle([make(delivery.lease)]) == [Settled.LOST]
 
 
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("fails", ["state.adopt", "queue.settle"])
+async def test_what_was_settled_before_a_part_of_a_call_failed_is_done_when_it_is_repeated(
+    fails: str, done: bool, shop: Shop
+) -> None:
+    in_state = await shop.lease(priority=9)
+    ended, moved, released = [await shop.lease() for _ in range(3)]
+    settlements: list[Settlement] = [
+        Complete(in_state.lease),
+        Complete(ended.lease),
+        Retry(moved.lease, LONG, ERROR),
+        Release(released.lease),
+    ]
+    acknowledgements = int(fails == "queue.settle")
+    shop.calls.fail(fails, done=done, passes=acknowledgements)
+    with pytest.raises(DriverUnavailable):
+        await shop.driver.settle(settlements)
+    answers = await shop.driver.settle(settlements)
+    assert answers[:3] == [Settled.DONE] * 3
+    assert answers[3] is (Settled.LOST if done and fails == "queue.settle" else Settled.DONE)
+    assert await shop.driver.settle(settlements) == [Settled.LOST] * 4
+
+
 async def test_the_first_of_two_copies_ends_a_message(shop: Shop) -> None:
     shop.driver.queue.delivers_twice = True  # type: ignore[attr-defined]  # the queue of tests
     message = await shop.enqueue()

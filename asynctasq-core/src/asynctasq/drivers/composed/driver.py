@@ -212,11 +212,17 @@ class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
         for place, each in enumerate(settlements):
             chosen = of_queue if is_of_queue(each.lease) else of_state
             chosen[place] = replace(each, lease=original(each.lease))
+        answers |= self._held.take_answers(settlements, of_state)
+        of_state = {place: each for place, each in of_state.items() if place not in answers}
         if of_state:
             found = await self.state.settle(list(of_state.values()))
             answers |= dict(zip(of_state, found, strict=True))
         if of_queue:
-            found = await self._settle_of_queue(list(of_queue.values()))
+            try:
+                found = await self._settle_of_queue(list(of_queue.values()))
+            except DriverError:
+                self._held.keep_answers(settlements, answers)
+                raise
             answers |= dict(zip(of_queue, found, strict=True))
         return [answers[place] for place in range(len(settlements))]
 

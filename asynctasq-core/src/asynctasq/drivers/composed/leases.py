@@ -2,13 +2,17 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from asynctasq.contracts.capabilities import NEWS_KEPT, News
 from asynctasq.message import Delivery, Lease
+from asynctasq.settlement import Settled, Settlement
 
 _QUEUE, _STATE = "q:", "s:"
 _NUMBER, _TEXT = "#", "="
+
+ANSWERS_KEPT = 10_000
+"""Answers that are kept for calls that are never repeated, because their worker has given up."""
 
 
 def lease_of_queue(lease: Lease) -> Lease:
@@ -65,7 +69,7 @@ class Held:
         """True once a note in the state store stands for the lease, which the queue has ended."""
         self.is_settling = False
         self.is_unsure = False
-        """True if the state store gave no answer to a call that may have recorded the end."""
+        """True if a call that may have recorded the end raised an error."""
 
 
 class HeldLeases:
@@ -75,6 +79,8 @@ class HeldLeases:
         self.news: deque[News] = deque(maxlen=NEWS_KEPT)
         """Messages of the queue that died, since the last call of `news`."""
         self._lock = threading.Lock()
+        self._answers: dict[Settlement, Settled] = {}
+        """Those of the state store to calls that failed afterwards, until the calls are repeated."""
         self._held: dict[Lease, Held] = {}
 
     def add(self, deliveries: Iterable[Delivery], owner: str, since: float) -> None:
@@ -122,6 +128,30 @@ class HeldLeases:
                 held.may_have_copy = True
                 found.append(held)
         return found
+
+    def keep_answers(
+        self, settlements: Sequence[Settlement], answers: Mapping[int, Settled]
+    ) -> None:
+        """Keep the answers of the state store to a call that the queue did not answer.
+
+        Args:
+            settlements: of the call.
+            answers: by place in it.
+        """
+        with self._lock:
+            self._answers.update((settlements[place], answer) for place, answer in answers.items())
+            while len(self._answers) > ANSWERS_KEPT:
+                del self._answers[next(iter(self._answers))]
+
+    def take_answers(
+        self, settlements: Sequence[Settlement], places: Iterable[int]
+    ) -> dict[int, Settled]:
+        """Return answers that were kept, by place in the call, and forget them."""
+        if not self._answers:
+            return {}
+        with self._lock:
+            found = {place: self._answers.pop(settlements[place], None) for place in places}
+        return {place: answer for place, answer in found.items() if answer is not None}
 
     def drop(self, leases: Iterable[Lease]) -> None:
         with self._lock:

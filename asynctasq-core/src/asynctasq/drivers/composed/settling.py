@@ -73,17 +73,23 @@ async def _settle(
             moves[place] = move
         else:
             others[place] = settlement
-    answers |= await _record(state, ends, moves, known)
-    recorded = [known[place] for place in (*ends, *moves) if answers[place] is not Settled.REFUSED]
-    await settle_if_possible(
-        queue, [acknowledgement(each.delivery) for each in recorded if not each.is_noted]
-    )
-    held.drop(each.delivery.lease for each in recorded)
-    if others:
-        places = list(others)
-        found_answers = await queue.settle([others[place] for place in places])
-        answers |= dict(zip(places, found_answers, strict=True))
-        held.drop(others[place].lease for place in places if answers[place] is not Settled.REFUSED)
+    try:
+        answers |= await _record(state, ends, moves, known)
+        recorded = [
+            known[place] for place in (*ends, *moves) if answers[place] is not Settled.REFUSED
+        ]
+        await settle_if_possible(
+            queue, [acknowledgement(each.delivery) for each in recorded if not each.is_noted]
+        )
+        if others:
+            places = list(others)
+            found_answers = await queue.settle([others[place] for place in places])
+            answers |= dict(zip(places, found_answers, strict=True))
+    except BaseException:
+        for place in (*ends, *moves):
+            known[place].is_unsure = True
+        raise
+    held.drop(settlements[place].lease for place in known if answers[place] is not Settled.REFUSED)
     return [answers[place] for place in range(len(settlements))]
 
 
@@ -99,8 +105,7 @@ async def _record(
         answers[place] = _answer(answer, known[place])
     if moves:
         places = list(moves)
-        with _UnsureIfUnavailable([known[place] for place in places]):
-            done = await state.adopt([moves[place] for place in places])
+        done = await state.adopt([moves[place] for place in places])
         for place, answer in zip(places, done, strict=True):
             answers[place] = _answer(answer, known[place])
     return answers
@@ -121,8 +126,7 @@ async def _finish(
         return {}
     places = list(ends)
     try:
-        with _UnsureIfUnavailable([known[place] for place in places]):
-            done = await state.finish([ends[place] for place in places])
+        done = await state.finish([ends[place] for place in places])
     except DriverUnavailable:
         raise
     except DriverError:
@@ -133,18 +137,3 @@ async def _finish(
             answers |= await _finish(state, {place: ends[place]}, known)
         return answers
     return dict(zip(places, done, strict=True))
-
-
-class _UnsureIfUnavailable:
-    """Notes that a call may have recorded ends although it raised an error."""
-
-    def __init__(self, held: Sequence[Held]) -> None:
-        self._held = held
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, DriverUnavailable):
-            for each in self._held:
-                each.is_unsure = True
