@@ -1,6 +1,7 @@
 """An application that dispatches in transactions of MySQLdb: `dispatching_with_mysqldb.py DRIVER`.
 
-It is a separate process, because tests with Django install PyMySQL under the name MySQLdb.
+It is a separate process, because tests with Django install PyMySQL under the name MySQLdb. If MySQLdb is not
+installed for this interpreter, that of the system's packages is used.
 """
 
 import sys
@@ -13,6 +14,9 @@ import asynctasq
 from asynctasq import task
 from asynctasq.errors import TransactionError
 
+PACKAGES_OF_THE_SYSTEM = "/usr/lib/python3/dist-packages"
+
+sys.path.append(PACKAGES_OF_THE_SYSTEM)
 MySQLdb: Any = import_module("MySQLdb")
 
 

@@ -1,33 +1,24 @@
-"""Transactions of MySQLdb, where its package `mysqlclient` is installed: it needs a C library to build."""
+"""Transactions of MySQLdb, which the set-up takes from the system's packages."""
 
 import asyncio
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from uuid import UUID
 
-import pytest
-
 from asynctasq_mysql import MySQLDriver
 from tests.drivers.opening import opened
+from tests.servers.packages import extension
 
 MakeDriver = Callable[..., MySQLDriver]
 
 PROGRAM = Path(__file__).with_name("dispatching_with_mysqldb.py")
 
 
-def is_installed() -> bool:
-    try:
-        return bool(version("mysqlclient"))
-    except PackageNotFoundError:
-        return False
-
-
-@pytest.mark.skipif(not is_installed(), reason="mysqlclient is not installed")
 async def test_only_what_a_transaction_of_mysqldb_commits_is_dispatched(
     make_driver: MakeDriver, url: str, namespace: str
 ) -> None:
+    extension("MySQLdb/_mysql", "python3-mysqldb")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(PROGRAM), f"{url}?namespace={namespace}"),
         stdout=asyncio.subprocess.PIPE,
