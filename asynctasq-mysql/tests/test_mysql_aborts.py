@@ -16,6 +16,8 @@ from asynctasq.contracts.driver import Driver
 from asynctasq_mysql import MySQLDriver
 from tests.servers.databases import mysql_connection
 
+pytestmark = pytest.mark.sampled(2)
+
 NEVER = 1 << 30
 EVERY = 3
 """The step between scripts that fail without `--full`. Each operation begins with another one."""

@@ -16,6 +16,7 @@ from tests.chaos.stores.mysql import MysqlStore
 from tests.chaos.stores.sql_faults import SQL_PARTIAL, SQL_STORE
 
 
+@pytest.mark.full
 async def test_after_a_brief_storm_the_ledger_agrees_with_mysql(tmp_path: Path) -> None:
     servers = [each for each in SQL_STORE if each not in CONNECTIONS]
     faults = {"store": servers, "partial": SQL_PARTIAL}

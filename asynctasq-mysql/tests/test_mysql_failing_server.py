@@ -16,6 +16,8 @@ from tests.chaos.server.refusals import (
 )
 from tests.chaos.stores.mysql import MysqlStore
 
+pytestmark = pytest.mark.sampled(3)
+
 UNDONE = ("1213", "1205")
 """Dead-lock, lock time-out."""
 FAILED = ("1021", "1317", "1105", "1644")

@@ -13,6 +13,8 @@ from asynctasq_mysql.hinting import BEGINNING, EVERYWHERE, condition
 from asynctasq_mysql.statements import FILES, Fragment, Query, Value, json_of, json_rows, statements
 from tests.servers.databases import mysql_connection, own_database
 
+pytestmark = pytest.mark.sampled(3)
+
 ROWS, FULL_ROWS = 20_000, 100_000
 SQL = statements("asynctasq_")
 LENGTH_OF_PLACE = "14"

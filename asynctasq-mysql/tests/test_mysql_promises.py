@@ -38,6 +38,7 @@ def test_token_of_a_killed_process_is_rejected(url: str, tmp_path: Path) -> None
     check_stale_owner(partial(MySQLDriver, url, namespace=uuid4().hex), tmp_path)
 
 
+@pytest.mark.full
 async def test_checks_may_share_a_namespace(url: str, request: pytest.FixtureRequest) -> None:
     only = None if request.config.getoption("full") else ["lease", "unique"]
     namespace = uuid4().hex
@@ -48,6 +49,7 @@ async def test_checks_may_share_a_namespace(url: str, request: pytest.FixtureReq
     assert [result.check.name for result in report.failures] == []
 
 
+@pytest.mark.full
 async def test_rules_hold_after_hard_stops() -> None:
     with mariadb_process("--innodb-flush-log-at-trx-commit=1") as server:
         driver = MySQLDriver(server.url)

@@ -15,6 +15,8 @@ from asynctasq_mysql.statements import TABLES, statements
 from tests.drivers.opening import message, opened
 from tests.servers.databases import mysql_connection, own_database
 
+pytestmark = pytest.mark.sampled(2)
+
 
 @pytest.fixture
 def database(server_url: str) -> Iterator[str]:

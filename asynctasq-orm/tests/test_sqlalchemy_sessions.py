@@ -412,6 +412,7 @@ def test_process_tasks_have_sessions_of_their_own(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, said), done.stderr
 
 
+@pytest.mark.full
 async def test_nothing_is_left_open_after_a_thousand_tasks(
     database: Database, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,8 @@ from asynctasq.contracts.driver import Driver
 from asynctasq_postgres import PostgresDriver
 from tests.servers.databases import own_database
 
+pytestmark = pytest.mark.sampled(2)
+
 NEVER = 1 << 30
 QUICK = {"enqueue_replacing", "reserve_after_the_pause", "settle_every_kind"}
 """Operations that run without `--full`."""

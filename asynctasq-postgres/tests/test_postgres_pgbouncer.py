@@ -124,6 +124,7 @@ async def test_listener_goes_past_the_pooler(
             await waiting
 
 
+@pytest.mark.full
 async def test_nothing_is_lost_while_the_pooler_restarts(pooler: PgBouncer) -> None:
     database = pooler.url.rpartition("/")[2]
     with pgbouncer(f"{pooler.server_url}/{database}", sessions=2) as own:

@@ -17,6 +17,8 @@ from asynctasq.settlement import Complete, ErrorInfo, Fail, Reason, Release, Ret
 from asynctasq_postgres import PostgresDriver
 from tests.servers.postgres import PostgresServer, running_postgres
 
+pytestmark = pytest.mark.sampled(2)
+
 MESSAGES = 100_000
 ERROR = ErrorInfo("shop.OutOfStock", "no more", "Traceback")
 NAMESPACE = "plans"

@@ -12,6 +12,7 @@ from tests.chaos.stores.rabbitmq_faults import OF_BROKER
 from tests.chaos.stores.sqlite import STATEMENTS
 
 
+@pytest.mark.full
 async def test_after_a_brief_storm_the_ledger_agrees_with_rabbitmq(tmp_path: Path) -> None:
     lanes = {"store": [*CONNECTIONS, *OF_BROKER], "partial": [STATEMENTS, ANSWERS]}
     store = RabbitmqStore(tmp_path / "store")

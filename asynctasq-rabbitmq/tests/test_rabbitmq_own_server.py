@@ -15,6 +15,8 @@ from tests.drivers.opening import opened
 from tests.drivers.receiving import completed, delivered, enqueued, ids, letter, received
 from tests.servers.rabbitmq import RabbitmqServer, rabbitmq_process
 
+pytestmark = pytest.mark.full
+
 CONSUMER_TIMEOUT = 2.0
 EVERYTHING, NOTHING = ".*", "^$"
 DEFINITIONS = {

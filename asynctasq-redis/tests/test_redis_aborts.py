@@ -33,6 +33,8 @@ from asynctasq_redis import RedisDriver
 from tests.servers.redis import RedisServer, redis_server
 from tests.servers.redis_faults import Faults
 
+pytestmark = pytest.mark.sampled(3)
+
 NAMESPACE = "aborted"
 QUEUES = {"a": 5000, "b": 5000}
 ERROR = ErrorInfo("E", "message", "traceback")

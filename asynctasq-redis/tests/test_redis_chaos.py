@@ -10,19 +10,13 @@ from asynctasq_redis import RedisDriver
 from tests.chaos.fuzz import check_fuzzed_store
 from tests.chaos.numbers import check_a_bad_number_harms_no_others
 from tests.chaos.outages import check_two_outages_end_no_lease
-from tests.chaos.short import brief_storm, calm_with_blocked_loops, short_storm
+from tests.chaos.short import calm_with_blocked_loops, short_storm
 from tests.chaos.stores.redis import RedisStore
 
 
-async def test_after_a_short_storm_the_ledger_agrees_with_redis(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    """Check the ledger after some faults of each kind; with `--full`, after all of them."""
-    store = RedisStore(tmp_path / "store")
-    if request.config.getoption("full"):
-        report = await short_storm(store, tmp_path)
-    else:
-        report = await brief_storm(store, tmp_path, faults=5)
+@pytest.mark.full
+async def test_after_a_short_storm_the_ledger_agrees_with_redis(tmp_path: Path) -> None:
+    report = await short_storm(RedisStore(tmp_path / "store"), tmp_path)
     assert not report.problems, str(report)
 
 

@@ -44,6 +44,7 @@ class TestRedis(DriverConformance):
                 client.setrange(prefix + b"m:" + message_id, 0, b"\xff" * 60)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "crowded",
     [pytest.param(False, id="alone"), pytest.param(True, id="crowded", marks=pytest.mark.full)],

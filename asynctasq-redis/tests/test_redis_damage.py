@@ -14,6 +14,8 @@ from asynctasq_redis import RedisDriver
 from tests.drivers.opening import message
 from tests.servers.redis import RedisServer, redis_server
 
+pytestmark = pytest.mark.sampled(2)
+
 PREFIX = b"{asynctasq}:2:"
 QUEUES = {"q": 100}
 MOMENT = 0.000_002

@@ -17,6 +17,7 @@ def messages(count: int) -> list[Message]:
     return [Message(new_id(), "default", "shop.ship", b"body") for _ in range(count)]
 
 
+@pytest.mark.full
 async def test_calls_of_a_thousand_tasks(url: str, make_driver: MakeDriver) -> None:
     async with sqs_proxy(url) as proxy:
         first = make_driver()

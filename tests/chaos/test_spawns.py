@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from asynctasq import App
@@ -53,6 +54,7 @@ async def _runs(app: App) -> None:
     assert results == [2 * n for n in range(20)]
 
 
+@pytest.mark.full
 async def test_failed_starts_of_a_process_end_neither_the_supervisor_nor_its_other_processes(
     fleet: WorkerFleet, app: App, tmp_path: Path
 ) -> None:

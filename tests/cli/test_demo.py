@@ -7,11 +7,14 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from asynctasq.cli import demo
 from asynctasq.cli.exit_codes import ExitCode
 from tests.cli.processes import COMMAND, asynctasq, until
+
+pytestmark = pytest.mark.sampled(2)
 
 
 def test_every_step_succeeds(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from asynctasq.contracts.capabilities import Snapshot, SupportsInspect
 from asynctasq.message import id_from_text
 from tests.cli.processes import DEADLINE_SECONDS, WorkerProcess, run_program, until
 
+pytestmark = pytest.mark.sampled(2)
+
 StartWorker = Callable[..., WorkerProcess]
 Runs = Callable[[], list[list[str]]]
 

@@ -11,6 +11,8 @@ from click.testing import Result
 
 from tests.cli.processes import asynctasq
 
+pytestmark = pytest.mark.sampled(2)
+
 Invoke = Callable[..., Result]
 
 INIT = "import asynctasq\nasynctasq.init({'concurrency': 7, 'sqlite': {'path': 'init.db'}})\n"

@@ -219,6 +219,7 @@ def _factory(path: Path, *, namespace: str = "") -> Callable[[], Driver]:
     )
 
 
+@pytest.mark.full
 async def test_the_suite_runs_beside_what_others_hold_and_leaves_it(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     report = await run_conformance(

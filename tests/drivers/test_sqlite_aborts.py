@@ -15,6 +15,8 @@ from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery
 
+pytestmark = pytest.mark.sampled(3)
+
 NEVER = 1 << 30
 STEP = 3
 """The step between statements that fail, if the tests do not run in full."""

@@ -23,6 +23,8 @@ from asynctasq.settlement import (
     Settlement,
 )
 
+pytestmark = pytest.mark.sampled(3)
+
 ERROR = ErrorInfo("shop.OutOfStock", "no more", "Traceback")
 VALUES: dict[str, Any] = {
     "null": None,

@@ -25,6 +25,8 @@ from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.memory.brokered import StateStore as Store
 from asynctasq.drivers.memory.entry import Entry
 
+pytestmark = pytest.mark.sampled(2)
+
 REAL_TIME = [check for check in all_checks() if check.real_time]
 MIB = 1 << 20
 

@@ -162,6 +162,7 @@ async def test_a_short_task_does_not_wait_behind_a_long_one(serve: Serve, notes:
         await long.cancel()
 
 
+@pytest.mark.full
 async def test_nothing_is_left_open(serve: Serve) -> None:
     served = await serve()
     async with served.serving():

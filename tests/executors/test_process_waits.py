@@ -12,6 +12,7 @@ from tests.executors.conftest import PATIENCE, Serve
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("waits", [tasks.waits, tasks.waits_sync])
 async def test_children_that_hold_waiting_tasks_are_reported(
     serve: Serve, sqlite_url: str, caplog: pytest.LogCaptureFixture, waits: Any

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.packaging.conftest import ROOT, Built, Environment
 from tests.servers.redis import redis_url
 
@@ -43,6 +45,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.full
 def test_models_on_redis_need_two_extras_and_nothing_else(
     core: Built,
     build: Callable[[Path], Built],

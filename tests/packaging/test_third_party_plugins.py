@@ -17,13 +17,14 @@ print(json.dumps([[each.kind, each.name, each.distribution, each.state] for each
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("kind", "entry_point"),
     [
         ("serializer", "new_serializer"),
-        pytest.param("resolver", "asynctasq_new_resolver", marks=pytest.mark.full),
-        pytest.param("executor", "thread", marks=pytest.mark.full),
-        pytest.param("hooks", "new_hooks", marks=pytest.mark.full),
+        ("resolver", "asynctasq_new_resolver"),
+        ("executor", "thread"),
+        ("hooks", "new_hooks"),
     ],
 )
 def test_a_new_plugin_passes_its_tests_and_is_found_where_it_is_installed(

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from asynctasq import App
 from tests.cli.processes import WorkerProcess, until
 from tests.cli.test_worker_command import result_of
+
+pytestmark = pytest.mark.sampled(2)
 
 StartWorker = Callable[..., WorkerProcess]
 Runs = Callable[[], list[list[str]]]

@@ -17,7 +17,7 @@ from tests.worker.stage import eventually
 from tests.worker.test_worker_leases import STEALABLE, steal
 from tests.worker.test_worker_observers import END, SENT, START, AsyncRecorder, Recorder
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.sampled(2)]
 
 RUN = [("before_execute", None, None, None, None)]
 

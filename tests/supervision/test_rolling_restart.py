@@ -85,6 +85,7 @@ async def unsettled(app: App) -> list[tuple[int, int]]:
     return found
 
 
+@pytest.mark.full
 async def test_a_rolling_restart_loses_nothing_repeats_nothing_and_burns_no_attempt(
     app: App,
     tasks: Any,

@@ -4,8 +4,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from asynctasq import App
 from tests.cli.processes import WorkerProcess
+
+pytestmark = pytest.mark.sampled(2)
 
 StartWorker = Callable[..., WorkerProcess]
 

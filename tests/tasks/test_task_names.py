@@ -13,6 +13,8 @@ from asynctasq.errors import TaskDefinitionError, UnknownTask
 from asynctasq.tasks.definition import definition_of
 from asynctasq.tasks.registry import registry
 
+pytestmark = pytest.mark.sampled(2)
+
 
 def defined_in(module: str, source: str) -> types.ModuleType:
     """Return a module made of source."""

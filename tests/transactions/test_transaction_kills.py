@@ -12,6 +12,8 @@ from asynctasq.tasks.registry import registry
 from tests.stores import ROOT, Store
 from tests.transactions.conftest import CLIENTS, Shop, in_full
 
+pytestmark = pytest.mark.sampled(2)
+
 KILLS = 2
 ALL_BUT_THAT = [name for name in CLIENTS if name != "sqlite: async session"]
 SPREAD = (5, 40)

@@ -83,6 +83,7 @@ async def test_a_time_that_was_claimed_by_a_killed_process_fires_once(
         assert await fired(app) == {"tick": 1}
 
 
+@pytest.mark.sampled(2)
 async def test_kills_at_any_moment_lose_no_time_and_fire_none_twice(
     processes: Processes, durable_store: Store
 ) -> None:

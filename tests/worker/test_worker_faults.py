@@ -15,6 +15,8 @@ from asynctasq.worker.timing import FetcherTiming, SettlerTiming, WorkerTiming
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
+pytestmark = pytest.mark.sampled(2)
+
 
 @task
 async def note(what: Any) -> Any:

@@ -148,6 +148,7 @@ async def test_settlement_whose_answer_was_lost_is_counted_once(faulty: Stage, l
     assert (await stats_of(faulty))["adds"].completed == 20
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.every_store
 async def test_counts_are_exact_through_kills_but_for_the_last_flush(
     durable_store: Store, tmp_path: Path

@@ -9,6 +9,8 @@ from asynctasq.worker.timing import OutageTiming
 from tests.worker.faulty_driver import Line
 from tests.worker.stage import Stage, eventually
 
+pytestmark = pytest.mark.sampled(2)
+
 
 async def test_an_outage_gives_one_line_at_its_start_and_one_at_its_end(
     faulty: Stage, line: Line, caplog: pytest.LogCaptureFixture

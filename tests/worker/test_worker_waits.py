@@ -10,6 +10,8 @@ from asynctasq.errors import TaskCancelled
 from tests.worker.conftest import MakeStage
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
+pytestmark = pytest.mark.sampled(2)
+
 
 @task
 async def count_down(depth: int) -> int:
