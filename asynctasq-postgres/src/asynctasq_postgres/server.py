@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from asynctasq.driverkit.times import micros
@@ -62,7 +62,7 @@ class Server:
         """True if calls are sent without a transaction around them, so that a procedure may commit."""
         return self.settings.statement_cache_size > 0
 
-    async def rows(self, call: str, *parameters: Any) -> list[Row]:
+    def rows(self, call: str, *parameters: Any) -> Coroutine[Any, Any, list[Row]]:
         """Return the rows of a call in the file `calls.sql`.
 
         Raises:
@@ -70,7 +70,7 @@ class Server:
             DriverError: it was not executed.
         """
         tries = 1 if call in PATIENT else TRIES
-        return await self.execute(self.context.calls[call], *parameters, tries=tries)
+        return self.execute(self.context.calls[call], *parameters, tries=tries)
 
     async def execute(self, sql: str, *parameters: Any, tries: int = TRIES) -> list[Row]:
         """Return the rows of a statement. Raises as `rows` does."""
@@ -106,17 +106,16 @@ class Server:
         return (await self.rows(call, *parameters))[0][0]
 
     async def _rows(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        rows: list[Row]
-        connection = await self.connections.take()
+        taken = await self.connections.take()
         try:
             if self.commits_alone:
-                rows = await connection.fetch(sql, *parameters)
+                rows: list[Row] = await taken.rows(sql, parameters)
             else:
-                rows = await _in_transaction(connection, sql, parameters)
+                rows = await _in_transaction(taken.connection, sql, parameters)
         except BaseException as error:
-            self.connections.give_back(connection, error)
+            self.connections.give_back(taken, error)
             raise
-        self.connections.give_back(connection, None)
+        self.connections.give_back(taken, None)
         return rows
 
 
