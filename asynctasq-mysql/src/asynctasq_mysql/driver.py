@@ -319,6 +319,10 @@ class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, DriverDefaults):
     async def workers(self) -> list[WorkerInfo]:
         return await inspection.workers(self._opened())
 
+    async def store_version(self) -> str:
+        """Return the version of the server, which names MariaDB."""
+        return await inspection.server_version(self._opened())
+
     async def schema(self) -> SchemaState:
         """Return the versions. Works on a driver that is not open, too."""
         async with _connections(self._store, self) as connections:

@@ -237,3 +237,11 @@ def _worker(description: bytes) -> WorkerInfo:
     return WorkerInfo(
         queues=tuple(fields.pop("queues")), tasks=tuple(fields.pop("tasks", ())), **fields
     )
+
+
+async def server_version(store: Store) -> str:
+    """Return the product and the version of the server."""
+    [[[version]]] = await store.run("SELECT VERSION()")
+    text = version.decode() if isinstance(version, bytes) else str(version)
+    number, _, build = text.partition("-")
+    return f"{'MariaDB' if 'mariadb' in build.lower() else 'MySQL'} {number}"

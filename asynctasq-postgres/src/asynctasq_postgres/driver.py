@@ -344,6 +344,11 @@ class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, DriverDefaults):
     async def workers(self) -> list[WorkerInfo]:
         return await inspection.workers(self._opened().server)
 
+    async def store_version(self) -> str:
+        """Return the version of the server."""
+        [[version]] = await self._opened().server.execute("SHOW server_version")
+        return f"PostgreSQL {version}"
+
     async def schema(self) -> SchemaState:
         """Return the versions. Works on a driver that is not open, too: `open` refuses tables that are missing."""
         return await look_at_tables(self._context)

@@ -350,6 +350,10 @@ class RedisDriver(MetricCalls, ScheduleCalls, DriverDefaults):
     async def workers(self) -> list[WorkerInfo]:
         return await admin.workers(self._opened(), self._offset)
 
+    async def store_version(self) -> str:
+        """Return the version of the server. A user without the right to INFO gets an empty text."""
+        return await admin.server_version(self._opened())
+
     def _listening(self) -> "Listener":
         listener = self._listener
         assert listener is not None

@@ -136,6 +136,12 @@ class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
             raise
         self.max_message_bytes = self.state.max_message_bytes  # some stores ask their server for it
 
+    async def store_version(self) -> str:
+        """Return the versions of the queue and of the state store."""
+        calls = [getattr(each, "store_version", None) for each in (self.queue, self.state)]
+        found: list[str] = [await call() for call in calls if call is not None]
+        return " and ".join(filter(None, found))
+
     async def close(self) -> None:
         await self.queue.close()
         await self.state.close()

@@ -36,7 +36,7 @@ from asynctasq.driverkit.strays import StraySearch
 from asynctasq.drivers.sqlite import brokered, inspection, leasing, settling
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
-from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_state
+from asynctasq.drivers.sqlite.database import LIBRARY_VERSION, inspect_file, migrate, schema_state
 from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
 from asynctasq.drivers.sqlite.id_search import MatchIds
@@ -361,6 +361,10 @@ class SqliteDriver(ScheduleCalls, MetricCalls, DriverDefaults):
 
     async def workers(self) -> list[WorkerInfo]:
         return await self._read(inspection.Workers())
+
+    async def store_version(self) -> str:
+        """Return the version of the SQLite library."""
+        return f"SQLite {LIBRARY_VERSION}"
 
     async def schema(self) -> SchemaState:
         """Return the versions. Works on a driver that is not open, too: `open` would migrate the file."""
