@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,7 @@ def test_an_application_that_cannot_be_loaded(
 
 def test_schedules_that_do_not_fire_are_reported(invoke: Invoke, tmp_path: Path) -> None:
     async def scheduled(app: App) -> None:
-        import app as module
-
+        module = import_module("app")
         await module.known().schedule("good", every=60)
         await module.known().schedule("held", every=60)
         await app.schedules.pause("held")

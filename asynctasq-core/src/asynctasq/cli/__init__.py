@@ -25,6 +25,7 @@ from asynctasq.config.sources import DEBUG
             "List, retry and delete messages of the outbox.",
         ),
         "stats": ("asynctasq.cli.stats:command", "Show counts, run times and waiting times."),
+        "top": ("asynctasq.cli.top:command", "Watch queues, workers and running tasks."),
         "doctor": ("asynctasq.cli.doctor:command", "Check whether everything needed is there."),
         "demo": ("asynctasq.cli.demo:command", "Watch tasks run, fail, retry and survive a crash."),
         "plugins": ("asynctasq.cli.plugins:command", "List, check and create plugins."),
