@@ -12,7 +12,7 @@ from asynctasq.config.sources import DEBUG
     cls=Commands,
     built_in={
         "worker": ("asynctasq.cli.worker:command", "Run tasks."),
-        "workers": ("asynctasq.cli.workers:command", "List the workers of a store."),
+        "workers": ("asynctasq.cli.workers:command", "List workers, make them quiet, stop them."),
         "queues": ("asynctasq.cli.queues:command", "List, pause, resume and purge queues."),
         "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel and retry tasks."),
         "dead": ("asynctasq.cli.dead:command", "List, show, retry and delete dead letters."),
