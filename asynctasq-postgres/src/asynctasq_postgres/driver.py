@@ -47,6 +47,7 @@ from asynctasq_postgres.settings import (
 )
 from asynctasq_postgres.state_calls import StateCalls
 from asynctasq_postgres.timing import ListenerTiming
+from asynctasq_postgres.worker_calls import WorkerCalls
 
 if TYPE_CHECKING:
     from asynctasq_postgres.outbox import PostgresOutbox
