@@ -1,6 +1,7 @@
 """`asynctasq doctor`: its report, its JSON document and its exit codes."""
 
 import json
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from click.testing import Result
 
 from asynctasq import App
+from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.operations.diagnosis import CHECKS
 from tests.cli.stores import with_store
 from tests.operations.staging import bury, enqueue, message
@@ -37,6 +39,10 @@ async def waiting(app: App) -> None:
     await bury(app, message(app, queue="mail"))
     await enqueue(app, message(app, queue="held"))
     await app.queues.pause("held")
+    await enqueue(app, message(app, queue="resting"))
+    driver: Any = await app.driver()
+    worker = WorkerInfo("w", "h", 1, 0.0, ("resting",), 1, 0, "1", time.time(), "quiet")
+    await driver.record_worker(worker, ttl=60.0)
 
 
 def checks(done: Result) -> dict[str, list[dict[str, Any]]]:
@@ -66,6 +72,7 @@ def test_queues_that_nobody_serves_are_a_problem(invoke: Invoke) -> None:
     assert [(each["status"], each["remedy"]) for each in found["queues"]] == [
         ("problem", "Start one: asynctasq worker --app MODULE --queues default"),
         ("warning", "Start one: asynctasq worker --app MODULE --queues later"),
+        ("warning", "To resume quiet ones: asynctasq workers resume --queue resting"),
     ]
     [paused] = found["paused"]
     assert (paused["status"], paused["text"]) == ("warning", "Paused: held.")

@@ -26,8 +26,9 @@ def request_of(number: object) -> WorkerRequest:
 
 def owners_of(workers: Iterable[WorkerInfo], ids: Sequence[str]) -> list[str]:
     """Return the owner of each worker, in order; an empty text if it is not known."""
-    owners = {worker.id: worker.owner for worker in workers}
-    return [owners.get(each, "") for each in ids]
+    owners: dict[str, object] = {worker.id: worker.owner for worker in workers}
+    found = [owners.get(each) for each in ids]
+    return [owner if isinstance(owner, str) else "" for owner in found]  # a record may be damaged
 
 
 def worker_of(stored: Mapping[str, Any]) -> WorkerInfo:

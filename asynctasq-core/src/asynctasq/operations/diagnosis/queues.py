@@ -18,9 +18,9 @@ async def check_queues(subject: Subject, driver: Driver) -> Sequence[Finding]:
     counts = await _counts(subject, driver)
     paused = await _paused(driver) or frozenset()
     findings = [
-        _unserved(name, count)
+        _unserved(name, count, is_resting=bool(workers.serving(name)))
         for name, count in counts.items()
-        if (count.ready or count.scheduled) and name not in paused and not workers.serving(name)
+        if (count.ready or count.scheduled) and name not in paused and not workers.taking(name)
     ]
     return findings or [ok("queues", "Each queue with waiting messages is paused or has a worker.")]
 
@@ -43,8 +43,12 @@ async def check_paused(_: Subject, driver: Driver) -> Sequence[Finding]:
     ]
 
 
-def _unserved(name: str, count: QueueCounts) -> Finding:
+def _unserved(name: str, count: QueueCounts, *, is_resting: bool) -> Finding:
     start = f"Start one: asynctasq worker --app MODULE --queues {name}"
+    if is_resting:
+        text = f"All workers of {name} are quiet or stopping, and messages wait."
+        resume = f"To resume quiet ones: asynctasq workers resume --queue {name}"
+        return Finding("queues", Status.WARNING, text, resume)
     if count.ready:
         text = f"No worker serves {name}, in which {count_text(count.ready)} messages are ready."
         return Finding("queues", Status.PROBLEM, text, start)
