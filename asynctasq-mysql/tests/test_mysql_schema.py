@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from asynctasq.cli import main
+from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from asynctasq.errors import ConfigurationError, DriverError, DriverUnavailable
 from asynctasq_mysql import MySQLDriver
 from asynctasq_mysql.clients import Answer, Wire
@@ -16,6 +17,7 @@ from tests.drivers.opening import message, opened
 from tests.servers.databases import mysql_connection, own_database
 
 pytestmark = pytest.mark.sampled(2)
+STEPS = list(statements("asynctasq_").versions)
 
 
 @pytest.fixture
@@ -46,11 +48,11 @@ async def test_a_migration_creates_all_tables_and_does_nothing_the_second_time(
     planned = await driver.migrate(dry_run=True)
     assert len(planned) == len(TABLES) + 1  # and the version
     assert execute(database, "SHOW TABLES") == []
-    assert await driver.migrate() == ["schema_1", "schema_2", "schema_3", "schema_4"]
+    assert await driver.migrate() == STEPS
     assert await driver.migrate() == []
     assert await driver.migrate(dry_run=True) == []
     state = await driver.schema()
-    assert (state.current, state.needed, state.oldest) == (4, 4, 1)
+    assert (state.current, state.needed, state.oldest) == (len(STEPS), len(STEPS), 1)
     assert len(execute(database, "SHOW TABLES")) == len(TABLES)
 
 
@@ -70,7 +72,7 @@ async def test_drivers_that_migrate_at_once_take_turns(database: str) -> None:
         [],
         [],
         [],
-        ["schema_1", "schema_2", "schema_3", "schema_4"],
+        STEPS,
     ]
 
 
@@ -86,7 +88,7 @@ async def test_a_migration_that_was_killed_goes_on_where_it_stopped(
     planned = await MySQLDriver(database).migrate(dry_run=True)
     assert planned[:-1] == texts[made:]
     assert planned[-1].startswith("INSERT INTO `asynctasq_meta`")
-    assert await MySQLDriver(database).migrate() == ["schema_1", "schema_2", "schema_3", "schema_4"]
+    assert await MySQLDriver(database).migrate() == STEPS
     async with opened(MySQLDriver(database)) as driver:
         await driver.enqueue([message()])
         assert await driver.migrate() == []
@@ -94,12 +96,13 @@ async def test_a_migration_that_was_killed_goes_on_where_it_stopped(
 
 
 async def test_tables_of_a_newer_release_are_used_if_it_says_so(database: str) -> None:
+    newer = len(STEPS) + 1
     await MySQLDriver(database).migrate()
-    execute(database, "UPDATE asynctasq_meta SET version = 5, usable_from = 1")
+    execute(database, f"UPDATE asynctasq_meta SET version = {newer}, usable_from = 1")
     async with opened(MySQLDriver(database)) as driver:
         assert await driver.migrate() == []
-        assert (await driver.schema()).current == 5
-    execute(database, "UPDATE asynctasq_meta SET usable_from = 5")
+        assert (await driver.schema()).current == newer
+    execute(database, f"UPDATE asynctasq_meta SET usable_from = {newer}")
     with pytest.raises(DriverError, match="Upgrade asynctasq"):
         await MySQLDriver(database).open()
 
@@ -108,13 +111,19 @@ async def test_tables_of_the_release_before_are_used_until_the_migration(databas
     driver = MySQLDriver(database)
     await driver.migrate()
     execute(database, "UPDATE asynctasq_meta SET version = 1", "DROP TABLE asynctasq_brokered")
+    execute(database, "DROP TABLE asynctasq_worker_requests")
     async with opened(driver):
         await driver.enqueue([message()])
         [delivery] = await driver.reserve({"q": 1}, limit=1, owner="w", lease=60.0)
         assert await driver.progress([delivery.message.id]) == [None]
         with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
             await driver.marks([delivery.message.id])
-    assert await driver.migrate() == ["schema_2", "schema_3", "schema_4"]
+        await driver.cancel([delivery.message.id])
+        found = await driver.requests("w")
+        assert (found.cancels, found.worker) == ([delivery.lease], WorkerRequest.RUN)
+        with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+            await driver.request_workers(["w"], WorkerRequest.STOP)
+    assert await driver.migrate() == STEPS[1:]
 
 
 async def test_a_prefix_separates_stores_of_one_database(database: str) -> None:

@@ -7,6 +7,7 @@ healthy worker drains the queues, and all that is left is looked at.
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import redis
 
 from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Note, NoteKind
+from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from asynctasq.errors import DriverError
 from asynctasq.message import (
     Delivery,
@@ -258,6 +260,12 @@ async def forgetting(store: Store) -> tuple[list[Message], list[Message], Call]:
     return [], [], lambda: store.driver.forget_worker("w")
 
 
+async def requesting(store: Store) -> tuple[list[Message], list[Message], Call]:
+    await store.driver.record_worker(replace(worker("w"), owner="w/1"), ttl=60.0)
+    await store.driver.request_workers(["w"], WorkerRequest.QUIET)
+    return [], [], lambda: store.driver.request_workers(["w", "unknown"], WorkerRequest.STOP)
+
+
 async def awaiting(store: Store) -> tuple[list[Message], list[Message], Call]:
     messages = await store.add(message())
     ids = [messages[0].id, new_id()]
@@ -356,6 +364,7 @@ CASES: dict[str, tuple[str, Prepare]] = {
     "resume": ("pause", resuming),
     "record worker": ("record_worker", recording),
     "forget worker": ("forget_worker", forgetting),
+    "request workers": ("request_workers", requesting),
     "finish": ("finish", finishing),
     "adopt": ("hand_over", taking_over),
     "note": ("note", noting),
@@ -371,6 +380,7 @@ PARTS = {
         "counts",
         "damage",
         "facts",
+        "flagged",
         "plain",
         "probe",
         "recount",
@@ -385,7 +395,7 @@ READING = {
     *("cancel_requests", "choose", "count", "find", "find_schedules", "known", "leased"),
     *("list_schedules", "match_ids"),
     *("marks", "members", "metrics", "names"),
-    *("paused", "progress", "recent", "results", "workers"),
+    *("paused", "progress", "recent", "requests", "results", "workers"),
 }
 COUNTING = {"add_metrics", "add_up"}
 """Scripts that test_redis_metrics.py makes fail."""
@@ -393,7 +403,10 @@ SCHEDULING = {"change_schedules", "claim_schedules", "fire", "put_schedules"}
 """Scripts that test_redis_schedules.py makes fail."""
 FINAL = {"complete", "complete without result", "fail", "cancelled", "finish"}
 """Settlements after which a message is never delivered again, if the call is repeated."""
-SHORT = {"forget_worker", "note", "pause", "record_worker", "wait", "wait_results"}
+SHORT = {
+    *("forget_worker", "note", "pause", "record_worker", "request_workers"),
+    *("wait", "wait_results"),
+}
 STEP = 5
 """Every fifth command of a long script fails, if the tests do not run in full. Without a repetition of the call,
 that is always enough."""

@@ -47,6 +47,7 @@ def test_every_setting_of_core_is_described() -> None:
         "driver_instance",
         "serializer_instance",
         "sections",
+        "sources",
         "unchecked_durations",
     }
     assert set(described) == set(Settings.__dataclass_fields__) - internal

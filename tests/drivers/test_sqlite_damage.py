@@ -10,6 +10,7 @@ import pytest
 
 from asynctasq.conformance.harness import let_tidy
 from asynctasq.contracts.capabilities import WorkerInfo
+from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.message import CancelOutcome, Delivery, Message, State, Unique, UniqueUntil, new_id
 from asynctasq.settlement import (
@@ -452,3 +453,18 @@ async def test_a_damaged_time_of_a_pause_costs_nothing_else(driver: SqliteDriver
     assert queue.paused
     await driver.resume("emails")
     assert await driver.queues() == []
+
+
+@pytest.mark.parametrize("value", set(VALUES) - {"null"})
+async def test_a_damaged_request_about_a_worker_requests_nothing_and_can_be_replaced(
+    driver: SqliteDriver, value: str
+) -> None:
+    worker = WorkerInfo("w", "h", 1, 0.0, ("q",), 1, 0, "1", owner="w/1")
+    await driver.record_worker(worker, ttl=60.0)
+    await driver.request_workers(["w"], WorkerRequest.QUIET)
+    damaged = VALUES[value]
+    is_sql = isinstance(damaged, str) and damaged.startswith("CAST")
+    sql = f"UPDATE worker_requests SET request = {damaged if is_sql else '?'}"
+    assert run(driver, sql, *([] if is_sql else [damaged])) == 1
+    assert (await driver.requests("w/1")).worker is WorkerRequest.RUN
+    assert await driver.request_workers(["w"], WorkerRequest.STOP) == [WorkerRequest.STOP]

@@ -20,6 +20,8 @@ OPTIONAL = [
     "progress",
     "cancel",
     "cancel_requests",
+    "requests",
+    "request_workers",
     "pause",
     "resume",
     "paused",

@@ -62,7 +62,7 @@ def foreign() -> Exception:
         ("settle", True),
         ("extend", False),
         ("extend", True),
-        ("cancel_requests", False),
+        ("requests", False),
         ("wait", False),
     ],
 )
@@ -227,7 +227,7 @@ async def test_a_driver_that_answers_nonsense_is_outlived(faulty: Stage, line: L
 
 
 @pytest.mark.parametrize("error", [unavailable, refused, foreign])
-@pytest.mark.parametrize("method", ["open", "extend", "cancel_requests", "record_worker"])
+@pytest.mark.parametrize("method", ["open", "extend", "requests", "record_worker"])
 async def test_the_lease_renewer_outlives_whatever_its_calls_raise(
     faulty: Stage, line: Line, method: str, error: Any
 ) -> None:

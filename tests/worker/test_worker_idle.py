@@ -54,7 +54,7 @@ async def test_a_full_worker_asks_for_nothing(faulty: Stage, line: Line) -> None
         await faulty.flag("began").wait()
         waiting = [await note(number).dispatch() for number in range(20)]
         reserves = line.calls["reserve"]
-        await line.called("cancel_requests", 3)  # the pace of the lease renewer
+        await line.called("requests", 3)  # the pace of the lease renewer
         assert line.calls["reserve"] == reserves
         faulty.flag("go on").set()
         for handle in (first, *waiting):

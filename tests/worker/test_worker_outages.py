@@ -21,7 +21,7 @@ async def test_an_outage_gives_one_line_at_its_start_and_one_at_its_end(
         return sum(text in message for message in caplog.messages)
 
     async with faulty.worker(heartbeat_interval=0.05):
-        for method in ("reserve", "wait", "extend", "cancel_requests", "record_worker"):
+        for method in ("reserve", "wait", "extend", "requests", "record_worker"):
             line.fail(method, 1000)
         await line.failed("extend", 3)
         await line.failed("reserve", 2)

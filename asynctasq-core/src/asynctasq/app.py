@@ -1,7 +1,7 @@
 """The app: the settings, the stores and the dispatcher of one application."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Token
 from functools import partial
@@ -31,6 +31,7 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
+    from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
     from asynctasq.operations import DeadLetters, Metrics, OutboxMessages, Queues, Schedules, Tasks
 
 T = TypeVar("T")
@@ -283,6 +284,36 @@ class App:
         driver = await self.driver()
         store = require(driver, Capability.WORKERS, SupportsWorkers, purpose="Listing workers")
         return await store.workers()
+
+    async def request_workers(
+        self, ids: Sequence[str], request: "WorkerRequest"
+    ) -> "list[WorkerRequest | None]":
+        """Request of workers to be quiet, to run again, or to stop. They follow within a few seconds.
+
+        A quiet worker takes no new messages and finishes the running ones. A request is for the present run of a
+        worker: another worker that starts with the same id does not follow it.
+
+        Args:
+            ids: of workers in `workers()`.
+            request: `WorkerRequest.QUIET`, `RUN` or `STOP`.
+
+        Returns:
+            The request that holds now for each worker: `STOP` if it was requested before. None for a worker that is
+            not alive, or whose release takes no requests.
+
+        Raises:
+            CapabilityMissing: the driver keeps no requests.
+            DriverError: the tables of the store are those of an earlier release.
+        """
+        from asynctasq.contracts.capabilities.worker_requests import SupportsWorkerRequests
+
+        store = require(
+            await self.driver(),
+            Capability.WORKER_REQUESTS,
+            SupportsWorkerRequests,
+            purpose="Requesting something of workers",
+        )
+        return await store.request_workers(ids, request)
 
     # For the worker, the command line and `asynctasq.testing`.
 

@@ -16,7 +16,6 @@ from asynctasq.contracts.capabilities import (
     QueueInfo,
     SchemaState,
     Snapshot,
-    WorkerInfo,
 )
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
@@ -49,12 +48,13 @@ from asynctasq_mysql.state_calls import StateCalls
 from asynctasq_mysql.store import Store
 from asynctasq_mysql.unique_enqueueing import unique_enqueue_steps
 from asynctasq_mysql.waiting import Poller
+from asynctasq_mysql.worker_calls import WorkerCalls
 
 if TYPE_CHECKING:
     from asynctasq_mysql.outbox import MySQLOutbox
 
 
-class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, DriverDefaults):
+class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, WorkerCalls, DriverDefaults):
     """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
 
     Accepted messages are as durable as the server is configured to make them (see docs/mysql.md). The arguments
@@ -71,6 +71,7 @@ class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, DriverDefaults):
         | Capability.STATE
         | Capability.METRICS
         | Capability.SCHEDULES
+        | Capability.WORKER_REQUESTS
     )
     max_message_bytes: int | None = None
     """Half of the server's `max_allowed_packet`, from `open` on."""
@@ -307,17 +308,9 @@ class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, DriverDefaults):
 
     # Workers and schema.
 
-    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
-        await inspection.record_worker(self._opened(), worker, ttl)
-
-    async def forget_worker(self, worker_id: str) -> None:
-        await inspection.forget_worker(self._opened(), worker_id)
-
-    async def end_owner(self, owner: str) -> None:
-        await leasing.end_owner(self._opened(), owner)
-
-    async def workers(self) -> list[WorkerInfo]:
-        return await inspection.workers(self._opened())
+    async def store_version(self) -> str:
+        """Return the version of the server, which names MariaDB."""
+        return await inspection.server_version(self._opened())
 
     async def schema(self) -> SchemaState:
         """Return the versions. Works on a driver that is not open, too."""

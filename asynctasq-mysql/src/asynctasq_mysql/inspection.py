@@ -11,6 +11,7 @@ from asynctasq.contracts.driver import BYTES_AT_ONCE, QueueCounts
 from asynctasq.driverkit.batching import batches
 from asynctasq.driverkit.packing import check_id
 from asynctasq.driverkit.times import micros
+from asynctasq.driverkit.worker_requests import worker_of
 from asynctasq_mysql.claiming import large_limit
 from asynctasq_mysql.rows import as_bytes, outcome, snapshot
 from asynctasq_mysql.statements import Query, json_of
@@ -224,7 +225,7 @@ async def workers(store: Store) -> list[WorkerInfo]:
     found = []
     for row in rows:
         try:
-            found.append(_worker(as_bytes(row[0])))
+            found.append(worker_of(orjson.loads(as_bytes(row[0]))))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             log.warning(
                 "The record of a worker in %s is damaged: %s", store.connections.description, error
@@ -232,8 +233,9 @@ async def workers(store: Store) -> list[WorkerInfo]:
     return found
 
 
-def _worker(description: bytes) -> WorkerInfo:
-    fields: dict[str, Any] = orjson.loads(description)
-    return WorkerInfo(
-        queues=tuple(fields.pop("queues")), tasks=tuple(fields.pop("tasks", ())), **fields
-    )
+async def server_version(store: Store) -> str:
+    """Return the product and the version of the server."""
+    [[[version]]] = await store.run("SELECT VERSION()")
+    text = version.decode() if isinstance(version, bytes) else str(version)
+    number, _, build = text.partition("-")
+    return f"{'MariaDB' if 'mariadb' in build.lower() else 'MySQL'} {number}"

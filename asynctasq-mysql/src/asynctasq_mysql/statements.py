@@ -17,6 +17,7 @@ from asynctasq.driverkit.sql import read_queries
 TABLES = (
     "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
     "limits", "ended", "steps", "brokered", "task_counts", "metric_sources", "recent_outcomes", "timetable",
+    "worker_requests",
 )  # fmt: skip
 FILES = (
     "enqueue",
@@ -179,7 +180,7 @@ class Statements(TableStatements):
 
     def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
         names = {table: f"{prefix}{table}" for table in TABLES}
-        schemas = ("schema_1", "schema_2", "schema_3", "schema_4")
+        schemas = ("schema_1", "schema_2", "schema_3", "schema_4", "schema_5")
         super().__init__(names, *schemas, is_mariadb=is_mariadb)
         (
             self.enqueue,

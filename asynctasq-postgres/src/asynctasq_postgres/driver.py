@@ -15,7 +15,6 @@ from asynctasq.contracts.capabilities import (
     QueueInfo,
     SchemaState,
     Snapshot,
-    WorkerInfo,
 )
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import (
@@ -48,6 +47,7 @@ from asynctasq_postgres.settings import (
 )
 from asynctasq_postgres.state_calls import StateCalls
 from asynctasq_postgres.timing import ListenerTiming
+from asynctasq_postgres.worker_calls import WorkerCalls
 
 if TYPE_CHECKING:
     from asynctasq_postgres.outbox import PostgresOutbox
@@ -60,7 +60,7 @@ LISTINGS = {
 }
 
 
-class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, DriverDefaults):
+class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
     """Messages in tables of a PostgreSQL database (13 or later).
 
     The arguments are the fields of `PostgresSettings`. An argument that is None has its value from the URL, or its
@@ -76,6 +76,7 @@ class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, DriverDefaults):
         | Capability.OUTBOX
         | Capability.STATE
         | Capability.SCHEDULES
+        | Capability.WORKER_REQUESTS
         | Capability.METRICS
     )
     dialect = "postgresql"
@@ -328,21 +329,10 @@ class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, DriverDefaults):
 
     # Workers and schema.
 
-    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
-        await inspection.record_worker(self._opened().server, worker, ttl)
-
-    async def forget_worker(self, worker_id: str) -> None:
-        await self._opened().server.rows("forget_worker", self.settings.namespace, worker_id)
-
-    async def end_owner(self, owner: str) -> None:
-        server = self._opened().server
-        while not await server.value(
-            "end_owner", self.settings.namespace, owner, self._context.shift
-        ):
-            pass
-
-    async def workers(self) -> list[WorkerInfo]:
-        return await inspection.workers(self._opened().server)
+    async def store_version(self) -> str:
+        """Return the version of the server."""
+        [[version]] = await self._opened().server.execute("SHOW server_version")
+        return f"PostgreSQL {version}"
 
     async def schema(self) -> SchemaState:
         """Return the versions. Works on a driver that is not open, too: `open` refuses tables that are missing."""

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from asynctasq.contracts.capabilities import Outcome, QueueInfo, Snapshot, WorkerInfo
@@ -11,6 +11,7 @@ from asynctasq.contracts.driver import BYTES_AT_ONCE, QueueCounts
 from asynctasq.driverkit.packing import check_id, unpack_error
 from asynctasq.driverkit.sql import STATES
 from asynctasq.driverkit.times import micros
+from asynctasq.driverkit.worker_requests import worker_of
 from asynctasq.message import State
 from asynctasq_postgres.rows import Row, as_reason, snapshot
 from asynctasq_postgres.server import Server
@@ -18,7 +19,6 @@ from asynctasq_postgres.server import Server
 IDS_AT_ONCE = 10_000
 """IDs of one step of a call that reads many."""
 MOST = 1 << 62
-_WORKER_FIELDS = frozenset(each.name for each in fields(WorkerInfo))
 
 log = logging.getLogger("asynctasq.postgres")
 
@@ -146,10 +146,7 @@ async def workers(server: Server) -> list[WorkerInfo]:
 def _worker(description: bytes, place: str) -> WorkerInfo | None:
     try:
         values: dict[str, Any] = json.loads(description)
-        known_values = {name: value for name, value in values.items() if name in _WORKER_FIELDS}
-        known_values["queues"] = tuple(known_values["queues"])
-        known_values["tasks"] = tuple(known_values.get("tasks", ()))
-        return WorkerInfo(**known_values)
+        return worker_of(values)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         log.warning("The record of a worker in %s is damaged: %s", place, error)
         return None

@@ -8,6 +8,7 @@ import msgpack
 
 from asynctasq.contracts.capabilities import WorkerInfo
 from asynctasq.driverkit.batching import batches
+from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message, State
 from asynctasq_redis import inspection
 from asynctasq_redis.codec import text_bytes, whole_micros
@@ -110,3 +111,19 @@ async def end_owner(server: "Server", offset: int, owner: str, news: NewsBuffer)
     while left:
         left, rows = await server.run("end_owner", offset, text_bytes(owner))
         news.add_rows(rows)
+
+
+async def server_version(server: "Server") -> str:
+    """Return the product and the version of the server; an empty text if the user may not ask for it."""
+    try:
+        report: bytes = await server.command("INFO", "server")
+    except DriverUnavailable:
+        raise
+    except DriverError:
+        return ""
+    lines = (line.partition(":") for line in report.decode("utf-8", "replace").splitlines())
+    facts = {name: value for name, _, value in lines}
+    for name in ("valkey_version", "redis_version"):
+        if name in facts:
+            return f"{name.partition('_')[0].capitalize()} {facts[name]}"
+    return ""

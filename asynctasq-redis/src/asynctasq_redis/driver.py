@@ -14,7 +14,6 @@ from asynctasq.contracts.capabilities import (
     Page,
     QueueInfo,
     Snapshot,
-    WorkerInfo,
 )
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.driver import (
@@ -38,6 +37,7 @@ from asynctasq_redis.schedule_calls import ScheduleCalls
 from asynctasq_redis.settings import DEFAULT_URL, RedisSettings
 from asynctasq_redis.settling import Packed, batches_of, pack_settlement, settle_arguments
 from asynctasq_redis.timing import ListenerTiming
+from asynctasq_redis.worker_calls import WorkerCalls
 
 if TYPE_CHECKING:
     from asynctasq_redis.listener import Listener
@@ -48,7 +48,7 @@ AT_ONCE = 1000
 _DONE = ord("1")
 
 
-class RedisDriver(MetricCalls, ScheduleCalls, DriverDefaults):
+class RedisDriver(MetricCalls, ScheduleCalls, WorkerCalls, DriverDefaults):
     """Messages in a Redis or Valkey server, from 6.2 on; also by Sentinel, or in a cluster.
 
     Accepted messages are as durable as the server is configured to make them (`appendonly`, replicas with
@@ -58,7 +58,12 @@ class RedisDriver(MetricCalls, ScheduleCalls, DriverDefaults):
 
     api_version = 2
     capabilities = (
-        FULL_STORE | Capability.NEWS | Capability.STATE | Capability.METRICS | Capability.SCHEDULES
+        FULL_STORE
+        | Capability.NEWS
+        | Capability.STATE
+        | Capability.METRICS
+        | Capability.SCHEDULES
+        | Capability.WORKER_REQUESTS
     )
     max_message_bytes: int | None = BODY_LIMIT
     listener_timing = ListenerTiming()
@@ -336,19 +341,9 @@ class RedisDriver(MetricCalls, ScheduleCalls, DriverDefaults):
     async def note(self, notes: Sequence[Note]) -> None:
         await brokered.note(self._opened(), self._offset, notes)
 
-    # Workers.
-
-    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
-        await admin.record_worker(self._opened(), self._offset, worker, ttl)
-
-    async def forget_worker(self, worker_id: str) -> None:
-        await self._opened().run("forget_worker", text_bytes(worker_id))
-
-    async def end_owner(self, owner: str) -> None:
-        await admin.end_owner(self._opened(), self._offset, owner, self._news)
-
-    async def workers(self) -> list[WorkerInfo]:
-        return await admin.workers(self._opened(), self._offset)
+    async def store_version(self) -> str:
+        """Return the version of the server. A user without the right to INFO gets an empty text."""
+        return await admin.server_version(self._opened())
 
     def _listening(self) -> "Listener":
         listener = self._listener

@@ -22,6 +22,8 @@ _SHARED = {
     "end_owner": _UPKEEP,
     "settle": _DAMAGE,
     "cancel": (*_DAMAGE, "facts"),
+    "cancel_requests": ("common", "flagged"),
+    "requests": ("common", "flagged"),
     "add_metrics": _COUNTS,
     "add_up": _COUNTS,
     "finish": _FACTS,

@@ -12,7 +12,7 @@ from asynctasq.config.sources import DEBUG
     cls=Commands,
     built_in={
         "worker": ("asynctasq.cli.worker:command", "Run tasks."),
-        "workers": ("asynctasq.cli.workers:command", "List the workers of a store."),
+        "workers": ("asynctasq.cli.workers:command", "List workers, make them quiet, stop them."),
         "queues": ("asynctasq.cli.queues:command", "List, pause, resume and purge queues."),
         "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel and retry tasks."),
         "dead": ("asynctasq.cli.dead:command", "List, show, retry and delete dead letters."),
@@ -25,6 +25,8 @@ from asynctasq.config.sources import DEBUG
             "List, retry and delete messages of the outbox.",
         ),
         "stats": ("asynctasq.cli.stats:command", "Show counts, run times and waiting times."),
+        "top": ("asynctasq.cli.top:command", "Watch queues, workers and running tasks."),
+        "doctor": ("asynctasq.cli.doctor:command", "Check whether everything needed is there."),
         "demo": ("asynctasq.cli.demo:command", "Watch tasks run, fail, retry and survive a crash."),
         "plugins": ("asynctasq.cli.plugins:command", "List, check and create plugins."),
         "drivers": ("asynctasq.cli.drivers:command", "Run the conformance suite of drivers."),

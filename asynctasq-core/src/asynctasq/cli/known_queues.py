@@ -64,11 +64,7 @@ async def known_queues(app: "App") -> Sequence[str] | None:
 
     Return None if the driver cannot list its queues.
     """
-    from asynctasq.app import runtime_of
     from asynctasq.operations.hints import list_workers
-    from asynctasq.tasks.options import resolve_options
-    from asynctasq.tasks.registry import registry
-    from asynctasq.worker.slots import parse_queues
 
     try:
         found = {queue.name for queue in await app.queues.all(bound=1)}
@@ -77,7 +73,17 @@ async def known_queues(app: "App") -> Sequence[str] | None:
     workers = await list_workers(await app.driver())
     for worker in (*workers.alive, *workers.late) if workers is not None else ():
         found.update(worker.queues)
-    found.update(resolve_options(runtime_of(app).defaults, each.options).queue for each in registry)
+    return sorted(found | declared_queues(app))
+
+
+def declared_queues(app: "App") -> set[str]:
+    """Return the queues that the settings and the registered tasks name."""
+    from asynctasq.app import runtime_of
+    from asynctasq.tasks.options import resolve_options
+    from asynctasq.tasks.registry import registry
+    from asynctasq.worker.slots import parse_queues
+
+    found = {resolve_options(runtime_of(app).defaults, each.options).queue for each in registry}
     found.update(parse_queues(app.settings.queues or ()))
     found.add(app.settings.default_queue)
-    return sorted(found)
+    return found

@@ -51,7 +51,7 @@ def command(target: str | None, driver: str | None, check: bool, dry_run: bool) 
     mode = Mode.CHECK if check else Mode.DRY_RUN if dry_run else Mode.MIGRATE
     app = find_app(target, driver)
     is_done = True
-    for each in _unopened_drivers(app):
+    for each in unopened_drivers(app):
         is_done &= asyncio.run(_migrate_store(each, mode))
     if app.settings.outbox is not None:
         is_done &= asyncio.run(_migrate_outbox(app, mode))
@@ -122,7 +122,7 @@ async def _migrate(tables: _HasTables, mode: Mode, *, is_sql: bool) -> bool:
     return _report(await tables.schema(), mode)
 
 
-def _unopened_drivers(app: "App") -> list[Driver]:
+def unopened_drivers(app: "App") -> list[Driver]:
     """Return the driver of the app; the queue and its state store if it is composed of two."""
     from asynctasq.app import stores_of
     from asynctasq.drivers.composed import ComposedDriver

@@ -6,6 +6,7 @@ settings. pydantic is imported when settings are loaded, not before.
 
 from asynctasq.config.describe import SettingInfo, describe_plugin_settings, describe_settings
 from asynctasq.config.early import disabled_plugins, imports_of_environment
+from asynctasq.config.given import GivenSetting
 from asynctasq.config.hiding import (
     hidden_settings_wait,
     mute_settings_warnings,
@@ -18,6 +19,7 @@ from asynctasq.config.urls import mask_url, url_scheme
 
 __all__ = [
     "OFFICIAL_PLUGINS",
+    "GivenSetting",
     "SettingInfo",
     "Settings",
     "describe_plugin_settings",

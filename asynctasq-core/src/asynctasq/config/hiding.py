@@ -3,12 +3,11 @@
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
+from asynctasq.config.given import value_text
 from asynctasq.config.problems import converted
 from asynctasq.config.settings import CORE_TYPES, Settings
 from asynctasq.config.sources import Precedence, RawValue
-from asynctasq.config.urls import mask_url
 from asynctasq.config.values import Mismatch
 
 logger = logging.getLogger("asynctasq")
@@ -66,7 +65,7 @@ def hidden_core(core: Mapping[str, RawValue], variables: Mapping[str, RawValue])
 
 def hides(winner: RawValue, loser: RawValue, name: str) -> str:
     """Describe one value that hides another, without secrets."""
-    return f"{winner.key}={_shown(winner, name)} hides {loser.key}={_shown(loser, name)} ({loser.place})"
+    return f"{winner.key}={value_text(winner, name)} hides {loser.key}={value_text(loser, name)} ({loser.place})"
 
 
 def _is_same(winner: RawValue, loser: RawValue, name: str) -> bool:
@@ -76,14 +75,3 @@ def _is_same(winner: RawValue, loser: RawValue, name: str) -> bool:
         return bool(converted(winner, CORE_TYPES[name]) == converted(loser, CORE_TYPES[name]))
     except Mismatch:
         return False
-
-
-def _shown(given: RawValue, name: str) -> str:
-    value: Any = given.value
-    if isinstance(value, str | int | float | None):
-        return given.shown(name)
-    if isinstance(value, list | tuple | set | frozenset):
-        return RawValue(
-            ",".join(mask_url(str(each)) for each in value), given.key, given.rank, ""
-        ).shown(name)
-    return f"<{type(value).__qualname__}>"

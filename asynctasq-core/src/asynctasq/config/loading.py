@@ -120,6 +120,7 @@ def load_settings(
         driver_instance=instance,
         sections=sections,
         unchecked_durations=unchecked,
+        sources=core,
     )
 
 

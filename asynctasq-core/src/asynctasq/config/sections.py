@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_type_hints
 
+from asynctasq.config.given import GivenSetting, given_setting
 from asynctasq.config.hiding import hides
 from asynctasq.config.problems import all_in_one, converted, nearest, wrong_value
 from asynctasq.config.settings import SettingsClass, default_of
@@ -39,6 +40,7 @@ class PluginSections:
         self._url = url
         self._settings_class = settings_class
         self._resolved: dict[str, object] = {}
+        self._winners: dict[str, RawValue] = {}
         self._variables: dict[str, dict[str, RawValue]] = {}
         self.strays: list[RawValue] = []
         """Variables that belong to no plugin."""
@@ -80,6 +82,14 @@ class PluginSections:
                 raise all_in_one(problems)
         return self._resolved[name]
 
+    def given(self) -> list[GivenSetting]:
+        """Return the settings of the plugins that were read so far, except those of the driver's URL."""
+        return [
+            given_setting(name, winner)
+            for name, winner in sorted(self._winners.items())
+            if not winner.from_url
+        ]
+
     def resolve(self, name: str, problems: list[str]) -> None:
         """Make the settings of the plugin `name`. Add a line to `problems` for each invalid one."""
         cls = self._settings_class(name)
@@ -94,7 +104,9 @@ class PluginSections:
             offers.setdefault(field_name, []).append(given)
         hints = {} if cls is None else get_type_hints(cls, include_extras=True)
         values = {
-            field_name: self._choose(field_name, given, hints.get(field_name, Any), problems)
+            field_name: self._choose(
+                field_name, given, hints.get(field_name, Any), problems, section_of(name, cls)
+            )
             for field_name, given in offers.items()
             if cls is None or self._check_known(name, cls, field_name, given, problems)
         }
@@ -104,8 +116,12 @@ class PluginSections:
         if settings is not None:
             self._resolved[name] = settings
 
-    def _choose(self, name: str, offers: list[RawValue], hint: Any, problems: list[str]) -> Any:
+    def _choose(
+        self, name: str, offers: list[RawValue], hint: Any, problems: list[str], section: str
+    ) -> Any:
         value, winner = _choose(name, offers, hint, problems)
+        if winner is not None:
+            self._winners[f"{section}.{name}"] = winner
         if winner is not None and winner.rank is Precedence.ARGUMENTS:
             self.hidden.extend(
                 hides(winner, loser, name)

@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Any, Protocol, get_type_hints
 
 from asynctasq.config.durations import duration_problems
+from asynctasq.config.given import GivenSetting, given_setting
 from asynctasq.config.problems import all_in_one
+from asynctasq.config.sources import RawValue
 from asynctasq.config.urls import mask_url
 from asynctasq.message import QUEUE_NAME
 from asynctasq.records import record
@@ -120,6 +122,10 @@ class Sections(Protocol):
 
     def plugin(self, name: str) -> object:
         """Return the settings of the plugin `name`: an instance of its settings class, or a dict."""
+        ...
+
+    def given(self) -> list[GivenSetting]:
+        """Return the settings of the plugins that were read so far."""
         ...
 
 
@@ -339,6 +345,9 @@ class Settings:
     unchecked_durations: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """Durations of leases that are checked when the driver's default lease is known, with their places."""
 
+    sources: Mapping[str, RawValue] = field(default_factory=dict, compare=False, repr=False)
+    """The values of core as they were given, by name, with their sources."""
+
     @property
     def driver_text(self) -> str:
         """The driver as it was given, with passwords masked."""
@@ -348,6 +357,11 @@ class Settings:
     def hidden(self) -> tuple[str, ...]:
         """Descriptions of values of the environment and `.env` that arguments hide."""
         return () if self.sections is None else tuple(self.sections.hidden)
+
+    def given(self) -> list[GivenSetting]:
+        """Return the settings that are not left at their defaults, with their sources: core first, then plugins."""
+        own = [given_setting(name, value) for name, value in sorted(self.sources.items())]
+        return own if self.sections is None else [*own, *self.sections.given()]
 
     def check_durations(self, default_lease: float) -> None:
         """Check the durations that must fit the driver's default lease, if no lease is set.

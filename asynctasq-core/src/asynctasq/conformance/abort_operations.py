@@ -190,6 +190,26 @@ async def flag_and_note(scene: Scene) -> Any:
     return await state.marks(sorted(scene.ids))
 
 
+async def request_of_workers(scene: Scene) -> Any:
+    driver: object = scene.driver
+    if Capability.WORKER_REQUESTS not in scene.driver.capabilities:
+        return None
+    from asynctasq.contracts.capabilities.worker_requests import (
+        SupportsWorkerRequests,
+        WorkerRequest,
+    )
+
+    assert isinstance(driver, SupportsWorkerRequests)
+    worker = WorkerInfo("steered", "h", 1, 0.0, ("emails",), 1, 0, "1", owner="steered/1")
+    await scene.driver.record_worker(worker, ttl=60.0)
+    for request in (WorkerRequest.QUIET, WorkerRequest.STOP):
+        await driver.request_workers(["steered"], request)
+    answers = await driver.request_workers(["steered"], WorkerRequest.RUN)
+    assert answers == [WorkerRequest.STOP], "a request to stop was replaced"
+    assert (await driver.requests("steered/1")).worker is WorkerRequest.STOP
+    return None
+
+
 async def open_again(scene: Scene) -> Any:
     await scene.driver.close()
     await scene.driver.open()
@@ -200,7 +220,7 @@ OPERATIONS: tuple[Operation, ...] = (
     reserve_ready, reserve_what_must_not_run_twice, reserve_after_a_while, reserve_after_the_pause,
     reserve_damaged, extend, end_owner, settle_completions, settle_every_kind, cancel, requeue,
     requeue_edited, delete_dead, purge, pause_and_resume, tell_of_workers_and_progress, finish_ends, adopt_two, flag_and_note,
-    fire_schedules, change_schedules, look, open_again,
+    fire_schedules, change_schedules, request_of_workers, look, open_again,
 )  # fmt: skip
 ADDING: dict[Operation, Capability] = {
     finish_ends: Capability.STATE,

@@ -83,6 +83,7 @@ CAPABILITIES: Mapping[Capability, str] = {
     Capability.DETACHED: "a task may run again at once when its worker's connection breaks",
     Capability.STATE: "it cannot complete a queue such as SQS or RabbitMQ as its state store",
     Capability.SCHEDULES: "tasks cannot be run periodically",
+    Capability.WORKER_REQUESTS: "workers cannot be stopped from another computer",
     Capability.METRICS: "rates, run times and finished tasks cannot be looked at",
     Capability.NEWS: "tasks that expire or are lost are not logged, counted or given to observers",
 }
@@ -101,6 +102,7 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "purge": "A purge deletes something else than it was asked to.",
     "inspect": "`asynctasq queues` and `asynctasq tasks` show something else than there is.",
     "workers": "`asynctasq workers` shows workers that are gone, or not those that live.",
+    "worker_requests": "`asynctasq workers stop` stops other workers than those that were named, or none.",
     "damage": "One damaged record stops the work or the listings of a whole store.",
     "bounds": "Messages that the store cannot hold are accepted, or part of a chunk is lost.",
     "due": "The start latency that is reported is wrong, or steps of a task run twice.",

@@ -1,4 +1,4 @@
-"""The rules of flags beyond a plain queue: transactions, the outbox, state stores, schedules and metrics."""
+"""The rules of flags beyond a plain queue: transactions, outbox, state stores, schedules, metrics, requests."""
 
 from collections.abc import Mapping
 
@@ -107,6 +107,22 @@ ADDED_FLAGS: Mapping[str, Mapping[int, str]] = {
         83: (
             "`recent_outcomes` returns the bytes of the last flush of each source that has some for the queue. "
             "They are kept for a day."
+        ),
+    },
+    "Requests about workers (WORKER_REQUESTS)": {
+        100: (
+            "`request_workers` keeps a request for each worker in the registry, in one step for each, and answers in "
+            "order with the request that holds now. A repeated request answers the same. The answer is None, and "
+            "nothing is kept, for a worker that is not in the registry or whose record has no `owner`."
+        ),
+        101: "The last request holds, except that no request follows STOP.",
+        102: (
+            "A request is for one `owner`, which is one run of a worker. It is kept as long as the registry has a "
+            "worker with that owner, and for at least an hour after that."
+        ),
+        103: (
+            "`requests` returns what `cancel_requests` does, and the request about the worker of that owner: RUN if "
+            "there is none, or if it is damaged."
         ),
     },
 }

@@ -26,6 +26,7 @@ THEME_NAMES: tuple[str, ...] = (
     "pause",
     "purge",
     "workers",
+    "worker_requests",
     "news",
     "metrics",
     "schema",

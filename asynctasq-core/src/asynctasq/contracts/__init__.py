@@ -131,6 +131,11 @@ if TYPE_CHECKING:
         SupportsTransactions,
         TransactionAdapter,
     )
+    from asynctasq.contracts.capabilities.worker_requests import (
+        Requests,
+        SupportsWorkerRequests,
+        WorkerRequest,
+    )
     from asynctasq.contracts.executor import (
         AttemptResult,
         Call,
@@ -223,6 +228,7 @@ __all__ = [
     "Refusal",
     "Rejected",
     "Release",
+    "Requests",
     "Resolver",
     "Retry",
     "Returned",
@@ -257,11 +263,13 @@ __all__ = [
     "SupportsState",
     "SupportsSteps",
     "SupportsTransactions",
+    "SupportsWorkerRequests",
     "SupportsWorkers",
     "TransactionAdapter",
     "Unique",
     "UniqueUntil",
     "WorkerInfo",
+    "WorkerRequest",
     "WorkflowInfo",
     "Wrapper",
     "check_capabilities",
@@ -313,6 +321,7 @@ _LAZY: Mapping[str, tuple[str, ...]] = {
         "SupportsTransactions",
         "TransactionAdapter",
     ),
+    "capabilities.worker_requests": ("Requests", "SupportsWorkerRequests", "WorkerRequest"),
     "executor": (
         "AttemptResult",
         "Call",

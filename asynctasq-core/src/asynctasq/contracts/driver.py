@@ -102,6 +102,13 @@ class DriverDefaults:
     """Checks of `asynctasq.conformance` that the store cannot pass, with the reason of each. They must fail,
     and `asynctasq drivers check` shows them."""
 
+    async def store_version(self) -> str:
+        """Return the name and the version of the store, for `asynctasq doctor`; empty if it has none to report.
+
+        Called on opened drivers.
+        """
+        return ""
+
 
 class Driver(Protocol):
     """A store. An instance is unopened configuration until `open`; making it does no I/O.

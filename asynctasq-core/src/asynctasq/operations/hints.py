@@ -28,6 +28,8 @@ HINT_SECONDS = 1.0
 """Longest time that a hint may take."""
 LATE_SECONDS = 30.0
 """Age of a heartbeat after which its worker counts as gone. Workers send one every ten seconds."""
+RESTING = frozenset({"quiet", "stopping"})
+"""Phases of live workers that take no new messages."""
 WORKERS_NAMED = 3
 ENDED = "It has ended since."
 NOT_KNOWN = (
@@ -50,6 +52,10 @@ class Workers:
     def serving(self, queue: str) -> list[WorkerInfo]:
         """Return the live workers that serve a queue."""
         return [each for each in self.alive if queue in each.queues]
+
+    def taking(self, queue: str) -> list[WorkerInfo]:
+        """Return those that take new messages of a queue: they are neither quiet nor stopping."""
+        return [each for each in self.serving(queue) if each.phase not in RESTING]
 
     def text(self) -> str:
         """Name the live workers with their queues; `none` if there are none."""
@@ -142,6 +148,11 @@ def queue_sentence(queue: str, *, paused: bool, workers: Workers | None, ready: 
                 f"{seconds:.0f} s ago."
             )
         return f"No worker serves queue {queue!r} (workers: {workers.text()})."
+    if workers is not None and not workers.taking(queue):
+        return (
+            f"All workers of queue {queue!r} are quiet or stopping. To resume quiet ones: asynctasq workers "
+            f"resume --queue {queue}"
+        )
     if ready is not None and ready > 1:
         return f"{count_text(ready)} messages are ready in queue {queue!r}."
     return ""

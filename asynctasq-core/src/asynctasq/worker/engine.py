@@ -39,6 +39,7 @@ from asynctasq.worker.services.periodic_work import PeriodicWork
 from asynctasq.worker.services.service import Services, WorkerService
 from asynctasq.worker.settler import Settler
 from asynctasq.worker.slots import Slots
+from asynctasq.worker.steering import Steering
 from asynctasq.worker.store_news import StoreNews
 from asynctasq.worker.tally import Tally
 from asynctasq.worker.timing import OutboxTiming, ScheduleTiming, WorkerTiming
@@ -147,6 +148,13 @@ class Engine:
             outage=outage,
             timing=timing.fetcher,
         )
+        steering = Steering(
+            asyncio.get_running_loop(),
+            worker_id=options.worker_id,
+            health=self.health,
+            set_quiet=self._fetcher.set_quiet,
+            stop=self._stop_once,
+        )
         settler = Settler(
             driver,
             worker=owner,
@@ -176,6 +184,7 @@ class Engine:
                 health=self.health,
                 outage=outage,
                 tally=tally,
+                steer=steering.apply,
                 timing=timing.renewer,
                 more_work=partial(_schedule_work, schedules, stores, timing.schedules),
             ),
@@ -295,6 +304,11 @@ class Engine:
             self._closing.hurry()
         self._fetcher.stop()
         self.health.phase = Phase.STOPPING
+
+    def _stop_once(self) -> None:
+        """Stop as after a first signal, unless the worker is stopping already."""
+        if not self._stop_requests:
+            self.stop()
 
     async def _end(self, context: WorkerContext) -> None:
         await self._notify_of_end(self._notices.observers.worker_stopping, context)

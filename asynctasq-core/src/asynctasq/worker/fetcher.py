@@ -79,6 +79,7 @@ class Fetcher:
         self._accepted_at = 0.0
         """Loop time of the last batch."""
         self.stopping = False
+        self._quiet = False
         self._sleeping: asyncio.Task[object] | None = None
         self._some_full = False
         """True if the current wait leaves out a queue that is at its limit."""
@@ -101,12 +102,22 @@ class Fetcher:
         if self._sleeping is not None:
             self._sleeping.cancel()
 
+    def set_quiet(self, is_quiet: bool) -> None:
+        """Reserve nothing more until this is undone. A call that is under way finishes."""
+        self._quiet = is_quiet
+        self._changed.set()
+        if is_quiet and self._sleeping is not None:
+            self._sleeping.cancel()
+
     async def run(self, intake: Intake) -> None:
         """Fetch until stopped, or until there is nothing more to do in burst mode."""
         self._intake = intake
         retries = StoreRetries("fetch messages", self._outage, self._timing.backoff)
         self._began_at = asyncio.get_running_loop().time()
         while not self.stopping:
+            if self._quiet:
+                await self._until_loud()
+                continue
             try:
                 finished = await self._step()
             except DriverUnavailable as error:
@@ -218,6 +229,13 @@ class Fetcher:
         finally:
             self._some_full = False
             self._slots.expect_anything()
+
+    async def _until_loud(self) -> None:
+        """Give prefetched messages back, and sleep until something changes."""
+        self._changed.clear()
+        self._intake.release_prefetched()
+        if self._quiet and not self.stopping:
+            await self._changed.wait()
 
     async def _until_room(self) -> None:
         """Sleep until a slot is free. Prefetched messages are released if that takes too long."""

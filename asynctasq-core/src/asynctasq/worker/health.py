@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, TypeAlias
 
 from asynctasq.contracts.capabilities.outbox import OutboxState
+from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from asynctasq.message import id_to_text
 from asynctasq.version import __version__
 from asynctasq.worker.in_flight import InFlight
@@ -26,7 +27,13 @@ class Phase(StrEnum):
 
     STARTING = "starting"
     RUNNING = "running"
+    QUIET = "quiet"
+    """Running, but taking no new messages, because an operator requested that."""
     STOPPING = "stopping"
+
+
+WORKING = frozenset({Phase.RUNNING, Phase.QUIET})
+"""Phases between start and stop."""
 
 
 class OwnersToEnd:
@@ -144,10 +151,28 @@ class WorkerHealth:
         self._stall_limit = options.stall_limit
         self.grace_period = options.grace_period
         self.outbox = OutboxHealth()
-        self.phase = Phase.STARTING
+        self.request = WorkerRequest.RUN
+        """The request of an operator that holds now."""
+        self._phase = Phase.STARTING
         self.fetching = True
         """False once the fetcher has ended, for any reason."""
         self._reached_at = monotonic()
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the worker."""
+        if self._phase is Phase.RUNNING and self.request is WorkerRequest.QUIET:
+            return Phase.QUIET
+        return self._phase
+
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        self._phase = phase
+
+    @property
+    def shown_phase(self) -> Phase:
+        """The phase for the registry, in which a worker that was requested to stop is stopping at once."""
+        return Phase.STOPPING if self.request is WorkerRequest.STOP else self.phase
 
     def reached(self) -> None:
         """Note that a call to the store has just succeeded."""
@@ -159,7 +184,7 @@ class WorkerHealth:
         problems: list[str] = []
         if lag > self._stall_limit:
             problems.append(f"the event loop has been blocked for {lag:.0f} s")
-        if not self.fetching and self.phase is Phase.RUNNING:
+        if not self.fetching and self.phase in WORKING:
             problems.append("the fetcher has ended")
         return _verdict(problems, loop_lag=round(lag, 3))
 

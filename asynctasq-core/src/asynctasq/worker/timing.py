@@ -108,6 +108,8 @@ class RenewerTiming:
     """Time between checks of cancel requests, progress and the worker's loop."""
     blocked: float = 2.0
     """Time after which a blocked event loop is reported."""
+    requests: float = 2.0
+    """Time between two looks for requests about a worker that holds nothing."""
     register: float = 10.0
     """Time between two records of the worker in the registry."""
     metrics: float = 10.0

@@ -222,3 +222,15 @@ STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
     ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
 WHERE messages.state = 6
 FOR UPDATE
+
+-- name: request_workers
+-- The greatest request, to stop, stays.
+INSERT INTO {worker_requests} (namespace, owner, request, requested_at) VALUES :rows
+ON DUPLICATE KEY UPDATE request = IF(request = 2, 2, :request), requested_at = {now}
+
+-- name: forget_requests
+DELETE FROM {worker_requests}
+WHERE namespace = :namespace AND requested_at < {now} - :kept AND owner NOT IN (:living)
+
+-- name: worker_requests
+SELECT owner, request FROM {worker_requests} WHERE namespace = :namespace AND owner IN (:owners)

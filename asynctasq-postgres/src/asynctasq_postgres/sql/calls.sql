@@ -236,3 +236,23 @@ FROM asynctasq.list_schedules_4($1::text, $2::bytea, $3::int) AS f
 
 -- name: now
 SELECT asynctasq.clock_1($1::bigint)
+
+-- name: requests
+SELECT f.id, f.token, NULL::smallint FROM asynctasq.cancel_requests_1($1::text, $2::text) AS f
+UNION ALL
+SELECT NULL, NULL, request FROM asynctasq.worker_requests
+WHERE namespace = (SELECT key FROM asynctasq.namespaces WHERE name = $1::text) AND owner = $2::text
+
+-- name: request_workers
+-- The greatest request, to stop, stays. Old requests of owners that are not registered any more are deleted.
+WITH gone AS (
+    DELETE FROM asynctasq.worker_requests
+    WHERE namespace = (SELECT key FROM asynctasq.namespaces WHERE name = $1::text)
+        AND requested_at < asynctasq.clock_1($4::bigint) - $5::bigint AND NOT owner = ANY ($6::text[])
+)
+INSERT INTO asynctasq.worker_requests AS r (namespace, owner, request, requested_at)
+SELECT asynctasq.namespace_1($1::text), named.owner, $3::smallint, asynctasq.clock_1($4::bigint)
+FROM (SELECT DISTINCT unnest($2::text[]) AS owner ORDER BY owner) AS named
+ON CONFLICT (namespace, owner) DO UPDATE
+SET request = CASE WHEN r.request = 2 THEN 2 ELSE excluded.request END, requested_at = excluded.requested_at
+RETURNING r.owner, r.request

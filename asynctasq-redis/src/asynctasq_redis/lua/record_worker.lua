@@ -10,6 +10,7 @@ call('ZADD', lives, whole(now + ttl), ARGV[2]) -- first: only listed workers are
 call('PEXPIRE', lives, whole(milliseconds))
 call('HSET', described, ARGV[2], ARGV[3])
 call('PEXPIRE', described, whole(milliseconds))
+call('PEXPIRE', P .. 'requests', whole(math.max(milliseconds, 3600000)))
 local others = {}
 for _, id in ipairs(gone) do
     if id ~= ARGV[2] then others[#others + 1] = id end

@@ -48,6 +48,7 @@ LAZY: Mapping[Capability, str] = {
     Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
     Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",
     Capability.TRANSACTIONS: "asynctasq.contracts.capabilities.transactions:SupportsTransactions",
+    Capability.WORKER_REQUESTS: "asynctasq.contracts.capabilities.worker_requests:SupportsWorkerRequests",
 }
 """The same for flags that core uses, and most drivers do not have."""
 
@@ -62,6 +63,7 @@ BROUGHT_BY_STATE = (
     | Capability.NEWS
     | Capability.SCHEDULES
     | Capability.METRICS
+    | Capability.WORKER_REQUESTS
 )
 """Capabilities that a state store adds to a queue."""
 

@@ -67,6 +67,8 @@ class Capability(Flag):
     """Reserved: results of the steps of a task, kept between its runs."""
     MOVE = auto()
     """Reserved: waiting messages can be moved to another queue and changed."""
+    WORKER_REQUESTS = auto()
+    """Operators can ask workers to take nothing new, or to stop."""
     OUTBOX = auto()
     """The database can hold the outbox of an application whose messages go to another store."""
 

@@ -29,6 +29,8 @@ class WorkerInfo:
     """Names of the tasks that it can run. Core shortens a long list."""
     longest_run: float | None = None
     """Seconds for which the longest of its current runs has been running; None if nothing runs."""
+    owner: str = ""
+    """The owner of its leases, which each start of a worker has anew; empty if its release did not record it."""
 
 
 @runtime_checkable

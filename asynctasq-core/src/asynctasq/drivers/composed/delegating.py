@@ -17,6 +17,10 @@ from asynctasq.contracts.capabilities.metrics import (
     RecentRow,
     SupportsMetrics,
 )
+from asynctasq.contracts.capabilities.worker_requests import (
+    SupportsWorkerRequests,
+    WorkerRequest,
+)
 from asynctasq.drivers.composed.parts import StateDriver
 from asynctasq.message import Message
 from asynctasq.settlement import Reason
@@ -76,6 +80,21 @@ class StateCalls:
 
     async def workers(self) -> list[WorkerInfo]:
         return await self.state.workers()
+
+    @property
+    def _requesting(self) -> SupportsWorkerRequests:
+        """State store, if it keeps requests about workers."""
+        return require(
+            self.state,
+            Capability.WORKER_REQUESTS,
+            SupportsWorkerRequests,
+            purpose="Requesting something of workers",
+        )
+
+    async def request_workers(
+        self, ids: Sequence[str], request: WorkerRequest
+    ) -> list[WorkerRequest | None]:
+        return await self._requesting.request_workers(ids, request)
 
     @property
     def _counts(self) -> SupportsMetrics:

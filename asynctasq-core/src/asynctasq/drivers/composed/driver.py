@@ -16,6 +16,7 @@ from asynctasq.contracts.capabilities import (
 from asynctasq.contracts.capabilities.deaths import SupportsDeaths
 from asynctasq.contracts.capabilities.discard import SupportsDiscard
 from asynctasq.contracts.capabilities.state import Mark, Note, NoteKind
+from asynctasq.contracts.capabilities.worker_requests import Requests
 from asynctasq.contracts.driver import (
     BYTES_AT_ONCE,
     DRIVER_API_VERSION,
@@ -135,6 +136,12 @@ class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
             await self.state.close()
             raise
         self.max_message_bytes = self.state.max_message_bytes  # some stores ask their server for it
+
+    async def store_version(self) -> str:
+        """Return the versions of the queue and of the state store."""
+        calls = [getattr(each, "store_version", None) for each in (self.queue, self.state)]
+        found: list[str] = [await call() for call in calls if call is not None]
+        return " and ".join(filter(None, found))
 
     async def close(self) -> None:
         await self.queue.close()
@@ -326,7 +333,15 @@ class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
         return await self.state.flag(ids, ttl=FLAG_SECONDS)
 
     async def cancel_requests(self, owner: str) -> list[Lease]:
-        requests = [lease_of_state(each) for each in await self.state.cancel_requests(owner)]
+        return await self._cancels(owner, await self.state.cancel_requests(owner))
+
+    async def requests(self, owner: str) -> Requests:
+        found = await self._requesting.requests(owner)
+        return Requests(await self._cancels(owner, found.cancels), found.worker)
+
+    async def _cancels(self, owner: str, of_state: Sequence[Lease]) -> list[Lease]:
+        """Add the leases of the queue whose messages are flagged to those of the state store."""
+        requests = [lease_of_state(each) for each in of_state]
         held = self._held.of_owner(owner)
         marks = await self.state.marks([each.id for each in held]) if held else []
         requests += [

@@ -19,6 +19,7 @@ from asynctasq.drivers.memory.facts import Facts
 from asynctasq.drivers.memory.metrics import Metrics
 from asynctasq.drivers.memory.schedules import ScheduleStore
 from asynctasq.drivers.memory.upkeep import UPKEEP_LIMIT
+from asynctasq.drivers.memory.worker_requests import WorkerRequests
 from asynctasq.message import State
 from asynctasq.settlement import Reason
 
@@ -28,11 +29,13 @@ class StateStore(ScheduleStore):
 
     facts_class = Facts
     metrics_class = Metrics
+    worker_requests_class = WorkerRequests
 
     def empty(self) -> None:
         super().empty()
         self.facts = self.facts_class(self.settings.outcome_limit)
         self.metrics = self.metrics_class()
+        self.worker_requests = self.worker_requests_class()
 
     def _forget(self, now: float) -> None:
         super()._forget(now)

@@ -16,7 +16,6 @@ from asynctasq.contracts.capabilities import (
     Page,
     QueueInfo,
     Snapshot,
-    WorkerInfo,
 )
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.driver import (
@@ -31,6 +30,7 @@ from asynctasq.drivers.memory.listing import Position
 from asynctasq.drivers.memory.metric_calls import MetricCalls
 from asynctasq.drivers.memory.schedule_calls import ScheduleCalls
 from asynctasq.drivers.memory.settings import MemorySettings
+from asynctasq.drivers.memory.worker_calls import WorkerCalls
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
@@ -39,7 +39,7 @@ SHORTEST_SLEEP = 0.001
 """Shortest wait, in seconds. Some event loops round timers to milliseconds, and would spin on a shorter one."""
 
 
-class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
+class MemoryDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
     """Messages in this process: for tests, for work that may be lost, and as the reference for other drivers.
 
     An instance and its clones share one store, on any thread and event loop. Two instances that were
@@ -49,7 +49,12 @@ class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
 
     api_version = DRIVER_API_VERSION
     capabilities = (
-        FULL_STORE | Capability.NEWS | Capability.STATE | Capability.SCHEDULES | Capability.METRICS
+        FULL_STORE
+        | Capability.NEWS
+        | Capability.STATE
+        | Capability.SCHEDULES
+        | Capability.METRICS
+        | Capability.WORKER_REQUESTS
     )
     store_class = StateStore
     """The class of the store. Tests that break one rule replace it."""
@@ -310,7 +315,7 @@ class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
             await asyncio.sleep(0)  # other calls run between two pieces
         return deleted
 
-    # News and workers.
+    # News.
 
     def news(self) -> list[News]:
         store = self._store
@@ -320,26 +325,6 @@ class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
             news = list(store.news)
             store.news.clear()
         return news
-
-    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
-        store = self._opened()
-        with store.lock:
-            store.workers[worker.id] = (worker, store.now() + ttl)
-
-    async def forget_worker(self, worker_id: str) -> None:
-        store = self._opened()
-        with store.lock:
-            store.workers.pop(worker_id, None)
-
-    async def end_owner(self, owner: str) -> None:
-        store = self._opened()
-        with store.lock:
-            store.end_owner(owner)
-
-    async def workers(self) -> list[WorkerInfo]:
-        store = self._opened()
-        with store.lock:
-            return views.workers(store)
 
     # State of messages that a broker holds.
 

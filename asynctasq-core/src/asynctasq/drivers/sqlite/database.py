@@ -22,6 +22,7 @@ T = TypeVar("T")
 APPLICATION_ID = 0x61737471
 """`astq`, in the header of the file, for `file(1)` and for `open_database`."""
 OLDEST_VERSION = 1
+LIBRARY_VERSION = sqlite3.sqlite_version
 """Files of this version or later are usable: `open` brings them to the needed one."""
 LEAST_SQLITE = (3, 35, 0)
 """The first that has RETURNING and UPDATE FROM."""

@@ -18,7 +18,6 @@ from asynctasq.contracts.capabilities import (
     QueueInfo,
     SchemaState,
     Snapshot,
-    WorkerInfo,
 )
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.capabilities.transactions import Plan
@@ -36,7 +35,7 @@ from asynctasq.driverkit.strays import StraySearch
 from asynctasq.drivers.sqlite import brokered, inspection, leasing, settling
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
-from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_state
+from asynctasq.drivers.sqlite.database import LIBRARY_VERSION, inspect_file, migrate, schema_state
 from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
 from asynctasq.drivers.sqlite.id_search import MatchIds
@@ -46,6 +45,7 @@ from asynctasq.drivers.sqlite.requests import Operation
 from asynctasq.drivers.sqlite.schedule_calls import ScheduleCalls
 from asynctasq.drivers.sqlite.settings import SqliteSettings, Synchronous
 from asynctasq.drivers.sqlite.watching import Watcher
+from asynctasq.drivers.sqlite.worker_calls import WorkerCalls
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
 
@@ -58,7 +58,7 @@ MANY = 200
 """Number of messages that SQLite writes in about a millisecond."""
 
 
-class SqliteDriver(ScheduleCalls, MetricCalls, DriverDefaults):
+class SqliteDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
     """Messages in one file of this machine, shared by any number of processes.
 
     Accepted messages survive the crash of every process and, with `synchronous='full'` (the default), a power
@@ -75,6 +75,7 @@ class SqliteDriver(ScheduleCalls, MetricCalls, DriverDefaults):
         | Capability.STATE
         | Capability.SCHEDULES
         | Capability.METRICS
+        | Capability.WORKER_REQUESTS
     )
     dialect = "sqlite"
     plans_when_open = False
@@ -349,18 +350,9 @@ class SqliteDriver(ScheduleCalls, MetricCalls, DriverDefaults):
 
     # Workers, schema and outbox.
 
-    async def record_worker(self, worker: WorkerInfo, *, ttl: float) -> None:
-        await self._write_unsynced(inspection.RecordWorker(worker, ttl))
-
-    async def forget_worker(self, worker_id: str) -> None:
-        await self._write_unsynced(inspection.ForgetWorker(worker_id))
-
-    async def end_owner(self, owner: str) -> None:
-        while not await self._write_unsynced(leasing.EndOwner(owner)):
-            pass
-
-    async def workers(self) -> list[WorkerInfo]:
-        return await self._read(inspection.Workers())
+    async def store_version(self) -> str:
+        """Return the version of the SQLite library."""
+        return f"SQLite {LIBRARY_VERSION}"
 
     async def schema(self) -> SchemaState:
         """Return the versions. Works on a driver that is not open, too: `open` would migrate the file."""

@@ -10,6 +10,7 @@ from asynctasq.contracts.driver import QueueCounts
 from asynctasq.driverkit.packing import damage_info
 from asynctasq.driverkit.sql import STATES
 from asynctasq.driverkit.times import micros
+from asynctasq.driverkit.worker_requests import worker_of
 from asynctasq.drivers.sqlite.codec import join_ids, json_list, log
 from asynctasq.drivers.sqlite.leasing import NEVER
 from asynctasq.drivers.sqlite.listing import (
@@ -320,19 +321,12 @@ class Workers:
         found = []
         for row in session.rows(_SQL["workers"], {}):
             try:
-                found.append(_worker(row[0]))
+                found.append(worker_of(orjson.loads(row[0])))
             except (ValueError, TypeError, LookupError, AttributeError) as error:
                 log.warning(
                     "The record of a worker in %s is damaged: %s", session.settings.path, error
                 )
         return found
-
-
-def _worker(description: str) -> WorkerInfo:
-    fields: dict[str, Any] = orjson.loads(description)
-    queues = tuple(fields.pop("queues"))
-    tasks = tuple(fields.pop("tasks", ()))
-    return WorkerInfo(queues=queues, tasks=tasks, **fields)
 
 
 def numbers(rows: Sequence[Row]) -> str:

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from asynctasq.hookspecs import hookimpl
-from asynctasq.worker.health import Phase, Report, WorkerHealth
+from asynctasq.worker.health import WORKING, Phase, Report, WorkerHealth
 from asynctasq.worker.life import GRACE_SECONDS
 from asynctasq.worker.timing import ControlTiming
 
@@ -62,7 +63,9 @@ class SupervisorChannel:
     def worker_stopped(self) -> None:
         """Report that all tasks are settled, so no leases are left when the process ends."""
         with suppress(OSError):  # the supervisor has ended
-            self._send(b"0", {"phase": Phase.STOPPING, "settled": True})
+            health = self._health()
+            retired = health is not None and health.request is WorkerRequest.STOP
+            self._send(b"0", {"phase": Phase.STOPPING, "settled": True, "retired": retired})
 
     def _run(self) -> None:
         try:
@@ -95,7 +98,7 @@ class SupervisorChannel:
         os.kill(os.getpid(), signal.SIGTERM)
         ending = threading.Event()  # never set: tasks may have changed `time.sleep`
         ending.wait(self._timing.ignored)
-        if health is not None and health.phase is Phase.RUNNING:
+        if health is not None and health.phase in WORKING:
             self._stop()
         ending.wait(grace + self._timing.end)
         os._exit(ORPHANED_EXIT)

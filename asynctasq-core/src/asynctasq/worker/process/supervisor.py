@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from asynctasq.worker.health import Phase, Report
+from asynctasq.worker.health import WORKING, Phase, Report
 from asynctasq.worker.process.signals import SignalDebouncer, stop_signal_numbers
 from asynctasq.worker.process.worker_process import WorkerProcess
 from asynctasq.worker.timing import WorkerTiming
@@ -147,6 +147,13 @@ class Supervisor:
                 return
             if code == 0 and self._burst:
                 return
+            if worker.retired:
+                logger.info(
+                    "Worker process %d was stopped by an operator; not starting another",
+                    worker.number,
+                    extra=_fields_of(worker),
+                )
+                return
             if code in {1, 2} and not self._any_ran():  # a wrong setting stays wrong
                 logger.error(
                     "Worker process %d could not start; stopping the supervisor",
@@ -252,7 +259,7 @@ class Supervisor:
             if beat is not None:
                 answered_at = time.monotonic()
                 self._dead_owners.difference_update(beat.get("ended", ()))
-                if beat["phase"] in {Phase.STARTING, Phase.RUNNING} and worker.ignores_stop():
+                if beat["phase"] in {Phase.STARTING, *WORKING} and worker.ignores_stop():
                     await worker.ask("stop")
             silence = time.monotonic() - answered_at
             if beat is not None and not beat["live"]:
@@ -311,7 +318,8 @@ class Supervisor:
             return {"ok": False, "problems": ["the supervisor does not answer"]}
 
     async def _status(self) -> Report:
-        statuses = await asyncio.gather(*(worker.ask("status") for worker in self._processes))
+        kept = [worker for worker in self._processes if not worker.retired]
+        statuses = await asyncio.gather(*(worker.ask("status") for worker in kept))
         return {
             "pid": os.getpid(),
             "processes": [
@@ -321,7 +329,7 @@ class Supervisor:
                     "restarts": worker.restarts,
                     "status": status,
                 }
-                for worker, status in zip(self._processes, statuses, strict=True)
+                for worker, status in zip(kept, statuses, strict=True)
             ],
         }
 

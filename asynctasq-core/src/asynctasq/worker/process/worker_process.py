@@ -7,7 +7,7 @@ import signal
 import time
 from contextlib import suppress
 
-from asynctasq.worker.health import Phase, Report
+from asynctasq.worker.health import WORKING, Report
 from asynctasq.worker.life import GRACE_SECONDS
 from asynctasq.worker.timing import WorkerTiming
 
@@ -32,6 +32,8 @@ class WorkerProcess:
         """Owner of its leases; empty until the process has reported it."""
         self.settled = False
         """True once the process has reported that it holds no leases."""
+        self.retired = False
+        """True once the process has reported that an operator stopped it, so that it is not replaced."""
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -51,7 +53,7 @@ class WorkerProcess:
         self.stall_limit = self._timing.supervisor.silent_start
         self.killed_because = ""
         self.stop_sent_at = math.inf
-        self.ran = self.settled = False
+        self.ran = self.settled = self.retired = False
         self.owner = ""
 
     def end(self) -> None:
@@ -116,8 +118,9 @@ class WorkerProcess:
         return time.monotonic() - self.stop_sent_at > self._timing.control.ignored
 
     def _note(self, report: Report) -> Report:
-        self.ran = self.ran or report.get("phase") == Phase.RUNNING
+        self.ran = self.ran or report.get("phase") in WORKING
         self.settled = self.settled or report.get("settled", False)
+        self.retired = self.retired or report.get("retired", False)
         self.owner = report.get("owner", self.owner)
         self.grace_period = report.get("grace_period", self.grace_period)
         self.stall_limit = report.get("stall_limit", self.stall_limit)

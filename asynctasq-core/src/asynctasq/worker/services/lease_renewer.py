@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError
 from asynctasq.worker.health import WorkerHealth
@@ -15,7 +16,7 @@ from asynctasq.worker.options import WorkerOptions
 from asynctasq.worker.outage import Outage, StoreRetries
 from asynctasq.worker.services.metric_flush import FlushMetrics
 from asynctasq.worker.services.periodic_work import (
-    ApplyCancels,
+    ApplyRequests,
     EndOwners,
     PeriodicWork,
     RecordWorker,
@@ -45,6 +46,7 @@ class LeaseRenewer:
         health: WorkerHealth,
         outage: Outage,
         tally: Tally,
+        steer: Callable[[WorkerRequest], None],
         timing: RenewerTiming,
         more_work: Callable[[Callable[[], None]], Sequence[PeriodicWork]] = lambda _: (),
     ) -> None:
@@ -58,6 +60,7 @@ class LeaseRenewer:
             health: notified of each renewal; knows the crashed owners whose leases to end.
             outage: shared with the other parts of the worker.
             tally: the counts to store.
+            steer: carries out requests about the worker; called in the renewer's thread.
             timing: durations.
             more_work: makes further periodic work from a function that wakes the renewer.
         """
@@ -75,7 +78,13 @@ class LeaseRenewer:
                 health=health,
                 interrupt=self._interrupt,
             ),
-            ApplyCancels(owner=owner, in_flight=in_flight, interrupt=self._interrupt),
+            ApplyRequests(
+                owner=owner,
+                in_flight=in_flight,
+                interrupt=self._interrupt,
+                steer=steer,
+                timing=timing,
+            ),
             SendProgress(in_flight),
             RecordWorker(options, in_flight=in_flight, health=health, timing=timing),
             EndOwners(health),

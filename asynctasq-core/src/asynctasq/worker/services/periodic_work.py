@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Protocol, TypeAlias
@@ -19,6 +19,10 @@ from asynctasq.contracts.capabilities import (
     SupportsProgress,
     SupportsWorkers,
     WorkerInfo,
+)
+from asynctasq.contracts.capabilities.worker_requests import (
+    SupportsWorkerRequests,
+    WorkerRequest,
 )
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverUnavailable
@@ -102,25 +106,44 @@ class RenewLeases:
         """Do nothing: all messages are settled."""
 
 
-class ApplyCancels:
-    """Interrupts runs whose messages were cancelled."""
+class ApplyRequests:
+    """Interrupts runs whose messages were cancelled, and passes requests about the worker on."""
 
-    def __init__(self, *, owner: str, in_flight: InFlight, interrupt: Interrupter) -> None:
+    def __init__(
+        self,
+        *,
+        owner: str,
+        in_flight: InFlight,
+        interrupt: Interrupter,
+        steer: Callable[[WorkerRequest], None],
+        timing: RenewerTiming,
+    ) -> None:
         self._owner = owner
         self._in_flight = in_flight
         self._interrupt = interrupt
+        self._steer = steer
+        self._timing = timing
+        self._due_at = 0.0
 
     async def run(self, driver: Driver) -> None:
-        """Look for cancel requests, if anything is held."""
+        """Look for requests at each tick if anything is held, and otherwise from time to time."""
         held = self._in_flight.snapshot()
-        if (
-            not held
-            or Capability.CANCEL not in driver.capabilities
-            or not isinstance(driver, SupportsCancel)
+        cancels: Sequence[Lease] = ()
+        if Capability.WORKER_REQUESTS in driver.capabilities and isinstance(
+            driver, SupportsWorkerRequests
         ):
-            return
-        flagged = set(await driver.cancel_requests(self._owner))
-        if flagged:
+            if not held and monotonic() < self._due_at:
+                return
+            found = await driver.requests(self._owner)
+            self._due_at = monotonic() + self._timing.requests
+            self._steer(found.worker)
+            cancels = found.cancels
+        elif (
+            held and Capability.CANCEL in driver.capabilities and isinstance(driver, SupportsCancel)
+        ):
+            cancels = await driver.cancel_requests(self._owner)
+        if cancels:
+            flagged = set(cancels)
             for each in held:
                 if each.delivery.lease in flagged:
                     self._interrupt(each, Interrupt.CANCEL)
@@ -176,13 +199,14 @@ class RecordWorker:
             concurrency=options.concurrency,
             running=0,
             version=__version__,
+            owner=health.owner,
         )
 
     async def run(self, driver: Driver) -> None:
         """Record the worker if its phase or its running tasks have changed, or the record is old."""
         now = monotonic()
         starts = [each.started_at for each in self._in_flight.snapshot() if each.started_at > 0]
-        running, phase = len(starts), self._health.phase.value
+        running, phase = len(starts), self._health.shown_phase.value
         recorded = (self._worker.running, self._worker.phase)
         if now < self._due_at and recorded == (running, phase):
             return

@@ -73,3 +73,13 @@ CREATE TABLE IF NOT EXISTS recent_outcomes (
     PRIMARY KEY (namespace, queue, source)
 );
 CREATE INDEX IF NOT EXISTS recent_outcomes_by_time ON recent_outcomes (namespace, seen_at);
+
+-- The last request of operators about each owner of leases, that is, about one run of a worker. The numbers are those
+-- of `driverkit.worker_requests`.
+CREATE TABLE IF NOT EXISTS worker_requests (
+    namespace INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    request INTEGER NOT NULL,
+    requested_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, owner)
+) WITHOUT ROWID;

@@ -218,3 +218,19 @@ DELETE FROM workers WHERE namespace = :namespace AND id = :id
 -- name: workers
 SELECT description FROM workers
 WHERE namespace = :namespace AND ends_at > :now AND typeof(ends_at) = 'integer' ORDER BY id
+
+-- name: request_worker
+-- The greatest request, to stop, stays.
+INSERT INTO worker_requests (namespace, owner, request, requested_at)
+VALUES (:namespace, :owner, :request, :now)
+ON CONFLICT (namespace, owner) DO UPDATE
+SET request = excluded.request, requested_at = excluded.requested_at
+WHERE worker_requests.request IS NOT 2
+
+-- name: worker_request
+SELECT request FROM worker_requests WHERE namespace = :namespace AND owner = :owner
+
+-- name: forget_requests
+DELETE FROM worker_requests
+WHERE namespace = :namespace AND requested_at < :before
+    AND owner NOT IN (SELECT value FROM json_each(:living))
