@@ -18,7 +18,7 @@ from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.message import Delivery, Message
 from asynctasq.records import record
-from asynctasq.settlement import ErrorInfo, Reason, ReleaseReason
+from asynctasq.settlement import ErrorInfo, Reason, ReleaseReason, SettlementKind
 
 if TYPE_CHECKING:
     import click
@@ -64,6 +64,49 @@ class ExecutionContext:
     """The delay in `on_retry` and `on_release`, in seconds."""
     released: ReleaseReason | None = None
     """The reason in `on_release`."""
+    started_at: float | None = None
+    """When the attempt started, in seconds since the Unix epoch; None if it was not started."""
+    duration: float | None = None
+    """Run time of the task in seconds, from `after_execute` on; None if it never ran or still runs."""
+
+    @property
+    def due_at(self) -> float:
+        """When the message became ready, in seconds since the Unix epoch, by the clock of the store."""
+        return self.delivery.due_at
+
+
+@record
+class SettledContext:
+    """Context of `on_settled`."""
+
+    delivery: Delivery
+    worker_id: str
+    kind: SettlementKind
+    applied: bool | None
+    """True if the store has applied the settlement, also in a transaction of the task. False if it did not: the lease
+    was lost, or the store refused every settlement. None if that is not known, because the store was unavailable
+    until the worker stopped."""
+    attempt: AttemptResult | None = None
+    """The outcome of the run; None if it was interrupted, or never ran."""
+    error: ErrorInfo | None = None
+    """The error of a message that is retried or dead, or does not fit this worker."""
+    reason: Reason | None = None
+    """The reason of a dead letter."""
+    retry_delay: float | None = None
+    """Seconds until a retried or released message is ready again."""
+    released: ReleaseReason | None = None
+    """The reason of a release."""
+    started_at: float | None = None
+    """When the attempt started, in seconds since the Unix epoch; None if it was not started."""
+    duration: float | None = None
+    """Run time of the task in seconds; None if it never ran or still runs."""
+    settled_at: float = 0.0
+    """When the answer of the store arrived, in seconds since the Unix epoch."""
+
+    @property
+    def due_at(self) -> float:
+        """When the message became ready, in seconds since the Unix epoch, by the clock of the store."""
+        return self.delivery.due_at
 
 
 @record
@@ -177,6 +220,15 @@ def on_release(context: ExecutionContext) -> None:
 @hookspec
 def on_cancel(context: ExecutionContext) -> None:
     """Observe a running message that was cancelled and interrupted."""
+
+
+@hookspec
+def on_settled(context: SettledContext) -> None:
+    """Observe the end of a message in this worker, after the answer of the store.
+
+    Called exactly once for each message that the worker has fetched, whatever happened to it, in the
+    background and one call after the other. If observers are too slow, calls are dropped with a warning.
+    """
 
 
 @hookspec

@@ -11,13 +11,19 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import pluggy
 
 from asynctasq.contracts.executor import Wrapper
 from asynctasq.errors import PluginBroken
-from asynctasq.hookspecs import DispatchContext, ExecutionContext, NewsContext, WorkerContext
+from asynctasq.hookspecs import (
+    DispatchContext,
+    ExecutionContext,
+    NewsContext,
+    SettledContext,
+    WorkerContext,
+)
 from asynctasq.plugins import Plugin
 from asynctasq.records import record
 
@@ -32,6 +38,12 @@ class Observer:
     hook: str
     call: Callable[[Any], Any]
     is_async: bool
+
+
+Context: TypeAlias = (
+    DispatchContext | ExecutionContext | SettledContext | NewsContext | WorkerContext
+)
+"""The argument of an observer."""
 
 
 class Observers:
@@ -52,6 +64,7 @@ class Observers:
     on_lost: tuple[Observer, ...]
     on_release: tuple[Observer, ...]
     on_cancel: tuple[Observer, ...]
+    on_settled: tuple[Observer, ...]
     on_news: tuple[Observer, ...]
     worker_started: tuple[Observer, ...]
     worker_stopping: tuple[Observer, ...]
@@ -67,7 +80,7 @@ class Observers:
     async def notify(
         self,
         observers: tuple[Observer, ...],
-        context: DispatchContext | ExecutionContext | NewsContext | WorkerContext,
+        context: Context,
     ) -> None:
         """Call the observers of one hook in turn, and log the exceptions that they raise.
 
