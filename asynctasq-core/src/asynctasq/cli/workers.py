@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from asynctasq.cli.exit_codes import STORE_CODES, exit_code_help
-from asynctasq.cli.operator_commands import (
-    OperatorCommand,
-    Store,
-    print_json,
-    store_options,
-    wide_option,
-)
+from asynctasq.cli.operator_commands import OperatorCommand, Store
+from asynctasq.cli.options import print_json, store_options, wide_option
 
 if TYPE_CHECKING:
     from asynctasq.contracts.capabilities import WorkerInfo
