@@ -5,7 +5,8 @@ A plugin is a module (or object) whose functions carry `@hookimpl`. asynctasq fi
 change the outcome. `wrap_execute` can.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -46,6 +47,16 @@ class DispatchContext:
     message: Message
     headers: dict[str, str]
     """Travels with the message; `before_dispatch` may add to it."""
+
+
+@record
+class DispatchBatch:
+    """Argument of `wrap_dispatch`: the messages of one enqueue."""
+
+    messages: Sequence[DispatchContext]
+    """At least one. You may add headers to each, until your context manager has been entered."""
+    in_transaction: bool = False
+    """True if the messages appear at the commit of a transaction of the application."""
 
 
 @record
@@ -265,6 +276,15 @@ def wrap_execute(call_next: Wrapper) -> Wrapper:
     The wrapper may change the call's outcome, retry it, or refuse it by returning `Raised`.
     """
     raise NotImplementedError  # a specification: never called
+
+
+@hookspec
+def wrap_dispatch(batch: DispatchBatch) -> AbstractContextManager[Any] | None:
+    """Return a context manager around the enqueue of a batch, in the context of the caller.
+
+    A batch is one `dispatch`, or a chunk of at most 1,000 messages of `dispatch_many`. The context manager
+    must not block. It sees the exception of the enqueue, and cannot change it.
+    """
 
 
 @hookspec

@@ -69,10 +69,12 @@ class Observers:
     worker_started: tuple[Observer, ...]
     worker_stopping: tuple[Observer, ...]
     worker_stopped: tuple[Observer, ...]
+    wrap_dispatch: tuple[Observer, ...]
+    """Return context managers, for `Surrounding`."""
 
     def __init__(self, plugins: Iterable[Plugin] = ()) -> None:
         plugins = list(plugins)
-        for hook in OBSERVER_HOOKS:
+        for hook in (*OBSERVER_HOOKS, *SURROUNDING_HOOKS):
             found = tuple(_observer(hook, *each) for each in _in_order(plugins, hook))
             setattr(self, hook, found)
         self._wrappers = tuple(_in_order(plugins, "wrap_execute"))
@@ -128,7 +130,8 @@ class Observers:
         return call
 
 
-OBSERVER_HOOKS = tuple(Observers.__annotations__)
+OBSERVER_HOOKS = tuple(name for name in Observers.__annotations__ if not name.startswith("wrap_"))
+SURROUNDING_HOOKS = tuple(name for name in Observers.__annotations__ if name.startswith("wrap_"))
 
 
 def _is_cancelled() -> bool:
