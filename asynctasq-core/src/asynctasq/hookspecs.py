@@ -20,6 +20,7 @@ from asynctasq.contracts.serializer import Serializer
 from asynctasq.message import Delivery, Message
 from asynctasq.records import record
 from asynctasq.settlement import ErrorInfo, Reason, ReleaseReason, SettlementKind
+from asynctasq.tasks.context import CurrentTask
 
 if TYPE_CHECKING:
     import click
@@ -284,6 +285,16 @@ def wrap_dispatch(batch: DispatchBatch) -> AbstractContextManager[Any] | None:
 
     A batch is one `dispatch`, or a chunk of at most 1,000 messages of `dispatch_many`. The context manager
     must not block. It sees the exception of the enqueue, and cannot change it.
+    """
+
+
+@hookspec
+def wrap_task(task: CurrentTask) -> AbstractContextManager[Any] | None:
+    """Return a context manager around the code of a task, where that code runs.
+
+    It is entered on the event loop, in the thread or in the child process of the task, and must not block
+    the loop. It sees the exception of the task, and cannot change it. A child process has the plugins that
+    are installed, and those that a module registers while it is imported.
     """
 
 

@@ -71,6 +71,7 @@ class Observers:
     worker_stopped: tuple[Observer, ...]
     wrap_dispatch: tuple[Observer, ...]
     """Return context managers, for `Surrounding`."""
+    wrap_task: tuple[Observer, ...]
 
     def __init__(self, plugins: Iterable[Plugin] = ()) -> None:
         plugins = list(plugins)

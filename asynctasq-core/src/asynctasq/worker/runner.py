@@ -194,6 +194,7 @@ class Runner:
             waits=self._waits,
             completer=self._completer,
             started_at=held.started_at,
+            surround=self._observers.wrap_task,
         )
 
     async def _is_committed(self, held: InFlightMessage, *, returned: bool = False) -> bool:
